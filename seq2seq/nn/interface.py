@@ -1,0 +1,88 @@
+"""What does a model promise to training, search and export?
+
+Shapes in this package: B sentences, W hypotheses of each, N = B * W rows (row n belongs to sentence n // W), T target
+steps, S source positions, Q query size, K key size, M memory size, H feature size, V target vocabulary.
+"""
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+State = dict[str, Tensor]  # what one step hands to the next; every value has its N rows first
+
+
+class Memory(NamedTuple):
+    """What the decoder sees of the source: computed once per sentence, never repeated for hypotheses."""
+
+    tokens: Tensor  # (B, S) what copying a position yields: ids of the target vocabulary, V + k for the k-th unknown word
+    states: Tensor  # (B, S, M)
+    mask: Tensor  # (B, S) bool, True on tokens
+    summary: Tensor  # (B, M)
+    cached: dict[str, Tensor]  # (B, ...) all that depends on the source alone: projected keys and values
+
+    def select(self, rows: Tensor) -> "Memory":
+        """Keep the sentences `rows` (B',)."""
+        first = (part.index_select(0, rows) for part in self[:4])
+        return Memory(*first, {name: value.index_select(0, rows) for name, value in self.cached.items()})
+
+
+class Output(NamedTuple):
+    """What the decoder says: (B, T, ...) from decode, (N, ...) from step. Attention only if asked for, or needed."""
+
+    features: Tensor  # (..., H) what the head reads
+    weights: Tensor | None = None  # (..., S) attention over the source: the last layer's, averaged over its heads
+    maps: Tensor | None = None  # decode (B, layers, heads, T, S), step (N, layers, heads, S): every single map
+
+
+class Loss(NamedTuple):
+    """Sums over the target tokens that are not padding; scalars."""
+
+    total: Tensor  # label-smoothed, to be differentiated
+    nll: Tensor  # negative log-likelihood in nats, for the eye
+
+
+class Head(Protocol):
+    """From features to probabilities."""
+
+    def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:
+        """Log-probabilities (..., V), or (..., V + S) of a head that copies.
+
+        `rows` (R,) are the sentences that R flat rows of `output` belong to; without it row n is of n // W."""
+        ...
+
+    def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
+        """Cross-entropy of `target_out` (B, T) under `output` of decode, PAD left out."""
+        ...
+
+
+class Model(Protocol):
+    """An attention encoder-decoder. Law: `decode` equals repeated `step`."""
+
+    head: Head
+    max_source: int | None  # longest source in tokens, EOS included; None knows no limit
+    max_target: int | None  # most target steps; None knows no limit
+
+    def encode(self, source: Tensor, copy: Tensor | None = None) -> Memory:
+        """source (B, S) ids, EOS at the end, PAD behind; copy (B, S) target ids of its tokens, None: the same ids."""
+        ...
+
+    def start(self, memory: Memory, capacity: int | None = None) -> State:
+        """The state before the first token, B rows. None: caches grow by concatenation, a pure function; a number of
+        steps: caches are allocated once and written in place, and the state given to `step` is then spent."""
+        ...
+
+    def step(self, token: Tensor, state: State, memory: Memory, attention: bool = False) -> tuple[Output, State]:
+        """One step for N = B * W rows: token (N,), ids >= V are read as UNK. `attention` asks for weights and maps."""
+        ...
+
+    def select(self, rows: Tensor, state: State) -> State:
+        """Keep, repeat or reorder hypotheses: rows (N',) are indices into N."""
+        ...
+
+    def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:
+        """Every step at once, the target being known: target_in (B, T)."""
+        ...
+
+    def __call__(self, source: Tensor, target_in: Tensor, copy: Tensor | None = None, attention: bool = False) -> Output:
+        """decode(target_in, encode(source, copy))."""
+        ...
