@@ -11,6 +11,14 @@ from torch import Tensor
 State = dict[str, Tensor]  # what one step hands to the next; every value has its N rows first
 
 
+class Encoded(NamedTuple):
+    """What an encoder makes of the source."""
+
+    states: Tensor  # (B, S, M)
+    summary: Tensor  # (B, M)
+    ends: Tensor  # (B, layers, M) the last state of each recurrent layer; (B, 0, M) where there is none
+
+
 class Memory(NamedTuple):
     """What the decoder sees of the source: computed once per sentence, never repeated for hypotheses."""
 

@@ -1,0 +1,68 @@
+"""How do scores become a context? Score, narrow, normalise, mix; the parts are in scorers.py and windows.py."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.errors import ConfigError
+from seq2seq.nn.scorers import Cached, Covered, Scorer
+from seq2seq.nn.windows import View, Window
+
+Normalizer = Callable[[Tensor], Tensor]
+
+
+class Attended(NamedTuple):
+    """What attention gives back for T steps."""
+
+    context: Tensor  # (B, T, M)
+    weights: Tensor  # (B, T, S), zero on padding
+
+
+def softmax(scores: Tensor) -> Tensor:
+    """exp(a) / sum exp(a): every allowed position gets some weight  (Bahdanau et al. 2015, eq. 6)."""
+    return scores.softmax(-1)
+
+
+def sparsemax(scores: Tensor) -> Tensor:
+    """max(a - tau, 0), the nearest point of the simplex: weak positions get none  (Martins & Astudillo 2016, eq. 3)."""
+    scores = scores - scores.amax(-1, keepdim=True)
+    ordered = scores.sort(-1, descending=True).values
+    rank = torch.arange(1, scores.size(-1) + 1, device=scores.device, dtype=scores.dtype)
+    excess = ordered.cumsum(-1) - 1
+    support = (rank * ordered > excess).sum(-1, keepdim=True)  # how many positions keep weight
+    return (scores - excess.gather(-1, support - 1) / support).clamp_min(0)
+
+
+def weigh(scores: Tensor, view: View, normalize: Normalizer) -> Tensor:
+    """Scores and view of (..., T, S) -> weights, zero wherever the view does not allow; float32 at least."""
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    weights = normalize(scores.masked_fill(~view.allowed, torch.finfo(scores.dtype).min))
+    return weights if view.gain is None else weights * view.gain
+
+
+class Attention(nn.Module):
+    """Composes a scorer, a window and a normaliser; with `coverage` the scorer also sees what was attended before."""
+
+    def __init__(self, scorer: Scorer, window: Window, normalize: Normalizer = softmax, coverage: bool = False) -> None:
+        super().__init__()
+        self.scorer, self.window, self.normalize = scorer, window, normalize
+        if coverage and "coverage" not in scorer.uses:
+            raise ConfigError(f"model.attention.coverage=true would be ignored: the {type(scorer).__name__.lower()} score has no place for it")
+        self.direction = nn.Parameter(torch.randn(scorer.key_size) * scorer.key_size**-0.5) if coverage else None
+
+    def cache(self, states: Tensor) -> Cached:
+        """(B, S, M) -> what the scorer wants to compute once per source."""
+        return self.scorer.cache(states)
+
+    def forward(
+        self, query: Tensor, states: Tensor, cached: Cached, mask: Tensor, step: Tensor, covered: Tensor | None = None
+    ) -> Attended:
+        """query (B, T, Q), states (B, S, M), mask (B, S), step (B, T); covered (B, T, S), read only with coverage."""
+        before = None if self.direction is None or covered is None else Covered(covered, self.direction)
+        weights = weigh(self.scorer(query, cached, before), self.window(query, step, mask), self.normalize)
+        return Attended(weights.to(states.dtype) @ states, weights)
+
+
+NORMALIZERS: dict[str, Normalizer] = {"softmax": softmax, "sparsemax": sparsemax}

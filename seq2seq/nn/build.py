@@ -1,0 +1,148 @@
+"""Which settings become which parts? The only place where a model's settings meet its constructors."""
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.config import AttentionConfig, ModelConfig, RNNConfig, TransformerConfig
+from seq2seq.errors import ConfigError, choose
+from seq2seq.ids import PAD
+from seq2seq.nn.attention import NORMALIZERS, Attention
+from seq2seq.nn.cells import CELLS
+from seq2seq.nn.heads import HEADS, VocabularyHead
+from seq2seq.nn.interface import Memory, Output, State
+from seq2seq.nn.layers import Positions
+from seq2seq.nn.rnn import BahdanauDecoder, Bridge, InputFeedingDecoder, LuongDecoder, RecurrentDecoder, RecurrentEncoder
+from seq2seq.nn.scorers import SCORERS, Scorer, Sizes
+from seq2seq.nn.transformer import CrossAttention, Design, TransformerDecoder, TransformerEncoder
+from seq2seq.nn.windows import WINDOWS, Window
+
+
+class EncoderDecoder(nn.Module):
+    """interface.Model, for any encoder, decoder and head."""
+
+    def __init__(
+        self,
+        encoder: RecurrentEncoder | TransformerEncoder,
+        decoder: RecurrentDecoder | TransformerDecoder,
+        head: VocabularyHead,
+        max_source: int | None,
+        max_target: int | None,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.head = encoder, decoder, head
+        self.max_source, self.max_target = max_source, max_target
+
+    def encode(self, source: Tensor, copy: Tensor | None = None) -> Memory:
+        mask = source != PAD
+        encoded = self.encoder(source, mask)
+        return Memory(source if copy is None else copy, encoded.states, mask, encoded.summary, self.decoder.cache(encoded))
+
+    def start(self, memory: Memory, capacity: int | None = None) -> State:
+        return self.decoder.start(memory, capacity)
+
+    def step(self, token: Tensor, state: State, memory: Memory, attention: bool = False) -> tuple[Output, State]:
+        return self.decoder.step(token, state, memory, attention or self.head.reads_weights)
+
+    def select(self, rows: Tensor, state: State) -> State:
+        return {name: value.index_select(0, rows) for name, value in state.items()}
+
+    def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:
+        return self.decoder.decode(target_in, memory, attention or self.head.reads_weights)
+
+    def forward(self, source: Tensor, target_in: Tensor, copy: Tensor | None = None, attention: bool = False) -> Output:
+        return self.decode(target_in, self.encode(source, copy), attention)
+
+
+def build_model(config: ModelConfig, source_size: int, target_size: int) -> EncoderDecoder:
+    """The model of `config` for vocabularies of these sizes. Settings that cannot work or would be ignored: ConfigError."""
+    if config.tie == "all" and source_size != target_size:
+        raise ConfigError(f"model.tie=all needs one vocabulary for both sides (tokenizer.joint=true), not {source_size} and {target_size} entries")
+    match config:
+        case RNNConfig():
+            return build_rnn(config, source_size, target_size)
+        case TransformerConfig():
+            return build_transformer(config, source_size, target_size)
+        case _:
+            raise ConfigError(f"model.name={config.name!r} has no builder")
+
+
+def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderDecoder:
+    """A recurrent encoder-decoder."""
+    target = embedding(target_size, config.embedding)
+    source = target if config.tie == "all" else embedding(source_size, config.embedding)
+    for table in (source, target):
+        nn.init.uniform_(table.weight, -0.1, 0.1)
+    features = config.hidden if config.tie == "none" else config.embedding
+    head = choose(HEADS, config.head, "model.head")(features, target_size, None if config.tie == "none" else target.weight)
+    encoder = RecurrentEncoder(
+        source, config.cell, config.hidden, config.encoder_layers, config.dropout, config.bidirectional, config.residual
+    )
+    sizes = Sizes(config.hidden, config.hidden, config.attention.hidden, config.max_length)
+    scorer, window = build_score(config, sizes, config.hidden)
+    attention = Attention(scorer, window, choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer"), config.attention.coverage)
+    decoder, fed = {
+        ("luong", True): (InputFeedingDecoder, features),
+        ("luong", False): (LuongDecoder, 0),
+        ("bahdanau", True): (BahdanauDecoder, config.hidden),
+    }[config.order, config.input_feeding]
+    cell = choose(CELLS, config.cell, "model.cell")
+    cells = [cell(config.embedding, fed, config.hidden)] + [cell(config.hidden, 0, config.hidden) for _ in range(config.decoder_layers - 1)]
+    bridge = Bridge(config.bridge, config.hidden, config.hidden, config.decoder_layers)
+    limit = config.max_length if "max_length" in scorer.uses else None
+    if limit is None:
+        config.ignored(("max_length",), "only the location score and learned positions have a limit")
+    return EncoderDecoder(
+        encoder, decoder(target, cells, attention, bridge, config.hidden, features, config.dropout, config.residual), head, limit, None
+    )
+
+
+def build_transformer(config: TransformerConfig, source_size: int, target_size: int) -> EncoderDecoder:
+    """A Transformer."""
+    target = embedding(target_size, config.size)
+    source = target if config.tie == "all" else embedding(source_size, config.size)
+    for table in (source, target):
+        nn.init.normal_(table.weight, std=config.size**-0.5)
+    head = choose(HEADS, config.head, "model.head")(config.size, target_size, None if config.tie == "none" else target.weight)
+    design = Design(
+        config.size, config.heads, config.feedforward, config.dropout, config.norm_order == "pre", config.norm, config.activation
+    )
+    normalize = choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer")
+    part = config.size // config.heads
+
+    def cross() -> CrossAttention:
+        return CrossAttention(design, *build_score(config, Sizes(part, part, config.attention.hidden, config.max_length), config.size), normalize)
+
+    def positions() -> Positions:
+        return Positions(config.positions, config.size, config.heads, config.max_length)
+
+    encoder = TransformerEncoder(source, positions(), config.encoder_layers, design)
+    decoder = TransformerDecoder(target, positions(), config.decoder_layers, design, cross)
+    for name, weight in [*encoder.named_parameters(), *decoder.named_parameters()]:
+        if weight.dim() == 2 and "embedding" not in name and "table" not in name:
+            nn.init.xavier_uniform_(weight)
+    limit = config.max_length if config.positions == "learned" else None
+    location = "max_length" in SCORERS[config.attention.scorer].uses
+    if limit is None and not location:
+        config.ignored(("max_length",), "only the location score and learned positions have a limit")
+    return EncoderDecoder(encoder, decoder, head, config.max_length if location else limit, limit)
+
+
+def embedding(entries: int, size: int) -> nn.Embedding:
+    """A table whose PAD row gets no gradient."""
+    return nn.Embedding(entries, size, padding_idx=PAD)
+
+
+def build_score(config: ModelConfig, sizes: Sizes, window_query: int) -> tuple[Scorer, Window]:
+    """Scorer and window; settings that neither reads are refused."""
+    attention: AttentionConfig = config.attention
+    scorer = choose(SCORERS, attention.scorer, "model.attention.scorer")(sizes)
+    window = choose(WINDOWS, attention.window, "model.attention.window")(window_query, attention.width)
+    unread = [name for name in ("hidden", "width") if name not in scorer.uses | window.uses]
+    attention.ignored(unread, f"neither scorer={attention.scorer} nor window={attention.window} reads it")
+    return scorer, window
+
+
+def check_model(config: ModelConfig) -> None:
+    """Raise what building the model would raise, without making it."""
+    with torch.device("meta"):
+        build_model(config, 8, 8)

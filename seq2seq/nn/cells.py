@@ -1,0 +1,78 @@
+"""What is one step of a recurrent layer? LSTM and GRU with the work that needs no previous state split off."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.nn.interface import State
+
+
+class Cell(nn.Module):
+    """One step for N rows. `project` is off the recurrence, so a known input is projected for all steps at once."""
+
+    gates: ClassVar[int]
+    parts: ClassVar[tuple[str, ...]]  # names of what it carries from step to step, "hidden" first
+    sequence: ClassVar[type[nn.Module]]  # torch's own layer for whole sequences, for the encoder
+
+    def __init__(self, given: int, fed: int, size: int) -> None:
+        """given: size of the input known beforehand; fed: size of what arrives with each step, 0 for nothing."""
+        super().__init__()
+        self.size, self.fed = size, fed
+        self.input = nn.Linear(given, self.gates * size)
+
+    def project(self, given: Tensor) -> Tensor:
+        """(..., given) -> (..., gates * size)."""
+        projected: Tensor = self.input(given)
+        return projected
+
+    def start(self, hidden: Tensor) -> State:
+        """The first state from a first hidden vector (B, size)."""
+        return {"hidden": hidden}
+
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State) -> State:
+        """projected (N, gates * size), fed (N, fed), state of (N, size) each -> the next state."""
+        raise NotImplementedError
+
+
+class LSTMCell(Cell):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000); the gates are torch.nn.LSTM's."""
+
+    gates, parts, sequence = 4, ("hidden", "cell"), nn.LSTM
+
+    def __init__(self, given: int, fed: int, size: int) -> None:
+        super().__init__(given, fed, size)
+        self.recurrent = nn.Linear(fed + size, 4 * size, bias=False)
+        nn.init.constant_(self.input.bias[size : 2 * size], 1.0)  # remember at first (Jozefowicz et al. 2015)
+
+    def start(self, hidden: Tensor) -> State:
+        return {"hidden": hidden, "cell": torch.zeros_like(hidden)}
+
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State) -> State:
+        before = state["hidden"] if fed is None else torch.cat((fed, state["hidden"]), -1)
+        i, f, g, o = torch.addmm(projected, before, self.recurrent.weight.t()).chunk(4, -1)
+        cell = f.sigmoid() * state["cell"] + i.sigmoid() * g.tanh()
+        return {"hidden": o.sigmoid() * cell.tanh(), "cell": cell}
+
+
+class GRUCell(Cell):
+    """Gated recurrent unit (Cho et al. 2014), the reset gate applied after the product as in torch.nn.GRU."""
+
+    gates, parts, sequence = 3, ("hidden",), nn.GRU
+
+    def __init__(self, given: int, fed: int, size: int) -> None:
+        super().__init__(given, fed, size)
+        self.feed = nn.Linear(fed, 3 * size, bias=False) if fed else None
+        self.recurrent = nn.Linear(size, 3 * size)
+
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State) -> State:
+        hidden = state["hidden"]
+        if fed is not None and self.feed is not None:
+            projected = torch.addmm(projected, fed, self.feed.weight.t())
+        (r, z, n), (hr, hz, hn) = projected.chunk(3, -1), self.recurrent(hidden).chunk(3, -1)
+        update = (z + hz).sigmoid()
+        new = (n + (r + hr).sigmoid() * hn).tanh()
+        return {"hidden": new + update * (hidden - new)}
+
+
+CELLS: dict[str, type[Cell]] = {"lstm": LSTMCell, "gru": GRUCell}

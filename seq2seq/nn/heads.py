@@ -1,0 +1,123 @@
+"""How do features become probabilities of the next token? One class per way, one row per class in HEADS."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+from torch.utils.checkpoint import checkpoint
+
+from seq2seq.ids import PAD, UNK
+from seq2seq.nn.interface import Loss, Memory, Output
+
+CHUNK = 2**22  # logits that exist at once: 16 MiB in float32, larger ones leave the processor's caches
+
+
+class CrossEntropy(torch.autograd.Function):
+    """Sum of the label-smoothed cross-entropies of a linear layer, in chunks of rows.
+
+    The gradient is known as soon as the softmax is, so each chunk adds its part at once: (R, V) never exists as a whole."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+        """features (R, H), weight (V, H), bias (V), target (R) -> smoothed sum, plain sum."""
+        wanted = any(ctx.needs_input_grad)
+        grads = [torch.zeros_like(x) for x in (features, weight, bias)] if wanted else []
+        total, nll = (features.new_zeros((), dtype=torch.promote_types(features.dtype, torch.float32)) for _ in range(2))
+        rows, vocabulary = max(1, CHUNK // weight.size(0)), weight.size(0)
+        for x, y, at in zip(features.split(rows), target.unsqueeze(1).split(rows), range(0, len(features), rows), strict=False):
+            logits = torch.addmm(bias, x, weight.t()).to(total.dtype)
+            norm = logits.logsumexp(-1, keepdim=True)
+            plain = norm.sum() - logits.gather(1, y).sum()
+            nll += plain
+            total += plain if not smoothing else (1 - smoothing) * plain + smoothing * (norm.sum() - logits.sum() / vocabulary)
+            if wanted:
+                slope = logits.sub_(norm).exp_().sub_(smoothing / vocabulary)
+                slope.scatter_add_(1, y, slope.new_full((1, 1), smoothing - 1).expand_as(y))
+                slope = slope.to(x.dtype)
+                grads[0][at : at + rows] = slope @ weight
+                grads[1] += slope.t() @ x
+                grads[2] += slope.sum(0)
+        ctx.save_for_backward(*grads)
+        ctx.mark_non_differentiable(nll)
+        return total, nll
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        grads: tuple[Tensor, ...] = ctx.saved_tensors  # type: ignore[attr-defined]
+        return (*(grad * outer[0] for grad in grads), None, None)
+
+
+class VocabularyHead(nn.Module):
+    """softmax(W x + b): generate a token."""
+
+    reads_weights: ClassVar[bool] = False
+
+    def __init__(self, size: int, vocabulary: int, table: nn.Parameter | None = None) -> None:
+        """table (V, H): an embedding to share; None makes a weight of its own."""
+        super().__init__()
+        self.output = nn.Linear(size, vocabulary)
+        nn.init.zeros_(self.output.bias)
+        if table is not None:
+            self.output.weight = table
+
+    def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:
+        """Features (..., H) -> log-probabilities (..., V) in float32."""
+        logits: Tensor = self.output(output.features)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+
+    def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
+        """Sums of the cross-entropies of target_out (B, T), label-smoothed (Szegedy et al. 2016, section 7) and plain."""
+        real = (target_out != PAD).flatten().nonzero().squeeze(1)
+        features = output.features.flatten(0, 1).index_select(0, real)
+        target = target_out.flatten().index_select(0, real)
+        target = target.where(target < self.output.out_features, UNK)  # only a head that copies knows more words
+        return Loss(*CrossEntropy.apply(features, self.output.weight, self.output.bias, target, smoothing))
+
+
+class CopyHead(VocabularyHead):
+    """g softmax(W x + b) + (1 - g) attention, g = sigmoid(w . x): generate a token or copy one  (See et al. 2017, eq. 8-9).
+
+    Unknown source words are ids V, V + 1, ... of an extended vocabulary of V + S entries."""
+
+    reads_weights = True
+
+    def __init__(self, size: int, vocabulary: int, table: nn.Parameter | None = None) -> None:
+        super().__init__(size, vocabulary, table)
+        self.gate = nn.Linear(size, 1)
+
+    def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:
+        """Features (..., H), weights (..., S) -> log-probabilities (..., V + S) in float32."""
+        weights, tokens = output.weights, memory.tokens
+        assert weights is not None, "this head reads the attention weights"
+        tokens = tokens.repeat_interleave(weights.size(0) // tokens.size(0), 0) if rows is None else tokens.index_select(0, rows)
+        if weights.dim() == 3:
+            tokens = tokens.unsqueeze(1).expand_as(weights)
+        log_generate = nn.functional.logsigmoid(self.gate(output.features).float())  # (..., 1)
+        made = super().log_probs(output, memory) + log_generate  # (..., V)
+        share = -torch.expm1(log_generate) * weights / weights.sum(-1, keepdim=True).clamp_min(1e-6)  # (..., S)
+        mixed = torch.cat((made.exp(), torch.zeros_like(share, dtype=made.dtype)), -1)
+        return mixed.scatter_add(-1, tokens, share.to(mixed.dtype)).clamp_min(torch.finfo(mixed.dtype).tiny).log()
+
+    def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
+        """Sums of the cross-entropies of target_out (B, T) under the mixture; smoothing spreads over the V generated tokens."""
+        assert output.weights is not None, "this head reads the attention weights"
+        real = (target_out != PAD).flatten().nonzero().squeeze(1)
+        features, weights = (x.flatten(0, 1).index_select(0, real) for x in (output.features, output.weights))
+        target, sentence = target_out.flatten().index_select(0, real), real // target_out.size(1)
+        size = max(1, CHUNK // self.output.out_features)
+        parts = [
+            checkpoint(self.chunk, *chunk, memory, smoothing, use_reentrant=False)
+            for chunk in zip(*(x.split(size) for x in (features, weights, target, sentence)), strict=True)
+        ]
+        return Loss(*(torch.stack(sums).sum() for sums in zip(*parts, strict=True)))
+
+    def chunk(self, features: Tensor, weights: Tensor, target: Tensor, sentence: Tensor, memory: Memory, smoothing: float) -> Loss:
+        """Some rows' part of the loss, computed again in the backward pass rather than kept."""
+        log_probs = self.log_probs(Output(features, weights), memory, sentence)
+        nll = -log_probs.gather(1, target.unsqueeze(1)).sum()
+        spread = -log_probs[:, : self.output.out_features].mean(1).sum() if smoothing else 0.0
+        return Loss((1 - smoothing) * nll + smoothing * spread, nll.detach())
+
+
+HEADS: dict[str, type[VocabularyHead]] = {"vocabulary": VocabularyHead, "copy": CopyHead}

@@ -1,0 +1,187 @@
+"""How well does each source position match a query? One class per formula, one row per class in SCORERS.
+
+q is the query, h a memory vector. Leading dimensions written ... may be (B,) or (B, heads); T may be one step, all
+steps, or the W hypotheses of a sentence.
+"""
+
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from seq2seq.errors import ConfigError
+
+Cached = dict[str, Tensor]  # all that depends on the source alone; every scorer has "keys" (..., S, K)
+
+
+class Sizes(NamedTuple):
+    """The sizes that a scorer is built from."""
+
+    query: int
+    memory: int
+    hidden: int = 256
+    max_source: int = 512
+
+
+class Covered(NamedTuple):
+    """How much was attended before, as if each key were moved by it: k + amount * direction."""
+
+    amount: Tensor  # (..., T, S)
+    direction: Tensor  # (K,)
+
+
+class Scorer(nn.Module):
+    """score(q, h) for all pairs: `cache` runs once per source, `forward` at every step."""
+
+    uses: ClassVar[frozenset[str]] = frozenset()  # of the settings hidden, max_length, coverage: those it reads
+
+    def __init__(self, sizes: Sizes, key_size: int | None = None) -> None:
+        """key_size: project the memory to this size; None takes the memory as it is."""
+        super().__init__()
+        self.key_size = key_size or sizes.memory
+        self.keys: nn.Module = nn.Linear(sizes.memory, key_size, bias=False) if key_size else nn.Identity()
+
+    def cache(self, states: Tensor) -> Cached:
+        """(..., S, M) -> what `forward` reads."""
+        return {"keys": self.keys(states)}
+
+    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
+        """(..., T, Q) -> (..., T, S)."""
+        raise NotImplementedError
+
+
+class Product(Scorer):
+    """Base of the scores that are an inner product of something of q with something of h: fused kernels take them."""
+
+    uses = frozenset({"coverage"})
+
+    def queries(self, query: Tensor) -> Tensor:
+        """(..., T, Q) -> (..., T, K), so that the score is queries(q) . key."""
+        return query
+
+    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
+        query = self.queries(query)
+        scores = query @ cached["keys"].transpose(-2, -1)
+        return scores if covered is None else scores + covered.amount * (query @ covered.direction).unsqueeze(-1)
+
+
+class Dot(Product):
+    """q . h  (Luong et al. 2015, eq. 8, dot)."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(sizes)
+        same_size(sizes)
+
+
+class ScaledDot(Dot):
+    """q . h / sqrt(Q)  (Vaswani et al. 2017, eq. 1)."""
+
+    def queries(self, query: Tensor) -> Tensor:
+        return query * query.size(-1) ** -0.5
+
+
+class General(Product):
+    """q . W h  (Luong et al. 2015, eq. 8, general)."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(sizes, key_size=sizes.query)
+
+
+class Cosine(Dot):
+    """g q . h / (|q| |h|), g learned  (Graves et al. 2014, eq. 5-6)."""
+
+    uses = frozenset()
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(sizes)
+        self.gain = nn.Parameter(torch.tensor(10.0))
+
+    def cache(self, states: Tensor) -> Cached:
+        return {"keys": normalize(states, dim=-1)}
+
+    def queries(self, query: Tensor) -> Tensor:
+        return self.gain * normalize(query, dim=-1)
+
+
+class Euclidean(Scorer):
+    """-|q - h|^2 / sqrt(Q), as (2 q . h - |h|^2 - |q|^2) / sqrt(Q)  (a Gaussian kernel under the softmax: Tsai et al. 2019, eq. 7)."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(sizes)
+        same_size(sizes)
+
+    def cache(self, states: Tensor) -> Cached:
+        return {"keys": states, "squares": states.square().sum(-1)}
+
+    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
+        products = query @ cached["keys"].transpose(-2, -1)
+        distance = cached["squares"].unsqueeze(-2) - 2 * products + query.square().sum(-1, keepdim=True)
+        return -distance * query.size(-1) ** -0.5
+
+
+class Additive(Scorer):
+    """v . tanh(W q + U h + b)  (Bahdanau et al. 2015, section A.1.2)."""
+
+    uses = frozenset({"hidden", "coverage"})
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(sizes, key_size=sizes.hidden)
+        self.query = nn.Linear(sizes.query, sizes.hidden)
+        self.energy = nn.Linear(sizes.hidden, 1, bias=False)
+
+    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
+        pairs = self.query(query).unsqueeze(-2) + cached["keys"].unsqueeze(-3)  # (..., T, S, K)
+        if covered is not None:
+            pairs = pairs + covered.amount.unsqueeze(-1) * covered.direction  # See et al. 2017, eq. 11
+        return self.energy(pairs.tanh()).squeeze(-1)
+
+
+class Concat(Additive):
+    """v . tanh(W [q; h])  (Luong et al. 2015, eq. 8, concat)."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(sizes)
+        self.query = nn.Linear(sizes.query, sizes.hidden, bias=False)
+
+
+class Location(Scorer):
+    """W q, one score per source position, whatever stands there  (Luong et al. 2015, eq. 9)."""
+
+    uses = frozenset({"max_length"})
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(sizes)
+        self.position = nn.Linear(sizes.query, sizes.max_source, bias=False)
+
+    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
+        return self.position(query)[..., : cached["keys"].size(-2)]
+
+
+class Uniform(Scorer):
+    """0: every position alike; mean pooling over the window  (the fixed context of Cho et al. 2014 with window=last)."""
+
+    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
+        return query.new_zeros(*query.shape[:-1], cached["keys"].size(-2))
+
+
+def same_size(sizes: Sizes) -> None:
+    """Refuse sizes between which there is no inner product."""
+    if sizes.query != sizes.memory:
+        raise ConfigError(
+            f"this model.attention.scorer compares the decoder's state with the encoder's directly and needs them of one size, "
+            f"not {sizes.query} and {sizes.memory}; general and additive take any sizes"
+        )
+
+
+SCORERS: dict[str, type[Scorer]] = {
+    "dot": Dot,
+    "scaled_dot": ScaledDot,
+    "general": General,
+    "concat": Concat,
+    "additive": Additive,
+    "location": Location,
+    "cosine": Cosine,
+    "euclidean": Euclidean,
+    "uniform": Uniform,
+}

@@ -1,0 +1,227 @@
+"""How does a Transformer read and write? Encoder, decoder with caches, any scorer and window on its cross-attention."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from seq2seq.ids import UNK
+from seq2seq.nn.attention import Normalizer, softmax, weigh
+from seq2seq.nn.interface import Encoded, Memory, Output, State
+from seq2seq.nn.layers import ACTIVATIONS, NORMS, FeedForward, Positions, Rotary
+from seq2seq.nn.scorers import Cached, Product, Scorer
+from seq2seq.nn.windows import View, Window
+
+
+class Design(NamedTuple):
+    """What all layers of a Transformer share."""
+
+    size: int  # of embeddings and layers
+    heads: int
+    feedforward: int
+    dropout: float = 0.0
+    pre_norm: bool = True
+    norm: str = "layer"
+    activation: str = "relu"
+
+
+def split(x: Tensor, heads: int) -> Tensor:
+    """(B, N, D) -> (B, heads, N, D / heads)."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def merge(x: Tensor) -> Tensor:
+    """(B, heads, N, D / heads) -> (B, N, D)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+class Sublayer(nn.Module):
+    """x + dropout(f(norm(x)))  (Xiong et al. 2020, pre), or norm(x + dropout(f(x)))  (Vaswani et al. 2017, section 3.1, post)."""
+
+    def __init__(self, design: Design) -> None:
+        super().__init__()
+        self.norm, self.dropout, self.pre = NORMS[design.norm](design.size), nn.Dropout(design.dropout), design.pre_norm
+
+    def before(self, x: Tensor) -> Tensor:
+        """What f reads."""
+        return self.norm(x) if self.pre else x
+
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        """x and y = f(before(x)) -> the output."""
+        x = x + self.dropout(y)
+        return x if self.pre else self.norm(x)
+
+
+class SelfAttention(nn.Module):
+    """Scaled dot-product attention of a sequence to itself  (Vaswani et al. 2017, section 3.2)."""
+
+    def __init__(self, design: Design, rotary: Rotary | None) -> None:
+        super().__init__()
+        self.heads, self.rotary = design.heads, rotary
+        self.project, self.out = nn.Linear(design.size, 3 * design.size), nn.Linear(design.size, design.size)
+
+    def split(self, x: Tensor, number: Tensor) -> list[Tensor]:
+        """x (B, N, D), positions (N,) -> queries, keys, values (B, heads, N, d)."""
+        q, k, v = (split(part, self.heads) for part in self.project(x).chunk(3, -1))
+        return [q, k, v] if self.rotary is None else [self.rotary(q, number), self.rotary(k, number), v]
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """-> (B, N, D)."""
+        mixed: Tensor = self.out(merge(scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)))
+        return mixed
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention to the source with any scorer, window and normaliser, each head on its part of the states.
+
+    Where the score is an inner product, the window has no gain and nobody asks for weights, a fused kernel serves."""
+
+    def __init__(self, design: Design, scorer: Scorer, window: Window, normalize: Normalizer) -> None:
+        super().__init__()
+        self.heads, self.scorer, self.window, self.normalize = design.heads, scorer, window, normalize
+        self.query, self.key, self.value, self.out = (nn.Linear(design.size, design.size) for _ in range(4))
+        self.fused = isinstance(scorer, Product) and not window.gains and normalize is softmax
+
+    def cache(self, states: Tensor) -> Cached:
+        """(B, S, D) -> values (B, heads, S, d) and what the scorer keeps of the keys."""
+        return {"values": split(self.value(states), self.heads), **self.scorer.cache(split(self.key(states), self.heads))}
+
+    def forward(self, x: Tensor, cached: Cached, mask: Tensor, step: Tensor, attention: bool) -> tuple[Tensor, Tensor | None]:
+        """x (B, T, D), mask (B, S), step (B, T) -> (B, T, D), weights (B, heads, T, S) if asked for."""
+        query, view = split(self.query(x), self.heads), self.window(x, step, mask)
+        view = View(view.allowed.unsqueeze(1), None if view.gain is None else view.gain.unsqueeze(1))
+        if self.fused and not attention:
+            assert isinstance(self.scorer, Product)
+            queries, shape = self.scorer.queries(query), (*query.shape[:-1], mask.size(1))
+            allowed = view.allowed.expand(-1, -1, shape[-2], -1)
+            mixed = scaled_dot_product_attention(queries, cached["keys"].to(queries.dtype), cached["values"], attn_mask=allowed, scale=1.0)
+            return self.out(merge(mixed)), None
+        weights = weigh(self.scorer(query, cached), view, self.normalize)
+        return self.out(merge(weights.to(x.dtype) @ cached["values"])), weights if attention else None
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and a feed-forward network."""
+
+    def __init__(self, design: Design, rotary: Rotary | None) -> None:
+        super().__init__()
+        self.own, self.feed = SelfAttention(design, rotary), FeedForward(design.size, design.feedforward, design.dropout, ACTIVATIONS[design.activation])
+        self.around_own, self.around_feed = Sublayer(design), Sublayer(design)
+
+    def forward(self, x: Tensor, mask: Tensor, number: Tensor) -> Tensor:
+        """x (B, S, D), mask (B, 1, S, S), positions (S,)."""
+        x = self.around_own.after(x, self.own.mix(*self.own.split(self.around_own.before(x), number), mask))
+        return self.around_feed.after(x, self.feed(self.around_feed.before(x)))
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, cross-attention and a feed-forward network."""
+
+    def __init__(self, design: Design, rotary: Rotary | None, cross: CrossAttention) -> None:
+        super().__init__()
+        self.own, self.feed = SelfAttention(design, rotary), FeedForward(design.size, design.feedforward, design.dropout, ACTIVATIONS[design.activation])
+        self.cross = cross
+        self.around_own, self.around_cross, self.around_feed = Sublayer(design), Sublayer(design), Sublayer(design)
+
+    def outward(self, x: Tensor, cached: Cached, mask: Tensor, step: Tensor, attention: bool) -> tuple[Tensor, Tensor | None]:
+        """What follows self-attention: x (N, T, D), cached and mask of B sentences, step (B, N // B * T)."""
+        given = self.around_cross.before(x)
+        # the W rows of a sentence take the place of time, so that its memory is read once and never repeated
+        mixed, weights = self.cross(given.reshape(mask.size(0), -1, x.size(-1)), cached, mask, step, attention)
+        x = self.around_cross.after(x, mixed.reshape(x.shape))
+        return self.around_feed.after(x, self.feed(self.around_feed.before(x))), weights
+
+
+class TransformerEncoder(nn.Module):
+    """Vaswani et al. 2017, section 3.1."""
+
+    def __init__(self, embedding: nn.Embedding, positions: Positions, layers: int, design: Design) -> None:
+        super().__init__()
+        self.embedding, self.positions, self.size = embedding, positions, design.size
+        self.layers = nn.ModuleList(EncoderLayer(design, positions.rotary) for _ in range(layers))
+        self.norm = NORMS[design.norm](design.size) if design.pre_norm else nn.Identity()
+        self.dropout = nn.Dropout(design.dropout)
+
+    def forward(self, source: Tensor, mask: Tensor) -> Encoded:
+        """(B, S) ids, (B, S) mask -> states and their mean."""
+        number = torch.arange(source.size(1), device=source.device)
+        x = self.dropout(self.positions(self.embedding(source), number))
+        seen = mask[:, None, None, :].expand(-1, 1, source.size(1), -1)
+        for layer in self.layers:
+            x = layer(x, seen, number)
+        x = self.norm(x)
+        mean = (x * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
+        return Encoded(x, mean, x.new_zeros(x.size(0), 0, x.size(-1)))
+
+
+class TransformerDecoder(nn.Module):
+    """Vaswani et al. 2017, section 3.1; a step costs one token, not the prefix."""
+
+    def __init__(
+        self, embedding: nn.Embedding, positions: Positions, layers: int, design: Design, make_cross: Callable[[], CrossAttention]
+    ) -> None:
+        super().__init__()
+        self.embedding, self.positions, self.heads = embedding, positions, design.heads
+        self.layers = nn.ModuleList(DecoderLayer(design, positions.rotary, make_cross()) for _ in range(layers))
+        self.norm = NORMS[design.norm](design.size) if design.pre_norm else nn.Identity()
+        self.dropout = nn.Dropout(design.dropout)
+
+    def cache(self, encoded: Encoded) -> Cached:
+        """Every layer's cross keys and values: keys0, values0, ..."""
+        return {f"{name}{i}": value for i, layer in enumerate(self.layers) for name, value in layer.cross.cache(encoded.states).items()}
+
+    def start(self, memory: Memory, capacity: int | None = None) -> State:
+        """Empty caches own_keys0, own_values0, ... (B, heads, 0 or capacity, d)."""
+        B, D = memory.mask.size(0), memory.states.size(-1)
+        names = [f"own_{kind}{i}" for i in range(len(self.layers)) for kind in ("keys", "values")]
+        state = {name: memory.states.new_zeros(B, self.heads, capacity or 0, D // self.heads) for name in names}
+        if capacity is not None:
+            state["room"] = memory.states.new_zeros(B, 0)  # says that there is room; step may not look at numbers
+        return state | {"number": torch.zeros(B, dtype=torch.long, device=memory.mask.device)}
+
+    def embed(self, token: Tensor, number: Tensor) -> Tensor:
+        """Ids (N, T), those beyond the vocabulary read as UNK, at positions (T,) -> (N, T, D)."""
+        token = token.where(token < self.embedding.num_embeddings, UNK)
+        embedded: Tensor = self.dropout(self.positions(self.embedding(token), number))
+        return embedded
+
+    def cached(self, memory: Memory, layer: int) -> Cached:
+        """The part of memory.cached that a layer reads, without its number."""
+        end = str(layer)
+        return {name.removesuffix(end): value for name, value in memory.cached.items() if name.rstrip("0123456789") + end == name}
+
+    def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:
+        number = torch.arange(target_in.size(1), device=target_in.device)
+        x, maps = self.embed(target_in, number), []
+        for i, layer in enumerate(self.layers):
+            q, k, v = layer.own.split(layer.around_own.before(x), number)
+            x = layer.around_own.after(x, layer.own.mix(q, k, v, causal=True))
+            x, weights = layer.outward(x, self.cached(memory, i), memory.mask, number.expand(x.size(0), -1), attention)
+            maps.append(weights)
+        if not attention:
+            return Output(self.norm(x))
+        stacked = torch.stack(maps, 1)  # (B, layers, heads, T, S)
+        return Output(self.norm(x), stacked[:, -1].mean(1), stacked)
+
+    def step(self, token: Tensor, state: State, memory: Memory, attention: bool = False) -> tuple[Output, State]:
+        B, number = memory.mask.size(0), state["number"]
+        x, maps = self.embed(token.unsqueeze(1), number[:1]), []
+        after: State = {name: state[name] for name in ("room",) if name in state} | {"number": number + 1}
+        for i, layer in enumerate(self.layers):
+            names = (f"own_keys{i}", f"own_values{i}")
+            q, *new = layer.own.split(layer.around_own.before(x), number[:1])
+            for name, value in zip(names, new, strict=True):
+                room = "room" in state  # then written in place, else grown by concatenation
+                after[name] = state[name].index_copy_(2, number[:1], value) if room else torch.cat((state[name], value), 2)
+            k, v = (after[name] for name in names)
+            past = torch.arange(k.size(2), device=x.device) <= number[0]  # a cache with room has slots that are not written yet
+            x = layer.around_own.after(x, layer.own.mix(q, k, v, past.expand(x.size(0), 1, 1, -1)))
+            x, weights = layer.outward(x, self.cached(memory, i), memory.mask, number.view(B, -1), attention)
+            maps.append(weights)
+        features = self.norm(x).squeeze(1)
+        if not attention:
+            return Output(features), after
+        stacked = torch.stack(maps, 1).permute(0, 3, 1, 2, 4).flatten(0, 1)  # (B, layers, heads, W, S) -> (N, layers, heads, S)
+        return Output(features, stacked[:, -1].mean(1), stacked), after
