@@ -1,0 +1,42 @@
+# Sourced by the scripts: goes to the top of the checkout and makes .venv, once, with what is asked for.
+# PYTHON chooses the interpreter, VENV the folder; NO_INSTALL=1 takes PYTHON (or python3) as it is and installs nothing.
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+find_python() {  # prints the first interpreter that will do
+  local candidate
+  for candidate in ${PYTHON:-} python3.13 python3.12 python3.11 python3; do
+    "$candidate" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo "$candidate"; return; }
+  done
+  echo "Python 3.11, 3.12 or 3.13 (with venv) is needed; PYTHON=/path/to/python names one" >&2
+  return 1
+}
+
+works() {  # is there an environment, and does it run?
+  "$1/bin/python" -m pip --version >/dev/null 2>&1
+}
+
+ensure_env() {  # ensure_env EXTRAS: sets PY and BIN. Extras only ever add to what is there, so scripts can share .venv.
+  local venv=${VENV:-.venv} extras=$1 python state stamp
+  if [ "${NO_INSTALL:-0}" = 1 ]; then
+    PY=${PYTHON:-python3} BIN=$(dirname "$(command -v "${PYTHON:-python3}")")
+    return
+  fi
+  exec 9>"$venv.lock"
+  flock 9 # a second script waits here until the first is through
+  state=$(cksum < pyproject.toml | tr ' ' -)
+  if ! works "$venv" || ! "$venv/bin/python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; then
+    python=$(find_python)
+    echo "making $venv with $("$python" -V)" >&2
+    "$python" -m venv --clear "$venv"
+  fi
+  stamp="$venv/.stamp-${extras:-run}-$("$venv/bin/python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')-$state"
+  if ! [ -e "$stamp" ] || ! [ -x "$venv/bin/seq2seq" ]; then
+    echo "installing seq2seq${extras:+[$extras]} in $venv: a minute or two the first time" >&2
+    rm -f "$venv"/.stamp-"${extras:-run}"-*
+    # One command, so that the cap on torch holds for everything that needs torch.
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -e ".${extras:+[$extras]}" >&2
+    touch "$stamp"
+  fi
+  exec 9>&-
+  PY=$venv/bin/python BIN=$venv/bin
+}

@@ -1,0 +1,17 @@
+"""What does `import seq2seq` offer? `Translator`, loaded when it is first asked for, so that the import itself costs nothing."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seq2seq.translator import Translator
+
+__version__ = "0.1.0"
+__all__ = ["Translator", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Translator":
+        from seq2seq.translator import Translator
+
+        return Translator
+    raise AttributeError(f"module 'seq2seq' has no attribute {name!r}")

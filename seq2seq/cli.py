@@ -1,0 +1,77 @@
+"""Which commands are there, and how does each of them end?"""
+
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import seq2seq
+from seq2seq.errors import Seq2SeqError, unknown
+
+
+class Command(NamedTuple):
+    """A command: `module` has `main(argv: list[str]) -> int | None`, and is imported when the command is used."""
+
+    module: str
+    purpose: str  # kept here so that the overview imports nothing
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0 done, 2 for what the user can mend, 130 interrupted, 141 reader gone."""
+    name, *rest = [*(sys.argv[1:] if argv is None else argv)] or ["--help"]
+    if name in ("-h", "--help"):
+        print(overview())
+        return 0
+    if name == "--version":
+        print(f"seq2seq {seq2seq.__version__}")
+        return 0
+    if name not in COMMANDS:
+        return complain(unknown("command", name, COMMANDS))
+    return run(name, rest)
+
+
+def run(name: str, argv: list[str]) -> int:
+    """Run command `name`; an error that is no fault of the user keeps its traceback."""
+    try:
+        code = importlib.import_module(f"seq2seq.commands.{COMMANDS[name].module}").main(argv) or 0
+        sys.stdout.flush()
+        return int(code)
+    except Seq2SeqError as error:
+        return complain(str(error))
+    except KeyboardInterrupt:
+        print("seq2seq: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at exit
+        return 141
+    except OSError as error:
+        if error.errno not in DENIED:
+            raise
+        return complain(f"{error.filename or 'a file'} cannot be written or read: {error.strerror}")
+
+
+def complain(message: str) -> int:
+    """One line on stderr; returns the exit code of what the user can mend."""
+    print("seq2seq:", " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+def overview() -> str:
+    """The text of `seq2seq --help`."""
+    rows = "\n".join(f"  {name:<12}{command.purpose}" for name, command in COMMANDS.items())
+    return f"usage: seq2seq COMMAND ...\n\n{rows}\n\nseq2seq COMMAND --help tells more of one; seq2seq --version says which this is."
+
+
+DENIED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG}
+
+COMMANDS = {
+    "train": Command("train", "train a model from settings; writes a run directory"),
+    "prepare": Command("prepare", "read and check a corpus, train its tokenizer, and report on both"),
+    "translate": Command("translate", "translate lines from stdin to stdout with a trained run"),
+    "score": Command("score", "log-probabilities of given translations under a trained run"),
+    "evaluate": Command("evaluate", "translate a test set and score it: BLEU, chrF, TER, ROUGE with confidence intervals"),
+    "plot": Command("plot", "show the attention of a trained run, or its learning curve"),
+    "attentions": Command("attentions", "list the attention variants with their formulas"),
+}

@@ -1,0 +1,16 @@
+"""What does `seq2seq train` do? Compose the settings and hand them to the training."""
+
+from seq2seq.compose import experiment
+from seq2seq.config import Config
+
+
+def main(argv: list[str]) -> None:
+    """`seq2seq train [-m] SETTING=VALUE ...`."""
+    experiment("train", "Train a model; what is made is a run directory.", argv, run)
+
+
+def run(config: Config) -> None:
+    """One run; torch and Lightning are imported only now, so that a wrong setting is told at once."""
+    from seq2seq.training.run import train
+
+    train(config)

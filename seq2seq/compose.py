@@ -1,0 +1,151 @@
+"""How do the words of a command line become settings? Through Hydra, and this is its only door."""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+
+import hydra
+import yaml
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seq2seq.commands import Parser
+from seq2seq.commands.settings_help import settings_help
+from seq2seq.config import MODELS, Config, DataConfig, SearchConfig, TokenizerConfig, TrainerConfig, TrainingConfig
+from seq2seq.errors import ConfigError, unknown
+from seq2seq.settings import build_config, sentence, to_yaml
+from seq2seq.tables import check_names
+
+Task = Callable[[Config], object]
+
+
+def experiment(name: str, purpose: str, argv: Sequence[str], task: Task) -> None:
+    """Be the command `name`: compose the settings in `argv` and give them to `task`; with -m once for each of a sweep.
+
+    Raises ConfigError before any work for settings that cannot be."""
+    parser = Parser(name, purpose, add_help=False)
+    parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE")
+    parser.add_argument("-m", "--multirun", action="store_true", help="run once for each combination of the values given with commas")
+    parser.add_argument("-cd", "--config-dir", type=Path, metavar="DIR", help="a folder of your own laid out like conf/, looked into as well")
+    parser.add_argument("--cfg", choices=["job"], help="print the settings and stop")
+    parser.add_argument("-h", "--help", action="store_true", help="show this, every setting and every named group")
+    options = parser.parse_intermixed_args(argv)
+    folder = found(options.config_dir)
+    if options.help:
+        print(parser.format_help() + settings_help([conf_dir(), *([folder] if folder else [])]))
+    elif options.multirun:
+        sweep(options.settings, task, folder)
+    else:
+        config = compose_config(options.settings, folder)
+        print(to_yaml(config), end="") if options.cfg else task(config)
+
+
+def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) -> Config:
+    """The settings of conf/train.yaml with `overrides`; `folder` is looked into for groups before conf/.
+
+    Raises ConfigError, one sentence: a misspelt key, a value of another type, an unknown name, what cannot work together."""
+    register()
+    path = [f"hydra.searchpath=[{folder.as_uri()}]"] if folder else []
+    with one_sentence(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        composed = hydra.compose("train", overrides=[*path, *map(appended, overrides)])
+    return to_config(composed)
+
+
+def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None) -> None:
+    """Run `task` for every combination, by Hydra's sweeper and launcher; Hydra's own are first asked whether all can be."""
+    words = [*(["--config-dir", str(folder)] if folder else []), *map(appended, overrides)]
+    if not any(word.startswith(("hydra/", "+hydra/", "hydra.sweep")) for word in words):
+        with tempfile.TemporaryDirectory() as nowhere:
+            hydra_main([*words, f"hydra.sweep.dir={nowhere}"], lambda config: None)
+    hydra_main(words, task)
+
+
+def hydra_main(words: Sequence[str], task: Task) -> None:
+    """Hydra's own command line in multirun mode, its errors left to us."""
+    register()
+    before, sys.argv = sys.argv, ["seq2seq train", "--multirun", *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors its way and exits with 1
+    try:
+        with one_sentence():
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(lambda composed: task(to_config(composed)))()
+    finally:
+        sys.argv = before
+
+
+def to_config(composed: DictConfig) -> Config:
+    """What Hydra composed, as dataclasses; names of tables are checked as well."""
+    with one_sentence():
+        values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    config = build_config(values)  # type: ignore[arg-type]
+    check_names(config)
+    return config
+
+
+def register() -> None:
+    """Give Hydra the type of every setting: `schema`, GROUP/schema, model/NAME_schema."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for kind in (DataConfig, TokenizerConfig, TrainingConfig, TrainerConfig, SearchConfig):
+        store.store(group=kind.path, name="schema", node=kind)
+    for name, model in MODELS.items():
+        store.store(group="model", name=f"{name}_schema", node=model)
+
+
+def conf_dir() -> Path:
+    """The folder conf/: inside the package when installed from a wheel, else at the top of the checkout."""
+    package = Path(__file__).resolve().parent
+    return next(folder for folder in (package / "conf", package.parent / "conf") if (folder / "train.yaml").is_file())
+
+
+def found(folder: Path | None) -> Path | None:
+    """The absolute path of a folder of the user's. Raises ConfigError if there is none."""
+    if folder and not folder.is_dir():
+        raise ConfigError(f"--config-dir {folder} is no folder")
+    return folder.resolve() if folder else None
+
+
+def appended(override: str) -> str:
+    """experiment/NAME=... is not in the defaults list and has to be appended to it."""
+    return f"+{override}" if re.match(r"experiment/[^=]+=", override) else override
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Errors of Hydra, OmegaConf and YAML become ConfigError."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise ConfigError(explain(error)) from None
+
+
+def explain(error: BaseException) -> str:
+    """What Hydra found wrong, in one sentence: the setting, the value, the nearest right name, the choices."""
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} cannot be read: write SETTING=VALUE, and '{{SETTING}}=\"{{VALUE}}\"' for a value with blanks, brackets or quotes"
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, name = re.findall(r"Could not find '([^']*)'", str(error))[0].rpartition("/")
+        return unknown(group, name, [option for option in error.options if not option.endswith("schema")])
+    if several := re.match(r"Ambiguous value for argument '([^']*)'", str(error)):
+        setting, _, values = several[1].partition("=")
+        return f"{several[1]} are several values: add -m to run once for each, or write {setting}=[{values}] for a list"
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__
+    if cause is None:
+        return " ".join(str(error).split())
+    group = str(cause.full_key)
+    return no_group(group) if "/" in group else sentence(cause)
+
+
+def no_group(name: str) -> str:
+    """The sentence for a group that conf/ does not have."""
+    groups = sorted({str(path.parent.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml")} - {"."})
+    near = get_close_matches(name, groups, n=1)
+    return f"{name} is no group{f' (did you mean {near[0]}?)' if near else ''}; choose one of: {', '.join(groups)}"

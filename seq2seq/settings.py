@@ -1,0 +1,146 @@
+"""How are settings saved, read again, compared and told apart by a hash?"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+import seq2seq
+from seq2seq.config import MODELS, SCHEMA, Config, ModelConfig
+from seq2seq.errors import ConfigError, RunError, choose
+
+NOT_THE_RESULT = {"resume", "runs", "trainer", "data.root", "data.cache", "data.how", "data.licence"}  # settings and whole groups
+
+
+def to_yaml(config: Config) -> str:
+    """Every setting as plain YAML."""
+    return str(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True, width=1000))
+
+
+def write_config(config: Config, path: Path) -> None:
+    """Write every setting, under a comment that names the version; whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(f"# written by seq2seq {seq2seq.__version__}\n{to_yaml(config)}", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def read_config(path: Path) -> Config:
+    """Read what `write_config` wrote. It can run no code: plain YAML, no interpolation, no key that is not a setting.
+
+    Raises RunError, one sentence with the path: missing, no YAML, another schema, an unknown setting or an impossible one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return build_config(_parse(text))
+    except FileNotFoundError:
+        raise RunError(f"{path} does not exist") from None
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    except (yaml.YAMLError, ConfigError) as error:
+        raise RunError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _parse(text: str) -> dict[str, Any]:
+    if "${" in text:
+        raise ConfigError("'${' has no place in a saved config: there is nothing to interpolate")
+    saved = OmegaConf.to_container(OmegaConf.create(text)) if text.strip() else None
+    if not isinstance(saved, dict) or "schema" not in saved:
+        raise ConfigError("no saved config: it has no `schema`")
+    if saved["schema"] != SCHEMA:
+        writer = re.match(r"# written by (seq2seq \S+)", text)
+        by = writer[1] if writer else "another version of seq2seq"
+        raise ConfigError(f"schema {saved['schema']} was written by {by}, and seq2seq {seq2seq.__version__} reads schema {SCHEMA}")
+    return saved  # type: ignore[return-value]
+
+
+def build_config(values: Mapping[str, Any]) -> Config:
+    """From nested plain values to dataclasses, each of which checks itself; `model.name` picks the class of the model.
+
+    Raises ConfigError: a key that is no setting, a value of another type, a combination that cannot work."""
+    model = values.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("name"), str):
+        raise ConfigError(f"model.name is missing; choose one of: {', '.join(MODELS)}")
+    whole = OmegaConf.structured(Config)
+    whole.model = OmegaConf.structured(choose(MODELS, model["name"], "model.name"))
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(whole, values))  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(sentence(error)) from None
+
+
+def sentence(error: OmegaConfBaseException) -> str:
+    """What OmegaConf found wrong, in one sentence: the setting, the nearest right name, or the type that is wanted."""
+    name = error.full_key or str(error.key or "")
+    if isinstance(error, ConfigKeyError | ConfigAttributeError):
+        return unknown_setting(name, error.object_type)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{name} has no value"
+    return f"{name}: {str(error.msg or error).splitlines()[0].strip()}"
+
+
+def unknown_setting(name: str, group: Any = Config) -> str:
+    """The sentence for the dotted `name`, which is no setting of the dataclass `group`."""
+    above, _, last = name.rpartition(".")
+    if not dataclasses.is_dataclass(group):
+        return f"{name} is new: write +{name}=... to add it"
+    owner = [key for key, model in MODELS.items() if above == "model" and last in _names(model)]
+    if owner:
+        return f"{name} is a setting of model={owner[0]} only"
+    elsewhere = [found for found in every_setting() if found.rpartition(".")[2] == last]
+    here = [f"{above}.{known}".lstrip(".") for known in _names(group)]
+    near = elsewhere or get_close_matches(name, here, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"{name} is no setting{hint}; choose one of: {', '.join(here)}"
+
+
+def _names(group: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(group)]
+
+
+def every_setting() -> dict[str, dataclasses.Field[Any]]:
+    """Dotted name -> field of every setting there is, of all model families."""
+    return dict(_walk(Config, ""))
+
+
+def _walk(group: type[Any], prefix: str) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    for field in dataclasses.fields(group):
+        inner = list(MODELS.values()) if field.type is ModelConfig else [field.type] if dataclasses.is_dataclass(field.type) else []
+        for kind in inner:
+            yield from _walk(kind, f"{prefix}{field.name}.")  # type: ignore[arg-type]
+        if not inner:
+            yield prefix + field.name, field
+
+
+def flatten(config: Config) -> dict[str, Any]:
+    """Dotted name -> value of every setting; `data.test` is one value."""
+    return dict(_values(config, ""))
+
+
+def _values(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(group):
+        value = getattr(group, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _values(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, value
+
+
+def differences(a: Config, b: Config) -> list[tuple[str, Any, Any]]:
+    """(dotted name, value in `a`, value in `b`) of each setting that differs; None where one has no such setting."""
+    left, right = flatten(a), flatten(b)
+    return [(name, left.get(name), right.get(name)) for name in {**left, **right} if left.get(name) != right.get(name)]
+
+
+def settings_hash(config: Config) -> str:
+    """8 hexadecimal digits over all settings that define the result of a run, whatever it runs on and wherever it lies."""
+    every = flatten(config).items()
+    defining = {name: value for name, value in every if not {name, name.partition(".")[0]} & NOT_THE_RESULT}
+    return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()[:8]
