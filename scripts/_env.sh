@@ -11,32 +11,34 @@ find_python() {  # prints the first interpreter that will do
   return 1
 }
 
-works() {  # is there an environment, and does it run?
-  "$1/bin/python" -m pip --version >/dev/null 2>&1
+whole() {  # has an installation ever been finished there, and does its Python still run?
+  ls "$1"/.stamp-* >/dev/null 2>&1 &&
+    "$1/bin/python" -c 'import pip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
 }
 
-ensure_env() {  # ensure_env EXTRAS: sets PY and BIN. Extras only ever add to what is there, so scripts can share .venv.
-  local venv=${VENV:-.venv} extras=$1 python state stamp
+ensure_env() {  # ensure_env EXTRAS: sets PY. Extras only ever add to what is there, so that scripts can share .venv.
+  local venv=${VENV:-.venv} extras=$1 python state name
+  PY=$venv/bin/python
   if [ "${NO_INSTALL:-0}" = 1 ]; then
-    PY=${PYTHON:-python3} BIN=$(dirname "$(command -v "${PYTHON:-python3}")")
+    PY=${PYTHON:-python3}
     return
   fi
   exec 9>"$venv.lock"
   flock 9 # a second script waits here until the first is through
-  state=$(cksum < pyproject.toml | tr ' ' -)
-  if ! works "$venv" || ! "$venv/bin/python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; then
+  if ! whole "$venv"; then
     python=$(find_python)
     echo "making $venv with $("$python" -V)" >&2
     "$python" -m venv --clear "$venv"
   fi
-  stamp="$venv/.stamp-${extras:-run}-$("$venv/bin/python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')-$state"
-  if ! [ -e "$stamp" ] || ! [ -x "$venv/bin/seq2seq" ]; then
+  state=$({ pwd; "$PY" -V; cat pyproject.toml; } | cksum | tr ' ' -)
+  if ! [ -e "$venv/.stamp-${extras:-run}-$state" ]; then
     echo "installing seq2seq${extras:+[$extras]} in $venv: a minute or two the first time" >&2
-    rm -f "$venv"/.stamp-"${extras:-run}"-*
     # One command, so that the cap on torch holds for everything that needs torch.
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -e ".${extras:+[$extras]}" >&2
-    touch "$stamp"
+    "$PY" -m pip install --quiet --disable-pip-version-check --no-input -e ".${extras:+[$extras]}" >&2
+    for name in run ${extras:-run}; do
+      rm -f "$venv/.stamp-$name-"*
+      touch "$venv/.stamp-$name-$state"
+    done
   fi
   exec 9>&-
-  PY=$venv/bin/python BIN=$venv/bin
 }

@@ -24,6 +24,7 @@ from seq2seq.settings import build_config, sentence, to_yaml
 from seq2seq.tables import check_names
 
 Task = Callable[[Config], object]
+EXAMPLE = 'data.licence="free (CC0)"'
 
 
 def experiment(name: str, purpose: str, argv: Sequence[str], task: Task) -> None:
@@ -33,7 +34,9 @@ def experiment(name: str, purpose: str, argv: Sequence[str], task: Task) -> None
     parser = Parser(name, purpose, add_help=False)
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE")
     parser.add_argument("-m", "--multirun", action="store_true", help="run once for each combination of the values given with commas")
-    parser.add_argument("-cd", "--config-dir", type=Path, metavar="DIR", help="a folder of your own laid out like conf/, looked into as well")
+    parser.add_argument(
+        "-cd", "--config-dir", type=Path, metavar="DIR", help="a folder of your own laid out like conf/, looked into as well"
+    )
     parser.add_argument("--cfg", choices=["job"], help="print the settings and stop")
     parser.add_argument("-h", "--help", action="store_true", help="show this, every setting and every named group")
     options = parser.parse_intermixed_args(argv)
@@ -128,20 +131,24 @@ def one_sentence() -> Iterator[None]:
 def explain(error: BaseException) -> str:
     """What Hydra found wrong, in one sentence: the setting, the value, the nearest right name, the choices."""
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be read: write SETTING=VALUE, and '{{SETTING}}=\"{{VALUE}}\"' for a value with blanks, brackets or quotes"
+        return (
+            f"{error.override!r} cannot be read: write SETTING=VALUE, a VALUE with blanks or brackets in two pairs of quotes: '{EXAMPLE}'"
+        )
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = re.findall(r"Could not find '([^']*)'", str(error))[0].rpartition("/")
         return unknown(group, name, [option for option in error.options if not option.endswith("schema")])
     if several := re.match(r"Ambiguous value for argument '([^']*)'", str(error)):
         setting, _, values = several[1].partition("=")
         return f"{several[1]} are several values: add -m to run once for each, or write {setting}=[{values}] for a list"
+    file = re.match(r"In '([^']*)'", str(error))
+    place = f"{file[1]}.yaml: " if file else ""
     cause: BaseException | None = error
     while cause and not isinstance(cause, OmegaConfBaseException):
-        cause = cause.__cause__
-    if cause is None:
+        cause = cause.__cause__ or cause.__context__
+    if not isinstance(cause, OmegaConfBaseException):
         return " ".join(str(error).split())
-    group = str(cause.full_key)
-    return no_group(group) if "/" in group else sentence(cause)
+    name = str(cause.full_key)
+    return place + (no_group(name) if "/" in name else sentence(cause))
 
 
 def no_group(name: str) -> str:

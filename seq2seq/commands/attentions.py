@@ -28,10 +28,11 @@ def tables() -> list[tuple[Row, list[Row]]]:
 
     parts: dict[str, Mapping[str, Any]] = {"scorer": SCORERS, "window": WINDOWS, "normalizer": NORMALIZERS}
     named = [variant(path) for path in sorted((conf_dir() / "model" / "attention").glob("*.yaml"))]
-    return [
-        *(((f"model.attention.{kind}", "formula", "source"), [(name, *formula(row)) for name, row in table.items()]) for kind, table in parts.items()),
-        (("model/attention", "settings", "what it is"), named),
+    free: list[tuple[Row, list[Row]]] = [
+        ((f"model.attention.{kind}", "formula", "source"), [(name, *formula(row)) for name, row in table.items()])
+        for kind, table in parts.items()
     ]
+    return [*free, (("model/attention", "settings", "what it is"), named)]
 
 
 def formula(part: Callable[..., Any]) -> tuple[str, str]:

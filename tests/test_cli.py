@@ -1,0 +1,204 @@
+"""How does the command line begin and end? Quickly, and with the right exit code and one line."""
+
+import errno
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+import seq2seq
+from seq2seq import cli
+from seq2seq.commands import Parser, attentions, train
+from seq2seq.config import Config
+from seq2seq.errors import DataError
+from seq2seq.settings import every_setting
+
+
+def python(code: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+
+
+@pytest.mark.parametrize(
+    ("argv", "absent"),
+    [
+        (["--help"], {"torch", "hydra", "omegaconf", "numpy", "yaml"}),
+        (["--version"], {"torch", "hydra", "omegaconf", "numpy", "yaml"}),
+        (["train", "--help"], {"torch", "lightning"}),
+        (["train", "--cfg", "job"], {"torch", "lightning"}),
+        (["train", "sed=1"], {"torch", "lightning"}),
+    ],
+)
+def test_a_question_imports_little(argv: list[str], absent: set[str]) -> None:
+    done = python(f"import sys; from seq2seq.cli import main; main({argv}); print('LOADED', *sys.modules, file=sys.stderr)")
+    assert "LOADED" in done.stderr, done.stderr
+    assert not absent & set(done.stderr.split("LOADED")[1].split())
+
+
+def test_the_package_is_lazy() -> None:
+    done = python("import sys, seq2seq; print(seq2seq.__version__, 'torch' in sys.modules)")
+    assert done.stdout.split() == [seq2seq.__version__, "False"]
+    with pytest.raises(AttributeError, match="Translater"):
+        _ = seq2seq.Translater
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown and command.purpose in shown for name, command in cli.COMMANDS.items())
+    assert cli.main([]) == 0
+    assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_is_there(name: str) -> None:
+    path = Path(cli.__file__).parent / "commands" / f"{cli.COMMANDS[name].module}.py"
+    assert "def main(argv: list[str])" in path.read_text()
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["trian"]) == 2
+    assert "did you mean 'train'?" in capsys.readouterr().err
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, main: Callable[[list[str]], object]) -> None:
+    """A command whose main is `main`."""
+    module = ModuleType("seq2seq.commands.stand_in")
+    module.main = main  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "seq2seq.commands.stand_in", module)
+    monkeypatch.setitem(cli.COMMANDS, "stand-in", cli.Command("stand_in", ""))
+
+
+def throw(error: BaseException) -> Callable[[list[str]], object]:
+    def main(argv: list[str]) -> object:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (DataError("train.en:17: not UTF-8"), 2, "seq2seq: train.en:17: not UTF-8\n"),
+        (KeyboardInterrupt(), 130, "seq2seq: interrupted\n"),
+        (OSError(errno.ENOSPC, "No space left", "out.txt"), 2, "seq2seq: out.txt cannot be written or read: No space left\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "seq2seq: a file cannot be written or read: No space left on device\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "x/y"), 2, "seq2seq: x/y cannot be written or read: Permission denied\n"),
+    ],
+    ids=str,
+)
+def test_an_end_that_is_nobodys_bug(
+    error: BaseException, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in(monkeypatch, throw(error))
+    assert cli.main(["stand-in"]) == code
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), FileNotFoundError(errno.ENOENT, "No such file", "x")], ids=str)
+def test_a_bug_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, throw(error))
+    with pytest.raises(type(error)):
+        cli.main(["stand-in"])
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (3, 3)])
+def test_a_command_may_return_its_code(returned: int | None, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[str]] = []
+    stand_in(monkeypatch, lambda argv: given.append(argv) or returned)
+    assert cli.main(["stand-in", "a", "-b"]) == code
+    assert given == [["a", "-b"]]
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = f"{sys.executable} -m seq2seq attentions | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.stderr == ""
+    assert done.returncode in (0, 141)  # 0: all was written before the reader left
+
+
+def test_a_usage_error_names_the_nearest_option(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser("thing", "Does a thing.")
+    parser.add_argument("--markdown", action="store_true")
+    with pytest.raises(SystemExit) as stopped:
+        parser.parse_args(["--markdwon"])
+    assert stopped.value.code == 2
+    assert "did you mean --markdown?" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--mark"])  # abbreviations would change meaning when options are added
+
+
+def test_the_help_of_train_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    missing = [name for name in every_setting() if f" {name}=" not in shown]
+    assert not missing
+    reasons = [field.metadata["help"] for field in every_setting().values() if "help" in field.metadata]
+    assert not [reason for reason in reasons if reason not in shown]
+    assert "schema |" not in shown
+    assert "local_m | local_p" in shown
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """Every config that a stand-in for the training gets."""
+    configs: list[Config] = []
+    monkeypatch.setitem(sys.modules, "seq2seq.training.run", SimpleNamespace(train=configs.append))  # type: ignore[arg-type]
+    return configs
+
+
+def test_train_hands_over_what_was_composed(trained: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    train.main(["data=toy", "model/attention=local_p", "seed=3"])
+    assert [(config.seed, config.model.attention.window) for config in trained] == [(3, "local_p")]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_runs_every_combination(trained: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    argv = list(sys.argv)
+    train.main(["seed=1,2", "-m", "model/attention=glob(local_*)", "runs=mine"])
+    assert [(config.seed, config.model.attention.window) for config in trained] == [(s, w) for s in (1, 2) for w in ("local_m", "local_p")]
+    assert [path.name for path in tmp_path.rglob("*.*") if path.is_file()] == ["multirun.yaml"]
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == [".sweeps"]
+    assert sys.argv == argv
+
+
+def test_a_sweep_with_one_wrong_combination_does_no_work(trained: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "-m", "seed=1,2", "model.hidden=8,7"]) == 2
+    assert cli.main(["train", "-m", "seed=1,2", "model=rnn,transformr"]) == 2
+    assert cli.main(["train", "-m", "sed=1,2"]) == 2
+    assert trained == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_run_of_a_sweep_keeps_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "seq2seq.training.run", SimpleNamespace(train=throw(ZeroDivisionError())))  # type: ignore[arg-type]
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["train", "-m", "seed=1,2"])
+
+
+def test_cfg_prints_what_would_run(trained: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
+    train.main(["--cfg", "job", "experiment=demo"])
+    assert "variant: demo" in capsys.readouterr().out
+    assert trained == []
+
+
+def test_a_folder_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--config-dir", "nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [[], ["--markdown"]])
+def test_attentions_lists_all(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    attentions.main(argv)
+    shown = capsys.readouterr().out
+    for _, rows in attentions.tables():
+        assert all(row[0] in shown for row in rows)
+        assert all(all(row) for row in rows), "a part without formula or source"
+    if argv:
+        assert all(line.replace("\\|", "").count("|") == 4 for line in shown.splitlines() if line)

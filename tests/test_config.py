@@ -1,0 +1,206 @@
+"""Is every wrong setting told in one sentence, every right one composed, saved and read again without loss?"""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from seq2seq.commands.attentions import tables
+from seq2seq.compose import compose_config, conf_dir
+from seq2seq.config import AttentionConfig, Config, RNNConfig, TransformerConfig
+from seq2seq.errors import ConfigError, RunError
+from seq2seq.settings import build_config, differences, every_setting, flatten, read_config, settings_hash, write_config
+from seq2seq.tables import choices, names
+
+ATTENTIONS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
+GROUPS = sorted(
+    f"{path.parent.relative_to(conf_dir()).as_posix()}={path.stem}" for path in conf_dir().rglob("*.yaml") if path.parent != conf_dir()
+)
+DEFAULT = build_config({"model": {"name": "rnn"}})
+WRONG = {  # what is written -> words of the sentence
+    "trainin.learning_rate=1": ("trainin is no setting", "did you mean training?"),
+    "training.leraning_rate=1": ("training.leraning_rate is no setting", "did you mean training.learning_rate?", "training.warmup"),
+    "learning_rate=1": ("did you mean training.learning_rate?",),
+    "modl=rnn": ("did you mean model?",),
+    "model=rnnn": ("model='rnnn' is unknown", "did you mean 'rnn'?", "choose one of: rnn, transformer"),
+    "model/attention=local_x": ("model/attention='local_x'", "did you mean 'local_", "sparsemax"),
+    "model/attentoin=dot": ("model/attentoin is no group", "did you mean model/attention?"),
+    "experiment=dmo": ("experiment='dmo'", "did you mean 'demo'?"),
+    "experiment/table=dmo": ("experiment/table",),
+    "seed": ("'seed' cannot be read", "SETTING=VALUE"),
+    "data.how=a (b) c": ("cannot be read", "quotes"),
+    "seed=1,2": ("add -m", "seed=[1,2]"),
+    "seed=x": ("seed: Value 'x'", "Integer"),
+    "search.sampling=perhaps": ("search.sampling", "perhaps"),
+    "model.heads=4": ("model.heads is a setting of model=transformer only",),
+    "+training.foo=1": ("training.foo is no setting",),
+    "+foo=1": ("foo is no setting",),
+    "data.test={mine: [a]}": ("data.test.mine is new", "+data.test.mine=..."),
+    "seed=${sed}": ("seed", "sed"),
+    "~model": ("model",),
+    "model.attention.scorer=dott": ("model.attention.scorer='dott'", "did you mean 'dot'?", "euclidean"),
+    "model.attention.window=lokal_m": ("did you mean 'local_m'?",),
+    "model.head=copie": ("did you mean 'copy'?",),
+    "training.optimizer=adm": ("training.optimizer='adm'", "adamw"),
+    "training.schedule=cosin": ("did you mean 'cosine'?",),
+    "search.length_penalty=avrage": ("search.length_penalty='avrage'", "did you mean 'average'?"),
+    "model.hidden=7": ("model.hidden=7 must be even",),
+    "search.top_p=0.5": ("would be ignored",),
+    "search.beam=0": ("search.beam=0 is too small",),
+    "hydra.jobs=1": ("jobs",),
+}
+
+
+@pytest.mark.parametrize("override", WRONG)
+def test_a_wrong_setting_is_told_in_one_sentence(override: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose_config([override])
+    message = str(caught.value)
+    assert all(words in message for words in WRONG[override]), message
+    assert "\n" not in message
+    assert "schema" not in message.split("choose one of:")[0]
+
+
+@pytest.mark.parametrize("choice", GROUPS)
+def test_every_file_composes(choice: str) -> None:
+    prefix = "+" if choice.startswith("experiment/") else ""
+    assert isinstance(compose_config([prefix + choice]), Config)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_an_attention_file_says_what_is_not_the_default(attention: str) -> None:
+    written = OmegaConf.load(conf_dir() / "model" / "attention" / f"{attention}.yaml")
+    composed = compose_config([f"model/attention={attention}"]).model.attention
+    assert dataclasses.asdict(composed) == {**dataclasses.asdict(AttentionConfig()), **dict(written)}
+
+
+def test_every_score_window_and_normaliser_has_a_named_variant() -> None:
+    parts = [{**AttentionConfig().__dict__, **OmegaConf.load(conf_dir() / "model" / "attention" / f"{name}.yaml")} for name in ATTENTIONS]
+    for setting, table in (("scorer", "SCORERS"), ("window", "WINDOWS"), ("normalizer", "NORMALIZERS")):
+        assert {part[setting] for part in parts} == set(names(table))
+
+
+def test_the_tables_are_read_as_they_are_imported() -> None:
+    from seq2seq.nn.heads import HEADS
+    from seq2seq.nn.scorers import SCORERS
+
+    assert names("SCORERS") == tuple(SCORERS)
+    assert names("HEADS") == tuple(HEADS)
+    assert {row[0] for row in tables()[0][1]} == set(SCORERS)
+
+
+@pytest.mark.parametrize("name", [name for name, field in every_setting().items() if field.metadata.get("table")])
+def test_every_table_that_a_setting_names_is_there(name: str) -> None:
+    field = every_setting()[name]
+    assert field.default in choices(field)
+
+
+def test_values_and_groups_arrive() -> None:
+    config = compose_config(["model=transformer", "model.size=64", "model/attention=local_m", "search=greedy", "trainer.precision=16"])
+    assert isinstance(config.model, TransformerConfig)
+    assert (config.model.size, config.model.attention.window, config.search.beam, config.trainer.precision) == (64, "local_m", 1, "16")
+    assert isinstance(compose_config(["experiment=demo"]).model, RNNConfig)
+    assert compose_config(["experiment=demo", "model.dropout=0.5"]).model.dropout == 0.5
+
+
+def test_a_folder_of_the_users_is_looked_into(tmp_path: Path) -> None:
+    for group in ("data", "experiment"):
+        (tmp_path / group).mkdir()
+    (tmp_path / "data" / "own.yaml").write_text("name: own\ntrain: [a]")
+    (tmp_path / "experiment" / "own.yaml").write_text("# @package _global_\ndefaults: [{override /data: own}]\nseed: 7")
+    config = compose_config(["experiment=own"], tmp_path)
+    assert (config.data.name, config.data.train, config.seed) == ("own", ["a"], 7)
+    (tmp_path / "data" / "own.yaml").write_text("nmae: own")
+    with pytest.raises(ConfigError, match=r"data\.nmae is no setting \(did you mean data\.name\?\)"):
+        compose_config(["data=own"], tmp_path)
+    (tmp_path / "data" / "own.yaml").write_text("name: [own")
+    with pytest.raises(ConfigError, match=r"own\.yaml"):
+        compose_config(["data=own"], tmp_path)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    write_config(compose_config(["model=transformer"]), tmp_path / "config.yaml")
+    return tmp_path / "config.yaml"
+
+
+@pytest.mark.parametrize("overrides", [["model=transformer"], ["experiment=demo"], ['data.licence="a: {b} #c ü"', "+data.test={x: [y]}"]])
+def test_what_is_written_is_read_again(overrides: list[str], tmp_path: Path) -> None:
+    config = compose_config(overrides)
+    write_config(config, tmp_path / "config.yaml")
+    assert read_config(tmp_path / "config.yaml") == config
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("seed: 1", "sed: 1", ("sed is no setting", "did you mean seed?")),
+        ("seed: 1", "seed: x", ("seed: Value 'x'",)),
+        ("seed: 1", "seed: ${oc.env:HOME}", ("${",)),
+        ("seed: 1", "seed: [", ("YAML", "line")),
+        ("seed: 1", "seed: !!python/object/apply:os.system [true]", ("python/object",)),
+        ("schema: 1", "schema: 9", ("schema 9", "written by seq2seq 0.", "reads schema 1")),
+        ("schema: 1\n", "", ("no `schema`",)),
+        ("name: transformer", "name: transformr", ("model.name='transformr'", "did you mean 'transformer'?")),
+        ("  name: transformer\n", "", ("model.name is missing",)),
+        ("  heads: 4", "  heads: 5", ("model.size=256 must be a multiple",)),
+        ("  heads: 4", "  heads: 4\n  cell: gru", ("model.cell is a setting of model=rnn only",)),
+        ("  heads: 4", "  heads: 4\n  _target_: os.system", ("model._target_ is no setting",)),
+    ],
+)
+def test_a_spoiled_config_is_refused_by_name(saved: Path, old: str, new: str, words: tuple[str, ...]) -> None:
+    text = saved.read_text()
+    assert old in text
+    saved.write_text(text.replace(old, new, 1))
+    with pytest.raises(RunError) as caught:
+        read_config(saved)
+    assert str(saved) in str(caught.value)
+    assert all(word in str(caught.value) for word in words if word != "YAML"), caught.value
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"- 1\n- 2", b"just text"])
+def test_a_file_that_is_no_config_is_refused(saved: Path, content: bytes) -> None:
+    saved.write_bytes(content)
+    with pytest.raises(RunError, match=r"config\.yaml"):
+        read_config(saved)
+    saved.unlink()
+    with pytest.raises(RunError, match="does not exist"):
+        read_config(saved)
+
+
+def other(value: object) -> object:
+    """Another value of the same type."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return [*value, 1] if isinstance(value, list) else {**value, "x": []} if isinstance(value, dict) else f"{value}x"
+
+
+def changed(config: Config, name: str) -> Config:
+    """A copy with one setting changed, unchecked: only differences and hashes are asked of it."""
+    copy = build_config(dataclasses.asdict(config))
+    *groups, last = name.split(".")
+    owner: object = copy
+    for group in groups:
+        owner = getattr(owner, group)
+    setattr(owner, last, other(getattr(owner, last)))
+    return copy
+
+
+@pytest.mark.parametrize("name", flatten(DEFAULT))
+def test_each_setting_differs_and_counts(name: str) -> None:
+    copy = changed(DEFAULT, name)
+    assert differences(DEFAULT, copy) == [(name, flatten(DEFAULT)[name], flatten(copy)[name])]
+    free = name in ("resume", "runs", "data.root", "data.cache", "data.how", "data.licence") or name.startswith("trainer.")
+    assert (settings_hash(copy) == settings_hash(DEFAULT)) == free
+
+
+def test_the_hash_is_the_same_everywhere_and_always() -> None:
+    assert settings_hash(compose_config(["trainer=cpu"])) == settings_hash(compose_config(["trainer=gpu"]))
+    assert len(settings_hash(compose_config())) == 8
+    found = {name: values for name, *values in differences(compose_config(), compose_config(["model=transformer"]))}
+    assert found["model.heads"] == [None, 4]
