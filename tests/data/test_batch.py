@@ -1,0 +1,220 @@
+"""Does every pair come exactly once, in batches that keep to their size, whatever the number of devices and interruptions?"""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from seq2seq.data.arrays import Corpus, PairArrays, Row, write_arrays
+from seq2seq.data.batch import Batch, TrainBatches, empty_batch, eval_batches, in_order, plan
+from seq2seq.data.sampled import SampledCorpus, encode_pair, text_row
+from seq2seq.data.subword import train
+from seq2seq.data.text import Pair
+from seq2seq.data.vocabularies import Vocabularies
+from seq2seq.errors import RunError
+from seq2seq.ids import BOS, EOS, PAD, UNK
+
+V, BUDGET = 50, 128
+
+
+def lengths(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    source = rng.integers(1, 60, count)
+    return source, np.maximum(1, source + rng.integers(-9, 10, count))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> PairArrays:
+    folder = tmp_path_factory.mktemp("arrays")
+    rng = np.random.default_rng(5)
+    with write_arrays(folder, V, V, 100) as add:
+        for s, t in zip(*lengths(200), strict=True):
+            source = [*rng.integers(4, V, s - 1).tolist(), EOS]
+            copy = [i if i < 40 else V + i - 40 for i in source]
+            add(Row(source, [*rng.integers(4, V + 10, t - 1).tolist(), EOS], copy))
+    return PairArrays(folder)
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> SampledCorpus:
+    folder = tmp_path_factory.mktemp("sampled")
+    pairs = [Pair("the cat sees it " * n, "die Katze sieht sie " * (n + 1)) for n in range(1, 60)]
+    joint = train([side for pair in pairs for side in pair], kind="bpe", size=40)
+    both = Vocabularies(joint, joint)
+    with write_arrays(folder / "ids", 40, 40) as add, write_arrays(folder / "text", 256, 256, 0) as add_text:
+        for pair in pairs:
+            add(encode_pair(pair, both))
+            add_text(text_row(pair))
+    return SampledCorpus(PairArrays(folder / "ids"), folder / "text", both, 0.3, 1)
+
+
+@pytest.fixture(params=["plain", "sampled"])
+def corpus(request: pytest.FixtureRequest) -> Corpus:
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("budget", [1, 64, 128, 1000, 100_000])
+@pytest.mark.parametrize("count", [1, 2, 500])
+def test_plan_holds_every_pair_once_within_the_budget(count: int, budget: int) -> None:
+    source, target = lengths(count)
+    for batches in (plan(source, target, budget, seed=3, epoch=2), in_order(source, target, budget)):
+        assert sorted(np.concatenate(list(batches)).tolist()) == list(range(count))
+        for numbers in batches:
+            padded = len(numbers) * max(source[numbers].max(), target[numbers].max())
+            assert padded <= budget or len(numbers) == 1
+
+
+def test_plan_is_a_function_of_seed_and_epoch() -> None:
+    def flat(seed: int, epoch: int) -> list[list[int]]:
+        return [numbers.tolist() for numbers in plan(*lengths(500), BUDGET, seed, epoch)]
+
+    assert flat(1, 0) == flat(1, 0)
+    assert len({str(flat(seed, epoch)) for seed, epoch in itertools.product(range(3), range(3))}) == 9
+    assert len({len(flat(1, epoch)) for epoch in range(5)}) == 1
+
+
+def test_plan_mixes_and_wastes_little() -> None:
+    source, target = lengths(5000)
+    first, second = (plan(source, target, 1024, 1, epoch) for epoch in (0, 1))
+    longest = [source[numbers].max() for numbers in first]
+    assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.3  # short and long ones alternate
+    mates = [{frozenset(pair) for numbers in batches for pair in itertools.pairwise(numbers.tolist())} for batches in (first, second)]
+    assert len(mates[0] & mates[1]) < 0.2 * len(mates[0])  # pairs meet others in the next epoch
+    padded = sum(len(numbers) * max(source[numbers].max(), target[numbers].max()) for numbers in first)
+    assert np.maximum(source, target).sum() > 0.95 * padded
+
+
+def test_collated_row_by_row(plain: PairArrays) -> None:
+    for batch in eval_batches(plain, BUDGET, copying=True):
+        assert batch.copy is not None
+        for row, i in enumerate(batch.index.tolist()):
+            source, target, copy = (side.tolist() for side in plain.row(i))  # type: ignore[union-attr]
+            assert batch.source[row, : len(source)].tolist() == source
+            assert batch.copy[row, : len(copy)].tolist() == copy
+            assert batch.target_out[row, : len(target)].tolist() == target
+            assert batch.target_in[row, : len(target)].tolist() == [BOS, *target[:-1]]
+
+
+@pytest.mark.parametrize("copying", [True, False])
+def test_shapes_and_padding(corpus: Corpus, copying: bool) -> None:
+    for batch in TrainBatches(corpus, BUDGET, 1, copying=copying):
+        assert batch.target_in.shape == batch.target_out.shape
+        assert batch.index.shape == batch.source.shape[:1] == batch.target_out.shape[:1]
+        for ids in (batch.source, batch.target_out):
+            ends = (ids == EOS).long().argmax(1)
+            behind = torch.arange(ids.shape[1]) > ends[:, None]
+            assert ((ids == PAD) == behind).all()
+            assert ((ids == EOS).sum(1) == 1).all()
+            assert (ids != PAD).any(0).all()  # no column of padding alone
+        assert (batch.target_in[:, 0] == BOS).all()
+        inside = batch.target_out[:, :-1] * (batch.target_out[:, 1:] != PAD)
+        assert torch.equal(batch.target_in[:, 1:], inside)
+        assert (batch.copy is not None) == copying
+        if copying:
+            assert batch.copy is not None
+            assert torch.equal(batch.copy == PAD, batch.source == PAD)
+        else:
+            assert int(batch.target_out.max()) < corpus.target_size
+
+
+def test_unknown_words_are_unk_unless_copied(plain: PairArrays) -> None:
+    for with_copy, without in zip(eval_batches(plain, BUDGET, copying=True), eval_batches(plain, BUDGET), strict=True):
+        assert torch.equal(without.target_out, torch.where(with_copy.target_out >= V, UNK, with_copy.target_out))
+
+
+def same(a: Batch, b: Batch) -> bool:
+    return all(x is y is None or torch.equal(x, y) for x, y in zip(a, b, strict=True))  # type: ignore[arg-type]
+
+
+def epoch_of(corpus: Corpus, accumulate: int, world: int, epochs: int = 1) -> list[list[Batch]]:
+    """The updates of some epochs, each the batches of all its ranks and micro-batches, by number."""
+    ranks = [TrainBatches(corpus, BUDGET, 7, accumulate=accumulate, rank=r, world=world, copying=True) for r in range(world)]
+    updates = []
+    for _ in range(epochs):
+        each = [list(batches) for batches in ranks]
+        assert {len(batches) for batches in each} == {ranks[0].updates * accumulate}
+        for u in range(len(each[0]) // accumulate):
+            updates.append([each[r][u * accumulate + a] for a in range(accumulate) for r in range(world)])
+    return updates
+
+
+@pytest.mark.parametrize(("accumulate", "world"), [(2, 2), (1, 4)])
+def test_updates_do_not_depend_on_the_devices(corpus: Corpus, accumulate: int, world: int) -> None:
+    one, many = epoch_of(corpus, 4, 1, epochs=2), epoch_of(corpus, accumulate, world, epochs=2)
+    assert len(one) == len(many)
+    for mine, theirs in zip(one, many, strict=True):
+        assert all(same(a, b) for a, b in zip(mine, theirs, strict=True))
+
+
+@pytest.mark.parametrize(("accumulate", "world"), [(1, 1), (3, 1), (1, 3), (5, 7)])
+def test_an_epoch_is_whole_and_its_tokens_are_counted(corpus: Corpus, accumulate: int, world: int) -> None:
+    seen = []
+    for update in epoch_of(corpus, accumulate, world):
+        counted = sum(int((batch.target_out != PAD).sum()) for batch in update)
+        assert {float(batch.update_tokens) for batch in update} == {counted}
+        seen += [int(i) for batch in update for i in batch.index if i >= 0]
+    assert sorted(seen) == list(range(len(corpus)))
+
+
+def test_an_empty_batch_counts_nothing() -> None:
+    batch = empty_batch(12, copying=True)
+    assert (batch.target_out == PAD).all()
+    assert batch.source.shape == batch.target_in.shape == batch.target_out.shape == (1, 1)
+    assert (batch.index.tolist(), float(batch.update_tokens)) == ([-1], 12)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("stop", [1, 4, 7, 10_000])
+def test_resumed_is_uninterrupted(corpus: Corpus, accumulate: int, stop: int) -> None:
+    def loader() -> TrainBatches:
+        return TrainBatches(corpus, BUDGET, 7, accumulate=accumulate, copying=True)
+
+    whole = loader()
+    expected = [*whole, *whole, *whole]
+    first = loader()
+    seen = list(itertools.islice(itertools.chain(first, first), min(stop, len(first)) // accumulate * accumulate))
+    state = first.state_dict()
+    second = loader()
+    second.load_state_dict(state)
+    assert second.epoch == (1 if stop == 10_000 else 0)
+    while second.epoch < 3:
+        seen += list(second)
+    assert len(seen) == len(expected)
+    assert all(same(a, b) for a, b in zip(seen, expected, strict=True))
+
+
+def test_state_inside_an_update_is_that_before_it(plain: PairArrays) -> None:
+    batches = TrainBatches(plain, BUDGET, 7, accumulate=3)
+    iterator = iter(batches)
+    done = [next(iterator) and batches.state_dict()["done"] for _ in range(7)]
+    assert done == [0, 0, 3, 3, 3, 6, 6]
+
+
+def test_resume_with_other_devices_loses_nothing(plain: PairArrays) -> None:
+    first = TrainBatches(plain, BUDGET, 7)
+    seen = [i for batch in itertools.islice(first, 5) for i in batch.index.tolist()]
+    for rank in range(2):
+        second = TrainBatches(plain, BUDGET, 7, accumulate=2, rank=rank, world=2)
+        second.load_state_dict(first.state_dict())
+        seen += [i for batch in second for i in batch.index.tolist() if i >= 0]
+    assert sorted(seen) == list(range(len(plain)))
+
+
+def test_another_order_is_refused(plain: PairArrays) -> None:
+    state = TrainBatches(plain, BUDGET, 7).state_dict()
+    with pytest.raises(RunError, match="seed was 7, now it is 8"):
+        TrainBatches(plain, BUDGET, 8).load_state_dict(state)
+
+
+@pytest.mark.parametrize("world", [1, 2, 5, 100])
+def test_evaluation_counts_each_pair_once(corpus: Corpus, world: int) -> None:
+    seen = [i for rank in range(world) for batch in eval_batches(corpus, BUDGET, rank=rank, world=world) for i in batch.index.tolist()]
+    assert sorted(seen) == list(range(len(corpus)))
+
+
+def test_evaluation_is_sorted_and_counts_its_tokens(plain: PairArrays) -> None:
+    batches = list(eval_batches(plain, BUDGET))
+    widths = [max(batch.source.shape[1], batch.target_out.shape[1]) for batch in batches]
+    assert widths == sorted(widths)
+    assert all(float(batch.update_tokens) == (batch.target_out != PAD).sum() for batch in batches)

@@ -1,0 +1,204 @@
+"""Does preparing a corpus keep, drop and report what it should, once for all that ask, and are the shipped settings readable?"""
+
+import dataclasses
+import random
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from seq2seq.config import DataConfig, TokenizerConfig
+from seq2seq.data import prepare as module
+from seq2seq.data.prepare import Prepared, open_prepared, prepare
+from seq2seq.data.report import Overlap, RoundTrip, differences, report_lines
+from seq2seq.data.text import READERS, Pair
+from seq2seq.errors import ConfigError, DataError, RunError
+
+CONF = Path(__file__).parents[2] / "conf"
+ENGLISH, GERMAN = (
+    ["the", "cat", "sees", "a", "big", "dog", "in", "Bonn"],
+    ["die", "Katze", "sieht", "einen", "großen", "Hund", "in", "Bonn"],
+)
+
+
+def corpus(lines: int, seed: int) -> list[Pair]:
+    rng = random.Random(seed)
+    return [
+        Pair(" ".join(rng.choices(ENGLISH, k=n)) + f" {n}", " ".join(rng.choices(GERMAN, k=n))) for n in rng.choices(range(3, 9), k=lines)
+    ]
+
+
+TRAIN, DEV = corpus(200, 1), corpus(20, 2)
+
+
+def write(root: Path, name: str, pairs: list[Pair]) -> None:
+    for ending, side in zip(("en", "de"), zip(*pairs, strict=True), strict=True):
+        (root / f"{name}.{ending}").write_text("".join(f"{line}\n" for line in side), newline="\n")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write(tmp_path, "train", [*TRAIN, Pair("", "leer"), Pair("a " * 300, "b " * 300), Pair("cat", "Hund " * 99), Pair("o" * 200, "b")])
+    write(tmp_path, "dev", [*DEV, Pair("", "leer"), TRAIN[0]])
+    write(tmp_path, "test", [TRAIN[1], TRAIN[1], Pair("never seen", "nie gesehen")])
+    return tmp_path
+
+
+def settings(root: Path, **more: Any) -> DataConfig:
+    sets = {"new": ["test"], "gone": ["tset"]}
+    given = {"train": ["train"], "dev": ["dev"], "test": sets, "root": str(root), "cache": str(root / "cache"), "max_tokens": 100}
+    return DataConfig(**given | more)
+
+
+def tokenizer(**more: Any) -> TokenizerConfig:
+    return TokenizerConfig(**{"kind": "bpe", "size": 60} | more)
+
+
+def decoded(prepared: Prepared) -> list[Pair]:
+    both = prepared.vocabularies
+    return [
+        Pair(both.source.decode(row.source), both.decode_target(row.target)) for row in map(prepared.train.row, range(len(prepared.train)))
+    ]
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe", "word", "char"])
+@pytest.mark.parametrize("joint", [True, False])
+def test_what_is_kept_comes_back(root: Path, kind: str, joint: bool) -> None:
+    prepared = prepare(settings(root), tokenizer(kind=kind, joint=joint, size=60 if kind != "unigram" else 40 if joint else 26))
+    assert decoded(prepared)[: len(TRAIN)] == TRAIN
+    assert prepared.dev_pairs == [*DEV, Pair("", "leer"), TRAIN[0]]
+    assert len(prepared.dev) == 22
+    assert prepared.vocabularies.joint == joint
+    assert prepared.dev_alignment is None
+
+
+def test_report(root: Path) -> None:
+    report = prepare(settings(root), tokenizer()).report
+    assert (report["read"], report["kept"], report["dev"]) == (204, 200, 22)
+    assert report["dropped"] == {
+        "an empty side": 1,
+        "more than 250 words": 1,
+        "sides out of proportion (9)": 1,
+        "more than 100 subwords": 1,
+    }
+    known = {pair.source for pair in TRAIN}
+    assert report["overlap"] == {"dev": [sum(pair.source in known for pair in DEV) + 1, 22], "new": [2, 3]}
+    assert "tset.en is missing" in report["missing"]["gone"]
+    assert (report["lossy"]["lines"], report["lossy"]["of"]) == (0, 400)
+    text = "\n".join(report_lines(report))
+    for part in ("200 of 204 kept", "1 with an empty side", "new 2 of 3", "test set gone is not there", "0 of 400"):
+        assert part in text
+
+
+def test_lossy_lines_are_reported(root: Path) -> None:
+    write(root, "train", [Pair(pair.source + "\u00a0!", pair.target) for pair in TRAIN[:44]] + TRAIN[44:])
+    lossy = prepare(settings(root), tokenizer(normalizer="nfkc")).report["lossy"]
+    assert (lossy["lines"], lossy["differences"]) == (44, [["U+00A0 -> ' '", 44]])
+
+
+def test_second_call_reuses(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = prepare(settings(root), tokenizer())
+    monkeypatch.setattr(module, "_build", None)
+    assert prepare(settings(root), tokenizer()).folder == first.folder == open_prepared(first.folder).folder
+    monkeypatch.undo()
+    others = [prepare(settings(root), tokenizer(size=61)), prepare(settings(root, max_words=6), tokenizer())]
+    write(root, "train", TRAIN)
+    others.append(prepare(settings(root), tokenizer()))
+    assert len({first.folder, *(other.folder for other in others)}) == 4
+    assert others[1].data_hash == first.data_hash != others[2].data_hash
+
+
+def test_several_at_once(root: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: prepare(settings(root), tokenizer()), range(4)))
+    assert len({prepared.folder for prepared in made}) == 1
+    assert [path.name for path in (root / "cache").iterdir()] == [made[0].folder.name]
+    assert all(decoded(prepared) == TRAIN for prepared in made)
+
+
+def test_a_damaged_folder_is_named(root: Path) -> None:
+    folder = prepare(settings(root), tokenizer()).folder
+    (folder / "joint.spm").write_bytes(b"x")
+    with pytest.raises(RunError, match="not a whole SentencePiece model"):
+        prepare(settings(root), tokenizer())
+    (folder / "report.json").unlink()
+    with pytest.raises(DataError, match="delete the folder"):
+        prepare(settings(root), tokenizer())
+
+
+def test_sampled(root: Path) -> None:
+    prepared = prepare(settings(root), tokenizer(sampling=0.2))
+    rows = prepared.sampled(0.2, seed=1).at(0)
+    both = prepared.vocabularies
+    assert [Pair(both.source.decode(row.source), both.decode_target(row.target)) for row in map(rows.row, range(len(rows)))] == TRAIN
+
+
+@pytest.mark.parametrize(
+    ("data", "tokens", "error", "message"),
+    [
+        ({"train": ["empty"]}, {}, DataError, "none of the 2 training pairs is left"),
+        ({"max_tokens": 1}, {}, DataError, "is left by data.max_tokens=1"),
+        ({}, {"size": 9000}, ConfigError, "tokenizer.size=9000 is more than the training text supports: at most"),
+        ({"train": ["trian"]}, {}, DataError, "did you mean 'train"),
+        ({"dev": []}, {}, ConfigError, "data.dev=\\[\\] names no files"),
+    ],
+)
+def test_what_cannot_be_prepared(root: Path, data: dict[str, Any], tokens: dict[str, Any], error: type[Exception], message: str) -> None:
+    write(root, "empty", [Pair("", "a"), Pair("b", " ")])
+    with pytest.raises(error, match=message):
+        prepare(settings(root, **data), tokenizer(**tokens))
+    assert not list((root / "cache").glob("*"))  # of a folder that is not there: nothing
+
+
+def test_toy(tmp_path: Path) -> None:
+    pytest.importorskip("seq2seq.data.synthetic", reason="the generator is not there")
+    prepared = prepare(DataConfig(name="toy", format="toy", pairs=400, cache=str(tmp_path)), tokenizer(size=200))
+    assert len(prepared.train) == 400
+    assert prepared.dev_alignment is not None
+    assert len(prepared.dev_alignment) == len(prepared.dev_pairs)
+    assert prepared.report["overlap"] == {"dev": [0, len(prepared.dev)], "test": [0, prepared.report["overlap"]["test"][1]]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        ("a\u00a0b", "a b", ["U+00A0 -> ' '"]),
+        ("a☃b", "a⁇b", ["U+2603 -> '⁇'"]),
+        ("a  b", "a b", ["' ' -> ''"]),
+        ("same", "same", []),
+        ("x\ty\tz", "x y z", ["U+0009 -> ' '"] * 2),
+    ],
+)
+def test_differences(before: str, after: str, shown: list[str]) -> None:
+    assert differences(before, after) == shown
+
+
+def test_round_trip_and_overlap_count() -> None:
+    trip = RoundTrip()
+    for text, back in [("a", "a"), ("b\u00a0", "b "), ("c\u00a0", "c ")]:
+        trip.add(text, back)
+    assert (trip.lines, trip.lossy, trip.differences) == (3, 2, {"U+00A0 -> ' '": 2})
+    overlap = Overlap({"dev": [Pair("x", "1"), Pair("y", "2"), Pair("x", "3")], "test": []})
+    for source in ("x", "z"):
+        overlap.add(source)
+    assert overlap.counts() == {"dev": [2, 3], "test": [0, 0]}
+
+
+@pytest.mark.parametrize(
+    "file", sorted(CONF.glob("data/*.yaml")) + sorted(CONF.glob("tokenizer/*.yaml")), ids=lambda f: f"{f.parent.name}/{f.stem}"
+)
+def test_shipped_settings(file: Path) -> None:
+    given = yaml.safe_load(file.read_text())
+    assert given.pop("defaults") == ["schema", "_self_"]
+    kind: Any = DataConfig if file.parent.name == "data" else TokenizerConfig
+    made = kind(**given)
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    if kind is DataConfig:
+        assert made.name == file.stem
+        assert file.stem == "mine" or (made.licence and made.how)
+        assert made.format in (*READERS, "toy", "hub")
+    else:
+        assert made.kind == file.stem
+    assert all(value != defaults[name] for name, value in given.items() if name not in ("name", "kind", "source", "target"))

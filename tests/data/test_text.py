@@ -1,0 +1,199 @@
+"""Do files of every format become the pairs that were written, and is bad input refused with file and line?"""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from seq2seq.config import DataConfig
+from seq2seq.data import corpus
+from seq2seq.data.filters import Filters
+from seq2seq.data.hub import read_hub
+from seq2seq.data.text import READERS, Layout, Pair, read_lines
+from seq2seq.errors import ConfigError, DataError
+
+PAIRS = [
+    Pair("A man.", "Ein Mann."),
+    Pair("line\u2028separator", "next\u0085line"),
+    Pair("a\rb", "form\x0cfeed\x1c"),
+    Pair("", "empty source"),
+    Pair("  spaces  ", "no-break\u00a0space"),
+    Pair("emoji 👩‍🚀", "日本語 ﷽"),
+]
+
+
+def layout(root: Path) -> Layout:
+    return Layout(root, "en", "de", how="ask a friend")
+
+
+def write(root: Path, kind: str, pairs: list[Pair], suffix: str) -> list[str]:
+    """Written independently of the package; returns the names to read."""
+    lines = {
+        "text": {"c.en": [p.source for p in pairs], "c.de": [p.target for p in pairs]},
+        "tsv": {"c.tsv": ["\t".join(p) for p in pairs]},
+        "jsonl": {"c.jsonl": [json.dumps({"en": p.source, "x": 1, "de": p.target}) for p in pairs]},
+    }[kind]
+    for name, texts in lines.items():
+        content = "".join(f"{text}\n" for text in texts).encode()
+        (root / (name + suffix)).write_bytes(gzip.compress(content) if suffix else content)
+    return ["c" if kind == "text" else f"c.{kind}"]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("kind", READERS)
+def test_reads_what_was_written(tmp_path: Path, kind: str, suffix: str) -> None:
+    names = write(tmp_path, kind, PAIRS, suffix)
+    assert list(READERS[kind](names * 2, layout(tmp_path))) == PAIRS * 2
+    absolute = [str(tmp_path / name) for name in names]
+    assert list(READERS[kind](absolute, layout(Path("/nowhere")))) == PAIRS
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_streams(tmp_path: Path, kind: str) -> None:
+    names = write(tmp_path, kind, PAIRS, "")
+    assert next(READERS[kind]([*names, "missing"], layout(tmp_path))) == PAIRS[0]
+
+
+def test_line_ends_and_byte_order_mark_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\r\nlast \xef\xbb\xbf")
+    assert list(read_lines(tmp_path / "a")) == ["one", "two\r", "last \ufeff"]
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_not_utf8_names_file_and_line(tmp_path: Path, kind: str) -> None:
+    names = write(tmp_path, kind, PAIRS, "")
+    file = tmp_path / ("c.en" if kind == "text" else f"c.{kind}")
+    lines = file.read_bytes().split(b"\n")
+    lines[2] = b"ab\xff" + lines[2]
+    file.write_bytes(b"\n".join(lines))
+    with pytest.raises(DataError, match=rf"{file.name}:3: not UTF-8 \(byte 0xff at place 3\)"):
+        list(READERS[kind](names, layout(tmp_path)))
+
+
+@pytest.mark.parametrize(("source", "target"), [(3, 5), (5, 3), (0, 1), (4, 5)])
+def test_counts_must_agree(tmp_path: Path, source: int, target: int) -> None:
+    (tmp_path / "c.en").write_text("x\n" * source)
+    (tmp_path / "c.de").write_text("y\n" * target)
+    with pytest.raises(DataError, match=rf"c\.en has {source} lines, but .*c\.de has {target}$"):
+        list(READERS["text"](["c"], layout(tmp_path)))
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    write(tmp_path, "text", PAIRS, "")
+    with pytest.raises(DataError) as caught:
+        list(READERS["text"](["cc"], layout(tmp_path)))
+    for part in ("cc.en is missing", str(tmp_path), "ask a friend", "did you mean 'c.en'"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "message"),
+    [
+        ("tsv", "only one column", r"c\.tsv:7: 1 columns, but data\.columns=\[0,1\]"),
+        ("jsonl", "{", r"c\.jsonl:7: not JSON"),
+        ("jsonl", "[1]", r"c\.jsonl:7: a list, not an object"),
+        ("jsonl", '{"eng": "", "de": ""}', r"c\.jsonl:7: no field 'en' \(did you mean 'eng'\?\); the fields are: eng, de"),
+        ("jsonl", '{"en": 3, "de": ""}', r"c\.jsonl:7: field 'en' is a int, not text"),
+        ("jsonl", '{"en": "\\ud800", "de": ""}', r"c\.jsonl:7: field 'en' holds half a surrogate pair"),
+    ],
+)
+def test_bad_line(tmp_path: Path, kind: str, line: str, message: str) -> None:
+    names = write(tmp_path, kind, PAIRS, "")
+    with (tmp_path / names[0]).open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(DataError, match=message):
+        list(READERS[kind](names, layout(tmp_path)))
+
+
+def test_cut_gzip(tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(range(100)) * 100)[:-20])
+    with pytest.raises(DataError, match="not a whole gzip file"):
+        list(read_lines(tmp_path / "a.gz"))
+
+
+def test_line_breaks_in_fields_become_spaces(tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").write_text(json.dumps({"translation": {"en": "a\nb", "de": "c\r\nd"}}) + "\n")
+    assert list(READERS["jsonl"](["c.jsonl"], layout(tmp_path))) == [Pair("a b", "c d")]
+
+
+def config(root: Path, **settings: object) -> DataConfig:
+    return DataConfig(root=str(root), **settings)  # type: ignore[arg-type]
+
+
+def test_empty_corpus_and_unknown_test_set(tmp_path: Path) -> None:
+    write(tmp_path, "text", [], "")
+    data = config(tmp_path, train=["c"], test={"newstest": ["c"]})
+    with pytest.raises(DataError, match=r"data\.train=\['c'\] holds no pairs"):
+        list(corpus.train_pairs(data))
+    with pytest.raises(ConfigError, match=r"data\.dev=\[\] names no files"):
+        list(corpus.dev_pairs(data))
+    with pytest.raises(ConfigError, match=r"'newtest' is unknown \(did you mean 'newstest'"):
+        corpus.test_pairs(data, "newtest")
+
+
+def test_root_is_taken_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQ2SEQ_DATA", str(tmp_path))
+    assert corpus.data_root(DataConfig()) == tmp_path
+    assert corpus.data_root(DataConfig(root="/else")) == Path("/else")
+    monkeypatch.delenv("SEQ2SEQ_DATA")
+    assert corpus.data_root(DataConfig()) == Path("data")
+
+
+def test_alignment_beside_the_text(tmp_path: Path) -> None:
+    write(tmp_path, "text", PAIRS[:2], "")
+    data = config(tmp_path, dev=["c"], test={"t": ["c"]})
+    assert corpus.gold_alignment(data, "dev") is None
+    (tmp_path / "c.align").write_text("0-0\n1-0 1-1\n")
+    assert corpus.gold_alignment(data, "dev") == corpus.gold_alignment(data, "t") == ["0-0", "1-0 1-1"]
+
+
+@pytest.mark.parametrize(
+    ("pair", "reason"),
+    [
+        (Pair("a b", "c"), None),
+        (Pair(" ", "c"), "an empty side"),
+        (Pair("a", ""), "an empty side"),
+        (Pair("a " * 21, "b " * 21), "more than 20 words"),
+        (Pair("a " * 20, "b " * 20), None),
+        (Pair("a " * 8, "b"), None),  # 2 * (1 + 3) = 8
+        (Pair("a " * 9, "b"), "sides out of proportion (2)"),
+        (Pair("b", "a " * 9), "sides out of proportion (2)"),
+    ],
+)
+def test_filters(pair: Pair, reason: str | None) -> None:
+    filters = Filters(max_words=20, max_ratio=2)
+    assert list(filters([pair, PAIRS[0]])) == ([PAIRS[0]] if reason else [pair, PAIRS[0]])
+    assert (filters.read, dict(filters.dropped)) == (2, {reason: 1} if reason else {})
+
+
+ROWS = [{"translation": {"en": "a", "de": "b"}}, {"translation": {"en": "c\nd", "de": "e"}}]
+
+
+def test_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load_dataset(name: str, split: str) -> list[dict[str, dict[str, str]]]:
+        asked.append((name, split))
+        return ROWS
+
+    fake = SimpleNamespace(load_dataset=load_dataset, load_from_disk=lambda name: {"train": ROWS[:1]})
+    monkeypatch.setitem(sys.modules, "datasets", fake)
+    data = config(tmp_path, format="hub", hub="opus", train=["train[:9]", "validation"])
+    assert list(corpus.train_pairs(data)) == [Pair("a", "b"), Pair("c d", "e")] * 2
+    assert asked == [("opus", "train[:9]"), ("opus", "validation")]
+    (tmp_path / "opus").mkdir()
+    (tmp_path / "opus" / "dataset_dict.json").touch()
+    assert list(read_hub(str(tmp_path / "opus"), ["train"], "en", "de")) == [Pair("a", "b")]
+    with pytest.raises(DataError, match="split 'dev' cannot be had"):
+        list(corpus.train_pairs(config(tmp_path, format="hub", hub="opus", train=["dev"])))
+    with pytest.raises(DataError, match=r"opus\[train\]:1: no field 'fr'.* the fields are: en, de"):
+        list(read_hub("opus", ["train"], "fr", "de"))
+
+
+def test_hub_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(DataError, match=r"pip install 'seq2seq\[hub\]'"):
+        list(read_hub("opus", ["train"], "en", "de"))
