@@ -1,0 +1,55 @@
+"""How do several models speak with one voice?"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from seq2seq.errors import ConfigError
+from seq2seq.nn.interface import Memory, Model
+
+
+def mean_probability(log_probs: Sequence[Tensor]) -> Tensor:
+    """log of the models' mean probability, at least in float32: each (..., V) -> (..., V)."""
+    wide = [part.to(torch.promote_types(part.dtype, torch.float32)) for part in log_probs]
+    return wide[0] if len(wide) == 1 else torch.stack(wide).logsumexp(0) - math.log(len(wide))
+
+
+def mean_attention(weights: Sequence[Tensor | None]) -> Tensor:
+    """The models' mean attention: each (..., S) -> (..., S)."""
+    asked = [part for part in weights if part is not None]
+    return asked[0] if len(asked) == 1 else torch.stack(asked).mean(0)
+
+
+class Ensemble:
+    """Models that step together, each with the Memory of the same B sentences; one model is an ensemble of one.
+
+    Memories stay at B rows; the states have B rows at first and B * W after `select`.
+    Raises ConfigError if `capacity` steps are more than a model can take."""
+
+    def __init__(self, models: Sequence[Model], memories: Sequence[Memory], capacity: int) -> None:
+        for model in models:
+            if model.max_target is not None and capacity > model.max_target:
+                raise ConfigError(f"max_length={capacity - 1} is too long: with EOS the model can take {model.max_target} steps")
+        self.models, self.memories = list(models), list(memories)
+        self.states = [model.start(memory, capacity) for model, memory in zip(models, memories, strict=True)]
+
+    def step(self, tokens: Tensor, attention: bool) -> tuple[Tensor, Tensor | None]:
+        """tokens (B, W) -> log-probabilities (B, W, V) and, if asked for, attention weights (B, W, S)."""
+        outputs = []
+        for i, (model, memory) in enumerate(zip(self.models, self.memories, strict=True)):
+            output, self.states[i] = model.step(tokens.flatten(), self.states[i], memory, attention)
+            outputs.append(output)
+        parts = zip(self.models, outputs, self.memories, strict=True)
+        log_probs = mean_probability([model.head.log_probs(output, memory) for model, output, memory in parts])
+        weights = mean_attention([output.weights for output in outputs]) if attention else None
+        return log_probs.unflatten(0, tokens.shape), None if weights is None else weights.unflatten(0, tokens.shape)
+
+    def select(self, rows: Tensor) -> None:
+        """Keep, repeat or reorder the hypotheses: rows (N',) are indices into N."""
+        self.states = [model.select(rows, state) for model, state in zip(self.models, self.states, strict=True)]
+
+    def leave(self, sentences: Tensor) -> None:
+        """Keep only the sentences (B',) in the memories; their hypotheses are for `select`."""
+        self.memories = [memory.select(sentences) for memory in self.memories]

@@ -1,0 +1,142 @@
+"""Which models can a search be tested on without any network? Ones whose probabilities are looked up or hashed."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from seq2seq.ids import EOS, PAD
+from seq2seq.nn.interface import Memory, Output
+
+PRIME = 2147483647
+
+
+class Fake:
+    """Keeps all tokens seen in place in its state, so that a search that forgets to reorder it is caught.
+
+    Subclasses say by `log_probs_of(features)` what follows; `attends` chooses the weights."""
+
+    max_source = max_target = None
+
+    def __init__(self, size, copies=False, dtype=torch.float64):
+        self.size, self.copies, self.dtype, self.head = size, copies, dtype, self
+        self.rows, self.batches = [], []  # of each step
+
+    def encode(self, source, copy=None):
+        mask = source != PAD
+        key = hashed(torch.where(mask, source, 0) + 1, mask)
+        return Memory(source, source[..., None].double(), mask, key[:, None], {})
+
+    def start(self, memory, capacity=None):
+        rows = len(memory.mask)
+        return {"seen": torch.zeros(rows, capacity, dtype=torch.long), "length": torch.zeros(rows, dtype=torch.long)}
+
+    def step(self, token, state, memory, attention=False):
+        rows, batch = len(token), len(memory.mask)
+        assert rows % batch == 0 and len(state["seen"]) == rows, "memory was expanded, or the state does not fit"
+        self.rows.append(rows)
+        self.batches.append(batch)
+        seen, length = state["seen"], state["length"]
+        state.clear()  # spent
+        seen.scatter_(1, length[:, None], token[:, None])
+        length = length + 1
+        key = memory.summary[:, 0].repeat_interleave(rows // batch)
+        inside = torch.arange(seen.shape[1]) < length[:, None]
+        features = self.features(key, seen, inside)
+        mask = memory.mask.repeat_interleave(rows // batch, 0)
+        return Output(features, self.attend(features, mask) if attention else None), {"seen": seen, "length": length}
+
+    def attend(self, features, mask):
+        scores = (features[:, :1] * (torch.arange(mask.shape[1]) * 7919 + 13) % 10007).to(self.dtype) / 2000
+        return scores.masked_fill(~mask, -torch.inf).softmax(-1)
+
+    def select(self, rows, state):
+        return {name: value[rows] for name, value in state.items()}
+
+    def decode(self, target_in, memory, attention=False):
+        state, outputs = self.start(memory, target_in.shape[1]), []
+        for token in target_in.unbind(1):
+            output, state = self.step(token, state, memory, attention)
+            outputs.append(output)
+        weights = torch.stack([o.weights for o in outputs], 1) if attention else None
+        return Output(torch.stack([o.features for o in outputs], 1), weights)
+
+    def log_probs(self, output, memory, rows=None):
+        flat = output.features.flatten(0, -2)
+        batch = len(memory.mask)
+        logits = self.logits(flat, memory)
+        if self.copies:
+            mask = memory.mask.repeat_interleave(len(flat) // batch, 0)
+            copy = self.attend(flat + 5, mask).log() + 0.5
+            logits = torch.cat([logits, copy.masked_fill(~mask, -torch.inf)], 1)
+        return logits.log_softmax(-1).unflatten(0, output.features.shape[:-1])
+
+
+class Hashed(Fake):
+    """Log-probabilities depend on the sentence and on every token before; few `levels` give many ties."""
+
+    def __init__(self, size, seed=0, levels=10007, scale=4.0, end=0.0, **options):
+        super().__init__(size, **options)
+        self.seed, self.levels, self.scale, self.end = seed, levels, scale, end
+
+    def features(self, key, seen, inside):
+        return hashed(torch.cat([key[:, None] + self.seed, seen + 1], 1), torch.cat([inside[:, :1], inside], 1))[:, None]
+
+    def logits(self, flat, memory):
+        level = flat * (torch.arange(self.size) * 7919 + 13) % 10007 % self.levels
+        logits = level.to(self.dtype) / self.levels * self.scale
+        logits[:, EOS] += self.end
+        return logits
+
+
+class Markov(Fake):
+    """What follows depends on the last token alone: `table` (V, V) of probabilities."""
+
+    def __init__(self, table):
+        super().__init__(len(table))
+        self.table = torch.as_tensor(table, dtype=torch.float64)
+        self.table[self.table.sum(1) == 0] = 1 / len(table)  # never left, but a probability all the same
+
+    def features(self, key, seen, inside):
+        last = inside.sum(1, keepdim=True) - 1
+        return seen.gather(1, last)
+
+    def logits(self, flat, memory):
+        return self.table[flat[:, 0]].log()
+
+
+def hashed(ids, inside):
+    """ids (N, L) -> (N,): a number made of the ids inside."""
+    value = torch.ones(len(ids), dtype=torch.long)
+    for column, kept in zip(ids.unbind(1), inside.unbind(1), strict=True):
+        value = torch.where(kept, (value * 48271 + column * 69621) % PRIME, value)
+    return value
+
+
+def sources(count, seed=0, longest=7):
+    """Padded sources (count, S) of 1 to `longest` tokens and EOS."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for _ in range(count):
+        size = int(torch.randint(1, longest + 1, (1,), generator=generator))
+        rows.append(torch.tensor([*torch.randint(4, 50, (size,), generator=generator).tolist(), EOS]))
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
+
+
+def step_function(model, memory):
+    """One sentence of a model as a step of the runtime without torch, and its first state."""
+    size = int(memory.mask.sum())
+    short = Memory(memory.tokens[:, :size], memory.states[:, :size], memory.mask[:, :size], memory.summary, {})
+
+    def step(tokens, state):
+        tensors = {name: torch.from_numpy(value.copy()) for name, value in state.items()}
+        output, new = model.step(torch.from_numpy(tokens), tensors, short, True)
+        log_probs = model.head.log_probs(output, short)
+        return log_probs.numpy(), output.weights.numpy(), {name: value.numpy() for name, value in new.items()}
+
+    return step, {name: value.numpy() for name, value in model.start(short, 64).items()}
+
+
+@pytest.fixture
+def fakes():
+    return SimpleNamespace(Hashed=Hashed, Markov=Markov, sources=sources, step_function=step_function)

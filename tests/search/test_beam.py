@@ -1,0 +1,299 @@
+"""Does beam search find what it promises, for every option and in any batch?"""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from seq2seq.errors import ConfigError
+from seq2seq.ids import BOS, EOS, PAD, UNK
+from seq2seq.runtime import search as twin
+from seq2seq.search import loop
+from seq2seq.search.beam import beam_search, largest
+from seq2seq.search.ensemble import Ensemble
+from seq2seq.search.penalties import LENGTH_PENALTIES, Penalty
+from seq2seq.search.rules import Never, NoRepeat
+from seq2seq.search.score import score
+
+A, B = 4, 5
+
+OPTIONS = {
+    "greedy": {"beam": 1},
+    "plain": {"beam": 4, "n_best": 4},
+    "ties": {"beam": 5, "n_best": 5, "levels": 3},
+    "all tied": {"beam": 3, "n_best": 3, "levels": 1},
+    "average": {"beam": 4, "n_best": 3, "penalty": Penalty("average")},
+    "gnmt": {"beam": 5, "n_best": 2, "penalty": Penalty("gnmt", 0.6)},
+    "coverage": {"beam": 5, "n_best": 5, "penalty": Penalty("gnmt", 0.6, 0.4)},
+    "coverage, greedy": {"beam": 1, "penalty": Penalty("average", 1.0, 2.0)},
+    "minimum": {"beam": 3, "n_best": 3, "min_length": 4},
+    "exact length": {"beam": 3, "n_best": 3, "min_length": 5, "max_length": 5},
+    "short": {"beam": 5, "n_best": 5, "max_length": 2, "end": -2.0},
+    "nothing": {"beam": 5, "n_best": 5, "max_length": 0, "end": -2.0, "penalty": Penalty("average", 1.0, 0.3)},
+    "no repeat": {"beam": 4, "n_best": 4, "no_repeat": 2, "end": -4.0},
+    "no word twice": {"beam": 4, "n_best": 4, "no_repeat": 1, "end": -4.0, "min_length": 8},
+    "no trigram": {"beam": 2, "n_best": 2, "no_repeat": 3, "size": 6, "end": -4.0},
+    "prefix": {"beam": 3, "n_best": 3, "prefix": [A, UNK, A], "min_length": 2, "no_repeat": 1},
+    "never": {"beam": 3, "n_best": 3, "never": [UNK, B]},
+    "copies": {"beam": 4, "n_best": 4, "copies": True, "no_repeat": 2},
+    "ensemble": {"beam": 4, "n_best": 4, "models": 3, "penalty": Penalty("average", 1.0, 0.2)},
+    "wide": {"beam": 12, "n_best": 12, "size": 6, "levels": 4},
+}
+
+
+class Case:
+    """The models, memories and options of one row of OPTIONS."""
+
+    def __init__(self, fakes, name, batch, seed=0):
+        options = {"max_length": 9, "end": 0.5, "size": 9, "models": 1, "levels": 10007, "copies": False} | OPTIONS[name]
+        made = {key: options.pop(key) for key in ("end", "size", "models", "levels", "copies")}
+        self.fakes, self.options, self.source = fakes, options, fakes.sources(batch, seed)
+        kind = {"levels": made["levels"], "end": made["end"], "copies": made["copies"]}
+        self.models = [fakes.Hashed(made["size"], seed=100 * seed + i, **kind) for i in range(made["models"])]
+
+    def search(self, rows=slice(None), **more):
+        options = {"attention": True} | self.options | more
+        never, no_repeat, prefix = options.pop("never", ()), options.pop("no_repeat", 0), options.pop("prefix", None)
+        rules = [Never(*never), *([NoRepeat(no_repeat)] if no_repeat else [])]
+        source = self.source[rows]
+        memories = [model.encode(source) for model in self.models]
+        return beam_search(self.models, memories, rules=rules, prefix=prefix and [prefix] * len(source), **options)
+
+    def twin(self, row):
+        options = {"n_best": 1} | self.options
+        penalty = options.get("penalty", Penalty("none"))
+        limits = {key: options[key] for key in ("max_length", "min_length", "no_repeat", "prefix", "never") if key in options}
+        ranking = twin.Ranking(penalty.length, penalty.alpha, penalty.coverage)
+        steps, states = zip(*(self.fakes.step_function(m, m.encode(self.source[row : row + 1])) for m in self.models), strict=True)
+        return twin.beam_search(steps, states, twin.Limits(**limits), beam=options["beam"], n_best=options["n_best"], ranking=ranking)
+
+
+def assert_same(found, expected, tolerance=1e-9):
+    assert [h.tokens for h in found] == [h.tokens for h in expected]
+    assert [h.finished for h in found] == [h.finished for h in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert (one.score, one.log_prob) == pytest.approx((other.score, other.log_prob), abs=tolerance)
+        assert one.token_log_probs == pytest.approx(other.token_log_probs, abs=tolerance)
+        if one.attention is not None and other.attention is not None:
+            torch.testing.assert_close(one.attention, torch.as_tensor(other.attention), atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_equals_twin(fakes, name):
+    for seed in range(3):
+        case = Case(fakes, name, 6, seed)
+        for row, found in enumerate(case.search()):
+            assert_same(found, case.twin(row))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_any_batch_gives_the_same(fakes, name):
+    case = Case(fakes, name, 64)
+    together = case.search()
+    sevens = [hypotheses for start in range(0, 64, 7) for hypotheses in case.search(slice(start, start + 7))]
+    alone = [case.search(slice(row, row + 1))[0] for row in range(0, 64, 9)]
+    for one, other in zip([*sevens, *alone], [*together, *together[::9]], strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_score_is_the_models_own(fakes, name):
+    case = Case(fakes, name, 5)
+    for row, hypotheses in enumerate(case.search()):
+        memories = [model.encode(case.source[row : row + 1].expand(len(hypotheses), -1)) for model in case.models]
+        for found, expected in zip(hypotheses, score(case.models, memories, [h.tokens for h in hypotheses], True), strict=True):
+            steps = len(found.tokens) + found.finished
+            assert found.token_log_probs == pytest.approx(expected.token_log_probs[:steps])
+            assert found.log_prob == pytest.approx(sum(expected.token_log_probs[:steps]))
+            torch.testing.assert_close(found.attention, expected.attention[:steps])
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_hypotheses_keep_to_the_rules(fakes, name):
+    case = Case(fakes, name, 20)
+    options = case.options
+    for hypotheses in case.search():
+        assert 1 <= len(hypotheses) <= options.get("n_best", 1)
+        assert len({tuple(h.tokens) for h in hypotheses}) == len(hypotheses)
+        assert [(not h.finished, -h.score) for h in hypotheses] == sorted((not h.finished, -h.score) for h in hypotheses)
+        for h in hypotheses:
+            assert not {PAD, BOS, EOS, *options.get("never", ())} & set(h.tokens)
+            assert len(h.tokens) <= options["max_length"] and (not h.finished or len(h.tokens) >= options.get("min_length", 0))
+            prefix, n = options.get("prefix", []), options.get("no_repeat", 0)
+            assert h.tokens[: len(prefix)] == prefix
+            ngrams = [tuple(h.tokens[i : i + n]) for i in range(len(h.tokens) - n + 1) if i + n > len(prefix)] if n else []
+            assert len(set(ngrams)) == len(ngrams)
+
+
+@pytest.mark.parametrize("length", LENGTH_PENALTIES)
+def test_huge_beam_is_exhaustive(fakes, length):
+    penalty, longest, vocabulary = Penalty(length, 0.8), 3, 7
+    model, source = fakes.Hashed(vocabulary), fakes.sources(3)
+    found = beam_search([model], [model.encode(source)], beam=400, n_best=400, max_length=longest, penalty=penalty)
+    words = [UNK, *range(4, vocabulary)]
+    every = [list(tokens) for size in range(longest + 1) for tokens in itertools.product(words, repeat=size)]
+    for row, hypotheses in enumerate(found):
+        memory = model.encode(source[row : row + 1].expand(len(every), -1))
+        scores = {tuple(h.tokens): h.log_prob / LENGTH_PENALTIES[length](len(h.tokens) + 1, 0.8) for h in score([model], [memory], every)}
+        assert all(h.finished for h in hypotheses)
+        assert [tuple(h.tokens) for h in hypotheses] == sorted(scores, key=lambda tokens: -scores[tokens])
+
+
+def chain(fakes):
+    """From BOS to A (0.7) or B (0.3); A ends with 0.3 or goes to A (0.3), B (0.4); B ends with 0.9 or goes to A (0.1)."""
+    table = torch.zeros(6, 6)
+    table[BOS, A], table[BOS, B] = 0.7, 0.3
+    table[A, EOS], table[A, A], table[A, B] = 0.3, 0.3, 0.4
+    table[B, EOS], table[B, A] = 0.9, 0.1
+    return fakes.Markov(table)
+
+
+def test_markov_chain_solved_on_paper(fakes):
+    model, source = chain(fakes), fakes.sources(2)
+    memory = model.encode(source)
+    for (greedy,) in beam_search([model], [memory], beam=1, max_length=9):
+        assert greedy.tokens == [A, B] and greedy.log_prob == pytest.approx(math.log(0.7 * 0.4 * 0.9))
+    for best in beam_search([model], [memory], beam=6, n_best=4, max_length=9):
+        assert [h.tokens for h in best] == [[B], [A, B], [A], [A, A, B]]
+        assert [math.exp(h.log_prob) for h in best] == pytest.approx([0.27, 0.252, 0.21, 0.0756])
+        assert best[1].token_log_probs == pytest.approx([math.log(p) for p in (0.7, 0.4, 0.9)])
+    for (mean,) in beam_search([model], [memory], beam=6, max_length=9, penalty=Penalty("average")):
+        assert mean.tokens == [A, B] and mean.score == pytest.approx(math.log(0.252) / 3)  # -0.459; [B] has -0.655, [A, A, B] -0.646
+
+
+def test_impossible_continuations_end_unfinished(fakes):
+    model = fakes.Markov(torch.eye(6).roll(1, 1))  # BOS 2 -> EOS 3, and UNK 1 -> BOS 2, which is never produced
+    memory = model.encode(fakes.sources(2))
+    for (found,) in beam_search([model], [memory], beam=3, max_length=5, min_length=1):
+        assert found.tokens == [] and not found.finished and found.log_prob == 0
+
+
+def test_coverage_penalty_on_paper():
+    covered = torch.tensor([[[0.5, 2.0, 0.25, 0.0]]])
+    mask = torch.tensor([[True, True, True, False]])
+    value = Penalty("gnmt", 1.0, 0.2)(torch.tensor([[-4.0]]), 7, covered, mask)
+    assert value.item() == pytest.approx(-4.0 / 2 + 0.2 * (math.log(0.5) + math.log(0.25)))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("none", 1.0), ("average", 9**0.5), ("gnmt", (14 / 6) ** 0.5)])
+def test_length_penalties_on_paper(name, expected):
+    assert float(LENGTH_PENALTIES[name](9, 0.5)) == pytest.approx(expected)
+    assert LENGTH_PENALTIES[name](torch.tensor([9]), 0.5).tolist() == pytest.approx([expected])
+    assert twin.LENGTH_PENALTIES[name](9, 0.5) == pytest.approx(expected)
+
+
+def test_mean_of_probabilities(fakes):
+    models, source = [fakes.Hashed(6, seed) for seed in range(2)], fakes.sources(4)
+    memories = [model.encode(source) for model in models]
+    first = torch.full((4, 1), BOS)
+    each = [Ensemble([m], [k], 1).step(first, False)[0].exp() for m, k in zip(models, memories, strict=True)]
+    both = Ensemble(models, memories, 1).step(first, False)[0].exp()
+    torch.testing.assert_close(both, (each[0] + each[1]) / 2)
+
+
+def test_ensemble_of_twice_the_same_is_one(fakes):
+    model, source = fakes.Hashed(9), fakes.sources(8)
+    one, two = ([model] * n for n in (1, 2))
+    options = {"beam": 4, "n_best": 4, "max_length": 9, "attention": True}
+    for found, expected in zip(*(beam_search(m, [model.encode(source)] * len(m), **options) for m in (one, two)), strict=True):
+        assert_same(found, expected)
+
+
+def test_limits_of_each_sentence(fakes):
+    model, source = fakes.Hashed(9, end=0.5), fakes.sources(12)
+    least, most = torch.arange(12) % 3, torch.arange(12) % 5 + 2
+    prefix = [[A] * (i % 3) for i in range(12)]
+    options = {"beam": 3, "n_best": 3}
+    memory = model.encode(source)
+    found = beam_search([model], [memory], min_length=least, max_length=most.tolist(), prefix=prefix, **options)
+    for i in range(12):
+        alone = {"min_length": int(least[i]), "max_length": int(most[i]), "prefix": prefix[i : i + 1]}
+        assert_same(found[i], beam_search([model], [memory.select(torch.tensor([i]))], **alone, **options)[0])
+        assert all(len(h.tokens) <= most[i] and h.tokens[: len(prefix[i])] == prefix[i] for h in found[i])
+
+
+def test_finished_sentences_leave_in_groups(fakes, monkeypatch):
+    def batches(share):
+        monkeypatch.setattr(loop, "LEAVING", share)
+        model = fakes.Hashed(9, end=1.0)
+        found = beam_search([model], [model.encode(fakes.sources(40))], beam=3, max_length=30)
+        return model, found
+
+    (kept, expected), (left, found), (soon, _) = batches(1.0), batches(0.25), batches(0.0)
+    assert set(kept.batches) == {40} and sum(soon.rows) <= sum(left.rows) < sum(kept.rows)
+    sizes = [*dict.fromkeys(left.batches)]
+    assert len(sizes) > 2 and all(after <= 0.75 * before for before, after in itertools.pairwise(sizes))
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("every", [2, 3, 100])
+@pytest.mark.parametrize("name", ["plain", "coverage", "short", "no word twice"])
+def test_looking_rarely_changes_nothing(fakes, monkeypatch, name, every):
+    case = Case(fakes, name, 20)
+    expected = case.search()
+    monkeypatch.setattr(loop, "look_every", lambda device: every)
+    for one, other in zip(case.search(), expected, strict=True):
+        assert_same(one, other)
+
+
+def test_attention_only_when_asked(fakes):
+    case = Case(fakes, "coverage", 5)
+    for asked, plain, source in zip(case.search(), case.search(attention=False), case.source, strict=True):
+        assert [h.tokens for h in asked] == [h.tokens for h in plain]
+        assert all(h.attention is None for h in plain)
+        assert all(h.attention.shape == (len(h.tokens) + h.finished, int((source != PAD).sum())) for h in asked)
+
+
+def test_float32_and_half(fakes):
+    for dtype in (torch.float32, torch.bfloat16):
+        model = fakes.Hashed(9, dtype=dtype)
+        found = beam_search([model], [model.encode(fakes.sources(5))], beam=3, max_length=6)
+        assert len(found) == 5
+
+
+@pytest.mark.parametrize("columns", [3, 8, 50])
+def test_largest_takes_the_lowest_of_equals(columns):
+    scores = torch.randint(0, 4, (200, columns), generator=torch.Generator().manual_seed(1)).double()
+    scores[scores == 0] = -torch.inf
+    values, index = largest(scores, 6)
+    for row, kept, places in zip(scores.tolist(), values.tolist(), index.tolist(), strict=True):
+        expected = sorted(range(columns), key=lambda i: (-row[i], i))[:6]
+        real = [i for i in expected if row[i] > -math.inf]
+        assert places[: len(real)] == real and kept[: len(real)] == [row[i] for i in real]
+        assert kept[len(real) :] == [-math.inf] * (6 - len(real))
+
+
+def test_empty_batch(fakes):
+    model = fakes.Hashed(9)
+    assert beam_search([model], [model.encode(fakes.sources(1)[:0])], max_length=3) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"beam": 2, "n_best": 3}, "n_best=3 does not fit beam=2"),
+        ({"min_length": [0, 9]}, "sentence 1 cannot have min_length=9 and max_length=5"),
+        ({"max_length": -1}, "max_length=-1"),
+        ({"prefix": [[], [EOS]]}, r"prefix=\[3\] of sentence 1 holds PAD, BOS or EOS"),
+        ({"prefix": [[A] * 6, []]}, "of sentence 0 is longer than max_length=5"),
+    ],
+)
+def test_refusals(fakes, options, words):
+    model = fakes.Hashed(9)
+    with pytest.raises(ConfigError, match=words):
+        beam_search([model], [model.encode(fakes.sources(2))], **({"max_length": 5} | options))
+
+
+def test_refusals_of_parts(fakes):
+    with pytest.raises(ConfigError, match="did you mean 'average'"):
+        Penalty("averag")
+    with pytest.raises(ConfigError, match="alpha=-1"):
+        Penalty("average", -1)
+    with pytest.raises(ConfigError, match="no_repeat=0"):
+        NoRepeat(0)
+    model = fakes.Hashed(9)
+    model.max_target = 5
+    with pytest.raises(ConfigError, match="max_length=5 is too long: with EOS the model can take 5 steps"):
+        beam_search([model], [model.encode(fakes.sources(2))], max_length=5)

@@ -1,0 +1,173 @@
+"""Are samples drawn from the right distribution, and the same ones in any batch?"""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from seq2seq.errors import ConfigError
+from seq2seq.ids import BOS, EOS, PAD
+from seq2seq.runtime import search as twin
+from seq2seq.search.beam import beam_search
+from seq2seq.search.rules import NoRepeat
+from seq2seq.search.sample import draw, sample, truncate, uniform
+from seq2seq.search.score import score
+
+OPTIONS = {
+    "plain": {},
+    "hot": {"temperature": 2.5, "min_length": 3},
+    "top k": {"top_k": 3},
+    "top p": {"top_p": 0.6},
+    "both": {"top_k": 4, "top_p": 0.8, "temperature": 1.5, "no_repeat": 2},
+    "short": {"max_length": 2},
+    "nothing": {"max_length": 0},
+    "prefix": {"prefix": [5, 5, 6], "top_k": 2},
+    "ties": {"top_k": 2, "top_p": 0.7, "levels": 2},
+    "copies": {"copies": True, "top_p": 0.9},
+}
+
+
+class Case:
+    """A model and the options of one row of OPTIONS."""
+
+    def __init__(self, fakes, name, batch, samples=4):
+        options = {"max_length": 8, "levels": 10007, "copies": False, "no_repeat": 0, "prefix": []} | OPTIONS[name]
+        self.model = fakes.Hashed(9, levels=options.pop("levels"), copies=options.pop("copies"), end=0.5)
+        self.no_repeat, self.prefix = options.pop("no_repeat"), options.pop("prefix")
+        self.fakes, self.options, self.source = fakes, options | {"samples": samples}, fakes.sources(batch)
+        self.seeds = [(-7) ** (row % 23) + row for row in range(batch)]
+
+    def sample(self, rows=slice(None), **more):
+        source, seeds = self.source[rows], self.seeds[rows]
+        rules = [NoRepeat(self.no_repeat)] if self.no_repeat else []
+        options = self.options | {"rules": rules, "prefix": [self.prefix] * len(source), "attention": True} | more
+        return sample([self.model], [self.model.encode(source)], seeds=seeds, **options)
+
+    def twin(self, row):
+        options = dict(self.options)
+        limits = {key: options.pop(key) for key in ("max_length", "min_length") if key in options}
+        step, state = self.fakes.step_function(self.model, self.model.encode(self.source[row : row + 1]))
+        limits |= {"no_repeat": self.no_repeat, "prefix": self.prefix}
+        return twin.sample([step], [state], twin.Limits(**limits), seed=self.seeds[row], **options)
+
+
+def assert_same(found, expected):
+    assert [(h.tokens, h.finished) for h in found] == [(h.tokens, h.finished) for h in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert (one.score, *one.token_log_probs) == pytest.approx((other.score, *other.token_log_probs))
+        if one.attention is not None and other.attention is not None:
+            torch.testing.assert_close(one.attention, torch.as_tensor(other.attention))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_equals_twin(fakes, name):
+    case = Case(fakes, name, 12)
+    for row, found in enumerate(case.sample()):
+        assert_same(found, case.twin(row))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_any_batch_gives_the_same(fakes, name):
+    case = Case(fakes, name, 64)
+    together = case.sample()
+    sevens = [samples for start in range(0, 64, 7) for samples in case.sample(slice(start, start + 7))]
+    alone = [case.sample(slice(row, row + 1), samples=2)[0] for row in range(0, 64, 9)]
+    for one, other in zip(sevens, together, strict=True):
+        assert_same(one, other)
+    for one, other in zip(alone, together[::9], strict=True):
+        assert_same(one, other[:2])
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_score_is_the_models_own(fakes, name):
+    case = Case(fakes, name, 4)
+    for row, samples in enumerate(case.sample()):
+        memory = case.model.encode(case.source[row : row + 1].expand(len(samples), -1))
+        for found, expected in zip(samples, score([case.model], [memory], [h.tokens for h in samples]), strict=True):
+            steps = len(found.tokens) + found.finished
+            assert found.token_log_probs == pytest.approx(expected.token_log_probs[:steps])
+            assert found.score == found.log_prob == pytest.approx(sum(expected.token_log_probs[:steps]))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_samples_keep_to_the_rules(fakes, name):
+    case = Case(fakes, name, 10)
+    for samples in case.sample():
+        assert len(samples) == 4
+        for h in samples:
+            assert not {PAD, BOS, EOS} & set(h.tokens) and h.tokens[: len(case.prefix)] == case.prefix
+            assert case.options.get("min_length", 0) <= len(h.tokens) <= case.options["max_length"]
+
+
+def test_distribution(fakes):
+    table = torch.zeros(7, 7)
+    table[BOS, 4:] = torch.tensor([0.5, 0.3, 0.2])
+    table[4, EOS] = table[5, EOS] = 1.0
+    table[6, 4], table[6, 5], table[6, EOS] = 0.25, 0.25, 0.5
+    model, count = fakes.Markov(table), 20000
+    (drawn,) = sample([model], [model.encode(fakes.sources(1))], seeds=[0], samples=count, max_length=5)
+    expected = {(4,): 0.5, (5,): 0.3, (6,): 0.1, (6, 4): 0.05, (6, 5): 0.05}
+    seen = Counter(tuple(h.tokens) for h in drawn)
+    assert set(seen) == set(expected)
+    chi_square = sum((seen[k] - count * p) ** 2 / (count * p) for k, p in expected.items())
+    assert chi_square < 18.5  # 4 degrees of freedom: one in a thousand is above
+
+
+def test_numbers_are_uniform_and_independent():
+    seeds = torch.arange(-50, 50)
+    numbers = torch.stack([uniform(seeds, step, 20) for step in range(50)])  # (50, 100, 20)
+    assert 0 <= numbers.min() < 1e-3 and 1 - 1e-3 < numbers.max() < 1
+    counts = torch.histc(numbers.float(), 20, 0, 1)
+    assert ((counts - 5000) ** 2 / 5000).sum() < 43.8  # 19 degrees of freedom, one in a thousand
+    for axis in range(3):
+        pairs = torch.stack([numbers.narrow(axis, at, numbers.shape[axis] - 1).flatten() for at in (0, 1)])
+        assert torch.corrcoef(pairs)[0, 1].abs() < 0.015
+    assert numbers[3, 7, 5].item() == twin.uniform(-43, 3, 5)
+
+
+def test_cold_is_greedy(fakes):
+    model, source = fakes.Hashed(9), fakes.sources(20)
+    memory = model.encode(source)
+    options = [{"temperature": 1e-6}, {"top_k": 1}, {"top_p": 1e-9}]
+    greedy = beam_search([model], [memory], beam=1, max_length=8)
+    for option in options:
+        drawn = sample([model], [memory], seeds=range(20), max_length=8, **option)
+        assert [[h.tokens for h in one] for one in drawn] == [[h.tokens for h in one] for one in greedy]
+
+
+def test_truncation_on_paper():
+    scores = torch.tensor([[0.1, 0.4, 0.2, 0.2, 0.1]], dtype=torch.float64).log()
+    cases = {(2, 1.0): [1, 2], (3, 1.0): [1, 2, 3], (0, 1.0): [0, 1, 2, 3, 4], (0, 0.39): [1], (0, 0.41): [1, 2], (0, 0.75): [1, 2, 3]}
+    for (top_k, top_p), kept in (cases | {(3, 0.6): [1, 2], (3, 0.8): [1, 2, 3], (9, 1.0): [0, 1, 2, 3, 4]}).items():
+        found = truncate(scores, top_k, top_p)[0]
+        assert (found > -torch.inf).nonzero().flatten().tolist() == kept
+        np.testing.assert_array_equal(found.numpy(), twin.truncate(scores[0].numpy(), top_k, top_p))
+
+
+def test_draw_on_paper():
+    scores = torch.tensor([0.0, 0.5, 0.0, 0.25, 0.25, 0.0], dtype=torch.float64).log()
+    for number, token in ((0.0, 1), (0.499, 1), (0.5, 3), (0.749, 3), (0.75, 4), (1 - 2.0**-48, 4)):
+        assert draw(scores[None], torch.tensor([number], dtype=torch.float64)).item() == token == twin.draw(scores.numpy(), number)
+
+
+def test_seeds_differ(fakes):
+    model = fakes.Hashed(30, scale=0.5, end=-9.0)
+    memory = model.encode(fakes.sources(1).expand(8, -1))
+    drawn = sample([model], [memory], seeds=range(8), samples=3, max_length=6)
+    assert len({tuple(h.tokens) for samples in drawn for h in samples}) == 24
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seeds": [1]}, "1 seeds for 2 sentences"),
+        ({"temperature": 0.0}, "temperature=0.0"),
+        ({"top_p": 0.0}, "0 < top_p <= 1 must hold"),
+        ({"samples": 0}, "samples=0"),
+    ],
+)
+def test_refusals(fakes, options, words):
+    model = fakes.Hashed(9)
+    with pytest.raises(ConfigError, match=words):
+        sample([model], [model.encode(fakes.sources(2))], **({"max_length": 5, "seeds": [1, 2]} | options))
