@@ -1,0 +1,146 @@
+"""Which source word does each target word come from, by the attention, and how far is that from a human's answer?
+
+T target and S source pieces, or words after merging. A link is (source word, target word), counted from 0.
+"""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seq2seq.errors import DataError
+from seq2seq.evaluation.score import Array, How, Score, figure
+
+MARK = "\u2581"  # what SentencePiece writes for a space, so at the start of a word
+Link = tuple[int, int]
+
+
+class Gold(NamedTuple):
+    """A human's alignment of a sentence: the sure links, and the possible ones, which include the sure."""
+
+    sure: frozenset[Link]
+    possible: frozenset[Link]
+
+
+def words_of(pieces: Sequence[str]) -> list[int]:
+    """The number of the word that each piece belongs to. A piece with the mark starts a word, unless all before it were marks."""
+    numbers, word, empty = [], 0, True
+    for piece in pieces:
+        if piece.startswith(MARK) and not empty:
+            word, empty = word + 1, True
+        numbers.append(word)
+        empty = empty and not piece.strip(MARK)
+    return numbers
+
+
+def words(pieces: Sequence[str]) -> list[str]:
+    """The words that the pieces make up, numbered as by `words_of`."""
+    made: dict[int, str] = {}
+    for piece, word in zip(pieces, words_of(pieces), strict=True):
+        made[word] = made.get(word, "") + piece.replace(MARK, "")
+    return list(made.values())
+
+
+def merge(weights: Any, source: Sequence[int], target: Sequence[int]) -> Array:
+    """Weights (T, S) of pieces -> (target words, source words): the sum over a source word, the mean over a target word.
+
+    `source` and `target` are the word of each piece, as by `words_of`. Rows and columns behind them, of EOS and padding,
+    are dropped, so that a row sums to one less what EOS got. `weights` is an array or a tensor on any device.
+    Raises DataError where there are more pieces than weights.
+    """
+    array = to_numpy(weights)
+    if array.ndim != 2 or len(target) > array.shape[0] or len(source) > array.shape[1]:
+        raise DataError(f"weights of shape {array.shape} do not fit {len(target)} target and {len(source)} source pieces")
+    rows, columns = membership(target), membership(source)
+    mean = rows / rows.sum(0, keepdims=True)
+    return np.asarray(mean.T @ array[: len(target), : len(source)] @ columns, dtype=np.float64)
+
+
+def membership(numbers: Sequence[int]) -> Array:
+    """(pieces, words): one where the piece belongs to the word."""
+    return np.asarray(np.eye(max(numbers, default=-1) + 1)[np.asarray(numbers, dtype=int)])
+
+
+def to_numpy(weights: Any) -> Array:
+    """An array of float64 from an array, or from a tensor of any type on any device, without importing torch."""
+    if hasattr(weights, "detach"):
+        weights = weights.detach().double().cpu().numpy()
+    return np.asarray(weights, dtype=np.float64)
+
+
+def argmax_links(weights: Array) -> set[Link]:
+    """Each target word with the source word of its largest weight, the first of equals; none where all are 0. weights (T, S)."""
+    return {(int(row.argmax()), t) for t, row in enumerate(weights) if row.any()}
+
+
+def one_to_one_links(weights: Array) -> set[Link]:
+    """Competitive linking (Melamed 2000): the largest weight makes a link, its two words leave, and so on. weights (T, S)."""
+    left, links = np.array(weights), set()
+    while left.size and left.max() > 0:
+        t, s = (int(i) for i in np.unravel_index(left.argmax(), left.shape))
+        links.add((s, t))
+        left[t], left[:, s] = 0, 0
+    return links
+
+
+def entropy(weights: Any) -> Array:
+    """How scattered each target position looks: entropy (T,) in nats of the rows of weights (T, S), made to sum to one."""
+    array = to_numpy(weights)
+    shares = array / np.maximum(array.sum(1, keepdims=True), np.finfo(float).tiny)
+    return np.asarray(-(shares * np.log(np.where(shares > 0, shares, 1))).sum(1))
+
+
+def format_links(links: AbstractSet[Link]) -> str:
+    """Links as Pharaoh text, by source word: "0-0 1-2"."""
+    return " ".join(f"{s}-{t}" for s, t in sorted(links))
+
+
+def parse_links(line: str, where: str = "alignment") -> Gold:
+    """The links of a line of Pharaoh text: "0-1" is sure, "0p1" possible. Raises DataError, naming `where`."""
+    kinds: dict[str, set[Link]] = {"-": set(), "p": set()}
+    for link in line.split():
+        if not (match := re.fullmatch(r"([0-9]+)([-p])([0-9]+)", link)):
+            raise DataError(f"{where}: {link!r} is no link; a sure one reads 0-1, source word 0 to target word 1, a possible one 0p1")
+        kinds[match[2]].add((int(match[1]), int(match[3])))
+    return Gold(frozenset(kinds["-"]), frozenset(kinds["-"] | kinds["p"]))
+
+
+def read_links(path: str | os.PathLike[str]) -> list[Gold]:
+    """A file of Pharaoh text, a sentence per line; an empty line has no links. Raises DataError with file and line."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{os.fspath(path)} cannot be read: {error}") from error
+    return [parse_links(line, f"{os.fspath(path)}:{number}") for number, line in enumerate(lines, start=1)]
+
+
+def alignment_scores(links: Sequence[AbstractSet[Link]], gold: Sequence[Gold], bootstrap: int = 1000, seed: int = 12345) -> list[Score]:
+    """AER, precision and recall of a corpus, x 100 (Och & Ney 2003): with links A, sure S, possible P,
+
+    AER = 1 - (|A and S| + |A and P|) / (|A| + |S|), precision = |A and P| / |A|, recall = |A and S| / |S|, every size
+    summed over the sentences. Where nothing is claimed (0 / 0) nothing is wrong: precision and recall are 100, AER 0.
+    Raises DataError if the numbers of sentences differ or are zero.
+    """
+    if len(links) != len(gold) or not links:
+        raise DataError(f"alignments of {len(links)} sentences cannot be compared with gold alignments of {len(gold)}")
+    counts = [(len(a & g.sure), len(a & g.possible), len(a), len(g.sure)) for a, g in zip(links, gold, strict=True)]
+    statistics = np.array(counts, dtype=np.float64)
+    signature = (f"bs:{bootstrap}|seed:{seed}|" if bootstrap else "") + "links:sure+possible"
+    how = How(bootstrap=bootstrap, seed=seed)
+    return [figure(name, statistics, corpus, signature, how) for name, corpus in ALIGNMENT.items()]
+
+
+def share(of: float, whole: float) -> float:
+    """100 of / whole, and 100 of nothing."""
+    return float(100 * of / whole) if whole else 100.0
+
+
+ALIGNMENT: dict[str, Callable[[Array], float]] = {
+    "aer": lambda n: 100 - share(n[0] + n[1], n[2] + n[3]),
+    "precision": lambda n: share(n[1], n[2]),
+    "recall": lambda n: share(n[0], n[3]),
+}

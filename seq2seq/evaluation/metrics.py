@@ -1,0 +1,70 @@
+"""How good are these hypotheses? One call for every metric; each result says how it was made and how sure it is."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from seq2seq.errors import DataError, choose
+from seq2seq.evaluation import rouge, sacre
+from seq2seq.evaluation.score import How, Score
+
+Measure = Callable[[Sequence[str], Sequence[Sequence[str]], How], Score]
+
+
+def score(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    metrics: Sequence[str],
+    *,
+    language: str = "",
+    lowercase: bool = False,
+    stemming: bool = False,
+    bootstrap: int = 1000,
+    seed: int = 12345,
+) -> list[Score]:
+    """Score plain, detokenised text: one Score per name in `metrics`, a key of METRICS each.
+
+    `references` holds one list per set of references, each as long as `hypotheses`. The rest is explained in How.
+    Raises ConfigError for an unknown metric; DataError for no text at all, or lists of different lengths.
+    """
+    measures = [choose(METRICS, name, "metrics") for name in metrics]
+    _check(hypotheses, references)
+    how = How(language, lowercase, stemming, bootstrap, seed)
+    return [measure(hypotheses, references, how) for measure in measures]
+
+
+def tokenized_bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokenizer: str = "13a", bootstrap: int = 0) -> Score:
+    """Lower-cased BLEU, the nearest public relative of the "tokenised BLEU" in older papers; not the same figure.
+
+    Those were tokenised by the Moses scripts, lower-cased and counted by multi-bleu.perl. tokenizer="none" takes text
+    that is tokenised already, both sides alike: the formula of multi-bleu.perl -lc wherever each order of n-grams has a
+    match. For plain text "13a" is sacrebleu's case:lc|tok:13a, whose tokens are not those of Moses.
+    Raises ConfigError for an unknown tokenizer, else as `score`.
+    """
+    _check(hypotheses, references)
+    return sacre.bleu_by(tokenizer, hypotheses, references, How(lowercase=True, bootstrap=bootstrap))
+
+
+def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+    """Refuse what cannot be paired."""
+    if not hypotheses:
+        raise DataError("there is nothing to score: no hypotheses")
+    if not references:
+        raise DataError("there is nothing to compare with: no references")
+    for number, lines in enumerate(references, start=1):
+        if isinstance(lines, str):
+            raise DataError("references must be a list of reference sets, each with a line per hypothesis, not a list of lines")
+        if len(lines) != len(hypotheses):
+            which = f" of set {number}" if len(references) > 1 else ""
+            raise DataError(f"{len(hypotheses)} hypotheses cannot be paired with {len(lines)} references{which}")
+
+
+METRICS: dict[str, Measure] = {
+    "bleu": sacre.bleu,
+    "chrf": sacre.chrf,
+    "chrf++": partial(sacre.chrf, words=2),
+    "ter": sacre.ter,
+    "rouge1": partial(rouge.rouge, "1"),
+    "rouge2": partial(rouge.rouge, "2"),
+    "rougeL": partial(rouge.rouge, "L"),
+    "rougeLsum": partial(rouge.rouge, "Lsum"),
+}

@@ -1,0 +1,250 @@
+"""Do the figures equal the public programs', the formulas on paper, and the laws of any figure?"""
+
+import json
+import math
+import random
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.evaluation.metrics import METRICS, score, tokenized_bleu
+from seq2seq.evaluation.score import ERRORS
+
+TEXT = "the a man woman dog, Street runs sits in on near 2 green lights. old children play playing football again &"
+WORDS = TEXT.split()
+
+
+def corpus(seed: int, lines: int = 60) -> tuple[list[str], list[str]]:
+    """References, and hypotheses with about one word in four replaced and some left out."""
+    rng = random.Random(seed)
+    references = [" ".join(rng.choices(WORDS, k=rng.randint(4, 14))) for _ in range(lines)]
+    noisy = [[rng.choice(WORDS) if rng.random() < 0.25 else word for word in line.split() if rng.random() > 0.1] for line in references]
+    return [" ".join(words) for words in noisy], references
+
+
+HYPOTHESES, REFERENCES = corpus(1)
+OTHER = corpus(2)[1]
+
+
+@pytest.fixture(params=METRICS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def value(hypotheses: list[str], references: list[list[str]], name: str, **how: object) -> float:
+    return score(hypotheses, references, [name], **{"bootstrap": 0, **how})[0].value  # type: ignore[arg-type]
+
+
+# Laws of every metric
+
+
+def test_a_perfect_hypothesis_gets_the_best_figure(name: str) -> None:
+    assert value(REFERENCES, [REFERENCES], name) == pytest.approx(0 if name in ERRORS else 100)
+
+
+def test_one_perfect_reference_among_several_is_enough(name: str) -> None:
+    """TER divides by the mean length of the references; 0 edits stay 0."""
+    assert value(REFERENCES, [OTHER, REFERENCES], name) == pytest.approx(0 if name in ERRORS else 100)
+
+
+def test_the_order_of_the_sentences_does_not_matter(name: str) -> None:
+    order = random.Random(3).sample(range(len(REFERENCES)), len(REFERENCES))
+    moved = value([HYPOTHESES[i] for i in order], [[REFERENCES[i] for i in order]], name)
+    assert moved == pytest.approx(value(HYPOTHESES, [REFERENCES], name))
+
+
+def test_wrong_pairs_make_it_worse(name: str) -> None:
+    right, wrong = value(HYPOTHESES, [REFERENCES], name), value(HYPOTHESES[1:] + HYPOTHESES[:1], [REFERENCES], name)
+    assert (wrong > right + 5) if name in ERRORS else (wrong < right - 5)
+
+
+def test_empty_hypotheses_get_nothing(name: str) -> None:
+    assert value([""] * len(REFERENCES), [REFERENCES], name) == (100 if name == "ter" else 0)
+
+
+def test_the_interval_holds_the_figure_and_is_the_same_again(name: str) -> None:
+    (first,), (again,) = (score(HYPOTHESES, [REFERENCES], [name], bootstrap=200) for _ in range(2))
+    assert first.interval
+    assert first.interval[0] < first.value < first.interval[1]
+    assert first.interval == again.interval
+    assert first.interval != score(HYPOTHESES, [REFERENCES], [name], bootstrap=200, seed=1)[0].interval
+
+
+def test_the_figure_is_the_function_of_the_summed_statistics(name: str) -> None:
+    (made,) = score(HYPOTHESES, [REFERENCES], [name], bootstrap=0)
+    assert made.statistics.shape[0] == len(HYPOTHESES)
+    assert made.corpus(made.statistics.sum(0)) == made.value
+    half = score(HYPOTHESES[:30], [REFERENCES[:30]], [name], bootstrap=0)[0]
+    assert made.corpus(made.statistics[:30].sum(0)) == pytest.approx(half.value)
+
+
+def test_the_signature_says_how_and_which_version(name: str) -> None:
+    plain, resampled = (score(HYPOTHESES, [REFERENCES, OTHER], [name], bootstrap=n)[0] for n in (0, 50))
+    assert "nrefs:2" in plain.signature
+    assert "version:" in plain.signature
+    assert "bs:" not in plain.signature
+    assert "bs:50|seed:12345" in resampled.signature
+    assert plain.interval is None
+    assert resampled.name == name
+    assert str(resampled).startswith(f"{name} = ")
+    assert resampled.signature in str(resampled)
+
+
+def test_a_score_can_be_written_as_json(name: str) -> None:
+    (made,) = score(HYPOTHESES, [REFERENCES], [name], bootstrap=10)
+    assert set(json.loads(json.dumps(made.as_dict()))) == {"name", "value", "signature", "interval"}
+
+
+# Twins
+
+
+def sacrebleu_metrics() -> dict[str, object]:
+    from sacrebleu.metrics import BLEU, CHRF, TER
+
+    return {"bleu": BLEU(), "chrf": CHRF(), "chrf++": CHRF(word_order=2), "ter": TER()}
+
+
+@pytest.mark.parametrize("twin", ["bleu", "chrf", "chrf++", "ter"])
+@pytest.mark.parametrize("references", [[REFERENCES], [REFERENCES, OTHER]], ids=["one", "two"])
+def test_equals_sacrebleu_in_figure_signature_and_interval(twin: str, references: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SACREBLEU_SEED", "7")
+    metric = sacrebleu_metrics()[twin]
+    theirs = metric.corpus_score(HYPOTHESES, references, n_bootstrap=200)  # type: ignore[attr-defined]
+    (ours,) = score(HYPOTHESES, references, [twin], bootstrap=200, seed=7)
+    assert ours.value == pytest.approx(theirs.score, rel=1e-12)
+    assert ours.signature == str(metric.get_signature())  # type: ignore[attr-defined]
+    assert ours.interval
+    assert (ours.interval[1] - ours.interval[0]) / 2 == pytest.approx(theirs._ci, abs=1e-4)
+
+
+@pytest.mark.parametrize("stemming", [False, True])
+@pytest.mark.parametrize("kind", ["rouge1", "rouge2", "rougeL", "rougeLsum"])
+def test_rouge_equals_the_library(kind: str, stemming: bool) -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    hypotheses, first, second = ([line.replace(" in ", "\n") for line in lines] for lines in (HYPOTHESES, REFERENCES, OTHER))
+    scorer = RougeScorer([kind], use_stemmer=stemming)
+    sentences = zip(hypotheses, first, second, strict=True)
+    theirs = [max(scorer.score(target, line)[kind].fmeasure for target in pair) for line, *pair in sentences]
+    (ours,) = score(hypotheses, [first, second], [kind], stemming=stemming, bootstrap=0)
+    np.testing.assert_allclose(ours.statistics[:, 0], 100 * np.array(theirs))
+    assert ours.value == pytest.approx(100 * sum(theirs) / len(theirs))
+    assert f"stem:{'porter' if stemming else 'no'}" in ours.signature
+    assert "pkg:rouge-score" in ours.signature
+
+
+def paper_bleu(hypotheses: list[str], references: list[str]) -> float:
+    """Papineni et al. (2002), section 2.3: BP exp(mean of log p_n), n to 4."""
+
+    def grams(words: list[str], n: int) -> Counter[tuple[str, ...]]:
+        return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+
+    pairs = [(h.split(), r.split()) for h, r in zip(hypotheses, references, strict=True)]
+    c, r = (sum(len(pair[side]) for pair in pairs) for side in (0, 1))
+    logs = []
+    for n in range(1, 5):
+        matches = sum((grams(hyp, n) & grams(ref, n)).total() for hyp, ref in pairs)
+        logs.append(math.log(matches / sum(grams(hyp, n).total() for hyp, _ in pairs)))
+    return 100 * min(1, math.exp(1 - r / c)) * math.exp(sum(logs) / 4)
+
+
+def test_bleu_equals_the_paper() -> None:
+    hypotheses = ["the cat is on the mat", "there is a cat on a mat near me", "the the the the"]
+    references = ["the cat sat on the mat", "there is a cat on the mat near the door", "the dog runs"]
+    ours = tokenized_bleu(hypotheses, [references], "none").value
+    assert ours == pytest.approx(paper_bleu(hypotheses, references))
+    assert tokenized_bleu(HYPOTHESES, [REFERENCES], "none").value == pytest.approx(
+        paper_bleu([h.lower() for h in HYPOTHESES], [r.lower() for r in REFERENCES])
+    )
+
+
+def test_rouge_on_paper() -> None:
+    """Lin (2004), section 3: of "police killed the gunman", "police kill the gunman" has 3 of 4 words, 1 of 3 pairs, a common
+    subsequence of 3; "the gunman kill police" the same words, the same pair, a subsequence of 2."""
+    references = [["police killed the gunman"] * 2]
+    made = score(["police kill the gunman", "the gunman kill police"], references, ["rouge1", "rouge2", "rougeL"], bootstrap=0)
+    np.testing.assert_allclose([s.statistics[:, 0] for s in made], [[75, 75], [100 / 3, 100 / 3], [75, 50]])
+
+
+def test_lsum_takes_lines_as_sentences_and_l_does_not() -> None:
+    lines, swapped = ["a b c d\ne f g h"], ["e f g h\na b c d"]
+    assert value(swapped, [lines], "rougeLsum") == pytest.approx(100)
+    assert value(swapped, [lines], "rougeL") == pytest.approx(50)
+    assert value([swapped[0].replace("\n", " ")], [[lines[0].replace("\n", " ")]], "rougeLsum") == pytest.approx(50)
+
+
+# Languages, case, tokens
+
+
+@pytest.mark.parametrize(("language", "tokenizer"), [("", "13a"), ("de", "13a"), ("zh", "zh"), ("zh_CN", "zh"), ("zh-Hant", "zh")])
+def test_the_language_chooses_the_tokenizer(language: str, tokenizer: str) -> None:
+    (made,) = score(["我们 走"], [["我们 走 吧"]], ["bleu"], language=language, bootstrap=0)
+    assert f"|tok:{tokenizer}|" in made.signature
+
+
+@pytest.mark.parametrize("language", ["ja", "ko"])
+def test_a_tokenizer_that_is_missing_falls_back_to_characters_and_says_so(language: str, caplog: pytest.LogCaptureFixture) -> None:
+    from seq2seq.evaluation import sacre
+
+    sacre._say_characters.cache_clear()
+    made = [score(["犬がいる"], [["犬がいた"]], ["bleu"], language=language, bootstrap=0)[0] for _ in range(2)]
+    if "mecab" in made[0].signature:
+        pytest.skip(f"sacrebleu[{language}] is installed")
+    assert "|tok:char|" in made[0].signature
+    says = f"BLEU of {language} is of characters (tok:char): pip install 'sacrebleu[{language}]' for words"
+    assert [record.message for record in caplog.records].count(says) == 1
+
+
+@pytest.mark.parametrize("cased", ["bleu", "chrf", "chrf++"])
+def test_lower_casing_forgives_case(cased: str) -> None:
+    loud = [line.upper() for line in REFERENCES]
+    assert value(loud, [REFERENCES], cased) < 60
+    assert value(loud, [REFERENCES], cased, lowercase=True) == pytest.approx(100)
+
+
+def test_tokenized_bleu_is_the_lower_cased_bleu_of_its_tokenizer() -> None:
+    made = tokenized_bleu(HYPOTHESES, [REFERENCES])
+    assert "case:lc" in made.signature
+    assert "tok:13a" in made.signature
+    assert made.value == value(HYPOTHESES, [REFERENCES], "bleu", lowercase=True)
+    assert "tok:none" in tokenized_bleu(HYPOTHESES, [REFERENCES], "none").signature
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("hypotheses", "references", "says"),
+    [
+        (["a", "b"], [["a"]], "2 hypotheses cannot be paired with 1 references"),
+        (["a"], [["a"], ["a", "b"]], "1 hypotheses cannot be paired with 2 references of set 2"),
+        ([], [[]], "there is nothing to score: no hypotheses"),
+        (["a"], [], "there is nothing to compare with: no references"),
+        (["a"], ["a"], "not a list of lines"),
+    ],
+)
+def test_what_cannot_be_paired_is_refused(name: str, hypotheses: list[str], references: list[list[str]], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        score(hypotheses, references, [name])
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"metrics='rouge-l' is unknown \(did you mean 'rouge.*choose one of: bleu, chrf"):
+        score(["a"], [["a"]], ["bleu", "rouge-l"])
+    with pytest.raises(ConfigError, match=r"tokenizer='13b' is unknown \(did you mean '13a'"):
+        tokenized_bleu(["a"], [["a"]], "13b")
+
+
+def test_rouge_refuses_a_script_that_it_cannot_see() -> None:
+    with pytest.raises(DataError, match="no reference has any; take chrf"):
+        score(["我们"], [["我们"]], ["rouge1"])
+
+
+def test_nothing_heavy_is_imported_before_it_is_used() -> None:
+    code = "import sys, seq2seq.evaluation.metrics, seq2seq.evaluation.alignment, seq2seq.evaluation.heatmap; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"sacrebleu", "rouge_score", "matplotlib", "torch"} & set(loaded)
