@@ -214,8 +214,8 @@ def _adjectives(text: str) -> tuple[Adjective, ...]:
     return tuple(Adjective(*pair.split("=")) for pair in text.split())
 
 
-def _names(onsets: str, middles: str, codas: str) -> tuple[str, ...]:
-    return tuple("".join(parts) for parts in product(onsets.split(), middles.split(), codas.split()))
+def _names(*syllables: str) -> tuple[str, ...]:
+    return tuple(map("".join, product(*(choices.split() for choices in syllables))))
 
 
 NOUNS = {row.split()[0]: _noun(*row.split()) for line in _NOUNS.strip().splitlines() for row in line.split("|")}
@@ -244,13 +244,13 @@ DIGITS = tuple(f"{number}={number}" for number in range(13, 100))
 PREPOSITIONS = ("in=in", "behind=hinter", "next_to=neben", "in_front_of=vor")  # of place: with the dative
 CONTRACTIONS = {("in", "dem"): "im", ("zu", "dem"): "zum", ("zu", "der"): "zur"}
 
-PEOPLE = tuple(
+PEOPLE = _names(
     "Anna Paul Maria Peter Lena Thomas Julia David Sarah Martin Laura Felix Emma Oskar Nina Simon Clara Jonas Eva Robert "
-    "Hanna Daniel Sofia Lukas Helga Anton Marta Georg Ida Walter Rosa Erik Vera Hugo Tina Bruno Olga Karl Greta Moritz".split()
+    "Hanna Daniel Sofia Lukas Helga Anton Marta Georg Ida Walter Rosa Erik Vera Hugo Tina Bruno Olga Karl Greta Moritz"
 )
-TOWNS = tuple(
+TOWNS = _names(
     "Berlin Hamburg Bremen Dresden Leipzig Frankfurt Stuttgart London Paris Madrid Oslo Boston Chicago Toronto Dublin Bern Basel "
-    "Salzburg Graz Bonn Kiel Rostock Potsdam Weimar Jena Amsterdam Budapest Helsinki Denver Sydney".split()
+    "Salzburg Graz Bonn Kiel Rostock Potsdam Weimar Jena Amsterdam Budapest Helsinki Denver Sydney"
 )
 _ONSETS = "Bal Cor Del Fen Gar Hol Jor Kal Lim Mor Nel Ros Tal Vin"
 RARE_PEOPLE = _names(_ONSETS, "a e i o", "bin dor lan mir nas rik ston vel")

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cached_property, partial
 from itertools import permutations
 from math import prod
 from typing import NamedTuple
@@ -105,6 +105,7 @@ class Kind:
     def __init__(self, share: float, compose: Callable[..., Example], *slots: Slot) -> None:
         self.share, self.compose, self.slots = share, compose, slots
 
+    @cached_property
     def size(self) -> int:
         """The number of its derivations."""
         return prod(map(size, self.slots))

@@ -46,7 +46,7 @@ def generate(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500)
 
 def maximum() -> int:
     """The most sentences that leave every kind its share, and no kind more than half used up, so that drawing stays quick."""
-    return min(int(kind.size() / 2 / kind.share) for kind in KINDS.values())
+    return min(int(kind.size / 2 / kind.share) for kind in KINDS.values())
 
 
 def pharaoh(alignment: Iterable[tuple[int, int]]) -> str:

@@ -1,0 +1,273 @@
+"""Is the toy corpus reproducible, correct in both languages, and are its links gold?"""
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from seq2seq.data import lexicon as lex
+from seq2seq.data import sentences as kinds
+from seq2seq.data.grammar import Name, past, present
+from seq2seq.data.lexicon import VERBS
+from seq2seq.data.sentences import KINDS, Example, Kind
+from seq2seq.data.slots import Action, Setting, pick, size
+from seq2seq.data.synthetic import ToyCorpus, generate, maximum, pharaoh, write
+from seq2seq.errors import ConfigError
+
+PRESENT = """
+kauft kaufen verkauft verkaufen sucht suchen findet finden braucht brauchen sieht sehen zeichnet zeichnen repariert reparieren
+putzt putzen aufmacht aufmachen zumacht zumachen schreibt schreiben übersetzt übersetzen ausdruckt ausdrucken isst essen einpackt
+einpacken wegwirft wegwerfen mitbringt mitbringen vergisst vergessen besucht besuchen anruft anrufen einlädt einladen abholt
+abholen hilft helfen dankt danken folgt folgen
+"""
+AUXILIARIES = "hat haben ist sind kann können muss müssen sollte sollten will wollen wird werden"
+PREFIXES = {
+    "macht": ("auf", "zu"), "ruft": ("an",), "lädt": ("ein",), "holt": ("ab",), "druckt": ("aus",), "packt": ("ein",),
+    "wirft": ("weg",), "bringt": ("mit",), "kehrt": ("zurück",), "zieht": ("um",),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def corpus() -> ToyCorpus:
+    return generate(6000, dev=200, test=200)
+
+
+def everything(corpus: ToyCorpus) -> list[Example]:
+    return [example for part in corpus for example in part]
+
+
+def tokens(text: str) -> list[str]:
+    return [word.strip(".,?") for word in text.split()]
+
+
+def drawn(kind: str, count: int = 300) -> list[Example]:
+    rng = random.Random(7)
+    return [KINDS[kind].draw(rng) for _ in range(count)]
+
+
+def test_the_same_corpus_for_the_same_seed_whatever_the_hash_seed(corpus: ToyCorpus) -> None:
+    program = (
+        "import hashlib; from seq2seq.data.synthetic import generate;"
+        "print(hashlib.sha256(repr(tuple(generate(300, seed=3, dev=20, test=20))).encode()).hexdigest())"
+    )
+    root = Path(lex.__file__).parents[2]
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(root)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    here = hashlib.sha256(repr(tuple(generate(300, seed=3, dev=20, test=20))).encode()).hexdigest()
+    assert [digest.decode().strip() for digest in digests] == [here, here]
+    assert generate(300, seed=4).train != generate(300, seed=3).train
+
+
+def test_as_many_as_asked_and_no_source_twice(corpus: ToyCorpus) -> None:
+    assert [len(part) for part in corpus] == [6000, 200, 200]
+    sources = [example.source for example in everything(corpus)]
+    assert len(set(sources)) == len(sources)
+
+
+def test_one_translation_for_each_source(corpus: ToyCorpus) -> None:
+    """Also between kinds, and in any order of drawing."""
+    seen: dict[str, str] = {example.source: example.target for example in everything(corpus)}
+    for name in KINDS:
+        for example in drawn(name, 500):
+            assert seen.setdefault(example.source, example.target) == example.target
+
+
+def test_links_are_in_range_sorted_and_leave_out_only_do_support(corpus: ToyCorpus) -> None:
+    for source, target, alignment in everything(corpus):
+        english, german = tokens(source), tokens(target)
+        assert list(alignment) == sorted(set(alignment))
+        assert all(0 <= i < len(english) and 0 <= j < len(german) for i, j in alignment)
+        assert {english[i].lower() for i in set(range(len(english))) - {i for i, _ in alignment}} <= {"do", "does"}
+        assert {j for _, j in alignment} == set(range(len(german)))
+
+
+def test_names_and_digits_are_copied_and_linked_to_themselves(corpus: ToyCorpus) -> None:
+    names = {*lex.PEOPLE, *lex.TOWNS, *lex.RARE_PEOPLE, *lex.RARE_TOWNS}
+    found = Counter[str]()
+    for source, target, alignment in everything(corpus):
+        german = tokens(target)
+        for i, word in enumerate(tokens(source)):
+            if word in names or word.isdigit():
+                found[word] += 1
+                assert [german[j] for k, j in alignment if k == i] == [word]
+    rare = {name for name in found if name in {*lex.RARE_PEOPLE, *lex.RARE_TOWNS}}
+    assert len(rare) > 200
+    assert {*lex.PEOPLE, *lex.TOWNS} <= set(found)
+    trained = {word for example in corpus.train for word in tokens(example.source)}
+    assert {word for example in corpus.test for word in tokens(example.source) if word in names} - trained  # some can only be copied
+
+
+def test_raw_text_of_moderate_length(corpus: ToyCorpus) -> None:
+    lengths = []
+    for source, target, _ in everything(corpus):
+        lengths += [len(source.split()), len(target.split())]
+        for side in (source, target):
+            assert side[0].isupper()
+            assert side[-1] in ".?"
+            assert side == " ".join(side.split())
+            assert " ," not in side
+            assert ",." not in side
+            assert ",," not in side
+            assert " a a" not in side
+            assert " a e" not in side
+            assert " an b" not in side
+    assert min(lengths) >= 3
+    assert max(lengths) <= 18
+    assert 8 <= sum(lengths) / len(lengths) <= 9
+
+
+@pytest.mark.parametrize(
+    ("gender", "nouns"),
+    [
+        (
+            "der den dem",
+            "Tisch Stuhl Schrank Brief Apfel Mantel Ring Mann Arzt Freund Gast Küchentisch Büroschrank Garten Park",
+        ),
+        ("die der", "Lampe Uhr Tür Kiste Zeitung Kartoffel Tasche Frau Schwester Tante Schullampe Hoteltür Bibliothek"),
+        ("das dem", "Buch Gedicht Ei Hemd Fahrrad Auto Bild Kind Bett Gartenfenster Haus Hotel"),
+        ("die den", "Tische Lampen Bücher Briefe Äpfel Männer Frauen Kinder Ringe Hemden Gedichte Küchentische"),
+    ],
+)
+def test_articles_and_adjectives_agree_with_the_gender_of_a_noun(corpus: ToyCorpus, gender: str, nouns: str) -> None:
+    """Weak adjectives have -e in the singular of der, die (nominative, accusative) and das, else -en."""
+    stems = {adjective.stem + ending for adjective in (*lex.THING_ADJECTIVES, *lex.PERSON_ADJECTIVES) for ending in ("e", "en")}
+    wanted, seen = set(nouns.split()), Counter[str]()
+    for example in everything(corpus):
+        for number, part in enumerate(example.target.strip(".?").split(", ")):
+            words = part.split()[number > 0 :]  # the first word behind a comma may be a relative pronoun
+            for article, adjective, noun in zip(words, words[1:], [*words[2:], ""], strict=False):
+                article = article.lower()
+                if article not in ("der", "die", "das", "den", "dem"):
+                    continue
+                if adjective in wanted:
+                    seen[adjective] += 1
+                    assert article in gender.split(), example
+                elif noun in wanted and adjective in stems:
+                    seen[noun] += 1
+                    ending_en = article in ("den", "dem") or gender == "die den" or (gender, article) == ("die der", "der")
+                    assert article in gender.split(), example
+                    assert adjective.endswith("en") == ending_en, example
+    assert len(seen) > len(wanted) / 2
+
+
+def test_the_verb_is_last_in_subordinate_clauses() -> None:
+    for kind in ("because", "because it", "reported", "conditional"):
+        for example in drawn(kind):
+            clauses = [part.strip(" .") for part in example.target.split(",")]
+            opened = [part for part in clauses if part.lower().split()[0] in ("weil", "dass", "wenn")]
+            assert [clause.split()[-1] in f"{PRESENT} {AUXILIARIES}".split() for clause in opened] == [True], example
+
+
+@pytest.mark.parametrize("kind", ["statement", "negative", "located", "motion"])
+def test_the_verb_is_second_whatever_is_fronted(kind: str) -> None:
+    fronted = 0
+    for source, target, alignment in drawn(kind, 1500):
+        english, german = tokens(source), tokens(target)
+        for opening in (["Today", "Heute"], ["Tomorrow", "Morgen"], ["Yesterday", "Gestern"]):
+            if [english[0], german[0]] == opening and english[1] in lex.PEOPLE and english[2] != "and":
+                fronted += 1
+                assert german[2] == english[1], target
+                assert (1, 2) in alignment, target
+    assert fronted > 10
+
+
+def test_separable_verbs_are_split_in_main_clauses_only(corpus: ToyCorpus) -> None:
+    joined = {prefix + verb for verb, prefixes in PREFIXES.items() for prefix in prefixes}
+    split = 0
+    for example in everything(corpus):
+        words = tokens(example.target)
+        if joined & set(words):
+            assert {word.lower() for word in words} & {"weil", "dass", "wenn", "der", "die", "das"}, example
+    for example in drawn("statement", 1500):
+        words = tokens(example.target)
+        finite = next((word for word in words if word in PREFIXES), None)
+        if finite:
+            split += 1
+            assert words[-1] in PREFIXES[finite], example
+    assert split > 50
+
+
+def test_the_bracket_closes_with_participle_or_infinitive() -> None:
+    for example in drawn("statement", 1000):
+        words = tokens(example.target)
+        if {"hat", "haben", "habe", "hast"} & set(words[:4]):
+            assert words[-1] in {verb.participle for verb in VERBS.values()}, example
+        if {"kann", "muss", "wird", "sollte", "können", "werden"} & set(words[:4]):
+            assert words[-1].endswith("en"), example
+
+
+PHENOMENA = {
+    "nicht": " nicht ", "kein": " kein", "question": "?", "separated prefix": " auf.", "participle": " gekauft.",
+    "perfect with sein": " ist ", "modal": " kann ", "because": ", weil ", "that": ", dass ", "if": "Wenn ", "relative": ", der ", "accusative relative": ", den ",
+    "contraction": "m Garten", "compound": "Küchentisch", "dative plural": "Kindern", "weak noun": "Studenten",
+    "he": " er ", "him": " ihn ", "coordination": " und ", "written number": " drei ", "digits": " 37 ", "contrast": ", aber ",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("phenomenon", PHENOMENA)
+def test_every_phenomenon_occurs(corpus: ToyCorpus, phenomenon: str) -> None:
+    assert sum(PHENOMENA[phenomenon] in example.target for example in corpus.train) >= 5
+
+
+def test_too_many_pairs_are_refused_at_once_with_the_maximum() -> None:
+    with pytest.raises(ConfigError, match=rf"^data\.pairs=1000000000 .* at most {maximum() - 1000}$"):
+        generate(10**9)
+    assert maximum() > 100_000
+
+
+def test_the_maximum_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {
+        "who": Kind(
+            1.0,
+            kinds.question_who,
+            [Action(VERBS[verb], Name("Anna")) for verb in ("see", "help", "call", "visit")],
+            [Setting(present), Setting(past)],
+        )
+    }
+    monkeypatch.setattr("seq2seq.data.synthetic.KINDS", small)
+    assert maximum() == 4
+    assert len(generate(4, dev=0, test=0).train) == 4
+    with pytest.raises(ConfigError, match="at most 2"):
+        generate(3, dev=1, test=1)
+
+
+def test_a_slot_counts_and_draws_what_it_holds() -> None:
+    inner = ["a", "b"]
+    slot = [inner, inner, ["c", ["d"]], "e"]
+    assert size(slot) == 5
+    rng = random.Random(0)
+    counts = Counter(pick(rng, slot) for _ in range(4000))
+    assert set(counts) == set("abcde")
+    assert counts["a"] == pytest.approx(1000, rel=0.2)
+    assert counts["d"] == pytest.approx(500, rel=0.2)
+
+
+def test_shares_sum_to_one_and_are_kept(corpus: ToyCorpus) -> None:
+    assert sum(kind.share for kind in KINDS.values()) == pytest.approx(1)
+    described = sum(", aber " in example.target for example in everything(corpus))
+    assert described == round(len(everything(corpus)) * KINDS["described"].share)
+
+
+def test_files_hold_one_line_for_each_example(tmp_path: Path) -> None:
+    corpus = generate(50, dev=5, test=4)
+    write(tmp_path / "toy", corpus)
+    assert sorted(path.name for path in (tmp_path / "toy").iterdir()) == sorted(
+        f"{split}.{ending}" for split in ("train", "dev", "test") for ending in ("en", "de", "align")
+    )
+    lines = [(tmp_path / "toy" / f"dev.{ending}").read_text(encoding="utf-8").split("\n") for ending in ("en", "de", "align")]
+    assert [tuple(row) for row in zip(*lines, strict=True)] == [(e.source, e.target, pharaoh(e.alignment)) for e in corpus.dev] + [
+        ("", "", "")
+    ]
+    assert pharaoh(((0, 0), (1, 2))) == "0-0 1-2"
