@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(name: str, argv: list[str]) -> int:
     """Run command `name`; an error that is no fault of the user keeps its traceback."""
+    logging.basicConfig(format="%(message)s")  # stderr; stdout is for results
+    logging.getLogger("seq2seq").setLevel(logging.INFO)
+    logging.getLogger("sacrebleu").setLevel(logging.ERROR)
     try:
         code = importlib.import_module(f"seq2seq.commands.{COMMANDS[name].module}").main(argv) or 0
         sys.stdout.flush()

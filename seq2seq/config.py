@@ -1,59 +1,13 @@
 """What can be set, what is it by default, and why? The YAML files in conf/ may set nothing that is not here."""
 
-import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from seq2seq.errors import ConfigError, unknown
+from seq2seq.errors import ConfigError
+from seq2seq.group import Group, part, setting
 
 SCHEMA = 1  # raised whenever a saved config would be read differently
-
-
-def setting(default: Any, why: str, choices: Sequence[str] = (), table: str = "") -> Any:
-    """A dataclass field with its help. `table` names the table of the package that holds the choices."""
-    metadata = {"help": why, "choices": tuple(choices), "table": table}
-    if isinstance(default, list | dict):
-        return field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-def part(kind: type[Any]) -> Any:
-    """A field that holds a group of settings."""
-    return field(default_factory=kind)
-
-
-class Group:
-    """Base of every group of settings: checks the closed choices; subclasses refuse what cannot work together."""
-
-    path = ""  # where the group stands in the whole, for messages
-
-    def __post_init__(self) -> None:
-        for f in dataclasses.fields(self):  # type: ignore[arg-type]
-            choices, value = f.metadata.get("choices"), getattr(self, f.name)
-            if choices and value not in choices:
-                raise ConfigError(unknown(f"{self.path}.{f.name}", str(value), choices))
-
-    def ignored(self, names: Sequence[str], why: str) -> None:
-        """Refuse each of `names` that differs from its default: it would do nothing, `why`."""
-        defaults = {f.name: f.default for f in dataclasses.fields(self)}  # type: ignore[arg-type]
-        for name in names:
-            if (value := getattr(self, name)) != defaults[name]:
-                raise ConfigError(f"{self.path}.{name}={value} would be ignored: {why}")
-
-    def at_least(self, least: float, *names: str) -> None:
-        """Refuse each of `names` that is below `least`."""
-        for name in names:
-            if (value := getattr(self, name)) is not None and value < least:
-                raise ConfigError(f"{self.path}.{name}={value} is too small: at least {least}")
-
-    def within(self, low: float, high: float, *names: str) -> None:
-        """Refuse each of `names` outside [low, high)."""
-        for name in names:
-            if not low <= (value := getattr(self, name)) < high:
-                raise ConfigError(f"{self.path}.{name}={value} is out of range: at least {low} and below {high}")
 
 
 @dataclass(kw_only=True)
@@ -267,6 +221,7 @@ class SearchConfig(Group):
     max_ratio: float = setting(3.0, "most target tokens per source token, + 10")
     no_repeat: int = setting(0, "n-grams of this size never come twice; 0: they may")
     sampling: bool = setting(False, "draw tokens at random in place of the beam")
+    seed: int = setting(1, "sampling: another seed draws other samples")
     temperature: float = setting(1.0, "sampling: divides the log-probabilities")
     top_k: int = setting(0, "sampling: only the k likeliest tokens; 0: all")
     top_p: float = setting(1.0, "sampling: only the likeliest tokens that together have this probability (Holtzman et al. 2020)")
@@ -289,7 +244,7 @@ class SearchConfig(Group):
             if not 0 < self.top_p <= 1:
                 raise ConfigError(f"search.top_p={self.top_p} must be above 0 and at most 1")
         else:
-            self.ignored(("temperature", "top_k", "top_p"), "it belongs to search.sampling=true")
+            self.ignored(("seed", "temperature", "top_k", "top_p"), "it belongs to search.sampling=true")
             if self.n_best > self.beam:
                 raise ConfigError(f"search.n_best={self.n_best} is more than search.beam={self.beam} can find")
         if self.min_length > self.max_length:

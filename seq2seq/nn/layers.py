@@ -1,21 +1,10 @@
-"""What else is a Transformer made of? Normalisations, feed-forward networks and positions."""
+"""What else is a Transformer made of? Feed-forward networks, positions and the table of normalisations."""
 
 import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-
-
-class RMSNorm(nn.Module):
-    """x / sqrt(mean(x^2) + eps) * g  (Zhang & Sennrich 2019, eq. 4)."""
-
-    def __init__(self, size: int, eps: float = 1e-6) -> None:
-        super().__init__()
-        self.weight, self.eps = nn.Parameter(torch.ones(size)), eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * (x.square().mean(-1, keepdim=True) + self.eps).rsqrt() * self.weight
 
 
 class FeedForward(nn.Module):
@@ -84,7 +73,7 @@ def angles(number: Tensor, size: int) -> Tensor:
     return number.unsqueeze(-1) * rate
 
 
-NORMS: dict[str, type[nn.Module]] = {"layer": nn.LayerNorm, "rms": RMSNorm}
+NORMS: dict[str, type[nn.Module]] = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}  # Ba et al. 2016; Zhang & Sennrich 2019, eq. 4
 ACTIVATIONS: dict[str, tuple[int, Callable[[Tensor], Tensor]]] = {  # name -> how many halves it reads, function
     "relu": (1, nn.functional.relu),
     "gelu": (1, nn.functional.gelu),

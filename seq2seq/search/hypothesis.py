@@ -29,7 +29,9 @@ class Step(NamedTuple):
 
     def select(self, sentences: Tensor) -> "Step":
         """Keep the sentences (B',)."""
-        return Step(*(part if part is None else part[sentences] for part in self))
+        weights = None if self.weights is None else self.weights[sentences]
+        token, parent, log_prob, end = (part[sentences] for part in self[:4])
+        return Step(token, parent, log_prob, end, weights)
 
 
 class Ends(NamedTuple):

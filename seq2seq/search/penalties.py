@@ -56,7 +56,8 @@ class Penalty:
 
     def bound(self, log_prob: Tensor, length: int | Tensor) -> Tensor:
         """The best score that can come of `log_prob`, which only falls, in at most `length` steps."""
-        return log_prob / LENGTH_PENALTIES[self.length](length, self.alpha)
+        divisor: int | float | Tensor = LENGTH_PENALTIES[self.length](length, self.alpha)
+        return log_prob / divisor
 
 
 LENGTH_PENALTIES: dict[str, Callable[[Any, float], Any]] = {"none": none, "average": average, "gnmt": gnmt}

@@ -84,7 +84,8 @@ class Prefix:
     def __call__(self, scores: Tensor, tokens: Tensor) -> None:
         step = tokens.shape[-1]
         if step >= self.tokens.shape[1]:
-            return self.free(scores, tokens)
+            self.free(scores, tokens)
+            return
         forced = self.tokens[:, step, None, None].expand(*scores.shape[:2], 1)  # (B, W, 1)
         place, bound = forced.clamp(min=0), forced != NOTHING
         kept = scores.gather(-1, place)
@@ -93,6 +94,7 @@ class Prefix:
         scores.scatter_(-1, place, torch.where(bound, kept, scores.gather(-1, place)))
 
     def free(self, scores: Tensor, tokens: Tensor) -> None:
+        """All rules but the prefix."""
         for rule in self.rules:
             rule(scores, tokens)
 

@@ -1,0 +1,111 @@
+"""What does `seq2seq evaluate` do? Translate a test set once, score it, keep what was found in the run."""
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seq2seq.commands import Parser
+from seq2seq.commands.searching import add_search_options, search_options, word_links
+from seq2seq.errors import ConfigError, DataError
+
+TRANSLATION = "bleu,chrf,ter"
+ALL = "bleu,chrf,ter,rouge1,rouge2,rougeL,rougeLsum"
+
+
+class Test(NamedTuple):
+    """A test set."""
+
+    name: str
+    sources: list[str]
+    references: list[list[str]]  # one list for each set of references
+    gold: list[str] | None = None  # word alignments, "0-0 1-2" a line
+
+
+def main(argv: list[str]) -> None:
+    """`seq2seq evaluate RUN --test NAME`, or with files."""
+    options = parse(argv)
+
+    from seq2seq.evaluation.metrics import score
+    from seq2seq.runs import Run
+    from seq2seq.translator import Translator
+
+    run = Run.open(options.runs[0])
+    test = from_files(options) if options.source else from_settings(run, options.test)
+    translator = Translator.open(*options.runs, device=options.device, **search_options(options))
+    found = [hypotheses[0] for hypotheses in translator.hypotheses(test.sources, attention=True)]
+    scores = score(
+        [h.text for h in found], test.references, options.metrics.split(","), language=run.config.data.target,
+        lowercase=options.lowercase, stemming=options.stemming, bootstrap=options.bootstrap,
+    )  # fmt: skip
+    links = [word_links(h) for h in found]
+    scores += alignment_error(links, test.gold, options.bootstrap) if test.gold else []
+    report = {
+        "test": test.name, "sentences": len(found), "runs": [str(path) for path in options.runs],
+        "search": vars(translator.search), "scores": [s.as_dict() for s in scores],
+    }  # fmt: skip
+    folder = keep(run.folder, test.name, report, [h.text for h in found], links)
+    print(json.dumps(report, ensure_ascii=False, indent=1) if options.json else "\n".join([*map(str, scores), f"kept in {folder}"]))
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The options; what excludes each other is said."""
+    parser = Parser("evaluate", "Translate a test set and score it; every figure with its signature and a 95 % bootstrap interval.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory; several speak as an ensemble, kept in the first")
+    parser.add_argument("--test", metavar="NAME", help="a test set of the run's data settings, or dev")
+    parser.add_argument("--source", type=Path, metavar="FILE", help="source lines, .gz or not, in place of --test")
+    parser.add_argument("--reference", type=Path, nargs="+", metavar="FILE", help="one or more sets of references")
+    parser.add_argument("--metrics", default=TRANSLATION, help=f"separated by commas, of {ALL} (default: {TRANSLATION})")
+    parser.add_argument("--lowercase", action="store_true", help="BLEU and chrF ignore case")
+    parser.add_argument("--stemming", action="store_true", help="ROUGE compares Porter stems (English)")
+    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples for the intervals; 0: none (default: 1000)")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
+    add_search_options(parser)
+    options = parser.parse_args(argv)
+    if bool(options.test) == bool(options.source) or bool(options.source) != bool(options.reference):
+        parser.error("give either --test NAME, or --source FILE with --reference FILE ...")
+    if options.n_best not in (None, 1):
+        raise ConfigError(f"search.n_best={options.n_best} would be ignored: the best hypothesis is what is scored")
+    return options
+
+
+def from_settings(run: Any, name: str) -> Test:
+    """The test set `name` of the run's data settings, or its dev set. ConfigError for another name, DataError for its files."""
+    from seq2seq.data.corpus import dev_pairs, gold_alignment, test_pairs
+
+    data = run.config.data
+    pairs = list(dev_pairs(data) if name == "dev" else test_pairs(data, name))
+    return Test(name, [p.source for p in pairs], [[p.target for p in pairs]], gold_alignment(data, name))
+
+
+def from_files(options: argparse.Namespace) -> Test:
+    """Plain files; counts must agree."""
+    from seq2seq.data.text import read_lines
+
+    sources = list(read_lines(options.source))
+    references = [list(read_lines(path)) for path in options.reference]
+    for path, lines in zip(options.reference, references, strict=True):
+        if len(lines) != len(sources):
+            raise DataError(f"{options.source} has {len(sources)} lines, but {path} has {len(lines)}")
+    return Test(re.sub(r"\W+", "-", options.source.name.removesuffix(".gz")), sources, references)
+
+
+def alignment_error(links: list[str], gold: list[str], bootstrap: int) -> list[Any]:
+    """Alignment error rate, precision and recall of attention against a human's, or the grammar's, links."""
+    from seq2seq.evaluation.alignment import alignment_scores, parse_links
+
+    return list(alignment_scores([parse_links(line).sure for line in links], [parse_links(line) for line in gold], bootstrap))
+
+
+def keep(run: Path, name: str, report: dict[str, Any], hypotheses: list[str], links: list[str]) -> Path:
+    """Hypotheses, alignments and scores in the run, each whole or not at all."""
+    from seq2seq.runs import write_json, written
+
+    folder = run / "evaluation" / name
+    for file, lines in (("hypotheses.txt", hypotheses), ("alignments.txt", links)):
+        with written(folder / file) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_json(folder / "scores.json", report)
+    return folder

@@ -1,0 +1,47 @@
+"""What does `seq2seq plot` do? The attention behind one sentence, in the terminal and as a picture."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from seq2seq.commands import Parser
+from seq2seq.commands.searching import add_search_options, search_options, word_weights
+from seq2seq.errors import DataError
+
+
+def main(argv: list[str]) -> None:
+    """`seq2seq plot RUN --sentence TEXT [--target TEXT] [--png FILE]`."""
+    parser = Parser("plot", "Show what each target word attended to: a map in the terminal, and as PNG.")
+    parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
+    parser.add_argument("--sentence", required=True, metavar="TEXT", help="source sentence")
+    parser.add_argument("--target", metavar="TEXT", help="its translation; by default the best that the search finds")
+    parser.add_argument("--subwords", action="store_true", help="rows and columns are subwords rather than words")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="write the picture there; by default into the run, where matplotlib is installed")
+    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
+    add_search_options(parser)
+    options = parser.parse_args(argv)
+    if not options.sentence.strip():
+        raise DataError("--sentence is empty: there is nothing to attend to")
+
+    from seq2seq.evaluation import heatmap
+    from seq2seq.translator import Translator
+
+    found = Translator.open(options.run, device=options.device, **search_options(options)).attention(options.sentence, options.target)
+    source, target, weights = (found.source, found.target, found.attention) if options.subwords else word_weights(found)
+    print(found.text)
+    width = os.get_terminal_size().columns if sys.stdout.isatty() else 100
+    print(heatmap.text(weights, source, target, width))
+    print(heatmap.legend())
+    if path := options.png or default_path(options.run, options.sentence):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        heatmap.png(path, weights, source, target, found.text)
+        print(path)
+
+
+def default_path(run: Path, sentence: str) -> Path | None:
+    """A file in the run named by the sentence; None where no picture can be drawn."""
+    from importlib.util import find_spec
+
+    name = re.sub(r"\W+", "-", sentence.lower()).strip("-")[:60]
+    return run / "plots" / f"{name or 'sentence'}.png" if find_spec("matplotlib") else None

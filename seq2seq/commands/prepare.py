@@ -1,0 +1,16 @@
+"""What does `seq2seq prepare` do? All that training does before it trains."""
+
+from seq2seq.compose import experiment
+from seq2seq.config import Config
+
+
+def main(argv: list[str]) -> None:
+    """`seq2seq prepare SETTING=VALUE ...`."""
+    experiment("prepare", "Read and check a corpus, train its tokenizer, encode it; `train` with the same settings finds it done.", argv, run)
+
+
+def run(config: Config) -> None:
+    """One corpus; the report goes to the log, the folder to stdout."""
+    from seq2seq.data.prepare import prepare
+
+    print(prepare(config.data, config.tokenizer).folder)

@@ -1,0 +1,60 @@
+"""What do the commands that search share? Options made from the settings of the search, input lines, alignments in words."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from seq2seq.config import SearchConfig
+from seq2seq.errors import DataError
+
+
+def add_search_options(parser: argparse.ArgumentParser) -> None:
+    """One option per search setting, --length-penalty for length_penalty; what is not given stays as the run has it."""
+    group = parser.add_argument_group("search", "what is not given is as the run has it")
+    for field in dataclasses.fields(SearchConfig):
+        kind: dict[str, Any] = {"type": type(field.default), "metavar": type(field.default).__name__.upper()}
+        if isinstance(field.default, bool):
+            kind = {"action": argparse.BooleanOptionalAction}
+        elif choices := field.metadata["choices"]:
+            kind = {"choices": choices}
+        group.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, default=None, help=field.metadata["help"], **kind)
+
+
+def search_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The search settings that were given."""
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(SearchConfig)}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def stdin_lines() -> Iterator[str]:
+    """Lines of stdin as they come, ended by newlines alone. DataError names a line that is not UTF-8."""
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        try:
+            yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError as error:
+            raise DataError(f"stdin:{number}: not UTF-8 (byte 0x{line[error.start]:02x} at place {error.start + 1})") from None
+
+
+def word_weights(found: Any) -> tuple[list[str], list[str], Any]:
+    """A translation's source words, target words, and the attention between them (target words, source words)."""
+    from seq2seq.evaluation.alignment import merge, words, words_of
+
+    source, target = found.source[:-1], found.target[:-1] if found.finished else found.target  # without EOS
+    return words(source), words(target), merge(found.attention, words_of(source), words_of(target))
+
+
+def word_links(found: Any) -> str:
+    """The word alignment that the attention of a translation amounts to: `0-0 1-2`, source-target, each target word once."""
+    from seq2seq.evaluation.alignment import argmax_links, format_links
+
+    if not found.source or not len(found.target) or found.attention is None:
+        return ""
+    weights = word_weights(found)[2]
+    return format_links(argmax_links(weights)) if weights.size else ""
+
+
+def tabbed(parts: Iterable[object]) -> str:
+    """One line of several fields."""
+    return "\t".join(f"{part:.4f}" if isinstance(part, float) else str(part) for part in parts)

@@ -1,0 +1,60 @@
+"""What does `seq2seq translate` do? Lines from stdin to stdout, one for one, in order."""
+
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from seq2seq.commands import Parser
+from seq2seq.commands.searching import add_search_options, search_options, stdin_lines, tabbed, word_links
+
+
+def main(argv: list[str]) -> None:
+    """`seq2seq translate RUN [RUN ...] < in > out`."""
+    parser = Parser("translate", "Translate lines from stdin to stdout; several runs speak as an ensemble.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory")
+    parser.add_argument("--attention", type=Path, metavar="FILE", help="write the attention of each translation as JSON lines")
+    parser.add_argument("--alignment", action="store_true", help="print the word alignment behind each translation: source-target, from 0")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line: all hypotheses with scores and subwords")
+    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
+    add_search_options(parser)
+    options = parser.parse_args(argv)
+
+    from seq2seq.runs import written
+    from seq2seq.translator import Translator
+
+    translator = Translator.open(*options.runs, device=options.device, **search_options(options))
+    if sys.stdin.isatty():
+        translator.search.window = 1  # answer each line as it comes
+    wanted = options.attention is not None or options.alignment
+    with ExitStack() as stack:
+        maps = stack.enter_context(stack.enter_context(written(options.attention)).open("w", encoding="utf-8")) if options.attention else None
+        for number, found in enumerate(translator.hypotheses(stdin_lines(), attention=wanted)):
+            for line in shown(found, options):
+                print(line, flush=translator.search.window == 1)
+            if maps is not None:
+                maps.write(json.dumps({"line": number + 1, "hypotheses": [attention(h) for h in found]}, ensure_ascii=False) + "\n")
+
+
+def shown(found: list[Any], options: Any) -> list[str]:
+    """The lines of output for one line of input: text alone, or number, score, text, alignment of each hypothesis."""
+    if options.json:
+        return [json.dumps([described(h, options.alignment) for h in found], ensure_ascii=False)]
+    links = [[word_links(h)] if options.alignment else [] for h in found]
+    if len(found) == 1:
+        return [tabbed([found[0].text, *links[0]])]
+    return [tabbed([rank, h.score, h.text, *more]) for rank, (h, more) in enumerate(zip(found, links, strict=True), 1)]
+
+
+def described(found: Any, alignment: bool) -> dict[str, Any]:
+    """A hypothesis as plain values."""
+    plain = {"text": found.text, "score": found.score, "log_prob": found.log_prob, "source": found.source, "target": found.target}
+    return plain | ({"alignment": word_links(found)} if alignment else {})
+
+
+def attention(found: Any) -> dict[str, Any]:
+    """Subwords and attention (target, source), rounded to five places."""
+    weights = [] if found.attention is None else [[round(float(w), 5) for w in row] for row in found.attention]
+    return {"source": found.source, "target": found.target, "attention": weights}
+

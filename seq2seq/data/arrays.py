@@ -1,0 +1,202 @@
+"""How does an encoded corpus lie on disk, so that any pair is at hand without being in memory?
+
+A folder of flat arrays, read through memory maps: the ids of all sentences one after the other, and where each begins.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2seq.errors import DataError
+
+Ids = NDArray[np.integer]
+FORMAT = 1  # raised whenever a folder would be read differently
+BLOCK = 4096  # pairs written together
+META = "arrays.json"  # written last: a folder without it is not whole
+MAX_LONGEST = 1 << 20
+
+
+class Row(NamedTuple):
+    """An encoded pair, EOS at the end of each."""
+
+    source: Sequence[int] | Ids
+    target: Sequence[int] | Ids  # ids >= the target vocabulary's size: unknown words that can be copied
+    copy: Sequence[int] | Ids  # what copying each source token yields; as long as source
+
+
+class Rows(Protocol):
+    """Encoded pairs by number; what batches are made of."""
+
+    def __len__(self) -> int: ...
+    def row(self, i: int) -> Row: ...
+
+
+class Corpus(Protocol):
+    """Encoded pairs whose segmentation may differ from epoch to epoch; lengths, EOS included, do not."""
+
+    target_size: int
+    sampled: bool  # whether rows differ from epoch to epoch
+
+    def __len__(self) -> int: ...
+    @property
+    def source_lengths(self) -> NDArray[np.int32]: ...
+    @property
+    def target_lengths(self) -> NDArray[np.int32]: ...
+    def at(self, epoch: int) -> Rows: ...
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `folder` when the block ends well. If another process was first, its folder stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+class _RaggedWriter:
+    """Appends sequences of numbers to NAME.ids and their ends to NAME.bounds."""
+
+    def __init__(self, folder: Path, name: str, dtype: str, files: ExitStack) -> None:
+        self.ids = files.enter_context((folder / f"{name}.ids").open("wb"))
+        self.bounds = files.enter_context((folder / f"{name}.bounds").open("wb"))
+        self.bounds.write(np.zeros(1, np.int64).tobytes())
+        self.dtype, self.total = dtype, 0
+
+    def append(self, block: list[Sequence[int] | Ids]) -> None:
+        ids = np.fromiter((i for sequence in block for i in sequence), np.int64)
+        bounds = self.total + np.cumsum([len(sequence) for sequence in block], dtype=np.int64)
+        self.ids.write(ids.astype(self.dtype).tobytes())
+        self.bounds.write(bounds.tobytes())
+        self.total = int(bounds[-1])
+
+
+class _RowWriter:
+    """Appends encoded pairs, a block at a time."""
+
+    def __init__(self, folder: Path, types: dict[str, str], files: ExitStack) -> None:
+        self.sides = {name: _RaggedWriter(folder, name, dtype, files) for name, dtype in types.items()}
+        self.block: list[Row] = []
+        self.pairs, self.same = 0, True  # whether copying yields the source ids in every row
+
+    def add(self, row: Row) -> None:
+        self.block.append(row)
+        self.pairs, self.same = self.pairs + 1, self.same and row.copy == row.source
+        if len(self.block) == BLOCK:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.block:
+            for name, side in self.sides.items():
+                side.append([getattr(row, name) for row in self.block])
+        self.block = []
+
+
+@contextmanager
+def write_arrays(folder: Path, source_size: int, target_size: int, longest: int = MAX_LONGEST) -> Iterator[Callable[[Row], None]]:
+    """A function that adds an encoded pair to `folder`, which is whole when the block has ended well.
+
+    `longest` bounds the tokens of a source, hence the ids of its unknown words: below target_size + longest."""
+    types = {"source": _dtype(source_size), "target": _dtype(target_size + longest), "copy": _dtype(target_size + longest)}
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as files:
+        writer = _RowWriter(folder, types, files)
+        yield writer.add
+        writer.flush()
+    if writer.same:
+        for file in folder.glob("copy.*"):
+            file.unlink()
+    totals = {name: side.total for name, side in writer.sides.items() if not (writer.same and name == "copy")}
+    meta = {"format": FORMAT, "pairs": writer.pairs, "target_size": target_size, "types": types, "totals": totals}
+    (folder / META).write_text(json.dumps(meta))
+
+
+def _dtype(size: int) -> str:
+    return "|u1" if size <= 1 << 8 else "<u2" if size <= 1 << 16 else "<i4"
+
+
+class _Ragged:
+    """Sequences of different lengths, mapped from disk."""
+
+    def __init__(self, folder: Path, name: str, dtype: str, count: int, total: int) -> None:
+        self.ids = _map(folder / f"{name}.ids", dtype, total)
+        self.bounds = _map(folder / f"{name}.bounds", "<i8", count + 1)
+
+    def __getitem__(self, i: int) -> Ids:
+        return self.ids[self.bounds[i] : self.bounds[i + 1]]
+
+    def lengths(self) -> NDArray[np.int32]:
+        out = np.empty(len(self.bounds) - 1, np.int32)
+        return np.subtract(self.bounds[1:], self.bounds[:-1], out=out, casting="unsafe")
+
+
+def _map(path: Path, dtype: str, count: int) -> Ids:
+    expected = count * np.dtype(dtype).itemsize
+    if not path.is_file() or path.stat().st_size != expected:
+        raise DataError(f"{path} is missing or cut short: delete the folder {path.parent}, it will be made again")
+    return np.asarray(np.memmap(path, dtype, "r")) if expected else np.empty(0, dtype)
+
+
+class PairArrays:
+    """Encoded pairs on disk, EOS at the end of each side; it is its own rows in every epoch."""
+
+    sampled = False
+
+    def __init__(self, folder: Path) -> None:
+        """DataError if the folder is not whole."""
+        try:
+            meta = json.loads((folder / META).read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(f"{folder}: no encoded corpus can be read there; delete the folder, it will be made again") from error
+        if meta.get("format") != FORMAT:
+            raise DataError(f"{folder} was written by another version: delete it, it will be made again")
+        self.folder, self.target_size, self._pairs = folder, int(meta["target_size"]), int(meta["pairs"])
+        self._sides = {name: _Ragged(folder, name, meta["types"][name], self._pairs, total) for name, total in meta["totals"].items()}
+
+    def __len__(self) -> int:
+        return self._pairs
+
+    def source(self, i: int) -> Ids:
+        """Source ids of pair i."""
+        return self._sides["source"][i]
+
+    def target(self, i: int) -> Ids:
+        """Target ids of pair i; ids >= target_size are unknown words that stand in the source too."""
+        return self._sides["target"][i]
+
+    def copy(self, i: int) -> Ids:
+        """What copying each source token yields, as long as the source."""
+        return self._sides.get("copy", self._sides["source"])[i]
+
+    def row(self, i: int) -> Row:
+        """All of pair i."""
+        return Row(self.source(i), self.target(i), self.copy(i))
+
+    @property
+    def source_lengths(self) -> NDArray[np.int32]:
+        """Tokens of each source, EOS included."""
+        return self._sides["source"].lengths()
+
+    @property
+    def target_lengths(self) -> NDArray[np.int32]:
+        """Tokens of each target, EOS included."""
+        return self._sides["target"].lengths()
+
+    def at(self, epoch: int) -> Rows:
+        """Its rows: the same in every epoch."""
+        return self

@@ -1,0 +1,188 @@
+"""Which pairs are seen together, in which order, and as which tensors?
+
+Batches are cut from the corpus alone, by (seed, epoch), never by the number of devices: micro-batch a of rank r in update u is
+number (u A + a) world + r of the epoch's list, A being the micro-batches that one device accumulates.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seq2seq.data.arrays import Corpus, Ids, Rows
+from seq2seq.errors import RunError
+from seq2seq.ids import BOS, EOS, PAD, UNK
+
+
+class Batch(NamedTuple):
+    """Sentences of one step."""
+
+    source: Tensor  # (B, S) ids EOS PAD..
+    target_in: Tensor  # (B, T) BOS y PAD..; ids >= V are unknown words of the source, which the model reads as UNK
+    target_out: Tensor  # (B, T) y EOS PAD..
+    index: Tensor  # type: ignore[assignment]  # (B,) number of the pair in its corpus, -1 in an empty batch
+    update_tokens: Tensor  # () float: target tokens, EOS included, of the whole update, over its micro-batches and devices
+    copy: Tensor | None = None  # (B, S) what copying a source token yields, PAD behind; None: the head does not copy
+
+
+class Plan(Sequence[NDArray[np.int64]]):
+    """The batches of an epoch, each the numbers of its pairs."""
+
+    def __init__(self, order: NDArray[np.int64], bounds: NDArray[np.int64]) -> None:
+        """Batch n is order[bounds[n, 0] : bounds[n, 1]]."""
+        self.order, self.bounds = order, bounds
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    def __getitem__(self, n: Any) -> Any:
+        start, stop = self.bounds[n]
+        return self.order[start:stop]
+
+
+def plan(source_lengths: NDArray[Any], target_lengths: NDArray[Any], batch_tokens: int, seed: int, epoch: int) -> Plan:
+    """Cut the corpus into batches of pairs of like length, in random order: a function of the lengths, (seed, epoch) and
+    `batch_tokens` alone. Lengths count EOS. Every pair comes once; rows times the longest side of a batch is at most
+    `batch_tokens`, unless it is a single pair. Every epoch has as many batches: which pairs of a length meet is chance, the
+    lengths of the batches are not."""
+    generator = np.random.default_rng([seed, epoch])
+    longest = np.maximum(source_lengths, target_lengths)
+    order = generator.permutation(len(longest))
+    order = order[np.argsort(longest[order], kind="stable")]  # stable: pairs of one length stay shuffled
+    return Plan(order, generator.permutation(_cut(longest[order], batch_tokens)))
+
+
+def in_order(source_lengths: NDArray[Any], target_lengths: NDArray[Any], batch_tokens: int) -> Plan:
+    """Cut the corpus into batches by length, the shortest first, without chance: for validation."""
+    longest = np.maximum(source_lengths, target_lengths)
+    order = np.argsort(longest, kind="stable")
+    return Plan(order, _cut(longest[order], batch_tokens))
+
+
+def _cut(longest: NDArray[Any], batch_tokens: int) -> NDArray[np.int64]:
+    """Bounds (batches, 2) of the largest runs that keep to `batch_tokens`, taken from the left."""
+    bounds, start = [], 0
+    rows = np.arange(1, batch_tokens + 1)
+    while start < len(longest):
+        near = longest[start : start + max(1, batch_tokens // int(longest[start]))]
+        padded = rows[: len(near)] * np.maximum.accumulate(near)
+        stop = start + max(1, int(np.searchsorted(padded, batch_tokens, side="right")))
+        bounds.append((start, stop))
+        start = stop
+    return np.array(bounds, np.int64).reshape(-1, 2)
+
+
+def collate(numbers: Sequence[int] | NDArray[Any], rows: Rows, target_size: int, update_tokens: float, copying: bool) -> Batch:
+    """The pairs `numbers` as tensors. Without `copying`, ids of unknown words become UNK."""
+    encoded = [rows.row(i) for i in numbers]
+    source, target_out = _padded([row.source for row in encoded]), _padded([row.target for row in encoded])
+    copy = _padded([row.copy for row in encoded]) if copying else None
+    if not copying:
+        target_out[target_out >= target_size] = UNK
+    index = torch.as_tensor(np.asarray(numbers, np.int64))
+    return Batch(source, _shifted(target_out), target_out, index, torch.tensor(float(update_tokens)), copy)
+
+
+def empty_batch(update_tokens: float, copying: bool) -> Batch:
+    """One row that counts nothing: it lets a device take part in an update that has no batch for it."""
+    eos, bos, pad = (torch.full((1, 1), i) for i in (EOS, BOS, PAD))
+    return Batch(eos, bos, pad, torch.tensor([-1]), torch.tensor(float(update_tokens)), eos.clone() if copying else None)
+
+
+def _padded(sequences: list[Sequence[int] | Ids]) -> Tensor:
+    out = np.full((len(sequences), max(map(len, sequences))), PAD, np.int64)
+    for row, ids in zip(out, sequences, strict=True):
+        row[: len(ids)] = ids
+    return torch.from_numpy(out)
+
+
+def _shifted(target_out: Tensor) -> Tensor:
+    """BOS y PAD.. from y EOS PAD..: EOS is only ever fed where nothing is counted, so it becomes PAD."""
+    target_in = target_out.roll(1, dims=1)
+    target_in[:, 0] = BOS
+    return target_in.masked_fill(target_in == EOS, PAD)
+
+
+class TrainBatches:
+    """The training batches of one device, epoch after epoch: one iteration is one epoch, or what is left of it.
+
+    Its state says what was consumed, in whole updates, and fits any number of devices."""
+
+    def __init__(
+        self, corpus: Corpus, batch_tokens: int, seed: int, *, accumulate: int = 1, rank: int = 0, world: int = 1, copying: bool = False
+    ) -> None:
+        """`copying`: whether the model's head copies, hence wants `Batch.copy` and the ids of unknown words."""
+        self.corpus, self.batch_tokens, self.seed, self.copying = corpus, batch_tokens, seed, copying
+        self.accumulate, self.rank, self.world = accumulate, rank, world
+        self.epoch, self.done = 0, 0  # batches of the epoch's list that whole updates have consumed
+        self._planned: tuple[int, Plan] | None = None
+        self._target_lengths = corpus.target_lengths
+
+    def plan(self) -> Plan:
+        """All devices' batches in this epoch."""
+        if self._planned is None or self._planned[0] != self.epoch:
+            self._planned = self.epoch, plan(self.corpus.source_lengths, self._target_lengths, self.batch_tokens, self.seed, self.epoch)
+        return self._planned[1]
+
+    @property
+    def per_update(self) -> int:
+        """Batches of one update, over its micro-batches and devices."""
+        return self.accumulate * self.world
+
+    @property
+    def updates(self) -> int:
+        """Updates in this epoch, from its beginning; the last one may hold empty batches."""
+        return -(-len(self.plan()) // self.per_update)
+
+    def __len__(self) -> int:
+        """Micro-batches of this device in this epoch, from its beginning."""
+        return self.updates * self.accumulate
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches, rows = self.plan(), self.corpus.at(self.epoch)
+        for start in range(self.done, len(batches), self.per_update):
+            update = [batches[n] for n in range(start, min(start + self.per_update, len(batches)))]
+            tokens = self._tokens(update, rows)
+            for a in range(self.accumulate):
+                if a == self.accumulate - 1:  # before it is handed over: whoever saves after using it has consumed it
+                    self._consume(start + self.per_update, len(batches))
+                yield self._batch(update, a * self.world + self.rank, rows, tokens)
+
+    def _batch(self, update: list[NDArray[np.int64]], n: int, rows: Rows, tokens: int) -> Batch:
+        if n >= len(update):
+            return empty_batch(tokens, self.copying)
+        return collate(update[n], rows, self.corpus.target_size, tokens, self.copying)
+
+    def _consume(self, done: int, total: int) -> None:
+        self.epoch, self.done = (self.epoch, done) if done < total else (self.epoch + 1, 0)
+
+    def _tokens(self, update: list[NDArray[np.int64]], rows: Rows) -> int:
+        """Sampled targets are all segmented, those of other devices too: the sum needs no communication."""
+        numbers = np.concatenate(update)
+        if self.corpus.sampled:
+            return sum(len(rows.row(i).target) for i in numbers)
+        return int(self._target_lengths[numbers].sum())
+
+    def state_dict(self) -> dict[str, int]:
+        """What was consumed."""
+        return {"seed": self.seed, "batch_tokens": self.batch_tokens, "pairs": len(self.corpus), "epoch": self.epoch, "done": self.done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on after what `state` has consumed, without building it. RunError if that was another order of batches."""
+        for name, mine in self.state_dict().items():
+            if name not in ("epoch", "done") and mine != state[name]:
+                raise RunError(f"the order of batches cannot be resumed: {name} was {state[name]}, now it is {mine}")
+        self.epoch, self.done = state["epoch"], state["done"]
+
+
+def eval_batches(corpus: Corpus, batch_tokens: int, *, rank: int = 0, world: int = 1, copying: bool = False) -> Iterator[Batch]:
+    """The batches rank, rank + world, ... of the corpus sorted by length: over all ranks, each pair exactly once.
+
+    `update_tokens` are those of the batch."""
+    rows, lengths = corpus.at(0), corpus.target_lengths
+    batches = in_order(corpus.source_lengths, lengths, batch_tokens)
+    for n in range(rank, len(batches), world):
+        yield collate(batches[n], rows, corpus.target_size, float(lengths[batches[n]].sum()), copying)

@@ -1,0 +1,95 @@
+"""Which pairs does a data configuration name?"""
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seq2seq.config import DataConfig
+from seq2seq.data.text import READERS, Layout, Pair, find, not_empty, read_lines
+from seq2seq.errors import ConfigError, DataError, choose
+
+if TYPE_CHECKING:
+    from seq2seq.data.synthetic import ToyCorpus
+
+
+def data_root(data: DataConfig) -> Path:
+    """The folder that relative file names belong to."""
+    return Path(data.root or os.environ.get("SEQ2SEQ_DATA") or "data").expanduser()
+
+
+def train_pairs(data: DataConfig) -> Iterator[Pair]:
+    """The training pairs as they are, unfiltered. DataError if there are none."""
+    return _pairs(data, "train", data.train)
+
+
+def dev_pairs(data: DataConfig) -> Iterator[Pair]:
+    """The development pairs. DataError if there are none."""
+    return _pairs(data, "dev", data.dev)
+
+
+def test_names(data: DataConfig) -> list[str]:
+    """The names of the test sets."""
+    return ["test"] if data.format == "toy" else list(data.test)
+
+
+def test_pairs(data: DataConfig, name: str) -> Iterator[Pair]:
+    """The pairs of the test set `name`, read now. ConfigError if there is none of that name."""
+    return _pairs(data, "test", _test_files(data, name), f"test.{name}")
+
+
+def gold_alignment(data: DataConfig, split: str) -> list[str] | None:
+    """Gold word alignment of "dev" or of a test set, a line "0-0 1-2" for each pair; None if there is none.
+
+    format=text finds it in files NAME.align beside the text."""
+    if data.format == "toy":
+        from seq2seq.data.synthetic import pharaoh
+
+        return [pharaoh(example.alignment) for example in getattr(_toy(data), "dev" if split == "dev" else "test")]
+    names = data.dev if split == "dev" else _test_files(data, split)
+    if data.format != "text":
+        return None
+    try:
+        return [line for name in names for line in read_lines(find(f"{name}.align", data_root(data)))]
+    except DataError:
+        return None
+
+
+test_names.__test__ = test_pairs.__test__ = False  # type: ignore[attr-defined]  # pytest would collect them
+
+
+def _test_files(data: DataConfig, name: str) -> Sequence[str]:
+    if not test_names(data):
+        raise ConfigError(f"data={data.name} has no test set (data.test is empty)")
+    return choose({"test": [""]} if data.format == "toy" else data.test, name, "test set")
+
+
+def _pairs(data: DataConfig, split: str, names: Sequence[str], what: str = "") -> Iterator[Pair]:
+    """`split` is the toy corpus' name for it, `what` is data's."""
+    if data.format == "toy":
+        return (Pair(example.source, example.target) for example in getattr(_toy(data), split))
+    if not names:
+        raise ConfigError(f"data.{what or split}=[] names no files: a corpus needs them (data={data.name})")
+    return not_empty(_read(data, names), f"data.{what or split}={list(names)}")
+
+
+def _read(data: DataConfig, names: Sequence[str]) -> Iterator[Pair]:
+    if data.format == "hub":
+        from seq2seq.data.hub import read_hub
+
+        local = data_root(data) / data.hub
+        return read_hub(str(local) if local.is_dir() else data.hub, names, data.source, data.target)
+    layout = Layout(data_root(data), data.source, data.target, data.columns, data.how)
+    return READERS[data.format](names, layout)
+
+
+def _toy(data: DataConfig) -> "ToyCorpus":
+    return _generated(data.pairs, data.toy_seed)
+
+
+@lru_cache(maxsize=1)
+def _generated(pairs: int, seed: int) -> "ToyCorpus":
+    from seq2seq.data.synthetic import generate
+
+    return generate(pairs, seed)

@@ -1,0 +1,222 @@
+"""How does a corpus become vocabularies and arrays of ids, once for all runs that use it?"""
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seq2seq.config import DataConfig, TokenizerConfig
+from seq2seq.data.arrays import PairArrays, Row, whole_folder, write_arrays
+from seq2seq.data.corpus import dev_pairs, gold_alignment, test_names, test_pairs, train_pairs
+from seq2seq.data.filters import Filters
+from seq2seq.data.report import Overlap, RoundTrip, report_lines
+from seq2seq.data.sampled import SampledCorpus, encode_pair, text_row
+from seq2seq.data.subword import Tokenizer, train
+from seq2seq.data.text import Pair
+from seq2seq.data.vocabularies import Vocabularies
+from seq2seq.errors import DataError
+from seq2seq.ids import UNK
+
+log = logging.getLogger(__name__)
+
+LAYOUT = 1  # raised whenever the same text and settings would give another folder
+EVERY = 5.0  # seconds between lines of progress
+TOKENIZER_LINES = 4_000_000  # lines that a tokenizer is trained on; of more, every k-th
+
+
+class Prepared(NamedTuple):
+    """A corpus, ready for training."""
+
+    folder: Path
+    vocabularies: Vocabularies
+    train: PairArrays
+    dev: PairArrays
+    dev_pairs: list[Pair]
+    dev_alignment: list[str] | None  # gold word alignment, "0-0 1-2" a line
+    report: dict[str, Any]
+    data_hash: str  # sha256 of the text of training and development pairs, as they were read
+
+    def sampled(self, alpha: float, seed: int) -> SampledCorpus:
+        """The training pairs with segmentation drawn anew in each epoch; prepared with tokenizer.sampling > 0."""
+        return SampledCorpus(self.train, self.folder / "text", self.vocabularies, alpha, seed)
+
+
+def prepare(data: DataConfig, tokenizer: TokenizerConfig) -> Prepared:
+    """Read, filter, train the tokenizers, encode; or take all that from the cache, if text and settings are the same.
+
+    Processes may do so at once. DataError or ConfigError names what is wrong with the text or its settings."""
+    counts, data_hash = _read_once(data)
+    folder = cache_root(data) / f"{data.name}-{_key(data, tokenizer, data_hash)[:16]}"
+    if not folder.is_dir():
+        with whole_folder(folder) as temporary:
+            report = _build(temporary, data, tokenizer, counts) | {"data_hash": data_hash}
+            (temporary / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1))
+    prepared = open_prepared(folder)
+    for line in report_lines(prepared.report):
+        log.info("%s", line)
+    return prepared
+
+
+def cache_root(data: DataConfig) -> Path:
+    """The folder that prepared corpora are kept in."""
+    return Path(data.cache or os.environ.get("SEQ2SEQ_CACHE") or "cache").expanduser()
+
+
+def open_prepared(folder: Path) -> Prepared:
+    """What `prepare` made in `folder`. DataError or RunError if it is not whole."""
+    try:
+        report = json.loads((folder / "report.json").read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: no prepared corpus can be read there; delete the folder, it will be made again") from error
+    text, align = PairArrays(folder / "dev_text"), folder / "dev.align"
+    pairs = [Pair(text.source(i).tobytes().decode(), text.target(i).tobytes().decode()) for i in range(len(text))]
+    alignment = align.read_text().splitlines() if align.is_file() else None
+    arrays = PairArrays(folder / "train"), PairArrays(folder / "dev")
+    return Prepared(folder, Vocabularies.open(folder), *arrays, pairs, alignment, report, report["data_hash"])
+
+
+def _read_once(data: DataConfig) -> tuple[int, str]:
+    """Number of training pairs, and sha256 of all text; every error of the text shows here, before any work."""
+    digest, count = hashlib.sha256(), 0
+    for pair in progress(train_pairs(data), "pairs read"):
+        count += 1
+        digest.update(f"{pair.source}\n{pair.target}\n".encode())
+    digest.update(b"\0")
+    for pair in dev_pairs(data):
+        digest.update(f"{pair.source}\n{pair.target}\n".encode())
+    return count, digest.hexdigest()
+
+
+def _key(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str) -> str:
+    """Whatever changes the folder's content, hashed. The rate of sampling does not, only whether there is any."""
+    settings = asdict(tokenizer) | {"sampling": tokenizer.sampling > 0}
+    limits = [data.max_words, data.max_tokens, data.max_ratio, data.format, data.source, data.target, data.test]
+    return hashlib.sha256(json.dumps([LAYOUT, data_hash, settings, limits], sort_keys=True).encode()).hexdigest()
+
+
+def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, count: int) -> dict[str, Any]:
+    vocabularies = _train_tokenizers(data, tokenizer, count)
+    vocabularies.save(folder)
+    _write_dev(folder, data, vocabularies)
+    return _Encoding(folder, data, vocabularies, tokenizer.sampling > 0).run()
+
+
+def _filters(data: DataConfig) -> Filters:
+    return Filters(data.max_words, data.max_ratio)
+
+
+def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) -> Vocabularies:
+    """From the pairs that pass the filters, since the others are not learnt from."""
+    def learn(texts: Iterator[str]) -> Tokenizer:
+        normalizer, coverage = tokenizer.normalizer, tokenizer.character_coverage
+        return train(texts, kind=tokenizer.kind, size=tokenizer.size, normalizer=normalizer, character_coverage=coverage)
+
+    step = 1 + count * (2 if tokenizer.joint else 1) // TOKENIZER_LINES
+
+    def kept() -> Iterator[Pair]:
+        yielded = False
+        for number, pair in enumerate(_filters(data)(train_pairs(data))):
+            if number % step == 0:
+                yielded = True
+                yield pair
+        if not yielded:
+            limits = f"data.max_words={data.max_words}, data.max_ratio={data.max_ratio}"
+            raise DataError(f"none of the {count} training pairs is left: they have an empty side, or are beyond {limits}")
+
+    next(kept())
+    log.info("training the %s tokenizer on the text", tokenizer.kind)
+    if tokenizer.joint:
+        joint = learn(chain.from_iterable(kept()))
+        return Vocabularies(joint, joint)
+    return Vocabularies(learn(pair.source for pair in kept()), learn(pair.target for pair in kept()))
+
+
+def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies) -> None:
+    """Development pairs are kept whole and in order, however long."""
+    sizes = vocabularies.source.size, vocabularies.target.size
+    with write_arrays(folder / "dev", *sizes) as add, write_arrays(folder / "dev_text", 256, 256, 0) as add_text:
+        for pair in dev_pairs(data):
+            add(encode_pair(pair, vocabularies))
+            add_text(text_row(pair))
+    if alignment := gold_alignment(data, "dev"):
+        (folder / "dev.align").write_text("".join(f"{line}\n" for line in alignment))
+
+
+class _Encoding:
+    """The pass over the training text that writes its ids, and counts."""
+
+    def __init__(self, folder: Path, data: DataConfig, vocabularies: Vocabularies, keep_text: bool) -> None:
+        self.folder, self.data, self.vocabularies, self.keep_text = folder, data, vocabularies, keep_text
+        self.filters, self.trip, self.kept = _filters(data), RoundTrip(), 0
+        self.tokens = {"source": 0, "target": 0, "unknown_source": 0, "unknown_target": 0}
+        self.missing: dict[str, str] = {}
+        self.overlap = Overlap({"dev": dev_pairs(data)} | dict(self._tests()))
+
+    def _tests(self) -> Iterator[tuple[str, list[Pair]]]:
+        """Test sets are for later: one that is missing, or damaged, is no reason not to train."""
+        for name in test_names(self.data):
+            try:
+                yield name, list(test_pairs(self.data, name))
+            except DataError as error:
+                self.missing[name] = str(error)
+
+    def run(self) -> dict[str, Any]:
+        """Write the arrays; returns the report."""
+        source, target = self.vocabularies.source.size, self.vocabularies.target.size
+        with (
+            write_arrays(self.folder / "train", source, target, self.data.max_tokens + 1) as add,
+            write_arrays(self.folder / "text", 256, 256, 0) as add_text,
+        ):
+            for pair in progress(self.filters(train_pairs(self.data)), "pairs encoded"):
+                row = encode_pair(pair, self.vocabularies)
+                if max(len(row.source), len(row.target)) > self.data.max_tokens + 1:
+                    self.filters.dropped[f"more than {self.data.max_tokens} subwords"] += 1
+                    continue
+                add(row)
+                if self.keep_text:
+                    add_text(text_row(pair))
+                self._count(pair, row)
+        if not self.kept:
+            raise DataError(f"none of the {self.filters.read} training pairs is left by data.max_tokens={self.data.max_tokens}")
+        return self._report()
+
+    def _count(self, pair: Pair, row: Row) -> None:
+        size = self.vocabularies.target.size
+        unknown = sum(i == UNK for i in row.source), sum(i == UNK or i >= size for i in row.target)
+        counted = len(row.source), len(row.target), *unknown
+        self.tokens = {name: total + more for (name, total), more in zip(self.tokens.items(), counted, strict=True)}
+        self.trip.add(pair.source, self.vocabularies.source.decode(row.source))
+        self.trip.add(pair.target, self.vocabularies.target.decode(row.target))
+        self.overlap.add(pair.source)
+        self.kept += 1
+
+    def _report(self) -> dict[str, Any]:
+        vocabularies, overlap = self.vocabularies, self.overlap.counts()
+        return {
+            "read": self.filters.read,
+            "kept": self.kept,
+            "dropped": dict(self.filters.dropped.most_common()),
+            "dev": overlap["dev"][1],
+            "vocabulary": {"joint": vocabularies.joint, "source": vocabularies.source.size, "target": vocabularies.target.size},
+            "tokenizers": {"source": vocabularies.source.sha256, "target": vocabularies.target.sha256},
+            "tokens": self.tokens,
+            "lossy": {"lines": self.trip.lossy, "of": self.trip.lines, "differences": self.trip.differences.most_common(3)},
+            "overlap": overlap,
+            "missing": self.missing,
+        }
+
+
+def progress(pairs: Iterator[Pair], what: str) -> Iterator[Pair]:
+    """The same pairs; says every few seconds how many there were, and how fast."""
+    begin = last = time.monotonic()
+    for count, pair in enumerate(pairs, 1):
+        if count % 1000 == 0 and (now := time.monotonic()) - last >= EVERY:
+            last = now
+            log.info("%s: %s (%.0f a second)", what, f"{count:,}", count / (now - begin))
+        yield pair

@@ -1,0 +1,142 @@
+"""How do files become pairs of sentences?
+
+Lines end at "\\n" alone (U+2028, U+0085 and a "\\r" inside a line are text); the "\\r" of a CRLF ending and a byte order
+mark at the head of a file are no text. Everything streams: a corpus need not fit in memory.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seq2seq.errors import DataError
+
+
+class Pair(NamedTuple):
+    """A sentence, or a document, and what it should become."""
+
+    source: str
+    target: str
+
+
+class Layout(NamedTuple):
+    """Where the files of a corpus are, and what its sides are called."""
+
+    root: Path  # folder of relative names
+    source: str  # format=text: file ending; jsonl: field
+    target: str
+    columns: Sequence[int] = (0, 1)  # format=tsv
+    how: str = ""  # how the corpus is had
+
+
+Reader = Callable[[Sequence[str], Layout], Iterator[Pair]]
+
+
+def find(name: str, root: Path, how: str = "") -> Path:
+    """The file `name` (absolute, or under `root`), or the same with .gz. DataError if there is neither."""
+    path = root / name
+    for candidate in (path, path.with_name(path.name + ".gz")):
+        if candidate.is_file():
+            return candidate
+    near = get_close_matches(path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [], n=1, cutoff=0.5)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    tail = f". To have it: {how}" if how else ""
+    where = f"files are looked for under {root.absolute()} (data.root, or $SEQ2SEQ_DATA)"
+    raise DataError(f"{path} is missing, also with .gz{hint}; {where}{tail}")
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file, gzip-compressed if it ends in .gz. DataError names file and line."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                yield _decode(line, path, number)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: not a whole gzip file ({error})") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _decode(line: bytes, path: Path, number: int) -> str:
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}:{number}: not UTF-8 (byte 0x{line[error.start]:02x} at place {error.start + 1})") from error
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def read_text(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
+    """Two plain files for each name: name.source and name.target, line by line. DataError if their counts differ."""
+    for name in names:
+        yield from read_sides(*(find(f"{name}.{ending}", layout.root, layout.how) for ending in (layout.source, layout.target)))
+
+
+def read_sides(*paths: Path) -> Iterator[Pair]:
+    """Two plain files, line by line. DataError if their counts differ."""
+    sides = [read_lines(path) for path in paths]
+    for done, (source, target) in enumerate(zip_longest(*sides)):
+        if source is None or target is None:
+            counts = [done + sum(1 for _ in side) + (line is not None) for side, line in zip(sides, (source, target), strict=True)]
+            raise DataError(f"{paths[0]} has {counts[0]} lines, but {paths[1]} has {counts[1]}")
+        yield Pair(source, target)
+
+
+def read_tsv(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
+    """Columns separated by tabs; nothing is quoted. DataError if a line has too few."""
+    first, second = layout.columns
+    for path in (find(name, layout.root, layout.how) for name in names):
+        for number, line in enumerate(read_lines(path), 1):
+            cells = line.split("\t")
+            if len(cells) <= max(first, second):
+                raise DataError(f"{path}:{number}: {len(cells)} columns, but data.columns=[{first},{second}] (counted from 0)")
+            yield Pair(cells[first], cells[second])
+
+
+def read_jsonl(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
+    """One JSON object a line. DataError if it is none, or lacks a field."""
+    for path in (find(name, layout.root, layout.how) for name in names):
+        for number, line in enumerate(read_lines(path), 1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}:{number}: not JSON ({error})") from error
+            yield pair_of(row, layout.source, layout.target, f"{path}:{number}")
+
+
+def pair_of(row: Any, source: str, target: str, where: str) -> Pair:
+    """The pair in the fields of a record, or in those of its field "translation". Line breaks become spaces: one side is
+    one line wherever it is written. DataError names the field, the nearest and all."""
+    if isinstance(row, dict) and isinstance(inner := row.get("translation"), dict) and not {source, target} & row.keys():
+        row = inner
+    return Pair(_field(row, source, where), _field(row, target, where))
+
+
+def _field(row: Any, name: str, where: str) -> str:
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: a {type(row).__name__}, not an object with the fields {name!r} ...")
+    if name not in row:
+        near = get_close_matches(name, map(str, row), n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise DataError(f"{where}: no field {name!r}{hint}; the fields are: {', '.join(map(str, row))} (data.source, data.target)")
+    if not isinstance(value := row[name], str):
+        raise DataError(f"{where}: field {name!r} is a {type(value).__name__}, not text")
+    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        raise DataError(f"{where}: field {name!r} holds half a surrogate pair, which is no character")
+    return value.replace("\r\n", " ").replace("\n", " ")
+
+
+def not_empty(pairs: Iterable[Pair], what: str) -> Iterator[Pair]:
+    """The same pairs. DataError at the end if there were none."""
+    empty = True
+    for pair in pairs:
+        empty = False
+        yield pair
+    if empty:
+        raise DataError(f"{what} holds no pairs")
+
+
+READERS: dict[str, Reader] = {"text": read_text, "tsv": read_tsv, "jsonl": read_jsonl}

@@ -1,0 +1,147 @@
+"""What does a run directory hold, and how is it opened? Settings, tokenizer, weights, metrics; nothing in it is code.
+
+    config.yaml                     every setting, resolved
+    run.json                        versions, seed, hashes of data and tokenizer, whether training is finished
+    joint.spm | source.spm target.spm
+    weights.safetensors             the weights that are used
+    metrics.csv, log.txt            what training saw and said
+    checkpoints/                    last.ckpt to go on from, update-N.safetensors
+    evaluation/NAME/                hypotheses, scores, alignments of a test set
+"""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+import seq2seq
+from seq2seq.config import Config
+from seq2seq.data.vocabularies import Vocabularies
+from seq2seq.errors import RunError
+from seq2seq.nn.build import EncoderDecoder, build_model
+from seq2seq.settings import read_config, settings_hash
+
+CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that becomes `path` when all went well, and is removed when it did not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Whole or not at all."""
+    with written(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def variant(config: Config) -> str:
+    """The run's name beside its corpus: family and what the attention is made of, unless one is given."""
+    attention = config.model.attention
+    parts = [config.model.name, attention.scorer]
+    parts += [attention.window] if attention.window != "everywhere" else []
+    parts += [attention.normalizer] if attention.normalizer != "softmax" else []
+    parts += ["coverage"] if attention.coverage else []
+    return config.variant or "-".join(parts)
+
+
+def run_directory(config: Config) -> Path:
+    """runs/{data}-{variant}-s{seed}-{hash of settings}."""
+    return Path(config.runs) / f"{config.data.name}-{variant(config)}-s{config.seed}-{settings_hash(config)}"
+
+
+def versions() -> dict[str, str]:
+    """What a run was made with."""
+    return {"seq2seq": seq2seq.__version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Named tensors as safetensors; whole or not at all."""
+    with written(path) as temporary:
+        save_file({name: value.detach().contiguous().cpu() for name, value in weights.items()}, temporary)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Fill `model` from safetensors. RunError: missing, damaged, or made for a model of other parts or sizes."""
+    wanted = dict(model.named_parameters())
+    try:
+        with safe_open(path, "pt") as file:
+            names = set(file.keys())
+            wrong = sorted(names ^ wanted.keys()) or sorted(n for n in names if tuple(file.get_slice(n).get_shape()) != wanted[n].shape)
+            if wrong:
+                raise RunError(f"{path} does not fit the model of its {CONFIG}: {len(wrong)} of {len(wanted)} tensors differ, such as {wrong[0]}")
+            with torch.no_grad():
+                for name, parameter in wanted.items():
+                    parameter.copy_(file.get_tensor(name))
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing: training has not reached its first validation") from None
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path} cannot be read as safetensors: {error}") from None
+
+
+@dataclass(frozen=True)
+class Run:
+    """An existing run directory whose settings and tokenizer were found good."""
+
+    folder: Path
+    config: Config
+    info: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """RunError, one sentence: missing, half-written, of another version."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise RunError(f"{folder} is not a run directory: {'it is a file' if folder.exists() else 'it does not exist'}{near(folder)}")
+        missing = [name for name in (CONFIG, INFO) if not (folder / name).is_file()]
+        if missing:
+            raise RunError(f"{folder} is not a whole run directory: {missing[0]} is missing")
+        try:
+            info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+            if not isinstance(info, dict) or not isinstance(info.get("tokenizer"), str):
+                raise ValueError("it says nothing of a tokenizer")
+        except (ValueError, OSError) as error:
+            raise RunError(f"{folder / INFO} is damaged: {error}") from None
+        return cls(folder, read_config(folder / CONFIG), info)
+
+    @cached_property
+    def vocabularies(self) -> Vocabularies:
+        """The tokenizer that the run was trained with, and no other."""
+        found = Vocabularies.open(self.folder)
+        if found.sha256 != self.info["tokenizer"]:
+            raise RunError(f"{self.folder}: the tokenizer there is not the one that the run was trained with (its SHA-256 differs)")
+        return found
+
+    def model(self, weights: str = WEIGHTS) -> EncoderDecoder:
+        """The model with its weights, in evaluation mode on the processor."""
+        if not (self.folder / weights).exists():
+            raise RunError(f"{self.folder} has no {weights} yet: training has not reached its first validation; resume={self.folder} goes on with it")
+        model = build_model(self.config.model, self.vocabularies.source.size, self.vocabularies.target.size)
+        load_weights(model, self.folder / weights)
+        return model.eval()
+
+
+def near(folder: Path) -> str:
+    """A hint at the run directory that was perhaps meant."""
+    from difflib import get_close_matches
+
+    names = [p.parent.name for p in folder.parent.glob(f"*/{INFO}")] if folder.parent.is_dir() else []
+    found = get_close_matches(folder.name, names, n=1, cutoff=0.5)
+    return f" (did you mean {folder.parent / found[0]}?)" if found else ""

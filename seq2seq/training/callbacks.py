@@ -1,0 +1,157 @@
+"""What happens around an update? Averaging, the log, random numbers, limits and interrupts, each a callback of Lightning."""
+
+import math
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+
+from seq2seq.runs import LAST, written
+from seq2seq.training.averaging import MovingAverage
+from seq2seq.training.clock import Clock
+from seq2seq.training.metrics import Metrics
+from seq2seq.training.module import TrainingModule
+from seq2seq.training.progress import Progress
+
+
+def update_ends(trainer: L.Trainer, batch_idx: int) -> bool:
+    """Whether this batch was the last of its update."""
+    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+
+
+class Average(L.Callback):
+    """Keeps the exponential moving average going."""
+
+    def __init__(self, average: MovingAverage) -> None:
+        self.average = average
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if update_ends(trainer, batch_idx):
+            self.average.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.average.state())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.average.restore(state_dict)
+
+
+class RandomState(L.Callback):
+    """Puts the random numbers of a resumed run back to where they were.
+
+    Only before the first batch: whatever Lightning draws until then must not count."""
+
+    def __init__(self) -> None:
+        self.saved: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        state = {"torch": torch.get_rng_state()}
+        return state | ({"cuda": torch.cuda.get_rng_state_all()} if torch.cuda.is_available() else {})
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.saved = state_dict
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        if self.saved is not None:
+            torch.set_rng_state(self.saved["torch"].cpu())
+            if "cuda" in self.saved and len(self.saved["cuda"]) == torch.cuda.device_count():
+                torch.cuda.set_rng_state_all([state.cpu() for state in self.saved["cuda"]])
+            self.saved = None
+
+
+class Log(L.Callback):
+    """A row of figures, and a sign of life, every few updates."""
+
+    def __init__(self, metrics: Metrics, progress: Progress, clock: Clock, every: int) -> None:
+        self.metrics, self.progress, self.clock, self.every = metrics, progress, clock, every
+        self.norm, self.last, self.total_tokens = 0.0, 0.0, 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.last = self.clock.read()[0]
+        self.progress.start(trainer.global_step, self.last)
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
+        if (trainer.global_step + 1) % self.every == 0:
+            norms = [p.grad.norm() for p in pl_module.parameters() if p.grad is not None]
+            self.norm = torch.stack(norms).norm().item()
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        assert isinstance(pl_module, TrainingModule)
+        if not update_ends(trainer, batch_idx):
+            return
+        if trainer.global_step % self.every == 0:
+            self.write(trainer, pl_module)
+        self.progress.tell(trainer.global_step, self.clock.read()[0])
+
+    def write(self, trainer: L.Trainer, module: TrainingModule) -> None:
+        """One row; on an accelerator the only moment when the host waits for it."""
+        tokens, loss = module.tokens.item(), module.nll.item() / max(module.tokens.item(), 1)
+        module.require_finite(torch.tensor(loss), f"within the last {self.every} updates")
+        module.nll, module.tokens = torch.zeros(()), torch.zeros(())
+        seconds, processor = self.clock.read()
+        self.total_tokens += tokens
+        speed = tokens / max(seconds - self.last, 1e-9)
+        self.last = seconds
+        self.metrics.write(
+            update=trainer.global_step, epoch=trainer.current_epoch + 1, seconds=seconds, processor_seconds=processor, loss=loss,
+            learning_rate=trainer.optimizers[0].param_groups[0]["lr"], gradient_norm=self.norm, target_tokens=self.total_tokens, tokens_per_second=speed,
+        )  # fmt: skip
+        self.progress.line(trainer.global_step, trainer.current_epoch + 1, loss, speed, seconds)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"total_tokens": self.total_tokens}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.total_tokens = state_dict["total_tokens"]
+
+
+class Checkpoint(L.Callback):
+    """Saves what resuming needs, whole or not at all; stops on Ctrl-C, a kill or the time limit once an update is over."""
+
+    def __init__(self, folder: Path, clock: Clock, max_minutes: float, say: Callable[[str], None]) -> None:
+        self.path, self.clock, self.limit, self.say = folder / LAST, clock, max_minutes or math.inf, say
+        self.signal: int | None = None
+        self.handlers: dict[int, Any] = {}
+
+    def save(self, trainer: L.Trainer) -> None:
+        """checkpoints/last.ckpt; loads with weights_only=True."""
+        with written(self.path) as temporary:
+            trainer.save_checkpoint(temporary)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.handlers = {number: signal.signal(number, self.hear) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """Once: stop after this update. Twice: stop now."""
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+        self.say("stopping after this update; once more stops at once and loses what came after the last checkpoint")
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if not update_ends(trainer, batch_idx):
+            return
+        if self.signal is not None:
+            self.save(trainer)
+            trainer.should_stop = True
+        if self.clock.read()[0] >= 60 * self.limit and not trainer.should_stop:
+            self.say(f"training.max_minutes={self.limit:g} is over")
+            trainer.should_stop = True
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        self.handlers = {}
+
+
+def seed_everything(seed: int) -> None:
+    """Python's, NumPy's and torch's random numbers."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

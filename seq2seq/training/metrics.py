@@ -1,0 +1,58 @@
+"""Where do training's figures go? A CSV file always, TensorBoard where it is installed."""
+
+import csv
+import importlib.util
+import io
+from pathlib import Path
+from typing import Any
+
+from seq2seq.runs import written
+
+COLUMNS = (
+    "update", "epoch", "seconds", "processor_seconds", "loss", "learning_rate", "gradient_norm", "target_tokens", "tokens_per_second",
+    "dev_loss", "dev_score",
+)  # fmt: skip
+
+
+class Metrics:
+    """Appends rows to metrics.csv; a column that a row does not have stays empty."""
+
+    def __init__(self, folder: Path, update: int = 0) -> None:
+        """Keep the rows up to `update`: a resumed run writes the later ones anew."""
+        self.path = folder / "metrics.csv"
+        old = read_metrics(self.path) if self.path.exists() else []
+        kept = [row for row in old if int(row["update"]) <= update]
+        with written(self.path) as temporary:
+            temporary.write_text("".join(map(line, [dict(zip(COLUMNS, COLUMNS, strict=True)), *kept])), encoding="utf-8")
+        self.board = board(folder, update)
+
+    def write(self, **row: Any) -> None:
+        """One row, on disk at once."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line({name: format(v, ".6g") if isinstance(v, float) else v for name, v in row.items()}))
+        if self.board:
+            for name, value in row.items():
+                if name != "update":
+                    self.board.add_scalar(name, value, row["update"])
+
+
+def line(row: dict[str, Any]) -> str:
+    """One line of CSV."""
+    text = io.StringIO()
+    csv.DictWriter(text, COLUMNS, lineterminator="\n").writerow(row)
+    return text.getvalue()
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """The rows of a metrics file; a last line that was cut off is left out."""
+    rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    return [row for row in rows if None not in row.values() and row.get("update", "").isdigit()]
+
+
+def board(folder: Path, update: int) -> Any:
+    """A TensorBoard writer, if TensorBoard is installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=update + 1 if update else None)

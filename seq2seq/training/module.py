@@ -1,0 +1,83 @@
+"""What does Lightning train? The model with its loss, optimizer and schedule; nothing else."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from seq2seq.errors import TrainingError
+from seq2seq.nn.interface import Loss, Model
+from seq2seq.training.loss import coverage_loss
+
+
+class BatchLike(Protocol):
+    """What training reads of data.batch.Batch."""
+
+    source: Tensor
+    target_in: Tensor
+    target_out: Tensor
+    index: Tensor
+    update_tokens: Tensor
+    copy: Tensor | None
+
+
+class TrainingModule(L.LightningModule):
+    """Minimises the sum of the loss over an update's target tokens, divided by their number.
+
+    The sum is over all devices and accumulated batches (batch.update_tokens counts them all), so one device with four
+    accumulations, two with two and four with one take the same step."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        make_optimizer: Callable[[nn.Module], Optimizer],
+        factor: Callable[[int], float],
+        smoothing: float = 0.0,
+        coverage: float = 0.0,
+    ) -> None:
+        """factor: update -> share of the peak learning rate; coverage: weight of the coverage loss."""
+        super().__init__()
+        self.model, self.make_optimizer, self.factor = model, make_optimizer, factor
+        self.smoothing, self.coverage = smoothing, coverage
+        self.nll, self.tokens = torch.zeros(()), torch.zeros(())  # since the last line of the log; no host synchronisation
+
+    def losses(self, batch: BatchLike) -> Loss:
+        """The batch's sums, in the model's mode and under the caller's autocast."""
+        model: Model = self.model  # type: ignore[assignment]
+        memory = model.encode(batch.source, batch.copy)
+        output = model.decode(batch.target_in, memory, attention=self.coverage > 0)
+        loss = model.head.loss(output, memory, batch.target_out, self.smoothing)
+        if not self.coverage:
+            return loss
+        assert output.weights is not None
+        return Loss(loss.total + self.coverage * coverage_loss(output.weights, batch.target_out), loss.nll)
+
+    def training_step(self, batch: BatchLike, number: int) -> Tensor:
+        loss = self.losses(batch)
+        if loss.total.device.type == "cpu":  # elsewhere looking would wait for the device; Log looks every few updates
+            self.require_finite(loss.total, f"epoch {self.current_epoch + 1}, batch {number + 1}, lines {lines(batch.index)}")
+        self.nll = self.nll.to(loss.nll.device) + loss.nll.detach()
+        self.tokens = self.tokens.to(loss.nll.device) + (batch.target_out != 0).sum()
+        # Lightning divides by the accumulated batches, and devices average: both are undone
+        parts = self.trainer.accumulate_grad_batches * self.trainer.world_size
+        return loss.total / batch.update_tokens * parts
+
+    def require_finite(self, loss: Tensor, where: str) -> None:
+        """Stop with a sentence if the loss is not a number to go on with."""
+        if not math.isfinite(value := loss.item()):
+            raise TrainingError(f"the loss is {value} at update {self.trainer.global_step + 1} ({where}); lower training.learning_rate or set training.clip")
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.model)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.factor), "interval": "step"}}
+
+
+def lines(index: Tensor) -> str:
+    """Line numbers of the corpus, from 1, shortened."""
+    numbers = [str(i + 1) for i in index.tolist()]
+    return ", ".join(numbers[:5]) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")

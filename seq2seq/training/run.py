@@ -1,0 +1,222 @@
+"""What does a training do, from settings to a finished run directory? Everything is built here, in the order of the data."""
+
+import logging
+import math
+import os
+import shutil
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import lightning as L
+import torch
+from torch import nn
+
+from seq2seq.config import Config, TrainingConfig
+from seq2seq.data.batch import TrainBatches, eval_batches
+from seq2seq.data.module import TrainingData
+from seq2seq.data.prepare import Prepared, prepare
+from seq2seq.errors import ConfigError, RunError
+from seq2seq.evaluation.metrics import score
+from seq2seq.nn.build import EncoderDecoder, build_model, check_model
+from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, run_directory, versions, write_json
+from seq2seq.settings import differences, write_config
+from seq2seq.training.averaging import MovingAverage
+from seq2seq.training.callbacks import Average, Checkpoint, Log, RandomState, seed_everything
+from seq2seq.training.clock import Clock
+from seq2seq.training.log import logging_to
+from seq2seq.training.metrics import Metrics
+from seq2seq.training.module import TrainingModule
+from seq2seq.training.optimizer import OPTIMIZERS, Rates, decayed
+from seq2seq.training.progress import Limits, Progress
+from seq2seq.training.schedule import SCHEDULES, Course, Plateau, check_schedule
+from seq2seq.training.validation import Dev, Kept, Validation, finish
+from seq2seq.translator import Translator
+
+log = logging.getLogger("seq2seq")
+PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+LABEL = {"rouge": "rougeL"}  # what a monitor is called among the metrics, where that differs
+
+
+def train(config: Config) -> Path:
+    """Make a new run directory and train in it. ConfigError before any work for settings that cannot be; returns the directory."""
+    check_model(config.model)
+    check_limits(config.training)
+    folder = run_directory(config)
+    refuse_existing(folder)
+    prepared = prepare(config.data, config.tokenizer)
+    start_from = check_start(config, prepared)
+    make_directory(folder, config, prepared)
+    return work(folder, config, prepared, start_from)
+
+
+def check_limits(training: TrainingConfig) -> None:
+    """A training without an end would never hand anything out."""
+    if not (training.max_updates or training.max_epochs or training.max_minutes or training.patience or training.stop_at):
+        raise ConfigError("training has no end: set training.max_updates, max_epochs, max_minutes, patience or stop_at")
+    check_schedule(training.schedule, training.max_updates or training.max_epochs)
+
+
+def refuse_existing(folder: Path) -> None:
+    """A finished run is never overwritten, an unfinished one never begun anew."""
+    if folder.exists():
+        done = folder.joinpath(INFO).is_file() and Run.open(folder).info.get("finished")
+        raise RunError(f"{folder} exists and is finished: delete it, or change a setting or the seed" if done else f"{folder} exists: resume={folder} goes on with it")
+
+
+def check_start(config: Config, prepared: Prepared) -> Run | None:
+    """The run of init_from, if its tokenizer is the same; tells which settings differ."""
+    if not config.init_from:
+        return None
+    run = Run.open(config.init_from)
+    if run.vocabularies.sha256 != prepared.vocabularies.sha256:
+        raise RunError(f"init_from={config.init_from}: its tokenizer is not the one of this corpus and tokenizer setting, so its weights mean nothing here")
+    for name, theirs, ours in differences(run.config, config):
+        log.info("differs from init_from: %s %s -> %s", name, theirs, ours)
+    return run
+
+
+def make_directory(folder: Path, config: Config, prepared: Prepared) -> None:
+    """The directory with settings and tokenizer; there as a whole or not at all."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    temporary.mkdir(parents=True)
+    try:
+        write_config(config, temporary / CONFIG)
+        prepared.vocabularies.save(temporary)
+        info = {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions(), "seed": config.seed,
+            "data": prepared.data_hash, "tokenizer": prepared.vocabularies.sha256, "corpus": prepared.report, "finished": False,
+        }  # fmt: skip
+        write_json(temporary / INFO, info)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def resume(folder: Path, config: Config) -> Path:
+    """Go on with a run directory under its own settings, as changed by training.resume. RunError if the data changed."""
+    run = Run.open(folder)
+    if run.info.get("finished"):
+        log.info("%s is finished; it goes on because its limits were raised", folder)
+    prepared = prepare(config.data, config.tokenizer)
+    if prepared.data_hash != run.info["data"] or prepared.vocabularies.sha256 != run.vocabularies.sha256:
+        raise RunError(f"{folder} cannot go on: the text in {config.data.root or 'data.root'} is not the one it was trained on")
+    write_config(config, folder / CONFIG)
+    return work(folder, config, prepared, None)
+
+
+def work(folder: Path, config: Config, prepared: Prepared, start_from: Run | None) -> Path:
+    """Train in an existing run directory, from its last checkpoint where it has one."""
+    with logging_to(folder / "log.txt"):
+        log.info("run directory: %s", folder)
+        torch.set_num_threads(config.trainer.threads or available_cores())
+        seed_everything(config.seed)
+        model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
+        check_lengths(model, prepared)
+        if start_from:
+            load_weights(model, start_from.folder / WEIGHTS)
+        for line in parameter_table(model):
+            log.info("%s", line)
+        fit(folder, config, prepared, model)
+    return folder
+
+
+def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder) -> None:
+    """Everything that is Lightning's."""
+    t, last = config.training, folder / LAST
+    corpus = prepared.sampled(config.tokenizer.sampling, config.seed) if config.tokenizer.sampling else prepared.train
+    batches = TrainBatches(corpus, t.batch_tokens, config.seed, accumulate=t.accumulate, copying=model.head.reads_weights)
+    total = min(t.max_updates or math.inf, t.max_epochs * batches.updates or math.inf)
+    plateau = Plateau(t.plateau_patience, t.plateau_factor) if t.schedule == "plateau" else None
+    course = Course(t.warmup, 0 if total == math.inf else int(total), t.halve_from, t.halve_every)
+    module = TrainingModule(
+        model,
+        lambda m: OPTIMIZERS[t.optimizer](decayed(m, t.weight_decay), Rates(t.learning_rate, t.beta1, t.beta2, t.weight_decay)),
+        lambda update: SCHEDULES[t.schedule](update, course) * (plateau.rate if plateau else 1.0),
+        t.label_smoothing,
+        t.coverage_loss,
+    )
+    clock, average = Clock(), MovingAverage(model, t.ema) if t.ema else None
+    metrics = Metrics(folder, saved_update(last))
+    progress = Progress(Limits(course.total, t.max_minutes), config.trainer.progress)
+    checkpoint = Checkpoint(folder, clock, t.max_minutes, log.info)
+    dev, kept = make_dev(config, prepared, model), Kept(folder, t.keep, t.average)
+    validation = Validation(
+        dev, kept, checkpoint, metrics, clock, average, every=t.validate_every, patience=t.patience, stop_at=t.stop_at, plateau=plateau
+    )  # fmt: skip
+    averaging = [Average(average)] if average else []
+    callbacks: list[L.Callback] = [clock, *averaging, RandomState(), Log(metrics, progress, clock, config.trainer.log_every), validation, checkpoint]
+    trainer = make_trainer(folder, config, callbacks)
+    try:
+        trainer.fit(module, datamodule=TrainingData(batches), ckpt_path=last if last.exists() else None, weights_only=True)
+    except SystemExit:  # Lightning's answer to a second Ctrl-C
+        raise KeyboardInterrupt from None
+    finally:
+        progress.stop()
+    if checkpoint.signal is not None:
+        log.info("stopped at update %d; go on with: seq2seq train resume=%s", trainer.global_step, folder)
+        raise KeyboardInterrupt
+    updates, final = finish(kept, dev, module)
+    info = Run.open(folder).info | {"finished": True, "updates": trainer.global_step, "weights_from": list(updates), "dev_score": final}
+    write_json(folder / INFO, info | {"seconds": clock.read()[0], "processor_seconds": clock.read()[1]})
+    log.info("finished: dev %s %.2f with the weights of update %s; %s", t.monitor, abs(final), " + ".join(map(str, updates)), folder)
+
+
+def make_trainer(folder: Path, config: Config, callbacks: list[L.Callback]) -> L.Trainer:
+    """Lightning's loop with its own savers, loggers, bars and samplers off: ours do that."""
+    t = config.training
+    return L.Trainer(
+        default_root_dir=folder, accelerator=config.trainer.accelerator, devices=config.trainer.devices, precision=PRECISION[config.trainer.precision],
+        max_steps=t.max_updates or -1, max_epochs=t.max_epochs or -1, accumulate_grad_batches=t.accumulate, gradient_clip_val=t.clip or None,
+        callbacks=callbacks, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        use_distributed_sampler=False, num_sanity_val_steps=0, reload_dataloaders_every_n_epochs=1,
+    )  # fmt: skip
+
+
+def make_dev(config: Config, prepared: Prepared, model: EncoderDecoder) -> Dev:
+    """The dev set, decoded by the same code and with the same settings as a test set."""
+    t = config.training
+    translator = Translator([model], prepared.vocabularies, config.search)
+    pairs = prepared.dev_pairs[: t.dev_lines or None]
+    references = [[pair.target for pair in pairs]]
+
+    def decode() -> float:
+        hypotheses = translator.translate(pair.source for pair in pairs)
+        return score(hypotheses, references, [LABEL.get(t.monitor, t.monitor)], language=config.data.target, bootstrap=0)[0].value
+
+    batches = partial(eval_batches, prepared.dev, t.batch_tokens, copying=model.head.reads_weights)
+    return Dev(batches, None if t.monitor == "loss" else decode, t.monitor)
+
+
+def check_lengths(model: EncoderDecoder, prepared: Prepared) -> None:
+    """Training text that the model has no positions for is refused before it is met."""
+    for side, limit, lengths in (
+        ("source", model.max_source, prepared.train.source_lengths), ("target", model.max_target, prepared.train.target_lengths)
+    ):  # fmt: skip
+        if limit is not None and (longest := int(lengths.max())) > limit:
+            raise ConfigError(f"model.max_length={limit} is too small: the longest training {side} has {longest} tokens; raise it, or lower data.max_tokens")
+
+
+def saved_update(path: Path) -> int:
+    """The update that a checkpoint was written at; 0 without one."""
+    if not path.exists():
+        return 0
+    try:
+        return int(torch.load(path, weights_only=True, map_location="cpu", mmap=True)["global_step"])
+    except Exception as error:
+        raise RunError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def parameter_table(model: nn.Module) -> list[str]:
+    """Parameters by part; shared ones are counted where they first occur."""
+    counts: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        part = ".".join(name.split(".")[:2])
+        counts[part] = counts.get(part, 0) + parameter.numel()
+    rows = [f"  {part:<28}{count:>12,}" for part, count in counts.items()]
+    return ["parameters", *rows, f"  {'all':<28}{sum(counts.values()):>12,}"]
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,170 @@
+"""How good is the model now, and which checkpoints are worth keeping?"""
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import nn
+
+from seq2seq.runs import WEIGHTS, load_weights, save_weights
+from seq2seq.training.averaging import MovingAverage, mean_weights
+from seq2seq.training.callbacks import Checkpoint, update_ends
+from seq2seq.training.clock import Clock
+from seq2seq.training.metrics import Metrics
+from seq2seq.training.module import BatchLike, TrainingModule
+from seq2seq.training.schedule import Plateau
+
+log = logging.getLogger("seq2seq")
+
+
+@dataclass
+class Dev:
+    """The development set and the figure that is watched."""
+
+    batches: Callable[[], Iterable[BatchLike]]
+    decode: Callable[[], float] | None  # the score of the translations by the current weights, higher is better; None: the loss decides
+    monitor: str
+
+    def loss(self, module: TrainingModule) -> float:
+        """Negative log-likelihood in nats per target token, no smoothing."""
+        nll, tokens = torch.zeros((), dtype=torch.float64), 0
+        for batch in self.batches():
+            moved = module.transfer_batch_to_device(batch, module.device, 0)
+            nll += module.losses(moved).nll.double().cpu()
+            tokens += int((batch.target_out != 0).sum())
+        return nll.item() / max(tokens, 1)
+
+    def figures(self, module: TrainingModule) -> tuple[float, float]:
+        """dev loss, dev score (higher is better)."""
+        training, model = module.training, module.model
+        model.eval()
+        with torch.inference_mode():
+            loss = self.loss(module)
+        score = -loss if self.decode is None else self.decode()
+        model.train(training)
+        return loss, score
+
+
+@dataclass
+class Kept:
+    """Checkpoints on disk: the `keep` best, and the last ones where their mean is wanted."""
+
+    folder: Path  # of the run
+    keep: int
+    average: str  # none, best, last
+    scores: dict[int, float] = field(default_factory=dict)  # update -> score
+
+    def path(self, update: int) -> Path:
+        """Where the weights of an update are."""
+        return self.folder / "checkpoints" / f"update-{update}.safetensors"
+
+    def chosen(self) -> list[int]:
+        """The updates whose weights make the result, best first."""
+        best = sorted(self.scores, key=lambda update: (-self.scores[update], update))
+        return {"none": best[:1], "best": best[: self.keep], "last": sorted(self.scores)[-self.keep :]}[self.average]
+
+    def add(self, update: int, score: float, model: nn.Module) -> bool:
+        """Keep these weights if they are wanted, and drop others; whether they are the best so far."""
+        best = score > max(self.scores.values(), default=-math.inf)
+        self.scores[update] = score
+        wanted = sorted(self.scores, key=lambda u: (-self.scores[u], u))[: self.keep]
+        wanted += sorted(self.scores)[-self.keep :] if self.average == "last" else []
+        if update in wanted:
+            save_weights(dict(model.named_parameters()), self.path(update))
+        if best:
+            save_weights(dict(model.named_parameters()), self.folder / WEIGHTS)
+        for other in [u for u in self.scores if u not in wanted]:
+            self.path(other).unlink(missing_ok=True)
+            del self.scores[other]
+        return best
+
+
+class Validation(L.Callback):
+    """Looks at the development set every few updates; keeps checkpoints, lowers the rate on a plateau, stops early."""
+
+    def __init__(
+        self,
+        dev: Dev,
+        kept: Kept,
+        checkpoint: Checkpoint,
+        metrics: Metrics,
+        clock: Clock,
+        average: MovingAverage | None,
+        *,
+        every: int,
+        patience: int,
+        stop_at: float,
+        plateau: Plateau | None,
+    ) -> None:
+        """every: updates, 0 for the end of each epoch; patience: validations without progress, 0 for no end."""
+        self.dev, self.kept, self.checkpoint, self.metrics, self.clock, self.average = dev, kept, checkpoint, metrics, clock, average
+        self.every, self.patience, self.stop_at, self.plateau = every, patience, stop_at or math.inf, plateau
+        self.last, self.waited, self.best = 0, 0, -math.inf
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if not update_ends(trainer, batch_idx):
+            return
+        epoch_ends = batch_idx + 1 == trainer.num_training_batches
+        if (trainer.global_step % self.every == 0) if self.every else epoch_ends:
+            self.validate(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.last < trainer.global_step and self.checkpoint.signal is None:
+            self.validate(trainer, pl_module)
+
+    def validate(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """One look; the weights are the moving average where there is one."""
+        assert isinstance(module, TrainingModule)
+        place: AbstractContextManager[None] = self.average.in_place() if self.average else nullcontext()
+        with self.clock.paused():
+            with place:
+                loss, score = self.dev.figures(module)
+                best = self.kept.add(trainer.global_step, score, module.model)
+            self.last, self.waited = trainer.global_step, 0 if best else self.waited + 1
+            self.best = max(self.best, score)
+            if self.plateau:
+                self.plateau.tell(score)
+            seconds, processor = self.clock.read()
+            self.metrics.write(
+                update=trainer.global_step, epoch=trainer.current_epoch + 1, seconds=seconds, processor_seconds=processor, dev_loss=loss, dev_score=score
+            )
+            log.info("update %d  dev loss %.3f  dev %s %.2f%s", self.last, loss, self.dev.monitor, abs(score), "  (best)" if best else "")
+            self.decide(trainer)
+            self.checkpoint.save(trainer)
+
+    def decide(self, trainer: L.Trainer) -> None:
+        """Stop when the score is reached or nothing has improved for long enough."""
+        if self.best >= self.stop_at:
+            log.info("training.stop_at=%g is reached", self.stop_at)
+            trainer.should_stop = True
+        elif self.patience and self.waited >= self.patience:
+            log.info("no progress in training.patience=%d validations", self.patience)
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        plateau = self.plateau.state() if self.plateau else {}
+        return {"last": self.last, "waited": self.waited, "best": self.best, "scores": dict(self.kept.scores), "plateau": plateau}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.last, self.waited, self.best = state_dict["last"], state_dict["waited"], state_dict["best"]
+        self.kept.scores.update({int(update): score for update, score in state_dict["scores"].items()})
+        if self.plateau and state_dict["plateau"]:
+            self.plateau.restore(state_dict["plateau"])
+
+
+def finish(kept: Kept, dev: Dev, module: TrainingModule) -> tuple[Sequence[int], float]:
+    """Put the chosen weights, or their mean, into the model and into the run. Returns the updates they come from and their score."""
+    updates = kept.chosen()
+    if len(updates) == 1:
+        load_weights(module.model, kept.path(updates[0]))
+        save_weights(dict(module.model.named_parameters()), kept.folder / WEIGHTS)
+        return updates, kept.scores[updates[0]]
+    save_weights(mean_weights([kept.path(update) for update in updates]), kept.folder / WEIGHTS)
+    load_weights(module.model, kept.folder / WEIGHTS)
+    return updates, dev.figures(module)[1]

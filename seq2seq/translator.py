@@ -1,0 +1,200 @@
+"""How is text translated? The public Python API: open a run, translate, score, look at the attention."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seq2seq.config import SearchConfig
+from seq2seq.data.vocabularies import Encoded, Vocabularies
+from seq2seq.errors import DataError, RunError
+from seq2seq.ids import EOS, PAD, UNK
+from seq2seq.nn.build import EncoderDecoder
+from seq2seq.runs import WEIGHTS, Run
+from seq2seq.search.beam import beam_search
+from seq2seq.search.hypothesis import Hypothesis
+from seq2seq.search.penalties import Penalty
+from seq2seq.search.rules import Never, NoRepeat
+from seq2seq.search.sample import sample
+from seq2seq.search.score import score
+
+log = logging.getLogger("seq2seq")
+
+
+class Translation(NamedTuple):
+    """One hypothesis of one line, as text."""
+
+    text: str
+    score: float  # what it is ranked by
+    log_prob: float  # natural logarithm, EOS included
+    source: list[str]  # subwords of the line as it was read, EOS included
+    target: list[str]  # subwords of the hypothesis, with EOS if it ended by itself
+    attention: NDArray[np.float32] | None = None  # (len(target), len(source))
+    finished: bool = True
+
+
+EMPTY = Translation("", 0.0, 0.0, [], [])
+
+
+@dataclass
+class Translator:
+    """One model, or an ensemble that speaks by its mean probability, with its tokenizer and its way of searching."""
+
+    models: Sequence[EncoderDecoder]
+    vocabularies: Vocabularies
+    search: SearchConfig
+
+    def __post_init__(self) -> None:
+        limits = [m.max_source for m in self.models if m.max_source is not None]
+        self.limit = min(limits, default=None)
+        self.most_steps = min((m.max_target for m in self.models if m.max_target is not None), default=None)
+        self.warned = False
+
+    @classmethod
+    def open(cls, *runs: str | Path, weights: str = WEIGHTS, device: str = "cpu", dtype: torch.dtype = torch.float32, **search: object) -> "Translator":
+        """Open one run directory, or several as an ensemble. `search` replaces settings of the (first) run's search.
+
+        Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for the settings."""
+        opened = [Run.open(run) for run in runs]
+        first = opened[0]
+        for other in opened[1:]:
+            if other.vocabularies.sha256 != first.vocabularies.sha256:
+                raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: its tokenizer is another one")
+        models = [run.model(weights).to(device=device, dtype=dtype) for run in opened]
+        return cls(models, first.vocabularies, replace(first.config.search, **search))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the (first) model is."""
+        return next(self.models[0].parameters()).device
+
+    def translate(self, lines: Iterable[str]) -> list[str]:
+        """The best translation of each line; an empty line gives an empty one."""
+        return [found[0].text for found in self.hypotheses(lines)]
+
+    def hypotheses(self, lines: Iterable[str], attention: bool = False, prefix: Sequence[str] | None = None) -> Iterator[list[Translation]]:
+        """The search.n_best translations of each line, best first, in the order of the lines.
+
+        Lines are read `search.window` at a time and sorted by length inside it, so that memory stays bounded."""
+        stream = zip(iter(lines), iter(prefix), strict=True) if prefix is not None else ((line, "") for line in lines)
+        while window := list(islice(stream, self.search.window)):
+            yield from self._window([self.read(line) for line, _ in window], [start for _, start in window], attention)
+
+    def read(self, line: str) -> Encoded:
+        """Ids of a source line. A line over the model's limit is cut, once with a warning, or DataError, as search.long_source says."""
+        encoded = self.vocabularies.encode_source(line)
+        if self.limit is None or len(encoded.ids) <= self.limit:
+            return encoded
+        if self.search.long_source == "refuse":
+            raise DataError(f"a source line has {len(encoded.ids)} tokens, more than the model's {self.limit} (model.max_length): {line[:60]!r}...")
+        if not self.warned:
+            log.warning("a source line of %d tokens was cut to the model's %d (model.max_length); no more is said of others", len(encoded.ids), self.limit)
+            self.warned = True
+        keep = self.limit - 1
+        return Encoded([*encoded.ids[:keep], EOS], [*encoded.copy[:keep], EOS], encoded.unknown)
+
+    def _window(self, sources: list[Encoded], prefix: list[str], attention: bool) -> list[list[Translation]]:
+        results: list[list[Translation]] = [[EMPTY] * self.search.n_best for _ in sources]
+        order = sorted((i for i, source in enumerate(sources) if len(source.ids) > 1), key=lambda i: -len(sources[i].ids))
+        for at in range(0, len(order), self.search.batch):
+            rows = order[at : at + self.search.batch]
+            starts = [self.vocabularies.encode_target(prefix[i], sources[i].unknown)[:-1] for i in rows]
+            found = self._search([sources[i] for i in rows], starts, attention or self.search.replace_unknown)
+            for i, hypotheses in zip(rows, found, strict=True):
+                results[i] = [self._text(sources[i], h, attention) for h in hypotheses]
+        return results
+
+    def _memories(self, sources: Sequence[Encoded]) -> list:
+        ids, copy = (padded([getattr(s, name) for s in sources], self.device) for name in ("ids", "copy"))
+        with torch.inference_mode():
+            return [model.encode(ids, copy) for model in self.models]
+
+    def _search(self, sources: Sequence[Encoded], prefix: list[list[int]], attention: bool) -> list[list[Hypothesis]]:
+        s, sizes = self.search, [len(source.ids) - 1 for source in sources]
+        most = [min(s.max_length, int(s.max_ratio * size) + 10, (self.most_steps or s.max_length + 1) - 1) for size in sizes]
+        least = [min(max(s.min_length, int(s.min_ratio * size)), limit) for size, limit in zip(sizes, most, strict=True)]
+        most = [max(limit, len(start)) for limit, start in zip(most, prefix, strict=True)]
+        common = {
+            "max_length": torch.tensor(most, device=self.device),
+            "min_length": torch.tensor(least, device=self.device),
+            "rules": [NoRepeat(s.no_repeat)] if s.no_repeat else [],
+            "prefix": prefix if any(prefix) else None,
+            "attention": attention,
+        }
+        memories = self._memories(sources)
+        if s.sampling:
+            seeds = [hash_of(source.ids, s.seed) for source in sources]
+            return sample(self.models, memories, seeds=seeds, samples=s.n_best, temperature=s.temperature, top_k=s.top_k, top_p=s.top_p, **common)
+        penalty = Penalty(s.length_penalty, s.alpha, s.coverage_penalty)
+        return beam_search(self.models, memories, beam=s.beam, n_best=s.n_best, penalty=penalty, **common)
+
+    def _text(self, source: Encoded, found: Hypothesis, attention: bool) -> Translation:
+        tokens, words = list(found.tokens), list(source.unknown)
+        pieces = self._source_pieces(source)
+        if self.search.replace_unknown and found.attention is not None:
+            size = self.vocabularies.target.size
+            for t, token in enumerate(tokens):
+                if token == UNK:  # Luong et al. 2015, section 4.1: the word that was looked at most
+                    words.append(pieces[int(found.attention[t, :-1].argmax())])
+                    tokens[t] = size + len(words) - 1
+        text = self.vocabularies.decode_target(tokens, words)
+        ends = [*tokens, EOS] if found.finished else tokens
+        weights = found.attention.float().numpy() if attention and found.attention is not None else None
+        return Translation(text, found.score, found.log_prob, pieces, self.target_pieces(ends, words), weights, found.finished)
+
+    def _source_pieces(self, source: Encoded) -> list[str]:
+        """The subwords of a source as text; an unknown one as it was written."""
+        size = self.vocabularies.target.size
+        known = self.vocabularies.source.pieces(source.ids)
+        return [source.unknown[c - size] if c >= size else piece for piece, c in zip(known, source.copy, strict=True)]
+
+    def target_pieces(self, ids: Sequence[int], unknown: Sequence[str]) -> list[str]:
+        """The subwords of a target; V + k is unknown[k]."""
+        size = self.vocabularies.target.size
+        return [unknown[i - size] if i >= size else self.vocabularies.target.pieces([i])[0] for i in ids]
+
+    def forced(self, pairs: Iterable[tuple[str, str]], attention: bool = False) -> Iterator[Translation]:
+        """Each target of (source, target) as if it had been found: its log-probability in full, the attention on request."""
+        pairs = iter(pairs)
+        while window := list(islice(pairs, self.search.window)):
+            read = [self.read(line) for line, _ in window]
+            ids = [self.vocabularies.encode_target(target, source.unknown)[:-1] for (_, target), source in zip(window, read, strict=True)]
+            order = sorted(range(len(window)), key=lambda i: -len(read[i].ids) - len(ids[i]))
+            results: list[Translation] = [EMPTY] * len(window)
+            for at in range(0, len(order), self.search.batch):
+                rows = order[at : at + self.search.batch]
+                found = score(self.models, self._memories([read[i] for i in rows]), [ids[i] for i in rows], attention)
+                for i, hypothesis in zip(rows, found, strict=True):
+                    results[i] = self._text(read[i], hypothesis, attention)._replace(text=window[i][1])
+            yield from results
+
+    def score(self, sources: Iterable[str], targets: Iterable[str]) -> list[float]:
+        """The log-probability of each target given its source: natural logarithm, EOS included."""
+        return [found.log_prob for found in self.forced(zip(sources, targets, strict=True))]
+
+    def attention(self, source: str, target: str | None = None) -> Translation:
+        """The attention (target, source) to a sentence, of its best translation or of a given one, with both sides' subwords."""
+        if target is not None:
+            return next(self.forced([(source, target)], attention=True))
+        return next(iter(self.hypotheses([source], attention=True)))[0]
+
+
+def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """(B, longest), PAD behind."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows], device=device)
+
+
+def hash_of(ids: Sequence[int], seed: int) -> int:
+    """A seed that is a function of the sentence and `seed` alone: samples do not depend on the batch or the order."""
+    value = seed
+    for i in ids:
+        value = (value * 1000003 + i + 1) % 2**61
+    return value
