@@ -15,9 +15,10 @@ MAY_IMPORT = {  # room -> rooms, or modules of rooms; errors and ids are everyon
     "ids": set(),
     "__init__": {"translator"},  # lazily
     "__main__": {"cli"},
-    "config": set(),
+    "group": set(),
+    "config": {"group"},
     "settings": {"config"},
-    "tables": {"config"},
+    "tables": {"config", "group"},
     "nn": set(),
     "nn.build": {"config"},
     "data": {"config"},
