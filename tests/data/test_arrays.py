@@ -3,6 +3,7 @@
 import json
 import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -86,11 +87,8 @@ def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
             barrier.wait(10)
 
     barrier = threading.Barrier(2)
-    threads = [threading.Thread(target=make, args=(text,)) for text in "12"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(make, "12"))
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a" / "x").read_text() in "12"
 

@@ -65,6 +65,11 @@ def test_plan_holds_every_pair_once_within_the_budget(count: int, budget: int) -
             assert padded <= budget or len(numbers) == 1
 
 
+def test_a_budget_can_be_used_up() -> None:
+    same_length = np.full(12, 32)
+    assert [len(numbers) for numbers in plan(same_length, same_length, 128, seed=1, epoch=0)] == [4, 4, 4]
+
+
 def test_plan_is_a_function_of_seed_and_epoch() -> None:
     def flat(seed: int, epoch: int) -> list[list[int]]:
         return [numbers.tolist() for numbers in plan(*lengths(500), BUDGET, seed, epoch)]

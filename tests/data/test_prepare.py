@@ -133,6 +133,9 @@ def test_sampled(root: Path) -> None:
     rows = prepared.sampled(0.2, seed=1).at(0)
     both = prepared.vocabularies
     assert [Pair(both.source.decode(row.source), both.decode_target(row.target)) for row in map(rows.row, range(len(rows)))] == TRAIN
+    assert prepare(settings(root), tokenizer(sampling=0.1)).folder == prepared.folder
+    with pytest.raises(DataError, match=r"prepared with tokenizer\.sampling=0"):
+        prepare(settings(root), tokenizer()).sampled(0.2, seed=1)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,8 @@ def test_training_is_deterministic_and_ids_are_ours(kind: str, tmp_path: Path) -
 def test_control_symbols_cannot_be_written(kind: str) -> None:
     for line in ("<s>", "</s> <pad> <unk>", "the <s> cat", "<s></s>", "▁<s>", "<unk>"):
         assert not {PAD, BOS, EOS} & set(TOKENIZERS[kind].encode(line))
+    without = train(["abc bca cab"] * 9, kind=kind, size=8)  # "<s>" is then one unknown piece
+    assert not {PAD, BOS, EOS} & set(without.encode("abc <s> abc<s>"))
 
 
 @kinds
