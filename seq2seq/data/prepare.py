@@ -113,6 +113,7 @@ def _filters(data: DataConfig) -> Filters:
 
 def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) -> Vocabularies:
     """From the pairs that pass the filters, since the others are not learnt from."""
+
     def learn(texts: Iterator[str]) -> Tokenizer:
         normalizer, coverage = tokenizer.normalizer, tokenizer.character_coverage
         return train(texts, kind=tokenizer.kind, size=tokenizer.size, normalizer=normalizer, character_coverage=coverage)
