@@ -225,6 +225,7 @@ THING_ADJECTIVES = _adjectives(
     "new=neu old=alt big=groß small=klein red=rot green=grün blue=blau beautiful=schön cheap=billig heavy=schwer"
 )
 PERSON_ADJECTIVES = _adjectives("young=jung old=alt friendly=freundlich famous=berühmt tired=müde clever=klug poor=arm rich=reich")
+FITTING = {"person": PERSON_ADJECTIVES, "inside": THING_ADJECTIVES[:8]}  # a kitchen is neither cheap nor heavy
 
 HAVE, BE, DO = ("have", "have", "has", "have"), ("am", "are", "is", "are"), ("do", "do", "does", "do")
 CAN = Modal(("can",) * 4, ("kann", "kannst", "kann", "können"))

@@ -86,7 +86,7 @@ def bare(noun: Noun, determiners: tuple[Determiner, ...], plural: bool) -> Slot:
 
 def adorned(noun: Noun, determiners: tuple[Determiner, ...], plural: bool) -> Slot:
     """Without adjective twice as often as with one."""
-    plain, fitting = bare(noun, determiners, plural), lex.PERSON_ADJECTIVES if noun.kind == "person" else lex.THING_ADJECTIVES
+    plain, fitting = bare(noun, determiners, plural), lex.FITTING.get(noun.kind, lex.THING_ADJECTIVES)
     return [plain, plain, [built._replace(adjective=adjective) for built, adjective in product(plain, fitting)]]
 
 
