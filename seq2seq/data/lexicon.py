@@ -253,6 +253,6 @@ TOWNS = _names(
     "Berlin Hamburg Bremen Dresden Leipzig Frankfurt Stuttgart London Paris Madrid Oslo Boston Chicago Toronto Dublin Bern Basel "
     "Salzburg Graz Bonn Kiel Rostock Potsdam Weimar Jena Amsterdam Budapest Helsinki Denver Sydney"
 )
-_ONSETS = "Bal Cor Del Fen Gar Hol Jor Kal Lim Mor Nel Ros Tal Vin"
-RARE_PEOPLE = _names(_ONSETS, "a e i o", "bin dor lan mir nas rik ston vel")
-RARE_TOWNS = _names(_ONSETS, "a en er or", "burg dal feld ford hafen mont stad wick")
+_ONSETS = "Bal Cor Del Fen Gar Hol Jor Kal Lim Mor Nel Pol Ros Sil Tal Ulm Vin Wes Yol Zan"
+RARE_PEOPLE = _names(_ONSETS, "a e i o u", "bin dor fas gan lan mir nas rik ston tek vel wen")
+RARE_TOWNS = _names(_ONSETS, "a en er or", "bach burg dal feld ford hafen mont see stad wick")
