@@ -209,13 +209,29 @@ def test_the_bracket_closes_with_participle_or_infinitive() -> None:
 
 
 PHENOMENA = {
-    "nicht": " nicht ", "kein": " kein", "question": "?", "separated prefix": " auf.", "participle": " gekauft.",
-    "perfect with sein": " ist ", "modal": " kann ", "because": ", weil ", "that": ", dass ", "if": "Wenn ",
+    "nicht": " nicht ",
+    "kein": " kein",
+    "question": "?",
+    "separated prefix": " auf.",
+    "participle": " gekauft.",
+    "perfect with sein": " ist ",
+    "modal": " kann ",
+    "because": ", weil ",
+    "that": ", dass ",
+    "if": "Wenn ",
     "relative": ", der ",
-    "accusative relative": ", den ", "contraction": "m Garten", "compound": "Küchentisch", "dative plural": "Kindern", "weak noun": "Studenten",
+    "accusative relative": ", den ",
+    "contraction": "m Garten",
+    "compound": "Küchentisch",
+    "dative plural": "Kindern",
+    "weak noun": "Studenten",
     "he": " er ",
-    "him": " ihn ", "coordination": " und ", "written number": " drei ", "digits": " 37 ", "contrast": ", aber ",
-}  # fmt: skip
+    "him": " ihn ",
+    "coordination": " und ",
+    "written number": " drei ",
+    "digits": " 37 ",
+    "contrast": ", aber ",
+}
 
 
 @pytest.mark.parametrize("phenomenon", PHENOMENA)
