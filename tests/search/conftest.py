@@ -33,7 +33,8 @@ class Fake:
 
     def step(self, token, state, memory, attention=False):
         rows, batch = len(token), len(memory.mask)
-        assert rows % batch == 0 and len(state["seen"]) == rows, "memory was expanded, or the state does not fit"
+        assert rows % batch == 0, "memory does not fit the rows"
+        assert len(state["seen"]) == rows, "the state does not fit the rows"
         self.rows.append(rows)
         self.batches.append(batch)
         seen, length = state["seen"], state["length"]

@@ -119,7 +119,8 @@ def test_hypotheses_keep_to_the_rules(fakes, name):
         assert [(not h.finished, -h.score) for h in hypotheses] == sorted((not h.finished, -h.score) for h in hypotheses)
         for h in hypotheses:
             assert not {PAD, BOS, EOS, *options.get("never", ())} & set(h.tokens)
-            assert len(h.tokens) <= options["max_length"] and (not h.finished or len(h.tokens) >= options.get("min_length", 0))
+            assert len(h.tokens) <= options["max_length"]
+            assert not h.finished or len(h.tokens) >= options.get("min_length", 0)
             prefix, n = options.get("prefix", []), options.get("no_repeat", 0)
             assert h.tokens[: len(prefix)] == prefix
             ngrams = [tuple(h.tokens[i : i + n]) for i in range(len(h.tokens) - n + 1) if i + n > len(prefix)] if n else []
@@ -153,20 +154,34 @@ def test_markov_chain_solved_on_paper(fakes):
     model, source = chain(fakes), fakes.sources(2)
     memory = model.encode(source)
     for (greedy,) in beam_search([model], [memory], beam=1, max_length=9):
-        assert greedy.tokens == [A, B] and greedy.log_prob == pytest.approx(math.log(0.7 * 0.4 * 0.9))
+        assert greedy.tokens == [A, B]
+        assert greedy.log_prob == pytest.approx(math.log(0.7 * 0.4 * 0.9))
     for best in beam_search([model], [memory], beam=6, n_best=4, max_length=9):
         assert [h.tokens for h in best] == [[B], [A, B], [A], [A, A, B]]
         assert [math.exp(h.log_prob) for h in best] == pytest.approx([0.27, 0.252, 0.21, 0.0756])
         assert best[1].token_log_probs == pytest.approx([math.log(p) for p in (0.7, 0.4, 0.9)])
     for (mean,) in beam_search([model], [memory], beam=6, max_length=9, penalty=Penalty("average")):
-        assert mean.tokens == [A, B] and mean.score == pytest.approx(math.log(0.252) / 3)  # -0.459; [B] has -0.655, [A, A, B] -0.646
+        assert mean.tokens == [A, B]
+        assert mean.score == pytest.approx(math.log(0.252) / 3)
+
+
+def test_search_goes_on_while_there_is_hope(fakes):
+    table = torch.zeros(6, 6)
+    table[BOS, EOS], table[BOS, A], table[BOS, B] = 0.5, 0.4, 0.1
+    table[A, B] = table[B, EOS] = 1.0
+    model = fakes.Markov(table)
+    ((found,),) = beam_search([model], [model.encode(fakes.sources(1))], beam=2, max_length=5, penalty=Penalty("average"))
+    assert found.tokens == [A, B]  # log(0.4) / 3 is above log(0.5), which ended before; log(0.4) is not
+    assert found.score == pytest.approx(math.log(0.4) / 3)
 
 
 def test_impossible_continuations_end_unfinished(fakes):
     model = fakes.Markov(torch.eye(6).roll(1, 1))  # BOS 2 -> EOS 3, and UNK 1 -> BOS 2, which is never produced
     memory = model.encode(fakes.sources(2))
     for (found,) in beam_search([model], [memory], beam=3, max_length=5, min_length=1):
-        assert found.tokens == [] and not found.finished and found.log_prob == 0
+        assert found.tokens == []
+        assert not found.finished
+        assert found.log_prob == 0
 
 
 def test_coverage_penalty_on_paper():
@@ -201,16 +216,16 @@ def test_ensemble_of_twice_the_same_is_one(fakes):
 
 
 def test_limits_of_each_sentence(fakes):
-    model, source = fakes.Hashed(9, end=0.5), fakes.sources(12)
+    model, source = fakes.Hashed(9, end=3.0), fakes.sources(12)
     least, most = torch.arange(12) % 3, torch.arange(12) % 5 + 2
-    prefix = [[A] * (i % 3) for i in range(12)]
+    prefix = [[A] * (i // 3 % 2) for i in range(12)]
     options = {"beam": 3, "n_best": 3}
     memory = model.encode(source)
     found = beam_search([model], [memory], min_length=least, max_length=most.tolist(), prefix=prefix, **options)
     for i in range(12):
         alone = {"min_length": int(least[i]), "max_length": int(most[i]), "prefix": prefix[i : i + 1]}
         assert_same(found[i], beam_search([model], [memory.select(torch.tensor([i]))], **alone, **options)[0])
-        assert all(len(h.tokens) <= most[i] and h.tokens[: len(prefix[i])] == prefix[i] for h in found[i])
+        assert all(least[i] <= len(h.tokens) <= most[i] and h.tokens[: len(prefix[i])] == prefix[i] for h in found[i])
 
 
 def test_finished_sentences_leave_in_groups(fakes, monkeypatch):
@@ -221,9 +236,11 @@ def test_finished_sentences_leave_in_groups(fakes, monkeypatch):
         return model, found
 
     (kept, expected), (left, found), (soon, _) = batches(1.0), batches(0.25), batches(0.0)
-    assert set(kept.batches) == {40} and sum(soon.rows) <= sum(left.rows) < sum(kept.rows)
+    assert set(kept.batches) == {40}
+    assert sum(soon.rows) <= sum(left.rows) < sum(kept.rows)
     sizes = [*dict.fromkeys(left.batches)]
-    assert len(sizes) > 2 and all(after <= 0.75 * before for before, after in itertools.pairwise(sizes))
+    assert len(sizes) > 2
+    assert all(after <= 0.75 * before for before, after in itertools.pairwise(sizes))
     for one, other in zip(found, expected, strict=True):
         assert_same(one, other)
 
@@ -261,7 +278,8 @@ def test_largest_takes_the_lowest_of_equals(columns):
     for row, kept, places in zip(scores.tolist(), values.tolist(), index.tolist(), strict=True):
         expected = sorted(range(columns), key=lambda i: (-row[i], i))[:6]
         real = [i for i in expected if row[i] > -math.inf]
-        assert places[: len(real)] == real and kept[: len(real)] == [row[i] for i in real]
+        assert places[: len(real)] == real
+        assert kept[: len(real)] == [row[i] for i in real]
         assert kept[len(real) :] == [-math.inf] * (6 - len(real))
 
 

@@ -96,7 +96,8 @@ def test_samples_keep_to_the_rules(fakes, name):
     for samples in case.sample():
         assert len(samples) == 4
         for h in samples:
-            assert not {PAD, BOS, EOS} & set(h.tokens) and h.tokens[: len(case.prefix)] == case.prefix
+            assert not {PAD, BOS, EOS} & set(h.tokens)
+            assert h.tokens[: len(case.prefix)] == case.prefix
             assert case.options.get("min_length", 0) <= len(h.tokens) <= case.options["max_length"]
 
 
@@ -117,7 +118,8 @@ def test_distribution(fakes):
 def test_numbers_are_uniform_and_independent():
     seeds = torch.arange(-50, 50)
     numbers = torch.stack([uniform(seeds, step, 20) for step in range(50)])  # (50, 100, 20)
-    assert 0 <= numbers.min() < 1e-3 and 1 - 1e-3 < numbers.max() < 1
+    assert 0 <= numbers.min() < 1e-3
+    assert 1 - 1e-3 < numbers.max() < 1
     counts = torch.histc(numbers.float(), 20, 0, 1)
     assert ((counts - 5000) ** 2 / 5000).sum() < 43.8  # 19 degrees of freedom, one in a thousand
     for axis in range(3):

@@ -21,7 +21,9 @@ def test_equals_steps(fakes, copies, count):
     found = score(models, [model.encode(source) for model in models], targets, attention=True)
     for row, (one, target) in enumerate(zip(found, targets, strict=True)):
         ensemble = Ensemble(models, [model.encode(source[row : row + 1]) for model in models], 20)
-        assert one.tokens == target and one.finished and one.score == one.log_prob == pytest.approx(sum(one.token_log_probs))
+        assert one.tokens == target
+        assert one.finished
+        assert one.score == one.log_prob == pytest.approx(sum(one.token_log_probs))
         for step, (before, after) in enumerate(zip([BOS, *target], [*target, EOS], strict=True)):
             log_probs, weights = ensemble.step(torch.tensor([[before]]), True)
             assert one.token_log_probs[step] == pytest.approx(log_probs[0, 0, after].item())
