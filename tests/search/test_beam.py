@@ -166,9 +166,9 @@ def test_markov_chain_solved_on_paper(fakes):
 
 
 def test_search_goes_on_while_there_is_hope(fakes):
-    table = torch.zeros(6, 6)
-    table[BOS, EOS], table[BOS, A], table[BOS, B] = 0.5, 0.4, 0.1
-    table[A, B] = table[B, EOS] = 1.0
+    table, idle = torch.zeros(7, 7), 6
+    table[BOS, EOS], table[BOS, A], table[BOS, idle] = 0.5, 0.4, 0.1
+    table[A, B] = table[B, EOS] = table[idle, idle] = 1.0
     model = fakes.Markov(table)
     ((found,),) = beam_search([model], [model.encode(fakes.sources(1))], beam=2, max_length=5, penalty=Penalty("average"))
     assert found.tokens == [A, B]  # log(0.4) / 3 is above log(0.5), which ended before; log(0.4) is not
