@@ -27,14 +27,14 @@ class CrossEntropy(torch.autograd.Function):
         rows, vocabulary = max(1, CHUNK // weight.size(0)), weight.size(0)
         for x, y, at in zip(features.split(rows), target.unsqueeze(1).split(rows), range(0, len(features), rows), strict=False):
             logits = torch.addmm(bias, x, weight.t()).to(total.dtype)
-            norm = logits.logsumexp(-1, keepdim=True)
-            plain = norm.sum() - logits.gather(1, y).sum()
-            nll += plain
-            total += plain if not smoothing else (1 - smoothing) * plain + smoothing * (norm.sum() - logits.sum() / vocabulary)
+            top, own, everything = logits.amax(1, keepdim=True), logits.gather(1, y).sum(), logits.sum()
+            norms = logits.sub_(top).exp_().sum(1, keepdim=True)  # in place from here on: a copy costs as much as the product
+            norm = (top + norms.log()).sum()
+            nll += norm - own
+            total += (1 - smoothing) * (norm - own) + smoothing * (norm - everything / vocabulary)
             if wanted:
-                slope = logits.sub_(norm).exp_().sub_(smoothing / vocabulary)
-                slope.scatter_add_(1, y, slope.new_full((1, 1), smoothing - 1).expand_as(y))
-                slope = slope.to(x.dtype)
+                slope = logits.div_(norms).sub_(smoothing / vocabulary)
+                slope = slope.scatter_add_(1, y, slope.new_full((1, 1), smoothing - 1).expand_as(y)).to(x.dtype)
                 grads[0][at : at + rows] = slope @ weight
                 grads[1] += slope.t() @ x
                 grads[2] += slope.sum(0)
