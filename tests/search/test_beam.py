@@ -184,20 +184,6 @@ def test_impossible_continuations_end_unfinished(fakes):
         assert found.log_prob == 0
 
 
-def test_coverage_penalty_on_paper():
-    covered = torch.tensor([[[0.5, 2.0, 0.25, 0.0]]])
-    mask = torch.tensor([[True, True, True, False]])
-    value = Penalty("gnmt", 1.0, 0.2)(torch.tensor([[-4.0]]), 7, covered, mask)
-    assert value.item() == pytest.approx(-4.0 / 2 + 0.2 * (math.log(0.5) + math.log(0.25)))
-
-
-@pytest.mark.parametrize(("name", "expected"), [("none", 1.0), ("average", 9**0.5), ("gnmt", (14 / 6) ** 0.5)])
-def test_length_penalties_on_paper(name, expected):
-    assert float(LENGTH_PENALTIES[name](9, 0.5)) == pytest.approx(expected)
-    assert LENGTH_PENALTIES[name](torch.tensor([9]), 0.5).tolist() == pytest.approx([expected])
-    assert twin.LENGTH_PENALTIES[name](9, 0.5) == pytest.approx(expected)
-
-
 def test_mean_of_probabilities(fakes):
     models, source = [fakes.Hashed(6, seed) for seed in range(2)], fakes.sources(4)
     memories = [model.encode(source) for model in models]
@@ -305,10 +291,6 @@ def test_refusals(fakes, options, words):
 
 
 def test_refusals_of_parts(fakes):
-    with pytest.raises(ConfigError, match="did you mean 'average'"):
-        Penalty("averag")
-    with pytest.raises(ConfigError, match="alpha=-1"):
-        Penalty("average", -1)
     with pytest.raises(ConfigError, match="no_repeat=0"):
         NoRepeat(0)
     model = fakes.Hashed(9)
