@@ -185,7 +185,7 @@ class TrainingConfig(Group):
     stop_at: float = setting(0.0, "stop when the monitored score is reached; 0: never")
     validate_every: int = setting(500, "updates between validations; 0: at the end of each epoch")
     monitor: str = setting("bleu", "the dev figure that chooses checkpoints and stops", ("bleu", "rouge", "loss"))
-    patience: int = setting(0, "stop after so many validations without progress; 0: never")
+    patience: int = setting(8, "stop after so many validations without progress; 0: never")
     dev_lines: int = setting(0, "decode only the first lines of the dev set in validation; 0: all")
     keep: int = setting(3, "best checkpoints kept")
     average: str = setting("none", "weights of the result: the best checkpoint, the mean of the kept best, of the last `keep`", ("none", "best", "last"))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from seq2seq.config import SearchConfig
 from seq2seq.data.vocabularies import Encoded, Vocabularies
 from seq2seq.errors import DataError, RunError
 from seq2seq.ids import EOS, PAD, UNK
-from seq2seq.nn.build import EncoderDecoder
+from seq2seq.nn.interface import Memory, Model
 from seq2seq.runs import WEIGHTS, Run
 from seq2seq.search.beam import beam_search
 from seq2seq.search.hypothesis import Hypothesis
@@ -47,7 +47,7 @@ EMPTY = Translation("", 0.0, 0.0, [], [])
 class Translator:
     """One model, or an ensemble that speaks by its mean probability, with its tokenizer and its way of searching."""
 
-    models: Sequence[EncoderDecoder]
+    models: Sequence[Model]
     vocabularies: Vocabularies
     search: SearchConfig
 
@@ -58,7 +58,9 @@ class Translator:
         self.warned = False
 
     @classmethod
-    def open(cls, *runs: str | Path, weights: str = WEIGHTS, device: str = "cpu", dtype: torch.dtype = torch.float32, **search: object) -> "Translator":
+    def open(
+        cls, *runs: str | Path, weights: str = WEIGHTS, device: str = "cpu", dtype: torch.dtype = torch.float32, **search: Any
+    ) -> "Translator":
         """Open one run directory, or several as an ensemble. `search` replaces settings of the (first) run's search.
 
         Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for the settings."""
@@ -93,9 +95,10 @@ class Translator:
         if self.limit is None or len(encoded.ids) <= self.limit:
             return encoded
         if self.search.long_source == "refuse":
-            raise DataError(f"a source line has {len(encoded.ids)} tokens, more than the model's {self.limit} (model.max_length): {line[:60]!r}...")
+            size = len(encoded.ids)
+            raise DataError(f"a source line has {size} tokens, more than the model's {self.limit} (model.max_length): {line[:60]!r}...")
         if not self.warned:
-            log.warning("a source line of %d tokens was cut to the model's %d (model.max_length); no more is said of others", len(encoded.ids), self.limit)
+            log.warning("a source line of %d tokens was cut to the model's %d (model.max_length); others may be too", len(encoded.ids), self.limit)
             self.warned = True
         keep = self.limit - 1
         return Encoded([*encoded.ids[:keep], EOS], [*encoded.copy[:keep], EOS], encoded.unknown)
@@ -111,7 +114,7 @@ class Translator:
                 results[i] = [self._text(sources[i], h, attention) for h in hypotheses]
         return results
 
-    def _memories(self, sources: Sequence[Encoded]) -> list:
+    def _memories(self, sources: Sequence[Encoded]) -> list[Memory]:
         ids, copy = (padded([getattr(s, name) for s in sources], self.device) for name in ("ids", "copy"))
         with torch.inference_mode():
             return [model.encode(ids, copy) for model in self.models]
@@ -121,7 +124,7 @@ class Translator:
         most = [min(s.max_length, int(s.max_ratio * size) + 10, (self.most_steps or s.max_length + 1) - 1) for size in sizes]
         least = [min(max(s.min_length, int(s.min_ratio * size)), limit) for size, limit in zip(sizes, most, strict=True)]
         most = [max(limit, len(start)) for limit, start in zip(most, prefix, strict=True)]
-        common = {
+        common: dict[str, Any] = {
             "max_length": torch.tensor(most, device=self.device),
             "min_length": torch.tensor(least, device=self.device),
             "rules": [NoRepeat(s.no_repeat)] if s.no_repeat else [],
@@ -130,8 +133,8 @@ class Translator:
         }
         memories = self._memories(sources)
         if s.sampling:
-            seeds = [hash_of(source.ids, s.seed) for source in sources]
-            return sample(self.models, memories, seeds=seeds, samples=s.n_best, temperature=s.temperature, top_k=s.top_k, top_p=s.top_p, **common)
+            drawing: dict[str, Any] = {"samples": s.n_best, "temperature": s.temperature, "top_k": s.top_k, "top_p": s.top_p}
+            return sample(self.models, memories, seeds=[hash_of(source.ids, s.seed) for source in sources], **drawing, **common)
         penalty = Penalty(s.length_penalty, s.alpha, s.coverage_penalty)
         return beam_search(self.models, memories, beam=s.beam, n_best=s.n_best, penalty=penalty, **common)
 

@@ -53,13 +53,13 @@ class VocabularyHead(nn.Module):
 
     reads_weights: ClassVar[bool] = False
 
-    def __init__(self, size: int, vocabulary: int, table: nn.Parameter | None = None) -> None:
+    def __init__(self, size: int, vocabulary: int, table: Tensor | None = None) -> None:
         """table (V, H): an embedding to share; None makes a weight of its own."""
         super().__init__()
         self.output = nn.Linear(size, vocabulary)
         nn.init.zeros_(self.output.bias)
         if table is not None:
-            self.output.weight = table
+            self.output.weight = table  # type: ignore[assignment]
 
     def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:
         """Features (..., H) -> log-probabilities (..., V) in float32."""
@@ -82,7 +82,7 @@ class CopyHead(VocabularyHead):
 
     reads_weights = True
 
-    def __init__(self, size: int, vocabulary: int, table: nn.Parameter | None = None) -> None:
+    def __init__(self, size: int, vocabulary: int, table: Tensor | None = None) -> None:
         super().__init__(size, vocabulary, table)
         self.gate = nn.Linear(size, 1)
 

@@ -4,9 +4,11 @@ Shapes in this package: B sentences, W hypotheses of each, N = B * W rows (row n
 steps, S source positions, Q query size, K key size, M memory size, H feature size, V target vocabulary.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
+from torch.nn import Parameter
 
 State = dict[str, Tensor]  # what one step hands to the next; every value has its N rows first
 
@@ -30,8 +32,8 @@ class Memory(NamedTuple):
 
     def select(self, rows: Tensor) -> "Memory":
         """Keep the sentences `rows` (B',)."""
-        first = (part.index_select(0, rows) for part in self[:4])
-        return Memory(*first, {name: value.index_select(0, rows) for name, value in self.cached.items()})
+        tokens, states, mask, summary = (part.index_select(0, rows) for part in self[:4])
+        return Memory(tokens, states, mask, summary, {name: value.index_select(0, rows) for name, value in self.cached.items()})
 
 
 class Output(NamedTuple):
@@ -66,9 +68,22 @@ class Head(Protocol):
 class Model(Protocol):
     """An attention encoder-decoder. Law: `decode` equals repeated `step`."""
 
-    head: Head
-    max_source: int | None  # longest source in tokens, EOS included; None knows no limit
-    max_target: int | None  # most target steps; None knows no limit
+    @property
+    def head(self) -> Head: ...
+
+    @property
+    def max_source(self) -> int | None:
+        """Longest source in tokens, EOS included; None knows no limit."""
+        ...
+
+    @property
+    def max_target(self) -> int | None:
+        """Most target steps; None knows no limit."""
+        ...
+
+    def parameters(self) -> Iterator[Parameter]:
+        """torch.nn.Module's: they tell the device."""
+        ...
 
     def encode(self, source: Tensor, copy: Tensor | None = None) -> Memory:
         """source (B, S) ids, EOS at the end, PAD behind; copy (B, S) target ids of its tokens, None: the same ids."""

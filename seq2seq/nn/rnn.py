@@ -80,8 +80,7 @@ class Moment(NamedTuple):
 class RecurrentDecoder(nn.Module):
     """What both orders share: embedding, cells, attention, the attentional state, the loop over time."""
 
-    max_source: int | None = None
-    max_target: int | None = None
+    cells: Sequence[Cell]
 
     def __init__(
         self,
@@ -96,7 +95,7 @@ class RecurrentDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding, self.attention, self.bridge = embedding, attention, bridge
-        self.cells: nn.ModuleList = nn.ModuleList(cells)
+        self.cells = nn.ModuleList(cells)  # type: ignore[assignment]
         self.combine = nn.Linear(memory_size + cells[-1].size, feature_size, bias=False)
         self.dropout, self.residual = nn.Dropout(dropout), residual
 
@@ -169,7 +168,7 @@ class RecurrentDecoder(nn.Module):
 
     def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:
         projected = self.embed(target_in.t())  # (T, B, gates)
-        masks = self.draw_masks(*target_in.shape, projected)
+        masks = self.draw_masks(target_in.size(0), target_in.size(1), projected)
         state, moments = self.start(memory), []
         for now, mask in zip(projected.unbind(0), masks, strict=True):
             moments.append(self.moment(now, state, memory, mask))

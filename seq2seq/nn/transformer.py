@@ -1,6 +1,6 @@
 """How does a Transformer read and write? Encoder, decoder with caches, any scorer and window on its cross-attention."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -62,10 +62,10 @@ class SelfAttention(nn.Module):
         self.heads, self.rotary = design.heads, rotary
         self.project, self.out = nn.Linear(design.size, 3 * design.size), nn.Linear(design.size, design.size)
 
-    def split(self, x: Tensor, number: Tensor) -> list[Tensor]:
+    def split(self, x: Tensor, number: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, N, D), positions (N,) -> queries, keys, values (B, heads, N, d)."""
         q, k, v = (split(part, self.heads) for part in self.project(x).chunk(3, -1))
-        return [q, k, v] if self.rotary is None else [self.rotary(q, number), self.rotary(k, number), v]
+        return (q, k, v) if self.rotary is None else (self.rotary(q, number), self.rotary(k, number), v)
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         """-> (B, N, D)."""
@@ -159,12 +159,14 @@ class TransformerEncoder(nn.Module):
 class TransformerDecoder(nn.Module):
     """Vaswani et al. 2017, section 3.1; a step costs one token, not the prefix."""
 
+    layers: Sequence[DecoderLayer]
+
     def __init__(
         self, embedding: nn.Embedding, positions: Positions, layers: int, design: Design, make_cross: Callable[[], CrossAttention]
     ) -> None:
         super().__init__()
         self.embedding, self.positions, self.heads = embedding, positions, design.heads
-        self.layers = nn.ModuleList(DecoderLayer(design, positions.rotary, make_cross()) for _ in range(layers))
+        self.layers = nn.ModuleList(DecoderLayer(design, positions.rotary, make_cross()) for _ in range(layers))  # type: ignore[assignment]
         self.norm = NORMS[design.norm](design.size) if design.pre_norm else nn.Identity()
         self.dropout = nn.Dropout(design.dropout)
 
@@ -202,7 +204,7 @@ class TransformerDecoder(nn.Module):
             maps.append(weights)
         if not attention:
             return Output(self.norm(x))
-        stacked = torch.stack(maps, 1)  # (B, layers, heads, T, S)
+        stacked = torch.stack([m for m in maps if m is not None], 1)  # (B, layers, heads, T, S)
         return Output(self.norm(x), stacked[:, -1].mean(1), stacked)
 
     def step(self, token: Tensor, state: State, memory: Memory, attention: bool = False) -> tuple[Output, State]:
@@ -223,5 +225,5 @@ class TransformerDecoder(nn.Module):
         features = self.norm(x).squeeze(1)
         if not attention:
             return Output(features), after
-        stacked = torch.stack(maps, 1).permute(0, 3, 1, 2, 4).flatten(0, 1)  # (B, layers, heads, W, S) -> (N, layers, heads, S)
+        stacked = torch.stack([m for m in maps if m is not None], 1).permute(0, 3, 1, 2, 4).flatten(0, 1)  # (B, layers, heads, W, S) -> (N, layers, heads, S)
         return Output(features, stacked[:, -1].mean(1), stacked), after

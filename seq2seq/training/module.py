@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import lightning as L
 import torch
@@ -10,20 +10,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from seq2seq.data.batch import Batch
 from seq2seq.errors import TrainingError
 from seq2seq.nn.interface import Loss, Model
 from seq2seq.training.loss import coverage_loss
-
-
-class BatchLike(Protocol):
-    """What training reads of data.batch.Batch."""
-
-    source: Tensor
-    target_in: Tensor
-    target_out: Tensor
-    index: Tensor
-    update_tokens: Tensor
-    copy: Tensor | None
 
 
 class TrainingModule(L.LightningModule):
@@ -46,7 +36,7 @@ class TrainingModule(L.LightningModule):
         self.smoothing, self.coverage = smoothing, coverage
         self.nll, self.tokens = torch.zeros(()), torch.zeros(())  # since the last line of the log; no host synchronisation
 
-    def losses(self, batch: BatchLike) -> Loss:
+    def losses(self, batch: Batch) -> Loss:
         """The batch's sums, in the model's mode and under the caller's autocast."""
         model: Model = self.model  # type: ignore[assignment]
         memory = model.encode(batch.source, batch.copy)
@@ -57,7 +47,7 @@ class TrainingModule(L.LightningModule):
         assert output.weights is not None
         return Loss(loss.total + self.coverage * coverage_loss(output.weights, batch.target_out), loss.nll)
 
-    def training_step(self, batch: BatchLike, number: int) -> Tensor:
+    def training_step(self, batch: Batch, number: int) -> Tensor:
         loss = self.losses(batch)
         if loss.total.device.type == "cpu":  # elsewhere looking would wait for the device; Log looks every few updates
             self.require_finite(loss.total, f"epoch {self.current_epoch + 1}, batch {number + 1}, lines {lines(batch.index)}")

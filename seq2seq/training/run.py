@@ -7,6 +7,7 @@ import shutil
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -34,7 +35,7 @@ from seq2seq.training.validation import Dev, Kept, Validation, finish
 from seq2seq.translator import Translator
 
 log = logging.getLogger("seq2seq")
-PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 LABEL = {"rouge": "rougeL"}  # what a monitor is called among the metrics, where that differs
 
 

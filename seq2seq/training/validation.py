@@ -12,12 +12,13 @@ import lightning as L
 import torch
 from torch import nn
 
+from seq2seq.data.batch import Batch
 from seq2seq.runs import WEIGHTS, load_weights, save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
 from seq2seq.training.callbacks import Checkpoint, update_ends
 from seq2seq.training.clock import Clock
 from seq2seq.training.metrics import Metrics
-from seq2seq.training.module import BatchLike, TrainingModule
+from seq2seq.training.module import TrainingModule
 from seq2seq.training.schedule import Plateau
 
 log = logging.getLogger("seq2seq")
@@ -27,7 +28,7 @@ log = logging.getLogger("seq2seq")
 class Dev:
     """The development set and the figure that is watched."""
 
-    batches: Callable[[], Iterable[BatchLike]]
+    batches: Callable[[], Iterable[Batch]]
     decode: Callable[[], float] | None  # the score of the translations by the current weights, higher is better; None: the loss decides
     monitor: str
 
