@@ -67,7 +67,7 @@ class Product(Scorer):
 
 
 class Dot(Product):
-    """q . h  (Luong et al. 2015, eq. 8, dot)."""
+    """q . h  (Luong et al. 2015, section 3.1, dot)."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(sizes)
@@ -82,7 +82,7 @@ class ScaledDot(Dot):
 
 
 class General(Product):
-    """q . W h  (Luong et al. 2015, eq. 8, general)."""
+    """q . W h  (Luong et al. 2015, section 3.1, general)."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(sizes, key_size=sizes.query)
@@ -138,7 +138,7 @@ class Additive(Scorer):
 
 
 class Concat(Additive):
-    """v . tanh(W [q; h])  (Luong et al. 2015, eq. 8, concat)."""
+    """v . tanh(W [q; h])  (Luong et al. 2015, section 3.1, concat)."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(sizes)
@@ -146,7 +146,7 @@ class Concat(Additive):
 
 
 class Location(Scorer):
-    """W q, one score per source position, whatever stands there  (Luong et al. 2015, eq. 9)."""
+    """W q, one score per source position, whatever stands there  (Luong et al. 2015, eq. 8)."""
 
     uses = frozenset({"max_length"})
 
