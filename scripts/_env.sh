@@ -4,7 +4,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 find_python() {  # prints the first interpreter that will do
   local candidate
-  for candidate in ${PYTHON:-} python3.13 python3.12 python3.11 python3; do
+  for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
     "$candidate" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo "$candidate"; return; }
   done
   echo "Python 3.11, 3.12 or 3.13 (with venv) is needed; PYTHON=/path/to/python names one" >&2
