@@ -1,0 +1,40 @@
+"""Which figures did these runs reach? A Markdown table from what `seq2seq evaluate` kept in them.
+
+python scripts/bench/table.py TEST RUN [RUN ...]
+"""
+
+import json
+import sys
+from pathlib import Path
+from statistics import mean, stdev
+
+from seq2seq.runs import Run, variant
+
+
+def main(test: str, *folders: str) -> None:
+    """One row a run, sorted by BLEU; then, for variants with several seeds, mean and standard deviation."""
+    rows = sorted((row(Run.open(folder), test) for folder in folders), key=lambda r: -r["bleu"][0])
+    names = [name for name in ("bleu", "chrf", "ter", "aer") if name in rows[0]]
+    print("| variant | seed | updates | processor minutes | dev | " + " | ".join(names) + " |")
+    print("| --- | --- | ---: | ---: | ---: |" + " ---: |" * len(names))
+    for r in rows:
+        figures = " | ".join(f"{value:.1f} [{low:.1f}, {high:.1f}]" for value, (low, high) in (r[name] for name in names))
+        print(f"| {r['variant']} | {r['seed']} | {r['updates']:,} | {r['minutes']:.1f} | {r['dev']:.1f} | {figures} |")
+    for name in sorted({r["variant"] for r in rows}):
+        values = [r["bleu"][0] for r in rows if r["variant"] == name]
+        if len(values) > 1:
+            print(f"\n{name}: BLEU {mean(values):.2f} ± {stdev(values):.2f} over {len(values)} seeds")
+    print("\n" + "\n".join(sorted({r["signature"] for r in rows})))
+
+
+def row(run: Run, test: str) -> dict[str, object]:
+    """What a run says of itself, and its scores with their intervals."""
+    report = json.loads((run.folder / "evaluation" / test / "scores.json").read_text(encoding="utf-8"))
+    scores = {s["name"]: (s["value"], s["interval"] or (s["value"], s["value"])) for s in report["scores"]}
+    signature = next(s["signature"] for s in report["scores"] if s["name"] == "bleu")
+    about = {"variant": variant(run.config), "seed": run.config.seed, "updates": run.info["updates"], "dev": abs(run.info["dev_score"])}
+    return about | scores | {"minutes": run.info["processor_seconds"] / 60, "signature": signature}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
