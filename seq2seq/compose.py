@@ -6,14 +6,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
 import hydra
 import yaml
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.commands import Parser
@@ -43,6 +45,8 @@ def experiment(name: str, purpose: str, argv: Sequence[str], task: Task) -> None
     folder = found(options.config_dir)
     if options.help:
         print(parser.format_help() + settings_help([conf_dir(), *([folder] if folder else [])]))
+    elif options.multirun and resumed(options.settings):
+        raise ConfigError("resume goes on with one run: it cannot be swept with -m")
     elif options.multirun:
         sweep(options.settings, task, folder)
     else:
@@ -51,14 +55,22 @@ def experiment(name: str, purpose: str, argv: Sequence[str], task: Task) -> None
 
 
 def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) -> Config:
-    """The settings of conf/train.yaml with `overrides`; `folder` is looked into for groups before conf/.
+    """The settings of conf/train.yaml, or the saved ones of the run that `resume` names, with `overrides`; `folder` is looked
+    into for groups before conf/.
 
     Raises ConfigError, one sentence: a misspelt key, a value of another type, an unknown name, what cannot work together."""
-    register()
     path = [f"hydra.searchpath=[{folder.as_uri()}]"] if folder else []
     with one_sentence(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        composed = hydra.compose("train", overrides=[*path, *map(appended, overrides)])
+        primary = register_saved(run) if (run := resumed(overrides)) else register()
+        composed = hydra.compose(primary, overrides=[*path, *map(appended, overrides)])
     return to_config(composed)
+
+
+def resumed(overrides: Sequence[str]) -> str:
+    """The run directory in `resume=...`, if any."""
+    words = [word for word in overrides if word.startswith("resume=")]
+    with one_sentence():
+        return str(OverridesParser.create().parse_overrides(words)[-1].value() or "") if words else ""
 
 
 def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None) -> None:
@@ -91,14 +103,31 @@ def to_config(composed: DictConfig) -> Config:
     return config
 
 
-def register() -> None:
-    """Give Hydra the type of every setting: `schema`, GROUP/schema, model/NAME_schema."""
+def register() -> str:
+    """Give Hydra the type and default of every setting: `schema`, GROUP/schema, model/NAME_schema. Returns the primary config's name."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for kind in (DataConfig, TokenizerConfig, TrainingConfig, TrainerConfig, SearchConfig):
         store.store(group=kind.path, name="schema", node=kind)
     for name, model in MODELS.items():
         store.store(group="model", name=f"{name}_schema", node=model)
+    return "train"
+
+
+def register_saved(folder: str) -> str:
+    """The same with the settings of a run in place of the defaults; no file of conf/ is read unless it is asked for."""
+    from seq2seq.runs import Run  # torch takes its time
+
+    saved = Run.open(folder).config
+    register()
+    store, groups = ConfigStore.instance(), ("data", "tokenizer", "training", "trainer", "search")
+    store.store(name="schema", node=replace(saved, model=MISSING))
+    for group in groups:
+        store.store(group=group, name="schema", node=getattr(saved, group))
+    store.store(group="model", name=f"{saved.model.name}_schema", node=saved.model)
+    store.store(group="model", name="saved_schema", node={"defaults": [f"{saved.model.name}_schema", {"attention": None}]})
+    store.store(name="saved", node={"defaults": ["schema", *({group: "schema"} for group in groups), {"model": "saved_schema"}, {"experiment": None}]})
+    return "saved"
 
 
 def conf_dir() -> Path:

@@ -10,7 +10,10 @@ def main(argv: list[str]) -> None:
 
 
 def run(config: Config) -> None:
-    """One run; torch and Lightning are imported only now, so that a wrong setting is told at once."""
-    from seq2seq.training.run import train
+    """One run, new or resumed; torch and Lightning are imported only now, so that a wrong setting is told at once."""
+    if config.resume:
+        from seq2seq.training.resume import resume as task
+    else:
+        from seq2seq.training.run import train as task
 
-    train(config)
+    task(config)

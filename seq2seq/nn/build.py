@@ -70,8 +70,6 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
     """A recurrent encoder-decoder."""
     target = embedding(target_size, config.embedding)
     source = target if config.tie == "all" else embedding(source_size, config.embedding)
-    for table in (source, target):
-        nn.init.uniform_(table.weight, -0.1, 0.1)
     features = config.hidden if config.tie == "none" else config.embedding
     head = choose(HEADS, config.head, "model.head")(features, target_size, None if config.tie == "none" else target.weight)
     encoder = RecurrentEncoder(
@@ -91,9 +89,12 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
     limit = config.max_length if "max_length" in scorer.uses else None
     if limit is None:
         config.ignored(("max_length",), "only the location score and learned positions have a limit")
-    return EncoderDecoder(
-        encoder, decoder(target, cells, attention, bridge, config.hidden, features, config.dropout, config.residual), head, limit, None
-    )
+    decoding = decoder(target, cells, attention, bridge, config.hidden, features, config.dropout, config.residual)
+    model = EncoderDecoder(encoder, decoding, head, limit, None)
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            nn.init.uniform_(parameter, -config.init, config.init)
+    return model
 
 
 def build_transformer(config: TransformerConfig, source_size: int, target_size: int) -> EncoderDecoder:

@@ -25,6 +25,17 @@ def update_ends(trainer: L.Trainer, batch_idx: int) -> bool:
     return (batch_idx + 1) % trainer.accumulate_grad_batches == 0
 
 
+def epoch_ends(trainer: L.Trainer, batch_idx: int) -> bool:
+    """Whether this batch was the last of its epoch."""
+    return batch_idx + 1 == trainer.num_training_batches
+
+
+def training_ends(trainer: L.Trainer, batch_idx: int) -> bool:
+    """Whether no update follows."""
+    last_epoch = trainer.current_epoch + 1 == trainer.max_epochs and epoch_ends(trainer, batch_idx)
+    return trainer.should_stop or trainer.global_step == trainer.max_steps or last_epoch
+
+
 class Average(L.Callback):
     """Keeps the exponential moving average going."""
 
@@ -70,11 +81,10 @@ class Log(L.Callback):
 
     def __init__(self, metrics: Metrics, progress: Progress, clock: Clock, every: int) -> None:
         self.metrics, self.progress, self.clock, self.every = metrics, progress, clock, every
-        self.norm, self.last, self.total_tokens = 0.0, 0.0, 0.0
+        self.norm, self.last, self.total_tokens = 0.0, 0.0, 0.0  # last: seconds of training at the last row
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.last = self.clock.read()[0]
-        self.progress.start(trainer.global_step, self.last)
+        self.progress.start(trainer.global_step, self.clock.read()[0])
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
         if (trainer.global_step + 1) % self.every == 0:
@@ -105,17 +115,29 @@ class Log(L.Callback):
         self.progress.line(trainer.global_step, trainer.current_epoch + 1, loss, speed, seconds)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"total_tokens": self.total_tokens}
+        return {"total_tokens": self.total_tokens, "last": self.last}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.total_tokens = state_dict["total_tokens"]
+        self.total_tokens, self.last = state_dict["total_tokens"], state_dict["last"]
+
+
+class TimeLimit(L.Callback):
+    """Stops once an update ends after so many minutes of training."""
+
+    def __init__(self, clock: Clock, minutes: float, say: Callable[[str], None]) -> None:
+        self.clock, self.minutes, self.say = clock, minutes or math.inf, say
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if update_ends(trainer, batch_idx) and self.clock.read()[0] >= 60 * self.minutes:
+            self.say(f"training.max_minutes={self.minutes:g} is over")
+            trainer.should_stop = True
 
 
 class Checkpoint(L.Callback):
-    """Saves what resuming needs, whole or not at all; stops on Ctrl-C, a kill or the time limit once an update is over."""
+    """Saves what resuming needs, whole or not at all; stops on Ctrl-C or a kill once an update, and its validation, is over."""
 
-    def __init__(self, folder: Path, clock: Clock, max_minutes: float, say: Callable[[str], None]) -> None:
-        self.path, self.clock, self.limit, self.say = folder / LAST, clock, max_minutes or math.inf, say
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.path, self.say = folder / LAST, say
         self.signal: int | None = None
         self.handlers: dict[int, Any] = {}
 
@@ -135,14 +157,12 @@ class Checkpoint(L.Callback):
         self.say("stopping after this update; once more stops at once and loses what came after the last checkpoint")
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if not update_ends(trainer, batch_idx):
-            return
-        if self.signal is not None:
+        if update_ends(trainer, batch_idx) and self.signal is not None:
             self.save(trainer)
             trainer.should_stop = True
-        if self.clock.read()[0] >= 60 * self.limit and not trainer.should_stop:
-            self.say(f"training.max_minutes={self.limit:g} is over")
-            trainer.should_stop = True
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self.teardown(trainer, pl_module, "fit")  # Lightning calls that only when all went well
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         for number, handler in self.handlers.items():

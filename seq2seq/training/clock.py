@@ -33,9 +33,11 @@ class Clock(L.Callback):
     @contextmanager
     def paused(self) -> Iterator[None]:
         """For what is not training."""
+        running = self.since is not None
         self.stop()
         yield
-        self.start()
+        if running:
+            self.start()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.start()

@@ -62,6 +62,12 @@ class TrainingModule(L.LightningModule):
         if not math.isfinite(value := loss.item()):
             raise TrainingError(f"the loss is {value} at update {self.trainer.global_step + 1} ({where}); lower training.learning_rate or set training.clip")
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["since_log"] = [self.nll.cpu(), self.tokens.cpu()]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.nll, self.tokens = checkpoint["since_log"]
+
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.model)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.factor), "interval": "step"}}

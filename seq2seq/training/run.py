@@ -23,7 +23,7 @@ from seq2seq.nn.build import EncoderDecoder, build_model, check_model
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, run_directory, versions, write_json
 from seq2seq.settings import differences, write_config
 from seq2seq.training.averaging import MovingAverage
-from seq2seq.training.callbacks import Average, Checkpoint, Log, RandomState, seed_everything
+from seq2seq.training.callbacks import Average, Checkpoint, Log, RandomState, TimeLimit, seed_everything
 from seq2seq.training.clock import Clock
 from seq2seq.training.log import logging_to
 from seq2seq.training.metrics import Metrics
@@ -55,6 +55,8 @@ def check_limits(training: TrainingConfig) -> None:
     """A training without an end would never hand anything out."""
     if not (training.max_updates or training.max_epochs or training.max_minutes or training.patience or training.stop_at):
         raise ConfigError("training has no end: set training.max_updates, max_epochs, max_minutes, patience or stop_at")
+    if training.stop_at and training.monitor == "loss":
+        raise ConfigError(f"training.stop_at={training.stop_at:g} would be ignored: it is a score to reach, and training.monitor=loss has none")
     check_schedule(training.schedule, training.max_updates or training.max_epochs)
 
 
@@ -94,18 +96,6 @@ def make_directory(folder: Path, config: Config, prepared: Prepared) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def resume(folder: Path, config: Config) -> Path:
-    """Go on with a run directory under its own settings, as changed by training.resume. RunError if the data changed."""
-    run = Run.open(folder)
-    if run.info.get("finished"):
-        log.info("%s is finished; it goes on because its limits were raised", folder)
-    prepared = prepare(config.data, config.tokenizer)
-    if prepared.data_hash != run.info["data"] or prepared.vocabularies.sha256 != run.vocabularies.sha256:
-        raise RunError(f"{folder} cannot go on: the text in {config.data.root or 'data.root'} is not the one it was trained on")
-    write_config(config, folder / CONFIG)
-    return work(folder, config, prepared, None)
-
-
 def work(folder: Path, config: Config, prepared: Prepared, start_from: Run | None) -> Path:
     """Train in an existing run directory, from its last checkpoint where it has one."""
     with logging_to(folder / "log.txt"):
@@ -138,15 +128,16 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
         t.coverage_loss,
     )
     clock, average = Clock(), MovingAverage(model, t.ema) if t.ema else None
-    metrics = Metrics(folder, saved_update(last))
+    metrics = Metrics(folder, read_checkpoint(last)["global_step"] if last.exists() else 0)
     progress = Progress(Limits(course.total, t.max_minutes), config.trainer.progress)
-    checkpoint = Checkpoint(folder, clock, t.max_minutes, log.info)
+    checkpoint = Checkpoint(folder, log.info)
     dev, kept = make_dev(config, prepared, model), Kept(folder, t.keep, t.average)
     validation = Validation(
         dev, kept, checkpoint, metrics, clock, average, every=t.validate_every, patience=t.patience, stop_at=t.stop_at, plateau=plateau
     )  # fmt: skip
     averaging = [Average(average)] if average else []
-    callbacks: list[L.Callback] = [clock, *averaging, RandomState(), Log(metrics, progress, clock, config.trainer.log_every), validation, checkpoint]
+    looking = [Log(metrics, progress, clock, config.trainer.log_every), TimeLimit(clock, t.max_minutes, log.info), validation]
+    callbacks: list[L.Callback] = [clock, *averaging, RandomState(), *looking, checkpoint]
     trainer = make_trainer(folder, config, callbacks)
     try:
         trainer.fit(module, datamodule=TrainingData(batches), ckpt_path=last if last.exists() else None, weights_only=True)
@@ -157,6 +148,8 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     if checkpoint.signal is not None:
         log.info("stopped at update %d; go on with: seq2seq train resume=%s", trainer.global_step, folder)
         raise KeyboardInterrupt
+    if validation.last < trainer.global_step:  # resumed with a limit that was already reached
+        validation.validate(trainer, module)
     updates, final = finish(kept, dev, module)
     info = Run.open(folder).info | {"finished": True, "updates": trainer.global_step, "weights_from": list(updates), "dev_score": final}
     write_json(folder / INFO, info | {"seconds": clock.read()[0], "processor_seconds": clock.read()[1]})
@@ -198,14 +191,12 @@ def check_lengths(model: EncoderDecoder, prepared: Prepared) -> None:
             raise ConfigError(f"model.max_length={limit} is too small: the longest training {side} has {longest} tokens; raise it, or lower data.max_tokens")
 
 
-def saved_update(path: Path) -> int:
-    """The update that a checkpoint was written at; 0 without one."""
-    if not path.exists():
-        return 0
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What resuming needs; no code runs. RunError if it is missing or damaged."""
     try:
-        return int(torch.load(path, weights_only=True, map_location="cpu", mmap=True)["global_step"])
+        return dict(torch.load(path, weights_only=True, map_location="cpu", mmap=True))
     except Exception as error:
-        raise RunError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        raise RunError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from None
 
 
 def parameter_table(model: nn.Module) -> list[str]:

@@ -15,7 +15,7 @@ from torch import nn
 from seq2seq.data.batch import Batch
 from seq2seq.runs import WEIGHTS, load_weights, save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
-from seq2seq.training.callbacks import Checkpoint, update_ends
+from seq2seq.training.callbacks import Checkpoint, epoch_ends, training_ends, update_ends
 from seq2seq.training.clock import Clock
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule
@@ -111,12 +111,8 @@ class Validation(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         if not update_ends(trainer, batch_idx):
             return
-        epoch_ends = batch_idx + 1 == trainer.num_training_batches
-        if (trainer.global_step % self.every == 0) if self.every else epoch_ends:
-            self.validate(trainer, pl_module)
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.last < trainer.global_step and self.checkpoint.signal is None:
+        due = trainer.global_step % self.every == 0 if self.every else epoch_ends(trainer, batch_idx)
+        if due or training_ends(trainer, batch_idx):
             self.validate(trainer, pl_module)
 
     def validate(self, trainer: L.Trainer, module: L.LightningModule) -> None:
