@@ -1,6 +1,9 @@
 """What holds for every test? One thread each, and the slow ones only when asked for."""
 
 import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -19,3 +22,52 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
+
+
+SMALL = (
+    "tokenizer.size=120", "model.embedding=8", "model.hidden=8", "training.batch_tokens=256", "training.max_updates=6",
+    "training.validate_every=3", "training.warmup=2", "trainer.threads=1", "trainer.accelerator=cpu", "trainer.log_every=2",
+    "trainer.progress=none", "search.beam=2", "search.max_length=8", "search.batch=5",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train, dev and test .en and .de: 120, 12 and 12 pairs of the embedded corpus."""
+    from seq2seq.data.synthetic import generate
+
+    folder, toy = tmp_path_factory.mktemp("corpus"), generate(pairs=144, dev=2, test=2)
+    for name, start, stop in (("train", 0, 120), ("dev", 120, 132), ("test", 132, 144)):
+        for side in ("source", "target"):
+            lines = [getattr(example, side) + "\n" for example in toy.train[start:stop]]
+            (folder / f"{name}.{'en' if side == 'source' else 'de'}").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
+    """The settings of a training that takes a second, as words of the command line: `small(runs, *more)`."""
+    data = ["data=mine", f"data.root={corpus}", "data.train=[train]", "data.dev=[dev]", "+data.test.test=[test]"]
+    cache = f"data.cache={tmp_path_factory.mktemp('cache')}"
+    return lambda runs, *more: [*data, cache, *SMALL, f"runs={runs}", *more]
+
+
+@pytest.fixture(scope="session")
+def trained(small: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Train a run directory in a folder of its own: `trained(*settings)`."""
+    from seq2seq.compose import compose_config
+    from seq2seq.training.run import train
+
+    return lambda *more: train(compose_config(small(tmp_path_factory.mktemp("runs"), *more)))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(trained: Callable[..., Path]) -> Path:
+    """A finished run that every test may read and none may change."""
+    return trained()
+
+
+@pytest.fixture
+def run_copy(tiny_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, to be spoiled."""
+    return Path(shutil.copytree(tiny_run, tmp_path / "runs" / tiny_run.name))

@@ -1,0 +1,76 @@
+"""How does a run go on? Under its own settings, of which only limits, logging and devices may be given anew."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from seq2seq.config import Config, TrainingConfig
+from seq2seq.data.prepare import Prepared, prepare
+from seq2seq.errors import ConfigError, RunError
+from seq2seq.runs import CONFIG, INFO, LAST, Run, write_json
+from seq2seq.settings import NOT_THE_RESULT, differences, write_config
+from seq2seq.training.run import check_limits, read_checkpoint, work
+from seq2seq.training.schedule import needs_total
+
+log = logging.getLogger("seq2seq")
+
+LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_at")
+FREE = NOT_THE_RESULT - {"runs"} | {f"training.{name}" for name in LIMITS}  # settings and whole groups
+
+
+def resume(config: Config) -> Path:
+    """Go on with the run directory `config.resume`; `config` holds its saved settings and what was given beside them.
+
+    ConfigError for a setting that may not change, RunError for a run that is missing, damaged, over, or whose text changed."""
+    run, config = Run.open(config.resume), replace(config, resume="")
+    refuse_changes(run.config, config)
+    check_limits(config.training)
+    refuse_over(run, config.training)
+    prepared = prepare(config.data, config.tokenizer)
+    refuse_other_text(run, prepared)
+    write_config(config, run.folder / CONFIG)
+    write_json(run.folder / INFO, run.info | {"finished": False})
+    return work(run.folder, config, prepared, None)
+
+
+def refuse_changes(saved: Config, given: Config) -> None:
+    """ConfigError for the first setting that is given another value than the saved one and is not free to change."""
+    for name, before, now in differences(saved, given):
+        if not {name, name.partition(".")[0]} & FREE:
+            free = f"only training.{', '.join(LIMITS)}, trainer.*, data.root and data.cache may change"
+            raise ConfigError(f"{name}={now} is given, but the run goes on with its own {name}={before}: {free}")
+        log.info("changed on resuming: %s %s -> %s", name, before, now)
+    if needs_total(given.training.schedule) and saved.training != given.training:
+        log.info("training.schedule=%s is from now on that of the longer or shorter training", given.training.schedule)
+
+
+def refuse_over(run: Run, training: TrainingConfig) -> None:
+    """RunError if the run is finished and a limit that it has reached still stands, or if it is past its last epoch."""
+    path = run.folder / LAST
+    if not path.exists():
+        return
+    done = progress(read_checkpoint(path))
+    reached = [f"training.{name}={limit:g}" for name, value in done.items() if (limit := getattr(training, name)) and value >= limit]
+    if reached and run.info.get("finished"):
+        raise RunError(f"{run.folder} is finished, {' and '.join(reached)} being reached: raise the limit to go on")
+    if training.max_epochs and done["max_epochs"] > training.max_epochs:
+        raise RunError(f"{run.folder} is past training.max_epochs={training.max_epochs}: {done['max_epochs']} epochs are over")
+
+
+def refuse_other_text(run: Run, prepared: Prepared) -> None:
+    """RunError if the corpus is no longer the one that the run began with."""
+    if prepared.data_hash != run.info.get("data") or prepared.vocabularies.sha256 != run.vocabularies.sha256:
+        raise RunError(f"{run.folder} cannot go on: the text of data={run.config.data.name} is not what it was trained on")
+
+
+def progress(checkpoint: dict[str, Any]) -> dict[str, float]:
+    """How far a checkpoint is towards each limit."""
+    callbacks, (batches,) = checkpoint["callbacks"], checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+    return {
+        "max_updates": checkpoint["global_step"],
+        "max_epochs": batches["epoch"],
+        "max_minutes": callbacks["Clock"]["spent"][0] / 60,
+        "patience": callbacks["Validation"]["waited"],
+        "stop_at": callbacks["Validation"]["best"],
+    }

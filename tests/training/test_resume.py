@@ -1,0 +1,249 @@
+"""Does a resumed run end where an uninterrupted one does, and is what may not change refused?"""
+
+import csv
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from seq2seq.compose import compose_config
+from seq2seq.errors import ConfigError, RunError
+from seq2seq.runs import Run
+from seq2seq.settings import differences, read_config
+from seq2seq.training.callbacks import Checkpoint
+from seq2seq.training.resume import resume
+from seq2seq.training.run import train
+
+TIMES = {"seconds", "processor_seconds", "tokens_per_second"}
+HARD = (
+    "training.accumulate=2", "training.ema=0.9", "training.schedule=plateau", "training.plateau_patience=1",
+    "training.learning_rate=4", "training.optimizer=sgd", "training.warmup=0", "training.clip=5", "model.dropout=0.3",
+    "training.max_updates=12", "training.validate_every=2", "trainer.log_every=3",
+)  # fmt: skip
+STEADY = [word for word in HARD if "plateau" not in word]
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as file:
+        return [{name: value for name, value in row.items() if name not in TIMES} for row in csv.DictReader(file)]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "weights.safetensors")
+
+
+def last(run: Path) -> dict[str, Any]:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def interrupt_at(update: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the signal of Ctrl-C came in the first batch of the update after `update` - 1."""
+    original = Checkpoint.on_train_batch_start
+
+    def hook(self: Checkpoint, trainer: Any, *rest: Any) -> None:
+        if trainer.global_step == update - 1 and self.signal is None:
+            self.hear(signal.SIGINT, None)
+        original(self, trainer, *rest)
+
+    monkeypatch.setattr(Checkpoint, "on_train_batch_start", hook)
+
+
+@pytest.fixture(scope="module")
+def whole(trained: Callable[..., Path]) -> Path:
+    return trained(*HARD)
+
+
+@pytest.fixture
+def stopped(small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Begin a run that is interrupted at an update."""
+
+    def make(update: int, *more: str) -> Path:
+        with monkeypatch.context() as patch:
+            interrupt_at(update, patch)
+            with pytest.raises(KeyboardInterrupt):
+                train(compose_config(small(tmp_path / f"runs{update}", *more)))
+        return next(path for path in (tmp_path / f"runs{update}").iterdir())
+
+    return make
+
+
+def going_on(run: Path, *more: str) -> Path:
+    return resume(compose_config([f"resume={run}", *more]))
+
+
+@pytest.mark.parametrize("update", [1, 4, 5, 7])
+def test_an_interrupted_run_ends_as_if_it_had_not_been(update: int, whole: Path, stopped: Callable[..., Path]) -> None:
+    run = stopped(update, *HARD)
+    assert last(run)["global_step"] == update
+    assert not Run.open(run).info["finished"]
+    going_on(run)
+    assert same(weights(run), weights(whole))
+    assert rows(run) == rows(whole)
+    mine, theirs = last(run), last(whole)
+    assert same(mine["state_dict"], theirs["state_dict"])
+    for name in ("Validation", "Log", "Average", "RandomState"):
+        left, right = mine["callbacks"][name], theirs["callbacks"][name]
+        assert left.keys() == right.keys()
+        for key in left.keys() - ({"last"} if name == "Log" else set()):
+            assert left[key].equal(right[key]) if isinstance(left[key], torch.Tensor) else left[key] == right[key], (name, key)
+    assert mine["loops"]["fit_loop"]["state_dict"] == theirs["loops"]["fit_loop"]["state_dict"]
+    left, right = ([group["lr"] for group in checkpoint["optimizer_states"][0]["param_groups"]] for checkpoint in (mine, theirs))
+    assert left == right
+
+
+def test_the_test_above_sees_epochs_end_and_the_rate_fall(whole: Path) -> None:
+    assert {row["epoch"] for row in rows(whole)} >= {"1", "2"}
+    rates = {row["learning_rate"] for row in rows(whole) if row["learning_rate"]}
+    assert len(rates) > 1
+
+
+@pytest.fixture(scope="module")
+def full(trained: Callable[..., Path]) -> Path:
+    return trained(*STEADY)
+
+
+@pytest.mark.parametrize("limit", [2, 5, 8])
+def test_a_raised_limit_goes_on_as_if_it_had_been_there(limit: int, full: Path, trained: Callable[..., Path]) -> None:
+    """Also where the limit fell between two validations, or at the end of an epoch."""
+    run = trained(*STEADY, f"training.max_updates={limit}")
+    assert last(run)["global_step"] == limit
+    going_on(run, "training.max_updates=12")
+    assert same(last(run)["state_dict"], last(full)["state_dict"])
+    extra = [(row["update"], row["loss"]) for row in rows(run) if row not in rows(full)]
+    assert [row for row in rows(run) if row in rows(full)] == rows(full)
+    assert extra == ([(str(limit), "")] if limit % 2 else [])  # the validation at the end
+    assert Run.open(run).info["finished"]
+
+
+def test_no_row_comes_twice(whole: Path, stopped: Callable[..., Path]) -> None:
+    run = stopped(3, *HARD)
+    for _ in range(2):
+        with (run / "metrics.csv").open("a") as file:
+            file.write("9,1,1,1,1,1,1,1,1,,\n10,1,1,")  # what a killed run had written after its checkpoint, the last line in part
+    going_on(run)
+    assert rows(run) == rows(whole)
+
+
+def test_the_saved_settings_take_the_place_of_the_defaults(tiny_run: Path) -> None:
+    saved = read_config(tiny_run / "config.yaml")
+    assert replace(compose_config([f"resume={tiny_run}"]), resume="") == saved
+    assert replace(compose_config([f"resume={tiny_run}", "model=rnn", "data=mine", "seed=1"]), resume="") == saved
+    assert compose_config().model.hidden == 512  # not after resuming either
+
+
+FREE = ["max_updates=9", "max_epochs=9", "max_minutes=9", "patience=9", "stop_at=9"]
+FREE = [*[f"training.{word}" for word in FREE], "trainer.log_every=9", "trainer.progress=lines", "trainer.threads=2", "trainer=cpu"]
+
+
+@pytest.mark.parametrize("word", [*FREE, "data.cache=elsewhere", "model.hidden=8"])
+def test_limits_logging_devices_and_places_may_be_given(word: str, tiny_run: Path) -> None:
+    from seq2seq.training.resume import refuse_changes
+
+    refuse_changes(read_config(tiny_run / "config.yaml"), replace(compose_config([f"resume={tiny_run}", word]), resume=""))
+
+
+REFUSED = {
+    "seed=2": ("seed", "1", "2"),
+    "model=transformer": ("model.name", "rnn", "transformer"),
+    "model/attention=local_p": ("model.attention.window", "everywhere", "local_p"),
+    "model.hidden=16": ("model.hidden", "8", "16"),
+    "data=toy": ("data.name", "mine", "toy"),
+    "data.max_words=9": ("data.max_words", "250", "9"),
+    "tokenizer=bpe": ("tokenizer.kind", "unigram", "bpe"),
+    "training=sgd": ("training.optimizer", "adam", "sgd"),
+    "training.learning_rate=0.5": ("training.learning_rate", "0.001", "0.5"),
+    "training.keep=9": ("training.keep", "3", "9"),
+    "search.beam=3": ("search.beam", "2", "3"),
+    "runs=elsewhere": ("runs", "runs", "elsewhere"),
+    "experiment=demo": ("variant", "", "demo"),
+}
+
+
+@pytest.mark.parametrize("word", REFUSED)
+def test_what_may_not_change_is_refused_with_both_values(word: str, tiny_run: Path) -> None:
+    name, before, now = REFUSED[word]
+    with pytest.raises(ConfigError) as caught:
+        going_on(tiny_run, word)
+    message = str(caught.value)
+    assert f"{name}={now}" in message
+    assert before in message
+    assert "\n" not in message
+
+
+def test_a_finished_run_says_so(run_copy: Path) -> None:
+    before = {path: path.read_bytes() for path in run_copy.rglob("*") if path.is_file()}
+    for words in ([], ["training.max_updates=4"], ["training.patience=9"]):
+        with pytest.raises(RunError, match=r"is finished, training\.max_updates=\d being reached: raise"):
+            going_on(run_copy, *words)
+    assert {path: path.read_bytes() for path in run_copy.rglob("*") if path.is_file()} == before
+    with pytest.raises(ConfigError, match="training has no end"):
+        going_on(run_copy, "training.max_updates=0", "training.patience=0")
+
+
+def test_a_run_stopped_at_its_last_update_only_finishes(stopped: Callable[..., Path], trained: Callable[..., Path]) -> None:
+    run, full = stopped(5, "training.max_updates=5"), trained("training.max_updates=5")
+    assert not Run.open(run).info["finished"]
+    going_on(run)
+    assert Run.open(run).info["finished"]
+    assert rows(run) == rows(full)
+    assert same(weights(run), weights(full))
+
+
+def test_a_run_stopped_at_the_end_of_its_last_epoch_only_finishes(stopped: Callable[..., Path], trained: Callable[..., Path]) -> None:
+    settings = ("training.max_epochs=1", "training.max_updates=0", "training.validate_every=0")
+    full = trained(*settings)
+    run = stopped(last(full)["global_step"], *settings)
+    going_on(run)
+    assert rows(run) == rows(full)
+
+
+def test_a_limit_below_what_is_done_ends_the_training(stopped: Callable[..., Path]) -> None:
+    run = stopped(5, "training.validate_every=0", "training.max_updates=20")
+    going_on(run, "training.max_updates=3")
+    assert Run.open(run).info["finished"]
+    assert [(row["update"], row["dev_loss"] != "") for row in rows(run)] == [("2", False), ("4", False), ("5", True)]
+
+
+def test_an_epoch_before_the_present_one_is_refused(stopped: Callable[..., Path]) -> None:
+    run = stopped(10, "training.max_updates=30", "training.validate_every=0", "training.batch_tokens=2048")
+    with pytest.raises(RunError, match=r"is past training\.max_epochs=1: \d epochs are over"):
+        going_on(run, "training.max_epochs=1")
+
+
+def test_another_text_is_refused(run_copy: Path, corpus: Path, tmp_path: Path) -> None:
+    for path in corpus.iterdir():
+        text = path.read_text().replace("a", "o") if path.name == "train.en" else path.read_text()
+        (tmp_path / path.name).write_text(text)
+    with pytest.raises(RunError, match="is not what it was trained on"):
+        going_on(run_copy, "training.max_updates=9", f"data.root={tmp_path}")
+
+
+def test_a_damaged_checkpoint_is_one_sentence(run_copy: Path) -> None:
+    path = run_copy / "checkpoints" / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(RunError, match=r"last\.ckpt cannot be read"):
+        going_on(run_copy, "training.max_updates=9")
+
+
+def test_a_run_without_a_checkpoint_begins_again(stopped: Callable[..., Path], tiny_run: Path) -> None:
+    run = stopped(1)
+    (run / "checkpoints" / "last.ckpt").unlink()
+    going_on(run)
+    assert rows(run) == rows(tiny_run)
+    assert same(weights(run), weights(tiny_run))
+
+
+def test_the_raised_limit_is_saved(run_copy: Path) -> None:
+    before = read_config(run_copy / "config.yaml")
+    going_on(run_copy, "training.max_updates=7")
+    after = read_config(run_copy / "config.yaml")
+    assert differences(before, after) == [("training.max_updates", 6, 7)]
