@@ -93,8 +93,9 @@ class CopyHead(VocabularyHead):
         tokens = tokens.repeat_interleave(weights.size(0) // tokens.size(0), 0) if rows is None else tokens.index_select(0, rows)
         if weights.dim() == 3:
             tokens = tokens.unsqueeze(1).expand_as(weights)
-        log_generate = nn.functional.logsigmoid(self.gate(output.features).float())  # (..., 1)
-        made = super().log_probs(output, memory) + log_generate  # (..., V)
+        made = super().log_probs(output, memory)  # (..., V)
+        log_generate = nn.functional.logsigmoid(self.gate(output.features).to(made.dtype))  # (..., 1)
+        made = made + log_generate
         share = -torch.expm1(log_generate) * weights / weights.sum(-1, keepdim=True).clamp_min(1e-6)  # (..., S)
         mixed = torch.cat((made.exp(), torch.zeros_like(share, dtype=made.dtype)), -1)
         return mixed.scatter_add(-1, tokens, share.to(mixed.dtype)).clamp_min(torch.finfo(mixed.dtype).tiny).log()

@@ -37,9 +37,10 @@ class Rotary(nn.Module):
 
     def forward(self, x: Tensor, number: Tensor) -> Tensor:
         """x (B, heads, N, d) at positions (N,) -> the same shape; pairs are (0, 1), (2, 3), ..."""
-        angle = angles(number, self.size).to(x.dtype)
+        angle = angles(number, self.size)
+        cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)  # an angle in half precision would be off by a radian at position 300
         a, b = x.unflatten(-1, (-1, 2)).unbind(-1)
-        turned = torch.stack((a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()), -1)
+        turned = torch.stack((a * cos - b * sin, a * sin + b * cos), -1)
         return turned.flatten(-2)
 
 

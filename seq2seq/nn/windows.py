@@ -68,7 +68,8 @@ class LocalP(Window):
 
     def center(self, query: Tensor, mask: Tensor) -> Tensor:
         """(B, T, Q), (B, S) -> p (B, T), in positions from 0."""
-        return self.outer(self.inner(query).tanh()).squeeze(-1).float().sigmoid() * mask.sum(-1, keepdim=True)
+        share = self.outer(self.inner(query).tanh()).squeeze(-1)
+        return share.to(torch.promote_types(share.dtype, torch.float32)).sigmoid() * mask.sum(-1, keepdim=True)
 
     def forward(self, query: Tensor, step: Tensor, mask: Tensor) -> View:
         allowed, distance = self.around(self.center(query, mask), mask)
