@@ -35,6 +35,7 @@ class Scorer(nn.Module):
     """score(q, h) for all pairs: `cache` runs once per source, `forward` at every step."""
 
     uses: ClassVar[frozenset[str]] = frozenset()  # of the settings hidden, max_length, coverage: those it reads
+    reads: ClassVar[frozenset[str]] = frozenset({"query", "keys"})  # what the score depends on: nothing else needs to be projected
 
     def __init__(self, sizes: Sizes, key_size: int | None = None) -> None:
         """key_size: project the memory to this size; None takes the memory as it is."""
@@ -148,7 +149,7 @@ class Concat(Additive):
 class Location(Scorer):
     """W q, one score per source position, whatever stands there  (Luong et al. 2015, eq. 8)."""
 
-    uses = frozenset({"max_length"})
+    uses, reads = frozenset({"max_length"}), frozenset({"query"})
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(sizes)
@@ -161,8 +162,11 @@ class Location(Scorer):
 class Uniform(Scorer):
     """0: every position alike; mean pooling over the window  (the fixed context of Cho et al. 2014 with window=last)."""
 
+    reads = frozenset()
+
     def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
-        return query.new_zeros(*query.shape[:-1], cached["keys"].size(-2))
+        zero = query[..., :1] * 0  # of the query, so that all before it has a gradient: data-parallel training waits for every one
+        return zero.expand(*query.shape[:-1], cached["keys"].size(-2))
 
 
 def same_size(sizes: Sizes) -> None:

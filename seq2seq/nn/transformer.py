@@ -81,7 +81,8 @@ class CrossAttention(nn.Module):
     def __init__(self, design: Design, scorer: Scorer, window: Window, normalize: Normalizer) -> None:
         super().__init__()
         self.heads, self.scorer, self.window, self.normalize = design.heads, scorer, window, normalize
-        self.query, self.key, self.value, self.out = (nn.Linear(design.size, design.size) for _ in range(4))
+        self.value, self.out = nn.Linear(design.size, design.size), nn.Linear(design.size, design.size)
+        self.query, self.key = (nn.Linear(design.size, design.size) if part in scorer.reads else nn.Identity() for part in ("query", "keys"))
         self.fused = isinstance(scorer, Product) and not window.gains and normalize is softmax
 
     def cache(self, states: Tensor) -> Cached:
@@ -216,6 +217,7 @@ class TransformerDecoder(nn.Module):
             q, *new = layer.own.split(layer.around_own.before(x), number[:1])
             for name, value in zip(names, new, strict=True):
                 room = "room" in state  # then written in place, else grown by concatenation
+                value = value.to(state[name].dtype)  # under autocast the memory, and so the cache, is wider
                 after[name] = state[name].index_copy_(2, number[:1], value) if room else torch.cat((state[name], value), 2)
             k, v = (after[name] for name in names)
             past = torch.arange(k.size(2), device=x.device) <= number[0]  # a cache with room has slots that are not written yet
