@@ -1,0 +1,162 @@
+"""Which models are the laws tried on? Every named variant in float64, and every pair of choices in float32."""
+
+import itertools
+import random
+from functools import cache
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from seq2seq.compose import compose_config, conf_dir
+from seq2seq.config import MODELS, AttentionConfig
+from seq2seq.ids import BOS, EOS, PAD, UNK
+from seq2seq.nn.attention import NORMALIZERS
+from seq2seq.nn.build import build_model
+from seq2seq.nn.cells import CELLS
+from seq2seq.nn.heads import HEADS
+from seq2seq.nn.layers import ACTIVATIONS, NORMS
+from seq2seq.nn.scorers import SCORERS
+from seq2seq.nn.windows import WINDOWS
+
+VARIANTS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
+NAMED = [(family, name) for family in MODELS for name in VARIANTS if (family, name) != ("transformer", "coverage")]
+TINY = {
+    "rnn": {"embedding": 6, "hidden": 8},
+    "transformer": {"size": 8, "heads": 2, "feedforward": 7, "encoder_layers": 1, "decoder_layers": 2},
+}
+ATTENTION = {"scorer": tuple(SCORERS), "window": tuple(WINDOWS), "normalizer": tuple(NORMALIZERS)}
+CHOICES = {
+    "rnn": {
+        **ATTENTION,
+        "coverage": (False, True),
+        "head": tuple(HEADS),
+        "tie": ("none", "target", "all"),
+        "layers": ((1, 1), (2, 2), (1, 2), (2, 1)),
+        "cell": tuple(CELLS),
+        "order": ("luong", "bahdanau"),
+        "input_feeding": (True, False),
+        "bridge": ("dense", "copy", "zero"),
+        "residual": (False, True),
+        "bidirectional": (True, False),
+    },
+    "transformer": {
+        **ATTENTION,
+        "head": tuple(HEADS),
+        "tie": ("none", "target", "all"),
+        "layers": ((1, 1), (2, 2), (1, 2), (2, 1)),
+        "norm_order": ("pre", "post"),
+        "norm": tuple(NORMS),
+        "activation": tuple(ACTIVATIONS),
+        "positions": ("sinusoidal", "learned", "rotary"),
+    },
+}
+SOURCE, TARGET = 11, 13  # entries of the vocabularies
+B, S, T = 3, 6, 4
+
+
+def settings(family, row, **more):
+    """A row of choices -> ModelConfig of tiny sizes; numbers that the choice would ignore keep their defaults."""
+    row = dict(row)
+    layers = row.pop("layers", None)
+    attention = {name: row.pop(name) for name in (*ATTENTION, "coverage") if name in row}
+    uses = SCORERS[attention.get("scorer", "general")].uses | WINDOWS[attention.get("window", "everywhere")].uses
+    attention |= {name: size for name, size in {"hidden": 5, "width": 1}.items() if name in uses}
+    row |= dict(zip(("encoder_layers", "decoder_layers"), layers, strict=True)) if layers else {}
+    return MODELS[family](**{**TINY[family], **row, **more, "attention": AttentionConfig(**attention)})
+
+
+def fits(row):
+    """Whether these choices can go together; what is not chosen yet does not object."""
+    layers = row.get("layers", (2, 2))
+    return not (
+        (row.get("coverage") and "coverage" not in SCORERS[row.get("scorer", "additive")].uses)
+        or (row.get("order") == "bahdanau" and not row.get("input_feeding", True))
+        or (row.get("residual") and max(layers) < 2)
+        or (row.get("bridge") == "copy" and layers[0] != layers[1])
+    )
+
+
+@cache
+def pairs(family):
+    """A greedy covering design: rows of choices that hold every pair of values that can go together at least once."""
+    draw, choices = random.Random(1), CHOICES[family]
+    items = [(name, value) for name, values in choices.items() for value in values]
+    missing = {frozenset(pair) for pair in itertools.combinations(items, 2) if pair[0][0] != pair[1][0] and fits(dict(pair))}
+    rows = []
+    while missing:
+        row = dict(min(missing, key=lambda pair: sorted(map(str, pair))))
+        for name in draw.sample([*choices], len(choices)):
+            if name not in row:
+                best = sorted(choices[name], key=lambda value: -sum(frozenset(((name, value), item)) in missing for item in row.items()))
+                row[name] = next(value for value in best if fits({**row, name: value}))
+        missing -= {frozenset(pair) for pair in itertools.combinations(row.items(), 2)}
+        rows.append(row)
+    return rows
+
+
+@cache
+def named(family, variant):
+    """The settings of a named variant, read from conf/, of tiny sizes; some of them copy."""
+    attention = compose_config([f"model={family}", f"model/attention={variant}"]).model.attention
+    row = {name: getattr(attention, name) for name in (*ATTENTION, "coverage")}
+    return settings(family, row, head="copy" if variant in ("coverage", "local_p", "sparsemax") else "vocabulary")
+
+
+def problem(config, dtype):
+    """A model with weights drawn at random, far enough from zero that every part matters, and a batch for it."""
+    torch.manual_seed(7)
+    source_size = TARGET if config.tie == "all" else SOURCE
+    model = build_model(config, source_size, TARGET).to(dtype).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.3)
+    source, target = torch.randint(4, source_size, (B, S)), torch.randint(4, TARGET, (B, T + 1))
+    lengths, steps = torch.tensor([S, S - 3, S - 1]), torch.tensor([T - 1, T, T - 2])
+    source[torch.arange(S) == lengths[:, None] - 1] = EOS
+    source[torch.arange(S) >= lengths[:, None]] = PAD
+    copy = torch.where(source == PAD, PAD, torch.randint(4, TARGET, (B, S)))
+    target[:, 0] = BOS
+    if config.head == "copy":
+        copy[0, 1] = copy[0, 3] = TARGET  # an unknown word, twice
+        target[0, 2] = TARGET
+    else:
+        target[0, 2] = UNK
+    target_in, target_out = target[:, :-1].clone(), target[:, 1:].clone()
+    target_out[torch.arange(T) >= steps[:, None]] = PAD
+    return SimpleNamespace(config=config, model=model, source=source, copy=copy, target_in=target_in, target_out=target_out)
+
+
+def pytest_generate_tests(metafunc):
+    """`variant` is every named variant of both families in float32; `case` the same in float64, and every pair of choices in float32."""
+    named = [pytest.param(("named", name), id="-".join(name)) for name in NAMED]
+    pairwise = [pytest.param((family, number), id=f"{family}-pairs{number}") for family in CHOICES for number in range(len(pairs(family)))]
+    for name, params in {"variant": named, "case": named + pairwise}.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, params, indirect=True)
+
+
+@pytest.fixture
+def case(request):
+    kind, which = request.param
+    if kind == "named":
+        return problem(named(*which), torch.float64)
+    return problem(settings(kind, pairs(kind)[which]), torch.float32)
+
+
+@pytest.fixture
+def variant(request):
+    return problem(named(*request.param[1]), torch.float32)
+
+
+@pytest.fixture
+def close():
+    """Equal up to the rounding of their type."""
+    exact = {torch.float32: {"rtol": 2e-4, "atol": 2e-5}, torch.float64: {"rtol": 1e-8, "atol": 1e-9}}
+    return lambda a, b: torch.testing.assert_close(a, b, **exact.get(a.dtype, {}))
+
+
+@pytest.fixture
+def design():
+    """The choices, the rows that cover their pairs, and how a row becomes settings."""
+    return SimpleNamespace(choices=CHOICES, pairs=pairs, settings=settings, problem=problem)

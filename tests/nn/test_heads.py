@@ -1,0 +1,141 @@
+"""Do the heads give the probabilities and losses of their formulas, in chunks or whole?"""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from seq2seq.ids import PAD, UNK
+from seq2seq.nn import heads
+from seq2seq.nn.heads import HEADS, CopyHead, CrossEntropy, VocabularyHead
+from seq2seq.nn.interface import Memory, Output
+
+B, T, S, H, V = 3, 4, 5, 4, 9
+WHOLE, PIECES = 2**22, 2 * V  # all rows at once; two at a time
+
+
+def memory(tokens):
+    return Memory(tokens, torch.zeros(B, S, H), torch.ones(B, S, dtype=torch.bool), torch.zeros(B, H), {})
+
+
+@pytest.fixture(params=[WHOLE, PIECES], ids=["whole", "pieces"])
+def chunk(request, monkeypatch):
+    monkeypatch.setattr(heads, "CHUNK", request.param)
+
+
+@pytest.fixture(params=HEADS)
+def problem(request):
+    """A head, an output and a memory, in float64; source tokens repeat and V, V + 1 are unknown words."""
+    torch.manual_seed(2)
+    head = HEADS[request.param](H, V).double()
+    with torch.no_grad():
+        for weight in head.parameters():
+            weight.normal_()
+    weights = torch.rand(B, T, S).double().softmax(-1) * 0.7  # as after a gain
+    features = torch.randn(B, T, H).double()
+    tokens = torch.tensor([[4, 4, 9, 5, 3], [9, 10, 9, 6, 3], [8, 7, 3, 0, 0]])
+    target = torch.tensor([[4, 8, 3, 0], [6, 7, 1, 3], [3, 0, 0, 0]])
+    if isinstance(head, CopyHead):
+        target[0, 1], target[1, 0] = V, V + 1
+    return head, Output(features.requires_grad_(), weights.requires_grad_()), memory(tokens), target
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_is_torchs(chunk, smoothing):
+    torch.manual_seed(1)
+    head, target = VocabularyHead(H, V).double(), torch.randint(1, V, (B, T))
+    target[0, 2:] = target[2, 1:] = PAD
+    features = torch.randn(B, T, H, dtype=torch.float64, requires_grad=True)
+    given = (features, head.output.weight, head.output.bias)
+    ours = head.loss(Output(features), memory(target), target, smoothing)
+    logits = head.output(features).flatten(0, 1)
+    total, nll = (cross_entropy(logits, target.flatten(), ignore_index=PAD, reduction="sum", label_smoothing=x) for x in (smoothing, 0.0))
+    torch.testing.assert_close(ours.total, total)
+    torch.testing.assert_close(ours.nll, nll)
+    assert not ours.nll.requires_grad
+    for left, right in zip(torch.autograd.grad(3 * ours.total, given), torch.autograd.grad(3 * total, given), strict=True):
+        torch.testing.assert_close(left, right)
+
+
+def test_cross_entropy_has_the_gradient_of_its_value(chunk):
+    given = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
+    target = torch.randint(0, V, (7,))
+    assert torch.autograd.gradcheck(lambda *x: CrossEntropy.apply(*x, target, 0.1)[0], given)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_is_that_of_the_probabilities(problem, chunk, smoothing):
+    head, output, source, target = problem
+    scores, real = head.log_probs(output, source), target != PAD
+    nll = -scores.gather(-1, target.unsqueeze(-1)).squeeze(-1)[real].sum()
+    total = (1 - smoothing) * nll - smoothing * scores[..., :V].mean(-1)[real].sum()
+    ours = head.loss(output, source, target, smoothing)
+    torch.testing.assert_close(ours.nll, nll.detach())
+    torch.testing.assert_close(ours.total, total)
+    given = [*output[: 2 if head.reads_weights else 1], *head.parameters()]
+    for left, right in zip(torch.autograd.grad(ours.total, given), torch.autograd.grad(total, given), strict=True):
+        torch.testing.assert_close(left, right)
+
+
+@torch.no_grad()
+def test_probabilities_are_a_distribution_of_float32_at_least(problem):
+    head, output, source, _ = problem
+    scores = head.log_probs(output, source)
+    torch.testing.assert_close(scores.exp().sum(-1), torch.ones(B, T, dtype=torch.float64))
+    assert scores.shape == (B, T, V + S if head.reads_weights else V)
+    half = head.to(torch.bfloat16).log_probs(Output(*(x.to(torch.bfloat16) for x in output[:2])), source)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half.exp().sum(-1), torch.ones(B, T), atol=1e-2, rtol=0)
+
+
+@torch.no_grad()
+def test_rows_of_a_sentence_share_its_source(problem):
+    """(B, T, .), flat rows with W = T of each sentence, and any rows by the number of their sentence are the same."""
+    head, output, source, _ = problem
+    whole = head.log_probs(output, source)
+    flat = Output(*(x.flatten(0, 1) for x in output[:2]))
+    torch.testing.assert_close(head.log_probs(flat, source), whole.flatten(0, 1))
+    rows = torch.tensor([7, 0, 11, 5])
+    some = Output(*(x[rows] for x in flat[:2]))
+    torch.testing.assert_close(head.log_probs(some, source, rows // T), whole.flatten(0, 1)[rows])
+
+
+@torch.no_grad()
+def test_copying_is_see_et_al_equations_8_and_9():
+    torch.manual_seed(4)
+    head, tokens = CopyHead(H, V).double(), torch.tensor([[4, 4, 9, 5, 3], [9, 10, 9, 6, 3], [8, 7, 3, 11, 8]])
+    output = Output(torch.randn(B, T, H).double(), torch.rand(B, T, S).double())
+    scores = head.log_probs(output, memory(tokens))
+    for b in range(B):
+        for t in range(T):
+            x, attention = output.features[b, t].numpy(), output.weights[b, t].numpy()
+            logits = head.output.weight.numpy() @ x + head.output.bias.numpy()
+            gate = 1 / (1 + math.exp(-(head.gate.weight.numpy()[0] @ x + head.gate.bias.item())))
+            expected = [gate * math.exp(logit) / sum(math.exp(other) for other in logits) for logit in logits] + [0.0] * S
+            for s in range(S):
+                expected[tokens[b, s]] += (1 - gate) * attention[s] / attention.sum()
+            for entry, probability in enumerate(expected):
+                assert scores[b, t, entry].exp().item() == pytest.approx(probability, abs=1e-12)
+
+
+@torch.no_grad()
+def test_without_copying_a_word_beyond_the_vocabulary_is_unknown():
+    head, output = VocabularyHead(H, V), Output(torch.randn(B, T, H))
+    extended, unknown = torch.full((B, T), V + 1), torch.full((B, T), UNK)
+    torch.testing.assert_close(head.loss(output, memory(extended), extended), head.loss(output, memory(unknown), unknown))
+
+
+def test_a_batch_of_padding_costs_nothing(problem):
+    head, output, source, target = problem
+    loss = head.loss(output, source, torch.zeros_like(target), 0.1)
+    loss.total.backward()
+    assert loss.total.item() == loss.nll.item() == 0
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_shared_table_is_the_output_weight(name):
+    table = torch.nn.Embedding(V, H)
+    head = HEADS[name](H, V, table.weight)
+    assert head.output.weight is table.weight
+    assert sum(weight.shape == (V, H) for weight in head.parameters()) == 1

@@ -1,0 +1,164 @@
+"""Does every model keep the promises of interface.Model, whatever it is made of?"""
+
+import itertools
+
+import pytest
+import torch
+
+from seq2seq.errors import ConfigError
+from seq2seq.ids import PAD, UNK
+from seq2seq.nn.build import build_model, check_model
+from seq2seq.nn.interface import Output
+
+PARTS = ("features", "weights", "maps")
+
+
+def encode(case, rows=slice(None), pad=0):
+    """The memory of some of the sentences, with `pad` more positions of padding."""
+    source, copy = (torch.nn.functional.pad(x[rows], (0, pad), value=PAD) for x in (case.source, case.copy))
+    return case.model.encode(source, copy if case.config.head == "copy" else None)
+
+
+def loss(case, memory, output, smoothing=0.1):
+    return case.model.head.loss(output, memory, case.target_out, smoothing)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("capacity", [None, 6])
+def test_decode_is_repeated_step(case, close, capacity):
+    model, memory = case.model, encode(case)
+    whole, plain = model.decode(case.target_in, memory, attention=True), model.decode(case.target_in, memory)
+    close(plain.features, whole.features)
+    close(whole.maps[:, -1].mean(1), whole.weights)
+    state, fast = model.start(memory, capacity), model.start(memory, capacity)
+    for t, token in enumerate(case.target_in.unbind(1)):
+        names = list(state)
+        output, state = model.step(token, state, memory, attention=True)
+        assert set(state) == set(names)
+        assert {len(value) for value in state.values()} == {len(token)}
+        close(output.features, whole.features[:, t])
+        close(output.weights, whole.weights[:, t])
+        close(output.maps, whole.maps[:, :, :, t])
+        close(model.head.log_probs(output, memory), model.head.log_probs(whole, memory)[:, t])
+        quick, fast = model.step(token, fast, memory)
+        close(quick.features, output.features)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("capacity", [None, 6])
+def test_hypotheses_share_the_memory_of_their_sentence(case, close, capacity):
+    """Search repeats the state and not the memory, and reorders the state only: the same as a memory for each hypothesis."""
+    model, memory, width = case.model, encode(case), 2
+    rows = torch.arange(len(case.source)).repeat_interleave(width)
+    repeated = memory.select(rows)
+    few, many = (model.select(rows, model.start(memory, capacity)) for _ in range(2))
+    order = torch.tensor([1, 0, 3, 3, 4, 5])  # inside the sentences
+    for token in (torch.arange(4, 10), torch.tensor([7, 7, 4, 5, 4, 12])):
+        shared, few = model.step(token, few, memory, attention=True)
+        single, many = model.step(token, many, repeated, attention=True)
+        for name in PARTS:
+            close(getattr(shared, name), getattr(single, name))
+        for name in few:
+            close(few[name], many[name])
+        scores = model.head.log_probs(single, repeated)
+        close(model.head.log_probs(shared, memory), scores)
+        flat, chosen = Output(shared.features[1:4], shared.weights[1:4]), rows[1:4]
+        close(model.head.log_probs(flat, memory, chosen), scores[1:4])
+        few, many = model.select(order, few), model.select(order, many)
+
+
+@torch.no_grad()
+def test_padding_and_neighbours_change_nothing(case, close):
+    model, memory = case.model, encode(case)
+    whole, scores = model.decode(case.target_in, memory, attention=True), None
+    scores = model.head.log_probs(whole, memory)
+    assert not whole.weights.masked_select(~memory.mask.unsqueeze(1)).any()
+    wider = encode(case, pad=3)
+    padded = model.decode(case.target_in, wider, attention=True)
+    close(padded.features, whole.features)
+    close(padded.weights, torch.nn.functional.pad(whole.weights, (0, 3)))
+    close(loss(case, wider, padded).total, loss(case, memory, whole).total)
+    close(model.head.log_probs(padded, wider)[..., : scores.size(-1)], scores)
+    for b, length in enumerate(memory.mask.sum(1).tolist()):
+        alone = model.encode(case.source[b : b + 1, :length], case.copy[b : b + 1, :length] if case.config.head == "copy" else None)
+        single = model.decode(case.target_in[b : b + 1], alone, attention=True)
+        close(single.features[0], whole.features[b])
+        close(single.weights[0], whole.weights[b, :, :length])
+
+
+@torch.no_grad()
+def test_a_step_never_sees_what_comes_later(case, close):
+    memory, changed = encode(case), case.target_in.clone()
+    changed[:, 2:] = 5
+    close(case.model.decode(changed, memory).features[:, :2], case.model.decode(case.target_in, memory).features[:, :2])
+
+
+@torch.no_grad()
+def test_selected_memory_is_that_of_the_selected_sentences(case, close):
+    rows = torch.tensor([2, 0])
+    taken, made = encode(case).select(rows), encode(case, rows)
+    for left, right in zip((*taken[:4], *taken.cached.values()), (*made[:4], *made.cached.values()), strict=True):
+        close(left, right)
+    assert list(taken.cached) == list(made.cached)
+
+
+@torch.no_grad()
+def test_probabilities_and_loss_agree(case, close):
+    model, memory = case.model, encode(case)
+    output = model.decode(case.target_in, memory)
+    scores = model.head.log_probs(output, memory)
+    close(scores.exp().sum(-1), torch.ones_like(scores[..., 0]))
+    real = case.target_out != PAD
+    picked = -scores.gather(-1, case.target_out.unsqueeze(-1)).squeeze(-1)[real].sum()
+    size = model.head.output.out_features
+    spread = -scores[..., :size].mean(-1)[real].sum()
+    close(loss(case, memory, output).nll, picked)
+    close(loss(case, memory, output).total, 0.9 * picked + 0.1 * spread)
+    close(loss(case, memory, output, 0.0).total, picked)
+    assert scores.size(-1) == size + (case.source.size(1) if case.config.head == "copy" else 0)
+
+
+@torch.no_grad()
+def test_words_beyond_the_vocabulary_are_read_as_unknown(case, close):
+    memory, extended, unknown = encode(case), case.target_in.clone(), case.target_in.clone()
+    extended[:, 1], unknown[:, 1] = case.model.head.output.out_features + 2, UNK
+    close(case.model.decode(extended, memory).features, case.model.decode(unknown, memory).features)
+    state = case.model.start(memory)
+    close(case.model.step(extended[:, 1], state, memory)[0].features, case.model.step(unknown[:, 1], state, memory)[0].features)
+
+
+def needless(case, name):
+    """Whether the loss does not depend on this parameter, which then has a gradient of zeros."""
+    attention = case.config.attention
+    if attention.window == "last" or (attention.scorer == "uniform" and attention.window != "local_p"):  # the weights are constant
+        parts = (".scorer.", ".direction", "cross.query.", "cross.key.", "around_cross.norm.")
+        return any(part in name for part in parts)
+    return name.endswith("cross.key.bias")  # adds q . b to the scores of all positions alike
+
+
+def test_every_parameter_gets_a_gradient(case):
+    memory = encode(case)
+    output = case.model.decode(case.target_in, memory)
+    loss(case, memory, output).total.backward()
+    for name, weight in case.model.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.isfinite().all(), name
+        assert weight.grad.any() or needless(case, name), name
+
+
+def test_every_pair_of_choices_is_covered_or_refused(design):
+    for family, choices in design.choices.items():
+        covered = {frozenset(pair) for row in design.pairs(family) for pair in itertools.combinations(row.items(), 2)}
+        items = [(name, value) for name, values in choices.items() for value in values]
+        for pair in itertools.combinations(items, 2):
+            if pair[0][0] != pair[1][0] and frozenset(pair) not in covered:
+                with pytest.raises(ConfigError, match=r"model\."):
+                    check_model(design.settings(family, dict(pair)))
+
+
+REFUSED = {  # family, choices -> words of the sentence
+    **{
+        f"coverage with {scorer}": ("rnn", {"scorer": scorer, "coverage": True}, ("model.attention.coverage=true", scorer))
+        for scorer in ("location", "cosine", "euclidean", "uniform")
+    },
+}

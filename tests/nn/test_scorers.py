@@ -1,0 +1,101 @@
+"""Does each score equal its paper's formula, pair by pair?"""
+
+import pytest
+import torch
+
+from seq2seq.errors import ConfigError
+from seq2seq.nn.scorers import SCORERS, Covered, Product, Sizes
+
+D, HIDDEN, S, T = 4, 3, 6, 5
+REFERENCE = {  # (scorer, q (Q), h (M), position of h) -> score, written as the papers do, for one query and one position
+    "dot": lambda m, q, h, s: q @ h,
+    "scaled_dot": lambda m, q, h, s: q @ h / len(q) ** 0.5,
+    "general": lambda m, q, h, s: q @ m.keys.weight @ h,
+    "concat": lambda m, q, h, s: m.energy.weight[0] @ torch.tanh(torch.cat((m.query.weight, m.keys.weight), 1) @ torch.cat((q, h))),
+    "additive": lambda m, q, h, s: m.energy.weight[0] @ torch.tanh(m.query.weight @ q + m.keys.weight @ h + m.query.bias),
+    "location": lambda m, q, h, s: m.position.weight[s] @ q,
+    "cosine": lambda m, q, h, s: m.gain * (q @ h) / (q.norm() * h.norm()),
+    "euclidean": lambda m, q, h, s: -((q - h) ** 2).sum() / len(q) ** 0.5,
+    "uniform": lambda m, q, h, s: torch.tensor(0.0),
+}
+COVERED = {  # with c the coverage of that position and w the direction
+    "additive": lambda m, q, h, c, w: m.energy.weight[0] @ torch.tanh(m.query.weight @ q + m.keys.weight @ h + m.query.bias + w * c),
+    "concat": lambda m, q, h, c, w: m.energy.weight[0] @ torch.tanh(m.query.weight @ q + m.keys.weight @ h + w * c),
+    "dot": lambda m, q, h, c, w: q @ (h + c * w),
+    "scaled_dot": lambda m, q, h, c, w: q @ (h + c * w) / len(q) ** 0.5,
+    "general": lambda m, q, h, c, w: q @ (m.keys.weight @ h + c * w),
+}
+LEADING = [(2,), (2, 3)]  # (B,) and (B, heads)
+
+
+def make(name):
+    torch.manual_seed(3)
+    scorer = SCORERS[name](Sizes(D, D, HIDDEN, max_source=S + 2)).double()
+    with torch.no_grad():
+        for weight in scorer.parameters():
+            weight.normal_()
+    return scorer
+
+
+def numbers(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def test_every_score_has_its_formula():
+    assert set(REFERENCE) == set(SCORERS)
+    assert set(COVERED) == {name for name, scorer in SCORERS.items() if "coverage" in scorer.uses}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("leading", LEADING, ids=["batch", "heads"])
+@pytest.mark.parametrize("name", SCORERS)
+def test_a_score_is_its_formula(name, leading):
+    scorer = make(name)
+    queries, states = numbers(*leading, T, D), numbers(*leading, S, D)
+    scores = scorer(queries, scorer.cache(states))
+    assert scores.shape == (*leading, T, S)
+    for q, h, row in zip(queries.flatten(0, -3), states.flatten(0, -3), scores.flatten(0, -3), strict=True):
+        expected = torch.stack([torch.stack([REFERENCE[name](scorer, q[t], h[s], s) for s in range(S)]) for t in range(T)])
+        torch.testing.assert_close(row, expected, check_dtype=False)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("leading", LEADING, ids=["batch", "heads"])
+@pytest.mark.parametrize("name", COVERED)
+def test_a_score_with_coverage_is_its_formula(name, leading):
+    scorer = make(name)
+    queries, states, amount, w = numbers(*leading, T, D), numbers(*leading, S, D), numbers(*leading, T, S), numbers(scorer.key_size)
+    scores = scorer(queries, scorer.cache(states), Covered(amount, w)).flatten(0, -3)
+    for q, h, c, row in zip(queries.flatten(0, -3), states.flatten(0, -3), amount.flatten(0, -3), scores, strict=True):
+        expected = torch.stack([torch.stack([COVERED[name](scorer, q[t], h[s], c[t, s], w) for s in range(S)]) for t in range(T)])
+        torch.testing.assert_close(row, expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [name for name, scorer in SCORERS.items() if issubclass(scorer, Product)])
+def test_a_product_is_its_queries_times_its_keys(name):
+    scorer, query, states = make(name), numbers(2, T, D), numbers(2, S, D)
+    cached = scorer.cache(states)
+    torch.testing.assert_close(scorer(query, cached), torch.einsum("btk,bsk->bts", scorer.queries(query), cached["keys"]))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", SCORERS)
+def test_a_score_reads_what_it_says(name):
+    """`reads` is what it depends on; the keys' size is `key_size`."""
+    scorer, query, states = make(name), numbers(2, T, D), numbers(2, S, D)
+    before = scorer(query, scorer.cache(states))
+    moved = {"query": scorer(query + numbers(D), scorer.cache(states)), "keys": scorer(query, scorer.cache(states + numbers(S, D)))}
+    assert scorer.reads == {part for part, after in moved.items() if not after.equal(before)}
+    assert scorer.cache(states)["keys"].shape == (2, S, scorer.key_size)
+
+
+def test_sizes_that_differ_are_taken_or_refused_in_words():
+    for name, kind in SCORERS.items():
+        sizes = Sizes(D, D + 1, HIDDEN, S)
+        if name in ("dot", "scaled_dot", "cosine", "euclidean"):
+            with pytest.raises(ConfigError, match=rf"model\.attention\.scorer .* {D} and {D + 1}"):
+                kind(sizes)
+        else:
+            scorer = kind(sizes)
+            assert scorer(torch.randn(2, T, D), scorer.cache(torch.randn(2, S, D + 1))).shape == (2, T, S)
