@@ -10,7 +10,7 @@ from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.runs import CONFIG, INFO, LAST, Run, write_json
 from seq2seq.settings import NOT_THE_RESULT, differences, write_config
-from seq2seq.training.run import check_limits, read_checkpoint, work
+from seq2seq.training.run import check_limits, make_model, read_checkpoint, work
 from seq2seq.training.schedule import needs_total
 
 log = logging.getLogger("seq2seq")
@@ -29,9 +29,11 @@ def resume(config: Config) -> Path:
     refuse_over(run, config.training)
     prepared = prepare(config.data, config.tokenizer)
     refuse_other_text(run, prepared)
+    begun = (run.folder / LAST).exists()  # its weights are then those of the checkpoint
+    model = make_model(replace(config, init_from="") if begun else config, prepared)
     write_config(config, run.folder / CONFIG)
     write_json(run.folder / INFO, run.info | {"finished": False})
-    return work(run.folder, config, prepared, None)
+    return work(run.folder, config, prepared, model)
 
 
 def refuse_changes(saved: Config, given: Config) -> None:

@@ -46,9 +46,9 @@ def train(config: Config) -> Path:
     folder = run_directory(config)
     refuse_existing(folder)
     prepared = prepare(config.data, config.tokenizer)
-    start_from = check_start(config, prepared)
+    model = make_model(config, prepared)
     make_directory(folder, config, prepared)
-    return work(folder, config, prepared, start_from)
+    return work(folder, config, prepared, model)
 
 
 def check_limits(training: TrainingConfig) -> None:
@@ -96,16 +96,22 @@ def make_directory(folder: Path, config: Config, prepared: Prepared) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def work(folder: Path, config: Config, prepared: Prepared, start_from: Run | None) -> Path:
+def make_model(config: Config, prepared: Prepared) -> EncoderDecoder:
+    """The model before its first update, from the seed or with the weights of init_from; all random numbers start here."""
+    start = check_start(config, prepared)
+    torch.set_num_threads(config.trainer.threads or available_cores())
+    seed_everything(config.seed)
+    model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
+    check_lengths(model, prepared)
+    if start:
+        load_weights(model, start.folder / WEIGHTS)
+    return model
+
+
+def work(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder) -> Path:
     """Train in an existing run directory, from its last checkpoint where it has one."""
     with logging_to(folder / "log.txt"):
         log.info("run directory: %s", folder)
-        torch.set_num_threads(config.trainer.threads or available_cores())
-        seed_everything(config.seed)
-        model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
-        check_lengths(model, prepared)
-        if start_from:
-            load_weights(model, start_from.folder / WEIGHTS)
         for line in parameter_table(model):
             log.info("%s", line)
         fit(folder, config, prepared, model)

@@ -1,0 +1,153 @@
+"""Does training minimise what it says, however the batch is cut?"""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from seq2seq.config import AttentionConfig, RNNConfig, TransformerConfig
+from seq2seq.data.batch import Batch
+from seq2seq.errors import TrainingError
+from seq2seq.ids import BOS, EOS, PAD
+from seq2seq.nn.build import build_model
+from seq2seq.training.loss import coverage_loss
+from seq2seq.training.module import TrainingModule
+from seq2seq.training.optimizer import OPTIMIZERS, Rates, decayed
+
+SMALL = {
+    "rnn": lambda **more: RNNConfig(embedding=12, hidden=16, dropout=0.0, attention=AttentionConfig(scorer="general"), **more),
+    "transformer": lambda **more: TransformerConfig(
+        size=16, heads=2, feedforward=32, encoder_layers=1, decoder_layers=1, dropout=0.0, attention=AttentionConfig(scorer="scaled_dot"), **more
+    ),
+}  # fmt: skip
+
+
+def copy_task(rows: int, vocabulary: int = 10, longest: int = 5, seed: int = 0) -> Batch:
+    """Say again what was said."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(2, longest + 1, (rows,), generator=generator)
+    ids = torch.randint(4, vocabulary, (rows, longest + 1), generator=generator)
+    place = torch.arange(longest + 1)
+    source = ids.where(place < lengths[:, None], torch.where(place == lengths[:, None], EOS, PAD))
+    target_in = torch.cat((torch.full((rows, 1), BOS), source[:, :-1]), 1)
+    target_in = target_in.masked_fill(target_in == EOS, PAD)
+    return Batch(source, target_in, source, torch.arange(rows), (source != PAD).sum().float(), source)
+
+
+def part(batch: Batch, rows: slice) -> Batch:
+    """Some rows; update_tokens stay those of the whole."""
+    cut = {name: getattr(batch, name)[rows] for name in ("source", "target_in", "target_out", "index", "copy")}
+    return batch._replace(**cut)
+
+
+def module_of(model: nn.Module, accumulate: int = 1, world: int = 1, coverage: float = 0.0) -> TrainingModule:
+    module = TrainingModule(model, lambda m: torch.optim.SGD(m.parameters(), 1.0), lambda update: 1.0, 0.1, coverage)
+    module.trainer = SimpleNamespace(accumulate_grad_batches=accumulate, world_size=world, global_step=6, current_epoch=1)  # type: ignore[assignment]
+    return module
+
+
+def gradients(module: TrainingModule, batches: list[Batch], divisor: float) -> dict[str, Tensor]:
+    """As Lightning makes them: each loss divided by the batches that are accumulated."""
+    module.zero_grad()
+    for number, batch in enumerate(batches):
+        (module.training_step(batch, number) / divisor).backward()
+    return {name: p.grad.clone() for name, p in module.model.named_parameters()}
+
+
+@pytest.mark.parametrize("head", ["vocabulary", "copy"])
+@pytest.mark.parametrize("coverage", [0.0, 0.5])
+@pytest.mark.parametrize("family", SMALL)
+def test_a_batch_cut_into_four_gives_the_same_gradient(family: str, coverage: float, head: str) -> None:
+    """Four accumulations, or two on each of two devices; parts differ in their numbers of tokens, and one may be empty."""
+    torch.manual_seed(1)
+    model = build_model(SMALL[family](head=head), 10, 10).double()
+    whole = copy_task(9)
+    parts = [part(whole, rows) for rows in (slice(0, 1), slice(1, 5), slice(5, 9), slice(0, 0))]
+    parts[3] = part(whole, slice(0, 1))._replace(target_out=torch.full((1, 6), PAD))
+    expected = gradients(module_of(model, coverage=coverage), [whole], 1)
+    for accumulate, world in ((4, 1), (2, 2), (1, 4)):
+        found = gradients(module_of(model, accumulate, world, coverage), parts, accumulate * world)
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-12, msg=name)
+
+
+def test_the_loss_is_a_mean_over_tokens() -> None:
+    model = build_model(SMALL["rnn"](), 10, 10)
+    nn.init.zeros_(model.head.output.weight)
+    batch = copy_task(3)
+    module = module_of(model)
+    assert module.training_step(batch, 0).item() == pytest.approx(torch.tensor(10.0).log().item())
+    assert module.nll.item() == pytest.approx(torch.tensor(10.0).log().item() * batch.update_tokens.item())
+    assert module.tokens.item() == batch.update_tokens.item()
+
+
+def test_coverage_loss_on_paper() -> None:
+    weights = torch.tensor([[[0.75, 0.25], [0.5, 0.5], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]])
+    target_out = torch.tensor([[5, 6, EOS], [5, EOS, PAD]])
+    # row 0: min(.5, .75) + min(.5, .25) = .75, then min(0, 1.25) + min(1, .75) = .75; row 1: min(1, 1) = 1, then padding
+    assert coverage_loss(weights, target_out).item() == pytest.approx(0.75 + 0.75 + 1.0)
+
+
+def test_a_loss_that_is_not_finite_names_update_epoch_batch_and_lines() -> None:
+    model = build_model(SMALL["rnn"](), 10, 10)
+    nn.init.constant_(model.head.output.bias, float("nan"))
+    batch = copy_task(7)._replace(index=torch.tensor([41, 0, 6, 7, 8, 9, 10]))
+    with pytest.raises(TrainingError, match=r"the loss is nan at update 7 \(epoch 2, batch 4, lines 42, 1, 7, 8, 9 and 2 more\); lower"):
+        module_of(model).training_step(batch, 3)
+
+
+def learn(model: nn.Module, optimizer: Any, steps: int) -> list[float]:
+    module, losses = module_of(model), []
+    for step in range(steps):
+        loss = module.training_step(copy_task(32, seed=step), step)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(module.nll.item() / module.tokens.item())
+        module.nll, module.tokens = torch.zeros(()), torch.zeros(())
+    return losses
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_lowers_the_loss(name: str) -> None:
+    torch.manual_seed(1)
+    model = build_model(SMALL["rnn"](), 10, 10)
+    rate = {"sgd": 1.0, "adafactor": 0.1}.get(name, 0.01)
+    losses = learn(model, OPTIMIZERS[name](decayed(model, 0.01), Rates(rate, weight_decay=0.01)), 40)
+    assert sum(losses[-5:]) / 5 < 0.9 * losses[0]
+
+
+def test_vectors_do_not_decay() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))
+    matrices, vectors = decayed(model, 0.1)
+    assert [p.shape for p in matrices["params"]] == [(3, 2)]
+    assert len(vectors["params"]) == 3
+    assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.1, 0.0)
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_it_learns(family: str) -> None:
+    """Copying short sentences, to near nothing."""
+    torch.manual_seed(1)
+    model = build_model(SMALL[family](), 10, 10)
+    module = module_of(model)
+    module.smoothing = 0.0
+    optimizer = torch.optim.Adam(model.parameters(), 2e-2 if family == "rnn" else 1e-2)
+    for step in range(350):
+        loss = module.training_step(copy_task(48, longest=4, seed=step), step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
