@@ -112,7 +112,8 @@ class RNNConfig(ModelConfig):
     order: str = setting("luong", "attend with the new state (luong) or with the previous one (bahdanau)", ("luong", "bahdanau"))
     input_feeding: bool = setting(True, "the attentional state enters the next step (Luong et al. 2015, section 3.3)")
     bridge: str = setting("dense", "the decoder's first state from the encoder's last: tanh(W h), the same, or zeros", ("dense", "copy", "zero"))
-    init: float = setting(0.1, "matrices start uniform between plus and minus this (Luong et al. 2015, section 4.1)")
+    embedding_init: float = setting(0.3, "embeddings start uniform between plus and minus this: narrow ones, when tied, hold the first updates up")
+    init: float = setting(0.1, "other matrices start uniform between plus and minus this (Luong et al. 2015, section 4.1)")
     residual: bool = setting(False, "add each layer's input to its output, from the second layer on (Wu et al. 2016, section 3.1)")
 
     def __post_init__(self) -> None:

@@ -94,6 +94,8 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
     for parameter in model.parameters():
         if parameter.dim() > 1:
             nn.init.uniform_(parameter, -config.init, config.init)
+    for table in (source, target):
+        nn.init.uniform_(table.weight, -config.embedding_init, config.embedding_init)
     return model
 
 
