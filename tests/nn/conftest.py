@@ -21,6 +21,7 @@ from seq2seq.nn.windows import WINDOWS
 
 VARIANTS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
 NAMED = [(family, name) for family in MODELS for name in VARIANTS if (family, name) != ("transformer", "coverage")]
+QUICK = {("rnn", "coverage"), ("rnn", "local_p"), ("transformer", "scaled_dot"), ("transformer", "local_m")}  # the rest is slow to export
 TINY = {
     "rnn": {"embedding": 6, "hidden": 8},
     "transformer": {"size": 8, "heads": 2, "feedforward": 7, "encoder_layers": 1, "decoder_layers": 2},
@@ -130,8 +131,9 @@ def problem(config, dtype):
 def pytest_generate_tests(metafunc):
     """`variant` is every named variant of both families in float32; `case` the same in float64, and every pair of choices in float32."""
     named = [pytest.param(("named", name), id="-".join(name)) for name in NAMED]
+    marked = [pytest.param(name, id="-".join(name), marks=() if name in QUICK else pytest.mark.slow) for name in NAMED]
     pairwise = [pytest.param((family, number), id=f"{family}-pairs{number}") for family in CHOICES for number in range(len(pairs(family)))]
-    for name, params in {"variant": named, "case": named + pairwise}.items():
+    for name, params in {"variant": marked, "case": named + pairwise}.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, params, indirect=True)
 
@@ -146,7 +148,7 @@ def case(request):
 
 @pytest.fixture
 def variant(request):
-    return problem(named(*request.param[1]), torch.float32)
+    return problem(named(*request.param), torch.float32)
 
 
 @pytest.fixture
@@ -159,4 +161,4 @@ def close():
 @pytest.fixture
 def design():
     """The choices, the rows that cover their pairs, and how a row becomes settings."""
-    return SimpleNamespace(choices=CHOICES, pairs=pairs, settings=settings, problem=problem)
+    return SimpleNamespace(choices=CHOICES, pairs=pairs, settings=settings, problem=problem, tiny=TINY)

@@ -5,12 +5,15 @@ import itertools
 import pytest
 import torch
 
+from seq2seq.config import MODELS, AttentionConfig
 from seq2seq.errors import ConfigError
 from seq2seq.ids import PAD, UNK
 from seq2seq.nn.build import build_model, check_model
 from seq2seq.nn.interface import Output
+from seq2seq.nn.scorers import SCORERS
 
 PARTS = ("features", "weights", "maps")
+UNCOVERED = [name for name, scorer in SCORERS.items() if "coverage" not in scorer.uses]
 
 
 def encode(case, rows=slice(None), pad=0):
@@ -156,9 +159,57 @@ def test_every_pair_of_choices_is_covered_or_refused(design):
                     check_model(design.settings(family, dict(pair)))
 
 
-REFUSED = {  # family, choices -> words of the sentence
-    **{
-        f"coverage with {scorer}": ("rnn", {"scorer": scorer, "coverage": True}, ("model.attention.coverage=true", scorer))
-        for scorer in ("location", "cosine", "euclidean", "uniform")
-    },
-}
+REFUSED = [  # family, settings, settings of the attention, words of the sentence
+    *[("rnn", {}, {"scorer": scorer, "coverage": True}, r"model\.attention\.coverage=true .*") for scorer in UNCOVERED],
+    ("transformer", {}, {"coverage": True}, r"model\.attention\.coverage=true .* model=rnn"),
+    *[("rnn", {}, {"window": window, "width": 3}, r"model\.attention\.width=3 .*ignored") for window in ("everywhere", "last")],
+    *[(family, {}, {"scorer": "dot", "hidden": 9}, r"model\.attention\.hidden=9 .*ignored") for family in MODELS],
+    ("rnn", {"max_length": 9}, {}, r"model\.max_length=9 .*ignored"),
+    ("transformer", {"max_length": 9}, {}, r"model\.max_length=9 .*ignored"),
+    ("transformer", {"max_length": 9, "positions": "rotary"}, {}, r"model\.max_length=9 .*ignored"),
+    ("rnn", {"hidden": 7}, {}, r"model\.hidden=7"),
+    ("rnn", {"order": "bahdanau", "input_feeding": False}, {}, r"model\.input_feeding=False .*ignored: model\.order=bahdanau"),
+    ("rnn", {"residual": True}, {}, r"model\.residual=true .*ignored"),
+    ("rnn", {"bridge": "copy", "decoder_layers": 2}, {}, r"model\.bridge=copy .*not 1 and 2"),
+    ("transformer", {"size": 9}, {}, r"model\.size=9 .*model\.heads=2"),
+    ("transformer", {"size": 6, "positions": "rotary"}, {}, r"model\.positions=rotary .*not 3"),
+    ("transformer", {"size": 9, "heads": 1}, {}, r"model\.positions=sinusoidal .*not 9"),
+    ("rnn", {}, {"scorer": "gneral"}, r"model\.attention\.scorer='gneral' .*did you mean 'general'"),
+    ("rnn", {}, {"window": "local"}, r"model\.attention\.window='local' .*choose one of"),
+    ("transformer", {}, {"normalizer": "soft"}, r"model\.attention\.normalizer='soft' .*did you mean 'softmax'"),
+    ("rnn", {"head": "copying"}, {}, r"model\.head='copying' .*did you mean 'copy'"),
+    ("rnn", {"cell": "rnn"}, {}, r"model\.cell='rnn' .*lstm, gru"),
+]
+
+
+@pytest.mark.parametrize(("family", "model", "attention", "words"), REFUSED)
+def test_what_cannot_work_or_would_be_ignored_is_refused_by_name(family, model, attention, words, design):
+    with pytest.raises(ConfigError, match=words) as caught:
+        check_model(MODELS[family](**{**design.tiny[family], **model, "attention": AttentionConfig(**attention)}))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_one_table_for_two_vocabularies_is_refused(family, design):
+    config = design.settings(family, {"tie": "all"})
+    with pytest.raises(ConfigError, match=r"model\.tie=all .*not 11 and 13"):
+        build_model(config, 11, 13)
+    model = build_model(config, 13, 13)
+    assert model.encoder.embedding.weight is model.decoder.embedding.weight is model.head.output.weight
+
+
+@pytest.mark.parametrize(
+    ("family", "row", "limits"),
+    [
+        ("rnn", {}, (None, None)),
+        ("rnn", {"scorer": "location"}, (9, None)),
+        ("transformer", {}, (None, None)),
+        ("transformer", {"positions": "learned"}, (9, 9)),
+        ("transformer", {"scorer": "location"}, (9, None)),
+    ],
+)
+def test_a_limit_of_length_is_told(family, row, limits, design):
+    model = build_model(design.settings(family, row, **({"max_length": 9} if any(limits) else {})), 11, 13)
+    assert (model.max_source, model.max_target) == limits
+    source, target = torch.randint(4, 11, (2, limits[0] or 30)), torch.randint(4, 13, (2, limits[1] or 30))
+    assert model(source, target).features.isfinite().all()

@@ -1,0 +1,112 @@
+"""Can both graphs of every model be exported by torch.export, and do they hold at other sizes than those traced?"""
+
+import pytest
+import torch
+from torch import nn
+from torch.export import Dim, export
+
+from seq2seq.ids import EOS, PAD
+
+LENGTHS = (8, 4, 2, 7)  # of other sources than the traced ones
+
+
+class Encode(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, source, copy):
+        return self.model.encode(source, copy)
+
+
+class Step(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, token, state, memory):
+        output, state = self.model.step(token, state, memory, attention=True)
+        return self.model.head.log_probs(output, memory), output.weights, state
+
+
+def sources(lengths, size):
+    """A batch of these lengths in `size` positions."""
+    source = torch.randint(4, 11, (len(lengths), size))
+    for row, length in zip(source, lengths, strict=True):
+        row[length - 1], row[length:] = EOS, PAD
+    return source
+
+
+def same(left, right):
+    """Compare two trees of outputs."""
+    left, right = (torch.utils._pytree.tree_leaves(tree) for tree in (left, right))
+    assert len(left) == len(right)
+    for a, b in zip(left, right, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def walked(model, memory, steps):
+    """The state after some steps."""
+    state = model.start(memory)
+    for token in range(steps):
+        state = model.step(torch.full((len(memory.mask),), 4 + token), state, memory)[1]
+    return state
+
+
+def dynamic(value, rows, size, axis=1):
+    """Rows are dynamic, and so is `axis` where it has `size` entries."""
+    return {0: rows} | {at: Dim.AUTO for at in range(axis, value.dim()) if value.size(at) == size}
+
+
+@torch.no_grad()
+def test_step_is_exported_for_every_batch_source_and_past(variant):
+    model, rows = variant.model, Dim.AUTO
+    memory = model.encode(variant.source)
+    source, past = variant.source.size(1), 2
+    state = walked(model, memory, past)
+    shapes = (
+        {0: rows},
+        {name: {0: rows, 2: Dim.AUTO} if value.dim() == 4 else dynamic(value, rows, source) for name, value in state.items()},
+        type(memory)(
+            *({0: rows, 1: Dim.AUTO} for _ in range(3)),
+            {0: rows},
+            {name: {0: rows, value.shape.index(source): Dim.AUTO} for name, value in memory.cached.items()},
+        ),
+    )
+    program = export(Step(model), (torch.tensor([4, 5, 6]), state, memory), dynamic_shapes=shapes, strict=False).module()
+    for lengths, size, steps in ((LENGTHS, 8, 4), ((3, 2), 5, 1), (LENGTHS, 9, 0)):
+        memory = model.encode(sources(lengths, size))
+        state, token = walked(model, memory, steps), torch.arange(4, 4 + len(lengths))
+        same(program(token, state, memory), Step(model)(token, state, memory))
+
+
+def encoded(case, source):
+    """Export `encode` with a dynamic batch and `source` positions; run it at the traced length, and at others if they are dynamic."""
+    rows, given = {0: Dim.AUTO, 1: source}, (case.source, case.copy)
+    program = export(Encode(case.model), given, dynamic_shapes=(rows, rows), strict=False).module()
+    sizes = (case.source.size(1),) if source is Dim.STATIC else (8, 11, 3)
+    for size in sizes:
+        other = sources([min(length, size) for length in LENGTHS], size)
+        same(program(other, other), case.model.encode(other, other))
+
+
+@torch.no_grad()
+def test_encode_is_exported_for_every_batch_and_source(variant):
+    """A recurrent encoder has the traced length only: torch.export unrolls nn.LSTM and nn.GRU (torch 2.13)."""
+    encoded(variant, Dim.STATIC if hasattr(variant.config, "cell") else Dim.AUTO)
+
+
+@torch.no_grad()
+@pytest.mark.filterwarnings("ignore:.*_check_is_size", "ignore:.*assigned during export")
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_recurrent_encoder_is_exported_for_every_source_with_torchs_loop(cell, design):
+    """torch.onnx.export registers these loops by itself; what was unrolled before in the same process must be forgotten first."""
+    patches = pytest.importorskip("torch.export._patches", reason="this torch has no loop for recurrent layers")
+    if not hasattr(patches, "register_gru_while_loop_decomposition"):
+        pytest.skip("this torch has no loop for GRUs")
+    case = design.problem(design.settings("rnn", {"cell": cell, "layers": (2, 1), "residual": True}), torch.float32)
+    operator = getattr(torch.ops.aten, cell).input
+    operator._dispatch_cache.clear()
+    with patches.register_lstm_while_loop_decomposition(), patches.register_gru_while_loop_decomposition():
+        encoded(case, Dim.DYNAMIC)
+    operator._dispatch_cache.clear()

@@ -1,0 +1,189 @@
+"""Do the Transformer's layers equal torch's own, and its positions and kernels their formulas?"""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from seq2seq.nn.attention import NORMALIZERS
+from seq2seq.nn.layers import ACTIVATIONS, NORMS, FeedForward, Positions, Rotary, swiglu
+from seq2seq.nn.scorers import SCORERS, Sizes
+from seq2seq.nn.transformer import CrossAttention, DecoderLayer, Design, EncoderLayer
+from seq2seq.nn.windows import WINDOWS
+
+D, HEADS, INNER, B, S, T = 8, 2, 10, 2, 5, 4
+MASK = torch.arange(S) < torch.tensor([5, 3])[:, None]
+NUMBER = torch.arange(T)
+
+
+def copied(ours, theirs):
+    """Give `theirs`, a layer of torch, the weights of `ours`."""
+    attention = [(theirs.self_attn, ours.own.project, ours.own.out)]
+    norms = [(theirs.norm1, ours.around_own)]
+    if isinstance(ours, DecoderLayer):
+        norms.append((theirs.norm2, ours.around_cross))
+        cross, parts = ours.cross, (ours.cross.query, ours.cross.key, ours.cross.value)
+        theirs.multihead_attn.in_proj_weight.data = torch.cat([part.weight for part in parts])
+        theirs.multihead_attn.in_proj_bias.data = torch.cat([part.bias for part in parts])
+        theirs.multihead_attn.out_proj.load_state_dict(cross.out.state_dict())
+    norms.append((theirs.norm3 if isinstance(ours, DecoderLayer) else theirs.norm2, ours.around_feed))
+    for module, project, out in attention:
+        module.in_proj_weight.data, module.in_proj_bias.data = project.weight.data, project.bias.data
+        module.out_proj.load_state_dict(out.state_dict())
+    for norm, around in norms:
+        norm.load_state_dict(around.norm.state_dict())
+    theirs.linear1.load_state_dict(ours.feed.inner.state_dict())
+    theirs.linear2.load_state_dict(ours.feed.outer.state_dict())
+    return theirs
+
+
+def scrambled(module):
+    """The module in float64, every weight moved."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for weight in module.double().parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.3)
+    return module
+
+
+def cross(design, scorer="scaled_dot", window="everywhere", normalizer="softmax"):
+    part = design.size // design.heads
+    return CrossAttention(design, SCORERS[scorer](Sizes(part, part, 5, S)), WINDOWS[window](design.size, 1), NORMALIZERS[normalizer])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pre", [True, False], ids=["pre", "post"])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_layers_are_torchs(activation, pre):
+    design = Design(D, HEADS, INNER, pre_norm=pre, activation=activation)
+    options = {"dropout": 0.0, "activation": activation, "batch_first": True, "norm_first": pre, "dtype": torch.float64}
+    encoder, decoder = scrambled(EncoderLayer(design, None)), scrambled(DecoderLayer(design, None, cross(design)))
+    x, y = torch.randn(B, S, D).double(), torch.randn(B, T, D).double()
+    twin = copied(encoder, nn.TransformerEncoderLayer(D, HEADS, INNER, **options))
+    ours = encoder(x, MASK[:, None, None].expand(-1, 1, S, -1), torch.arange(S))
+    torch.testing.assert_close(ours[MASK], twin(x, src_key_padding_mask=~MASK)[MASK])
+
+    twin = copied(decoder, nn.TransformerDecoderLayer(D, HEADS, INNER, **options))
+    later = torch.ones(T, T, dtype=torch.bool).triu(1)
+    q, k, v = decoder.own.split(decoder.around_own.before(y), NUMBER)
+    own = decoder.around_own.after(y, decoder.own.mix(q, k, v, causal=True))
+    ours = decoder.outward(own, decoder.cross.cache(x), MASK, NUMBER.expand(B, T), attention=False)[0]
+    torch.testing.assert_close(ours, twin(y, x, tgt_mask=later, memory_key_padding_mask=~MASK))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("scorer", "window", "normalizer"), [*itertools.product(SCORERS, WINDOWS, NORMALIZERS)])
+def test_asking_for_weights_changes_nothing(scorer, window, normalizer):
+    """The fused kernel and the composed attention agree, and each head is the attention of its part."""
+    layer = scrambled(cross(Design(D, HEADS, INNER), scorer, window, normalizer))
+    x, states = torch.randn(B, T, D).double(), torch.randn(B, S, D).double()
+    cached, step = layer.cache(states), NUMBER.expand(B, T)
+    fast, none = layer(x, cached, MASK, step, attention=False)
+    slow, weights = layer(x, cached, MASK, step, attention=True)
+    torch.testing.assert_close(fast, slow)
+    assert none is None
+    assert weights.shape == (B, HEADS, T, S)
+    assert not weights.masked_select(~MASK[:, None, None]).any()
+    values = torch.cat([weights[:, h] @ layer.value(states).chunk(HEADS, -1)[h] for h in range(HEADS)], -1)
+    torch.testing.assert_close(slow, layer.out(values))
+
+
+@torch.no_grad()
+def test_only_what_a_score_reads_is_projected():
+    for scorer, kind in SCORERS.items():
+        layer = cross(Design(D, HEADS, INNER), scorer)
+        assert {name for name in ("query", "key") if isinstance(getattr(layer, name), nn.Linear)} == {
+            {"query": "query", "keys": "key"}[part] for part in kind.reads
+        }
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("number", [0, 7, 400])
+def test_rotary_products_depend_on_the_distance_only(number):
+    rotary, (q, k) = Rotary(6), torch.randn(2, 1, 1, 1, 6).double().unbind(0)
+    near = rotary(q, torch.tensor([5])) @ rotary(k, torch.tensor([2])).mT
+    far = rotary(q, torch.tensor([5 + number])) @ rotary(k, torch.tensor([2 + number])).mT
+    torch.testing.assert_close(near, far, rtol=1e-4, atol=1e-4)
+    other = rotary(q, torch.tensor([6])) @ rotary(k, torch.tensor([2])).mT
+    assert not torch.allclose(near, other, atol=1e-3)
+
+
+@torch.no_grad()
+def test_rotary_is_a_turn_in_every_plane():
+    """Su et al. 2021, eq. 34, pair by pair as complex numbers: (a + bi) e^(i m theta)."""
+    x, at = torch.randn(2, 3, 6).double(), 3
+    turned = Rotary(6)(x[:, None], torch.full((3,), at)).squeeze(1)
+    for pair in range(3):
+        a, b = x[..., 2 * pair], x[..., 2 * pair + 1]
+        theta = at * 10000 ** (-2 * pair / 6)
+        torch.testing.assert_close(turned[..., 2 * pair], a * math.cos(theta) - b * math.sin(theta), atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(turned[..., 2 * pair + 1], a * math.sin(theta) + b * math.cos(theta), atol=1e-6, rtol=1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("number", [3, 300, 1001])
+def test_rotary_keeps_its_angles_in_half_precision(number):
+    """The error is that of rounding x and the result, however far the position."""
+    x = torch.randn(1, 1, 1, 6)
+    half = Rotary(6)(x.to(torch.bfloat16), torch.tensor([number]))
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), Rotary(6)(x, torch.tensor([number])), atol=0.03, rtol=0)
+
+
+@torch.no_grad()
+def test_positions():
+    x, number = torch.randn(1, T, D), torch.tensor([0, 1, 2, 30])
+    sinusoidal, learned, rotary = (Positions(kind, D, HEADS, 31) for kind in ("sinusoidal", "learned", "rotary"))
+    expected = torch.zeros(T, D)
+    for t, at in enumerate(number.tolist()):
+        for i in range(D // 2):
+            expected[t, i], expected[t, D // 2 + i] = math.sin(at / 10000 ** (2 * i / D)), math.cos(at / 10000 ** (2 * i / D))
+    torch.testing.assert_close(sinusoidal(x, number), x * D**0.5 + expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(learned(x, number), x * D**0.5 + learned.table.weight[number])
+    torch.testing.assert_close(rotary(x, number), x * D**0.5)
+    assert [part.limit for part in (sinusoidal, learned, rotary)] == [None, 31, None]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_feed_forward_is_its_formula(name):
+    feed, x = FeedForward(D, INNER, 0.0, ACTIVATIONS[name]).double(), torch.randn(3, D).double()
+    inner = x @ feed.inner.weight.T + feed.inner.bias
+    a, b = inner[..., :INNER], inner[..., INNER:]
+    formula = {  # Vaswani et al. 2017, eq. 2; Hendrycks & Gimpel 2016; Shazeer 2020, eq. 6
+        "relu": lambda: a.clamp_min(0),
+        "gelu": lambda: a * (1 + torch.erf(a / math.sqrt(2))) / 2,
+        "swiglu": lambda: a / (1 + torch.exp(-a)) * b,
+    }
+    assert set(formula) == set(ACTIVATIONS)
+    torch.testing.assert_close(feed(x), formula[name]() @ feed.outer.weight.T + feed.outer.bias)
+    assert swiglu(torch.zeros(4)).shape == (2,)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NORMS)
+def test_a_norm_is_its_formula(name):
+    norm, x = scrambled(NORMS[name](D)), torch.randn(3, D).double()
+    center = x - x.mean(-1, keepdim=True)
+    formula = {  # Ba et al. 2016; Zhang & Sennrich 2019, eq. 4
+        "layer": lambda: center / (center.square().mean(-1, keepdim=True) + 1e-5).sqrt() * norm.weight + norm.bias,
+        "rms": lambda: x / x.square().mean(-1, keepdim=True).sqrt() * norm.weight,
+    }
+    assert set(formula) == set(NORMS)
+    torch.testing.assert_close(norm(x), formula[name]())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("capacity", [None, 6])
+def test_steps_work_in_half_precision(capacity, dtype, design):
+    """As in validation of a training in half precision, with caches that grow and with caches that have room."""
+    case = design.problem(design.settings("transformer", {"positions": "rotary"}), torch.float32)
+    with torch.autocast("cpu", dtype):
+        memory = case.model.encode(case.source)
+        whole, state = case.model.decode(case.target_in, memory), case.model.start(memory, capacity)
+        for t, token in enumerate(case.target_in.unbind(1)):
+            output, state = case.model.step(token, state, memory)
+            torch.testing.assert_close(output.features.float(), whole.features[:, t].float(), atol=0.05, rtol=0.05)
