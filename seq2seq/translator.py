@@ -21,7 +21,7 @@ from seq2seq.runs import WEIGHTS, Run
 from seq2seq.search.beam import beam_search
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.penalties import Penalty
-from seq2seq.search.rules import Never, NoRepeat
+from seq2seq.search.rules import NoRepeat
 from seq2seq.search.sample import sample
 from seq2seq.search.score import score
 
@@ -91,7 +91,7 @@ class Translator:
 
     def read(self, line: str) -> Encoded:
         """Ids of a source line. A line over the model's limit is cut, once with a warning, or DataError, as search.long_source says."""
-        encoded = self.vocabularies.encode_source(line)
+        encoded = self.vocabularies.encode_source(line if line.strip() else "")
         if self.limit is None or len(encoded.ids) <= self.limit:
             return encoded
         if self.search.long_source == "refuse":
@@ -103,12 +103,19 @@ class Translator:
         keep = self.limit - 1
         return Encoded([*encoded.ids[:keep], EOS], [*encoded.copy[:keep], EOS], encoded.unknown)
 
+    def read_target(self, line: str, source: Encoded) -> list[int]:
+        """Ids of a target line, without EOS. DataError if the model has no positions for them."""
+        ids = self.vocabularies.encode_target(line, source.unknown)
+        if self.most_steps is not None and len(ids) > self.most_steps:
+            raise DataError(f"a target line has {len(ids)} tokens, more than the model's {self.most_steps} (model.max_length): {line[:60]!r}...")
+        return ids[:-1]
+
     def _window(self, sources: list[Encoded], prefix: list[str], attention: bool) -> list[list[Translation]]:
         results: list[list[Translation]] = [[EMPTY] * self.search.n_best for _ in sources]
         order = sorted((i for i, source in enumerate(sources) if len(source.ids) > 1), key=lambda i: -len(sources[i].ids))
         for at in range(0, len(order), self.search.batch):
             rows = order[at : at + self.search.batch]
-            starts = [self.vocabularies.encode_target(prefix[i], sources[i].unknown)[:-1] for i in rows]
+            starts = [self.read_target(prefix[i], sources[i]) for i in rows]
             found = self._search([sources[i] for i in rows], starts, attention or self.search.replace_unknown)
             for i, hypotheses in zip(rows, found, strict=True):
                 results[i] = [self._text(sources[i], h, attention) for h in hypotheses]
@@ -150,25 +157,20 @@ class Translator:
         text = self.vocabularies.decode_target(tokens, words)
         ends = [*tokens, EOS] if found.finished else tokens
         weights = found.attention.float().numpy() if attention and found.attention is not None else None
-        return Translation(text, found.score, found.log_prob, pieces, self.target_pieces(ends, words), weights, found.finished)
+        return Translation(text, found.score, found.log_prob, pieces, self.vocabularies.target.pieces(ends, words), weights, found.finished)
 
     def _source_pieces(self, source: Encoded) -> list[str]:
         """The subwords of a source as text; an unknown one as it was written."""
-        size = self.vocabularies.target.size
         known = self.vocabularies.source.pieces(source.ids)
-        return [source.unknown[c - size] if c >= size else piece for piece, c in zip(known, source.copy, strict=True)]
-
-    def target_pieces(self, ids: Sequence[int], unknown: Sequence[str]) -> list[str]:
-        """The subwords of a target; V + k is unknown[k]."""
-        size = self.vocabularies.target.size
-        return [unknown[i - size] if i >= size else self.vocabularies.target.pieces([i])[0] for i in ids]
+        as_target = self.vocabularies.target.pieces(source.copy, source.unknown)  # knows every piece that the source vocabulary lacks
+        return [written if i == UNK else piece for i, piece, written in zip(source.ids, known, as_target, strict=True)]
 
     def forced(self, pairs: Iterable[tuple[str, str]], attention: bool = False) -> Iterator[Translation]:
         """Each target of (source, target) as if it had been found: its log-probability in full, the attention on request."""
         pairs = iter(pairs)
         while window := list(islice(pairs, self.search.window)):
             read = [self.read(line) for line, _ in window]
-            ids = [self.vocabularies.encode_target(target, source.unknown)[:-1] for (_, target), source in zip(window, read, strict=True)]
+            ids = [self.read_target(target, source) for (_, target), source in zip(window, read, strict=True)]
             order = sorted(range(len(window)), key=lambda i: -len(read[i].ids) - len(ids[i]))
             results: list[Translation] = [EMPTY] * len(window)
             for at in range(0, len(order), self.search.batch):

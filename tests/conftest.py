@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 SMALL = (
-    "tokenizer.size=120", "model.embedding=8", "model.hidden=8", "training.batch_tokens=256", "training.max_updates=6",
+    "tokenizer.size=120", "training.batch_tokens=256", "training.max_updates=6",
     "training.validate_every=3", "training.warmup=2", "trainer.threads=1", "trainer.accelerator=cpu", "trainer.log_every=2",
     "trainer.progress=none", "search.beam=2", "search.max_length=8", "search.batch=5",
 )  # fmt: skip
@@ -49,7 +49,12 @@ def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
     """The settings of a training that takes a second, as words of the command line: `small(runs, *more)`."""
     data = ["data=mine", f"data.root={corpus}", "data.train=[train]", "data.dev=[dev]", "+data.test.test=[test]"]
     cache = f"data.cache={tmp_path_factory.mktemp('cache')}"
-    return lambda runs, *more: [*data, cache, *SMALL, f"runs={runs}", *more]
+
+    def words(runs: Path, *more: str) -> list[str]:
+        size = [] if "model=transformer" in more else ["model.embedding=8", "model.hidden=8"]
+        return [*data, cache, *SMALL, *size, f"runs={runs}", *more]
+
+    return words
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +76,37 @@ def tiny_run(trained: Callable[..., Path]) -> Path:
 def run_copy(tiny_run: Path, tmp_path: Path) -> Path:
     """A copy of the finished run, to be spoiled."""
     return Path(shutil.copytree(tiny_run, tmp_path / "runs" / tiny_run.name))
+
+
+def enliven(run: Path, scale: float = 1.0) -> Path:
+    """Give a run random weights: a hardly trained model says the same of every sentence."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from seq2seq.ids import EOS
+
+    generator = torch.Generator().manual_seed(3)
+    weights = {name: scale * torch.randn(w.shape, generator=generator) for name, w in load_file(run / "weights.safetensors").items()}
+    weights["head.output.bias"][EOS] = 1.0
+    save_file(weights, run / "weights.safetensors")
+    return run
+
+
+@pytest.fixture(scope="session")
+def lively(trained: Callable[..., Path]) -> Callable[..., Path]:
+    """`lively(*settings)`: a run with random weights, made once for the same settings."""
+    made: dict[tuple[str, ...], Path] = {}
+
+    def make(*more: str) -> Path:
+        if more not in made:
+            made[more] = enliven(trained("training.max_updates=1", "training.dev_lines=1", *more))
+        return made[more]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def lines(corpus: Path) -> list[str]:
+    """Source lines of different lengths, two of them empty."""
+    test = (corpus / "test.en").read_text(encoding="utf-8").splitlines()
+    return [*test[:5], "", *test[5:9], "  ", *test[9:], test[0].split()[0]]

@@ -1,0 +1,127 @@
+"""Is whatever can be wrong with a run directory said in one sentence, by every command that opens it?"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from seq2seq import cli
+from seq2seq.compose import compose_config
+from seq2seq.errors import RunError
+from seq2seq.runs import Run, load_weights, run_directory, save_weights, variant, written
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def without_a_tensor(path: Path) -> None:
+    weights = load_file(path)
+    del weights["head.output.bias"]
+    save_file(weights, path)
+
+
+def of_another_size(path: Path) -> None:
+    weights = load_file(path)
+    save_file(weights | {"head.output.bias": torch.zeros(7)}, path)
+
+
+def drop_tokenizer(info: Path) -> None:
+    values = json.loads(info.read_text())
+    del values["tokenizer"]
+    info.write_text(json.dumps(values))
+
+
+SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no config": (lambda run: (run / "config.yaml").unlink(), "is not a whole run directory: config.yaml is missing"),
+    "no info": (lambda run: (run / "run.json").unlink(), "is not a whole run directory: run.json is missing"),
+    "no weights": (lambda run: (run / "weights.safetensors").unlink(), "has no weights.safetensors yet"),
+    "no tokenizer": (lambda run: (run / "joint.spm").unlink(), "neither joint.spm nor source.spm is there"),
+    "no directory": (lambda run: shutil.rmtree(run), "is not a run directory: it does not exist"),
+    "a file": (lambda run: (shutil.rmtree(run), run.write_text("")), "is not a run directory: it is a file"),
+    "info cut": (lambda run: truncate(run / "run.json"), "run.json is damaged"),
+    "info is a list": (lambda run: (run / "run.json").write_text("[]"), "run.json is damaged: it says nothing of a tokenizer"),
+    "info without tokenizer": (lambda run: drop_tokenizer(run / "run.json"), "run.json is damaged: it says nothing of a tokenizer"),
+    "info not UTF-8": (lambda run: (run / "run.json").write_bytes(b"\xff{}"), "run.json is damaged"),
+    "config cut": (lambda run: (run / "config.yaml").write_text("schema: 1\ndata: {"), "config.yaml: "),
+    "config empty": (lambda run: (run / "config.yaml").write_text(""), "no saved config"),
+    "config not UTF-8": (lambda run: (run / "config.yaml").write_bytes(b"\xff"), "config.yaml is not UTF-8"),
+    "other schema": (lambda run: rewrite(run / "config.yaml", "schema: 1", "schema: 99"), "schema 99 was written by seq2seq"),
+    "unknown setting": (lambda run: rewrite(run / "config.yaml", "dropout:", "droput:"), "model.droput is no setting (did you mean model.dropout?)"),
+    "code": (lambda run: rewrite(run / "config.yaml", "variant: ''", "variant: ${oc.env:HOME}"), "'${' has no place"),
+    "python tag": (lambda run: rewrite(run / "config.yaml", "variant: ''", "variant: !!python/object/apply:os.getcwd []"), "config.yaml: "),
+    "weights cut": (lambda run: truncate(run / "weights.safetensors"), "cannot be read as safetensors"),
+    "weights a pickle": (lambda run: torch.save({"a": 1}, run / "weights.safetensors"), "cannot be read as safetensors"),
+    "weights fewer": (lambda run: without_a_tensor(run / "weights.safetensors"), "tensors differ, such as head.output.bias"),
+    "weights of another size": (lambda run: of_another_size(run / "weights.safetensors"), "tensors differ, such as head.output.bias"),
+    "other model": (lambda run: rewrite(run / "config.yaml", "hidden: 8", "hidden: 10"), "does not fit the model of its config.yaml"),
+    "tokenizer cut": (lambda run: truncate(run / "joint.spm"), "joint.spm"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SPOILED)
+def test_a_spoiled_run_is_one_sentence(case: str, run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spoil, message = SPOILED[case]
+    spoil(run_copy)
+    assert cli.main(["plot", str(run_copy), "--sentence", "the cat sleeps"]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert len(err.splitlines()) == 1, err
+    assert message in err
+    assert run_copy.name in err
+
+
+def test_another_tokenizer_is_noticed(run_copy: Path, trained: Callable[..., Path]) -> None:
+    shutil.copy(trained("tokenizer.kind=bpe") / "joint.spm", run_copy)
+    with pytest.raises(RunError, match="the tokenizer there is not the one"):
+        Run.open(run_copy).model()
+
+
+def test_a_misspelt_run_is_guessed(tiny_run: Path) -> None:
+    wrong = tiny_run.with_name(tiny_run.name.replace("general", "genral"))
+    with pytest.raises(RunError, match=rf"did you mean {tiny_run}\?"):
+        Run.open(wrong)
+
+
+def test_the_name_of_a_run_says_what_it_is() -> None:
+    config = compose_config(["model/attention=local_p", "model.attention.normalizer=sparsemax", "model.attention.coverage=true", "seed=7"])
+    assert variant(config) == "rnn-general-local_p-sparsemax-coverage"
+    assert run_directory(config).name.startswith("toy-rnn-general-local_p-sparsemax-coverage-s7-")
+    names = {run_directory(compose_config(["data=toy", *words])).name for words in ([], ["trainer=cpu"], ["data.cache=x"], ["training.clip=2"])}
+    assert len(names) == 2
+
+
+def test_weights_come_back(tiny_run: Path, tmp_path: Path) -> None:
+    one, other = Run.open(tiny_run).model(), Run.open(tiny_run).model()
+    for parameter in one.parameters():
+        torch.nn.init.normal_(parameter)
+    save_weights(dict(one.named_parameters()), tmp_path / "w.safetensors")
+    load_weights(other, tmp_path / "w.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert not other.training
+
+
+def test_shared_weights_come_back_shared(trained: Callable[..., Path]) -> None:
+    model = Run.open(trained("model.tie=all", "training.max_updates=1")).model()
+    assert model.head.output.weight.data_ptr() == model.decoder.embedding.weight.data_ptr()
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    with written(path) as temporary:
+        temporary.write_text("old")
+    with pytest.raises(ZeroDivisionError), written(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert [p.name for p in path.parent.iterdir()] == ["file"]

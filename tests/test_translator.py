@@ -1,0 +1,236 @@
+"""Does the translator say the same whatever the batches, and what its models would say?"""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seq2seq import Translator
+from seq2seq.data.vocabularies import Encoded
+from seq2seq.errors import ConfigError, DataError, RunError
+from seq2seq.ids import EOS, UNK
+from seq2seq.search.hypothesis import Hypothesis
+from seq2seq.search.score import score
+from seq2seq.translator import Translation, hash_of
+
+Lively = Callable[..., Path]
+TRANSFORMER = (
+    "model=transformer", "model.size=8", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1", "model.decoder_layers=2",
+)  # fmt: skip
+WORDS = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false")
+VARIANTS = {
+    "rnn": (), "rnn copy": (*WORDS, "model.head=copy"), "local_p": ("model/attention=local_p", "model.attention.width=3"),
+    "coverage": ("model.attention.scorer=additive", "model.attention.coverage=true"), "transformer": TRANSFORMER,
+}  # fmt: skip
+
+
+def double(run: Path, **search: object) -> Translator:
+    return Translator.open(run, dtype=torch.float64, **search)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_batches_and_windows_change_nothing(variant: str, lively: Lively, lines: list[str]) -> None:
+    """In float64 to the last letter, for ten sizes of batch and window, with two hypotheses each."""
+    run = lively(*VARIANTS[variant])
+    expected = list(double(run, batch=1, n_best=2, min_length=4).hypotheses(lines))
+    assert len({found[0].text for found in expected}) > 3
+    for batch, window in ((7, 2048), (64, 2048), (7, 4), (3, 1)):
+        found = list(double(run, batch=batch, window=window, n_best=2, min_length=4).hypotheses(iter(lines)))
+        assert [[h.text for h in row] for row in found] == [[h.text for h in row] for row in expected]
+        for left, right in zip(sum(found, []), sum(expected, []), strict=True):
+            assert left.score == pytest.approx(right.score, abs=1e-9)
+
+
+def test_empty_lines_give_empty_lines(lively: Lively, lines: list[str]) -> None:
+    found = double(lively()).translate(lines)
+    assert [i for i, text in enumerate(found) if not text] == [i for i, line in enumerate(lines) if not line.strip()] == [5, 10]
+    assert double(lively()).translate([]) == []
+    assert double(lively()).translate([""]) == [""]
+
+
+def test_the_input_is_read_a_window_at_a_time(lively: Lively, lines: list[str]) -> None:
+    read = []
+
+    def coming() -> object:
+        for number, line in enumerate(lines):
+            read.append(number)
+            yield line
+
+    found = double(lively(), window=3).hypotheses(coming())  # type: ignore[arg-type]
+    next(found)
+    assert len(read) == 3
+
+
+def test_n_best_are_different_and_in_order(lively: Lively, lines: list[str]) -> None:
+    for found in double(lively(), beam=4, n_best=4).hypotheses([line for line in lines if line.strip()]):
+        assert len({tuple(h.target) for h in found}) == 4
+        assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
+
+
+@pytest.mark.parametrize("variant", ["rnn", "rnn copy"])
+def test_a_forced_target_has_the_log_probability_of_the_search(variant: str, lively: Lively, lines: list[str]) -> None:
+    """Ids are forced as they were found, since text may be segmented otherwise."""
+    translator = double(lively(*VARIANTS[variant]), length_penalty="none", max_length=60, min_length=4)
+    with torch.no_grad():
+        translator.models[0].head.output.bias[EOS] = 8.0  # type: ignore[attr-defined]
+    checked = 0
+    for line in (line for line in lines if line.strip()):
+        source = translator.read(line)
+        found = translator._search([source], [[]], True)[0][0]
+        if found.finished:
+            again = score(translator.models, translator._memories([source]), [found.tokens], True)[0]
+            assert again.log_prob == pytest.approx(found.log_prob, abs=1e-9) == pytest.approx(found.score, abs=1e-9)
+            torch.testing.assert_close(again.attention, found.attention)
+            checked += 1
+    assert checked > 2
+
+
+def test_scores_do_not_depend_on_their_neighbours(lively: Lively, lines: list[str]) -> None:
+    targets = [line[::-1] for line in reversed(lines)]
+    one = [s for pair in zip(lines, targets, strict=True) for s in double(lively()).score([pair[0]], [pair[1]])]
+    for batch, window in ((7, 2048), (2, 3)):
+        assert double(lively(), batch=batch, window=window).score(lines, targets) == pytest.approx(one, abs=1e-9)
+    assert all(math.isfinite(s) and s < 0 for s in one)
+    with pytest.raises(ValueError, match="zip"):
+        double(lively()).score(lines, targets[1:])
+
+
+def test_an_ensemble_of_a_run_with_itself_is_the_run(lively: Lively, lines: list[str]) -> None:
+    run = lively()
+    one, three = double(run), Translator.open(run, run, run, dtype=torch.float64)
+    for left, right in zip(one.hypotheses(lines, attention=True), three.hypotheses(lines, attention=True), strict=True):
+        assert left[0].text == right[0].text
+        assert left[0].log_prob == pytest.approx(right[0].log_prob, abs=1e-9)
+        if left[0].attention is not None:
+            np.testing.assert_allclose(left[0].attention, right[0].attention, atol=1e-6)
+
+
+def test_an_ensemble_speaks_one_vocabulary(lively: Lively) -> None:
+    with pytest.raises(RunError, match="cannot join .* its tokenizer is another one"):
+        Translator.open(lively(), lively("tokenizer.kind=char"))
+
+
+LIMITED = [("model.attention.scorer=location",), (*TRANSFORMER, "model.positions=learned")]
+
+
+@pytest.mark.parametrize("kind", LIMITED, ids=["location", "learned"])
+def test_a_long_source_is_cut_with_one_warning_or_refused(kind: tuple[str, ...], lively: Lively, caplog: pytest.LogCaptureFixture) -> None:
+    settings = (*kind, "model.max_length=80", "data.max_tokens=79")
+    translator = double(lively(*settings))
+    assert translator.limit == 80
+    long = "the cat sleeps . " * 40
+    with caplog.at_level(logging.WARNING, "seq2seq"):
+        found = list(translator.hypotheses([long, long, "the cat sleeps ."]))
+    assert len(caplog.messages) == 1
+    assert "cut to the model's 80 (model.max_length)" in caplog.text
+    assert len(found[0][0].source) == 80
+    with pytest.raises(DataError, match=r"a source line has \d+ tokens, more than the model's 80 \(model\.max_length\): 'the cat"):
+        double(lively(*settings), long_source="refuse").translate([long])
+    if "learned" in str(settings):
+        with pytest.raises(DataError, match=r"a target line has \d+ tokens, more than the model's 80"):
+            translator.score(["the cat"], [long])
+
+
+def test_a_recurrent_model_takes_any_length(lively: Lively) -> None:
+    assert double(lively()).limit is None
+    assert len(double(lively()).translate(["the cat sleeps . " * 100])) == 1
+
+
+def test_an_unknown_word_is_replaced_by_the_source_word_it_attended_to(lively: Lively) -> None:
+    """Also a word that only the target vocabulary knows."""
+    translator = Translator.open(lively(*WORDS), replace_unknown=True)
+    vocabularies, size = translator.vocabularies, translator.vocabularies.target.size
+    only_target = next(p for p in map(lambda i: vocabularies.target.pieces([i])[0], range(4, size)) if UNK in vocabularies.source.ids_of([p]))
+    text = vocabularies.target.decode(vocabularies.target.ids_of([only_target]), [])
+    source = translator.read(f"{text} Zxqyvia .")
+    weights = torch.tensor([[0.1, 0.7, 0.1, 0.1], [0.6, 0.2, 0.1, 0.1], [0.0, 0.3, 0.1, 0.6], [0.1, 0.1, 0.1, 0.7]])
+    hypothesis = Hypothesis([UNK, UNK, UNK], -1.0, -1.0, [-1.0] * 3, True, weights)
+    found = translator._text(source, hypothesis, True)
+    assert found.text == f"Zxqyvia {text} Zxqyvia"  # the end of the sentence, attended to most by the third, is no word
+    assert len(found.source) == 4
+    plain = replace(translator, search=replace(translator.search, replace_unknown=False))._text(source, hypothesis, True)
+    assert "Zxqyvia" not in plain.text
+
+
+def test_a_head_that_copies_says_words_it_does_not_know(lively: Lively) -> None:
+    translator = double(lively(*WORDS, "model.head=copy"))
+    for model in translator.models:
+        torch.nn.init.zeros_(model.head.gate.weight)  # type: ignore[attr-defined]
+        torch.nn.init.constant_(model.head.gate.bias, -20.0)  # type: ignore[attr-defined]
+    translator.search.min_length = 3  # the end of the sentence can be copied as well
+    found = translator.hypotheses(["Zxqyvia Qwmnor Zxqyvia"], attention=True)
+    words = set(next(iter(found))[0].text.split())
+    assert words <= {"Zxqyvia", "Qwmnor"}
+    assert words
+
+
+def test_a_translation_begins_with_its_prefix(lively: Lively, lines: list[str]) -> None:
+    translator = double(lively(*WORDS), max_length=12)
+    known = translator.vocabularies.target.decode([10, 11], [])
+    prefixes = [known if number % 2 else "" for number in range(len(lines))]
+    found = list(translator.hypotheses(lines, prefix=prefixes))
+    free = translator.translate(lines)
+    for line, start, best, text in zip(lines, prefixes, found, free, strict=True):
+        assert not line.strip() or best[0].text.startswith(start)
+        assert start or best[0].text == text
+
+
+def test_samples_depend_on_the_seed_and_the_sentence_alone(lively: Lively, lines: list[str]) -> None:
+    options = {"sampling": True, "beam": 5, "length_penalty": "average", "n_best": 3}
+
+    def drawn(some: list[str], **more: object) -> list[list[str]]:
+        return [[h.text for h in found] for found in double(lively("search.beam=5"), **{**options, **more}).hypotheses(some)]
+
+    first = drawn(lines)
+    assert drawn(lines) == first
+    assert drawn(lines, batch=3, window=4) == first
+    assert drawn(lines[::-1])[::-1] == first
+    other = drawn(lines, seed=2)
+    assert sum(a != b for a, b in zip(other, first, strict=True)) >= len([line for line in lines if line.strip()]) - 1
+    assert len({text for found in first for text in found}) > len(lines)
+
+
+def test_the_hash_of_a_sentence_tells_order_and_length() -> None:
+    sentences = [[4, 5, 3], [5, 4, 3], [4, 5, 5, 3], [0, 4, 5, 3], [4, 3]]
+    assert len({hash_of(ids, seed) for ids in sentences for seed in (1, 2)}) == 10
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_attention_has_a_row_for_each_target_subword(variant: str, lively: Lively, lines: list[str]) -> None:
+    translator = double(lively(*VARIANTS[variant]), n_best=2)
+    for line, found in zip(lines, translator.hypotheses(lines, attention=True), strict=True):
+        for h in found if line.strip() else []:
+            assert h.attention is not None
+            assert h.attention.shape == (len(h.target), len(h.source))
+            assert (h.attention >= 0).all()
+            assert (h.attention.sum(1) <= 1 + 1e-5).all()
+            assert variant == "local_p" or np.allclose(h.attention.sum(1), 1, atol=1e-5)
+            assert h.source[-1] == ""  # EOS
+            assert (h.target[-1] == "") == h.finished
+
+
+def test_attention_of_one_sentence(lively: Lively) -> None:
+    translator = double(lively())
+    best = translator.attention("the cat sleeps .")
+    given = translator.attention("the cat sleeps .", "die Katze")
+    assert isinstance(best, Translation)
+    assert given.text == "die Katze"
+    assert given.attention is not None
+    assert given.attention.shape == (len(given.target), len(given.source))
+
+
+def test_reading_keeps_the_way_to_copy(lively: Lively) -> None:
+    encoded = double(lively(*WORDS)).read("Zxqyvia . Zxqyvia")
+    assert isinstance(encoded, Encoded)
+    assert encoded.unknown[0] == "▁Zxqyvia"
+    assert encoded.copy[0] == encoded.copy[2] >= 40
+
+
+def test_wrong_search_settings_are_refused(lively: Lively) -> None:
+    with pytest.raises(ConfigError, match=r"search\.n_best=9 is more than search\.beam=2"):
+        Translator.open(lively(), n_best=9)
