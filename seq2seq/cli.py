@@ -76,6 +76,6 @@ COMMANDS = {
     "translate": Command("translate", "translate lines from stdin to stdout with a trained run"),
     "score": Command("score", "log-probabilities of given translations under a trained run"),
     "evaluate": Command("evaluate", "translate a test set and score it: BLEU, chrF, TER, ROUGE with confidence intervals"),
-    "plot": Command("plot", "show the attention of a trained run, or its learning curve"),
+    "plot": Command("plot", "show what each target word attended to: a map in the terminal and as PNG"),
     "attentions": Command("attentions", "list the attention variants with their formulas"),
 }
