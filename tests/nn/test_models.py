@@ -73,11 +73,12 @@ def test_hypotheses_share_the_memory_of_their_sentence(case, close, capacity):
 @torch.no_grad()
 def test_padding_and_neighbours_change_nothing(case, close):
     model, memory = case.model, encode(case)
-    whole, scores = model.decode(case.target_in, memory, attention=True), None
+    whole = model.decode(case.target_in, memory, attention=True)
     scores = model.head.log_probs(whole, memory)
     assert not whole.weights.masked_select(~memory.mask.unsqueeze(1)).any()
     wider = encode(case, pad=3)
     padded = model.decode(case.target_in, wider, attention=True)
+    close(wider.summary, memory.summary)
     close(padded.features, whole.features)
     close(padded.weights, torch.nn.functional.pad(whole.weights, (0, 3)))
     close(loss(case, wider, padded).total, loss(case, memory, whole).total)
@@ -85,6 +86,7 @@ def test_padding_and_neighbours_change_nothing(case, close):
     for b, length in enumerate(memory.mask.sum(1).tolist()):
         alone = model.encode(case.source[b : b + 1, :length], case.copy[b : b + 1, :length] if case.config.head == "copy" else None)
         single = model.decode(case.target_in[b : b + 1], alone, attention=True)
+        close(alone.summary[0], memory.summary[b])
         close(single.features[0], whole.features[b])
         close(single.weights[0], whole.weights[b, :, :length])
 

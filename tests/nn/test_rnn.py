@@ -78,50 +78,59 @@ def sigmoid(x):
 
 
 class Twin:
-    """A recurrent decoder with one LSTM layer and the general score, for one sentence, from the papers' equations."""
+    """A recurrent decoder with LSTM layers and the general score, for one sentence, from the papers' equations."""
 
     def __init__(self, decoder, memory, row):
         self.weights = {name: weight.detach().numpy() for name, weight in decoder.named_parameters()}
         self.states = memory.states[row, : int(memory.mask[row].sum())].numpy()
-        summary = memory.summary[row].numpy()
-        self.hidden = np.tanh(self.weights["bridge.project.weight"] @ summary + self.weights["bridge.project.bias"])
-        self.cell, self.feed = np.zeros_like(self.hidden), np.zeros(self.weights["combine.weight"].shape[0])
+        first = self.weights["bridge.project.weight"] @ memory.summary[row].numpy() + self.weights["bridge.project.bias"]
+        self.hidden = np.split(np.tanh(first), len(decoder.cells))
+        self.cell, self.feed = [np.zeros_like(h) for h in self.hidden], np.zeros(self.weights["combine.weight"].shape[0])
 
-    def recur(self, token, fed):
+    def lstm(self, layer, given, fed):
         """The gates of an LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
-        w = self.weights
-        gates = w["cells.0.input.weight"] @ w["embedding.weight"][token] + w["cells.0.input.bias"]
-        i, f, g, o = np.split(gates + w["cells.0.recurrent.weight"] @ np.concatenate((fed, self.hidden)), 4)
-        self.cell = sigmoid(f) * self.cell + sigmoid(i) * np.tanh(g)
-        self.hidden = sigmoid(o) * np.tanh(self.cell)
+        into, bias, back = (self.weights[f"cells.{layer}.{name}"] for name in ("input.weight", "input.bias", "recurrent.weight"))
+        i, f, g, o = np.split(into @ given + bias + back @ np.concatenate((fed, self.hidden[layer])), 4)
+        self.cell[layer] = sigmoid(f) * self.cell[layer] + sigmoid(i) * np.tanh(g)
+        self.hidden[layer] = sigmoid(o) * np.tanh(self.cell[layer])
+
+    def recur(self, token, fed, residual):
+        """All layers: -> the output of the top one; Wu et al. 2016, eq. 6 from the second on."""
+        self.lstm(0, self.weights["embedding.weight"][token], fed)
+        top = self.hidden[0]
+        for layer in range(1, len(self.hidden)):
+            self.lstm(layer, top, self.feed[:0])
+            top = self.hidden[layer] + (top if residual else 0)
+        return top
 
     def attend(self, query):
         """Luong et al. 2015, eq. 7-8, general."""
         scores = np.array([query @ self.weights["attention.scorer.keys.weight"] @ h for h in self.states])
-        weights = np.exp(scores) / np.exp(scores).sum()
-        return weights @ self.states
+        return np.exp(scores) / np.exp(scores).sum() @ self.states
 
-    def step(self, token, order, feeding):
+    def step(self, token, order, feeding, residual):
         if order == "bahdanau":  # Bahdanau et al. 2015, eq. 4-6: c_t from s_{t-1}, then s_t
-            context = self.attend(self.hidden)
-            self.recur(token, context)
+            context = self.attend(self.hidden[-1])
+            top = self.recur(token, context, residual)
         else:  # Luong et al. 2015, section 3: h_t, then c_t; section 3.3 feeds the attentional state
-            self.recur(token, self.feed if feeding else self.feed[:0])
-            context = self.attend(self.hidden)
-        self.feed = np.tanh(self.weights["combine.weight"] @ np.concatenate((context, self.hidden)))  # eq. 5
+            top = self.recur(token, self.feed if feeding else self.feed[:0], residual)
+            context = self.attend(top)
+        self.feed = np.tanh(self.weights["combine.weight"] @ np.concatenate((context, top)))  # eq. 5
         return self.feed
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("layers", "residual"), [(1, False), (3, False), (3, True)])
 @pytest.mark.parametrize(("order", "feeding"), [("luong", True), ("luong", False), ("bahdanau", True)])
-def test_a_decoder_follows_its_papers_equations(order, feeding, design):
-    case = design.problem(design.settings("rnn", {"order": order, "input_feeding": feeding}), torch.float64)
+def test_a_decoder_follows_its_papers_equations(order, feeding, layers, residual, design):
+    row = {"order": order, "input_feeding": feeding, "layers": (1, layers), "residual": residual}
+    case = design.problem(design.settings("rnn", row), torch.float64)
     memory = case.model.encode(case.source)
     output = case.model.decode(case.target_in, memory)
-    for row in range(3):
-        twin = Twin(case.model.decoder, memory, row)
-        for t, token in enumerate(case.target_in[row].tolist()):
-            np.testing.assert_allclose(output.features[row, t].numpy(), twin.step(token, order, feeding), atol=1e-10)
+    for number in range(3):
+        twin = Twin(case.model.decoder, memory, number)
+        for t, token in enumerate(case.target_in[number].tolist()):
+            np.testing.assert_allclose(output.features[number, t].numpy(), twin.step(token, order, feeding, residual), atol=1e-10)
 
 
 @torch.no_grad()
