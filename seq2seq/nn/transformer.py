@@ -82,7 +82,9 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.heads, self.scorer, self.window, self.normalize = design.heads, scorer, window, normalize
         self.value, self.out = nn.Linear(design.size, design.size), nn.Linear(design.size, design.size)
-        self.query, self.key = (nn.Linear(design.size, design.size) if part in scorer.reads else nn.Identity() for part in ("query", "keys"))
+        self.query, self.key = (
+            nn.Linear(design.size, design.size) if part in scorer.reads else nn.Identity() for part in ("query", "keys")
+        )
         self.fused = isinstance(scorer, Product) and not window.gains and normalize is softmax
 
     def cache(self, states: Tensor) -> Cached:
