@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seq2seq.config import SearchConfig
 from seq2seq.data.vocabularies import Encoded, Vocabularies
-from seq2seq.errors import DataError, RunError
+from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.ids import EOS, PAD, UNK
 from seq2seq.nn.interface import Memory, Model
 from seq2seq.runs import WEIGHTS, Run
@@ -55,6 +55,7 @@ class Translator:
         limits = [m.max_source for m in self.models if m.max_source is not None]
         self.limit = min(limits, default=None)
         self.most_steps = min((m.max_target for m in self.models if m.max_target is not None), default=None)
+        self.copying = all(m.head.reads_weights for m in self.models)
         self.warned = False
 
     @classmethod
@@ -63,12 +64,15 @@ class Translator:
     ) -> "Translator":
         """Open one run directory, or several as an ensemble. `search` replaces settings of the (first) run's search.
 
-        Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for the settings."""
+        Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for the settings and the device."""
+        check_device(device)
         opened = [Run.open(run) for run in runs]
         first = opened[0]
         for other in opened[1:]:
             if other.vocabularies.sha256 != first.vocabularies.sha256:
                 raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: its tokenizer is another one")
+            if other.config.model.head != first.config.model.head:
+                raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: only one of them copies words")
         models = [run.model(weights).to(device=device, dtype=dtype) for run in opened]
         return cls(models, first.vocabularies, replace(first.config.search, **search))
 
@@ -105,7 +109,7 @@ class Translator:
 
     def read_target(self, line: str, source: Encoded) -> list[int]:
         """Ids of a target line, without EOS. DataError if the model has no positions for them."""
-        ids = self.vocabularies.encode_target(line, source.unknown)
+        ids = self.vocabularies.encode_target(line, source.unknown if self.copying else ())
         if self.most_steps is not None and len(ids) > self.most_steps:
             raise DataError(f"a target line has {len(ids)} tokens, more than the model's {self.most_steps} (model.max_length): {line[:60]!r}...")
         return ids[:-1]
@@ -189,6 +193,14 @@ class Translator:
         if target is not None:
             return next(self.forced([(source, target)], attention=True))
         return next(iter(self.hypotheses([source], attention=True)))[0]
+
+
+def check_device(name: str) -> None:
+    """ConfigError for a device that torch does not know or this machine does not have."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(f"device={name} cannot be used: {str(error).splitlines()[0]}") from None
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:

@@ -113,6 +113,8 @@ def test_an_ensemble_of_a_run_with_itself_is_the_run(lively: Lively, lines: list
 def test_an_ensemble_speaks_one_vocabulary(lively: Lively) -> None:
     with pytest.raises(RunError, match="cannot join .* its tokenizer is another one"):
         Translator.open(lively(), lively("tokenizer.kind=char"))
+    with pytest.raises(RunError, match="cannot join .* only one of them copies"):
+        Translator.open(lively(*WORDS), lively(*WORDS, "model.head=copy"))
 
 
 LIMITED = [("model.attention.scorer=location",), (*TRANSFORMER, "model.positions=learned")]
@@ -124,6 +126,7 @@ def test_a_long_source_is_cut_with_one_warning_or_refused(kind: tuple[str, ...],
     translator = double(lively(*settings))
     assert translator.limit == 80
     long = "the cat sleeps . " * 40
+    caplog.clear()
     with caplog.at_level(logging.WARNING, "seq2seq"):
         found = list(translator.hypotheses([long, long, "the cat sleeps ."]))
     assert len(caplog.messages) == 1

@@ -1,0 +1,260 @@
+"""Do the commands that use a run read, write and fail as they say?"""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from seq2seq import Translator, cli
+
+Lively = Callable[..., Path]
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
+    """`say(*words, stdin=...)`: exit code, stdout and stderr of a command."""
+
+    def run(*words: object, stdin: str | bytes = "") -> tuple[int, str, str]:
+        raw = stdin if isinstance(stdin, bytes) else stdin.encode()
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(raw), isatty=lambda: False))
+        capsys.readouterr()
+        try:
+            code = cli.main([str(word) for word in words])
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+def text(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def test_translate_is_a_filter(say: Say, lively: Lively, lines: list[str]) -> None:
+    code, out, _ = say("translate", lively(), stdin=text(lines))
+    assert code == 0
+    assert out == text(Translator.open(lively()).translate(lines))
+    assert say("translate", lively(), stdin="")[:2] == (0, "")
+
+
+def test_lines_end_with_newlines_alone(say: Say, lively: Lively) -> None:
+    """Not with what Unicode also calls a line's end; a carriage return before it belongs to it; the last may have none."""
+    strange = "the\x85cat\u2028sleeps\x0c.\r\nshe sees"
+    code, out, _ = say("translate", lively(), stdin=strange)
+    assert (code, out) == (0, text(Translator.open(lively()).translate(["the\x85cat\u2028sleeps\x0c.", "she sees"])))
+
+
+def test_n_best_alignment_and_json(say: Say, lively: Lively, lines: list[str]) -> None:
+    run = lively()
+    expected = list(Translator.open(run, n_best=2).hypotheses(lines, attention=True))
+    code, out, _ = say("translate", run, "--n-best", 2, stdin=text(lines))
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert code == 0
+    assert [(row[0], row[2]) for row in rows] == [(str(rank), h.text) for found in expected for rank, h in enumerate(found, 1)]
+    assert [float(row[1]) for row in rows] == pytest.approx([h.score for found in expected for h in found], abs=1e-4)
+    code, out, _ = say("translate", run, "--alignment", stdin=text(lines))
+    assert code == 0
+    for line, row in zip(lines, out.splitlines(), strict=True):
+        translation, links = row.split("\t")
+        points = [tuple(map(int, link.split("-"))) for link in links.split()]
+        assert all(i < len(line.split()) and j < len(translation.split()) for i, j in points)
+    code, out, _ = say("translate", run, "--n-best", 2, "--json", "--alignment", stdin=text(lines))
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert [[h["text"] for h in found] for found in objects] == [[h.text for h in found] for found in expected]
+    assert objects[0][0].keys() == {"text", "score", "log_prob", "source", "target", "alignment"}
+
+
+def test_attention_to_a_file(say: Say, lively: Lively, lines: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "attention.jsonl"
+    assert say("translate", lively(), "--attention", path, stdin=text(lines))[0] == 0
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["line"] for row in rows] == list(range(1, len(lines) + 1))
+    for row in rows:
+        (found,) = row["hypotheses"]
+        assert len(found["attention"]) == len(found["target"])
+        assert all(len(weights) == len(found["source"]) for weights in found["attention"])
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_attention_of_a_failed_translation_leaves_no_file(say: Say, lively: Lively, tmp_path: Path) -> None:
+    code, _, err = say("translate", lively(), "--attention", tmp_path / "a", stdin=b"fine\nnot \xff fine\n")
+    assert code == 2
+    assert err.splitlines()[-1] == "seq2seq: stdin:2: not UTF-8 (byte 0xff at place 5)"
+    assert not list(tmp_path.iterdir())
+
+
+def test_search_options_change_the_search(say: Say, lively: Lively, lines: list[str]) -> None:
+    code, out, _ = say("translate", lively(), "--beam", 1, "--max-length", 3, "--length-penalty", "none", stdin=text(lines))
+    expected = Translator.open(lively(), beam=1, max_length=3, length_penalty="none").translate(lines)
+    assert (code, out) == (0, text(expected))
+
+
+WRONG: dict[str, tuple[list[Any], str]] = {
+    "misspelt option": (["translate", "RUN", "--n-bset", "2"], "unrecognized arguments: --n-bset 2 (did you mean --n-best?); seq2seq translate --help"),
+    "setting that cannot be": (["translate", "RUN", "--n-best", "9"], "search.n_best=9 is more than search.beam=2"),
+    "misspelt run": (["translate", "MISSPELT"], "did you mean RUN?"),
+    "unknown device": (["translate", "RUN", "--device", "abacus"], "device=abacus cannot be used"),
+    "two kinds of test": (["evaluate", "RUN", "--test", "test", "--source", "x", "--reference", "y"], "give either --test NAME, or --source FILE"),
+    "no kind of test": (["evaluate", "RUN"], "give either --test NAME, or --source FILE"),
+    "source without reference": (["evaluate", "RUN", "--source", "x"], "give either --test NAME, or --source FILE"),
+    "unknown test": (["evaluate", "RUN", "--test", "tset"], "test"),
+    "unknown metric": (["evaluate", "RUN", "--test", "test", "--metrics", "bleu,blue"], "blue"),
+    "n-best in evaluation": (["evaluate", "RUN", "--test", "test", "--n-best", "2"], "search.n_best=2 would be ignored"),
+    "missing file": (["evaluate", "RUN", "--source", "/nowhere/a.en", "--reference", "/nowhere/a.de"], "/nowhere/a.en"),
+    "source alone": (["score", "RUN", "--source", "x"], "--source and --target belong together"),
+    "empty sentence": (["plot", "RUN", "--sentence", " "], "--sentence is empty"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_one_sentence(case: str, say: Say, lively: Lively) -> None:
+    words, message = WRONG[case]
+    run = lively()
+    places = {"RUN": str(run), "MISSPELT": str(run).replace("general", "genral")}
+    code, out, err = say(*(places.get(word, word) for word in words), stdin="the cat sleeps .\n")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("seq2seq: ")
+    assert message.replace("RUN", str(run)) in err
+
+
+def test_score_of_stdin_and_of_files(say: Say, lively: Lively, lines: list[str], tmp_path: Path) -> None:
+    targets = [f"die {line[::-1]}" for line in lines]
+    expected = Translator.open(lively()).score(lines, targets)
+    pairs = text([f"{source}\t{target}" for source, target in zip(lines, targets, strict=True)])
+    code, out, _ = say("score", lively(), stdin=pairs)
+    assert code == 0
+    assert [float(line) for line in out.splitlines()] == pytest.approx(expected, abs=1e-4)
+    for name, content in (("a.en", lines), ("a.de", targets), ("b.de", targets[1:])):
+        (tmp_path / name).write_text(text(content))
+    code, out, _ = say("score", lively(), "--source", tmp_path / "a.en", "--target", tmp_path / "a.de", "--per-token")
+    rows = [[float(part) for part in line.split("\t")] for line in out.splitlines()]
+    assert [row[0] for row in rows] == pytest.approx(expected, abs=1e-4)
+    assert all(mean == pytest.approx(total / tokens, abs=1e-4) for total, mean, tokens in rows)
+    code, _, err = say("score", lively(), "--source", tmp_path / "a.en", "--target", tmp_path / "b.de")
+    assert code == 2
+    assert "a.en" in err
+    assert "b.de" in err
+
+
+def test_an_unknown_word_in_source_and_target_can_be_scored(say: Say, lively: Lively) -> None:
+    """By a model that copies it, and by one that does not: there it is any unknown word."""
+    words = ("tokenizer=word", "tokenizer.size=40")
+    for head in ("vocabulary", "copy"):
+        run = lively(*words, f"model.head={head}")
+        pairs = text(["Zxqyvia sleeps\tZxqyvia schläft", "Zxqyvia sleeps\tQwmnor schläft"])
+        code, out, _ = say("score", run, stdin=pairs)
+        assert code == 0
+        copied, unknown = map(float, out.splitlines())
+        assert (copied == unknown) == (head == "vocabulary")
+
+
+def test_score_names_a_line_without_a_tab(say: Say, lively: Lively) -> None:
+    code, _, err = say("score", lively(), stdin="a\tb\nno tab\n")
+    assert (code, err.splitlines()[-1]) == (2, "seq2seq: stdin:2: no tab between source and target")
+
+
+def test_evaluate_a_test_set(say: Say, lively: Lively, corpus: Path) -> None:
+    run = lively()
+    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 20)
+    assert code == 0
+    folder = run / "evaluation" / "test"
+    assert out.splitlines()[-1] == f"kept in {folder}"
+    assert {path.name for path in folder.iterdir()} == {"hypotheses.txt", "alignments.txt", "scores.json"}
+    report = json.loads((folder / "scores.json").read_text())
+    assert len((folder / "hypotheses.txt").read_text().splitlines()) == report["sentences"] == 12
+    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 20, "--json")
+    assert json.loads(out) == report
+    files = ("--source", corpus / "test.en", "--reference", corpus / "test.de", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 20)
+    code, out, _ = say("evaluate", run, *files, "--json")
+    assert json.loads(out)["scores"] == report["scores"]
+    assert (run / "evaluation" / "test-en" / "scores.json").is_file()
+
+
+def test_files_of_different_lengths_are_refused(say: Say, lively: Lively, corpus: Path) -> None:
+    code, _, err = say("evaluate", lively(), "--source", corpus / "test.en", "--reference", corpus / "train.de")
+    assert code == 2
+    assert f"{corpus / 'test.en'} has 12 lines, but {corpus / 'train.de'} has 120" in err
+
+
+def test_the_dev_score_of_training_is_that_of_evaluate(say: Say, trained: Callable[..., Path]) -> None:
+    """The same weights, the same search, the same lines: the same figure. ROUGE, since BLEU is 0 so early."""
+    words = ("tokenizer=word", "search.no_repeat=1", "search.min_length=6", "training.monitor=rouge")
+    run = trained(*words, "training.learning_rate=0.03", "training.max_updates=40", "training.validate_every=20")
+    info = json.loads((run / "run.json").read_text())
+    code, out, _ = say("evaluate", run, "--test", "dev", "--metrics", "rougeL", "--bootstrap", 0, "--json")
+    assert code == 0
+    assert info["dev_score"] > 0
+    assert json.loads(out)["scores"][0]["value"] == pytest.approx(info["dev_score"], abs=1e-9)
+
+
+def test_alignment_error_is_reported_where_the_links_are_known(say: Say, tmp_path: Path, corpus: Path) -> None:
+    from seq2seq.compose import compose_config
+    from seq2seq.training.run import train
+
+    few = ["data=toy", "data.pairs=150", f"data.cache={tmp_path / 'cache'}", f"runs={tmp_path / 'runs'}", "tokenizer.size=300"]
+    size = ["model.embedding=8", "model.hidden=8", "training.max_updates=1", "training.monitor=loss", "trainer.threads=1"]
+    run = train(compose_config([*few, *size]))
+    options = ("--beam", 1, "--max-length", 5, "--metrics", "bleu", "--bootstrap", 5)
+    code, out, _ = say("evaluate", run, "--test", "test", *options)
+    assert code == 0
+    assert "\naer = " in out
+    assert len((run / "evaluation" / "test" / "alignments.txt").read_text().splitlines()) == 500
+
+
+def test_plot_shows_words_in_the_terminal(say: Say, lively: Lively, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, out, _ = say("plot", lively(), "--sentence", "Eva sees Paul", "--target", "Eva sieht Paul")
+    assert code == 0
+    assert out.splitlines()[0] == "Eva sieht Paul"
+    assert all(word in out for word in ("Eva", "sees", "Paul", "sieht"))
+    code, out, _ = say("plot", lively(), "--sentence", "Eva sees Paul", "--subwords")
+    assert code == 0
+
+
+def test_plot_writes_a_picture(say: Say, lively: Lively, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    path = tmp_path / "new" / "a.png"
+    code, out, _ = say("plot", lively(), "--sentence", "Eva sees Paul", "--png", path)
+    assert code == 0
+    assert out.splitlines()[-1] == str(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_prepare_prints_the_folder(say: Say, small: Callable[..., list[str]], tmp_path: Path) -> None:
+    code, out, err = say("prepare", *small(tmp_path), f"data.cache={tmp_path}")
+    assert code == 0, err
+    (folder,) = out.splitlines()
+    assert (Path(folder) / "joint.spm").is_file()
+    assert Path(folder).parent == tmp_path
+
+
+def test_attentions_lists_every_part_and_name(say: Say) -> None:
+    from seq2seq.nn.scorers import SCORERS
+
+    code, out, _ = say("attentions")
+    assert code == 0
+    assert all(f"\n{name} " in f"\n{out}" for name in [*SCORERS, "local_p", "sparsemax"])
+    assert say("attentions", "--markdown")[1].count("| --- | --- | --- |\n") == 4
+
+
+def test_resume_on_the_command_line(say: Say, run_copy: Path) -> None:
+    code, _, err = say("train", f"resume={run_copy}")
+    assert code == 2
+    assert "is finished, training.max_updates=6 being reached" in err
+    code, _, err = say("train", f"resume={run_copy}", "model.hidden=16")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "model.hidden=16 is given, but the run goes on with its own model.hidden=8" in err
+    assert say("train", f"resume={run_copy}", "training.max_updates=7")[0] == 0
+    code, _, err = say("train", "-m", f"resume={run_copy}", "seed=1,2")
+    assert (code, err) == (2, "seq2seq: resume goes on with one run: it cannot be swept with -m\n")
+    code, _, err = say("train", f"resume={str(run_copy).replace('general', 'genral')}")
+    assert code == 2
+    assert f"did you mean {run_copy}?" in err
