@@ -126,7 +126,8 @@ def register_saved(folder: str) -> str:
         store.store(group=group, name="schema", node=getattr(saved, group))
     store.store(group="model", name=f"{saved.model.name}_schema", node=saved.model)
     store.store(group="model", name="saved_schema", node={"defaults": [f"{saved.model.name}_schema", {"attention": None}]})
-    store.store(name="saved", node={"defaults": ["schema", *({group: "schema"} for group in groups), {"model": "saved_schema"}, {"experiment": None}]})
+    chosen = [{group: "schema"} for group in groups]
+    store.store(name="saved", node={"defaults": ["schema", *chosen, {"model": "saved_schema"}, {"experiment": None}]})
     return "saved"
 
 

@@ -1,12 +1,12 @@
 """What does a run directory hold, and how is it opened? Settings, tokenizer, weights, metrics; nothing in it is code.
 
-    config.yaml                     every setting, resolved
-    run.json                        versions, seed, hashes of data and tokenizer, whether training is finished
-    joint.spm | source.spm target.spm
-    weights.safetensors             the weights that are used
-    metrics.csv, log.txt            what training saw and said
-    checkpoints/                    last.ckpt to go on from, update-N.safetensors
-    evaluation/NAME/                hypotheses, scores, alignments of a test set
+config.yaml                     every setting, resolved
+run.json                        versions, seed, hashes of data and tokenizer, whether training is finished
+joint.spm | source.spm target.spm
+weights.safetensors             the weights that are used
+metrics.csv, log.txt            what training saw and said
+checkpoints/                    last.ckpt to go on from, update-N.safetensors
+evaluation/NAME/                hypotheses, scores, alignments of a test set
 """
 
 import json
@@ -86,7 +86,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
             names = set(file.keys())
             wrong = sorted(names ^ wanted.keys()) or sorted(n for n in names if tuple(file.get_slice(n).get_shape()) != wanted[n].shape)
             if wrong:
-                raise RunError(f"{path} does not fit the model of its {CONFIG}: {len(wrong)} of {len(wanted)} tensors differ, such as {wrong[0]}")
+                differ = f"{len(wrong)} of {len(wanted)} tensors differ, such as {wrong[0]}"
+                raise RunError(f"{path} does not fit the model of its {CONFIG}: {differ}")
             with torch.no_grad():
                 for name, parameter in wanted.items():
                     parameter.copy_(file.get_tensor(name))
@@ -132,7 +133,8 @@ class Run:
     def model(self, weights: str = WEIGHTS) -> EncoderDecoder:
         """The model with its weights, in evaluation mode on the processor."""
         if not (self.folder / weights).exists():
-            raise RunError(f"{self.folder} has no {weights} yet: training has not reached its first validation; resume={self.folder} goes on with it")
+            why = "training has not reached its first validation"
+            raise RunError(f"{self.folder} has no {weights} yet: {why}; resume={self.folder} goes on with it")
         model = build_model(self.config.model, self.vocabularies.source.size, self.vocabularies.target.size)
         load_weights(model, self.folder / weights)
         return model.eval()

@@ -102,7 +102,8 @@ class Translator:
             size = len(encoded.ids)
             raise DataError(f"a source line has {size} tokens, more than the model's {self.limit} (model.max_length): {line[:60]!r}...")
         if not self.warned:
-            log.warning("a source line of %d tokens was cut to the model's %d (model.max_length); others may be too", len(encoded.ids), self.limit)
+            size = len(encoded.ids)
+            log.warning("a source line of %d tokens was cut to the model's %d (model.max_length); others may be too", size, self.limit)
             self.warned = True
         keep = self.limit - 1
         return Encoded([*encoded.ids[:keep], EOS], [*encoded.copy[:keep], EOS], encoded.unknown)
@@ -111,7 +112,8 @@ class Translator:
         """Ids of a target line, without EOS. DataError if the model has no positions for them."""
         ids = self.vocabularies.encode_target(line, source.unknown if self.copying else ())
         if self.most_steps is not None and len(ids) > self.most_steps:
-            raise DataError(f"a target line has {len(ids)} tokens, more than the model's {self.most_steps} (model.max_length): {line[:60]!r}...")
+            limit = f"the model's {self.most_steps} (model.max_length)"
+            raise DataError(f"a target line has {len(ids)} tokens, more than {limit}: {line[:60]!r}...")
         return ids[:-1]
 
     def _window(self, sources: list[Encoded], prefix: list[str], attention: bool) -> list[list[Translation]]:

@@ -42,8 +42,7 @@ def test_batches_and_windows_change_nothing(variant: str, lively: Lively, lines:
     for batch, window in ((7, 2048), (64, 2048), (7, 4), (3, 1)):
         found = list(double(run, batch=batch, window=window, n_best=2, min_length=4).hypotheses(iter(lines)))
         assert [[h.text for h in row] for row in found] == [[h.text for h in row] for row in expected]
-        for left, right in zip(sum(found, []), sum(expected, []), strict=True):
-            assert left.score == pytest.approx(right.score, abs=1e-9)
+        assert [h.score for row in found for h in row] == pytest.approx([h.score for row in expected for h in row], abs=1e-9)
 
 
 def test_empty_lines_give_empty_lines(lively: Lively, lines: list[str]) -> None:
@@ -111,9 +110,9 @@ def test_an_ensemble_of_a_run_with_itself_is_the_run(lively: Lively, lines: list
 
 
 def test_an_ensemble_speaks_one_vocabulary(lively: Lively) -> None:
-    with pytest.raises(RunError, match="cannot join .* its tokenizer is another one"):
+    with pytest.raises(RunError, match=r"cannot join .* its tokenizer is another one"):
         Translator.open(lively(), lively("tokenizer.kind=char"))
-    with pytest.raises(RunError, match="cannot join .* only one of them copies"):
+    with pytest.raises(RunError, match=r"cannot join .* only one of them copies"):
         Translator.open(lively(*WORDS), lively(*WORDS, "model.head=copy"))
 
 
@@ -148,7 +147,7 @@ def test_an_unknown_word_is_replaced_by_the_source_word_it_attended_to(lively: L
     """Also a word that only the target vocabulary knows."""
     translator = Translator.open(lively(*WORDS), replace_unknown=True)
     vocabularies, size = translator.vocabularies, translator.vocabularies.target.size
-    only_target = next(p for p in map(lambda i: vocabularies.target.pieces([i])[0], range(4, size)) if UNK in vocabularies.source.ids_of([p]))
+    only_target = next(p for p in vocabularies.target.pieces(range(4, size)) if UNK in vocabularies.source.ids_of([p]))
     text = vocabularies.target.decode(vocabularies.target.ids_of([only_target]), [])
     source = translator.read(f"{text} Zxqyvia .")
     weights = torch.tensor([[0.1, 0.7, 0.1, 0.1], [0.6, 0.2, 0.1, 0.1], [0.0, 0.3, 0.1, 0.6], [0.1, 0.1, 0.1, 0.7]])

@@ -17,7 +17,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--sentence", required=True, metavar="TEXT", help="source sentence")
     parser.add_argument("--target", metavar="TEXT", help="its translation; by default the best that the search finds")
     parser.add_argument("--subwords", action="store_true", help="rows and columns are subwords rather than words")
-    parser.add_argument("--png", type=Path, metavar="FILE", help="write the picture there; by default into the run, where matplotlib is installed")
+    parser.add_argument(
+        "--png", type=Path, metavar="FILE", help="where the picture goes; by default into the run, if matplotlib is installed"
+    )
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
     add_search_options(parser)
     options = parser.parse_args(argv)

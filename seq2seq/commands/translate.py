@@ -29,7 +29,9 @@ def main(argv: list[str]) -> None:
         translator.search.window = 1  # answer each line as it comes
     wanted = options.attention is not None or options.alignment
     with ExitStack() as stack:
-        maps = stack.enter_context(stack.enter_context(written(options.attention)).open("w", encoding="utf-8")) if options.attention else None
+        maps = None
+        if options.attention:
+            maps = stack.enter_context(stack.enter_context(written(options.attention)).open("w", encoding="utf-8"))
         for number, found in enumerate(translator.hypotheses(stdin_lines(), attention=wanted)):
             for line in shown(found, options):
                 print(line, flush=translator.search.window == 1)
@@ -57,4 +59,3 @@ def attention(found: Any) -> dict[str, Any]:
     """Subwords and attention (target, source), rounded to five places."""
     weights = [] if found.attention is None else [[round(float(w), 5) for w in row] for row in found.attention]
     return {"source": found.source, "target": found.target, "attention": weights}
-

@@ -110,7 +110,8 @@ class Log(L.Callback):
         self.last = seconds
         self.metrics.write(
             update=trainer.global_step, epoch=trainer.current_epoch + 1, seconds=seconds, processor_seconds=processor, loss=loss,
-            learning_rate=trainer.optimizers[0].param_groups[0]["lr"], gradient_norm=self.norm, target_tokens=self.total_tokens, tokens_per_second=speed,
+            learning_rate=trainer.optimizers[0].param_groups[0]["lr"], gradient_norm=self.norm,
+            target_tokens=self.total_tokens, tokens_per_second=speed,
         )  # fmt: skip
         self.progress.line(trainer.global_step, trainer.current_epoch + 1, loss, speed, seconds)
 

@@ -60,7 +60,8 @@ class TrainingModule(L.LightningModule):
     def require_finite(self, loss: Tensor, where: str) -> None:
         """Stop with a sentence if the loss is not a number to go on with."""
         if not math.isfinite(value := loss.item()):
-            raise TrainingError(f"the loss is {value} at update {self.trainer.global_step + 1} ({where}); lower training.learning_rate or set training.clip")
+            update = self.trainer.global_step + 1
+            raise TrainingError(f"the loss is {value} at update {update} ({where}); lower training.learning_rate or set training.clip")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["since_log"] = [self.nll.cpu(), self.tokens.cpu()]

@@ -56,15 +56,16 @@ def check_limits(training: TrainingConfig) -> None:
     if not (training.max_updates or training.max_epochs or training.max_minutes or training.patience or training.stop_at):
         raise ConfigError("training has no end: set training.max_updates, max_epochs, max_minutes, patience or stop_at")
     if training.stop_at and training.monitor == "loss":
-        raise ConfigError(f"training.stop_at={training.stop_at:g} would be ignored: it is a score to reach, and training.monitor=loss has none")
+        raise ConfigError(f"training.stop_at={training.stop_at:g} would be ignored: it is a score to reach, not a training.monitor=loss")
     check_schedule(training.schedule, training.max_updates or training.max_epochs)
 
 
 def refuse_existing(folder: Path) -> None:
     """A finished run is never overwritten, an unfinished one never begun anew."""
     if folder.exists():
-        done = folder.joinpath(INFO).is_file() and Run.open(folder).info.get("finished")
-        raise RunError(f"{folder} exists and is finished: delete it, or change a setting or the seed" if done else f"{folder} exists: resume={folder} goes on with it")
+        if folder.joinpath(INFO).is_file() and Run.open(folder).info.get("finished"):
+            raise RunError(f"{folder} exists and is finished: delete it, or change a setting or the seed")
+        raise RunError(f"{folder} exists: resume={folder} goes on with it")
 
 
 def check_start(config: Config, prepared: Prepared) -> Run | None:
@@ -73,7 +74,7 @@ def check_start(config: Config, prepared: Prepared) -> Run | None:
         return None
     run = Run.open(config.init_from)
     if run.vocabularies.sha256 != prepared.vocabularies.sha256:
-        raise RunError(f"init_from={config.init_from}: its tokenizer is not the one of this corpus and tokenizer setting, so its weights mean nothing here")
+        raise RunError(f"init_from={config.init_from} has another tokenizer than these data: its weights mean nothing here")
     for name, theirs, ours in differences(run.config, config):
         log.info("differs from init_from: %s %s -> %s", name, theirs, ours)
     return run
@@ -166,8 +167,9 @@ def make_trainer(folder: Path, config: Config, callbacks: list[L.Callback]) -> L
     """Lightning's loop with its own savers, loggers, bars and samplers off: ours do that."""
     t = config.training
     return L.Trainer(
-        default_root_dir=folder, accelerator=config.trainer.accelerator, devices=config.trainer.devices, precision=PRECISION[config.trainer.precision],
-        max_steps=t.max_updates or -1, max_epochs=t.max_epochs or -1, accumulate_grad_batches=t.accumulate, gradient_clip_val=t.clip or None,
+        default_root_dir=folder, accelerator=config.trainer.accelerator, devices=config.trainer.devices,
+        precision=PRECISION[config.trainer.precision], max_steps=t.max_updates or -1, max_epochs=t.max_epochs or -1,
+        accumulate_grad_batches=t.accumulate, gradient_clip_val=t.clip or None,
         callbacks=callbacks, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         use_distributed_sampler=False, num_sanity_val_steps=0, reload_dataloaders_every_n_epochs=1,
     )  # fmt: skip
@@ -194,7 +196,8 @@ def check_lengths(model: EncoderDecoder, prepared: Prepared) -> None:
         ("source", model.max_source, prepared.train.source_lengths), ("target", model.max_target, prepared.train.target_lengths)
     ):  # fmt: skip
         if limit is not None and (longest := int(lengths.max())) > limit:
-            raise ConfigError(f"model.max_length={limit} is too small: the longest training {side} has {longest} tokens; raise it, or lower data.max_tokens")
+            long = f"the longest training {side} has {longest} tokens"
+            raise ConfigError(f"model.max_length={limit} is too small: {long}; raise it, or lower data.max_tokens")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -129,7 +129,12 @@ class Validation(L.Callback):
                 self.plateau.tell(score)
             seconds, processor = self.clock.read()
             self.metrics.write(
-                update=trainer.global_step, epoch=trainer.current_epoch + 1, seconds=seconds, processor_seconds=processor, dev_loss=loss, dev_score=score
+                update=trainer.global_step,
+                epoch=trainer.current_epoch + 1,
+                seconds=seconds,
+                processor_seconds=processor,
+                dev_loss=loss,
+                dev_score=score,
             )
             log.info("update %d  dev loss %.3f  dev %s %.2f%s", self.last, loss, self.dev.monitor, abs(score), "  (best)" if best else "")
             self.decide(trainer)

@@ -42,7 +42,7 @@ def everything(folder: Path) -> dict[Path, bytes]:
 
 
 def test_training_without_an_end_is_refused(small: Small, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="training has no end: set training.max_updates, max_epochs, max_minutes, patience or stop_at"):
+    with pytest.raises(ConfigError, match=r"training has no end: set training\.max_updates, max_epochs, max_minutes, patience or stop_at"):
         train(compose_config(small(tmp_path / "runs", *NO_END)))
     assert not (tmp_path / "runs").exists()
 
@@ -174,7 +174,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
         patch.setattr(place, full)
         assert cli.main(["train", f"resume={run_copy}", "training.max_updates=8", "training.patience=9"]) == 2
     assert "No space left on device" in capfd.readouterr().err.splitlines()[-1]
-    assert not [path for path in run_copy.rglob(".*")]
+    assert not list(run_copy.rglob(".*"))
     after = everything(run_copy)
     assert before.keys() <= after.keys()
     assert after[run_copy / "weights.safetensors"] == before[run_copy / "weights.safetensors"]

@@ -20,7 +20,8 @@ from seq2seq.training.optimizer import OPTIMIZERS, Rates, decayed
 SMALL = {
     "rnn": lambda **more: RNNConfig(embedding=12, hidden=16, dropout=0.0, attention=AttentionConfig(scorer="general"), **more),
     "transformer": lambda **more: TransformerConfig(
-        size=16, heads=2, feedforward=32, encoder_layers=1, decoder_layers=1, dropout=0.0, attention=AttentionConfig(scorer="scaled_dot"), **more
+        size=16, heads=2, feedforward=32, encoder_layers=1, decoder_layers=1, dropout=0.0,
+        attention=AttentionConfig(scorer="scaled_dot"), **more,
     ),
 }  # fmt: skip
 
