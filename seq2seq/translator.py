@@ -55,7 +55,7 @@ class Translator:
         limits = [m.max_source for m in self.models if m.max_source is not None]
         self.limit = min(limits, default=None)
         self.most_steps = min((m.max_target for m in self.models if m.max_target is not None), default=None)
-        self.copying = all(m.head.reads_weights for m in self.models)
+        self.copying = all(m.head.reads_weights for m in self.models)  # type: ignore[attr-defined]
         self.warned = False
 
     @classmethod

@@ -247,3 +247,19 @@ def test_the_raised_limit_is_saved(run_copy: Path) -> None:
     going_on(run_copy, "training.max_updates=7")
     after = read_config(run_copy / "config.yaml")
     assert differences(before, after) == [("training.max_updates", 6, 7)]
+
+
+OTHERS = {
+    "transformer": ("model=transformer", "model.size=8", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1"),
+    "sampled subwords": ("tokenizer.sampling=0.2", "model.dropout=0.2"),
+    "adafactor, copying": ("training.optimizer=adafactor", "model.head=copy", "tokenizer=word", "training.average=last", "training.keep=2"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_models_go_on_exactly_too(kind: str, stopped: Callable[..., Path], trained: Callable[..., Path]) -> None:
+    settings = (*OTHERS[kind], "training.batch_tokens=1024", "training.max_updates=8")
+    run, unbroken = stopped(5, *settings), trained(*settings)
+    going_on(run)
+    assert rows(run) == rows(unbroken)
+    assert same(weights(run), weights(unbroken))
