@@ -7,6 +7,7 @@ from torch.export import Dim, export
 
 from seq2seq.ids import EOS, PAD
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*_check_is_size", "ignore:.*assigned during export")
 LENGTHS = (8, 4, 2, 7)  # of other sources than the traced ones
 
 
@@ -97,7 +98,6 @@ def test_encode_is_exported_for_every_batch_and_source(variant):
 
 
 @torch.no_grad()
-@pytest.mark.filterwarnings("ignore:.*_check_is_size", "ignore:.*assigned during export")
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_a_recurrent_encoder_is_exported_for_every_source_with_torchs_loop(cell, design):
     """torch.onnx.export registers these loops by itself; what was unrolled before in the same process must be forgotten first."""

@@ -10,7 +10,7 @@ from torch import nn
 from seq2seq.nn.attention import NORMALIZERS
 from seq2seq.nn.layers import ACTIVATIONS, NORMS, FeedForward, Positions, Rotary, swiglu
 from seq2seq.nn.scorers import SCORERS, Sizes
-from seq2seq.nn.transformer import CrossAttention, DecoderLayer, Design, EncoderLayer
+from seq2seq.nn.transformer import CrossAttention, DecoderLayer, Design, EncoderLayer, SelfAttention
 from seq2seq.nn.windows import WINDOWS
 
 D, HEADS, INNER, B, S, T = 8, 2, 10, 2, 5, 4
@@ -108,6 +108,16 @@ def test_rotary_products_depend_on_the_distance_only(number):
     torch.testing.assert_close(near, far, rtol=1e-4, atol=1e-4)
     other = rotary(q, torch.tensor([6])) @ rotary(k, torch.tensor([2])).mT
     assert not torch.allclose(near, other, atol=1e-3)
+
+
+@torch.no_grad()
+def test_self_attention_with_rotary_sees_distances_and_nothing_else():
+    """Moving all positions changes no score, moving them apart does: queries and keys are both turned, values are not."""
+    own, x = scrambled(SelfAttention(Design(D, HEADS, INNER), Rotary(D // HEADS))), torch.randn(B, T, D).double()
+    (q, k, v), (far_q, far_k, far_v), (wide_q, wide_k, _) = (own.split(x, number) for number in (NUMBER, NUMBER + 9, NUMBER * 3))
+    torch.testing.assert_close(q @ k.mT, far_q @ far_k.mT, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(q @ k.mT, wide_q @ wide_k.mT, atol=1e-3)
+    torch.testing.assert_close(v, far_v)
 
 
 @torch.no_grad()
