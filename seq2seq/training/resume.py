@@ -10,7 +10,7 @@ from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.runs import CONFIG, INFO, LAST, Run, write_json
 from seq2seq.settings import NOT_THE_RESULT, differences, write_config
-from seq2seq.training.run import check_limits, make_model, read_checkpoint, work
+from seq2seq.training.run import check_device, check_limits, make_model, read_checkpoint, work
 from seq2seq.training.schedule import needs_total
 
 log = logging.getLogger("seq2seq")
@@ -26,6 +26,7 @@ def resume(config: Config) -> Path:
     run, config = Run.open(config.resume), replace(config, resume="")
     refuse_changes(run.config, config)
     check_limits(config.training)
+    check_device(config.trainer)
     refuse_over(run, config.training)
     prepared = prepare(config.data, config.tokenizer)
     refuse_other_text(run, prepared)

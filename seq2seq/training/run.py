@@ -13,7 +13,7 @@ import lightning as L
 import torch
 from torch import nn
 
-from seq2seq.config import Config, TrainingConfig
+from seq2seq.config import Config, TrainerConfig, TrainingConfig
 from seq2seq.data.batch import TrainBatches, eval_batches
 from seq2seq.data.module import TrainingData
 from seq2seq.data.prepare import Prepared, prepare
@@ -43,6 +43,7 @@ def train(config: Config) -> Path:
     """Make a new run directory and train in it. ConfigError before any work for settings that cannot be; returns the directory."""
     check_model(config.model)
     check_limits(config.training)
+    check_device(config.trainer)
     folder = run_directory(config)
     refuse_existing(folder)
     prepared = prepare(config.data, config.tokenizer)
@@ -58,6 +59,12 @@ def check_limits(training: TrainingConfig) -> None:
     if training.stop_at and training.monitor == "loss":
         raise ConfigError(f"training.stop_at={training.stop_at:g} would be ignored: it is a score to reach, not a training.monitor=loss")
     check_schedule(training.schedule, training.max_updates or training.max_epochs)
+
+
+def check_device(trainer: TrainerConfig) -> None:
+    """float16 needs kernels that the processor does not have."""
+    if trainer.precision == "16" and (trainer.accelerator == "cpu" or not torch.cuda.is_available()):
+        raise ConfigError("trainer.precision=16 needs a GPU; on the processor there are 32 and bf16")
 
 
 def refuse_existing(folder: Path) -> None:
@@ -191,13 +198,12 @@ def make_dev(config: Config, prepared: Prepared, model: EncoderDecoder) -> Dev:
 
 
 def check_lengths(model: EncoderDecoder, prepared: Prepared) -> None:
-    """Training text that the model has no positions for is refused before it is met."""
-    for side, limit, lengths in (
-        ("source", model.max_source, prepared.train.source_lengths), ("target", model.max_target, prepared.train.target_lengths)
-    ):  # fmt: skip
-        if limit is not None and (longest := int(lengths.max())) > limit:
-            long = f"the longest training {side} has {longest} tokens"
-            raise ConfigError(f"model.max_length={limit} is too small: {long}; raise it, or lower data.max_tokens")
+    """Text that the model has no positions for is refused before it is met."""
+    for name, pairs in (("training", prepared.train), ("dev", prepared.dev)):
+        for side, limit, lengths in (("source", model.max_source, pairs.source_lengths), ("target", model.max_target, pairs.target_lengths)):
+            if limit is not None and (longest := int(lengths.max())) > limit:
+                cure = "raise it, or lower data.max_tokens" if name == "training" else "raise it"
+                raise ConfigError(f"model.max_length={limit} is too small: the longest {name} {side} has {longest} tokens; {cure}")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -285,3 +285,9 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         checkpoint.hear(signal.SIGINT, None)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which can do it")
+def test_float16_on_the_processor_is_refused(trained):
+    with pytest.raises(ConfigError, match=r"trainer.precision=16 needs a GPU; .* 32 and bf16"):
+        trained("trainer.precision=16")
