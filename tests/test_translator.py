@@ -35,11 +35,11 @@ def double(run: Path, **search: object) -> Translator:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_batches_and_windows_change_nothing(variant: str, lively: Lively, lines: list[str]) -> None:
-    """In float64 to the last letter, for ten sizes of batch and window, with two hypotheses each."""
+    """In float64 to the last letter, for several sizes of batch and window, with two hypotheses each."""
     run = lively(*VARIANTS[variant])
     expected = list(double(run, batch=1, n_best=2, min_length=4).hypotheses(lines))
     assert len({found[0].text for found in expected}) > 3
-    for batch, window in ((7, 2048), (64, 2048), (7, 4), (3, 1)):
+    for batch, window in ((7, 2048), (64, 2048), (3, 4)):
         found = list(double(run, batch=batch, window=window, n_best=2, min_length=4).hypotheses(iter(lines)))
         assert [[h.text for h in row] for row in found] == [[h.text for h in row] for row in expected]
         assert [h.score for row in found for h in row] == pytest.approx([h.score for row in expected for h in row], abs=1e-9)

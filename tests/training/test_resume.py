@@ -80,7 +80,7 @@ def going_on(run: Path, *more: str) -> Path:
     return resume(compose_config([f"resume={run}", *more]))
 
 
-@pytest.mark.parametrize("update", [1, 4, 5, 7])
+@pytest.mark.parametrize("update", [1, 5, 8])
 def test_an_interrupted_run_ends_as_if_it_had_not_been(update: int, whole: Path, stopped: Callable[..., Path]) -> None:
     run = stopped(update, *HARD)
     assert last(run)["global_step"] == update
@@ -111,7 +111,7 @@ def full(trained: Callable[..., Path]) -> Path:
     return trained(*STEADY)
 
 
-@pytest.mark.parametrize("limit", [2, 5, 8])
+@pytest.mark.parametrize("limit", [5, 8])
 def test_a_raised_limit_goes_on_as_if_it_had_been_there(limit: int, full: Path, trained: Callable[..., Path]) -> None:
     """Also where the limit fell between two validations, or at the end of an epoch."""
     run = trained(*STEADY, f"training.max_updates={limit}")
