@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(name: str, argv: list[str]) -> int:
     """Run command `name`; an error that is no fault of the user keeps its traceback."""
+    # read when torch is loaded: a thread that waits gives its core up soon, or two of them with one foreign process crawl
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     logging.basicConfig(format="%(message)s")  # stderr; stdout is for results
     logging.getLogger("seq2seq").setLevel(logging.INFO)
     logging.getLogger("sacrebleu").setLevel(logging.ERROR)
