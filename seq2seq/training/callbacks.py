@@ -162,9 +162,6 @@ class Checkpoint(L.Callback):
             self.save(trainer)
             trainer.should_stop = True
 
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        self.teardown(trainer, pl_module, "fit")  # Lightning calls that only when all went well
-
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         for number, handler in self.handlers.items():
             signal.signal(number, handler)

@@ -184,13 +184,27 @@ def test_files_of_different_lengths_are_refused(say: Say, lively: Lively, corpus
     assert f"{corpus / 'test.en'} has 12 lines, but {corpus / 'train.de'} has 120" in err
 
 
-def test_the_dev_score_of_training_is_that_of_evaluate(say: Say, trained: Callable[..., Path]) -> None:
-    """The same weights, the same search, the same lines: the same figure. ROUGE, since BLEU is 0 so early."""
-    words = ("tokenizer=word", "search.no_repeat=1", "search.min_length=6", "training.monitor=rouge")
-    run = trained(*words, "training.learning_rate=0.03", "training.max_updates=40", "training.validate_every=20")
+def test_the_dev_score_of_training_is_that_of_evaluate(
+    say: Say, lively: Lively, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same weights, the same search, the same lines: the same hypotheses and figure. ROUGE, since BLEU would be 0."""
+    from seq2seq.training import run as training
+
+    words = ("tokenizer=word", "search.beam=4", "search.no_repeat=1", "search.min_length=6", "model.dropout=0.4")
+    original, seen = training.score, []
+
+    def overheard(hypotheses: list[str], *rest: Any, **more: Any) -> Any:
+        seen.append(hypotheses)
+        return original(hypotheses, *rest, **more)
+
+    monkeypatch.setattr(training, "score", overheard)
+    start = ("training.learning_rate=0", "training.max_updates=1", "training.monitor=rouge", "training.keep=1")
+    run = trained(*words, *start, f"init_from={lively(*words)}")
     info = json.loads((run / "run.json").read_text())
     code, out, _ = say("evaluate", run, "--test", "dev", "--metrics", "rougeL", "--bootstrap", 0, "--json")
     assert code == 0
+    assert (run / "evaluation" / "dev" / "hypotheses.txt").read_text() == text(seen[-1])
+    assert len(set(seen[-1])) > 6
     assert info["dev_score"] > 0
     assert json.loads(out)["scores"][0]["value"] == pytest.approx(info["dev_score"], abs=1e-9)
 
