@@ -200,7 +200,10 @@ def make_dev(config: Config, prepared: Prepared, model: EncoderDecoder) -> Dev:
 def check_lengths(model: EncoderDecoder, prepared: Prepared) -> None:
     """Text that the model has no positions for is refused before it is met."""
     for name, pairs in (("training", prepared.train), ("dev", prepared.dev)):
-        for side, limit, lengths in (("source", model.max_source, pairs.source_lengths), ("target", model.max_target, pairs.target_lengths)):
+        for side, limit, lengths in (
+            ("source", model.max_source, pairs.source_lengths),
+            ("target", model.max_target, pairs.target_lengths),
+        ):
             if limit is not None and (longest := int(lengths.max())) > limit:
                 cure = "raise it, or lower data.max_tokens" if name == "training" else "raise it"
                 raise ConfigError(f"model.max_length={limit} is too small: the longest {name} {side} has {longest} tokens; {cure}")
