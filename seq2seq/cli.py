@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(name: str, argv: list[str]) -> int:
     """Run command `name`; an error that is no fault of the user keeps its traceback."""
-    # read when torch is loaded: a thread that waits gives its core up soon, or two of them with one foreign process crawl
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     logging.basicConfig(format="%(message)s")  # stderr; stdout is for results
     logging.getLogger("seq2seq").setLevel(logging.INFO)
     logging.getLogger("sacrebleu").setLevel(logging.ERROR)
@@ -71,6 +71,11 @@ def overview() -> str:
 
 
 DENIED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG}
+
+ENVIRONMENT = {  # read when torch is loaded; what the user has set stays
+    "GOMP_SPINCOUNT": "1000",  # a waiting thread gives its core up soon: else two of them crawl beside one foreign process
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",  # shapes of LSTMs that are kept compiled: 1024, the default, grow to hundreds of MiB
+}
 
 COMMANDS = {
     "train": Command("train", "train a model from settings; writes a run directory"),

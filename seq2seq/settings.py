@@ -29,8 +29,11 @@ def to_yaml(config: Config) -> str:
 def write_config(config: Config, path: Path) -> None:
     """Write every setting, under a comment that names the version; whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(f"# written by seq2seq {seq2seq.__version__}\n{to_yaml(config)}", encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(f"# written by seq2seq {seq2seq.__version__}\n{to_yaml(config)}", encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_config(path: Path) -> Config:

@@ -15,10 +15,9 @@ MAY_IMPORT = {  # room -> rooms, or modules of rooms; errors and ids are everyon
     "ids": set(),
     "__init__": {"translator"},  # lazily
     "__main__": {"cli"},
-    "group": set(),
-    "config": {"group"},
+    "config": set(),
     "settings": {"config"},
-    "tables": {"config", "group"},
+    "tables": {"config"},
     "nn": set(),
     "nn.build": {"config"},
     "data": {"config"},

@@ -21,6 +21,14 @@ DEFAULT = build_config({"model": {"name": "rnn"}})
 WRONG = {  # what is written -> words of the sentence
     "trainin.learning_rate=1": ("trainin is no setting", "did you mean training?"),
     "training.leraning_rate=1": ("training.leraning_rate is no setting", "did you mean training.learning_rate?", "training.warmup"),
+    "training.keep=0": ("training.keep=0 is too small: at least 1",),
+    "training.accumulate=0": ("training.accumulate=0", "at least 1"),
+    "training.ema=1": ("training.ema=1", "below 1"),
+    "training.learning_rate=0": ("training.learning_rate=0", "above 0"),
+    "training.validate_every=-1": ("training.validate_every=-1", "at least 0"),
+    "training.halve_from=0.5": ("training.halve_from=0.5 would be ignored", "training.schedule=luong"),
+    "training.plateau_patience=3": ("training.plateau_patience=3 would be ignored", "training.schedule=plateau"),
+    "trainer.log_every=0": ("trainer.log_every=0", "at least 1"),
     "learning_rate=1": ("did you mean training.learning_rate?",),
     "modl=rnn": ("did you mean model?",),
     "model=rnnn": ("model='rnnn' is unknown", "did you mean 'rnn'?", "choose one of: rnn, transformer"),
@@ -204,3 +212,8 @@ def test_the_hash_is_the_same_everywhere_and_always() -> None:
     assert len(settings_hash(compose_config())) == 8
     found = {name: values for name, *values in differences(compose_config(), compose_config(["model=transformer"]))}
     assert found["model.heads"] == [None, 4]
+
+
+def test_one_table_for_both_sides_needs_one_vocabulary():
+    with pytest.raises(ConfigError, match=r"model\.tie=all needs one vocabulary .* tokenizer\.joint=true"):
+        compose_config(["model.tie=all", "tokenizer.joint=false"])

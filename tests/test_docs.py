@@ -16,7 +16,14 @@ from seq2seq.cli import main
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RUN = re.compile(r"runs/toy-demo-s1-[0-9a-f]{8}")
-FEW = ["training.max_updates=4", "training.validate_every=2", "training.stop_at=0", "trainer.log_every=2", "data.pairs=3000", "training.dev_lines=2"]
+FEW = [
+    "training.max_updates=4",
+    "training.validate_every=2",
+    "training.stop_at=0",
+    "trainer.log_every=2",
+    "data.pairs=3000",
+    "training.dev_lines=2",
+]
 
 
 def blocks(kind):
@@ -132,7 +139,17 @@ def test_the_readmes_new_score_costs_what_it_says(tmp_path):
     insert(tmp_path / "seq2seq/nn/scorers.py", '    "uniform": Uniform,\n', row)
     insert(tmp_path / "tests/nn/test_scorers.py", '    "uniform": lambda', formula)
     (tmp_path / "conf/model/attention/manhattan.yaml").write_text(blocks("yaml")[0])
-    laws = [sys.executable, "-m", "pytest", "-q", "-x", "tests/nn/test_scorers.py", "tests/nn/test_attention.py", "-k", "manhattan or formula"]
+    laws = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "tests/nn/test_scorers.py",
+        "tests/nn/test_attention.py",
+        "-k",
+        "manhattan or formula",
+    ]
     subprocess.run(laws, cwd=tmp_path, check=True)
     for family in ("rnn", "transformer"):
         train = [sys.executable, "-m", "seq2seq", "train", "data=toy", f"model={family}", "model/attention=manhattan", *FEW]

@@ -5,7 +5,6 @@ python scripts/bench/table.py TEST RUN [RUN ...]
 
 import json
 import sys
-from pathlib import Path
 from statistics import mean, stdev
 
 from seq2seq.runs import Run, variant

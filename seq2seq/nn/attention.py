@@ -49,16 +49,16 @@ class Attention(nn.Module):
         super().__init__()
         self.scorer, self.window, self.normalize = scorer, window, normalize
         if coverage and "coverage" not in scorer.uses:
-            raise ConfigError(f"model.attention.coverage=true would be ignored: the {type(scorer).__name__.lower()} score has no place for it")
+            raise ConfigError(
+                f"model.attention.coverage=true would be ignored: the {type(scorer).__name__.lower()} score has no place for it"
+            )
         self.direction = nn.Parameter(torch.randn(scorer.key_size) * scorer.key_size**-0.5) if coverage else None
 
     def cache(self, states: Tensor) -> Cached:
         """(B, S, M) -> what the scorer wants to compute once per source."""
         return self.scorer.cache(states)
 
-    def forward(
-        self, query: Tensor, states: Tensor, cached: Cached, mask: Tensor, step: Tensor, covered: Tensor | None = None
-    ) -> Attended:
+    def forward(self, query: Tensor, states: Tensor, cached: Cached, mask: Tensor, step: Tensor, covered: Tensor | None = None) -> Attended:
         """query (B, T, Q), states (B, S, M), mask (B, S), step (B, T); covered (B, T, S), read only with coverage."""
         before = None if self.direction is None or covered is None else Covered(covered, self.direction)
         weights = weigh(self.scorer(query, cached, before), self.window(query, step, mask), self.normalize)

@@ -56,7 +56,9 @@ class EncoderDecoder(nn.Module):
 def build_model(config: ModelConfig, source_size: int, target_size: int) -> EncoderDecoder:
     """The model of `config` for vocabularies of these sizes. Settings that cannot work or would be ignored: ConfigError."""
     if config.tie == "all" and source_size != target_size:
-        raise ConfigError(f"model.tie=all needs one vocabulary for both sides (tokenizer.joint=true), not {source_size} and {target_size} entries")
+        raise ConfigError(
+            f"model.tie=all needs one vocabulary for both sides (tokenizer.joint=true), not {source_size} and {target_size} entries"
+        )
     match config:
         case RNNConfig():
             return build_rnn(config, source_size, target_size)
@@ -77,7 +79,9 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
     )
     sizes = Sizes(config.hidden, config.hidden, config.attention.hidden, config.max_length)
     scorer, window = build_score(config, sizes, config.hidden)
-    attention = Attention(scorer, window, choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer"), config.attention.coverage)
+    attention = Attention(
+        scorer, window, choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer"), config.attention.coverage
+    )
     decoder, fed = {
         ("luong", True): (InputFeedingDecoder, features),
         ("luong", False): (LuongDecoder, 0),
@@ -113,7 +117,9 @@ def build_transformer(config: TransformerConfig, source_size: int, target_size: 
     part = config.size // config.heads
 
     def cross() -> CrossAttention:
-        return CrossAttention(design, *build_score(config, Sizes(part, part, config.attention.hidden, config.max_length), config.size), normalize)
+        return CrossAttention(
+            design, *build_score(config, Sizes(part, part, config.attention.hidden, config.max_length), config.size), normalize
+        )
 
     def positions() -> Positions:
         return Positions(config.positions, config.size, config.heads, config.max_length)

@@ -54,6 +54,11 @@ class Loss(NamedTuple):
 class Head(Protocol):
     """From features to probabilities."""
 
+    @property
+    def reads_weights(self) -> bool:
+        """Whether it needs the attention weights."""
+        ...
+
     def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:
         """Log-probabilities (..., V), or (..., V + S) of a head that copies.
 

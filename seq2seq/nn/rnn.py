@@ -23,7 +23,14 @@ class RecurrentEncoder(nn.Module):
     """Reads the source with LSTMs or GRUs, in both directions side by side if asked  (Bahdanau et al. 2015, section 3.2)."""
 
     def __init__(
-        self, embedding: nn.Embedding, cell: str, size: int, layers: int, dropout: float = 0.0, bidirectional: bool = True, residual: bool = False
+        self,
+        embedding: nn.Embedding,
+        cell: str,
+        size: int,
+        layers: int,
+        dropout: float = 0.0,
+        bidirectional: bool = True,
+        residual: bool = False,
     ) -> None:
         """size: of the output M; each of two directions has half of it."""
         super().__init__()

@@ -110,7 +110,10 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, design: Design, rotary: Rotary | None) -> None:
         super().__init__()
-        self.own, self.feed = SelfAttention(design, rotary), FeedForward(design.size, design.feedforward, design.dropout, ACTIVATIONS[design.activation])
+        self.own, self.feed = (
+            SelfAttention(design, rotary),
+            FeedForward(design.size, design.feedforward, design.dropout, ACTIVATIONS[design.activation]),
+        )
         self.around_own, self.around_feed = Sublayer(design), Sublayer(design)
 
     def forward(self, x: Tensor, mask: Tensor, number: Tensor) -> Tensor:
@@ -124,7 +127,10 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, design: Design, rotary: Rotary | None, cross: CrossAttention) -> None:
         super().__init__()
-        self.own, self.feed = SelfAttention(design, rotary), FeedForward(design.size, design.feedforward, design.dropout, ACTIVATIONS[design.activation])
+        self.own, self.feed = (
+            SelfAttention(design, rotary),
+            FeedForward(design.size, design.feedforward, design.dropout, ACTIVATIONS[design.activation]),
+        )
         self.cross = cross
         self.around_own, self.around_cross, self.around_feed = Sublayer(design), Sublayer(design), Sublayer(design)
 
@@ -229,5 +235,7 @@ class TransformerDecoder(nn.Module):
         features = self.norm(x).squeeze(1)
         if not attention:
             return Output(features), after
-        stacked = torch.stack([m for m in maps if m is not None], 1).permute(0, 3, 1, 2, 4).flatten(0, 1)  # (B, layers, heads, W, S) -> (N, layers, heads, S)
+        stacked = (
+            torch.stack([m for m in maps if m is not None], 1).permute(0, 3, 1, 2, 4).flatten(0, 1)
+        )  # (B, layers, heads, W, S) -> (N, layers, heads, S)
         return Output(features, stacked[:, -1].mean(1), stacked), after

@@ -1,0 +1,64 @@
+"""Which settings say what is read, and how text becomes ids?"""
+
+from dataclasses import dataclass
+
+from seq2seq.config.group import Group, setting
+
+
+@dataclass(kw_only=True)
+class DataConfig(Group):
+    """Where the text is. conf/data/*.yaml: one file per corpus."""
+
+    path = "data"
+    name: str = setting("mine", "the corpus' name, part of the run directory's name")
+    format: str = setting("text", "how the files hold pairs", ("text", "tsv", "jsonl", "hub", "toy"))
+    source: str = setting("en", "source language: file ending of format=text, field name of jsonl and hub")
+    target: str = setting("de", "target language, likewise; it also chooses the BLEU tokenizer")
+    root: str = setting("", "folder that the files are looked for in; empty: $SEQ2SEQ_DATA, else ./data")
+    train: list[str] = setting([], "text: file names without their language ending; else file names or hub splits; .gz is found")
+    dev: list[str] = setting([], "the same for the development set")
+    test: dict[str, list[str]] = setting({}, "name -> files of each test set")
+    hub: str = setting("", "format=hub: name of a Hugging Face dataset, or a local folder")
+    columns: list[int] = setting([0, 1], "format=tsv: columns of source and target, counted from 0")
+    pairs: int = setting(24000, "format=toy: training pairs to generate")
+    toy_seed: int = setting(1, "format=toy: seed of the generator")
+    max_words: int = setting(250, "training pairs with a longer side, in white-space words, are dropped")
+    max_tokens: int = setting(1000, "training pairs with a longer side, in subwords, are dropped: they would fill a batch")
+    max_ratio: float = setting(9.0, "training pairs whose longer side has more than this times the words of the shorter (+3) are dropped")
+    cache: str = setting("", "folder for tokenizers and arrays, by hash of text and settings; empty: $SEQ2SEQ_CACHE, else ./cache")
+    licence: str = setting("", "under which terms the text is had")
+    how: str = setting("", "how the text is had, for whoever misses it")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.at_least(1, "max_words", "max_tokens", "max_ratio", "pairs")
+        if self.format != "toy":
+            self.ignored(("pairs", "toy_seed"), "it belongs to data.format=toy")
+        if self.format != "hub":
+            self.ignored(("hub",), "it belongs to data.format=hub")
+
+
+@dataclass(kw_only=True)
+class TokenizerConfig(Group):
+    """How text becomes ids. conf/tokenizer/*.yaml: one file per kind."""
+
+    path = "tokenizer"
+    kind: str = setting("unigram", "SentencePiece model", ("unigram", "bpe", "word", "char"))
+    size: int = setting(8000, "entries of the vocabulary; of each, when separate")
+    joint: bool = setting(True, "one vocabulary for both languages; needed by model.tie=all")
+    normalizer: str = setting(
+        "identity",
+        "Unicode normalisation by SentencePiece; identity keeps every character",
+        ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"),
+    )
+    character_coverage: float = setting(1.0, "share of the characters that get an entry; the rest become UNK")
+    sampling: float = setting(
+        0.0, "subword regularisation: unigram alpha or BPE dropout of training text (Kudo 2018; Provilkov et al. 2020); 0: none"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.at_least(8, "size")
+        self.within(0, 1, "sampling")
+        if self.kind in ("word", "char"):
+            self.ignored(("sampling",), f"tokenizer.kind={self.kind} has one segmentation only")
