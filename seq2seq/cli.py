@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(name: str, argv: list[str]) -> int:
     """Run command `name`; an error that is no fault of the user keeps its traceback."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    for variable, value in ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
     logging.basicConfig(format="%(message)s")  # stderr; stdout is for results
     logging.getLogger("seq2seq").setLevel(logging.INFO)
     logging.getLogger("sacrebleu").setLevel(logging.ERROR)
