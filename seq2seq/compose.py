@@ -47,6 +47,8 @@ def experiment(name: str, purpose: str, argv: Sequence[str], task: Task) -> None
         print(parser.format_help() + settings_help([conf_dir(), *([folder] if folder else [])]))
     elif options.multirun and resumed(options.settings):
         raise ConfigError("resume goes on with one run: it cannot be swept with -m")
+    elif options.multirun and options.cfg:
+        raise ConfigError("--cfg prints one set of settings: leave -m out")
     elif options.multirun:
         sweep(options.settings, task, folder)
     else:

@@ -54,7 +54,9 @@ def read_config(path: Path) -> Config:
 def _parse(text: str) -> dict[str, Any]:
     if "${" in text:
         raise ConfigError("'${' has no place in a saved config: there is nothing to interpolate")
-    saved = OmegaConf.to_container(OmegaConf.create(text)) if text.strip() else None
+    saved = OmegaConf.to_container(OmegaConf.create(text), resolve=False) if text.strip() else None
+    if "${" in json.dumps(saved):  # an escape in YAML hides it from the text
+        raise ConfigError("'${' has no place in a saved config: there is nothing to interpolate")
     if not isinstance(saved, dict) or "schema" not in saved:
         raise ConfigError("no saved config: it has no `schema`")
     if saved["schema"] != SCHEMA:

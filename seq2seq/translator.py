@@ -106,7 +106,9 @@ class Translator:
             log.warning("a source line of %d tokens was cut to the model's %d (model.max_length); others may be too", size, self.limit)
             self.warned = True
         keep = self.limit - 1
-        return Encoded([*encoded.ids[:keep], EOS], [*encoded.copy[:keep], EOS], encoded.unknown)
+        copy = encoded.copy[:keep]
+        known = max(0, max(copy, default=0) - self.vocabularies.target.size + 1)  # unknown words that are still there
+        return Encoded([*encoded.ids[:keep], EOS], [*copy, EOS], encoded.unknown[:known])
 
     def read_target(self, line: str, source: Encoded) -> list[int]:
         """Ids of a target line, without EOS. DataError if the model has no positions for them."""

@@ -24,11 +24,13 @@ WRONG = {  # what is written -> words of the sentence
     "training.keep=0": ("training.keep=0 is too small: at least 1",),
     "training.accumulate=0": ("training.accumulate=0", "at least 1"),
     "training.ema=1": ("training.ema=1", "below 1"),
-    "training.learning_rate=0": ("training.learning_rate=0", "above 0"),
+    "training.learning_rate=-1": ("training.learning_rate=-1", "at least 0"),
     "training.validate_every=-1": ("training.validate_every=-1", "at least 0"),
     "training.halve_from=0.5": ("training.halve_from=0.5 would be ignored", "training.schedule=luong"),
     "training.plateau_patience=3": ("training.plateau_patience=3 would be ignored", "training.schedule=plateau"),
     "trainer.log_every=0": ("trainer.log_every=0", "at least 1"),
+    "data.train=[mine]": ("data.train=['mine'] would be ignored", "data=mine"),
+    "seed=-1": ("seed=-1 is out of range",),
     "learning_rate=1": ("did you mean training.learning_rate?",),
     "modl=rnn": ("did you mean model?",),
     "model=rnnn": ("model='rnnn' is unknown", "did you mean 'rnn'?", "choose one of: rnn, transformer"),
@@ -133,7 +135,9 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "config.yaml"
 
 
-@pytest.mark.parametrize("overrides", [["model=transformer"], ["experiment=demo"], ['data.licence="a: {b} #c ü"', "+data.test={x: [y]}"]])
+@pytest.mark.parametrize(
+    "overrides", [["model=transformer"], ["experiment=demo"], ["data=mine", 'data.licence="a: {b} #c ü"', "+data.test={x: [y]}"]]
+)
 def test_what_is_written_is_read_again(overrides: list[str], tmp_path: Path) -> None:
     config = compose_config(overrides)
     write_config(config, tmp_path / "config.yaml")

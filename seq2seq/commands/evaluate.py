@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from seq2seq.commands import Parser
 from seq2seq.commands.searching import add_search_options, search_options, word_links
-from seq2seq.errors import ConfigError, DataError
+from seq2seq.errors import ConfigError, DataError, choose
 
 TRANSLATION = "bleu,chrf,ter"
 ALL = "bleu,chrf,ter,rouge1,rouge2,rougeL,rougeLsum"
@@ -27,10 +27,12 @@ def main(argv: list[str]) -> None:
     """`seq2seq evaluate RUN --test NAME`, or with files."""
     options = parse(argv)
 
-    from seq2seq.evaluation.metrics import score
+    from seq2seq.evaluation.metrics import METRICS, score
     from seq2seq.runs import Run
     from seq2seq.translator import Translator
 
+    for name in options.metrics.split(","):
+        choose(METRICS, name, "--metrics")
     run = Run.open(options.runs[0])
     test = from_files(options) if options.source else from_settings(run, options.test)
     translator = Translator.open(*options.runs, device=options.device, **search_options(options))
@@ -66,6 +68,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if bool(options.test) == bool(options.source) or bool(options.source) != bool(options.reference):
         parser.error("give either --test NAME, or --source FILE with --reference FILE ...")
+    if options.bootstrap < 0:
+        raise ConfigError(f"--bootstrap={options.bootstrap} is too small: at least 0")
     if options.n_best not in (None, 1):
         raise ConfigError(f"search.n_best={options.n_best} would be ignored: the best hypothesis is what is scored")
     return options

@@ -33,6 +33,8 @@ class Config(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed={self.seed} is out of range: at least 0 and below 2^32")
         chosen = isinstance(self.model, ModelConfig)  # MISSING in a schema that waits for it
         if chosen and self.model.tie == "all" and not self.tokenizer.joint:
             raise ConfigError("model.tie=all needs one vocabulary for both sides: tokenizer.joint=true")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from seq2seq.config.group import Group, setting
+from seq2seq.errors import ConfigError
 
 
 @dataclass(kw_only=True)
@@ -34,6 +35,12 @@ class DataConfig(Group):
         self.at_least(1, "max_words", "max_tokens", "max_ratio", "pairs")
         if self.format != "toy":
             self.ignored(("pairs", "toy_seed"), "it belongs to data.format=toy")
+        else:
+            self.ignored(("train", "dev", "test", "root"), "data=toy is generated; data=mine reads files")
+        if self.format != "tsv":
+            self.ignored(("columns",), "it belongs to data.format=tsv")
+        elif len(self.columns) != 2 or min(self.columns) < 0:
+            raise ConfigError(f"data.columns={self.columns} must be two columns, counted from 0")
         if self.format != "hub":
             self.ignored(("hub",), "it belongs to data.format=hub")
 

@@ -34,7 +34,9 @@ class Group:
 
     def ignored(self, names: Sequence[str], why: str) -> None:
         """Refuse each of `names` that differs from its default: it would do nothing, `why`."""
+        made = {f.name: f.default_factory for f in dataclasses.fields(self)}  # type: ignore[arg-type]
         defaults = {f.name: f.default for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        defaults |= {name: make() for name, make in made.items() if make is not dataclasses.MISSING}
         for name in names:
             if (value := getattr(self, name)) != defaults[name]:
                 raise ConfigError(f"{self.path}.{name}={value} would be ignored: {why}")

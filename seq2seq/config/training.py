@@ -17,7 +17,7 @@ class TrainingConfig(Group):
     learning_rate: float = setting(1e-3, "the peak of the schedule")
     beta1: float = setting(0.9, "decay of Adam's and AdamW's mean; momentum of SGD is 0")
     beta2: float = setting(0.98, "decay of Adam's and AdamW's variance")
-    weight_decay: float = setting(0.0, "decoupled weight decay of AdamW and Adafactor; L2 of SGD")
+    weight_decay: float = setting(0.0, "decoupled weight decay of AdamW and Adafactor; L2 of SGD and Adam")
     schedule: str = setting("inverse_sqrt", "learning rate over time", table="SCHEDULES")
     warmup: int = setting(400, "updates of linear warm-up")
     halve_from: float = setting(0.66, "schedule=luong: share of the updates after which halving begins")
@@ -45,14 +45,14 @@ class TrainingConfig(Group):
         super().__post_init__()
         self.at_least(1, "batch_tokens", "accumulate", "keep", "plateau_patience")
         self.at_least(0, "warmup", "coverage_loss", "clip", "max_updates", "max_epochs", "max_minutes", "stop_at", "validate_every")
-        self.at_least(0, "weight_decay", "patience", "dev_lines")
+        self.at_least(0, "learning_rate", "weight_decay", "patience", "dev_lines")
         self.within(0, 1, "beta1", "beta2", "label_smoothing", "ema", "plateau_factor")
-        if self.learning_rate <= 0:
-            raise ConfigError(f"training.learning_rate={self.learning_rate} must be above 0")
         if self.optimizer in ("sgd", "adafactor"):
             self.ignored(("beta1", "beta2"), f"training.optimizer={self.optimizer} has no such decay")
         if self.schedule != "luong":
             self.ignored(("halve_from", "halve_every"), "it belongs to training.schedule=luong")
+        elif self.halve_every <= 0:
+            raise ConfigError(f"training.halve_every={self.halve_every} must be above 0")
         if self.schedule != "plateau":
             self.ignored(("plateau_patience", "plateau_factor"), "it belongs to training.schedule=plateau")
         if self.monitor == "loss":

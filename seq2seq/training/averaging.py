@@ -24,7 +24,12 @@ class MovingAverage:
         self.updates += 1
         share = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
         parameters = dict(self.model.named_parameters())
+        self.follow()
         torch._foreach_lerp_([self.weights[n] for n in parameters], [p.detach() for p in parameters.values()], share)
+
+    def follow(self) -> None:
+        """Be where the model is: it is moved to its device after this was made."""
+        self.weights = {name: self.weights[name].to(p.device) for name, p in self.model.named_parameters()}
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ class Rates(NamedTuple):
     beta1: float = 0.9
     beta2: float = 0.98
     weight_decay: float = 0.0
+    fused: bool = True  # one kernel for all; it cannot be clipped under the loss scaling of float16
 
 
 def sgd(parameters: Iterable[Any], rates: Rates) -> Optimizer:
@@ -24,12 +25,16 @@ def sgd(parameters: Iterable[Any], rates: Rates) -> Optimizer:
 
 def adam(parameters: Iterable[Any], rates: Rates) -> Optimizer:
     """Kingma & Ba 2015; weight decay is L2."""
-    return torch.optim.Adam(parameters, lr=rates.learning_rate, betas=rates[1:3], eps=1e-9, weight_decay=rates.weight_decay, fused=True)
+    return torch.optim.Adam(
+        parameters, lr=rates.learning_rate, betas=rates[1:3], eps=1e-9, weight_decay=rates.weight_decay, fused=rates.fused
+    )
 
 
 def adamw(parameters: Iterable[Any], rates: Rates) -> Optimizer:
     """Loshchilov & Hutter 2019; decoupled weight decay."""
-    return torch.optim.AdamW(parameters, lr=rates.learning_rate, betas=rates[1:3], eps=1e-9, weight_decay=rates.weight_decay, fused=True)
+    return torch.optim.AdamW(
+        parameters, lr=rates.learning_rate, betas=rates[1:3], eps=1e-9, weight_decay=rates.weight_decay, fused=rates.fused
+    )
 
 
 def adafactor(parameters: Iterable[Any], rates: Rates) -> Optimizer:

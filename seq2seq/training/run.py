@@ -62,7 +62,11 @@ def check_limits(training: TrainingConfig) -> None:
 
 
 def check_device(trainer: TrainerConfig) -> None:
-    """float16 needs kernels that the processor does not have."""
+    """Refuse what this machine, or this version, cannot do, before any work."""
+    if trainer.devices != 1:
+        raise ConfigError(f"trainer.devices={trainer.devices} is more than this version trains on: 1")
+    if trainer.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("trainer.accelerator=gpu, but torch finds no GPU here; choose auto or cpu")
     if trainer.precision == "16" and (trainer.accelerator == "cpu" or not torch.cuda.is_available()):
         raise ConfigError("trainer.precision=16 needs a GPU; on the processor there are 32 and bf16")
 
@@ -136,7 +140,9 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     course = Course(t.warmup, 0 if total == math.inf else int(total), t.halve_from, t.halve_every)
     module = TrainingModule(
         model,
-        lambda m: OPTIMIZERS[t.optimizer](decayed(m, t.weight_decay), Rates(t.learning_rate, t.beta1, t.beta2, t.weight_decay)),
+        lambda m: OPTIMIZERS[t.optimizer](
+            decayed(m, t.weight_decay), Rates(t.learning_rate, t.beta1, t.beta2, t.weight_decay, config.trainer.precision != "16")
+        ),
         lambda update: SCHEDULES[t.schedule](update, course) * (plateau.rate if plateau else 1.0),
         t.label_smoothing,
         t.coverage_loss,

@@ -194,8 +194,9 @@ def test_round_trip_and_overlap_count() -> None:
 )
 def test_shipped_settings(file: Path) -> None:
     given = yaml.safe_load(file.read_text())
-    assert given.pop("defaults") == ["schema", "_self_"]
+    assert given.pop("defaults") in (["schema", "_self_"], ["schema@data", "_self_"])
     kind: Any = DataConfig if file.parent.name == "data" else TokenizerConfig
+    given = given.get("data", given)  # toy brings the size of its vocabulary along
     made = kind(**given)
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     if kind is DataConfig:

@@ -123,3 +123,11 @@ def test_weights_of_another_tokenizer_or_size_are_refused(tiny_run: Path, small:
         with pytest.raises(RunError, match=message):
             train(compose_config(small(tmp_path / "runs", f"init_from={tiny_run}", *words)))
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_average_goes_where_the_model_goes():
+    model = torch.nn.Linear(2, 2)
+    average = MovingAverage(model, 0.9)
+    model.to("meta")
+    average.update()
+    assert {weight.device.type for weight in average.weights.values()} == {"meta"}

@@ -291,3 +291,14 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
 def test_float16_on_the_processor_is_refused(trained):
     with pytest.raises(ConfigError, match=r"trainer.precision=16 needs a GPU; .* 32 and bf16"):
         trained("trainer.precision=16")
+
+
+def test_more_devices_than_are_trained_on_are_refused(trained):
+    with pytest.raises(ConfigError, match=r"trainer\.devices=2"):
+        trained("trainer.devices=2")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which can do it")
+def test_a_gpu_that_is_not_there_is_told_before_any_work(trained):
+    with pytest.raises(ConfigError, match=r"trainer\.accelerator=gpu, but torch finds no GPU"):
+        trained("trainer.accelerator=gpu")
