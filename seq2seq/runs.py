@@ -9,6 +9,7 @@ checkpoints/                    last.ckpt to go on from, update-N.safetensors
 evaluation/NAME/                hypotheses, scores, alignments of a test set
 """
 
+import fcntl
 import json
 import os
 import platform
@@ -44,6 +45,21 @@ def written(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Only one process trains in a run directory. RunError if another does; the lock goes with the process that holds it."""
+    path = folder / "training.lock"
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"{folder} is being trained by another process") from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -20,7 +20,7 @@ from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.evaluation.metrics import score
 from seq2seq.nn.build import EncoderDecoder, build_model, check_model
-from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, run_directory, versions, write_json
+from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, locked, run_directory, versions, write_json
 from seq2seq.settings import differences, write_config
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.callbacks import Average, Checkpoint, Log, RandomState, TimeLimit, seed_everything
@@ -122,7 +122,7 @@ def make_model(config: Config, prepared: Prepared) -> EncoderDecoder:
 
 def work(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder) -> Path:
     """Train in an existing run directory, from its last checkpoint where it has one."""
-    with logging_to(folder / "log.txt"):
+    with locked(folder), logging_to(folder / "log.txt"):
         log.info("run directory: %s", folder)
         for line in parameter_table(model):
             log.info("%s", line)

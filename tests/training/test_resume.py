@@ -156,7 +156,7 @@ REFUSED = {
     "model=transformer": ("model.name", "rnn", "transformer"),
     "model/attention=local_p": ("model.attention.window", "everywhere", "local_p"),
     "model.hidden=16": ("model.hidden", "8", "16"),
-    "data=toy": ("data.name", "mine", "toy"),
+    "data=multi30k": ("data.name", "mine", "multi30k"),
     "data.max_words=9": ("data.max_words", "250", "9"),
     "tokenizer=bpe": ("tokenizer.kind", "unigram", "bpe"),
     "training=sgd": ("training.optimizer", "adam", "sgd"),
@@ -164,7 +164,7 @@ REFUSED = {
     "training.keep=9": ("training.keep", "3", "9"),
     "search.beam=3": ("search.beam", "2", "3"),
     "runs=elsewhere": ("runs", "runs", "elsewhere"),
-    "experiment=demo": ("variant", "", "demo"),
+    "experiment=multi30k_rnn": ("variant", "", "multi30k_rnn"),
 }
 
 
@@ -263,3 +263,12 @@ def test_other_models_go_on_exactly_too(kind: str, stopped: Callable[..., Path],
     going_on(run)
     assert rows(run) == rows(unbroken)
     assert same(weights(run), weights(unbroken))
+
+
+def test_only_one_process_trains_in_a_directory(trained):
+    from seq2seq.runs import locked
+
+    run = trained("training.max_updates=2")
+    with locked(run), pytest.raises(RunError, match="is being trained by another process"):
+        going_on(run, "training.max_updates=4")
+    assert not (run / "training.lock").exists()
