@@ -78,9 +78,9 @@ def variant(config: Config) -> str:
     return config.variant or "-".join(parts)
 
 
-def run_directory(config: Config) -> Path:
-    """runs/{data}-{variant}-s{seed}-{hash of settings}."""
-    return Path(config.runs) / f"{config.data.name}-{variant(config)}-s{config.seed}-{settings_hash(config)}"
+def run_directory(config: Config, data_hash: str) -> Path:
+    """runs/{data}-{variant}-s{seed}-{hash of the settings and the text}."""
+    return Path(config.runs) / f"{config.data.name}-{variant(config)}-s{config.seed}-{settings_hash(config, data_hash)}"
 
 
 def versions() -> dict[str, str]:

@@ -18,7 +18,10 @@ import seq2seq
 from seq2seq.config import MODELS, SCHEMA, Config, ModelConfig
 from seq2seq.errors import ConfigError, RunError, choose
 
-NOT_THE_RESULT = {"resume", "runs", "trainer", "data.root", "data.cache", "data.how", "data.licence"}  # settings and whole groups
+# Where something lies, runs or is shown; everything else, the precision of the trainer too, makes another run.
+NOT_THE_RESULT = {"resume", "runs", "data.root", "data.cache", "data.how", "data.licence"} | {
+    f"trainer.{name}" for name in ("accelerator", "devices", "threads", "log_every", "progress")
+}
 
 
 def to_yaml(config: Config) -> str:
@@ -144,8 +147,7 @@ def differences(a: Config, b: Config) -> list[tuple[str, Any, Any]]:
     return [(name, left.get(name), right.get(name)) for name in {**left, **right} if left.get(name) != right.get(name)]
 
 
-def settings_hash(config: Config) -> str:
-    """8 hexadecimal digits over all settings that define the result of a run, whatever it runs on and wherever it lies."""
-    every = flatten(config).items()
-    defining = {name: value for name, value in every if not {name, name.partition(".")[0]} & NOT_THE_RESULT}
-    return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()[:8]
+def settings_hash(config: Config, data_hash: str) -> str:
+    """8 hexadecimal digits over what defines the result of a run: the text and all settings but NOT_THE_RESULT."""
+    defining = {name: value for name, value in flatten(config).items() if name not in NOT_THE_RESULT}
+    return hashlib.sha256(json.dumps([defining, data_hash], sort_keys=True).encode()).hexdigest()[:8]

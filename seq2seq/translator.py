@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,7 +74,7 @@ class Translator:
             if other.config.model.head != first.config.model.head:
                 raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: only one of them copies words")
         models = [run.model(weights).to(device=device, dtype=dtype) for run in opened]
-        return cls(models, first.vocabularies, replace(first.config.search, **search))
+        return cls(models, first.vocabularies, first.config.search.changed(**search))
 
     @property
     def device(self) -> torch.device:

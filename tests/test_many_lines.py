@@ -1,7 +1,6 @@
 """Do ten thousand lines of 1 to 300 words go through `translate` in order, none lost, the same in any batch?"""
 
 import random
-import resource
 import subprocess
 import sys
 
@@ -53,7 +52,6 @@ def test_none_is_lost_and_memory_is_bounded(run, many, tmp_path):
     assert len(outputs[1]) == LINES
     assert outputs[1][:256] == outputs[0][:256]  # the same windows give the same lines
     assert peaks[1] < peaks[0] * 1.15, f"peak memory grew from {peaks[0]} to {peaks[1]} KiB with the number of lines"
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
 
 
 def test_the_batch_changes_nothing_in_float64(run, many):

@@ -96,9 +96,9 @@ def test_a_misspelt_run_is_guessed(tiny_run: Path) -> None:
 def test_the_name_of_a_run_says_what_it_is() -> None:
     config = compose_config(["model/attention=local_p", "model.attention.normalizer=sparsemax", "model.attention.coverage=true", "seed=7"])
     assert variant(config) == "rnn-general-local_p-sparsemax-coverage"
-    assert run_directory(config).name.startswith("toy-rnn-general-local_p-sparsemax-coverage-s7-")
+    assert run_directory(config, "text").name.startswith("toy-rnn-general-local_p-sparsemax-coverage-s7-")
     settings = ([], ["trainer=cpu"], ["data.cache=x"], ["training.clip=2"])
-    assert len({run_directory(compose_config(["data=toy", *words])).name for words in settings}) == 2
+    assert len({run_directory(compose_config(["data=toy", *words]), "text").name for words in settings}) == 2
 
 
 def test_weights_come_back(tiny_run: Path, tmp_path: Path) -> None:

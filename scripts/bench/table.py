@@ -29,7 +29,8 @@ def main(test: str, *folders: str) -> None:
 def row(run: Run, test: str) -> dict[str, object]:
     """What a run says of itself, and its scores with their intervals."""
     report = json.loads((run.folder / "evaluation" / test / "scores.json").read_text(encoding="utf-8"))
-    scores = {s["name"]: (s["value"], s["interval"] or (s["value"], s["value"])) for s in report["scores"]}
+    latest = reversed(report["scores"])  # the first of a name is the latest
+    scores = {s["name"]: (s["value"], s["interval"] or (s["value"], s["value"])) for s in latest}
     signature = next(s["signature"] for s in report["scores"] if s["name"] == "bleu")
     about = {"variant": variant(run.config), "seed": run.config.seed, "updates": run.info["updates"], "dev": abs(run.info["dev_score"])}
     return about | scores | {"minutes": run.info["processor_seconds"] / 60, "signature": signature}

@@ -1,14 +1,20 @@
 """What does `seq2seq evaluate` do? Translate a test set once, score it, keep what was found in the run."""
 
 import argparse
+import hashlib
 import json
 import re
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seq2seq.commands import Parser
 from seq2seq.commands.searching import add_search_options, search_options, word_links
+from seq2seq.config.search import THROUGHPUT, SearchConfig
 from seq2seq.errors import ConfigError, DataError, choose
+
+if TYPE_CHECKING:
+    from seq2seq.evaluation.alignment import Gold
 
 TRANSLATION = "bleu,chrf,ter"
 ALL = "bleu,chrf,ter,rouge1,rouge2,rougeL,rougeLsum"
@@ -20,7 +26,7 @@ class Test(NamedTuple):
     name: str
     sources: list[str]
     references: list[list[str]]  # one list for each set of references
-    gold: list[str] | None = None  # word alignments, "0-0 1-2" a line
+    gold: "list[Gold] | None" = None  # word alignments
 
 
 def main(argv: list[str]) -> None:
@@ -47,7 +53,8 @@ def main(argv: list[str]) -> None:
         "test": test.name, "sentences": len(found), "runs": [str(path) for path in options.runs],
         "search": vars(translator.search), "scores": [s.as_dict() for s in scores],
     }  # fmt: skip
-    folder = keep(run.folder, test.name, report, [h.text for h in found], links)
+    folder = run.folder / "evaluation" / label(test.name, run.config.search, translator.search, options.runs[1:])
+    keep(folder, report, [h.text for h in found], links)
     print(json.dumps(report, ensure_ascii=False, indent=1) if options.json else "\n".join([*map(str, scores), f"kept in {folder}"]))
 
 
@@ -81,11 +88,21 @@ def from_settings(run: Any, name: str) -> Test:
 
     data = run.config.data
     pairs = list(dev_pairs(data) if name == "dev" else test_pairs(data, name))
-    return Test(name, [p.source for p in pairs], [[p.target for p in pairs]], gold_alignment(data, name))
+    gold = gold_alignment(data, name)
+    return Test(name, [p.source for p in pairs], [[p.target for p in pairs]], None if gold is None else parsed(gold, name, len(pairs)))
+
+
+def parsed(lines: list[str], name: str, pairs: int) -> "list[Gold]":
+    """The links of a gold alignment. DataError for a line that is none, or another number of lines than pairs."""
+    from seq2seq.evaluation.alignment import parse_links
+
+    if len(lines) != pairs:
+        raise DataError(f"the gold alignment of {name} has {len(lines)} lines for {pairs} pairs")
+    return [parse_links(line, f"gold alignment of {name}, line {number}") for number, line in enumerate(lines, 1)]
 
 
 def from_files(options: argparse.Namespace) -> Test:
-    """Plain files; counts must agree."""
+    """Plain files; counts must agree. The name tells other text apart, even in files of the same name."""
     from seq2seq.data.text import read_lines
 
     sources = list(read_lines(options.source))
@@ -93,23 +110,40 @@ def from_files(options: argparse.Namespace) -> Test:
     for path, lines in zip(options.reference, references, strict=True):
         if len(lines) != len(sources):
             raise DataError(f"{options.source} has {len(sources)} lines, but {path} has {len(lines)}")
-    return Test(re.sub(r"\W+", "-", options.source.name.removesuffix(".gz")), sources, references)
+    text = hashlib.sha256("\n".join(chain(sources, *references)).encode()).hexdigest()[:8]
+    return Test(re.sub(r"\W+", "-", options.source.name.removesuffix(".gz")) + f"-{text}", sources, references)
 
 
-def alignment_error(links: list[str], gold: list[str], bootstrap: int) -> list[Any]:
+def alignment_error(links: list[str], gold: "list[Gold]", bootstrap: int) -> list[Any]:
     """Alignment error rate, precision and recall of attention against a human's, or the grammar's, links."""
     from seq2seq.evaluation.alignment import alignment_scores, parse_links
 
-    return list(alignment_scores([parse_links(line).sure for line in links], [parse_links(line) for line in gold], bootstrap))
+    return list(alignment_scores([parse_links(line).sure for line in links], gold, bootstrap))
 
 
-def keep(run: Path, name: str, report: dict[str, Any], hypotheses: list[str], links: list[str]) -> Path:
-    """Hypotheses, alignments and scores in the run, each whole or not at all."""
+def label(test: str, usual: SearchConfig, search: SearchConfig, others: list[Path]) -> str:
+    """Where an evaluation is kept: the test set's name, and what is not as in the run, so that it displaces nothing."""
+    changed = [f"{name}={value}" for name, value in vars(search).items() if value != getattr(usual, name) and name not in THROUGHPUT]
+    return "-".join([test, *changed, *(f"with={path.resolve().name}" for path in others)])
+
+
+def keep(folder: Path, report: dict[str, Any], hypotheses: list[str], links: list[str]) -> None:
+    """Hypotheses, alignments and scores, each whole or not at all. Other figures of the same hypotheses stay."""
     from seq2seq.runs import write_json, written
 
-    folder = run / "evaluation" / name
+    report = report | {"scores": report["scores"] + other_scores(folder, report["scores"], hypotheses)}
     for file, lines in (("hypotheses.txt", hypotheses), ("alignments.txt", links)):
         with written(folder / file) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     write_json(folder / "scores.json", report)
-    return folder
+
+
+def other_scores(folder: Path, scores: list[dict[str, Any]], hypotheses: list[str]) -> list[dict[str, Any]]:
+    """What was kept of the same hypotheses before, and is not among `scores`."""
+    try:
+        kept = json.loads((folder / "scores.json").read_text(encoding="utf-8"))["scores"]
+        same = (folder / "hypotheses.txt").read_text(encoding="utf-8").split("\n")[:-1] == hypotheses
+    except (OSError, ValueError, KeyError):
+        return []
+    new = {(score["name"], score["signature"]) for score in scores}
+    return [score for score in kept if (score["name"], score["signature"]) not in new] if same else []

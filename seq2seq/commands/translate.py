@@ -33,18 +33,18 @@ def main(argv: list[str]) -> None:
         if options.attention:
             maps = stack.enter_context(stack.enter_context(written(options.attention)).open("w", encoding="utf-8"))
         for number, found in enumerate(translator.hypotheses(stdin_lines(), attention=wanted)):
-            for line in shown(found, options):
+            for line in shown(found, options, translator.search.n_best):
                 print(line, flush=translator.search.window == 1)
             if maps is not None:
                 maps.write(json.dumps({"line": number + 1, "hypotheses": [attention(h) for h in found]}, ensure_ascii=False) + "\n")
 
 
-def shown(found: list[Any], options: Any) -> list[str]:
+def shown(found: list[Any], options: Any, n_best: int) -> list[str]:
     """The lines of output for one line of input: text alone, or number, score, text, alignment of each hypothesis."""
     if options.json:
         return [json.dumps([described(h, options.alignment) for h in found], ensure_ascii=False)]
     links = [[word_links(h)] if options.alignment else [] for h in found]
-    if len(found) == 1:
+    if n_best == 1:
         return [tabbed([found[0].text, *links[0]])]
     return [tabbed([rank, h.score, h.text, *more]) for rank, (h, more) in enumerate(zip(found, links, strict=True), 1)]
 

@@ -1,9 +1,14 @@
 """Which settings say how a translation is found?"""
 
 from dataclasses import dataclass
+from typing import Any
 
 from seq2seq.config.group import Group, setting
 from seq2seq.errors import ConfigError
+
+RANKING = ("beam", "length_penalty", "alpha", "coverage_penalty")  # what search.sampling=true does not read
+DRAWING = ("seed", "temperature", "top_k", "top_p")  # what it alone reads
+THROUGHPUT = ("batch", "window")  # what changes no translation
 
 
 @dataclass(kw_only=True)
@@ -42,15 +47,21 @@ class SearchConfig(Group):
         if self.length_penalty == "none":
             self.ignored(("alpha",), "search.length_penalty=none has no power")
         if self.sampling:
-            self.ignored(("length_penalty", "alpha", "coverage_penalty"), "search.sampling=true ranks nothing")
-            self.ignored(("beam",), "search.sampling=true draws search.n_best samples, it keeps no beam")
+            self.ignored(RANKING, "search.sampling=true draws search.n_best samples, it keeps no beam and ranks nothing")
             if self.temperature <= 0:
                 raise ConfigError(f"search.temperature={self.temperature} must be above 0")
             if not 0 < self.top_p <= 1:
                 raise ConfigError(f"search.top_p={self.top_p} must be above 0 and at most 1")
         else:
-            self.ignored(("seed", "temperature", "top_k", "top_p"), "it belongs to search.sampling=true")
+            self.ignored(DRAWING, "it belongs to search.sampling=true")
             if self.n_best > self.beam:
                 raise ConfigError(f"search.n_best={self.n_best} is more than search.beam={self.beam} can find")
         if self.min_length > self.max_length:
             raise ConfigError(f"search.min_length={self.min_length} is above search.max_length={self.max_length}")
+
+    def changed(self, **given: Any) -> "SearchConfig":
+        """The same with the settings in `given`; of the rest, what these leave without effect goes back to its default."""
+        idle = {*(RANKING if given.get("sampling", self.sampling) else DRAWING)}
+        if given.get("length_penalty", self.length_penalty) == "none":
+            idle.add("alpha")
+        return SearchConfig(**{name: value for name, value in vars(self).items() if name not in idle} | given)

@@ -123,7 +123,7 @@ def write_arrays(folder: Path, source_size: int, target_size: int, longest: int 
             file.unlink()
     totals = {name: side.total for name, side in writer.sides.items() if not (writer.same and name == "copy")}
     meta = {"format": FORMAT, "pairs": writer.pairs, "target_size": target_size, "types": types, "totals": totals}
-    (folder / META).write_text(json.dumps(meta))
+    (folder / META).write_text(json.dumps(meta), encoding="utf-8")
 
 
 def _dtype(size: int) -> str:
@@ -160,7 +160,7 @@ class PairArrays:
     def __init__(self, folder: Path) -> None:
         """DataError if the folder is not whole."""
         try:
-            meta = json.loads((folder / META).read_text())
+            meta = json.loads((folder / META).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"{folder}: no encoded corpus can be read there; delete the folder, it will be made again") from error
         if meta.get("format") != FORMAT:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from seq2seq.config import DataConfig
 from seq2seq.data.text import READERS, Layout, Pair, find, not_empty, read_lines
-from seq2seq.errors import ConfigError, DataError, choose
+from seq2seq.errors import ConfigError, choose
 
 if TYPE_CHECKING:
     from seq2seq.data.synthetic import ToyCorpus
@@ -42,7 +42,7 @@ def test_pairs(data: DataConfig, name: str) -> Iterator[Pair]:
 def gold_alignment(data: DataConfig, split: str) -> list[str] | None:
     """Gold word alignment of "dev" or of a test set, a line "0-0 1-2" for each pair; None if there is none.
 
-    format=text finds it in files NAME.align beside the text."""
+    format=text finds it in files NAME.align, or NAME.align.gz, beside the text. DataError if some are there and some not."""
     if data.format == "toy":
         from seq2seq.data.synthetic import pharaoh
 
@@ -50,10 +50,10 @@ def gold_alignment(data: DataConfig, split: str) -> list[str] | None:
     names = data.dev if split == "dev" else _test_files(data, split)
     if data.format != "text":
         return None
-    try:
-        return [line for name in names for line in read_lines(find(f"{name}.align", data_root(data)))]
-    except DataError:
+    root, files = data_root(data), [f"{name}.align" for name in names]
+    if not any((root / f"{file}{ending}").is_file() for file in files for ending in ("", ".gz")):
         return None
+    return [line for file in files for line in read_lines(find(file, root))]
 
 
 test_names.__test__ = test_pairs.__test__ = False  # type: ignore[attr-defined]  # pytest would collect them

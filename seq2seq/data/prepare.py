@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from seq2seq.config import DataConfig, TokenizerConfig
 from seq2seq.data.arrays import PairArrays, Row, whole_folder, write_arrays
-from seq2seq.data.corpus import dev_pairs, gold_alignment, test_names, test_pairs, train_pairs
+from seq2seq.data.corpus import dev_pairs, test_names, test_pairs, train_pairs
 from seq2seq.data.filters import Filters
 from seq2seq.data.report import Overlap, RoundTrip, report_lines
 from seq2seq.data.sampled import SampledCorpus, encode_pair, text_row
@@ -25,7 +25,8 @@ from seq2seq.ids import UNK
 
 log = logging.getLogger(__name__)
 
-LAYOUT = 1  # raised whenever the same text and settings would give another folder
+LAYOUT = 2  # raised whenever the same text and settings would give another folder
+REPORT = "report.json"
 EVERY = 5.0  # seconds between lines of progress
 TOKENIZER_LINES = 4_000_000  # lines that a tokenizer is trained on; of more, every k-th
 
@@ -38,26 +39,26 @@ class Prepared(NamedTuple):
     train: PairArrays
     dev: PairArrays
     dev_pairs: list[Pair]
-    dev_alignment: list[str] | None  # gold word alignment, "0-0 1-2" a line
     report: dict[str, Any]
     data_hash: str  # sha256 of the text of training and development pairs, as they were read
 
-    def sampled(self, alpha: float, seed: int) -> SampledCorpus:
-        """The training pairs with segmentation drawn anew in each epoch; prepared with tokenizer.sampling > 0."""
-        return SampledCorpus(self.train, self.folder / "text", self.vocabularies, alpha, seed)
+    def sampled(self, alpha: float, seed: int, limits: tuple[float, float]) -> SampledCorpus:
+        """The training pairs with segmentation drawn anew in each epoch, none longer than `limits` (source, target); prepared
+        with tokenizer.sampling > 0."""
+        return SampledCorpus(self.train, self.folder / "text", self.vocabularies, alpha, seed, limits)
 
 
 def prepare(data: DataConfig, tokenizer: TokenizerConfig) -> Prepared:
     """Read, filter, train the tokenizers, encode; or take all that from the cache, if text and settings are the same.
 
     Processes may do so at once. DataError or ConfigError names what is wrong with the text or its settings."""
-    counts, data_hash = _read_once(data)
-    folder = cache_root(data) / f"{data.name}-{_key(data, tokenizer, data_hash)[:16]}"
+    seen = read_once(data)
+    folder = cache_root(data) / f"{data.name}-{_key(data, tokenizer, seen.hash)[:16]}"
     if not folder.is_dir():
         with whole_folder(folder) as temporary:
-            report = _build(temporary, data, tokenizer, counts) | {"data_hash": data_hash}
-            (temporary / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1))
-    prepared = open_prepared(folder)
+            report = _build(temporary, data, tokenizer, seen.pairs)
+            (temporary / REPORT).write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
+    prepared = open_prepared(folder, seen)
     for line in report_lines(prepared.report):
         log.info("%s", line)
     return prepared
@@ -68,35 +69,58 @@ def cache_root(data: DataConfig) -> Path:
     return Path(data.cache or os.environ.get("SEQ2SEQ_CACHE") or "cache").expanduser()
 
 
-def open_prepared(folder: Path) -> Prepared:
-    """What `prepare` made in `folder`. DataError or RunError if it is not whole."""
+class Seen(NamedTuple):
+    """What one reading of the text shows; test sets may come and go without the corpus being another."""
+
+    pairs: int  # for training, unfiltered
+    hash: str  # sha256 of the text of training and development pairs
+    overlap: dict[str, list[int]]  # dev, and each test set: [sources that training has too, sources]
+    missing: dict[str, str]  # test set -> why it cannot be read
+
+
+def open_prepared(folder: Path, seen: Seen) -> Prepared:
+    """What `prepare` made of that text in `folder`. DataError or RunError if it is not whole."""
     try:
-        report = json.loads((folder / "report.json").read_text())
+        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: no prepared corpus can be read there; delete the folder, it will be made again") from error
-    text, align = PairArrays(folder / "dev_text"), folder / "dev.align"
+    text = PairArrays(folder / "dev_text")
     pairs = [Pair(text.source(i).tobytes().decode(), text.target(i).tobytes().decode()) for i in range(len(text))]
-    alignment = align.read_text().splitlines() if align.is_file() else None
-    arrays = PairArrays(folder / "train"), PairArrays(folder / "dev")
-    return Prepared(folder, Vocabularies.open(folder), *arrays, pairs, alignment, report, report["data_hash"])
+    report |= {"overlap": seen.overlap, "missing": seen.missing}
+    return Prepared(folder, Vocabularies.open(folder), PairArrays(folder / "train"), PairArrays(folder / "dev"), pairs, report, seen.hash)
 
 
-def _read_once(data: DataConfig) -> tuple[int, str]:
-    """Number of training pairs, and sha256 of all text; every error of the text shows here, before any work."""
+def read_once(data: DataConfig) -> Seen:
+    """Read all text; every error of training and development text shows here, before any work."""
     digest, count = hashlib.sha256(), 0
+    dev = list(dev_pairs(data))
+    tests, missing = read_tests(data)
+    overlap = Overlap({"dev": dev} | tests)
     for pair in progress(train_pairs(data), "pairs read"):
         count += 1
+        overlap.add(pair.source)
         digest.update(f"{pair.source}\n{pair.target}\n".encode())
     digest.update(b"\0")
-    for pair in dev_pairs(data):
+    for pair in dev:
         digest.update(f"{pair.source}\n{pair.target}\n".encode())
-    return count, digest.hexdigest()
+    return Seen(count, digest.hexdigest(), overlap.counts(), missing)
+
+
+def read_tests(data: DataConfig) -> tuple[dict[str, list[Pair]], dict[str, str]]:
+    """The test sets, and why others cannot be read: they are for later, and one that is damaged is no reason not to train."""
+    tests, missing = {}, {}
+    for name in test_names(data):
+        try:
+            tests[name] = list(test_pairs(data, name))
+        except DataError as error:
+            missing[name] = str(error)
+    return tests, missing
 
 
 def _key(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str) -> str:
     """Whatever changes the folder's content, hashed. The rate of sampling does not, only whether there is any."""
     settings = asdict(tokenizer) | {"sampling": tokenizer.sampling > 0}
-    limits = [data.max_words, data.max_tokens, data.max_ratio, data.format, data.source, data.target, data.test]
+    limits = [data.max_words, data.max_tokens, data.max_ratio]
     return hashlib.sha256(json.dumps([LAYOUT, data_hash, settings, limits], sort_keys=True).encode()).hexdigest()
 
 
@@ -145,8 +169,6 @@ def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies) -> No
         for pair in dev_pairs(data):
             add(encode_pair(pair, vocabularies))
             add_text(text_row(pair))
-    if alignment := gold_alignment(data, "dev"):
-        (folder / "dev.align").write_text("".join(f"{line}\n" for line in alignment))
 
 
 class _Encoding:
@@ -156,16 +178,6 @@ class _Encoding:
         self.folder, self.data, self.vocabularies, self.keep_text = folder, data, vocabularies, keep_text
         self.filters, self.trip, self.kept = _filters(data), RoundTrip(), 0
         self.tokens = {"source": 0, "target": 0, "unknown_source": 0, "unknown_target": 0}
-        self.missing: dict[str, str] = {}
-        self.overlap = Overlap({"dev": dev_pairs(data)} | dict(self._tests()))
-
-    def _tests(self) -> Iterator[tuple[str, list[Pair]]]:
-        """Test sets are for later: one that is missing, or damaged, is no reason not to train."""
-        for name in test_names(self.data):
-            try:
-                yield name, list(test_pairs(self.data, name))
-            except DataError as error:
-                self.missing[name] = str(error)
 
     def run(self) -> dict[str, Any]:
         """Write the arrays; returns the report."""
@@ -194,22 +206,18 @@ class _Encoding:
         self.tokens = {name: total + more for (name, total), more in zip(self.tokens.items(), counted, strict=True)}
         self.trip.add(pair.source, self.vocabularies.source.decode(row.source))
         self.trip.add(pair.target, self.vocabularies.target.decode(row.target))
-        self.overlap.add(pair.source)
         self.kept += 1
 
     def _report(self) -> dict[str, Any]:
-        vocabularies, overlap = self.vocabularies, self.overlap.counts()
+        vocabularies = self.vocabularies
         return {
             "read": self.filters.read,
             "kept": self.kept,
             "dropped": dict(self.filters.dropped.most_common()),
-            "dev": overlap["dev"][1],
             "vocabulary": {"joint": vocabularies.joint, "source": vocabularies.source.size, "target": vocabularies.target.size},
             "tokenizers": {"source": vocabularies.source.sha256, "target": vocabularies.target.sha256},
             "tokens": self.tokens,
             "lossy": {"lines": self.trip.lossy, "of": self.trip.lines, "differences": self.trip.differences.most_common(3)},
-            "overlap": overlap,
-            "missing": self.missing,
         }
 
 

@@ -1,7 +1,7 @@
 """What happened to the text on its way to ids: what was dropped, what cannot come back, what is tested and trained on alike?"""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -39,20 +39,20 @@ def _shown(text: str) -> str:
 
 
 class Overlap:
-    """Counts the sources of dev and test sets that are trained on as well. Memory grows with those sets, not with training."""
+    """Counts the sources of dev and test sets that are in the training text too. Memory grows with those sets, not with the text."""
 
-    def __init__(self, sets: dict[str, Iterable[Pair]]) -> None:
+    def __init__(self, sets: Mapping[str, Iterable[Pair]]) -> None:
         self.sources = {name: [hash(pair.source) for pair in pairs] for name, pairs in sets.items()}
         self._asked = {h for sources in self.sources.values() for h in sources}
         self._met: set[int] = set()
 
     def add(self, source: str) -> None:
-        """`source` is trained on."""
-        if (h := hash(source)) in self._asked:
+        """`source` is in the training text; an empty one means nothing."""
+        if source and (h := hash(source)) in self._asked:
             self._met.add(h)
 
     def counts(self) -> dict[str, list[int]]:
-        """name -> [sources that are trained on, sources]."""
+        """name -> [sources that the training text has too, sources]."""
         return {name: [sum(h in self._met for h in sources), len(sources)] for name, sources in self.sources.items()}
 
 
@@ -63,14 +63,14 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     each = f"{sizes['source']:,} and {sizes['target']:,} entries"
     lines = [
         f"training pairs: {report['kept']:,} of {report['read']:,} kept; dropped: {dropped}",
-        f"development pairs: {report['dev']:,}",
+        f"development pairs: {report['overlap']['dev'][1]:,}",
         f"vocabulary: {sizes['source']:,} entries for both sides" if sizes["joint"] else f"vocabularies: {each}",
         f"training tokens: {tokens['source']:,} source, {tokens['target']:,} target, ends of sentences included; "
         f"unknown: {tokens['unknown_source']:,} and {tokens['unknown_target']:,}",
         f"lines that do not come back from their ids as they were: {lossy['lines']:,} of {lossy['of']:,}{_commonest(lossy)}",
     ]
     found = [f"{name} {met:,} of {count:,}" for name, (met, count) in report["overlap"].items() if met]
-    lines.append(f"sources that are also trained on: {', '.join(found) or 'none in ' + ', '.join(report['overlap'])}")
+    lines.append(f"sources that are in the training text too: {', '.join(found) or 'none in ' + ', '.join(report['overlap'])}")
     return lines + [f"test set {name} is not there: {why}" for name, why in report["missing"].items()]
 
 

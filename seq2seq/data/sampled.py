@@ -33,10 +33,13 @@ class SampledCorpus:
 
     sampled = True
 
-    def __init__(self, arrays: PairArrays, text: Path, vocabularies: Vocabularies, alpha: float, seed: int) -> None:
-        """`text` is a folder of `text_row`s, line for line those of `arrays`. DataError if it has none."""
+    def __init__(
+        self, arrays: PairArrays, text: Path, vocabularies: Vocabularies, alpha: float, seed: int, limits: tuple[float, float]
+    ) -> None:
+        """`text` is a folder of `text_row`s, line for line those of `arrays`; DataError if it has none. A pair that is drawn
+        longer than `limits`, most tokens of source and target, keeps its likeliest segmentation."""
         self.arrays, self.text, self.vocabularies, self.alpha, self.seed = arrays, PairArrays(text), vocabularies, alpha, seed
-        self.target_size = arrays.target_size
+        self.target_size, self.limits = arrays.target_size, limits
         if len(self.text) != len(arrays):
             raise DataError(f"{text} holds no text to sample from: the corpus was prepared with tokenizer.sampling=0")
 
@@ -71,7 +74,9 @@ class _Epoch:
     def _row(self, i: int) -> Row:
         texts = self.corpus.text.row(i)
         source, target = (np.asarray(side).tobytes().decode() for side in (texts.source, texts.target))
-        return encode_pair(Pair(source, target), self.corpus.vocabularies, partial(self._segment, i))
+        row = encode_pair(Pair(source, target), self.corpus.vocabularies, partial(self._segment, i))
+        fits = len(row.source) <= self.corpus.limits[0] and len(row.target) <= self.corpus.limits[1]
+        return row if fits else self.corpus.arrays.row(i)
 
     def _segment(self, i: int, tokenizer: Tokenizer, text: str) -> list[str]:
         key = f"{self.corpus.seed} {self.epoch} {i}"

@@ -88,10 +88,6 @@ class Tokenizer:
         """Ids of `text`, without BOS and EOS."""
         return self.ids_of(self.segment(text))
 
-    def encode_sampled(self, text: str, alpha: float, seed: int) -> list[int]:
-        """Ids of a random segmentation: see `segment_sampled`."""
-        return self.ids_of(self.segment_sampled(text, alpha, seed))
-
     def pieces(self, ids: Iterable[int], unknown: Sequence[str] = ()) -> list[str]:
         """The piece of each id; id `size` + k is unknown[k]; PAD, BOS and EOS are empty, UNK is "⁇"."""
         known = len(self._pieces)

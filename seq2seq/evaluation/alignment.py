@@ -3,11 +3,9 @@
 T target and S source pieces, or words after merging. A link is (source word, target word), counted from 0.
 """
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,23 +75,6 @@ def argmax_links(weights: Array) -> set[Link]:
     return {(int(row.argmax()), t) for t, row in enumerate(weights) if row.any()}
 
 
-def one_to_one_links(weights: Array) -> set[Link]:
-    """Competitive linking (Melamed 2000): the largest weight makes a link, its two words leave, and so on. weights (T, S)."""
-    left, links = np.array(weights), set()
-    while left.size and left.max() > 0:
-        t, s = (int(i) for i in np.unravel_index(left.argmax(), left.shape))
-        links.add((s, t))
-        left[t], left[:, s] = 0, 0
-    return links
-
-
-def entropy(weights: Any) -> Array:
-    """How scattered each target position looks: entropy (T,) in nats of the rows of weights (T, S), made to sum to one."""
-    array = to_numpy(weights)
-    shares = array / np.maximum(array.sum(1, keepdims=True), np.finfo(float).tiny)
-    return np.asarray(-(shares * np.log(np.where(shares > 0, shares, 1))).sum(1))
-
-
 def format_links(links: AbstractSet[Link]) -> str:
     """Links as Pharaoh text, by source word: "0-0 1-2"."""
     return " ".join(f"{s}-{t}" for s, t in sorted(links))
@@ -107,15 +88,6 @@ def parse_links(line: str, where: str = "alignment") -> Gold:
             raise DataError(f"{where}: {link!r} is no link; a sure one reads 0-1, source word 0 to target word 1, a possible one 0p1")
         kinds[match[2]].add((int(match[1]), int(match[3])))
     return Gold(frozenset(kinds["-"]), frozenset(kinds["-"] | kinds["p"]))
-
-
-def read_links(path: str | os.PathLike[str]) -> list[Gold]:
-    """A file of Pharaoh text, a sentence per line; an empty line has no links. Raises DataError with file and line."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{os.fspath(path)} cannot be read: {error}") from error
-    return [parse_links(line, f"{os.fspath(path)}:{number}") for number, line in enumerate(lines, start=1)]
 
 
 def alignment_scores(links: Sequence[AbstractSet[Link]], gold: Sequence[Gold], bootstrap: int = 1000, seed: int = 12345) -> list[Score]:

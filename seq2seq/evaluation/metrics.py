@@ -32,18 +32,6 @@ def score(
     return [measure(hypotheses, references, how) for measure in measures]
 
 
-def tokenized_bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokenizer: str = "13a", bootstrap: int = 0) -> Score:
-    """Lower-cased BLEU, the nearest public relative of the "tokenised BLEU" in older papers; not the same figure.
-
-    Those were tokenised by the Moses scripts, lower-cased and counted by multi-bleu.perl. tokenizer="none" takes text
-    that is tokenised already, both sides alike: the formula of multi-bleu.perl -lc wherever each order of n-grams has a
-    match. For plain text "13a" is sacrebleu's case:lc|tok:13a, whose tokens are not those of Moses.
-    Raises ConfigError for an unknown tokenizer, else as `score`.
-    """
-    _check(hypotheses, references)
-    return sacre.bleu_by(tokenizer, hypotheses, references, How(lowercase=True, bootstrap=bootstrap))
-
-
 def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
     """Refuse what cannot be paired."""
     if not hypotheses:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seq2seq.errors import choose
 from seq2seq.evaluation.score import Array, How, Score, figure
 
 if TYPE_CHECKING:
@@ -19,17 +18,6 @@ log = logging.getLogger(__name__)
 def bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]], how: How) -> Score:
     """BLEU (Papineni et al. 2002, section 2.3) of plain text, tokenised as the target language asks (Post 2018)."""
     return _score("bleu", _language_bleu(how), hypotheses, references, how)
-
-
-def bleu_by(tokenizer: str, hypotheses: Sequence[str], references: Sequence[Sequence[str]], how: How) -> Score:
-    """BLEU under a named tokenizer of sacrebleu; `none` takes the text as it stands, words between spaces.
-
-    Raises ConfigError if sacrebleu has no such tokenizer.
-    """
-    from sacrebleu.metrics.bleu import BLEU
-
-    choose(dict.fromkeys(BLEU.TOKENIZERS), tokenizer, "tokenizer")
-    return _score("bleu", BLEU(tokenize=tokenizer, lowercase=how.lowercase, force=True), hypotheses, references, how)
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[Sequence[str]], how: How, words: int = 0) -> Score:

@@ -137,7 +137,7 @@ def build_transformer(config: TransformerConfig, source_size: int, target_size: 
 
 
 def embedding(entries: int, size: int) -> nn.Embedding:
-    """A table whose PAD row gets no gradient."""
+    """A table that gives PAD no gradient; when the output shares it, the output does."""
     return nn.Embedding(entries, size, padding_idx=PAD)
 
 

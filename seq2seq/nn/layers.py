@@ -53,7 +53,6 @@ class Positions(nn.Module):
         self.kind, self.scale, self.size = kind, math.sqrt(size), size
         self.rotary = Rotary(size // heads) if kind == "rotary" else None
         self.table = nn.Embedding(most, size) if kind == "learned" else None
-        self.limit = most if kind == "learned" else None
         if self.table is not None:
             nn.init.normal_(self.table.weight, std=0.02)
 

@@ -60,7 +60,8 @@ class RecurrentEncoder(nn.Module):
 
 
 class Bridge(nn.Module):
-    """The decoder's first hidden states: tanh(W h) of the encoder's last  (Bahdanau et al. 2015, section A.2.2), h itself, or zeros."""
+    """The decoder's first hidden states: tanh(W h) of the encoder's last, both directions side by side  (Bahdanau et al.
+    2015, section A.2.2, where h is the backward one's), h itself, or zeros."""
 
     def __init__(self, kind: str, memory: int, hidden: int, layers: int) -> None:
         super().__init__()

@@ -12,10 +12,10 @@ class Rates(NamedTuple):
     """The numbers an optimizer may read."""
 
     learning_rate: float
-    beta1: float = 0.9
-    beta2: float = 0.98
-    weight_decay: float = 0.0
-    fused: bool = True  # one kernel for all; it cannot be clipped under the loss scaling of float16
+    beta1: float
+    beta2: float
+    weight_decay: float
+    fused: bool  # one kernel for all; it cannot be clipped under the loss scaling of float16
 
 
 def sgd(parameters: Iterable[Any], rates: Rates) -> Optimizer:

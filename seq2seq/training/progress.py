@@ -38,7 +38,7 @@ class Progress:
 
     def start(self, update: int, seconds: float) -> None:
         """Begin at this update, after so many seconds of training."""
-        self.first = (update, self.limits.share(update, seconds) - 0.0)
+        self.first = (update, self.limits.share(update, seconds))
         self.began = seconds
         if self.bar:
             self.bar.start()

@@ -16,7 +16,7 @@ from seq2seq.training.schedule import needs_total
 log = logging.getLogger("seq2seq")
 
 LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_at")
-FREE = NOT_THE_RESULT - {"runs"} | {f"training.{name}" for name in LIMITS}  # settings and whole groups
+FREE = NOT_THE_RESULT - {"runs"} | {f"training.{name}" for name in LIMITS}
 
 
 def resume(config: Config) -> Path:
@@ -40,8 +40,8 @@ def resume(config: Config) -> Path:
 def refuse_changes(saved: Config, given: Config) -> None:
     """ConfigError for the first setting that is given another value than the saved one and is not free to change."""
     for name, before, now in differences(saved, given):
-        if not {name, name.partition(".")[0]} & FREE:
-            free = f"only training.{', '.join(LIMITS)}, trainer.*, data.root and data.cache may change"
+        if name not in FREE:
+            free = f"only training.{', '.join(LIMITS)}, data.root, data.cache and trainer settings other than precision may change"
             raise ConfigError(f"{name}={now} is given, but the run goes on with its own {name}={before}: {free}")
         log.info("changed on resuming: %s %s -> %s", name, before, now)
     if needs_total(given.training.schedule) and saved.training != given.training:

@@ -17,6 +17,7 @@ from seq2seq.config import Config, TrainerConfig, TrainingConfig
 from seq2seq.data.batch import TrainBatches, eval_batches
 from seq2seq.data.module import TrainingData
 from seq2seq.data.prepare import Prepared, prepare
+from seq2seq.data.sampled import SampledCorpus
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.evaluation.metrics import score
 from seq2seq.nn.build import EncoderDecoder, build_model, check_model
@@ -44,9 +45,9 @@ def train(config: Config) -> Path:
     check_model(config.model)
     check_limits(config.training)
     check_device(config.trainer)
-    folder = run_directory(config)
-    refuse_existing(folder)
     prepared = prepare(config.data, config.tokenizer)
+    folder = run_directory(config, prepared.data_hash)
+    refuse_existing(folder)
     model = make_model(config, prepared)
     make_directory(folder, config, prepared)
     return work(folder, config, prepared, model)
@@ -72,7 +73,7 @@ def check_device(trainer: TrainerConfig) -> None:
 
 
 def refuse_existing(folder: Path) -> None:
-    """A finished run is never overwritten, an unfinished one never begun anew."""
+    """RunError if it is there: a finished run is never overwritten, an unfinished one never begun anew."""
     if folder.exists():
         if folder.joinpath(INFO).is_file() and Run.open(folder).info.get("finished"):
             raise RunError(f"{folder} exists and is finished: delete it, or change a setting or the seed")
@@ -104,6 +105,9 @@ def make_directory(folder: Path, config: Config, prepared: Prepared) -> None:
         }  # fmt: skip
         write_json(temporary / INFO, info)
         os.replace(temporary, folder)
+    except OSError:
+        refuse_existing(folder)  # another process was first
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -133,7 +137,7 @@ def work(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder
 def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder) -> None:
     """Everything that is Lightning's."""
     t, last = config.training, folder / LAST
-    corpus = prepared.sampled(config.tokenizer.sampling, config.seed) if config.tokenizer.sampling else prepared.train
+    corpus = sampled(config, prepared, model) if config.tokenizer.sampling else prepared.train
     batches = TrainBatches(corpus, t.batch_tokens, config.seed, accumulate=t.accumulate, copying=model.head.reads_weights)
     total = min(t.max_updates or math.inf, t.max_epochs * batches.updates or math.inf)
     plateau = Plateau(t.plateau_patience, t.plateau_factor) if t.schedule == "plateau" else None
@@ -174,6 +178,12 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     info = Run.open(folder).info | {"finished": True, "updates": trainer.global_step, "weights_from": list(updates), "dev_score": final}
     write_json(folder / INFO, info | {"seconds": clock.read()[0], "processor_seconds": clock.read()[1]})
     log.info("finished: dev %s %.2f with the weights of update %s; %s", t.monitor, abs(final), " + ".join(map(str, updates)), folder)
+
+
+def sampled(config: Config, prepared: Prepared, model: EncoderDecoder) -> SampledCorpus:
+    """The training pairs, segmented anew in each epoch, within what the model has positions for."""
+    limits = model.max_source or math.inf, model.max_target or math.inf
+    return prepared.sampled(config.tokenizer.sampling, config.seed, limits)
 
 
 def make_trainer(folder: Path, config: Config, callbacks: list[L.Callback]) -> L.Trainer:

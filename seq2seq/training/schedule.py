@@ -10,10 +10,10 @@ from seq2seq.errors import ConfigError
 class Course(NamedTuple):
     """The numbers a schedule may read; updates are counted from 0."""
 
-    warmup: int = 0  # updates of linear warm-up
-    total: int = 0  # updates of the whole training; 0 if nobody knows
-    halve_from: float = 2 / 3  # share of the total after which Luong's halving begins
-    halve_every: float = 1 / 12  # share of the total between halvings
+    warmup: int  # updates of linear warm-up
+    total: int  # updates of the whole training; 0 if nobody knows
+    halve_from: float  # share of the total after which Luong's halving begins
+    halve_every: float  # share of the total between halvings
 
 
 Schedule = Callable[[int, Course], float]

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +110,8 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "unknown metric": (["evaluate", "RUN", "--test", "test", "--metrics", "bleu,blue"], "blue"),
     "n-best in evaluation": (["evaluate", "RUN", "--test", "test", "--n-best", "2"], "search.n_best=2 would be ignored"),
     "missing file": (["evaluate", "RUN", "--source", "/nowhere/a.en", "--reference", "/nowhere/a.de"], "/nowhere/a.en"),
+    "resamples below none": (["evaluate", "RUN", "--test", "test", "--bootstrap", "-1"], "--bootstrap=-1 is too small: at least 0"),
+    "settings of a sweep": (["train", "-m", "--cfg", "job", "seed=1,2"], "--cfg prints one set of settings: leave -m out"),
     "source alone": (["score", "RUN", "--source", "x"], "--source and --target belong together"),
     "empty sentence": (["plot", "RUN", "--sentence", " "], "--sentence is empty"),
 }  # fmt: skip
@@ -175,7 +179,35 @@ def test_evaluate_a_test_set(say: Say, lively: Lively, corpus: Path) -> None:
     files = ("--source", corpus / "test.en", "--reference", corpus / "test.de", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 20)
     code, out, _ = say("evaluate", run, *files, "--json")
     assert json.loads(out)["scores"] == report["scores"]
-    assert (run / "evaluation" / "test-en" / "scores.json").is_file()
+    (kept,) = (run / "evaluation").glob("test-en-*")
+    assert (kept / "scores.json").is_file()
+
+
+def test_an_evaluation_displaces_no_other(say: Say, lively: Lively, corpus: Path, tmp_path: Path) -> None:
+    """Other metrics of the same translations are kept beside them; other searches, runs and texts have folders of their own."""
+    fresh = shutil.ignore_patterns("evaluation")
+    run, friend = (Path(shutil.copytree(lively(), tmp_path / name, ignore=fresh)) for name in ("run", "friend"))
+    test = ("--test", "test", "--metrics")
+    for words in ((*test, "bleu", "--batch", 3), (*test, "chrf"), (*test, "bleu", "--lowercase"), (*test, "chrf", "--bootstrap", 1000)):
+        assert say("evaluate", run, *words)[0] == 0
+    report = json.loads((run / "evaluation" / "test" / "scores.json").read_text())
+    assert [(score["name"], "case:lc" in score["signature"]) for score in report["scores"]] == [
+        ("chrf", False),
+        ("bleu", True),
+        ("bleu", False),
+    ]
+    assert say("evaluate", run, *test, "bleu", "--beam", 1, "--length-penalty", "none")[0] == 0
+    assert say("evaluate", run, friend, *test, "bleu")[0] == 0
+    for name in ("test", "train"):
+        shutil.copy(corpus / f"{name}.en", tmp_path / "x.en")
+        files = ("--source", tmp_path / "x.en", "--reference", corpus / f"{name}.de")
+        assert say("evaluate", run, *files, "--metrics", "bleu", "--bootstrap", 0, "--max-length", 2)[0] == 0
+    names = sorted(re.sub("-[0-9a-f]{8}", "-TEXT", path.name) for path in (run / "evaluation").iterdir())
+    assert names == ["test", "test-beam=1-length_penalty=none", "test-with=friend", *["x-en-TEXT-max_length=2"] * 2]
+    (run / "evaluation" / "test" / "hypotheses.txt").write_text("other\n")  # as if by other weights
+    assert say("evaluate", run, *test, "ter")[0] == 0
+    scores = json.loads((run / "evaluation" / "test" / "scores.json").read_text())["scores"]
+    assert [score["name"] for score in scores] == ["ter"]
 
 
 def test_files_of_different_lengths_are_refused(say: Say, lively: Lively, corpus: Path) -> None:
@@ -213,14 +245,61 @@ def test_alignment_error_is_reported_where_the_links_are_known(say: Say, tmp_pat
     from seq2seq.compose import compose_config
     from seq2seq.training.run import train
 
-    few = ["data=toy", "data.pairs=150", f"data.cache={tmp_path / 'cache'}", f"runs={tmp_path / 'runs'}", "tokenizer.size=300"]
-    size = ["model.embedding=8", "model.hidden=8", "training.max_updates=1", "training.monitor=loss", "trainer.threads=1"]
+    few = [
+        "data=toy",
+        "data.pairs=150",
+        f"data.cache={tmp_path / 'cache'}",
+        f"runs={tmp_path / 'runs'}",
+        "tokenizer.size=300",
+        "model.embedding=8",
+        "model.hidden=8",
+    ]
+    size = [
+        "model.embedding=8",
+        "model.hidden=8",
+        "training.max_updates=1",
+        "training.monitor=loss",
+        "search.beam=1",
+        "search.max_length=5",
+    ]
     run = train(compose_config([*few, *size]))
-    options = ("--beam", 1, "--max-length", 5, "--metrics", "bleu", "--bootstrap", 5)
+    options = ("--metrics", "bleu", "--bootstrap", 5)
     code, out, _ = say("evaluate", run, "--test", "test", *options)
     assert code == 0
     assert "\naer = " in out
     assert len((run / "evaluation" / "test" / "alignments.txt").read_text().splitlines()) == 500
+
+
+def test_gold_links_are_checked_before_anything_is_translated(say: Say, run_copy: Path, corpus: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(corpus, tmp_path / "other")
+    config = run_copy / "config.yaml"
+    config.write_text(config.read_text().replace(f"root: {corpus}", f"root: {root}"))
+    for lines, message in (
+        ("0-0\n" * 11, "has 11 lines for 12 pairs"),
+        ("0-0\n" * 11 + "0:0\n", "gold alignment of test, line 12: '0:0' is no link"),
+    ):
+        (root / "test.align").write_text(lines)
+        code, out, err = say("evaluate", run_copy, "--test", "test")
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        assert message in err
+    assert not (run_copy / "evaluation").exists()
+
+
+def test_a_run_that_draws_can_search_and_one_that_searches_can_draw(say: Say, lively: Lively, lines: list[str]) -> None:
+    """Settings that the other way does not read go back to their defaults; those that are given must fit."""
+    searching, drawing = lively("search.alpha=0.5"), lively("search.beam=5", "search.sampling=true", "search.top_k=3")
+    for run, words in ((searching, ("--sampling",)), (drawing, ("--no-sampling", "--beam", 2)), (searching, ("--length-penalty", "none"))):
+        assert say("translate", run, *words, stdin=text(lines))[0] == 0
+    code, _, err = say("translate", searching, "--sampling", "--beam", 3, stdin=text(lines))
+    assert code == 2
+    assert "search.beam=3 would be ignored" in err
+
+
+def test_n_best_of_one_and_of_several_have_their_own_form(say: Say, lively: Lively) -> None:
+    """By what was asked for, not by what was found."""
+    run = lively()
+    assert say("translate", run, "--n-best", 2, stdin="\n")[1].count("\t") == 4
+    assert say("translate", run, "--n-best", 1, stdin="\n")[1] == "\n"
 
 
 def test_plot_shows_words_in_the_terminal(say: Say, lively: Lively, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import json
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -103,14 +104,14 @@ def sampled(folder: Path, alpha: float = 0.3, seed: int = 1) -> tuple[SampledCor
         for pair in PAIRS:
             add(encode_pair(pair, both))
             add_text(text_row(pair))
-    return SampledCorpus(PairArrays(folder / "ids"), folder / "text", both, alpha, seed), both
+    return SampledCorpus(PairArrays(folder / "ids"), folder / "text", both, alpha, seed, (inf, inf)), both
 
 
 def test_sampled_segmentation_is_a_function_of_seed_epoch_and_line(tmp_path: Path) -> None:
     corpus, both = sampled(tmp_path)
 
     def ids(seed: int, epoch: int, lines: list[int]) -> dict[int, list[list[int]]]:
-        rows = SampledCorpus(corpus.arrays, tmp_path / "text", both, 0.3, seed).at(epoch)
+        rows = SampledCorpus(corpus.arrays, tmp_path / "text", both, 0.3, seed, (inf, inf)).at(epoch)
         return {i: [list(side) for side in rows.row(i)] for i in lines}
 
     forward = ids(1, 0, list(range(40)))

@@ -1,6 +1,7 @@
 """Does every pair come exactly once, in batches that keep to their size, whatever the number of devices and interruptions?"""
 
 import itertools
+from math import inf
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> SampledCorpus:
         for pair in pairs:
             add(encode_pair(pair, both))
             add_text(text_row(pair))
-    return SampledCorpus(PairArrays(folder / "ids"), folder / "text", both, 0.3, 1)
+    return SampledCorpus(PairArrays(folder / "ids"), folder / "text", both, 0.3, 1, (inf, inf))
 
 
 @pytest.fixture(params=["plain", "sampled"])

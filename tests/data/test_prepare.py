@@ -3,6 +3,7 @@
 import dataclasses
 import random
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from seq2seq.config import DataConfig, TokenizerConfig
 from seq2seq.data import prepare as module
-from seq2seq.data.prepare import Prepared, open_prepared, prepare
+from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.data.report import Overlap, RoundTrip, differences, report_lines
 from seq2seq.data.text import READERS, Pair
 from seq2seq.errors import ConfigError, DataError, RunError
@@ -71,12 +72,11 @@ def test_what_is_kept_comes_back(root: Path, kind: str, joint: bool) -> None:
     assert prepared.dev_pairs == [*DEV, Pair("", "leer"), TRAIN[0]]
     assert len(prepared.dev) == 22
     assert prepared.vocabularies.joint == joint
-    assert prepared.dev_alignment is None
 
 
 def test_report(root: Path) -> None:
     report = prepare(settings(root), tokenizer()).report
-    assert (report["read"], report["kept"], report["dev"]) == (204, 200, 22)
+    assert (report["read"], report["kept"]) == (204, 200)
     assert report["dropped"] == {
         "an empty side": 1,
         "more than 250 words": 1,
@@ -101,7 +101,11 @@ def test_lossy_lines_are_reported(root: Path) -> None:
 def test_second_call_reuses(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepare(settings(root), tokenizer())
     monkeypatch.setattr(module, "_build", None)
-    assert prepare(settings(root), tokenizer()).folder == first.folder == open_prepared(first.folder).folder
+    assert prepare(settings(root), tokenizer()).folder == first.folder
+    write(root, "tset", [TRAIN[2]])  # a test set that came later makes no other corpus, and is reported all the same
+    later = prepare(settings(root), tokenizer())
+    assert later.folder == first.folder
+    assert (first.report["missing"].keys(), later.report["missing"], later.report["overlap"]["gone"]) == ({"gone"}, {}, [1, 1])
     monkeypatch.undo()
     others = [prepare(settings(root), tokenizer(size=61)), prepare(settings(root, max_words=6), tokenizer())]
     write(root, "train", TRAIN)
@@ -130,12 +134,18 @@ def test_a_damaged_folder_is_named(root: Path) -> None:
 
 def test_sampled(root: Path) -> None:
     prepared = prepare(settings(root), tokenizer(sampling=0.2))
-    rows = prepared.sampled(0.2, seed=1).at(0)
+    rows = prepared.sampled(0.2, 1, (inf, inf)).at(0)
     both = prepared.vocabularies
     assert [Pair(both.source.decode(row.source), both.decode_target(row.target)) for row in map(rows.row, range(len(rows)))] == TRAIN
+    likeliest, longest = [prepared.train.row(i) for i in range(len(rows))], (20, 19)
+    short = prepared.sampled(0.2, 1, longest).at(0)
+    for drawn, row, plain in zip(map(rows.row, range(len(rows))), map(short.row, range(len(rows))), likeliest, strict=True):
+        fits = all(len(side) <= most for side, most in zip(drawn[:2], longest, strict=True))
+        assert [list(side) for side in row] == [list(side) for side in (drawn if fits else plain)]
+    assert 0 < sum(len(row.source) > 20 for row in map(rows.row, range(len(rows)))) < len(rows)
     assert prepare(settings(root), tokenizer(sampling=0.1)).folder == prepared.folder
     with pytest.raises(DataError, match=r"prepared with tokenizer\.sampling=0"):
-        prepare(settings(root), tokenizer()).sampled(0.2, seed=1)
+        prepare(settings(root), tokenizer()).sampled(0.2, 1, (inf, inf))
 
 
 @pytest.mark.parametrize(
@@ -159,8 +169,6 @@ def test_toy(tmp_path: Path) -> None:
     pytest.importorskip("seq2seq.data.synthetic", reason="the generator is not there")
     prepared = prepare(DataConfig(name="toy", format="toy", pairs=400, cache=str(tmp_path)), tokenizer(size=200))
     assert len(prepared.train) == 400
-    assert prepared.dev_alignment is not None
-    assert len(prepared.dev_alignment) == len(prepared.dev_pairs)
     assert prepared.report["overlap"] == {"dev": [0, len(prepared.dev)], "test": [0, prepared.report["overlap"]["test"][1]]}
 
 

@@ -103,12 +103,12 @@ def test_each_unknown_word_counts(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 def test_sampling_is_a_function_of_the_seed(kind: str) -> None:
     tokenizer, line = TOKENIZERS[kind], text(1, seed=9)[0] * 3
-    drawn = {seed: tokenizer.encode_sampled(line, 0.3, seed) for seed in range(20)}
+    drawn = {seed: tokenizer.segment_sampled(line, 0.3, seed) for seed in range(20)}
     for seed in (7, 3, 3, 19):
-        tokenizer.encode_sampled("other text in between", 0.5, seed)
-        assert tokenizer.encode_sampled(line, 0.3, seed) == drawn[seed]
-    assert len({tuple(ids) for ids in drawn.values()}) > 10
-    assert {tokenizer.decode(ids) for ids in drawn.values()} == {line}
+        tokenizer.segment_sampled("other text in between", 0.5, seed)
+        assert tokenizer.segment_sampled(line, 0.3, seed) == drawn[seed]
+    assert len({tuple(pieces) for pieces in drawn.values()}) > 10
+    assert {tokenizer.decode(tokenizer.ids_of(pieces)) for pieces in drawn.values()} == {line}
 
 
 def test_normalizer_changes_text() -> None:

@@ -148,6 +148,11 @@ def test_alignment_beside_the_text(tmp_path: Path) -> None:
     assert corpus.gold_alignment(data, "dev") is None
     (tmp_path / "c.align").write_text("0-0\n1-0 1-1\n")
     assert corpus.gold_alignment(data, "dev") == corpus.gold_alignment(data, "t") == ["0-0", "1-0 1-1"]
+    with pytest.raises(DataError, match=r"d\.align is missing"):
+        corpus.gold_alignment(config(tmp_path, dev=["c", "d"]), "dev")
+    (tmp_path / "c.align").write_bytes(b"0-0\n1-0 \xff\n")
+    with pytest.raises(DataError, match=r"c\.align:2: not UTF-8"):
+        corpus.gold_alignment(data, "dev")
 
 
 @pytest.mark.parametrize(

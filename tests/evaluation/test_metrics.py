@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.evaluation.metrics import METRICS, score, tokenized_bleu
+from seq2seq.evaluation.metrics import METRICS, score
 from seq2seq.evaluation.score import ERRORS
 
 TEXT = "the a man woman dog, Street runs sits in on near 2 green lights. old children play playing football again &"
@@ -155,11 +155,7 @@ def paper_bleu(hypotheses: list[str], references: list[str]) -> float:
 def test_bleu_equals_the_paper() -> None:
     hypotheses = ["the cat is on the mat", "there is a cat on a mat near me", "the the the the"]
     references = ["the cat sat on the mat", "there is a cat on the mat near the door", "the dog runs"]
-    ours = tokenized_bleu(hypotheses, [references], "none").value
-    assert ours == pytest.approx(paper_bleu(hypotheses, references))
-    assert tokenized_bleu(HYPOTHESES, [REFERENCES], "none").value == pytest.approx(
-        paper_bleu([h.lower() for h in HYPOTHESES], [r.lower() for r in REFERENCES])
-    )
+    assert value(hypotheses, [references], "bleu") == pytest.approx(paper_bleu(hypotheses, references))
 
 
 def test_rouge_on_paper() -> None:
@@ -206,14 +202,6 @@ def test_lower_casing_forgives_case(cased: str) -> None:
     assert value(loud, [REFERENCES], cased, lowercase=True) == pytest.approx(100)
 
 
-def test_tokenized_bleu_is_the_lower_cased_bleu_of_its_tokenizer() -> None:
-    made = tokenized_bleu(HYPOTHESES, [REFERENCES])
-    assert "case:lc" in made.signature
-    assert "tok:13a" in made.signature
-    assert made.value == value(HYPOTHESES, [REFERENCES], "bleu", lowercase=True)
-    assert "tok:none" in tokenized_bleu(HYPOTHESES, [REFERENCES], "none").signature
-
-
 # Bad input
 
 
@@ -235,8 +223,6 @@ def test_what_cannot_be_paired_is_refused(name: str, hypotheses: list[str], refe
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"metrics='rouge-l' is unknown \(did you mean 'rouge.*choose one of: bleu, chrf"):
         score(["a"], [["a"]], ["bleu", "rouge-l"])
-    with pytest.raises(ConfigError, match=r"tokenizer='13b' is unknown \(did you mean '13a'"):
-        tokenized_bleu(["a"], [["a"]], "13b")
 
 
 def test_rouge_refuses_a_script_that_it_cannot_see() -> None:

@@ -4,6 +4,7 @@ import csv
 import errno
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,14 +20,14 @@ from safetensors.torch import load_file
 
 from seq2seq import cli
 from seq2seq.compose import compose_config
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, RunError
 from seq2seq.runs import Run
 from seq2seq.training import validation
 from seq2seq.training.callbacks import Checkpoint
 from seq2seq.training.clock import Clock
 from seq2seq.training.metrics import Metrics, read_metrics
 from seq2seq.training.progress import Limits, Progress, clock
-from seq2seq.training.run import check_limits, parameter_table, train
+from seq2seq.training.run import check_limits, make_directory, parameter_table, train
 
 Small = Callable[..., list[str]]
 NO_END = ("training.max_updates=0", "training.patience=0")
@@ -151,6 +152,34 @@ def test_an_existing_run_is_neither_overwritten_nor_begun_anew(
     info.write_text(info.read_text().replace('"finished": true', '"finished": false'))
     assert cli.main(["train", *small(run_copy.parent)]) == 2
     assert f"{run_copy} exists: resume={run_copy} goes on with it" in capfd.readouterr().err
+
+
+def test_other_text_under_the_same_name_makes_another_run(tiny_run: Path, small: Small, corpus: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(corpus, tmp_path / "other")
+    with (other / "train.de").open("a") as de, (other / "train.en").open("a") as en:
+        de.write("Noch ein Satz.\n")
+        en.write("One more sentence.\n")
+    made = train(compose_config(small(tiny_run.parent, f"data.root={other}")))
+    assert made != tiny_run
+    assert made.name.rpartition("-")[0] == tiny_run.name.rpartition("-")[0]
+    shutil.rmtree(made)
+
+
+def test_the_second_of_two_that_begin_at_once_leaves_the_first_alone(
+    tiny_run: Path, small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both found no directory; the other's is there when this one's is to be put in place."""
+    runs = tmp_path / "runs"
+
+    def slow(folder: Path, *rest: Any) -> None:
+        shutil.copytree(tiny_run, folder)
+        make_directory(folder, *rest)
+
+    monkeypatch.setattr("seq2seq.training.run.make_directory", slow)
+    with pytest.raises(RunError, match=f"{tiny_run.name} exists and is finished"):
+        train(compose_config(small(runs)))
+    assert [path.name for path in runs.iterdir()] == [tiny_run.name]
+    assert {p.name: b for p, b in everything(runs).items()} == {p.name: b for p, b in everything(tiny_run).items()}
 
 
 FULL = OSError(errno.ENOSPC, "No space left on device", "a file")

@@ -162,6 +162,7 @@ REFUSED = {
     "training=sgd": ("training.optimizer", "adam", "sgd"),
     "training.learning_rate=0.5": ("training.learning_rate", "0.001", "0.5"),
     "training.keep=9": ("training.keep", "3", "9"),
+    "trainer.precision=bf16": ("trainer.precision", "32", "bf16"),
     "search.beam=3": ("search.beam", "2", "3"),
     "runs=elsewhere": ("runs", "runs", "elsewhere"),
     "experiment=multi30k_rnn": ("variant", "", "multi30k_rnn"),
