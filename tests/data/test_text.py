@@ -192,10 +192,29 @@ def test_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "opus").mkdir()
     (tmp_path / "opus" / "dataset_dict.json").touch()
     assert list(read_hub(str(tmp_path / "opus"), ["train"], "en", "de")) == [Pair("a", "b")]
-    with pytest.raises(DataError, match="split 'dev' cannot be had"):
+    with pytest.raises(ConfigError, match=r"split of .*opus='dev' is unknown; choose one of: train"):
         list(corpus.train_pairs(config(tmp_path, format="hub", hub="opus", train=["dev"])))
     with pytest.raises(DataError, match=r"opus\[train\]:1: no field 'fr'.* the fields are: en, de"):
         list(read_hub("opus", ["train"], "fr", "de"))
+
+
+def test_hub_by_the_library_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of files, and what save_to_disk makes of all its splits and of one."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets", reason="the extra [hub] is not installed")
+    for split in ("train", "validation"):
+        (tmp_path / f"{split}.jsonl").write_text("".join(f'{{"en": "{split} {n}", "de": "{n}"}}\n' for n in range(4)))
+    loaded = datasets.load_dataset(str(tmp_path), cache_dir=str(tmp_path / "cache"))
+    loaded.save_to_disk(tmp_path / "all")
+    loaded["train"].save_to_disk(tmp_path / "one")
+    assert list(read_hub(str(tmp_path), ["validation[:50%]"], "en", "de")) == [Pair("validation 0", "0"), Pair("validation 1", "1")]
+    assert list(read_hub(str(tmp_path / "all"), ["validation"], "en", "de"))[3] == Pair("validation 3", "3")
+    assert next(read_hub(str(tmp_path / "one"), ["train"], "en", "de")) == Pair("train 0", "0")
+    for folder in ("all", "one"):
+        with pytest.raises(ConfigError, match="='valid' is unknown"):
+            list(read_hub(str(tmp_path / folder), ["valid"], "en", "de"))
+    with pytest.raises(DataError, match="cannot be had"):
+        list(read_hub(str(tmp_path / "nothing"), ["train"], "en", "de"))
 
 
 def test_hub_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
