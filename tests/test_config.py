@@ -151,6 +151,7 @@ def test_what_is_written_is_read_again(overrides: list[str], tmp_path: Path) -> 
         ("seed: 1", "sed: 1", ("sed is no setting", "did you mean seed?")),
         ("seed: 1", "seed: x", ("seed: Value 'x'",)),
         ("variant: ''", "variant: ${oc.env:HOME}", ("nothing to interpolate",)),
+        ("variant: ''", r'variant: "\u0024{oc.env:HOME}"', ("nothing to interpolate",)),
         ("seed: 1", "seed: [", ("YAML", "line")),
         ("seed: 1", "seed: !!python/object/apply:os.system [true]", ("python/object",)),
         ("schema: 1", "schema: 9", ("schema 9", "written by seq2seq 0.", "reads schema 1")),

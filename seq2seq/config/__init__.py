@@ -22,7 +22,9 @@ class Config(Group):
     variant: str = setting("", "the run's name beside its corpus; empty: model and attention")
     runs: str = setting("runs", "folder that run directories are made in")
     seed: int = setting(1, "seed of weights, order of batches, dropout")
-    resume: str = setting("", "run directory to go on with; saved settings win, only limits, logging and devices may change")
+    resume: str = setting(
+        "", "run directory to go on with; its settings win, only limits, logging, devices and where the text lies may change"
+    )
     init_from: str = setting("", "run directory whose weights to start from")
     data: DataConfig = part(DataConfig)
     tokenizer: TokenizerConfig = part(TokenizerConfig)

@@ -101,8 +101,8 @@ class Log(L.Callback):
 
     def write(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """One row; on an accelerator the only moment when the host waits for it."""
+        module.require_finite()
         tokens, loss = module.tokens.item(), module.nll.item() / max(module.tokens.item(), 1)
-        module.require_finite(torch.tensor(loss), f"within the last {self.every} updates")
         module.nll, module.tokens = torch.zeros(()), torch.zeros(())
         seconds, processor = self.clock.read()
         self.total_tokens += tokens

@@ -1,8 +1,7 @@
 """What does Lightning train? The model with its loss, optimizer and schedule; nothing else."""
 
-import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
@@ -14,6 +13,19 @@ from seq2seq.data.batch import Batch
 from seq2seq.errors import TrainingError
 from seq2seq.nn.interface import Loss, Model
 from seq2seq.training.loss import coverage_loss
+
+
+class Step(NamedTuple):
+    """A batch that was learnt from."""
+
+    update: int
+    epoch: int
+    batch: int
+    pairs: Tensor  # (B,) their numbers in the corpus
+    loss: Tensor  # ()
+
+    def __str__(self) -> str:
+        return f"{self.loss.item()} at update {self.update} (epoch {self.epoch}, batch {self.batch}, lines {lines(self.pairs)})"
 
 
 class TrainingModule(L.LightningModule):
@@ -35,6 +47,7 @@ class TrainingModule(L.LightningModule):
         self.model, self.make_optimizer, self.factor = model, make_optimizer, factor
         self.smoothing, self.coverage = smoothing, coverage
         self.nll, self.tokens = torch.zeros(()), torch.zeros(())  # since the last line of the log; no host synchronisation
+        self.unseen: list[Step] = []  # whose losses nobody has looked at
 
     def losses(self, batch: Batch) -> Loss:
         """The batch's sums, in the model's mode and under the caller's autocast."""
@@ -49,19 +62,21 @@ class TrainingModule(L.LightningModule):
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         loss = self.losses(batch)
+        self.unseen.append(Step(self.trainer.global_step + 1, self.current_epoch + 1, number + 1, batch.index, loss.total.detach()))
         if loss.total.device.type == "cpu":  # elsewhere looking would wait for the device; Log looks every few updates
-            self.require_finite(loss.total, f"epoch {self.current_epoch + 1}, batch {number + 1}, lines {lines(batch.index)}")
+            self.require_finite()
         self.nll = self.nll.to(loss.nll.device) + loss.nll.detach()
         self.tokens = self.tokens.to(loss.nll.device) + (batch.target_out != 0).sum()
         # Lightning divides by the accumulated batches, and devices average: both are undone
         parts = self.trainer.accumulate_grad_batches * self.trainer.world_size
         return loss.total / batch.update_tokens * parts
 
-    def require_finite(self, loss: Tensor, where: str) -> None:
-        """Stop with a sentence if the loss is not a number to go on with."""
-        if not math.isfinite(value := loss.item()):
-            update = self.trainer.global_step + 1
-            raise TrainingError(f"the loss is {value} at update {update} ({where}); lower training.learning_rate or set training.clip")
+    def require_finite(self) -> None:
+        """Stop with a sentence if a loss since the last look is not a number to go on with. TrainingError names the batch."""
+        steps, self.unseen = self.unseen, []
+        if steps and not torch.stack([step.loss for step in steps]).isfinite().all():
+            first = next(step for step in steps if not step.loss.isfinite())
+            raise TrainingError(f"the loss is {first}; lower training.learning_rate or set training.clip")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["since_log"] = [self.nll.cpu(), self.tokens.cpu()]
