@@ -1,6 +1,7 @@
 """Is what the README shows what a reader gets? Its commands are run with few updates: the form of the output is compared."""
 
 import io
+import json
 import os
 import re
 import shlex
@@ -127,6 +128,24 @@ def test_every_document_that_is_named_exists():
     for name in re.findall(r"\]\(([^)#]+)\)", README):
         if not name.startswith("http"):
             assert (ROOT / name).exists(), name
+
+
+def test_the_table_of_results(run, tmp_path):
+    """A row for each run with the figures that were kept, and mean and standard deviation over seeds."""
+    runs = [shutil.copytree(run, tmp_path / f"{seed}") for seed in (1, 2)]
+    for folder, bleu in zip(runs, (30.0, 32.0), strict=True):
+        scores = [{"name": "bleu", "value": bleu + lc, "interval": None, "signature": f"case:{'lc' if lc else 'mixed'}"} for lc in (0, 1)]
+        (folder / "evaluation/test").mkdir(parents=True, exist_ok=True)
+        (folder / "evaluation/test/scores.json").write_text(json.dumps({"scores": scores}))
+    made = subprocess.run(
+        [sys.executable, ROOT / "scripts/bench/table.py", "test", *runs], check=True, capture_output=True, text=True
+    ).stdout
+    assert [line.split("|")[-3:-1] for line in made.splitlines()[2:4]] == [
+        [" 32.0 [32.0, 32.0] ", " 33.0 [33.0, 33.0] "],
+        [" 30.0 [30.0, 30.0] ", " 31.0 [31.0, 31.0] "],
+    ]
+    assert "demo, 2 seeds: bleu 31.00 ± 1.41, bleu lc 32.00 ± 1.41" in made
+    assert made.splitlines()[-1] == "case:mixed"
 
 
 @pytest.mark.slow

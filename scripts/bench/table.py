@@ -13,27 +13,37 @@ from seq2seq.runs import Run, variant
 def main(test: str, *folders: str) -> None:
     """One row a run, sorted by BLEU; then, for variants with several seeds, mean and standard deviation."""
     rows = sorted((row(Run.open(folder), test) for folder in folders), key=lambda r: -r["bleu"][0])
-    names = [name for name in ("bleu", "chrf", "ter", "aer") if name in rows[0]]
+    names = [name for name in ("bleu", "bleu lc", "chrf", "ter", "aer") if name in rows[0]]
     print("| variant | seed | updates | processor minutes | dev | " + " | ".join(names) + " |")
     print("| --- | --- | ---: | ---: | ---: |" + " ---: |" * len(names))
     for r in rows:
         figures = " | ".join(f"{value:.1f} [{low:.1f}, {high:.1f}]" for value, (low, high) in (r[name] for name in names))
         print(f"| {r['variant']} | {r['seed']} | {r['updates']:,} | {r['minutes']:.1f} | {r['dev']:.1f} | {figures} |")
     for name in sorted({r["variant"] for r in rows}):
-        values = [r["bleu"][0] for r in rows if r["variant"] == name]
-        if len(values) > 1:
-            print(f"\n{name}: BLEU {mean(values):.2f} ± {stdev(values):.2f} over {len(values)} seeds")
+        seeds = [r for r in rows if r["variant"] == name]
+        if len(seeds) > 1:
+            print(f"\n{name}, {len(seeds)} seeds: " + ", ".join(spread(metric, [r[metric][0] for r in seeds]) for metric in names))
     print("\n" + "\n".join(sorted({r["signature"] for r in rows})))
 
 
 def row(run: Run, test: str) -> dict[str, object]:
     """What a run says of itself, and its scores with their intervals."""
     report = json.loads((run.folder / "evaluation" / test / "scores.json").read_text(encoding="utf-8"))
-    latest = reversed(report["scores"])  # the first of a name is the latest
-    scores = {s["name"]: (s["value"], s["interval"] or (s["value"], s["value"])) for s in latest}
-    signature = next(s["signature"] for s in report["scores"] if s["name"] == "bleu")
+    latest = {name_of(s): s for s in reversed(report["scores"])}  # the first of a name is the latest
+    scores = {name: (s["value"], s["interval"] or (s["value"], s["value"])) for name, s in latest.items()}
+    signature = latest["bleu"]["signature"]
     about = {"variant": variant(run.config), "seed": run.config.seed, "updates": run.info["updates"], "dev": abs(run.info["dev_score"])}
     return about | scores | {"minutes": run.info["processor_seconds"] / 60, "signature": signature}
+
+
+def spread(metric: str, values: list[float]) -> str:
+    """Mean and standard deviation over seeds."""
+    return f"{metric} {mean(values):.2f} ± {stdev(values):.2f}"
+
+
+def name_of(score: dict[str, str]) -> str:
+    """The metric's name; lower-cased BLEU has one of its own."""
+    return score["name"] + (" lc" if score["name"] == "bleu" and "case:lc" in score["signature"] else "")
 
 
 if __name__ == "__main__":
