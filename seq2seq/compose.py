@@ -1,5 +1,6 @@
 """How do the words of a command line become settings? Through Hydra, and this is its only door."""
 
+import logging
 import os
 import re
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import hydra
 import yaml
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -21,9 +23,11 @@ from omegaconf.errors import OmegaConfBaseException
 from seq2seq.commands import Parser
 from seq2seq.commands.settings_help import settings_help
 from seq2seq.config import MODELS, Config, DataConfig, SearchConfig, TokenizerConfig, TrainerConfig, TrainingConfig
-from seq2seq.errors import ConfigError, unknown
+from seq2seq.errors import ConfigError, Seq2SeqError, unknown
 from seq2seq.settings import build_config, sentence, to_yaml
 from seq2seq.tables import check_names
+
+log = logging.getLogger("seq2seq")
 
 Task = Callable[[Config], object]
 EXAMPLE = 'data.licence="free (CC0)"'
@@ -89,11 +93,32 @@ def hydra_main(words: Sequence[str], task: Task) -> None:
     register()
     before, sys.argv = sys.argv, ["seq2seq train", "--multirun", *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors its way and exits with 1
+    cells = Cells(task)
     try:
         with one_sentence():
-            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(lambda composed: task(to_config(composed)))()
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(cells)()
     finally:
         sys.argv = before
+    if cells.failed:
+        raise ConfigError(f"{cells.failed} of {cells.begun} runs of the sweep failed, as told above")
+
+
+class Cells:
+    """The runs of a sweep: the error of one is told at once and does not keep the others from running."""
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.process, self.begun, self.failed = task, os.getpid(), 0, 0
+
+    def __call__(self, composed: DictConfig) -> None:
+        self.begun += 1
+        try:
+            self.task(to_config(composed))
+        except Seq2SeqError as error:
+            if os.getpid() != self.process:  # a launcher's own, whose counts nobody would see
+                raise
+            self.failed += 1
+            words = HydraConfig.get().job.override_dirname
+            log.error("%s: %s", words, error)
 
 
 def to_config(composed: DictConfig) -> Config:

@@ -5,6 +5,7 @@ run.json                        versions, seed, hashes of data and tokenizer, wh
 joint.spm | source.spm target.spm
 weights.safetensors             the weights that are used
 metrics.csv, log.txt            what training saw and said
+training.lock                   held by the process that trains
 checkpoints/                    last.ckpt to go on from, update-N.safetensors
 evaluation/NAME/                hypotheses, scores, alignments of a test set
 """
@@ -28,7 +29,7 @@ from torch import nn
 import seq2seq
 from seq2seq.config import Config
 from seq2seq.data.vocabularies import Vocabularies
-from seq2seq.errors import RunError
+from seq2seq.errors import RunError, TrainingError
 from seq2seq.nn.build import EncoderDecoder, build_model
 from seq2seq.settings import read_config, settings_hash
 
@@ -49,17 +50,15 @@ def written(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Only one process trains in a run directory. RunError if another does; the lock goes with the process that holds it."""
-    path = folder / "training.lock"
-    with path.open("w") as file:
+    """Only one process trains in a run directory. RunError if another does; the lock goes with the process that holds it.
+
+    The file stays: two processes could hold the lock of a file that is removed and made again."""
+    with (folder / "training.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunError(f"{folder} is being trained by another process") from None
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        yield
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -89,28 +88,45 @@ def versions() -> dict[str, str]:
 
 
 def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Named tensors as safetensors; whole or not at all."""
+    """Named tensors as safetensors; whole or not at all. TrainingError if the disk does not take them."""
     with written(path) as temporary:
-        save_file({name: value.detach().contiguous().cpu() for name, value in weights.items()}, temporary)
+        temporary.touch()
+        mode = temporary.stat().st_mode  # that of every new file; safetensors makes its own for the owner alone
+        try:
+            save_file({name: value.detach().contiguous().cpu() for name, value in weights.items()}, temporary)
+        except SafetensorError as error:
+            raise TrainingError(f"{path} cannot be written: {error}") from None
+        temporary.chmod(mode)
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Fill `model` from safetensors. RunError: missing, damaged, or made for a model of other parts or sizes."""
-    wanted = dict(model.named_parameters())
+@contextmanager
+def tensors(path: Path) -> Iterator[Any]:
+    """An open file of safetensors. RunError if it is missing or damaged."""
     try:
         with safe_open(path, "pt") as file:
-            names = set(file.keys())
-            wrong = sorted(names ^ wanted.keys()) or sorted(n for n in names if tuple(file.get_slice(n).get_shape()) != wanted[n].shape)
-            if wrong:
-                differ = f"{len(wrong)} of {len(wanted)} tensors differ, such as {wrong[0]}"
-                raise RunError(f"{path} does not fit the model of its {CONFIG}: {differ}")
-            with torch.no_grad():
-                for name, parameter in wanted.items():
-                    parameter.copy_(file.get_tensor(name))
+            yield file
     except FileNotFoundError:
         raise RunError(f"{path} is missing: training has not reached its first validation") from None
     except (SafetensorError, OSError) as error:
         raise RunError(f"{path} cannot be read as safetensors: {error}") from None
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Fill `model` from safetensors. RunError: missing, damaged, or made for a model of other parts or sizes."""
+    with tensors(path) as file:
+        check_fit(model, file, path)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(file.get_tensor(name))
+
+
+def check_fit(model: nn.Module, file: Any, path: Path) -> None:
+    """RunError unless the file holds the parameters of `model`, which may be on the meta device, and nothing else."""
+    wanted, names = dict(model.named_parameters()), set(file.keys())
+    wrong = sorted(names ^ wanted.keys()) or sorted(n for n in names if tuple(file.get_slice(n).get_shape()) != wanted[n].shape)
+    if wrong:
+        differ = f"{len(wrong)} of {len(wanted)} tensors differ, such as {wrong[0]}"
+        raise RunError(f"{path} does not fit the model of its {CONFIG}: {differ}")
 
 
 @dataclass(frozen=True)
@@ -134,7 +150,7 @@ class Run:
             info = json.loads((folder / INFO).read_text(encoding="utf-8"))
             if not isinstance(info, dict) or not isinstance(info.get("tokenizer"), str):
                 raise ValueError("it says nothing of a tokenizer")
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise RunError(f"{folder / INFO} is damaged: {error}") from None
         return cls(folder, read_config(folder / CONFIG), info)
 
@@ -148,11 +164,17 @@ class Run:
 
     def model(self, weights: str = WEIGHTS) -> EncoderDecoder:
         """The model with its weights, in evaluation mode on the processor."""
-        if not (self.folder / weights).exists():
+        if not (path := self.folder / weights).exists():
             why = "training has not reached its first validation"
             raise RunError(f"{self.folder} has no {weights} yet: {why}; resume={self.folder} goes on with it")
-        model = build_model(self.config.model, self.vocabularies.source.size, self.vocabularies.target.size)
-        load_weights(model, self.folder / weights)
+        config, sizes = self.config.model, (self.vocabularies.source.size, self.vocabularies.target.size)
+        with tensors(path) as file, torch.device("meta"):  # no memory is taken for what a config asks for and the weights do not hold
+            layers = config.encoder_layers + config.decoder_layers
+            if layers > len(file.keys()):
+                raise RunError(f"{path} does not fit the model of its {CONFIG}: {layers} layers, {len(file.keys())} tensors")
+            check_fit(build_model(config, *sizes), file, path)
+        model = build_model(config, *sizes)
+        load_weights(model, path)
         return model.eval()
 
 

@@ -24,6 +24,9 @@ NOT_THE_RESULT = {"resume", "runs", "data.root", "data.cache", "data.how", "data
 }
 
 
+MOST_TEXT, DEEPEST = 1 << 20, 20  # characters and levels of a saved config; ours have some 5,000 and 4
+
+
 def to_yaml(config: Config) -> str:
     """Every setting as plain YAML."""
     return str(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True, width=1000))
@@ -54,9 +57,21 @@ def read_config(path: Path) -> Config:
         raise RunError(f"{path}: {' '.join(str(error).split())}") from None
 
 
+def _refuse_bombs(text: str) -> None:
+    """What is short to write and long to read has no place in a saved config, which may be a stranger's."""
+    if len(text) > MOST_TEXT:
+        raise ConfigError(f"{len(text)} characters are too many for a saved config")
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError("aliases (*name) have no place in a saved config")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ConfigError("it is nested too deeply for a saved config")
+
+
 def _parse(text: str) -> dict[str, Any]:
-    if "${" in text:
-        raise ConfigError("'${' has no place in a saved config: there is nothing to interpolate")
+    _refuse_bombs(text)
     saved = OmegaConf.to_container(OmegaConf.create(text), resolve=False) if text.strip() else None
     if "${" in json.dumps(saved):  # an escape in YAML hides it from the text
         raise ConfigError("'${' has no place in a saved config: there is nothing to interpolate")

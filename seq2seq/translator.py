@@ -82,13 +82,15 @@ class Translator:
         return next(self.models[0].parameters()).device
 
     def translate(self, lines: Iterable[str]) -> list[str]:
-        """The best translation of each line; an empty line gives an empty one."""
+        """The best translation of each line; an empty line gives an empty one. DataError for one text in place of lines."""
         return [found[0].text for found in self.hypotheses(lines)]
 
     def hypotheses(self, lines: Iterable[str], attention: bool = False, prefix: Sequence[str] | None = None) -> Iterator[list[Translation]]:
         """The search.n_best translations of each line, best first, in the order of the lines.
 
         Lines are read `search.window` at a time and sorted by length inside it, so that memory stays bounded."""
+        if isinstance(lines, str):
+            raise DataError("lines are wanted, and this is one text: put it into a list")
         stream = zip(iter(lines), iter(prefix), strict=True) if prefix is not None else ((line, "") for line in lines)
         while window := list(islice(stream, self.search.window)):
             yield from self._window([self.read(line) for line, _ in window], [start for _, start in window], attention)

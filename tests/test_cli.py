@@ -182,6 +182,25 @@ def test_a_failing_run_of_a_sweep_keeps_its_error(tmp_path: Path, monkeypatch: p
         cli.main(["train", "-m", "seed=1,2"])
 
 
+def test_runs_of_a_sweep_that_fail_are_each_told_at_once_and_the_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    begun: list[int] = []
+
+    def fail_first(config: Config) -> None:
+        begun.append(config.seed)
+        if config.seed < 3:
+            raise DataError(f"text {config.seed} is missing")
+
+    monkeypatch.setitem(sys.modules, "seq2seq.training.run", SimpleNamespace(train=fail_first))  # type: ignore[arg-type]
+    caplog.set_level("ERROR", "seq2seq")
+    assert cli.main(["train", "-m", "seed=1,2,3"]) == 2
+    assert begun == [1, 2, 3]
+    assert caplog.messages == ["seed=1: text 1 is missing", "seed=2: text 2 is missing"]
+    assert capsys.readouterr().err.splitlines()[-1] == "seq2seq: 2 of 3 runs of the sweep failed, as told above"
+
+
 def test_cfg_prints_what_would_run(trained: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
     train.main(["--cfg", "job", "experiment=demo"])
     assert "variant: demo" in capsys.readouterr().out

@@ -43,6 +43,8 @@ WRONG = {  # what is written -> words of the sentence
     "seed=1,2": ("add -m", "seed=[1,2]"),
     "seed=x": ("seed: Value 'x'", "Integer"),
     "search.sampling=perhaps": ("search.sampling", "perhaps"),
+    "tokenizer.character_coverage=0.9": ("tokenizer.character_coverage=0.9 is out of range",),
+    "schema=2": ("schema=2 is not for setting",),
     "model.heads=4": ("model.heads is a setting of model=transformer only",),
     "+training.foo=1": ("training.foo is no setting",),
     "+foo=1": ("foo is no setting",),

@@ -104,7 +104,7 @@ def test_translating_prints_text_and_links(run, monkeypatch, capsys):
     assert code == 0
     for output in (printed, shown):
         text, links = output.rstrip("\n").split("\t")
-        assert re.fullmatch(r"(\d+-\d+ ?)*", links)
+        assert re.fullmatch(r"(\d+-\d+ ?)+", links)
         assert "\n" not in text
 
 

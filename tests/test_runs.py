@@ -1,6 +1,7 @@
 """Is whatever can be wrong with a run directory said in one sentence, by every command that opens it?"""
 
 import json
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from seq2seq import cli
 from seq2seq.compose import compose_config
-from seq2seq.errors import RunError
+from seq2seq.errors import RunError, TrainingError
 from seq2seq.runs import Run, load_weights, run_directory, save_weights, variant, written
 
 
@@ -65,6 +66,13 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "weights fewer": (lambda run: without_a_tensor(run / "weights.safetensors"), "tensors differ, such as head.output.bias"),
     "weights of another size": (lambda run: of_another_size(run / "weights.safetensors"), "tensors differ, such as head.output.bias"),
     "other model": (lambda run: rewrite(run / "config.yaml", "hidden: 8", "hidden: 10"), "does not fit the model of its config.yaml"),
+    "config of aliases": (lambda run: rewrite(run / "config.yaml", "variant: ''", "a: &a [x, x]\nb: [*a, *a]\nvariant: ''"), "aliases"),
+    "config too long": (lambda run: (run / "config.yaml").write_text("schema: 1\n#" + "x" * 2**20), "too many for a saved config"),
+    "config too deep": (lambda run: (run / "config.yaml").write_text("schema: " + "[" * 10**5), "nested too deeply"),
+    "info too deep": (lambda run: (run / "run.json").write_text("[" * 10**5), "run.json is damaged"),
+    "model beyond all memory": (lambda run: rewrite(run / "config.yaml", "hidden: 8", "hidden: 2000000"), "does not fit the model of its"),
+    "layers beyond all time": (lambda run: rewrite(run / "config.yaml", "encoder_layers: 1", "encoder_layers: 1000000000"), "1 layers"),
+    "unknown cell": (lambda run: rewrite(run / "config.yaml", "cell: lstm", "cell: lst"), "model.cell='lst' is unknown"),
     "tokenizer cut": (lambda run: truncate(run / "joint.spm"), "joint.spm"),
 }  # fmt: skip
 
@@ -99,6 +107,26 @@ def test_the_name_of_a_run_says_what_it_is() -> None:
     assert run_directory(config, "text").name.startswith("toy-rnn-general-local_p-sparsemax-coverage-s7-")
     settings = ([], ["trainer=cpu"], ["data.cache=x"], ["training.clip=2"])
     assert len({run_directory(compose_config(["data=toy", *words]), "text").name for words in settings}) == 2
+
+
+def test_weights_are_as_readable_as_other_files(tiny_run: Path) -> None:
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tiny_run / "weights.safetensors", tiny_run / "config.yaml")}
+    assert len(set(modes.values())) == 1, modes
+
+
+def test_weights_that_the_disk_does_not_take_are_one_sentence(tiny_run: Path, tmp_path: Path) -> None:
+    """As the library itself reports it, when a file may not grow."""
+    path, model = tmp_path / "w.safetensors", Run.open(tiny_run).model()
+    path.write_text("what was there before")
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, usual[1]))
+    try:
+        with pytest.raises(TrainingError, match=r"w\.safetensors cannot be written"):
+            save_weights(dict(model.named_parameters()), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert path.read_text() == "what was there before"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_weights_come_back(tiny_run: Path, tmp_path: Path) -> None:

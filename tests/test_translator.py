@@ -236,3 +236,16 @@ def test_reading_keeps_the_way_to_copy(lively: Lively) -> None:
 def test_wrong_search_settings_are_refused(lively: Lively) -> None:
     with pytest.raises(ConfigError, match=r"search\.n_best=9 is more than search\.beam=2"):
         Translator.open(lively(), n_best=9)
+
+
+def test_settings_of_python_are_checked_like_those_of_the_command_line(tiny_run: Path) -> None:
+    for search, message in (
+        ({"beem": 3}, "did you mean 'beam'"),
+        ({"beam": "5"}, r"search\.beam='5' is no int"),
+        ({"n_best": 9}, "more than"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Translator.open(tiny_run, **search)
+    assert Translator.open(tiny_run, alpha=1).search.alpha == 1
+    with pytest.raises(DataError, match="lines are wanted"):
+        Translator.open(tiny_run).translate("the cat sleeps")

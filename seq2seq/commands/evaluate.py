@@ -75,6 +75,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if bool(options.test) == bool(options.source) or bool(options.source) != bool(options.reference):
         parser.error("give either --test NAME, or --source FILE with --reference FILE ...")
+    wanted = options.metrics.split(",")
+    for option, readers in (("stemming", "rouge"), ("lowercase", ("bleu", "chrf"))):
+        if getattr(options, option) and not any(name.startswith(readers) for name in wanted):
+            raise ConfigError(f"--{option} would be ignored: none of --metrics {options.metrics} reads it")
     if options.bootstrap < 0:
         raise ConfigError(f"--bootstrap={options.bootstrap} is too small: at least 0")
     if options.n_best not in (None, 1):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seq2seq.commands import Parser
 from seq2seq.commands.searching import add_search_options, search_options, word_weights
-from seq2seq.errors import DataError
+from seq2seq.errors import ConfigError, DataError
 
 
 def main(argv: list[str]) -> None:
@@ -26,10 +26,16 @@ def main(argv: list[str]) -> None:
     if not options.sentence.strip():
         raise DataError("--sentence is empty: there is nothing to attend to")
 
+    given = search_options(options)
+    if options.target is not None and given:
+        raise ConfigError(f"search.{next(iter(given))} would be ignored: --target is given, nothing is searched for")
+    if given.get("n_best", 1) != 1:
+        raise ConfigError(f"search.n_best={given['n_best']} would be ignored: the best hypothesis is what is shown")
+
     from seq2seq.evaluation import heatmap
     from seq2seq.translator import Translator
 
-    found = Translator.open(options.run, device=options.device, **search_options(options)).attention(options.sentence, options.target)
+    found = Translator.open(options.run, device=options.device, **given).attention(options.sentence, options.target)
     source, target, weights = (found.source, found.target, found.attention) if options.subwords else word_weights(found)
     print(found.text)
     width = os.get_terminal_size().columns if sys.stdout.isatty() else 100

@@ -35,6 +35,8 @@ class Config(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.schema != SCHEMA:
+            raise ConfigError(f"schema={self.schema} is not for setting: this version writes {SCHEMA}")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed={self.seed} is out of range: at least 0 and below 2^32")
         chosen = isinstance(self.model, ModelConfig)  # MISSING in a schema that waits for it

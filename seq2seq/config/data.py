@@ -67,5 +67,7 @@ class TokenizerConfig(Group):
         super().__post_init__()
         self.at_least(8, "size")
         self.within(0, 1, "sampling")
+        if not 0.98 <= self.character_coverage <= 1:
+            raise ConfigError(f"tokenizer.character_coverage={self.character_coverage} is out of range: from 0.98 to 1")
         if self.kind in ("word", "char"):
             self.ignored(("sampling",), f"tokenizer.kind={self.kind} has one segmentation only")

@@ -50,7 +50,7 @@ class RNNConfig(ModelConfig):
     """A recurrent encoder-decoder (Bahdanau et al. 2015; Luong et al. 2015)."""
 
     name: str = "rnn"
-    cell: str = setting("lstm", "recurrent cell", ("lstm", "gru"))
+    cell: str = setting("lstm", "recurrent cell", table="CELLS")
     embedding: int = setting(256, "size of the embeddings")
     hidden: int = setting(512, "size of the decoder; the encoder's directions share it")
     bidirectional: bool = setting(True, "read the source in both directions")
@@ -93,8 +93,8 @@ class TransformerConfig(ModelConfig):
     norm_order: str = setting(
         "pre", "normalise before each sublayer (Xiong et al. 2020) or after it (Vaswani et al. 2017)", ("pre", "post")
     )
-    norm: str = setting("layer", "LayerNorm, or RMSNorm (Zhang & Sennrich 2019)", ("layer", "rms"))
-    activation: str = setting("relu", "inside the feed-forward layers", ("relu", "gelu", "swiglu"))
+    norm: str = setting("layer", "LayerNorm, or RMSNorm (Zhang & Sennrich 2019)", table="NORMS")
+    activation: str = setting("relu", "inside the feed-forward layers", table="ACTIVATIONS")
     positions: str = setting("sinusoidal", "how order is told", ("sinusoidal", "learned", "rotary"))
 
     def __post_init__(self) -> None:

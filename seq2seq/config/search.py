@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seq2seq.config.group import Group, setting
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, choose
 
 RANKING = ("beam", "length_penalty", "alpha", "coverage_penalty")  # what search.sampling=true does not read
 DRAWING = ("seed", "temperature", "top_k", "top_p")  # what it alone reads
@@ -60,7 +60,13 @@ class SearchConfig(Group):
             raise ConfigError(f"search.min_length={self.min_length} is above search.max_length={self.max_length}")
 
     def changed(self, **given: Any) -> "SearchConfig":
-        """The same with the settings in `given`; of the rest, what these leave without effect goes back to its default."""
+        """The same with the settings in `given`; of the rest, what these leave without effect goes back to its default.
+
+        ConfigError for a name that is no setting, a value of another type, and what cannot work together."""
+        for name, value in given.items():
+            default = choose(vars(self), name, "search setting")
+            if not isinstance(value, (float, int) if isinstance(default, float) else type(default)):
+                raise ConfigError(f"search.{name}={value!r} is no {type(default).__name__}")
         idle = {*(RANKING if given.get("sampling", self.sampling) else DRAWING)}
         if given.get("length_penalty", self.length_penalty) == "none":
             idle.add("alpha")

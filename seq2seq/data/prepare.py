@@ -48,15 +48,16 @@ class Prepared(NamedTuple):
         return SampledCorpus(self.train, self.folder / "text", self.vocabularies, alpha, seed, limits)
 
 
-def prepare(data: DataConfig, tokenizer: TokenizerConfig) -> Prepared:
+def prepare(data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabularies | None = None) -> Prepared:
     """Read, filter, train the tokenizers, encode; or take all that from the cache, if text and settings are the same.
 
-    Processes may do so at once. DataError or ConfigError names what is wrong with the text or its settings."""
+    `vocabularies` are used in place of new ones; `tokenizer` then says how they were made. Processes may do so at once.
+    DataError or ConfigError names what is wrong with the text or its settings."""
     seen = read_once(data)
-    folder = cache_root(data) / f"{data.name}-{_key(data, tokenizer, seen.hash)[:16]}"
+    folder = cache_root(data) / f"{data.name}-{_key(data, tokenizer, seen.hash, vocabularies)[:16]}"
     if not folder.is_dir():
         with whole_folder(folder) as temporary:
-            report = _build(temporary, data, tokenizer, seen.pairs)
+            report = _build(temporary, data, tokenizer, vocabularies or _train_tokenizers(data, tokenizer, seen.pairs))
             (temporary / REPORT).write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
     prepared = open_prepared(folder, seen)
     for line in report_lines(prepared.report):
@@ -117,15 +118,14 @@ def read_tests(data: DataConfig) -> tuple[dict[str, list[Pair]], dict[str, str]]
     return tests, missing
 
 
-def _key(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str) -> str:
+def _key(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabularies: Vocabularies | None) -> str:
     """Whatever changes the folder's content, hashed. The rate of sampling does not, only whether there is any."""
     settings = asdict(tokenizer) | {"sampling": tokenizer.sampling > 0}
-    limits = [data.max_words, data.max_tokens, data.max_ratio]
-    return hashlib.sha256(json.dumps([LAYOUT, data_hash, settings, limits], sort_keys=True).encode()).hexdigest()
+    limits, given = [data.max_words, data.max_tokens, data.max_ratio], vocabularies and vocabularies.sha256
+    return hashlib.sha256(json.dumps([LAYOUT, data_hash, settings, limits, given], sort_keys=True).encode()).hexdigest()
 
 
-def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, count: int) -> dict[str, Any]:
-    vocabularies = _train_tokenizers(data, tokenizer, count)
+def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabularies) -> dict[str, Any]:
     vocabularies.save(folder)
     _write_dev(folder, data, vocabularies)
     return _Encoding(folder, data, vocabularies, tokenizer.sampling > 0).run()

@@ -5,7 +5,7 @@ Rows are T target words, columns S source words, weights from 0 to 1.
 
 import os
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.alignment import to_numpy
 from seq2seq.evaluation.score import Array
 
-Paint = Callable[[float, int], str]  # weight, columns of the terminal -> that many columns
 SHADES = ((0.8, "█"), (0.6, "▓"), (0.4, "▒"), (0.2, "░"), (0.05, "·"), (0.0, " "))  # the least weight of each
 
 
@@ -22,12 +21,7 @@ def shade(weight: float, width: int) -> str:
     return next((mark for least, mark in SHADES if weight >= least), " ") * width
 
 
-def colour(weight: float, width: int) -> str:
-    """The weight as one of the 24 greys of a terminal with 256 colours, black to white."""
-    return f"\x1b[48;5;{232 + round(23 * min(max(weight, 0), 1))}m{' ' * width}\x1b[0m"
-
-
-def text(weights: Any, source: Sequence[str], target: Sequence[str], width: int = 80, paint: Paint = shade) -> str:
+def text(weights: Any, source: Sequence[str], target: Sequence[str], width: int = 80) -> str:
     """A map of `width` columns at most, 20 or more: each source word heads a column, each target word a row.
 
     Too wide: source words are cut, all to one length as large as fits, then the last source words are left out, and a
@@ -41,7 +35,7 @@ def text(weights: Any, source: Sequence[str], target: Sequence[str], width: int 
     heads = [fit(head, min(columns(head), longest) or 1) for head in shown]
     lines = [" ".join(["".ljust(margin), *heads])]
     for name, row in zip(names, array, strict=True):
-        cells = (paint(float(weight), columns(head)) for head, weight in zip(heads, row, strict=False))
+        cells = (shade(float(weight), columns(head)) for head, weight in zip(heads, row, strict=False))
         lines.append(" ".join([fit(name, margin), *cells]))
     if left_out := len(source) - len(shown):
         lines.append(f"(+{left_out} source words)")

@@ -10,7 +10,7 @@ from seq2seq.nn.attention import NORMALIZERS, Attention
 from seq2seq.nn.cells import CELLS
 from seq2seq.nn.heads import HEADS, VocabularyHead
 from seq2seq.nn.interface import Memory, Output, State
-from seq2seq.nn.layers import Positions
+from seq2seq.nn.layers import ACTIVATIONS, NORMS, Positions
 from seq2seq.nn.rnn import BahdanauDecoder, Bridge, InputFeedingDecoder, LuongDecoder, RecurrentDecoder, RecurrentEncoder
 from seq2seq.nn.scorers import SCORERS, Scorer, Sizes
 from seq2seq.nn.transformer import CrossAttention, Design, TransformerDecoder, TransformerEncoder
@@ -74,9 +74,8 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
     source = target if config.tie == "all" else embedding(source_size, config.embedding)
     features = config.hidden if config.tie == "none" else config.embedding
     head = choose(HEADS, config.head, "model.head")(features, target_size, None if config.tie == "none" else target.weight)
-    encoder = RecurrentEncoder(
-        source, config.cell, config.hidden, config.encoder_layers, config.dropout, config.bidirectional, config.residual
-    )
+    cell = choose(CELLS, config.cell, "model.cell")
+    encoder = RecurrentEncoder(source, cell, config.hidden, config.encoder_layers, config.dropout, config.bidirectional, config.residual)
     sizes = Sizes(config.hidden, config.hidden, config.attention.hidden, config.max_length)
     scorer, window = build_score(config, sizes, config.hidden)
     attention = Attention(
@@ -87,7 +86,6 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
         ("luong", False): (LuongDecoder, 0),
         ("bahdanau", True): (BahdanauDecoder, config.hidden),
     }[config.order, config.input_feeding]
-    cell = choose(CELLS, config.cell, "model.cell")
     cells = [cell(config.embedding, fed, config.hidden)] + [cell(config.hidden, 0, config.hidden) for _ in range(config.decoder_layers - 1)]
     bridge = Bridge(config.bridge, config.hidden, config.hidden, config.decoder_layers)
     limit = config.max_length if "max_length" in scorer.uses else None
@@ -110,9 +108,8 @@ def build_transformer(config: TransformerConfig, source_size: int, target_size: 
     for table in (source, target):
         nn.init.normal_(table.weight, std=config.size**-0.5)
     head = choose(HEADS, config.head, "model.head")(config.size, target_size, None if config.tie == "none" else target.weight)
-    design = Design(
-        config.size, config.heads, config.feedforward, config.dropout, config.norm_order == "pre", config.norm, config.activation
-    )
+    norm, activation = choose(NORMS, config.norm, "model.norm"), choose(ACTIVATIONS, config.activation, "model.activation")
+    design = Design(config.size, config.heads, config.feedforward, config.dropout, config.norm_order == "pre", norm, activation)
     normalize = choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer")
     part = config.size // config.heads
 

@@ -19,9 +19,11 @@ class CrossEntropy(torch.autograd.Function):
     The gradient is known as soon as the softmax is, so each chunk adds its part at once: (R, V) never exists as a whole."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-        """features (R, H), weight (V, H), bias (V), target (R) -> smoothed sum, plain sum."""
-        wanted = any(ctx.needs_input_grad)
+    def forward(
+        ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoothing: float, learning: bool
+    ) -> tuple[Tensor, Tensor]:
+        """features (R, H), weight (V, H), bias (V), target (R) -> smoothed sum, plain sum. `learning`: gradients are wanted."""
+        wanted = learning and any(ctx.needs_input_grad)
         grads = [torch.zeros_like(x) for x in (features, weight, bias)] if wanted else []
         total, nll = (features.new_zeros((), dtype=torch.promote_types(features.dtype, torch.float32)) for _ in range(2))
         rows, vocabulary = max(1, CHUNK // weight.size(0)), weight.size(0)
@@ -45,7 +47,7 @@ class CrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, *outer: Tensor) -> tuple[Tensor | None, ...]:
         grads: tuple[Tensor, ...] = ctx.saved_tensors  # type: ignore[attr-defined]
-        return (*(grad * outer[0] for grad in grads), None, None)
+        return (*(grad * outer[0] for grad in grads), None, None, None)
 
 
 class VocabularyHead(nn.Module):
@@ -72,7 +74,8 @@ class VocabularyHead(nn.Module):
         features = output.features.flatten(0, 1).index_select(0, real)
         target = target_out.flatten().index_select(0, real)
         target = target.where(target < self.output.out_features, UNK)  # only a head that copies knows more words
-        return Loss(*CrossEntropy.apply(features, self.output.weight, self.output.bias, target, smoothing))
+        learning = torch.is_grad_enabled()  # inside of forward it never is
+        return Loss(*CrossEntropy.apply(features, self.output.weight, self.output.bias, target, smoothing, learning))
 
 
 class CopyHead(VocabularyHead):

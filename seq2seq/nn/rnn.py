@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from seq2seq.ids import UNK
 from seq2seq.nn.attention import Attention
-from seq2seq.nn.cells import CELLS, Cell
+from seq2seq.nn.cells import Cell
 from seq2seq.nn.interface import Encoded, Memory, Output, State
 from seq2seq.nn.scorers import Cached
 
@@ -25,7 +25,7 @@ class RecurrentEncoder(nn.Module):
     def __init__(
         self,
         embedding: nn.Embedding,
-        cell: str,
+        cell: type[Cell],
         size: int,
         layers: int,
         dropout: float = 0.0,
@@ -35,7 +35,7 @@ class RecurrentEncoder(nn.Module):
         """size: of the output M; each of two directions has half of it."""
         super().__init__()
         self.embedding, self.size, self.residual = embedding, size, residual
-        kind, directions = CELLS[cell].sequence, 2 if bidirectional else 1
+        kind, directions = cell.sequence, 2 if bidirectional else 1
         sizes = [embedding.embedding_dim] + [size] * (layers - 1)
         self.forwards = nn.ModuleList(kind(given, size // directions, batch_first=True) for given in sizes)
         self.backwards = nn.ModuleList(kind(given, size // directions, batch_first=True) for given in sizes[: layers * (directions - 1)])

@@ -10,7 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from seq2seq.ids import UNK
 from seq2seq.nn.attention import Normalizer, softmax, weigh
 from seq2seq.nn.interface import Encoded, Memory, Output, State
-from seq2seq.nn.layers import ACTIVATIONS, NORMS, FeedForward, Positions, Rotary
+from seq2seq.nn.layers import FeedForward, Positions, Rotary
 from seq2seq.nn.scorers import Cached, Product, Scorer
 from seq2seq.nn.windows import View, Window
 
@@ -23,8 +23,8 @@ class Design(NamedTuple):
     feedforward: int
     dropout: float = 0.0
     pre_norm: bool = True
-    norm: str = "layer"
-    activation: str = "relu"
+    norm: Callable[[int], nn.Module] = nn.LayerNorm  # size -> normalisation
+    activation: tuple[int, Callable[[Tensor], Tensor]] = (1, nn.functional.relu)  # a row of ACTIVATIONS
 
 
 def split(x: Tensor, heads: int) -> Tensor:
@@ -42,7 +42,7 @@ class Sublayer(nn.Module):
 
     def __init__(self, design: Design) -> None:
         super().__init__()
-        self.norm, self.dropout, self.pre = NORMS[design.norm](design.size), nn.Dropout(design.dropout), design.pre_norm
+        self.norm, self.dropout, self.pre = design.norm(design.size), nn.Dropout(design.dropout), design.pre_norm
 
     def before(self, x: Tensor) -> Tensor:
         """What f reads."""
@@ -112,7 +112,7 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.own, self.feed = (
             SelfAttention(design, rotary),
-            FeedForward(design.size, design.feedforward, design.dropout, ACTIVATIONS[design.activation]),
+            FeedForward(design.size, design.feedforward, design.dropout, design.activation),
         )
         self.around_own, self.around_feed = Sublayer(design), Sublayer(design)
 
@@ -129,7 +129,7 @@ class DecoderLayer(nn.Module):
         super().__init__()
         self.own, self.feed = (
             SelfAttention(design, rotary),
-            FeedForward(design.size, design.feedforward, design.dropout, ACTIVATIONS[design.activation]),
+            FeedForward(design.size, design.feedforward, design.dropout, design.activation),
         )
         self.cross = cross
         self.around_own, self.around_cross, self.around_feed = Sublayer(design), Sublayer(design), Sublayer(design)
@@ -150,7 +150,7 @@ class TransformerEncoder(nn.Module):
         super().__init__()
         self.embedding, self.positions, self.size = embedding, positions, design.size
         self.layers = nn.ModuleList(EncoderLayer(design, positions.rotary) for _ in range(layers))
-        self.norm = NORMS[design.norm](design.size) if design.pre_norm else nn.Identity()
+        self.norm = design.norm(design.size) if design.pre_norm else nn.Identity()
         self.dropout = nn.Dropout(design.dropout)
 
     def forward(self, source: Tensor, mask: Tensor) -> Encoded:
@@ -176,7 +176,7 @@ class TransformerDecoder(nn.Module):
         super().__init__()
         self.embedding, self.positions, self.heads = embedding, positions, design.heads
         self.layers = nn.ModuleList(DecoderLayer(design, positions.rotary, make_cross()) for _ in range(layers))  # type: ignore[assignment]
-        self.norm = NORMS[design.norm](design.size) if design.pre_norm else nn.Identity()
+        self.norm = design.norm(design.size) if design.pre_norm else nn.Identity()
         self.dropout = nn.Dropout(design.dropout)
 
     def cache(self, encoded: Encoded) -> Cached:

@@ -15,7 +15,7 @@ class Rates(NamedTuple):
     beta1: float
     beta2: float
     weight_decay: float
-    fused: bool  # one kernel for all; it cannot be clipped under the loss scaling of float16
+    fused: bool  # one kernel for all; Lightning does not clip it in mixed precision
 
 
 def sgd(parameters: Iterable[Any], rates: Rates) -> Optimizer:

@@ -8,7 +8,7 @@ from typing import Any
 from seq2seq.config import Config, TrainingConfig
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
-from seq2seq.runs import CONFIG, INFO, LAST, Run, write_json
+from seq2seq.runs import CONFIG, INFO, LAST, Run, locked, write_json
 from seq2seq.settings import NOT_THE_RESULT, differences, write_config
 from seq2seq.training.run import check_device, check_limits, make_model, read_checkpoint, work
 from seq2seq.training.schedule import needs_total
@@ -23,15 +23,21 @@ def resume(config: Config) -> Path:
     """Go on with the run directory `config.resume`; `config` holds its saved settings and what was given beside them.
 
     ConfigError for a setting that may not change, RunError for a run that is missing, damaged, over, or whose text changed."""
-    run, config = Run.open(config.resume), replace(config, resume="")
+    folder, config = Run.open(config.resume).folder, replace(config, resume="")
+    with locked(folder):
+        return go_on(Run.open(folder), config)
+
+
+def go_on(run: Run, config: Config) -> Path:
+    """The same in a directory that is locked."""
     refuse_changes(run.config, config)
     check_limits(config.training)
     check_device(config.trainer)
     refuse_over(run, config.training)
-    prepared = prepare(config.data, config.tokenizer)
+    prepared = prepare(config.data, config.tokenizer, run.vocabularies if config.init_from else None)
     refuse_other_text(run, prepared)
     begun = (run.folder / LAST).exists()  # its weights are then those of the checkpoint
-    model = make_model(replace(config, init_from="") if begun else config, prepared)
+    model = make_model(config, prepared, Run.open(config.init_from) if config.init_from and not begun else None)
     write_config(config, run.folder / CONFIG)
     write_json(run.folder / INFO, run.info | {"finished": False})
     return work(run.folder, config, prepared, model)
@@ -68,12 +74,15 @@ def refuse_other_text(run: Run, prepared: Prepared) -> None:
 
 
 def progress(checkpoint: dict[str, Any]) -> dict[str, float]:
-    """How far a checkpoint is towards each limit."""
-    callbacks, (batches,) = checkpoint["callbacks"], checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
-    return {
-        "max_updates": checkpoint["global_step"],
-        "max_epochs": batches["epoch"],
-        "max_minutes": callbacks["Clock"]["spent"][0] / 60,
-        "patience": callbacks["Validation"]["waited"],
-        "stop_at": callbacks["Validation"]["best"],
-    }
+    """How far a checkpoint is towards each limit. RunError if it is not one of ours."""
+    try:
+        callbacks, (batches,) = checkpoint["callbacks"], checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+        return {
+            "max_updates": checkpoint["global_step"],
+            "max_epochs": batches["epoch"],
+            "max_minutes": callbacks["Clock"]["spent"][0] / 60,
+            "patience": callbacks["Validation"]["waited"],
+            "stop_at": callbacks["Validation"]["best"],
+        }
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise RunError(f"{LAST} is no checkpoint of this package: {type(error).__name__} {error}") from None

@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from seq2seq.data.batch import TrainBatches, eval_batches
 from seq2seq.data.module import TrainingData
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.data.sampled import SampledCorpus
-from seq2seq.errors import ConfigError, RunError
+from seq2seq.errors import ConfigError, RunError, TrainingError
 from seq2seq.evaluation.metrics import score
 from seq2seq.nn.build import EncoderDecoder, build_model, check_model
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, locked, run_directory, versions, write_json
@@ -37,7 +38,6 @@ from seq2seq.translator import Translator
 
 log = logging.getLogger("seq2seq")
 PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-LABEL = {"rouge": "rougeL"}  # what a monitor is called among the metrics, where that differs
 
 
 def train(config: Config) -> Path:
@@ -45,12 +45,15 @@ def train(config: Config) -> Path:
     check_model(config.model)
     check_limits(config.training)
     check_device(config.trainer)
-    prepared = prepare(config.data, config.tokenizer)
+    config, start = starting(config)
+    prepared = prepare(config.data, config.tokenizer, start.vocabularies if start else None)
     folder = run_directory(config, prepared.data_hash)
     refuse_existing(folder)
-    model = make_model(config, prepared)
+    check_monitor(config, prepared)
+    model = make_model(config, prepared, start)
     make_directory(folder, config, prepared)
-    return work(folder, config, prepared, model)
+    with locked(folder):
+        return work(folder, config, prepared, model)
 
 
 def check_limits(training: TrainingConfig) -> None:
@@ -80,16 +83,27 @@ def refuse_existing(folder: Path) -> None:
         raise RunError(f"{folder} exists: resume={folder} goes on with it")
 
 
-def check_start(config: Config, prepared: Prepared) -> Run | None:
-    """The run of init_from, if its tokenizer is the same; tells which settings differ."""
+def check_monitor(config: Config, prepared: Prepared) -> None:
+    """Refuse to watch a figure that the dev set cannot have, such as ROUGE of a script that it does not read."""
+    if config.training.monitor != "loss":
+        references = [pair.target for pair in prepared.dev_pairs[:100]]
+        score(references, [references], [metric_of(config.training.monitor)], language=config.data.target, bootstrap=0)
+
+
+def metric_of(monitor: str) -> str:
+    """What a monitor is called among the metrics."""
+    return {"rouge": "rougeL"}.get(monitor, monitor)
+
+
+def starting(config: Config) -> tuple[Config, Run | None]:
+    """The run of init_from, and the settings with its tokenizer, without which its weights mean nothing; tells what differs."""
     if not config.init_from:
-        return None
+        return config, None
     run = Run.open(config.init_from)
-    if run.vocabularies.sha256 != prepared.vocabularies.sha256:
-        raise RunError(f"init_from={config.init_from} has another tokenizer than these data: its weights mean nothing here")
     for name, theirs, ours in differences(run.config, config):
-        log.info("differs from init_from: %s %s -> %s", name, theirs, ours)
-    return run
+        own = name.startswith("tokenizer.") and name != "tokenizer.sampling"
+        log.info("init_from brings its tokenizer: %s=%s, not %s" if own else "differs from init_from: %s %s -> %s", name, theirs, ours)
+    return replace(config, tokenizer=replace(run.config.tokenizer, sampling=config.tokenizer.sampling)), run
 
 
 def make_directory(folder: Path, config: Config, prepared: Prepared) -> None:
@@ -112,9 +126,8 @@ def make_directory(folder: Path, config: Config, prepared: Prepared) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def make_model(config: Config, prepared: Prepared) -> EncoderDecoder:
-    """The model before its first update, from the seed or with the weights of init_from; all random numbers start here."""
-    start = check_start(config, prepared)
+def make_model(config: Config, prepared: Prepared, start: Run | None) -> EncoderDecoder:
+    """The model before its first update, from the seed or with the weights of `start`; all random numbers start here."""
     torch.set_num_threads(config.trainer.threads or available_cores())
     seed_everything(config.seed)
     model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
@@ -125,8 +138,8 @@ def make_model(config: Config, prepared: Prepared) -> EncoderDecoder:
 
 
 def work(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder) -> Path:
-    """Train in an existing run directory, from its last checkpoint where it has one."""
-    with locked(folder), logging_to(folder / "log.txt"):
+    """Train in an existing run directory that is locked, from its last checkpoint where it has one."""
+    with logging_to(folder / "log.txt"):
         log.info("run directory: %s", folder)
         for line in parameter_table(model):
             log.info("%s", line)
@@ -145,7 +158,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     module = TrainingModule(
         model,
         lambda m: OPTIMIZERS[t.optimizer](
-            decayed(m, t.weight_decay), Rates(t.learning_rate, t.beta1, t.beta2, t.weight_decay, config.trainer.precision != "16")
+            decayed(m, t.weight_decay), Rates(t.learning_rate, t.beta1, t.beta2, t.weight_decay, config.trainer.precision == "32")
         ),
         lambda update: SCHEDULES[t.schedule](update, course) * (plateau.rate if plateau else 1.0),
         t.label_smoothing,
@@ -167,6 +180,10 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
         trainer.fit(module, datamodule=TrainingData(batches), ckpt_path=last if last.exists() else None, weights_only=True)
     except SystemExit:  # Lightning's answer to a second Ctrl-C
         raise KeyboardInterrupt from None
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise TrainingError(f"memory is full: lower training.batch_tokens={t.batch_tokens}, and raise accumulate to match") from error
+        raise
     finally:
         progress.stop()
     if checkpoint.signal is not None:
@@ -207,7 +224,7 @@ def make_dev(config: Config, prepared: Prepared, model: EncoderDecoder) -> Dev:
 
     def decode() -> float:
         hypotheses = translator.translate(pair.source for pair in pairs)
-        return score(hypotheses, references, [LABEL.get(t.monitor, t.monitor)], language=config.data.target, bootstrap=0)[0].value
+        return score(hypotheses, references, [metric_of(t.monitor)], language=config.data.target, bootstrap=0)[0].value
 
     batches = partial(eval_batches, prepared.dev, t.batch_tokens, copying=model.head.reads_weights)
     return Dev(batches, None if t.monitor == "loss" else decode, t.monitor)

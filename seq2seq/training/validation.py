@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from seq2seq.data.batch import Batch
+from seq2seq.errors import TrainingError
 from seq2seq.runs import WEIGHTS, load_weights, save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
 from seq2seq.training.callbacks import Checkpoint, epoch_ends, training_ends, update_ends
@@ -42,11 +43,13 @@ class Dev:
         return nll.item() / max(tokens, 1)
 
     def figures(self, module: TrainingModule) -> tuple[float, float]:
-        """dev loss, dev score (higher is better)."""
+        """dev loss, dev score (higher is better). TrainingError for weights that give no number."""
         training, model = module.training, module.model
         model.eval()
         with torch.inference_mode():
             loss = self.loss(module)
+        if not math.isfinite(loss):
+            raise TrainingError(f"the dev loss is {loss}, these weights are not kept; lower training.learning_rate or set training.clip")
         score = -loss if self.decode is None else self.decode()
         model.train(training)
         return loss, score
@@ -118,6 +121,7 @@ class Validation(L.Callback):
     def validate(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """One look; the weights are the moving average where there is one."""
         assert isinstance(module, TrainingModule)
+        module.require_finite()  # before anything is kept
         place: AbstractContextManager[None] = self.average.in_place() if self.average else nullcontext()
         with self.clock.paused():
             with place:

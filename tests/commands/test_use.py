@@ -112,6 +112,10 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "missing file": (["evaluate", "RUN", "--source", "/nowhere/a.en", "--reference", "/nowhere/a.de"], "/nowhere/a.en"),
     "resamples below none": (["evaluate", "RUN", "--test", "test", "--bootstrap", "-1"], "--bootstrap=-1 is too small: at least 0"),
     "settings of a sweep": (["train", "-m", "--cfg", "job", "seed=1,2"], "--cfg prints one set of settings: leave -m out"),
+    "stems without ROUGE": (["evaluate", "RUN", "--test", "test", "--stemming"], "--stemming would be ignored: none of --metrics bleu"),
+    "case without BLEU": (["evaluate", "RUN", "--test", "test", "--lowercase", "--metrics", "ter"], "--lowercase would be ignored"),
+    "search for what is given": (["plot", "RUN", "--sentence", "a", "--target", "b", "--beam", "1"], "search.beam would be ignored"),
+    "n-best in a plot": (["plot", "RUN", "--sentence", "a", "--n-best", "2"], "search.n_best=2 would be ignored"),
     "source alone": (["score", "RUN", "--source", "x"], "--source and --target belong together"),
     "empty sentence": (["plot", "RUN", "--sentence", " "], "--sentence is empty"),
 }  # fmt: skip

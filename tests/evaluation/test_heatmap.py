@@ -71,11 +71,10 @@ def test_blackness_grows_with_the_weight() -> None:
     assert all(mark in heatmap.legend() for mark in order if mark != " ")
 
 
-def test_no_colour_unless_asked_and_no_control_character_of_the_text() -> None:
+def test_no_control_character_of_the_text() -> None:
     weights = np.eye(2)
     assert "\x1b" not in heatmap.text(weights, ["a\x1b[31m", "b\nc"], ["\u202ex", "\ty"])
     assert heatmap.text(weights, ["a\nb", "c"], ["x", "y"]).count("\n") == 2
-    assert "\x1b[48;5;255m \x1b[0m" in heatmap.text(weights, ["a", "b"], ["x", "y"], paint=heatmap.colour)
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (1, 3), (6,)])

@@ -58,6 +58,16 @@ def test_cross_entropy_is_torchs(chunk, smoothing):
         torch.testing.assert_close(left, right)
 
 
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_cross_entropy_makes_no_gradient_where_none_is_wanted(without, monkeypatch):
+    """In validation the parameters still ask for one."""
+    head, output, tokens, target = VocabularyHead(H, V), Output(torch.randn(B, T, H)), torch.zeros(B, S).long(), torch.ones(B, T).long()
+    wanted = head.loss(output, memory(tokens), target).total
+    monkeypatch.setattr(torch, "zeros_like", None)
+    with without():
+        torch.testing.assert_close(head.loss(output, memory(tokens), target).total, wanted.detach())
+
+
 def test_cross_entropy_has_the_gradient_of_its_value(chunk):
     given = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
     target = torch.randint(0, V, (7,))

@@ -18,7 +18,7 @@ MASK = torch.arange(5) < LENGTHS[:, None]
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_encoder_is_torchs_packed_layer(cell, bidirectional, layers):
     torch.manual_seed(1)
-    encoder = RecurrentEncoder(nn.Embedding(9, 6), cell, 8, layers, bidirectional=bidirectional).double()
+    encoder = RecurrentEncoder(nn.Embedding(9, 6), CELLS[cell], 8, layers, bidirectional=bidirectional).double()
     directions = 1 + bidirectional
     twin = CELLS[cell].sequence(6, 8 // directions, layers, batch_first=True, bidirectional=bidirectional).double()
     for end, parts in (("", encoder.forwards), ("_reverse", encoder.backwards)):
@@ -47,7 +47,7 @@ def test_rows_are_reversed_inside_their_length():
 def test_residual_layers_add_their_input():
     """Wu et al. 2016, eq. 6: from the second layer on, what goes up is x + LSTM(x)."""
     torch.manual_seed(1)
-    encoder = RecurrentEncoder(nn.Embedding(9, 6), "lstm", 8, 2, bidirectional=False, residual=True)
+    encoder = RecurrentEncoder(nn.Embedding(9, 6), CELLS["lstm"], 8, 2, bidirectional=False, residual=True)
     source = torch.randint(1, 9, (3, 5))
     first = encoder.forwards[0](encoder.embedding(source))[0]
     torch.testing.assert_close(encoder(source, torch.ones_like(source).bool()).states, first + encoder.forwards[1](first)[0])

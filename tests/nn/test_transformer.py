@@ -57,7 +57,7 @@ def cross(design, scorer="scaled_dot", window="everywhere", normalizer="softmax"
 @pytest.mark.parametrize("pre", [True, False], ids=["pre", "post"])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_layers_are_torchs(activation, pre):
-    design = Design(D, HEADS, INNER, pre_norm=pre, activation=activation)
+    design = Design(D, HEADS, INNER, pre_norm=pre, activation=ACTIVATIONS[activation])
     options = {"dropout": 0.0, "activation": activation, "batch_first": True, "norm_first": pre, "dtype": torch.float64}
     encoder, decoder = scrambled(EncoderLayer(design, None)), scrambled(DecoderLayer(design, None, cross(design)))
     x, y = torch.randn(B, S, D).double(), torch.randn(B, T, D).double()

@@ -1,5 +1,6 @@
 """Are averages averages, and are the checkpoints kept that should be?"""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,13 +116,32 @@ def test_a_run_may_start_from_the_weights_of_another(
     assert all(np.array_equal(again[name], begun_anew[name]) for name in again)
 
 
-def test_weights_of_another_tokenizer_or_size_are_refused(tiny_run: Path, small: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_weights_go_on_with_their_tokenizer_on_other_text(
+    tiny_run: Path, small: Callable[..., list[str]], corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from seq2seq.runs import Run
+    from seq2seq.training.resume import resume
+    from seq2seq.training.run import train
+
+    other = shutil.copytree(corpus, tmp_path / "corpus")
+    for side in ("en", "de"):
+        (other / f"train.{side}").write_text("".join(line[::-1].strip() + "\n" for line in (corpus / f"train.{side}").open()))
+    caplog.set_level("INFO", "seq2seq")
+    words = (f"init_from={tiny_run}", f"data.root={other}", "tokenizer.size=110", "training.max_updates=2")
+    run = train(compose_config(small(tmp_path / "runs", *words)))
+    assert "init_from brings its tokenizer: tokenizer.size=120, not 110" in caplog.text
+    assert Run.open(run).vocabularies.sha256 == Run.open(tiny_run).vocabularies.sha256
+    assert Run.open(run).config.tokenizer == Run.open(tiny_run).config.tokenizer
+    assert Run.open(run).info["data"] != Run.open(tiny_run).info["data"]
+    assert Run.open(resume(compose_config([f"resume={run}", "training.max_updates=3"]))).info["updates"] == 3
+
+
+def test_weights_of_another_size_are_refused(tiny_run: Path, small: Callable[..., list[str]], tmp_path: Path) -> None:
     from seq2seq.errors import RunError
     from seq2seq.training.run import train
 
-    for words, message in ((["tokenizer.size=110"], "has another tokenizer"), (["model.hidden=10"], "does not fit the model")):
-        with pytest.raises(RunError, match=message):
-            train(compose_config(small(tmp_path / "runs", f"init_from={tiny_run}", *words)))
+    with pytest.raises(RunError, match="does not fit the model"):
+        train(compose_config(small(tmp_path / "runs", f"init_from={tiny_run}", "model.hidden=10")))
     assert not (tmp_path / "runs").exists()
 
 

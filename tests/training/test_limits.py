@@ -2,8 +2,10 @@
 
 import csv
 import errno
+import io
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,11 +18,12 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 
 from seq2seq import cli
 from seq2seq.compose import compose_config
-from seq2seq.errors import ConfigError, RunError
+from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.runs import Run
 from seq2seq.training import validation
 from seq2seq.training.callbacks import Checkpoint
@@ -188,6 +191,57 @@ FULL = OSError(errno.ENOSPC, "No space left on device", "a file")
 PLACES = ["seq2seq.runs.save_file", "seq2seq.runs.os.replace", "lightning.Trainer.save_checkpoint", "pathlib.Path.write_text"]
 
 
+def test_weights_that_are_no_numbers_displace_no_checkpoint(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An update can spoil the weights though its loss was fine; if a validation follows, nothing of it may be kept."""
+    original = validation.Validation.validate
+
+    def spoiled(self: Any, trainer: Any, module: Any) -> None:
+        if trainer.global_step == 6:
+            for parameter in module.parameters():
+                parameter.data.fill_(float("nan"))
+        original(self, trainer, module)
+
+    for monitor in ("bleu", "loss"):
+        with monkeypatch.context() as patch:
+            patch.setattr(validation.Validation, "validate", spoiled)
+            assert cli.main(["train", *small(tmp_path / monitor, f"training.monitor={monitor}")]) == 2
+        assert "the dev loss is nan, these weights are not kept" in capfd.readouterr().err.splitlines()[-1]
+        (run,) = (tmp_path / monitor).iterdir()
+        assert [path.name for path in run.rglob("update-*")] == ["update-3.safetensors"]
+        assert cli.main(["train", f"resume={run}"]) == 0
+
+
+def test_full_memory_is_one_sentence(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from seq2seq.training.module import TrainingModule
+
+    for error in (torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")):
+        monkeypatch.setattr(TrainingModule, "losses", lambda *rest, error=error: (_ for _ in ()).throw(error))
+        assert cli.main(["train", *small(tmp_path / type(error).__name__)]) == 2
+        assert "memory is full: lower training.batch_tokens=256" in capfd.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("model", ["rnn", "transformer"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "adafactor", "sgd"])
+def test_mixed_precision_trains(model: str, optimizer: str, trained: Callable[..., Path]) -> None:
+    size = ["model.size=8", "model.heads=2", "model.feedforward=16"] if model == "transformer" else []
+    run = trained(f"model={model}", *size, f"training.optimizer={optimizer}", "trainer.precision=bf16", "training.monitor=loss")
+    rows = [float(row["dev_loss"]) for row in validations(run)]
+    assert rows[-1] < rows[0]
+    assert {w.dtype for w in load_file(run / "weights.safetensors").values()} == {torch.float32}
+
+
+def test_rouge_of_a_script_that_it_does_not_read_is_refused_before_any_work(small: Small, corpus: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(corpus, tmp_path / "corpus")
+    (other / "dev.de").write_text("кот спит\n" * 12, encoding="utf-8")
+    with pytest.raises(DataError, match="no reference has any; take chrf"):
+        train(compose_config(small(tmp_path / "runs", f"data.root={other}", "training.monitor=rouge")))
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     place: str, run_copy: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -226,7 +280,7 @@ def test_positions_too_few_for_the_text_are_refused_before_a_directory_is_made(s
 def test_checkpoints_hold_no_code(tiny_run: Path) -> None:
     """Everything that is pickled loads with weights_only=True; the rest is text, safetensors, or a tokenizer."""
     kinds = {path.suffix for path in everything(tiny_run)}
-    assert kinds == {".yaml", ".json", ".spm", ".safetensors", ".csv", ".txt", ".ckpt"}
+    assert kinds == {".yaml", ".json", ".spm", ".safetensors", ".csv", ".txt", ".ckpt", ".lock"}
     assert torch.load(tiny_run / "checkpoints" / "last.ckpt", weights_only=True)
     assert load_file(tiny_run / "weights.safetensors")
 
@@ -251,9 +305,13 @@ def test_shared_parameters_are_counted_once() -> None:
     assert parameter_table(model)[-1].split() == ["all", f"{sum(p.numel() for p in model.parameters()):,}"]
 
 
-def test_a_bar_comes_and_goes(small: Small, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    run = train(compose_config(small(tmp_path, "trainer.progress=bar", "training.max_updates=2")))
-    assert Run.open(run).info["finished"]
+def test_a_bar_comes_and_goes(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr("seq2seq.training.progress.Console", lambda **options: screen)
+    train(compose_config(small(tmp_path, "trainer.progress=bar", "training.max_updates=2")))
+    drawn = screen.file.getvalue()
+    assert re.search(r"update 2 epoch 1 +loss \d\.\d+ +[\d,]+ tokens/s", drawn), drawn
+    assert drawn.endswith("\x1b[2K")  # the line is cleared
 
 
 def test_without_a_terminal_there_are_lines(caplog: pytest.LogCaptureFixture) -> None:

@@ -235,6 +235,12 @@ def test_a_damaged_checkpoint_is_one_sentence(run_copy: Path) -> None:
         going_on(run_copy, "training.max_updates=9")
 
 
+def test_a_checkpoint_of_something_else_is_one_sentence(run_copy: Path) -> None:
+    torch.save({"callbacks": {}, "loops": {}}, run_copy / "checkpoints" / "last.ckpt")
+    with pytest.raises(RunError, match=r"last\.ckpt is no checkpoint of this package"):
+        going_on(run_copy, "training.max_updates=9")
+
+
 def test_a_run_without_a_checkpoint_begins_again(stopped: Callable[..., Path], tiny_run: Path) -> None:
     run = stopped(1)
     (run / "checkpoints" / "last.ckpt").unlink()
@@ -270,6 +276,8 @@ def test_only_one_process_trains_in_a_directory(trained):
     from seq2seq.runs import locked
 
     run = trained("training.max_updates=2")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     with locked(run), pytest.raises(RunError, match="is being trained by another process"):
         going_on(run, "training.max_updates=4")
-    assert not (run / "training.lock").exists()
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert Run.open(going_on(run, "training.max_updates=4")).info["updates"] == 4
