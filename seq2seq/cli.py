@@ -70,7 +70,10 @@ def overview() -> str:
     return f"usage: seq2seq COMMAND ...\n\n{rows}\n\nseq2seq COMMAND --help tells more of one; seq2seq --version says which this is."
 
 
-DENIED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG}
+DENIED = {  # what a user's file system answers, and he can mend
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
+    errno.ENAMETOOLONG,
+}  # fmt: skip
 
 ENVIRONMENT = {  # read when torch is loaded; what the user has set stays
     "GOMP_SPINCOUNT": "1000",  # a waiting thread gives its core up soon: else two of them crawl beside one foreign process

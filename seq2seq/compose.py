@@ -76,7 +76,10 @@ def resumed(overrides: Sequence[str]) -> str:
     """The run directory in `resume=...`, if any."""
     words = [word for word in overrides if word.startswith("resume=")]
     with one_sentence():
-        return str(OverridesParser.create().parse_overrides(words)[-1].value() or "") if words else ""
+        folder = str(OverridesParser.create().parse_overrides(words)[-1].value() or "") if words else ""
+    if words and not folder:
+        raise ConfigError("resume= is empty: name the run directory to go on with")
+    return folder
 
 
 def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None) -> None:

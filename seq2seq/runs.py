@@ -29,7 +29,7 @@ from torch import nn
 import seq2seq
 from seq2seq.config import Config
 from seq2seq.data.vocabularies import Vocabularies
-from seq2seq.errors import RunError, TrainingError
+from seq2seq.errors import ConfigError, RunError, TrainingError
 from seq2seq.nn.build import EncoderDecoder, build_model
 from seq2seq.settings import read_config, settings_hash
 
@@ -105,28 +105,28 @@ def tensors(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, "pt") as file:
             yield file
-    except FileNotFoundError:
-        raise RunError(f"{path} is missing: training has not reached its first validation") from None
+    except FileNotFoundError:  # also where it may not be read
+        raise RunError(f"{path} {'cannot be opened' if path.exists() else 'is missing'}") from None
     except (SafetensorError, OSError) as error:
         raise RunError(f"{path} cannot be read as safetensors: {error}") from None
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path, whose: str = f"the model of its {CONFIG}") -> None:
     """Fill `model` from safetensors. RunError: missing, damaged, or made for a model of other parts or sizes."""
     with tensors(path) as file:
-        check_fit(model, file, path)
+        check_fit(model, file, path, whose)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.copy_(file.get_tensor(name))
 
 
-def check_fit(model: nn.Module, file: Any, path: Path) -> None:
+def check_fit(model: nn.Module, file: Any, path: Path, whose: str = f"the model of its {CONFIG}") -> None:
     """RunError unless the file holds the parameters of `model`, which may be on the meta device, and nothing else."""
     wanted, names = dict(model.named_parameters()), set(file.keys())
     wrong = sorted(names ^ wanted.keys()) or sorted(n for n in names if tuple(file.get_slice(n).get_shape()) != wanted[n].shape)
     if wrong:
         differ = f"{len(wrong)} of {len(wanted)} tensors differ, such as {wrong[0]}"
-        raise RunError(f"{path} does not fit the model of its {CONFIG}: {differ}")
+        raise RunError(f"{path} does not fit {whose}: {differ}")
 
 
 @dataclass(frozen=True)
@@ -165,17 +165,25 @@ class Run:
     def model(self, weights: str = WEIGHTS) -> EncoderDecoder:
         """The model with its weights, in evaluation mode on the processor."""
         if not (path := self.folder / weights).exists():
+            if self.info.get("finished"):
+                raise RunError(f"{path} is missing, though training is finished")
             why = "training has not reached its first validation"
             raise RunError(f"{self.folder} has no {weights} yet: {why}; resume={self.folder} goes on with it")
-        config, sizes = self.config.model, (self.vocabularies.source.size, self.vocabularies.target.size)
         with tensors(path) as file, torch.device("meta"):  # no memory is taken for what a config asks for and the weights do not hold
-            layers = config.encoder_layers + config.decoder_layers
+            layers = self.config.model.encoder_layers + self.config.model.decoder_layers
             if layers > len(file.keys()):
                 raise RunError(f"{path} does not fit the model of its {CONFIG}: {layers} layers, {len(file.keys())} tensors")
-            check_fit(build_model(config, *sizes), file, path)
-        model = build_model(config, *sizes)
+            check_fit(self.build(), file, path)
+        model = self.build()
         load_weights(model, path)
         return model.eval()
+
+    def build(self) -> EncoderDecoder:
+        """The model before it has its weights. RunError for settings that no model can be built from."""
+        try:
+            return build_model(self.config.model, self.vocabularies.source.size, self.vocabularies.target.size)
+        except ConfigError as error:
+            raise RunError(f"{self.folder / CONFIG}: {error}") from None
 
 
 def near(folder: Path) -> str:

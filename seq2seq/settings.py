@@ -106,6 +106,8 @@ def sentence(error: OmegaConfBaseException) -> str:
         return unknown_setting(name, error.object_type)
     if isinstance(error, MissingMandatoryValue):
         return f"{name} has no value"
+    if "is not a ListConfig" in str(error):
+        return f"{name} is a list: write {name}=[...], with commas in between"
     return f"{name}: {str(error.msg or error).splitlines()[0].strip()}"
 
 

@@ -191,7 +191,10 @@ class Translator:
             yield from results
 
     def score(self, sources: Iterable[str], targets: Iterable[str]) -> list[float]:
-        """The log-probability of each target given its source: natural logarithm, EOS included."""
+        """The log-probability of each target given its source: natural logarithm, EOS included. DataError if their numbers differ."""
+        sources, targets = list(sources), list(targets)
+        if len(sources) != len(targets):
+            raise DataError(f"{len(sources)} sources cannot be scored with {len(targets)} targets")
         return [found.log_prob for found in self.forced(zip(sources, targets, strict=True))]
 
     def attention(self, source: str, target: str | None = None) -> Translation:
@@ -206,7 +209,8 @@ def check_device(name: str) -> None:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(f"device={name} cannot be used: {str(error).splitlines()[0]}") from None
+        why = "torch knows no such kind; cpu, cuda and cuda:1 are some" if "Expected one of" in str(error) else str(error).splitlines()[0]
+        raise ConfigError(f"device={name} cannot be used: {why}") from None
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:

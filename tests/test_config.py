@@ -44,7 +44,14 @@ WRONG = {  # what is written -> words of the sentence
     "seed=x": ("seed: Value 'x'", "Integer"),
     "search.sampling=perhaps": ("search.sampling", "perhaps"),
     "tokenizer.character_coverage=0.9": ("tokenizer.character_coverage=0.9 is out of range",),
-    "schema=2": ("schema=2 is not for setting",),
+    "training.learning_rate=nan": ("training.learning_rate=nan is not a number to work with",),
+    "training.learning_rate=inf": ("training.learning_rate=inf is not a number",),
+    "search.alpha=nan": ("search.alpha=nan is not a number",),
+    "search.min_ratio=4": ("search.min_ratio=4.0 is above search.max_ratio=3.0",),
+    "variant=../evil": ("variant='../evil' is part of a directory's name",),
+    "data.name=a/b": ("data.name='a/b' is part of a directory's name",),
+    "data.train=train": ("data.train is a list: write data.train=[...]",),
+    "resume=": ("resume= is empty",),
     "model.heads=4": ("model.heads is a setting of model=transformer only",),
     "+training.foo=1": ("training.foo is no setting",),
     "+foo=1": ("foo is no setting",),
@@ -213,6 +220,11 @@ def test_each_setting_differs_and_counts(name: str) -> None:
     place = name in ("resume", "runs", "data.root", "data.cache", "data.how", "data.licence")
     device = name.startswith("trainer.") and name != "trainer.precision"
     assert (settings_hash(copy, "text") == settings_hash(DEFAULT, "text")) == (place or device)
+
+
+def test_the_version_of_the_layout_is_not_for_setting() -> None:
+    with pytest.raises(ConfigError, match="schema=2 is not for setting: this version writes 1"):
+        compose_config(["schema=2"])
 
 
 def test_the_hash_is_the_same_everywhere_and_always() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from seq2seq.evaluation.alignment import Gold
 
 TRANSLATION = "bleu,chrf,ter"
-ALL = "bleu,chrf,ter,rouge1,rouge2,rougeL,rougeLsum"
+ALL = "bleu,chrf,chrf++,ter,rouge1,rouge2,rougeL,rougeLsum"
 
 
 class Test(NamedTuple):
@@ -54,8 +54,10 @@ def main(argv: list[str]) -> None:
         "search": vars(translator.search), "scores": [s.as_dict() for s in scores],
     }  # fmt: skip
     folder = run.folder / "evaluation" / label(test.name, run.config.search, translator.search, options.runs[1:])
+    print(json.dumps(report, ensure_ascii=False, indent=1) if options.json else "\n".join(map(str, scores)))
     keep(folder, report, [h.text for h in found], links)
-    print(json.dumps(report, ensure_ascii=False, indent=1) if options.json else "\n".join([*map(str, scores), f"kept in {folder}"]))
+    if not options.json:
+        print(f"kept in {folder}")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -88,9 +90,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def from_settings(run: Any, name: str) -> Test:
     """The test set `name` of the run's data settings, or its dev set. ConfigError for another name, DataError for its files."""
-    from seq2seq.data.corpus import dev_pairs, gold_alignment, test_pairs
+    from seq2seq.data.corpus import dev_pairs, gold_alignment, test_names, test_pairs
 
     data = run.config.data
+    if name != "dev":
+        choose(dict.fromkeys([*test_names(data), "dev"]), name, "--test")
     pairs = list(dev_pairs(data) if name == "dev" else test_pairs(data, name))
     gold = gold_alignment(data, name)
     return Test(name, [p.source for p in pairs], [[p.target for p in pairs]], None if gold is None else parsed(gold, name, len(pairs)))

@@ -36,4 +36,6 @@ def tabbed_pairs() -> Iterator[tuple[str, str]]:
         source, tab, target = line.partition("\t")
         if not tab:
             raise DataError(f"stdin:{number}: no tab between source and target")
+        if "\t" in target:
+            raise DataError(f"stdin:{number}: more than one tab")
         yield source, target

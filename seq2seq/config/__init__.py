@@ -1,5 +1,6 @@
 """What can be set, what is it by default, and why? The YAML files in conf/ may set nothing that is not here."""
 
+import re
 from dataclasses import dataclass
 
 from omegaconf import MISSING
@@ -37,6 +38,9 @@ class Config(Group):
         super().__post_init__()
         if self.schema != SCHEMA:
             raise ConfigError(f"schema={self.schema} is not for setting: this version writes {SCHEMA}")
+        for setting_name, value in (("variant", self.variant), ("data.name", self.data.name)):
+            if not re.fullmatch(r"[\w.,=+-]*", value):
+                raise ConfigError(f"{setting_name}={value!r} is part of a directory's name: letters, digits and . , = + - _ only")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed={self.seed} is out of range: at least 0 and below 2^32")
         chosen = isinstance(self.model, ModelConfig)  # MISSING in a schema that waits for it

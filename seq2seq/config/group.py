@@ -1,6 +1,7 @@
 """What is a setting, and how does a group of settings check itself?"""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
@@ -42,9 +43,12 @@ class Group:
                 raise ConfigError(f"{self.path}.{name}={value} would be ignored: {why}")
 
     def at_least(self, least: float, *names: str) -> None:
-        """Refuse each of `names` that is below `least`."""
+        """Refuse each of `names` that is below `least`, endless, or no number."""
         for name in names:
-            if (value := getattr(self, name)) is not None and value < least:
+            value = getattr(self, name)
+            if not math.isfinite(value):
+                raise ConfigError(f"{self.path}.{name}={value} is not a number to work with")
+            if value < least:
                 raise ConfigError(f"{self.path}.{name}={value} is too small: at least {least}")
 
     def within(self, low: float, high: float, *names: str) -> None:

@@ -43,7 +43,7 @@ class SearchConfig(Group):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_least(1, "beam", "n_best", "max_length", "batch", "window")
-        self.at_least(0, "alpha", "coverage_penalty", "min_length", "min_ratio", "max_ratio", "no_repeat", "top_k")
+        self.at_least(0, "alpha", "coverage_penalty", "min_length", "min_ratio", "max_ratio", "temperature", "no_repeat", "top_k")
         if self.length_penalty == "none":
             self.ignored(("alpha",), "search.length_penalty=none has no power")
         if self.sampling:
@@ -56,6 +56,8 @@ class SearchConfig(Group):
             self.ignored(DRAWING, "it belongs to search.sampling=true")
             if self.n_best > self.beam:
                 raise ConfigError(f"search.n_best={self.n_best} is more than search.beam={self.beam} can find")
+        if self.min_ratio > self.max_ratio:
+            raise ConfigError(f"search.min_ratio={self.min_ratio} is above search.max_ratio={self.max_ratio}")
         if self.min_length > self.max_length:
             raise ConfigError(f"search.min_length={self.min_length} is above search.max_length={self.max_length}")
 

@@ -45,7 +45,7 @@ class TrainingConfig(Group):
         super().__post_init__()
         self.at_least(1, "batch_tokens", "accumulate", "keep", "plateau_patience")
         self.at_least(0, "warmup", "coverage_loss", "clip", "max_updates", "max_epochs", "max_minutes", "stop_at", "validate_every")
-        self.at_least(0, "learning_rate", "weight_decay", "patience", "dev_lines")
+        self.at_least(0, "learning_rate", "weight_decay", "patience", "dev_lines", "halve_every")
         self.within(0, 1, "beta1", "beta2", "label_smoothing", "ema", "plateau_factor")
         if self.optimizer in ("sgd", "adafactor"):
             self.ignored(("beta1", "beta2"), f"training.optimizer={self.optimizer} has no such decay")
@@ -61,7 +61,7 @@ class TrainingConfig(Group):
 
 @dataclass(kw_only=True)
 class TrainerConfig(Group):
-    """On what it runs, and what it says. Free to change on resume."""
+    """On what it runs, and what it says; on resuming all but the precision may change."""
 
     path = "trainer"
     accelerator: str = setting("auto", "kind of device", ("auto", "cpu", "gpu"))

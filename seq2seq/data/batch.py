@@ -178,11 +178,16 @@ class TrainBatches:
         self.epoch, self.done = state["epoch"], state["done"]
 
 
-def eval_batches(corpus: Corpus, batch_tokens: int, *, rank: int = 0, world: int = 1, copying: bool = False) -> Iterator[Batch]:
-    """The batches rank, rank + world, ... of the corpus sorted by length: over all ranks, each pair exactly once.
+def eval_batches(
+    corpus: Corpus, batch_tokens: int, *, longest: int, rank: int = 0, world: int = 1, copying: bool = False
+) -> Iterator[Batch]:
+    """The batches rank, rank + world, ... of the corpus sorted by length: over all ranks, each pair exactly once, but for
+    those with a side of more than `longest` tokens, EOS included, whose attention could fill the memory.
 
     `update_tokens` are those of the batch."""
-    rows, lengths = corpus.at(0), corpus.target_lengths
-    batches = in_order(corpus.source_lengths, lengths, batch_tokens)
+    rows, source, target = corpus.at(0), corpus.source_lengths, corpus.target_lengths
+    short = np.flatnonzero(np.maximum(source, target) <= longest)
+    batches = in_order(source[short], target[short], batch_tokens)
     for n in range(rank, len(batches), world):
-        yield collate(batches[n], rows, corpus.target_size, float(lengths[batches[n]].sum()), copying)
+        numbers = short[batches[n]]
+        yield collate(numbers, rows, corpus.target_size, float(target[numbers].sum()), copying)

@@ -25,7 +25,7 @@ from seq2seq.ids import UNK
 
 log = logging.getLogger(__name__)
 
-LAYOUT = 2  # raised whenever the same text and settings would give another folder
+LAYOUT = 3  # raised whenever the same text and settings would give another folder
 REPORT = "report.json"
 EVERY = 5.0  # seconds between lines of progress
 TOKENIZER_LINES = 4_000_000  # lines that a tokenizer is trained on; of more, every k-th
@@ -127,8 +127,8 @@ def _key(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabular
 
 def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabularies) -> dict[str, Any]:
     vocabularies.save(folder)
-    _write_dev(folder, data, vocabularies)
-    return _Encoding(folder, data, vocabularies, tokenizer.sampling > 0).run()
+    long = _write_dev(folder, data, vocabularies)
+    return _Encoding(folder, data, vocabularies, tokenizer.sampling > 0).run() | {"long_dev": long}
 
 
 def _filters(data: DataConfig) -> Filters:
@@ -162,13 +162,16 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) 
     return Vocabularies(learn(pair.source for pair in kept()), learn(pair.target for pair in kept()))
 
 
-def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies) -> None:
-    """Development pairs are kept whole and in order, however long."""
+def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies) -> int:
+    """Development pairs are kept whole and in order, however long; returns how many are beyond data.max_tokens."""
+    long = 0
     sizes = vocabularies.source.size, vocabularies.target.size
     with write_arrays(folder / "dev", *sizes) as add, write_arrays(folder / "dev_text", 256, 256, 0) as add_text:
         for pair in dev_pairs(data):
-            add(encode_pair(pair, vocabularies))
+            add(row := encode_pair(pair, vocabularies))
             add_text(text_row(pair))
+            long += max(len(row.source), len(row.target)) > data.max_tokens + 1
+    return long
 
 
 class _Encoding:

@@ -63,7 +63,7 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     each = f"{sizes['source']:,} and {sizes['target']:,} entries"
     lines = [
         f"training pairs: {report['kept']:,} of {report['read']:,} kept; dropped: {dropped}",
-        f"development pairs: {report['overlap']['dev'][1]:,}",
+        f"development pairs: {report['overlap']['dev'][1]:,}{_long(report['long_dev'])}",
         f"vocabulary: {sizes['source']:,} entries for both sides" if sizes["joint"] else f"vocabularies: {each}",
         f"training tokens: {tokens['source']:,} source, {tokens['target']:,} target, ends of sentences included; "
         f"unknown: {tokens['unknown_source']:,} and {tokens['unknown_target']:,}",
@@ -72,6 +72,10 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     found = [f"{name} {met:,} of {count:,}" for name, (met, count) in report["overlap"].items() if met]
     lines.append(f"sources that are in the training text too: {', '.join(found) or 'none in ' + ', '.join(report['overlap'])}")
     return lines + [f"test set {name} is not there: {why}" for name, why in report["missing"].items()]
+
+
+def _long(pairs: int) -> str:
+    return f"; {pairs:,} with a side beyond data.max_tokens, which are translated but not in the dev loss" if pairs else ""
 
 
 def _commonest(lossy: dict[str, Any]) -> str:

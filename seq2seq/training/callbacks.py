@@ -137,8 +137,9 @@ class TimeLimit(L.Callback):
 class Checkpoint(L.Callback):
     """Saves what resuming needs, whole or not at all; stops on Ctrl-C or a kill once an update, and its validation, is over."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        self.path, self.say = folder / LAST, say
+    def __init__(self, folder: Path, run: str, say: Callable[[str], None]) -> None:
+        """run: the run's id, which says whose checkpoint it is."""
+        self.path, self.run, self.say = folder / LAST, run, say
         self.signal: int | None = None
         self.handlers: dict[int, Any] = {}
 
@@ -146,6 +147,9 @@ class Checkpoint(L.Callback):
         """checkpoints/last.ckpt; loads with weights_only=True."""
         with written(self.path) as temporary:
             trainer.save_checkpoint(temporary)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"run": self.run}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.handlers = {number: signal.signal(number, self.hear) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -8,7 +8,7 @@ from typing import Any
 from seq2seq.config import Config, TrainingConfig
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
-from seq2seq.runs import CONFIG, INFO, LAST, Run, locked, write_json
+from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, locked, write_json
 from seq2seq.settings import NOT_THE_RESULT, differences, write_config
 from seq2seq.training.run import check_device, check_limits, make_model, read_checkpoint, work
 from seq2seq.training.schedule import needs_total
@@ -58,8 +58,13 @@ def refuse_over(run: Run, training: TrainingConfig) -> None:
     """RunError if the run is finished and a limit that it has reached still stands, or if it is past its last epoch."""
     path = run.folder / LAST
     if not path.exists():
+        if (run.folder / WEIGHTS).exists():
+            raise RunError(f"{run.folder} has weights but no {LAST} to go on from; init_from={run.folder} starts a new run from them")
         return
-    done = progress(read_checkpoint(path))
+    checkpoint = read_checkpoint(path)
+    done = progress(checkpoint)
+    if checkpoint["callbacks"].get("Checkpoint", {}).get("run") != run.info.get("id"):
+        raise RunError(f"{path} is the checkpoint of another run")
     reached = [f"training.{name}={limit:g}" for name, value in done.items() if (limit := getattr(training, name)) and value >= limit]
     if reached and run.info.get("finished"):
         raise RunError(f"{run.folder} is finished, {' and '.join(reached)} being reached: raise the limit to go on")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import lightning as L
 import torch
@@ -114,7 +115,7 @@ def make_directory(folder: Path, config: Config, prepared: Prepared) -> None:
         write_config(config, temporary / CONFIG)
         prepared.vocabularies.save(temporary)
         info = {
-            "started": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions(), "seed": config.seed,
+            "id": uuid4().hex, "started": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions(), "seed": config.seed,
             "data": prepared.data_hash, "tokenizer": prepared.vocabularies.sha256, "corpus": prepared.report, "finished": False,
         }  # fmt: skip
         write_json(temporary / INFO, info)
@@ -133,7 +134,7 @@ def make_model(config: Config, prepared: Prepared, start: Run | None) -> Encoder
     model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
     check_lengths(model, prepared)
     if start:
-        load_weights(model, start.folder / WEIGHTS)
+        load_weights(model, start.folder / WEIGHTS, "the model of these settings")
     return model
 
 
@@ -167,7 +168,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     clock, average = Clock(), MovingAverage(model, t.ema) if t.ema else None
     metrics = Metrics(folder, read_checkpoint(last)["global_step"] if last.exists() else 0)
     progress = Progress(Limits(course.total, t.max_minutes), config.trainer.progress)
-    checkpoint = Checkpoint(folder, log.info)
+    checkpoint = Checkpoint(folder, Run.open(folder).info.get("id", ""), log.info)
     dev, kept = make_dev(config, prepared, model), Kept(folder, t.keep, t.average)
     validation = Validation(
         dev, kept, checkpoint, metrics, clock, average, every=t.validate_every, patience=t.patience, stop_at=t.stop_at, plateau=plateau
@@ -226,7 +227,7 @@ def make_dev(config: Config, prepared: Prepared, model: EncoderDecoder) -> Dev:
         hypotheses = translator.translate(pair.source for pair in pairs)
         return score(hypotheses, references, [metric_of(t.monitor)], language=config.data.target, bootstrap=0)[0].value
 
-    batches = partial(eval_batches, prepared.dev, t.batch_tokens, copying=model.head.reads_weights)
+    batches = partial(eval_batches, prepared.dev, t.batch_tokens, longest=config.data.max_tokens + 1, copying=model.head.reads_weights)
     return Dev(batches, None if t.monitor == "loss" else decode, t.monitor)
 
 
@@ -247,7 +248,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         return dict(torch.load(path, weights_only=True, map_location="cpu", mmap=True))
     except Exception as error:
-        raise RunError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from None
+        raise RunError(f"{path} cannot be read as a checkpoint: {str(error).split('. ')[0]}") from None
 
 
 def parameter_table(model: nn.Module) -> list[str]:

@@ -62,7 +62,7 @@ class Kept:
     folder: Path  # of the run
     keep: int
     average: str  # none, best, last
-    scores: dict[int, float] = field(default_factory=dict)  # update -> score
+    scores: dict[int, tuple[float, float]] = field(default_factory=dict)  # update -> score and, where that is a tie, minus the dev loss
 
     def path(self, update: int) -> Path:
         """Where the weights of an update are."""
@@ -70,14 +70,18 @@ class Kept:
 
     def chosen(self) -> list[int]:
         """The updates whose weights make the result, best first."""
-        best = sorted(self.scores, key=lambda update: (-self.scores[update], update))
+        best = self.ranked()
         return {"none": best[:1], "best": best[: self.keep], "last": sorted(self.scores)[-self.keep :]}[self.average]
 
-    def add(self, update: int, score: float, model: nn.Module) -> bool:
+    def ranked(self) -> list[int]:
+        """The updates, best first; of equals the earlier."""
+        return sorted(self.scores, key=lambda update: (*(-figure for figure in self.scores[update]), update))
+
+    def add(self, update: int, score: float, loss: float, model: nn.Module) -> bool:
         """Keep these weights if they are wanted, and drop others; whether they are the best so far."""
-        best = score > max(self.scores.values(), default=-math.inf)
-        self.scores[update] = score
-        wanted = sorted(self.scores, key=lambda u: (-self.scores[u], u))[: self.keep]
+        self.scores[update] = score, -loss
+        best = self.ranked()[0] == update
+        wanted = self.ranked()[: self.keep]
         wanted += sorted(self.scores)[-self.keep :] if self.average == "last" else []
         if update in wanted:
             save_weights(dict(model.named_parameters()), self.path(update))
@@ -126,7 +130,7 @@ class Validation(L.Callback):
         with self.clock.paused():
             with place:
                 loss, score = self.dev.figures(module)
-                best = self.kept.add(trainer.global_step, score, module.model)
+                best = self.kept.add(trainer.global_step, score, loss, module.model)
             self.last, self.waited = trainer.global_step, 0 if best else self.waited + 1
             self.best = max(self.best, score)
             if self.plateau:
@@ -159,7 +163,7 @@ class Validation(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.last, self.waited, self.best = state_dict["last"], state_dict["waited"], state_dict["best"]
-        self.kept.scores.update({int(update): score for update, score in state_dict["scores"].items()})
+        self.kept.scores.update({int(update): tuple(figures) for update, figures in state_dict["scores"].items()})
         if self.plateau and state_dict["plateau"]:
             self.plateau.restore(state_dict["plateau"])
 
@@ -170,7 +174,7 @@ def finish(kept: Kept, dev: Dev, module: TrainingModule) -> tuple[Sequence[int],
     if len(updates) == 1:
         load_weights(module.model, kept.path(updates[0]))
         save_weights(dict(module.model.named_parameters()), kept.folder / WEIGHTS)
-        return updates, kept.scores[updates[0]]
+        return updates, kept.scores[updates[0]][0]
     save_weights(mean_weights([kept.path(update) for update in updates]), kept.folder / WEIGHTS)
     load_weights(module.model, kept.folder / WEIGHTS)
     return updates, dev.figures(module)[1]

@@ -92,7 +92,7 @@ def test_plan_mixes_and_wastes_little() -> None:
 
 
 def test_collated_row_by_row(plain: PairArrays) -> None:
-    for batch in eval_batches(plain, BUDGET, copying=True):
+    for batch in eval_batches(plain, BUDGET, longest=999, copying=True):
         assert batch.copy is not None
         for row, i in enumerate(batch.index.tolist()):
             source, target, copy = (side.tolist() for side in plain.row(i))  # type: ignore[union-attr]
@@ -125,7 +125,9 @@ def test_shapes_and_padding(corpus: Corpus, copying: bool) -> None:
 
 
 def test_unknown_words_are_unk_unless_copied(plain: PairArrays) -> None:
-    for with_copy, without in zip(eval_batches(plain, BUDGET, copying=True), eval_batches(plain, BUDGET), strict=True):
+    for with_copy, without in zip(
+        eval_batches(plain, BUDGET, longest=999, copying=True), eval_batches(plain, BUDGET, longest=999), strict=True
+    ):
         assert torch.equal(without.target_out, torch.where(with_copy.target_out >= V, UNK, with_copy.target_out))
 
 
@@ -215,12 +217,25 @@ def test_another_order_is_refused(plain: PairArrays) -> None:
 
 @pytest.mark.parametrize("world", [1, 2, 5, 100])
 def test_evaluation_counts_each_pair_once(corpus: Corpus, world: int) -> None:
-    seen = [i for rank in range(world) for batch in eval_batches(corpus, BUDGET, rank=rank, world=world) for i in batch.index.tolist()]
+    seen = [
+        i
+        for rank in range(world)
+        for batch in eval_batches(corpus, BUDGET, longest=999, rank=rank, world=world)
+        for i in batch.index.tolist()
+    ]
     assert sorted(seen) == list(range(len(corpus)))
 
 
+def test_evaluation_leaves_out_what_is_too_long(corpus: Corpus) -> None:
+    lengths = np.maximum(corpus.source_lengths, corpus.target_lengths)
+    longest = int(np.median(lengths))
+    seen = [i for batch in eval_batches(corpus, BUDGET, longest=longest) for i in batch.index.tolist()]
+    assert sorted(seen) == np.flatnonzero(lengths <= longest).tolist()
+    assert 0 < len(seen) < len(corpus)
+
+
 def test_evaluation_is_sorted_and_counts_its_tokens(plain: PairArrays) -> None:
-    batches = list(eval_batches(plain, BUDGET))
+    batches = list(eval_batches(plain, BUDGET, longest=999))
     widths = [max(batch.source.shape[1], batch.target_out.shape[1]) for batch in batches]
     assert widths == sorted(widths)
     assert all(float(batch.update_tokens) == (batch.target_out != PAD).sum() for batch in batches)

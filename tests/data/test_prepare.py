@@ -92,6 +92,13 @@ def test_report(root: Path) -> None:
         assert part in text
 
 
+def test_dev_pairs_beyond_the_limit_are_kept_and_counted(root: Path) -> None:
+    write(root, "dev", [*DEV, Pair("o" * 200, "b")])
+    prepared = prepare(settings(root), tokenizer())
+    assert (len(prepared.dev), prepared.report["long_dev"]) == (21, 1)
+    assert "development pairs: 21; 1 with a side beyond data.max_tokens" in "\n".join(report_lines(prepared.report))
+
+
 def test_lossy_lines_are_reported(root: Path) -> None:
     write(root, "train", [Pair(pair.source + "\u00a0!", pair.target) for pair in TRAIN[:44]] + TRAIN[44:])
     lossy = prepare(settings(root), tokenizer(normalizer="nfkc")).report["lossy"]

@@ -70,12 +70,20 @@ def test_exactly_the_wanted_checkpoints_are_kept(average: str, keep: int, chosen
     best = []
     for update, score in SCORES.items():
         nn.init.constant_(model.weight, update)
-        best.append(kept.add(update, score, model))
+        best.append(kept.add(update, score, 1.0, model))
     assert best == [True, True, False, False, False, False, False]
     assert kept.chosen() == chosen
     assert {int(path.stem.removeprefix("update-")) for path in (tmp_path / "checkpoints").iterdir()} == files
     assert all(load_file(kept.path(update))["weight"] == update for update in files)
     assert load_file(tmp_path / "weights.safetensors")["weight"] == 2
+
+
+def test_of_equal_scores_the_lower_dev_loss_is_better(tmp_path: Path) -> None:
+    """A model that has hardly begun has a BLEU of 0 again and again."""
+    kept, model = Kept(tmp_path, 2, "none"), nn.Linear(1, 1)
+    best = [kept.add(update, 0.0, loss, model) for update, loss in enumerate((4.0, 3.0, 3.5, 3.0, 2.0), 1)]
+    assert best == [True, True, False, False, True]
+    assert kept.ranked() == [5, 2]
 
 
 @pytest.mark.parametrize("average", ["best", "last"])
@@ -111,7 +119,8 @@ def test_a_run_may_start_from_the_weights_of_another(
     assert "differs from init_from: training.label_smoothing 0.1 -> 0.2" in caplog.text
     assert "differs from init_from: model" not in caplog.text
     begun_anew = load_file(run / "checkpoints" / "update-1.safetensors")
-    (run / "checkpoints" / "last.ckpt").unlink()
+    for path in (run / "checkpoints" / "last.ckpt", run / "weights.safetensors"):  # as if cut off before the first validation
+        path.unlink()
     again = load_file(resume(compose_config([f"resume={run}"])) / "weights.safetensors")
     assert all(np.array_equal(again[name], begun_anew[name]) for name in again)
 

@@ -1,6 +1,7 @@
 """Does a resumed run end where an uninterrupted one does, and is what may not change refused?"""
 
 import csv
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -238,6 +239,21 @@ def test_a_damaged_checkpoint_is_one_sentence(run_copy: Path) -> None:
 def test_a_checkpoint_of_something_else_is_one_sentence(run_copy: Path) -> None:
     torch.save({"callbacks": {}, "loops": {}}, run_copy / "checkpoints" / "last.ckpt")
     with pytest.raises(RunError, match=r"last\.ckpt is no checkpoint of this package"):
+        going_on(run_copy, "training.max_updates=9")
+
+
+def test_weights_without_a_checkpoint_are_not_trained_over(run_copy: Path) -> None:
+    (run_copy / "checkpoints" / "last.ckpt").unlink()
+    before = {path: path.read_bytes() for path in run_copy.rglob("*") if path.is_file()}
+    for words in ([], ["training.max_updates=9"]):
+        with pytest.raises(RunError, match=r"has weights but no checkpoints/last\.ckpt to go on from; init_from="):
+            going_on(run_copy, *words)
+    assert {path: path.read_bytes() for path in run_copy.rglob("*") if path.is_file()} == before
+
+
+def test_the_checkpoint_of_another_run_is_refused(run_copy: Path, trained: Callable[..., Path]) -> None:
+    shutil.copy(trained("seed=2") / "checkpoints" / "last.ckpt", run_copy / "checkpoints")
+    with pytest.raises(RunError, match=r"last\.ckpt is the checkpoint of another run"):
         going_on(run_copy, "training.max_updates=9")
 
 

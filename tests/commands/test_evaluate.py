@@ -1,0 +1,140 @@
+"""Does `seq2seq evaluate` score what it should, and keep it without displacing anything?"""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Lively = Callable[..., Path]
+Say = Callable[..., tuple[int, str, str]]
+
+
+def test_evaluate_a_test_set(say: Say, lively: Lively, corpus: Path) -> None:
+    run = lively()
+    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 20)
+    assert code == 0
+    folder = run / "evaluation" / "test"
+    assert out.splitlines()[-1] == f"kept in {folder}"
+    assert {path.name for path in folder.iterdir()} == {"hypotheses.txt", "alignments.txt", "scores.json"}
+    report = json.loads((folder / "scores.json").read_text())
+    assert len((folder / "hypotheses.txt").read_text().splitlines()) == report["sentences"] == 12
+    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 20, "--json")
+    assert json.loads(out) == report
+    files = ("--source", corpus / "test.en", "--reference", corpus / "test.de", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 20)
+    code, out, _ = say("evaluate", run, *files, "--json")
+    assert json.loads(out)["scores"] == report["scores"]
+    (kept,) = (run / "evaluation").glob("test-en-*")
+    assert (kept / "scores.json").is_file()
+
+
+def test_an_evaluation_displaces_no_other(say: Say, lively: Lively, corpus: Path, tmp_path: Path) -> None:
+    """Other metrics of the same translations are kept beside them; other searches, runs and texts have folders of their own."""
+    fresh = shutil.ignore_patterns("evaluation")
+    run, friend = (Path(shutil.copytree(lively(), tmp_path / name, ignore=fresh)) for name in ("run", "friend"))
+    test = ("--test", "test", "--metrics")
+    for words in ((*test, "bleu", "--batch", 3), (*test, "chrf"), (*test, "bleu", "--lowercase"), (*test, "chrf", "--bootstrap", 1000)):
+        assert say("evaluate", run, *words)[0] == 0
+    report = json.loads((run / "evaluation" / "test" / "scores.json").read_text())
+    assert [(score["name"], "case:lc" in score["signature"]) for score in report["scores"]] == [
+        ("chrf", False),
+        ("bleu", True),
+        ("bleu", False),
+    ]
+    assert say("evaluate", run, *test, "bleu", "--beam", 1, "--length-penalty", "none")[0] == 0
+    assert say("evaluate", run, friend, *test, "bleu")[0] == 0
+    for name in ("test", "train"):
+        shutil.copy(corpus / f"{name}.en", tmp_path / "x.en")
+        files = ("--source", tmp_path / "x.en", "--reference", corpus / f"{name}.de")
+        assert say("evaluate", run, *files, "--metrics", "bleu", "--bootstrap", 0, "--max-length", 2)[0] == 0
+    names = sorted(re.sub("-[0-9a-f]{8}", "-TEXT", path.name) for path in (run / "evaluation").iterdir())
+    assert names == ["test", "test-beam=1-length_penalty=none", "test-with=friend", *["x-en-TEXT-max_length=2"] * 2]
+    (run / "evaluation" / "test" / "hypotheses.txt").write_text("other\n")  # as if by other weights
+    assert say("evaluate", run, *test, "ter")[0] == 0
+    scores = json.loads((run / "evaluation" / "test" / "scores.json").read_text())["scores"]
+    assert [score["name"] for score in scores] == ["ter"]
+
+
+def test_files_of_different_lengths_are_refused(say: Say, lively: Lively, corpus: Path) -> None:
+    code, _, err = say("evaluate", lively(), "--source", corpus / "test.en", "--reference", corpus / "train.de")
+    assert code == 2
+    assert f"{corpus / 'test.en'} has 12 lines, but {corpus / 'train.de'} has 120" in err
+
+
+def test_the_dev_score_of_training_is_that_of_evaluate(
+    say: Say, lively: Lively, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same weights, the same search, the same lines: the same hypotheses and figure. ROUGE, since BLEU would be 0."""
+    from seq2seq.training import run as training
+
+    words = ("tokenizer=word", "search.beam=4", "search.no_repeat=1", "search.min_length=6", "model.dropout=0.4")
+    original, seen = training.score, []
+
+    def overheard(hypotheses: list[str], *rest: Any, **more: Any) -> Any:
+        seen.append(hypotheses)
+        return original(hypotheses, *rest, **more)
+
+    monkeypatch.setattr(training, "score", overheard)
+    start = ("training.learning_rate=0", "training.max_updates=1", "training.monitor=rouge", "training.keep=1")
+    run = trained(*words, *start, f"init_from={lively(*words)}")
+    info = json.loads((run / "run.json").read_text())
+    code, out, _ = say("evaluate", run, "--test", "dev", "--metrics", "rougeL", "--bootstrap", 0, "--json")
+    assert code == 0
+    assert (run / "evaluation" / "dev" / "hypotheses.txt").read_text().splitlines() == seen[-1]
+    assert len(set(seen[-1])) > 6
+    assert info["dev_score"] > 0
+    assert json.loads(out)["scores"][0]["value"] == pytest.approx(info["dev_score"], abs=1e-9)
+
+
+def test_alignment_error_is_reported_where_the_links_are_known(say: Say, tmp_path: Path, corpus: Path) -> None:
+    from seq2seq.compose import compose_config
+    from seq2seq.training.run import train
+
+    few = [
+        "data=toy",
+        "data.pairs=150",
+        f"data.cache={tmp_path / 'cache'}",
+        f"runs={tmp_path / 'runs'}",
+        "tokenizer.size=300",
+        "model.embedding=8",
+        "model.hidden=8",
+    ]
+    size = [
+        "model.embedding=8",
+        "model.hidden=8",
+        "training.max_updates=1",
+        "training.monitor=loss",
+        "search.beam=1",
+        "search.max_length=5",
+    ]
+    run = train(compose_config([*few, *size]))
+    options = ("--metrics", "bleu", "--bootstrap", 5)
+    code, out, _ = say("evaluate", run, "--test", "test", *options)
+    assert code == 0
+    assert "\naer = " in out
+    assert len((run / "evaluation" / "test" / "alignments.txt").read_text().splitlines()) == 500
+
+
+def test_gold_links_are_checked_before_anything_is_translated(say: Say, run_copy: Path, corpus: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(corpus, tmp_path / "other")
+    config = run_copy / "config.yaml"
+    config.write_text(config.read_text().replace(f"root: {corpus}", f"root: {root}"))
+    for lines, message in (
+        ("0-0\n" * 11, "has 11 lines for 12 pairs"),
+        ("0-0\n" * 11 + "0:0\n", "gold alignment of test, line 12: '0:0' is no link"),
+    ):
+        (root / "test.align").write_text(lines)
+        code, out, err = say("evaluate", run_copy, "--test", "test")
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        assert message in err
+    assert not (run_copy / "evaluation").exists()
+
+
+def test_scores_are_printed_even_where_nothing_can_be_kept(say: Say, run_copy: Path) -> None:
+    (run_copy / "evaluation").write_text("")
+    code, out, err = say("evaluate", run_copy, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
+    assert (code, len(out.splitlines()), len(err.splitlines())) == (2, 1, 1)
+    assert out.startswith("bleu = ")
