@@ -137,9 +137,9 @@ def test_the_table_of_results(run, tmp_path):
         scores = [{"name": "bleu", "value": bleu + lc, "interval": None, "signature": f"case:{'lc' if lc else 'mixed'}"} for lc in (0, 1)]
         (folder / "evaluation/test").mkdir(parents=True, exist_ok=True)
         (folder / "evaluation/test/scores.json").write_text(json.dumps({"scores": scores}))
-    made = subprocess.run(
-        [sys.executable, ROOT / "scripts/bench/table.py", "test", *runs], check=True, capture_output=True, text=True
-    ).stdout
+    command = [sys.executable, ROOT / "scripts/bench/table.py", "test", *runs]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    made = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     assert [line.split("|")[-3:-1] for line in made.splitlines()[2:4]] == [
         [" 32.0 [32.0, 32.0] ", " 33.0 [33.0, 33.0] "],
         [" 30.0 [30.0, 30.0] ", " 31.0 [31.0, 31.0] "],
