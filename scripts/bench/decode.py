@@ -1,0 +1,97 @@
+"""How fast is translation? Sentences a second in batches, milliseconds of a single one, and the share of what the machine could do.
+
+python scripts/bench/decode.py [A1 A3 ...] [--precision 32 bf16] [--beam N] [--batch N] [--tokens N] [--threads N]
+
+The weights are those before training: every sentence is made to give so many tokens, so that weights make no difference.
+"""
+
+import argparse
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from typing import Any
+
+import clock
+import limit
+import torch
+import work
+
+from seq2seq.data.corpus import test_pairs
+from seq2seq.data.prepare import prepare
+from seq2seq.nn.build import build_model
+from seq2seq.training.run import available_cores
+from seq2seq.translator import Translator
+
+PASSES, SINGLE = 3, 200  # times that all batches are translated; sentences that are translated alone
+HEADER = "| work | precision | batch | sentences/s | tokens/s | share of the limit | alone, ms: half, 95 % | peak MiB | quiet batches |"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """One row for each work and precision, each in a process of its own."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("work", nargs="*", default=["A1", "A3"], metavar="WORK", help=f"of {', '.join(work.WORK)}")
+    parser.add_argument("--precision", nargs="+", default=["32"], choices=["32", "bf16"])
+    parser.add_argument("--beam", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=16, help="of every translation")
+    parser.add_argument("--lines", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--set", nargs="+", default=[], metavar="SETTING=VALUE", dest="settings")
+    parser.add_argument("--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone")
+    options = parser.parse_args(argv)
+    print(limit.machine(), f"beam {options.beam}", f"{options.tokens} tokens a sentence", sep="; ")
+    print(HEADER + "\n|" + " --- |" * HEADER.count(" |"))
+    for name in options.work:
+        for precision in options.precision:
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                print(row(name, precision, options, pool.submit(measure, name, precision, options).result()), flush=True)
+
+
+def measure(name: str, precision: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Translate the test set in batches, then some of its lines alone."""
+    torch.set_num_threads(options.threads or available_cores())
+    translator, lines = untrained(name, precision, options)
+    batches = [lines[at : at + options.batch] for at in range(0, len(lines), options.batch)]
+    translator.translate(batches[0])
+    clock.wait_for_quiet(options.wait)
+    intervals = [timed(translator, batch) for _ in range(PASSES) for batch in batches]
+    alone = [1000 * timed(translator, [line]).wall for line in lines[:SINGLE]]
+    memory = clock.peak_memory()
+    needed = limit.operations(lambda: translator.translate(batches[0])) / len(batches[0])
+    return {"rate": clock.rate(intervals), "alone": alone, "memory": memory, "operations": needed, "limit": limit.matrix_rate(precision)}
+
+
+def untrained(name: str, precision: str, options: argparse.Namespace) -> tuple[Translator, list[str]]:
+    """A model of this size with the corpus' tokenizer, and the source lines of its test set."""
+    config = work.settings(name, options.settings)
+    prepared = prepare(config.data, config.tokenizer)
+    torch.manual_seed(1)
+    model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
+    length = {"min_length": options.tokens, "max_length": options.tokens, "max_ratio": float(options.tokens)}
+    search = replace(config.search, beam=options.beam, batch=options.batch, **length)
+    lines = [pair.source for pair in test_pairs(config.data, work.test_set(config))][: options.lines]
+    return Translator([model.to(limit.DTYPE[precision]).eval()], prepared.vocabularies, search), lines
+
+
+def timed(translator: Translator, lines: list[str]) -> clock.Interval:
+    """One call."""
+    start = clock.mark()
+    translator.translate(lines)
+    return clock.between(start, clock.mark(), len(lines))
+
+
+def row(name: str, precision: str, options: argparse.Namespace, found: dict[str, Any]) -> str:
+    """A row of the table."""
+    rate, speed = found["rate"], found["rate"].value * found["operations"]
+    half, most = (clock.percentile(found["alone"], share) for share in (0.5, 0.95))
+    sentences = f"{rate.value:.1f} [{rate.low:.1f}, {rate.high:.1f}] | {rate.value * options.tokens:,.0f}"
+    share = f"{speed / found['limit']:.0%} of {found['limit'] / 1e9:.0f} GFLOP/s"
+    return (
+        f"| {name} | {precision} | {options.batch} | {sentences} | {share} | {half:.0f}, {most:.0f} | {found['memory']:,.0f} "
+        f"| {rate.quiet} of {rate.all} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""How fast is training? Tokens a second, memory, and the share of what the machine could do.
+
+python scripts/bench/train.py [A1 A2 A3 ...] [--updates N] [--precision 32 bf16] [--threads N] [--set SETTING=VALUE ...]
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from statistics import median
+from typing import Any
+
+import clock
+import limit
+import torch
+import work
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from seq2seq.ids import PAD
+from seq2seq.training.module import TrainingModule
+from seq2seq.training.run import train
+
+WARM = 5  # updates before any counts
+HEADER = "| work | precision | target tokens/s | source tokens/s | ms an update | peak MiB | GFLOP/s | share of the limit | quiet updates |"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """One row for each work and precision, each in a process of its own."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("work", nargs="*", default=["A1", "A2", "A3"], choices=[*work.WORK, []], metavar="WORK")
+    parser.add_argument("--updates", type=int, default=60)
+    parser.add_argument("--precision", nargs="+", default=["32"], choices=list(limit.DTYPE))
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--set", nargs="+", default=[], metavar="SETTING=VALUE", dest="settings")
+    parser.add_argument("--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone")
+    options = parser.parse_args(argv)
+    print(limit.machine(), *options.settings, sep="; ")
+    print(HEADER + "\n|" + " --- |" * HEADER.count(" |"))
+    for name in options.work:
+        for precision in options.precision:
+            more = [*options.settings, f"trainer.precision={precision}", f"trainer.threads={options.threads}"]
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                print(row(name, precision, pool.submit(measure, name, more, options.updates, options.wait).result()), flush=True)
+
+
+def measure(name: str, more: list[str], updates: int, wait: float) -> dict[str, Any]:
+    """Train for so many updates as the command does, and watch."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = work.settings(name, [*more, f"training.max_updates={WARM + updates}", f"runs={folder}"])
+        seen = Seen()
+        clock.wait_for_quiet(wait)
+        train(config)
+    memory = clock.peak_memory()  # before the operations are counted, which takes more
+    targets, sources = ([int((getattr(batch, side) != PAD).sum()) for batch in seen.batches] for side in ("target_out", "source"))
+    intervals = [clock.between(seen.marks[u - 1], seen.marks[u], targets[u]) for u in range(WARM, WARM + updates)]
+    return {
+        "rate": clock.rate(intervals),
+        "source": sum(sources) / sum(targets),
+        "seconds": median(interval.wall for interval in intervals),
+        "memory": memory,
+        "operations": limit.operations(lambda: seen.module.losses(seen.batches[-1]).total.backward()) / targets[-1],
+        "limit": limit.matrix_rate(config.trainer.precision),
+    }
+
+
+class Seen:
+    """The moments of all updates to come in this process, and their batches."""
+
+    def __init__(self) -> None:
+        self.marks: list[clock.Mark] = []
+        self.batches: list[Any] = []
+        self.module: Any = None
+        register_optimizer_step_post_hook(lambda *rest: self.marks.append(clock.mark()))
+        step = TrainingModule.training_step
+
+        def watched(module: TrainingModule, batch: Any, number: int) -> torch.Tensor:
+            self.module = module
+            self.batches.append(batch)
+            return step(module, batch, number)
+
+        TrainingModule.training_step = watched  # type: ignore[method-assign]
+
+
+def row(name: str, precision: str, found: dict[str, Any]) -> str:
+    """A row of the table."""
+    rate = found["rate"]
+    speed = rate.value * found["operations"]
+    tokens = f"{rate.value:,.0f} [{rate.low:,.0f}, {rate.high:,.0f}] | {rate.value * found['source']:,.0f}"
+    return (
+        f"| {name} | {precision} | {tokens} | {1000 * found['seconds']:.0f} | {found['memory']:,.0f} | {speed / 1e9:.0f} "
+        f"| {speed / found['limit']:.0%} of {found['limit'] / 1e9:.0f} | {rate.quiet} of {rate.all} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

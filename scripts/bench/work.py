@@ -1,0 +1,52 @@
+"""Which fixed work is measured? Models of a size that peers can be given too, on Multi30k or the embedded corpus."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from seq2seq.compose import compose_config
+from seq2seq.config import Config
+
+COMMON = [
+    "training.monitor=loss",
+    "training.validate_every=0",
+    "training.patience=0",
+    "trainer.progress=none",
+    "training.batch_tokens=4096",
+]
+RECURRENT = ["model=rnn", "model.embedding=256", "model.hidden=512", "model.dropout=0.3", "training.label_smoothing=0"]
+
+WORK: dict[str, list[str]] = {
+    "A1": [*RECURRENT, "model/attention=general"],
+    "A1-": [*RECURRENT, "model/attention=general", "model.input_feeding=false"],
+    "A2": [*RECURRENT, "model/attention=additive"],
+    "A3": ["model=transformer", "model.tie=all", "model.dropout=0.1"],
+    "B-rnn": [
+        "model=rnn", "model.embedding=1024", "model.hidden=1024", "model.encoder_layers=4", "model.decoder_layers=4",
+        "model/attention=general",
+    ],
+    "B-base": [
+        "model=transformer", "model.tie=all", "model.size=512", "model.heads=8", "model.feedforward=2048", "model.encoder_layers=6",
+        "model.decoder_layers=6",
+    ],
+    "B-big": [
+        "model=transformer", "model.tie=all", "model.size=1024", "model.heads=16", "model.feedforward=4096", "model.encoder_layers=6",
+        "model.decoder_layers=6",
+    ],
+}  # fmt: skip
+
+
+def settings(name: str, more: Sequence[str] = ()) -> Config:
+    """The settings of a row of WORK."""
+    return compose_config([*corpus(), *COMMON, *WORK[name], *more])
+
+
+def corpus() -> list[str]:
+    """Multi30k with 8,000 joint subwords where its files are, else the embedded corpus."""
+    here = Path(os.environ.get("SEQ2SEQ_DATA") or "data") / "multi30k"
+    return ["data=multi30k"] if here.is_dir() else ["data=toy"]
+
+
+def test_set(config: Config) -> str:
+    """The name of the corpus' test set."""
+    return "test" if config.data.format == "toy" else next(iter(config.data.test))
