@@ -30,7 +30,7 @@ import seq2seq
 from seq2seq.config import Config
 from seq2seq.data.vocabularies import Vocabularies
 from seq2seq.errors import ConfigError, RunError, TrainingError
-from seq2seq.nn.build import EncoderDecoder, build_model
+from seq2seq.nn.build import EncoderDecoder, Unfilled, build_model
 from seq2seq.settings import read_config, settings_hash
 
 CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
@@ -169,12 +169,13 @@ class Run:
                 raise RunError(f"{path} is missing, though training is finished")
             why = "training has not reached its first validation"
             raise RunError(f"{self.folder} has no {weights} yet: {why}; resume={self.folder} goes on with it")
-        with tensors(path) as file, torch.device("meta"):  # no memory is taken for what a config asks for and the weights do not hold
+        with tensors(path) as file, torch.device("meta"), Unfilled():  # takes no memory for what the config asks for and the file lacks
             layers = self.config.model.encoder_layers + self.config.model.decoder_layers
             if layers > len(file.keys()):
                 raise RunError(f"{path} does not fit the model of its {CONFIG}: {layers} layers, {len(file.keys())} tensors")
             check_fit(self.build(), file, path)
-        model = self.build()
+        with Unfilled():
+            model = self.build()
         load_weights(model, path)
         return model.eval()
 

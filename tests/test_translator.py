@@ -2,6 +2,8 @@
 
 import logging
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -249,3 +251,16 @@ def test_settings_of_python_are_checked_like_those_of_the_command_line(tiny_run:
         Translator.open(tiny_run).translate("the cat sleeps")
     with pytest.raises(DataError, match="1 sources cannot be scored with 2 targets"):
         Translator.open(tiny_run).score(["a"], ["b", "c"])
+
+
+def test_a_run_opens_without_what_only_training_needs(tiny_run: Path) -> None:
+    """Each of these takes longer to import than a short line takes to translate."""
+    heavy = ("sympy", "hydra", "lightning", "sacrebleu", "rouge_score", "matplotlib")
+    code = f"""
+import sys
+from seq2seq import Translator
+Translator.open({str(tiny_run)!r}).translate(["the cat sleeps"])
+sys.exit(", ".join(set({heavy}) & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.stderr.strip() == ""

@@ -1,7 +1,10 @@
 """Which settings become which parts? The only place where a model's settings meet its constructors."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from seq2seq.config import AttentionConfig, ModelConfig, RNNConfig, TransformerConfig
 from seq2seq.errors import ConfigError, choose
@@ -148,7 +151,18 @@ def build_score(config: ModelConfig, sizes: Sizes, window_query: int) -> tuple[S
     return scorer, window
 
 
+class Unfilled(TorchFunctionMode):
+    """Parameters that are made inside keep what their memory held: their values will come from a file.
+
+    On the meta device this is also what keeps torch from importing sympy, which takes longer than all the rest."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in ("uniform_", "normal_", "zero_", "fill_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def check_model(config: ModelConfig) -> None:
     """Raise what building the model would raise, without making it."""
-    with torch.device("meta"):
+    with torch.device("meta"), Unfilled():
         build_model(config, 8, 8)
