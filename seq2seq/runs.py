@@ -12,7 +12,6 @@ evaluation/NAME/                hypotheses, scores, alignments of a test set
 
 import fcntl
 import json
-import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,22 +29,12 @@ import seq2seq
 from seq2seq.config import Config
 from seq2seq.data.vocabularies import Vocabularies
 from seq2seq.errors import ConfigError, RunError, TrainingError
+from seq2seq.files import written
 from seq2seq.nn.build import EncoderDecoder, Unfilled, build_model
 from seq2seq.settings import read_config, settings_hash
 
 CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
-
-
-@contextmanager
-def written(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` when all went well, and is removed when it did not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+OWN = f"the model of its {CONFIG}"  # what weights are expected to fit
 
 
 @contextmanager
@@ -59,12 +48,6 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise RunError(f"{folder} is being trained by another process") from None
         yield
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Whole or not at all."""
-    with written(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def variant(config: Config) -> str:
@@ -111,7 +94,7 @@ def tensors(path: Path) -> Iterator[Any]:
         raise RunError(f"{path} cannot be read as safetensors: {error}") from None
 
 
-def load_weights(model: nn.Module, path: Path, whose: str = f"the model of its {CONFIG}") -> None:
+def load_weights(model: nn.Module, path: Path, whose: str = OWN) -> None:
     """Fill `model` from safetensors. RunError: missing, damaged, or made for a model of other parts or sizes."""
     with tensors(path) as file:
         check_fit(model, file, path, whose)
@@ -120,7 +103,7 @@ def load_weights(model: nn.Module, path: Path, whose: str = f"the model of its {
                 parameter.copy_(file.get_tensor(name))
 
 
-def check_fit(model: nn.Module, file: Any, path: Path, whose: str = f"the model of its {CONFIG}") -> None:
+def check_fit(model: nn.Module, file: Any, path: Path, whose: str) -> None:
     """RunError unless the file holds the parameters of `model`, which may be on the meta device, and nothing else."""
     wanted, names = dict(model.named_parameters()), set(file.keys())
     wrong = sorted(names ^ wanted.keys()) or sorted(n for n in names if tuple(file.get_slice(n).get_shape()) != wanted[n].shape)
@@ -172,8 +155,8 @@ class Run:
         with tensors(path) as file, torch.device("meta"), Unfilled():  # takes no memory for what the config asks for and the file lacks
             layers = self.config.model.encoder_layers + self.config.model.decoder_layers
             if layers > len(file.keys()):
-                raise RunError(f"{path} does not fit the model of its {CONFIG}: {layers} layers, {len(file.keys())} tensors")
-            check_fit(self.build(), file, path)
+                raise RunError(f"{path} does not fit {OWN}: {layers} layers, {len(file.keys())} tensors")
+            check_fit(self.build(), file, path, OWN)
         with Unfilled():
             model = self.build()
         load_weights(model, path)

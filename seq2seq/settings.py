@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -17,6 +16,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 import seq2seq
 from seq2seq.config import MODELS, SCHEMA, Config, ModelConfig
 from seq2seq.errors import ConfigError, RunError, choose
+from seq2seq.files import write_text
 
 # Where something lies, runs or is shown; everything else, the precision of the trainer too, makes another run.
 NOT_THE_RESULT = {"resume", "runs", "data.root", "data.cache", "data.how", "data.licence"} | {
@@ -34,12 +34,7 @@ def to_yaml(config: Config) -> str:
 
 def write_config(config: Config, path: Path) -> None:
     """Write every setting, under a comment that names the version; whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(f"# written by seq2seq {seq2seq.__version__}\n{to_yaml(config)}", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, f"# written by seq2seq {seq2seq.__version__}\n{to_yaml(config)}")
 
 
 def read_config(path: Path) -> Config:

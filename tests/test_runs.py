@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from seq2seq import cli
 from seq2seq.compose import compose_config
 from seq2seq.errors import RunError, TrainingError
-from seq2seq.runs import Run, load_weights, run_directory, save_weights, variant, written
+from seq2seq.files import written
+from seq2seq.runs import Run, load_weights, run_directory, save_weights, variant
 
 
 def rewrite(path: Path, old: str, new: str) -> None:

@@ -12,6 +12,7 @@ from seq2seq.commands import Parser
 from seq2seq.commands.searching import add_search_options, search_options, word_links
 from seq2seq.config.search import THROUGHPUT, SearchConfig
 from seq2seq.errors import ConfigError, DataError, choose
+from seq2seq.files import write_json, write_text
 
 if TYPE_CHECKING:
     from seq2seq.evaluation.alignment import Gold
@@ -93,8 +94,7 @@ def from_settings(run: Any, name: str) -> Test:
     from seq2seq.data.corpus import dev_pairs, gold_alignment, test_names, test_pairs
 
     data = run.config.data
-    if name != "dev":
-        choose(dict.fromkeys([*test_names(data), "dev"]), name, "--test")
+    choose(dict.fromkeys([*test_names(data), "dev"]), name, "--test")
     pairs = list(dev_pairs(data) if name == "dev" else test_pairs(data, name))
     gold = gold_alignment(data, name)
     return Test(name, [p.source for p in pairs], [[p.target for p in pairs]], None if gold is None else parsed(gold, name, len(pairs)))
@@ -137,12 +137,9 @@ def label(test: str, usual: SearchConfig, search: SearchConfig, others: list[Pat
 
 def keep(folder: Path, report: dict[str, Any], hypotheses: list[str], links: list[str]) -> None:
     """Hypotheses, alignments and scores, each whole or not at all. Other figures of the same hypotheses stay."""
-    from seq2seq.runs import write_json, written
-
     report = report | {"scores": report["scores"] + other_scores(folder, report["scores"], hypotheses)}
     for file, lines in (("hypotheses.txt", hypotheses), ("alignments.txt", links)):
-        with written(folder / file) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_text(folder / file, "".join(f"{line}\n" for line in lines))
     write_json(folder / "scores.json", report)
 
 

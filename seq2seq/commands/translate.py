@@ -21,7 +21,7 @@ def main(argv: list[str]) -> None:
     add_search_options(parser)
     options = parser.parse_args(argv)
 
-    from seq2seq.runs import written
+    from seq2seq.files import written
     from seq2seq.translator import Translator
 
     translator = Translator.open(*options.runs, device=options.device, **search_options(options))

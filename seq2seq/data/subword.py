@@ -5,7 +5,6 @@ Text without unknown characters comes back as it went in, but for "▁" (U+2581)
 
 import hashlib
 import io
-import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -14,6 +13,7 @@ from pathlib import Path
 import sentencepiece
 
 from seq2seq.errors import ConfigError, RunError
+from seq2seq.files import written
 from seq2seq.ids import BOS, EOS, PAD, UNK
 
 SPACE = "▁"
@@ -53,9 +53,8 @@ class Tokenizer:
 
     def save(self, path: Path) -> None:
         """Write the model file, whole or not at all."""
-        temporary = path.with_name(f".{path.name}-{os.getpid()}")
-        temporary.write_bytes(self.serialized)
-        os.replace(temporary, path)
+        with written(path) as temporary:
+            temporary.write_bytes(self.serialized)
 
     @cached_property
     def sha256(self) -> str:

@@ -3,7 +3,6 @@
 English and German from the synchronous grammar in `grammar`, over the words of `lexicon` and the kinds of `sentences`.
 """
 
-import os
 import random
 from collections.abc import Iterable
 from itertools import pairwise
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 from seq2seq.data.sentences import KINDS, Example
 from seq2seq.errors import ConfigError
+from seq2seq.files import write_text
 
 __all__ = ["Example", "ToyCorpus", "generate", "maximum", "pharaoh", "write"]
 
@@ -56,7 +56,6 @@ def pharaoh(alignment: Iterable[tuple[int, int]]) -> str:
 
 def write(folder: Path, corpus: ToyCorpus) -> None:
     """Write {train,dev,test}.{en,de,align} into `folder`, one line for each example."""
-    folder.mkdir(parents=True, exist_ok=True)
     for split, examples in corpus._asdict().items():
         _write_lines(folder / f"{split}.en", (example.source for example in examples))
         _write_lines(folder / f"{split}.de", (example.target for example in examples))
@@ -64,9 +63,7 @@ def write(folder: Path, corpus: ToyCorpus) -> None:
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
-    os.replace(temporary, path)
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def _apportioned(total: int) -> list[int]:

@@ -3,7 +3,6 @@
 Rows are T target words, columns S source words, weights from 0 to 1.
 """
 
-import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.alignment import to_numpy
 from seq2seq.evaluation.score import Array
+from seq2seq.files import written
 
 SHADES = ((0.8, "█"), (0.6, "▓"), (0.4, "▒"), (0.2, "░"), (0.05, "·"), (0.0, " "))  # the least weight of each
 
@@ -47,19 +47,15 @@ def legend() -> str:
     return "  ".join(f"{mark} from {least:g}" for least, mark in reversed(SHADES) if mark.strip())
 
 
-def png(path: str | os.PathLike[str], weights: Any, source: Sequence[str], target: Sequence[str], title: str = "") -> None:
+def png(path: Path, weights: Any, source: Sequence[str], target: Sequence[str], title: str = "") -> None:
     """Draw the map into a PNG file, written whole or not at all.
 
     Raises ConfigError without matplotlib, an optional extra; DataError if weights are not (T, S).
     """
-    array, path = _checked(weights, source, target), Path(path)
+    array = _checked(weights, source, target)
     figure = _figure(array, [printable(word) for word in source], [printable(word) for word in target], title)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        figure.savefig(part, format="png", dpi=150)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with written(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
 
 
 def _figure(array: Array, source: Sequence[str], target: Sequence[str], title: str) -> Any:

@@ -110,10 +110,8 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, design: Design, rotary: Rotary | None) -> None:
         super().__init__()
-        self.own, self.feed = (
-            SelfAttention(design, rotary),
-            FeedForward(design.size, design.feedforward, design.dropout, design.activation),
-        )
+        self.own = SelfAttention(design, rotary)
+        self.feed = FeedForward(design.size, design.feedforward, design.dropout, design.activation)
         self.around_own, self.around_feed = Sublayer(design), Sublayer(design)
 
     def forward(self, x: Tensor, mask: Tensor, number: Tensor) -> Tensor:
@@ -127,10 +125,8 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, design: Design, rotary: Rotary | None, cross: CrossAttention) -> None:
         super().__init__()
-        self.own, self.feed = (
-            SelfAttention(design, rotary),
-            FeedForward(design.size, design.feedforward, design.dropout, design.activation),
-        )
+        self.own = SelfAttention(design, rotary)
+        self.feed = FeedForward(design.size, design.feedforward, design.dropout, design.activation)
         self.cross = cross
         self.around_own, self.around_cross, self.around_feed = Sublayer(design), Sublayer(design), Sublayer(design)
 
@@ -235,7 +231,6 @@ class TransformerDecoder(nn.Module):
         features = self.norm(x).squeeze(1)
         if not attention:
             return Output(features), after
-        stacked = (
-            torch.stack([m for m in maps if m is not None], 1).permute(0, 3, 1, 2, 4).flatten(0, 1)
-        )  # (B, layers, heads, W, S) -> (N, layers, heads, S)
+        stacked = torch.stack([m for m in maps if m is not None], 1)  # (B, layers, heads, W, S)
+        stacked = stacked.permute(0, 3, 1, 2, 4).flatten(0, 1)  # (N, layers, heads, S)
         return Output(features, stacked[:, -1].mean(1), stacked), after

@@ -12,7 +12,8 @@ import lightning as L
 import numpy as np
 import torch
 
-from seq2seq.runs import LAST, written
+from seq2seq.files import written
+from seq2seq.runs import LAST
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.clock import Clock
 from seq2seq.training.metrics import Metrics

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from seq2seq.runs import written
+from seq2seq.files import write_text
 
 COLUMNS = (
     "update", "epoch", "seconds", "processor_seconds", "loss", "learning_rate", "gradient_norm", "target_tokens", "tokens_per_second",
@@ -22,8 +22,7 @@ class Metrics:
         self.path = folder / "metrics.csv"
         old = read_metrics(self.path) if self.path.exists() else []
         kept = [row for row in old if int(row["update"]) <= update]
-        with written(self.path) as temporary:
-            temporary.write_text("".join(map(line, [dict(zip(COLUMNS, COLUMNS, strict=True)), *kept])), encoding="utf-8")
+        write_text(self.path, "".join(map(line, [dict(zip(COLUMNS, COLUMNS, strict=True)), *kept])))
         self.board = board(folder, update)
 
     def write(self, **row: Any) -> None:

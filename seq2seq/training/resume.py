@@ -8,7 +8,8 @@ from typing import Any
 from seq2seq.config import Config, TrainingConfig
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
-from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, locked, write_json
+from seq2seq.files import write_json
+from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, locked
 from seq2seq.settings import NOT_THE_RESULT, differences, write_config
 from seq2seq.training.run import check_device, check_limits, make_model, read_checkpoint, work
 from seq2seq.training.schedule import needs_total

@@ -22,8 +22,9 @@ from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.data.sampled import SampledCorpus
 from seq2seq.errors import ConfigError, RunError, TrainingError
 from seq2seq.evaluation.metrics import score
+from seq2seq.files import write_json
 from seq2seq.nn.build import EncoderDecoder, build_model, check_model
-from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, locked, run_directory, versions, write_json
+from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, locked, run_directory, versions
 from seq2seq.settings import differences, write_config
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.callbacks import Average, Checkpoint, Log, RandomState, TimeLimit, seed_everything

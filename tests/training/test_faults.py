@@ -87,7 +87,7 @@ def test_the_second_of_two_that_begin_at_once_leaves_the_first_alone(
 FULL = OSError(errno.ENOSPC, "No space left on device", "a file")
 
 
-PLACES = ["seq2seq.runs.save_file", "seq2seq.runs.os.replace", "lightning.Trainer.save_checkpoint", "pathlib.Path.write_text"]
+PLACES = ["seq2seq.runs.save_file", "seq2seq.files.os.replace", "lightning.Trainer.save_checkpoint", "pathlib.Path.write_text"]
 
 
 def test_weights_that_are_no_numbers_displace_no_checkpoint(
@@ -142,7 +142,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
         raise FULL
 
     with monkeypatch.context() as patch:
-        patch.setattr("seq2seq.runs.os", SimpleNamespace(replace=os.replace, getpid=os.getpid))  # os.replace of that module alone
+        patch.setattr("seq2seq.files.os", SimpleNamespace(replace=os.replace, getpid=os.getpid))  # os.replace of that module alone
         patch.setattr(place, full)
         assert cli.main(["train", f"resume={run_copy}", "training.max_updates=8", "training.patience=9"]) == 2
     assert "No space left on device" in capfd.readouterr().err.splitlines()[-1]

@@ -1,0 +1,31 @@
+"""How is a file written, so that it is there as a whole or not at all?"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that becomes `path` when all went well, and is removed when it did not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """UTF-8, lines ended as they are in `text`."""
+    with written(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Indented, letters as they are."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
