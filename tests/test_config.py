@@ -81,6 +81,14 @@ def test_a_wrong_setting_is_told_in_one_sentence(override: str) -> None:
     assert "schema" not in message.split("choose one of:")[0]
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+@pytest.mark.parametrize("name", [name for name, field in every_setting().items() if field.type is float])
+def test_no_number_is_taken_that_cannot_be_worked_with(name: str, value: str) -> None:
+    family = "transformer" if name in flatten(build_config({"model": {"name": "transformer"}})) else "rnn"
+    with pytest.raises(ConfigError, match=name):
+        compose_config([f"model={family}", f"{name}={value}"])
+
+
 @pytest.mark.parametrize("choice", GROUPS)
 def test_every_file_composes(choice: str) -> None:
     prefix = "+" if choice.startswith("experiment/") else ""

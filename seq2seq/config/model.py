@@ -68,6 +68,7 @@ class RNNConfig(ModelConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_least(1, "embedding", "hidden")
+        self.at_least(0, "embedding_init", "init")
         if self.bidirectional and self.hidden % 2:
             raise ConfigError(f"model.hidden={self.hidden} must be even: half for each direction of the encoder")
         if self.order == "bahdanau":

@@ -46,7 +46,7 @@ class TrainingConfig(Group):
         self.at_least(1, "batch_tokens", "accumulate", "keep", "plateau_patience")
         self.at_least(0, "warmup", "coverage_loss", "clip", "max_updates", "max_epochs", "max_minutes", "stop_at", "validate_every")
         self.at_least(0, "learning_rate", "weight_decay", "patience", "dev_lines", "halve_every")
-        self.within(0, 1, "beta1", "beta2", "label_smoothing", "ema", "plateau_factor")
+        self.within(0, 1, "beta1", "beta2", "label_smoothing", "ema", "halve_from", "plateau_factor")
         if self.optimizer in ("sgd", "adafactor"):
             self.ignored(("beta1", "beta2"), f"training.optimizer={self.optimizer} has no such decay")
         if self.schedule != "luong":

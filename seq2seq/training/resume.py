@@ -63,8 +63,8 @@ def refuse_over(run: Run, training: TrainingConfig) -> None:
             raise RunError(f"{run.folder} has weights but no {LAST} to go on from; init_from={run.folder} starts a new run from them")
         return
     checkpoint = read_checkpoint(path)
-    done = progress(checkpoint)
-    if checkpoint["callbacks"].get("Checkpoint", {}).get("run") != run.info.get("id"):
+    done = progress(checkpoint, path)
+    if checkpoint["callbacks"].get("Checkpoint", {}).get("run", "") != run.info.get("id", ""):
         raise RunError(f"{path} is the checkpoint of another run")
     reached = [f"training.{name}={limit:g}" for name, value in done.items() if (limit := getattr(training, name)) and value >= limit]
     if reached and run.info.get("finished"):
@@ -79,8 +79,8 @@ def refuse_other_text(run: Run, prepared: Prepared) -> None:
         raise RunError(f"{run.folder} cannot go on: the text of data={run.config.data.name} is not what it was trained on")
 
 
-def progress(checkpoint: dict[str, Any]) -> dict[str, float]:
-    """How far a checkpoint is towards each limit. RunError if it is not one of ours."""
+def progress(checkpoint: dict[str, Any], path: Path) -> dict[str, float]:
+    """How far the checkpoint in `path` is towards each limit. RunError if it is not one of ours."""
     try:
         callbacks, (batches,) = checkpoint["callbacks"], checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
         return {
@@ -91,4 +91,4 @@ def progress(checkpoint: dict[str, Any]) -> dict[str, float]:
             "stop_at": callbacks["Validation"]["best"],
         }
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise RunError(f"{LAST} is no checkpoint of this package: {type(error).__name__} {error}") from None
+        raise RunError(f"{path} is no checkpoint of this package: {type(error).__name__} {error}") from None

@@ -88,7 +88,7 @@ def refuse_existing(folder: Path) -> None:
 def check_monitor(config: Config, prepared: Prepared) -> None:
     """Refuse to watch a figure that the dev set cannot have, such as ROUGE of a script that it does not read."""
     if config.training.monitor != "loss":
-        references = [pair.target for pair in prepared.dev_pairs[:100]]
+        references = [pair.target for pair in prepared.dev_pairs[: config.training.dev_lines or None]]
         score(references, [references], [metric_of(config.training.monitor)], language=config.data.target, bootstrap=0)
 
 

@@ -131,6 +131,16 @@ def test_rouge_of_a_script_that_it_does_not_read_is_refused_before_any_work(smal
     assert not (tmp_path / "runs").exists()
 
 
+def test_rouge_is_refused_for_no_part_of_the_dev_set(small: Small, corpus: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(corpus, tmp_path / "corpus")
+    for name, last in (("dev.de", "die Katze schläft"), ("dev.en", "the cat sleeps")):
+        (other / name).write_text("кот спит\n" * 150 + last + "\n", encoding="utf-8")
+    words = small(tmp_path / "runs", f"data.root={other}", "training.monitor=rouge")
+    assert Run.open(train(compose_config(words))).info["finished"]
+    with pytest.raises(DataError, match="no reference has any"):  # what is decoded is what counts
+        train(compose_config([*words, "training.dev_lines=150"]))
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     place: str, run_copy: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
