@@ -38,8 +38,15 @@ class Scorer(nn.Module):
     reads: ClassVar[frozenset[str]] = frozenset({"query", "keys"})  # what the score depends on: nothing else needs to be projected
 
     def __init__(self, sizes: Sizes, key_size: int | None = None) -> None:
-        """key_size: project the memory to this size; None takes the memory as it is."""
+        """key_size: project the memory to this size; None takes the memory as it is, to be compared with the query directly.
+
+        Raises ConfigError for sizes between which there is no such comparison."""
         super().__init__()
+        if not key_size and self.reads >= {"query", "keys"} and sizes.query != sizes.memory:
+            raise ConfigError(
+                f"this model.attention.scorer compares the decoder's state with the encoder's directly and needs them of one size, "
+                f"not {sizes.query} and {sizes.memory}; general and additive take any sizes"
+            )
         self.key_size = key_size or sizes.memory
         self.keys: nn.Module = nn.Linear(sizes.memory, key_size, bias=False) if key_size else nn.Identity()
 
@@ -69,10 +76,6 @@ class Product(Scorer):
 
 class Dot(Product):
     """q . h  (Luong et al. 2015, section 3.1, dot)."""
-
-    def __init__(self, sizes: Sizes) -> None:
-        super().__init__(sizes)
-        same_size(sizes)
 
 
 class ScaledDot(Dot):
@@ -107,10 +110,6 @@ class Cosine(Dot):
 
 class Euclidean(Scorer):
     """-|q - h|^2 / sqrt(Q), as (2 q . h - |h|^2 - |q|^2) / sqrt(Q)  (a Gaussian kernel under the softmax: Tsai et al. 2019, eq. 7)."""
-
-    def __init__(self, sizes: Sizes) -> None:
-        super().__init__(sizes)
-        same_size(sizes)
 
     def cache(self, states: Tensor) -> Cached:
         return {"keys": states, "squares": states.square().sum(-1)}
@@ -167,15 +166,6 @@ class Uniform(Scorer):
     def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
         zero = query[..., :1] * 0  # of the query, so that all before it has a gradient: data-parallel training waits for every one
         return zero.expand(*query.shape[:-1], cached["keys"].size(-2))
-
-
-def same_size(sizes: Sizes) -> None:
-    """Refuse sizes between which there is no inner product."""
-    if sizes.query != sizes.memory:
-        raise ConfigError(
-            f"this model.attention.scorer compares the decoder's state with the encoder's directly and needs them of one size, "
-            f"not {sizes.query} and {sizes.memory}; general and additive take any sizes"
-        )
 
 
 SCORERS: dict[str, type[Scorer]] = {

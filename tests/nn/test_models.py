@@ -136,7 +136,9 @@ def needless(case, name):
     """Whether the loss does not depend on this parameter, which then has a gradient of zeros."""
     attention = case.config.attention
     if attention.window == "last" or (attention.scorer == "uniform" and attention.window != "local_p"):  # the weights are constant
-        parts = (".scorer.", ".direction", "cross.query.", "cross.key.", "around_cross.norm.")
+        parts = [".scorer.", ".direction", "cross.query.", "cross.key.", "around_cross.norm."]
+        if attention.window == "last" and getattr(case.config, "bridge", "") == "zero":  # what is read backwards ends at its first step
+            parts.append(f"encoder.backwards.{case.config.encoder_layers - 1}.weight_hh")
         return any(part in name for part in parts)
     return name.endswith("cross.key.bias")  # adds q . b to the scores of all positions alike
 

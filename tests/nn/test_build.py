@@ -1,0 +1,112 @@
+"""Does every setting of a model reach the part that it is meant for?"""
+
+import dataclasses
+import itertools
+
+import pytest
+import torch
+
+from seq2seq.config import MODELS, AttentionConfig
+from seq2seq.ids import EOS
+from seq2seq.nn import transformer
+from seq2seq.nn.build import build_model
+from seq2seq.settings import every_setting
+from seq2seq.tables import choices
+
+V = 13
+BASE = {  # settings under which each other setting has an effect
+    "rnn": {"embedding": 8, "hidden": 8, "encoder_layers": 2, "decoder_layers": 2, "residual": True, "dropout": 0.4},
+    "transformer": {"size": 8, "heads": 2, "feedforward": 12, "encoder_layers": 2, "decoder_layers": 2, "dropout": 0.4},
+}
+OTHER = {  # numbers and switches; words have their tables
+    "encoder_layers": [1], "decoder_layers": [1], "dropout": [0.0, 0.1], "embedding": [6], "hidden": [10], "bidirectional": [False],
+    "input_feeding": [False], "embedding_init": [0.6], "init": [0.2], "residual": [False], "size": [12], "heads": [4],
+    "feedforward": [9], "attention.hidden": [7], "attention.width": [2], "attention.coverage": [True], "max_length": [30],
+}  # fmt: skip
+NEEDS = {  # what else must be so that a setting can be made
+    "attention.hidden": {"attention.scorer": "additive"}, "attention.width": {"attention.window": "local_m"},
+    "max_length": {"attention.scorer": "location"}, "order=bahdanau": {"input_feeding": True},
+    "attention.window=last": {"attention.scorer": "uniform"},
+}  # fmt: skip
+
+
+def names(family):
+    """The settings of a family, those of its attention with that word before them."""
+    fields = [field.name for field in dataclasses.fields(MODELS[family]) if field.name not in ("name", "attention")]
+    return [*fields, *(f"attention.{field.name}" for field in dataclasses.fields(AttentionConfig))]
+
+
+def values(family, name):
+    """What a setting can be, but for what it is in BASE, or by default."""
+    kind = AttentionConfig if "." in name else MODELS[family]
+    field = next(field for field in dataclasses.fields(kind) if field.name == name.rpartition(".")[2])
+    return [value for value in OTHER.get(name) or choices(field) if value != BASE[family].get(name, field.default)]
+
+
+CASES = [
+    (family, name, value)
+    for family in MODELS
+    for name in names(family)
+    for value in values(family, name)
+    if (family, name) != ("transformer", "attention.coverage")  # refused there
+]
+
+
+def made(family, given):
+    """The model, drawn from one seed."""
+    plain = {name: value for name, value in given.items() if "." not in name}
+    attention = {name.partition(".")[2]: value for name, value in given.items() if "." in name}
+    torch.manual_seed(5)
+    return build_model(MODELS[family](**{**plain, "attention": AttentionConfig(**attention)}), V, V)
+
+
+def fate(model):
+    """What the model in training says of some sentences, dropout drawn from one seed."""
+    torch.manual_seed(6)
+    source, target = torch.randint(4, V, (3, 24)), torch.randint(4, V, (3, 5))
+    source[:, -1] = EOS
+    return torch.cat([part.flatten() for part in model.train()(source, target, attention=True)])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("family", "name", "value"), CASES, ids=lambda value: str(value))
+def test_a_setting_makes_another_model(family, name, value):
+    """Other parameters; or, with the same ones, other numbers. Nothing between the settings and the model is lost."""
+    given = BASE[family] | NEEDS.get(name, {}) | NEEDS.get(f"{name}={value}", {})
+    before, after = made(family, given), made(family, given | {name: value})
+    weights = before.state_dict()
+    if {key: weight.shape for key, weight in weights.items()} != {key: weight.shape for key, weight in after.state_dict().items()}:
+        return
+    if name not in ("init", "embedding_init"):
+        after.load_state_dict(weights)
+    one, other = fate(before), fate(after)
+    assert one.shape != other.shape or not torch.allclose(one, other, atol=1e-6)
+
+
+def test_no_setting_is_left_out():
+    tried = {(family, name) for family, name, _ in CASES}
+    assert {(family, name) for family in MODELS for name in names(family)} - tried == {("transformer", "attention.coverage")}
+
+
+@torch.no_grad()
+def test_the_same_settings_make_the_same_model():
+    for family, given in BASE.items():
+        assert fate(made(family, given)).equal(fate(made(family, given)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scorer", choices(every_setting()["model.attention.scorer"]))
+@pytest.mark.parametrize(("window", "normalizer"), [*itertools.product(["everywhere", "local_m", "local_p"], ["softmax", "sparsemax"])])
+def test_fused_kernels_serve_where_they_can(scorer, window, normalizer, monkeypatch):
+    """An inner product under a softmax, in a window without a gain, and nobody asks for the weights."""
+    calls = []
+    fused = transformer.scaled_dot_product_attention
+    monkeypatch.setattr(transformer, "scaled_dot_product_attention", lambda *words, **given: calls.append(given) or fused(*words, **given))
+    attention = {"attention.scorer": scorer, "attention.window": window, "attention.normalizer": normalizer}
+    model = made("transformer", BASE["transformer"] | attention)
+    memory = model.encode(torch.randint(4, V, (2, 6)))
+    for asked in (False, True):
+        calls.clear()
+        model.decode(torch.randint(4, V, (2, 5)), memory, attention=asked)
+        product = scorer in ("dot", "scaled_dot", "general", "cosine") and window != "local_p" and normalizer == "softmax"
+        assert len(calls) == 2 + 2 * (product and not asked)  # two layers, each with its self-attention
