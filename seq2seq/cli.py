@@ -2,10 +2,12 @@
 
 import errno
 import importlib
+import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import seq2seq
@@ -23,25 +25,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 2 for what the user can mend, 130 interrupted, 141 reader gone."""
     name, *rest = [*(sys.argv[1:] if argv is None else argv)] or ["--help"]
     if name in ("-h", "--help"):
-        print(overview())
-        return 0
+        return run(lambda: print(overview()))
     if name == "--version":
-        print(f"seq2seq {seq2seq.__version__}")
-        return 0
+        return run(lambda: print(f"seq2seq {seq2seq.__version__}"))
     if name not in COMMANDS:
         return complain(unknown("command", name, COMMANDS))
-    return run(name, rest)
+    return run(lambda: start(name, rest))
 
 
-def run(name: str, argv: list[str]) -> int:
-    """Run command `name`; an error that is no fault of the user keeps its traceback."""
+def start(name: str, argv: list[str]) -> int | None:
+    """Import command `name` and run it."""
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     logging.basicConfig(format="%(message)s")  # stderr; stdout is for results
     logging.getLogger("seq2seq").setLevel(logging.INFO)
     logging.getLogger("sacrebleu").setLevel(logging.ERROR)
+    command: Callable[[list[str]], int | None] = importlib.import_module(f"seq2seq.commands.{COMMANDS[name].module}").main
+    return command(argv)
+
+
+def run(work: Callable[[], int | None]) -> int:
+    """Do it; an error that is no fault of the user keeps its traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as what is read, whatever the terminal is said to speak
     try:
-        code = importlib.import_module(f"seq2seq.commands.{COMMANDS[name].module}").main(argv) or 0
+        code = work() or 0
         sys.stdout.flush()
         return int(code)
     except Seq2SeqError as error:
@@ -50,12 +58,19 @@ def run(name: str, argv: list[str]) -> int:
         print("seq2seq: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at exit
+        drop_output()
         return 141
     except OSError as error:
         if error.errno not in DENIED:
             raise
-        return complain(f"{error.filename or 'a file'} cannot be written or read: {error.strerror}")
+        drop_output()
+        return complain(f"{error.filename or 'the output'} cannot be written or read: {error.strerror}")
+
+
+def drop_output() -> None:
+    """What stdout could not take, Python would try again at exit, and complain."""
+    with suppress(OSError, ValueError):  # one that is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(message: str) -> int:

@@ -1,5 +1,6 @@
 """How is a file written, so that it is there as a whole or not at all?"""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -10,14 +11,35 @@ from typing import Any
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` when all went well, and is removed when it did not."""
+    """A temporary name beside `path` that becomes `path` when all went well, and is removed when it did not.
+
+    OSError names `path`, also where the system does not say which file it speaks of."""
+    check_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with naming(path):
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_file(path: Path) -> None:
+    """IsADirectoryError where no file can be written, before any work is done for it."""
+    if path.is_dir() or not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError inside that names no file, as that of a full disk does, is of `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -57,6 +57,7 @@ class Translator:
         self.most_steps = min((m.max_target for m in self.models if m.max_target is not None), default=None)
         self.copying = all(m.head.reads_weights for m in self.models)  # type: ignore[attr-defined]
         self.warned = False
+        self.search.check_limit(self.limit)
 
     @classmethod
     def open(
@@ -66,6 +67,8 @@ class Translator:
 
         Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for the settings and the device."""
         check_device(device)
+        if not runs:
+            raise ConfigError("no run directory is given: there is nothing to translate with")
         opened = [Run.open(run) for run in runs]
         first = opened[0]
         for other in opened[1:]:
@@ -89,8 +92,7 @@ class Translator:
         """The search.n_best translations of each line, best first, in the order of the lines.
 
         Lines are read `search.window` at a time and sorted by length inside it, so that memory stays bounded."""
-        if isinstance(lines, str):
-            raise DataError("lines are wanted, and this is one text: put it into a list")
+        refuse_text(lines)
         stream = zip(iter(lines), iter(prefix), strict=True) if prefix is not None else ((line, "") for line in lines)
         while window := list(islice(stream, self.search.window)):
             yield from self._window([self.read(line) for line, _ in window], [start for _, start in window], attention)
@@ -138,9 +140,10 @@ class Translator:
 
     def _search(self, sources: Sequence[Encoded], prefix: list[list[int]], attention: bool) -> list[list[Hypothesis]]:
         s, sizes = self.search, [len(source.ids) - 1 for source in sources]
-        most = [min(s.max_length, int(s.max_ratio * size) + 10, (self.most_steps or s.max_length + 1) - 1) for size in sizes]
-        least = [min(max(s.min_length, int(s.min_ratio * size)), limit) for size, limit in zip(sizes, most, strict=True)]
-        most = [max(limit, len(start)) for limit, start in zip(most, prefix, strict=True)]
+        longest = min(s.max_length, (self.most_steps or s.max_length + 1) - 1)
+        least = [min(max(s.min_length, int(s.min_ratio * size)), longest) for size in sizes]
+        shares = [max(low, min(int(s.max_ratio * size) + 10, longest)) for size, low in zip(sizes, least, strict=True)]
+        most = [max(limit, len(start)) for limit, start in zip(shares, prefix, strict=True)]
         common: dict[str, Any] = {
             "max_length": torch.tensor(most, device=self.device),
             "min_length": torch.tensor(least, device=self.device),
@@ -192,6 +195,7 @@ class Translator:
 
     def score(self, sources: Iterable[str], targets: Iterable[str]) -> list[float]:
         """The log-probability of each target given its source: natural logarithm, EOS included. DataError if their numbers differ."""
+        refuse_text(sources, targets)
         sources, targets = list(sources), list(targets)
         if len(sources) != len(targets):
             raise DataError(f"{len(sources)} sources cannot be scored with {len(targets)} targets")
@@ -202,6 +206,12 @@ class Translator:
         if target is not None:
             return next(self.forced([(source, target)], attention=True))
         return next(iter(self.hypotheses([source], attention=True)))[0]
+
+
+def refuse_text(*texts: Iterable[str]) -> None:
+    """DataError for one text in place of lines: its letters would be taken for them."""
+    if any(isinstance(text, str) for text in texts):
+        raise DataError("lines are wanted, and this is one text: put it into a list")
 
 
 def check_device(name: str) -> None:

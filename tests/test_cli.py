@@ -1,6 +1,7 @@
 """How does the command line begin and end? Quickly, and with the right exit code and one line."""
 
 import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -84,7 +85,7 @@ def throw(error: BaseException) -> Callable[[list[str]], object]:
         (DataError("train.en:17: not UTF-8"), 2, "seq2seq: train.en:17: not UTF-8\n"),
         (KeyboardInterrupt(), 130, "seq2seq: interrupted\n"),
         (OSError(errno.ENOSPC, "No space left", "out.txt"), 2, "seq2seq: out.txt cannot be written or read: No space left\n"),
-        (OSError(errno.ENOSPC, "No space left on device"), 2, "seq2seq: a file cannot be written or read: No space left on device\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "seq2seq: the output cannot be written or read: No space left on device\n"),
         (PermissionError(errno.EACCES, "Permission denied", "x/y"), 2, "seq2seq: x/y cannot be written or read: Permission denied\n"),
     ],
     ids=str,
@@ -221,3 +222,18 @@ def test_attentions_lists_all(argv: list[str], capsys: pytest.CaptureFixture[str
         assert all(all(row) for row in rows), "a part without formula or source"
     if argv:
         assert all(line.replace("\\|", "").count("|") == 4 for line in shown.splitlines() if line)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("word", ["--help", "--version", "attentions"])
+def test_output_that_cannot_be_written_is_one_sentence(word: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "seq2seq", word], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "seq2seq: the output cannot be written or read: No space left on device\n")
+
+
+def test_output_is_utf8_whatever_the_terminal_is_said_to_speak() -> None:
+    code = "from seq2seq import cli; cli.run(lambda: print('Tür'))"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+    assert done.stdout == "Tür\n".encode()

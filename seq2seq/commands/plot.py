@@ -8,6 +8,7 @@ from pathlib import Path
 from seq2seq.commands import Parser
 from seq2seq.commands.searching import add_search_options, search_options, word_weights
 from seq2seq.errors import ConfigError, DataError
+from seq2seq.files import check_file
 
 
 def main(argv: list[str]) -> None:
@@ -32,6 +33,9 @@ def main(argv: list[str]) -> None:
     if given.get("n_best", 1) != 1:
         raise ConfigError(f"search.n_best={given['n_best']} would be ignored: the best hypothesis is what is shown")
 
+    if options.png:
+        check_file(options.png)
+
     from seq2seq.evaluation import heatmap
     from seq2seq.translator import Translator
 
@@ -42,7 +46,6 @@ def main(argv: list[str]) -> None:
     print(heatmap.text(weights, source, target, width))
     print(heatmap.legend())
     if path := options.png or default_path(options.run, options.sentence):
-        path.parent.mkdir(parents=True, exist_ok=True)
         heatmap.png(path, weights, source, target, found.text)
         print(path)
 

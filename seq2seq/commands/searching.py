@@ -3,11 +3,12 @@
 import argparse
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from seq2seq.config import SearchConfig
-from seq2seq.errors import DataError
+from seq2seq.data.text import decode
+from seq2seq.errors import ConfigError, choose
 
 
 def add_search_options(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +19,20 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
         if isinstance(field.default, bool):
             kind = {"action": argparse.BooleanOptionalAction}
         elif choices := field.metadata["choices"]:
-            kind = {"choices": choices}
+            kind = {"type": one_of(field.name, choices), "metavar": "{" + ",".join(choices) + "}"}
         group.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, default=None, help=field.metadata["help"], **kind)
+
+
+def one_of(name: str, choices: Sequence[str]) -> Callable[[str], str]:
+    """What takes one of the choices, and names the nearest to anything else."""
+
+    def chosen(value: str) -> str:
+        try:
+            return choose({choice: choice for choice in choices}, value, f"search.{name}")
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return chosen
 
 
 def search_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -31,10 +44,7 @@ def search_options(options: argparse.Namespace) -> dict[str, Any]:
 def stdin_lines() -> Iterator[str]:
     """Lines of stdin as they come, ended by newlines alone. DataError names a line that is not UTF-8."""
     for number, line in enumerate(sys.stdin.buffer, 1):
-        try:
-            yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError as error:
-            raise DataError(f"stdin:{number}: not UTF-8 (byte 0x{line[error.start]:02x} at place {error.start + 1})") from None
+        yield decode(line, "stdin", number)
 
 
 def word_weights(found: Any) -> tuple[list[str], list[str], Any]:

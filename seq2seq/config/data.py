@@ -36,7 +36,9 @@ class DataConfig(Group):
         if self.format != "toy":
             self.ignored(("pairs", "toy_seed"), "it belongs to data.format=toy")
         else:
-            self.ignored(("train", "dev", "test", "root"), "data=toy is generated; data=mine reads files")
+            self.ignored(("train", "dev", "test", "root", "source", "target"), "data=toy is generated; data=mine reads files")
+        if "dev" in self.test:
+            raise ConfigError("data.test.dev cannot be: --test dev is the development set; give the test set another name")
         if self.format != "tsv":
             self.ignored(("columns",), "it belongs to data.format=tsv")
         elif len(self.columns) != 2 or min(self.columns) < 0:

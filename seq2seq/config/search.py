@@ -61,6 +61,11 @@ class SearchConfig(Group):
         if self.min_length > self.max_length:
             raise ConfigError(f"search.min_length={self.min_length} is above search.max_length={self.max_length}")
 
+    def check_limit(self, limit: int | None) -> None:
+        """ConfigError for a setting that a model whose longest source is `limit` would ignore."""
+        if limit is None:
+            self.ignored(("long_source",), "the model takes a source of any length")
+
     def changed(self, **given: Any) -> "SearchConfig":
         """The same with the settings in `given`; of the rest, what these leave without effect goes back to its default.
 

@@ -54,14 +54,15 @@ def read_lines(path: Path) -> Iterator[str]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                yield _decode(line, path, number)
+                yield decode(line, path, number)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: not a whole gzip file ({error})") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _decode(line: bytes, path: Path, number: int) -> str:
+def decode(line: bytes, path: Path | str, number: int) -> str:
+    """A line without its ending, and the first one without a byte order mark. DataError, which names the place, if it is not UTF-8."""
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
@@ -102,8 +103,8 @@ def read_jsonl(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
         for number, line in enumerate(read_lines(path), 1):
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}:{number}: not JSON ({error})") from error
+            except (ValueError, RecursionError) as error:  # an integer of thousands of digits, a list in a list in a list ...
+                raise DataError(f"{path}:{number}: not JSON, or none that can be a pair ({error})") from error
             yield pair_of(row, layout.source, layout.target, f"{path}:{number}")
 
 

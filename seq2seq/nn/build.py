@@ -148,6 +148,11 @@ def build_score(config: ModelConfig, sizes: Sizes, window_query: int) -> tuple[S
     window = choose(WINDOWS, attention.window, "model.attention.window")(window_query, attention.width)
     unread = [name for name in ("hidden", "width") if name not in scorer.uses | window.uses]
     attention.ignored(unread, f"neither scorer={attention.scorer} nor window={attention.window} reads it")
+    if window.single and scorer.reads:
+        why = f"window={attention.window} has one position, and its weight is 1; scorer=uniform says so"
+        raise ConfigError(f"model.attention.scorer={attention.scorer} would be ignored: {why}")
+    if not scorer.reads:
+        attention.ignored(("normalizer",), f"scorer={attention.scorer} gives equal scores, and so equal weights")
     return scorer, window
 
 

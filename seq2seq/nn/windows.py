@@ -18,6 +18,7 @@ class Window(nn.Module):
 
     uses: ClassVar[frozenset[str]] = frozenset()  # {"width"} where it reads that setting
     gains: ClassVar[bool] = False  # whether its views have a gain
+    single: ClassVar[bool] = False  # whether they allow one position, whose weight is 1 whatever its score
 
     def __init__(self, query_size: int, width: int) -> None:
         """width: D, positions to either side of the centre."""
@@ -78,6 +79,8 @@ class LocalP(Window):
 
 class Last(Window):
     """the last position only: no attention  (Sutskever et al. 2014)."""
+
+    single = True
 
     def forward(self, query: Tensor, step: Tensor, mask: Tensor) -> View:
         last = torch.arange(mask.size(-1), device=mask.device) == mask.sum(-1, keepdim=True) - 1  # (B, S)

@@ -24,6 +24,8 @@ from seq2seq.errors import ConfigError, RunError, TrainingError
 from seq2seq.evaluation.metrics import score
 from seq2seq.files import write_json
 from seq2seq.nn.build import EncoderDecoder, build_model, check_model
+from seq2seq.nn.scorers import SCORERS
+from seq2seq.nn.windows import WINDOWS
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, locked, run_directory, versions
 from seq2seq.settings import differences, write_config
 from seq2seq.training.averaging import MovingAverage
@@ -46,6 +48,7 @@ def train(config: Config) -> Path:
     """Make a new run directory and train in it. ConfigError before any work for settings that cannot be; returns the directory."""
     check_model(config.model)
     check_limits(config.training)
+    check_coverage(config)
     check_device(config.trainer)
     config, start = starting(config)
     prepared = prepare(config.data, config.tokenizer, start.vocabularies if start else None)
@@ -65,6 +68,15 @@ def check_limits(training: TrainingConfig) -> None:
     if training.stop_at and training.monitor == "loss":
         raise ConfigError(f"training.stop_at={training.stop_at:g} would be ignored: it is a score to reach, not a training.monitor=loss")
     check_schedule(training.schedule, training.max_updates or training.max_epochs)
+
+
+def check_coverage(config: Config) -> None:
+    """A coverage loss moves nothing where the weights are not learnt."""
+    attention = config.model.attention
+    if config.training.coverage_loss and not SCORERS[attention.scorer].reads and not WINDOWS[attention.window].gains:
+        raise ConfigError(
+            f"training.coverage_loss={config.training.coverage_loss} would be ignored: scorer={attention.scorer} learns no weights"
+        )
 
 
 def check_device(trainer: TrainerConfig) -> None:
@@ -134,6 +146,7 @@ def make_model(config: Config, prepared: Prepared, start: Run | None) -> Encoder
     seed_everything(config.seed)
     model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
     check_lengths(model, prepared)
+    config.search.check_limit(model.max_source)
     if start:
         load_weights(model, start.folder / WEIGHTS, "the model of these settings")
     return model

@@ -31,6 +31,11 @@ def test_lines_end_with_newlines_alone(say: Say, lively: Lively) -> None:
     assert (code, out) == (0, text(Translator.open(lively()).translate(["the\x85cat\u2028sleeps\x0c.", "she sees"])))
 
 
+def test_a_byte_order_mark_is_no_text(say: Say, lively: Lively, lines: list[str]) -> None:
+    plain = say("translate", lively(), stdin=text(lines))
+    assert say("translate", lively(), stdin="\ufeff" + text(lines)) == plain
+
+
 def test_n_best_alignment_and_json(say: Say, lively: Lively, lines: list[str]) -> None:
     run = lively()
     expected = list(Translator.open(run, n_best=2).hypotheses(lines, attention=True))
@@ -96,6 +101,12 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "n-best in a plot": (["plot", "RUN", "--sentence", "a", "--n-best", "2"], "search.n_best=2 would be ignored"),
     "device of no kind": (["translate", "RUN", "--device", "gpu"], "device=gpu cannot be used: torch knows no such kind; cpu, cuda"),
     "source alone": (["score", "RUN", "--source", "x"], "--source and --target belong together"),
+    "misspelt choice": (
+        ["translate", "RUN", "--length-penalty", "averag"],
+        "--length-penalty: search.length_penalty='averag' is unknown (did you mean 'average'?); choose one of: none, average, gnmt",
+    ),
+    "attention into a folder": (["translate", "RUN", "--attention", "."], ". cannot be written or read: Is a directory"),
+    "picture into a folder": (["plot", "RUN", "--sentence", "a", "--png", "."], ". cannot be written or read: Is a directory"),
     "empty sentence": (["plot", "RUN", "--sentence", " "], "--sentence is empty"),
 }  # fmt: skip
 

@@ -94,6 +94,8 @@ def test_missing_file(tmp_path: Path) -> None:
     [
         ("tsv", "only one column", r"c\.tsv:7: 1 columns, but data\.columns=\[0,1\]"),
         ("jsonl", "{", r"c\.jsonl:7: not JSON"),
+        ("jsonl", "[" * 200_000, r"c\.jsonl:7: not JSON"),
+        ("jsonl", "1" * 5_000, r"c\.jsonl:7: not JSON"),
         ("jsonl", "[1]", r"c\.jsonl:7: a list, not an object"),
         ("jsonl", '{"eng": "", "de": ""}', r"c\.jsonl:7: no field 'en' \(did you mean 'eng'\?\); the fields are: eng, de"),
         ("jsonl", '{"en": 3, "de": ""}', r"c\.jsonl:7: field 'en' is a int, not text"),

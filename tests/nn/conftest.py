@@ -71,7 +71,11 @@ def fits(row):
     """Whether these choices can go together; what is not chosen yet does not object."""
     layers = row.get("layers", (2, 2))
     return not (
-        (row.get("coverage") and "coverage" not in SCORERS[row.get("scorer", "additive")].uses)
+        (row.get("window") == "last" and row.get("scorer", "uniform") != "uniform")
+        or (row.get("scorer") == "uniform" and row.get("normalizer", "softmax") != "softmax")
+        or (row.get("window") == "last" and row.get("normalizer", "softmax") != "softmax")
+        or (row.get("window") == "last" and row.get("coverage"))
+        or (row.get("coverage") and "coverage" not in SCORERS[row.get("scorer", "additive")].uses)
         or (row.get("order") == "bahdanau" and not row.get("input_feeding", True))
         or (row.get("residual") and max(layers) < 2)
         or (row.get("bridge") == "copy" and layers[0] != layers[1])

@@ -10,7 +10,7 @@ from seq2seq.config import MODELS, AttentionConfig
 from seq2seq.ids import EOS
 from seq2seq.nn import transformer
 from seq2seq.nn.build import build_model
-from seq2seq.settings import every_setting
+from seq2seq.nn.scorers import SCORERS, Product
 from seq2seq.tables import choices
 
 V = 13
@@ -95,7 +95,7 @@ def test_the_same_settings_make_the_same_model():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("scorer", choices(every_setting()["model.attention.scorer"]))
+@pytest.mark.parametrize("scorer", [name for name, kind in SCORERS.items() if kind.reads])
 @pytest.mark.parametrize(("window", "normalizer"), [*itertools.product(["everywhere", "local_m", "local_p"], ["softmax", "sparsemax"])])
 def test_fused_kernels_serve_where_they_can(scorer, window, normalizer, monkeypatch):
     """An inner product under a softmax, in a window without a gain, and nobody asks for the weights."""
@@ -108,5 +108,18 @@ def test_fused_kernels_serve_where_they_can(scorer, window, normalizer, monkeypa
     for asked in (False, True):
         calls.clear()
         model.decode(torch.randint(4, V, (2, 5)), memory, attention=asked)
-        product = scorer in ("dot", "scaled_dot", "general", "cosine") and window != "local_p" and normalizer == "softmax"
+        product = issubclass(SCORERS[scorer], Product) and window != "local_p" and normalizer == "softmax"
         assert len(calls) == 2 + 2 * (product and not asked)  # two layers, each with its self-attention
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", MODELS)
+def test_both_sides_drop_out(family):
+    model = made(family, BASE[family]).train()
+    assert {part.p for part in model.modules() if isinstance(part, torch.nn.Dropout)} == {BASE[family]["dropout"]}
+    source, target = torch.randint(4, V, (2, 6)), torch.randint(4, V, (2, 5))
+    memory, again = model.encode(source), model.encode(source)
+    assert not memory.states.equal(again.states)
+    assert not model.decode(target, memory).features.equal(model.decode(target, memory).features)
+    model.eval()
+    assert model(source, target).features.equal(model(source, target).features)

@@ -168,6 +168,11 @@ REFUSED = [  # family, settings, settings of the attention, words of the sentenc
     ("transformer", {}, {"coverage": True}, r"model\.attention\.coverage=true .* model=rnn"),
     *[("rnn", {}, {"window": window, "width": 3}, r"model\.attention\.width=3 .*ignored") for window in ("everywhere", "last")],
     *[(family, {}, {"scorer": "dot", "hidden": 9}, r"model\.attention\.hidden=9 .*ignored") for family in MODELS],
+    *[(family, {}, {"window": "last"}, r"model\.attention\.scorer=general .*ignored: window=last") for family in MODELS],
+    *[
+        (family, {}, {"scorer": "uniform", "normalizer": "sparsemax"}, r"normalizer=sparsemax .*ignored: scorer=uniform")
+        for family in MODELS
+    ],
     ("rnn", {"max_length": 9}, {}, r"model\.max_length=9 .*ignored"),
     ("transformer", {"max_length": 9}, {}, r"model\.max_length=9 .*ignored"),
     ("transformer", {"max_length": 9, "positions": "rotary"}, {}, r"model\.max_length=9 .*ignored"),
