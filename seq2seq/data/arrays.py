@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.errors import DataError
+from seq2seq.files import naming
 
 Ids = NDArray[np.integer]
 FORMAT = 1  # raised whenever a folder would be read differently
@@ -58,7 +59,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
-        yield temporary
+        with naming(folder):
+            yield temporary
         temporary.chmod(0o755)
         try:
             temporary.rename(folder)

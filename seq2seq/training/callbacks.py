@@ -11,6 +11,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from seq2seq.files import written
 from seq2seq.runs import LAST
@@ -135,6 +136,19 @@ class TimeLimit(L.Callback):
             trainer.should_stop = True
 
 
+class PlainFile(TorchCheckpointIO):
+    """Writes where it is told: Lightning's own goes by a temporary folder, maybe of another disk, and ours is beside the file."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        try:
+            with open(path, "wb") as file:
+                torch.save(checkpoint, file)
+        except RuntimeError as error:  # what torch makes of a disk that is full
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
 class Checkpoint(L.Callback):
     """Saves what resuming needs, whole or not at all; stops on Ctrl-C or a kill once an update, and its validation, is over."""
 
@@ -163,8 +177,13 @@ class Checkpoint(L.Callback):
         self.say("stopping after this update; once more stops at once and loses what came after the last checkpoint")
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if update_ends(trainer, batch_idx) and self.signal is not None:
+        if not update_ends(trainer, batch_idx):
+            return
+        if (
+            self.signal is not None or not self.path.exists()
+        ):  # the first at once: before weights are kept, and while a full disk costs nothing
             self.save(trainer)
+        if self.signal is not None:
             trainer.should_stop = True
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

@@ -6,7 +6,9 @@ import io
 from pathlib import Path
 from typing import Any
 
-from seq2seq.files import write_text
+from seq2seq.files import naming, write_text
+
+BOARD = "tensorboard"  # folder of TensorBoard's files
 
 COLUMNS = (
     "update", "epoch", "seconds", "processor_seconds", "loss", "learning_rate", "gradient_norm", "target_tokens", "tokens_per_second",
@@ -27,12 +29,13 @@ class Metrics:
 
     def write(self, **row: Any) -> None:
         """One row, on disk at once."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(line({name: format(v, ".6g") if isinstance(v, float) else v for name, v in row.items()}))
         if self.board:
-            for name, value in row.items():
-                if name != "update":
-                    self.board.add_scalar(name, value, row["update"])
+            with naming(self.path.parent / BOARD):
+                for name, value in row.items():
+                    if name != "update":
+                        self.board.add_scalar(name, value, row["update"])
 
 
 def line(row: dict[str, Any]) -> str:
@@ -54,4 +57,4 @@ def board(folder: Path, update: int) -> Any:
         return None
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=update + 1 if update else None)
+    return SummaryWriter(str(folder / BOARD), purge_step=update + 1 if update else None)

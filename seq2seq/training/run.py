@@ -29,7 +29,7 @@ from seq2seq.nn.windows import WINDOWS
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, locked, run_directory, versions
 from seq2seq.settings import differences, write_config
 from seq2seq.training.averaging import MovingAverage
-from seq2seq.training.callbacks import Average, Checkpoint, Log, RandomState, TimeLimit, seed_everything
+from seq2seq.training.callbacks import Average, Checkpoint, Log, PlainFile, RandomState, TimeLimit, seed_everything
 from seq2seq.training.clock import Clock
 from seq2seq.training.log import logging_to
 from seq2seq.training.metrics import Metrics
@@ -224,7 +224,7 @@ def make_trainer(folder: Path, config: Config, callbacks: list[L.Callback]) -> L
     return L.Trainer(
         default_root_dir=folder, accelerator=config.trainer.accelerator, devices=config.trainer.devices,
         precision=PRECISION[config.trainer.precision], max_steps=t.max_updates or -1, max_epochs=t.max_epochs or -1,
-        accumulate_grad_batches=t.accumulate, gradient_clip_val=t.clip or None,
+        accumulate_grad_batches=t.accumulate, gradient_clip_val=t.clip or None, plugins=[PlainFile()],
         callbacks=callbacks, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         use_distributed_sampler=False, num_sanity_val_steps=0, reload_dataloaders_every_n_epochs=1,
     )  # fmt: skip
