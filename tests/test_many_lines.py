@@ -1,5 +1,6 @@
 """Do ten thousand lines of 1 to 300 words go through `translate` in order, none lost, the same in any batch?"""
 
+import json
 import random
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import torch
 from seq2seq.translator import Translator
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-LINES, PROBED, SHORT = 10_000, 500, {"max_length": 12, "beam": 3}
+LINES, PROBED, SPREAD, SHORT = 10_000, 500, 20, {"max_length": 12, "beam": 3}
 TIE = 1e-4
 
 
@@ -35,10 +36,21 @@ def found(run, lines, batch, dtype, window=2048):
     return [(best.text, best.score) for best, *_ in translator.hypotheses(lines)]
 
 
+def texts(found):
+    return [text for text, _ in found]
+
+
+def ties(some, others):
+    """How many texts differ; each of them must be as good as the other."""
+    differences = [(a, b) for a, b in zip(some, others, strict=True) if a[0] != b[0]]
+    assert all(abs(a[1] - b[1]) <= TIE for a, b in differences), differences
+    return len(differences)
+
+
 def test_none_is_lost_and_memory_is_bounded(run, many, tmp_path):
     """The command itself, in a process of its own; memory is compared with that of a tenth of the lines."""
     source, peaks, outputs = tmp_path / "in.txt", [], []
-    options = ["--window", "256", "--max-length", "12", "--beam", "3"]
+    options = ["--window", "256", "--max-length", "12", "--beam", "3", "--batch", "64", "--json"]
     watch = (
         "import resource, subprocess, sys; code = subprocess.call(sys.argv[1:]);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr); sys.exit(code)"
@@ -47,26 +59,20 @@ def test_none_is_lost_and_memory_is_bounded(run, many, tmp_path):
         source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         command = [sys.executable, "-c", watch, sys.executable, "-m", "seq2seq", "translate", str(run), *options]
         done = subprocess.run(command, stdin=source.open(), capture_output=True, text=True, check=True)
-        outputs.append(done.stdout.split("\n")[:-1])
+        outputs.append([(row[0]["text"], row[0]["score"]) for row in map(json.loads, done.stdout.splitlines())])
         peaks.append(int(done.stderr.split()[-1]))
-    assert len(outputs[1]) == LINES
-    assert outputs[1][:256] == outputs[0][:256]  # the same windows give the same lines
+    assert texts(outputs[1][:256]) == texts(outputs[0][:256])  # the same windows give the same lines
     assert peaks[1] < peaks[0] * 1.15, f"peak memory grew from {peaks[0]} to {peaks[1]} KiB with the number of lines"
+    print(f"peak memory: {peaks[0] / 1024:.0f} MiB for {LINES // 10:,} lines, {peaks[1] / 1024:.0f} MiB for {LINES:,}")
+    number = ties(outputs[1], found(run, many, 7, torch.float32))
+    print(f"float32: {number} of {LINES:,} lines differ between batches of 64 and 7, all within {TIE}")
+    single = found(run, many[::SPREAD], 1, torch.float32, window=1)  # nothing to be sorted: the order is the input's
+    print(f"float32: {ties(outputs[1][::SPREAD], single)} of {len(single)} lines differ from those of batches of 1, all within {TIE}")
 
 
 def test_the_batch_changes_nothing_in_float64(run, many):
-    seven, sixty_four = (found(run, many[:3000], batch, torch.float64) for batch in (7, 64))
-    assert [text for text, _ in seven] == [text for text, _ in sixty_four]
+    seven, sixty_four = (found(run, many, batch, torch.float64) for batch in (7, 64))
+    assert texts(seven) == texts(sixty_four)
     assert [s for _, s in seven] == pytest.approx([s for _, s in sixty_four], abs=1e-9)
-    one = found(run, many[:PROBED], 1, torch.float64)
-    assert [text for text, _ in one] == [text for text, _ in seven[:PROBED]]
-
-
-def test_differences_in_float32_are_ties(run, many, record_property):
-    reference = found(run, many[:PROBED], 1, torch.float32)
-    for batch in (7, 64):
-        pairs = list(zip(reference, found(run, many[:PROBED], batch, torch.float32), strict=True))
-        differences = [(a, b) for a, b in pairs if a[0] != b[0]]
-        record_property(f"differences_{batch}", len(differences))
-        print(f"batch {batch}: {len(differences)} of {PROBED} lines differ from batch 1")
-        assert all(abs(a[1] - b[1]) <= TIE for a, b in differences)
+    assert texts(found(run, many[::SPREAD], 1, torch.float64, window=1)) == texts(seven[::SPREAD])
+    assert texts(found(run, many[:PROBED], 1, torch.float64)) == texts(seven[:PROBED])

@@ -1,5 +1,7 @@
 """Does the wheel hold all that it needs? Built, unpacked in an empty environment, and run outside the checkout."""
 
+import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -8,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+import seq2seq
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,6 +55,12 @@ def test_the_wheel_works_elsewhere(python: Path, tmp_path: Path) -> None:
     assert "train" in run("--help")
     assert "window: local_p" in run("train", "--cfg", "job", "model/attention=local_p")
     assert "local_p" in run("attentions")
+    tiny = ["data.pairs=300", "tokenizer.size=200", "model.embedding=8", "model.hidden=8", "training.max_updates=2", "training.dev_lines=2"]
+    run("train", "data=toy", *tiny)
+    (made,) = (tmp_path / "runs").iterdir()
+    translate = [python, "-m", "seq2seq", "translate", made, "--max-length", "5"]
+    done = subprocess.run(translate, cwd=tmp_path, input="the cat\n\na dog\n", check=True, capture_output=True, text=True)
+    assert done.stdout.count("\n") == 3
 
 
 @pytest.mark.slow
@@ -58,3 +68,23 @@ def test_the_console_command_is_declared(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     entry = next(name for name in archive.namelist() if name.endswith("entry_points.txt"))
     assert "seq2seq = seq2seq.cli:main" in archive.read(entry).decode()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_scripts_that_begin_at_once_make_one_environment(tmp_path: Path) -> None:
+    """In a checkout with nothing installed; what is there already is not installed again."""
+    for name in ("seq2seq", "conf", "scripts"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VENV", "NO_INSTALL")}
+    command = ["bash", "-euc", "source scripts/_env.sh; ensure_env ''; $PY -m seq2seq --version"]
+
+    def start() -> "subprocess.Popen[str]":
+        return subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    said = [process.communicate() for process in (start(), start())]
+    assert [out for out, _ in said] == [f"seq2seq {seq2seq.__version__}\n"] * 2
+    assert "".join(err for _, err in said).count("installing seq2seq in .venv") == 1
+    assert start().communicate() == (f"seq2seq {seq2seq.__version__}\n", "")

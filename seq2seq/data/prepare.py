@@ -54,7 +54,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabula
     `vocabularies` are used in place of new ones; `tokenizer` then says how they were made. Processes may do so at once.
     DataError or ConfigError names what is wrong with the text or its settings."""
     seen = read_once(data)
-    folder = cache_root(data) / f"{data.name}-{_key(data, tokenizer, seen.hash, vocabularies)[:16]}"
+    folder = _place(data, tokenizer, seen.hash, vocabularies)
     if not folder.is_dir():
         with whole_folder(folder) as temporary:
             report = _build(temporary, data, tokenizer, vocabularies or _train_tokenizers(data, tokenizer, seen.pairs))
@@ -63,6 +63,11 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabula
     for line in report_lines(prepared.report):
         log.info("%s", line)
     return prepared
+
+
+def reopen(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabularies: Vocabularies | None = None) -> Prepared:
+    """What `prepare` made of the text with this hash; none of it is read again. DataError if it is not there any more."""
+    return open_prepared(_place(data, tokenizer, data_hash, vocabularies), Seen(0, data_hash, {}, {}))
 
 
 def cache_root(data: DataConfig) -> Path:
@@ -118,11 +123,12 @@ def read_tests(data: DataConfig) -> tuple[dict[str, list[Pair]], dict[str, str]]
     return tests, missing
 
 
-def _key(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabularies: Vocabularies | None) -> str:
-    """Whatever changes the folder's content, hashed. The rate of sampling does not, only whether there is any."""
+def _place(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabularies: Vocabularies | None) -> Path:
+    """A folder named by whatever changes its content, hashed. The rate of sampling does not, only whether there is any."""
     settings = asdict(tokenizer) | {"sampling": tokenizer.sampling > 0}
     limits, given = [data.max_words, data.max_tokens, data.max_ratio], vocabularies and vocabularies.sha256
-    return hashlib.sha256(json.dumps([LAYOUT, data_hash, settings, limits, given], sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([LAYOUT, data_hash, settings, limits, given], sort_keys=True).encode()).hexdigest()
+    return cache_root(data) / f"{data.name}-{key[:16]}"
 
 
 def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabularies) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from seq2seq.errors import ConfigError, RunError
 from seq2seq.files import write_json
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, locked
 from seq2seq.settings import NOT_THE_RESULT, differences, write_config
-from seq2seq.training.run import check_device, check_limits, make_model, read_checkpoint, work
+from seq2seq.training.run import check_device, check_limits, check_plan, read_checkpoint, work
 from seq2seq.training.schedule import needs_total
 
 log = logging.getLogger("seq2seq")
@@ -37,11 +37,10 @@ def go_on(run: Run, config: Config) -> Path:
     refuse_over(run, config.training)
     prepared = prepare(config.data, config.tokenizer, run.vocabularies if config.init_from else None)
     refuse_other_text(run, prepared)
-    begun = (run.folder / LAST).exists()  # its weights are then those of the checkpoint
-    model = make_model(config, prepared, Run.open(config.init_from) if config.init_from and not begun else None)
+    check_plan(config, prepared, None)
     write_config(config, run.folder / CONFIG)
     write_json(run.folder / INFO, run.info | {"finished": False})
-    return work(run.folder, config, prepared, model)
+    return work(run.folder)
 
 
 def refuse_changes(saved: Config, given: Config) -> None:

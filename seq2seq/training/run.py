@@ -18,15 +18,15 @@ from torch import nn
 from seq2seq.config import Config, TrainerConfig, TrainingConfig
 from seq2seq.data.batch import TrainBatches, eval_batches
 from seq2seq.data.module import TrainingData
-from seq2seq.data.prepare import Prepared, prepare
+from seq2seq.data.prepare import Prepared, prepare, reopen
 from seq2seq.data.sampled import SampledCorpus
 from seq2seq.errors import ConfigError, RunError, TrainingError
 from seq2seq.evaluation.metrics import score
 from seq2seq.files import write_json
-from seq2seq.nn.build import EncoderDecoder, build_model, check_model
+from seq2seq.nn.build import EncoderDecoder, Unfilled, build_model, check_model
 from seq2seq.nn.scorers import SCORERS
 from seq2seq.nn.windows import WINDOWS
-from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, locked, run_directory, versions
+from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, check_fit, load_weights, locked, run_directory, tensors, versions
 from seq2seq.settings import differences, write_config
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.callbacks import Average, Checkpoint, Log, PlainFile, RandomState, TimeLimit, seed_everything
@@ -41,11 +41,14 @@ from seq2seq.training.validation import Dev, Kept, Validation, finish
 from seq2seq.translator import Translator
 
 log = logging.getLogger("seq2seq")
+THESE = "the model of these settings"  # what weights to start from are expected to fit
 PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 def train(config: Config) -> Path:
-    """Make a new run directory and train in it. ConfigError before any work for settings that cannot be; returns the directory."""
+    """Make a new run directory and train in it. ConfigError before any work for settings that cannot be; returns the directory.
+
+    Whatever can be found wrong is found here; `work` then needs nothing but the directory."""
     check_model(config.model)
     check_limits(config.training)
     check_coverage(config)
@@ -55,10 +58,10 @@ def train(config: Config) -> Path:
     folder = run_directory(config, prepared.data_hash)
     refuse_existing(folder)
     check_monitor(config, prepared)
-    model = make_model(config, prepared, start)
+    check_plan(config, prepared, start)
     make_directory(folder, config, prepared)
     with locked(folder):
-        return work(folder, config, prepared, model)
+        return work(folder)
 
 
 def check_limits(training: TrainingConfig) -> None:
@@ -104,6 +107,17 @@ def check_monitor(config: Config, prepared: Prepared) -> None:
         score(references, [references], [metric_of(config.training.monitor)], language=config.data.target, bootstrap=0)
 
 
+def check_plan(config: Config, prepared: Prepared, start: Run | None) -> None:
+    """Whether text, search and the weights of `start` fit the model, none of which takes memory for it."""
+    with torch.device("meta"), Unfilled():
+        model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
+    check_lengths(model, prepared)
+    config.search.check_limit(model.max_source)
+    if start:
+        with tensors(start.folder / WEIGHTS) as file:
+            check_fit(model, file, start.folder / WEIGHTS, THESE)
+
+
 def metric_of(monitor: str) -> str:
     """What a monitor is called among the metrics."""
     return {"rouge": "rougeL"}.get(monitor, monitor)
@@ -145,15 +159,17 @@ def make_model(config: Config, prepared: Prepared, start: Run | None) -> Encoder
     torch.set_num_threads(config.trainer.threads or available_cores())
     seed_everything(config.seed)
     model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
-    check_lengths(model, prepared)
-    config.search.check_limit(model.max_source)
     if start:
-        load_weights(model, start.folder / WEIGHTS, "the model of these settings")
+        load_weights(model, start.folder / WEIGHTS, THESE)
     return model
 
 
-def work(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder) -> Path:
+def work(folder: Path) -> Path:
     """Train in an existing run directory that is locked, from its last checkpoint where it has one."""
+    run = Run.open(folder)
+    config, begun = run.config, (folder / LAST).exists()  # its weights are then those of the checkpoint
+    prepared = reopen(config.data, config.tokenizer, run.info["data"], run.vocabularies if config.init_from else None)
+    model = make_model(config, prepared, Run.open(config.init_from) if config.init_from and not begun else None)
     with logging_to(folder / "log.txt"):
         log.info("run directory: %s", folder)
         for line in parameter_table(model):

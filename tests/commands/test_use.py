@@ -1,6 +1,10 @@
 """Do the commands that use a run read, write and fail as they say?"""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +38,21 @@ def test_lines_end_with_newlines_alone(say: Say, lively: Lively) -> None:
 def test_a_byte_order_mark_is_no_text(say: Say, lively: Lively, lines: list[str]) -> None:
     plain = say("translate", lively(), stdin=text(lines))
     assert say("translate", lively(), stdin="\ufeff" + text(lines)) == plain
+
+
+def test_a_line_typed_is_answered_at_once(lively: Lively, lines: list[str]) -> None:
+    """On a terminal, before the input has ended."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "seq2seq", "translate", str(lively())]
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        for line in (lines[0], lines[1]):
+            os.write(ours, f"{line}\n".encode())
+            assert process.stdout.readline().decode() == Translator.open(lively()).translate([line])[0] + "\n"
+        os.write(ours, b"\x04")  # the end of the input
+        assert process.wait() == 0
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_n_best_alignment_and_json(say: Say, lively: Lively, lines: list[str]) -> None:

@@ -4,6 +4,8 @@ import csv
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -298,3 +300,14 @@ def test_only_one_process_trains_in_a_directory(trained):
         going_on(run, "training.max_updates=4")
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     assert Run.open(going_on(run, "training.max_updates=4")).info["updates"] == 4
+
+
+def test_a_worker_needs_the_directory_alone(stopped: Callable[..., Path], tiny_run: Path) -> None:
+    """Nothing is handed over in memory, and the text, which is not there, is not read again."""
+    run = stopped(3)
+    rewrite = re.sub("root: .*", "root: /nowhere", (run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(rewrite)
+    code = f"from pathlib import Path; from seq2seq.training.run import work; work(Path({str(run)!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[2])
+    assert rows(run) == rows(tiny_run)
+    assert same(weights(run), weights(tiny_run))
