@@ -1,7 +1,7 @@
 """How is text translated? The public Python API: open a run, translate, score, look at the attention."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -50,6 +50,7 @@ class Translator:
     models: Sequence[Model]
     vocabularies: Vocabularies
     search: SearchConfig
+    done: Callable[[int], object] = lambda sentences: None  # told after each batch how many were in it
 
     def __post_init__(self) -> None:
         limits = [m.max_source for m in self.models if m.max_source is not None]
@@ -131,6 +132,7 @@ class Translator:
             found = self._search([sources[i] for i in rows], starts, attention or self.search.replace_unknown)
             for i, hypotheses in zip(rows, found, strict=True):
                 results[i] = [self._text(sources[i], h, attention) for h in hypotheses]
+            self.done(len(rows))
         return results
 
     def _memories(self, sources: Sequence[Encoded]) -> list[Memory]:

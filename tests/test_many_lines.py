@@ -48,22 +48,22 @@ def ties(some, others):
 
 
 def test_none_is_lost_and_memory_is_bounded(run, many, tmp_path):
-    """The command itself, in a process of its own; memory is compared with that of a tenth of the lines."""
+    """The command itself, in a process of its own; memory is compared with that of a quarter of the lines."""
     source, peaks, outputs = tmp_path / "in.txt", [], []
     options = ["--window", "256", "--max-length", "12", "--beam", "3", "--batch", "64", "--json"]
     watch = (
         "import resource, subprocess, sys; code = subprocess.call(sys.argv[1:]);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr); sys.exit(code)"
     )
-    for lines in (many[: LINES // 10], many):
+    for lines in (many[: LINES // 4], many):
         source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         command = [sys.executable, "-c", watch, sys.executable, "-m", "seq2seq", "translate", str(run), *options]
         done = subprocess.run(command, stdin=source.open(), capture_output=True, text=True, check=True)
         outputs.append([(row[0]["text"], row[0]["score"]) for row in map(json.loads, done.stdout.splitlines())])
         peaks.append(int(done.stderr.split()[-1]))
     assert texts(outputs[1][:256]) == texts(outputs[0][:256])  # the same windows give the same lines
-    assert peaks[1] < peaks[0] * 1.15, f"peak memory grew from {peaks[0]} to {peaks[1]} KiB with the number of lines"
-    print(f"peak memory: {peaks[0] / 1024:.0f} MiB for {LINES // 10:,} lines, {peaks[1] / 1024:.0f} MiB for {LINES:,}")
+    assert peaks[1] < peaks[0] * 1.1, f"peak memory grew from {peaks[0]} to {peaks[1]} KiB with the number of lines"
+    print(f"peak memory: {peaks[0] / 1024:.0f} MiB for {LINES // 4:,} lines, {peaks[1] / 1024:.0f} MiB for {LINES:,}")
     number = ties(outputs[1], found(run, many, 7, torch.float32))
     print(f"float32: {number} of {LINES:,} lines differ between batches of 64 and 7, all within {TIE}")
     single = found(run, many[::SPREAD], 1, torch.float32, window=1)  # nothing to be sorted: the order is the input's

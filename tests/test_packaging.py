@@ -47,20 +47,23 @@ def test_the_wheel_holds_conf_and_nothing_else_of_the_checkout(wheel: Path) -> N
 
 @pytest.mark.slow
 def test_the_wheel_works_elsewhere(python: Path, tmp_path: Path) -> None:
-    def run(*words: str) -> str:
-        return subprocess.run([python, "-m", "seq2seq", *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
-    where = subprocess.run([python, "-c", "import seq2seq; print(seq2seq.__file__)"], cwd=tmp_path, capture_output=True, text=True).stdout
-    assert str(python.parents[1]) in where
+    def call(*words: str | Path, stdin: str = "") -> str:
+        done = subprocess.run([python, *words], cwd=tmp_path, env=environment, input=stdin, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    def run(*words: str) -> str:
+        return call("-m", "seq2seq", *words)
+
+    assert str(python.parents[1]) in call("-c", "import seq2seq; print(seq2seq.__file__)")
     assert "train" in run("--help")
     assert "window: local_p" in run("train", "--cfg", "job", "model/attention=local_p")
     assert "local_p" in run("attentions")
     tiny = ["data.pairs=300", "tokenizer.size=200", "model.embedding=8", "model.hidden=8", "training.max_updates=2", "training.dev_lines=2"]
     run("train", "data=toy", *tiny)
     (made,) = (tmp_path / "runs").iterdir()
-    translate = [python, "-m", "seq2seq", "translate", made, "--max-length", "5"]
-    done = subprocess.run(translate, cwd=tmp_path, input="the cat\n\na dog\n", check=True, capture_output=True, text=True)
-    assert done.stdout.count("\n") == 3
+    assert call("-m", "seq2seq", "translate", made, "--max-length", "5", stdin="the cat\n\na dog\n").count("\n") == 3
 
 
 @pytest.mark.slow

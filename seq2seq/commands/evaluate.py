@@ -35,6 +35,7 @@ def main(argv: list[str]) -> None:
     options = parse(argv)
 
     from seq2seq.evaluation.metrics import METRICS, score
+    from seq2seq.progress import Count
     from seq2seq.runs import Run
     from seq2seq.translator import Translator
 
@@ -43,7 +44,9 @@ def main(argv: list[str]) -> None:
     run = Run.open(options.runs[0])
     test = from_files(options) if options.source else from_settings(run, options.test)
     translator = Translator.open(*options.runs, device=options.device, **search_options(options))
-    found = [hypotheses[0] for hypotheses in translator.hypotheses(test.sources, attention=True)]
+    with Count("translated", len(test.sources)) as count:
+        translator.done = count.add
+        found = [hypotheses[0] for hypotheses in translator.hypotheses(test.sources, attention=True)]
     scores = score(
         [h.text for h in found], test.references, options.metrics.split(","), language=run.config.data.target,
         lowercase=options.lowercase, stemming=options.stemming, bootstrap=options.bootstrap,

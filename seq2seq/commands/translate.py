@@ -22,6 +22,7 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
 
     from seq2seq.files import written
+    from seq2seq.progress import Count
     from seq2seq.translator import Translator
 
     translator = Translator.open(*options.runs, device=options.device, **search_options(options))
@@ -30,6 +31,8 @@ def main(argv: list[str]) -> None:
     wanted = options.attention is not None or options.alignment
     with ExitStack() as stack:
         maps = None
+        if not sys.stdout.isatty():  # else the translations themselves are seen
+            translator.done = stack.enter_context(Count("translated")).add
         if options.attention:
             maps = stack.enter_context(stack.enter_context(written(options.attention)).open("w", encoding="utf-8"))
         for number, found in enumerate(translator.hypotheses(stdin_lines(), attention=wanted)):

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import chain
@@ -22,12 +21,12 @@ from seq2seq.data.text import Pair
 from seq2seq.data.vocabularies import Vocabularies
 from seq2seq.errors import DataError
 from seq2seq.ids import UNK
+from seq2seq.progress import counted
 
 log = logging.getLogger(__name__)
 
 LAYOUT = 3  # raised whenever the same text and settings would give another folder
 REPORT = "report.json"
-EVERY = 5.0  # seconds between lines of progress
 TOKENIZER_LINES = 4_000_000  # lines that a tokenizer is trained on; of more, every k-th
 
 
@@ -57,7 +56,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabula
     folder = _place(data, tokenizer, seen.hash, vocabularies)
     if not folder.is_dir():
         with whole_folder(folder) as temporary:
-            report = _build(temporary, data, tokenizer, vocabularies or _train_tokenizers(data, tokenizer, seen.pairs))
+            report = _build(temporary, data, tokenizer, vocabularies or _train_tokenizers(data, tokenizer, seen.pairs), seen.pairs)
             (temporary / REPORT).write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
     prepared = open_prepared(folder, seen)
     for line in report_lines(prepared.report):
@@ -102,7 +101,7 @@ def read_once(data: DataConfig) -> Seen:
     dev = list(dev_pairs(data))
     tests, missing = read_tests(data)
     overlap = Overlap({"dev": dev} | tests)
-    for pair in progress(train_pairs(data), "pairs read"):
+    for pair in counted(train_pairs(data), "pairs read"):
         count += 1
         overlap.add(pair.source)
         digest.update(f"{pair.source}\n{pair.target}\n".encode())
@@ -131,10 +130,10 @@ def _place(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabul
     return cache_root(data) / f"{data.name}-{key[:16]}"
 
 
-def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabularies) -> dict[str, Any]:
+def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabularies, pairs: int) -> dict[str, Any]:
     vocabularies.save(folder)
     long = _write_dev(folder, data, vocabularies)
-    return _Encoding(folder, data, vocabularies, tokenizer.sampling > 0).run() | {"long_dev": long}
+    return _Encoding(folder, data, vocabularies, tokenizer.sampling > 0, pairs).run() | {"long_dev": long}
 
 
 def _filters(data: DataConfig) -> Filters:
@@ -183,8 +182,8 @@ def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies) -> in
 class _Encoding:
     """The pass over the training text that writes its ids, and counts."""
 
-    def __init__(self, folder: Path, data: DataConfig, vocabularies: Vocabularies, keep_text: bool) -> None:
-        self.folder, self.data, self.vocabularies, self.keep_text = folder, data, vocabularies, keep_text
+    def __init__(self, folder: Path, data: DataConfig, vocabularies: Vocabularies, keep_text: bool, pairs: int) -> None:
+        self.folder, self.data, self.vocabularies, self.keep_text, self.pairs = folder, data, vocabularies, keep_text, pairs
         self.filters, self.trip, self.kept = _filters(data), RoundTrip(), 0
         self.tokens = {"source": 0, "target": 0, "unknown_source": 0, "unknown_target": 0}
 
@@ -195,7 +194,7 @@ class _Encoding:
             write_arrays(self.folder / "train", source, target, self.data.max_tokens + 1) as add,
             write_arrays(self.folder / "text", 256, 256, 0) as add_text,
         ):
-            for pair in progress(self.filters(train_pairs(self.data)), "pairs encoded"):
+            for pair in self.filters(counted(train_pairs(self.data), "pairs encoded", self.pairs)):
                 row = encode_pair(pair, self.vocabularies)
                 if max(len(row.source), len(row.target)) > self.data.max_tokens + 1:
                     self.filters.dropped[f"more than {self.data.max_tokens} subwords"] += 1
@@ -228,13 +227,3 @@ class _Encoding:
             "tokens": self.tokens,
             "lossy": {"lines": self.trip.lossy, "of": self.trip.lines, "differences": self.trip.differences.most_common(3)},
         }
-
-
-def progress(pairs: Iterator[Pair], what: str) -> Iterator[Pair]:
-    """The same pairs; says every few seconds how many there were, and how fast."""
-    begin = last = time.monotonic()
-    for count, pair in enumerate(pairs, 1):
-        if count % 1000 == 0 and (now := time.monotonic()) - last >= EVERY:
-            last = now
-            log.info("%s: %s (%.0f a second)", what, f"{count:,}", count / (now - begin))
-        yield pair

@@ -28,11 +28,14 @@ def logging_to(path: Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("seq2seq")
     logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(min(level or logging.INFO, logging.INFO))  # the file has it all, also where nobody set up the logging
     threads, threading.excepthook = threading.excepthook, told
     try:
         yield
     finally:
         threading.excepthook = threads
+        logger.setLevel(level)
         logger.removeHandler(handler)
         with suppress(OSError):  # what it could not write before it cannot write now
             handler.close()

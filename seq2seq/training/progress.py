@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from seq2seq.progress import LINES, clock
+
 log = logging.getLogger("seq2seq")
-QUIET_SECONDS = 5.0  # between lines where there is no terminal
 
 
 class Limits:
@@ -52,7 +53,7 @@ class Progress:
     def line(self, update: int, epoch: int, loss: float, speed: float, seconds: float) -> None:
         """What the log says of the last updates."""
         self.text = f"epoch {epoch}  loss {loss:.3f}  {speed:,.0f} tokens/s"
-        if self.lines and time.monotonic() - self.said >= QUIET_SECONDS:
+        if self.lines and time.monotonic() - self.said >= LINES:
             self.said = time.monotonic()
             log.info("update %d  %s  %s", update, self.text, self.left(update, seconds))
 
@@ -66,9 +67,3 @@ class Progress:
         """Take the bar away."""
         if self.bar:
             self.bar.stop()
-
-
-def clock(seconds: float) -> str:
-    """h:mm:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
