@@ -138,3 +138,13 @@ def test_scores_are_printed_even_where_nothing_can_be_kept(say: Say, run_copy: P
     code, out, err = say("evaluate", run_copy, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
     assert (code, len(out.splitlines()), len(err.splitlines())) == (2, 1, 1)
     assert out.startswith("bleu = ")
+
+
+def test_the_target_language_chooses_the_tokenizer_of_bleu(say: Say, trained: Callable[..., Path], tmp_path: Path) -> None:
+    for split, lines in (("train", 40), ("dev", 4), ("test", 4)):
+        (tmp_path / f"{split}.en").write_text("".join(f"the cat {n}\n" for n in range(lines)), encoding="utf-8")
+        (tmp_path / f"{split}.zh").write_text("".join(f"这只猫{n}\n" for n in range(lines)), encoding="utf-8")
+    run = trained(f"data.root={tmp_path}", "data.target=zh", "tokenizer=char", "training.max_updates=1")
+    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
+    assert code == 0
+    assert "|tok:zh|" in out
