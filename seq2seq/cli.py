@@ -50,7 +50,8 @@ def run(work: Callable[[], int | None]) -> int:
         sys.stdout.reconfigure(encoding="utf-8")  # as what is read, whatever the terminal is said to speak
     try:
         code = work() or 0
-        sys.stdout.flush()
+        if sys.stdout is not None:  # none where it was closed
+            sys.stdout.flush()
         return int(code)
     except Seq2SeqError as error:
         return complain(str(error))
@@ -63,8 +64,11 @@ def run(work: Callable[[], int | None]) -> int:
     except OSError as error:
         if error.errno not in DENIED:
             raise
-        drop_output()
-        return complain(f"{error.filename or 'the output'} cannot be written or read: {error.strerror}")
+        try:
+            sys.stdout.flush()  # what was printed before is not lost by it
+        except OSError:
+            drop_output()
+        return complain(f"{error.filename or 'a file or the output'} cannot be written or read: {error.strerror}")
 
 
 def drop_output() -> None:

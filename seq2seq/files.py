@@ -13,14 +13,17 @@ from typing import Any
 def written(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` that becomes `path` when all went well, and is removed when it did not.
 
-    OSError names `path`, also where the system does not say which file it speaks of."""
+    A link is followed; a device or a pipe is itself what is written to."""
     check_file(path)
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with naming(path):
-            yield temporary
-            os.replace(temporary, path)
+        yield temporary
+        os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -44,7 +47,7 @@ def naming(path: Path) -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
     """UTF-8, lines ended as they are in `text`."""
-    with written(path) as temporary:
+    with naming(path), written(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 

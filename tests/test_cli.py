@@ -85,7 +85,11 @@ def throw(error: BaseException) -> Callable[[list[str]], object]:
         (DataError("train.en:17: not UTF-8"), 2, "seq2seq: train.en:17: not UTF-8\n"),
         (KeyboardInterrupt(), 130, "seq2seq: interrupted\n"),
         (OSError(errno.ENOSPC, "No space left", "out.txt"), 2, "seq2seq: out.txt cannot be written or read: No space left\n"),
-        (OSError(errno.ENOSPC, "No space left on device"), 2, "seq2seq: the output cannot be written or read: No space left on device\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            2,
+            "seq2seq: a file or the output cannot be written or read: No space left on device\n",
+        ),
         (PermissionError(errno.EACCES, "Permission denied", "x/y"), 2, "seq2seq: x/y cannot be written or read: Permission denied\n"),
     ],
     ids=str,
@@ -229,7 +233,7 @@ def test_attentions_lists_all(argv: list[str], capsys: pytest.CaptureFixture[str
 def test_output_that_cannot_be_written_is_one_sentence(word: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-m", "seq2seq", word], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (2, "seq2seq: the output cannot be written or read: No space left on device\n")
+    assert (done.returncode, done.stderr) == (2, "seq2seq: a file or the output cannot be written or read: No space left on device\n")
 
 
 def test_output_is_utf8_whatever_the_terminal_is_said_to_speak() -> None:

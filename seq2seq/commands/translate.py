@@ -1,6 +1,8 @@
 """What does `seq2seq translate` do? Lines from stdin to stdout, one for one, in order."""
 
 import json
+import os
+import stat
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +23,7 @@ def main(argv: list[str]) -> None:
     add_search_options(parser)
     options = parser.parse_args(argv)
 
-    from seq2seq.files import written
+    from seq2seq.files import naming, written
     from seq2seq.progress import Count
     from seq2seq.translator import Translator
 
@@ -31,7 +33,7 @@ def main(argv: list[str]) -> None:
     wanted = options.attention is not None or options.alignment
     with ExitStack() as stack:
         maps = None
-        if not sys.stdout.isatty():  # else the translations themselves are seen
+        if to_file():  # else the translations themselves are seen
             translator.done = stack.enter_context(Count("translated")).add
         if options.attention:
             maps = stack.enter_context(stack.enter_context(written(options.attention)).open("w", encoding="utf-8"))
@@ -39,7 +41,16 @@ def main(argv: list[str]) -> None:
             for line in shown(found, options, translator.search.n_best):
                 print(line, flush=translator.search.window == 1)
             if maps is not None:
-                maps.write(json.dumps({"line": number + 1, "hypotheses": [attention(h) for h in found]}, ensure_ascii=False) + "\n")
+                with naming(options.attention):
+                    maps.write(json.dumps({"line": number + 1, "hypotheses": [attention(h) for h in found]}, ensure_ascii=False) + "\n")
+
+
+def to_file() -> bool:
+    """Whether lines come from elsewhere than a keyboard and go to a file, so that nobody sees them."""
+    try:
+        return not sys.stdin.isatty() and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def shown(found: list[Any], options: Any, n_best: int) -> list[str]:

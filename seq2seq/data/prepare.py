@@ -66,7 +66,10 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabula
 
 def reopen(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabularies: Vocabularies | None = None) -> Prepared:
     """What `prepare` made of the text with this hash; none of it is read again. DataError if it is not there any more."""
-    return open_prepared(_place(data, tokenizer, data_hash, vocabularies), Seen(0, data_hash, {}, {}))
+    folder = _place(data, tokenizer, data_hash, vocabularies)
+    if not folder.is_dir():
+        raise DataError(f"{folder.absolute()} is missing: the prepared text is looked for there (data.cache, or $SEQ2SEQ_CACHE)")
+    return open_prepared(folder, Seen(0, data_hash, {}, {}))
 
 
 def cache_root(data: DataConfig) -> Path:

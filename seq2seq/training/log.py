@@ -28,9 +28,10 @@ def logging_to(path: Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("seq2seq")
     logger.addHandler(handler)
-    level = logger.level
-    logger.setLevel(min(level or logging.INFO, logging.INFO))  # the file has it all, also where nobody set up the logging
-    threads, threading.excepthook = threading.excepthook, told
+    level, threads = logger.level, threading.excepthook
+    if not level and not logging.getLogger().handlers:  # nobody set up the logging, and nobody hears it but the file
+        logger.setLevel(logging.INFO)
+    threading.excepthook = lambda args: told(args) if isinstance(args.exc_value, OSError) else threads(args)
     try:
         yield
     finally:
@@ -42,5 +43,6 @@ def logging_to(path: Path) -> Iterator[None]:
 
 
 def told(args: threading.ExceptHookArgs) -> None:
-    """TensorBoard writes in a thread of its own; what happens there is told, and raised at the next figure."""
-    logging.getLogger("seq2seq").warning("%s", args.exc_value)
+    """TensorBoard writes in a thread of its own; a full disk is told here, and raised at the next figure."""
+    with suppress(OSError):  # the log may be on the same disk
+        logging.getLogger("seq2seq").warning("%s", args.exc_value)

@@ -37,7 +37,8 @@ def go_on(run: Run, config: Config) -> Path:
     refuse_over(run, config.training)
     prepared = prepare(config.data, config.tokenizer, run.vocabularies if config.init_from else None)
     refuse_other_text(run, prepared)
-    check_plan(config, prepared, None)
+    begun = (run.folder / LAST).exists()  # its weights are then those of the checkpoint
+    check_plan(config, prepared, Run.open(config.init_from) if config.init_from and not begun else None)
     write_config(config, run.folder / CONFIG)
     write_json(run.folder / INFO, run.info | {"finished": False})
     return work(run.folder)

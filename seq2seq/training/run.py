@@ -23,7 +23,7 @@ from seq2seq.data.sampled import SampledCorpus
 from seq2seq.errors import ConfigError, RunError, TrainingError
 from seq2seq.evaluation.metrics import score
 from seq2seq.files import write_json
-from seq2seq.nn.build import EncoderDecoder, Unfilled, build_model, check_model
+from seq2seq.nn.build import EncoderDecoder, build_model, check_model
 from seq2seq.nn.scorers import SCORERS
 from seq2seq.nn.windows import WINDOWS
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, check_fit, load_weights, locked, run_directory, tensors, versions
@@ -48,8 +48,8 @@ PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mi
 def train(config: Config) -> Path:
     """Make a new run directory and train in it. ConfigError before any work for settings that cannot be; returns the directory.
 
-    Whatever can be found wrong is found here; `work` then needs nothing but the directory."""
-    check_model(config.model)
+    Whatever can be found wrong is found here; `work` then needs nothing but the directory and the prepared text in the cache."""
+    config.search.check_limit(check_model(config.model).max_source)
     check_limits(config.training)
     check_coverage(config)
     check_device(config.trainer)
@@ -108,11 +108,9 @@ def check_monitor(config: Config, prepared: Prepared) -> None:
 
 
 def check_plan(config: Config, prepared: Prepared, start: Run | None) -> None:
-    """Whether text, search and the weights of `start` fit the model, none of which takes memory for it."""
-    with torch.device("meta"), Unfilled():
-        model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
+    """Whether the text and the weights of `start` fit the model."""
+    model = check_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
     check_lengths(model, prepared)
-    config.search.check_limit(model.max_source)
     if start:
         with tensors(start.folder / WEIGHTS) as file:
             check_fit(model, file, start.folder / WEIGHTS, THESE)

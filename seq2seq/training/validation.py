@@ -130,6 +130,8 @@ class Validation(L.Callback):
         with self.clock.paused():
             with place:
                 loss, score = self.dev.figures(module)
+                if not self.checkpoint.path.exists():  # weights without one could not be gone on with
+                    self.checkpoint.save(trainer)
                 best = self.kept.add(trainer.global_step, score, loss, module.model)
             self.last, self.waited = trainer.global_step, 0 if best else self.waited + 1
             self.best = max(self.best, score)

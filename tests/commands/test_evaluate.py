@@ -1,8 +1,11 @@
 """Does `seq2seq evaluate` score what it should, and keep it without displacing anything?"""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,3 +151,14 @@ def test_the_target_language_chooses_the_tokenizer_of_bleu(say: Say, trained: Ca
     code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
     assert code == 0
     assert "|tok:zh|" in out
+
+
+def test_scores_reach_a_file_even_where_nothing_can_be_kept(run_copy: Path, tmp_path: Path) -> None:
+    """The command itself: what it has printed is written before it says what went wrong."""
+    (run_copy / "evaluation").write_text("in the way")
+    command = [sys.executable, "-m", "seq2seq", "evaluate", run_copy, "--test", "test", "--metrics", "bleu"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with (tmp_path / "scores").open("w") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, env=environment, text=True)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert (tmp_path / "scores").read_text().startswith("bleu = ")

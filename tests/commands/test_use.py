@@ -3,9 +3,11 @@
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +46,12 @@ def test_a_line_typed_is_answered_at_once(lively: Lively, lines: list[str]) -> N
     """On a terminal, before the input has ended."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "seq2seq", "translate", str(lively())]
-    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE) as process, ExitStack() as stack:
+        stack.callback(process.kill)
         assert process.stdout
         for line in (lines[0], lines[1]):
             os.write(ours, f"{line}\n".encode())
+            assert select.select([process.stdout], [], [], 60)[0], "no answer"
             assert process.stdout.readline().decode() == Translator.open(lively()).translate([line])[0] + "\n"
         os.write(ours, b"\x04")  # the end of the input
         assert process.wait() == 0

@@ -2,17 +2,22 @@
 
 The limit is the process' own (RLIMIT_FSIZE): the system refuses every byte beyond it, in whatever file it would be."""
 
+import os
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from seq2seq import cli
-from seq2seq.files import naming, written
+from seq2seq.files import naming, write_text, written
 from seq2seq.runs import Run
+from seq2seq.training.callbacks import Checkpoint
+from seq2seq.training.log import logging_to
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,9 +56,57 @@ def test_an_error_without_a_name_is_given_one(tmp_path: Path) -> None:
         raise OSError(28, "full")
     with pytest.raises(OSError, match=r"\[Errno 28\] full: 'y'"), naming(tmp_path / "x"):
         raise OSError(28, "full", "y")
-    with pytest.raises(OSError, match=r"/x'"), written(tmp_path / "x"):
-        raise OSError(28, "full")
     assert not [*tmp_path.iterdir()]
+
+
+def test_weights_are_kept_beside_a_checkpoint_to_go_on_from(
+    small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whichever of the first checkpoints fails, with a validation as early as can be."""
+    save = Checkpoint.save
+    for number in (1, 2):
+        left = [number]
+
+        def failing(self: Checkpoint, trainer: Any, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                raise OSError(28, "No space left on device")
+            save(self, trainer)
+
+        words = small(tmp_path / str(number), "training.validate_every=1")
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoint, "save", failing)
+            assert cli.main(["train", *words]) == 2
+        (run,) = (tmp_path / str(number)).iterdir()
+        assert cli.main(["train", f"resume={run}"]) == 0
+        assert Run.open(run).info["finished"]
+
+
+def test_a_pipe_is_written_to_and_a_link_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_text(tmp_path / "link", "a")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "a"
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+        write_text(tmp_path / "pipe", "b")
+        assert reader.communicate(timeout=20)[0] == "b"
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_what_happens_in_threads_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+    """A full disk in a sentence; another error is a bug, and keeps its traceback."""
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    with logging_to(tmp_path / "log.txt"):
+        for error in (OSError(28, "No space left on device"), KeyError("k")):
+            thread = threading.Thread(target=fail, args=[error])
+            thread.start()
+            thread.join()
+    assert [m for m in caplog.messages if "No space" in m] == ["[Errno 28] No space left on device"]
+    assert "k" not in (tmp_path / "log.txt").read_text().split()
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

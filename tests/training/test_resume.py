@@ -302,7 +302,7 @@ def test_only_one_process_trains_in_a_directory(trained):
     assert Run.open(going_on(run, "training.max_updates=4")).info["updates"] == 4
 
 
-def test_a_worker_needs_the_directory_alone(stopped: Callable[..., Path], tiny_run: Path) -> None:
+def test_a_worker_needs_the_directory_and_the_prepared_text_alone(stopped: Callable[..., Path], tiny_run: Path) -> None:
     """Nothing is handed over in memory, and the text, which is not there, is not read again."""
     run = stopped(3)
     rewrite = re.sub("root: .*", "root: /nowhere", (run / "config.yaml").read_text())
