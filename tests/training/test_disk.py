@@ -94,6 +94,7 @@ def test_a_pipe_is_written_to_and_a_link_followed(tmp_path: Path) -> None:
     assert (tmp_path / "pipe").is_fifo()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_what_happens_in_threads_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
     """A full disk in a sentence; another error is a bug, and keeps its traceback."""
 
