@@ -11,6 +11,13 @@ from typing import Any
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
+    """`placed`, where all that happens inside is writing: an OSError names `path`."""
+    with naming(path), placed(path) as temporary:
+        yield temporary
+
+
+@contextmanager
+def placed(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` that becomes `path` when all went well, and is removed when it did not.
 
     A link is followed; a device or a pipe is itself what is written to."""
@@ -47,7 +54,7 @@ def naming(path: Path) -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
     """UTF-8, lines ended as they are in `text`."""
-    with naming(path), written(path) as temporary:
+    with written(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 

@@ -1,6 +1,7 @@
 """How far is a long work? A line that changes on a terminal, else one every few seconds, with the rate and the time left."""
 
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -28,7 +29,8 @@ class Count:
         if now - self.said >= (SCREEN if self.screen else LINES):
             self.said = now
             if self.screen:
-                print(f"\r{self.text(now)}\x1b[K", end="", file=sys.stderr, flush=True)
+                width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be taken back
+                print(f"\r{self.text(now)[:width]}\x1b[K", end="", file=sys.stderr, flush=True)
             else:
                 log.info("%s", self.text(now))
 

@@ -29,7 +29,7 @@ import seq2seq
 from seq2seq.config import Config
 from seq2seq.data.vocabularies import Vocabularies
 from seq2seq.errors import ConfigError, RunError, TrainingError
-from seq2seq.files import naming, written
+from seq2seq.files import written
 from seq2seq.nn.build import EncoderDecoder, Unfilled, build_model
 from seq2seq.settings import read_config, settings_hash
 
@@ -72,7 +72,7 @@ def versions() -> dict[str, str]:
 
 def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
     """Named tensors as safetensors; whole or not at all. TrainingError if the disk does not take them."""
-    with naming(path), written(path) as temporary:
+    with written(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode  # that of every new file; safetensors makes its own for the owner alone
         try:

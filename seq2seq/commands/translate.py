@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
     add_search_options(parser)
     options = parser.parse_args(argv)
 
-    from seq2seq.files import naming, written
+    from seq2seq.files import naming, placed
     from seq2seq.progress import Count
     from seq2seq.translator import Translator
 
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
         if to_file():  # else the translations themselves are seen
             translator.done = stack.enter_context(Count("translated")).add
         if options.attention:
-            maps = stack.enter_context(stack.enter_context(written(options.attention)).open("w", encoding="utf-8"))
+            maps = stack.enter_context(stack.enter_context(placed(options.attention)).open("w", encoding="utf-8"))
         for number, found in enumerate(translator.hypotheses(stdin_lines(), attention=wanted)):
             for line in shown(found, options, translator.search.n_best):
                 print(line, flush=translator.search.window == 1)

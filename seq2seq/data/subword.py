@@ -13,7 +13,7 @@ from pathlib import Path
 import sentencepiece
 
 from seq2seq.errors import ConfigError, RunError
-from seq2seq.files import naming, written
+from seq2seq.files import written
 from seq2seq.ids import BOS, EOS, PAD, UNK
 
 SPACE = "▁"
@@ -53,7 +53,7 @@ class Tokenizer:
 
     def save(self, path: Path) -> None:
         """Write the model file, whole or not at all."""
-        with naming(path), written(path) as temporary:
+        with written(path) as temporary:
             temporary.write_bytes(self.serialized)
 
     @cached_property

@@ -11,7 +11,7 @@ from typing import Any
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.alignment import to_numpy
 from seq2seq.evaluation.score import Array
-from seq2seq.files import naming, written
+from seq2seq.files import written
 
 SHADES = ((0.8, "█"), (0.6, "▓"), (0.4, "▒"), (0.2, "░"), (0.05, "·"), (0.0, " "))  # the least weight of each
 
@@ -54,7 +54,7 @@ def png(path: Path, weights: Any, source: Sequence[str], target: Sequence[str], 
     """
     array = _checked(weights, source, target)
     figure = _figure(array, [printable(word) for word in source], [printable(word) for word in target], title)
-    with naming(path), written(path) as temporary:
+    with written(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from seq2seq.files import naming, written
+from seq2seq.files import written
 from seq2seq.runs import LAST
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.clock import Clock
@@ -160,7 +160,7 @@ class Checkpoint(L.Callback):
 
     def save(self, trainer: L.Trainer) -> None:
         """checkpoints/last.ckpt; loads with weights_only=True."""
-        with naming(self.path), written(self.path) as temporary:
+        with written(self.path) as temporary:
             trainer.save_checkpoint(temporary)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,0 +1,52 @@
+"""Does every setting of the search reach the search?"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seq2seq import Translator
+from seq2seq.config import SearchConfig
+
+Lively = Callable[..., Path]
+
+
+def double(run: Path, **search: Any) -> Translator:
+    return Translator.open(run, dtype=torch.float64, **search)
+
+
+def said(run: Path, lines: list[str], **search: Any) -> list[tuple[str, float]]:
+    """Texts and scores of all hypotheses."""
+    return [(h.text, round(h.score, 5)) for found in double(run, **search).hypotheses(lines) for h in found]
+
+
+NEEDS: dict[str, dict[str, Any]] = {  # what else must be, that a setting has an effect
+    "alpha": {"length_penalty": "gnmt"}, "seed": {"sampling": True}, "temperature": {"sampling": True}, "top_k": {"sampling": True},
+    "top_p": {"sampling": True}, "n_best": {"beam": 4}, "min_length": {"sampling": True, "temperature": 9.0},
+    "min_ratio": {"sampling": True, "temperature": 9.0},
+}  # fmt: skip
+CHANGED: dict[str, Any] = {
+    "beam": 1, "n_best": 3, "length_penalty": "gnmt", "alpha": 0.2, "coverage_penalty": 2.0, "min_length": 7, "max_length": 2,
+    "min_ratio": 1.5, "max_ratio": 0.0, "no_repeat": 1, "sampling": True, "seed": 2, "temperature": 0.2, "top_k": 1, "top_p": 0.1,
+}  # fmt: skip
+ELSEWHERE = {"long_source", "replace_unknown", "batch", "window"}  # each has a test of its own
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_search_setting_makes_another_translation(name: str, lively: Lively, lines: list[str]) -> None:
+    needs = {"max_length": 30, "max_ratio": 2.0} | NEEDS.get(name, {})
+    assert said(lively(), lines, **needs) != said(lively(), lines, **needs | {name: CHANGED[name]})
+
+
+def test_no_search_setting_is_left_out() -> None:
+    assert {field.name for field in dataclasses.fields(SearchConfig)} == CHANGED.keys() | ELSEWHERE
+
+
+def test_what_is_asked_for_at_least_is_more_than_the_usual_most(lively: Lively) -> None:
+    """--min-length is a wish of now, max_ratio a guard against endless output."""
+    translator = double(lively(), min_length=60, max_length=70)
+    assert len(next(iter(translator.hypotheses(["the cat"])))[0].target) >= 60
+    assert len(next(iter(double(lively(), min_ratio=9.0, max_ratio=9.0, max_length=50).hypotheses(["the cat sleeps"])))[0].target) >= 27
