@@ -47,7 +47,7 @@ class EncoderDecoder(nn.Module):
         return self.decoder.step(token, state, memory, attention or self.head.reads_weights)
 
     def select(self, rows: Tensor, state: State) -> State:
-        return {name: value.index_select(0, rows) for name, value in state.items()}
+        return self.decoder.select(rows, state)
 
     def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:
         return self.decoder.decode(target_in, memory, attention or self.head.reads_weights)

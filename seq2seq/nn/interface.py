@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 from torch.nn import Parameter
 
-State = dict[str, Tensor]  # what one step hands to the next; every value has its N rows first
+State = dict[str, Tensor]  # what one step hands to the next; every value has its N rows first, or their B sentences
 
 
 class Encoded(NamedTuple):
@@ -104,7 +104,9 @@ class Model(Protocol):
         ...
 
     def select(self, rows: Tensor, state: State) -> State:
-        """Keep, repeat or reorder hypotheses: rows (N',) are indices into N."""
+        """Keep, repeat or reorder hypotheses: rows are indices into N, as a list (N',), or (B', W') where row b is of one
+        sentence, and of the b-th, as before, if there are still as many: caches with room then stay where they are. The
+        state given may be spent."""
         ...
 
     def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:

@@ -122,6 +122,10 @@ class RecurrentDecoder(nn.Module):
             state["covered"] = torch.zeros_like(memory.states[..., 0], dtype=torch.float32)
         return state
 
+    def select(self, rows: Tensor, state: State) -> State:
+        """The states of `rows`."""
+        return {name: value.index_select(0, rows.flatten()) for name, value in state.items()}
+
     def first(self, memory: Memory) -> State:
         """What the order keeps besides the cells' states."""
         return {}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from seq2seq.ids import UNK
+from seq2seq.nn import past
 from seq2seq.nn.attention import Normalizer, softmax, weigh
 from seq2seq.nn.interface import Encoded, Memory, Output, State
 from seq2seq.nn.layers import FeedForward, Positions, Rotary
@@ -180,13 +181,17 @@ class TransformerDecoder(nn.Module):
         return {f"{name}{i}": value for i, layer in enumerate(self.layers) for name, value in layer.cross.cache(encoded.states).items()}
 
     def start(self, memory: Memory, capacity: int | None = None) -> State:
-        """Empty caches own_keys0, own_values0, ... (B, heads, 0 or capacity, d)."""
+        """Empty caches own_keys0, own_values0, ...: (B, heads, 0, d) to grow, (B, heads, capacity, 1, d) with room."""
         B, D = memory.mask.size(0), memory.states.size(-1)
-        names = [f"own_{kind}{i}" for i in range(len(self.layers)) for kind in ("keys", "values")]
-        state = {name: memory.states.new_zeros(B, self.heads, capacity or 0, D // self.heads) for name in names}
-        if capacity is not None:
-            state["room"] = memory.states.new_zeros(B, 0)  # says that there is room; step may not look at numbers
-        return state | {"number": torch.zeros(B, dtype=torch.long, device=memory.mask.device)}
+        size = (0,) if capacity is None else (capacity, 1)
+        state = {"number": torch.zeros(B, dtype=torch.long, device=memory.mask.device)}
+        for name in (name for layer in range(len(self.layers)) for name in past.names(layer)):
+            state[name] = memory.states.new_zeros(B, self.heads, *size, D // self.heads)
+        return state if capacity is None else state | {past.SEEN: memory.mask.new_zeros(B, capacity, 1)}
+
+    def select(self, rows: Tensor, state: State) -> State:
+        """Reordering moves no key and no value of a cache with room."""
+        return past.select(rows, state)
 
     def embed(self, token: Tensor, number: Tensor) -> Tensor:
         """Ids (N, T), those beyond the vocabulary read as UNK, at positions (T,) -> (N, T, D)."""
@@ -215,20 +220,13 @@ class TransformerDecoder(nn.Module):
     def step(self, token: Tensor, state: State, memory: Memory, attention: bool = False) -> tuple[Output, State]:
         B, number = memory.mask.size(0), state["number"]
         x, maps = self.embed(token.unsqueeze(1), number[:1]), []
-        after: State = {name: state[name] for name in ("room",) if name in state} | {"number": number + 1}
+        before = past.Room(state) if past.SEEN in state else past.Growing(state)
         for i, layer in enumerate(self.layers):
-            names = (f"own_keys{i}", f"own_values{i}")
-            q, *new = layer.own.split(layer.around_own.before(x), number[:1])
-            for name, value in zip(names, new, strict=True):
-                room = "room" in state  # then written in place, else grown by concatenation
-                value = value.to(state[name].dtype)  # under autocast the memory, and so the cache, is wider
-                after[name] = state[name].index_copy_(2, number[:1], value) if room else torch.cat((state[name], value), 2)
-            k, v = (after[name] for name in names)
-            past = torch.arange(k.size(2), device=x.device) <= number[0]  # a cache with room has slots that are not written yet
-            x = layer.around_own.after(x, layer.own.mix(q, k, v, past.expand(x.size(0), 1, 1, -1)))
+            mixed = layer.own.mix(*before.add(i, *layer.own.split(layer.around_own.before(x), number[:1])))
+            x = layer.around_own.after(x, mixed.reshape(x.shape))
             x, weights = layer.outward(x, self.cached(memory, i), memory.mask, number.view(B, -1), attention)
             maps.append(weights)
-        features = self.norm(x).squeeze(1)
+        features, after = self.norm(x).squeeze(1), before.after | {"number": number + 1}
         if not attention:
             return Output(features), after
         stacked = torch.stack([m for m in maps if m is not None], 1)  # (B, layers, heads, W, S)

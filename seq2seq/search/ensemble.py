@@ -47,7 +47,7 @@ class Ensemble:
         return log_probs.unflatten(0, tokens.shape), None if weights is None else weights.unflatten(0, tokens.shape)
 
     def select(self, rows: Tensor) -> None:
-        """Keep, repeat or reorder the hypotheses: rows (N',) are indices into N."""
+        """Keep, repeat or reorder the hypotheses: rows (B', W') are indices into N, as in interface.Model.select."""
         self.states = [model.select(rows, state) for model, state in zip(self.models, self.states, strict=True)]
 
     def leave(self, sentences: Tensor) -> None:

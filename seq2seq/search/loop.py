@@ -119,4 +119,4 @@ def reorder(search: Search, ensemble: Ensemble, parents: Tensor | None, staying:
         sentences, parents = staying, parents[staying]
         search.select(staying)
         ensemble.leave(staying)
-    ensemble.select((sentences[:, None] * width + parents).flatten())
+    ensemble.select(sentences[:, None] * width + parents)

@@ -71,6 +71,32 @@ def test_hypotheses_share_the_memory_of_their_sentence(case, close, capacity):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("capacity", [None, 8])
+def test_hypotheses_are_selected_by_sentence_or_as_a_list(case, close, capacity):
+    """From one row each to three, reordered twice, one sentence leaving, fewer hypotheses, then as a list."""
+    model, memory = case.model, encode(case)
+    listed, grouped = (model.start(memory, capacity) for _ in range(2))
+    selections = [
+        [[0, 0, 0], [1, 1, 1], [2, 2, 2]],
+        [[1, 0, 2], [3, 3, 3], [8, 6, 8]],
+        [[2, 2, 1], [5, 3, 4], [6, 7, 8]],
+        [[1, 1, 0], [8, 7, 6]],  # the second sentence leaves
+        [[2, 0, 1], [4, 3, 3]],
+        [[0, 2], [5, 4]],
+        [[1, 0], [3, 2]],
+        [[1, 1], [2, 3]],
+    ]
+    for step, rows in enumerate(map(torch.tensor, selections)):
+        token = torch.arange(len(listed["number"])) % 7 + 4
+        (one, listed), (other, grouped) = (model.step(token, state, memory, attention=True) for state in (listed, grouped))
+        for name in PARTS:
+            close(getattr(one, name), getattr(other, name))
+        listed, grouped = model.select(rows.flatten(), listed), model.select(rows, grouped)
+        if step == 3:
+            memory = memory.select(torch.tensor([0, 2]))
+
+
+@torch.no_grad()
 def test_padding_and_neighbours_change_nothing(case, close):
     model, memory = case.model, encode(case)
     whole = model.decode(case.target_in, memory, attention=True)

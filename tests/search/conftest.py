@@ -52,7 +52,14 @@ class Fake:
         return scores.masked_fill(~mask, -torch.inf).softmax(-1)
 
     def select(self, rows, state):
-        return {name: value[rows] for name, value in state.items()}
+        assert rows.dim() == 2, "the search does not say whose the rows are"
+        assert (rows // (len(state["length"]) // self.batches[-1])).eq(self.sentences(rows, state)).all(), "rows of other sentences"
+        return {name: value[rows.flatten()] for name, value in state.items()}
+
+    def sentences(self, rows, state):
+        """Whose the rows must be: the first's, and their own where none has left."""
+        first = rows[:, :1] // (len(state["length"]) // self.batches[-1])
+        return first if len(rows) < self.batches[-1] else torch.arange(len(rows))[:, None]
 
     def decode(self, target_in, memory, attention=False):
         state, outputs = self.start(memory, target_in.shape[1]), []
