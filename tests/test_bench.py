@@ -1,8 +1,10 @@
 """Do the measuring rods measure? Rates and operations worked out on paper; the scripts themselves with little to do."""
 
+import math
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,104 @@ def test_training_and_decoding_are_measured(tmp_path, monkeypatch):
 def test_startup_is_measured(tiny_run):
     lines = script("startup", tiny_run, "--times", "1", "--wait", "0")
     assert [line.split("  ")[0] for line in lines[1:]] == ["python -c 'import torch'", "seq2seq --help", "first line of seq2seq translate"]
+
+
+PRETENDER = """
+import torch
+import watch
+
+seen = watch.begin()
+if seen.job.job == "train":
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    while True:
+        model(torch.ones(1, 2)).sum().backward()
+        seen.amount += 7
+        optimizer.step()
+if seen.job.job == "decode":
+    for numbers in watch.batches(seen.job):
+        seen.timed(len(numbers), lambda: sum(range(10000)))
+"""
+
+
+@pytest.fixture
+def pretender(tmp_path, monkeypatch):
+    """A peer that only pretends to train and to translate, in this environment; and the command's options."""
+    import peers
+    from peer import install
+
+    script = tmp_path / "peer" / "run_pretender.py"
+    script.parent.mkdir()
+    script.write_text(f"import sys\nsys.path[:0] = [{str(BENCH / 'peer')!r}, {str(BENCH)!r}]\n{PRETENDER}")
+    monkeypatch.setattr(peers, "HERE", tmp_path)
+    monkeypatch.setattr(peers, "environment", lambda home, peer: Path(sys.executable))
+    options = {"home": tmp_path, "threads": 1, "updates": 5, "lines": 6, "precision": ["32"], "rounds": 1, "wait": 0, "job": "train"}
+    peer = install.Peer("Pretender 1", "pretender", "", [], train=("A1",), decode=("A1",), makes="pretender")
+    monkeypatch.setattr(peers, "PEERS", [peer])
+    return peer, Namespace(**options)
+
+
+def test_a_peer_is_watched(pretender, tmp_path):
+    import peers
+
+    peer, options = pretender
+    for name in ("test.en", "test.de"):
+        (tmp_path / name).write_text("a b\n\nc\na\nb c d\ne\nf\n")
+    found = peers.theirs(peer, "A1", "train", tmp_path, options)
+    assert found.rate.all == options.updates
+    assert found.memory > 10
+    (tmp_path / "pretender-A1-1.json").write_text("an older result")
+    found = peers.theirs(peer, "A1", "alone", tmp_path, options)
+    assert found.rate.all == 3 * (options.lines - 1)  # three times each, but for the one that warms up
+
+
+def test_the_tokens_of_a_peer_are_those_of_the_updates_that_count(pretender, tmp_path):
+    import json
+
+    import peers
+
+    peer, options = pretender
+    peers.theirs(peer, "A1", "train", tmp_path, options)
+    intervals = json.loads((tmp_path / "pretender-A1-1.json").read_text())["intervals"]
+    assert [amount for *_, amount in intervals] == [7] * options.updates
+
+
+def test_a_peer_that_fails_is_named_and_left_out(pretender, tmp_path, capsys):
+    import peers
+
+    peer, options = pretender
+    (tmp_path / "peer" / "run_pretender.py").write_text("raise SystemExit('no such thing')")
+    assert math.isnan(peers.theirs(peer, "A1", "train", tmp_path, options).rate.value)
+    options.job = "decode"
+    assert not peers.ready(peer, "A1", tmp_path, options)
+    said = capsys.readouterr().err
+    assert "Pretender 1 does not run A1: no such thing" in said
+    assert "Pretender 1 is left out: no such thing" in said
+
+
+def test_a_peer_that_cannot_be_installed_is_left_out(pretender, tmp_path, monkeypatch, capsys):
+    import peers
+    from peer import install
+
+    peer, options = pretender
+    monkeypatch.setattr(peers, "environment", install.environment)
+    site = tmp_path / "base" / "lib" / "python3" / "site-packages"
+    site.mkdir(parents=True)
+    (tmp_path / "base" / "complete").touch()
+    absent = peer._replace(environment="absent", packages=[["--no-index", "there-is-no-such-package"]])
+    assert not peers.ready(absent, "A1", tmp_path, options)
+    assert "Pretender 1 is left out: " in capsys.readouterr().err
+
+
+def test_ratios_are_of_the_same_round(pretender, capsys):
+    import clock
+    import peers
+
+    def found(value):
+        return peers.Found(clock.Rate(value, value, value, 4, 5), 100.0)
+
+    options = pretender[1]
+    options.rounds = 3
+    peers.table("A1", options, {"ours, 32": [found(v) for v in (20, 30, 60)], "Other": [found(v) for v in (10, 20, 20)]})
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| Other")]
+    assert rows == [["| Other", "20 [10, 20]", "2.00 [1.50, 3.00]", "100", "12 of 15 |"]]

@@ -62,6 +62,18 @@ def measure(name: str, precision: str, options: argparse.Namespace) -> dict[str,
     return {"rate": clock.rate(intervals), "alone": alone, "memory": memory, "operations": needed, "limit": limit.matrix_rate(precision)}
 
 
+def passes(name: str, precision: str, options: argparse.Namespace) -> tuple[clock.Rate, float]:
+    """Sentences a second in batches of options.batch, the longest together, and the memory: what peers are measured by."""
+    torch.set_num_threads(options.threads)
+    translator, lines = untrained(name, precision, options)
+    lines = sorted(lines, key=lambda line: -len(translator.read(line).ids))
+    batches = [lines[at : at + options.batch] for at in range(0, len(lines), options.batch)]
+    translator.translate(batches[0])
+    clock.wait_for_quiet(options.wait)
+    intervals = [timed(translator, batch) for batch in batches for _ in range(PASSES)]
+    return clock.rate(intervals[PASSES:]), clock.peak_memory()
+
+
 def untrained(name: str, precision: str, options: argparse.Namespace) -> tuple[Translator, list[str]]:
     """A model of this size with the corpus' tokenizer, and the source lines of its test set."""
     config = work.settings(name, options.settings)

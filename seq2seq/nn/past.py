@@ -1,7 +1,7 @@
 """Where does a Transformer's decoder keep the keys and values of the steps before? In two ways, of the same numbers.
 
-    given to a layer   queries, keys, values (N, heads, 1, d) of this step
-    given back         the same with all steps so far, and what may be seen of them, for scaled dot-product attention
+given to a layer   queries, keys, values (N, heads, 1, d) of this step
+given back         the same with all steps so far, and what may be seen of them, for scaled dot-product attention
 """
 
 import torch
