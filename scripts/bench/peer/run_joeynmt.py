@@ -24,16 +24,9 @@ def recurrent(more: dict[str, Any]) -> dict[str, Any]:
     return part | more
 
 
-SPECIAL = {
-    "unk_token": "<unk>",
-    "pad_token": "<pad>",
-    "bos_token": "<s>",
-    "eos_token": "</s>",
-    "pad_id": 0,
-    "unk_id": 1,
-    "bos_id": 2,
-    "eos_id": 3,
-}
+SPECIAL = {  # their order is fixed in its code
+    "unk_token": "<unk>", "pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_id": 0, "pad_id": 1, "bos_id": 2, "eos_id": 3,
+}  # fmt: skip
 LAYERS = {"type": "transformer", "num_layers": 3, "num_heads": 4, "hidden_size": 256, "ff_size": 1024, "dropout": 0.1, "layer_norm": "pre",
           "embeddings": {"embedding_dim": 256, "scale": True, "dropout": 0.0}}  # fmt: skip
 ATTENTION = {"A1": "luong", "A2": "bahdanau"}.get(job.work)
