@@ -12,6 +12,8 @@ from seq2seq.nn.windows import View, Window
 
 Normalizer = Callable[[Tensor], Tensor]
 
+SHORT = 256  # source positions
+
 
 class Attended(NamedTuple):
     """What attention gives back for T steps."""
@@ -40,6 +42,11 @@ def weigh(scores: Tensor, view: View, normalize: Normalizer) -> Tensor:
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     weights = normalize(scores.masked_fill(~view.allowed, torch.finfo(scores.dtype).min))
     return weights if view.gain is None else weights * view.gain
+
+
+def fused_pays(keys: Tensor) -> bool:
+    """Whether one kernel for scores, softmax and mixing of (..., S, d) is faster than three: on the processor only if S is large."""
+    return not keys.is_cpu or torch.compiler.is_compiling() or keys.size(-2) > SHORT
 
 
 class Attention(nn.Module):

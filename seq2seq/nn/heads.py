@@ -25,21 +25,9 @@ class CrossEntropy(torch.autograd.Function):
         """features (R, H), weight (V, H), bias (V), target (R) -> smoothed sum, plain sum. `learning`: gradients are wanted."""
         wanted = learning and any(ctx.needs_input_grad)
         grads = [torch.zeros_like(x) for x in (features, weight, bias)] if wanted else []
-        total, nll = (features.new_zeros((), dtype=torch.promote_types(features.dtype, torch.float32)) for _ in range(2))
-        rows, vocabulary = max(1, CHUNK // weight.size(0)), weight.size(0)
-        for x, y, at in zip(features.split(rows), target.unsqueeze(1).split(rows), range(0, len(features), rows), strict=False):
-            logits = torch.addmm(bias, x, weight.t()).to(total.dtype)
-            top, own, everything = logits.amax(1, keepdim=True), logits.gather(1, y).sum(), logits.sum()
-            norms = logits.sub_(top).exp_().sum(1, keepdim=True)  # in place from here on: a copy costs as much as the product
-            norm = (top + norms.log()).sum()
-            nll += norm - own
-            total += (1 - smoothing) * (norm - own) + smoothing * (norm - everything / vocabulary)
-            if wanted:
-                slope = logits.div_(norms).sub_(smoothing / vocabulary)
-                slope = slope.scatter_add_(1, y, slope.new_full((1, 1), smoothing - 1).expand_as(y)).to(x.dtype)
-                grads[0][at : at + rows] = slope @ weight
-                grads[1] += slope.t() @ x
-                grads[2] += slope.sum(0)
+        given = lowered(features, weight, bias)
+        with torch.autocast(features.device.type, enabled=False):  # its copies of each chunk would cost as much as the products
+            total, nll = chunks(*given, target, smoothing, grads)
         ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(nll)
         return total, nll
@@ -48,6 +36,37 @@ class CrossEntropy(torch.autograd.Function):
     def backward(ctx: FunctionCtx, *outer: Tensor) -> tuple[Tensor | None, ...]:
         grads: tuple[Tensor, ...] = ctx.saved_tensors  # type: ignore[attr-defined]
         return (*(grad * outer[0] for grad in grads), None, None, None)
+
+
+def lowered(*given: Tensor) -> list[Tensor]:
+    """In the precision that autocast would choose for a product, where it is on."""
+    device = given[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return list(given)
+    return [x.to(torch.get_autocast_dtype(device)) for x in given]
+
+
+def chunks(features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoothing: float, grads: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """The two sums of CrossEntropy; adds the gradients of features, weight and bias to `grads`, unless it is empty."""
+    wide = torch.promote_types(features.dtype, torch.float32)
+    total, nll = (features.new_zeros((), dtype=wide) for _ in range(2))
+    rows, vocabulary = max(1, CHUNK // weight.size(0)), weight.size(0)
+    logits, share = (features.new_empty(rows, vocabulary, dtype=wide) for _ in range(2))  # made once: new memory costs more than a pass
+    for x, y, at in zip(features.split(rows), target.unsqueeze(1).split(rows), range(0, len(features), rows), strict=False):
+        logits = logits[: len(x)].copy_(torch.addmm(bias, x, weight.t()))
+        top, own = logits.amax(1), logits.gather(1, y).sum()
+        everything = logits.sum() if smoothing else own
+        slope = torch.softmax(logits, 1, out=share[: len(x)])
+        norm = (top - slope.amax(1).log()).sum()  # the largest share is exp(top - norm)
+        nll += norm - own
+        total += (1 - smoothing) * (norm - own) + (smoothing * (norm - everything / vocabulary) if smoothing else 0.0)
+        if grads:
+            slope = slope.sub_(smoothing / vocabulary) if smoothing else slope
+            slope = slope.scatter_add_(1, y, slope.new_full((1, 1), smoothing - 1).expand_as(y)).to(x.dtype)
+            grads[0][at : at + rows] = slope @ weight
+            grads[1] += slope.t() @ x
+            grads[2] += slope.sum(0)
+    return total, nll
 
 
 class VocabularyHead(nn.Module):

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from seq2seq.nn.dropout import Dropout
+
 
 class FeedForward(nn.Module):
     """W2 f(W1 x)  (Vaswani et al. 2017, eq. 2); f may gate one half with the other."""
@@ -14,7 +16,7 @@ class FeedForward(nn.Module):
         super().__init__()
         halves, self.activation = activation
         self.inner, self.outer = nn.Linear(size, halves * inner), nn.Linear(inner, size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""

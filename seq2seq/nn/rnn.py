@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from seq2seq.ids import UNK
 from seq2seq.nn.attention import Attention
 from seq2seq.nn.cells import Cell
+from seq2seq.nn.dropout import Dropout, kept
 from seq2seq.nn.interface import Encoded, Memory, Output, State
 from seq2seq.nn.scorers import Cached
 
@@ -39,7 +40,7 @@ class RecurrentEncoder(nn.Module):
         sizes = [embedding.embedding_dim] + [size] * (layers - 1)
         self.forwards = nn.ModuleList(kind(given, size // directions, batch_first=True) for given in sizes)
         self.backwards = nn.ModuleList(kind(given, size // directions, batch_first=True) for given in sizes[: layers * (directions - 1)])
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, source: Tensor, mask: Tensor) -> Encoded:
         """(B, S) ids, (B, S) mask -> states, summary and ends."""
@@ -105,7 +106,7 @@ class RecurrentDecoder(nn.Module):
         self.embedding, self.attention, self.bridge = embedding, attention, bridge
         self.cells = nn.ModuleList(cells)  # type: ignore[assignment]
         self.combine = nn.Linear(memory_size + cells[-1].size, feature_size, bias=False)
-        self.dropout, self.residual = nn.Dropout(dropout), residual
+        self.dropout, self.residual = Dropout(dropout), residual
 
     def cache(self, encoded: Encoded) -> Cached:
         """What the attention wants to compute once per source, and what the bridge copies."""
@@ -194,8 +195,7 @@ class RecurrentDecoder(nn.Module):
             return [None] * steps
         keep = 1 - self.dropout.p
         size = max(self.cells[-1].size, self.combine.out_features)
-        masks = torch.empty(steps, len(self.cells), rows, size, dtype=like.dtype, device=like.device)
-        return masks.bernoulli_(keep).div_(keep).unbind(0)
+        return kept((steps, len(self.cells), rows, size), self.dropout.p, like.device).to(like.dtype).div_(keep).unbind(0)
 
 
 class LuongDecoder(RecurrentDecoder):

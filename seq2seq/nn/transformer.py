@@ -9,7 +9,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from seq2seq.ids import UNK
 from seq2seq.nn import past
-from seq2seq.nn.attention import Normalizer, softmax, weigh
+from seq2seq.nn.attention import Normalizer, fused_pays, softmax, weigh
+from seq2seq.nn.dropout import Dropout
 from seq2seq.nn.interface import Encoded, Memory, Output, State
 from seq2seq.nn.layers import FeedForward, Positions, Rotary
 from seq2seq.nn.scorers import Cached, Product, Scorer
@@ -43,7 +44,7 @@ class Sublayer(nn.Module):
 
     def __init__(self, design: Design) -> None:
         super().__init__()
-        self.norm, self.dropout, self.pre = design.norm(design.size), nn.Dropout(design.dropout), design.pre_norm
+        self.norm, self.dropout, self.pre = design.norm(design.size), Dropout(design.dropout), design.pre_norm
 
     def before(self, x: Tensor) -> Tensor:
         """What f reads."""
@@ -53,6 +54,17 @@ class Sublayer(nn.Module):
         """x and y = f(before(x)) -> the output."""
         x = x + self.dropout(y)
         return x if self.pre else self.norm(x)
+
+
+def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """softmax(q k / sqrt(d)) v of (B, heads, N, d)  (Vaswani et al. 2017, eq. 1)."""
+    if fused_pays(k):
+        return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    scores = (q * q.size(-1) ** -0.5) @ k.to(q.dtype).transpose(-2, -1)
+    if causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+    weights = scores.softmax(-1) if mask is None else weigh(scores, View(mask), softmax)
+    return weights.to(v.dtype) @ v
 
 
 class SelfAttention(nn.Module):
@@ -70,7 +82,7 @@ class SelfAttention(nn.Module):
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         """-> (B, N, D)."""
-        mixed: Tensor = self.out(merge(scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)))
+        mixed: Tensor = self.out(merge(scaled_dot_product(q, k, v, mask, causal)))
         return mixed
 
 
@@ -96,7 +108,7 @@ class CrossAttention(nn.Module):
         """x (B, T, D), mask (B, S), step (B, T) -> (B, T, D), weights (B, heads, T, S) if asked for."""
         query, view = split(self.query(x), self.heads), self.window(x, step, mask)
         view = View(view.allowed.unsqueeze(1), None if view.gain is None else view.gain.unsqueeze(1))
-        if self.fused and not attention:
+        if self.fused and not attention and fused_pays(cached["keys"]):
             assert isinstance(self.scorer, Product)
             queries, shape = self.scorer.queries(query), (*query.shape[:-1], mask.size(1))
             allowed = view.allowed.expand(-1, -1, shape[-2], -1)
@@ -148,7 +160,7 @@ class TransformerEncoder(nn.Module):
         self.embedding, self.positions, self.size = embedding, positions, design.size
         self.layers = nn.ModuleList(EncoderLayer(design, positions.rotary) for _ in range(layers))
         self.norm = design.norm(design.size) if design.pre_norm else nn.Identity()
-        self.dropout = nn.Dropout(design.dropout)
+        self.dropout = Dropout(design.dropout)
 
     def forward(self, source: Tensor, mask: Tensor) -> Encoded:
         """(B, S) ids, (B, S) mask -> states and their mean."""
@@ -174,7 +186,7 @@ class TransformerDecoder(nn.Module):
         self.embedding, self.positions, self.heads = embedding, positions, design.heads
         self.layers = nn.ModuleList(DecoderLayer(design, positions.rotary, make_cross()) for _ in range(layers))  # type: ignore[assignment]
         self.norm = design.norm(design.size) if design.pre_norm else nn.Identity()
-        self.dropout = nn.Dropout(design.dropout)
+        self.dropout = Dropout(design.dropout)
 
     def cache(self, encoded: Encoded) -> Cached:
         """Every layer's cross keys and values: keys0, values0, ..."""
