@@ -25,9 +25,9 @@ class CrossEntropy(torch.autograd.Function):
         """features (R, H), weight (V, H), bias (V), target (R) -> smoothed sum, plain sum. `learning`: gradients are wanted."""
         wanted = learning and any(ctx.needs_input_grad)
         grads = [torch.zeros_like(x) for x in (features, weight, bias)] if wanted else []
-        given = lowered(features, weight, bias)
+        low = lowered(features, weight, bias)
         with torch.autocast(features.device.type, enabled=False):  # its copies of each chunk would cost as much as the products
-            total, nll = chunks(*given, target, smoothing, grads)
+            total, nll = chunks(*low, target, smoothing, grads)
         ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(nll)
         return total, nll
@@ -38,12 +38,11 @@ class CrossEntropy(torch.autograd.Function):
         return (*(grad * outer[0] for grad in grads), None, None, None)
 
 
-def lowered(*given: Tensor) -> list[Tensor]:
+def lowered(features: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """In the precision that autocast would choose for a product, where it is on."""
-    device = given[0].device.type
-    if not torch.is_autocast_enabled(device):
-        return list(given)
-    return [x.to(torch.get_autocast_dtype(device)) for x in given]
+    device = features.device.type
+    kind = torch.get_autocast_dtype(device)
+    return (features.to(kind), weight.to(kind), bias.to(kind)) if torch.is_autocast_enabled(device) else (features, weight, bias)
 
 
 def chunks(features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoothing: float, grads: list[Tensor]) -> tuple[Tensor, Tensor]:

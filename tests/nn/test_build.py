@@ -8,8 +8,10 @@ import torch
 
 from seq2seq.config import MODELS, AttentionConfig
 from seq2seq.ids import EOS
+from seq2seq.nn import attention as attention_module
 from seq2seq.nn import transformer
 from seq2seq.nn.build import build_model
+from seq2seq.nn.dropout import Dropout
 from seq2seq.nn.scorers import SCORERS, Product
 from seq2seq.tables import choices
 
@@ -98,16 +100,22 @@ def test_the_same_settings_make_the_same_model():
 @pytest.mark.parametrize("scorer", [name for name, kind in SCORERS.items() if kind.reads])
 @pytest.mark.parametrize(("window", "normalizer"), [*itertools.product(["everywhere", "local_m", "local_p"], ["softmax", "sparsemax"])])
 def test_fused_kernels_serve_where_they_can(scorer, window, normalizer, monkeypatch):
-    """An inner product under a softmax, in a window without a gain, and nobody asks for the weights."""
+    """An inner product under a softmax, in a window without a gain, and nobody asks for the weights; not for few positions."""
     calls = []
     fused = transformer.scaled_dot_product_attention
     monkeypatch.setattr(transformer, "scaled_dot_product_attention", lambda *words, **given: calls.append(given) or fused(*words, **given))
     attention = {"attention.scorer": scorer, "attention.window": window, "attention.normalizer": normalizer}
     model = made("transformer", BASE["transformer"] | attention)
     memory = model.encode(torch.randint(4, V, (2, 6)))
+    model.eval()
+    tokens, few = torch.randint(4, V, (2, 5)), []
+    for asked in (False, True):
+        few.append(model.decode(tokens, memory, attention=asked).features)
+    assert not calls
+    monkeypatch.setattr(attention_module, "SHORT", 0)
     for asked in (False, True):
         calls.clear()
-        model.decode(torch.randint(4, V, (2, 5)), memory, attention=asked)
+        torch.testing.assert_close(model.decode(tokens, memory, attention=asked).features, few[asked])
         product = issubclass(SCORERS[scorer], Product) and window != "local_p" and normalizer == "softmax"
         assert len(calls) == 2 + 2 * (product and not asked)  # two layers, each with its self-attention
 
@@ -116,7 +124,7 @@ def test_fused_kernels_serve_where_they_can(scorer, window, normalizer, monkeypa
 @pytest.mark.parametrize("family", MODELS)
 def test_both_sides_drop_out(family):
     model = made(family, BASE[family]).train()
-    assert {part.p for part in model.modules() if isinstance(part, torch.nn.Dropout)} == {BASE[family]["dropout"]}
+    assert {part.p for part in model.modules() if isinstance(part, Dropout)} == {BASE[family]["dropout"]}
     source, target = torch.randint(4, V, (2, 6)), torch.randint(4, V, (2, 5))
     memory, again = model.encode(source), model.encode(source)
     assert not memory.states.equal(again.states)

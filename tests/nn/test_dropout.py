@@ -1,0 +1,45 @@
+"""Does dropout keep the share that it should, and no pattern in it?"""
+
+import pytest
+import torch
+
+from seq2seq.nn.dropout import Dropout, kept
+
+
+@pytest.mark.parametrize("p", [0.01, 0.1, 0.3, 0.5, 0.9])
+def test_the_share_kept_is_that_of_the_setting(p):
+    torch.manual_seed(1)
+    mask = kept((1000, 1001), p, torch.device("cpu"))
+    error = 5 * (p * (1 - p) / mask.numel()) ** 0.5
+    assert abs(mask.double().mean() - (1 - p)) < error
+    assert set(mask.unique().tolist()) == {0, 1}
+    for other in (mask[:, 1:] * mask[:, :-1], mask[1:] * mask[:-1]):  # neighbours know nothing of each other
+        assert abs(other.double().mean() - (1 - p) ** 2) < 3 * error
+
+
+def test_torchs_seed_rules_and_each_call_is_another():
+    size, device = (3, 7), torch.device("cpu")
+    torch.manual_seed(1)
+    first, second = kept(size, 0.5, device), kept(size, 0.5, device)
+    torch.manual_seed(1)
+    assert kept(size, 0.5, device).equal(first)
+    assert not first.equal(second)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_units_are_scaled_and_gradients_go_the_same_way(dtype):
+    torch.manual_seed(1)
+    x = torch.rand(5, 7, 11, dtype=dtype).add(1).requires_grad_()
+    y = Dropout(0.25)(x)
+    y.sum().backward()
+    left = y != 0
+    torch.testing.assert_close(y[left], (x / 0.75)[left], rtol=1e-2, atol=0)
+    torch.testing.assert_close(x.grad, left.to(dtype) / 0.75, rtol=1e-2, atol=0)
+    assert 0.5 < left.double().mean() < 1
+
+
+def test_nothing_is_dropped_in_use_or_for_nothing():
+    x = torch.rand(5, 7)
+    assert Dropout(0.5).eval()(x).equal(x)
+    assert Dropout(0.0)(x).equal(x)
+    assert kept((0, 3), 0.5, x.device).shape == (0, 3)
