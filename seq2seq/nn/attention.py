@@ -1,13 +1,15 @@
 """How do scores become a context? Score, narrow, normalise, mix; the parts are in scorers.py and windows.py."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.errors import ConfigError
-from seq2seq.nn.scorers import Cached, Covered, Scorer
+from seq2seq.nn.recurrence import Plain
+from seq2seq.nn.scorers import Cached, Covered, Product, Scorer
 from seq2seq.nn.windows import View, Window
 
 Normalizer = Callable[[Tensor], Tensor]
@@ -65,11 +67,24 @@ class Attention(nn.Module):
         """(B, S, M) -> what the scorer wants to compute once per source."""
         return self.scorer.cache(states)
 
-    def forward(self, query: Tensor, states: Tensor, cached: Cached, mask: Tensor, step: Tensor, covered: Tensor | None = None) -> Attended:
-        """query (B, T, Q), states (B, S, M), mask (B, S), step (B, T); covered (B, T, S), read only with coverage."""
+    def forward(
+        self,
+        query: Tensor,
+        states: Tensor,
+        cached: Cached,
+        mask: Tensor,
+        step: Tensor,
+        covered: Tensor | None = None,
+        by: Plain | None = None,
+    ) -> Attended:
+        """query (B, T, Q), states (B, S, M), mask (B, S), step (B, T); covered (B, T, S), read only with coverage.
+
+        `by`: how to multiply, in a loop over time."""
+        by = by or Plain()
         before = None if self.direction is None or covered is None else Covered(covered, self.direction)
-        weights = weigh(self.scorer(query, cached, before), self.window(query, step, mask), self.normalize)
-        return Attended(weights.to(states.dtype) @ states, weights)
+        score = partial(self.scorer, by=by) if isinstance(self.scorer, Product) else self.scorer
+        weights = weigh(score(query, cached, before), self.window(query, step, mask), self.normalize)
+        return Attended(by.mix(weights.to(states.dtype), states), weights)
 
 
 NORMALIZERS: dict[str, Normalizer] = {"softmax": softmax, "sparsemax": sparsemax}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.nn.interface import State
+from seq2seq.nn.recurrence import Plain
 
 
 class Cell(nn.Module):
@@ -30,7 +31,7 @@ class Cell(nn.Module):
         """The first state from a first hidden vector (B, size)."""
         return {"hidden": hidden}
 
-    def forward(self, projected: Tensor, fed: Tensor | None, state: State) -> State:
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
         """projected (N, gates * size), fed (N, fed), state of (N, size) each -> the next state."""
         raise NotImplementedError
 
@@ -48,11 +49,10 @@ class LSTMCell(Cell):
     def start(self, hidden: Tensor) -> State:
         return {"hidden": hidden, "cell": torch.zeros_like(hidden)}
 
-    def forward(self, projected: Tensor, fed: Tensor | None, state: State) -> State:
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
         before = state["hidden"] if fed is None else torch.cat((fed, state["hidden"]), -1)
-        i, f, g, o = torch.addmm(projected, before, self.recurrent.weight.t()).chunk(4, -1)
-        cell = f.sigmoid() * state["cell"] + i.sigmoid() * g.tanh()
-        return {"hidden": o.sigmoid() * cell.tanh(), "cell": cell}
+        hidden, cell = by.lstm(projected + by.linear(before, self.recurrent.weight), state["cell"])
+        return {"hidden": hidden, "cell": cell}
 
 
 class GRUCell(Cell):
@@ -65,11 +65,12 @@ class GRUCell(Cell):
         self.feed = nn.Linear(fed, 3 * size, bias=False) if fed else None
         self.recurrent = nn.Linear(size, 3 * size)
 
-    def forward(self, projected: Tensor, fed: Tensor | None, state: State) -> State:
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
         hidden = state["hidden"]
         if fed is not None and self.feed is not None:
-            projected = torch.addmm(projected, fed, self.feed.weight.t())
-        (r, z, n), (hr, hz, hn) = projected.chunk(3, -1), self.recurrent(hidden).chunk(3, -1)
+            projected = projected + by.linear(fed, self.feed.weight)
+        recurrent = by.linear(hidden, self.recurrent.weight) + self.recurrent.bias
+        (r, z, n), (hr, hz, hn) = projected.chunk(3, -1), recurrent.chunk(3, -1)
         update = (z + hz).sigmoid()
         new = (n + (r + hr).sigmoid() * hn).tanh()
         return {"hidden": new + update * (hidden - new)}

@@ -11,6 +11,7 @@ from seq2seq.nn.attention import Attention
 from seq2seq.nn.cells import Cell
 from seq2seq.nn.dropout import Dropout, kept
 from seq2seq.nn.interface import Encoded, Memory, Output, State
+from seq2seq.nn.recurrence import Deferred, Plain
 from seq2seq.nn.scorers import Cached
 
 
@@ -137,7 +138,7 @@ class RecurrentDecoder(nn.Module):
         projected: Tensor = self.cells[0].project(self.dropout(self.embedding(token)))
         return projected
 
-    def advance(self, projected: Tensor, fed: Tensor | None, state: State, masks: Tensor | None) -> tuple[Tensor, State]:
+    def advance(self, projected: Tensor, fed: Tensor | None, state: State, masks: Tensor | None, by: Plain) -> tuple[Tensor, State]:
         """One step of all layers: -> top (N, H), the cells' states."""
         after: State = {}
         top = projected
@@ -146,23 +147,23 @@ class RecurrentDecoder(nn.Module):
             if layer:
                 below = top if masks is None else top * masks[layer - 1, :, : cell.size]
                 projected, fed = cell.project(below), None
-            new = cell(projected, fed, {name: state[f"{name}{layer}"] for name in cell.parts})
+            new = cell(projected, fed, {name: state[f"{name}{layer}"] for name in cell.parts}, by)
             top = new["hidden"] + below if self.residual and layer else new["hidden"]
             after |= {f"{name}{layer}": value for name, value in new.items()}
         return top, after
 
-    def attend(self, query: Tensor, state: State, memory: Memory) -> tuple[Tensor, Tensor]:
+    def attend(self, query: Tensor, state: State, memory: Memory, by: Plain) -> tuple[Tensor, Tensor]:
         """query (N, H) -> context (N, M), weights (N, S); the W rows of a sentence share its memory."""
         B = memory.mask.size(0)
         covered = state["covered"].unflatten(0, (B, -1)) if "covered" in state else None
         seen = self.attention(
-            query.unflatten(0, (B, -1)), memory.states, memory.cached, memory.mask, state["number"].unflatten(0, (B, -1)), covered
+            query.unflatten(0, (B, -1)), memory.states, memory.cached, memory.mask, state["number"].unflatten(0, (B, -1)), covered, by
         )
         return seen.context.flatten(0, 1), seen.weights.flatten(0, 1)
 
-    def mix(self, top: Tensor, context: Tensor) -> Tensor:
+    def mix(self, top: Tensor, context: Tensor, by: Plain) -> Tensor:
         """tanh(W [c; h]), the attentional state  (Luong et al. 2015, eq. 5)."""
-        return torch.tanh(self.combine(torch.cat((context, top), -1)))
+        return torch.tanh(by.linear(torch.cat((context, top), -1), self.combine.weight))
 
     def after(self, cells: State, weights: Tensor, state: State) -> State:
         """The next state, but for what the order adds."""
@@ -171,20 +172,21 @@ class RecurrentDecoder(nn.Module):
             cells["covered"] = state["covered"] + weights
         return cells
 
-    def moment(self, projected: Tensor, state: State, memory: Memory, masks: Tensor | None = None) -> Moment:
+    def moment(self, projected: Tensor, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
         """One step in the order of the subclass: projected (N, gates), masks (layers, N, H) of dropout."""
         raise NotImplementedError
 
     def step(self, token: Tensor, state: State, memory: Memory, attention: bool = False) -> tuple[Output, State]:
-        features, weights, state = self.moment(self.embed(token), state, memory)
+        features, weights, state = self.moment(self.embed(token), state, memory, Plain())
         return Output(features, weights, weights[:, None, None] if attention else None), state
 
     def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:
         projected = self.embed(target_in.t())  # (T, B, gates)
         masks = self.draw_masks(target_in.size(0), target_in.size(1), projected)
         state, moments = self.start(memory), []
+        by = Deferred() if torch.is_grad_enabled() and not torch.compiler.is_compiling() else Plain()
         for now, mask in zip(projected.unbind(0), masks, strict=True):
-            moments.append(self.moment(now, state, memory, mask))
+            moments.append(self.moment(now, state, memory, by, mask))
             state = moments[-1].state
         features, weights = (torch.stack(parts, 1) for parts in list(zip(*moments, strict=True))[:2])
         return Output(features, weights, weights[:, None, None] if attention else None)
@@ -201,10 +203,10 @@ class RecurrentDecoder(nn.Module):
 class LuongDecoder(RecurrentDecoder):
     """h_t = cell(y_{t-1}, h_{t-1}), then attend with h_t  (Luong et al. 2015, section 3); nothing is fed back."""
 
-    def moment(self, projected: Tensor, state: State, memory: Memory, masks: Tensor | None = None) -> Moment:
-        top, cells = self.advance(projected, None, state, masks)
-        context, weights = self.attend(top, state, memory)
-        return Moment(self.drop(self.mix(top, context), masks), weights, self.after(cells, weights, state))
+    def moment(self, projected: Tensor, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
+        top, cells = self.advance(projected, None, state, masks, by)
+        context, weights = self.attend(top, state, memory, by)
+        return Moment(self.drop(self.mix(top, context, by), masks), weights, self.after(cells, weights, state))
 
     def drop(self, features: Tensor, masks: Tensor | None) -> Tensor:
         """Dropout of the attentional state."""
@@ -217,17 +219,17 @@ class InputFeedingDecoder(LuongDecoder):
     def first(self, memory: Memory) -> State:
         return {"feed": memory.states.new_zeros(memory.states.size(0), self.combine.out_features)}
 
-    def moment(self, projected: Tensor, state: State, memory: Memory, masks: Tensor | None = None) -> Moment:
-        top, cells = self.advance(projected, state["feed"], state, masks)
-        context, weights = self.attend(top, state, memory)
-        features = self.drop(self.mix(top, context), masks)
+    def moment(self, projected: Tensor, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
+        top, cells = self.advance(projected, state["feed"], state, masks, by)
+        context, weights = self.attend(top, state, memory, by)
+        features = self.drop(self.mix(top, context, by), masks)
         return Moment(features, weights, {**self.after(cells, weights, state), "feed": features})
 
 
 class BahdanauDecoder(LuongDecoder):
     """Attend with h_{t-1}, then h_t = cell(y_{t-1}, c_t, h_{t-1})  (Bahdanau et al. 2015, eq. 4-6)."""
 
-    def moment(self, projected: Tensor, state: State, memory: Memory, masks: Tensor | None = None) -> Moment:
-        context, weights = self.attend(state[f"hidden{len(self.cells) - 1}"], state, memory)
-        top, cells = self.advance(projected, context, state, masks)
-        return Moment(self.drop(self.mix(top, context), masks), weights, self.after(cells, weights, state))
+    def moment(self, projected: Tensor, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
+        context, weights = self.attend(state[f"hidden{len(self.cells) - 1}"], state, memory, by)
+        top, cells = self.advance(projected, context, state, masks, by)
+        return Moment(self.drop(self.mix(top, context, by), masks), weights, self.after(cells, weights, state))

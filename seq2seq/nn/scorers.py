@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from seq2seq.errors import ConfigError
+from seq2seq.nn.recurrence import Plain
 
 Cached = dict[str, Tensor]  # all that depends on the source alone; every scorer has "keys" (..., S, K)
 
@@ -68,9 +69,10 @@ class Product(Scorer):
         """(..., T, Q) -> (..., T, K), so that the score is queries(q) . key."""
         return query
 
-    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
+    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None, by: Plain | None = None) -> Tensor:
+        """`by`: how to multiply, in a loop over time."""
         query = self.queries(query)
-        scores = query @ cached["keys"].transpose(-2, -1)
+        scores = (by or Plain()).linear(query, cached["keys"])
         return scores if covered is None else scores + covered.amount * (query @ covered.direction).unsqueeze(-1)
 
 

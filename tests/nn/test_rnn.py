@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seq2seq.nn.cells import CELLS
+from seq2seq.nn.recurrence import Plain
 from seq2seq.nn.rnn import Bridge, RecurrentEncoder, reverse
 
 LENGTHS = torch.tensor([5, 3, 4])
@@ -66,7 +67,7 @@ def test_a_cell_is_torchs_cell(name, fed):
     twin.bias_hh.zero_() if name == "lstm" else twin.bias_hh.copy_(cell.recurrent.bias)
     given, more = torch.randn(2, 4), torch.randn(2, fed)
     state = {part: torch.randn(2, 5) for part in cell.parts}
-    after = cell(cell.project(given), more if fed else None, state)
+    after = cell(cell.project(given), more if fed else None, state, Plain())
     hidden = twin(torch.cat((given, more), 1), tuple(state.values()) if name == "lstm" else state["hidden"])
     for ours, theirs in zip(after.values(), hidden if name == "lstm" else (hidden,), strict=True):
         torch.testing.assert_close(ours, theirs)

@@ -1,0 +1,133 @@
+"""How does a loop over time learn fast? The operations of a step, as torch has them, and with a way back of their own.
+
+Plain is torch's. Deferred has the same values and gradients, but keeps what each step gave to a matrix, and on the way
+back what came to it; when all steps are through, one product makes the gradient of both. A step of the way back then
+neither makes a gradient as large as the matrix nor adds it to those of the steps before.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Plain:
+    """What the steps of a recurrent decoder are made of."""
+
+    def linear(self, x: Tensor, weight: Tensor) -> Tensor:
+        """x (..., K), weight (N, K), or one for each sentence (B, N, K) -> x weight^T (..., N)."""
+        return x @ weight.mT
+
+    def mix(self, weights: Tensor, values: Tensor) -> Tensor:
+        """weights (B, T, S), values (B, S, M) -> (B, T, M)."""
+        return weights @ values
+
+    def lstm(self, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """Input, forget, cell, output gates before their nonlinearities (N, 4 size), cell (N, size) -> hidden, cell."""
+        i, f, g, o = gates.chunk(4, -1)
+        cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+        return o.sigmoid() * cell.tanh(), cell
+
+
+class Deferred(Plain):
+    """For one pass over a sequence of steps."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, bool], tuple[Used, Tensor]] = {}
+
+    def linear(self, x: Tensor, weight: Tensor) -> Tensor:
+        return self.multiply(x, weight, weight)
+
+    def mix(self, weights: Tensor, values: Tensor) -> Tensor:
+        return self.multiply(weights, values, values.mT)
+
+    def multiply(self, x: Tensor, owner: Tensor, matrix: Tensor) -> Tensor:
+        """x matrix^T, where the matrix is known by the tensor that the caller has of it."""
+        key = id(owner), matrix is owner  # the same states may be compared with and mixed
+        if key not in self.known:
+            used = Used(owner, matrix)
+            self.known[key] = used, Gather.apply(matrix, used)
+        used, mark = self.known[key]
+        y: Tensor = Multiply.apply(x, mark, used)
+        return y
+
+    def lstm(self, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        hidden, cell = LSTM.apply(gates, cell)
+        return hidden, cell
+
+
+class Used:
+    """A matrix (..., N, K) in the precision of the products, what was multiplied by it, and what came back."""
+
+    def __init__(self, owner: Tensor, matrix: Tensor) -> None:
+        self.owner = owner  # no other tensor can have its id meanwhile
+        device = matrix.device.type
+        kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else matrix.dtype
+        self.matrix = matrix.detach().to(kind)
+        self.given: list[Tensor] = []
+        self.back: dict[int, Tensor] = {}
+
+    def gradient(self) -> Tensor | None:
+        """Of all products x matrix^T."""
+        if not self.back:
+            return None
+        x, slope = (torch.cat([parts[number] for number in sorted(self.back)], -2) for parts in (self.given, self.back))
+        self.back = {}  # the graph may be gone through again
+        return slope.mT @ x
+
+
+class Gather(torch.autograd.Function):
+    """The matrix as autograd sees it: a mark that all its products take, so that its gradient is asked for when theirs are known."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, used: Used) -> Tensor:
+        ctx.used = used
+        return matrix.new_empty(0)
+
+    @staticmethod
+    def backward(ctx: Any, *mark: Tensor) -> tuple[Tensor | None, None]:
+        return ctx.used.gradient(), None
+
+
+class Multiply(torch.autograd.Function):
+    """x matrix^T, of which the matrix' gradient is left to Gather."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mark: Tensor, used: Used) -> Tensor:
+        ctx.used, ctx.number, ctx.kind = used, len(used.given), x.dtype
+        used.given.append(x.detach().to(used.matrix.dtype))
+        return used.given[-1] @ used.matrix.mT
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None]:
+        slope = slopes[0]
+        ctx.used.back[ctx.number] = slope
+        return (slope @ ctx.used.matrix).to(ctx.kind), slope.new_empty(0), None
+
+
+class LSTM(torch.autograd.Function):
+    """Plain.lstm, of whose way back each part is written to its place at once."""
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        opened = gates.sigmoid()
+        i, f, g, o = opened.chunk(4, -1)
+        torch.tanh(gates.chunk(4, -1)[2], out=g)
+        after = torch.addcmul(f * cell, i, g)
+        top = after.tanh()
+        ctx.save_for_backward(opened, cell, top)
+        return o * top, after
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor]:
+        opened, cell, top = ctx.saved_tensors
+        i, f, g, o = opened.chunk(4, -1)
+        slope = torch.empty_like(opened)
+        to_i, to_f, to_g, to_o = slope.chunk(4, -1)
+        sigmoid, tanh = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
+        sigmoid(slopes[0] * top, o, grad_input=to_o)
+        inner = tanh(slopes[0] * o, top).add_(slopes[1])
+        sigmoid(inner * g, i, grad_input=to_i)
+        sigmoid(inner * cell, f, grad_input=to_f)
+        tanh(inner * i, g, grad_input=to_g)
+        return slope, inner.mul_(f)
