@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import seq2seq
+from seq2seq import process
 from seq2seq.errors import Seq2SeqError, unknown
 
 
@@ -35,8 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def start(name: str, argv: list[str]) -> int | None:
     """Import command `name` and run it."""
-    for variable, value in ENVIRONMENT.items():
-        os.environ.setdefault(variable, value)
+    process.prepare()
     logging.basicConfig(format="%(message)s")  # stderr; stdout is for results
     logging.getLogger("seq2seq").setLevel(logging.INFO)
     logging.getLogger("sacrebleu").setLevel(logging.ERROR)
@@ -93,11 +93,6 @@ DENIED = {  # what a user's file system answers, and he can mend
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
     errno.ENAMETOOLONG,
 }  # fmt: skip
-
-ENVIRONMENT = {  # read when torch is loaded; what the user has set stays
-    "GOMP_SPINCOUNT": "1000",  # a waiting thread gives its core up soon: else two of them crawl beside one foreign process
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",  # shapes of LSTMs that are kept compiled: 1024, the default, grow to hundreds of MiB
-}
 
 COMMANDS = {
     "train": Command("train", "train a model from settings; writes a run directory"),

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from seq2seq import process
 from seq2seq.compose import compose_config
 from seq2seq.config import Config
 
@@ -34,6 +35,9 @@ WORK: dict[str, list[str]] = {
         "model.decoder_layers=6",
     ],
 }  # fmt: skip
+
+
+process.prepare()  # as the command does, in the measuring process and for those that it starts
 
 
 def settings(name: str, more: Sequence[str] = ()) -> Config:

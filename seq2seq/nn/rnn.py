@@ -1,7 +1,7 @@
 """How does a recurrent encoder-decoder read and write? The encoder and the decoders in Luong's and in Bahdanau's order."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,23 @@ from seq2seq.nn.scorers import Cached
 
 def reverse(x: Tensor, mask: Tensor) -> Tensor:
     """(B, S, ...), (B, S): each row's tokens last to first, its padding stays behind them."""
-    index = (mask.sum(1, keepdim=True) - 1 - torch.arange(mask.size(1), device=mask.device)) % mask.size(1)  # (B, S)
-    return x.gather(1, index.unsqueeze(-1).expand_as(x))
+    B, S = mask.shape
+    index = (mask.sum(1, keepdim=True) - 1 - torch.arange(S, device=mask.device)) % S  # (B, S)
+    there_and_back: Tensor = Permuted.apply(x, (index + S * torch.arange(B, device=mask.device).unsqueeze(1)).flatten())
+    return there_and_back
+
+
+class Permuted(torch.autograd.Function):
+    """The rows of x (B, S, ...) in another order, that of a permutation which is its own inverse: no sum on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, index: Tensor) -> Tensor:
+        ctx.index = index
+        return x.flatten(0, 1).index_select(0, index).view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        return slopes[0].flatten(0, 1).index_select(0, ctx.index).view_as(slopes[0]), None
 
 
 class RecurrentEncoder(nn.Module):

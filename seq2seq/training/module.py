@@ -71,6 +71,11 @@ class TrainingModule(L.LightningModule):
         parts = self.trainer.accumulate_grad_batches * self.trainer.world_size
         return loss.total / batch.update_tokens * parts
 
+    def configure_gradient_clipping(self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None) -> None:
+        """By norm; Lightning's own refuses fused optimizers in mixed precision, also where no gradient is scaled."""
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
     def require_finite(self) -> None:
         """Stop with a sentence if a loss since the last look is not a number to go on with. TrainingError names the batch."""
         steps, self.unseen = self.unseen, []

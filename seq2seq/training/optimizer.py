@@ -15,7 +15,7 @@ class Rates(NamedTuple):
     beta1: float
     beta2: float
     weight_decay: float
-    fused: bool  # one kernel for all; Lightning does not clip it in mixed precision
+    fused: bool  # one kernel for all; not where gradients are scaled, which it would undo after they are clipped
 
 
 def sgd(parameters: Iterable[Any], rates: Rates) -> Optimizer:

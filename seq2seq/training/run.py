@@ -187,7 +187,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     module = TrainingModule(
         model,
         lambda m: OPTIMIZERS[t.optimizer](
-            decayed(m, t.weight_decay), Rates(t.learning_rate, t.beta1, t.beta2, t.weight_decay, config.trainer.precision == "32")
+            decayed(m, t.weight_decay), Rates(t.learning_rate, t.beta1, t.beta2, t.weight_decay, config.trainer.precision != "16")
         ),
         lambda update: SCHEDULES[t.schedule](update, course) * (plateau.rate if plateau else 1.0),
         t.label_smoothing,

@@ -123,6 +123,15 @@ def learn(model: nn.Module, optimizer: Any, steps: int) -> list[float]:
     return losses
 
 
+def test_the_norm_of_the_gradient_is_limited() -> None:
+    model = nn.Linear(3, 1, bias=False)
+    module, optimizer = module_of(model), torch.optim.Adam(model.parameters(), fused=True)
+    for limit, norm in ((None, 5.0), (6.0, 5.0), (2.0, 2.0)):
+        model.weight.grad = torch.tensor([[3.0, 0.0, 4.0]])
+        module.configure_gradient_clipping(optimizer, limit)
+        assert model.weight.grad.norm().item() == pytest.approx(norm)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_lowers_the_loss(name: str) -> None:
     torch.manual_seed(1)

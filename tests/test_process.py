@@ -1,0 +1,45 @@
+"""What is said to the process before it works: settings of the user stay, freed memory is kept."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from seq2seq.process import ENVIRONMENT
+
+FREE = """
+from seq2seq.process import {function}
+
+def held():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+{function}()
+blocks = [bytearray(b"x" * 2**26) for _ in range(3)]
+full = held()
+del blocks
+print(full - held())
+"""
+
+
+def given_back(function, **environment):
+    """MiB of 192 that a process gives back to the system when it needs them no more."""
+    asked = subprocess.run(
+        [sys.executable, "-c", FREE.format(function=function)], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    return float(asked.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs GNU's C library")
+def test_freed_memory_is_kept_unless_the_user_has_said_what_to_do():
+    assert given_back("prepare") < 1
+    assert given_back("prepare", MALLOC_MMAP_THRESHOLD_="100000") > 180
+
+
+def test_what_the_user_has_set_stays():
+    code = f"from seq2seq.process import prepare; prepare(); import os; print(*(os.environ[name] for name in {list(ENVIRONMENT)}))"
+    first, second = ENVIRONMENT
+    asked = subprocess.run([sys.executable, "-c", code], env=os.environ | {first: "7"}, capture_output=True, text=True, check=True)
+    assert asked.stdout.split() == ["7", ENVIRONMENT[second]]
