@@ -84,7 +84,7 @@ class VocabularyHead(nn.Module):
     def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:
         """Features (..., H) -> log-probabilities (..., V) in float32."""
         logits: Tensor = self.output(output.features)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+        return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
     def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
         """Sums of the cross-entropies of target_out (B, T), label-smoothed (Szegedy et al. 2016, section 7) and plain."""

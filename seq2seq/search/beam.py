@@ -27,6 +27,9 @@ from seq2seq.search.penalties import NO_PENALTY, Penalty
 from seq2seq.search.rules import Rule
 
 
+CHUNK = 64  # ids that are looked at together
+
+
 def largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` largest of scores (R, C), largest first, of equal ones the lower index first: values, indices (R, count).
 
@@ -56,6 +59,28 @@ def lowest_at_edge(scores: Tensor, values: Tensor, index: Tensor) -> Tensor:
     return torch.where(rank < 0, index, lowest.gather(1, rank.clamp(min=0)))
 
 
+def continuations(log_probs: Tensor, total: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """`largest` of total (B, W) + log_probs (B, W, V) over the W V continuations of a sentence: values, w V + id (B, count).
+
+    What is among the best lies in one of the `count` chunks with the highest maxima, of equal ones the lower: so one pass
+    looks for these, and only their entries are added up and ranked."""
+    width, ids = log_probs.shape[1:]
+    whole = ids // CHUNK * CHUNK
+    highest = log_probs[..., :whole].unflatten(2, (-1, CHUNK)).amax(3)
+    if whole < ids:
+        highest = torch.cat((highest, log_probs[..., whole:].amax(2, keepdim=True)), 2)
+    highest = (highest + total[..., None]).flatten(1)  # (B, W chunks)
+    if highest.shape[1] <= count:
+        return largest((log_probs + total[..., None]).flatten(1), count)
+    chunks = highest.shape[1] // width
+    chosen = largest(highest, count)[1].sort(1).values[..., None]  # (B, count, 1)
+    columns = chosen % chunks * CHUNK + torch.arange(CHUNK, device=chosen.device)  # (B, count, CHUNK)
+    place = (chosen // chunks * ids + columns.clamp(max=ids - 1)).flatten(1)
+    values = log_probs.flatten(1).gather(1, place) + total.gather(1, place // ids)
+    values, order = largest(values.masked_fill((columns >= ids).flatten(1), -torch.inf), count)
+    return values, place.gather(1, order)
+
+
 class Beam(Search):
     """The live hypotheses of a batch and the best that have ended."""
 
@@ -75,18 +100,18 @@ class Beam(Search):
         return self.attention or self.covered is not None
 
     def advance(self, log_probs: Tensor, weights: Tensor | None) -> Tensor | None:
-        total = self.log_prob[..., None] + log_probs  # (B, W, V)
-        self.rules(total, self.tokens)
-        ids = total.shape[-1]
-        score, place = largest(total.flatten(1), 2 * self.width)  # (B, 2 W)
+        eos = log_probs[..., EOS].clone()  # before any rule
+        self.rules(log_probs, self.tokens)
+        ids = log_probs.shape[-1]
+        score, place = continuations(log_probs, self.log_prob, 2 * self.width)  # (B, 2 W)
         parent, token = place // ids, place % ids
         covered = None if self.covered is None or weights is None else self.covered + weights
         onward = (token == EOS).int().argsort(dim=1, stable=True)[:, : self.width]  # (B, W)
         ended = ((token == EOS) & (score != -torch.inf))[:, : self.width, None] & (parent[:, : self.width, None] == self.slots())
         score, place, parent, token = (part.gather(1, onward) for part in (score, place, parent, token))
-        self.close(ended.any(1), total[..., EOS], covered, score)
+        self.close(ended.any(1), self.log_prob + log_probs[..., EOS], covered, score)
         taken = log_probs.flatten(1).gather(1, place)
-        self.steps.append(Step(token, parent, taken, log_probs[..., EOS], weights if self.attention else None))
+        self.steps.append(Step(token, parent, taken, eos, weights if self.attention else None))
         self.log_prob = score
         self.tokens = torch.cat([self.tokens.gather(1, parent[..., None].expand(-1, -1, self.tokens.shape[2])), token[..., None]], 2)
         if covered is not None:

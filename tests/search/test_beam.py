@@ -10,7 +10,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.runtime import search as twin
 from seq2seq.search import loop
-from seq2seq.search.beam import beam_search, largest
+from seq2seq.search.beam import beam_search, continuations, largest
 from seq2seq.search.ensemble import Ensemble
 from seq2seq.search.penalties import LENGTH_PENALTIES, Penalty
 from seq2seq.search.rules import Never, NoRepeat
@@ -267,6 +267,20 @@ def test_largest_takes_the_lowest_of_equals(columns):
         assert places[: len(real)] == real
         assert kept[: len(real)] == [row[i] for i in real]
         assert kept[len(real) :] == [-math.inf] * (6 - len(real))
+
+
+@pytest.mark.parametrize("ids", [5, 64, 65, 640, 700])
+@pytest.mark.parametrize("kinds", [3, 10**6], ids=["ties", "distinct"])
+def test_continuations_are_the_largest_of_all_sums(ids, kinds):
+    chance = torch.Generator().manual_seed(ids)
+    log_probs = torch.randint(0, kinds, (50, 3, ids), generator=chance).double()
+    log_probs[log_probs < kinds / 9] = -torch.inf
+    total = torch.randint(0, kinds, (50, 3), generator=chance).double()
+    total[::7, 1] = -torch.inf
+    values, places = continuations(log_probs, total, 4)
+    expected, index = largest((log_probs + total[..., None]).flatten(1), 4)
+    assert values.equal(expected)
+    assert places[values > -torch.inf].equal(index[values > -torch.inf])
 
 
 def test_empty_batch(fakes):
