@@ -14,9 +14,10 @@ from torch import Tensor
 
 from seq2seq.config import SearchConfig
 from seq2seq.data.vocabularies import Encoded, Vocabularies
-from seq2seq.errors import ConfigError, DataError, RunError
+from seq2seq.errors import ConfigError, DataError, RunError, choose
 from seq2seq.ids import EOS, PAD, UNK
 from seq2seq.nn.interface import Memory, Model
+from seq2seq.nn.precision import PRECISIONS
 from seq2seq.runs import WEIGHTS, Run
 from seq2seq.search.beam import beam_search
 from seq2seq.search.hypothesis import Hypothesis
@@ -61,10 +62,9 @@ class Translator:
         self.search.check_limit(self.limit)
 
     @classmethod
-    def open(
-        cls, *runs: str | Path, weights: str = WEIGHTS, device: str = "cpu", dtype: torch.dtype = torch.float32, **search: Any
-    ) -> "Translator":
-        """Open one run directory, or several as an ensemble. `search` replaces settings of the (first) run's search.
+    def open(cls, *runs: str | Path, weights: str = WEIGHTS, device: str = "cpu", precision: str = "32", **search: Any) -> "Translator":
+        """Open one run directory, or several as an ensemble. `search` replaces settings of the (first) run's search; `precision`
+        is that of the numbers in the models, a row of nn.precision.PRECISIONS.
 
         Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for the settings and the device."""
         check_device(device)
@@ -77,7 +77,8 @@ class Translator:
                 raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: its tokenizer is another one")
             if other.config.model.head != first.config.model.head:
                 raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: only one of them copies words")
-        models = [run.model(weights).to(device=device, dtype=dtype) for run in opened]
+        held = choose(PRECISIONS, precision, "precision")
+        models: list[Any] = [held(run.model(weights).to(device)) for run in opened]
         return cls(models, first.vocabularies, first.config.search.changed(**search))
 
     @property

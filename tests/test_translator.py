@@ -32,7 +32,7 @@ VARIANTS = {
 
 
 def double(run: Path, **search: object) -> Translator:
-    return Translator.open(run, dtype=torch.float64, **search)
+    return Translator.open(run, precision="64", **search)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -101,7 +101,7 @@ def test_scores_do_not_depend_on_their_neighbours(lively: Lively, lines: list[st
 
 def test_an_ensemble_of_a_run_with_itself_is_the_run(lively: Lively, lines: list[str]) -> None:
     run = lively()
-    one, three = double(run), Translator.open(run, run, run, dtype=torch.float64)
+    one, three = double(run), Translator.open(run, run, run, precision="64")
     for left, right in zip(one.hypotheses(lines, attention=True), three.hypotheses(lines, attention=True), strict=True):
         assert left[0].text == right[0].text
         assert left[0].log_prob == pytest.approx(right[0].log_prob, abs=1e-9)

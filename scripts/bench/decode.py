@@ -20,6 +20,7 @@ import work
 from seq2seq.data.corpus import test_pairs
 from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import build_model
+from seq2seq.nn.precision import PRECISIONS
 from seq2seq.training.run import available_cores
 from seq2seq.translator import Translator
 
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """One row for each work and precision, each in a process of its own."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("work", nargs="*", default=["A1", "A3"], metavar="WORK", help=f"of {', '.join(work.WORK)}")
-    parser.add_argument("--precision", nargs="+", default=["32"], choices=["32", "bf16"])
+    parser.add_argument("--precision", nargs="+", default=["32"], choices=["32", "bf16", "int8"])
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=16, help="of every translation")
@@ -83,7 +84,7 @@ def untrained(name: str, precision: str, options: argparse.Namespace) -> tuple[T
     length = {"min_length": options.tokens, "max_length": options.tokens, "max_ratio": float(options.tokens)}
     search = replace(config.search, beam=options.beam, batch=options.batch, **length)
     lines = [pair.source for pair in test_pairs(config.data, work.test_set(config))][: options.lines]
-    return Translator([model.to(limit.DTYPE[precision]).eval()], prepared.vocabularies, search), lines
+    return Translator([PRECISIONS[precision](model.eval())], prepared.vocabularies, search), lines
 
 
 def timed(translator: Translator, lines: list[str]) -> clock.Interval:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seq2seq.commands import Parser
-from seq2seq.commands.searching import add_search_options, search_options, word_links
+from seq2seq.commands.searching import add_machine_options, add_search_options, search_options, word_links
 from seq2seq.config.search import THROUGHPUT, SearchConfig
 from seq2seq.errors import ConfigError, DataError, choose
 from seq2seq.files import write_json, write_text
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
         choose(METRICS, name, "--metrics")
     run = Run.open(options.runs[0])
     test = from_files(options) if options.source else from_settings(run, options.test)
-    translator = Translator.open(*options.runs, device=options.device, **search_options(options))
+    translator = Translator.open(*options.runs, device=options.device, precision=options.precision, **search_options(options))
     with Count("translated", len(test.sources)) as count:
         translator.done = count.add
         found = [hypotheses[0] for hypotheses in translator.hypotheses(test.sources, attention=True)]
@@ -55,9 +55,9 @@ def main(argv: list[str]) -> None:
     scores += alignment_error(links, test.gold, options.bootstrap) if test.gold else []
     report = {
         "test": test.name, "sentences": len(found), "runs": [str(path) for path in options.runs],
-        "search": vars(translator.search), "scores": [s.as_dict() for s in scores],
+        "search": vars(translator.search), "precision": options.precision, "scores": [s.as_dict() for s in scores],
     }  # fmt: skip
-    folder = run.folder / "evaluation" / label(test.name, run.config.search, translator.search, options.runs[1:])
+    folder = run.folder / "evaluation" / label(test.name, run.config.search, translator.search, options.precision, options.runs[1:])
     print(json.dumps(report, ensure_ascii=False, indent=1) if options.json else "\n".join(map(str, scores)))
     keep(folder, report, [h.text for h in found], links)
     if not options.json:
@@ -76,7 +76,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--stemming", action="store_true", help="ROUGE compares Porter stems (English)")
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples for the intervals; 0: none (default: 1000)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
+    add_machine_options(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
     if bool(options.test) == bool(options.source) or bool(options.source) != bool(options.reference):
@@ -132,9 +132,10 @@ def alignment_error(links: list[str], gold: "list[Gold]", bootstrap: int) -> lis
     return list(alignment_scores([parse_links(line).sure for line in links], gold, bootstrap))
 
 
-def label(test: str, usual: SearchConfig, search: SearchConfig, others: list[Path]) -> str:
+def label(test: str, usual: SearchConfig, search: SearchConfig, precision: str, others: list[Path]) -> str:
     """Where an evaluation is kept: the test set's name, and what is not as in the run, so that it displaces nothing."""
     changed = [f"{name}={value}" for name, value in vars(search).items() if value != getattr(usual, name) and name not in THROUGHPUT]
+    changed += [f"precision={precision}"] * (precision != "32")
     return "-".join([test, *changed, *(f"with={path.resolve().name}" for path in others)])
 
 

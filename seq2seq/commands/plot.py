@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from seq2seq.commands import Parser
-from seq2seq.commands.searching import add_search_options, search_options, word_weights
+from seq2seq.commands.searching import add_machine_options, add_search_options, search_options, word_weights
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.files import check_file
 
@@ -21,7 +21,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--png", type=Path, metavar="FILE", help="where the picture goes; by default into the run, if matplotlib is installed"
     )
-    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
+    add_machine_options(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
     if not options.sentence.strip():
@@ -39,7 +39,9 @@ def main(argv: list[str]) -> None:
     from seq2seq.evaluation import heatmap
     from seq2seq.translator import Translator
 
-    found = Translator.open(options.run, device=options.device, **given).attention(options.sentence, options.target)
+    found = Translator.open(options.run, device=options.device, precision=options.precision, **given).attention(
+        options.sentence, options.target
+    )
     source, target, weights = (found.source, found.target, found.attention) if options.subwords else word_weights(found)
     print(found.text)
     width = os.get_terminal_size().columns if sys.stdout.isatty() else 100

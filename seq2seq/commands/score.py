@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seq2seq.commands import Parser
-from seq2seq.commands.searching import stdin_lines, tabbed
+from seq2seq.commands.searching import add_machine_options, stdin_lines, tabbed
 from seq2seq.errors import DataError
 
 
@@ -15,7 +15,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--source", type=Path, metavar="FILE", help="source lines; without it stdin holds `source TAB target`")
     parser.add_argument("--target", type=Path, metavar="FILE", help="target lines")
     parser.add_argument("--per-token", action="store_true", help="print also the mean over the subwords and their number")
-    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
+    add_machine_options(parser)
     options = parser.parse_args(argv)
     if (options.source is None) != (options.target is None):
         parser.error("--source and --target belong together")
@@ -24,7 +24,7 @@ def main(argv: list[str]) -> None:
     from seq2seq.translator import Translator
 
     pairs = read_sides(options.source, options.target) if options.source else tabbed_pairs()
-    translator = Translator.open(*options.runs, device=options.device)
+    translator = Translator.open(*options.runs, device=options.device, precision=options.precision)
     for found in translator.forced(pairs):
         more = [found.log_prob / max(len(found.target), 1), len(found.target)] if options.per_token else []
         print(tabbed([found.log_prob, *more]))

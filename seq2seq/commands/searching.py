@@ -10,6 +10,8 @@ from seq2seq.config import SearchConfig
 from seq2seq.data.text import decode
 from seq2seq.errors import ConfigError, choose
 
+PRECISIONS = ("32", "bf16", "16", "int8", "64")  # of nn.precision, which imports torch
+
 
 def add_search_options(parser: argparse.ArgumentParser) -> None:
     """One option per search setting, --length-penalty for length_penalty; what is not given stays as the run has it."""
@@ -19,8 +21,17 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
         if isinstance(field.default, bool):
             kind = {"action": argparse.BooleanOptionalAction}
         elif choices := field.metadata["choices"]:
-            kind = {"type": one_of(field.name, choices), "metavar": "{" + ",".join(choices) + "}"}
+            kind = {"type": one_of(f"search.{field.name}", choices), "metavar": "{" + ",".join(choices) + "}"}
         group.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, default=None, help=field.metadata["help"], **kind)
+
+
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """On what the model runs."""
+    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
+    parser.add_argument(
+        "--precision", default="32", type=one_of("--precision", PRECISIONS), metavar="{" + ",".join(PRECISIONS) + "}",
+        help="numbers that the model is held in: bf16 and int8 are faster, and translate a little differently (default: 32)",
+    )  # fmt: skip
 
 
 def one_of(name: str, choices: Sequence[str]) -> Callable[[str], str]:
@@ -28,7 +39,7 @@ def one_of(name: str, choices: Sequence[str]) -> Callable[[str], str]:
 
     def chosen(value: str) -> str:
         try:
-            return choose({choice: choice for choice in choices}, value, f"search.{name}")
+            return choose({choice: choice for choice in choices}, value, name)
         except ConfigError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.commands import Parser
-from seq2seq.commands.searching import add_search_options, search_options, stdin_lines, tabbed, word_links
+from seq2seq.commands.searching import add_machine_options, add_search_options, search_options, stdin_lines, tabbed, word_links
 
 
 def main(argv: list[str]) -> None:
@@ -19,7 +19,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--attention", type=Path, metavar="FILE", help="write the attention of each translation as JSON lines")
     parser.add_argument("--alignment", action="store_true", help="print the word alignment behind each translation: source-target, from 0")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line: all hypotheses with scores and subwords")
-    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
+    add_machine_options(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
 
@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
     from seq2seq.progress import Count
     from seq2seq.translator import Translator
 
-    translator = Translator.open(*options.runs, device=options.device, **search_options(options))
+    translator = Translator.open(*options.runs, device=options.device, precision=options.precision, **search_options(options))
     if sys.stdin.isatty():
         translator.search.window = 1  # answer each line as it comes
     wanted = options.attention is not None or options.alignment

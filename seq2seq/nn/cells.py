@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.nn.interface import State
+from seq2seq.nn.linear import Linear
 from seq2seq.nn.recurrence import Plain
 
 
@@ -20,7 +21,7 @@ class Cell(nn.Module):
         """given: size of the input known beforehand; fed: size of what arrives with each step, 0 for nothing."""
         super().__init__()
         self.size, self.fed = size, fed
-        self.input = nn.Linear(given, self.gates * size)
+        self.input = Linear(given, self.gates * size)
 
     def project(self, given: Tensor) -> Tensor:
         """(..., given) -> (..., gates * size)."""
@@ -43,7 +44,7 @@ class LSTMCell(Cell):
 
     def __init__(self, given: int, fed: int, size: int) -> None:
         super().__init__(given, fed, size)
-        self.recurrent = nn.Linear(fed + size, 4 * size, bias=False)
+        self.recurrent = Linear(fed + size, 4 * size, bias=False)
         nn.init.constant_(self.input.bias[size : 2 * size], 1.0)  # remember at first (Jozefowicz et al. 2015)
 
     def start(self, hidden: Tensor) -> State:
@@ -51,7 +52,7 @@ class LSTMCell(Cell):
 
     def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
         before = state["hidden"] if fed is None else torch.cat((fed, state["hidden"]), -1)
-        hidden, cell = by.lstm(projected + by.linear(before, self.recurrent.weight), state["cell"])
+        hidden, cell = by.lstm(projected + by.project(before, self.recurrent), state["cell"])
         return {"hidden": hidden, "cell": cell}
 
 
@@ -62,14 +63,14 @@ class GRUCell(Cell):
 
     def __init__(self, given: int, fed: int, size: int) -> None:
         super().__init__(given, fed, size)
-        self.feed = nn.Linear(fed, 3 * size, bias=False) if fed else None
-        self.recurrent = nn.Linear(size, 3 * size)
+        self.feed = Linear(fed, 3 * size, bias=False) if fed else None
+        self.recurrent = Linear(size, 3 * size)
 
     def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
         hidden = state["hidden"]
         if fed is not None and self.feed is not None:
-            projected = projected + by.linear(fed, self.feed.weight)
-        recurrent = by.linear(hidden, self.recurrent.weight) + self.recurrent.bias
+            projected = projected + by.project(fed, self.feed)
+        recurrent = by.project(hidden, self.recurrent)
         (r, z, n), (hr, hz, hn) = projected.chunk(3, -1), recurrent.chunk(3, -1)
         update = (z + hz).sigmoid()
         new = (n + (r + hr).sigmoid() * hn).tanh()

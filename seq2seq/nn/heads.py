@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from seq2seq.ids import PAD, UNK
 from seq2seq.nn.interface import Loss, Memory, Output
+from seq2seq.nn.linear import Linear, product
 
 CHUNK = 2**22  # logits that exist at once: 16 MiB in float32, larger ones leave the processor's caches
 
@@ -52,7 +53,7 @@ def chunks(features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoot
     rows, vocabulary = max(1, CHUNK // weight.size(0)), weight.size(0)
     logits, share = (features.new_empty(rows, vocabulary, dtype=wide) for _ in range(2))  # made once: new memory costs more than a pass
     for x, y, at in zip(features.split(rows), target.unsqueeze(1).split(rows), range(0, len(features), rows), strict=False):
-        logits = logits[: len(x)].copy_(torch.addmm(bias, x, weight.t()))
+        logits = logits[: len(x)].copy_(product(x, weight, bias))
         top, own = logits.amax(1), logits.gather(1, y).sum()
         everything = logits.sum() if smoothing else own
         slope = torch.softmax(logits, 1, out=share[: len(x)])
@@ -62,7 +63,7 @@ def chunks(features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoot
         if grads:
             slope = slope.sub_(smoothing / vocabulary) if smoothing else slope
             slope = slope.scatter_add_(1, y, slope.new_full((1, 1), smoothing - 1).expand_as(y)).to(x.dtype)
-            grads[0][at : at + rows] = slope @ weight
+            grads[0][at : at + rows] = product(slope, weight.t())
             grads[1] += slope.t() @ x
             grads[2] += slope.sum(0)
     return total, nll
@@ -76,7 +77,7 @@ class VocabularyHead(nn.Module):
     def __init__(self, size: int, vocabulary: int, table: Tensor | None = None) -> None:
         """table (V, H): an embedding to share; None makes a weight of its own."""
         super().__init__()
-        self.output = nn.Linear(size, vocabulary)
+        self.output = Linear(size, vocabulary)
         nn.init.zeros_(self.output.bias)
         if table is not None:
             self.output.weight = table  # type: ignore[assignment]
@@ -105,7 +106,7 @@ class CopyHead(VocabularyHead):
 
     def __init__(self, size: int, vocabulary: int, table: Tensor | None = None) -> None:
         super().__init__(size, vocabulary, table)
-        self.gate = nn.Linear(size, 1)
+        self.gate = Linear(size, 1)
 
     def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:
         """Features (..., H), weights (..., S) -> log-probabilities (..., V + S) in float32."""

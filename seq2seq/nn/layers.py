@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.nn.dropout import Dropout
+from seq2seq.nn.linear import Linear
 
 
 class FeedForward(nn.Module):
@@ -15,7 +16,7 @@ class FeedForward(nn.Module):
     def __init__(self, size: int, inner: int, dropout: float, activation: tuple[int, Callable[[Tensor], Tensor]]) -> None:
         super().__init__()
         halves, self.activation = activation
-        self.inner, self.outer = nn.Linear(size, halves * inner), nn.Linear(inner, size)
+        self.inner, self.outer = Linear(size, halves * inner), Linear(inner, size)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

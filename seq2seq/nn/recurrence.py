@@ -5,14 +5,21 @@ back what came to it; when all steps are through, one product makes the gradient
 neither makes a gradient as large as the matrix nor adds it to those of the steps before.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from seq2seq.nn.linear import product
 
 
 class Plain:
     """What the steps of a recurrent decoder are made of."""
+
+    def project(self, x: Tensor, layer: nn.Module) -> Tensor:
+        """What a linear layer makes of x (..., K) -> (..., N)."""
+        projected: Tensor = layer(x)
+        return projected
 
     def linear(self, x: Tensor, weight: Tensor) -> Tensor:
         """x (..., K), weight (N, K), or one for each sentence (B, N, K) -> x weight^T (..., N)."""
@@ -34,6 +41,10 @@ class Deferred(Plain):
 
     def __init__(self) -> None:
         self.known: dict[tuple[int, bool], tuple[Used, Tensor]] = {}
+
+    def project(self, x: Tensor, layer: nn.Module) -> Tensor:
+        weight, bias = cast(nn.Linear, layer).weight, cast(nn.Linear, layer).bias
+        return self.linear(x, weight) if bias is None else self.linear(x, weight) + bias
 
     def linear(self, x: Tensor, weight: Tensor) -> Tensor:
         return self.multiply(x, weight, weight)
@@ -96,13 +107,18 @@ class Multiply(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, mark: Tensor, used: Used) -> Tensor:
         ctx.used, ctx.number, ctx.kind = used, len(used.given), x.dtype
         used.given.append(x.detach().to(used.matrix.dtype))
-        return used.given[-1] @ used.matrix.mT
+        return times(used.given[-1], used.matrix)
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None]:
         slope = slopes[0]
         ctx.used.back[ctx.number] = slope
-        return (slope @ ctx.used.matrix).to(ctx.kind), slope.new_empty(0), None
+        return times(slope, ctx.used.matrix.mT).to(ctx.kind), slope.new_empty(0), None
+
+
+def times(x: Tensor, matrix: Tensor) -> Tensor:
+    """x matrix^T, whether the matrix is one or one of each sentence."""
+    return product(x, matrix) if matrix.dim() == 2 else x @ matrix.mT
 
 
 class LSTM(torch.autograd.Function):

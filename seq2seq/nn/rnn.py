@@ -11,6 +11,7 @@ from seq2seq.nn.attention import Attention
 from seq2seq.nn.cells import Cell
 from seq2seq.nn.dropout import Dropout, kept
 from seq2seq.nn.interface import Encoded, Memory, Output, State
+from seq2seq.nn.linear import Linear
 from seq2seq.nn.recurrence import Deferred, Plain
 from seq2seq.nn.scorers import Cached
 
@@ -83,7 +84,7 @@ class Bridge(nn.Module):
     def __init__(self, kind: str, memory: int, hidden: int, layers: int) -> None:
         super().__init__()
         self.kind, self.hidden, self.layers = kind, hidden, layers
-        self.project = nn.Linear(memory, layers * hidden) if kind == "dense" else None
+        self.project = Linear(memory, layers * hidden) if kind == "dense" else None
 
     def forward(self, memory: Memory) -> tuple[Tensor, ...]:
         """-> (B, hidden) for each layer."""
@@ -121,7 +122,7 @@ class RecurrentDecoder(nn.Module):
         super().__init__()
         self.embedding, self.attention, self.bridge = embedding, attention, bridge
         self.cells = nn.ModuleList(cells)  # type: ignore[assignment]
-        self.combine = nn.Linear(memory_size + cells[-1].size, feature_size, bias=False)
+        self.combine = Linear(memory_size + cells[-1].size, feature_size, bias=False)
         self.dropout, self.residual = Dropout(dropout), residual
 
     def cache(self, encoded: Encoded) -> Cached:
@@ -178,7 +179,7 @@ class RecurrentDecoder(nn.Module):
 
     def mix(self, top: Tensor, context: Tensor, by: Plain) -> Tensor:
         """tanh(W [c; h]), the attentional state  (Luong et al. 2015, eq. 5)."""
-        return torch.tanh(by.linear(torch.cat((context, top), -1), self.combine.weight))
+        return torch.tanh(by.project(torch.cat((context, top), -1), self.combine))
 
     def after(self, cells: State, weights: Tensor, state: State) -> State:
         """The next state, but for what the order adds."""

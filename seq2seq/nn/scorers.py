@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from seq2seq.errors import ConfigError
+from seq2seq.nn.linear import Linear
 from seq2seq.nn.recurrence import Plain
 
 Cached = dict[str, Tensor]  # all that depends on the source alone; every scorer has "keys" (..., S, K)
@@ -49,7 +50,7 @@ class Scorer(nn.Module):
                 f"not {sizes.query} and {sizes.memory}; general and additive take any sizes"
             )
         self.key_size = key_size or sizes.memory
-        self.keys: nn.Module = nn.Linear(sizes.memory, key_size, bias=False) if key_size else nn.Identity()
+        self.keys: nn.Module = Linear(sizes.memory, key_size, bias=False) if key_size else nn.Identity()
 
     def cache(self, states: Tensor) -> Cached:
         """(..., S, M) -> what `forward` reads."""
@@ -129,8 +130,8 @@ class Additive(Scorer):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(sizes, key_size=sizes.hidden)
-        self.query = nn.Linear(sizes.query, sizes.hidden)
-        self.energy = nn.Linear(sizes.hidden, 1, bias=False)
+        self.query = Linear(sizes.query, sizes.hidden)
+        self.energy = Linear(sizes.hidden, 1, bias=False)
 
     def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
         pairs = self.query(query).unsqueeze(-2) + cached["keys"].unsqueeze(-3)  # (..., T, S, K)
@@ -144,7 +145,7 @@ class Concat(Additive):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(sizes)
-        self.query = nn.Linear(sizes.query, sizes.hidden, bias=False)
+        self.query = Linear(sizes.query, sizes.hidden, bias=False)
 
 
 class Location(Scorer):
@@ -154,7 +155,7 @@ class Location(Scorer):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(sizes)
-        self.position = nn.Linear(sizes.query, sizes.max_source, bias=False)
+        self.position = Linear(sizes.query, sizes.max_source, bias=False)
 
     def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
         return self.position(query)[..., : cached["keys"].size(-2)]

@@ -13,6 +13,7 @@ from seq2seq.nn.attention import Normalizer, fused_pays, softmax, weigh
 from seq2seq.nn.dropout import Dropout
 from seq2seq.nn.interface import Encoded, Memory, Output, State
 from seq2seq.nn.layers import FeedForward, Positions, Rotary
+from seq2seq.nn.linear import Linear
 from seq2seq.nn.scorers import Cached, Product, Scorer
 from seq2seq.nn.windows import View, Window
 
@@ -73,7 +74,7 @@ class SelfAttention(nn.Module):
     def __init__(self, design: Design, rotary: Rotary | None) -> None:
         super().__init__()
         self.heads, self.rotary = design.heads, rotary
-        self.project, self.out = nn.Linear(design.size, 3 * design.size), nn.Linear(design.size, design.size)
+        self.project, self.out = Linear(design.size, 3 * design.size), Linear(design.size, design.size)
 
     def split(self, x: Tensor, number: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, N, D), positions (N,) -> queries, keys, values (B, heads, N, d)."""
@@ -94,10 +95,8 @@ class CrossAttention(nn.Module):
     def __init__(self, design: Design, scorer: Scorer, window: Window, normalize: Normalizer) -> None:
         super().__init__()
         self.heads, self.scorer, self.window, self.normalize = design.heads, scorer, window, normalize
-        self.value, self.out = nn.Linear(design.size, design.size), nn.Linear(design.size, design.size)
-        self.query, self.key = (
-            nn.Linear(design.size, design.size) if part in scorer.reads else nn.Identity() for part in ("query", "keys")
-        )
+        self.value, self.out = Linear(design.size, design.size), Linear(design.size, design.size)
+        self.query, self.key = (Linear(design.size, design.size) if part in scorer.reads else nn.Identity() for part in ("query", "keys"))
         self.fused = isinstance(scorer, Product) and not window.gains and normalize is softmax
 
     def cache(self, states: Tensor) -> Cached:

@@ -5,6 +5,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seq2seq.nn.linear import Linear
+
 
 class View(NamedTuple):
     """What a window lets through."""
@@ -64,8 +66,8 @@ class LocalP(Window):
 
     def __init__(self, query_size: int, width: int) -> None:
         super().__init__(query_size, width)
-        self.inner = nn.Linear(query_size, query_size, bias=False)
-        self.outer = nn.Linear(query_size, 1, bias=False)
+        self.inner = Linear(query_size, query_size, bias=False)
+        self.outer = Linear(query_size, 1, bias=False)
 
     def center(self, query: Tensor, mask: Tensor) -> Tensor:
         """(B, T, Q), (B, S) -> p (B, T), in positions from 0."""

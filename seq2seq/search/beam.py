@@ -26,7 +26,6 @@ from seq2seq.search.loop import Lengths, Search, run
 from seq2seq.search.penalties import NO_PENALTY, Penalty
 from seq2seq.search.rules import Rule
 
-
 CHUNK = 64  # ids that are looked at together
 
 

@@ -60,7 +60,8 @@ class Search(ABC):
 
     @abstractmethod
     def advance(self, log_probs: Tensor, weights: Tensor | None) -> Tensor | None:
-        """Take log-probabilities (B, W, V), which may be overwritten, and attention (B, W, S); return the new hypotheses' parents (B, W), None: their own."""
+        """Take log-probabilities (B, W, V), to be overwritten if need be, and attention (B, W, S);
+        return the new hypotheses' parents (B, W), None: their own."""
 
     def select(self, sentences: Tensor) -> None:
         """Keep the sentences (B',)."""

@@ -1,0 +1,59 @@
+"""In which numbers does a trained model translate? Floating point of several widths, or whole numbers of eight bits."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.errors import ConfigError
+
+LARGEST = 127  # of eight bits with a sign
+
+
+class Int8Linear(nn.Module):
+    """x W^T + b with each row of W, and each row of what is given, in eight bits and a scale of its own.
+
+    Rounded is to the nearest of 255 whole numbers, which are added up exactly, so that a row's result is the same beside any
+    others (after Jacob et al. 2018, section 2.2, without zero points)."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        weight, scale = rounded(linear.weight.detach().float())
+        self.register_buffer("weight", weight)  # (O, K) int8
+        self.register_buffer("scale", scale.squeeze(1))  # (O,)
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., K) -> (..., O) in float32."""
+        given, scale = rounded(x.reshape(-1, self.in_features))
+        y = torch._int_mm(given, self.weight.t()).float().mul_(scale)  # type: ignore[operator]
+        y = y.mul_(self.scale) if self.bias is None else torch.addcmul(self.bias, y, self.scale)  # type: ignore[arg-type]
+        return y.view(*x.shape[:-1], self.out_features)
+
+
+def rounded(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, K) -> whole numbers (N, K) int8, and scales (N, 1) that they are to be multiplied by."""
+    scale = x.abs().amax(1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny) / LARGEST
+    return (x / scale).round_().to(torch.int8), scale
+
+
+def int8(model: nn.Module) -> nn.Module:
+    """All linear layers, but those to a single number, in eight bits; the rest in float32. ConfigError on a GPU."""
+    model = model.float()
+    if (device := next(model.parameters()).device).type != "cpu":
+        raise ConfigError(f"precision=int8 is for the processor, and the model is on {device}")
+    for module in list(model.modules()):
+        for name, part in list(module.named_children()):
+            if isinstance(part, nn.Linear) and part.out_features > 1:
+                setattr(module, name, Int8Linear(part))
+    return model
+
+
+PRECISIONS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "64": lambda model: model.double(),
+    "32": lambda model: model.float(),
+    "bf16": lambda model: model.bfloat16(),
+    "16": lambda model: model.half(),
+    "int8": int8,
+}
