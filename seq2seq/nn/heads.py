@@ -85,7 +85,10 @@ class VocabularyHead(nn.Module):
     def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:
         """Features (..., H) -> log-probabilities (..., V) in float32."""
         logits: Tensor = self.output(output.features)
-        return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        if logits.is_cpu and not torch.is_grad_enabled():
+            return torch.log_softmax(logits, -1, out=logits)  # new memory costs more than the pass
+        return logits.log_softmax(-1)
 
     def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
         """Sums of the cross-entropies of target_out (B, T), label-smoothed (Szegedy et al. 2016, section 7) and plain."""

@@ -23,7 +23,7 @@ def direct(x: Tensor, weight: Tensor) -> bool:
         and x.dtype == weight.dtype
         and x.dtype in KINDS
         and x.numel() * weight.size(0) >= LEAST
-        and torch.backends.mkldnn.is_available()
+        and bool(torch.backends.mkldnn.enabled)
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )

@@ -40,22 +40,34 @@ class Room:
         self.seen = state[SEEN]
         rows, capacity, self.group = self.seen.shape
         self.state, self.number = state, state["number"][:1]
-        self.seen.index_copy_(1, self.number, slots(rows, self.group, self.seen.device).unsqueeze(1))
-        # only the processor may ask how many steps there are, a device would be waited for
-        self.used = int(self.number) + 1 if self.seen.is_cpu else capacity
+        self.used = used(state, capacity, 1)
+        self.write(self.seen, 1, slots(rows, self.group, self.seen.device).unsqueeze(1))
         self.allowed = self.seen[:, : self.used].reshape(-1, 1, self.group, self.used * self.group)
         self.after: State = {SEEN: self.seen}
 
     def add(self, layer: int, query: Tensor, *new: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """One step more: queries (N / G, heads, G, d), keys and values (N / G, heads, steps * G, d)."""
         for name, value in zip(names(layer), new, strict=True):
-            self.after[name] = self.state[name].index_copy_(2, self.number, self.grouped(value).unsqueeze(2).to(self.state[name].dtype))
+            self.after[name] = self.write(self.state[name], 2, self.grouped(value).unsqueeze(2).to(self.state[name].dtype))
         whole = (self.after[name][:, :, : self.used].flatten(2, 3) for name in names(layer))
         return self.grouped(query), *whole, self.allowed  # type: ignore[return-value]
+
+    def write(self, cache: Tensor, dim: int, value: Tensor) -> Tensor:
+        """Put in the place of this step what it made."""
+        if not cache.is_cpu:
+            return cache.index_copy_(dim, self.number, value)
+        cache.narrow(dim, self.used - 1, 1).copy_(value)
+        return cache
 
     def grouped(self, x: Tensor) -> Tensor:
         """(N, heads, 1, d) -> (N / G, heads, G, d)."""
         return x.squeeze(2).unflatten(0, (-1, self.group)).transpose(1, 2)
+
+
+def used(state: State, capacity: int, more: int = 0) -> int:
+    """Steps that a cache holds, and `more`. Only the processor may ask how many there are, a device would be waited for: all of it."""
+    number = state["number"]
+    return int(number[0]) + more if number.is_cpu and len(number) else capacity
 
 
 def slots(rows: int, group: int, device: torch.device) -> Tensor:
@@ -75,12 +87,17 @@ def select(rows: Tensor, state: State) -> State:
         moved = rows.size(0) != len(state[SEEN]) // group
         blocks = rows[:, 0] // group
         return chosen | {name: value.index_select(0, blocks) if moved else value for name, value in caches.items()}
-    slot = chosen[SEEN].int().argmax(2)[:, None, :, None, None]  # (N', 1, capacity, 1, 1)
+    held = used(state, chosen[SEEN].size(1))
+    slot = chosen[SEEN][:, :held].int().argmax(2)[:, None, :, None, None]  # (N', 1, held, 1, 1)
     chosen[SEEN] = chosen[SEEN].any(2, keepdim=True) & slots(len(flat), width, flat.device).unsqueeze(1)
-    return chosen | {name: regrouped(value.index_select(0, flat // group), slot, width) for name, value in caches.items()}
+    return chosen | {name: regrouped(value, flat // group, slot, width) for name, value in caches.items()}
 
 
-def regrouped(cache: Tensor, slot: Tensor, width: int) -> Tensor:
-    """The past of each row, (N', heads, capacity, G, d) with the slots that are its own, -> blocks of `width` rows."""
-    own = cache.gather(3, slot.expand(-1, cache.size(1), -1, -1, cache.size(4))).squeeze(3)  # (N', heads, capacity, d)
-    return own.unflatten(0, (-1, width)).permute(0, 2, 3, 1, 4).contiguous()
+def regrouped(cache: Tensor, blocks: Tensor, slot: Tensor, width: int) -> Tensor:
+    """(N / G, heads, capacity, G, d) -> blocks of `width` rows, whose pasts are in `blocks` (N') and the `slot` of each step."""
+    _, heads, capacity, _, size = cache.shape
+    held = cache[:, :, : slot.size(2)].index_select(0, blocks)  # (N', heads, held, G, d)
+    own = held.gather(3, slot.expand(-1, heads, -1, -1, size)).squeeze(3).unflatten(0, (-1, width))
+    made = cache.new_zeros(len(blocks) // width, heads, capacity, width, size)
+    made[:, :, : slot.size(2)] = own.permute(0, 2, 3, 1, 4)
+    return made

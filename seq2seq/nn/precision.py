@@ -27,8 +27,8 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., K) -> (..., O) in float32."""
         given, scale = rounded(x.reshape(-1, self.in_features))
-        y = torch._int_mm(given, self.weight.t()).float().mul_(scale)  # type: ignore[operator]
-        y = y.mul_(self.scale) if self.bias is None else torch.addcmul(self.bias, y, self.scale)  # type: ignore[arg-type]
+        y = torch._int_mm(given, self.weight.t()).float().mul_(scale).mul_(self.scale)  # type: ignore[operator, arg-type]
+        y = y if self.bias is None else y.add_(self.bias)  # type: ignore[arg-type]
         return y.view(*x.shape[:-1], self.out_features)
 
 

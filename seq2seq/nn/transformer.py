@@ -101,7 +101,8 @@ class CrossAttention(nn.Module):
 
     def cache(self, states: Tensor) -> Cached:
         """(B, S, D) -> values (B, heads, S, d) and what the scorer keeps of the keys."""
-        return {"values": split(self.value(states), self.heads), **self.scorer.cache(split(self.key(states), self.heads))}
+        keys, values = (split(part(states), self.heads).contiguous() for part in (self.key, self.value))  # once, not in every step
+        return {"values": values, **self.scorer.cache(keys)}
 
     def forward(self, x: Tensor, cached: Cached, mask: Tensor, step: Tensor, attention: bool) -> tuple[Tensor, Tensor | None]:
         """x (B, T, D), mask (B, S), step (B, T) -> (B, T, D), weights (B, heads, T, S) if asked for."""
