@@ -15,6 +15,7 @@ MAY_IMPORT = {  # room -> rooms, or modules of rooms; errors, files, ids and pro
     "files": set(),
     "ids": set(),
     "progress": set(),
+    "process": set(),
     "__init__": {"translator"},  # lazily
     "__main__": {"cli"},
     "config": set(),
@@ -26,7 +27,7 @@ MAY_IMPORT = {  # room -> rooms, or modules of rooms; errors, files, ids and pro
     "search": {"nn.interface"},
     "evaluation": set(),
     "runs": {"config", "settings", "data.subword", "data.vocabularies", "nn.build", "nn.interface"},
-    "translator": {"config", "runs", "search", "data", "nn.interface"},
+    "translator": {"config", "runs", "search", "data", "nn.interface", "nn.precision"},
     "training": {"config", "settings", "data", "nn", "evaluation", "runs", "translator"},
     "compare": {"config", "settings", "runs", "evaluation", "translator"},
     "runtime": set(),

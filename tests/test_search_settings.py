@@ -15,7 +15,7 @@ Lively = Callable[..., Path]
 
 
 def double(run: Path, **search: Any) -> Translator:
-    return Translator.open(run, dtype=torch.float64, **search)
+    return Translator.open(run, precision="64", **search)
 
 
 def said(run: Path, lines: list[str], **search: Any) -> list[tuple[str, float]]:

@@ -48,13 +48,15 @@ def test_an_evaluation_displaces_no_other(say: Say, lively: Lively, corpus: Path
         ("bleu", False),
     ]
     assert say("evaluate", run, *test, "bleu", "--beam", 1, "--length-penalty", "none")[0] == 0
+    assert say("evaluate", run, *test, "bleu", "--precision", "int8")[0] == 0
+    assert json.loads((run / "evaluation" / "test-precision=int8" / "scores.json").read_text())["precision"] == "int8"
     assert say("evaluate", run, friend, *test, "bleu")[0] == 0
     for name in ("test", "train"):
         shutil.copy(corpus / f"{name}.en", tmp_path / "x.en")
         files = ("--source", tmp_path / "x.en", "--reference", corpus / f"{name}.de")
         assert say("evaluate", run, *files, "--metrics", "bleu", "--bootstrap", 0, "--max-length", 2)[0] == 0
     names = sorted(re.sub("-[0-9a-f]{8}", "-TEXT", path.name) for path in (run / "evaluation").iterdir())
-    assert names == ["test", "test-beam=1-length_penalty=none", "test-with=friend", *["x-en-TEXT-max_length=2"] * 2]
+    assert names == ["test", "test-beam=1-length_penalty=none", "test-precision=int8", "test-with=friend", *["x-en-TEXT-max_length=2"] * 2]
     (run / "evaluation" / "test" / "hypotheses.txt").write_text("other\n")  # as if by other weights
     assert say("evaluate", run, *test, "ter")[0] == 0
     scores = json.loads((run / "evaluation" / "test" / "scores.json").read_text())["scores"]

@@ -48,9 +48,9 @@ SETTINGS: dict[str, Any] = {
     "training": {
         "optimizer": "adam", "learning_rate": 1e-3, "learning_rate_min": 1e-9, "normalization": "tokens", "loss": "crossentropy",
         "label_smoothing": 0.0 if job.recurrent else 0.1, "batch_size": SENTENCES, "batch_type": "sentence", "epochs": 10**4,
-        "updates": job.updates, "validation_freq": job.updates, "logging_freq": 50, "overwrite": True, "shuffle": True,
-        "print_valid_sents": [], "keep_best_ckpts": 1, "clip_grad_norm": 1.0, "scheduling": "exponential", "decrease_factor": 0.95,
-        "early_stopping_metric": "ppl",
+        "updates": job.updates, "validation_freq": job.updates, "logging_freq": min(50, job.updates - 1), "overwrite": True,
+        "shuffle": True, "print_valid_sents": [], "keep_best_ckpts": 1, "clip_grad_norm": 1.0, "scheduling": "exponential",
+        "decrease_factor": 0.95, "early_stopping_metric": "ppl",
     },
     "model": RECURRENT if job.recurrent else TRANSFORMER,
 }  # fmt: skip

@@ -1,0 +1,68 @@
+"""Does a model in eight bits say what it would say, rounded, and of a sentence the same beside any others?"""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from seq2seq.errors import ConfigError
+from seq2seq.nn.linear import Linear
+from seq2seq.nn.precision import PRECISIONS, Int8Linear
+
+
+def twin(x, weight, bias):
+    """In NumPy: whole numbers of -127 to 127 for each row, added up exactly."""
+    sides = []
+    for rows in (x, weight):
+        scale = np.abs(rows).max(1, keepdims=True) / np.float32(127)
+        sides.append((np.rint(rows / scale).astype(np.int64), scale))
+    (given, a), (held, b) = sides
+    return (given @ held.T).astype(np.float32) * a * b.T + bias
+
+
+@pytest.mark.parametrize("size", [(1, 8, 5), (6, 40, 24), (33, 256, 100)])
+def test_eight_bits_are_the_nearest_whole_numbers(size):
+    rows, given, made = size
+    torch.manual_seed(1)
+    linear, x = nn.Linear(given, made), torch.randn(rows, given) * torch.logspace(-3, 3, rows)[:, None]
+    weight, bias = (part.detach().numpy() for part in (linear.weight, linear.bias))
+    found = Int8Linear(linear)(x)
+    torch.testing.assert_close(found, torch.from_numpy(twin(x.numpy(), weight, bias)))
+    # each of the two is off by half a step at most
+    step = x.abs().amax(1, keepdim=True) * linear.weight.abs().amax(1) / 127
+    assert ((found - linear(x)).abs() <= given * step * 1.01).all()
+
+
+def test_a_row_is_the_same_beside_any_others():
+    torch.manual_seed(1)
+    layer, x = Int8Linear(nn.Linear(64, 48, bias=False)), torch.randn(4, 3, 64)
+    x[1] *= 100
+    together = layer(x)
+    assert together.shape == (4, 3, 48)
+    for row, alone in zip(x.flatten(0, 1), together.flatten(0, 1), strict=True):
+        assert layer(row[None])[0].equal(alone)
+
+
+def test_a_row_of_zeros_gives_the_bias():
+    layer = nn.Linear(8, 5)
+    assert Int8Linear(layer)(torch.zeros(1, 8))[0].equal(layer.bias)
+
+
+@torch.no_grad()
+def test_every_layer_of_a_model_is_held_in_eight_bits(variant):
+    """And says nearly what it said before: its features are off by a few hundredths of their size."""
+    before = variant.model(variant.source, variant.target_in, variant.copy).features
+    model = PRECISIONS["int8"](deepcopy(variant.model))
+    assert any(isinstance(part, Int8Linear) for part in model.modules())
+    assert all(part.out_features == 1 for part in model.modules() if isinstance(part, nn.Linear))
+    after = model(variant.source, variant.target_in, variant.copy).features
+    assert 0 < (after - before).norm() / before.norm() < 0.05
+
+
+def test_eight_bits_are_for_the_processor():
+    with torch.device("meta"):
+        model = nn.Sequential(Linear(2, 3))
+    with pytest.raises(ConfigError, match="precision=int8 is for the processor, and the model is on meta"):
+        PRECISIONS["int8"](model)
