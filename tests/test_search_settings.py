@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from seq2seq import Translator
 from seq2seq.config import SearchConfig
