@@ -2,13 +2,14 @@
 
 import ctypes
 import os
+from contextlib import suppress
 
 ENVIRONMENT = {  # read when torch is loaded; what the user has set stays
     "GOMP_SPINCOUNT": "1000",  # a waiting thread gives its core up soon: else two of them crawl beside one foreign process
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",  # shapes of LSTMs that are kept compiled: 1024, the default, grow to hundreds of MiB
 }
 
-# glibc's malloc.h. New pages are cleared by the kernel one by one, which took a tenth of the time of an update
+# glibc's malloc.h. New pages are cleared by the kernel one by one: 3 to 20 % of the time of an update (docs/benchmarks.md)
 MALLOC = {
     -4: 0,  # M_MMAP_MAX: large blocks come from the heap as well
     -1: 2**31 - 1,  # M_TRIM_THRESHOLD: whose end is given back to the system only beyond 2 GiB
@@ -20,14 +21,12 @@ def prepare() -> None:
     """Call it first; what the user has set by environment variables stays."""
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
-    if not any(variable.startswith("MALLOC_") for variable in os.environ):
+    if not any(variable.startswith("MALLOC_") for variable in os.environ) and "glibc.malloc" not in os.environ.get("GLIBC_TUNABLES", ""):
         keep_freed_memory()
 
 
-def keep_freed_memory() -> bool:
-    """Whether the C library could be told: only GNU's knows how."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return False
-    return all(mallopt(option, value) for option, value in MALLOC.items())
+def keep_freed_memory() -> None:
+    """Only GNU's C library knows how."""
+    with suppress(AttributeError, OSError, TypeError):
+        for option, value in MALLOC.items():
+            ctypes.CDLL(None).mallopt(option, value)

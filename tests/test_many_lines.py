@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from seq2seq.translator import Translator
 
@@ -31,9 +30,9 @@ def run(lively):
     return lively("model.hidden=16", "model.embedding=16", "data.max_words=300")
 
 
-def found(run, lines, batch, dtype, window=2048):
+def found(run, lines, batch, precision, window=2048):
     """(text, score) of each line."""
-    translator = Translator.open(run, dtype=dtype, batch=batch, window=window, **SHORT)
+    translator = Translator.open(run, precision=precision, batch=batch, window=window, **SHORT)
     return [(best.text, best.score) for best, *_ in translator.hypotheses(lines)]
 
 
@@ -68,15 +67,15 @@ def test_none_is_lost_and_memory_is_bounded(run, many, tmp_path):
     assert texts(outputs[1][:256]) == texts(outputs[0][:256])  # the same windows give the same lines
     assert peaks[1] < peaks[0] * 1.1, f"peak memory grew from {peaks[0]} to {peaks[1]} KiB with the number of lines"
     print(f"peak memory: {peaks[0] / 1024:.0f} MiB for {LINES // 4:,} lines, {peaks[1] / 1024:.0f} MiB for {LINES:,}")
-    number = ties(outputs[1], found(run, many, 7, torch.float32))
+    number = ties(outputs[1], found(run, many, 7, "32"))
     print(f"float32: {number} of {LINES:,} lines differ between batches of 64 and 7, all within {TIE}")
-    single = found(run, many[::SPREAD], 1, torch.float32, window=1)  # nothing to be sorted: the order is the input's
+    single = found(run, many[::SPREAD], 1, "32", window=1)  # nothing to be sorted: the order is the input's
     print(f"float32: {ties(outputs[1][::SPREAD], single)} of {len(single)} lines differ from those of batches of 1, all within {TIE}")
 
 
 def test_the_batch_changes_nothing_in_float64(run, many):
-    seven, sixty_four = (found(run, many, batch, torch.float64) for batch in (7, 64))
+    seven, sixty_four = (found(run, many, batch, "64") for batch in (7, 64))
     assert texts(seven) == texts(sixty_four)
     assert [s for _, s in seven] == pytest.approx([s for _, s in sixty_four], abs=1e-9)
-    assert texts(found(run, many[::SPREAD], 1, torch.float64, window=1)) == texts(seven[::SPREAD])
-    assert texts(found(run, many[:PROBED], 1, torch.float64)) == texts(seven[:PROBED])
+    assert texts(found(run, many[::SPREAD], 1, "64", window=1)) == texts(seven[::SPREAD])
+    assert texts(found(run, many[:PROBED], 1, "64")) == texts(seven[:PROBED])

@@ -62,7 +62,8 @@ class Head(Protocol):
     def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:
         """Log-probabilities (..., V), or (..., V + S) of a head that copies.
 
-        `rows` (R,) are the sentences that R flat rows of `output` belong to; without it row n is of n // W."""
+        It is the caller's, who may overwrite it. `rows` (R,) are the sentences that R flat rows of `output` belong to; without
+        it row n is of n // W."""
         ...
 
     def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:

@@ -1,28 +1,28 @@
-"""How is x W^T made fast? On the processor oneDNN makes it, at any number of rows faster than what torch takes for float32."""
+"""How is x W^T made fast? On the processor oneDNN makes it, where torch would take another library (python scripts/bench/linear.py)."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 LEAST = 2**21  # multiplications; of fewer, the call costs more than it saves
-KINDS = (torch.float32, torch.bfloat16)
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x (..., K) weight^T + bias, weight (N, K) -> (..., N), where no gradient is asked of the product itself."""
-    if not torch.is_grad_enabled() and direct(x, weight):
+    if not torch.is_grad_enabled() and direct(x, weight, bias):
         y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
         return y
     return linear(x, weight, bias)
 
 
-def direct(x: Tensor, weight: Tensor) -> bool:
+def direct(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
     """Whether oneDNN takes them as they are, and it pays."""
     return (
         x.is_cpu
-        and x.dtype == weight.dtype
-        and x.dtype in KINDS
+        and x.dtype == weight.dtype == torch.float32
+        and (bias is None or (bias.dtype == x.dtype and bias.is_contiguous()))
         and x.numel() * weight.size(0) >= LEAST
+        and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()

@@ -5,10 +5,11 @@ back what came to it; when all steps are through, one product makes the gradient
 neither makes a gradient as large as the matrix nor adds it to those of the steps before.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from seq2seq.nn.linear import product
 
@@ -43,8 +44,9 @@ class Deferred(Plain):
         self.known: dict[tuple[int, bool], tuple[Used, Tensor]] = {}
 
     def project(self, x: Tensor, layer: nn.Module) -> Tensor:
-        weight, bias = cast(nn.Linear, layer).weight, cast(nn.Linear, layer).bias
-        return self.linear(x, weight) if bias is None else self.linear(x, weight) + bias
+        if not isinstance(layer, nn.Linear):  # one that learns nothing
+            return super().project(x, layer)
+        return self.linear(x, layer.weight) if layer.bias is None else self.linear(x, layer.weight) + layer.bias
 
     def linear(self, x: Tensor, weight: Tensor) -> Tensor:
         return self.multiply(x, weight, weight)
@@ -77,13 +79,20 @@ class Used:
         self.matrix = matrix.detach().to(kind)
         self.given: list[Tensor] = []
         self.back: dict[int, Tensor] = {}
+        self.task = -1
+
+    def came_back(self, number: int, slope: Tensor) -> None:
+        """Keep it until the matrix' turn; what is left of an earlier way back, on which nobody asked for that, is dropped."""
+        if (task := torch._C._current_graph_task_id()) != self.task:
+            self.back, self.task = {}, task
+        self.back[number] = slope
 
     def gradient(self) -> Tensor | None:
         """Of all products x matrix^T."""
         if not self.back:
             return None
         x, slope = (torch.cat([parts[number] for number in sorted(self.back)], -2) for parts in (self.given, self.back))
-        self.back = {}  # the graph may be gone through again
+        self.back = {}
         return slope.mT @ x
 
 
@@ -96,6 +105,7 @@ class Gather(torch.autograd.Function):
         return matrix.new_empty(0)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *mark: Tensor) -> tuple[Tensor | None, None]:
         return ctx.used.gradient(), None
 
@@ -110,9 +120,11 @@ class Multiply(torch.autograd.Function):
         return times(used.given[-1], used.matrix)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None]:
         slope = slopes[0]
-        ctx.used.back[ctx.number] = slope
+        if ctx.needs_input_grad[1]:
+            ctx.used.came_back(ctx.number, slope)
         return times(slope, ctx.used.matrix.mT).to(ctx.kind), slope.new_empty(0), None
 
 
@@ -135,6 +147,7 @@ class LSTM(torch.autograd.Function):
         return o * top, after
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor]:
         opened, cell, top = ctx.saved_tensors
         i, f, g, o = opened.chunk(4, -1)

@@ -162,7 +162,7 @@ class RecurrentDecoder(nn.Module):
             below = top
             if layer:
                 below = top if masks is None else top * masks[layer - 1, :, : cell.size]
-                projected, fed = cell.project(below), None
+                projected, fed = by.project(below, cell.input), None
             new = cell(projected, fed, {name: state[f"{name}{layer}"] for name in cell.parts}, by)
             top = new["hidden"] + below if self.residual and layer else new["hidden"]
             after |= {f"{name}{layer}": value for name, value in new.items()}

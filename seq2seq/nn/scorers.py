@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from seq2seq.errors import ConfigError
+from seq2seq.nn.energies import energies
 from seq2seq.nn.linear import Linear
 from seq2seq.nn.recurrence import Plain
 
@@ -134,10 +135,8 @@ class Additive(Scorer):
         self.energy = Linear(sizes.hidden, 1, bias=False)
 
     def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
-        pairs = self.query(query).unsqueeze(-2) + cached["keys"].unsqueeze(-3)  # (..., T, S, K)
-        if covered is not None:
-            pairs = pairs + covered.amount.unsqueeze(-1) * covered.direction  # See et al. 2017, eq. 11
-        return self.energy(pairs.tanh()).squeeze(-1)
+        # covered: See et al. 2017, eq. 11
+        return energies(self.query(query), cached["keys"], self.energy.weight[0], *(covered or (None, None)))
 
 
 class Concat(Additive):

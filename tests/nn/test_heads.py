@@ -149,3 +149,14 @@ def test_a_shared_table_is_the_output_weight(name):
     head = HEADS[name](H, V, table.weight)
     assert head.output.weight is table.weight
     assert sum(weight.shape == (V, H) for weight in head.parameters()) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("vocabulary", [1, 5, 63, 1000, 8001])
+def test_log_probabilities_are_the_same_in_the_place_of_the_logits(vocabulary, dtype):
+    torch.manual_seed(1)
+    head, output = VocabularyHead(8, vocabulary).to(dtype), Output(torch.randn(40, 8).to(dtype))
+    learning = head.log_probs(output, None)
+    with torch.no_grad():
+        assert head.log_probs(output, None).equal(learning.detach())
+    torch.testing.assert_close(learning.detach().exp().sum(1), torch.ones(40))

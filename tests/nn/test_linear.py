@@ -20,7 +20,13 @@ def numbers(*sizes, dtype=torch.float32):
 @pytest.mark.parametrize("rows", [(1,), (7,), (MANY,), (8, MANY // 8), (0,)])
 def test_a_product_is_torchs(rows, dtype):
     x, weight, bias, strided = numbers((*rows, 32), (40, 32), (40,), (32, 40), dtype=dtype)
-    for w, b in ((weight, bias), (weight, None), (strided.t(), bias)):
+    for w, b in (
+        (weight, bias),
+        (weight, None),
+        (strided.t(), bias),
+        (weight, strided[:, 0].repeat(4)[::3][:40]),
+        (weight, bias[:1].expand(40)),
+    ):
         torch.testing.assert_close(product(x, w, b), linear(x, w, b))
 
 
@@ -30,7 +36,8 @@ def test_large_products_of_what_learns_nothing_are_onednns():
     assert direct(x, weight)
     assert not direct(x[:7], weight)
     assert not direct(x.double(), weight.double())
-    assert not direct(x.bfloat16(), weight)
+    assert not direct(x.bfloat16(), weight.bfloat16())  # torch itself takes oneDNN, where it can
+    assert not direct(x, weight, weight[:, 0])
     with torch.autocast("cpu", torch.bfloat16):
         assert not direct(x, weight)
 

@@ -1,5 +1,8 @@
 """Does a model in eight bits say what it would say, rounded, and of a sentence the same beside any others?"""
 
+import os
+import subprocess
+import sys
 from copy import deepcopy
 
 import numpy as np
@@ -7,16 +10,17 @@ import pytest
 import torch
 from torch import nn
 
+from seq2seq.commands import searching
 from seq2seq.errors import ConfigError
 from seq2seq.nn.linear import Linear
-from seq2seq.nn.precision import PRECISIONS, Int8Linear
+from seq2seq.nn.precision import PRECISIONS, Int8Linear, largest_weight
 
 
-def twin(x, weight, bias):
-    """In NumPy: whole numbers of -127 to 127 for each row, added up exactly."""
+def twin(x, weight, bias, largest):
+    """In NumPy: whole numbers of -127 to 127 for each row given, of -largest to largest for weights, added up exactly."""
     sides = []
-    for rows in (x, weight):
-        scale = np.abs(rows).max(1, keepdims=True) / np.float32(127)
+    for rows, most in ((x, 127), (weight, largest)):
+        scale = np.abs(rows).max(1, keepdims=True) / np.float32(most)
         sides.append((np.rint(rows / scale).astype(np.int64), scale))
     (given, a), (held, b) = sides
     return (given @ held.T).astype(np.float32) * a * b.T + bias
@@ -29,9 +33,9 @@ def test_eight_bits_are_the_nearest_whole_numbers(size):
     linear, x = nn.Linear(given, made), torch.randn(rows, given) * torch.logspace(-3, 3, rows)[:, None]
     weight, bias = (part.detach().numpy() for part in (linear.weight, linear.bias))
     found = Int8Linear(linear)(x)
-    torch.testing.assert_close(found, torch.from_numpy(twin(x.numpy(), weight, bias)))
+    torch.testing.assert_close(found, torch.from_numpy(twin(x.numpy(), weight, bias, largest_weight())))
     # each of the two is off by half a step at most
-    step = x.abs().amax(1, keepdim=True) * linear.weight.abs().amax(1) / 127
+    step = x.abs().amax(1, keepdim=True) * linear.weight.abs().amax(1) / largest_weight()
     assert ((found - linear(x)).abs() <= given * step * 1.01).all()
 
 
@@ -50,10 +54,29 @@ def test_a_row_of_zeros_gives_the_bias():
     assert Int8Linear(layer)(torch.zeros(1, 8))[0].equal(layer.bias)
 
 
-@torch.no_grad()
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="oneDNN is told which instructions to do without")
+def test_sums_are_exact_on_older_processors_too():
+    """Where two products are added up in sixteen bits."""
+    code = """
+import torch
+from seq2seq.nn.precision import Int8Linear, rounded
+torch.manual_seed(1)
+x, layer = torch.rand(9, 512), Int8Linear(torch.nn.Linear(512, 64))
+given, scale = rounded(x)
+expected = given.double() @ layer.whole.double().T * scale * layer.scale + layer.bias
+print((layer(x) - expected).abs().max().item() < 1e-4)
+"""
+    told = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    assert subprocess.run([sys.executable, "-c", code], env=told, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+def test_what_the_commands_offer_is_what_there_is():
+    assert set(searching.PRECISIONS) == set(PRECISIONS)
+
+
 def test_every_layer_of_a_model_is_held_in_eight_bits(variant):
     """And says nearly what it said before: its features are off by a few hundredths of their size."""
-    before = variant.model(variant.source, variant.target_in, variant.copy).features
+    before = variant.model(variant.source, variant.target_in, variant.copy).features  # with gradients, as without
     model = PRECISIONS["int8"](deepcopy(variant.model))
     assert any(isinstance(part, Int8Linear) for part in model.modules())
     assert all(part.out_features == 1 for part in model.modules() if isinstance(part, nn.Linear))
