@@ -67,7 +67,7 @@ class Tokenizer:
 
     def segment_sampled(self, text: str, alpha: float, seed: int) -> list[str]:
         """A random segmentation: unigram (Kudo 2018, section 3.2, over all of them) or BPE-dropout of rate alpha (Provilkov
-        et al. 2020). A function of (text, alpha, seed) alone."""
+        et al. 2020). A function of (text, alpha, seed) in one process: SentencePiece 0.2.3 mixes the seed with a number of the process."""
         _need_seeding()
         sentencepiece.set_random_generator_seed(seed)
         return self._words_apart(self._model.encode(text, out_type=str, enable_sampling=True, alpha=alpha, nbest_size=-1))
