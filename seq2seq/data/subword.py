@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from random import Random
 
 import sentencepiece
 
+from seq2seq.data.segmenting import Cut, bpe, together, unigram
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.files import written
 from seq2seq.ids import BOS, EOS, PAD, UNK
@@ -41,6 +43,7 @@ class Tokenizer:
         self._pieces: list[str] = [self._model.id_to_piece(i) for i in range(self.size)]
         for i in (PAD, BOS, EOS):
             self._pieces[i] = ""
+        self._cuts: dict[float, Cut] = {}
         self._pieces[UNK] = self._model.decode([UNK]).replace(" ", SPACE)
 
     @classmethod
@@ -67,10 +70,18 @@ class Tokenizer:
 
     def segment_sampled(self, text: str, alpha: float, seed: int) -> list[str]:
         """A random segmentation: unigram (Kudo 2018, section 3.2, over all of them) or BPE-dropout of rate alpha (Provilkov
-        et al. 2020). A function of (text, alpha, seed) in one process: SentencePiece 0.2.3 mixes the seed with a number of the process."""
-        _need_seeding()
-        sentencepiece.set_random_generator_seed(seed)
-        return self._words_apart(self._model.encode(text, out_type=str, enable_sampling=True, alpha=alpha, nbest_size=-1))
+        et al. 2020). A function of (text, alpha, seed) alone."""
+        if alpha not in self._cuts:
+            merges = [*self._scores.values()] == [-float(i) for i in range(len(self._scores))]
+            self._cuts[alpha] = (bpe if merges else unigram)(self._scores, alpha)
+        cut, chance = self._cuts[alpha], Random(seed)
+        words = WORDS.findall("".join(self.segment(text)))  # as SentencePiece normalises it
+        return [piece for word in words for piece in together(cut(word, chance), self._scores)]
+
+    @cached_property
+    def _scores(self) -> dict[str, float]:
+        """Of all pieces but the special ones: logarithms of probabilities (unigram), or 0, -1, -2, ... in the order of merges (BPE)."""
+        return {piece: self._model.get_score(i) for i, piece in enumerate(self._pieces) if i > EOS}
 
     def _words_apart(self, pieces: list[str]) -> list[str]:
         """SentencePiece returns unknown words that follow each other as one piece: they would count, and be copied, as one."""
@@ -139,24 +150,3 @@ def _sentence(message: str, size: int) -> str:
     if "sentences_.empty()" in message:
         return "no tokenizer can be trained: there is no training text"
     return f"no tokenizer can be trained with tokenizer.size={size}: {message}"
-
-
-_seeding: list[bool] = []  # whether the installed SentencePiece takes a seed after its first use; filled on first need
-
-
-def _need_seeding() -> None:
-    if not _seeding:
-        _seeding.append(_seeding_works())
-    if not _seeding[0]:
-        version = sentencepiece.__version__
-        raise RunError(f"tokenizer.sampling cannot be repeated with sentencepiece {version}: pip install -U sentencepiece")
-
-
-def _seeding_works() -> bool:
-    """Tried, not looked up: older releases made their generator once and ignored every later seed."""
-    model = train(["abcd abcd abc bcd ab cd"] * 4, kind="bpe", size=14)._model
-    tries = []
-    for _ in range(2):
-        sentencepiece.set_random_generator_seed(1)
-        tries.append([model.encode("abcd abcd abcd abcd", enable_sampling=True, alpha=0.5, nbest_size=-1) for _ in range(4)])
-    return tries[0] == tries[1]

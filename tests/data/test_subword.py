@@ -107,7 +107,7 @@ def test_sampling_is_a_function_of_the_seed(kind: str) -> None:
     for seed in (7, 3, 3, 19):
         tokenizer.segment_sampled("other text in between", 0.5, seed)
         assert tokenizer.segment_sampled(line, 0.3, seed) == drawn[seed]
-    assert len({tuple(pieces) for pieces in drawn.values()}) > 5  # seeds mean other draws in each process
+    assert len({tuple(pieces) for pieces in drawn.values()}) > 10
     assert {tokenizer.decode(tokenizer.ids_of(pieces)) for pieces in drawn.values()} == {line}
 
 
