@@ -21,12 +21,12 @@ def prepare() -> None:
     """Call it first; what the user has set by environment variables stays."""
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
-    if not any(variable.startswith("MALLOC_") for variable in os.environ) and "glibc.malloc" not in os.environ.get("GLIBC_TUNABLES", ""):
-        keep_freed_memory()
 
 
 def keep_freed_memory() -> None:
-    """Only GNU's C library knows how."""
+    """For training, whose needs do not grow; only GNU's C library knows how. What the user has set stays."""
+    if any(variable.startswith("MALLOC_") for variable in os.environ) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
+        return
     with suppress(AttributeError, OSError, TypeError):
         for option, value in MALLOC.items():
             ctypes.CDLL(None).mallopt(option, value)

@@ -37,7 +37,8 @@ WORK: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-process.prepare()  # as the command does, in the measuring process and for those that it starts
+process.prepare()  # as the commands do, in the measuring process and for those that it starts
+process.keep_freed_memory()  # as training does
 
 
 def settings(name: str, more: Sequence[str] = ()) -> Config:

@@ -1,5 +1,6 @@
 """What does `seq2seq train` do? Compose the settings and hand them to the training."""
 
+from seq2seq import process
 from seq2seq.compose import experiment
 from seq2seq.config import Config
 
@@ -11,6 +12,7 @@ def main(argv: list[str]) -> None:
 
 def run(config: Config) -> None:
     """One run, new or resumed; torch and Lightning are imported only now, so that a wrong setting is told at once."""
+    process.keep_freed_memory()
     if config.resume:
         from seq2seq.training.resume import resume as task
     else:
