@@ -5,6 +5,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 LEAST = 2**21  # multiplications; of fewer, the call costs more than it saves
+WEIGHTS = 2**18  # of a matrix; a smaller one gains nothing
+ROWS = 512  # oneDNN keeps code for each number of rows that it has seen: only steps of a search, whose numbers come again
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -21,7 +23,8 @@ def direct(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
         x.is_cpu
         and x.dtype == weight.dtype == torch.float32
         and (bias is None or (bias.dtype == x.dtype and bias.is_contiguous()))
-        and x.numel() * weight.size(0) >= LEAST
+        and weight.numel() >= WEIGHTS
+        and LEAST <= x.numel() * weight.size(0) <= ROWS * weight.numel()
         and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)
         and not torch.is_autocast_enabled("cpu")

@@ -5,9 +5,10 @@ import torch
 from torch.nn.functional import linear
 
 from seq2seq.nn import linear as module
-from seq2seq.nn.linear import LEAST, Linear, direct, product
+from seq2seq.nn.linear import LEAST, ROWS, WEIGHTS, Linear, direct, product
 
-MANY = 2048  # rows of 32 that 40 columns are made of: beyond LEAST
+SIZE, MADE = 512, 1030  # of a matrix that is large enough
+SOME = 8  # rows, enough of them
 
 
 def numbers(*sizes, dtype=torch.float32):
@@ -17,24 +18,27 @@ def numbers(*sizes, dtype=torch.float32):
 
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("rows", [(1,), (7,), (MANY,), (8, MANY // 8), (0,)])
+@pytest.mark.parametrize("rows", [(1,), (SOME,), (3, SOME), (ROWS + 1,), (0,)])
 def test_a_product_is_torchs(rows, dtype):
-    x, weight, bias, strided = numbers((*rows, 32), (40, 32), (40,), (32, 40), dtype=dtype)
+    x, weight, bias, strided = numbers((*rows, SIZE), (MADE, SIZE), (MADE,), (SIZE, MADE), dtype=dtype)
     for w, b in (
         (weight, bias),
         (weight, None),
         (strided.t(), bias),
-        (weight, strided[:, 0].repeat(4)[::3][:40]),
-        (weight, bias[:1].expand(40)),
+        (weight, strided[0].repeat(3)[::3][:MADE]),
+        (weight, bias[:1].expand(MADE)),
     ):
-        torch.testing.assert_close(product(x, w, b), linear(x, w, b))
+        torch.testing.assert_close(product(x, w, b), linear(x, w, b), rtol=1e-5, atol=1e-4)
 
 
-def test_large_products_of_what_learns_nothing_are_onednns():
-    x, weight = numbers((MANY, 32), (40, 32))
-    assert x.numel() * len(weight) >= LEAST
+def test_products_of_a_few_rows_and_a_large_matrix_are_onednns():
+    x, weight = numbers((SOME, SIZE), (MADE, SIZE))
+    assert x.numel() * MADE >= LEAST
+    assert weight.numel() >= WEIGHTS
     assert direct(x, weight)
-    assert not direct(x[:7], weight)
+    assert direct(x.expand(ROWS // SOME, SOME, SIZE), weight)
+    assert not direct(x[:1], weight)
+    assert not direct(x, weight[:40])
     assert not direct(x.double(), weight.double())
     assert not direct(x.bfloat16(), weight.bfloat16())  # torch itself takes oneDNN, where it can
     assert not direct(x, weight, weight[:, 0])
@@ -42,9 +46,16 @@ def test_large_products_of_what_learns_nothing_are_onednns():
         assert not direct(x, weight)
 
 
+def test_code_is_kept_for_a_bounded_number_of_shapes():
+    """Of the rows of sources of any length, each number once, oneDNN would keep code without end."""
+    x, weight = numbers((ROWS + 1, SIZE), (MADE, SIZE))
+    assert direct(x[1:], weight)
+    assert not direct(x, weight)
+
+
 def test_a_layer_that_learns_has_torchs_gradient(monkeypatch):
-    layer, (x,) = Linear(32, 40), numbers((MANY, 32))
-    torch.testing.assert_close(torch.autograd.grad(layer(x).sum(), layer.weight)[0], x.sum(0).expand(40, -1), rtol=1e-3, atol=1e-3)
+    layer, (x,) = Linear(SIZE, MADE), numbers((SOME, SIZE))
+    torch.testing.assert_close(torch.autograd.grad(layer(x).sum(), layer.weight)[0], x.sum(0).expand(MADE, -1), rtol=1e-3, atol=1e-3)
     with monkeypatch.context() as patch, torch.no_grad():
         patch.setattr(module, "linear", None)
         layer(x)  # is not torch's
