@@ -4,6 +4,7 @@ config.yaml                     every setting, resolved
 run.json                        versions, seed, hashes of data and tokenizer, whether training is finished
 joint.spm | source.spm target.spm
 weights.safetensors             the weights that are used
+shortlist.safetensors           translations of each source id, if they were asked for
 metrics.csv, log.txt            what training saw and said
 training.lock                   held by the process that trains
 checkpoints/                    last.ckpt to go on from, update-N.safetensors
@@ -34,6 +35,7 @@ from seq2seq.nn.build import EncoderDecoder, Unfilled, build_model
 from seq2seq.settings import read_config, settings_hash
 
 CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
+SHORTLIST = "shortlist.safetensors"
 OWN = f"the model of its {CONFIG}"  # what weights are expected to fit
 
 
@@ -145,6 +147,11 @@ class Run:
             raise RunError(f"{self.folder}: the tokenizer there is not the one that the run was trained with (its SHA-256 differs)")
         return found
 
+    def check_text(self, data_hash: str, tokenizer: str) -> None:
+        """RunError if a corpus with these hashes is not the one that the run began with."""
+        if data_hash != self.info.get("data") or tokenizer != self.vocabularies.sha256:
+            raise RunError(f"{self.folder} cannot go on: the text of data={self.config.data.name} is not what it was trained on")
+
     def model(self, weights: str = WEIGHTS) -> EncoderDecoder:
         """The model with its weights, in evaluation mode on the processor."""
         if not (path := self.folder / weights).exists():
@@ -161,6 +168,18 @@ class Run:
             model = self.build()
         load_weights(model, path)
         return model.eval()
+
+    def translations(self) -> torch.Tensor:
+        """The likeliest target ids of each source id (V of the source, K). RunError: not made yet, damaged, of another vocabulary."""
+        path, sizes = self.folder / SHORTLIST, (self.vocabularies.source.size, self.vocabularies.target.size)
+        if not path.exists():
+            raise RunError(f"{self.folder} has no {SHORTLIST}: seq2seq shortlist {self.folder} makes it from the training text")
+        with tensors(path) as file:
+            table: torch.Tensor = file.get_tensor("translations") if "translations" in set(file.keys()) else torch.empty(0)
+        right = table.dtype == torch.int32 and table.dim() == 2 and len(table) == sizes[0] and table.numel()
+        if not right or not 0 <= table.min() <= table.max() < sizes[1]:
+            raise RunError(f"{path} does not fit the tokenizer of the run: seq2seq shortlist {self.folder} makes it anew")
+        return table
 
     def build(self) -> EncoderDecoder:
         """The model before it has its weights. RunError for settings that no model can be built from."""

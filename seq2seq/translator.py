@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from seq2seq.search.penalties import Penalty
 from seq2seq.search.rules import NoRepeat
 from seq2seq.search.sample import sample
 from seq2seq.search.score import score
+from seq2seq.search.shortlist import Shortlist
 
 log = logging.getLogger("seq2seq")
 
@@ -52,6 +54,7 @@ class Translator:
     vocabularies: Vocabularies
     search: SearchConfig
     done: Callable[[int], object] = lambda sentences: None  # told after each batch how many were in it
+    shortlist: Shortlist | None = None  # keeps each sentence to translations of its tokens
 
     def __post_init__(self) -> None:
         limits = [m.max_source for m in self.models if m.max_source is not None]
@@ -62,9 +65,12 @@ class Translator:
         self.search.check_limit(self.limit)
 
     @classmethod
-    def open(cls, *runs: str | Path, weights: str = WEIGHTS, device: str = "cpu", precision: str = "32", **search: Any) -> "Translator":
+    def open(
+        cls, *runs: str | Path, weights: str = WEIGHTS, device: str = "cpu", precision: str = "32", shortlist: int = 0, **search: Any
+    ) -> "Translator":
         """Open one run directory, or several as an ensemble. `search` replaces settings of the (first) run's search; `precision`
-        is that of the numbers in the models, a row of nn.precision.PRECISIONS.
+        is that of the numbers in the models, a row of nn.precision.PRECISIONS; `shortlist` keeps each sentence to so many
+        translations of each of its tokens, those that `seq2seq shortlist` left in the (first) run, 0: to none.
 
         Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for the settings and the device."""
         check_device(device)
@@ -79,7 +85,7 @@ class Translator:
                 raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: only one of them copies words")
         held = choose(PRECISIONS, precision, "precision")
         models: list[Any] = [held(run.model(weights).to(device)) for run in opened]
-        return cls(models, first.vocabularies, first.config.search.changed(**search))
+        return cls(models, first.vocabularies, first.config.search.changed(**search), shortlist=shortlist_of(first, shortlist, device))
 
     @property
     def device(self) -> torch.device:
@@ -137,9 +143,14 @@ class Translator:
         return results
 
     def _memories(self, sources: Sequence[Encoded]) -> list[Memory]:
-        ids, copy = (padded([getattr(s, name) for s in sources], self.device) for name in ("ids", "copy"))
+        ids, copy = self._ids(sources)
         with torch.inference_mode():
             return [model.encode(ids, copy) for model in self.models]
+
+    def _ids(self, sources: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
+        """Of the sources, and of what copying them yields: (B, S)."""
+        ids, copy = (padded([getattr(s, name) for s in sources], self.device) for name in ("ids", "copy"))
+        return ids, copy
 
     def _search(self, sources: Sequence[Encoded], prefix: list[list[int]], attention: bool) -> list[list[Hypothesis]]:
         s, sizes = self.search, [len(source.ids) - 1 for source in sources]
@@ -151,15 +162,21 @@ class Translator:
             "max_length": torch.tensor(most, device=self.device),
             "min_length": torch.tensor(least, device=self.device),
             "rules": [NoRepeat(s.no_repeat)] if s.no_repeat else [],
-            "prefix": prefix if any(prefix) else None,
             "attention": attention,
         }
-        memories = self._memories(sources)
         if s.sampling:
             drawing: dict[str, Any] = {"samples": s.n_best, "temperature": s.temperature, "top_k": s.top_k, "top_p": s.top_p}
-            return sample(self.models, memories, seeds=[hash_of(source.ids, s.seed) for source in sources], **drawing, **common)
-        penalty = Penalty(s.length_penalty, s.alpha, s.coverage_penalty)
-        return beam_search(self.models, memories, beam=s.beam, n_best=s.n_best, penalty=penalty, **common)
+            search: Callable[..., list[list[Hypothesis]]] = partial(
+                sample, seeds=[hash_of(source.ids, s.seed) for source in sources], **drawing, **common
+            )
+        else:
+            penalty = Penalty(s.length_penalty, s.alpha, s.coverage_penalty)
+            search = partial(beam_search, beam=s.beam, n_best=s.n_best, penalty=penalty, **common)
+        memories = self._memories(sources)
+        if self.shortlist is None:
+            return search(self.models, memories, prefix=prefix)
+        ids, copy = self._ids(sources)
+        return self.shortlist(ids, copy, prefix).run(search, self.models, memories, prefix)
 
     def _text(self, source: Encoded, found: Hypothesis, attention: bool) -> Translation:
         tokens, words = list(found.tokens), list(source.unknown)
@@ -215,6 +232,16 @@ def refuse_text(*texts: Iterable[str]) -> None:
     """DataError for one text in place of lines: its letters would be taken for them."""
     if any(isinstance(text, str) for text in texts):
         raise DataError("lines are wanted, and this is one text: put it into a list")
+
+
+def shortlist_of(run: Run, most: int, device: str) -> Shortlist | None:
+    """The run's, with `most` translations of each token; 0: none. ConfigError for more than it has."""
+    if not most:
+        return None
+    table = run.translations()
+    if not 0 < most <= table.shape[1]:
+        raise ConfigError(f"shortlist={most} is not between 0 and the {table.shape[1]} translations that {run.folder} keeps of each token")
+    return Shortlist(table[:, :most].to(device), run.vocabularies.target.size)
 
 
 def check_device(name: str) -> None:

@@ -55,9 +55,10 @@ def main(argv: list[str]) -> None:
     scores += alignment_error(links, test.gold, options.bootstrap) if test.gold else []
     report = {
         "test": test.name, "sentences": len(found), "runs": [str(path) for path in options.runs],
-        "search": vars(translator.search), "precision": options.precision, "scores": [s.as_dict() for s in scores],
+        "search": vars(translator.search), "precision": options.precision,
+        "shortlist": options.shortlist or 0, "scores": [s.as_dict() for s in scores],
     }  # fmt: skip
-    folder = run.folder / "evaluation" / label(test.name, run.config.search, translator.search, options.precision, options.runs[1:])
+    folder = run.folder / "evaluation" / label(test.name, run.config.search, translator.search, options)
     print(json.dumps(report, ensure_ascii=False, indent=1) if options.json else "\n".join(map(str, scores)))
     keep(folder, report, [h.text for h in found], links)
     if not options.json:
@@ -132,11 +133,12 @@ def alignment_error(links: list[str], gold: "list[Gold]", bootstrap: int) -> lis
     return list(alignment_scores([parse_links(line).sure for line in links], gold, bootstrap))
 
 
-def label(test: str, usual: SearchConfig, search: SearchConfig, precision: str, others: list[Path]) -> str:
+def label(test: str, usual: SearchConfig, search: SearchConfig, options: argparse.Namespace) -> str:
     """Where an evaluation is kept: the test set's name, and what is not as in the run, so that it displaces nothing."""
     changed = [f"{name}={value}" for name, value in vars(search).items() if value != getattr(usual, name) and name not in THROUGHPUT]
-    changed += [f"precision={precision}"] * (precision != "32")
-    return "-".join([test, *changed, *(f"with={path.resolve().name}" for path in others)])
+    changed += [f"precision={options.precision}"] * (options.precision != "32")
+    changed += [f"shortlist={options.shortlist}"] * bool(options.shortlist)
+    return "-".join([test, *changed, *(f"with={path.resolve().name}" for path in options.runs[1:])])
 
 
 def keep(folder: Path, report: dict[str, Any], hypotheses: list[str], links: list[str]) -> None:

@@ -23,6 +23,8 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
         elif choices := field.metadata["choices"]:
             kind = {"type": one_of(f"search.{field.name}", choices), "metavar": "{" + ",".join(choices) + "}"}
         group.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, default=None, help=field.metadata["help"], **kind)
+    shortlist = "only so many translations of each source subword, as `seq2seq shortlist` learnt them: faster, and a little different"
+    parser.add_argument("--shortlist", type=int, metavar="N", help=f"{shortlist} (default: 0, the whole vocabulary)")
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
@@ -47,8 +49,8 @@ def one_of(name: str, choices: Sequence[str]) -> Callable[[str], str]:
 
 
 def search_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The search settings that were given."""
-    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(SearchConfig)}
+    """The search settings that were given, and the shortlist."""
+    given = {name: getattr(options, name) for name in [*(field.name for field in dataclasses.fields(SearchConfig)), "shortlist"]}
     return {name: value for name, value in given.items() if value is not None}
 
 

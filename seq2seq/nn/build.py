@@ -1,6 +1,7 @@
 """Which settings become which parts? The only place where a model's settings meet its constructors."""
 
-from typing import Any
+import copy
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from seq2seq.nn.rnn import BahdanauDecoder, Bridge, InputFeedingDecoder, LuongDe
 from seq2seq.nn.scorers import SCORERS, Scorer, Sizes
 from seq2seq.nn.transformer import CrossAttention, Design, TransformerDecoder, TransformerEncoder
 from seq2seq.nn.windows import WINDOWS, Window
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 class EncoderDecoder(nn.Module):
@@ -52,8 +55,21 @@ class EncoderDecoder(nn.Module):
     def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:
         return self.decoder.decode(target_in, memory, attention or self.head.reads_weights)
 
+    def reduced(self, ids: Tensor) -> "EncoderDecoder":
+        decoder, head = alike(self.decoder), alike(self.head)
+        decoder.embedding = nn.Embedding.from_pretrained(self.decoder.embedding.weight.detach()[ids], padding_idx=PAD)
+        head.output = head.output.rows(ids)
+        return EncoderDecoder(self.encoder, decoder, head, self.max_source, self.max_target).train(self.training)
+
     def forward(self, source: Tensor, target_in: Tensor, copy: Tensor | None = None, attention: bool = False) -> Output:
         return self.decode(target_in, self.encode(source, copy), attention)
+
+
+def alike(module: Part) -> Part:
+    """Another module with the same parts, which can be given others of its own."""
+    other = copy.copy(module)
+    other._modules = module._modules.copy()
+    return other
 
 
 def build_model(config: ModelConfig, source_size: int, target_size: int) -> EncoderDecoder:

@@ -8,7 +8,7 @@ from torch.autograd.function import FunctionCtx
 from torch.utils.checkpoint import checkpoint
 
 from seq2seq.ids import PAD, UNK
-from seq2seq.nn.interface import Loss, Memory, Output
+from seq2seq.nn.interface import SHORTLIST, Loss, Memory, Output
 from seq2seq.nn.linear import Linear, product
 
 CHUNK = 2**22  # logits that exist at once: 16 MiB in float32, larger ones leave the processor's caches
@@ -86,6 +86,8 @@ class VocabularyHead(nn.Module):
         """Features (..., H) -> log-probabilities (..., V) in float32."""
         logits: Tensor = self.output(output.features)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        if SHORTLIST in memory.cached:
+            logits.view(len(memory.mask), -1, logits.size(-1)).add_(memory.cached[SHORTLIST].unsqueeze(1))
         if logits.is_cpu and not torch.is_grad_enabled():
             return torch.log_softmax(logits, -1, out=logits)  # new memory costs more than the pass
         return logits.log_softmax(-1)

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 from torch.nn import Parameter
 
+SHORTLIST = "shortlist"  # in Memory.cached: (B, V) 0 on the ids that a sentence is kept to, -inf on others; absent: all may come
 State = dict[str, Tensor]  # what one step hands to the next; every value has its N rows first, or their B sentences
 
 
@@ -108,6 +109,10 @@ class Model(Protocol):
         """Keep, repeat or reorder hypotheses: rows are indices into N, as a list (N',), or (B', W') where row b is of one
         sentence, and of the b-th, as before, if there are still as many: caches with room then stay where they are. The
         state given may be spent."""
+        ...
+
+    def reduced(self, ids: Tensor) -> "Model":
+        """The same with these target ids (V',) alone, which become 0 .. V' - 1; ids that stand for copies begin at V'."""
         ...
 
     def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:

@@ -35,5 +35,14 @@ def direct(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
 class Linear(nn.Linear):
     """torch's, but for who makes the product when nothing is learnt."""
 
+    def rows(self, ids: Tensor) -> "Linear":
+        """The layer that yields the numbers `ids` of (..., N), and nothing is learnt by."""
+        with torch.device("meta"):
+            layer = Linear(self.in_features, len(ids), bias=self.bias is not None)
+        layer.weight = nn.Parameter(self.weight.detach()[ids], requires_grad=False)
+        if self.bias is not None:
+            layer.bias = nn.Parameter(self.bias.detach()[ids], requires_grad=False)
+        return layer
+
     def forward(self, x: Tensor) -> Tensor:
         return product(x, self.weight, self.bias)

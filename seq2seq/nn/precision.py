@@ -1,6 +1,7 @@
 """In which numbers does a trained model translate? Floating point of several widths, or whole numbers of eight bits."""
 
 from collections.abc import Callable
+from copy import copy
 from functools import cache
 
 import torch
@@ -32,6 +33,13 @@ class Int8Linear(nn.Module):
         y = torch._int_mm(given, self.whole.t()).float().mul_(scale).mul_(self.scale)  # type: ignore[operator, arg-type]
         y = y if self.bias is None else y.add_(self.bias)  # type: ignore[arg-type]
         return y.view(*x.shape[:-1], self.out_features)
+
+    def rows(self, ids: Tensor) -> "Int8Linear":
+        """The layer that yields the numbers `ids` of (..., O)."""
+        layer = copy(self)
+        layer._buffers = {name: None if part is None else part[ids] for name, part in self._buffers.items()}
+        layer.out_features = len(ids)
+        return layer
 
 
 @cache

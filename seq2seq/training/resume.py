@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.config import Config, TrainingConfig
-from seq2seq.data.prepare import Prepared, prepare
+from seq2seq.data.prepare import prepare
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.files import write_json
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, locked
@@ -36,7 +36,7 @@ def go_on(run: Run, config: Config) -> Path:
     check_device(config.trainer)
     refuse_over(run, config.training)
     prepared = prepare(config.data, config.tokenizer, run.vocabularies if config.init_from else None)
-    refuse_other_text(run, prepared)
+    run.check_text(prepared.data_hash, prepared.vocabularies.sha256)
     begun = (run.folder / LAST).exists()  # its weights are then those of the checkpoint
     check_plan(config, prepared, Run.open(config.init_from) if config.init_from and not begun else None)
     write_config(config, run.folder / CONFIG)
@@ -71,12 +71,6 @@ def refuse_over(run: Run, training: TrainingConfig) -> None:
         raise RunError(f"{run.folder} is finished, {' and '.join(reached)} being reached: raise the limit to go on")
     if training.max_epochs and done["max_epochs"] > training.max_epochs:
         raise RunError(f"{run.folder} is past training.max_epochs={training.max_epochs}: {done['max_epochs']} epochs are over")
-
-
-def refuse_other_text(run: Run, prepared: Prepared) -> None:
-    """RunError if the corpus is no longer the one that the run began with."""
-    if prepared.data_hash != run.info.get("data") or prepared.vocabularies.sha256 != run.vocabularies.sha256:
-        raise RunError(f"{run.folder} cannot go on: the text of data={run.config.data.name} is not what it was trained on")
 
 
 def progress(checkpoint: dict[str, Any], path: Path) -> dict[str, float]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seq2seq.ids import EOS, PAD
-from seq2seq.nn.interface import Memory, Output
+from seq2seq.nn.interface import SHORTLIST, Memory, Output
 
 PRIME = 2147483647
 
@@ -97,6 +97,37 @@ class Hashed(Fake):
         return logits
 
 
+class Barred(Hashed):
+    """The whole vocabulary, what a sentence may not use at -inf."""
+
+    def log_probs(self, output, memory, rows=None):
+        found = super().log_probs(output, memory)
+        each = len(output.features) // len(memory.mask)
+        barred = memory.cached[SHORTLIST].repeat_interleave(each, 0)
+        return (found + torch.nn.functional.pad(barred, (0, found.shape[-1] - barred.shape[1]))).log_softmax(-1)
+
+
+class Reducible(Hashed):
+    """Knows the ids `ids` of its vocabulary alone."""
+
+    ids = None
+
+    def reduced(self, ids):
+        other = Reducible(self.size, seed=self.seed, copies=self.copies)
+        other.ids = ids
+        return other
+
+    def step(self, token, state, memory, attention=False):
+        if self.ids is None:
+            return super().step(token, state, memory, attention)
+        whole = torch.where(token < len(self.ids), self.ids[token.clamp(max=len(self.ids) - 1)], token - len(self.ids) + self.size)
+        return super().step(whole, state, memory, attention)
+
+    def logits(self, flat, memory):
+        barred = memory.cached[SHORTLIST].repeat_interleave(len(flat) // len(memory.mask), 0)
+        return super().logits(flat, memory)[:, self.ids] + barred
+
+
 class Markov(Fake):
     """What follows depends on the last token alone: `table` (V, V) of probabilities."""
 
@@ -147,4 +178,4 @@ def step_function(model, memory):
 
 @pytest.fixture
 def fakes():
-    return SimpleNamespace(Hashed=Hashed, Markov=Markov, sources=sources, step_function=step_function)
+    return SimpleNamespace(Hashed=Hashed, Barred=Barred, Reducible=Reducible, Markov=Markov, sources=sources, step_function=step_function)

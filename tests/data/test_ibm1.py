@@ -1,0 +1,86 @@
+"""Does IBM model 1 learn what the textbook and a slow twin learn?"""
+
+import random
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seq2seq.data import ibm1
+from seq2seq.data.arrays import PairArrays, Row, write_arrays
+from seq2seq.ids import EOS, PAD
+
+DAS, HAUS, BUCH, EIN = 4, 5, 6, 7
+THE, HOUSE, BOOK, A = 4, 5, 6, 7
+
+
+def written(folder: Path, pairs: list[tuple[list[int], list[int]]], copies: list[list[int]] | None = None) -> PairArrays:
+    with write_arrays(folder, 12, 12, 10) as add:
+        for number, (source, target) in enumerate(pairs):
+            add(Row([*source, EOS], [*target, EOS], [*(copies[number] if copies else source), EOS]))
+    return PairArrays(folder)
+
+
+@pytest.mark.parametrize(("rounds", "expected"), [(1, (0.5, 0.25, 0.5)), (2, (0.6364, 0.1818, 0.4286)), (3, (0.7479, 0.1208, 0.3466))])
+def test_the_textbook(rounds: int, expected: tuple[float, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Koehn 2010, figure 4.4: das Haus, das Buch, ein Buch, without the empty word."""
+    monkeypatch.setattr(ibm1, "ROUNDS", rounds)
+    text = [([DAS, HAUS], [THE, HOUSE]), ([DAS, BUCH], [THE, BOOK]), ([EIN, BUCH], [A, BOOK])]
+    together = [(s, t) for source, target in text for t in target for s in source]
+    both = sorted(set(together))
+    cell = np.array([both.index(pair) for pair in together])
+    found = ibm1.likelihoods(cell, np.full(6, 2), np.array([s for s, _ in both]))
+    chances = dict(zip(both, found, strict=True))
+    assert (chances[DAS, THE], chances[DAS, BOOK], chances[EIN, BOOK]) == pytest.approx(expected, abs=5e-5)
+
+
+def slowly(pairs: list[tuple[list[int], list[int]]]) -> dict[int, dict[int, float]]:
+    """t(target | source) by loops, with EOS as the empty word."""
+    chance: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(lambda: 1.0))
+    for _ in range(ibm1.ROUNDS):
+        count: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
+        for source, target in pairs:
+            for t in target:
+                norm = sum(chance[s][t] for s in [*source, EOS])
+                for s in [*source, EOS]:
+                    count[s][t] += chance[s][t] / norm
+        chance = defaultdict(lambda: defaultdict(float))
+        for s, row in count.items():
+            for t, n in row.items():
+                chance[s][t] = n / sum(row.values())
+    return chance
+
+
+def test_translations_are_those_of_a_slow_twin(tmp_path: Path) -> None:
+    draw = random.Random(1)
+    pairs = [(draw.choices(range(4, 12), k=draw.randint(1, 6)), draw.choices(range(4, 12), k=draw.randint(0, 6))) for _ in range(40)]
+    expected, table = slowly(pairs), ibm1.translations(written(tmp_path / "a", pairs), 13, 5)
+    assert table.shape == (13, 5)
+    assert (table[[PAD, 1, 2, 12]] == PAD).all()  # never seen
+    for s in [EOS, *range(4, 12)]:
+        chances = [expected[s].get(t, 0.0) for t in table[s]]
+        best = sorted(expected[s].values(), reverse=True)[:5]
+        assert chances == pytest.approx(best, abs=1e-9)
+        assert all(a < b for a, b in pairwise(table[s]) if expected[s][a] == expected[s][b])
+
+
+def test_of_a_large_corpus_every_kth_pair_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = written(tmp_path / "a", [([4], [4]), ([5], [5])] * 10)
+    monkeypatch.setattr(ibm1, "CELLS", 50)  # of 80: every second
+    table = ibm1.translations(arrays, 12, 2)
+    assert list(table[4]) == [4, PAD]
+    assert list(table[5]) == [PAD, PAD]
+
+
+def test_words_that_the_vocabulary_lacks_are_left_out(tmp_path: Path) -> None:
+    table = ibm1.translations(written(tmp_path / "a", [([4], [12, 5])], copies=[[12]]), 12, 3)
+    assert list(table[4]) == [5, PAD, PAD]
+
+
+def test_coverage(tmp_path: Path) -> None:
+    """Of 6, 7, 8, 4: 6 is the first translation of 4, 7 the second; 4 stands in the source; 8 is not found."""
+    table = np.full((12, 2), PAD, np.int32)
+    table[4] = 6, 7
+    assert ibm1.coverage(table, written(tmp_path / "a", [([4], [6, 7, 8, 4])]), [1, 2]) == [0.5, 0.75]

@@ -1,0 +1,159 @@
+"""Does a run translate with a shortlist as it should, and say what is wrong with one?"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from seq2seq import Translator
+from seq2seq.cli import main
+from seq2seq.errors import ConfigError, RunError
+from seq2seq.runs import SHORTLIST, Run
+
+Lively = Callable[..., Path]
+WORDS = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false")
+TRANSFORMER = (
+    "model=transformer", "model.size=8", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1", "model.decoder_layers=2",
+)  # fmt: skip
+VARIANTS = {
+    "rnn": (), "rnn copy": (*WORDS, "model.head=copy"), "tied": ("model.tie=all",), "transformer": TRANSFORMER,
+    "transformer copy, tied": (*TRANSFORMER, "model.head=copy", "model.tie=all"),
+}  # fmt: skip
+SEARCHES = {"beam": {"beam": 3, "n_best": 2}, "sampling": {"sampling": True, "n_best": 2}}
+
+
+def given(run: Path, table: torch.Tensor) -> Path:
+    """The run with these translations."""
+    save_file({"translations": table.int().contiguous()}, run / SHORTLIST)
+    return run
+
+
+def drawn(run: Path) -> torch.Tensor:
+    """Random translations of each source id, each id twice at most in a row."""
+    vocabularies = Run.open(run).vocabularies
+    draw = torch.Generator().manual_seed(5)
+    return torch.randint(4, vocabularies.target.size, (vocabularies.source.size, 4), generator=draw)
+
+
+def everything(run: Path) -> torch.Tensor:
+    """All target ids for each source id."""
+    vocabularies = Run.open(run).vocabularies
+    return torch.arange(vocabularies.target.size).expand(vocabularies.source.size, -1)
+
+
+def found(run: Path, lines: list[str], **options: object) -> tuple[list[str], object]:
+    """Texts, and scores that others may be near to."""
+    translator = Translator.open(run, **{"precision": "64", **options})  # type: ignore[arg-type]
+    hypotheses = [h for row in translator.hypotheses(lines) for h in row]
+    return [h.text for h in hypotheses], [round(h.score, 5) for h in hypotheses]
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_list_of_everything_changes_nothing(variant: str, search: str, lively: Lively, lines: list[str]) -> None:
+    run = lively(*VARIANTS[variant])
+    table = everything(run)
+    given(run, table)
+    expected = found(run, lines, **SEARCHES[search])
+    assert found(run, lines, shortlist=table.shape[1], **SEARCHES[search]) == expected
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16", "int8"])
+def test_in_any_precision(precision: str, lively: Lively, lines: list[str]) -> None:
+    run = lively()
+    table = everything(run)
+    given(run, table)
+    assert found(run, lines, precision=precision, shortlist=table.shape[1]) == found(run, lines, precision=precision)
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_batches_change_nothing(variant: str, search: str, lively: Lively, lines: list[str]) -> None:
+    run = lively(*VARIANTS[variant])
+    given(run, drawn(run))  # of PAD too, which must tell nothing
+    expected = found(run, lines, shortlist=3, batch=1, min_length=4, **SEARCHES[search])
+    assert expected != found(run, lines, batch=1, min_length=4, **SEARCHES[search])
+    for batch, window in ((7, 2048), (3, 4)):
+        assert found(run, lines, shortlist=3, batch=batch, window=window, min_length=4, **SEARCHES[search]) == expected
+
+
+def test_only_the_first_count(lively: Lively, lines: list[str]) -> None:
+    run = lively()
+    table = drawn(run)
+    given(run, table[:, :2])
+    expected = found(run, lines, shortlist=2)
+    given(run, table)
+    assert found(run, lines, shortlist=2) == expected
+
+
+def test_a_model_with_fewer_ids_says_what_the_whole_says_of_them(lively: Lively) -> None:
+    for variant in VARIANTS.values():
+        run = Run.open(lively(*variant))
+        model, ids = run.model(), torch.tensor([0, 1, 2, 3, 7, 12, 31])
+        memory = model.encode(torch.tensor([[5, 9, 3]]))
+        before = {name: value.clone() for name, value in model.named_parameters()}
+        small = model.reduced(ids)
+        with torch.inference_mode():
+            whole = model.decode(torch.tensor([[2, 7, 31, 12]]), memory)
+            part = small.decode(torch.tensor([[2, 4, 6, 5]]), memory)
+            torch.testing.assert_close(part.features, whole.features)
+            torch.testing.assert_close(small.head.output(part.features), model.head.output(whole.features)[..., ids], rtol=1e-5, atol=1e-5)
+        assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
+
+
+def test_the_command_learns_one(run_copy: Path, lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RunError, match=f"{run_copy.name} has no shortlist.safetensors: seq2seq shortlist .*{run_copy.name} makes it"):
+        Translator.open(run_copy, shortlist=5)
+    assert main(["shortlist", str(run_copy), "--most", "30"]) == 0
+    first, *rows, last = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"--shortlist +of the development text's target subwords.*", first)
+    assert [row.split()[0] for row in rows] == ["5", "10", "20", "30"]
+    shares = [float(row.split()[1].rstrip("%")) for row in rows]
+    assert 0 < shares[0] < shares[-1] <= 100
+    assert last == f"kept in {run_copy / SHORTLIST}"
+    assert Run.open(run_copy).translations().shape == (120, 30)
+    assert len(Translator.open(run_copy, shortlist=30).translate(lines)) == len(lines)
+    with pytest.raises(ConfigError, match="shortlist=31 is not between 0 and the 30"):
+        Translator.open(run_copy, shortlist=31)
+    assert main(["evaluate", str(run_copy), "--test", "test", "--metrics", "bleu", "--bootstrap", "0", "--shortlist", "9", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["shortlist"] == 9
+    assert (run_copy / "evaluation" / "test-shortlist=9" / "scores.json").is_file()
+
+
+def test_the_text_must_be_that_of_the_run(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = (run_copy / "config.yaml").read_text(encoding="utf-8")
+    (run_copy / "config.yaml").write_text(config.replace("- train\n", "- test\n"), encoding="utf-8")
+    assert main(["shortlist", str(run_copy)]) == 2
+    assert "not what it was trained on" in capsys.readouterr().err
+    assert not (run_copy / SHORTLIST).exists()
+    assert main(["shortlist", str(run_copy), "--most", "0"]) == 2
+    assert "--most=0 is too small" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {},
+        {"translations": torch.zeros(120, 5)},
+        {"translations": torch.zeros(119, 5, dtype=torch.int32)},
+        {"translations": torch.zeros(120, 0, dtype=torch.int32)},
+        {"translations": torch.full((120, 5), 120, dtype=torch.int32)},
+        {"translations": torch.full((120, 5), -1, dtype=torch.int32)},
+        {"translations": torch.zeros(120, dtype=torch.int32)},
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(tensors: dict[str, torch.Tensor], run_copy: Path) -> None:
+    save_file(tensors, run_copy / SHORTLIST)
+    with pytest.raises(RunError, match=r"shortlist.safetensors does not fit the tokenizer of the run: seq2seq shortlist"):
+        Translator.open(run_copy, shortlist=1)
+
+
+def test_a_damaged_file_is_named(run_copy: Path) -> None:
+    (run_copy / SHORTLIST).write_bytes(b"no tensors")
+    with pytest.raises(RunError, match=r"shortlist.safetensors cannot be read as safetensors"):
+        Translator.open(run_copy, shortlist=1)
