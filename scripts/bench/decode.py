@@ -1,6 +1,6 @@
 """How fast is translation? Sentences a second in batches, milliseconds of a single one, and the share of what the machine could do.
 
-python scripts/bench/decode.py [A1 A3 ...] [--precision 32 bf16] [--beam N] [--batch N] [--tokens N] [--threads N]
+python scripts/bench/decode.py [A1 A3 ...] [--precision 32 bf16] [--shortlist N] [--beam N] [--batch N] [--tokens N] [--threads N]
 
 The weights are those before training: every sentence is made to give so many tokens, so that weights make no difference.
 """
@@ -18,9 +18,11 @@ import torch
 import work
 
 from seq2seq.data.corpus import test_pairs
+from seq2seq.data.ibm1 import translations
 from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import build_model
 from seq2seq.nn.precision import PRECISIONS
+from seq2seq.search.shortlist import Shortlist
 from seq2seq.training.run import available_cores
 from seq2seq.translator import Translator
 
@@ -33,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("work", nargs="*", default=["A1", "A3"], metavar="WORK", help=f"of {', '.join(work.WORK)}")
     parser.add_argument("--precision", nargs="+", default=["32"], choices=["32", "bf16", "int8"])
+    parser.add_argument("--shortlist", type=int, default=0, help="only so many translations of each token; 0: all ids")
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=16, help="of every translation")
@@ -84,7 +87,11 @@ def untrained(name: str, precision: str, options: argparse.Namespace) -> tuple[T
     length = {"min_length": options.tokens, "max_length": options.tokens, "max_ratio": float(options.tokens)}
     search = replace(config.search, beam=options.beam, batch=options.batch, **length)
     lines = [pair.source for pair in test_pairs(config.data, work.test_set(config))][: options.lines]
-    return Translator([PRECISIONS[precision](model.eval())], prepared.vocabularies, search), lines
+    translator = Translator([PRECISIONS[precision](model.eval())], prepared.vocabularies, search)
+    if options.shortlist:
+        table = translations(prepared.train, prepared.vocabularies.source.size, options.shortlist)
+        translator.shortlist = Shortlist(torch.from_numpy(table), prepared.vocabularies.target.size)
+    return translator, lines
 
 
 def timed(translator: Translator, lines: list[str]) -> clock.Interval:

@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", nargs="+", default=["A1", "A2", "A3"], choices=["A1", "A2", "A3"])
     parser.add_argument("--peers", nargs="+", default=[peer.script for peer in PEERS], choices=[peer.script for peer in PEERS])
     parser.add_argument("--precision", nargs="+", default=["32"], choices=["32", "bf16", "int8"], help="ours; the others have 32")
+    parser.add_argument("--shortlist", type=int, default=0, help="in our decoding: only so many translations of each token")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--updates", type=int, default=20, help="that count, in one round of training")
     parser.add_argument("--lines", type=int, default=0, help="of the test set; 0: 1,000 in batches, 100 alone")

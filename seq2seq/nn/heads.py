@@ -5,11 +5,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
 from seq2seq.ids import PAD, UNK
 from seq2seq.nn.interface import SHORTLIST, Loss, Memory, Output
-from seq2seq.nn.linear import Linear, product
+from seq2seq.nn.linear import Linear
 
 CHUNK = 2**22  # logits that exist at once: 16 MiB in float32, larger ones leave the processor's caches
 
@@ -53,7 +54,7 @@ def chunks(features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoot
     rows, vocabulary = max(1, CHUNK // weight.size(0)), weight.size(0)
     logits, share = (features.new_empty(rows, vocabulary, dtype=wide) for _ in range(2))  # made once: new memory costs more than a pass
     for x, y, at in zip(features.split(rows), target.unsqueeze(1).split(rows), range(0, len(features), rows), strict=False):
-        logits = logits[: len(x)].copy_(product(x, weight, bias))
+        logits = logits[: len(x)].copy_(linear(x, weight, bias))
         top, own = logits.amax(1), logits.gather(1, y).sum()
         everything = logits.sum() if smoothing else own
         slope = torch.softmax(logits, 1, out=share[: len(x)])
@@ -63,7 +64,7 @@ def chunks(features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoot
         if grads:
             slope = slope.sub_(smoothing / vocabulary) if smoothing else slope
             slope = slope.scatter_add_(1, y, slope.new_full((1, 1), smoothing - 1).expand_as(y)).to(x.dtype)
-            grads[0][at : at + rows] = product(slope, weight.t())
+            grads[0][at : at + rows] = slope @ weight
             grads[1] += slope.t() @ x
             grads[2] += slope.sum(0)
     return total, nll

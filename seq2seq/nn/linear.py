@@ -1,42 +1,16 @@
-"""How is x W^T made fast? On the processor oneDNN makes it, where torch would take another library (python scripts/bench/linear.py)."""
+"""How is x W^T + b made? By torch while the layer learns; then by oneDNN, from a matrix that it has laid out for itself."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
-LEAST = 2**21  # multiplications; of fewer, the call costs more than it saves
-WEIGHTS = 2**18  # of a matrix; a smaller one gains nothing
-ROWS = 512  # oneDNN keeps code for each number of rows that it has seen: only steps of a search, whose numbers come again
-
-
-def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (..., K) weight^T + bias, weight (N, K) -> (..., N), where no gradient is asked of the product itself."""
-    if not torch.is_grad_enabled() and direct(x, weight, bias):
-        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-        return y
-    return linear(x, weight, bias)
-
-
-def direct(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
-    """Whether oneDNN takes them as they are, and it pays."""
-    return (
-        x.is_cpu
-        and x.dtype == weight.dtype == torch.float32
-        and (bias is None or (bias.dtype == x.dtype and bias.is_contiguous()))
-        and weight.numel() >= WEIGHTS
-        and LEAST <= x.numel() * weight.size(0) <= ROWS * weight.numel()
-        and torch.backends.mkldnn.is_available()
-        and bool(torch.backends.mkldnn.enabled)
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-    )
+ROWS = 512  # oneDNN keeps code for each number of rows: only steps of a search, whose numbers come again, are made so
 
 
 class Linear(nn.Linear):
-    """torch's, but for who makes the product when nothing is learnt."""
+    """torch's layer, of which a part can be taken."""
 
     def rows(self, ids: Tensor) -> "Linear":
-        """The layer that yields the numbers `ids` of (..., N), and nothing is learnt by."""
+        """The layer that yields the numbers `ids` of (..., N), and learns nothing."""
         with torch.device("meta"):
             layer = Linear(self.in_features, len(ids), bias=self.bias is not None)
         layer.weight = nn.Parameter(self.weight.detach()[ids], requires_grad=False)
@@ -44,5 +18,21 @@ class Linear(nn.Linear):
             layer.bias = nn.Parameter(self.bias.detach()[ids], requires_grad=False)
         return layer
 
+
+class PackedLinear(Linear):
+    """A layer that has learnt (python scripts/bench/linear.py says what that brings)."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        with torch.device("meta"):
+            super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None)
+        self.weight, self.bias = linear.weight, linear.bias
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach())
+
     def forward(self, x: Tensor) -> Tensor:
-        return product(x, self.weight, self.bias)
+        if torch.is_grad_enabled() or x.numel() > ROWS * self.in_features:
+            return super().forward(x)
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return y
+
+    def rows(self, ids: Tensor) -> "PackedLinear":
+        return PackedLinear(super().rows(ids))

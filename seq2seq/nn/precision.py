@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.errors import ConfigError
+from seq2seq.nn.linear import PackedLinear
 
 LARGEST = 127  # of eight bits with a sign
 LARGEST_ADDED_IN_SIXTEEN = 63  # of a weight, where two products are added up in sixteen bits
@@ -61,17 +62,30 @@ def int8(model: nn.Module) -> nn.Module:
     model = model.float()
     if (device := next(model.parameters()).device).type != "cpu":
         raise ConfigError(f"precision=int8 is for the processor, and the model is on {device}")
+    return replaced(model, Int8Linear)
+
+
+def packed(model: nn.Module) -> nn.Module:
+    """With the matrices where oneDNN finds them fastest, if it serves these numbers here."""
+    weight = next(model.parameters())
+    able = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    able = able and (weight.dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return replaced(model, PackedLinear) if able and weight.is_cpu else model
+
+
+def replaced(model: nn.Module, make: Callable[[nn.Linear], nn.Module]) -> nn.Module:
+    """Each linear layer, but those to a single number, by what `make` makes of it."""
     for module in list(model.modules()):
         for name, part in list(module.named_children()):
             if isinstance(part, nn.Linear) and part.out_features > 1:
-                setattr(module, name, Int8Linear(part))
+                setattr(module, name, make(part))
     return model
 
 
 PRECISIONS: dict[str, Callable[[nn.Module], nn.Module]] = {
     "64": lambda model: model.double(),
-    "32": lambda model: model.float(),
-    "bf16": lambda model: model.bfloat16(),
+    "32": lambda model: packed(model.float()),
+    "bf16": lambda model: packed(model.bfloat16()),
     "16": lambda model: model.half(),
     "int8": int8,
 }

@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from seq2seq.nn.linear import product
-
 
 class Plain:
     """What the steps of a recurrent decoder are made of."""
@@ -117,7 +115,7 @@ class Multiply(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, mark: Tensor, used: Used) -> Tensor:
         ctx.used, ctx.number, ctx.kind = used, len(used.given), x.dtype
         used.given.append(x.detach().to(used.matrix.dtype))
-        return times(used.given[-1], used.matrix)
+        return used.given[-1] @ used.matrix.mT
 
     @staticmethod
     @once_differentiable
@@ -125,12 +123,7 @@ class Multiply(torch.autograd.Function):
         slope = slopes[0]
         if ctx.needs_input_grad[1]:
             ctx.used.came_back(ctx.number, slope)
-        return times(slope, ctx.used.matrix.mT).to(ctx.kind), slope.new_empty(0), None
-
-
-def times(x: Tensor, matrix: Tensor) -> Tensor:
-    """x matrix^T, whether the matrix is one or one of each sentence."""
-    return product(x, matrix) if matrix.dim() == 2 else x @ matrix.mT
+        return (slope @ ctx.used.matrix).to(ctx.kind), slope.new_empty(0), None
 
 
 class LSTM(torch.autograd.Function):

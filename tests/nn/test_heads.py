@@ -156,7 +156,8 @@ def test_a_shared_table_is_the_output_weight(name):
 def test_log_probabilities_are_the_same_in_the_place_of_the_logits(vocabulary, dtype):
     torch.manual_seed(1)
     head, output = VocabularyHead(8, vocabulary).to(dtype), Output(torch.randn(40, 8).to(dtype))
-    learning = head.log_probs(output, None)
+    memory = Memory(None, None, None, None, {})
+    learning = head.log_probs(output, memory)
     with torch.no_grad():
-        assert head.log_probs(output, None).equal(learning.detach())
+        assert head.log_probs(output, memory).equal(learning.detach())
     torch.testing.assert_close(learning.detach().exp().sum(1), torch.ones(40))

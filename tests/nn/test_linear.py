@@ -1,61 +1,71 @@
-"""Is a product the same whoever makes it, and does oneDNN make those that it should?"""
+"""Does a layer that was laid out for oneDNN, or a part of a layer, say what the layer says?"""
 
 import pytest
 import torch
-from torch.nn.functional import linear
+from torch import nn
 
 from seq2seq.nn import linear as module
-from seq2seq.nn.linear import LEAST, ROWS, WEIGHTS, Linear, direct, product
+from seq2seq.nn.linear import ROWS, Linear, PackedLinear
+from seq2seq.nn.precision import PRECISIONS, Int8Linear, packed
 
-SIZE, MADE = 512, 1030  # of a matrix that is large enough
-SOME = 8  # rows, enough of them
+SIZE, MADE = 37, 70
+KINDS = {"32": (torch.float32, 1e-5), "bf16": (torch.bfloat16, 2e-2)}
 
 
-def numbers(*sizes, dtype=torch.float32):
+def layer(kind=torch.float32, bias=True):
     torch.manual_seed(1)
-    return [torch.randn(size).to(dtype) for size in sizes]
+    return Linear(SIZE, MADE, bias=bias).to(kind)
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("rows", [(1,), (SOME,), (3, SOME), (ROWS + 1,), (0,)])
-def test_a_product_is_torchs(rows, dtype):
-    x, weight, bias, strided = numbers((*rows, SIZE), (MADE, SIZE), (MADE,), (SIZE, MADE), dtype=dtype)
-    for w, b in (
-        (weight, bias),
-        (weight, None),
-        (strided.t(), bias),
-        (weight, strided[0].repeat(3)[::3][:MADE]),
-        (weight, bias[:1].expand(MADE)),
-    ):
-        torch.testing.assert_close(product(x, w, b), linear(x, w, b), rtol=1e-5, atol=1e-4)
+@torch.inference_mode()
+@pytest.mark.parametrize("precision", KINDS)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows", [(1,), (5,), (64,), (3, 7), (ROWS + 1,), (0,)])
+def test_packed_is_plain(rows, bias, precision):
+    kind, near = KINDS[precision]
+    plain, x = layer(kind, bias), torch.randn(*rows, SIZE).to(kind)
+    torch.testing.assert_close(PackedLinear(plain)(x), plain(x), rtol=near, atol=near)
+    strided = torch.randn(SIZE, *rows).to(kind).movedim(0, -1)
+    torch.testing.assert_close(PackedLinear(plain)(strided), plain(strided), rtol=near, atol=near)
 
 
-def test_products_of_a_few_rows_and_a_large_matrix_are_onednns():
-    x, weight = numbers((SOME, SIZE), (MADE, SIZE))
-    assert x.numel() * MADE >= LEAST
-    assert weight.numel() >= WEIGHTS
-    assert direct(x, weight)
-    assert direct(x.expand(ROWS // SOME, SOME, SIZE), weight)
-    assert not direct(x[:1], weight)
-    assert not direct(x, weight[:40])
-    assert not direct(x.double(), weight.double())
-    assert not direct(x.bfloat16(), weight.bfloat16())  # torch itself takes oneDNN, where it can
-    assert not direct(x, weight, weight[:, 0])
-    with torch.autocast("cpu", torch.bfloat16):
-        assert not direct(x, weight)
-
-
-def test_code_is_kept_for_a_bounded_number_of_shapes():
+def test_code_is_kept_for_a_bounded_number_of_shapes(monkeypatch):
     """Of the rows of sources of any length, each number once, oneDNN would keep code without end."""
-    x, weight = numbers((ROWS + 1, SIZE), (MADE, SIZE))
-    assert direct(x[1:], weight)
-    assert not direct(x, weight)
+    seen, made = [], PackedLinear(layer())
+    monkeypatch.setattr(module.nn.Linear, "forward", lambda self, x: seen.append(len(x)))
+    with torch.inference_mode():
+        for rows in (1, ROWS, ROWS + 1, 5000):
+            made(torch.zeros(rows, SIZE))
+    assert seen == [ROWS + 1, 5000]
 
 
-def test_a_layer_that_learns_has_torchs_gradient(monkeypatch):
-    layer, (x,) = Linear(SIZE, MADE), numbers((SOME, SIZE))
-    torch.testing.assert_close(torch.autograd.grad(layer(x).sum(), layer.weight)[0], x.sum(0).expand(MADE, -1), rtol=1e-3, atol=1e-3)
-    with monkeypatch.context() as patch, torch.no_grad():
-        patch.setattr(module, "linear", None)
-        layer(x)  # is not torch's
+def test_who_still_learns_gets_slopes():
+    made, x = PackedLinear(layer()), torch.randn(5, SIZE)
+    (slope,) = torch.autograd.grad(made(x).sum(), made.weight)
+    torch.testing.assert_close(slope, x.sum(0).expand(MADE, -1))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("make", [lambda x: x, PackedLinear, Int8Linear])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_part_says_what_the_whole_says_of_it(make, bias):
+    whole, x, ids = make(layer(bias=bias)), torch.randn(5, SIZE), torch.tensor([3, 4, 40, 69])
+    part = whole.rows(ids)
+    assert type(part) is type(whole)
+    assert part.out_features == 4
+    torch.testing.assert_close(part(x), whole(x)[:, ids], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_a_model_is_packed_where_onednn_serves(precision, monkeypatch):
+    def model():
+        return nn.ModuleDict({"deep": nn.Sequential(layer(), nn.ReLU()), "single": Linear(SIZE, 1)})
+
+    found = PRECISIONS[precision](model())
+    assert isinstance(found["deep"][0], PackedLinear) == (precision == "32" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    assert not isinstance(found["single"], PackedLinear)  # weights of attention, and gates: nothing to gain
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert not isinstance(packed(model().bfloat16())["deep"][0], PackedLinear)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not isinstance(packed(model())["deep"][0], PackedLinear)
+    assert not isinstance(PRECISIONS["64"](model())["deep"][0], PackedLinear)
