@@ -13,6 +13,8 @@ from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.nn.interface import SHORTLIST, Memory, Model
 from seq2seq.search.hypothesis import Hypothesis
 
+STEP = 128  # ids; a multiple of it is looked at, since fast products are made ready for each shape once
+
 
 class Candidates:
     """The target ids of a batch, by numbers below V'. From V' on they are words that are copied, as from V on before."""
@@ -20,7 +22,9 @@ class Candidates:
     def __init__(self, allowed: Tensor) -> None:
         """allowed (B, V) bool: what is for each sentence."""
         self.size = allowed.shape[1]
-        self.ids = allowed.any(0).nonzero().squeeze(1)  # (V',) sorted; PAD, UNK, BOS and EOS stay where they were
+        used = allowed.any(0)
+        used[(~used).nonzero()[: -int(used.sum()) % STEP]] = True
+        self.ids = used.nonzero().squeeze(1)  # (V',) sorted; PAD, UNK, BOS and EOS stay where they were
         self.barred = torch.zeros(len(allowed), len(self.ids), device=allowed.device).masked_fill_(~allowed[:, self.ids], -torch.inf)
 
     def run(

@@ -7,6 +7,7 @@ import torch
 
 from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.nn.interface import SHORTLIST
+from seq2seq.search import shortlist
 from seq2seq.search.beam import beam_search
 from seq2seq.search.rules import NoRepeat
 from seq2seq.search.sample import sample
@@ -18,6 +19,13 @@ SEARCHES = {
     "trigrams": lambda models, memories, **o: beam_search(models, memories, max_length=7, beam=3, rules=[NoRepeat(2)], **o),
     "sample": lambda models, memories, **o: sample(models, memories, max_length=7, seeds=range(len(memories[0].mask)), samples=2, **o),
 }
+
+
+@pytest.fixture(params=[1, 8, 128], autouse=True)
+def step(request, monkeypatch):
+    """What the number of ids is a multiple of; with 128 all are looked at, most of them barred."""
+    monkeypatch.setattr(shortlist, "STEP", request.param)
+    return request.param
 
 
 def table(seed=0):
@@ -39,11 +47,11 @@ def allowed(shortlist, source, copy, prefix):
 def test_it_is_the_search_with_the_others_barred(fakes, search, seed, copies):
     source = fakes.sources(6, seed)
     prefix = [[5, 6], [], [39], [], [7], []]
-    shortlist, find = Shortlist(table(seed), SIZE), SEARCHES[search]
-    candidates = shortlist(source, source, prefix)
+    chooser, find = Shortlist(table(seed), SIZE), SEARCHES[search]
+    candidates = chooser(source, source, prefix)
     model = fakes.Reducible(SIZE, seed=seed, copies=copies)
     found = candidates.run(find, [model, model], [model.encode(source)] * 2, prefix)
-    rows = allowed(shortlist, source, source, prefix)
+    rows = allowed(chooser, source, source, prefix)
     barred = torch.zeros(rows.shape, dtype=torch.float64).masked_fill_(~rows, -torch.inf)
     whole = fakes.Barred(SIZE, seed=seed, copies=copies)
     memory = whole.encode(source)
@@ -54,18 +62,21 @@ def test_it_is_the_search_with_the_others_barred(fakes, search, seed, copies):
 
 
 def test_a_sentence_is_kept_to_its_own_ids(fakes):
-    source, shortlist = fakes.sources(8, 4), Shortlist(table(), SIZE)
+    source, chooser = fakes.sources(8, 4), Shortlist(table(), SIZE)
     model = fakes.Reducible(SIZE)
     nothing = [[]] * 8
-    found = shortlist(source, source, nothing).run(SEARCHES["beam"], [model], [model.encode(source)], nothing)
-    rows = allowed(shortlist, source, source, nothing)
+    found = chooser(source, source, nothing).run(SEARCHES["beam"], [model], [model.encode(source)], nothing)
+    rows = allowed(chooser, source, source, nothing)
     assert all(rows[b, h.tokens].all() for b, some in enumerate(found) for h in some)
     assert not all(rows[0, h.tokens].all() for some in found[1:] for h in some)  # others use what it may not
 
 
-def test_ids_and_copies_have_numbers():
+def test_ids_and_copies_have_numbers(step):
     candidates = Shortlist(torch.full((SOURCE, 1), 9), SIZE)(torch.tensor([[5, EOS]]), torch.tensor([[SIZE + 1, EOS]]), [[20]])
-    assert candidates.ids.tolist() == [PAD, UNK, BOS, EOS, 9, 20]
-    assert candidates.numbers(torch.tensor([EOS, 9, 20, SIZE, SIZE + 1])).tolist() == [EOS, 4, 5, 6, 7]
-    whole = candidates.whole(SimpleNamespace(tokens=[4, 5, 7, UNK], _replace=dict), candidates.ids.tolist())
-    assert whole == {"tokens": [9, 20, SIZE + 1, UNK]}
+    ids = candidates.ids.tolist()
+    assert ids == {1: [PAD, UNK, BOS, EOS, 9, 20], 8: [*range(6), 9, 20], 128: list(range(SIZE))}[step]
+    assert [ids[i] for i in (candidates.barred[0] == 0).nonzero()] == [PAD, UNK, BOS, EOS, 9, 20]
+    wanted = [EOS, 9, 20, SIZE, SIZE + 1]
+    numbers = candidates.numbers(torch.tensor(wanted)).tolist()
+    assert numbers[-2:] == [len(ids), len(ids) + 1]
+    assert candidates.whole(SimpleNamespace(tokens=numbers, _replace=dict), ids) == {"tokens": wanted}
