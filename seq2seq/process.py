@@ -7,9 +7,10 @@ from contextlib import suppress
 ENVIRONMENT = {  # read when torch is loaded; what the user has set stays
     "GOMP_SPINCOUNT": "1000",  # a waiting thread gives its core up soon: else two of them crawl beside one foreign process
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",  # shapes of LSTMs that are kept compiled: 1024, the default, grow to hundreds of MiB
+    "LRU_CACHE_CAPACITY": "64",  # shapes of products that torch keeps so, the same
 }
 
-# glibc's malloc.h. New pages are cleared by the kernel one by one: 3 to 20 % of the time of an update (docs/benchmarks.md)
+# glibc's malloc.h. New pages are cleared by the kernel one by one, which takes its share of an update (docs/benchmarks.md)
 MALLOC = {
     -4: 0,  # M_MMAP_MAX: large blocks come from the heap as well
     -1: 2**31 - 1,  # M_TRIM_THRESHOLD: whose end is given back to the system only beyond 2 GiB

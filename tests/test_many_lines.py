@@ -47,30 +47,36 @@ def ties(some, others):
     return len(differences)
 
 
-def test_none_is_lost_and_memory_is_bounded(run, many, tmp_path):
-    """The command itself, in a process of its own; memory is compared with that of a quarter of the lines.
+def translated(run, lines, source, *more):
+    """(text, score) of each line, and the peak memory in KiB of the command itself, in a process of its own.
 
-    The recurrent layers' compiled kernels, one for each shape, are bounded by a setting of their own, which both reach here."""
-    environment = {**os.environ, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16"}
-    source, peaks, outputs = tmp_path / "in.txt", [], []
-    options = ["--window", "256", "--max-length", "12", "--beam", "3", "--batch", "64", "--json"]
+    The kernels that are kept, one for each shape, are bounded by settings of their own: low enough here to be reached by a quarter."""
+    environment = {**os.environ, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16", "LRU_CACHE_CAPACITY": "16"}
+    options = ["--window", "256", "--max-length", "12", "--beam", "3", "--batch", "64", "--json", *more]
     watch = (
         "import resource, subprocess, sys; code = subprocess.call(sys.argv[1:]);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr); sys.exit(code)"
     )
-    for lines in (many[: LINES // 4], many):
-        source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        command = [sys.executable, "-c", watch, sys.executable, "-m", "seq2seq", "translate", str(run), *options]
-        done = subprocess.run(command, stdin=source.open(), capture_output=True, text=True, check=True, env=environment)
-        outputs.append([(row[0]["text"], row[0]["score"]) for row in map(json.loads, done.stdout.splitlines())])
-        peaks.append(int(done.stderr.split()[-1]))
-    assert texts(outputs[1][:256]) == texts(outputs[0][:256])  # the same windows give the same lines
-    assert peaks[1] < peaks[0] * 1.1, f"peak memory grew from {peaks[0]} to {peaks[1]} KiB with the number of lines"
-    print(f"peak memory: {peaks[0] / 1024:.0f} MiB for {LINES // 4:,} lines, {peaks[1] / 1024:.0f} MiB for {LINES:,}")
-    number = ties(outputs[1], found(run, many, 7, "32"))
-    print(f"float32: {number} of {LINES:,} lines differ between batches of 64 and 7, all within {TIE}")
-    single = found(run, many[::SPREAD], 1, "32", window=1)  # nothing to be sorted: the order is the input's
-    print(f"float32: {ties(outputs[1][::SPREAD], single)} of {len(single)} lines differ from those of batches of 1, all within {TIE}")
+    source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    command = [sys.executable, "-c", watch, sys.executable, "-m", "seq2seq", "translate", str(run), *options]
+    done = subprocess.run(command, stdin=source.open(), capture_output=True, text=True, check=True, env=environment)
+    return [(row[0]["text"], row[0]["score"]) for row in map(json.loads, done.stdout.splitlines())], int(done.stderr.split()[-1])
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16", "int8"])
+def test_none_is_lost_and_memory_is_bounded(run, many, tmp_path, precision):
+    """Memory is compared with that of a quarter of the lines."""
+    parts = many[: LINES // 4], many
+    (first, low), (every, high) = (translated(run, lines, tmp_path / "in.txt", "--precision", precision) for lines in parts)
+    assert len(every) == LINES
+    assert texts(every[:256]) == texts(first[:256])  # the same windows give the same lines
+    assert high < low * 1.1, f"peak memory grew from {low} to {high} KiB with the number of lines"
+    print(f"{precision}: peak memory {low / 1024:.0f} MiB for {LINES // 4:,} lines, {high / 1024:.0f} MiB for {LINES:,}")
+    if precision == "32":
+        number = ties(every, found(run, many, 7, "32"))
+        print(f"float32: {number} of {LINES:,} lines differ between batches of 64 and 7, all within {TIE}")
+        single = found(run, many[::SPREAD], 1, "32", window=1)  # nothing to be sorted: the order is the input's
+        print(f"float32: {ties(every[::SPREAD], single)} of {len(single)} lines differ from those of batches of 1, all within {TIE}")
 
 
 def test_the_batch_changes_nothing_in_float64(run, many):
