@@ -1,4 +1,4 @@
-"""What must be said to this process before torch works in it? How it waits for threads, and what it keeps of freed memory."""
+"""What must be said to this process before torch works in it? How it waits for threads, what it keeps of freed memory; its cores."""
 
 import ctypes
 import os
@@ -31,3 +31,8 @@ def keep_freed_memory() -> None:
     with suppress(AttributeError, OSError, TypeError):
         for option, value in MALLOC.items():
             ctypes.CDLL(None).mallopt(option, value)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -22,8 +22,8 @@ from seq2seq.data.ibm1 import translations
 from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import build_model
 from seq2seq.nn.precision import PRECISIONS
+from seq2seq.process import available_cores
 from seq2seq.search.shortlist import Shortlist
-from seq2seq.training.run import available_cores
 from seq2seq.translator import Translator
 
 PASSES, SINGLE = 3, 200  # times that all batches are translated; sentences that are translated alone

@@ -4,8 +4,6 @@ A folder of flat arrays, read through memory maps: the ids of all sentences one 
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.errors import DataError
-from seq2seq.files import naming
 
 Ids = NDArray[np.integer]
 FORMAT = 1  # raised whenever a folder would be read differently
@@ -51,24 +48,6 @@ class Corpus(Protocol):
     @property
     def target_lengths(self) -> NDArray[np.int32]: ...
     def at(self, epoch: int) -> Rows: ...
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` when the block ends well. If another process was first, its folder stays."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
-        with naming(folder):
-            yield temporary
-        temporary.chmod(0o755)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 class _RaggedWriter:
@@ -124,7 +103,29 @@ def write_arrays(folder: Path, source_size: int, target_size: int, longest: int 
         for file in folder.glob("copy.*"):
             file.unlink()
     totals = {name: side.total for name, side in writer.sides.items() if not (writer.same and name == "copy")}
-    meta = {"format": FORMAT, "pairs": writer.pairs, "target_size": target_size, "types": types, "totals": totals}
+    _write_meta(folder, writer.pairs, target_size, types, totals)
+
+
+def join_arrays(parts: Sequence[Path], folder: Path) -> None:
+    """The pairs of folders that were written alike, one after the other, in `folder`."""
+    arrays = [PairArrays(part) for part in parts]
+    folder.mkdir(parents=True, exist_ok=True)
+    same = all("copy" not in part.sides for part in arrays)
+    totals = {}
+    for name in ("source", "target") if same else ("source", "target", "copy"):
+        pieces, total = [part.sides.get(name, part.sides["source"]) for part in arrays], 0
+        with (folder / f"{name}.ids").open("wb") as ids, (folder / f"{name}.bounds").open("wb") as bounds:
+            bounds.write(np.zeros(1, np.int64).tobytes())
+            for piece in pieces:
+                ids.write(piece.ids.astype(arrays[0].types[name]).tobytes())
+                bounds.write((piece.bounds[1:] + total).tobytes())
+                total += len(piece.ids)
+        totals[name] = total
+    _write_meta(folder, sum(map(len, arrays)), arrays[0].target_size, arrays[0].types, totals)
+
+
+def _write_meta(folder: Path, pairs: int, target_size: int, types: dict[str, str], totals: dict[str, int]) -> None:
+    meta = {"format": FORMAT, "pairs": pairs, "target_size": target_size, "types": types, "totals": totals}
     (folder / META).write_text(json.dumps(meta), encoding="utf-8")
 
 
@@ -167,23 +168,23 @@ class PairArrays:
             raise DataError(f"{folder}: no encoded corpus can be read there; delete the folder, it will be made again") from error
         if meta.get("format") != FORMAT:
             raise DataError(f"{folder} was written by another version: delete it, it will be made again")
-        self.folder, self.target_size, self._pairs = folder, int(meta["target_size"]), int(meta["pairs"])
-        self._sides = {name: _Ragged(folder, name, meta["types"][name], self._pairs, total) for name, total in meta["totals"].items()}
+        self.folder, self.target_size, self._pairs, self.types = folder, int(meta["target_size"]), int(meta["pairs"]), meta["types"]
+        self.sides = {name: _Ragged(folder, name, self.types[name], self._pairs, total) for name, total in meta["totals"].items()}
 
     def __len__(self) -> int:
         return self._pairs
 
     def source(self, i: int) -> Ids:
         """Source ids of pair i."""
-        return self._sides["source"][i]
+        return self.sides["source"][i]
 
     def target(self, i: int) -> Ids:
         """Target ids of pair i; ids >= target_size are unknown words that stand in the source too."""
-        return self._sides["target"][i]
+        return self.sides["target"][i]
 
     def copy(self, i: int) -> Ids:
         """What copying each source token yields, as long as the source."""
-        return self._sides.get("copy", self._sides["source"])[i]
+        return self.sides.get("copy", self.sides["source"])[i]
 
     def row(self, i: int) -> Row:
         """All of pair i."""
@@ -192,12 +193,12 @@ class PairArrays:
     @property
     def source_lengths(self) -> NDArray[np.int32]:
         """Tokens of each source, EOS included."""
-        return self._sides["source"].lengths()
+        return self.sides["source"].lengths()
 
     @property
     def target_lengths(self) -> NDArray[np.int32]:
         """Tokens of each target, EOS included."""
-        return self._sides["target"].lengths()
+        return self.sides["target"].lengths()
 
     def at(self, epoch: int) -> Rows:
         """Its rows: the same in every epoch."""

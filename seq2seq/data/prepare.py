@@ -11,21 +11,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seq2seq.config import DataConfig, TokenizerConfig
-from seq2seq.data.arrays import PairArrays, Row, whole_folder, write_arrays
+from seq2seq.data.arrays import PairArrays, write_arrays
 from seq2seq.data.corpus import dev_pairs, test_names, test_pairs, train_pairs
+from seq2seq.data.encoding import Rules, encode
 from seq2seq.data.filters import Filters
-from seq2seq.data.report import Overlap, RoundTrip, report_lines
+from seq2seq.data.folders import resumed_folder
+from seq2seq.data.report import Overlap, report_lines
 from seq2seq.data.sampled import SampledCorpus, encode_pair, text_row
 from seq2seq.data.subword import Tokenizer, train
 from seq2seq.data.text import Pair
 from seq2seq.data.vocabularies import Vocabularies
-from seq2seq.errors import DataError
-from seq2seq.ids import UNK
+from seq2seq.errors import DataError, RunError
+from seq2seq.files import write_json
 from seq2seq.progress import counted
 
 log = logging.getLogger(__name__)
 
-LAYOUT = 3  # raised whenever the same text and settings would give another folder
+LAYOUT = 4  # raised whenever the same text and settings would give another folder
 REPORT = "report.json"
 TOKENIZER_LINES = 4_000_000  # lines that a tokenizer is trained on; of more, every k-th
 
@@ -55,9 +57,9 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabula
     seen = read_once(data)
     folder = _place(data, tokenizer, seen.hash, vocabularies)
     if not folder.is_dir():
-        with whole_folder(folder) as temporary:
-            report = _build(temporary, data, tokenizer, vocabularies or _train_tokenizers(data, tokenizer, seen.pairs), seen.pairs)
-            (temporary / REPORT).write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
+        with resumed_folder(folder) as part:
+            if part is not None:
+                write_json(part / REPORT, _build(part, data, tokenizer, vocabularies, seen.pairs))
     prepared = open_prepared(folder, seen)
     for line in report_lines(prepared.report):
         log.info("%s", line)
@@ -133,10 +135,27 @@ def _place(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabul
     return cache_root(data) / f"{data.name}-{key[:16]}"
 
 
-def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabularies, pairs: int) -> dict[str, Any]:
+def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, given: Vocabularies | None, pairs: int) -> dict[str, Any]:
+    vocabularies = given or _made_before(folder) or _train_tokenizers(data, tokenizer, pairs)
     vocabularies.save(folder)
     long = _write_dev(folder, data, vocabularies)
-    return _Encoding(folder, data, vocabularies, tokenizer.sampling > 0, pairs).run() | {"long_dev": long}
+    rules = Rules(data.max_words, data.max_ratio, data.max_tokens, keep_text=tokenizer.sampling > 0)
+    seen = encode(folder, train_pairs(data), pairs, rules)
+    if not seen.sums["kept"]:
+        raise DataError(f"none of the {seen.sums['read']} training pairs is left by data.max_tokens={data.max_tokens}")
+    return seen.report() | {
+        "vocabulary": {"joint": vocabularies.joint, "source": vocabularies.source.size, "target": vocabularies.target.size},
+        "tokenizers": {"source": vocabularies.source.sha256, "target": vocabularies.target.sha256},
+        "long_dev": long,
+    }
+
+
+def _made_before(folder: Path) -> Vocabularies | None:
+    """What was learnt before the work was cut off."""
+    try:
+        return Vocabularies.open(folder)
+    except RunError:
+        return None
 
 
 def _filters(data: DataConfig) -> Filters:
@@ -180,53 +199,3 @@ def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies) -> in
             add_text(text_row(pair))
             long += max(len(row.source), len(row.target)) > data.max_tokens + 1
     return long
-
-
-class _Encoding:
-    """The pass over the training text that writes its ids, and counts."""
-
-    def __init__(self, folder: Path, data: DataConfig, vocabularies: Vocabularies, keep_text: bool, pairs: int) -> None:
-        self.folder, self.data, self.vocabularies, self.keep_text, self.pairs = folder, data, vocabularies, keep_text, pairs
-        self.filters, self.trip, self.kept = _filters(data), RoundTrip(), 0
-        self.tokens = {"source": 0, "target": 0, "unknown_source": 0, "unknown_target": 0}
-
-    def run(self) -> dict[str, Any]:
-        """Write the arrays; returns the report."""
-        source, target = self.vocabularies.source.size, self.vocabularies.target.size
-        with (
-            write_arrays(self.folder / "train", source, target, self.data.max_tokens + 1) as add,
-            write_arrays(self.folder / "text", 256, 256, 0) as add_text,
-        ):
-            for pair in self.filters(counted(train_pairs(self.data), "pairs encoded", self.pairs)):
-                row = encode_pair(pair, self.vocabularies)
-                if max(len(row.source), len(row.target)) > self.data.max_tokens + 1:
-                    self.filters.dropped[f"more than {self.data.max_tokens} subwords"] += 1
-                    continue
-                add(row)
-                if self.keep_text:
-                    add_text(text_row(pair))
-                self._count(pair, row)
-        if not self.kept:
-            raise DataError(f"none of the {self.filters.read} training pairs is left by data.max_tokens={self.data.max_tokens}")
-        return self._report()
-
-    def _count(self, pair: Pair, row: Row) -> None:
-        size = self.vocabularies.target.size
-        unknown = sum(i == UNK for i in row.source), sum(i == UNK or i >= size for i in row.target)
-        counted = len(row.source), len(row.target), *unknown
-        self.tokens = {name: total + more for (name, total), more in zip(self.tokens.items(), counted, strict=True)}
-        self.trip.add(pair.source, self.vocabularies.source.decode(row.source))
-        self.trip.add(pair.target, self.vocabularies.target.decode(row.target))
-        self.kept += 1
-
-    def _report(self) -> dict[str, Any]:
-        vocabularies = self.vocabularies
-        return {
-            "read": self.filters.read,
-            "kept": self.kept,
-            "dropped": dict(self.filters.dropped.most_common()),
-            "vocabulary": {"joint": vocabularies.joint, "source": vocabularies.source.size, "target": vocabularies.target.size},
-            "tokenizers": {"source": vocabularies.source.sha256, "target": vocabularies.target.sha256},
-            "tokens": self.tokens,
-            "lossy": {"lines": self.trip.lossy, "of": self.trip.lines, "differences": self.trip.differences.most_common(3)},
-        }

@@ -80,5 +80,5 @@ def _long(pairs: int) -> str:
 
 def _commonest(lossy: dict[str, Any]) -> str:
     shown = ", ".join(f"{what} {count:,} times" for what, count in lossy["differences"])
-    where = f" (in the first {COMPARED:,} of them)" if lossy["lines"] > COMPARED else ""
+    where = f" (in the first {lossy['compared']:,} of them)" if lossy["lines"] > lossy["compared"] else ""
     return f"; commonest{where}: {shown}" if shown else ""

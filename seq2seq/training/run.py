@@ -26,6 +26,7 @@ from seq2seq.files import write_json
 from seq2seq.nn.build import EncoderDecoder, build_model, check_model
 from seq2seq.nn.scorers import SCORERS
 from seq2seq.nn.windows import WINDOWS
+from seq2seq.process import available_cores
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, check_fit, load_weights, locked, run_directory, tensors, versions
 from seq2seq.settings import differences, write_config
 from seq2seq.training.averaging import MovingAverage
@@ -287,8 +288,3 @@ def parameter_table(model: nn.Module) -> list[str]:
         counts[part] = counts.get(part, 0) + parameter.numel()
     rows = [f"  {part:<28}{count:>12,}" for part, count in counts.items()]
     return ["parameters", *rows, f"  {'all':<28}{sum(counts.values()):>12,}"]
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

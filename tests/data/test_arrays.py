@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seq2seq.data.arrays import BLOCK, PairArrays, Row, whole_folder, write_arrays
+from seq2seq.data.arrays import BLOCK, PairArrays, Row, write_arrays
+from seq2seq.data.folders import whole_folder
 from seq2seq.data.sampled import SampledCorpus, encode_pair, text_row
 from seq2seq.data.subword import train
 from seq2seq.data.text import Pair

@@ -1,0 +1,150 @@
+"""How does a corpus become arrays of ids? Block by block, on all cores; blocks that are there are not made again."""
+
+import json
+import signal
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import lru_cache
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from shutil import rmtree
+from typing import Any, NamedTuple
+
+from seq2seq.data.arrays import join_arrays, write_arrays
+from seq2seq.data.filters import Filters
+from seq2seq.data.folders import whole_folder
+from seq2seq.data.report import COMPARED, RoundTrip
+from seq2seq.data.sampled import encode_pair, text_row
+from seq2seq.data.text import Pair
+from seq2seq.data.vocabularies import Vocabularies
+from seq2seq.ids import UNK
+from seq2seq.process import available_cores
+from seq2seq.progress import Count
+
+BLOCK = 8192  # pairs, as they are read
+EACH = 4  # blocks for a process at least: a new one takes as long to start as one of them
+SEEN = "seen.json"
+
+
+class Seen(NamedTuple):
+    """What was seen of some pairs: sums, why pairs were dropped, and by what texts differ from what their ids say."""
+
+    sums: Counter[str]
+    dropped: Counter[str]
+    differences: Counter[str]
+
+    def add(self, more: dict[str, dict[str, int]]) -> None:
+        """Those of other pairs, which come later; differences only as long as few lines were compared."""
+        if self.sums["compared"] < COMPARED:
+            self.differences.update(more["differences"])
+        else:
+            more["sums"]["compared"] = 0
+        self.sums.update(more["sums"])
+        self.dropped.update(more["dropped"])
+
+    def report(self) -> dict[str, Any]:
+        """As `report_lines` reads it."""
+        sums = self.sums
+        lossy = {"lines": sums["lossy"], "of": sums["lines"], "compared": sums["compared"], "differences": self.differences.most_common(3)}
+        tokens = {name: sums[name] for name in ("source", "target", "unknown_source", "unknown_target")}
+        return {"read": sums["read"], "kept": sums["kept"], "dropped": dict(self.dropped.most_common()), "tokens": tokens, "lossy": lossy}
+
+
+class Rules(NamedTuple):
+    """What decides which pairs are kept, and what is kept of them."""
+
+    max_words: int
+    max_ratio: float
+    max_tokens: int
+    keep_text: bool
+
+
+def encode(folder: Path, pairs: Iterable[Pair], total: int, rules: Rules) -> Seen:
+    """Arrays `train` and `text` in `folder`, where the vocabularies are, of `total` pairs, or so.
+
+    What an earlier call that was cut off has left in `folder` is used: it must have been of the same pairs and rules."""
+    blocks = folder / "blocks"
+    blocks.mkdir(exist_ok=True)
+    for half in blocks.glob(".*"):  # a process was killed
+        rmtree(half, ignore_errors=True)
+    workers = min(available_cores(), total // BLOCK // EACH)
+    with Count("pairs encoded", total) as count:
+        made = []
+        for block, size in _made(folder, blocks, pairs, rules, workers):
+            made.append(block)
+            count.add(size)
+    seen = Seen(Counter(), Counter(), Counter())
+    for block in made:
+        seen.add(json.loads((block / SEEN).read_text(encoding="utf-8")))
+    for name in ("train", "text"):
+        join_arrays([block / name for block in made], folder / name)
+    rmtree(blocks)
+    return seen
+
+
+def _made(folder: Path, blocks: Path, pairs: Iterable[Pair], rules: Rules, workers: int) -> Iterator[tuple[Path, int]]:
+    """Each block, and its number of pairs, in order, as they come to be there."""
+    cut = ((blocks / f"{number:06}", block) for number, block in enumerate(batched(pairs)))
+    if workers < 2:
+        for path, block in cut:
+            if not path.is_dir():
+                encode_block(folder, path, block, rules)
+            yield path, len(block)
+        return
+    waiting: deque[tuple[Path, int, Future[None] | None]] = deque()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    try:
+        for path, block in cut:
+            waiting.append((path, len(block), None if path.is_dir() else pool.submit(encode_block, folder, path, block, rules)))
+            while len(waiting) > 2 * workers:  # so much text is in memory
+                yield _ready(*waiting.popleft())
+        while waiting:
+            yield _ready(*waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ready(path: Path, size: int, future: "Future[None] | None") -> tuple[Path, int]:
+    if future is not None:
+        future.result()
+    return path, size
+
+
+def batched(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
+    """Lists of BLOCK pairs, the last may be shorter."""
+    stream = iter(pairs)
+    while block := list(islice(stream, BLOCK)):
+        yield block
+
+
+@lru_cache(maxsize=1)
+def _vocabularies(folder: Path) -> Vocabularies:
+    return Vocabularies.open(folder)
+
+
+def encode_block(folder: Path, path: Path, pairs: list[Pair], rules: Rules) -> None:
+    """The arrays of some pairs, and what was seen of them, as the folder `path`; whole or not at all."""
+    vocabularies, filters, trip, sums = _vocabularies(folder), Filters(rules.max_words, rules.max_ratio), RoundTrip(), Counter[str]()
+    sizes = vocabularies.source.size, vocabularies.target.size
+    with (
+        whole_folder(path) as temporary,
+        write_arrays(temporary / "train", *sizes, rules.max_tokens + 1) as add,
+        write_arrays(temporary / "text", 256, 256, 0) as add_text,
+    ):
+        for pair in filters(pairs):
+            row = encode_pair(pair, vocabularies)
+            if max(len(row.source), len(row.target)) > rules.max_tokens + 1:
+                filters.dropped[f"more than {rules.max_tokens} subwords"] += 1
+                continue
+            add(row)
+            if rules.keep_text:
+                add_text(text_row(pair))
+            sums.update(kept=1, source=len(row.source), target=len(row.target))
+            sums.update(unknown_source=sum(i == UNK for i in row.source), unknown_target=sum(i == UNK or i >= sizes[1] for i in row.target))
+            trip.add(pair.source, vocabularies.source.decode(row.source))
+            trip.add(pair.target, vocabularies.target.decode(row.target))
+        sums.update(read=filters.read, lines=trip.lines, lossy=trip.lossy, compared=min(trip.lossy, COMPARED))
+        seen = Seen(sums, filters.dropped, trip.differences)
+        (temporary / SEEN).write_text(json.dumps(seen._asdict(), ensure_ascii=False), encoding="utf-8")

@@ -1,0 +1,169 @@
+"""Does a corpus become the same arrays in any number of blocks and processes, and after being cut off?"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seq2seq.data import encoding
+from seq2seq.data.arrays import PairArrays, Row, join_arrays, write_arrays
+from seq2seq.data.encoding import Rules, Seen, encode
+from seq2seq.data.folders import resumed_folder
+from seq2seq.data.subword import train
+from seq2seq.data.text import Pair
+from seq2seq.data.vocabularies import Vocabularies
+from seq2seq.errors import DataError
+from seq2seq.files import write_json
+
+WORDS = ["the", "cat", "sees", "a", "big", "dog", "in", "Bonn", "Q\u00a0"]
+RULES = Rules(max_words=9, max_ratio=3.0, max_tokens=12, keep_text=True)
+COMPARED = 4
+
+
+def corpus(lines: int) -> list[Pair]:
+    draw = random.Random(3)
+    return [Pair(*(" ".join(draw.choices(WORDS, k=draw.randint(0, 10))) for _ in range(2))) for _ in range(lines)]
+
+
+PAIRS = corpus(200)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[[str], Path]:
+    """A folder of this name with vocabularies that do not know "Q"."""
+    known = [side.replace("Q\u00a0", "the") for pair in PAIRS for side in pair if side]
+    vocabularies = Vocabularies(train(known, kind="word", size=20), train(known, kind="word", size=20))
+
+    def make(name: str) -> Path:
+        (tmp_path / name).mkdir()
+        vocabularies.save(tmp_path / name)
+        return tmp_path / name
+
+    return make
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("block", [16, 67])
+def test_blocks_and_processes_change_nothing(
+    cores: int, block: int, folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, many = folder("one"), folder("many")
+    expected = encode(one, PAIRS, len(PAIRS), RULES)
+    monkeypatch.setattr(encoding, "BLOCK", block)
+    monkeypatch.setattr(encoding, "EACH", 1)
+    monkeypatch.setattr(encoding, "available_cores", lambda: cores)
+    found = encode(many, iter(PAIRS), len(PAIRS), RULES)
+    assert found == expected
+    assert content(many) == content(one)
+    sums, dropped = expected.sums, expected.dropped
+    assert sums["read"] == 200 == sums["kept"] + sum(dropped.values())
+    assert len(dropped) > 1
+    assert min(sums["unknown_source"], sums["unknown_target"], sums["lossy"]) > 0
+    assert PairArrays(one / "train").copy(0).max() < 20 + 12
+
+
+def test_what_was_cut_off_goes_on(folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, cut = folder("one"), folder("cut")
+    encode(one, PAIRS, len(PAIRS), RULES)
+    monkeypatch.setattr(encoding, "BLOCK", 32)
+    made, real = [], encoding.encode_block
+
+    def until(last: int) -> Callable[..., None]:
+        def block(folder: Path, path: Path, pairs: list[Pair], rules: Rules) -> None:
+            if int(path.name) > last:
+                (path.parent / f".{path.name}-killed").mkdir()
+                raise KeyboardInterrupt
+            made.append(path.name)
+            real(folder, path, pairs, rules)
+
+        return block
+
+    for last in (1, 4, 99):
+        monkeypatch.setattr(encoding, "encode_block", until(last))
+        if last < 99:
+            with pytest.raises(KeyboardInterrupt):
+                encode(cut, PAIRS, len(PAIRS), RULES)
+    encode(cut, PAIRS, len(PAIRS), RULES)
+    assert made == [f"{number:06}" for number in range(7)]  # each once
+    assert content(cut) == content(one)
+
+
+def test_few_lines_are_compared_and_said_to_be() -> None:
+    seen = Seen(Counter(), Counter(), Counter())
+    for lossy, difference in ((600, "a"), (700, "b"), (800, "c")):
+        seen.add({"sums": {"lossy": lossy, "compared": lossy}, "dropped": {"x": 1}, "differences": {difference: lossy}})
+    assert seen.report()["lossy"] == {"lines": 2100, "of": 0, "compared": 1300, "differences": [("b", 700), ("a", 600)]}
+    assert seen.report()["dropped"] == {"x": 3}
+
+
+@pytest.mark.parametrize("copied", [(False, False), (True, False), (False, True)])
+def test_arrays_are_joined(tmp_path: Path, copied: tuple[bool, bool]) -> None:
+    rows, parts = [], []
+    for number, other in enumerate((*copied, False)):
+        part = [Row([4, number], [5, 6, number], [7, 8] if other else [4, number]) for _ in range(3 * (number < 2))]
+        with write_arrays(tmp_path / str(number), 300, 10) as add:
+            for row in part:
+                add(row)
+        rows += part
+        parts.append(tmp_path / str(number))
+    join_arrays(parts, tmp_path / "all")
+    with write_arrays(tmp_path / "expected", 300, 10) as add:
+        for row in rows:
+            add(row)
+    assert content(tmp_path / "all") == content(tmp_path / "expected")
+
+
+def stop(part: Path | None, error: BaseException) -> None:
+    """In the midst of the work."""
+    assert part
+    (part / "done").write_text("1")
+    raise error
+
+
+def test_a_folder_is_resumed(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    with pytest.raises(KeyboardInterrupt), resumed_folder(target) as found:
+        stop(found, KeyboardInterrupt())
+    assert not target.exists()
+    with resumed_folder(target) as found:
+        assert found
+        assert (found / "done").read_text() == "1"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert [path.name for path in target.iterdir()] == ["done"]
+    with resumed_folder(target) as found:
+        assert found is None
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_is_wrong_with_the_text_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError), resumed_folder(tmp_path / "a") as part:
+        stop(part, DataError("the text is wrong"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_makes_it_and_the_others_wait(tmp_path: Path) -> None:
+    made: list[Any] = []
+
+    def make(number: int) -> None:
+        with resumed_folder(tmp_path / "a") as part:
+            if part is not None:
+                made.append(number)
+                if len(made) < 3:
+                    raise DataError("whoever comes next tries again")
+                write_json(part / "x.json", number)
+
+    with ThreadPoolExecutor(8) as pool:
+        errors = [future.exception() for future in [pool.submit(make, number) for number in range(8)]]
+    assert len(made) == 3
+    assert [type(error) for error in errors if error] == [DataError] * 2
+    assert json.loads((tmp_path / "a" / "x.json").read_text()) == made[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
