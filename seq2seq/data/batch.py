@@ -43,21 +43,31 @@ class Plan(Sequence[NDArray[np.int64]]):
         return self.order[start:stop]
 
 
-def plan(source_lengths: NDArray[Any], target_lengths: NDArray[Any], batch_tokens: int, seed: int, epoch: int) -> Plan:
-    """Cut the corpus into batches of pairs of like length, in random order: a function of the lengths, (seed, epoch) and
-    `batch_tokens` alone. Lengths count EOS. Every pair comes once; rows times the longest side of a batch is at most
+def longest_sides(corpus: Corpus) -> NDArray[np.integer[Any]]:
+    """The tokens of the longer side of each pair, EOS included, in few bytes."""
+    longest = corpus.source_lengths
+    np.maximum(longest, corpus.target_lengths, out=longest)
+    return longest.astype(np.min_scalar_type(int(longest.max(initial=0))))
+
+
+def plan(longest: NDArray[Any], batch_tokens: int, seed: int, epoch: int) -> Plan:
+    """Cut the corpus into batches of pairs of like length, in random order: a function of the `longest_sides`, (seed, epoch)
+    and `batch_tokens` alone. Every pair comes once; rows times the longest side of a batch is at most
     `batch_tokens`, unless it is a single pair. Every epoch has as many batches: which pairs of a length meet is chance, the
     lengths of the batches are not."""
     generator = np.random.default_rng([seed, epoch])
-    longest = np.maximum(source_lengths, target_lengths)
-    order = generator.permutation(len(longest))
-    order = order[np.argsort(longest[order], kind="stable")]  # stable: pairs of one length stay shuffled
+    shuffled = generator.permutation(np.arange(len(longest), dtype=np.min_scalar_type(-len(longest))))
+    lengths, order, start = longest[shuffled], np.empty_like(shuffled), 0
+    for length in np.unique(lengths):  # sorting them would take several times the memory
+        same = shuffled[lengths == length]
+        order[start : start + len(same)] = same
+        start += len(same)
+    del shuffled, lengths
     return Plan(order, generator.permutation(_cut(longest[order], batch_tokens)))
 
 
-def in_order(source_lengths: NDArray[Any], target_lengths: NDArray[Any], batch_tokens: int) -> Plan:
+def in_order(longest: NDArray[Any], batch_tokens: int) -> Plan:
     """Cut the corpus into batches by length, the shortest first, without chance: for validation."""
-    longest = np.maximum(source_lengths, target_lengths)
     order = np.argsort(longest, kind="stable")
     return Plan(order, _cut(longest[order], batch_tokens))
 
@@ -124,7 +134,7 @@ class TrainBatches:
     def plan(self) -> Plan:
         """All devices' batches in this epoch."""
         if self._planned is None or self._planned[0] != self.epoch:
-            self._planned = self.epoch, plan(self.corpus.source_lengths, self._target_lengths, self.batch_tokens, self.seed, self.epoch)
+            self._planned = self.epoch, plan(longest_sides(self.corpus), self.batch_tokens, self.seed, self.epoch)
         return self._planned[1]
 
     @property
@@ -185,9 +195,9 @@ def eval_batches(
     those with a side of more than `longest` tokens, EOS included, whose attention could fill the memory.
 
     `update_tokens` are those of the batch."""
-    rows, source, target = corpus.at(0), corpus.source_lengths, corpus.target_lengths
-    short = np.flatnonzero(np.maximum(source, target) <= longest)
-    batches = in_order(source[short], target[short], batch_tokens)
+    rows, target, sides = corpus.at(0), corpus.target_lengths, longest_sides(corpus)
+    short = np.flatnonzero(sides <= longest)
+    batches = in_order(sides[short], batch_tokens)
     for n in range(rank, len(batches), world):
         numbers = short[batches[n]]
         yield collate(numbers, rows, corpus.target_size, float(target[numbers].sum()), copying)
