@@ -83,7 +83,7 @@ def test_training_and_decoding_are_measured(tmp_path, monkeypatch):
     assert [line.split(" | ")[0] for line in lines[1:]] == ["| work", "| ---", "| A1"]
     lines = script("decode", "A1", "--lines", "8", "--batch", "4", "--tokens", "3", "--threads", "1", "--wait", "0", "--set", *small)
     assert lines[-1].startswith("| A1 | 32 | 4 | ")
-    assert "pairs/s" in script("data", "--pairs", "3000")[1]
+    assert "pairs/s" in script("data", "--pairs", "3000", "--large", "9000")[1]
 
 
 @pytest.mark.slow

@@ -1,47 +1,122 @@
-"""How fast is text read? Pairs a second while a corpus is prepared and while it is trained on, and the memory of both.
+"""How fast does text become batches, on one core and on all, and in how much memory is a large corpus trained on?
 
-python scripts/bench/data.py [--pairs N]
+python scripts/bench/data.py [--pairs N] [--large N]
 """
 
 import argparse
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import cycle, islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
 
 import clock
 import limit
 
 from seq2seq.compose import compose_config
+from seq2seq.config import DataConfig
+from seq2seq.data import encoding
+from seq2seq.data.arrays import PairArrays, join_arrays
 from seq2seq.data.batch import TrainBatches
-from seq2seq.data.prepare import prepare
+from seq2seq.data.corpus import train_pairs
+from seq2seq.data.prepare import Prepared, prepare
+from seq2seq.data.synthetic import generate
+from seq2seq.process import available_cores
+
+T = TypeVar("T")
+BATCHES = 2000  # of the large corpus
+DIFFERENT = 100_000  # pairs at most: more of them are the same again
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """One line for each stage, on the embedded corpus at the size that is asked for."""
+    """One line for each stage, on text files made of the embedded corpus."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=100_000)
+    parser.add_argument("--pairs", type=int, default=500_000)
+    parser.add_argument("--large", type=int, default=10_000_000, help="pairs of a corpus that is trained on from memory maps")
     options = parser.parse_args(argv)
     logging.disable(logging.INFO)
-    with tempfile.TemporaryDirectory() as folder:
-        config = compose_config(["data=toy", f"data.pairs={options.pairs}", f"data.cache={folder}"])
-        print(limit.machine(), f"{options.pairs:,} pairs", sep="; ")
-        start = clock.mark()
-        prepared = prepare(config.data, config.tokenizer)
-        say("generate, read, train the tokenizer, encode", clock.between(start, clock.mark(), options.pairs))
-        start = clock.mark()
-        prepared = prepare(config.data, config.tokenizer)
-        say("again, all being in the cache", clock.between(start, clock.mark(), options.pairs))
+    print(limit.machine(), f"{options.pairs:,} pairs", sep="; ")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder, options.pairs)
+        config = compose_config(
+            [
+                "data=mine",
+                "tokenizer.size=1000",
+                f"data.root={folder}",
+                "data.train=[train]",
+                "data.dev=[dev]",
+                f"data.cache={folder / 'cache'}",
+            ]
+        )
+        again = f"the same for {options.pairs:,} pairs that are in the cache"
+        for what in ("read, train the tokenizer, read and encode", again):
+            prepared, interval = timed(lambda: prepare(config.data, config.tokenizer), options.pairs)
+            say(what, interval)
+        for cores in sorted({1, available_cores()}):
+            say(
+                f"read and encode, cores: {cores}",
+                timed(partial(encode, folder / f"by-{cores}", config.data, prepared, cores), options.pairs)[1],
+            )
         batches = TrainBatches(prepared.train, config.training.batch_tokens, 1)
-        start = clock.mark()
-        tokens = sum(int((batch.target_out != 0).sum()) for batch in batches)
-        interval = clock.between(start, clock.mark(), options.pairs)
+        tokens, interval = timed(lambda: sum(int((batch.target_out != 0).sum()) for batch in batches), options.pairs)
         say("batches of an epoch", interval)
-        print(f"{'target tokens in batches':<46}{tokens / interval.wall:12,.0f} a second")
+        print(f"{'target tokens in them':<58}{tokens / interval.wall:12,.0f} /s")
+        join_arrays([prepared.train.folder] * -(-options.large // len(prepared.train)), folder / "large")
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            print(pool.submit(large, folder / "large", config.training.batch_tokens).result())
+
+
+def write(folder: Path, pairs: int) -> None:
+    """train.en, .de, dev.en, .de."""
+    toy = generate(pairs=min(pairs, DIFFERENT), dev=100, test=2)
+    for name, examples in (("train", islice(cycle(toy.train), pairs)), ("dev", toy.dev)):
+        with (folder / f"{name}.en").open("w", encoding="utf-8") as english, (folder / f"{name}.de").open("w", encoding="utf-8") as german:
+            for example in examples:
+                english.write(f"{example.source}\n")
+                german.write(f"{example.target}\n")
+
+
+def encode(folder: Path, data: DataConfig, prepared: Prepared, cores: int) -> None:
+    """What `prepare` does once it has its tokenizer."""
+    folder.mkdir()
+    prepared.vocabularies.save(folder)
+    encoding.available_cores = lambda: cores
+    encoding.encode(folder, train_pairs(data), len(prepared.train), encoding.Rules(data.max_words, data.max_ratio, data.max_tokens, False))
+
+
+def timed(work: Callable[[], T], amount: int) -> tuple[T, clock.Interval]:
+    """What it gives, and how long it took."""
+    start = clock.mark()
+    found = work()
+    return found, clock.between(start, clock.mark(), amount)
 
 
 def say(what: str, interval: clock.Interval) -> None:
     """A line of the result."""
-    print(f"{what:<46}{interval.amount / interval.wall:12,.0f} pairs/s, peak {clock.peak_memory():,.0f} MiB")
+    print(f"{what:<58}{interval.amount / interval.wall:12,.0f} pairs/s", flush=True)
+
+
+def large(folder: Path, batch_tokens: int) -> str:
+    """A line on an epoch's first batches from memory maps; private memory is what no file backs."""
+    before, arrays = private(), PairArrays(folder)
+    batches = iter(TrainBatches(arrays, batch_tokens, 1))
+    _, first = timed(lambda: next(batches), 1)
+    _, others = timed(lambda: [next(batches) for _ in range(BATCHES)], BATCHES)
+    return (
+        f"{len(arrays):,} pairs: first batch after {first.wall:.1f} s, then {others.amount / others.wall:,.0f} batches/s; "
+        f"private memory {private() - before:,.0f} MiB more"
+    )
+
+
+def private() -> float:
+    """MiB of this process that no file backs."""
+    lines = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8").splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1024
 
 
 if __name__ == "__main__":

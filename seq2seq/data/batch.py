@@ -4,6 +4,7 @@ Batches are cut from the corpus alone, by (seed, epoch), never by the number of 
 number (u A + a) world + r of the epoch's list, A being the micro-batches that one device accumulates.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -128,6 +129,7 @@ class TrainBatches:
         self.corpus, self.batch_tokens, self.seed, self.copying = corpus, batch_tokens, seed, copying
         self.accumulate, self.rank, self.world = accumulate, rank, world
         self.epoch, self.done = 0, 0  # batches of the epoch's list that whole updates have consumed
+        self.waited = 0.0  # seconds that whoever trains has waited for batches
         self._planned: tuple[int, Plan] | None = None
         self._target_lengths = corpus.target_lengths
 
@@ -152,6 +154,16 @@ class TrainBatches:
         return self.updates * self.accumulate
 
     def __iter__(self) -> Iterator[Batch]:
+        coming = self._epoch()
+        while True:
+            asked = time.perf_counter()
+            batch = next(coming, None)
+            self.waited += time.perf_counter() - asked
+            if batch is None:
+                return
+            yield batch
+
+    def _epoch(self) -> Iterator[Batch]:
         batches, rows = self.plan(), self.corpus.at(self.epoch)
         for start in range(self.done, len(batches), self.per_update):
             update = [batches[n] for n in range(start, min(start + self.per_update, len(batches)))]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from seq2seq.data.batch import TrainBatches
 from seq2seq.files import written
 from seq2seq.runs import LAST
 from seq2seq.training.averaging import MovingAverage
@@ -81,9 +82,10 @@ class RandomState(L.Callback):
 class Log(L.Callback):
     """A row of figures, and a sign of life, every few updates."""
 
-    def __init__(self, metrics: Metrics, progress: Progress, clock: Clock, every: int) -> None:
-        self.metrics, self.progress, self.clock, self.every = metrics, progress, clock, every
+    def __init__(self, metrics: Metrics, progress: Progress, clock: Clock, batches: TrainBatches, every: int) -> None:
+        self.metrics, self.progress, self.clock, self.batches, self.every = metrics, progress, clock, batches, every
         self.norm, self.last, self.total_tokens = 0.0, 0.0, 0.0  # last: seconds of training at the last row
+        self.waited = 0.0  # seconds for batches, at the last row
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.progress.start(trainer.global_step, self.clock.read()[0])
@@ -108,14 +110,14 @@ class Log(L.Callback):
         module.nll, module.tokens = torch.zeros(()), torch.zeros(())
         seconds, processor = self.clock.read()
         self.total_tokens += tokens
-        speed = tokens / max(seconds - self.last, 1e-9)
-        self.last = seconds
+        passed, waited = max(seconds - self.last, 1e-9), self.batches.waited - self.waited
+        self.last, self.waited = seconds, self.batches.waited
         self.metrics.write(
             update=trainer.global_step, epoch=trainer.current_epoch + 1, seconds=seconds, processor_seconds=processor, loss=loss,
             learning_rate=trainer.optimizers[0].param_groups[0]["lr"], gradient_norm=self.norm,
-            target_tokens=self.total_tokens, tokens_per_second=speed,
+            target_tokens=self.total_tokens, tokens_per_second=tokens / passed, waiting=waited / passed,
         )  # fmt: skip
-        self.progress.line(trainer.global_step, trainer.current_epoch + 1, loss, speed, seconds)
+        self.progress.line(trainer.global_step, trainer.current_epoch + 1, loss, tokens / passed, seconds)
 
     def state_dict(self) -> dict[str, Any]:
         return {"total_tokens": self.total_tokens, "last": self.last}

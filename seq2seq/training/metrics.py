@@ -12,7 +12,7 @@ BOARD = "tensorboard"  # folder of TensorBoard's files
 
 COLUMNS = (
     "update", "epoch", "seconds", "processor_seconds", "loss", "learning_rate", "gradient_norm", "target_tokens", "tokens_per_second",
-    "dev_loss", "dev_score",
+    "waiting", "dev_loss", "dev_score",
 )  # fmt: skip
 
 

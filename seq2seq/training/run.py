@@ -203,7 +203,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
         dev, kept, checkpoint, metrics, clock, average, every=t.validate_every, patience=t.patience, stop_at=t.stop_at, plateau=plateau
     )  # fmt: skip
     averaging = [Average(average)] if average else []
-    looking = [Log(metrics, progress, clock, config.trainer.log_every), TimeLimit(clock, t.max_minutes, log.info), validation]
+    looking = [Log(metrics, progress, clock, batches, config.trainer.log_every), TimeLimit(clock, t.max_minutes, log.info), validation]
     callbacks: list[L.Callback] = [clock, *averaging, RandomState(), *looking, checkpoint]
     trainer = make_trainer(folder, config, callbacks)
     try:

@@ -22,7 +22,7 @@ from seq2seq.training.callbacks import Checkpoint
 from seq2seq.training.resume import resume
 from seq2seq.training.run import train
 
-TIMES = {"seconds", "processor_seconds", "tokens_per_second"}
+TIMES = {"seconds", "processor_seconds", "tokens_per_second", "waiting"}
 HARD = (
     "training.accumulate=2", "training.ema=0.9", "training.schedule=plateau", "training.plateau_patience=1",
     "training.learning_rate=4", "training.optimizer=sgd", "training.warmup=0", "training.clip=5", "model.dropout=0.3",
