@@ -1,15 +1,17 @@
 """How does a corpus become arrays of ids? Block by block, on all cores; blocks that are there are not made again."""
 
 import json
+import os
 import signal
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import lru_cache
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from shutil import rmtree
+from threading import Thread
 from typing import Any, NamedTuple
 
 from seq2seq.data.arrays import join_arrays, write_arrays
@@ -94,7 +96,7 @@ def _made(folder: Path, blocks: Path, pairs: Iterable[Pair], rules: Rules, worke
             yield path, len(block)
         return
     waiting: deque[tuple[Path, int, Future[None] | None]] = deque()
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
     try:
         for path, block in cut:
             waiting.append((path, len(block), None if path.is_dir() else pool.submit(encode_block, folder, path, block, rules)))
@@ -104,6 +106,12 @@ def _made(folder: Path, blocks: Path, pairs: Iterable[Pair], rules: Rules, worke
             yield _ready(*waiting.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """A worker leaves Ctrl-C to the process that it works for, and ends with it, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()  # type: ignore[union-attr, func-returns-value]
 
 
 def _ready(path: Path, size: int, future: "Future[None] | None") -> tuple[Path, int]:

@@ -2,9 +2,14 @@
 
 import json
 import random
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +172,39 @@ def test_one_makes_it_and_the_others_wait(tmp_path: Path) -> None:
     assert [type(error) for error in errors if error] == [DataError] * 2
     assert json.loads((tmp_path / "a" / "x.json").read_text()) == made[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+ENDLESS = """
+import itertools, sys
+from pathlib import Path
+from seq2seq.data import encoding
+from seq2seq.data.text import Pair
+encoding.BLOCK, encoding.EACH, encoding.available_cores = 64, 1, lambda: 2
+if __name__ == "__main__":
+    encoding.encode(Path(sys.argv[1]), itertools.repeat(Pair("the cat", "a dog")), 1000, encoding.Rules(9, 3.0, 9, False))
+"""
+
+
+def members(group: int) -> list[str]:
+    """The processes of a group that still run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            state, _, its_group = path.read_text().rsplit(")", 1)[1].split()[:3]
+            found += [state] * (int(its_group) == group and state != "Z")
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_whom_they_work_for(number: signal.Signals, folder: Callable[[str], Path]) -> None:
+    work = folder("work")
+    with subprocess.Popen([sys.executable, "-c", ENDLESS, str(work)], start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 60
+        while not (work / "blocks" / "000003").is_dir() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert len(members(process.pid)) >= 3
+        process.send_signal(number)
+    while members(process.pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not members(process.pid)
+    assert (work / "blocks" / "000003" / "seen.json").is_file()
