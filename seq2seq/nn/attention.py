@@ -14,7 +14,7 @@ from seq2seq.nn.windows import View, Window
 
 Normalizer = Callable[[Tensor], Tensor]
 
-SHORT = 256  # source positions
+SHORT, FEW = 256, 2  # source positions, sentences
 
 
 class Attended(NamedTuple):
@@ -47,8 +47,9 @@ def weigh(scores: Tensor, view: View, normalize: Normalizer) -> Tensor:
 
 
 def fused_pays(keys: Tensor) -> bool:
-    """Whether one kernel for scores, softmax and mixing of (..., S, d) is faster than three: on the processor only if S is large."""
-    return not keys.is_cpu or torch.compiler.is_compiling() or keys.size(-2) > SHORT
+    """Whether one kernel for scores, softmax and mixing of (B, ..., S, d) is faster than three: on the processor only if S is
+    large, or B so small that calling them takes longer than what they do."""
+    return not keys.is_cpu or torch.compiler.is_compiling() or keys.size(-2) > SHORT or len(keys) <= FEW
 
 
 class Attention(nn.Module):

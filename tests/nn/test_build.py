@@ -99,20 +99,23 @@ def test_the_same_settings_make_the_same_model():
 @torch.no_grad()
 @pytest.mark.parametrize("scorer", [name for name, kind in SCORERS.items() if kind.reads])
 @pytest.mark.parametrize(("window", "normalizer"), [*itertools.product(["everywhere", "local_m", "local_p"], ["softmax", "sparsemax"])])
-def test_fused_kernels_serve_where_they_can(scorer, window, normalizer, monkeypatch):
-    """An inner product under a softmax, in a window without a gain, and nobody asks for the weights; not for few positions."""
+@pytest.mark.parametrize("pays", [("SHORT", 0), ("FEW", 3)])
+def test_fused_kernels_serve_where_they_can(pays, scorer, window, normalizer, monkeypatch):
+    """An inner product under a softmax, in a window without a gain, and nobody asks for the weights; not for several sentences
+    of few positions."""
     calls = []
     fused = transformer.scaled_dot_product_attention
     monkeypatch.setattr(transformer, "scaled_dot_product_attention", lambda *words, **given: calls.append(given) or fused(*words, **given))
     attention = {"attention.scorer": scorer, "attention.window": window, "attention.normalizer": normalizer}
     model = made("transformer", BASE["transformer"] | attention)
-    memory = model.encode(torch.randint(4, V, (2, 6)))
+    memory = model.encode(torch.randint(4, V, (3, 6)))
     model.eval()
-    tokens, few = torch.randint(4, V, (2, 5)), []
+    tokens, few = torch.randint(4, V, (3, 5)), []
     for asked in (False, True):
         few.append(model.decode(tokens, memory, attention=asked).features)
     assert not calls
-    monkeypatch.setattr(attention_module, "SHORT", 0)
+    name, value = pays
+    monkeypatch.setattr(attention_module, name, value)
     for asked in (False, True):
         calls.clear()
         torch.testing.assert_close(model.decode(tokens, memory, attention=asked).features, few[asked])
