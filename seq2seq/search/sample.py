@@ -13,8 +13,8 @@ from torch import Tensor
 from seq2seq.errors import ConfigError
 from seq2seq.ids import EOS, PAD
 from seq2seq.nn.interface import Memory, Model
-from seq2seq.search.beam import largest
 from seq2seq.search.hypothesis import Ends, Hypothesis, Step
+from seq2seq.search.largest import largest
 from seq2seq.search.loop import Lengths, Search, run
 from seq2seq.search.rules import Rule
 

@@ -10,7 +10,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.runtime import search as twin
 from seq2seq.search import loop
-from seq2seq.search.beam import beam_search, continuations, largest
+from seq2seq.search.beam import beam_search
 from seq2seq.search.ensemble import Ensemble
 from seq2seq.search.penalties import LENGTH_PENALTIES, Penalty
 from seq2seq.search.rules import Never, NoRepeat
@@ -254,33 +254,6 @@ def test_float32_and_half(fakes):
         model = fakes.Hashed(9, dtype=dtype)
         found = beam_search([model], [model.encode(fakes.sources(5))], beam=3, max_length=6)
         assert len(found) == 5
-
-
-@pytest.mark.parametrize("columns", [3, 8, 50])
-def test_largest_takes_the_lowest_of_equals(columns):
-    scores = torch.randint(0, 4, (200, columns), generator=torch.Generator().manual_seed(1)).double()
-    scores[scores == 0] = -torch.inf
-    values, index = largest(scores, 6)
-    for row, kept, places in zip(scores.tolist(), values.tolist(), index.tolist(), strict=True):
-        expected = sorted(range(columns), key=lambda i: (-row[i], i))[:6]
-        real = [i for i in expected if row[i] > -math.inf]
-        assert places[: len(real)] == real
-        assert kept[: len(real)] == [row[i] for i in real]
-        assert kept[len(real) :] == [-math.inf] * (6 - len(real))
-
-
-@pytest.mark.parametrize("ids", [5, 64, 65, 640, 700])
-@pytest.mark.parametrize("kinds", [3, 10**6], ids=["ties", "distinct"])
-def test_continuations_are_the_largest_of_all_sums(ids, kinds):
-    chance = torch.Generator().manual_seed(ids)
-    log_probs = torch.randint(0, kinds, (50, 3, ids), generator=chance).double()
-    log_probs[log_probs < kinds / 9] = -torch.inf
-    total = torch.randint(0, kinds, (50, 3), generator=chance).double()
-    total[::7, 1] = -torch.inf
-    values, places = continuations(log_probs, total, 4)
-    expected, index = largest((log_probs + total[..., None]).flatten(1), 4)
-    assert values.equal(expected)
-    assert places[values > -torch.inf].equal(index[values > -torch.inf])
 
 
 def test_empty_batch(fakes):
