@@ -1,4 +1,4 @@
-"""What must be said to this process before torch works in it? How it waits for threads, what it keeps of freed memory; its cores."""
+"""What of the machine may this process use, and how? Cores, threads that wait, freed memory: said before torch works in it."""
 
 import ctypes
 import os

@@ -35,7 +35,7 @@ from seq2seq.nn.build import EncoderDecoder, Unfilled, build_model
 from seq2seq.settings import read_config, settings_hash
 
 CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
-SHORTLIST = "shortlist.safetensors"
+SHORTLIST, TABLE = "shortlist.safetensors", "translations"
 OWN = f"the model of its {CONFIG}"  # what weights are expected to fit
 
 
@@ -72,13 +72,13 @@ def versions() -> dict[str, str]:
     return {"seq2seq": seq2seq.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
-def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Named tensors as safetensors; whole or not at all. TrainingError if the disk does not take them."""
+def save_weights(weights: dict[str, torch.Tensor], path: Path, **words: str) -> None:
+    """Named tensors, and words about them, as safetensors; whole or not at all. TrainingError if the disk does not take them."""
     with written(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode  # that of every new file; safetensors makes its own for the owner alone
         try:
-            save_file({name: value.detach().contiguous().cpu() for name, value in weights.items()}, temporary)
+            save_file({name: value.detach().contiguous().cpu() for name, value in weights.items()}, temporary, words)
         except SafetensorError as error:
             raise TrainingError(f"{path} cannot be written: {error}") from None
         temporary.chmod(mode)
@@ -150,7 +150,7 @@ class Run:
     def check_text(self, data_hash: str, tokenizer: str) -> None:
         """RunError if a corpus with these hashes is not the one that the run began with."""
         if data_hash != self.info.get("data") or tokenizer != self.vocabularies.sha256:
-            raise RunError(f"{self.folder} cannot go on: the text of data={self.config.data.name} is not what it was trained on")
+            raise RunError(f"the text of data={self.config.data.name} is not what {self.folder} was trained on")
 
     def model(self, weights: str = WEIGHTS) -> EncoderDecoder:
         """The model with its weights, in evaluation mode on the processor."""
@@ -175,11 +175,18 @@ class Run:
         if not path.exists():
             raise RunError(f"{self.folder} has no {SHORTLIST}: seq2seq shortlist {self.folder} makes it from the training text")
         with tensors(path) as file:
-            table: torch.Tensor = file.get_tensor("translations") if "translations" in set(file.keys()) else torch.empty(0)
-        right = table.dtype == torch.int32 and table.dim() == 2 and len(table) == sizes[0] and table.numel()
-        if not right or not 0 <= table.min() <= table.max() < sizes[1]:
+            known = set(file.keys()) == {TABLE} and (file.metadata() or {}).get("tokenizer") == self.vocabularies.sha256
+            shape = file.get_slice(TABLE).get_shape() if known else []
+            fits = len(shape) == 2 and shape[0] == sizes[0] and 0 < shape[1] <= sizes[1]
+            table = file.get_tensor(TABLE) if fits else None
+        if table is None or table.dtype != torch.int32 or not 0 <= table.min() <= table.max() < sizes[1]:
             raise RunError(f"{path} does not fit the tokenizer of the run: seq2seq shortlist {self.folder} makes it anew")
         return table
+
+    def save_translations(self, table: torch.Tensor) -> Path:
+        """Keep them in the run: int32 as `translations` gives them."""
+        save_weights({TABLE: table}, self.folder / SHORTLIST, tokenizer=self.vocabularies.sha256)
+        return self.folder / SHORTLIST
 
     def build(self) -> EncoderDecoder:
         """The model before it has its weights. RunError for settings that no model can be built from."""

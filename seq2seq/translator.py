@@ -70,7 +70,8 @@ class Translator:
     ) -> "Translator":
         """Open one run directory, or several as an ensemble. `search` replaces settings of the (first) run's search; `precision`
         is that of the numbers in the models, a row of nn.precision.PRECISIONS; `shortlist` keeps each sentence to so many
-        translations of each of its tokens, those that `seq2seq shortlist` left in the (first) run, 0: to none.
+        translations of each of its tokens, those that `seq2seq shortlist` left in the (first) run, 0: to none. Probabilities are then
+        those among these words; those of `score` always among all.
 
         Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for the settings and the device."""
         check_device(device)

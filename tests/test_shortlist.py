@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from safetensors.torch import save_file
 from seq2seq import Translator
 from seq2seq.cli import main
 from seq2seq.errors import ConfigError, RunError
+from seq2seq.nn.precision import PRECISIONS
 from seq2seq.runs import SHORTLIST, Run
 
 Lively = Callable[..., Path]
@@ -26,10 +29,20 @@ VARIANTS = {
 SEARCHES = {"beam": {"beam": 3, "n_best": 2}, "sampling": {"sampling": True, "n_best": 2}}
 
 
-def given(run: Path, table: torch.Tensor) -> Path:
-    """The run with these translations."""
-    save_file({"translations": table.int().contiguous()}, run / SHORTLIST)
-    return run
+@pytest.fixture
+def lively(lively: Lively, tmp_path: Path) -> Lively:
+    """Copies, that translations can be put into."""
+
+    def copy(*settings: str) -> Path:
+        run, own = lively(*settings), tmp_path / lively(*settings).name
+        return own if own.is_dir() else Path(shutil.copytree(run, own))
+
+    return copy
+
+
+def given(run: Path, table: torch.Tensor) -> None:
+    """Put these translations into the run."""
+    Run.open(run).save_translations(table.int())
 
 
 def drawn(run: Path) -> torch.Tensor:
@@ -90,10 +103,12 @@ def test_only_the_first_count(lively: Lively, lines: list[str]) -> None:
     assert found(run, lines, shortlist=2) == expected
 
 
-def test_a_model_with_fewer_ids_says_what_the_whole_says_of_them(lively: Lively) -> None:
+@pytest.mark.parametrize(("precision", "near"), [("64", 1e-9), ("32", 1e-5), ("bf16", 5e-2), ("int8", 1e-5)])
+def test_a_model_with_fewer_ids_says_what_the_whole_says_of_them(precision: str, near: float, lively: Lively) -> None:
     for variant in VARIANTS.values():
         run = Run.open(lively(*variant))
-        model, ids = run.model(), torch.tensor([0, 1, 2, 3, 7, 12, 31])
+        model: Any = PRECISIONS[precision](run.model())
+        ids = torch.tensor([0, 1, 2, 3, 7, 12, 31])
         memory = model.encode(torch.tensor([[5, 9, 3]]))
         before = {name: value.clone() for name, value in model.named_parameters()}
         small = model.reduced(ids)
@@ -101,7 +116,8 @@ def test_a_model_with_fewer_ids_says_what_the_whole_says_of_them(lively: Lively)
             whole = model.decode(torch.tensor([[2, 7, 31, 12]]), memory)
             part = small.decode(torch.tensor([[2, 4, 6, 5]]), memory)
             torch.testing.assert_close(part.features, whole.features)
-            torch.testing.assert_close(small.head.output(part.features), model.head.output(whole.features)[..., ids], rtol=1e-5, atol=1e-5)
+            rest = [module.head.output(output.features) for module, output in ((small, part), (model, whole))]
+            torch.testing.assert_close(rest[0], rest[1][..., ids], rtol=near, atol=near)
         assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
 
 
@@ -125,14 +141,29 @@ def test_the_command_learns_one(run_copy: Path, lines: list[str], capsys: pytest
     assert (run_copy / "evaluation" / "test-shortlist=9" / "scores.json").is_file()
 
 
-def test_the_text_must_be_that_of_the_run(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = (run_copy / "config.yaml").read_text(encoding="utf-8")
+def test_the_text_must_be_that_of_the_run(run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is looked at if it is in the cache no more, and before anything is made of it."""
+    config = re.sub(r"cache: .*", f"cache: {tmp_path / 'new'}", (run_copy / "config.yaml").read_text(encoding="utf-8"))
     (run_copy / "config.yaml").write_text(config.replace("- train\n", "- test\n"), encoding="utf-8")
     assert main(["shortlist", str(run_copy)]) == 2
-    assert "not what it was trained on" in capsys.readouterr().err
+    assert f"is not what {run_copy} was trained on" in capsys.readouterr().err
     assert not (run_copy / SHORTLIST).exists()
-    assert main(["shortlist", str(run_copy), "--most", "0"]) == 2
-    assert "--most=0 is too small" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_only_what_the_vocabulary_holds_is_kept(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for most in ("0", "-1", "121", "1000000000000"):
+        assert main(["shortlist", str(run_copy), "--most", most]) == 2
+        assert f"--most={most} is not between 1 and the 120 entries" in capsys.readouterr().err
+
+
+def test_text_that_left_the_cache_is_prepared_again(run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = (run_copy / "config.yaml").read_text(encoding="utf-8")
+    (run_copy / "config.yaml").write_text(re.sub(r"cache: .*", f"cache: {tmp_path / 'new'}", config), encoding="utf-8")
+    assert main(["shortlist", str(run_copy)]) == 0
+    assert "        100  " in capsys.readouterr().out
+    assert Run.open(run_copy).translations().shape == (120, 100)
+    assert len(list((tmp_path / "new").glob("[!.]*"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -145,11 +176,20 @@ def test_the_text_must_be_that_of_the_run(run_copy: Path, capsys: pytest.Capture
         {"translations": torch.full((120, 5), 120, dtype=torch.int32)},
         {"translations": torch.full((120, 5), -1, dtype=torch.int32)},
         {"translations": torch.zeros(120, dtype=torch.int32)},
+        {"translations": torch.zeros(120, 121, dtype=torch.int32)},
+        {"translations": torch.zeros(120, 5, dtype=torch.int32), "more": torch.zeros(1)},
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(tensors: dict[str, torch.Tensor], run_copy: Path) -> None:
-    save_file(tensors, run_copy / SHORTLIST)
+    save_file(tensors, run_copy / SHORTLIST, {"tokenizer": Run.open(run_copy).vocabularies.sha256})
     with pytest.raises(RunError, match=r"shortlist.safetensors does not fit the tokenizer of the run: seq2seq shortlist"):
+        Translator.open(run_copy, shortlist=1)
+
+
+@pytest.mark.parametrize("words", [{"tokenizer": "of another run"}, None])
+def test_a_table_of_another_vocabulary_of_the_same_size_is_refused(words: dict[str, str] | None, run_copy: Path) -> None:
+    save_file({"translations": torch.zeros(120, 5, dtype=torch.int32)}, run_copy / SHORTLIST, words)
+    with pytest.raises(RunError, match="does not fit the tokenizer"):
         Translator.open(run_copy, shortlist=1)
 
 
@@ -157,3 +197,19 @@ def test_a_damaged_file_is_named(run_copy: Path) -> None:
     (run_copy / SHORTLIST).write_bytes(b"no tensors")
     with pytest.raises(RunError, match=r"shortlist.safetensors cannot be read as safetensors"):
         Translator.open(run_copy, shortlist=1)
+
+
+@pytest.mark.parametrize("variant", ["rnn copy", "transformer copy, tied"])
+def test_who_copies_is_kept_to_its_words_too(variant: str, lively: Lively, lines: list[str]) -> None:
+    """Where there are fewer of them than hypotheses are wanted, those of the neighbours do not come in."""
+    run = lively(*VARIANTS[variant])
+    given(run, torch.zeros_like(drawn(run)))
+    alone, together = (found(run, lines, shortlist=1, batch=batch, beam=6, n_best=6, max_length=3) for batch in (1, 7))
+    assert alone == together
+
+
+def test_what_has_no_effect_is_said(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["plot", str(run_copy), "--sentence", "she sees", "--target", "sie sieht", "--shortlist"]
+    assert main([*words, "5"]) == 2
+    assert "--shortlist would be ignored: --target is given" in capsys.readouterr().err
+    assert main([*words, "0"]) == 0

@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
 
     given = search_options(options)
     if options.target is not None and given:
-        raise ConfigError(f"search.{next(iter(given))} would be ignored: --target is given, nothing is searched for")
+        raise ConfigError(f"--{next(iter(given)).replace('_', '-')} would be ignored: --target is given, nothing is searched for")
     if given.get("n_best", 1) != 1:
         raise ConfigError(f"search.n_best={given['n_best']} would be ignored: the best hypothesis is what is shown")
 

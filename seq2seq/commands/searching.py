@@ -51,7 +51,7 @@ def one_of(name: str, choices: Sequence[str]) -> Callable[[str], str]:
 def search_options(options: argparse.Namespace) -> dict[str, Any]:
     """The search settings that were given, and the shortlist."""
     given = {name: getattr(options, name) for name in [*(field.name for field in dataclasses.fields(SearchConfig)), "shortlist"]}
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None and (name, value) != ("shortlist", 0)}
 
 
 def stdin_lines() -> Iterator[str]:

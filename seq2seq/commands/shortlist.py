@@ -1,11 +1,16 @@
 """What does `seq2seq shortlist` do? Learn which target subwords translate each source subword, for faster searches in a run."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seq2seq.commands import Parser
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, DataError
 
-SHOWN = (5, 10, 20, 50, 100, 200, 500)
+if TYPE_CHECKING:
+    from seq2seq.data.prepare import Prepared
+    from seq2seq.runs import Run
+
+USUAL, SHOWN = 100, (5, 10, 20, 50, 100, 200, 500)
 
 
 def main(argv: list[str]) -> None:
@@ -13,25 +18,38 @@ def main(argv: list[str]) -> None:
     parser = Parser(
         "shortlist", "Learn from the training text which target subwords translate each source subword; --shortlist N then reads it."
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="run directory; its training text must still be there")
-    parser.add_argument("--most", type=int, default=100, metavar="N", help="translations kept of each subword (default: 100)")
+    parser.add_argument("run", type=Path, metavar="RUN", help="run directory; its training text must still be there, prepared or as it was")
+    parser.add_argument("--most", type=int, metavar="N", help="translations kept of each subword (default: 100, or all there are)")
     options = parser.parse_args(argv)
-    if options.most < 1:
-        raise ConfigError(f"--most={options.most} is too small: at least 1")
 
     import torch
 
     from seq2seq.data.ibm1 import coverage, translations
-    from seq2seq.data.prepare import prepare
-    from seq2seq.runs import SHORTLIST, Run, save_weights
+    from seq2seq.runs import Run
 
     run = Run.open(options.run)
-    prepared = prepare(run.config.data, run.config.tokenizer, run.vocabularies if run.config.init_from else None)
-    run.check_text(prepared.data_hash, prepared.vocabularies.sha256)
-    table = translations(prepared.train, run.vocabularies.source.size, options.most)
-    save_weights({"translations": torch.from_numpy(table)}, run.folder / SHORTLIST)
-    counts = [n for n in SHOWN if n < options.most] + [options.most]
+    size = run.vocabularies.target.size
+    most = min(USUAL, size) if options.most is None else options.most
+    if not 1 <= most <= size:
+        raise ConfigError(f"--most={most} is not between 1 and the {size:,} entries of the target vocabulary")
+    prepared = training_text(run)
+    table = translations(prepared.train, run.vocabularies.source.size, most)
+    path = run.save_translations(torch.from_numpy(table))
+    counts = [n for n in SHOWN if n < most] + [most]
     print("--shortlist  of the development text's target subwords, so many are in it")
     for count, share in zip(counts, coverage(table, prepared.dev, counts), strict=True):
         print(f"{count:11,}  {share:.1%}")
-    print(f"kept in {run.folder / SHORTLIST}")
+    print(f"kept in {path}")
+
+
+def training_text(run: "Run") -> "Prepared":
+    """As it was prepared for the run, or anew; another text is refused before any work."""
+    from seq2seq.data.prepare import prepare, read_once, reopen
+
+    data, tokenizer = run.config.data, run.config.tokenizer
+    given = run.vocabularies if run.config.init_from else None
+    try:
+        return reopen(data, tokenizer, run.info["data"], given)
+    except DataError:  # it is not in the cache any more
+        run.check_text(read_once(data).hash, run.vocabularies.sha256)
+        return prepare(data, tokenizer, given)

@@ -107,21 +107,20 @@ def write_arrays(folder: Path, source_size: int, target_size: int, longest: int 
 
 
 def join_arrays(parts: Sequence[Path], folder: Path) -> None:
-    """The pairs of folders that were written alike, one after the other, in `folder`."""
-    arrays = [PairArrays(part) for part in parts]
+    """The pairs of folders that were written alike, one after the other, in `folder`. One is open at a time."""
     folder.mkdir(parents=True, exist_ok=True)
-    same = all("copy" not in part.sides for part in arrays)
-    totals = {}
-    for name in ("source", "target") if same else ("source", "target", "copy"):
-        pieces, total = [part.sides.get(name, part.sides["source"]) for part in arrays], 0
+    counts, copied = zip(*[(len(part), "copy" in part.sides) for part in map(PairArrays, parts)], strict=True)
+    first, totals = PairArrays(parts[0]), {}
+    for name in ("source", "target", "copy") if any(copied) else ("source", "target"):
+        totals[name] = 0
         with (folder / f"{name}.ids").open("wb") as ids, (folder / f"{name}.bounds").open("wb") as bounds:
             bounds.write(np.zeros(1, np.int64).tobytes())
-            for piece in pieces:
-                ids.write(piece.ids.astype(arrays[0].types[name]).tobytes())
-                bounds.write((piece.bounds[1:] + total).tobytes())
-                total += len(piece.ids)
-        totals[name] = total
-    _write_meta(folder, sum(map(len, arrays)), arrays[0].target_size, arrays[0].types, totals)
+            for part in map(PairArrays, parts):
+                side = part.sides.get(name, part.sides["source"])
+                ids.write(side.ids.astype(first.types[name]).tobytes())
+                bounds.write((side.bounds[1:] + totals[name]).tobytes())
+                totals[name] += len(side.ids)
+    _write_meta(folder, sum(counts), first.target_size, first.types, totals)
 
 
 def _write_meta(folder: Path, pairs: int, target_size: int, types: dict[str, str], totals: dict[str, int]) -> None:

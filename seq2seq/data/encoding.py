@@ -6,6 +6,7 @@ import signal
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from itertools import islice
 from multiprocessing import get_context, parent_process
@@ -14,23 +15,24 @@ from shutil import rmtree
 from threading import Thread
 from typing import Any, NamedTuple
 
-from seq2seq.data.arrays import join_arrays, write_arrays
+from seq2seq.data.arrays import PairArrays, join_arrays, write_arrays
 from seq2seq.data.filters import Filters
 from seq2seq.data.folders import whole_folder
 from seq2seq.data.report import COMPARED, RoundTrip
 from seq2seq.data.sampled import encode_pair, text_row
 from seq2seq.data.text import Pair
 from seq2seq.data.vocabularies import Vocabularies
+from seq2seq.errors import DataError
 from seq2seq.ids import UNK
 from seq2seq.process import available_cores
 from seq2seq.progress import Count
 
 BLOCK = 8192  # pairs, as they are read
 EACH = 4  # blocks for a process at least: a new one takes as long to start as one of them
-SEEN = "seen.json"
+COUNTS = "counts.json"
 
 
-class Seen(NamedTuple):
+class Counts(NamedTuple):
     """What was seen of some pairs: sums, why pairs were dropped, and by what texts differ from what their ids say."""
 
     sums: Counter[str]
@@ -38,13 +40,9 @@ class Seen(NamedTuple):
     differences: Counter[str]
 
     def add(self, more: dict[str, dict[str, int]]) -> None:
-        """Those of other pairs, which come later; differences only as long as few lines were compared."""
-        if self.sums["compared"] < COMPARED:
-            self.differences.update(more["differences"])
-        else:
-            more["sums"]["compared"] = 0
-        self.sums.update(more["sums"])
-        self.dropped.update(more["dropped"])
+        """Those of other pairs."""
+        for mine, theirs in zip(self, more.values(), strict=True):
+            mine.update(theirs)
 
     def report(self) -> dict[str, Any]:
         """As `report_lines` reads it."""
@@ -63,27 +61,25 @@ class Rules(NamedTuple):
     keep_text: bool
 
 
-def encode(folder: Path, pairs: Iterable[Pair], total: int, rules: Rules) -> Seen:
+def encode(folder: Path, pairs: Iterable[Pair], total: int, rules: Rules) -> Counts:
     """Arrays `train` and `text` in `folder`, where the vocabularies are, of `total` pairs, or so.
 
-    What an earlier call that was cut off has left in `folder` is used: it must have been of the same pairs and rules."""
-    blocks = folder / "blocks"
+    What an earlier call that was cut off has left in `folder` is used: it must have been of the same pairs and rules.
+    DataError if a process that encodes is ended."""
+    blocks = folder / f"blocks-{BLOCK}"
     blocks.mkdir(exist_ok=True)
     for half in blocks.glob(".*"):  # a process was killed
         rmtree(half, ignore_errors=True)
-    workers = min(available_cores(), total // BLOCK // EACH)
+    workers, made, counts = min(available_cores(), total // BLOCK // EACH), [], Counts(Counter(), Counter(), Counter())
     with Count("pairs encoded", total) as count:
-        made = []
         for block, size in _made(folder, blocks, pairs, rules, workers):
+            counts.add(json.loads((block / COUNTS).read_text(encoding="utf-8")))
             made.append(block)
             count.add(size)
-    seen = Seen(Counter(), Counter(), Counter())
-    for block in made:
-        seen.add(json.loads((block / SEEN).read_text(encoding="utf-8")))
     for name in ("train", "text"):
         join_arrays([block / name for block in made], folder / name)
-    rmtree(blocks)
-    return seen
+    rmtree(blocks.rename(blocks.with_name("joined")))  # else one that is removed by half could be taken for a whole one
+    return counts
 
 
 def _made(folder: Path, blocks: Path, pairs: Iterable[Pair], rules: Rules, workers: int) -> Iterator[tuple[Path, int]]:
@@ -91,7 +87,7 @@ def _made(folder: Path, blocks: Path, pairs: Iterable[Pair], rules: Rules, worke
     cut = ((blocks / f"{number:06}", block) for number, block in enumerate(batched(pairs)))
     if workers < 2:
         for path, block in cut:
-            if not path.is_dir():
+            if not whole(path):
                 encode_block(folder, path, block, rules)
             yield path, len(block)
         return
@@ -99,7 +95,7 @@ def _made(folder: Path, blocks: Path, pairs: Iterable[Pair], rules: Rules, worke
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
     try:
         for path, block in cut:
-            waiting.append((path, len(block), None if path.is_dir() else pool.submit(encode_block, folder, path, block, rules)))
+            waiting.append((path, len(block), None if whole(path) else pool.submit(encode_block, folder, path, block, rules)))
             while len(waiting) > 2 * workers:  # so much text is in memory
                 yield _ready(*waiting.popleft())
         while waiting:
@@ -115,9 +111,25 @@ def _begin() -> None:
 
 
 def _ready(path: Path, size: int, future: "Future[None] | None") -> tuple[Path, int]:
-    if future is not None:
-        future.result()
+    try:
+        if future is not None:
+            future.result()
+    except BrokenProcessPool:
+        why = "the memory was full, or prepare() was called by a script without `if __name__ == '__main__'`"
+        raise DataError(f"a process that encodes was ended: {why}; what is encoded is kept in {path.parent}") from None
     return path, size
+
+
+def whole(path: Path) -> bool:
+    """Whether a block was made, and neither a full disk nor a power cut has spoilt it; what is left of it is removed."""
+    try:
+        json.loads((path / COUNTS).read_text(encoding="utf-8"))
+        for name in ("train", "text"):
+            PairArrays(path / name)
+        return True
+    except (OSError, ValueError, DataError):
+        rmtree(path, ignore_errors=True)
+        return False
 
 
 def batched(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
@@ -134,7 +146,8 @@ def _vocabularies(folder: Path) -> Vocabularies:
 
 def encode_block(folder: Path, path: Path, pairs: list[Pair], rules: Rules) -> None:
     """The arrays of some pairs, and what was seen of them, as the folder `path`; whole or not at all."""
-    vocabularies, filters, trip, sums = _vocabularies(folder), Filters(rules.max_words, rules.max_ratio), RoundTrip(), Counter[str]()
+    vocabularies, filters, sums = _vocabularies(folder), Filters(rules.max_words, rules.max_ratio), Counter[str]()
+    trip = RoundTrip(COMPARED if int(path.name) == 0 else 0)
     sizes = vocabularies.source.size, vocabularies.target.size
     with (
         whole_folder(path) as temporary,
@@ -153,6 +166,6 @@ def encode_block(folder: Path, path: Path, pairs: list[Pair], rules: Rules) -> N
             sums.update(unknown_source=sum(i == UNK for i in row.source), unknown_target=sum(i == UNK or i >= sizes[1] for i in row.target))
             trip.add(pair.source, vocabularies.source.decode(row.source))
             trip.add(pair.target, vocabularies.target.decode(row.target))
-        sums.update(read=filters.read, lines=trip.lines, lossy=trip.lossy, compared=min(trip.lossy, COMPARED))
-        seen = Seen(sums, filters.dropped, trip.differences)
-        (temporary / SEEN).write_text(json.dumps(seen._asdict(), ensure_ascii=False), encoding="utf-8")
+        sums.update(read=filters.read, lines=trip.lines, lossy=trip.lossy, compared=min(trip.lossy, trip.most))
+        counts = Counts(sums, filters.dropped, trip.differences)
+        (temporary / COUNTS).write_text(json.dumps(counts._asdict(), ensure_ascii=False), encoding="utf-8")

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.data.arrays import Ids, PairArrays
-from seq2seq.ids import PAD
+from seq2seq.ids import PAD, UNK
 
-CELLS = 2**25  # pairs of positions that are learnt from; of a larger corpus, those of every k-th pair of sentences
+CELLS = 2**25  # pairs of positions that are learnt from; 1.5 GiB of memory; of a larger corpus, those of every k-th pair of sentences
 ROUNDS = 5  # of expectation maximisation
 
 
@@ -16,6 +16,7 @@ def translations(pairs: PairArrays, source_size: int, most: int) -> NDArray[np.i
     The EOS at the end of each source is the empty word, which yields what no other explains."""
     keys, lengths = cells(pairs)
     both, cell = np.unique(keys, return_inverse=True)
+    del keys
     source, target = np.divmod(both, pairs.target_size)
     chance = likelihoods(cell, lengths, source)
     order = np.lexsort((target, -chance, source))
@@ -53,7 +54,7 @@ def cells(pairs: PairArrays) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def known(target: Ids, size: int) -> Ids:
     """Without words that the vocabulary lacks."""
-    return np.asarray(target[target < size], np.int64)
+    return np.asarray(target[(target < size) & (target != UNK)], np.int64)
 
 
 def coverage(table: NDArray[np.int32], pairs: PairArrays, counts: list[int]) -> list[float]:

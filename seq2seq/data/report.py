@@ -7,14 +7,15 @@ from typing import Any
 
 from seq2seq.data.text import Pair
 
-COMPARED = 1000  # lossy lines looked at character by character; one takes about a millisecond
+COMPARED = 1000  # lossy lines, of the first block, looked at character by character; one takes about a millisecond
 
 
 class RoundTrip:
     """Counts the lines that do not come back from their ids as they were, and by what they differ."""
 
-    def __init__(self) -> None:
-        self.lines, self.lossy = 0, 0
+    def __init__(self, most: int = COMPARED) -> None:
+        """most: lossy lines that are looked at."""
+        self.most, self.lines, self.lossy = most, 0, 0
         self.differences: Counter[str] = Counter()
 
     def add(self, text: str, back: str) -> None:
@@ -22,7 +23,7 @@ class RoundTrip:
         self.lines += 1
         if back != text:
             self.lossy += 1
-            if self.lossy <= COMPARED:
+            if self.lossy <= self.most:
                 self.differences.update(differences(text, back))
 
 

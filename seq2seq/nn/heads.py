@@ -9,7 +9,7 @@ from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
 from seq2seq.ids import PAD, UNK
-from seq2seq.nn.interface import SHORTLIST, Loss, Memory, Output
+from seq2seq.nn.interface import BARRED, Loss, Memory, Output
 from seq2seq.nn.linear import Linear
 
 CHUNK = 2**22  # logits that exist at once: 16 MiB in float32, larger ones leave the processor's caches
@@ -87,11 +87,16 @@ class VocabularyHead(nn.Module):
         """Features (..., H) -> log-probabilities (..., V) in float32."""
         logits: Tensor = self.output(output.features)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        if SHORTLIST in memory.cached:
-            logits.view(len(memory.mask), -1, logits.size(-1)).add_(memory.cached[SHORTLIST].unsqueeze(1))
+        self.bar(logits, memory)
         if logits.is_cpu and not torch.is_grad_enabled():
             return torch.log_softmax(logits, -1, out=logits)  # new memory costs more than the pass
         return logits.log_softmax(-1)
+
+    def bar(self, scores: Tensor, memory: Memory) -> None:
+        """Leave each sentence its own ids: scores (..., V), or more behind these, of rows or steps of B sentences, in place."""
+        if BARRED in memory.cached:
+            barred = memory.cached[BARRED].unsqueeze(1)
+            scores.view(len(memory.mask), -1, scores.size(-1))[..., : barred.size(-1)].add_(barred)
 
     def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
         """Sums of the cross-entropies of target_out (B, T), label-smoothed (Szegedy et al. 2016, section 7) and plain."""
@@ -126,7 +131,9 @@ class CopyHead(VocabularyHead):
         made = made + log_generate
         share = -torch.expm1(log_generate) * weights / weights.sum(-1, keepdim=True).clamp_min(1e-6)  # (..., S)
         mixed = torch.cat((made.exp(), torch.zeros_like(share, dtype=made.dtype)), -1)
-        return mixed.scatter_add(-1, tokens, share.to(mixed.dtype)).clamp_min(torch.finfo(mixed.dtype).tiny).log()
+        log_probs = mixed.scatter_add(-1, tokens, share.to(mixed.dtype)).clamp_min(torch.finfo(mixed.dtype).tiny).log()
+        self.bar(log_probs, memory)  # again: what may not be generated has no probability, and may not be copied either
+        return log_probs
 
     def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
         """Sums of the cross-entropies of target_out (B, T) under the mixture; smoothing spreads over the V generated tokens."""

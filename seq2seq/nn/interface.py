@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 from torch.nn import Parameter
 
-SHORTLIST = "shortlist"  # in Memory.cached: (B, V) 0 on the ids that a sentence is kept to, -inf on others; absent: all may come
+BARRED = "barred"  # in Memory.cached: (B, V) -inf on the ids that a sentence may not use, 0 on others; absent: all may come
 State = dict[str, Tensor]  # what one step hands to the next; every value has its N rows first, or their B sentences
 
 

@@ -1,9 +1,11 @@
 """How is x W^T + b made? By torch while the layer learns; then by oneDNN, from a matrix that it has laid out for itself."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-ROWS = 512  # oneDNN keeps code for each number of rows: only steps of a search, whose numbers come again, are made so
+ROWS = 512  # oneDNN keeps code for each number of rows: most of the larger ones, in encoders, never come again
 
 
 class Linear(nn.Linear):
@@ -20,7 +22,7 @@ class Linear(nn.Linear):
 
 
 class PackedLinear(Linear):
-    """A layer that has learnt (python scripts/bench/linear.py says what that brings)."""
+    """A layer that has learnt, and stays as it is, where it is (python scripts/bench/linear.py says what that brings)."""
 
     def __init__(self, linear: nn.Linear) -> None:
         with torch.device("meta"):
@@ -33,6 +35,9 @@ class PackedLinear(Linear):
             return super().forward(x)
         y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
         return y
+
+    def _apply(self, *words: Any, **given: Any) -> Any:
+        raise TypeError("a packed layer can neither move nor change its numbers: move the model first, then nn.precision.PRECISIONS")
 
     def rows(self, ids: Tensor) -> "PackedLinear":
         return PackedLinear(super().rows(ids))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.ids import BOS, EOS, PAD, UNK
-from seq2seq.nn.interface import SHORTLIST, Memory, Model
+from seq2seq.nn.interface import BARRED, Memory, Model
 from seq2seq.search.hypothesis import Hypothesis
 
 STEP = 128  # ids; a multiple of it is looked at, since fast products are made ready for each shape once
@@ -42,7 +42,7 @@ class Candidates:
 
     def memory(self, memory: Memory) -> Memory:
         """What the decoder sees of the source, for a model of these ids alone."""
-        return memory._replace(tokens=self.numbers(memory.tokens), cached=memory.cached | {SHORTLIST: self.barred})
+        return memory._replace(tokens=self.numbers(memory.tokens), cached=memory.cached | {BARRED: self.barred})
 
     def numbers(self, ids: Tensor) -> Tensor:
         """Of target ids and copies; the ids are among the candidates."""
@@ -58,7 +58,7 @@ class Shortlist:
 
     def __init__(self, table: Tensor, size: int) -> None:
         """size: V of the target."""
-        self.table, self.size = table.long(), size
+        self.table, self.size = table.to(torch.long, copy=True), size
         self.table[PAD] = PAD  # behind a short source, which it tells nothing of
 
     def __call__(self, source: Tensor, copy: Tensor, prefix: Sequence[Sequence[int]]) -> Candidates:

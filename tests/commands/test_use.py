@@ -120,7 +120,7 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "settings of a sweep": (["train", "-m", "--cfg", "job", "seed=1,2"], "--cfg prints one set of settings: leave -m out"),
     "stems without ROUGE": (["evaluate", "RUN", "--test", "test", "--stemming"], "--stemming would be ignored: none of --metrics bleu"),
     "case without BLEU": (["evaluate", "RUN", "--test", "test", "--lowercase", "--metrics", "ter"], "--lowercase would be ignored"),
-    "search for what is given": (["plot", "RUN", "--sentence", "a", "--target", "b", "--beam", "1"], "search.beam would be ignored"),
+    "search for what is given": (["plot", "RUN", "--sentence", "a", "--target", "b", "--beam", "1"], "--beam would be ignored"),
     "n-best in a plot": (["plot", "RUN", "--sentence", "a", "--n-best", "2"], "search.n_best=2 would be ignored"),
     "device of no kind": (["translate", "RUN", "--device", "gpu"], "device=gpu cannot be used: torch knows no such kind; cpu, cuda"),
     "source alone": (["score", "RUN", "--source", "x"], "--source and --target belong together"),

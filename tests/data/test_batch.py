@@ -2,13 +2,15 @@
 
 import itertools
 from math import inf
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from seq2seq.data import batch as batch_module
 from seq2seq.data.arrays import Corpus, PairArrays, Row, write_arrays
-from seq2seq.data.batch import Batch, TrainBatches, empty_batch, eval_batches, in_order, plan
+from seq2seq.data.batch import Batch, TrainBatches, by_length, empty_batch, eval_batches, in_order, plan
 from seq2seq.data.sampled import SampledCorpus, encode_pair, text_row
 from seq2seq.data.subword import train
 from seq2seq.data.text import Pair
@@ -88,6 +90,23 @@ def test_plan_sorts_what_was_shuffled(kind: type) -> None:
     shuffled = generator.permutation(500)
     batches = plan(longest.astype(kind), BUDGET, 3, 2)
     assert batches.order.tolist() == shuffled[np.argsort(longest[shuffled], kind="stable")].tolist()
+
+
+@pytest.mark.parametrize("part", [1, 7, 1000])
+def test_sorting_in_parts_is_stable(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_module, "PART", part)
+    numbers, sizes = np.random.default_rng(1).permutation(500), np.random.default_rng(2).integers(0, 9, 500)
+    assert by_length(numbers, sizes).tolist() == numbers[np.argsort(sizes[numbers], kind="stable")].tolist()
+    assert by_length(numbers[:0], sizes[:0]).tolist() == []
+
+
+def test_numbers_are_wide_enough_for_the_last_pair(tmp_path: Path) -> None:
+    """128 pairs are numbered in eight bits with a sign, and the bounds of a pair are at its number and the next."""
+    with write_arrays(tmp_path / "a", 300, 300) as add:
+        for number in range(128):
+            add(Row([number + 4, EOS], [number + 4, EOS], [number + 4, EOS]))
+    seen = [batch.source[:, 0] for batch in TrainBatches(PairArrays(tmp_path / "a"), 64, 1)]
+    assert sorted(torch.cat(seen).tolist()) == list(range(4, 132))
 
 
 def test_plan_mixes_and_wastes_little() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from seq2seq.data import ibm1
 from seq2seq.data.arrays import PairArrays, Row, write_arrays
-from seq2seq.ids import EOS, PAD
+from seq2seq.ids import EOS, PAD, UNK
 
 DAS, HAUS, BUCH, EIN = 4, 5, 6, 7
 THE, HOUSE, BOOK, A = 4, 5, 6, 7
@@ -75,7 +75,7 @@ def test_of_a_large_corpus_every_kth_pair_is_looked_at(tmp_path: Path, monkeypat
 
 
 def test_words_that_the_vocabulary_lacks_are_left_out(tmp_path: Path) -> None:
-    table = ibm1.translations(written(tmp_path / "a", [([4], [12, 5])], copies=[[12]]), 12, 3)
+    table = ibm1.translations(written(tmp_path / "a", [([4], [12, UNK, 5])], copies=[[12]]), 12, 3)
     assert list(table[4]) == [5, PAD, PAD]
 
 

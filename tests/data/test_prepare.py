@@ -125,7 +125,7 @@ def test_several_at_once(root: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda _: prepare(settings(root), tokenizer()), range(4)))
     assert len({prepared.folder for prepared in made}) == 1
-    assert [path.name for path in (root / "cache").iterdir()] == [made[0].folder.name]
+    assert [path.name for path in (root / "cache").glob("[!.]*")] == [made[0].folder.name]
     assert all(decoded(prepared) == TRAIN for prepared in made)
 
 
@@ -169,7 +169,7 @@ def test_what_cannot_be_prepared(root: Path, data: dict[str, Any], tokens: dict[
     write(root, "empty", [Pair("", "a"), Pair("b", " ")])
     with pytest.raises(error, match=message):
         prepare(settings(root, **data), tokenizer(**tokens))
-    assert not list((root / "cache").glob("*"))  # of a folder that is not there: nothing
+    assert not list((root / "cache").glob("[!.]*"))  # of a folder that is not there: nothing
 
 
 def test_toy(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from seq2seq.nn import linear as module
 from seq2seq.nn.linear import ROWS, Linear, PackedLinear
 from seq2seq.nn.precision import PRECISIONS, Int8Linear, packed
 
+pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 SIZE, MADE = 37, 70
 KINDS = {"32": (torch.float32, 1e-5), "bf16": (torch.bfloat16, 2e-2)}
 
@@ -29,14 +30,20 @@ def test_packed_is_plain(rows, bias, precision):
     torch.testing.assert_close(PackedLinear(plain)(strided), plain(strided), rtol=near, atol=near)
 
 
-def test_code_is_kept_for_a_bounded_number_of_shapes(monkeypatch):
-    """Of the rows of sources of any length, each number once, oneDNN would keep code without end."""
+def test_many_rows_are_torchs(monkeypatch):
+    """Of the rows of sources of any length, each number once, oneDNN would keep code without end (tests/test_many_lines.py)."""
     seen, made = [], PackedLinear(layer())
     monkeypatch.setattr(module.nn.Linear, "forward", lambda self, x: seen.append(len(x)))
     with torch.inference_mode():
         for rows in (1, ROWS, ROWS + 1, 5000):
             made(torch.zeros(rows, SIZE))
     assert seen == [ROWS + 1, 5000]
+
+
+def test_what_is_packed_stays_as_it_is():
+    for change in (lambda layer: layer.double(), lambda layer: layer.to("meta"), lambda layer: layer.bfloat16()):
+        with pytest.raises(TypeError, match="move the model first"):
+            change(PackedLinear(layer()))
 
 
 def test_who_still_learns_gets_slopes():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seq2seq.ids import EOS, PAD
-from seq2seq.nn.interface import SHORTLIST, Memory, Output
+from seq2seq.nn.interface import BARRED, Memory, Output
 
 PRIME = 2147483647
 
@@ -103,7 +103,7 @@ class Barred(Hashed):
     def log_probs(self, output, memory, rows=None):
         found = super().log_probs(output, memory)
         each = len(output.features) // len(memory.mask)
-        barred = memory.cached[SHORTLIST].repeat_interleave(each, 0)
+        barred = memory.cached[BARRED].repeat_interleave(each, 0)
         return (found + torch.nn.functional.pad(barred, (0, found.shape[-1] - barred.shape[1]))).log_softmax(-1)
 
 
@@ -124,7 +124,7 @@ class Reducible(Hashed):
         return super().step(whole, state, memory, attention)
 
     def logits(self, flat, memory):
-        barred = memory.cached[SHORTLIST].repeat_interleave(len(flat) // len(memory.mask), 0)
+        barred = memory.cached[BARRED].repeat_interleave(len(flat) // len(memory.mask), 0)
         return super().logits(flat, memory)[:, self.ids] + barred
 
 

@@ -46,7 +46,10 @@ CASES = [*((name, needs, value) for name, (needs, value) in OTHER.items()), *WOR
 def fate(run: Path) -> tuple[list[dict[str, str]], dict[str, torch.Tensor]]:
     """Its figures but for times, and its weights."""
     with (run / "metrics.csv").open() as file:
-        rows = [{k: v for k, v in row.items() if "seconds" not in k and k != "tokens_per_second"} for row in csv.DictReader(file)]
+        rows = [
+            {k: v for k, v in row.items() if "seconds" not in k and k not in ("tokens_per_second", "waiting")}
+            for row in csv.DictReader(file)
+        ]
     return rows, load_file(run / "weights.safetensors")
 
 
