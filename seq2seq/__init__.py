@@ -11,6 +11,9 @@ __all__ = ["Translator", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Translator":
+        from seq2seq import process
+
+        process.prepare()
         from seq2seq.translator import Translator
 
         return Translator

@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 
 ENVIRONMENT = {  # read when torch is loaded; what the user has set stays
-    "GOMP_SPINCOUNT": "1000",  # a waiting thread gives its core up soon: else two of them crawl beside one foreign process
+    "GOMP_SPINCOUNT": "2000",  # a waiting thread gives its core up soon: else two of them crawl beside one foreign process
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",  # shapes of LSTMs that are kept compiled: 1024, the default, grow to hundreds of MiB
     "LRU_CACHE_CAPACITY": "64",  # shapes of products that torch keeps so, the same
 }

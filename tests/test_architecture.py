@@ -16,7 +16,7 @@ MAY_IMPORT = {  # room -> rooms, or modules of rooms; errors, files, ids and pro
     "ids": set(),
     "progress": set(),
     "process": set(),
-    "__init__": {"translator"},  # lazily
+    "__init__": {"translator", "process"},  # lazily
     "__main__": {"cli"},
     "config": set(),
     "settings": {"config"},

@@ -49,3 +49,10 @@ def test_what_the_user_has_set_stays():
     first, *others = ENVIRONMENT
     asked = subprocess.run([sys.executable, "-c", code], env=os.environ | {first: "7"}, capture_output=True, text=True, check=True)
     assert asked.stdout.split() == ["7", *(ENVIRONMENT[name] for name in others)]
+
+
+def test_who_translates_from_python_has_them_too():
+    code = f"import os, seq2seq; seq2seq.Translator; print(*(os.environ[name] for name in {list(ENVIRONMENT)}))"
+    environment = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
+    asked = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert asked.stdout.split() == list(ENVIRONMENT.values())

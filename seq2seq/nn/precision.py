@@ -66,11 +66,15 @@ def int8(model: nn.Module) -> nn.Module:
 
 
 def packed(model: nn.Module) -> nn.Module:
-    """With the matrices where oneDNN finds them fastest, if it serves these numbers here."""
+    """With the matrices where oneDNN finds them fastest, if it serves these numbers here; an encoder, which runs once for a source
+    of whatever length, stays as it is."""
     weight = next(model.parameters())
     able = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
     able = able and (weight.dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return replaced(model, PackedLinear) if able and weight.is_cpu else model
+    for name, part in model.named_children():
+        if name != "encoder" and able and weight.is_cpu:
+            replaced(part, PackedLinear)
+    return model
 
 
 def replaced(model: nn.Module, make: Callable[[nn.Linear], nn.Module]) -> nn.Module:
