@@ -4,9 +4,10 @@ import json
 import os
 import signal
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from functools import lru_cache
 from itertools import islice
 from multiprocessing import get_context, parent_process
@@ -71,8 +72,8 @@ def encode(folder: Path, pairs: Iterable[Pair], total: int, rules: Rules) -> Cou
     for half in blocks.glob(".*"):  # a process was killed
         rmtree(half, ignore_errors=True)
     workers, made, counts = min(available_cores(), total // BLOCK // EACH), [], Counts(Counter(), Counter(), Counter())
-    with Count("pairs encoded", total) as count:
-        for block, size in _made(folder, blocks, pairs, rules, workers):
+    with Count("pairs encoded", total) as count, closing(_made(folder, blocks, pairs, rules, workers)) as coming:
+        for block, size in coming:
             counts.add(json.loads((block / COUNTS).read_text(encoding="utf-8")))
             made.append(block)
             count.add(size)
@@ -82,7 +83,7 @@ def encode(folder: Path, pairs: Iterable[Pair], total: int, rules: Rules) -> Cou
     return counts
 
 
-def _made(folder: Path, blocks: Path, pairs: Iterable[Pair], rules: Rules, workers: int) -> Iterator[tuple[Path, int]]:
+def _made(folder: Path, blocks: Path, pairs: Iterable[Pair], rules: Rules, workers: int) -> Generator[tuple[Path, int], None, None]:
     """Each block, and its number of pairs, in order, as they come to be there."""
     cut = ((blocks / f"{number:06}", block) for number, block in enumerate(batched(pairs)))
     if workers < 2:
@@ -100,8 +101,12 @@ def _made(folder: Path, blocks: Path, pairs: Iterable[Pair], rules: Rules, worke
                 yield _ready(*waiting.popleft())
         while waiting:
             yield _ready(*waiting.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
+    except BaseException:  # nobody waits for blocks that may be made again
+        for process in list((pool._processes or {}).values()):
+            process.kill()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def _begin() -> None:
