@@ -67,9 +67,9 @@ def encode(folder: Path, pairs: Iterable[Pair], total: int, rules: Rules) -> Cou
 
     What an earlier call that was cut off has left in `folder` is used: it must have been of the same pairs and rules.
     DataError if a process that encodes is ended."""
-    blocks = folder / f"blocks-{BLOCK}"
+    blocks, joined = folder / f"blocks-{BLOCK}", folder / "joined"
     blocks.mkdir(exist_ok=True)
-    for half in blocks.glob(".*"):  # a process was killed
+    for half in [joined, *blocks.glob(".*")]:  # a process was killed
         rmtree(half, ignore_errors=True)
     workers, made, counts = min(available_cores(), total // BLOCK // EACH), [], Counts(Counter(), Counter(), Counter())
     with Count("pairs encoded", total) as count, closing(_made(folder, blocks, pairs, rules, workers)) as coming:
@@ -79,7 +79,7 @@ def encode(folder: Path, pairs: Iterable[Pair], total: int, rules: Rules) -> Cou
             count.add(size)
     for name in ("train", "text"):
         join_arrays([block / name for block in made], folder / name)
-    rmtree(blocks.rename(blocks.with_name("joined")))  # else one that is removed by half could be taken for a whole one
+    rmtree(blocks.rename(joined))  # else one that is removed by half could be taken for a whole one
     return counts
 
 

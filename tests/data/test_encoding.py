@@ -124,6 +124,18 @@ def test_a_block_that_was_spoilt_is_made_again(spoilt: str, folder: Callable[[st
     assert content(cut) == content(one)
 
 
+def test_what_was_cut_off_at_the_very_end_goes_on(folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arrays are there, and the blocks are about to go."""
+    one, cut = folder("one"), folder("cut")
+    encode(one, PAIRS, len(PAIRS), RULES)
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "rmtree", lambda path, **options: None)
+        encode(cut, PAIRS, len(PAIRS), RULES)
+    assert list((cut / "joined").iterdir())
+    encode(cut, PAIRS, len(PAIRS), RULES)
+    assert content(cut) == content(one)
+
+
 def full(parts: list[Path], folder: Path) -> None:
     raise OSError("the disk is full")
 
