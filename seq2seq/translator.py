@@ -143,8 +143,7 @@ class Translator:
             self.done(len(rows))
         return results
 
-    def _memories(self, sources: Sequence[Encoded]) -> list[Memory]:
-        ids, copy = self._ids(sources)
+    def _memories(self, ids: Tensor, copy: Tensor) -> list[Memory]:
         with torch.inference_mode():
             return [model.encode(ids, copy) for model in self.models]
 
@@ -173,10 +172,10 @@ class Translator:
         else:
             penalty = Penalty(s.length_penalty, s.alpha, s.coverage_penalty)
             search = partial(beam_search, beam=s.beam, n_best=s.n_best, penalty=penalty, **common)
-        memories = self._memories(sources)
+        ids, copy = self._ids(sources)
+        memories = self._memories(ids, copy)
         if self.shortlist is None:
             return search(self.models, memories, prefix=prefix)
-        ids, copy = self._ids(sources)
         return self.shortlist(ids, copy, prefix).run(search, self.models, memories, prefix)
 
     def _text(self, source: Encoded, found: Hypothesis, attention: bool) -> Translation:
@@ -209,7 +208,7 @@ class Translator:
             results: list[Translation] = [EMPTY] * len(window)
             for at in range(0, len(order), self.search.batch):
                 rows = order[at : at + self.search.batch]
-                found = score(self.models, self._memories([read[i] for i in rows]), [ids[i] for i in rows], attention)
+                found = score(self.models, self._memories(*self._ids([read[i] for i in rows])), [ids[i] for i in rows], attention)
                 for i, hypothesis in zip(rows, found, strict=True):
                     results[i] = self._text(read[i], hypothesis, attention)._replace(text=window[i][1])
             yield from results

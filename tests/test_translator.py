@@ -84,7 +84,7 @@ def test_a_forced_target_has_the_log_probability_of_the_search(variant: str, liv
         source = translator.read(line)
         found = translator._search([source], [[]], True)[0][0]
         if found.finished:
-            again = score(translator.models, translator._memories([source]), [found.tokens], True)[0]
+            again = score(translator.models, translator._memories(*translator._ids([source])), [found.tokens], True)[0]
             assert again.log_prob == pytest.approx(found.log_prob, abs=1e-9) == pytest.approx(found.score, abs=1e-9)
             torch.testing.assert_close(again.attention, found.attention)
             checked += 1

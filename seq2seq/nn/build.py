@@ -1,6 +1,6 @@
 """Which settings become which parts? The only place where a model's settings meet its constructors."""
 
-import copy
+from copy import copy as shallow
 from typing import Any, TypeVar
 
 import torch
@@ -67,7 +67,7 @@ class EncoderDecoder(nn.Module):
 
 def alike(module: Part) -> Part:
     """Another module with the same parts, which can be given others of its own."""
-    other = copy.copy(module)
+    other = shallow(module)
     other._modules = module._modules.copy()
     return other
 
