@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seq2seq.nn import devices
+
 PIECE = 2**20  # numbers that exist at once on the processor
-MORE = 64  # times as many on a device, where each piece has to be launched
 
 
 def energies(query: Tensor, keys: Tensor, vector: Tensor, amount: Tensor | None = None, direction: Tensor | None = None) -> Tensor:
@@ -64,7 +65,7 @@ class Energies(torch.autograd.Function):
 def pieces(query: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
     """Sentences and steps of which all pairs are at most PIECE numbers, or those of one step."""
     N, T = query.shape[:2]
-    size, most = max(1, keys[0].numel() if len(keys) else 0), PIECE if query.is_cpu else PIECE * MORE
+    size, most = max(1, keys[0].numel() if len(keys) else 0), devices.at_once(query, PIECE)
     steps = max(1, min(T, most // size))
     rows = max(1, most // (steps * size))
     for row in range(0, N, rows):

@@ -9,10 +9,12 @@ from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
 from seq2seq.ids import PAD, UNK
+from seq2seq.nn import devices
+from seq2seq.nn.devices import no_autocast, product_dtype
 from seq2seq.nn.interface import BARRED, Loss, Memory, Output
 from seq2seq.nn.linear import Linear
 
-CHUNK = 2**22  # logits that exist at once: 16 MiB in float32, larger ones leave the processor's caches
+CHUNK = 2**22  # logits that exist at once on the processor: 16 MiB in float32, larger ones leave its caches
 
 
 class CrossEntropy(torch.autograd.Function):
@@ -27,9 +29,9 @@ class CrossEntropy(torch.autograd.Function):
         """features (R, H), weight (V, H), bias (V), target (R) -> smoothed sum, plain sum. `learning`: gradients are wanted."""
         wanted = learning and any(ctx.needs_input_grad)
         grads = [torch.zeros_like(x) for x in (features, weight, bias)] if wanted else []
-        low = lowered(features, weight, bias)
-        with torch.autocast(features.device.type, enabled=False):  # its copies of each chunk would cost as much as the products
-            total, nll = chunks(*low, target, smoothing, grads)
+        kind = product_dtype(features)
+        with no_autocast(features):  # its copies of each chunk would cost as much as the products
+            total, nll = chunks(features.to(kind), weight.to(kind), bias.to(kind), target, smoothing, grads)
         ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(nll)
         return total, nll
@@ -40,25 +42,21 @@ class CrossEntropy(torch.autograd.Function):
         return (*(grad * outer[0] for grad in grads), None, None, None)
 
 
-def lowered(features: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """In the precision that autocast would choose for a product, where it is on."""
-    device = features.device.type
-    kind = torch.get_autocast_dtype(device)
-    return (features.to(kind), weight.to(kind), bias.to(kind)) if torch.is_autocast_enabled(device) else (features, weight, bias)
-
-
 def chunks(features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoothing: float, grads: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """The two sums of CrossEntropy; adds the gradients of features, weight and bias to `grads`, unless it is empty."""
+    """The two sums of CrossEntropy; adds the gradients of features, weight and bias to `grads`, unless it is empty.
+
+    A row of padding counts nothing if its features are zero; on their gradient, which is not, nobody depends."""
     wide = torch.promote_types(features.dtype, torch.float32)
     total, nll = (features.new_zeros((), dtype=wide) for _ in range(2))
-    rows, vocabulary = max(1, CHUNK // weight.size(0)), weight.size(0)
+    rows, vocabulary = max(1, devices.at_once(weight, CHUNK) // weight.size(0)), weight.size(0)
     logits, share = (features.new_empty(rows, vocabulary, dtype=wide) for _ in range(2))  # made once: new memory costs more than a pass
     for x, y, at in zip(features.split(rows), target.unsqueeze(1).split(rows), range(0, len(features), rows), strict=False):
         logits = logits[: len(x)].copy_(linear(x, weight, bias))
-        top, own = logits.amax(1), logits.gather(1, y).sum()
-        everything = logits.sum() if smoothing else own
+        counts = (y != PAD).to(wide).squeeze(1)
+        top, own = logits.amax(1), logits.gather(1, y).squeeze(1) @ counts
+        everything = logits.sum(1) @ counts if smoothing else own
         slope = torch.softmax(logits, 1, out=share[: len(x)])
-        norm = (top - slope.amax(1).log()).sum()  # the largest share is exp(top - norm)
+        norm = (top - slope.amax(1).log()) @ counts  # the largest share is exp(top - norm)
         nll += norm - own
         total += (1 - smoothing) * (norm - own) + (smoothing * (norm - everything / vocabulary) if smoothing else 0.0)
         if grads:
@@ -66,8 +64,19 @@ def chunks(features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoot
             slope = slope.scatter_add_(1, y, slope.new_full((1, 1), smoothing - 1).expand_as(y)).to(x.dtype)
             grads[0][at : at + rows] = slope @ weight
             grads[1] += slope.t() @ x
-            grads[2] += slope.sum(0)
+            grads[2] += counts.to(slope.dtype) @ slope
     return total, nll
+
+
+def rows_of(target_out: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
+    """target_out (B, T) and `parts` (B, T, ...) row by row, without those of padding; where finding these would make the host
+    wait, they become zeros."""
+    target, *flat = (x.flatten(0, 1) for x in (target_out, *parts))
+    real = target != PAD
+    if devices.asynchronous(target):
+        return target, *(x * real.view(-1, *[1] * (x.dim() - 1)) for x in flat)
+    place = real.nonzero().squeeze(1)
+    return tuple(x.index_select(0, place) for x in (target, *flat))
 
 
 class VocabularyHead(nn.Module):
@@ -100,9 +109,7 @@ class VocabularyHead(nn.Module):
 
     def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
         """Sums of the cross-entropies of target_out (B, T), label-smoothed (Szegedy et al. 2016, section 7) and plain."""
-        real = (target_out != PAD).flatten().nonzero().squeeze(1)
-        features = output.features.flatten(0, 1).index_select(0, real)
-        target = target_out.flatten().index_select(0, real)
+        target, features = rows_of(target_out, output.features)
         target = target.where(target < self.output.out_features, UNK)  # only a head that copies knows more words
         learning = torch.is_grad_enabled()  # inside of forward it never is
         return Loss(*CrossEntropy.apply(features, self.output.weight, self.output.bias, target, smoothing, learning))
@@ -138,12 +145,11 @@ class CopyHead(VocabularyHead):
     def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
         """Sums of the cross-entropies of target_out (B, T) under the mixture; smoothing spreads over the V generated tokens."""
         assert output.weights is not None, "this head reads the attention weights"
-        real = (target_out != PAD).flatten().nonzero().squeeze(1)
-        features, weights = (x.flatten(0, 1).index_select(0, real) for x in (output.features, output.weights))
-        target, sentence = target_out.flatten().index_select(0, real), real // target_out.size(1)
-        size = max(1, CHUNK // self.output.out_features)
+        sentences = torch.arange(len(target_out), device=target_out.device).unsqueeze(1).expand_as(target_out)
+        target, features, weights, sentence = rows_of(target_out, output.features, output.weights, sentences)
+        size = max(1, devices.at_once(features, CHUNK) // self.output.out_features)
         parts = [
-            checkpoint(self.chunk, *chunk, memory, smoothing, use_reentrant=False)
+            checkpoint(self.chunk, *chunk, memory, smoothing, use_reentrant=False, preserve_rng_state=False)
             for chunk in zip(*(x.split(size) for x in (features, weights, target, sentence)), strict=True)
         ]
         return Loss(*(torch.stack(sums).sum() for sums in zip(*parts, strict=True)))
@@ -151,8 +157,9 @@ class CopyHead(VocabularyHead):
     def chunk(self, features: Tensor, weights: Tensor, target: Tensor, sentence: Tensor, memory: Memory, smoothing: float) -> Loss:
         """Some rows' part of the loss, computed again in the backward pass rather than kept."""
         log_probs = self.log_probs(Output(features, weights), memory, sentence)
-        nll = -log_probs.gather(1, target.unsqueeze(1)).sum()
-        spread = -log_probs[:, : self.output.out_features].mean(1).sum() if smoothing else 0.0
+        counts = (target != PAD).to(log_probs.dtype)
+        nll = -log_probs.gather(1, target.unsqueeze(1)).squeeze(1) @ counts
+        spread = -log_probs[:, : self.output.out_features].mean(1) @ counts if smoothing else 0.0
         return Loss((1 - smoothing) * nll + smoothing * spread, nll.detach())
 
 

@@ -7,6 +7,7 @@ given back         the same with all steps so far, and what may be seen of them,
 import torch
 from torch import Tensor
 
+from seq2seq.nn import devices
 from seq2seq.nn.interface import State
 
 SEEN = "seen"  # of a state whose caches have room
@@ -54,7 +55,7 @@ class Room:
 
     def write(self, cache: Tensor, dim: int, value: Tensor) -> Tensor:
         """Put in the place of this step what it made."""
-        if not cache.is_cpu:
+        if devices.asynchronous(cache):
             return cache.index_copy_(dim, self.number, value)
         cache.narrow(dim, self.used - 1, 1).copy_(value)
         return cache
@@ -65,9 +66,9 @@ class Room:
 
 
 def used(state: State, capacity: int, more: int = 0) -> int:
-    """Steps that a cache holds, and `more`. Only the processor may ask how many there are, a device would be waited for: all of it."""
+    """Steps that a cache holds, and `more`; all of it where asking how many there are would wait."""
     number = state["number"]
-    return int(number[0]) + more if number.is_cpu and len(number) else capacity
+    return capacity if devices.asynchronous(number) or not len(number) else int(number[0]) + more
 
 
 def slots(rows: int, group: int, device: torch.device) -> Tensor:

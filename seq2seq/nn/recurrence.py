@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from seq2seq.nn.devices import product_dtype
+
 
 class Plain:
     """What the steps of a recurrent decoder are made of."""
@@ -72,9 +74,7 @@ class Used:
 
     def __init__(self, owner: Tensor, matrix: Tensor) -> None:
         self.owner = owner  # no other tensor can have its id meanwhile
-        device = matrix.device.type
-        kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else matrix.dtype
-        self.matrix = matrix.detach().to(kind)
+        self.matrix = matrix.detach().to(product_dtype(matrix))
         self.given: list[Tensor] = []
         self.back: dict[int, Tensor] = {}
         self.task = -1

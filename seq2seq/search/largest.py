@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from seq2seq.nn import devices
+
 CHUNK = 64  # ids that are looked at together
 
 
@@ -18,7 +20,7 @@ def largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     values, index = scores.topk(count + 1)
     split = (values[:, -2] == values[:, -1]) & (values[:, -1] > -torch.inf)
     values, index = values[:, :count], index[:, :count]
-    if not scores.is_cpu or split.any():  # asking a device would wait for it
+    if devices.asynchronous(scores) or split.any():
         index = lowest_at_edge(scores, values, index)
     index = index.sort(1).values
     values, order = scores.gather(1, index).sort(dim=1, descending=True, stable=True)

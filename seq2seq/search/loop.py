@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS
+from seq2seq.nn import devices
 from seq2seq.nn.interface import Memory, Model
 from seq2seq.search.ensemble import Ensemble
 from seq2seq.search.hypothesis import Ends, Hypothesis, Step, trace
@@ -18,6 +19,7 @@ from seq2seq.search.rules import Rule, combine
 
 Lengths = int | Sequence[int] | Tensor  # tokens without EOS: one for all sentences, or one of each (B,)
 
+LOOK = 4  # steps between looks at who is done, where looking waits for the device
 LEAVING = 0.25  # share of the batch that leaves together
 
 
@@ -83,7 +85,7 @@ def run(search: Search, models: Sequence[Model], memories: Sequence[Memory]) -> 
     ensemble = Ensemble(models, memories, steps)
     index = torch.arange(len(search.limits), device=search.limits.device)  # which sentence each row is of
     found: dict[int, list[Hypothesis]] = {}
-    look = look_every(index.device)
+    look = LOOK if devices.asynchronous(index) else 1
     for step in range(1, steps + 1):
         width = search.tokens.shape[1]
         parents = search.advance(*ensemble.step(search.last(), search.needs_attention))
@@ -96,11 +98,6 @@ def run(search: Search, models: Sequence[Model], memories: Sequence[Memory]) -> 
             break
         reorder(search, ensemble, parents, staying, width)
     return [found[i] for i in range(len(found))]
-
-
-def look_every(device: torch.device) -> int:
-    """Steps between looks at who is done: but for the processor itself, looking waits for the device."""
-    return 1 if device.type == "cpu" else 4
 
 
 def leaving(done: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from seq2seq.data.batch import Batch
 from seq2seq.errors import TrainingError
+from seq2seq.nn import devices
 from seq2seq.nn.interface import Loss, Model
 from seq2seq.training.loss import coverage_loss
 
@@ -63,7 +64,7 @@ class TrainingModule(L.LightningModule):
     def training_step(self, batch: Batch, number: int) -> Tensor:
         loss = self.losses(batch)
         self.unseen.append(Step(self.trainer.global_step + 1, self.current_epoch + 1, number + 1, batch.index, loss.total.detach()))
-        if loss.total.device.type == "cpu":  # elsewhere looking would wait for the device; Log looks every few updates
+        if not devices.asynchronous(loss.total):  # else Log looks every few updates
             self.require_finite()
         self.nll = self.nll.to(loss.nll.device) + loss.nll.detach()
         self.tokens = self.tokens.to(loss.nll.device) + (batch.target_out != 0).sum()

@@ -8,6 +8,7 @@ import torch
 
 from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD, UNK
+from seq2seq.nn import devices
 from seq2seq.runtime import search as twin
 from seq2seq.search import loop
 from seq2seq.search.beam import beam_search
@@ -236,7 +237,8 @@ def test_finished_sentences_leave_in_groups(fakes, monkeypatch):
 def test_looking_rarely_changes_nothing(fakes, monkeypatch, name, every):
     case = Case(fakes, name, 20)
     expected = case.search()
-    monkeypatch.setattr(loop, "look_every", lambda device: every)
+    monkeypatch.setattr(loop, "LOOK", every)
+    monkeypatch.setattr(devices, "asynchronous", lambda x: True)
     for one, other in zip(case.search(), expected, strict=True):
         assert_same(one, other)
 
