@@ -9,6 +9,8 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if not shutil.which("nvidia-smi"):
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels for GPUs run without one; read when Triton is imported
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

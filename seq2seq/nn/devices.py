@@ -1,10 +1,15 @@
-"""What is it that a tensor is on? Whether looking at its numbers waits, and in which numbers products are made there."""
+"""What is it that a tensor is on? Whether looking at its numbers waits, how products are made there, and which kernels there are."""
 
+import logging
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
 from torch import Tensor
 
+log = logging.getLogger("seq2seq")
+
+KERNELS = (torch.float32, torch.bfloat16, torch.float16)  # numbers that nn/kernels.py takes
 MORE = 16  # times as many numbers in a piece on a device: each piece has to be launched there
 
 
@@ -16,6 +21,24 @@ def asynchronous(x: Tensor) -> bool:
 def at_once(x: Tensor, numbers: int) -> int:
     """How many numbers a piece of work may make where x is, if the processor is best given so many."""
     return numbers if x.is_cpu else MORE * numbers
+
+
+def fused(x: Tensor) -> bool:
+    """Whether the kernels of nn/kernels.py serve x: on a GPU for which Triton, which comes with torch, can compile them."""
+    return x.is_cuda and x.dtype in KERNELS and compiles(x.device)
+
+
+@cache
+def compiles(device: torch.device) -> bool:
+    """Whether one of them works there; if not, it is said why, and torch's operations do it."""
+    try:
+        from seq2seq.nn.kernels import cross_entropy
+
+        cross_entropy(torch.zeros(1, 4, device=device), torch.zeros(1, dtype=torch.long, device=device), 0.0)
+    except Exception as error:  # no Triton, no C compiler, a GPU too old: each has its own
+        log.warning("no fused kernels on %s, torch's operations are used: %s", device, (str(error) or repr(error)).splitlines()[0])
+        return False
+    return True
 
 
 def product_dtype(x: Tensor) -> torch.dtype:

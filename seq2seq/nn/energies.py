@@ -20,7 +20,12 @@ def energies(query: Tensor, keys: Tensor, vector: Tensor, amount: Tensor | None 
     if torch.compiler.is_compiling():
         return paired(query, keys, amount, direction).tanh() @ vector.to(query.dtype)
     q, k, a = (None if x is None else x.flatten(0, -3) for x in (query, keys.to(query.dtype), amount))
-    scores: Tensor = Energies.apply(q, k, vector, a, direction)
+    if amount is None and devices.fused(q):
+        from seq2seq.nn import kernels
+
+        scores: Tensor = kernels.Energies.apply(q, k, vector)
+    else:
+        scores = Energies.apply(q, k, vector, a, direction)
     return scores.view(*query.shape[:-1], keys.size(-2))
 
 

@@ -1,5 +1,6 @@
 """How do features become probabilities of the next token? One class per way, one row per class in HEADS."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -49,23 +50,35 @@ def chunks(features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoot
     wide = torch.promote_types(features.dtype, torch.float32)
     total, nll = (features.new_zeros((), dtype=wide) for _ in range(2))
     rows, vocabulary = max(1, devices.at_once(weight, CHUNK) // weight.size(0)), weight.size(0)
-    logits, share = (features.new_empty(rows, vocabulary, dtype=wide) for _ in range(2))  # made once: new memory costs more than a pass
-    for x, y, at in zip(features.split(rows), target.unsqueeze(1).split(rows), range(0, len(features), rows), strict=False):
-        logits = logits[: len(x)].copy_(linear(x, weight, bias))
-        counts = (y != PAD).to(wide).squeeze(1)
-        top, own = logits.amax(1), logits.gather(1, y).squeeze(1) @ counts
-        everything = logits.sum(1) @ counts if smoothing else own
-        slope = torch.softmax(logits, 1, out=share[: len(x)])
-        norm = (top - slope.amax(1).log()) @ counts  # the largest share is exp(top - norm)
+    room = [] if devices.fused(features) else [features.new_empty(rows, vocabulary, dtype=wide) for _ in range(2)]
+    for x, y, at in zip(features.split(rows), target.split(rows), range(0, len(features), rows), strict=False):
+        *sums, slope = slopes(linear(x, weight, bias), y, smoothing, room)
+        counts = (y != PAD).to(wide)
+        norm, own, everything = (part @ counts for part in sums)
         nll += norm - own
-        total += (1 - smoothing) * (norm - own) + (smoothing * (norm - everything / vocabulary) if smoothing else 0.0)
+        total += (1 - smoothing) * (norm - own) + smoothing * (norm - everything / vocabulary)
         if grads:
-            slope = slope.sub_(smoothing / vocabulary) if smoothing else slope
-            slope = slope.scatter_add_(1, y, slope.new_full((1, 1), smoothing - 1).expand_as(y)).to(x.dtype)
             grads[0][at : at + rows] = slope @ weight
             grads[1] += slope.t() @ x
             grads[2] += counts.to(slope.dtype) @ slope
     return total, nll
+
+
+def slopes(logits: Tensor, target: Tensor, smoothing: float, room: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Logits (R, V), to be overwritten, and target (R) -> each row's log sum exp, its target's logit, the sum of its logits (R), and
+    the gradient of its cross-entropy (R, V). Room: twice (R, V) or more in wider numbers, for all chunks, since new memory
+    costs more than a pass; none: it is done by one kernel, in place."""
+    if not room:
+        from seq2seq.nn.kernels import cross_entropy
+
+        return *cross_entropy(logits, target, smoothing), logits
+    kind, y = logits.dtype, target.unsqueeze(1)
+    logits = room[0][: len(logits)].copy_(logits)
+    top, own, everything = logits.amax(1), logits.gather(1, y).squeeze(1), logits.sum(1)
+    share = torch.softmax(logits, 1, out=room[1][: len(logits)])
+    norm = top - share.amax(1).log()  # the largest share is exp(top - norm)
+    share = share.sub_(smoothing / share.size(1)) if smoothing else share
+    return norm, own, everything, share.scatter_add_(1, y, share.new_full((1, 1), smoothing - 1).expand_as(y)).to(kind)
 
 
 def rows_of(target_out: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:

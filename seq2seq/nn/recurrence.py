@@ -5,12 +5,14 @@ back what came to it; when all steps are through, one product makes the gradient
 neither makes a gradient as large as the matrix nor adds it to those of the steps before.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from seq2seq.nn import devices
 from seq2seq.nn.devices import product_dtype
 
 
@@ -65,8 +67,17 @@ class Deferred(Plain):
         return y
 
     def lstm(self, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        hidden, cell = LSTM.apply(gates, cell)
+        hidden, cell = fastest_lstm(gates)(gates, cell)
         return hidden, cell
+
+
+def fastest_lstm(gates: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Of those with the values of Plain.lstm."""
+    if devices.fused(gates):
+        from seq2seq.nn import kernels
+
+        return kernels.LSTM.apply
+    return LSTM.apply
 
 
 class Used:
