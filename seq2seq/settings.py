@@ -20,7 +20,7 @@ from seq2seq.files import write_text
 
 # Where something lies, runs or is shown; everything else, the precision of the trainer too, makes another run.
 NOT_THE_RESULT = {"resume", "runs", "data.root", "data.cache", "data.how", "data.licence"} | {
-    f"trainer.{name}" for name in ("accelerator", "devices", "threads", "log_every", "progress")
+    f"trainer.{name}" for name in ("accelerator", "devices", "threads", "log_every", "progress", "graphs")
 }
 
 

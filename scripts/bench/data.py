@@ -104,9 +104,11 @@ def say(what: str, interval: clock.Interval) -> None:
 def large(folder: Path, batch_tokens: int) -> str:
     """A line on an epoch's first batches from memory maps; private memory is what no file backs."""
     before, arrays = private(), PairArrays(folder)
-    batches = iter(TrainBatches(arrays, batch_tokens, 1))
+    epoch = TrainBatches(arrays, batch_tokens, 1)
+    batches = iter(epoch)
     _, first = timed(lambda: next(batches), 1)
-    _, others = timed(lambda: [next(batches) for _ in range(BATCHES)], BATCHES)
+    several = min(BATCHES, len(epoch) - 1)
+    _, others = timed(lambda: [next(batches) for _ in range(several)], several)
     return (
         f"{len(arrays):,} pairs: first batch after {first.wall:.1f} s, then {others.amount / others.wall:,.0f} batches/s; "
         f"private memory {private() - before:,.0f} MiB more"

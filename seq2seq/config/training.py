@@ -13,6 +13,7 @@ class TrainingConfig(Group):
     path = "training"
     batch_tokens: int = setting(2048, "padded tokens of the longer side in one batch of one device")
     accumulate: int = setting(1, "batches per update")
+    pad_to_multiple_of: int = setting(1, "lengths of a batch are filled up to a multiple of this; with 8 a GPU meets few shapes")
     optimizer: str = setting("adam", "how gradients move the weights", table="OPTIMIZERS")
     learning_rate: float = setting(1e-3, "the peak of the schedule")
     beta1: float = setting(0.9, "decay of Adam's and AdamW's mean; momentum of SGD is 0")
@@ -43,7 +44,7 @@ class TrainingConfig(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least(1, "batch_tokens", "accumulate", "keep", "plateau_patience")
+        self.at_least(1, "batch_tokens", "accumulate", "pad_to_multiple_of", "keep", "plateau_patience")
         self.at_least(0, "warmup", "coverage_loss", "clip", "max_updates", "max_epochs", "max_minutes", "stop_at", "validate_every")
         self.at_least(0, "learning_rate", "weight_decay", "patience", "dev_lines", "halve_every")
         self.within(0, 1, "beta1", "beta2", "label_smoothing", "ema", "halve_from", "plateau_factor")
@@ -68,6 +69,7 @@ class TrainerConfig(Group):
     devices: int = setting(1, "devices to use")
     precision: str = setting("32", "arithmetic of training", ("32", "bf16", "16"))
     threads: int = setting(0, "threads of the processor; 0: as many as there are cores")
+    graphs: bool = setting(False, "record each shape of batch as a CUDA graph, and replay it; needs a GPU")
     log_every: int = setting(50, "updates between lines of the log")
     progress: str = setting("auto", "progress as a bar on a terminal, else lines", ("auto", "bar", "lines", "none"))
 

@@ -5,8 +5,10 @@ number (u A + a) world + r of the epoch's list, A being the micro-batches that o
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +20,8 @@ from seq2seq.errors import RunError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 
 PART = 1 << 20  # pairs that are sorted together
+T = TypeVar("T")
+END = object()
 
 
 class Batch(NamedTuple):
@@ -46,9 +50,9 @@ class Plan(Sequence[NDArray[np.int64]]):
         return self.order[start:stop].astype(np.int64)
 
 
-def longest_sides(corpus: Corpus) -> NDArray[np.integer[Any]]:
-    """The tokens of the longer side of each pair, EOS included, in few bytes."""
-    longest = np.maximum(corpus.source_lengths, corpus.target_lengths)
+def longest_sides(corpus: Corpus, multiple: int = 1) -> NDArray[np.integer[Any]]:
+    """The tokens of the longer side of each pair, EOS included, filled up to a multiple, in few bytes."""
+    longest = -(-np.maximum(corpus.source_lengths, corpus.target_lengths) // multiple) * multiple
     return longest.astype(np.min_scalar_type(int(longest.max(initial=0))))
 
 
@@ -94,11 +98,13 @@ def _cut(longest: NDArray[Any], batch_tokens: int) -> NDArray[np.int64]:
     return np.array(bounds, np.int64).reshape(-1, 2)
 
 
-def collate(numbers: Sequence[int] | NDArray[Any], rows: Rows, target_size: int, update_tokens: float, copying: bool) -> Batch:
-    """The pairs `numbers` as tensors. Without `copying`, ids of unknown words become UNK."""
+def collate(
+    numbers: Sequence[int] | NDArray[Any], rows: Rows, target_size: int, update_tokens: float, copying: bool, multiple: int = 1
+) -> Batch:
+    """The pairs `numbers` as tensors, whose lengths are a multiple. Without `copying`, ids of unknown words become UNK."""
     encoded = [rows.row(i) for i in numbers]
-    source, target_out = _padded([row.source for row in encoded]), _padded([row.target for row in encoded])
-    copy = _padded([row.copy for row in encoded]) if copying else None
+    source, target_out = _padded([row.source for row in encoded], multiple), _padded([row.target for row in encoded], multiple)
+    copy = _padded([row.copy for row in encoded], multiple) if copying else None
     if not copying:
         target_out[target_out >= target_size] = UNK
     index = torch.as_tensor(np.asarray(numbers, np.int64))
@@ -111,8 +117,8 @@ def empty_batch(update_tokens: float, copying: bool) -> Batch:
     return Batch(eos, bos, pad, torch.tensor([-1]), torch.tensor(float(update_tokens)), eos.clone() if copying else None)
 
 
-def _padded(sequences: list[Sequence[int] | Ids]) -> Tensor:
-    out = np.full((len(sequences), max(map(len, sequences))), PAD, np.int64)
+def _padded(sequences: list[Sequence[int] | Ids], multiple: int) -> Tensor:
+    out = np.full((len(sequences), -(-max(map(len, sequences)) // multiple) * multiple), PAD, np.int64)
     for row, ids in zip(out, sequences, strict=True):
         row[: len(ids)] = ids
     return torch.from_numpy(out)
@@ -131,10 +137,22 @@ class TrainBatches:
     Its state says what was consumed, in whole updates, and fits any number of devices."""
 
     def __init__(
-        self, corpus: Corpus, batch_tokens: int, seed: int, *, accumulate: int = 1, rank: int = 0, world: int = 1, copying: bool = False
+        self,
+        corpus: Corpus,
+        batch_tokens: int,
+        seed: int,
+        *,
+        accumulate: int = 1,
+        rank: int = 0,
+        world: int = 1,
+        copying: bool = False,
+        multiple: int = 1,
+        early: int = 0,
     ) -> None:
-        """`copying`: whether the model's head copies, hence wants `Batch.copy` and the ids of unknown words."""
+        """`copying`: whether the model's head copies, hence wants `Batch.copy` and the ids of unknown words; `multiple`: of what the
+        lengths of a batch are one; `early`: batches that a thread makes before they are asked for, as a GPU wants them."""
         self.corpus, self.batch_tokens, self.seed, self.copying = corpus, batch_tokens, seed, copying
+        self.multiple, self.early = multiple, early
         self.accumulate, self.rank, self.world = accumulate, rank, world
         self.epoch, self.done = 0, 0  # batches of the epoch's list that whole updates have consumed
         self.waited = 0.0  # seconds that whoever trains has waited for batches
@@ -144,7 +162,7 @@ class TrainBatches:
     def plan(self) -> Plan:
         """All devices' batches in this epoch."""
         if self._planned is None or self._planned[0] != self.epoch:
-            self._planned = self.epoch, plan(longest_sides(self.corpus), self.batch_tokens, self.seed, self.epoch)
+            self._planned = self.epoch, plan(longest_sides(self.corpus, self.multiple), self.batch_tokens, self.seed, self.epoch)
         return self._planned[1]
 
     @property
@@ -162,32 +180,33 @@ class TrainBatches:
         return self.updates * self.accumulate
 
     def __iter__(self) -> Iterator[Batch]:
-        coming = self._epoch()
+        coming = ahead(map(pinned, self._epoch()), self.early) if self.early else self._epoch()
+        total = len(self.plan())
         while True:
             asked = time.perf_counter()
-            batch = next(coming, None)
+            made = next(coming, None)
             self.waited += time.perf_counter() - asked
-            if batch is None:
+            if made is None:
                 return
+            batch, done = made
+            if done is not None:  # before it is handed over: whoever saves after using it has consumed it
+                self.epoch, self.done = (self.epoch, done) if done < total else (self.epoch + 1, 0)
             yield batch
 
-    def _epoch(self) -> Iterator[Batch]:
+    def _epoch(self) -> Iterator[tuple[Batch, int | None]]:
+        """The batches, and for the last of an update how many of the epoch's list are consumed with it."""
         batches, rows = self.plan(), self.corpus.at(self.epoch)
         for start in range(self.done, len(batches), self.per_update):
             update = [batches[n] for n in range(start, min(start + self.per_update, len(batches)))]
             tokens = self._tokens(update, rows)
             for a in range(self.accumulate):
-                if a == self.accumulate - 1:  # before it is handed over: whoever saves after using it has consumed it
-                    self._consume(start + self.per_update, len(batches))
-                yield self._batch(update, a * self.world + self.rank, rows, tokens)
+                last = a == self.accumulate - 1
+                yield self._batch(update, a * self.world + self.rank, rows, tokens), start + self.per_update if last else None
 
     def _batch(self, update: list[NDArray[np.int64]], n: int, rows: Rows, tokens: int) -> Batch:
         if n >= len(update):
             return empty_batch(tokens, self.copying)
-        return collate(update[n], rows, self.corpus.target_size, tokens, self.copying)
-
-    def _consume(self, done: int, total: int) -> None:
-        self.epoch, self.done = (self.epoch, done) if done < total else (self.epoch + 1, 0)
+        return collate(update[n], rows, self.corpus.target_size, tokens, self.copying, self.multiple)
 
     def _tokens(self, update: list[NDArray[np.int64]], rows: Rows) -> int:
         """Sampled targets are all segmented, those of other devices too: the sum needs no communication."""
@@ -198,7 +217,8 @@ class TrainBatches:
 
     def state_dict(self) -> dict[str, int]:
         """What was consumed."""
-        return {"seed": self.seed, "batch_tokens": self.batch_tokens, "pairs": len(self.corpus), "epoch": self.epoch, "done": self.done}
+        order = {"seed": self.seed, "batch_tokens": self.batch_tokens, "multiple": self.multiple, "pairs": len(self.corpus)}
+        return order | {"epoch": self.epoch, "done": self.done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on after what `state` has consumed, without building it. RunError if that was another order of batches."""
@@ -206,6 +226,23 @@ class TrainBatches:
             if name not in ("epoch", "done") and mine != state[name]:
                 raise RunError(f"the order of batches cannot be resumed: {name} was {state[name]}, now it is {mine}")
         self.epoch, self.done = state["epoch"], state["done"]
+
+
+def ahead(items: Iterator[T], count: int) -> Iterator[T]:
+    """The same items, each made by a thread while those before are used; what it raises is raised here."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = deque(pool.submit(next, items, END) for _ in range(count))
+        while (item := coming.popleft().result()) is not END:
+            coming.append(pool.submit(next, items, END))
+            yield item  # type: ignore[misc]
+
+
+def pinned(made: tuple[Batch, int | None]) -> tuple[Batch, int | None]:
+    """In memory that a GPU reads by itself, where there is one."""
+    batch, done = made
+    if not torch.cuda.is_available():
+        return made
+    return Batch(*(None if x is None else x.pin_memory() for x in batch)), done  # type: ignore[arg-type]
 
 
 def eval_batches(

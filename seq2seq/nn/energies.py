@@ -19,13 +19,13 @@ def energies(query: Tensor, keys: Tensor, vector: Tensor, amount: Tensor | None 
     """v . tanh(q + k + a d) of query (..., T, K), keys (..., S, K), vector (K), amount (..., T, S) and direction (K) -> (..., T, S)."""
     if torch.compiler.is_compiling():
         return paired(query, keys, amount, direction).tanh() @ vector.to(query.dtype)
-    q, k, a = (None if x is None else x.flatten(0, -3) for x in (query, keys.to(query.dtype), amount))
+    q, k = (x.flatten(0, -3) for x in (query, keys.to(query.dtype)))
     if amount is None and devices.fused(q):
         from seq2seq.nn import kernels
 
         scores: Tensor = kernels.Energies.apply(q, k, vector)
     else:
-        scores = Energies.apply(q, k, vector, a, direction)
+        scores = Energies.apply(q, k, vector, None if amount is None else amount.flatten(0, -3), direction)
     return scores.view(*query.shape[:-1], keys.size(-2))
 
 

@@ -13,6 +13,7 @@ from seq2seq.data.batch import Batch
 from seq2seq.errors import TrainingError
 from seq2seq.nn import devices
 from seq2seq.nn.interface import Loss, Model
+from seq2seq.training.graphs import Graphs, Recorder
 from seq2seq.training.loss import coverage_loss
 
 
@@ -42,11 +43,14 @@ class TrainingModule(L.LightningModule):
         factor: Callable[[int], float],
         smoothing: float = 0.0,
         coverage: float = 0.0,
+        record: Recorder | None = None,
     ) -> None:
-        """factor: update -> share of the peak learning rate; coverage: weight of the coverage loss."""
+        """factor: update -> share of the peak learning rate; coverage: weight of the coverage loss; record: how to do each shape of
+        batch as a graph, None: not at all."""
         super().__init__()
         self.model, self.make_optimizer, self.factor = model, make_optimizer, factor
         self.smoothing, self.coverage = smoothing, coverage
+        self.learn = Graphs(self.losses, model.parameters(), record) if record else self.losses
         self.nll, self.tokens = torch.zeros(()), torch.zeros(())  # since the last line of the log; no host synchronisation
         self.unseen: list[Step] = []  # whose losses nobody has looked at
 
@@ -62,7 +66,7 @@ class TrainingModule(L.LightningModule):
         return Loss(loss.total + self.coverage * coverage_loss(output.weights, batch.target_out), loss.nll)
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
-        loss = self.losses(batch)
+        loss = self.learn(batch)
         self.unseen.append(Step(self.trainer.global_step + 1, self.current_epoch + 1, number + 1, batch.index, loss.total.detach()))
         if not devices.asynchronous(loss.total):  # else Log looks every few updates
             self.require_finite()

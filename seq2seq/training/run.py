@@ -15,33 +15,34 @@ import lightning as L
 import torch
 from torch import nn
 
-from seq2seq.config import Config, TrainerConfig, TrainingConfig
+from seq2seq.config import Config
 from seq2seq.data.batch import TrainBatches, eval_batches
 from seq2seq.data.module import TrainingData
 from seq2seq.data.prepare import Prepared, prepare, reopen
 from seq2seq.data.sampled import SampledCorpus
-from seq2seq.errors import ConfigError, RunError, TrainingError
+from seq2seq.errors import RunError, TrainingError
 from seq2seq.evaluation.metrics import score
 from seq2seq.files import write_json
 from seq2seq.nn.build import EncoderDecoder, build_model, check_model
-from seq2seq.nn.scorers import SCORERS
-from seq2seq.nn.windows import WINDOWS
 from seq2seq.process import available_cores
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, check_fit, load_weights, locked, run_directory, tensors, versions
 from seq2seq.settings import differences, write_config
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.callbacks import Average, Checkpoint, Log, PlainFile, RandomState, TimeLimit, seed_everything
+from seq2seq.training.checks import check_coverage, check_device, check_lengths, check_limits, check_monitor, metric_of, on_gpu
 from seq2seq.training.clock import Clock
+from seq2seq.training.graphs import CUDAGraphs
 from seq2seq.training.log import logging_to
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.optimizer import OPTIMIZERS, Rates, decayed
 from seq2seq.training.progress import Limits, Progress
-from seq2seq.training.schedule import SCHEDULES, Course, Plateau, check_schedule
+from seq2seq.training.schedule import SCHEDULES, Course, Plateau
 from seq2seq.training.validation import Dev, Kept, Validation, finish
 from seq2seq.translator import Translator
 
 log = logging.getLogger("seq2seq")
+EARLY = 4  # batches that are made while a GPU learns from others
 THESE = "the model of these settings"  # what weights to start from are expected to fit
 PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -65,34 +66,6 @@ def train(config: Config) -> Path:
         return work(folder)
 
 
-def check_limits(training: TrainingConfig) -> None:
-    """A training without an end would never hand anything out."""
-    if not (training.max_updates or training.max_epochs or training.max_minutes or training.patience or training.stop_at):
-        raise ConfigError("training has no end: set training.max_updates, max_epochs, max_minutes, patience or stop_at")
-    if training.stop_at and training.monitor == "loss":
-        raise ConfigError(f"training.stop_at={training.stop_at:g} would be ignored: it is a score to reach, not a training.monitor=loss")
-    check_schedule(training.schedule, training.max_updates or training.max_epochs)
-
-
-def check_coverage(config: Config) -> None:
-    """A coverage loss moves nothing where the weights are not learnt."""
-    attention = config.model.attention
-    if config.training.coverage_loss and not SCORERS[attention.scorer].reads and not WINDOWS[attention.window].gains:
-        raise ConfigError(
-            f"training.coverage_loss={config.training.coverage_loss} would be ignored: scorer={attention.scorer} learns no weights"
-        )
-
-
-def check_device(trainer: TrainerConfig) -> None:
-    """Refuse what this machine, or this version, cannot do, before any work."""
-    if trainer.devices != 1:
-        raise ConfigError(f"trainer.devices={trainer.devices} is more than this version trains on: 1")
-    if trainer.accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("trainer.accelerator=gpu, but torch finds no GPU here; choose auto or cpu")
-    if trainer.precision == "16" and (trainer.accelerator == "cpu" or not torch.cuda.is_available()):
-        raise ConfigError("trainer.precision=16 needs a GPU; on the processor there are 32 and bf16")
-
-
 def refuse_existing(folder: Path) -> None:
     """RunError if it is there: a finished run is never overwritten, an unfinished one never begun anew."""
     if folder.exists():
@@ -101,25 +74,13 @@ def refuse_existing(folder: Path) -> None:
         raise RunError(f"{folder} exists: resume={folder} goes on with it")
 
 
-def check_monitor(config: Config, prepared: Prepared) -> None:
-    """Refuse to watch a figure that the dev set cannot have, such as ROUGE of a script that it does not read."""
-    if config.training.monitor != "loss":
-        references = [pair.target for pair in prepared.dev_pairs[: config.training.dev_lines or None]]
-        score(references, [references], [metric_of(config.training.monitor)], language=config.data.target, bootstrap=0)
-
-
 def check_plan(config: Config, prepared: Prepared, start: Run | None) -> None:
     """Whether the text and the weights of `start` fit the model."""
     model = check_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
-    check_lengths(model, prepared)
+    check_lengths(model, prepared, config.training.pad_to_multiple_of)
     if start:
         with tensors(start.folder / WEIGHTS) as file:
             check_fit(model, file, start.folder / WEIGHTS, THESE)
-
-
-def metric_of(monitor: str) -> str:
-    """What a monitor is called among the metrics."""
-    return {"rouge": "rougeL"}.get(monitor, monitor)
 
 
 def starting(config: Config) -> tuple[Config, Run | None]:
@@ -181,7 +142,10 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     """Everything that is Lightning's."""
     t, last = config.training, folder / LAST
     corpus = sampled(config, prepared, model) if config.tokenizer.sampling else prepared.train
-    batches = TrainBatches(corpus, t.batch_tokens, config.seed, accumulate=t.accumulate, copying=model.head.reads_weights)
+    batches = TrainBatches(
+        corpus, t.batch_tokens, config.seed, accumulate=t.accumulate, copying=model.head.reads_weights, multiple=t.pad_to_multiple_of,
+        early=EARLY if on_gpu(config.trainer) else 0,
+    )  # fmt: skip
     total = min(t.max_updates or math.inf, t.max_epochs * batches.updates or math.inf)
     plateau = Plateau(t.plateau_patience, t.plateau_factor) if t.schedule == "plateau" else None
     course = Course(t.warmup, 0 if total == math.inf else int(total), t.halve_from, t.halve_every)
@@ -193,6 +157,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
         lambda update: SCHEDULES[t.schedule](update, course) * (plateau.rate if plateau else 1.0),
         t.label_smoothing,
         t.coverage_loss,
+        CUDAGraphs() if config.trainer.graphs else None,
     )
     clock, average = Clock(), MovingAverage(model, t.ema) if t.ema else None
     metrics = Metrics(folder, read_checkpoint(last)["global_step"] if last.exists() else 0)
@@ -258,18 +223,6 @@ def make_dev(config: Config, prepared: Prepared, model: EncoderDecoder) -> Dev:
 
     batches = partial(eval_batches, prepared.dev, t.batch_tokens, longest=config.data.max_tokens + 1, copying=model.head.reads_weights)
     return Dev(batches, None if t.monitor == "loss" else decode, t.monitor)
-
-
-def check_lengths(model: EncoderDecoder, prepared: Prepared) -> None:
-    """Text that the model has no positions for is refused before it is met."""
-    for name, pairs in (("training", prepared.train), ("dev", prepared.dev)):
-        for side, limit, lengths in (
-            ("source", model.max_source, pairs.source_lengths),
-            ("target", model.max_target, pairs.target_lengths),
-        ):
-            if limit is not None and (longest := int(lengths.max())) > limit:
-                cure = "raise it, or lower data.max_tokens" if name == "training" else "raise it"
-                raise ConfigError(f"model.max_length={limit} is too small: the longest {name} {side} has {longest} tokens; {cure}")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Does every pair come exactly once, in batches that keep to their size, whatever the number of devices and interruptions?"""
 
 import itertools
+import threading
+from collections.abc import Iterator
 from math import inf
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import torch
 
 from seq2seq.data import batch as batch_module
 from seq2seq.data.arrays import Corpus, PairArrays, Row, write_arrays
-from seq2seq.data.batch import Batch, TrainBatches, by_length, empty_batch, eval_batches, in_order, plan
+from seq2seq.data.batch import Batch, TrainBatches, ahead, by_length, empty_batch, eval_batches, in_order, plan
 from seq2seq.data.sampled import SampledCorpus, encode_pair, text_row
 from seq2seq.data.subword import train
 from seq2seq.data.text import Pair
@@ -153,6 +155,45 @@ def test_shapes_and_padding(corpus: Corpus, copying: bool) -> None:
             assert int(batch.target_out.max()) < corpus.target_size
 
 
+def test_lengths_are_a_multiple_where_one_is_asked_for(corpus: Corpus) -> None:
+    """The same pairs, of which no batch is larger for it, in fewer shapes."""
+    seen, shapes = [], set()
+    for batch in TrainBatches(corpus, 64, 1, copying=True, multiple=4):
+        assert batch.copy is not None
+        assert batch.copy.shape == batch.source.shape
+        for ids in (batch.source, batch.target_in, batch.target_out):
+            assert ids.shape[1] % 4 == 0
+            assert (ids[:, :-3] != PAD).any(0).all()  # no more than that takes
+        assert len(batch.index) == 1 or corpus.sampled or max(batch.source.numel(), batch.target_in.numel()) <= 64
+        shapes.add((batch.source.shape[1], batch.target_in.shape[1]))
+        seen += batch.index.tolist()
+    assert sorted(seen) == list(range(len(corpus)))
+    assert len(shapes) <= len({(batch.source.shape[1], batch.target_in.shape[1]) for batch in TrainBatches(corpus, 64, 1)})
+
+
+def test_what_a_thread_makes_ahead() -> None:
+    """It comes in order, one at a time, no more than asked for; an error comes in its place, and nothing is left running."""
+    made: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(9):
+            made.append(number)
+            yield number
+        raise RunError("no more")
+
+    coming = ahead(numbers(), 3)
+    assert made == []
+    assert next(coming) == 0
+    before = threading.active_count()
+    assert [next(coming) for _ in range(3)] == [1, 2, 3]
+    assert set(made) <= set(range(7))
+    assert [next(coming) for _ in range(5)] == [4, 5, 6, 7, 8]
+    with pytest.raises(RunError, match="no more"):
+        next(coming)
+    assert threading.active_count() == before - 1
+    assert list(ahead(iter([]), 2)) == []
+
+
 def test_unknown_words_are_unk_unless_copied(plain: PairArrays) -> None:
     for with_copy, without in zip(
         eval_batches(plain, BUDGET, longest=999, copying=True), eval_batches(plain, BUDGET, longest=999), strict=True
@@ -201,13 +242,16 @@ def test_an_empty_batch_counts_nothing() -> None:
     assert (batch.index.tolist(), float(batch.update_tokens)) == ([-1], 12)
 
 
+@pytest.mark.parametrize("early", [0, 1, 5])
 @pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize("stop", [1, 4, 7, 10_000])
-def test_resumed_is_uninterrupted(corpus: Corpus, accumulate: int, stop: int) -> None:
-    def loader() -> TrainBatches:
-        return TrainBatches(corpus, BUDGET, 7, accumulate=accumulate, copying=True)
+def test_resumed_is_uninterrupted(corpus: Corpus, accumulate: int, stop: int, early: int) -> None:
+    """Also where batches were made that nobody has asked for yet."""
 
-    whole = loader()
+    def loader(early: int = early) -> TrainBatches:
+        return TrainBatches(corpus, BUDGET, 7, accumulate=accumulate, copying=True, early=early)
+
+    whole = loader(0)
     expected = [*whole, *whole, *whole]
     first = loader()
     seen = list(itertools.islice(itertools.chain(first, first), min(stop, len(first)) // accumulate * accumulate))

@@ -15,8 +15,9 @@ from seq2seq.errors import ConfigError
 from seq2seq.runs import Run
 from seq2seq.training import validation
 from seq2seq.training.callbacks import Checkpoint
+from seq2seq.training.checks import check_limits
 from seq2seq.training.clock import Clock
-from seq2seq.training.run import check_limits, train
+from seq2seq.training.run import train
 
 Small = Callable[..., list[str]]
 NO_END = ("training.max_updates=0", "training.patience=0")

@@ -25,8 +25,9 @@ LAST = ("training.ema=0.5", "training.average=last", "training.validate_every=2"
 FALLING = ("training.schedule=plateau", "training.plateau_patience=1", "training.validate_every=2")
 LUONG = ("training.schedule=luong", "training.warmup=0")
 OTHER: dict[str, tuple[tuple[str, ...], object]] = {  # setting -> what else must be, and another value
-    "batch_tokens": ((), 128), "accumulate": ((), 2), "learning_rate": ((), 2e-3), "beta1": ((), 0.5), "beta2": ((), 0.5),
-    "weight_decay": ((), 0.5), "warmup": ((), 5), "halve_from": (LUONG, 0.1), "halve_every": (LUONG, 0.3),
+    "batch_tokens": ((), 128), "pad_to_multiple_of": ((), 8), "accumulate": ((), 2), "learning_rate": ((), 2e-3),
+    "beta1": ((), 0.5), "beta2": ((), 0.5), "weight_decay": ((), 0.5),
+    "warmup": ((), 5), "halve_from": (LUONG, 0.1), "halve_every": (LUONG, 0.3),
     "plateau_patience": (FALLING[::2], 1), "plateau_factor": (FALLING, 0.1), "label_smoothing": ((), 0.0), "coverage_loss": ((), 1.0),
     "clip": ((), 0.01), "max_updates": ((), 7), "validate_every": ((), 2),
     "max_epochs": (("training.max_updates=25", "training.validate_every=0"), 1),
@@ -126,7 +127,7 @@ def test_the_monitor_is_the_dev_score(
     monitor: str, metrics: list[str], small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the target language, which chooses BLEU's tokenizer."""
-    from seq2seq.training import run
+    from seq2seq.training import checks, run
 
     asked: list[tuple[list[str], str]] = []
     score = run.score
@@ -136,6 +137,7 @@ def test_the_monitor_is_the_dev_score(
         return score(*words, **given)
 
     monkeypatch.setattr(run, "score", heard)
+    monkeypatch.setattr(checks, "score", heard)
     train(compose_config(small(tmp_path, f"training.monitor={monitor}")))
     assert asked == [(metrics, "de")] * (len(metrics) * 3)  # once before all work, then in each validation
 

@@ -1,0 +1,73 @@
+"""What can be found wrong with a training before any work? ConfigError in one sentence."""
+
+import torch
+
+from seq2seq.config import Config, TrainerConfig, TrainingConfig
+from seq2seq.data.prepare import Prepared
+from seq2seq.errors import ConfigError
+from seq2seq.evaluation.metrics import score
+from seq2seq.nn.build import EncoderDecoder
+from seq2seq.nn.scorers import SCORERS
+from seq2seq.nn.windows import WINDOWS
+from seq2seq.training.schedule import check_schedule
+
+
+def check_limits(training: TrainingConfig) -> None:
+    """A training without an end would never hand anything out."""
+    if not (training.max_updates or training.max_epochs or training.max_minutes or training.patience or training.stop_at):
+        raise ConfigError("training has no end: set training.max_updates, max_epochs, max_minutes, patience or stop_at")
+    if training.stop_at and training.monitor == "loss":
+        raise ConfigError(f"training.stop_at={training.stop_at:g} would be ignored: it is a score to reach, not a training.monitor=loss")
+    check_schedule(training.schedule, training.max_updates or training.max_epochs)
+
+
+def check_coverage(config: Config) -> None:
+    """A coverage loss moves nothing where the weights are not learnt."""
+    attention = config.model.attention
+    if config.training.coverage_loss and not SCORERS[attention.scorer].reads and not WINDOWS[attention.window].gains:
+        raise ConfigError(
+            f"training.coverage_loss={config.training.coverage_loss} would be ignored: scorer={attention.scorer} learns no weights"
+        )
+
+
+def check_device(trainer: TrainerConfig) -> None:
+    """Refuse what this machine, or this version, cannot do, before any work."""
+    if trainer.devices != 1:
+        raise ConfigError(f"trainer.devices={trainer.devices} is more than this version trains on: 1")
+    if trainer.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("trainer.accelerator=gpu, but torch finds no GPU here; choose auto or cpu")
+    if trainer.precision == "16" and not on_gpu(trainer):
+        raise ConfigError("trainer.precision=16 needs a GPU; on the processor there are 32 and bf16")
+    if trainer.graphs and not on_gpu(trainer):
+        raise ConfigError("trainer.graphs=true needs a GPU; the processor has nothing to record")
+
+
+def on_gpu(trainer: TrainerConfig) -> bool:
+    """Whether a GPU learns."""
+    return trainer.accelerator != "cpu" and torch.cuda.is_available()
+
+
+def check_monitor(config: Config, prepared: Prepared) -> None:
+    """Refuse to watch a figure that the dev set cannot have, such as ROUGE of a script that it does not read."""
+    if config.training.monitor != "loss":
+        references = [pair.target for pair in prepared.dev_pairs[: config.training.dev_lines or None]]
+        score(references, [references], [metric_of(config.training.monitor)], language=config.data.target, bootstrap=0)
+
+
+def metric_of(monitor: str) -> str:
+    """What a monitor is called among the metrics."""
+    return {"rouge": "rougeL"}.get(monitor, monitor)
+
+
+def check_lengths(model: EncoderDecoder, prepared: Prepared, multiple: int) -> None:
+    """Text that the model has no positions for is refused before it is met."""
+    for name, pairs in (("training", prepared.train), ("dev", prepared.dev)):
+        for side, limit, lengths in (
+            ("source", model.max_source, pairs.source_lengths),
+            ("target", model.max_target, pairs.target_lengths),
+        ):
+            if limit is not None and limit % multiple:
+                raise ConfigError(f"training.pad_to_multiple_of={multiple} does not divide model.max_length={limit}, which it would exceed")
+            if limit is not None and (longest := int(lengths.max())) > limit:
+                cure = "raise it, or lower data.max_tokens" if name == "training" else "raise it"
+                raise ConfigError(f"model.max_length={limit} is too small: the longest {name} {side} has {longest} tokens; {cure}")

@@ -1,0 +1,132 @@
+"""Is a batch whose work was recorded learnt from as any other?
+
+The recorder here is torch.fx's, which like CUDA's keeps what tensors were asked to do, and does that again without our code.
+"""
+
+import pytest
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from seq2seq.config import AttentionConfig, RNNConfig, TransformerConfig
+from seq2seq.data.batch import Batch
+from seq2seq.ids import BOS, EOS, PAD
+from seq2seq.nn import devices
+from seq2seq.nn.build import build_model
+from seq2seq.training import graphs
+from seq2seq.training.graphs import Graphs
+from seq2seq.training.module import TrainingModule
+
+V = 12
+MODELS = {
+    "general": lambda **more: RNNConfig(embedding=6, hidden=8, attention=AttentionConfig(scorer="general"), **more),
+    "coverage": lambda **more: RNNConfig(embedding=6, hidden=8, attention=AttentionConfig(scorer="additive", coverage=True), **more),
+    "bahdanau": lambda **more: RNNConfig(
+        embedding=6, hidden=8, order="bahdanau", cell="gru", attention=AttentionConfig(scorer="additive"), **more
+    ),
+    "nothing learnt": lambda **more: RNNConfig(
+        embedding=6, hidden=8, attention=AttentionConfig(scorer="uniform", window="last"), **more
+    ),
+    "transformer": lambda **more: TransformerConfig(
+        size=8, heads=2, feedforward=16, encoder_layers=1, decoder_layers=1, attention=AttentionConfig(scorer="scaled_dot"), **more
+    ),
+}  # fmt: skip
+
+
+def batches(count, rows=3, source=5, target=4):
+    """Of one shape, with padding in other places each."""
+    for seed in range(count):
+        generator = torch.Generator().manual_seed(seed)
+        ids, out = (torch.randint(4, V, (rows, size), generator=generator) for size in (source, target))
+        ids[:, -1], out[:, -1] = EOS, EOS
+        ids[seed % rows, source - 2 :] = torch.tensor([EOS, PAD])
+        out[(seed + 1) % rows, target - 2 :] = torch.tensor([EOS, PAD])
+        target_in = torch.cat((torch.full((rows, 1), BOS), out[:, :-1]), 1)
+        yield Batch(ids, target_in, out, torch.arange(rows) + seed, torch.tensor(float((out != PAD).sum())), ids.clone())
+
+
+class Fx:
+    """Counts what it recorded."""
+
+    def __init__(self):
+        self.graphs = []
+
+    def __call__(self, work):
+        nothing = torch.zeros(())
+        graph = make_fx(lambda nothing: work())(nothing)
+        self.graphs.append(graph)
+        return lambda: graph(nothing)
+
+
+def learnt(module, batch):
+    """Sums and gradients."""
+    module.zero_grad()
+    loss = module.learn(batch)
+    (3 * loss.total).backward()
+    return [loss.total.detach(), loss.nll, *(p.grad for p in module.parameters())]
+
+
+@pytest.fixture
+def as_on_a_device(monkeypatch):
+    """Where nothing is looked at: what is recorded may not depend on it."""
+    monkeypatch.setattr(devices, "asynchronous", lambda x: True)
+    monkeypatch.setattr(devices, "at_once", lambda x, numbers: 5 * V)
+
+
+def module_of(name, record=None, head="vocabulary", coverage=0.0):
+    torch.manual_seed(2)
+    model = build_model(MODELS[name](head=head, dropout=0.0), V, V).double()
+    return TrainingModule(model, None, None, 0.1, coverage, record)
+
+
+@pytest.mark.parametrize(("name", "head"), [*((name, "vocabulary") for name in MODELS), ("general", "copy"), ("transformer", "copy")])
+def test_recorded_batches_are_learnt_from_alike(name, head, as_on_a_device):
+    record, coverage = Fx(), 0.5 if name == "coverage" else 0.0
+    plain, recorded = module_of(name, None, head, coverage), module_of(name, record, head, coverage)
+    two_shapes = zip(batches(4), batches(4, rows=2, target=7), strict=True)
+    for number, batch in enumerate(batch for pair in two_shapes for batch in pair):
+        for ours, theirs in zip(learnt(recorded, batch), learnt(plain, batch), strict=True):
+            assert (ours is None) == (theirs is None)
+            if ours is not None:
+                torch.testing.assert_close(ours, theirs)
+        assert len(record.graphs) == {0: 0, 1: 0, 2: 1}.get(number, 2)
+
+
+def test_weights_that_moved_are_those_that_count(as_on_a_device):
+    plain, recorded = module_of("general"), module_of("general", Fx())
+    optimizers = [torch.optim.Adam(module.parameters(), 0.1) for module in (plain, recorded)]
+    for batch in batches(5):
+        found = [learnt(module, batch)[0] for module in (plain, recorded)]
+        torch.testing.assert_close(*found)
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+def test_gradients_of_several_batches_add_up(as_on_a_device):
+    plain, recorded = module_of("general"), module_of("general", Fx())
+    for batch in batches(2):
+        learnt(recorded, batch)
+    recorded.zero_grad()
+    for batch in batches(4):
+        for module in (plain, recorded):
+            (module.learn(batch).total / batch.update_tokens).backward()
+    for ours, theirs in zip(recorded.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_what_is_rare_or_too_much_is_not_recorded(monkeypatch, as_on_a_device):
+    monkeypatch.setattr(graphs, "MOST", 2)
+    record = Fx()
+    module = module_of("transformer", record)
+    for target in (3, 4, 5, 6, 3, 4, 5, 5):
+        learnt(module, next(batches(1, target=target)))
+    assert len(record.graphs) == 2
+    assert {shape[1][1] for shape in module.learn.graphs} == {3, 4}
+
+
+def test_parameters_that_are_fixed_stay_out(as_on_a_device):
+    module = module_of("general")
+    first = next(module.parameters()).requires_grad_(False)
+    module.learn = Graphs(module.losses, module.parameters(), Fx())
+    for batch in batches(3):
+        assert learnt(module, batch)[0].isfinite()
+    assert first.grad is None
