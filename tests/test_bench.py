@@ -58,6 +58,18 @@ def test_operations_on_paper():
     assert limit.matrix_rate("32", size=64, seconds=0.01) > 0
 
 
+def test_traffic_on_paper():
+    """A product reads and writes; a view moves nothing; what is read twice at once is read once."""
+    import limit
+
+    a, b = torch.randn(3, 5), torch.randn(5, 7)
+    assert limit.traffic(lambda: a @ b) == 4 * (3 * 5 + 5 * 7 + 3 * 7)
+    assert limit.traffic(lambda: a.t()[1:]) == 0
+    assert limit.traffic(lambda: a + a) == 4 * (15 + 15)
+    assert limit.traffic(lambda: a.add_(1)) == 4 * 15
+    assert limit.bandwidth(size=1000, seconds=0.01) > 0
+
+
 def test_every_work_can_be_built():
     import work
 

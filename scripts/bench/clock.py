@@ -6,6 +6,8 @@ import time
 from statistics import median
 from typing import NamedTuple
 
+import torch
+
 QUIET = 0.15  # cores that others may use, on average, in an interval that counts
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -80,5 +82,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def peak_memory() -> float:
-    """MiB that this process has held at most."""
+    """MiB that this process has held at most; of a GPU's memory, where there is one."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

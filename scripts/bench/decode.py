@@ -87,10 +87,10 @@ def untrained(name: str, precision: str, options: argparse.Namespace) -> tuple[T
     length = {"min_length": options.tokens, "max_length": options.tokens, "max_ratio": float(options.tokens)}
     search = replace(config.search, beam=options.beam, batch=options.batch, **length)
     lines = [pair.source for pair in test_pairs(config.data, work.test_set(config))][: options.lines]
-    translator = Translator([PRECISIONS[precision](model.eval())], prepared.vocabularies, search)
+    translator = Translator([PRECISIONS[precision](model.eval().to(limit.DEVICE))], prepared.vocabularies, search)
     if options.shortlist:
         table = translations(prepared.train, prepared.vocabularies.source.size, options.shortlist)
-        translator.shortlist = Shortlist(torch.from_numpy(table), prepared.vocabularies.target.size)
+        translator.shortlist = Shortlist(torch.from_numpy(table).to(limit.DEVICE), prepared.vocabularies.target.size)
     return translator, lines
 
 

@@ -83,7 +83,7 @@ def ours(name: str, precision: str, options: argparse.Namespace) -> Found:
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         if options.job == "train":
             more = [f"trainer.precision={precision}", f"trainer.threads={options.threads}"]
-            found = pool.submit(train.measure, name, more, options.updates, options.wait).result()
+            found = pool.submit(train.measure, name, more, argparse.Namespace(**vars(options), warm=train.WARM)).result()
             return Found(found["rate"], found["memory"])
         settings = argparse.Namespace(**vars(options), beam=5, batch=1 if options.job == "alone" else 64, tokens=16, settings=[])
         return Found(*pool.submit(decode.passes, name, precision, settings).result())
