@@ -222,3 +222,16 @@ def test_more_devices_than_are_trained_on_are_refused(trained):
 def test_a_gpu_that_is_not_there_is_told_before_any_work(trained):
     with pytest.raises(ConfigError, match=r"trainer\.accelerator=gpu, but torch finds no GPU"):
         trained("trainer.accelerator=gpu")
+
+
+@pytest.mark.parametrize("more", [[], ["trainer.accelerator=cpu"]])
+def test_there_is_nothing_to_record_on_the_processor(trained, more):
+    if not more and torch.cuda.is_available():
+        pytest.skip("there is a GPU, which can do it")
+    with pytest.raises(ConfigError, match=r"trainer\.graphs=true needs a GPU"):
+        trained("trainer.accelerator=auto", "trainer.graphs=true", *more)
+
+
+def test_lengths_filled_up_beyond_the_models_are_refused(trained):
+    with pytest.raises(ConfigError, match=r"training\.pad_to_multiple_of=8 does not divide model\.max_length=100"):
+        trained("model.attention.scorer=location", "model.max_length=100", "training.pad_to_multiple_of=8")

@@ -12,8 +12,9 @@ from seq2seq.data.batch import Batch
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn import devices
 from seq2seq.nn.build import build_model
-from seq2seq.training import graphs
+from seq2seq.training import checks, graphs, run
 from seq2seq.training.graphs import Graphs
+from seq2seq.training.metrics import read_metrics
 from seq2seq.training.module import TrainingModule
 
 V = 12
@@ -130,3 +131,25 @@ def test_parameters_that_are_fixed_stay_out(as_on_a_device):
     for batch in batches(3):
         assert learnt(module, batch)[0].isfinite()
     assert first.grad is None
+
+
+def test_a_training_with_them_is_the_same(trained, monkeypatch):
+    """From the settings on, with batches that a thread makes ahead."""
+    recorders = []
+
+    def recorder():
+        recorders.append(Fx())
+        return recorders[-1]
+
+    monkeypatch.setattr(devices, "asynchronous", lambda x: True)
+    for module in (checks, run):
+        monkeypatch.setattr(module, "on_gpu", lambda trainer: True)
+    monkeypatch.setattr(run, "CUDAGraphs", recorder)
+    settings = ["model.dropout=0", "training.pad_to_multiple_of=64", "training.max_updates=12", "training.validate_every=6"]
+    settings += ["model=transformer", "model.size=16", "model.heads=2", "model.feedforward=16"]
+    plain, recorded = trained(*settings), trained(*settings, "trainer.graphs=true")
+    assert [len(record.graphs) > 0 for record in recorders] == [True]
+    for ours, theirs in zip(*(read_metrics(folder / "metrics.csv") for folder in (recorded, plain)), strict=True):
+        for name in ("update", "loss", "gradient_norm", "target_tokens", "dev_loss"):
+            assert (ours[name] == "") == (theirs[name] == "")
+            assert float(ours[name] or 0) == pytest.approx(float(theirs[name] or 0), rel=1e-4)
