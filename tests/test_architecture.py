@@ -24,7 +24,7 @@ MAY_IMPORT = {  # room -> rooms, or modules of rooms; errors, files, ids and pro
     "nn": set(),
     "nn.build": {"config"},
     "data": {"config", "process"},
-    "search": {"nn.interface"},
+    "search": {"nn.interface", "nn.devices"},
     "evaluation": set(),
     "runs": {"config", "settings", "data.subword", "data.vocabularies", "nn.build", "nn.interface"},
     "translator": {"config", "runs", "search", "data", "nn.interface", "nn.precision"},
@@ -59,7 +59,7 @@ def imported(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{name(path)}:{node.lineno}: a relative import"
-            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def inside(module: str, rooms: set[str]) -> bool:

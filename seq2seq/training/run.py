@@ -149,16 +149,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     total = min(t.max_updates or math.inf, t.max_epochs * batches.updates or math.inf)
     plateau = Plateau(t.plateau_patience, t.plateau_factor) if t.schedule == "plateau" else None
     course = Course(t.warmup, 0 if total == math.inf else int(total), t.halve_from, t.halve_every)
-    module = TrainingModule(
-        model,
-        lambda m: OPTIMIZERS[t.optimizer](
-            decayed(m, t.weight_decay), Rates(t.learning_rate, t.beta1, t.beta2, t.weight_decay, config.trainer.precision != "16")
-        ),
-        lambda update: SCHEDULES[t.schedule](update, course) * (plateau.rate if plateau else 1.0),
-        t.label_smoothing,
-        t.coverage_loss,
-        CUDAGraphs() if config.trainer.graphs else None,
-    )
+    module = make_module(config, model, course, plateau)
     clock, average = Clock(), MovingAverage(model, t.ema) if t.ema else None
     metrics = Metrics(folder, read_checkpoint(last)["global_step"] if last.exists() else 0)
     progress = Progress(Limits(course.total, t.max_minutes), config.trainer.progress)
@@ -190,6 +181,20 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     info = Run.open(folder).info | {"finished": True, "updates": trainer.global_step, "weights_from": list(updates), "dev_score": final}
     write_json(folder / INFO, info | {"seconds": clock.read()[0], "processor_seconds": clock.read()[1]})
     log.info("finished: dev %s %.2f with the weights of update %s; %s", t.monitor, abs(final), " + ".join(map(str, updates)), folder)
+
+
+def make_module(config: Config, model: EncoderDecoder, course: Course, plateau: Plateau | None) -> TrainingModule:
+    """The model with its loss, optimizer and schedule."""
+    t = config.training
+    rates = Rates(t.learning_rate, t.beta1, t.beta2, t.weight_decay, fused=config.trainer.precision != "16")
+    return TrainingModule(
+        model,
+        lambda m: OPTIMIZERS[t.optimizer](decayed(m, t.weight_decay), rates),
+        lambda update: SCHEDULES[t.schedule](update, course) * (plateau.rate if plateau else 1.0),
+        t.label_smoothing,
+        t.coverage_loss,
+        CUDAGraphs() if config.trainer.graphs else None,
+    )
 
 
 def sampled(config: Config, prepared: Prepared, model: EncoderDecoder) -> SampledCorpus:
