@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 STEPS = 2**16  # a unit is kept or not by 16 random bits
 
@@ -36,6 +37,23 @@ class Masked(torch.autograd.Function):
         return Masked.apply(grads[0], *ctx.saved_tensors, ctx.scale), None, None
 
 
+class MaskedReLU(torch.autograd.Function):
+    """max(x, 0) * mask * scale, of which the result alone is kept: it is above 0 where a slope passes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mask: Tensor, scale: float) -> Tensor:
+        y = x.relu().mul_(mask.to(x.dtype).mul_(scale))
+        ctx.save_for_backward(y)
+        ctx.scale = scale
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (y,) = ctx.saved_tensors
+        return torch.ops.aten.threshold_backward(grads[0], y, 0).mul_(ctx.scale), None, None
+
+
 class Dropout(nn.Module):
     """x / (1 - p) of the units that are kept, else 0, in training alone  (Srivastava et al. 2014, section 4, scaled early)."""
 
@@ -48,4 +66,11 @@ class Dropout(nn.Module):
         if not self.training or not self.p:
             return x
         dropped: Tensor = Masked.apply(x, kept(x.shape, self.p, x.device), 1 / (1 - self.p))
+        return dropped
+
+    def relu(self, x: Tensor) -> Tensor:
+        """The same of max(x, 0): what the next layer keeps serves both on the way back."""
+        if not self.training or not self.p:
+            return x.relu()
+        dropped: Tensor = MaskedReLU.apply(x, kept(x.shape, self.p, x.device), 1 / (1 - self.p))
         return dropped

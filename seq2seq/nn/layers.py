@@ -21,7 +21,9 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        y: Tensor = self.outer(self.dropout(self.activation(self.inner(x))))
+        given = self.inner(x)
+        hidden = self.dropout.relu(given) if self.activation is nn.functional.relu else self.dropout(self.activation(given))
+        y: Tensor = self.outer(hidden)
         return y
 
 

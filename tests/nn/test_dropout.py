@@ -43,3 +43,27 @@ def test_nothing_is_dropped_in_use_or_for_nothing():
     assert Dropout(0.5).eval()(x).equal(x)
     assert Dropout(0.0)(x).equal(x)
     assert kept((0, 3), 0.5, x.device).shape == (0, 3)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.25])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_relu_and_dropout_at_once_are_one_after_the_other(dtype, p):
+    layer = Dropout(p)
+    found = []
+    for both in (layer.relu, lambda x: layer(x.relu())):
+        torch.manual_seed(1)
+        x = torch.randn(5, 7, 11, dtype=dtype).requires_grad_()
+        slope = torch.randn_like(x)
+        y = both(x)
+        found.append((y, *torch.autograd.grad(y, x, slope)))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    layer.eval()
+    assert layer.relu(x).equal(x.relu())
+
+
+def test_of_relu_and_dropout_the_result_alone_is_kept():
+    kept_sizes = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept_sizes.append(x.nbytes) or x, lambda x: x):
+        Dropout(0.5).relu(torch.randn(8, 16, requires_grad=True))
+    assert kept_sizes == [8 * 16 * 4]
