@@ -18,6 +18,7 @@ from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.runs import Run
 from seq2seq.tables import choices
+from seq2seq.training.module import TrainingModule
 from seq2seq.training.run import make_model, train
 from seq2seq.translator import Translator
 
@@ -152,3 +153,17 @@ def test_tensorboard_has_the_figures_where_it_is_installed(tiny_run: Path) -> No
     board.Reload()
     assert {"loss", "dev_loss", "dev_score", "learning_rate"} <= set(board.Tags()["scalars"])
     assert [event.step for event in board.Scalars("loss")] == [2, 4, Run.open(tiny_run).info["updates"]]
+
+
+def test_gradients_are_not_kept_beyond_their_update(trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """But through the batches that one update accumulates."""
+    seen: list[set[bool]] = []
+    step = TrainingModule.training_step
+
+    def watched(module: TrainingModule, batch: Any, number: int) -> torch.Tensor:
+        seen.append({p.grad is None for p in module.parameters()})
+        return step(module, batch, number)
+
+    monkeypatch.setattr(TrainingModule, "training_step", watched)
+    trained("training.accumulate=2", "training.max_updates=3")
+    assert seen == [{True}, {False}] * 3
