@@ -64,7 +64,10 @@ def test_traffic_on_paper():
 
     a, b = torch.randn(3, 5), torch.randn(5, 7)
     assert limit.traffic(lambda: a @ b) == 4 * (3 * 5 + 5 * 7 + 3 * 7)
+    c = torch.randn(2, 3, 5)
+    assert limit.traffic(lambda: c @ b) == 4 * (2 * 3 * 5 + 5 * 7 + 2 * 3 * 7)
     assert limit.traffic(lambda: a.t()[1:]) == 0
+    assert limit.traffic(lambda: torch.empty(1000)) == 0
     assert limit.traffic(lambda: a + a) == 4 * (15 + 15)
     assert limit.traffic(lambda: a.add_(1)) == 4 * 15
     assert limit.bandwidth(size=1000, seconds=0.01) > 0
@@ -93,6 +96,8 @@ def test_training_and_decoding_are_measured(tmp_path, monkeypatch):
     small = ["model.embedding=16", "model.hidden=16", "data.pairs=500", "tokenizer.size=300", "training.batch_tokens=256"]
     lines = script("train", "A1", "--updates", "4", "--threads", "1", "--wait", "0", "--set", *small)
     assert [line.split(" | ")[0] for line in lines[1:]] == ["| work", "| ---", "| A1"]
+    lines = script("train", "A3", "--updates", "3", "--warm", "1", "--wait", "0", "--set", *small[2:], "training.accumulate=2")
+    assert lines[-1].endswith("of 3 |")
     lines = script("decode", "A1", "--lines", "8", "--batch", "4", "--tokens", "3", "--threads", "1", "--wait", "0", "--set", *small)
     assert lines[-1].startswith("| A1 | 32 | 4 | ")
     assert "pairs/s" in script("data", "--pairs", "3000", "--large", "9000")[1]

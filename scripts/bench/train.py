@@ -5,12 +5,13 @@ On a GPU: --warm 1000 --set training.batch_tokens=32768 training.pad_to_multiple
 """
 
 import argparse
+import itertools
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import clock
 import limit
@@ -59,16 +60,21 @@ def measure(name: str, more: list[str], options: argparse.Namespace) -> dict[str
         train(config)
     memory = clock.peak_memory()  # before the operations are counted, which takes more
     targets, sources = ([int((getattr(batch, side) != PAD).sum()) for batch in seen.batches] for side in ("target_out", "source"))
-    ends = range(-(-options.warm // EVERY) * EVERY + EVERY, len(targets) + 1, EVERY)
-    intervals = [clock.between(seen.marks[end - EVERY], seen.marks[end], sum(targets[end - EVERY : end])) for end in ends]
+    pairs = [(start, end) for start, end in itertools.pairwise(seen.marks) if start.updates >= options.warm]
+    intervals = [clock.between(start.at, end.at, sum(targets[start.batches : end.batches])) for start, end in pairs]
+    seen.module.to(seen.batches[-1].source.device)  # from where Lightning has taken it
 
     def learn() -> None:
-        seen.module.losses(seen.batches[-1]).total.backward()
+        seen.module.zero_grad()
+        kind = limit.DTYPE[config.trainer.precision]
+        with torch.autocast(seen.batches[-1].source.device.type, kind, enabled=kind != torch.float32):
+            loss = seen.module.losses(seen.batches[-1]).total
+        loss.backward()
 
     return {
         "rate": clock.rate(intervals),
         "source": sum(sources) / sum(targets),
-        "seconds": median(interval.wall for interval in intervals) / EVERY,
+        "seconds": median(interval.wall / (end.updates - start.updates) for interval, (start, end) in zip(intervals, pairs, strict=True)),
         "memory": memory,
         "operations": limit.operations(learn) / targets[-1],
         "limit": limit.matrix_rate(config.trainer.precision),
@@ -77,11 +83,20 @@ def measure(name: str, more: list[str], options: argparse.Namespace) -> dict[str
     }
 
 
+class Mark(NamedTuple):
+    """How far it was, and when."""
+
+    updates: int
+    batches: int
+    at: clock.Mark
+
+
 class Seen:
-    """The moments after each EVERY updates to come in this process, by their number, and all batches."""
+    """The moments after each EVERY updates to come in this process, and all batches."""
 
     def __init__(self) -> None:
-        self.marks: dict[int, clock.Mark] = {}
+        self.marks: list[Mark] = []
+        self.updates = 0
         self.batches: list[Any] = []
         self.module: Any = None
         register_optimizer_step_post_hook(lambda *rest: self.mark())
@@ -96,9 +111,10 @@ class Seen:
 
     def mark(self) -> None:
         """An update is over."""
-        if len(self.batches) % EVERY == 0:
+        self.updates += 1
+        if self.updates % EVERY == 0:
             limit.wait()
-            self.marks[len(self.batches)] = clock.mark()
+            self.marks.append(Mark(self.updates, len(self.batches), clock.mark()))
 
 
 def row(name: str, precision: str, found: dict[str, Any]) -> str:

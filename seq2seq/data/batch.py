@@ -222,6 +222,7 @@ class TrainBatches:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on after what `state` has consumed, without building it. RunError if that was another order of batches."""
+        state = {"multiple": 1, **state}  # checkpoints did not always have it
         for name, mine in self.state_dict().items():
             if name not in ("epoch", "done") and mine != state[name]:
                 raise RunError(f"the order of batches cannot be resumed: {name} was {state[name]}, now it is {mine}")

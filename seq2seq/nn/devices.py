@@ -25,18 +25,20 @@ def at_once(x: Tensor, numbers: int) -> int:
 
 def fused(x: Tensor) -> bool:
     """Whether the kernels of nn/kernels.py serve x: on a GPU for which Triton, which comes with torch, can compile them."""
-    return x.is_cuda and x.dtype in KERNELS and compiles(x.device)
+    return x.is_cuda and x.dtype in KERNELS and compiles(x.device, x.dtype)
 
 
 @cache
-def compiles(device: torch.device) -> bool:
+def compiles(device: torch.device, kind: torch.dtype) -> bool:
     """Whether one of them works there; if not, it is said why, and torch's operations do it."""
     try:
         from seq2seq.nn.kernels import cross_entropy
 
-        cross_entropy(torch.zeros(1, 4, device=device), torch.zeros(1, dtype=torch.long, device=device), 0.0)
+        cross_entropy(torch.zeros(1, 4, device=device, dtype=kind), torch.zeros(1, dtype=torch.long, device=device), 0.0)
     except Exception as error:  # no Triton, no C compiler, a GPU too old: each has its own
-        log.warning("no fused kernels on %s, torch's operations are used: %s", device, (str(error) or repr(error)).splitlines()[0])
+        log.warning(
+            "no fused kernels for %s on %s, torch's operations are used: %s", kind, device, (str(error) or repr(error)).splitlines()[0]
+        )
         return False
     return True
 

@@ -49,7 +49,8 @@ def chunks(features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoot
     A row of padding counts nothing if its features are zero; on their gradient, which is not, nobody depends."""
     wide = torch.promote_types(features.dtype, torch.float32)
     total, nll = (features.new_zeros((), dtype=wide) for _ in range(2))
-    rows, vocabulary = max(1, devices.at_once(weight, CHUNK) // weight.size(0)), weight.size(0)
+    vocabulary = weight.size(0)
+    rows = max(1, min(len(features), devices.at_once(weight, CHUNK) // vocabulary))
     room = [] if devices.fused(features) else [features.new_empty(rows, vocabulary, dtype=wide) for _ in range(2)]
     for x, y, at in zip(features.split(rows), target.split(rows), range(0, len(features), rows), strict=False):
         *sums, slope = slopes(linear(x, weight, bias), y, smoothing, room)
@@ -87,7 +88,7 @@ def rows_of(target_out: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
     target, *flat = (x.flatten(0, 1) for x in (target_out, *parts))
     real = target != PAD
     if devices.asynchronous(target):
-        return target, *(x * real.view(-1, *[1] * (x.dim() - 1)) for x in flat)
+        return target, *(x.masked_fill(~real.view(-1, *[1] * (x.dim() - 1)), 0) for x in flat)
     place = real.nonzero().squeeze(1)
     return tuple(x.index_select(0, place) for x in (target, *flat))
 

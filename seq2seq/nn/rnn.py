@@ -20,8 +20,8 @@ def reverse(x: Tensor, mask: Tensor) -> Tensor:
     """(B, S, ...), (B, S): each row's tokens last to first, its padding stays behind them."""
     B, S = mask.shape
     index = (mask.sum(1, keepdim=True) - 1 - torch.arange(S, device=mask.device)) % S  # (B, S)
-    there_and_back: Tensor = Permuted.apply(x, (index + S * torch.arange(B, device=mask.device).unsqueeze(1)).flatten())
-    return there_and_back
+    turned: Tensor = Permuted.apply(x, (index + S * torch.arange(B, device=mask.device).unsqueeze(1)).flatten())
+    return turned
 
 
 class Permuted(torch.autograd.Function):

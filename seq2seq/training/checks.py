@@ -40,6 +40,10 @@ def check_device(trainer: TrainerConfig) -> None:
         raise ConfigError("trainer.precision=16 needs a GPU; on the processor there are 32 and bf16")
     if trainer.graphs and not on_gpu(trainer):
         raise ConfigError("trainer.graphs=true needs a GPU; the processor has nothing to record")
+    if trainer.graphs and trainer.precision == "16":
+        raise ConfigError(
+            "trainer.graphs=true cannot be with trainer.precision=16, whose losses are scaled too late for it; choose bf16 or 32"
+        )
 
 
 def on_gpu(trainer: TrainerConfig) -> bool:
@@ -67,7 +71,9 @@ def check_lengths(model: EncoderDecoder, prepared: Prepared, multiple: int) -> N
             ("target", model.max_target, pairs.target_lengths),
         ):
             if limit is not None and limit % multiple:
-                raise ConfigError(f"training.pad_to_multiple_of={multiple} does not divide model.max_length={limit}, which it would exceed")
+                raise ConfigError(
+                    f"training.pad_to_multiple_of={multiple} does not divide model.max_length={limit}: beyond that there are no positions"
+                )
             if limit is not None and (longest := int(lengths.max())) > limit:
                 cure = "raise it, or lower data.max_tokens" if name == "training" else "raise it"
                 raise ConfigError(f"model.max_length={limit} is too small: the longest {name} {side} has {longest} tokens; {cure}")

@@ -19,7 +19,8 @@ Recorder = Callable[[Work], Work]  # runs nothing, or does no harm; what it give
 
 
 class CUDAGraphs:
-    """Records what CUDA is asked to do; all graphs share one pool of memory, for they never run at once."""
+    """Records what this thread asks CUDA to do, while another may pin batches; all graphs share one pool of memory, for they never
+    run at once."""
 
     def __init__(self) -> None:
         self.pool = torch.cuda.graph_pool_handle()
@@ -27,7 +28,7 @@ class CUDAGraphs:
     def __call__(self, work: Work) -> Work:
         graph = torch.cuda.CUDAGraph()
         torch.clear_autocast_cache()  # what it holds is of another pool, and what it will hold is of this
-        with torch.cuda.graph(graph, pool=self.pool):
+        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
             work()
         torch.clear_autocast_cache()
         return graph.replay
@@ -76,9 +77,9 @@ class Graph:
         with no_autocast(loss.total):
             slopes = torch.autograd.grad(loss.total, owner.parameters, allow_unused=True)
         self.moved = [slope is not None for slope in slopes]
-        for mine, found in zip((*owner.sums, *owner.slopes), (*loss, *slopes), strict=True):
-            if found is not None:
-                mine.copy_(found.detach())
+        pairs = zip((*owner.sums, *owner.slopes), (*loss, *slopes), strict=True)
+        places, found = zip(*((place, x.detach()) for place, x in pairs if x is not None), strict=True)
+        torch._foreach_copy_(places, found)
 
     def of(self, batch: Batch) -> list[Tensor]:
         """The sums of another batch; the slopes are then its own."""
@@ -102,5 +103,5 @@ class Replayed(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        slopes, moved = ctx.graph.owner.slopes, ctx.graph.moved
-        return None, None, *(slope * outer[0] if has else None for slope, has in zip(slopes, moved, strict=True))
+        slopes = iter(torch._foreach_mul(ctx.graph.owner.slopes, outer[0]))
+        return None, None, *(slope if has else None for slope, has in zip(slopes, ctx.graph.moved, strict=True))

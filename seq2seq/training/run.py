@@ -175,6 +175,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     if checkpoint.signal is not None:
         log.info("stopped at update %d; go on with: seq2seq train resume=%s", trainer.global_step, folder)
         raise KeyboardInterrupt
+    module.to(trainer.strategy.root_device)  # from where Lightning has taken it
     if validation.last < trainer.global_step:  # resumed with a limit that was already reached
         validation.validate(trainer, module)
     updates, final = finish(kept, dev, module)

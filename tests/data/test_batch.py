@@ -192,6 +192,18 @@ def test_what_a_thread_makes_ahead() -> None:
         next(coming)
     assert threading.active_count() == before - 1
     assert list(ahead(iter([]), 2)) == []
+    coming = ahead(itertools.count(), 3)
+    assert [next(coming), next(coming)] == [0, 1]
+    coming.close()  # as at the end of a training
+    assert threading.active_count() == before - 1
+
+
+def test_a_checkpoint_from_before_a_property_of_the_order_is_gone_on_with(plain: PairArrays) -> None:
+    state = TrainBatches(plain, BUDGET, 7).state_dict()
+    state.pop("multiple")
+    TrainBatches(plain, BUDGET, 7).load_state_dict(state)
+    with pytest.raises(RunError, match="multiple was 1, now it is 8"):
+        TrainBatches(plain, BUDGET, 7, multiple=8).load_state_dict(state)
 
 
 def test_unknown_words_are_unk_unless_copied(plain: PairArrays) -> None:

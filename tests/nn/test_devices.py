@@ -5,6 +5,8 @@ The device is "meta", whose tensors have no numbers: whoever asks for one, or br
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from seq2seq.nn import devices
 from seq2seq.nn.heads import VocabularyHead
@@ -60,11 +62,52 @@ def test_losses_and_gradients_are_those_of_the_processor(case, close, monkeypatc
 def test_padding_moves_nothing_on_a_device(monkeypatch):
     monkeypatch.setattr(devices, "asynchronous", lambda x: True)
     torch.manual_seed(3)
-    head, features = VocabularyHead(4, 9), torch.randn(2, 3, 4, requires_grad=True)
+    head, features = VocabularyHead(4, 9), torch.randn(2, 3, 4)
+    features[1, 2] = torch.inf  # of a row that counts nothing
+    features.requires_grad_()
     head.loss(Output(features), None, torch.tensor([[5, 6, 0], [4, 0, 0]]), 0.1).total.backward()
     assert features.grad[0, :2].abs().min() > 0
     assert not features.grad[0, 2].any()
     assert not features.grad[1, 1:].any()
+
+
+def test_no_more_is_made_than_there_are_rows(monkeypatch):
+    """Elsewhere memory that is only taken is taken all the same."""
+    made = []
+    with Sizes(made):
+        VocabularyHead(4, 9).loss(Output(torch.randn(2, 3, 4)), None, torch.full((2, 3), 5), 0.1)
+    assert max(made) <= 6 * 9
+
+
+class Sizes(TorchDispatchMode):
+    """Of all that operations give back."""
+
+    def __init__(self, made):
+        super().__init__()
+        self.made = made
+
+    def __torch_dispatch__(self, operation, types, given=(), named=None):
+        found = operation(*given, **(named or {}))
+        self.made += [x.numel() for x in tree_leaves(found) if isinstance(x, torch.Tensor)]
+        return found
+
+
+def test_where_no_kernel_can_be_compiled_torchs_operations_do_it(monkeypatch, caplog):
+    kernels = pytest.importorskip("seq2seq.nn.kernels")
+    asked = torch.device("cpu"), torch.bfloat16
+    devices.compiles.cache_clear()
+    assert devices.compiles(*asked)
+
+    def broken(*given):
+        raise RuntimeError("Failed to find C compiler.\nPlease")
+
+    monkeypatch.setattr(kernels, "cross_entropy", broken)
+    devices.compiles.cache_clear()
+    assert not devices.compiles(*asked)
+    assert not devices.compiles(*asked)
+    told = ["no fused kernels for torch.bfloat16 on cpu, torch's operations are used: Failed to find C compiler."]
+    assert [record.getMessage() for record in caplog.records] == told
+    devices.compiles.cache_clear()
 
 
 def test_autocast_is_told_where_there_is_one():

@@ -91,16 +91,17 @@ def test_nothing_is_nothing(sizes):
 
 
 def test_models_learn_the_same_with_them(variant, close, monkeypatch):
-    if DEVICE == "cuda":
-        pytest.skip("there they are chosen anyway")
-    parameters = [p for p in variant.model.parameters() if p.requires_grad]
+    model = variant.model.to(DEVICE)
+    source, copy, target_in, target_out = (x.to(DEVICE) for x in (variant.source, variant.copy, variant.target_in, variant.target_out))
+    parameters = [p for p in model.parameters() if p.requires_grad]
 
     def learnt():
-        memory = variant.model.encode(variant.source, variant.copy if variant.config.head == "copy" else None)
-        output = variant.model.decode(variant.target_in, memory, attention=variant.model.head.reads_weights)
-        loss = variant.model.head.loss(output, memory, variant.target_out, 0.1)
+        memory = model.encode(source, copy if variant.config.head == "copy" else None)
+        output = model.decode(target_in, memory, attention=model.head.reads_weights)
+        loss = model.head.loss(output, memory, target_out, 0.1)
         return loss.total, *torch.autograd.grad(loss.total, parameters, allow_unused=True)
 
+    monkeypatch.setattr(devices, "fused", lambda x: False)
     expected = learnt()
     monkeypatch.setattr(devices, "fused", lambda x: True)
     for ours, theirs in zip(learnt(), expected, strict=True):
@@ -108,11 +109,12 @@ def test_models_learn_the_same_with_them(variant, close, monkeypatch):
 
 
 @pytest.mark.skipif(DEVICE == "cuda", reason="there the tests above compile them")
+@pytest.mark.parametrize("kind", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("architecture", [80, 90])
-def test_they_compile(architecture, tmp_path):
+def test_they_compile(architecture, kind, tmp_path):
     """To machine code of NVIDIA's Ampere and Hopper, by Triton's own compiler: no GPU is needed for that."""
     environment = os.environ | {"TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-W", "ignore", "-c", COMPILE, str(architecture)]
+    command = [sys.executable, "-W", "ignore", "-c", COMPILE, str(architecture), f"*{kind}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["score_pairs", "score_slopes", "open_gates", "close_gates", "softmax_slopes"], done.stderr
 
@@ -130,7 +132,7 @@ FIXED = {"LEARN": True, "BLOCK": kernels.BLOCK, "POSITIONS": kernels.POSITIONS, 
 for name, kernel in vars(kernels).items():
     if isinstance(kernel, triton.JITFunction) and name != "tanh":
         fixed = {word: FIXED[word] for word in kernel.arg_names if word in FIXED}
-        kinds = {word: "constexpr" if word in fixed else NUMBERS.get(word, "*bf16") for word in kernel.arg_names}
+        kinds = {word: "constexpr" if word in fixed else NUMBERS.get(word, sys.argv[2]) for word in kernel.arg_names}
         made = triton.compile(ASTSource(kernel, kinds, fixed), target=GPUTarget("cuda", int(sys.argv[1]), 32))
         assert made.asm["cubin"].startswith(b"\x7fELF")
         print(name)

@@ -20,7 +20,7 @@ from seq2seq import cli
 from seq2seq.compose import compose_config
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.runs import Run
-from seq2seq.training import validation
+from seq2seq.training import checks, validation
 from seq2seq.training.callbacks import Checkpoint
 from seq2seq.training.metrics import read_metrics
 from seq2seq.training.run import make_directory, train
@@ -235,3 +235,9 @@ def test_there_is_nothing_to_record_on_the_processor(trained, more):
 def test_lengths_filled_up_beyond_the_models_are_refused(trained):
     with pytest.raises(ConfigError, match=r"training\.pad_to_multiple_of=8 does not divide model\.max_length=100"):
         trained("model.attention.scorer=location", "model.max_length=100", "training.pad_to_multiple_of=8")
+
+
+def test_graphs_of_losses_that_are_scaled_are_refused(trained, monkeypatch):
+    monkeypatch.setattr(checks, "on_gpu", lambda trainer: True)
+    with pytest.raises(ConfigError, match=r"trainer\.graphs=true cannot be with trainer\.precision=16"):
+        trained("trainer.graphs=true", "trainer.precision=16")

@@ -3,6 +3,8 @@
 The recorder here is torch.fx's, which like CUDA's keeps what tensors were asked to do, and does that again without our code.
 """
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -90,6 +92,44 @@ def test_recorded_batches_are_learnt_from_alike(name, head, as_on_a_device):
             if ours is not None:
                 torch.testing.assert_close(ours, theirs)
         assert len(record.graphs) == {0: 0, 1: 0, 2: 1}.get(number, 2)
+
+
+def test_under_autocast_too(as_on_a_device):
+    plain, recorded = (module_of("transformer", record).float() for record in (None, Fx()))
+    for batch in batches(4):
+        with torch.autocast("cpu", torch.bfloat16):
+            losses = [module.learn(batch) for module in (plain, recorded)]
+        assert losses[0].total.dtype == losses[1].total.dtype == torch.float32
+        torch.testing.assert_close(*losses)
+        slopes = [
+            torch.autograd.grad(loss.total, list(module.parameters())) for loss, module in zip(losses, (plain, recorded), strict=True)
+        ]
+        for ours, theirs in zip(*slopes, strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+def test_cuda_is_recorded_while_a_thread_may_pin_batches(monkeypatch):
+    """With a pool of its own, and nothing in autocast's cache before or after."""
+    said = []
+
+    class CUDAGraph:
+        def replay(self):
+            said.append("replayed")
+
+    @contextmanager
+    def graph(made, pool, capture_error_mode):
+        assert isinstance(made, CUDAGraph)
+        said.append((pool, capture_error_mode))
+        yield
+        said.append("recorded")
+
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", CUDAGraph)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    monkeypatch.setattr(torch, "clear_autocast_cache", lambda: said.append("cleared"))
+    replay = graphs.CUDAGraphs()(lambda: said.append("worked"))
+    replay()
+    assert said == ["cleared", ("pool", "thread_local"), "worked", "recorded", "cleared", "replayed"]
 
 
 def test_weights_that_moved_are_those_that_count(as_on_a_device):
