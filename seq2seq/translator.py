@@ -19,6 +19,8 @@ from seq2seq.errors import ConfigError, DataError, RunError, choose
 from seq2seq.ids import EOS, PAD, UNK
 from seq2seq.nn.interface import Memory, Model
 from seq2seq.nn.precision import PRECISIONS
+from seq2seq.nn.recording import CUDAGraphs
+from seq2seq.nn.replay import Replayed
 from seq2seq.runs import WEIGHTS, Run
 from seq2seq.search.beam import beam_search
 from seq2seq.search.hypothesis import Hypothesis
@@ -66,15 +68,25 @@ class Translator:
 
     @classmethod
     def open(
-        cls, *runs: str | Path, weights: str = WEIGHTS, device: str = "cpu", precision: str = "32", shortlist: int = 0, **search: Any
+        cls,
+        *runs: str | Path,
+        weights: str = WEIGHTS,
+        device: str = "cpu",
+        precision: str = "32",
+        graphs: bool = False,
+        shortlist: int = 0,
+        **search: Any,
     ) -> "Translator":
         """Open one run directory, or several as an ensemble. `search` replaces settings of the (first) run's search; `precision`
-        is that of the numbers in the models, a row of nn.precision.PRECISIONS; `shortlist` keeps each sentence to so many
+        is that of the numbers in the models, a row of nn.precision.PRECISIONS; `graphs` records the steps of the search as CUDA graphs, for
+        one search at a time; `shortlist` keeps each sentence to so many
         translations of each of its tokens, those that `seq2seq shortlist` left in the (first) run, 0: to none. Probabilities are then
         those among these words; those of `score` always among all.
 
         Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for the settings and the device."""
         check_device(device)
+        if graphs and torch.device(device).type != "cuda":
+            raise ConfigError(f"graphs need a GPU, and device={device} has nothing to record")
         if not runs:
             raise ConfigError("no run directory is given: there is nothing to translate with")
         opened = [Run.open(run) for run in runs]
@@ -86,6 +98,7 @@ class Translator:
                 raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: only one of them copies words")
         held = choose(PRECISIONS, precision, "precision")
         models: list[Any] = [held(run.model(weights).to(device)) for run in opened]
+        models = [Replayed(model, CUDAGraphs()) for model in models] if graphs else models
         return cls(models, first.vocabularies, first.config.search.changed(**search), shortlist=shortlist_of(first, shortlist, device))
 
     @property

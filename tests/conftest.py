@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,3 +113,23 @@ def lines(corpus: Path) -> list[str]:
     """Source lines of different lengths, two of them empty."""
     test = (corpus / "test.en").read_text(encoding="utf-8").splitlines()
     return [*test[:5], "", *test[5:9], "  ", *test[9:], test[0].split()[0]]
+
+
+@pytest.fixture(scope="session")
+def fx() -> Any:
+    """A recorder, as of nn.recording: torch.fx, which like CUDA keeps what tensors were asked to do, and does that again without
+    our code."""
+    import torch
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    class Fx:
+        def __init__(self) -> None:
+            self.graphs: list[Any] = []
+
+        def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
+            nothing = torch.zeros(())
+            graph = make_fx(lambda nothing: work())(nothing)
+            self.graphs.append(graph)
+            return lambda: graph(nothing)
+
+    return Fx

@@ -27,7 +27,7 @@ MAY_IMPORT = {  # room -> rooms, or modules of rooms; errors, files, ids and pro
     "search": {"nn.interface", "nn.devices"},
     "evaluation": set(),
     "runs": {"config", "settings", "data.subword", "data.vocabularies", "nn.build", "nn.interface"},
-    "translator": {"config", "runs", "search", "data", "nn.interface", "nn.precision"},
+    "translator": {"config", "runs", "search", "data", "nn.interface", "nn.precision", "nn.recording", "nn.replay"},
     "training": {"config", "settings", "data", "nn", "evaluation", "process", "runs", "translator"},
     "compare": {"config", "settings", "runs", "evaluation", "translator"},
     "runtime": set(),

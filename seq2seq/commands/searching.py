@@ -25,6 +25,7 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, default=None, help=field.metadata["help"], **kind)
     shortlist = "only so many translations of each source subword, as `seq2seq shortlist` learnt them: faster, and a little different"
     parser.add_argument("--shortlist", type=int, metavar="N", help=f"{shortlist} (default: 0, the whole vocabulary)")
+    parser.add_argument("--graphs", action="store_true", help="on a GPU: record each shape of step as a CUDA graph, and replay it")
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
@@ -49,9 +50,10 @@ def one_of(name: str, choices: Sequence[str]) -> Callable[[str], str]:
 
 
 def search_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The search settings that were given, and the shortlist."""
-    given = {name: getattr(options, name) for name in [*(field.name for field in dataclasses.fields(SearchConfig)), "shortlist"]}
-    return {name: value for name, value in given.items() if value is not None and (name, value) != ("shortlist", 0)}
+    """The search settings that were given, the shortlist, and graphs."""
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(SearchConfig)}
+    given = {name: value for name, value in given.items() if value is not None}
+    return given | {name: value for name in ("shortlist", "graphs") if (value := getattr(options, name))}
 
 
 def stdin_lines() -> Iterator[str]:

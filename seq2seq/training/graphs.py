@@ -1,4 +1,4 @@
-"""How is a GPU spared the launching of thousands of small kernels? Each shape of batch is recorded once, and then replayed."""
+"""How is a batch learnt from on a GPU at once? Each shape of batch is recorded with its way back, and then replayed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -11,27 +11,9 @@ from torch.autograd.function import once_differentiable
 from seq2seq.data.batch import Batch
 from seq2seq.nn.devices import no_autocast
 from seq2seq.nn.interface import Loss
+from seq2seq.nn.recording import Recorder
 
 MOST = 128  # graphs that are kept
-
-Work = Callable[[], None]  # with tensors that stay where they are
-Recorder = Callable[[Work], Work]  # runs nothing, or does no harm; what it gives does the work again
-
-
-class CUDAGraphs:
-    """Records what this thread asks CUDA to do, while another may pin batches; all graphs share one pool of memory, for they never
-    run at once."""
-
-    def __init__(self) -> None:
-        self.pool = torch.cuda.graph_pool_handle()
-
-    def __call__(self, work: Work) -> Work:
-        graph = torch.cuda.CUDAGraph()
-        torch.clear_autocast_cache()  # what it holds is of another pool, and what it will hold is of this
-        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
-            work()
-        torch.clear_autocast_cache()
-        return graph.replay
 
 
 class Graphs:

@@ -13,7 +13,8 @@ from seq2seq.data.batch import Batch
 from seq2seq.errors import TrainingError
 from seq2seq.nn import devices
 from seq2seq.nn.interface import Loss, Model
-from seq2seq.training.graphs import Graphs, Recorder
+from seq2seq.nn.recording import Recorder
+from seq2seq.training.graphs import Graphs
 from seq2seq.training.loss import coverage_loss
 
 

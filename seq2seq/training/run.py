@@ -24,6 +24,7 @@ from seq2seq.errors import RunError, TrainingError
 from seq2seq.evaluation.metrics import score
 from seq2seq.files import write_json
 from seq2seq.nn.build import EncoderDecoder, build_model, check_model
+from seq2seq.nn.recording import CUDAGraphs
 from seq2seq.process import available_cores
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, check_fit, load_weights, locked, run_directory, tensors, versions
 from seq2seq.settings import differences, write_config
@@ -31,7 +32,6 @@ from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.callbacks import Average, Checkpoint, Log, PlainFile, RandomState, TimeLimit, seed_everything
 from seq2seq.training.checks import check_coverage, check_device, check_lengths, check_limits, check_monitor, metric_of, on_gpu
 from seq2seq.training.clock import Clock
-from seq2seq.training.graphs import CUDAGraphs
 from seq2seq.training.log import logging_to
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule

@@ -1,18 +1,14 @@
-"""Is a batch whose work was recorded learnt from as any other?
-
-The recorder here is torch.fx's, which like CUDA's keeps what tensors were asked to do, and does that again without our code.
-"""
+"""Is a batch whose work was recorded learnt from as any other?"""
 
 from contextlib import contextmanager
 
 import pytest
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from seq2seq.config import AttentionConfig, RNNConfig, TransformerConfig
 from seq2seq.data.batch import Batch
 from seq2seq.ids import BOS, EOS, PAD
-from seq2seq.nn import devices
+from seq2seq.nn import devices, recording
 from seq2seq.nn.build import build_model
 from seq2seq.training import checks, graphs, run
 from seq2seq.training.graphs import Graphs
@@ -47,19 +43,6 @@ def batches(count, rows=3, source=5, target=4):
         yield Batch(ids, target_in, out, torch.arange(rows) + seed, torch.tensor(float((out != PAD).sum())), ids.clone())
 
 
-class Fx:
-    """Counts what it recorded."""
-
-    def __init__(self):
-        self.graphs = []
-
-    def __call__(self, work):
-        nothing = torch.zeros(())
-        graph = make_fx(lambda nothing: work())(nothing)
-        self.graphs.append(graph)
-        return lambda: graph(nothing)
-
-
 def learnt(module, batch):
     """Sums and gradients."""
     module.zero_grad()
@@ -82,8 +65,8 @@ def module_of(name, record=None, head="vocabulary", coverage=0.0):
 
 
 @pytest.mark.parametrize(("name", "head"), [*((name, "vocabulary") for name in MODELS), ("general", "copy"), ("transformer", "copy")])
-def test_recorded_batches_are_learnt_from_alike(name, head, as_on_a_device):
-    record, coverage = Fx(), 0.5 if name == "coverage" else 0.0
+def test_recorded_batches_are_learnt_from_alike(name, head, as_on_a_device, fx):
+    record, coverage = fx(), 0.5 if name == "coverage" else 0.0
     plain, recorded = module_of(name, None, head, coverage), module_of(name, record, head, coverage)
     two_shapes = zip(batches(4), batches(4, rows=2, target=7), strict=True)
     for number, batch in enumerate(batch for pair in two_shapes for batch in pair):
@@ -94,8 +77,8 @@ def test_recorded_batches_are_learnt_from_alike(name, head, as_on_a_device):
         assert len(record.graphs) == {0: 0, 1: 0, 2: 1}.get(number, 2)
 
 
-def test_under_autocast_too(as_on_a_device):
-    plain, recorded = (module_of("transformer", record).float() for record in (None, Fx()))
+def test_under_autocast_too(as_on_a_device, fx):
+    plain, recorded = (module_of("transformer", record).float() for record in (None, fx()))
     for batch in batches(4):
         with torch.autocast("cpu", torch.bfloat16):
             losses = [module.learn(batch) for module in (plain, recorded)]
@@ -127,13 +110,13 @@ def test_cuda_is_recorded_while_a_thread_may_pin_batches(monkeypatch):
     monkeypatch.setattr(torch.cuda, "CUDAGraph", CUDAGraph)
     monkeypatch.setattr(torch.cuda, "graph", graph)
     monkeypatch.setattr(torch, "clear_autocast_cache", lambda: said.append("cleared"))
-    replay = graphs.CUDAGraphs()(lambda: said.append("worked"))
+    replay = recording.CUDAGraphs()(lambda: said.append("worked"))
     replay()
     assert said == ["cleared", ("pool", "thread_local"), "worked", "recorded", "cleared", "replayed"]
 
 
-def test_weights_that_moved_are_those_that_count(as_on_a_device):
-    plain, recorded = module_of("general"), module_of("general", Fx())
+def test_weights_that_moved_are_those_that_count(as_on_a_device, fx):
+    plain, recorded = module_of("general"), module_of("general", fx())
     optimizers = [torch.optim.Adam(module.parameters(), 0.1) for module in (plain, recorded)]
     for batch in batches(5):
         found = [learnt(module, batch)[0] for module in (plain, recorded)]
@@ -142,8 +125,8 @@ def test_weights_that_moved_are_those_that_count(as_on_a_device):
             optimizer.step()
 
 
-def test_gradients_of_several_batches_add_up(as_on_a_device):
-    plain, recorded = module_of("general"), module_of("general", Fx())
+def test_gradients_of_several_batches_add_up(as_on_a_device, fx):
+    plain, recorded = module_of("general"), module_of("general", fx())
     for batch in batches(2):
         learnt(recorded, batch)
     recorded.zero_grad()
@@ -154,9 +137,9 @@ def test_gradients_of_several_batches_add_up(as_on_a_device):
         torch.testing.assert_close(ours.grad, theirs.grad)
 
 
-def test_what_is_rare_or_too_much_is_not_recorded(monkeypatch, as_on_a_device):
+def test_what_is_rare_or_too_much_is_not_recorded(monkeypatch, as_on_a_device, fx):
     monkeypatch.setattr(graphs, "MOST", 2)
-    record = Fx()
+    record = fx()
     module = module_of("transformer", record)
     for target in (3, 4, 5, 6, 3, 4, 5, 5):
         learnt(module, next(batches(1, target=target)))
@@ -164,21 +147,21 @@ def test_what_is_rare_or_too_much_is_not_recorded(monkeypatch, as_on_a_device):
     assert {shape[1][1] for shape in module.learn.graphs} == {3, 4}
 
 
-def test_parameters_that_are_fixed_stay_out(as_on_a_device):
+def test_parameters_that_are_fixed_stay_out(as_on_a_device, fx):
     module = module_of("general")
     first = next(module.parameters()).requires_grad_(False)
-    module.learn = Graphs(module.losses, module.parameters(), Fx())
+    module.learn = Graphs(module.losses, module.parameters(), fx())
     for batch in batches(3):
         assert learnt(module, batch)[0].isfinite()
     assert first.grad is None
 
 
-def test_a_training_with_them_is_the_same(trained, monkeypatch):
+def test_a_training_with_them_is_the_same(trained, monkeypatch, fx):
     """From the settings on, with batches that a thread makes ahead."""
     recorders = []
 
     def recorder():
-        recorders.append(Fx())
+        recorders.append(fx())
         return recorders[-1]
 
     monkeypatch.setattr(devices, "asynchronous", lambda x: True)
