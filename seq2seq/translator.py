@@ -84,9 +84,7 @@ class Translator:
         those among these words; those of `score` always among all.
 
         Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for the settings and the device."""
-        check_device(device)
-        if graphs and torch.device(device).type != "cuda":
-            raise ConfigError(f"graphs need a GPU, and device={device} has nothing to record")
+        check_device(device, graphs)
         if not runs:
             raise ConfigError("no run directory is given: there is nothing to translate with")
         opened = [Run.open(run) for run in runs]
@@ -257,8 +255,10 @@ def shortlist_of(run: Run, most: int, device: str) -> Shortlist | None:
     return Shortlist(table[:, :most].to(device), run.vocabularies.target.size)
 
 
-def check_device(name: str) -> None:
-    """ConfigError for a device that torch does not know or this machine does not have."""
+def check_device(name: str, graphs: bool = False) -> None:
+    """ConfigError for a device that torch does not know or this machine does not have, or that cannot record graphs."""
+    if graphs and not name.startswith("cuda"):
+        raise ConfigError(f"graphs need a GPU, and device={name} has nothing to record")
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

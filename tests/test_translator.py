@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq import Translator
+from seq2seq import Translator, translator
 from seq2seq.data.vocabularies import Encoded
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.ids import EOS, UNK
+from seq2seq.nn import devices
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.score import score
 from seq2seq.translator import Translation, hash_of
@@ -258,7 +259,7 @@ def test_a_run_opens_without_what_only_training_needs(tiny_run: Path) -> None:
     heavy = ("sympy", "hydra", "lightning", "sacrebleu", "rouge_score", "matplotlib")
     code = f"""
 import sys
-from seq2seq import Translator
+from seq2seq import Translator, translator
 Translator.open({str(tiny_run)!r}).translate(["the cat sleeps"])
 sys.exit(", ".join(set({heavy}) & set(sys.modules)))
 """
@@ -285,3 +286,16 @@ def test_a_translator_needs_a_run() -> None:
 def test_what_is_to_be_done_with_long_sources_needs_a_limit(lively: Lively) -> None:
     with pytest.raises(ConfigError, match=r"search\.long_source=refuse would be ignored: the model takes a source of any length"):
         Translator.open(lively(), long_source="refuse")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_recorded_steps_translate_the_same(variant: str, lively: Lively, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ensemble too, with a recorder that only does the work again."""
+    run = lively(*VARIANTS[variant])
+    expected = double(run).translate(lines)
+    monkeypatch.setattr(devices, "asynchronous", lambda x: True)
+    monkeypatch.setattr(translator, "CUDAGraphs", lambda: lambda work: work)
+    monkeypatch.setattr(translator, "check_device", lambda device, graphs: None)
+    recorded = Translator.open(run, run, precision="64", graphs=True)
+    assert recorded.translate(lines) == expected
+    assert all(model.steps for model in recorded.models)  # type: ignore[attr-defined]

@@ -22,6 +22,8 @@ from seq2seq.data.ibm1 import translations
 from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import build_model
 from seq2seq.nn.precision import PRECISIONS
+from seq2seq.nn.recording import CUDAGraphs
+from seq2seq.nn.replay import Replayed
 from seq2seq.process import available_cores
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.translator import Translator
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=16, help="of every translation")
     parser.add_argument("--lines", type=int, default=1000)
+    parser.add_argument("--graphs", action="store_true", help="on a GPU: each shape of step as a CUDA graph")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="SETTING=VALUE", dest="settings")
     parser.add_argument("--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone")
@@ -87,7 +90,8 @@ def untrained(name: str, precision: str, options: argparse.Namespace) -> tuple[T
     length = {"min_length": options.tokens, "max_length": options.tokens, "max_ratio": float(options.tokens)}
     search = replace(config.search, beam=options.beam, batch=options.batch, **length)
     lines = [pair.source for pair in test_pairs(config.data, work.test_set(config))][: options.lines]
-    translator = Translator([PRECISIONS[precision](model.eval().to(limit.DEVICE))], prepared.vocabularies, search)
+    ready: Any = PRECISIONS[precision](model.eval().to(limit.DEVICE))
+    translator = Translator([Replayed(ready, CUDAGraphs()) if options.graphs else ready], prepared.vocabularies, search)
     if options.shortlist:
         table = translations(prepared.train, prepared.vocabularies.source.size, options.shortlist)
         translator.shortlist = Shortlist(torch.from_numpy(table).to(limit.DEVICE), prepared.vocabularies.target.size)

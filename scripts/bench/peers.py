@@ -85,7 +85,9 @@ def ours(name: str, precision: str, options: argparse.Namespace) -> Found:
             more = [f"trainer.precision={precision}", f"trainer.threads={options.threads}"]
             found = pool.submit(train.measure, name, more, argparse.Namespace(**vars(options), warm=train.WARM)).result()
             return Found(found["rate"], found["memory"])
-        settings = argparse.Namespace(**vars(options), beam=5, batch=1 if options.job == "alone" else 64, tokens=16, settings=[])
+        settings = argparse.Namespace(
+            **vars(options), beam=5, batch=1 if options.job == "alone" else 64, tokens=16, settings=[], graphs=False
+        )
         return Found(*pool.submit(decode.passes, name, precision, settings).result())
 
 
