@@ -64,7 +64,11 @@ def module_of(name, record=None, head="vocabulary", coverage=0.0):
     return TrainingModule(model, None, None, 0.1, coverage, record)
 
 
-@pytest.mark.parametrize(("name", "head"), [*((name, "vocabulary") for name in MODELS), ("general", "copy"), ("transformer", "copy")])
+CASES = [(name, head) for name in MODELS for head in ("vocabulary", "copy")]
+QUICK = [("general", "vocabulary"), ("bahdanau", "copy"), ("transformer", "vocabulary")]
+
+
+@pytest.mark.parametrize(("name", "head"), [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES])
 def test_recorded_batches_are_learnt_from_alike(name, head, as_on_a_device, fx):
     record, coverage = fx(), 0.5 if name == "coverage" else 0.0
     plain, recorded = module_of(name, None, head, coverage), module_of(name, record, head, coverage)
