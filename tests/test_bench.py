@@ -98,6 +98,9 @@ def test_training_and_decoding_are_measured(tmp_path, monkeypatch):
     assert [line.split(" | ")[0] for line in lines[1:]] == ["| work", "| ---", "| A1"]
     lines = script("train", "A3", "--updates", "3", "--warm", "1", "--wait", "0", "--set", *small[2:], "training.accumulate=2")
     assert lines[-1].endswith("of 3 |")
+    lines = script("parts", "train", "A1", "--top", "3", "--threads", "1", "--wait", "0", "--set", *small)
+    assert lines[2].startswith("train A1 32: ")
+    assert len(lines) == 9
     lines = script("decode", "A1", "--lines", "8", "--batch", "4", "--tokens", "3", "--threads", "1", "--wait", "0", "--set", *small)
     assert lines[-1].startswith("| A1 | 32 | 4 | ")
     assert "pairs/s" in script("data", "--pairs", "3000", "--large", "9000")[1]
