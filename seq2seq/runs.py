@@ -97,12 +97,15 @@ def tensors(path: Path) -> Iterator[Any]:
 
 
 def load_weights(model: nn.Module, path: Path, whose: str = OWN) -> None:
-    """Fill `model` from safetensors. RunError: missing, damaged, or made for a model of other parts or sizes."""
+    """Fill `model` from safetensors. RunError: missing, damaged, not finite, or made for a model of other parts or sizes."""
     with tensors(path) as file:
         check_fit(model, file, path, whose)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                parameter.copy_(file.get_tensor(name))
+                value = file.get_tensor(name)
+                if not value.isfinite().all():
+                    raise RunError(f"{path} holds weights that are not finite numbers, such as in {name}")
+                parameter.copy_(value)
 
 
 def check_fit(model: nn.Module, file: Any, path: Path, whose: str) -> None:

@@ -1,6 +1,7 @@
 """Is whatever can be wrong with a run directory said in one sentence, by every command that opens it?"""
 
 import json
+import re
 import resource
 import shutil
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from seq2seq import cli
 from seq2seq.compose import compose_config
 from seq2seq.errors import RunError, TrainingError
 from seq2seq.files import written
-from seq2seq.runs import Run, load_weights, run_directory, save_weights, variant
+from seq2seq.runs import WEIGHTS, Run, load_weights, run_directory, save_weights, variant
 
 
 def rewrite(path: Path, old: str, new: str) -> None:
@@ -153,3 +154,13 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         temporary.write_text("half \ud800", encoding="utf-8")
     assert path.read_text() == "old"
     assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(run_copy: Path, wrong: float) -> None:
+    weights = load_file(run_copy / WEIGHTS)
+    name = sorted(weights)[0]
+    weights[name].view(-1)[0] = wrong
+    save_file(weights, run_copy / WEIGHTS)
+    with pytest.raises(RunError, match=rf"weights\.safetensors holds weights that are not finite numbers, such as in {re.escape(name)}"):
+        Run.open(run_copy).model()

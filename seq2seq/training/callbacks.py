@@ -145,8 +145,8 @@ class PlainFile(TorchCheckpointIO):
         try:
             with open(path, "wb") as file:
                 torch.save(checkpoint, file)
-        except RuntimeError as error:  # what torch makes of a disk that is full
-            if isinstance(error.__context__, OSError):
+        except RuntimeError as error:  # what torch makes of a disk that is full, or of a second Ctrl-C
+            if isinstance(error.__context__, OSError | KeyboardInterrupt):
                 raise error.__context__ from None
             raise
 

@@ -11,6 +11,8 @@ from seq2seq.nn.scorers import SCORERS
 from seq2seq.nn.windows import WINDOWS
 from seq2seq.training.schedule import check_schedule
 
+MOST_THREADS = 1024  # far more of them take down whatever else runs
+
 
 def check_limits(training: TrainingConfig) -> None:
     """A training without an end would never hand anything out."""
@@ -34,6 +36,8 @@ def check_device(trainer: TrainerConfig) -> None:
     """Refuse what this machine, or this version, cannot do, before any work."""
     if trainer.devices != 1:
         raise ConfigError(f"trainer.devices={trainer.devices} is more than this version trains on: 1")
+    if trainer.threads > MOST_THREADS:
+        raise ConfigError(f"trainer.threads={trainer.threads} is more than a machine can take: at most {MOST_THREADS}, 0 takes all cores")
     if trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("trainer.accelerator=gpu, but torch finds no GPU here; choose auto or cpu")
     if trainer.precision == "16" and not on_gpu(trainer):

@@ -21,7 +21,7 @@ from seq2seq.compose import compose_config
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.runs import Run
 from seq2seq.training import checks, validation
-from seq2seq.training.callbacks import Checkpoint
+from seq2seq.training.callbacks import Checkpoint, PlainFile
 from seq2seq.training.metrics import read_metrics
 from seq2seq.training.run import make_directory, train
 
@@ -241,3 +241,23 @@ def test_graphs_of_losses_that_are_scaled_are_refused(trained, monkeypatch):
     monkeypatch.setattr(checks, "on_gpu", lambda trainer: True)
     with pytest.raises(ConfigError, match=r"trainer\.graphs=true cannot be with trainer\.precision=16"):
         trained("trainer.graphs=true", "trainer.precision=16")
+
+
+def test_threads_beyond_all_machines_are_refused(trained):
+    with pytest.raises(ConfigError, match=r"trainer\.threads=100000 is more than a machine can take: at most 1024"):
+        trained("trainer.threads=100000")
+
+
+@pytest.mark.parametrize("cause", [KeyboardInterrupt(), OSError(28, "full")])
+def test_what_cuts_writing_off_is_told_as_what_it_is(cause, tmp_path, monkeypatch):
+    """torch's file raises an error of its own over it while it is closed."""
+
+    def save(checkpoint, file):
+        try:
+            raise cause
+        finally:
+            raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos")
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(type(cause)):
+        PlainFile().save_checkpoint({}, tmp_path / "last.ckpt")
