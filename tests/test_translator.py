@@ -2,8 +2,6 @@
 
 import logging
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +12,7 @@ import torch
 
 from seq2seq import Translator, translator
 from seq2seq.data.vocabularies import Encoded
-from seq2seq.errors import ConfigError, DataError, RunError
+from seq2seq.errors import DataError, RunError
 from seq2seq.ids import EOS, UNK
 from seq2seq.nn import devices
 from seq2seq.search.hypothesis import Hypothesis
@@ -232,60 +230,6 @@ def test_reading_keeps_the_way_to_copy(lively: Lively) -> None:
     assert isinstance(encoded, Encoded)
     assert encoded.unknown[0] == "▁Zxqyvia"
     assert encoded.copy[0] == encoded.copy[2] >= 40
-
-
-def test_wrong_search_settings_are_refused(lively: Lively) -> None:
-    with pytest.raises(ConfigError, match=r"search\.n_best=9 is more than search\.beam=2"):
-        Translator.open(lively(), n_best=9)
-
-
-def test_settings_of_python_are_checked_like_those_of_the_command_line(tiny_run: Path) -> None:
-    for search, message in (
-        ({"beem": 3}, "did you mean 'beam'"),
-        ({"beam": "5"}, r"search\.beam='5' is no int"),
-        ({"n_best": 9}, "more than"),
-    ):
-        with pytest.raises(ConfigError, match=message):
-            Translator.open(tiny_run, **search)
-    assert Translator.open(tiny_run, alpha=1).search.alpha == 1
-    with pytest.raises(DataError, match="lines are wanted"):
-        Translator.open(tiny_run).translate("the cat sleeps")
-    with pytest.raises(DataError, match="1 sources cannot be scored with 2 targets"):
-        Translator.open(tiny_run).score(["a"], ["b", "c"])
-
-
-def test_a_run_opens_without_what_only_training_needs(tiny_run: Path) -> None:
-    """Each of these takes longer to import than a short line takes to translate."""
-    heavy = ("sympy", "hydra", "lightning", "sacrebleu", "rouge_score", "matplotlib")
-    code = f"""
-import sys
-from seq2seq import Translator, translator
-Translator.open({str(tiny_run)!r}).translate(["the cat sleeps"])
-sys.exit(", ".join(set({heavy}) & set(sys.modules)))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
-    assert done.stderr.strip() == ""
-
-
-def test_one_text_is_not_taken_for_lines(lively: Lively) -> None:
-    translator = double(lively())
-    for wrong in (
-        lambda: translator.translate("the cat"),
-        lambda: translator.score("the cat", ["a"]),
-        lambda: translator.score(["a"], "b"),
-    ):
-        with pytest.raises(DataError, match="put it into a list"):
-            wrong()
-
-
-def test_a_translator_needs_a_run() -> None:
-    with pytest.raises(ConfigError, match="no run directory is given"):
-        Translator.open()
-
-
-def test_what_is_to_be_done_with_long_sources_needs_a_limit(lively: Lively) -> None:
-    with pytest.raises(ConfigError, match=r"search\.long_source=refuse would be ignored: the model takes a source of any length"):
-        Translator.open(lively(), long_source="refuse")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

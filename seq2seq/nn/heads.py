@@ -11,7 +11,6 @@ from torch.utils.checkpoint import checkpoint
 
 from seq2seq.ids import PAD, UNK
 from seq2seq.nn import devices
-from seq2seq.nn.devices import no_autocast, product_dtype
 from seq2seq.nn.interface import BARRED, Loss, Memory, Output
 from seq2seq.nn.linear import Linear
 
@@ -30,8 +29,8 @@ class CrossEntropy(torch.autograd.Function):
         """features (R, H), weight (V, H), bias (V), target (R) -> smoothed sum, plain sum. `learning`: gradients are wanted."""
         wanted = learning and any(ctx.needs_input_grad)
         grads = [torch.zeros_like(x) for x in (features, weight, bias)] if wanted else []
-        kind = product_dtype(features)
-        with no_autocast(features):  # its copies of each chunk would cost as much as the products
+        kind = devices.product_dtype(features)
+        with devices.no_autocast(features):  # its copies of each chunk would cost as much as the products
             total, nll = chunks(features.to(kind), weight.to(kind), bias.to(kind), target, smoothing, grads)
         ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(nll)

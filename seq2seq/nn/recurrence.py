@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from seq2seq.nn import devices
-from seq2seq.nn.devices import product_dtype
 
 
 class Plain:
@@ -85,7 +84,7 @@ class Used:
 
     def __init__(self, owner: Tensor, matrix: Tensor) -> None:
         self.owner = owner  # no other tensor can have its id meanwhile
-        self.matrix = matrix.detach().to(product_dtype(matrix))
+        self.matrix = matrix.detach().to(devices.product_dtype(matrix))
         self.given: list[Tensor] = []
         self.back: dict[int, Tensor] = {}
         self.task = -1

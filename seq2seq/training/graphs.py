@@ -40,7 +40,7 @@ class Graphs:
                 self.slopes = [torch.empty_like(p) for p in self.parameters]
                 self.sums = [torch.empty((), device=batch.source.device, dtype=self.slopes[0].dtype) for _ in Loss._fields]
             self.graphs[shape] = Graph(self, batch)
-        return Loss(*Replayed.apply(self.graphs[shape], batch, *self.parameters))
+        return Loss(*RecordedLoss.apply(self.graphs[shape], batch, *self.parameters))
 
 
 class Graph:
@@ -72,7 +72,7 @@ class Graph:
         return [x.clone() for x in self.owner.sums]
 
 
-class Replayed(torch.autograd.Function):
+class RecordedLoss(torch.autograd.Function):
     """The sums of a batch, of which the first has the slopes that were found with it."""
 
     @staticmethod

@@ -1,0 +1,66 @@
+"""Is every pair planned once, beside others of its length, in batches that keep to their size?"""
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from seq2seq.data import plan as plan_module
+from seq2seq.data.plan import by_length, in_order, plan
+
+Lengths = Callable[..., tuple[np.ndarray, np.ndarray]]
+
+
+@pytest.mark.parametrize("budget", [1, 64, 128, 1000, 100_000])
+@pytest.mark.parametrize("count", [1, 2, 500])
+def test_plan_holds_every_pair_once_within_the_budget(count: int, budget: int, lengths: Lengths) -> None:
+    source, target = lengths(count)
+    for batches in (plan(np.maximum(source, target), budget, seed=3, epoch=2), in_order(np.maximum(source, target), budget)):
+        assert sorted(np.concatenate(list(batches)).tolist()) == list(range(count))
+        for numbers in batches:
+            padded = len(numbers) * max(source[numbers].max(), target[numbers].max())
+            assert padded <= budget or len(numbers) == 1
+
+
+def test_a_budget_can_be_used_up() -> None:
+    same_length = np.full(12, 32)
+    assert [len(numbers) for numbers in plan(same_length, 128, seed=1, epoch=0)] == [4, 4, 4]
+
+
+def test_plan_is_a_function_of_seed_and_epoch(lengths: Lengths) -> None:
+    def flat(seed: int, epoch: int) -> list[list[int]]:
+        return [numbers.tolist() for numbers in plan(np.maximum(*lengths(500)), 128, seed, epoch)]
+
+    assert flat(1, 0) == flat(1, 0)
+    assert len({str(flat(seed, epoch)) for seed, epoch in itertools.product(range(3), range(3))}) == 9
+    assert len({len(flat(1, epoch)) for epoch in range(5)}) == 1
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.int64])
+def test_plan_sorts_what_was_shuffled(kind: type, lengths: Lengths) -> None:
+    """By numpy's stable sort; lengths in as few bytes as they need make no difference."""
+    longest = np.maximum(*lengths(500))
+    generator = np.random.default_rng([3, 2])
+    shuffled = generator.permutation(500)
+    batches = plan(longest.astype(kind), 128, 3, 2)
+    assert batches.order.tolist() == shuffled[np.argsort(longest[shuffled], kind="stable")].tolist()
+
+
+@pytest.mark.parametrize("part", [1, 7, 1000])
+def test_sorting_in_parts_is_stable(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_module, "PART", part)
+    numbers, sizes = np.random.default_rng(1).permutation(500), np.random.default_rng(2).integers(0, 9, 500)
+    assert by_length(numbers, sizes).tolist() == numbers[np.argsort(sizes[numbers], kind="stable")].tolist()
+    assert by_length(numbers[:0], sizes[:0]).tolist() == []
+
+
+def test_plan_mixes_and_wastes_little(lengths: Lengths) -> None:
+    source, target = lengths(5000)
+    first, second = (plan(np.maximum(source, target), 1024, 1, epoch) for epoch in (0, 1))
+    longest = [source[numbers].max() for numbers in first]
+    assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.3  # short and long ones alternate
+    mates = [{frozenset(pair) for numbers in batches for pair in itertools.pairwise(numbers.tolist())} for batches in (first, second)]
+    assert len(mates[0] & mates[1]) < 0.2 * len(mates[0])  # pairs meet others in the next epoch
+    padded = sum(len(numbers) * max(source[numbers].max(), target[numbers].max()) for numbers in first)
+    assert np.maximum(source, target).sum() > 0.95 * padded
