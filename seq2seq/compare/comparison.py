@@ -1,0 +1,105 @@
+"""What is known once runs have been compared? Plain data, from which every table and the report are made.
+
+A variant is what its runs share but for their seeds. S source and T target subwords of a sentence, EOS included.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Column(NamedTuple):
+    """One measure."""
+
+    key: str  # bleu, aer, training_tokens_per_second, ...: the key in JSON and CSV
+    label: str  # head of the column
+    better: str = ""  # "higher", "lower"; empty: neither
+    digits: int = 2
+    signature: str = ""  # how it was measured; a footnote
+    unit: str = ""
+
+
+class Figure(NamedTuple):
+    """One measure of one variant."""
+
+    value: float  # mean over the seeds
+    values: tuple[float, ...]  # of each seed, in the order of Row.seeds
+    deviation: float | None = None  # sample standard deviation over the seeds; None for one seed
+    interval: tuple[float, float] | None = None  # 95 %, by bootstrap over sentences, of the mean over the seeds
+    p: Mapping[str, float] = {}  # test -> p against the baseline row, before correction: "bootstrap", "randomisation"
+    corrected: Mapping[str, float] = {}  # the same after Holm's correction over the rows of the column
+
+
+class Point(NamedTuple):
+    """One row of a learning curve; nan where it has no such figure."""
+
+    update: int
+    seconds: float
+    processor_seconds: float
+    loss: float
+    dev_loss: float
+    dev_score: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant."""
+
+    variant: str
+    family: str  # rnn, transformer
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]  # their directories
+    settings: Mapping[str, str]  # the settings in which the compared variants differ
+    figures: Mapping[str, Figure]  # column key -> figure; a key is missing where the run does not say
+    curves: tuple[tuple[Point, ...], ...] = ()  # of each seed
+    buckets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # column key -> mean over seeds in each of Comparison.buckets
+
+
+class Alternative(NamedTuple):
+    """Another hypothesis of the beam."""
+
+    text: str
+    score: float
+
+
+class Explained(NamedTuple):
+    """What a variant looked at while it wrote one sentence. Weights are bytes: 255 is a weight of 1."""
+
+    source: tuple[str, ...]  # subwords, EOS included
+    target: tuple[str, ...]
+    weights: NDArray[np.uint8]  # (T, S) what the head and the plots see
+    maps: NDArray[np.uint8] | None = None  # (layers, heads, T, S) where there is more than one
+    centers: NDArray[np.float32] | None = None  # (T,) of a predicted window, in source positions from 0
+    alternatives: tuple[Alternative, ...] = ()
+
+
+class Warned(NamedTuple):
+    """Something about a variant's attention that its user should know."""
+
+    variant: str
+    sentence: str  # in plain words, complete
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that compared runs have to say."""
+
+    title: str
+    test: str  # name of the test set
+    sources: Sequence[str]
+    references: Sequence[Sequence[str]]  # one list for each set of references
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    baseline: str  # the variant that the others are tested against
+    header: Sequence[str] = ()  # sentences above the table: the budget, what differs between the runs that should not
+    footnotes: Sequence[str] = ()  # below it: signatures, corrections
+    broken: Sequence[tuple[str, str]] = ()  # run directory, why it is left out
+    buckets: Sequence[str] = ()  # source lengths, such as "1-10"
+    health: Sequence[Warned] = ()
+    hypotheses: Mapping[str, Sequence[str]] = field(default_factory=dict)  # variant -> lines of its first seed
+    explained: Mapping[str, Sequence[Explained]] = field(default_factory=dict)  # variant -> each sentence, of its first seed
+    windows: Mapping[str, int] = field(default_factory=dict)  # variant -> D of a local window
+    versions: Mapping[str, str] = field(default_factory=dict)
