@@ -21,7 +21,8 @@ class Attended(NamedTuple):
     """What attention gives back for T steps."""
 
     context: Tensor  # (B, T, M)
-    weights: Tensor  # (B, T, S), zero on padding
+    weights: Tensor  # (B, T, S), zero on padding; the mean of several heads
+    maps: Tensor | None = None  # (B, T, heads, S) of several heads
 
 
 def softmax(scores: Tensor) -> Tensor:
@@ -39,11 +40,26 @@ def sparsemax(scores: Tensor) -> Tensor:
     return (scores - excess.gather(-1, support - 1) / support).clamp_min(0)
 
 
+def entmax(scores: Tensor) -> Tensor:
+    """max(a / 2 - tau, 0)^2, between softmax and sparsemax: entmax with alpha = 1.5  (Peters et al. 2019, eq. 12 and algorithm 2)."""
+    scores = ((scores - scores.amax(-1, keepdim=True)) / 2).clamp_min(-2)  # tau is at least -1: what is far below gets nothing
+    ordered = scores.sort(-1, descending=True).values
+    rank = torch.arange(1, scores.size(-1) + 1, device=scores.device, dtype=scores.dtype)
+    mean, square = ordered.cumsum(-1) / rank, ordered.square().cumsum(-1) / rank
+    spread = (1 / rank - (square - mean.square())).clamp_min(torch.finfo(scores.dtype).tiny)  # 0 has a root without a slope
+    threshold = mean - spread.sqrt()  # tau, if so many positions keep weight
+    support = (threshold <= ordered).sum(-1, keepdim=True)
+    return (scores - threshold.gather(-1, support - 1)).clamp_min(0).square()
+
+
 def weigh(scores: Tensor, view: View, normalize: Normalizer) -> Tensor:
     """Scores and view of (..., T, S) -> weights, zero wherever the view does not allow; float32 at least."""
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     weights = normalize(scores.masked_fill(~view.allowed, torch.finfo(scores.dtype).min))
-    return weights if view.gain is None else weights * view.gain
+    if view.gain is None:
+        return weights
+    weights = weights * view.gain
+    return weights / weights.sum(-1, keepdim=True) if view.renormalize else weights
 
 
 def fused_pays(keys: Tensor) -> bool:
@@ -88,4 +104,4 @@ class Attention(nn.Module):
         return Attended(by.mix(weights.to(states.dtype), states), weights)
 
 
-NORMALIZERS: dict[str, Normalizer] = {"softmax": softmax, "sparsemax": sparsemax}
+NORMALIZERS: dict[str, Normalizer] = {"softmax": softmax, "entmax": entmax, "sparsemax": sparsemax}

@@ -13,12 +13,15 @@ from seq2seq.ids import PAD
 from seq2seq.nn.attention import NORMALIZERS, Attention
 from seq2seq.nn.cells import CELLS
 from seq2seq.nn.heads import HEADS, VocabularyHead
+from seq2seq.nn.initialize import INITIALIZERS
 from seq2seq.nn.interface import Memory, Output, State
 from seq2seq.nn.layers import ACTIVATIONS, NORMS, Positions
-from seq2seq.nn.rnn import BahdanauDecoder, Bridge, InputFeedingDecoder, LuongDecoder, RecurrentDecoder, RecurrentEncoder
+from seq2seq.nn.multihead import MultiHeadAttention
+from seq2seq.nn.rnn import DECODERS, READOUTS, RecurrentDecoder
+from seq2seq.nn.rnn_encoder import BRIDGES, RecurrentEncoder
 from seq2seq.nn.scorers import SCORERS, Scorer, Sizes
-from seq2seq.nn.transformer import CrossAttention, Design, TransformerDecoder, TransformerEncoder
-from seq2seq.nn.windows import WINDOWS, Window
+from seq2seq.nn.transformer import Design, TransformerDecoder, TransformerEncoder
+from seq2seq.nn.windows import WINDOWS, Reach, Window
 
 Part = TypeVar("Part", bound=nn.Module)
 
@@ -91,33 +94,56 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
     """A recurrent encoder-decoder."""
     target = embedding(target_size, config.embedding)
     source = target if config.tie == "all" else embedding(source_size, config.embedding)
-    features = config.hidden if config.tie == "none" else config.embedding
-    head = choose(HEADS, config.head, "model.head")(features, target_size, None if config.tie == "none" else target.weight)
-    cell = choose(CELLS, config.cell, "model.cell")
-    encoder = RecurrentEncoder(source, cell, config.hidden, config.encoder_layers, config.dropout, config.bidirectional, config.residual)
-    sizes = Sizes(config.hidden, config.hidden, config.attention.hidden, config.max_length)
-    scorer, window = build_score(config, sizes, config.hidden)
-    attention = Attention(
-        scorer, window, choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer"), config.attention.coverage
-    )
-    decoder, fed = {
-        ("luong", True): (InputFeedingDecoder, features),
-        ("luong", False): (LuongDecoder, 0),
-        ("bahdanau", True): (BahdanauDecoder, config.hidden),
-    }[config.order, config.input_feeding]
-    cells = [cell(config.embedding, fed, config.hidden)] + [cell(config.hidden, 0, config.hidden) for _ in range(config.decoder_layers - 1)]
-    bridge = Bridge(config.bridge, config.hidden, config.hidden, config.decoder_layers)
-    limit = config.max_length if "max_length" in scorer.uses else None
+    parts, table = 2 * config.hidden + config.embedding, None if config.tie == "none" else target.weight
+    head = choose(HEADS, config.head, "model.head")(config.feature_size, target_size, table, parts)
+    attention, limit = build_attention(config)
     if limit is None:
         config.ignored(("max_length",), "only the location score and learned positions have a limit")
-    decoding = decoder(target, cells, attention, bridge, config.hidden, features, config.dropout, config.residual)
-    model = EncoderDecoder(encoder, decoding, head, limit, None)
-    for parameter in model.parameters():
-        if parameter.dim() > 1:
-            nn.init.uniform_(parameter, -config.init, config.init)
-    for table in (source, target):
-        nn.init.uniform_(table.weight, -config.embedding_init, config.embedding_init)
+    encoder, decoder = build_recurrent_encoder(config, source), build_recurrent_decoder(config, target, attention, head)
+    model = EncoderDecoder(encoder, decoder, head, limit, None)
+    tables: set[nn.Parameter] = {source.weight, target.weight}
+    choose(INITIALIZERS, config.initializer, "model.initializer")(model, tables, config.init, config.embedding_init)
     return model
+
+
+def build_recurrent_encoder(config: RNNConfig, source: nn.Embedding) -> RecurrentEncoder:
+    """The encoder, which keeps what the bridge wants of it."""
+    both = (config.bidirectional_layers or config.encoder_layers) if config.bidirectional else 0
+    return RecurrentEncoder(
+        source, choose(CELLS, config.cell, "model.cell"), config.hidden, config.encoder_layers, config.dropout,
+        both=both, residual=config.residual_from if config.residual else 0, backwards=config.reverse,
+        whole="cells" in choose(BRIDGES, config.bridge, "model.bridge").reads,
+    )  # fmt: skip
+
+
+def build_attention(config: RNNConfig) -> tuple[Attention | MultiHeadAttention, int | None]:
+    """The attention of a recurrent decoder, and the most source positions that it knows."""
+    several, hidden = config.attention.heads > 1, config.hidden
+    part = hidden // config.attention.heads
+    heads = config.attention.heads if several else None
+    scorer, window = build_score(config, Sizes(part, part, config.attention.hidden, config.max_length), hidden, heads)
+    normalize = choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer")
+    limit = config.max_length if "max_length" in scorer.uses else None
+    if several:
+        return MultiHeadAttention(hidden, hidden, config.attention.heads, scorer, window, normalize), limit
+    return Attention(scorer, window, normalize, config.attention.coverage), limit
+
+
+def build_recurrent_decoder(
+    config: RNNConfig, target: nn.Embedding, attention: Attention | MultiHeadAttention, head: VocabularyHead
+) -> RecurrentDecoder:
+    """The decoder of the order that the settings say."""
+    kind = {"luong": config.feed if config.input_feeding else "", "bahdanau": config.readout_state}.get(config.order, "")
+    decoder, cell, hidden = DECODERS[config.order, kind], choose(CELLS, config.cell, "model.cell"), config.hidden
+    features = hidden if config.readout == "state" else config.feature_size
+    fed = {"features": features, "context": hidden, "": 0}[decoder.fed]
+    above = 2 * hidden if decoder.beside else hidden
+    cells = [cell(config.embedding, fed, hidden), *(cell(above, 0, hidden) for _ in range(config.decoder_layers - 1))]
+    bridge = choose(BRIDGES, config.bridge, "model.bridge")(hidden, hidden, config.decoder_layers)
+    return decoder(
+        target, cells, attention, bridge, hidden, features, config.dropout, config.residual_from if config.residual else 0,
+        choose(READOUTS, config.readout, "model.readout"), head.reads_parts,
+    )  # fmt: skip
 
 
 def build_transformer(config: TransformerConfig, source_size: int, target_size: int) -> EncoderDecoder:
@@ -132,10 +158,9 @@ def build_transformer(config: TransformerConfig, source_size: int, target_size: 
     normalize = choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer")
     part = config.size // config.heads
 
-    def cross() -> CrossAttention:
-        return CrossAttention(
-            design, *build_score(config, Sizes(part, part, config.attention.hidden, config.max_length), config.size), normalize
-        )
+    def cross() -> MultiHeadAttention:
+        sizes = Sizes(part, part, config.attention.hidden, config.max_length)
+        return MultiHeadAttention(config.size, config.size, config.heads, *build_score(config, sizes, config.size, config.heads), normalize)
 
     def positions() -> Positions:
         return Positions(config.positions, config.size, config.heads, config.max_length)
@@ -157,12 +182,13 @@ def embedding(entries: int, size: int) -> nn.Embedding:
     return nn.Embedding(entries, size, padding_idx=PAD)
 
 
-def build_score(config: ModelConfig, sizes: Sizes, window_query: int) -> tuple[Scorer, Window]:
+def build_score(config: ModelConfig, sizes: Sizes, window_query: int, heads: int | None) -> tuple[Scorer, Window]:
     """Scorer and window; settings that neither reads are refused."""
     attention: AttentionConfig = config.attention
     scorer = choose(SCORERS, attention.scorer, "model.attention.scorer")(sizes)
-    window = choose(WINDOWS, attention.window, "model.attention.window")(window_query, attention.width)
-    unread = [name for name in ("hidden", "width") if name not in scorer.uses | window.uses]
+    reach = Reach(*(getattr(attention, name) for name in Reach._fields))
+    window = choose(WINDOWS, attention.window, "model.attention.window")(window_query, reach, heads)
+    unread = [name for name in ("hidden", *Reach._fields) if name not in scorer.uses | window.uses]
     attention.ignored(unread, f"neither scorer={attention.scorer} nor window={attention.window} reads it")
     if window.single and scorer.reads:
         why = f"window={attention.window} has one position, and its weight is 1; scorer=uniform says so"

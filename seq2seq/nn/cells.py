@@ -15,7 +15,7 @@ class Cell(nn.Module):
 
     gates: ClassVar[int]
     parts: ClassVar[tuple[str, ...]]  # names of what it carries from step to step, "hidden" first
-    sequence: ClassVar[type[nn.Module]]  # torch's own layer for whole sequences, for the encoder
+    sequence: ClassVar[type[nn.Module] | None] = None  # torch's own layer for whole sequences, for the encoder
 
     def __init__(self, given: int, fed: int, size: int) -> None:
         """given: size of the input known beforehand; fed: size of what arrives with each step, 0 for nothing."""
@@ -77,4 +77,26 @@ class GRUCell(Cell):
         return {"hidden": new + update * (hidden - new)}
 
 
-CELLS: dict[str, type[Cell]] = {"lstm": LSTMCell, "gru": GRUCell}
+class GRUChoCell(Cell):
+    """The gated recurrent unit as first published, the reset gate applied before the product  (Cho et al. 2014, eq. 5-8;
+    Bahdanau et al. 2015, section A.1.1)."""
+
+    gates, parts = 3, ("hidden",)
+
+    def __init__(self, given: int, fed: int, size: int) -> None:
+        super().__init__(given, fed, size)
+        self.feed = Linear(fed, 3 * size, bias=False) if fed else None
+        self.recurrent = Linear(size, 2 * size, bias=False)
+        self.candidate = Linear(size, size, bias=False)
+
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
+        hidden = state["hidden"]
+        if fed is not None and self.feed is not None:
+            projected = projected + by.project(fed, self.feed)
+        gates, new = projected.split((2 * self.size, self.size), -1)
+        reset, update = (gates + by.project(hidden, self.recurrent)).sigmoid().chunk(2, -1)
+        new = (new + by.project(reset * hidden, self.candidate)).tanh()
+        return {"hidden": hidden + update * (new - hidden)}
+
+
+CELLS: dict[str, type[Cell]] = {"lstm": LSTMCell, "gru": GRUCell, "gru_cho": GRUChoCell}

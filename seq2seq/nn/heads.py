@@ -96,9 +96,10 @@ class VocabularyHead(nn.Module):
     """softmax(W x + b): generate a token."""
 
     reads_weights: ClassVar[bool] = False
+    reads_parts: ClassVar[bool] = False
 
-    def __init__(self, size: int, vocabulary: int, table: Tensor | None = None) -> None:
-        """table (V, H): an embedding to share; None makes a weight of its own."""
+    def __init__(self, size: int, vocabulary: int, table: Tensor | None = None, parts: int = 0) -> None:
+        """table (V, H): an embedding to share; None makes a weight of its own. parts: size of Output.parts."""
         super().__init__()
         self.output = Linear(size, vocabulary)
         nn.init.zeros_(self.output.bias)
@@ -129,15 +130,15 @@ class VocabularyHead(nn.Module):
 
 
 class CopyHead(VocabularyHead):
-    """g softmax(W x + b) + (1 - g) attention, g = sigmoid(w . x): generate a token or copy one  (See et al. 2017, eq. 8-9).
+    """g softmax(W x + b) + (1 - g) attention, g = sigmoid(w . x + b'): generate a token or copy one  (See et al. 2017, eq. 9).
 
     Unknown source words are ids V, V + 1, ... of an extended vocabulary of V + S entries."""
 
     reads_weights = True
 
-    def __init__(self, size: int, vocabulary: int, table: Tensor | None = None) -> None:
+    def __init__(self, size: int, vocabulary: int, table: Tensor | None = None, parts: int = 0) -> None:
         super().__init__(size, vocabulary, table)
-        self.gate = Linear(size, 1)
+        self.gate = Linear(parts if self.reads_parts else size, 1)
 
     def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:
         """Features (..., H), weights (..., S) -> log-probabilities (..., V + S) in float32."""
@@ -147,7 +148,8 @@ class CopyHead(VocabularyHead):
         if weights.dim() == 3:
             tokens = tokens.unsqueeze(1).expand_as(weights)
         made = super().log_probs(output, memory)  # (..., V)
-        log_generate = nn.functional.logsigmoid(self.gate(output.features).to(made.dtype))  # (..., 1)
+        seen = output.parts if self.reads_parts else output.features
+        log_generate = nn.functional.logsigmoid(self.gate(seen).to(made.dtype))  # (..., 1)
         made = made + log_generate
         share = -torch.expm1(log_generate) * weights / weights.sum(-1, keepdim=True).clamp_min(1e-6)  # (..., S)
         mixed = torch.cat((made.exp(), torch.zeros_like(share, dtype=made.dtype)), -1)
@@ -159,21 +161,37 @@ class CopyHead(VocabularyHead):
         """Sums of the cross-entropies of target_out (B, T) under the mixture; smoothing spreads over the V generated tokens."""
         assert output.weights is not None, "this head reads the attention weights"
         sentences = torch.arange(len(target_out), device=target_out.device).unsqueeze(1).expand_as(target_out)
-        target, features, weights, sentence = rows_of(target_out, output.features, output.weights, sentences)
-        size = max(1, devices.at_once(features, CHUNK) // self.output.out_features)
+        read = [output.features, output.weights, *([output.parts] if self.reads_parts and output.parts is not None else [])]
+        rows = rows_of(target_out, sentences, *read)
+        size = max(1, devices.at_once(output.features, CHUNK) // self.output.out_features)
         parts = [
-            checkpoint(self.chunk, *chunk, memory, smoothing, use_reentrant=False, preserve_rng_state=False)
-            for chunk in zip(*(x.split(size) for x in (features, weights, target, sentence)), strict=True)
+            checkpoint(self.chunk, memory, smoothing, *chunk, use_reentrant=False, preserve_rng_state=False)
+            for chunk in zip(*(x.split(size) for x in rows), strict=True)
         ]
         return Loss(*(torch.stack(sums).sum() for sums in zip(*parts, strict=True)))
 
-    def chunk(self, features: Tensor, weights: Tensor, target: Tensor, sentence: Tensor, memory: Memory, smoothing: float) -> Loss:
+    def chunk(
+        self,
+        memory: Memory,
+        smoothing: float,
+        target: Tensor,
+        sentence: Tensor,
+        features: Tensor,
+        weights: Tensor,
+        parts: Tensor | None = None,
+    ) -> Loss:
         """Some rows' part of the loss, computed again in the backward pass rather than kept."""
-        log_probs = self.log_probs(Output(features, weights), memory, sentence)
+        log_probs = self.log_probs(Output(features, weights, parts=parts), memory, sentence)
         counts = (target != PAD).to(log_probs.dtype)
         nll = -log_probs.gather(1, target.unsqueeze(1)).squeeze(1) @ counts
         spread = -log_probs[:, : self.output.out_features].mean(1) @ counts if smoothing else 0.0
         return Loss((1 - smoothing) * nll + smoothing * spread, nll.detach())
 
 
-HEADS: dict[str, type[VocabularyHead]] = {"vocabulary": VocabularyHead, "copy": CopyHead}
+class PointerHead(CopyHead):
+    """The same with g = sigmoid(w . [c; h; y] + b'), of context, state and input themselves: a pointer-generator  (See et al. 2017, eq. 8)."""
+
+    reads_parts = True
+
+
+HEADS: dict[str, type[VocabularyHead]] = {"vocabulary": VocabularyHead, "copy": CopyHead, "pointer": PointerHead}

@@ -19,7 +19,8 @@ class Encoded(NamedTuple):
 
     states: Tensor  # (B, S, M)
     summary: Tensor  # (B, M)
-    ends: Tensor  # (B, layers, M) the last state of each recurrent layer; (B, 0, M) where there is none
+    ends: Tensor  # (B, layers, M) the last hidden state of each recurrent layer; (B, 0, M) where there is none
+    cells: Tensor | None = None  # (B, layers, M) likewise of an LSTM's cell, if it is asked for
 
 
 class Memory(NamedTuple):
@@ -43,6 +44,7 @@ class Output(NamedTuple):
     features: Tensor  # (..., H) what the head reads
     weights: Tensor | None = None  # (..., S) attention over the source: the last layer's, averaged over its heads
     maps: Tensor | None = None  # decode (B, layers, heads, T, S), step (N, layers, heads, S): every single map
+    parts: Tensor | None = None  # (..., M + Q + E) context, state and input side by side, for a head that reads them
 
 
 class Loss(NamedTuple):
@@ -58,6 +60,11 @@ class Head(Protocol):
     @property
     def reads_weights(self) -> bool:
         """Whether it needs the attention weights."""
+        ...
+
+    @property
+    def reads_parts(self) -> bool:
+        """Whether it needs context, state and input."""
         ...
 
     def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:

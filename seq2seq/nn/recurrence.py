@@ -70,6 +70,11 @@ class Deferred(Plain):
         return hidden, cell
 
 
+def for_a_loop() -> Plain:
+    """For one pass over a sequence of steps: Deferred where gradients are wanted."""
+    return Deferred() if torch.is_grad_enabled() and not torch.compiler.is_compiling() else Plain()
+
+
 def fastest_lstm(gates: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Of those with the values of Plain.lstm."""
     if devices.fused(gates):

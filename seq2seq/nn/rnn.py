@@ -1,7 +1,7 @@
-"""How does a recurrent encoder-decoder read and write? The encoder and the decoders in Luong's and in Bahdanau's order."""
+"""How does a recurrent encoder-decoder write? One decoder per order of attention and recurrence, one row per decoder in DECODERS."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,130 +12,96 @@ from seq2seq.nn.cells import Cell
 from seq2seq.nn.dropout import Dropout, kept
 from seq2seq.nn.interface import Encoded, Memory, Output, State
 from seq2seq.nn.linear import Linear
-from seq2seq.nn.recurrence import Deferred, Plain
+from seq2seq.nn.multihead import MultiHeadAttention
+from seq2seq.nn.recurrence import Plain, for_a_loop
+from seq2seq.nn.rnn_encoder import Bridge
 from seq2seq.nn.scorers import Cached
 
 
-def reverse(x: Tensor, mask: Tensor) -> Tensor:
-    """(B, S, ...), (B, S): each row's tokens last to first, its padding stays behind them."""
-    B, S = mask.shape
-    index = (mask.sum(1, keepdim=True) - 1 - torch.arange(S, device=mask.device)) % S  # (B, S)
-    turned: Tensor = Permuted.apply(x, (index + S * torch.arange(B, device=mask.device).unsqueeze(1)).flatten())
-    return turned
+class Given(NamedTuple):
+    """What a step is given, all of it off the recurrence."""
 
-
-class Permuted(torch.autograd.Function):
-    """The rows of x (B, S, ...) in another order, that of a permutation which is its own inverse: no sum on the way back."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor) -> Tensor:
-        ctx.index = index
-        return x.flatten(0, 1).index_select(0, index).view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        return slopes[0].flatten(0, 1).index_select(0, ctx.index).view_as(slopes[0]), None
-
-
-class RecurrentEncoder(nn.Module):
-    """Reads the source with LSTMs or GRUs, in both directions side by side if asked  (Bahdanau et al. 2015, section 3.2)."""
-
-    def __init__(
-        self,
-        embedding: nn.Embedding,
-        cell: type[Cell],
-        size: int,
-        layers: int,
-        dropout: float = 0.0,
-        bidirectional: bool = True,
-        residual: bool = False,
-    ) -> None:
-        """size: of the output M; each of two directions has half of it."""
-        super().__init__()
-        self.embedding, self.size, self.residual = embedding, size, residual
-        kind, directions = cell.sequence, 2 if bidirectional else 1
-        sizes = [embedding.embedding_dim] + [size] * (layers - 1)
-        self.forwards = nn.ModuleList(kind(given, size // directions, batch_first=True) for given in sizes)
-        self.backwards = nn.ModuleList(kind(given, size // directions, batch_first=True) for given in sizes[: layers * (directions - 1)])
-        self.dropout = Dropout(dropout)
-
-    def forward(self, source: Tensor, mask: Tensor) -> Encoded:
-        """(B, S) ids, (B, S) mask -> states, summary and ends."""
-        x = self.embedding(source)
-        ends = []
-        last = (mask.sum(1) - 1).view(-1, 1, 1)
-        for number, there in enumerate(self.forwards):
-            given = self.dropout(x)
-            x = there(given)[0]
-            end = x.gather(1, last.expand(-1, 1, x.size(-1))).squeeze(1)
-            if self.backwards:
-                back = reverse(self.backwards[number](reverse(given, mask))[0], mask)
-                x, end = torch.cat((x, back), -1), torch.cat((end, back[:, 0]), -1)
-            ends.append(end)
-            if self.residual and number:
-                x = x + given
-        return Encoded(x, ends[-1], torch.stack(ends, 1))
-
-
-class Bridge(nn.Module):
-    """The decoder's first hidden states: tanh(W h) of the encoder's last, both directions side by side  (Bahdanau et al.
-    2015, section A.2.2, where h is the backward one's), h itself, or zeros."""
-
-    def __init__(self, kind: str, memory: int, hidden: int, layers: int) -> None:
-        super().__init__()
-        self.kind, self.hidden, self.layers = kind, hidden, layers
-        self.project = Linear(memory, layers * hidden) if kind == "dense" else None
-
-    def forward(self, memory: Memory) -> tuple[Tensor, ...]:
-        """-> (B, hidden) for each layer."""
-        if self.project is not None:
-            return self.project(memory.summary).tanh().chunk(self.layers, -1)
-        if self.kind == "copy":
-            return memory.cached["ends"].unbind(1)
-        return (memory.summary.new_zeros(memory.summary.size(0), self.hidden),) * self.layers
+    gates: Tensor  # (..., gates) of the first cell, from the embedding
+    embedded: Tensor  # (..., E)
 
 
 class Moment(NamedTuple):
     """What one step of the recurrence yields."""
 
     features: Tensor  # (N, H)
-    weights: Tensor  # (N, S)
+    maps: Tensor  # (N, heads, S)
     state: State
+    parts: Tensor | None = None  # (N, M + Q + E) context, state and input, for a head that reads them
+
+
+class Readout(NamedTuple):
+    """What is made of context, state and input before the head."""
+
+    activate: Callable[[Tensor], Tensor]
+    pieces: int = 1  # times the features that it is made from
+    embedded: bool = False  # whether it reads the input
+    bias: bool = False
+
+
+def maxout(x: Tensor) -> Tensor:
+    """(..., 2 H) -> (..., H), the larger of each pair  (Goodfellow et al. 2013, section 2)."""
+    return x.unflatten(-1, (-1, 2)).amax(-1)
+
+
+READOUTS: dict[str, Readout | None] = {
+    "tanh": Readout(torch.tanh),  # tanh(W [c; h])  (Luong et al. 2015, eq. 5)
+    "linear": Readout(lambda x: x, bias=True),  # V [h; c] + b  (See et al. 2017, eq. 4)
+    "maxout": Readout(maxout, 2, embedded=True),  # max of pairs of U h + V E y + C c  (Bahdanau et al. 2015, section A.2.2)
+    "state": None,  # the decoder's state alone  (Wu et al. 2016, figure 1)
+}
 
 
 class RecurrentDecoder(nn.Module):
-    """What both orders share: embedding, cells, attention, the attentional state, the loop over time."""
+    """What all orders share: embedding, cells, attention, the attentional state, the loop over time."""
 
     cells: Sequence[Cell]
+    fed: ClassVar[str] = ""  # what enters the first cell beside the embedding: features, context, or nothing
+    carried: ClassVar[bool] = False  # whether that is the last step's, so that the state carries it
+    beside: ClassVar[bool] = False  # whether the context enters the upper cells
 
     def __init__(
         self,
         embedding: nn.Embedding,
         cells: Sequence[Cell],
-        attention: Attention,
+        attention: Attention | MultiHeadAttention,
         bridge: Bridge,
         memory_size: int,
         feature_size: int,
         dropout: float = 0.0,
-        residual: bool = False,
+        residual: int = 0,
+        readout: Readout | None = READOUTS["tanh"],
+        keeps_parts: bool = False,
     ) -> None:
+        """residual: as in the encoder. keeps_parts: the output has them."""
         super().__init__()
-        self.embedding, self.attention, self.bridge = embedding, attention, bridge
+        self.embedding, self.attention, self.bridge, self.memory_size = embedding, attention, bridge, memory_size
         self.cells = nn.ModuleList(cells)  # type: ignore[assignment]
-        self.combine = Linear(memory_size + cells[-1].size, feature_size, bias=False)
-        self.dropout, self.residual = Dropout(dropout), residual
+        self.readout, self.feature_size, self.keeps_parts = readout, feature_size, keeps_parts
+        if readout is not None:
+            read = memory_size + cells[-1].size + readout.embedded * embedding.embedding_dim
+            self.combine = Linear(read, readout.pieces * feature_size, bias=readout.bias)
+        self.dropout, self.residual = Dropout(dropout), residual or len(cells) + 1
 
     def cache(self, encoded: Encoded) -> Cached:
         """What the attention wants to compute once per source, and what the bridge copies."""
-        cached = self.attention.cache(encoded.states)
-        return cached | {"ends": encoded.ends} if self.bridge.kind == "copy" else cached
+        kept = {"ends": encoded.ends, "cells": encoded.cells}
+        return self.attention.cache(encoded.states) | {
+            name: value for name, value in kept.items() if name in self.bridge.reads and value is not None
+        }
 
     def start(self, memory: Memory, capacity: int | None = None) -> State:
         """The state has one size however long the target: `capacity` makes no difference."""
         rows = memory.mask.size(0)
-        state = {"number": torch.zeros(rows, dtype=torch.long, device=memory.mask.device), **self.first(memory)}
-        for layer, hidden in enumerate(self.bridge(memory)):
-            state |= {f"{name}{layer}": value for name, value in self.cells[layer].start(hidden).items()}
+        state = {"number": torch.zeros(rows, dtype=torch.long, device=memory.mask.device)}
+        if self.carried:
+            state["feed"] = memory.states.new_zeros(rows, self.feature_size if self.fed == "features" else self.memory_size)
+        for layer, (cell, known) in enumerate(zip(self.cells, self.bridge(memory), strict=True)):
+            state |= {f"{name}{layer}": value for name, value in (cell.start(known["hidden"]) | known).items()}
         if self.attention.direction is not None:
             state["covered"] = torch.zeros_like(memory.states[..., 0], dtype=torch.float32)
         return state
@@ -144,108 +110,155 @@ class RecurrentDecoder(nn.Module):
         """The states of `rows`."""
         return {name: value.index_select(0, rows.flatten()) for name, value in state.items()}
 
-    def first(self, memory: Memory) -> State:
-        """What the order keeps besides the cells' states."""
-        return {}
-
-    def embed(self, token: Tensor) -> Tensor:
-        """Ids, those beyond the vocabulary read as UNK, -> the part of the first cell's gates that is off the recurrence."""
+    def embed(self, token: Tensor) -> Given:
+        """Ids, those beyond the vocabulary read as UNK."""
         token = token.where(token < self.embedding.num_embeddings, UNK)
-        projected: Tensor = self.cells[0].project(self.dropout(self.embedding(token)))
-        return projected
+        embedded = self.dropout(self.embedding(token))
+        return Given(self.cells[0].project(embedded), embedded)
 
-    def advance(self, projected: Tensor, fed: Tensor | None, state: State, masks: Tensor | None, by: Plain) -> tuple[Tensor, State]:
-        """One step of all layers: -> top (N, H), the cells' states."""
-        after: State = {}
-        top = projected
-        for layer, cell in enumerate(self.cells):
-            below = top
-            if layer:
-                below = top if masks is None else top * masks[layer - 1, :, : cell.size]
-                projected, fed = by.project(below, cell.input), None
-            new = cell(projected, fed, {name: state[f"{name}{layer}"] for name in cell.parts}, by)
-            top = new["hidden"] + below if self.residual and layer else new["hidden"]
+    def first(self, given: Given, fed: Tensor | None, state: State, by: Plain) -> State:
+        """The first cell's next state."""
+        cell = self.cells[0]
+        return cell(given.gates, fed, {name: state[f"{name}0"] for name in cell.parts}, by)
+
+    def upper(self, new: State, beside: Tensor | None, state: State, masks: Tensor | None, by: Plain) -> tuple[Tensor, State]:
+        """The first cell's next state -> what the top cell puts out (N, H), all cells' next states. beside (N, M) enters the upper ones too."""
+        top, after = new["hidden"], {f"{name}0": value for name, value in new.items()}
+        for layer, cell in enumerate(self.cells[1:], 1):
+            below = top if masks is None else top * masks[layer - 1, :, : cell.size]
+            joined = below if beside is None else torch.cat((below, beside), -1)
+            new = cell(by.project(joined, cell.input), None, {name: state[f"{name}{layer}"] for name in cell.parts}, by)
+            top = new["hidden"] + below if layer + 1 >= self.residual else new["hidden"]
             after |= {f"{name}{layer}": value for name, value in new.items()}
         return top, after
 
     def attend(self, query: Tensor, state: State, memory: Memory, by: Plain) -> tuple[Tensor, Tensor]:
-        """query (N, H) -> context (N, M), weights (N, S); the W rows of a sentence share its memory."""
+        """query (N, H) -> context (N, M), maps (N, heads, S); the W rows of a sentence share its memory."""
         B = memory.mask.size(0)
         covered = state["covered"].unflatten(0, (B, -1)) if "covered" in state else None
         seen = self.attention(
             query.unflatten(0, (B, -1)), memory.states, memory.cached, memory.mask, state["number"].unflatten(0, (B, -1)), covered, by
         )
-        return seen.context.flatten(0, 1), seen.weights.flatten(0, 1)
+        return seen.context.flatten(0, 1), seen.weights.unsqueeze(2).flatten(0, 1) if seen.maps is None else seen.maps.flatten(0, 1)
 
-    def mix(self, top: Tensor, context: Tensor, by: Plain) -> Tensor:
-        """tanh(W [c; h]), the attentional state  (Luong et al. 2015, eq. 5)."""
-        return torch.tanh(by.project(torch.cat((context, top), -1), self.combine))
-
-    def after(self, cells: State, weights: Tensor, state: State) -> State:
-        """The next state, but for what the order adds."""
-        cells["number"] = state["number"] + 1
+    def finish(
+        self, top: Tensor, context: Tensor, maps: Tensor, given: Given, cells: State, state: State, masks: Tensor | None, by: Plain
+    ) -> Moment:
+        """What a step yields of the state (N, Q) that it reads, the context (N, M), maps (N, heads, S) and the cells' next states."""
+        features = top
+        if self.readout is not None:
+            read = (context, top, given.embedded) if self.readout.embedded else (context, top)
+            features = self.readout.activate(by.project(torch.cat(read, -1), self.combine))
+        features = features if masks is None else features * masks[-1, :, : features.size(-1)]
+        after = cells | {"number": state["number"] + 1}
         if "covered" in state:
-            cells["covered"] = state["covered"] + weights
-        return cells
+            after["covered"] = state["covered"] + maps[:, 0]
+        if self.carried:
+            after["feed"] = features if self.fed == "features" else context
+        return Moment(features, maps, after, torch.cat((context, top, given.embedded), -1) if self.keeps_parts else None)
 
-    def moment(self, projected: Tensor, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
-        """One step in the order of the subclass: projected (N, gates), masks (layers, N, H) of dropout."""
+    def moment(self, given: Given, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
+        """One step in the order of the subclass; masks (layers, N, H) of dropout."""
         raise NotImplementedError
 
     def step(self, token: Tensor, state: State, memory: Memory, attention: bool = False) -> tuple[Output, State]:
-        features, weights, state = self.moment(self.embed(token), state, memory, Plain())
-        return Output(features, weights, weights[:, None, None] if attention else None), state
+        now = self.moment(self.embed(token), state, memory, Plain())
+        return self.output(now.features, now.maps, now.parts, attention), now.state
 
     def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:
-        projected = self.embed(target_in.t())  # (T, B, gates)
-        masks = self.draw_masks(target_in.size(0), target_in.size(1), projected)
-        state, moments = self.start(memory), []
-        by = Deferred() if torch.is_grad_enabled() and not torch.compiler.is_compiling() else Plain()
-        for now, mask in zip(projected.unbind(0), masks, strict=True):
-            moments.append(self.moment(now, state, memory, by, mask))
+        given = self.embed(target_in.t())  # (T, B, ...)
+        masks = self.draw_masks(target_in.size(0), target_in.size(1), given.gates)
+        state, moments, by = self.start(memory), [], for_a_loop()
+        for now, mask in zip(zip(*(part.unbind(0) for part in given), strict=True), masks, strict=True):
+            moments.append(self.moment(Given(*now), state, memory, by, mask))
             state = moments[-1].state
-        features, weights = (torch.stack(parts, 1) for parts in list(zip(*moments, strict=True))[:2])
-        return Output(features, weights, weights[:, None, None] if attention else None)
+        features, maps = torch.stack([m.features for m in moments], 1), torch.stack([m.maps for m in moments], 2)
+        parts = torch.stack([m.parts for m in moments if m.parts is not None], 1) if self.keeps_parts else None
+        return self.output(features, maps, parts, attention)
+
+    def output(self, features: Tensor, maps: Tensor, parts: Tensor | None, attention: bool) -> Output:
+        """maps (N, heads, S) or (B, heads, T, S) -> the output with their mean over the heads, and with all of them if asked for."""
+        weights = maps.squeeze(1) if maps.size(1) == 1 else maps.mean(1)
+        return Output(features, weights, maps.unsqueeze(1) if attention else None, parts)
 
     def draw_masks(self, rows: int, steps: int, like: Tensor) -> Sequence[Tensor | None]:
         """Dropout of all steps at once, (layers, B, H) for each: below the upper cells, and last on the features."""
         if not self.training or not self.dropout.p:
             return [None] * steps
         keep = 1 - self.dropout.p
-        size = max(self.cells[-1].size, self.combine.out_features)
+        size = max(self.cells[-1].size, self.feature_size)
         return kept((steps, len(self.cells), rows, size), self.dropout.p, like.device).to(like.dtype).div_(keep).unbind(0)
 
 
 class LuongDecoder(RecurrentDecoder):
     """h_t = cell(y_{t-1}, h_{t-1}), then attend with h_t  (Luong et al. 2015, section 3); nothing is fed back."""
 
-    def moment(self, projected: Tensor, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
-        top, cells = self.advance(projected, None, state, masks, by)
-        context, weights = self.attend(top, state, memory, by)
-        return Moment(self.drop(self.mix(top, context, by), masks), weights, self.after(cells, weights, state))
-
-    def drop(self, features: Tensor, masks: Tensor | None) -> Tensor:
-        """Dropout of the attentional state."""
-        return features if masks is None else features * masks[-1, :, : features.size(-1)]
+    def moment(self, given: Given, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
+        top, cells = self.upper(self.first(given, state.get("feed"), state, by), None, state, masks, by)
+        context, maps = self.attend(top, state, memory, by)
+        return self.finish(top, context, maps, given, cells, state, masks, by)
 
 
 class InputFeedingDecoder(LuongDecoder):
     """Luong's order with the attentional state fed to the next step  (Luong et al. 2015, section 3.3)."""
 
-    def first(self, memory: Memory) -> State:
-        return {"feed": memory.states.new_zeros(memory.states.size(0), self.combine.out_features)}
-
-    def moment(self, projected: Tensor, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
-        top, cells = self.advance(projected, state["feed"], state, masks, by)
-        context, weights = self.attend(top, state, memory, by)
-        features = self.drop(self.mix(top, context, by), masks)
-        return Moment(features, weights, {**self.after(cells, weights, state), "feed": features})
+    fed, carried = "features", True
 
 
-class BahdanauDecoder(LuongDecoder):
+class ContextFeedingDecoder(LuongDecoder):
+    """Luong's order with the context fed to the next step  (code of See et al. 2017)."""
+
+    fed, carried = "context", True
+
+
+class BahdanauDecoder(RecurrentDecoder):
     """Attend with h_{t-1}, then h_t = cell(y_{t-1}, c_t, h_{t-1})  (Bahdanau et al. 2015, eq. 4-6)."""
 
-    def moment(self, projected: Tensor, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
-        context, weights = self.attend(state[f"hidden{len(self.cells) - 1}"], state, memory, by)
-        top, cells = self.advance(projected, context, state, masks, by)
-        return Moment(self.drop(self.mix(top, context, by), masks), weights, self.after(cells, weights, state))
+    fed = "context"
+
+    def moment(self, given: Given, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
+        context, maps = self.attend(state[f"hidden{len(self.cells) - 1}"], state, memory, by)
+        top, cells = self.upper(self.first(given, context, state, by), None, state, masks, by)
+        return self.finish(top, context, maps, given, cells, state, masks, by)
+
+
+class BahdanauPreviousDecoder(BahdanauDecoder):
+    """The same, of which the readout sees h_{t-1}  (Bahdanau et al. 2015, section A.2.2 and code, against their eq. 4)."""
+
+    def finish(self, top: Tensor, context: Tensor, maps: Tensor, given: Given, cells: State, state: State, *rest: Any) -> Moment:
+        return super().finish(state[f"hidden{len(self.cells) - 1}"], context, maps, given, cells, state, *rest)
+
+
+class GNMTDecoder(RecurrentDecoder):
+    """Attend with the first layer's h_{t-1}; the context enters every cell of the step  (Wu et al. 2016, section 3)."""
+
+    fed, beside = "context", True
+
+    def moment(self, given: Given, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
+        context, maps = self.attend(state["hidden0"], state, memory, by)
+        top, cells = self.upper(self.first(given, context, state, by), context, state, masks, by)
+        return self.finish(top, context, maps, given, cells, state, masks, by)
+
+
+class GNMT2Decoder(RecurrentDecoder):
+    """Attend with the first layer's h_t; the context enters the upper cells, and the first one of the next step  (gnmt_v2 of tf/nmt:
+    Luong et al. 2017)."""
+
+    fed, carried, beside = "context", True, True
+
+    def moment(self, given: Given, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
+        new = self.first(given, state["feed"], state, by)
+        context, maps = self.attend(new["hidden"], state, memory, by)
+        top, cells = self.upper(new, context, state, masks, by)
+        return self.finish(top, context, maps, given, cells, state, masks, by)
+
+
+DECODERS: dict[tuple[str, str], type[RecurrentDecoder]] = {  # by model.order, and what tells decoders of one order apart
+    ("luong", ""): LuongDecoder,
+    ("luong", "attentional"): InputFeedingDecoder,
+    ("luong", "context"): ContextFeedingDecoder,
+    ("bahdanau", "new"): BahdanauDecoder,
+    ("bahdanau", "previous"): BahdanauPreviousDecoder,
+    ("gnmt", ""): GNMTDecoder,
+    ("gnmt_v2", ""): GNMT2Decoder,
+}

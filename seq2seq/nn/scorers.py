@@ -39,13 +39,14 @@ class Scorer(nn.Module):
 
     uses: ClassVar[frozenset[str]] = frozenset()  # of the settings hidden, max_length, coverage: those it reads
     reads: ClassVar[frozenset[str]] = frozenset({"query", "keys"})  # what the score depends on: nothing else needs to be projected
+    alike: ClassVar[bool] = False  # whether it compares query and memory as they are, which then need one size
 
     def __init__(self, sizes: Sizes, key_size: int | None = None) -> None:
         """key_size: project the memory to this size; None takes the memory as it is, to be compared with the query directly.
 
         Raises ConfigError for sizes between which there is no such comparison."""
         super().__init__()
-        if not key_size and self.reads >= {"query", "keys"} and sizes.query != sizes.memory:
+        if self.alike and sizes.query != sizes.memory:
             raise ConfigError(
                 f"this model.attention.scorer compares the decoder's state with the encoder's directly and needs them of one size, "
                 f"not {sizes.query} and {sizes.memory}; general and additive take any sizes"
@@ -81,6 +82,8 @@ class Product(Scorer):
 class Dot(Product):
     """q . h  (Luong et al. 2015, section 3.1, dot)."""
 
+    alike = True
+
 
 class ScaledDot(Dot):
     """q . h / sqrt(Q)  (Vaswani et al. 2017, eq. 1)."""
@@ -94,6 +97,17 @@ class General(Product):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(sizes, key_size=sizes.query)
+
+
+class ScaledGeneral(General):
+    """g q . W h, g learned  (scaled_luong of tf/nmt: Luong et al. 2017)."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(sizes)
+        self.gain = nn.Parameter(torch.tensor(1.0))
+
+    def queries(self, query: Tensor) -> Tensor:
+        return self.gain * query
 
 
 class Cosine(Dot):
@@ -114,6 +128,8 @@ class Cosine(Dot):
 
 class Euclidean(Scorer):
     """-|q - h|^2 / sqrt(Q), as (2 q . h - |h|^2 - |q|^2) / sqrt(Q)  (a Gaussian kernel under the softmax: Tsai et al. 2019, eq. 7)."""
+
+    alike = True
 
     def cache(self, states: Tensor) -> Cached:
         return {"keys": states, "squares": states.square().sum(-1)}
@@ -136,7 +152,22 @@ class Additive(Scorer):
 
     def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
         # covered: See et al. 2017, eq. 11
-        return energies(self.query(query), cached["keys"], self.energy.weight[0], *(covered or (None, None)))
+        return energies(self.query(query), cached["keys"], self.vector(), *(covered or (None, None)))
+
+    def vector(self) -> Tensor:
+        """v (K)."""
+        return self.energy.weight[0]
+
+
+class NormedAdditive(Additive):
+    """g v / |v| . tanh(W q + U h + b), g learned  (normed_bahdanau of tf/nmt: Luong et al. 2017; Salimans & Kingma 2016, eq. 2)."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(sizes)
+        self.gain = nn.Parameter(torch.tensor(sizes.hidden**-0.5))
+
+    def vector(self) -> Tensor:
+        return self.gain * normalize(super().vector(), dim=-1)
 
 
 class Concat(Additive):
@@ -145,6 +176,17 @@ class Concat(Additive):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(sizes)
         self.query = Linear(sizes.query, sizes.hidden, bias=False)
+
+
+class ConcatIdentity(Additive):
+    """v . tanh(W q + h)  (what Luong et al. 2015 ran as concat: footnote on their table 4)."""
+
+    uses = frozenset({"coverage"})
+
+    def __init__(self, sizes: Sizes) -> None:
+        Scorer.__init__(self, sizes)
+        self.query = Linear(sizes.query, sizes.memory, bias=False)
+        self.energy = Linear(sizes.memory, 1, bias=False)
 
 
 class Location(Scorer):
@@ -174,8 +216,11 @@ SCORERS: dict[str, type[Scorer]] = {
     "dot": Dot,
     "scaled_dot": ScaledDot,
     "general": General,
+    "scaled_general": ScaledGeneral,
     "concat": Concat,
+    "concat_identity": ConcatIdentity,
     "additive": Additive,
+    "normed_additive": NormedAdditive,
     "location": Location,
     "cosine": Cosine,
     "euclidean": Euclidean,

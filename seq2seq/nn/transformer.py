@@ -9,13 +9,14 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from seq2seq.ids import UNK
 from seq2seq.nn import past
-from seq2seq.nn.attention import Normalizer, fused_pays, softmax, weigh
+from seq2seq.nn.attention import fused_pays, softmax, weigh
 from seq2seq.nn.dropout import Dropout
 from seq2seq.nn.interface import Encoded, Memory, Output, State
 from seq2seq.nn.layers import FeedForward, Positions, Rotary
 from seq2seq.nn.linear import Linear
-from seq2seq.nn.scorers import Cached, Product, Scorer
-from seq2seq.nn.windows import View, Window
+from seq2seq.nn.multihead import MultiHeadAttention, merge, split
+from seq2seq.nn.scorers import Cached
+from seq2seq.nn.windows import View
 
 
 class Design(NamedTuple):
@@ -28,16 +29,6 @@ class Design(NamedTuple):
     pre_norm: bool = True
     norm: Callable[[int], nn.Module] = nn.LayerNorm  # size -> normalisation
     activation: tuple[int, Callable[[Tensor], Tensor]] = (1, nn.functional.relu)  # a row of ACTIVATIONS
-
-
-def split(x: Tensor, heads: int) -> Tensor:
-    """(B, N, D) -> (B, heads, N, D / heads)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def merge(x: Tensor) -> Tensor:
-    """(B, heads, N, D / heads) -> (B, N, D)."""
-    return x.transpose(1, 2).flatten(2)
 
 
 class Sublayer(nn.Module):
@@ -87,37 +78,6 @@ class SelfAttention(nn.Module):
         return mixed
 
 
-class CrossAttention(nn.Module):
-    """Multi-head attention to the source with any scorer, window and normaliser, each head on its part of the states.
-
-    Where the score is an inner product, the window has no gain and nobody asks for weights, a fused kernel serves."""
-
-    def __init__(self, design: Design, scorer: Scorer, window: Window, normalize: Normalizer) -> None:
-        super().__init__()
-        self.heads, self.scorer, self.window, self.normalize = design.heads, scorer, window, normalize
-        self.value, self.out = Linear(design.size, design.size), Linear(design.size, design.size)
-        self.query, self.key = (Linear(design.size, design.size) if part in scorer.reads else nn.Identity() for part in ("query", "keys"))
-        self.fused = isinstance(scorer, Product) and not window.gains and normalize is softmax
-
-    def cache(self, states: Tensor) -> Cached:
-        """(B, S, D) -> values (B, heads, S, d) and what the scorer keeps of the keys."""
-        keys, values = (split(part(states), self.heads).contiguous() for part in (self.key, self.value))  # once, not in every step
-        return {"values": values, **self.scorer.cache(keys)}
-
-    def forward(self, x: Tensor, cached: Cached, mask: Tensor, step: Tensor, attention: bool) -> tuple[Tensor, Tensor | None]:
-        """x (B, T, D), mask (B, S), step (B, T) -> (B, T, D), weights (B, heads, T, S) if asked for."""
-        query, view = split(self.query(x), self.heads), self.window(x, step, mask)
-        view = View(view.allowed.unsqueeze(1), None if view.gain is None else view.gain.unsqueeze(1))
-        if self.fused and not attention and fused_pays(cached["keys"]):
-            assert isinstance(self.scorer, Product)
-            queries, shape = self.scorer.queries(query), (*query.shape[:-1], mask.size(1))
-            allowed = view.allowed.expand(-1, -1, shape[-2], -1)
-            mixed = scaled_dot_product_attention(queries, cached["keys"].to(queries.dtype), cached["values"], attn_mask=allowed, scale=1.0)
-            return self.out(merge(mixed)), None
-        weights = weigh(self.scorer(query, cached), view, self.normalize)
-        return self.out(merge(weights.to(x.dtype) @ cached["values"])), weights if attention else None
-
-
 class EncoderLayer(nn.Module):
     """Self-attention and a feed-forward network."""
 
@@ -136,7 +96,7 @@ class EncoderLayer(nn.Module):
 class DecoderLayer(nn.Module):
     """Causal self-attention, cross-attention and a feed-forward network."""
 
-    def __init__(self, design: Design, rotary: Rotary | None, cross: CrossAttention) -> None:
+    def __init__(self, design: Design, rotary: Rotary | None, cross: MultiHeadAttention) -> None:
         super().__init__()
         self.own = SelfAttention(design, rotary)
         self.feed = FeedForward(design.size, design.feedforward, design.dropout, design.activation)
@@ -147,7 +107,7 @@ class DecoderLayer(nn.Module):
         """What follows self-attention: x (N, T, D), cached and mask of B sentences, step (B, N // B * T)."""
         given = self.around_cross.before(x)
         # the W rows of a sentence take the place of time, so that its memory is read once and never repeated
-        mixed, weights = self.cross(given.reshape(mask.size(0), -1, x.size(-1)), cached, mask, step, attention)
+        mixed, weights = self.cross.attend(given.reshape(mask.size(0), -1, x.size(-1)), cached, mask, step, attention)
         x = self.around_cross.after(x, mixed.reshape(x.shape))
         return self.around_feed.after(x, self.feed(self.around_feed.before(x))), weights
 
@@ -180,7 +140,7 @@ class TransformerDecoder(nn.Module):
     layers: Sequence[DecoderLayer]
 
     def __init__(
-        self, embedding: nn.Embedding, positions: Positions, layers: int, design: Design, make_cross: Callable[[], CrossAttention]
+        self, embedding: nn.Embedding, positions: Positions, layers: int, design: Design, make_cross: Callable[[], MultiHeadAttention]
     ) -> None:
         super().__init__()
         self.embedding, self.positions, self.heads = embedding, positions, design.heads

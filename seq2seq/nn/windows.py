@@ -8,36 +8,58 @@ from torch import Tensor, nn
 from seq2seq.nn.linear import Linear
 
 
+class Reach(NamedTuple):
+    """How far a window reaches from its centre; named as the settings of model.attention."""
+
+    width: int = 10  # D
+    window_size: str = "2D+1"  # or 2D: the position at p + D is out
+    center_range: str = "S"  # what a predicted share is of: S, or S-1, that of the last position
+    rounding: str = "none"  # or floor: of the centre, where it says what is allowed
+    renormalize: bool = False  # weights sum to one after the gain as well
+
+
 class View(NamedTuple):
-    """What a window lets through."""
+    """What a window lets through. Leading dimensions are (B,), or (B, heads) where each head has a view of its own."""
 
     allowed: Tensor  # (B, T or 1, S) bool; at least one position of every row
     gain: Tensor | None = None  # (B, T, S) in [0, 1], multiplies the weights after they were normalised
+    renormalize: bool = False  # whether they are then normalised again
+    center: Tensor | None = None  # (B, T) predicted, in positions from 0
+
+    def of_heads(self) -> "View":
+        """The same with a place for heads, (B, 1 or heads, T, S)."""
+        if self.allowed.dim() == 4:
+            return self
+        return self._replace(allowed=self.allowed.unsqueeze(1), gain=None if self.gain is None else self.gain.unsqueeze(1))
 
 
 class Window(nn.Module):
     """Narrows the source mask for each target step."""
 
-    uses: ClassVar[frozenset[str]] = frozenset()  # {"width"} where it reads that setting
+    uses: ClassVar[frozenset[str]] = frozenset()  # the fields of Reach that it reads
     gains: ClassVar[bool] = False  # whether its views have a gain
     single: ClassVar[bool] = False  # whether they allow one position, whose weight is 1 whatever its score
 
-    def __init__(self, query_size: int, width: int) -> None:
-        """width: D, positions to either side of the centre."""
+    def __init__(self, query_size: int, reach: Reach = Reach(), heads: int | None = None) -> None:
+        """heads: of multi-head attention, whose views may differ; None: there are none."""
         super().__init__()
-        self.width = width
+        self.reach, self.heads = reach, heads
 
     def forward(self, query: Tensor, step: Tensor, mask: Tensor) -> View:
         """query (B, T, Q), number of the step from 0 (B, T), mask (B, S) -> the view of each step."""
         raise NotImplementedError
 
-    def around(self, center: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """center (B, T), mask (B, S) -> allowed (B, T, S), distance from the centre (B, T, S).
+    def around(self, center: Tensor, mask: Tensor) -> Tensor:
+        """center (B, T), at most the last position, mask (B, S) -> allowed (B, T, S)."""
+        positions, center, D = torch.arange(mask.size(-1), device=mask.device), center.unsqueeze(-1), self.reach.width
+        right = positions < center + D if self.reach.window_size == "2D" else positions <= center + D
+        return mask.unsqueeze(-2) & (positions >= center - D) & right
 
-        A centre behind the end counts as the last position, so that no step is left blind."""
-        center = torch.minimum(center, (mask.sum(-1, keepdim=True) - 1).to(center.dtype))
-        distance = torch.arange(mask.size(-1), device=mask.device) - center.unsqueeze(-1)
-        return mask.unsqueeze(1) & (distance.abs() <= self.width), distance
+
+def behind(mask: Tensor, center: Tensor) -> Tensor:
+    """A centre behind the end counts as the last position, so that no step is left blind: mask (B, S), center (B, ..., T)."""
+    last = (mask.sum(-1) - 1).to(center.dtype)
+    return torch.minimum(center, last.view(-1, *[1] * (center.dim() - 1)))
 
 
 class Everywhere(Window):
@@ -50,33 +72,41 @@ class Everywhere(Window):
 class LocalM(Window):
     """|s - t| <= D ("monotonic")  (Luong et al. 2015, section 3.2, local-m)."""
 
-    uses = frozenset({"width"})
+    uses = frozenset({"width", "window_size"})
 
     def forward(self, query: Tensor, step: Tensor, mask: Tensor) -> View:
-        return View(self.around(step, mask)[0])
+        return View(self.around(behind(mask, step), mask))
 
 
 class LocalP(Window):
     """|s - p| <= D, p = S sigmoid(v . tanh(W q)), then times exp(-2 (s - p)^2 / D^2)  (Luong et al. 2015, eq. 9-10, local-p).
 
-    S is the length of the source, EOS included; p is not rounded, and the weights are not normalised again."""
+    S is the length of the source, EOS included. Each head has a p of its own, by a v of its own. Luong's code differs from the paper:
+    there p = (S - 1) sigmoid(...), and the window, but not the Gaussian, lies around floor(p); it can normalise once more."""
 
-    uses = frozenset({"width"})
+    uses = frozenset(Reach._fields)
     gains = True
 
-    def __init__(self, query_size: int, width: int) -> None:
-        super().__init__(query_size, width)
+    def __init__(self, query_size: int, reach: Reach = Reach(), heads: int | None = None) -> None:
+        super().__init__(query_size, reach, heads)
         self.inner = Linear(query_size, query_size, bias=False)
-        self.outer = Linear(query_size, 1, bias=False)
+        self.outer = Linear(query_size, heads or 1, bias=False)
 
     def center(self, query: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, Q), (B, S) -> p (B, T), in positions from 0."""
-        share = self.outer(self.inner(query).tanh()).squeeze(-1)
-        return share.to(torch.promote_types(share.dtype, torch.float32)).sigmoid() * mask.sum(-1, keepdim=True)
+        """(B, T, Q), (B, S) -> p (B, T), or (B, heads, T), in positions from 0."""
+        share = self.outer(self.inner(query).tanh()).transpose(-2, -1)  # (B, heads, T)
+        length = mask.sum(-1).view(-1, 1, 1) - int(self.reach.center_range == "S-1")
+        center = share.to(torch.promote_types(share.dtype, torch.float32)).sigmoid() * length
+        return behind(mask, center if self.heads else center.squeeze(1))
 
     def forward(self, query: Tensor, step: Tensor, mask: Tensor) -> View:
-        allowed, distance = self.around(self.center(query, mask), mask)
-        return View(allowed, torch.exp(-2 * (distance / self.width).square()))  # sigma = D / 2
+        center = self.center(query, mask)
+        distance = torch.arange(mask.size(-1), device=mask.device) - center.unsqueeze(-1)
+        allowed = self.around(
+            center.floor() if self.reach.rounding == "floor" else center, mask if center.dim() == 2 else mask.unsqueeze(1)
+        )
+        gain = torch.exp(-2 * (distance / self.reach.width).square())  # sigma = D / 2
+        return View(allowed, gain, self.reach.renormalize, center)
 
 
 class Last(Window):

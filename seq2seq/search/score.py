@@ -54,4 +54,5 @@ def of_targets(models: Sequence[Model], memories: Sequence[Memory], outputs: Seq
 
 def cut(output: Output, steps: slice) -> Output:
     """The `steps` of an output of decode."""
-    return Output(output.features[:, steps], None if output.weights is None else output.weights[:, steps])
+    weights, parts = (None if part is None else part[:, steps] for part in (output.weights, output.parts))
+    return Output(output.features[:, steps], weights, parts=parts)

@@ -242,12 +242,13 @@ def test_one_makes_it_and_the_others_wait(tmp_path: Path) -> None:
 
 
 ENDLESS = """
-import itertools, sys
+import itertools, signal, sys
 from pathlib import Path
 from seq2seq.data import encoding, folders
 from seq2seq.data.text import Pair
 encoding.BLOCK, encoding.EACH, encoding.available_cores = 64, 1, lambda: 2
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it puts into the background without it
     encoding.encode(Path(sys.argv[1]), itertools.repeat(Pair("the cat", "a dog")), 1000, encoding.Rules(9, 3.0, 9, False))
 """
 
@@ -273,6 +274,7 @@ def test_workers_end_with_whom_they_work_for(number: signal.Signals, folder: Cal
         while process.poll() is None and time.monotonic() < until:  # one that arrives in a finalizer is lost, Python says
             process.send_signal(number)
             time.sleep(0.5)
+        process.kill()  # what does not listen would write until the disk is full
     while members(process.pid) and time.monotonic() < until:
         time.sleep(0.05)
     assert not members(process.pid)

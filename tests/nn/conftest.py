@@ -16,8 +16,10 @@ from seq2seq.nn.build import build_model
 from seq2seq.nn.cells import CELLS
 from seq2seq.nn.heads import HEADS
 from seq2seq.nn.layers import ACTIVATIONS, NORMS
+from seq2seq.nn.rnn import READOUTS
+from seq2seq.nn.rnn_encoder import BRIDGES
 from seq2seq.nn.scorers import SCORERS
-from seq2seq.nn.windows import WINDOWS
+from seq2seq.nn.windows import WINDOWS, Reach
 
 VARIANTS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
 NAMED = [(family, name) for family in MODELS for name in VARIANTS if (family, name) != ("transformer", "coverage")]
@@ -27,23 +29,31 @@ TINY = {
     "transformer": {"size": 8, "heads": 2, "feedforward": 7, "encoder_layers": 1, "decoder_layers": 2},
 }
 ATTENTION = {"scorer": tuple(SCORERS), "window": tuple(WINDOWS), "normalizer": tuple(NORMALIZERS)}
+ORDERS = {  # name of a decoder -> its settings
+    "luong": {}, "plain": {"input_feeding": False}, "context": {"feed": "context"}, "bahdanau": {"order": "bahdanau"},
+    "previous": {"order": "bahdanau", "readout_state": "previous"}, "gnmt": {"order": "gnmt"}, "gnmt_v2": {"order": "gnmt_v2"},
+}  # fmt: skip
+DIRECTIONS = {  # how the source is read
+    "both": {}, "forward": {"bidirectional": False}, "reverse": {"bidirectional": False, "reverse": True}, "first": {"bidirectional_layers": 1},
+}  # fmt: skip
 CHOICES = {
     "rnn": {
         **ATTENTION,
         "coverage": (False, True),
+        "attention_heads": (1, 2),
         "head": tuple(HEADS),
         "tie": ("none", "target", "all"),
         "layers": ((1, 1), (2, 2), (1, 2), (2, 1)),
         "cell": tuple(CELLS),
-        "order": ("luong", "bahdanau"),
-        "input_feeding": (True, False),
-        "bridge": ("dense", "copy", "zero"),
+        "order": tuple(ORDERS),
+        "readout": tuple(READOUTS),
+        "bridge": tuple(BRIDGES),
         "residual": (False, True),
-        "bidirectional": (True, False),
+        "direction": tuple(DIRECTIONS),
     },
     "transformer": {
         **ATTENTION,
-        "head": tuple(HEADS),
+        "head": ("vocabulary", "copy"),
         "tie": ("none", "target", "all"),
         "layers": ((1, 1), (2, 2), (1, 2), (2, 1)),
         "norm_order": ("pre", "post"),
@@ -60,7 +70,12 @@ def settings(family, row, **more):
     """A row of choices -> ModelConfig of tiny sizes; numbers that the choice would ignore keep their defaults."""
     row = dict(row)
     layers = row.pop("layers", None)
-    attention = {name: row.pop(name) for name in (*ATTENTION, "coverage") if name in row}
+    usual = "gnmt" if row.get("readout") == "state" else "luong"  # the context has to enter somewhere
+    row |= ORDERS[row.pop("order", usual)] | DIRECTIONS[row.pop("direction", "both")]
+    attention = {name: row.pop(name) for name in (*ATTENTION, *Reach._fields, "coverage") if name in row}
+    attention["heads"] = row.pop("attention_heads", 1)
+    if row.get("tie", "none") != "none" and row.get("readout") == "state":
+        row["embedding"] = TINY["rnn"]["hidden"]
     uses = SCORERS[attention.get("scorer", "general")].uses | WINDOWS[attention.get("window", "everywhere")].uses
     attention |= {name: size for name, size in {"hidden": 5, "width": 1}.items() if name in uses}
     row |= dict(zip(("encoder_layers", "decoder_layers"), layers, strict=True)) if layers else {}
@@ -76,9 +91,13 @@ def fits(row):
         or (row.get("window") == "last" and row.get("normalizer", "softmax") != "softmax")
         or (row.get("window") == "last" and row.get("coverage"))
         or (row.get("coverage") and "coverage" not in SCORERS[row.get("scorer", "additive")].uses)
-        or (row.get("order") == "bahdanau" and not row.get("input_feeding", True))
+        or (row.get("coverage") and row.get("attention_heads", 1) > 1)
         or (row.get("residual") and max(layers) < 2)
-        or (row.get("bridge") == "copy" and layers[0] != layers[1])
+        or (row.get("bridge", "zero").startswith("copy") and layers[0] != layers[1])
+        or (row.get("bridge") in ("copy_all", "reduce") and row.get("cell", "lstm") != "lstm")
+        or (row.get("bridge") == "backward" and row.get("direction", "both") in ("forward", "reverse"))
+        or (row.get("bridge") == "backward" and row.get("direction") == "first" and row.get("layers", (1, 1))[0] > 1)
+        or (row.get("order", "gnmt") in ("previous", "luong", "plain") and row.get("readout") == "state")
     )
 
 
@@ -122,7 +141,7 @@ def problem(config, dtype):
     source[torch.arange(S) >= lengths[:, None]] = PAD
     copy = torch.where(source == PAD, PAD, torch.randint(4, TARGET, (B, S)))
     target[:, 0] = BOS
-    if config.head == "copy":
+    if model.head.reads_weights:
         copy[0, 1] = copy[0, 3] = TARGET  # an unknown word, twice
         target[0, 2] = TARGET
     else:

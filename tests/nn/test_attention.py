@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.nn.attention import NORMALIZERS, Attention, sparsemax, weigh
+from seq2seq.nn.attention import NORMALIZERS, Attention, entmax, sparsemax, weigh
 from seq2seq.nn.scorers import SCORERS, Covered, Sizes
-from seq2seq.nn.windows import WINDOWS, View
+from seq2seq.nn.windows import WINDOWS, Reach, View
 
 B, S, T, D = 3, 7, 4, 6
 MASK = torch.arange(S) < torch.tensor([7, 3, 5])[:, None]
@@ -25,7 +25,7 @@ class Composed:
 
     def __init__(self, scorer, window, normalizer, coverage, dtype=torch.float64):
         torch.manual_seed(5)
-        parts = SCORERS[scorer](Sizes(D, D, 5, S + 2)), WINDOWS[window](D, 2)
+        parts = SCORERS[scorer](Sizes(D, D, 5, S + 2)), WINDOWS[window](D, Reach(2))
         self.attention = Attention(*parts, NORMALIZERS[normalizer], coverage).to(dtype)
         self.query, self.states = torch.randn(B, T, D, dtype=dtype), torch.randn(B, S, D, dtype=dtype)
         self.covered = torch.rand(B, T, S, dtype=dtype) * MASK[:, None]
@@ -67,6 +67,9 @@ def test_weights_sum_to_one_before_the_gain_and_to_at_most_one_after_it(composed
     assert not shares.masked_select(~view.allowed.expand_as(shares)).any()
     weights = composed().weights
     torch.testing.assert_close(weights, shares if view.gain is None else shares * view.gain)
+    if view.gain is not None:
+        whole = weigh(scores, view._replace(renormalize=True), attention.normalize)
+        torch.testing.assert_close(whole, weights / weights.sum(-1, keepdim=True))
     assert (weights >= 0).all()
     assert (weights.sum(-1) <= 1 + 1e-9).all()
     assert (weights.sum(-1) > 0).all()
@@ -151,23 +154,28 @@ def test_coverage_matters_and_starts_from_nothing(scorer):
     assert not torch.allclose(composed().weights, plain(composed.query, composed.states).weights)
 
 
-def projection(scores):
-    """Twin of sparsemax: max(a - tau, 0) with tau found by bisection, so that the sum is 1."""
+def bisected(scores, alpha):
+    """Twin of alpha-entmax: max((alpha - 1) a - tau, 0)^(1 / (alpha - 1)) with tau found by bisection, so that the sum is 1."""
+    scores = (alpha - 1) * scores
     low, high = scores.min() - 1, scores.max()
     for _ in range(200):
         tau = (low + high) / 2
-        low, high = (tau, high) if np.maximum(scores - tau, 0).sum() > 1 else (low, tau)
-    return np.maximum(scores - low, 0)
+        low, high = (tau, high) if (np.maximum(scores - tau, 0) ** (1 / (alpha - 1))).sum() > 1 else (low, tau)
+    return np.maximum(scores - low, 0) ** (1 / (alpha - 1))
+
+
+SPARSE = {"sparsemax": 2.0, "entmax": 1.5}
 
 
 @pytest.mark.parametrize("scale", [0.01, 1, 10, 1000])
-def test_sparsemax_is_the_projection_onto_the_simplex(scale):
+@pytest.mark.parametrize("name", SPARSE)
+def test_sparse_weights_are_those_that_bisection_finds(name, scale):
     scores = np.random.default_rng(1).normal(size=(20, 8)) * scale
     lengths = np.arange(20) % 8 + 1
     masked = torch.from_numpy(scores).masked_fill(torch.arange(8) >= torch.from_numpy(lengths)[:, None], torch.finfo(torch.float64).min)
-    weights = sparsemax(masked)
+    weights = NORMALIZERS[name](masked)
     for row, full, length in zip(weights, scores, lengths, strict=True):
-        np.testing.assert_allclose(row[:length], projection(full[:length]), atol=1e-9)
+        np.testing.assert_allclose(row[:length], bisected(full[:length], SPARSE[name]), atol=1e-9)
         assert not row[length:].any()
 
 
@@ -176,10 +184,18 @@ def test_sparsemax_by_hand():
     torch.testing.assert_close(sparsemax(scores), torch.tensor([[1 / 3] * 3, [0.75, 0.0, 0.25], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0]]))
 
 
-def test_sparsemax_has_the_gradient_of_its_formula():
+def test_entmax_by_hand():
+    """Of two scores a and 0 the first gets p with 2 (sqrt(p) - sqrt(1 - p)) = a, and all from a = 2 on."""
+    p = 0.8
+    scores = torch.tensor([[0.0, 0.0], [2 * (p**0.5 - (1 - p) ** 0.5), 0.0], [2.0, 0.0], [7.0, 0.0]])
+    torch.testing.assert_close(entmax(scores), torch.tensor([[0.5, 0.5], [p, 1 - p], [1.0, 0.0], [1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_sparse_weights_have_the_gradient_of_their_formula(name):
     scores = torch.randn(5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    assert torch.autograd.gradcheck(sparsemax, (scores,))
+    assert torch.autograd.gradcheck(NORMALIZERS[name], (scores,))
     masked = scores.detach().masked_fill(torch.arange(6) > 3, torch.finfo(torch.float64).min).requires_grad_()
-    sparsemax(masked).square().sum().backward()
+    NORMALIZERS[name](masked).square().sum().backward()
     assert masked.grad.isfinite().all()
     assert not masked.grad[:, 4:].any()

@@ -19,7 +19,7 @@ def losses(case, device="cpu"):
         case.model.to(device),
         (x.to(device) for x in (case.source, case.copy, case.target_in, case.target_out)),
     )
-    memory = model.encode(source, copy if case.config.head == "copy" else None)
+    memory = model.encode(source, copy if case.model.head.reads_weights else None)
     output = model.decode(target_in, memory, attention=model.head.reads_weights)
     return model.head.loss(output, memory, target_out, 0.1)
 
@@ -34,7 +34,7 @@ def test_learning_asks_the_device_for_nothing(case):
 @pytest.mark.parametrize("attention", [False, True])
 def test_a_step_asks_the_device_for_nothing(case, attention):
     model = case.model.to("meta")
-    memory = model.encode(case.source.to("meta"), case.copy.to("meta") if case.config.head == "copy" else None)
+    memory = model.encode(case.source.to("meta"), case.copy.to("meta") if case.model.head.reads_weights else None)
     rows = torch.arange(2 * len(case.source), device="meta").view(-1, 2)
     state = model.select(rows // 2, model.start(memory, 6))
     for _ in range(2):

@@ -96,7 +96,7 @@ def test_models_learn_the_same_with_them(variant, close, monkeypatch):
     parameters = [p for p in model.parameters() if p.requires_grad]
 
     def learnt():
-        memory = model.encode(source, copy if variant.config.head == "copy" else None)
+        memory = model.encode(source, copy if variant.model.head.reads_weights else None)
         output = model.decode(target_in, memory, attention=model.head.reads_weights)
         loss = model.head.loss(output, memory, target_out, 0.1)
         return loss.total, *torch.autograd.grad(loss.total, parameters, allow_unused=True)

@@ -19,7 +19,7 @@ UNCOVERED = [name for name, scorer in SCORERS.items() if "coverage" not in score
 def encode(case, rows=slice(None), pad=0):
     """The memory of some of the sentences, with `pad` more positions of padding."""
     source, copy = (torch.nn.functional.pad(x[rows], (0, pad), value=PAD) for x in (case.source, case.copy))
-    return case.model.encode(source, copy if case.config.head == "copy" else None)
+    return case.model.encode(source, copy if case.model.head.reads_weights else None)
 
 
 def loss(case, memory, output, smoothing=0.1):
@@ -65,7 +65,7 @@ def test_hypotheses_share_the_memory_of_their_sentence(case, close, capacity):
             close(few[name], many[name])
         scores = model.head.log_probs(single, repeated)
         close(model.head.log_probs(shared, memory), scores)
-        flat, chosen = Output(shared.features[1:4], shared.weights[1:4]), rows[1:4]
+        flat, chosen = Output(*(None if part is None else part[1:4] for part in shared)), rows[1:4]
         close(model.head.log_probs(flat, memory, chosen), scores[1:4])
         few, many = model.select(order, few), model.select(order, many)
 
@@ -110,7 +110,7 @@ def test_padding_and_neighbours_change_nothing(case, close):
     close(loss(case, wider, padded).total, loss(case, memory, whole).total)
     close(model.head.log_probs(padded, wider)[..., : scores.size(-1)], scores)
     for b, length in enumerate(memory.mask.sum(1).tolist()):
-        alone = model.encode(case.source[b : b + 1, :length], case.copy[b : b + 1, :length] if case.config.head == "copy" else None)
+        alone = model.encode(case.source[b : b + 1, :length], case.copy[b : b + 1, :length] if case.model.head.reads_weights else None)
         single = model.decode(case.target_in[b : b + 1], alone, attention=True)
         close(alone.summary[0], memory.summary[b])
         close(single.features[0], whole.features[b])
@@ -146,7 +146,7 @@ def test_probabilities_and_loss_agree(case, close):
     close(loss(case, memory, output).nll, picked)
     close(loss(case, memory, output).total, 0.9 * picked + 0.1 * spread)
     close(loss(case, memory, output, 0.0).total, picked)
-    assert scores.size(-1) == size + (case.source.size(1) if case.config.head == "copy" else 0)
+    assert scores.size(-1) == size + (case.source.size(1) if case.model.head.reads_weights else 0)
 
 
 @torch.no_grad()
@@ -166,7 +166,7 @@ def needless(case, name):
         if attention.window == "last" and getattr(case.config, "bridge", "") == "zero":  # what is read backwards ends at its first step
             parts.append(f"encoder.backwards.{case.config.encoder_layers - 1}.weight_hh")
         return any(part in name for part in parts)
-    return name.endswith("cross.key.bias")  # adds q . b to the scores of all positions alike
+    return name.endswith((".cross.key.bias", ".attention.key.bias"))  # adds q . b to the scores of all positions alike
 
 
 def test_every_parameter_gets_a_gradient(case):
@@ -189,6 +189,7 @@ def test_every_pair_of_choices_is_covered_or_refused(design):
                     check_model(design.settings(family, dict(pair)))
 
 
+LOCAL_P = (("center_range", "S-1"), ("rounding", "floor"), ("renormalize", True))
 REFUSED = [  # family, settings, settings of the attention, words of the sentence
     *[("rnn", {}, {"scorer": scorer, "coverage": True}, r"model\.attention\.coverage=true .*") for scorer in UNCOVERED],
     ("transformer", {}, {"coverage": True}, r"model\.attention\.coverage=true .* model=rnn"),
@@ -214,6 +215,44 @@ REFUSED = [  # family, settings, settings of the attention, words of the sentenc
     ("transformer", {}, {"normalizer": "soft"}, r"model\.attention\.normalizer='soft' .*did you mean 'softmax'"),
     ("rnn", {"head": "copying"}, {}, r"model\.head='copying' .*did you mean 'copy'"),
     ("rnn", {"cell": "rnn"}, {}, r"model\.cell='rnn' .*lstm, gru"),
+    ("rnn", {}, {"heads": 3}, r"model\.hidden=8 .*model\.attention\.heads=3"),
+    ("rnn", {}, {"scorer": "additive", "coverage": True, "heads": 2}, r"coverage=true needs one head, not model\.attention\.heads=2"),
+    ("transformer", {}, {"heads": 2}, r"model\.attention\.heads=2 .*ignored: model\.heads=2"),
+    ("transformer", {"head": "pointer"}, {}, r"model\.head=pointer .*model\.head=copy"),
+    *[("rnn", {}, {"window": "local_m", name: value}, rf"attention\.{name}={value} .*ignored") for name, value in LOCAL_P],
+    ("rnn", {}, {"window_size": "2D"}, r"attention\.window_size=2D .*ignored"),
+    ("rnn", {"initializer": "bahdanau", "init": 0.2}, {}, r"model\.init=0\.2 .*ignored: model\.initializer=bahdanau"),
+    ("rnn", {"reverse": True}, {}, r"model\.reverse=true .*ignored: model\.bidirectional=true"),
+    ("rnn", {"bidirectional": False, "bidirectional_layers": 1}, {}, r"bidirectional_layers=1 .*ignored: model\.bidirectional=false"),
+    ("rnn", {"bidirectional_layers": 2}, {}, r"bidirectional_layers=2 is more than model\.encoder_layers=1"),
+    ("rnn", {"bridge": "backward", "bidirectional": False}, {}, r"model\.bridge=backward needs"),
+    ("rnn", {"bridge": "backward", "bidirectional_layers": 1, "encoder_layers": 2}, {}, r"model\.bridge=backward needs"),
+    *[
+        ("rnn", {"order": order, "feed": "context"}, {}, rf"model\.feed=context .*ignored: model\.order={order}")
+        for order in ("bahdanau", "gnmt")
+    ],
+    ("rnn", {"input_feeding": False, "feed": "context"}, {}, r"model\.feed=context .*ignored: model\.input_feeding=false"),
+    ("rnn", {"readout_state": "previous"}, {}, r"model\.readout_state=previous .*ignored: .*order=bahdanau"),
+    *[("rnn", {"readout": "state", "input_feeding": fed}, {}, r"model\.readout=state would ignore") for fed in (True, False)],
+    ("rnn", {"readout": "state", "features": 5, "order": "gnmt"}, {}, r"model\.features=5 .*ignored: model\.readout=state"),
+    (
+        "rnn",
+        {"readout": "state", "tie": "target", "order": "gnmt"},
+        {},
+        r"model\.tie=target with model\.readout=state needs model\.embedding=6 .*hidden=8",
+    ),
+    ("rnn", {"tie": "target", "features": 5}, {}, r"model\.features=5 .*ignored: model\.tie=target"),
+    (
+        "rnn",
+        {"residual": True, "residual_from": 3, "encoder_layers": 2},
+        {},
+        r"model\.residual=true .*begins with layer 3, and there are 2",
+    ),
+    ("rnn", {"residual_from": 3}, {}, r"model\.residual_from=3 .*ignored: model\.residual=false"),
+    ("rnn", {"bridge": "copy_all", "encoder_layers": 2}, {}, r"model\.bridge=copy_all .*not 2 and 1"),
+    *[("rnn", {"bridge": bridge, "cell": "gru"}, {}, rf"model\.bridge={bridge} .*model\.cell=gru") for bridge in ("copy_all", "reduce")],
+    ("rnn", {"readout": "tahn"}, {}, r"model\.readout='tahn' .*did you mean 'tanh'"),
+    ("rnn", {"bridge": "dens"}, {}, r"model\.bridge='dens' .*did you mean 'dense'"),
 ]
 
 

@@ -17,7 +17,7 @@ def memories(case):
     """Of the same shapes, of other sentences."""
     for order in ([0, 1, 2], [2, 0, 1]):
         source, copy = case.source[order], case.copy[order]
-        yield case.model.encode(source, copy if case.config.head == "copy" else None)
+        yield case.model.encode(source, copy if case.model.head.reads_weights else None)
 
 
 def walk(model, memory, attention):

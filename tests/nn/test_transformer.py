@@ -9,9 +9,10 @@ from torch import nn
 
 from seq2seq.nn.attention import NORMALIZERS
 from seq2seq.nn.layers import ACTIVATIONS, NORMS, FeedForward, Positions, Rotary, swiglu
+from seq2seq.nn.multihead import MultiHeadAttention
 from seq2seq.nn.scorers import SCORERS, Sizes
-from seq2seq.nn.transformer import CrossAttention, DecoderLayer, Design, EncoderLayer, SelfAttention
-from seq2seq.nn.windows import WINDOWS
+from seq2seq.nn.transformer import DecoderLayer, Design, EncoderLayer, SelfAttention
+from seq2seq.nn.windows import WINDOWS, Reach
 
 D, HEADS, INNER, B, S, T = 8, 2, 10, 2, 5, 4
 MASK = torch.arange(S) < torch.tensor([5, 3])[:, None]
@@ -50,7 +51,8 @@ def scrambled(module):
 
 def cross(design, scorer="scaled_dot", window="everywhere", normalizer="softmax"):
     part = design.size // design.heads
-    return CrossAttention(design, SCORERS[scorer](Sizes(part, part, 5, S)), WINDOWS[window](design.size, 1), NORMALIZERS[normalizer])
+    parts = SCORERS[scorer](Sizes(part, part, 5, S)), WINDOWS[window](design.size, Reach(1), design.heads), NORMALIZERS[normalizer]
+    return MultiHeadAttention(design.size, design.size, design.heads, *parts)
 
 
 @torch.no_grad()
@@ -80,8 +82,8 @@ def test_asking_for_weights_changes_nothing(scorer, window, normalizer):
     layer = scrambled(cross(Design(D, HEADS, INNER), scorer, window, normalizer))
     x, states = torch.randn(B, T, D).double(), torch.randn(B, S, D).double()
     cached, step = layer.cache(states), NUMBER.expand(B, T)
-    fast, none = layer(x, cached, MASK, step, attention=False)
-    slow, weights = layer(x, cached, MASK, step, attention=True)
+    fast, none = layer.attend(x, cached, MASK, step, attention=False)
+    slow, weights = layer.attend(x, cached, MASK, step, attention=True)
     torch.testing.assert_close(fast, slow)
     assert none is None
     assert weights.shape == (B, HEADS, T, S)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from seq2seq.nn.windows import WINDOWS, LocalP
+from seq2seq.nn.windows import WINDOWS, LocalP, Reach
 
 LENGTHS = (5, 3)  # of two sentences in S = 5 positions
 MASK = torch.arange(5) < torch.tensor(LENGTHS)[:, None]
@@ -15,7 +15,7 @@ def view(name, step, width=1, query=None):
     """The view of sentences in MASK at `step` (B, T)."""
     step = torch.tensor(step)
     query = torch.randn(*step.shape, 4) if query is None else query
-    return WINDOWS[name](4, width)(query, step, MASK)
+    return WINDOWS[name](4, Reach(width))(query, step, MASK)
 
 
 def seen(view):
@@ -39,9 +39,9 @@ def test_local_m_follows_the_step_and_stays_at_the_end():
     assert seen(view("local_m", [[2], [2]], width=2)) == [[[0, 1, 2, 3, 4]], [[0, 1, 2]]]
 
 
-def local_p(share, width):
+def local_p(share, width, **reach):
     """A window whose centre is `share` of the source: tanh(W q) is 1, so v is logit(share) in its only entry."""
-    window = LocalP(4, width).double()
+    window = LocalP(4, Reach(width, **reach)).double()
     with torch.no_grad():
         window.inner.weight.fill_(100.0)
         window.outer.weight.zero_()[0, 0] = math.log(share / (1 - share))
@@ -57,17 +57,50 @@ def test_local_p_is_a_gaussian_around_a_share_of_the_length(share, width):
         for s in range(5):
             assert shown.allowed[b, 0, s].item() == (s < length and abs(s - center) <= width)
             assert shown.gain[b, 0, s].item() == pytest.approx(math.exp(-((s - center) ** 2) / (2 * (width / 2) ** 2)))
+        assert shown.center[b, 0].item() == pytest.approx(center)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.7, 0.999])
+def test_local_p_as_in_luongs_code_differs_where_it_says(share):
+    paper, code = local_p(share, 2), local_p(share, 2, center_range="S-1", rounding="floor")
+    for b, length in enumerate(LENGTHS):
+        center = share * (length - 1)
+        assert seen(code)[b][0] == [s for s in range(length) if abs(s - math.floor(center)) <= 2]
+        for s in range(5):
+            assert code.gain[b, 0, s].item() == pytest.approx(math.exp(-((s - center) ** 2) / 2))
+    assert not paper.renormalize
+    assert local_p(share, 2, renormalize=True).renormalize
+
+
+def test_a_window_of_2d_positions_lacks_the_last_one():
+    step = torch.tensor([[2], [1]])
+    assert seen(WINDOWS["local_m"](4, Reach(1, "2D"))(torch.randn(2, 1, 4), step, MASK)) == [[[1, 2]], [[0, 1]]]
+    assert seen(local_p(0.5, 1, window_size="2D")) == [[[2, 3]], [[1, 2]]]  # p = 2.5 and 1.5
+
+
+@torch.no_grad()
+def test_heads_predict_centres_of_their_own():
+    torch.manual_seed(4)
+    window, query = LocalP(4, Reach(1), heads=3).double(), torch.randn(2, 5, 4, dtype=torch.float64)
+    step, alone = torch.zeros(2, 5), LocalP(4, Reach(1)).double()
+    views = window(query, step, MASK)
+    assert views.allowed.shape == (2, 3, 5, 5)
+    for head in range(3):
+        alone.load_state_dict({"inner.weight": window.inner.weight, "outer.weight": window.outer.weight[head : head + 1]})
+        single = alone(query, step, MASK)
+        for name in ("allowed", "gain", "center"):
+            torch.testing.assert_close(getattr(views, name)[:, head], getattr(single, name))
 
 
 @torch.no_grad()
 def test_local_p_predicts_its_centre_by_equation_9():
     torch.manual_seed(1)
-    window, query = LocalP(4, 1).double(), torch.randn(2, 3, 4, dtype=torch.float64)
+    window, query = LocalP(4).double(), torch.randn(2, 3, 4, dtype=torch.float64)
     center = window.center(query, MASK)
     for b, length in enumerate(LENGTHS):
         for t in range(3):
             score = window.outer.weight[0] @ torch.tanh(window.inner.weight @ query[b, t])
-            torch.testing.assert_close(center[b, t], length / (1 + torch.exp(-score)))
+            torch.testing.assert_close(center[b, t], (length / (1 + torch.exp(-score))).clamp(max=length - 1))
 
 
 @torch.no_grad()
@@ -89,8 +122,12 @@ def test_no_step_is_blind_and_none_sees_padding(name):
 @pytest.mark.parametrize("name", WINDOWS)
 def test_a_setting_that_is_not_said_to_be_read_is_not_read(name):
     torch.manual_seed(2)
-    query = torch.randn(2, 1, 4)
-    narrow, wide = (WINDOWS[name](4, width) for width in (1, 4))
-    wide.load_state_dict(narrow.state_dict())
-    same = narrow(query, torch.ones(2, 1), MASK).allowed.equal(wide(query, torch.ones(2, 1), MASK).allowed)
-    assert same == ("width" not in WINDOWS[name].uses)
+    query, step, usual = torch.randn(2, 9, 4), torch.arange(9).expand(2, 9), WINDOWS[name](4, Reach(1))
+    others = {"width": 4, "window_size": "2D", "center_range": "S-1", "rounding": "floor", "renormalize": True}
+    for setting, value in others.items():
+        changed = WINDOWS[name](4, Reach(1)._replace(**{setting: value}))
+        changed.load_state_dict(usual.state_dict())
+        pairs = zip(usual(query, step, MASK), changed(query, step, MASK), strict=True)
+        same = all(a.equal(b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)
+        assert same == (setting not in WINDOWS[name].uses), setting
+    assert set(others) == set(Reach._fields)
