@@ -140,7 +140,7 @@ class RNNConfig(ModelConfig):
             self.ignored(("features", "readout_state"), "model.readout=state is the decoder's state itself")
             if self.tie != "none" and self.embedding != self.hidden:
                 raise ConfigError(
-                    f"model.tie={self.tie} with model.readout=state needs model.embedding={self.embedding} and model.hidden={self.hidden} equal"
+                    f"model.tie={self.tie} and model.readout=state need one model.embedding={self.embedding} and model.hidden={self.hidden}"
                 )
         elif self.tie != "none":
             self.ignored(("features",), f"model.tie={self.tie} makes it model.embedding={self.embedding}")

@@ -101,8 +101,8 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
         config.ignored(("max_length",), "only the location score and learned positions have a limit")
     encoder, decoder = build_recurrent_encoder(config, source), build_recurrent_decoder(config, target, attention, head)
     model = EncoderDecoder(encoder, decoder, head, limit, None)
-    tables: set[nn.Parameter] = {source.weight, target.weight}
-    choose(INITIALIZERS, config.initializer, "model.initializer")(model, tables, config.init, config.embedding_init)
+    initialize = choose(INITIALIZERS, config.initializer, "model.initializer")
+    initialize(model, (source.weight, target.weight), config.init, config.embedding_init)
     return model
 
 

@@ -170,18 +170,9 @@ class CopyHead(VocabularyHead):
         ]
         return Loss(*(torch.stack(sums).sum() for sums in zip(*parts, strict=True)))
 
-    def chunk(
-        self,
-        memory: Memory,
-        smoothing: float,
-        target: Tensor,
-        sentence: Tensor,
-        features: Tensor,
-        weights: Tensor,
-        parts: Tensor | None = None,
-    ) -> Loss:
-        """Some rows' part of the loss, computed again in the backward pass rather than kept."""
-        log_probs = self.log_probs(Output(features, weights, parts=parts), memory, sentence)
+    def chunk(self, memory: Memory, smoothing: float, target: Tensor, sentence: Tensor, features: Tensor, *seen: Tensor) -> Loss:
+        """Some rows' part of the loss, computed again in the backward pass rather than kept. seen: weights, and parts if they are read."""
+        log_probs = self.log_probs(Output(features, seen[0], parts=seen[1] if self.reads_parts else None), memory, sentence)
         counts = (target != PAD).to(log_probs.dtype)
         nll = -log_probs.gather(1, target.unsqueeze(1)).squeeze(1) @ counts
         spread = -log_probs[:, : self.output.out_features].mean(1) @ counts if smoothing else 0.0
@@ -189,7 +180,7 @@ class CopyHead(VocabularyHead):
 
 
 class PointerHead(CopyHead):
-    """The same with g = sigmoid(w . [c; h; y] + b'), of context, state and input themselves: a pointer-generator  (See et al. 2017, eq. 8)."""
+    """The same with g = sigmoid(w . [c; h; y] + b') of context, state and input: a pointer-generator  (See et al. 2017, eq. 8)."""
 
     reads_parts = True
 

@@ -1,6 +1,5 @@
 """How do several heads attend to the source at once? Each on its part of the states, with any scorer, window and normaliser."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 

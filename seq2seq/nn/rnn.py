@@ -122,7 +122,7 @@ class RecurrentDecoder(nn.Module):
         return cell(given.gates, fed, {name: state[f"{name}0"] for name in cell.parts}, by)
 
     def upper(self, new: State, beside: Tensor | None, state: State, masks: Tensor | None, by: Plain) -> tuple[Tensor, State]:
-        """The first cell's next state -> what the top cell puts out (N, H), all cells' next states. beside (N, M) enters the upper ones too."""
+        """The first cell's next state -> what the top one puts out (N, H), the next states of all; beside (N, M) enters the upper ones."""
         top, after = new["hidden"], {f"{name}0": value for name, value in new.items()}
         for layer, cell in enumerate(self.cells[1:], 1):
             below = top if masks is None else top * masks[layer - 1, :, : cell.size]

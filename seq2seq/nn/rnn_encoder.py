@@ -35,7 +35,7 @@ class Permuted(torch.autograd.Function):
 
 
 class Scan(nn.Module):
-    """A cell step by step: slower than torch's layers, for cells that torch has none for, and where every part of the state is asked for."""
+    """A cell step by step, slower than torch's layers: for cells that torch has none for, and where every part of the state is wanted."""
 
     def __init__(self, cell: Cell) -> None:
         super().__init__()
@@ -72,8 +72,9 @@ class RecurrentEncoder(nn.Module):
         whole: bool = False,
     ) -> None:
         """size: of the output M; each of two directions has half of it. both: so many lower layers read in both directions (one in
-        Wu et al. 2016, section 3.2). residual: the first layer, from 1, whose input is added to its output; 0: none. backwards: the source is read last to
-        first (Sutskever et al. 2014, section 3.3); states stay where their tokens are. whole: every part of the last states is kept."""
+        Wu et al. 2016, section 3.2). residual: the first layer, from 1, whose input is added to its output; 0: none. backwards: the source
+        is read last to first (Sutskever et al. 2014, section 3.3); states stay where their tokens are. whole: every part of the last
+        states is kept."""
         super().__init__()
         self.embedding, self.size, self.residual, self.turned = embedding, size, residual or layers + 1, backwards
 

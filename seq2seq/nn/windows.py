@@ -18,6 +18,9 @@ class Reach(NamedTuple):
     renormalize: bool = False  # weights sum to one after the gain as well
 
 
+REACH = Reach()
+
+
 class View(NamedTuple):
     """What a window lets through. Leading dimensions are (B,), or (B, heads) where each head has a view of its own."""
 
@@ -40,7 +43,7 @@ class Window(nn.Module):
     gains: ClassVar[bool] = False  # whether its views have a gain
     single: ClassVar[bool] = False  # whether they allow one position, whose weight is 1 whatever its score
 
-    def __init__(self, query_size: int, reach: Reach = Reach(), heads: int | None = None) -> None:
+    def __init__(self, query_size: int, reach: Reach = REACH, heads: int | None = None) -> None:
         """heads: of multi-head attention, whose views may differ; None: there are none."""
         super().__init__()
         self.reach, self.heads = reach, heads
@@ -87,7 +90,7 @@ class LocalP(Window):
     uses = frozenset(Reach._fields)
     gains = True
 
-    def __init__(self, query_size: int, reach: Reach = Reach(), heads: int | None = None) -> None:
+    def __init__(self, query_size: int, reach: Reach = REACH, heads: int | None = None) -> None:
         super().__init__(query_size, reach, heads)
         self.inner = Linear(query_size, query_size, bias=False)
         self.outer = Linear(query_size, heads or 1, bias=False)

@@ -34,7 +34,8 @@ ORDERS = {  # name of a decoder -> its settings
     "previous": {"order": "bahdanau", "readout_state": "previous"}, "gnmt": {"order": "gnmt"}, "gnmt_v2": {"order": "gnmt_v2"},
 }  # fmt: skip
 DIRECTIONS = {  # how the source is read
-    "both": {}, "forward": {"bidirectional": False}, "reverse": {"bidirectional": False, "reverse": True}, "first": {"bidirectional_layers": 1},
+    "both": {}, "forward": {"bidirectional": False}, "reverse": {"bidirectional": False, "reverse": True},
+    "first": {"bidirectional_layers": 1},
 }  # fmt: skip
 CHOICES = {
     "rnn": {

@@ -29,9 +29,11 @@ OTHER = {  # numbers and switches; words have their tables
 }  # fmt: skip
 NEEDS = {  # what else must be so that a setting can be made
     "attention.hidden": {"attention.scorer": "additive"}, "attention.width": {"attention.window": "local_m"},
-    "attention.window_size": {"attention.window": "local_m", "attention.width": 2}, "attention.center_range": {"attention.window": "local_p"},
-    "attention.rounding": {"attention.window": "local_p", "attention.width": 2}, "attention.renormalize": {"attention.window": "local_p"},
-    "readout=state": {"order": "gnmt"}, "reverse": {"bidirectional": False}, "readout_state": {"order": "bahdanau"}, "residual_from": {"encoder_layers": 3, "decoder_layers": 3},
+    "attention.window_size": {"attention.window": "local_m", "attention.width": 2},
+    "attention.center_range": {"attention.window": "local_p"}, "attention.renormalize": {"attention.window": "local_p"},
+    "attention.rounding": {"attention.window": "local_p", "attention.width": 2}, "readout=state": {"order": "gnmt"},
+    "reverse": {"bidirectional": False}, "readout_state": {"order": "bahdanau"},
+    "residual_from": {"encoder_layers": 3, "decoder_layers": 3},
     "max_length": {"attention.scorer": "location"}, "order=bahdanau": {"input_feeding": True},
     "attention.window=last": {"attention.scorer": "uniform"},
 }  # fmt: skip

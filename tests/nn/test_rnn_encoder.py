@@ -106,15 +106,15 @@ def test_residual_layers_add_their_input(begin):
     torch.testing.assert_close(ours(source, torch.ones_like(source).bool()).states, x)
 
 
-BRIDGED = {  # name -> hidden and cell of layer l, from summary h (M), ends e (layers, M) and cells c (layers, M); None: zero
-    "dense": lambda m, l, h, e, c: (torch.tanh(m.project.weight @ h + m.project.bias).chunk(2)[l], None),
-    "backward": lambda m, l, h, e, c: (torch.tanh(m.project.weight @ h[4:]).chunk(2)[l], None),
-    "copy": lambda m, l, h, e, c: (e[l], None),
-    "copy_all": lambda m, l, h, e, c: (e[l], c[l]),
-    "reduce": lambda m, l, h, e, c: (
-        (m.project.weight @ h + m.project.bias).clamp(min=0).chunk(2)[l], (m.cell.weight @ c[-1] + m.cell.bias).clamp(min=0).chunk(2)[l],
+BRIDGED = {  # name -> hidden and cell of layer i, from summary h (M), ends e (layers, M) and cells c (layers, M); None: zero
+    "dense": lambda m, i, h, e, c: (torch.tanh(m.project.weight @ h + m.project.bias).chunk(2)[i], None),
+    "backward": lambda m, i, h, e, c: (torch.tanh(m.project.weight @ h[4:]).chunk(2)[i], None),
+    "copy": lambda m, i, h, e, c: (e[i], None),
+    "copy_all": lambda m, i, h, e, c: (e[i], c[i]),
+    "reduce": lambda m, i, h, e, c: (
+        (m.project.weight @ h + m.project.bias).clamp(min=0).chunk(2)[i], (m.cell.weight @ c[-1] + m.cell.bias).clamp(min=0).chunk(2)[i],
     ),
-    "zero": lambda m, l, h, e, c: (torch.zeros(8), None),
+    "zero": lambda m, i, h, e, c: (torch.zeros(8), None),
 }  # fmt: skip
 
 

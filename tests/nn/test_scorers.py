@@ -102,7 +102,7 @@ def test_a_score_reads_what_it_says(name):
 
 def test_sizes_that_differ_are_taken_or_refused_in_words():
     assert {name for name, kind in SCORERS.items() if kind.alike} == {"dot", "scaled_dot", "cosine", "euclidean"}
-    for name, kind in SCORERS.items():
+    for kind in SCORERS.values():
         sizes = Sizes(D, D + 1, HIDDEN, S)
         if kind.alike:
             with pytest.raises(ConfigError, match=rf"model\.attention\.scorer .* {D} and {D + 1}"):
