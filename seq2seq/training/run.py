@@ -32,6 +32,7 @@ from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.callbacks import Average, Checkpoint, Log, PlainFile, RandomState, TimeLimit, seed_everything
 from seq2seq.training.checks import check_coverage, check_device, check_lengths, check_limits, check_monitor, metric_of, on_gpu
 from seq2seq.training.clock import Clock
+from seq2seq.training.costs import forget_peaks, parameters, peaks
 from seq2seq.training.log import logging_to
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule
@@ -140,6 +141,7 @@ def work(folder: Path) -> Path:
 
 def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder) -> None:
     """Everything that is Lightning's."""
+    forget_peaks()
     t, last = config.training, folder / LAST
     corpus = sampled(config, prepared, model) if config.tokenizer.sampling else prepared.train
     batches = TrainBatches(
@@ -159,7 +161,8 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
         dev, kept, checkpoint, metrics, clock, average, every=t.validate_every, patience=t.patience, stop_at=t.stop_at, plateau=plateau
     )  # fmt: skip
     averaging = [Average(average)] if average else []
-    looking = [Log(metrics, progress, clock, batches, config.trainer.log_every), TimeLimit(clock, t.max_minutes, log.info), validation]
+    figures = Log(metrics, progress, clock, batches, config.trainer.log_every)
+    looking = [figures, TimeLimit(clock, t.max_minutes, log.info), validation]
     callbacks: list[L.Callback] = [clock, *averaging, RandomState(), *looking, checkpoint]
     trainer = make_trainer(folder, config, callbacks)
     try:
@@ -179,8 +182,10 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     if validation.last < trainer.global_step:  # resumed with a limit that was already reached
         validation.validate(trainer, module)
     updates, final = finish(kept, dev, module)
-    info = Run.open(folder).info | {"finished": True, "updates": trainer.global_step, "weights_from": list(updates), "dev_score": final}
-    write_json(folder / INFO, info | {"seconds": clock.read()[0], "processor_seconds": clock.read()[1]})
+    reached = {"finished": True, "updates": trainer.global_step, "weights_from": list(updates), "dev_score": final}
+    seen = {"parameters": parameters(model), "target_tokens": figures.tokens(module), "batches": batches.checksum}
+    took = {"seconds": clock.read()[0], "processor_seconds": clock.read()[1], **peaks()}
+    write_json(folder / INFO, Run.open(folder).info | reached | seen | took)
     log.info("finished: dev %s %.2f with the weights of update %s; %s", t.monitor, abs(final), " + ".join(map(str, updates)), folder)
 
 
