@@ -37,11 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def start(name: str, argv: list[str]) -> int | None:
     """Import command `name` and run it."""
     process.prepare()
-    logging.basicConfig(format="%(message)s")  # stderr; stdout is for results
-    logging.getLogger("seq2seq").setLevel(logging.INFO)
-    logging.getLogger("sacrebleu").setLevel(logging.ERROR)
+    speak()
     command: Callable[[list[str]], int | None] = importlib.import_module(f"seq2seq.commands.{COMMANDS[name].module}").main
     return command(argv)
+
+
+def speak(prefix: str = "") -> None:
+    """What the package logs goes to stderr, each line behind `prefix`; stdout is for results."""
+    logging.basicConfig(format=prefix.replace("%", "%%") + "%(message)s")
+    logging.getLogger("seq2seq").setLevel(logging.INFO)
+    logging.getLogger("sacrebleu").setLevel(logging.ERROR)
 
 
 def run(work: Callable[[], int | None]) -> int:

@@ -6,7 +6,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,7 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 from seq2seq.commands import Parser
 from seq2seq.commands.settings_help import settings_help
 from seq2seq.config import MODELS, Config, DataConfig, SearchConfig, TokenizerConfig, TrainerConfig, TrainingConfig
-from seq2seq.errors import ConfigError, Seq2SeqError, unknown
+from seq2seq.errors import BusyError, ConfigError, Seq2SeqError, unknown
+from seq2seq.grid import BEFORE, ELSEWHERE, FAILED, STOPPED, TRAINED, Grid, Outcome, require_all, summary
+from seq2seq.launchers import AT_ONCE, crowded, fair, from_launcher, listening, patience, set_apart
 from seq2seq.settings import build_config, sentence, to_yaml
 from seq2seq.tables import check_names
 
@@ -33,8 +35,8 @@ Task = Callable[[Config], object]
 EXAMPLE = 'data.licence="free (CC0)"'
 
 
-def experiment(name: str, purpose: str, argv: Sequence[str], task: Task) -> None:
-    """Be the command `name`: compose the settings in `argv` and give them to `task`; with -m once for each of a sweep.
+def experiment(name: str, purpose: str, argv: Sequence[str], task: Task, cell: Task | None = None) -> None:
+    """Be the command `name`: compose the settings in `argv` and give them to `task`; with -m those of each cell of a grid to `cell`.
 
     Raises ConfigError before any work for settings that cannot be."""
     parser = Parser(name, purpose, add_help=False)
@@ -54,7 +56,7 @@ def experiment(name: str, purpose: str, argv: Sequence[str], task: Task) -> None
     elif options.multirun and options.cfg:
         raise ConfigError("--cfg prints one set of settings: leave -m out")
     elif options.multirun:
-        sweep(options.settings, task, folder)
+        sweep(options.settings, cell or task, folder)
     else:
         config = compose_config(options.settings, folder)
         print(to_yaml(config), end="") if options.cfg else task(config)
@@ -83,45 +85,115 @@ def resumed(overrides: Sequence[str]) -> str:
 
 
 def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None) -> None:
-    """Run `task` for every combination, by Hydra's sweeper and launcher; Hydra's own are first asked whether all can be."""
+    """Run `task` for every combination, by Hydra's sweeper and launcher, and tell what became of each; all are first composed.
+
+    What `task` raises keeps no other cell from running; TrainingError at the end."""
     words = [*(["--config-dir", str(folder)] if folder else []), *map(appended, overrides)]
-    if not any(word.startswith(("hydra/", "+hydra/", "hydra.sweep")) for word in words):
-        with tempfile.TemporaryDirectory() as nowhere:
-            hydra_main([*words, f"hydra.sweep.dir={nowhere}"], lambda config: None)
-    hydra_main(words, task)
+    swept = any(word.startswith(("hydra/sweeper=", "hydra.sweeper.")) for word in words)  # which combinations there are, only it knows
+    cells = [] if swept else combinations([word for word in words if not word.startswith(("hydra/", "hydra."))])
+    grid = Grid.under(cells[0][1].runs if cells else Config.runs, [tasks for tasks, _ in cells])
+    place = [] if any(word.startswith("hydra.sweep.dir=") for word in words) else [sweep_dir(grid.folder)]
+    crash: Exception | None = None
+    launched = any(word.startswith("hydra/launcher=") for word in words)
+    if launched:
+        log.info("%d cells; what becomes of each is noted in %s", len(cells), grid.folder)
+    try:
+        with patience(grid) if launched else nullcontext():
+            hydra_main([*words, *place], Cells(task, grid))
+    except KeyboardInterrupt:
+        grid.stop()
+    except Seq2SeqError:  # before any cell
+        raise
+    except Exception as error:
+        crash = error
+    if crash and from_launcher(crash):
+        log.error("the launcher gave up: %s", " ".join(str(crash).split()))
+    outcomes = grid.outcomes()
+    for line in summary(outcomes):
+        log.info("%s", line)
+    if crash and not from_launcher(crash):
+        raise crash
+    if grid.stopped:
+        raise KeyboardInterrupt
+    require_all(outcomes)
 
 
-def hydra_main(words: Sequence[str], task: Task) -> None:
+def combinations(words: Sequence[str]) -> list[tuple[list[str], Config]]:
+    """The words and the settings of each cell. ConfigError, after a line for each, if there are some that cannot be."""
+    found: list[tuple[list[str], Config | ConfigError]] = []
+
+    def compose(composed: DictConfig) -> None:
+        try:
+            found.append((list(HydraConfig.get().overrides.task), to_config(composed)))
+        except ConfigError as error:
+            found.append((list(HydraConfig.get().overrides.task), error))
+
+    with tempfile.TemporaryDirectory() as nowhere:
+        hydra_main([*words, sweep_dir(Path(nowhere))], compose)
+    grid = Grid(Path(), [cell for cell, _ in found])
+    right = [(cell, config) for cell, config in found if isinstance(config, Config)]
+    for cell, error in found:
+        if isinstance(error, ConfigError):
+            log.error("%s: %s", grid.label(cell), error)
+    if len(right) < len(found):
+        raise ConfigError(f"{len(found) - len(right)} of {len(found)} cells of the grid cannot be, as told above; none was begun")
+    return right
+
+
+def sweep_dir(folder: Path) -> str:
+    """The word that tells Hydra where to leave its record of a sweep."""
+    return "hydra.sweep.dir='{}'".format(str(folder).replace("'", r"\'"))
+
+
+def hydra_main(words: Sequence[str], task: Callable[[DictConfig], None]) -> None:
     """Hydra's own command line in multirun mode, its errors left to us."""
     register()
     before, sys.argv = sys.argv, ["seq2seq train", "--multirun", *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors its way and exits with 1
-    cells = Cells(task)
     try:
         with one_sentence():
-            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(cells)()
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(task)()
     finally:
         sys.argv = before
-    if cells.failed:
-        raise ConfigError(f"{cells.failed} of {cells.begun} runs of the sweep failed, as told above")
 
 
 class Cells:
-    """The runs of a sweep: the error of one is told at once and does not keep the others from running."""
+    """The cells of a grid, each called in whichever process the launcher has for it: how it ended is noted where all can read it."""
 
-    def __init__(self, task: Task) -> None:
-        self.task, self.process, self.begun, self.failed = task, os.getpid(), 0, 0
+    def __init__(self, task: Task, grid: Grid) -> None:
+        self.task, self.grid, self.process = task, grid, os.getpid()
 
     def __call__(self, composed: DictConfig) -> None:
-        self.begun += 1
+        job, apart = HydraConfig.get(), os.getpid() != self.process
+        words = self.grid.label(job.overrides.task)
+        if apart:
+            set_apart(words)
+        if self.grid.stopped:
+            return
+        outcome = Outcome(FAILED, reason="a bug, with a traceback")
         try:
-            self.task(to_config(composed))
+            with listening(self.grid) if apart else nullcontext():
+                outcome = self.outcome(to_config(composed), job if apart else None)
         except Seq2SeqError as error:
-            if os.getpid() != self.process:  # a launcher's own, whose counts nobody would see
+            outcome = Outcome(ELSEWHERE if isinstance(error, BusyError) else FAILED, reason=str(error))
+        except KeyboardInterrupt:
+            outcome = Outcome(STOPPED)
+            if not apart:
                 raise
-            self.failed += 1
-            words = HydraConfig.get().job.override_dirname
-            log.error("%s: %s", words, error)
+        finally:
+            self.grid.note(job.job.num, outcome, words)
+        if told := outcome.reason or (f"finished before: {outcome.run}" if outcome.state == BEFORE else ""):
+            log.log(logging.ERROR if outcome.state == FAILED else logging.INFO, "%s%s", "" if apart else f"{words}: ", told)
+
+    def outcome(self, config: Config, apart: DictConfig | None) -> Outcome:
+        """Of the task; `apart` is what Hydra says of a job in a process of its own."""
+        if apart:
+            where = (apart.runtime.choices["hydra/launcher"], apart.launcher, len(self.grid.cells))
+            if apart.job.num == 0 and (advice := crowded(config, *where)):
+                log.warning("%s", advice)
+            config = fair(config, *where)
+        ended = self.task(config)
+        return ended if isinstance(ended, Outcome) else Outcome(TRAINED)
 
 
 def to_config(composed: DictConfig) -> Config:
@@ -196,6 +268,8 @@ def explain(error: BaseException) -> str:
         )
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = re.findall(r"Could not find '([^']*)'", str(error))[0].rpartition("/")
+        if group == "hydra/launcher" and name in AT_ONCE:
+            return f"{group}={name} needs more packages: pip install 'seq2seq[sweep]'"
         return unknown(group, name, [option for option in error.options if not option.endswith("schema")])
     if several := re.match(r"Ambiguous value for argument '([^']*)'", str(error)):
         setting, _, values = several[1].partition("=")

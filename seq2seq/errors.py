@@ -4,6 +4,7 @@ Seq2SeqError         whatever the user can mend: the command line prints one lin
 ├── ConfigError      a setting that cannot work, would be ignored, or is misspelt
 ├── DataError        text that cannot be read as what it should be; the message names file and line
 ├── RunError         a run directory that is missing, half-written, of another version or does not fit
+│   └── BusyError    one that another process trains in
 └── TrainingError    training that cannot go on: a loss that is not finite, a disk that is full
 """
 
@@ -28,6 +29,10 @@ class DataError(Seq2SeqError):
 
 class RunError(Seq2SeqError):
     """A run directory that is missing, half-written, of another version, or does not fit."""
+
+
+class BusyError(RunError):
+    """A run directory that another process trains in."""
 
 
 class TrainingError(Seq2SeqError):

@@ -29,7 +29,7 @@ from torch import nn
 import seq2seq
 from seq2seq.config import Config
 from seq2seq.data.vocabularies import Vocabularies
-from seq2seq.errors import ConfigError, RunError, TrainingError
+from seq2seq.errors import BusyError, ConfigError, RunError, TrainingError
 from seq2seq.files import written
 from seq2seq.nn.build import EncoderDecoder, Unfilled, build_model
 from seq2seq.settings import read_config, settings_hash
@@ -41,14 +41,14 @@ OWN = f"the model of its {CONFIG}"  # what weights are expected to fit
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Only one process trains in a run directory. RunError if another does; the lock goes with the process that holds it.
+    """Only one process trains in a run directory. BusyError if another does; the lock goes with the process that holds it.
 
     The file stays: two processes could hold the lock of a file that is removed and made again."""
     with (folder / "training.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunError(f"{folder} is being trained by another process") from None
+            raise BusyError(f"{folder} is being trained by another process") from None
         yield
 
 

@@ -30,6 +30,8 @@ MAY_IMPORT = {  # room -> rooms, or modules of rooms; errors, files, ids and pro
     "translator": {"config", "runs", "search", "data", "nn.interface", "nn.precision", "nn.recording", "nn.replay"},
     "training": {"config", "settings", "data", "nn", "evaluation", "process", "runs", "translator"},
     "compare": {"config", "settings", "runs", "evaluation", "translator"},
+    "grid": set(),
+    "launchers": {"cli", "config", "grid", "process"},
     "runtime": set(),
     "export": {"config", "settings", "runs", "nn", "translator", "evaluation", "runtime"},
     "cli": EVERYTHING,

@@ -13,4 +13,6 @@ def run(config: Config) -> None:
     """One corpus; the report goes to the log, the folder to stdout."""
     from seq2seq.data.prepare import prepare
 
-    print(prepare(config.data, config.tokenizer).folder)
+    prepared = prepare(config.data, config.tokenizer)
+    prepared.tell()
+    print(prepared.folder)

@@ -3,11 +3,12 @@
 from seq2seq import process
 from seq2seq.compose import experiment
 from seq2seq.config import Config
+from seq2seq.grid import BEFORE, TRAINED, Outcome
 
 
 def main(argv: list[str]) -> None:
     """`seq2seq train [-m] SETTING=VALUE ...`."""
-    experiment("train", "Train a model; what is made is a run directory.", argv, run)
+    experiment("train", "Train a model; what is made is a run directory.", argv, run, cell)
 
 
 def run(config: Config) -> None:
@@ -19,3 +20,12 @@ def run(config: Config) -> None:
         from seq2seq.training.run import train as task
 
     task(config)
+
+
+def cell(config: Config) -> Outcome:
+    """One run of a grid: new, gone on with, or finished before."""
+    process.keep_freed_memory()
+    from seq2seq.training.resume import complete
+
+    folder, trained = complete(config)
+    return Outcome(TRAINED if trained else BEFORE, str(folder))

@@ -52,11 +52,15 @@ class ModelConfig(Group):
     tie: str = setting("none", "shared tables: target input with output, or all three (Press & Wolf 2017)", ("none", "target", "all"))
     head: str = setting("vocabulary", "features to probabilities", table="HEADS")
     max_length: int = setting(512, "most positions of learned positions and of the location score; nothing else has a limit")
+    parameters: int = setting(
+        0, "choose model.hidden of an rnn, model.feedforward of a transformer, for about so many parameters; 0: as they are set"
+    )
     attention: AttentionConfig = part(AttentionConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_least(1, "encoder_layers", "decoder_layers", "max_length")
+        self.at_least(0, "parameters")
         self.within(0, 1, "dropout")
 
 

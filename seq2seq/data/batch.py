@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seq2seq.data.arrays import Corpus, Ids, Rows
-from seq2seq.data.plan import Plan, in_order, longest_sides, plan
+from seq2seq.data.plan import NOTHING, Plan, chained, in_order, longest_sides, plan
 from seq2seq.errors import RunError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 
@@ -68,6 +69,13 @@ def _shifted(target_out: Tensor) -> Tensor:
     return target_in.masked_fill(target_in == EOS, PAD)
 
 
+class Consumed(NamedTuple):
+    """What is over once the last batch of an update was handed over."""
+
+    done: int  # batches of the epoch's list
+    checksum: str  # of all batches since the first epoch
+
+
 class TrainBatches:
     """The training batches of one device, epoch after epoch: one iteration is one epoch, or what is left of it.
 
@@ -92,6 +100,7 @@ class TrainBatches:
         self.multiple, self.early = multiple, early
         self.accumulate, self.rank, self.world = accumulate, rank, world
         self.epoch, self.done = 0, 0  # batches of the epoch's list that whole updates have consumed
+        self.checksum = NOTHING  # over them and those of the epochs before; "" where these are not known
         self.waited = 0.0  # seconds that whoever trains has waited for batches
         self._planned: tuple[int, Plan] | None = None
         self._target_lengths = corpus.target_lengths
@@ -125,20 +134,23 @@ class TrainBatches:
             self.waited += time.perf_counter() - asked
             if made is None:
                 return
-            batch, done = made
-            if done is not None:  # before it is handed over: whoever saves after using it has consumed it
-                self.epoch, self.done = (self.epoch, done) if done < total else (self.epoch + 1, 0)
+            batch, over = made
+            if over is not None:  # before it is handed over: whoever saves after using it has consumed it
+                self.epoch, self.done = (self.epoch, over.done) if over.done < total else (self.epoch + 1, 0)
+                self.checksum = over.checksum
             yield batch
 
-    def _epoch(self) -> Iterator[tuple[Batch, int | None]]:
-        """The batches, and for the last of an update how many of the epoch's list are consumed with it."""
-        batches, rows = self.plan(), self.corpus.at(self.epoch)
+    def _epoch(self) -> Iterator[tuple[Batch, Consumed | None]]:
+        """The batches, and with the last of an update what is consumed with it."""
+        batches, rows, checksum = self.plan(), self.corpus.at(self.epoch), self.checksum
         for start in range(self.done, len(batches), self.per_update):
             update = [batches[n] for n in range(start, min(start + self.per_update, len(batches)))]
             tokens = self._tokens(update, rows)
+            checksum = reduce(chained, update, checksum) if checksum else ""
             for a in range(self.accumulate):
                 last = a == self.accumulate - 1
-                yield self._batch(update, a * self.world + self.rank, rows, tokens), start + self.per_update if last else None
+                over = Consumed(start + self.per_update, checksum) if last else None
+                yield self._batch(update, a * self.world + self.rank, rows, tokens), over
 
     def _batch(self, update: list[NDArray[np.int64]], n: int, rows: Rows, tokens: int) -> Batch:
         if n >= len(update):
@@ -152,18 +164,18 @@ class TrainBatches:
             return sum(len(rows.row(i).target) for i in numbers)
         return int(self._target_lengths[numbers].sum())
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """What was consumed."""
         order = {"seed": self.seed, "batch_tokens": self.batch_tokens, "multiple": self.multiple, "pairs": len(self.corpus)}
-        return order | {"epoch": self.epoch, "done": self.done}
+        return order | {"epoch": self.epoch, "done": self.done, "checksum": self.checksum}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after what `state` has consumed, without building it. RunError if that was another order of batches."""
-        state = {"multiple": 1, **state}  # checkpoints did not always have it
+        state = {"multiple": 1, "checksum": "", **state}  # checkpoints did not always have them
         for name, mine in self.state_dict().items():
-            if name not in ("epoch", "done") and mine != state[name]:
+            if name not in ("epoch", "done", "checksum") and mine != state[name]:
                 raise RunError(f"the order of batches cannot be resumed: {name} was {state[name]}, now it is {mine}")
-        self.epoch, self.done = state["epoch"], state["done"]
+        self.epoch, self.done, self.checksum = state["epoch"], state["done"], state["checksum"]
 
 
 def ahead(items: Iterator[T], count: int) -> Iterator[T]:
@@ -175,12 +187,12 @@ def ahead(items: Iterator[T], count: int) -> Iterator[T]:
             yield item  # type: ignore[misc]
 
 
-def pinned(made: tuple[Batch, int | None]) -> tuple[Batch, int | None]:
+def pinned(made: tuple[Batch, Consumed | None]) -> tuple[Batch, Consumed | None]:
     """In memory that a GPU reads by itself, where there is one."""
-    batch, done = made
+    batch, over = made
     if not torch.cuda.is_available():
         return made
-    return Batch(*(None if x is None else x.pin_memory() for x in batch)), done  # type: ignore[arg-type]
+    return Batch(*(None if x is None else x.pin_memory() for x in batch)), over  # type: ignore[arg-type]
 
 
 def eval_batches(

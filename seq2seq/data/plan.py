@@ -1,5 +1,6 @@
 """Which pairs are seen together, and in which order?"""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from seq2seq.data.arrays import Corpus
 
 PART = 1 << 20  # pairs that are sorted together
+NOTHING = "0" * 12  # the checksum before the first batch
 
 
 class Plan(Sequence[NDArray[np.int64]]):
@@ -53,6 +55,11 @@ def by_length(numbers: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
         out[places] = part[np.argsort(lengths[part], kind="stable")]
         free += count
     return out
+
+
+def chained(checksum: str, numbers: NDArray[np.integer[Any]]) -> str:
+    """12 hexadecimal digits over all batches up to this one, of the pairs `numbers`, in their order."""
+    return hashlib.sha256(checksum.encode() + numbers.astype("<i8").tobytes()).hexdigest()[: len(NOTHING)]
 
 
 def in_order(longest: NDArray[Any], batch_tokens: int) -> Plan:

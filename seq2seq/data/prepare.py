@@ -43,6 +43,11 @@ class Prepared(NamedTuple):
     report: dict[str, Any]
     data_hash: str  # sha256 of the text of training and development pairs, as they were read
 
+    def tell(self) -> None:
+        """The report, to the log."""
+        for line in report_lines(self.report):
+            log.info("%s", line)
+
     def sampled(self, alpha: float, seed: int, limits: tuple[float, float]) -> SampledCorpus:
         """The training pairs with segmentation drawn anew in each epoch, none longer than `limits` (source, target); prepared
         with tokenizer.sampling > 0."""
@@ -60,10 +65,7 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabula
         with resumed_folder(folder) as part:
             if part is not None:
                 write_json(part / REPORT, _build(part, data, tokenizer, vocabularies, seen.pairs))
-    prepared = open_prepared(folder, seen)
-    for line in report_lines(prepared.report):
-        log.info("%s", line)
-    return prepared
+    return open_prepared(folder, seen)
 
 
 def reopen(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabularies: Vocabularies | None = None) -> Prepared:

@@ -115,9 +115,13 @@ class Log(L.Callback):
         self.metrics.write(
             update=trainer.global_step, epoch=trainer.current_epoch + 1, seconds=seconds, processor_seconds=processor, loss=loss,
             learning_rate=trainer.optimizers[0].param_groups[0]["lr"], gradient_norm=self.norm,
-            target_tokens=self.total_tokens, tokens_per_second=tokens / passed, waiting=waited / passed,
+            target_tokens=self.total_tokens, tokens_per_second=tokens / passed, waiting=waited / passed, batches=self.batches.checksum,
         )  # fmt: skip
         self.progress.line(trainer.global_step, trainer.current_epoch + 1, loss, tokens / passed, seconds)
+
+    def tokens(self, module: TrainingModule) -> int:
+        """Target tokens learnt from, those since the last row as well."""
+        return round(self.total_tokens + module.tokens.item())
 
     def state_dict(self) -> dict[str, Any]:
         return {"total_tokens": self.total_tokens, "last": self.last}

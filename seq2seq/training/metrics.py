@@ -12,7 +12,7 @@ BOARD = "tensorboard"  # folder of TensorBoard's files
 
 COLUMNS = (
     "update", "epoch", "seconds", "processor_seconds", "loss", "learning_rate", "gradient_norm", "target_tokens", "tokens_per_second",
-    "waiting", "dev_loss", "dev_score",
+    "waiting", "batches", "dev_loss", "dev_score",
 )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ class Metrics:
         if self.board:
             with naming(self.path.parent / BOARD):
                 for name, value in row.items():
-                    if name != "update":
+                    if name != "update" and not isinstance(value, str):
                         self.board.add_scalar(name, value, row["update"])
 
 

@@ -1,4 +1,4 @@
-"""How does a run go on? Under its own settings, of which only limits, logging and devices may be given anew."""
+"""How does a run go on where it was cut off? Under its own settings, of which only limits, logging and devices may be given anew."""
 
 import logging
 from dataclasses import replace
@@ -12,7 +12,7 @@ from seq2seq.files import write_json
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, locked
 from seq2seq.settings import NOT_THE_RESULT, differences, write_config
 from seq2seq.training.checks import check_device, check_limits
-from seq2seq.training.run import check_plan, read_checkpoint, work
+from seq2seq.training.run import check_plan, make_directory, planned, read_checkpoint, work
 from seq2seq.training.schedule import needs_total
 
 log = logging.getLogger("seq2seq")
@@ -30,6 +30,19 @@ def resume(config: Config) -> Path:
         return go_on(Run.open(folder), config)
 
 
+def complete(config: Config) -> tuple[Path, bool]:
+    """The run of these settings, finished, however far it was before: not begun, cut off, or finished already. Whether that took
+    any work. BusyError if another process trains in it."""
+    plan = planned(config)
+    if not plan.folder.exists():
+        make_directory(plan)  # this process or another
+    with locked(plan.folder):
+        run = Run.open(plan.folder)
+        if not (finished := bool(run.info.get("finished"))):
+            go_on(run, replace(plan.config, runs=run.config.runs))
+    return plan.folder, not finished
+
+
 def go_on(run: Run, config: Config) -> Path:
     """The same in a directory that is locked."""
     refuse_changes(run.config, config)
@@ -40,6 +53,8 @@ def go_on(run: Run, config: Config) -> Path:
     run.check_text(prepared.data_hash, prepared.vocabularies.sha256)
     begun = (run.folder / LAST).exists()  # its weights are then those of the checkpoint
     check_plan(config, prepared, Run.open(config.init_from) if config.init_from and not begun else None)
+    prepared.tell()
+    tell_changes(run.config, config)
     write_config(config, run.folder / CONFIG)
     write_json(run.folder / INFO, run.info | {"finished": False})
     return work(run.folder)
@@ -51,7 +66,12 @@ def refuse_changes(saved: Config, given: Config) -> None:
         if name not in FREE:
             free = f"only training.{', '.join(LIMITS)}, data.root, data.cache and trainer settings other than precision may change"
             raise ConfigError(f"{name}={now} is given, but the run goes on with its own {name}={before}: {free}")
-        log.info("changed on resuming: %s %s -> %s", name, before, now)
+
+
+def tell_changes(saved: Config, given: Config) -> None:
+    """What the run goes on with that it did not begin with, to the log."""
+    for change in differences(saved, given):
+        log.info("changed on resuming: %s %s -> %s", *change)
     if needs_total(given.training.schedule) and saved.training != given.training:
         log.info("training.schedule=%s is from now on that of the longer or shorter training", given.training.schedule)
 

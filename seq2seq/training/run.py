@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import lightning as L
@@ -29,9 +29,11 @@ from seq2seq.process import available_cores
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, check_fit, load_weights, locked, run_directory, tensors, versions
 from seq2seq.settings import differences, write_config
 from seq2seq.training.averaging import MovingAverage
+from seq2seq.training.budget import sized
 from seq2seq.training.callbacks import Average, Checkpoint, Log, PlainFile, RandomState, TimeLimit, seed_everything
 from seq2seq.training.checks import check_coverage, check_device, check_lengths, check_limits, check_monitor, metric_of, on_gpu
 from seq2seq.training.clock import Clock
+from seq2seq.training.costs import forget_peaks, parameters, peaks
 from seq2seq.training.log import logging_to
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule
@@ -47,23 +49,38 @@ THESE = "the model of these settings"  # what weights to start from are expected
 PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
+class Plan(NamedTuple):
+    """A training that has not begun."""
+
+    config: Config
+    prepared: Prepared
+    start: Run | None  # whose weights it begins with
+    folder: Path  # the run directory, which may be there already
+
+
 def train(config: Config) -> Path:
     """Make a new run directory and train in it. ConfigError before any work for settings that cannot be; returns the directory.
 
     Whatever can be found wrong is found here; `work` then needs nothing but the directory and the prepared text in the cache."""
+    plan = planned(config)
+    plan.prepared.tell()
+    refuse_existing(plan.folder)
+    if not make_directory(plan):
+        refuse_existing(plan.folder)
+    with locked(plan.folder):
+        return work(plan.folder)
+
+
+def planned(config: Config) -> Plan:
+    """The prepared text, and where the run of these settings belongs. ConfigError for settings that cannot be."""
     config.search.check_limit(check_model(config.model).max_source)
     check_limits(config.training)
     check_coverage(config)
     check_device(config.trainer)
     config, start = starting(config)
     prepared = prepare(config.data, config.tokenizer, start.vocabularies if start else None)
-    folder = run_directory(config, prepared.data_hash)
-    refuse_existing(folder)
-    check_monitor(config, prepared)
-    check_plan(config, prepared, start)
-    make_directory(folder, config, prepared)
-    with locked(folder):
-        return work(folder)
+    config = replace(config, model=sized(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size))
+    return Plan(config, prepared, start, run_directory(config, prepared.data_hash))
 
 
 def refuse_existing(folder: Path) -> None:
@@ -94,8 +111,12 @@ def starting(config: Config) -> tuple[Config, Run | None]:
     return replace(config, tokenizer=replace(run.config.tokenizer, sampling=config.tokenizer.sampling)), run
 
 
-def make_directory(folder: Path, config: Config, prepared: Prepared) -> None:
-    """The directory with settings and tokenizer; there as a whole or not at all."""
+def make_directory(plan: Plan) -> bool:
+    """The directory with settings and tokenizer, once these fit the text; there as a whole or not at all. False if another
+    process was first."""
+    config, prepared, start, folder = plan
+    check_monitor(config, prepared)
+    check_plan(config, prepared, start)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     temporary.mkdir(parents=True)
     try:
@@ -108,10 +129,12 @@ def make_directory(folder: Path, config: Config, prepared: Prepared) -> None:
         write_json(temporary / INFO, info)
         os.replace(temporary, folder)
     except OSError:
-        refuse_existing(folder)  # another process was first
-        raise
+        if not folder.exists():
+            raise
+        return False
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    return True
 
 
 def make_model(config: Config, prepared: Prepared, start: Run | None) -> EncoderDecoder:
@@ -140,6 +163,7 @@ def work(folder: Path) -> Path:
 
 def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder) -> None:
     """Everything that is Lightning's."""
+    forget_peaks()
     t, last = config.training, folder / LAST
     corpus = sampled(config, prepared, model) if config.tokenizer.sampling else prepared.train
     batches = TrainBatches(
@@ -159,7 +183,8 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
         dev, kept, checkpoint, metrics, clock, average, every=t.validate_every, patience=t.patience, stop_at=t.stop_at, plateau=plateau
     )  # fmt: skip
     averaging = [Average(average)] if average else []
-    looking = [Log(metrics, progress, clock, batches, config.trainer.log_every), TimeLimit(clock, t.max_minutes, log.info), validation]
+    figures = Log(metrics, progress, clock, batches, config.trainer.log_every)
+    looking = [figures, TimeLimit(clock, t.max_minutes, log.info), validation]
     callbacks: list[L.Callback] = [clock, *averaging, RandomState(), *looking, checkpoint]
     trainer = make_trainer(folder, config, callbacks)
     try:
@@ -179,8 +204,10 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     if validation.last < trainer.global_step:  # resumed with a limit that was already reached
         validation.validate(trainer, module)
     updates, final = finish(kept, dev, module)
-    info = Run.open(folder).info | {"finished": True, "updates": trainer.global_step, "weights_from": list(updates), "dev_score": final}
-    write_json(folder / INFO, info | {"seconds": clock.read()[0], "processor_seconds": clock.read()[1]})
+    reached = {"finished": True, "updates": trainer.global_step, "weights_from": list(updates), "dev_score": final}
+    seen = {"parameters": parameters(model), "target_tokens": figures.tokens(module), "batches": batches.checksum}
+    took = {"seconds": clock.read()[0], "processor_seconds": clock.read()[1], **peaks()}
+    write_json(folder / INFO, Run.open(folder).info | reached | seen | took)
     log.info("finished: dev %s %.2f with the weights of update %s; %s", t.monitor, abs(final), " + ".join(map(str, updates)), folder)
 
 

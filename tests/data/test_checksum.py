@@ -1,0 +1,84 @@
+"""Do equal checksums mean equal batches in equal order?"""
+
+import hashlib
+import itertools
+
+import numpy as np
+import pytest
+
+from seq2seq.data.arrays import PairArrays, Row, write_arrays
+from seq2seq.data.batch import TrainBatches
+from seq2seq.data.plan import NOTHING, chained
+from seq2seq.ids import EOS
+
+BUDGET = 60
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> PairArrays:
+    """A hundred pairs of one to nine words."""
+    folder = tmp_path_factory.mktemp("arrays")
+    with write_arrays(folder, 50, 50) as add:
+        for number in range(100):
+            ids = [4] * (1 + number * 7 % 9) + [EOS]
+            add(Row(ids, ids, ids))
+    return PairArrays(folder)
+
+
+def by_hand(batches: list[list[int]]) -> str:
+    """Of the numbers of the pairs, written down batch by batch."""
+    checksum = "000000000000"
+    for numbers in batches:
+        data = checksum.encode() + b"".join(number.to_bytes(8, "little") for number in numbers)
+        checksum = hashlib.sha256(data).hexdigest()[:12]
+    return checksum
+
+
+@pytest.mark.parametrize("early", [0, 5])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_it_is_that_of_the_batches_handed_over(plain: PairArrays, accumulate: int, early: int) -> None:
+    batches = TrainBatches(plain, BUDGET, 7, accumulate=accumulate, early=early)
+    assert batches.checksum == NOTHING
+    seen: list[list[int]] = []
+    for number, batch in enumerate(itertools.chain(batches, batches), 1):
+        seen.append(batch.index.tolist())
+        whole = seen[: len(seen) // accumulate * accumulate]
+        if number in (1, 4, 6, 9):
+            assert batches.checksum == by_hand([numbers for numbers in whole if numbers != [-1]])
+    assert batches.epoch == 2
+    assert batches.checksum == by_hand([numbers for numbers in seen if numbers != [-1]])
+
+
+def test_it_knows_nothing_of_devices_and_accumulation(plain: PairArrays) -> None:
+    ends = set()
+    for accumulate, world, rank in ((1, 1, 0), (4, 1, 0), (2, 2, 0), (2, 2, 1)):
+        batches = TrainBatches(plain, BUDGET, 7, accumulate=accumulate, world=world, rank=rank)
+        list(batches)
+        ends.add(batches.checksum)
+    assert len(ends) == 1
+
+
+@pytest.mark.parametrize("other", [{"seed": 8}, {"batch_tokens": 59}, {"multiple": 8}])
+def test_other_batches_have_another(plain: PairArrays, other: dict[str, int]) -> None:
+    ends = []
+    for settings in ({}, other):
+        batches = TrainBatches(plain, **{"batch_tokens": BUDGET, "seed": 7, **settings})  # type: ignore[arg-type]
+        list(batches)
+        ends.append(batches.checksum)
+    assert ends[0] != ends[1]
+
+
+def test_the_order_and_the_cut_count() -> None:
+    one, two = np.array([1]), np.array([2])
+    assert chained(chained(NOTHING, one), two) != chained(chained(NOTHING, two), one)
+    assert chained(chained(NOTHING, one), two) != chained(NOTHING, np.array([1, 2]))
+    assert chained(NOTHING, one.astype(np.int32)) == chained(NOTHING, one.astype(">i8")) == by_hand([[1]])
+
+
+def test_what_an_old_checkpoint_does_not_say_stays_unknown(plain: PairArrays) -> None:
+    batches = TrainBatches(plain, BUDGET, 7)
+    state = batches.state_dict()
+    del state["checksum"]
+    batches.load_state_dict(state)
+    list(batches)
+    assert batches.checksum == ""

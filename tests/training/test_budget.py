@@ -1,0 +1,77 @@
+"""Has a model as many parameters as were asked for?"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from seq2seq.compose import compose_config, conf_dir
+from seq2seq.config import MODELS
+from seq2seq.errors import ConfigError
+from seq2seq.nn.build import check_model
+from seq2seq.runs import Run
+from seq2seq.settings import differences
+from seq2seq.training.budget import SIZES, TOLERANCE, largest, sized
+from seq2seq.training.resume import complete
+from seq2seq.training.run import train
+
+ATTENTIONS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("wanted", [5_000_000, 12_345_678])
+@pytest.mark.parametrize("attention", ATTENTIONS)
+@pytest.mark.parametrize("family", MODELS)
+def test_every_variant_gets_near(family: str, attention: str, wanted: int) -> None:
+    if (family, attention) == ("transformer", "coverage"):
+        pytest.skip("recurrent decoders only")
+    config = compose_config([f"model={family}", f"model/attention={attention}", f"model.parameters={wanted}", "model.tie=all"])
+    found = sized(config.model, 8000, 8000)
+    number = sum(p.numel() for p in check_model(found, 8000, 8000).parameters())
+    assert abs(number - wanted) <= TOLERANCE * wanted
+    name, step = SIZES[family]
+    assert [name for name, *_ in differences(config, replace(config, model=found))] == [f"model.{name}"]
+    for steps in (-step, step):  # its neighbours are no nearer
+        other = check_model(replace(found, **{name: getattr(found, name) + steps}), 8000, 8000)
+        assert abs(sum(p.numel() for p in other.parameters()) - wanted) >= abs(number - wanted)
+
+
+@pytest.mark.parametrize("hidden", [2, 64, 65 * 2, 1000])
+def test_a_number_that_can_be_had_is_had(hidden: int) -> None:
+    model = compose_config([f"model.hidden={hidden}"]).model
+    exact = sum(p.numel() for p in check_model(model, 50, 60).parameters())
+    assert sized(replace(model, hidden=512, parameters=exact), 50, 60) == replace(model, parameters=exact)
+
+
+def test_nothing_moves_where_nothing_is_asked() -> None:
+    model = compose_config().model
+    assert sized(model, 50, 60) is model
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["model.parameters=1000"],
+            r"model\.parameters=1,000 cannot be had by model\.hidden alone: the nearest is [\d,]+ with model\.hidden=2;",
+        ),
+        (["model=transformer", "model.parameters=7"], r"by model\.feedforward alone: the nearest is [\d,]+ with model\.feedforward=1;"),
+    ],
+)
+def test_what_cannot_be_had_is_told_with_the_nearest(words: list[str], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        sized(compose_config(words).model, 50, 60)
+
+
+def test_the_search_on_paper() -> None:
+    assert [largest(lambda n: n * n, wanted) for wanted in (0, 1, 3, 4, 99, 100)] == [1, 1, 1, 2, 9, 10]
+
+
+def test_the_run_keeps_the_size_that_was_found(small: Callable[..., list[str]], tmp_path: Path) -> None:
+    config = compose_config(small(tmp_path, "model.parameters=20500", "training.max_updates=2"))
+    run = Run.open(train(config))
+    assert abs(run.info["parameters"] - 20_500) <= 410
+    assert run.info["parameters"] == sum(p.numel() for p in run.model().parameters())
+    assert (run.config.model.parameters, run.config.model.hidden) == (20_500, sized(config.model, 120, 120).hidden)
+    assert complete(config) == (run.folder, False)
+    assert compose_config([f"resume={run.folder}"]).model == run.config.model
