@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import lcm
 
 from seq2seq.config import ModelConfig
 from seq2seq.errors import ConfigError
@@ -19,6 +20,7 @@ def sized(model: ModelConfig, source_size: int, target_size: int) -> ModelConfig
     if not wanted:
         return model
     name, step = SIZES[model.name]
+    step = lcm(step, model.attention.heads)
 
     def of(steps: int) -> ModelConfig:
         return replace(model, **{name: steps * step})
@@ -46,5 +48,5 @@ def largest(count: Callable[[int], int], wanted: int) -> int:
     return low
 
 
-# model -> the size that moves, in steps of: what else is set stays valid with it, as heads and positions do with any `feedforward`
+# model -> the size that moves, in steps of (and of the attention's heads): what else is set stays valid with it
 SIZES = {"rnn": ("hidden", 2), "transformer": ("feedforward", 1)}

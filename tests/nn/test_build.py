@@ -44,7 +44,8 @@ RECURRENT = {("transformer", "attention.coverage"), ("transformer", "attention.h
 
 def names(family):
     """The settings of a family, those of its attention with that word before them."""
-    fields = [field.name for field in dataclasses.fields(MODELS[family]) if field.name not in ("name", "attention")]
+    elsewhere = ("name", "attention", "parameters")  # of a size that is found before the model is built
+    fields = [field.name for field in dataclasses.fields(MODELS[family]) if field.name not in elsewhere]
     return [*fields, *(f"attention.{field.name}" for field in dataclasses.fields(AttentionConfig))]
 
 

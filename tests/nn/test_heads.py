@@ -11,7 +11,7 @@ from seq2seq.nn import heads
 from seq2seq.nn.heads import HEADS, CopyHead, CrossEntropy, VocabularyHead
 from seq2seq.nn.interface import Memory, Output
 
-B, T, S, H, V = 3, 4, 5, 4, 9
+B, T, S, H, V, PARTS = 3, 4, 5, 4, 9, 7
 WHOLE, PIECES = 2**22, 2 * V  # all rows at once; two at a time
 
 
@@ -28,7 +28,7 @@ def chunk(request, monkeypatch):
 def problem(request):
     """A head, an output and a memory, in float64; source tokens repeat and V, V + 1 are unknown words."""
     torch.manual_seed(2)
-    head = HEADS[request.param](H, V).double()
+    head = HEADS[request.param](H, V, parts=PARTS).double()
     with torch.no_grad():
         for weight in head.parameters():
             weight.normal_()
@@ -38,7 +38,13 @@ def problem(request):
     target = torch.tensor([[4, 8, 3, 0], [6, 7, 1, 3], [3, 0, 0, 0]])
     if isinstance(head, CopyHead):
         target[0, 1], target[1, 0] = V, V + 1
-    return head, Output(features.requires_grad_(), weights.requires_grad_()), memory(tokens), target
+    parts = torch.randn(B, T, PARTS, dtype=torch.float64, requires_grad=True)
+    return head, Output(features.requires_grad_(), weights.requires_grad_(), parts=parts), memory(tokens), target
+
+
+def changed(output, change):
+    """Features, weights and parts, changed alike."""
+    return Output(change(output.features), change(output.weights), parts=change(output.parts))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -83,7 +89,8 @@ def test_loss_is_that_of_the_probabilities(problem, chunk, smoothing):
     ours = head.loss(output, source, target, smoothing)
     torch.testing.assert_close(ours.nll, nll.detach())
     torch.testing.assert_close(ours.total, total)
-    given = [*output[: 2 if head.reads_weights else 1], *head.parameters()]
+    read = [output.features, *([output.weights] if head.reads_weights else []), *([output.parts] if head.reads_parts else [])]
+    given = [*read, *head.parameters()]
     for left, right in zip(torch.autograd.grad(ours.total, given), torch.autograd.grad(total, given), strict=True):
         torch.testing.assert_close(left, right)
 
@@ -94,7 +101,7 @@ def test_probabilities_are_a_distribution_of_float32_at_least(problem):
     scores = head.log_probs(output, source)
     torch.testing.assert_close(scores.exp().sum(-1), torch.ones(B, T, dtype=torch.float64))
     assert scores.shape == (B, T, V + S if head.reads_weights else V)
-    half = head.to(torch.bfloat16).log_probs(Output(*(x.to(torch.bfloat16) for x in output[:2])), source)
+    half = head.to(torch.bfloat16).log_probs(changed(output, lambda x: x.to(torch.bfloat16)), source)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half.exp().sum(-1), torch.ones(B, T), atol=1e-2, rtol=0)
 
@@ -104,24 +111,27 @@ def test_rows_of_a_sentence_share_its_source(problem):
     """(B, T, .), flat rows with W = T of each sentence, and any rows by the number of their sentence are the same."""
     head, output, source, _ = problem
     whole = head.log_probs(output, source)
-    flat = Output(*(x.flatten(0, 1) for x in output[:2]))
+    flat = changed(output, lambda x: x.flatten(0, 1))
     torch.testing.assert_close(head.log_probs(flat, source), whole.flatten(0, 1))
     rows = torch.tensor([7, 0, 11, 5])
-    some = Output(*(x[rows] for x in flat[:2]))
+    some = changed(flat, lambda x: x[rows])
     torch.testing.assert_close(head.log_probs(some, source, rows // T), whole.flatten(0, 1)[rows])
 
 
 @torch.no_grad()
-def test_copying_is_see_et_al_equations_8_and_9():
+@pytest.mark.parametrize("name", ["copy", "pointer"])
+def test_copying_is_see_et_al_equations_8_and_9(name):
+    """The gate of `copy` reads the features in place of context, state and input."""
     torch.manual_seed(4)
-    head, tokens = CopyHead(H, V).double(), torch.tensor([[4, 4, 9, 5, 3], [9, 10, 9, 6, 3], [8, 7, 3, 11, 8]])
-    output = Output(torch.randn(B, T, H).double(), torch.rand(B, T, S).double())
+    head, tokens = HEADS[name](H, V, parts=PARTS).double(), torch.tensor([[4, 4, 9, 5, 3], [9, 10, 9, 6, 3], [8, 7, 3, 11, 8]])
+    output = Output(torch.randn(B, T, H).double(), torch.rand(B, T, S).double(), parts=torch.randn(B, T, PARTS).double())
     scores = head.log_probs(output, memory(tokens))
     for b in range(B):
         for t in range(T):
             x, attention = output.features[b, t].numpy(), output.weights[b, t].numpy()
             logits = head.output.weight.numpy() @ x + head.output.bias.numpy()
-            gate = 1 / (1 + math.exp(-(head.gate.weight.numpy()[0] @ x + head.gate.bias.item())))
+            seen = output.parts[b, t].numpy() if name == "pointer" else x
+            gate = 1 / (1 + math.exp(-(head.gate.weight.numpy()[0] @ seen + head.gate.bias.item())))
             expected = [gate * math.exp(logit) / sum(math.exp(other) for other in logits) for logit in logits] + [0.0] * S
             for s in range(S):
                 expected[tokens[b, s]] += (1 - gate) * attention[s] / attention.sum()
