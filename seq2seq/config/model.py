@@ -71,7 +71,8 @@ class RNNConfig(ModelConfig):
     name: str = "rnn"
     cell: str = setting("lstm", "recurrent cell", table="CELLS")
     embedding: int = setting(256, "size of the embeddings")
-    hidden: int = setting(512, "size of the decoder; the encoder's directions share it")
+    hidden: int = setting(512, "size of the decoder")
+    encoder_hidden: int = setting(0, "size of the encoder's states, which its directions share; 0: that of the decoder")
     features: int = setting(0, "size of what the head reads; 0: that of the decoder, or of the embeddings where they are tied")
     bidirectional: bool = setting(True, "read the source in both directions")
     bidirectional_layers: int = setting(0, "so many lower layers read in both directions, the others forwards (Wu et al. 2016: 1); 0: all")
@@ -102,10 +103,11 @@ class RNNConfig(ModelConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_least(1, "embedding", "hidden")
-        self.at_least(0, "embedding_init", "init", "features", "bidirectional_layers")
+        self.at_least(0, "embedding_init", "init", "features", "bidirectional_layers", "encoder_hidden")
         self.at_least(2, "residual_from")
-        if self.hidden % self.attention.heads:
-            raise ConfigError(f"model.hidden={self.hidden} must be a multiple of model.attention.heads={self.attention.heads}")
+        for name, size in (("hidden", self.hidden), ("encoder_hidden", self.memory_size)):
+            if size % self.attention.heads:
+                raise ConfigError(f"model.{name}={size} must be a multiple of model.attention.heads={self.attention.heads}")
         if self.initializer != "uniform":
             self.ignored(("init", "embedding_init"), f"model.initializer={self.initializer} has numbers of its own")
         self.check_directions()
@@ -114,8 +116,9 @@ class RNNConfig(ModelConfig):
 
     def check_directions(self) -> None:
         """Which way the source is read."""
-        if self.bidirectional and self.hidden % 2:
-            raise ConfigError(f"model.hidden={self.hidden} must be even: half for each direction of the encoder")
+        if self.bidirectional and self.memory_size % 2:
+            name = "encoder_hidden" if self.encoder_hidden else "hidden"
+            raise ConfigError(f"model.{name}={self.memory_size} must be even: half for each direction of the encoder")
         if self.bidirectional and self.reverse:
             raise ConfigError("model.reverse=true would be ignored: model.bidirectional=true reads the source both ways")
         if not self.bidirectional:
@@ -137,7 +140,8 @@ class RNNConfig(ModelConfig):
         if self.order != "bahdanau":
             self.ignored(("readout_state",), "it belongs to model.order=bahdanau")
         if self.readout == "state":
-            if self.order == "luong" and (not self.input_feeding or self.feed == "attentional"):
+            entering = self.order != "luong" or (self.input_feeding and self.feed == "context")
+            if not entering and self.attention.window != "last":  # which is what is chosen to have none
                 raise ConfigError(
                     "model.readout=state would ignore the attention: the context must enter the cells, as with model.order=gnmt"
                 )
@@ -160,8 +164,15 @@ class RNNConfig(ModelConfig):
             raise ConfigError(
                 f"model.bridge={self.bridge} needs as many encoder as decoder layers, not {self.encoder_layers} and {self.decoder_layers}"
             )
+        if self.bridge in ("copy", "copy_all") and self.memory_size != self.hidden:
+            raise ConfigError(f"model.bridge={self.bridge} needs model.encoder_hidden={self.encoder_hidden} and hidden={self.hidden} equal")
         if self.bridge in ("copy_all", "reduce") and self.cell != "lstm":
             raise ConfigError(f"model.bridge={self.bridge} hands over the cells of an LSTM, and model.cell={self.cell} has none")
+
+    @property
+    def memory_size(self) -> int:
+        """Size of the encoder's states."""
+        return self.encoder_hidden or self.hidden
 
     @property
     def feature_size(self) -> int:

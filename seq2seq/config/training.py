@@ -48,7 +48,7 @@ class TrainingConfig(Group):
         self.at_least(0, "warmup", "coverage_loss", "clip", "max_updates", "max_epochs", "max_minutes", "stop_at", "validate_every")
         self.at_least(0, "learning_rate", "weight_decay", "patience", "dev_lines", "halve_every")
         self.within(0, 1, "beta1", "beta2", "label_smoothing", "ema", "halve_from", "plateau_factor")
-        if self.optimizer in ("sgd", "adafactor"):
+        if self.optimizer not in ("adam", "adamw"):
             self.ignored(("beta1", "beta2"), f"training.optimizer={self.optimizer} has no such decay")
         if self.schedule != "luong":
             self.ignored(("halve_from", "halve_every"), "it belongs to training.schedule=luong")

@@ -94,7 +94,7 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
     """A recurrent encoder-decoder."""
     target = embedding(target_size, config.embedding)
     source = target if config.tie == "all" else embedding(source_size, config.embedding)
-    parts, table = 2 * config.hidden + config.embedding, None if config.tie == "none" else target.weight
+    parts, table = config.memory_size + config.hidden + config.embedding, None if config.tie == "none" else target.weight
     head = choose(HEADS, config.head, "model.head")(config.feature_size, target_size, table, parts)
     attention, limit = build_attention(config)
     if limit is None:
@@ -110,7 +110,7 @@ def build_recurrent_encoder(config: RNNConfig, source: nn.Embedding) -> Recurren
     """The encoder, which keeps what the bridge wants of it."""
     both = (config.bidirectional_layers or config.encoder_layers) if config.bidirectional else 0
     return RecurrentEncoder(
-        source, choose(CELLS, config.cell, "model.cell"), config.hidden, config.encoder_layers, config.dropout,
+        source, choose(CELLS, config.cell, "model.cell"), config.memory_size, config.encoder_layers, config.dropout,
         both=both, residual=config.residual_from if config.residual else 0, backwards=config.reverse,
         whole="cells" in choose(BRIDGES, config.bridge, "model.bridge").reads,
     )  # fmt: skip
@@ -118,14 +118,15 @@ def build_recurrent_encoder(config: RNNConfig, source: nn.Embedding) -> Recurren
 
 def build_attention(config: RNNConfig) -> tuple[Attention | MultiHeadAttention, int | None]:
     """The attention of a recurrent decoder, and the most source positions that it knows."""
-    several, hidden = config.attention.heads > 1, config.hidden
-    part = hidden // config.attention.heads
-    heads = config.attention.heads if several else None
-    scorer, window = build_score(config, Sizes(part, part, config.attention.hidden, config.max_length), hidden, heads)
+    heads, memory = config.attention.heads, config.memory_size
+    several = heads > 1
+    query = memory if several else config.hidden  # several heads project it to the memory's size
+    sizes = Sizes(query // heads, memory // heads, config.attention.hidden, config.max_length)
+    scorer, window = build_score(config, sizes, config.hidden, heads if several else None)
     normalize = choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer")
     limit = config.max_length if "max_length" in scorer.uses else None
     if several:
-        return MultiHeadAttention(hidden, hidden, config.attention.heads, scorer, window, normalize), limit
+        return MultiHeadAttention(config.hidden, memory, heads, scorer, window, normalize), limit
     return Attention(scorer, window, normalize, config.attention.coverage), limit
 
 
@@ -136,12 +137,12 @@ def build_recurrent_decoder(
     kind = {"luong": config.feed if config.input_feeding else "", "bahdanau": config.readout_state}.get(config.order, "")
     decoder, cell, hidden = DECODERS[config.order, kind], choose(CELLS, config.cell, "model.cell"), config.hidden
     features = hidden if config.readout == "state" else config.feature_size
-    fed = {"features": features, "context": hidden, "": 0}[decoder.fed]
-    above = 2 * hidden if decoder.beside else hidden
+    fed = {"features": features, "context": config.memory_size, "": 0}[decoder.fed]
+    above = hidden + config.memory_size if decoder.beside else hidden
     cells = [cell(config.embedding, fed, hidden), *(cell(above, 0, hidden) for _ in range(config.decoder_layers - 1))]
-    bridge = choose(BRIDGES, config.bridge, "model.bridge")(hidden, hidden, config.decoder_layers)
+    bridge = choose(BRIDGES, config.bridge, "model.bridge")(config.memory_size, hidden, config.decoder_layers)
     return decoder(
-        target, cells, attention, bridge, hidden, features, config.dropout, config.residual_from if config.residual else 0,
+        target, cells, attention, bridge, config.memory_size, features, config.dropout, config.residual_from if config.residual else 0,
         choose(READOUTS, config.readout, "model.readout"), head.reads_parts,
     )  # fmt: skip
 

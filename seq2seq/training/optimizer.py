@@ -42,6 +42,16 @@ def adafactor(parameters: Iterable[Any], rates: Rates) -> Optimizer:
     return torch.optim.Adafactor(parameters, lr=rates.learning_rate, weight_decay=rates.weight_decay)
 
 
+def adagrad(parameters: Iterable[Any], rates: Rates) -> Optimizer:
+    """Duchi et al. 2011; the sum of squares begins with 0.1, as in See et al. 2017."""
+    return torch.optim.Adagrad(parameters, lr=rates.learning_rate, weight_decay=rates.weight_decay, initial_accumulator_value=0.1)
+
+
+def adadelta(parameters: Iterable[Any], rates: Rates) -> Optimizer:
+    """Zeiler 2012, rho = 0.95 and epsilon = 1e-6, as in Bahdanau et al. 2015, section B.2; its rate is 1."""
+    return torch.optim.Adadelta(parameters, lr=rates.learning_rate, rho=0.95, eps=1e-6, weight_decay=rates.weight_decay)
+
+
 def decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Parameter groups: matrices decay, biases and gains do not."""
     matrices = [p for p in model.parameters() if p.dim() > 1]
@@ -49,4 +59,11 @@ def decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
-OPTIMIZERS: dict[str, Callable[[Iterable[Any], Rates], Optimizer]] = {"sgd": sgd, "adam": adam, "adamw": adamw, "adafactor": adafactor}
+OPTIMIZERS: dict[str, Callable[[Iterable[Any], Rates], Optimizer]] = {
+    "sgd": sgd,
+    "adam": adam,
+    "adamw": adamw,
+    "adagrad": adagrad,
+    "adadelta": adadelta,
+    "adafactor": adafactor,
+}

@@ -50,6 +50,7 @@ CHOICES = {
         "readout": tuple(READOUTS),
         "bridge": tuple(BRIDGES),
         "residual": (False, True),
+        "encoder_hidden": (0, 12),
         "direction": tuple(DIRECTIONS),
     },
     "transformer": {
@@ -95,10 +96,13 @@ def fits(row):
         or (row.get("coverage") and row.get("attention_heads", 1) > 1)
         or (row.get("residual") and max(layers) < 2)
         or (row.get("bridge", "zero").startswith("copy") and layers[0] != layers[1])
+        or (row.get("encoder_hidden") and row.get("bridge", "zero").startswith("copy"))
+        or (row.get("encoder_hidden") and row.get("attention_heads", 1) == 1 and SCORERS[row.get("scorer", "general")].alike)
         or (row.get("bridge") in ("copy_all", "reduce") and row.get("cell", "lstm") != "lstm")
         or (row.get("bridge") == "backward" and row.get("direction", "both") in ("forward", "reverse"))
         or (row.get("bridge") == "backward" and row.get("direction") == "first" and row.get("layers", (1, 1))[0] > 1)
-        or (row.get("order", "gnmt") in ("previous", "luong", "plain") and row.get("readout") == "state")
+        or (row.get("order") == "previous" and row.get("readout") == "state")
+        or (row.get("order") in ("luong", "plain") and row.get("readout") == "state" and row.get("window", "everywhere") != "last")
     )
 
 

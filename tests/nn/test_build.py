@@ -24,7 +24,7 @@ OTHER = {  # numbers and switches; words have their tables
     "encoder_layers": [1], "decoder_layers": [1], "dropout": [0.0, 0.1], "embedding": [6], "hidden": [10], "bidirectional": [False],
     "input_feeding": [False], "embedding_init": [0.6], "init": [0.2], "residual": [False], "size": [12], "heads": [4],
     "feedforward": [9], "attention.hidden": [7], "attention.width": [2], "attention.coverage": [True], "max_length": [30],
-    "features": [6], "bidirectional_layers": [1], "reverse": [True], "residual_from": [3], "attention.heads": [2],
+    "features": [6], "encoder_hidden": [12], "bidirectional_layers": [1], "reverse": [True], "residual_from": [3], "attention.heads": [2],
     "attention.renormalize": [True],
 }  # fmt: skip
 NEEDS = {  # what else must be so that a setting can be made

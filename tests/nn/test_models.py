@@ -164,7 +164,8 @@ def needless(case, name):
     if attention.window == "last" or (attention.scorer == "uniform" and attention.window != "local_p"):  # the weights are constant
         parts = [".scorer.", ".direction", "cross.query.", "cross.key.", "around_cross.norm."]
         if attention.window == "last" and getattr(case.config, "bridge", "") == "zero":  # what is read backwards ends at its first step
-            parts.append(f"encoder.backwards.{case.config.encoder_layers - 1}.weight_hh")
+            last = f"encoder.backwards.{len(case.model.encoder.backwards) - 1}"
+            parts += [f"{last}.{name}" for name in ("weight_hh", "cell.recurrent", "cell.candidate")]
         return any(part in name for part in parts)
     return name.endswith((".cross.key.bias", ".attention.key.bias"))  # adds q . b to the scores of all positions alike
 
@@ -251,6 +252,10 @@ REFUSED = [  # family, settings, settings of the attention, words of the sentenc
     ("rnn", {"residual_from": 3}, {}, r"model\.residual_from=3 .*ignored: model\.residual=false"),
     ("rnn", {"bridge": "copy_all", "encoder_layers": 2}, {}, r"model\.bridge=copy_all .*not 2 and 1"),
     *[("rnn", {"bridge": bridge, "cell": "gru"}, {}, rf"model\.bridge={bridge} .*model\.cell=gru") for bridge in ("copy_all", "reduce")],
+    ("rnn", {"encoder_hidden": 7}, {}, r"model\.encoder_hidden=7 must be even"),
+    ("rnn", {"encoder_hidden": 6}, {"heads": 4}, r"model\.encoder_hidden=6 .*model\.attention\.heads=4"),
+    ("rnn", {"encoder_hidden": 6, "bridge": "copy"}, {}, r"model\.bridge=copy needs model\.encoder_hidden=6 and hidden=8 equal"),
+    ("rnn", {"encoder_hidden": 6}, {"scorer": "dot"}, r"model\.attention\.scorer .*not 8 and 6"),
     ("rnn", {"readout": "tahn"}, {}, r"model\.readout='tahn' .*did you mean 'tanh'"),
     ("rnn", {"bridge": "dens"}, {}, r"model\.bridge='dens' .*did you mean 'dense'"),
 ]
