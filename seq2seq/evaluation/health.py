@@ -24,7 +24,7 @@ STILL = 0.1  # of the standard deviation of an even walk over the sentence
 AT_END = 0.5  # positions from the first or the last: nearer to it than to its neighbour
 AT_END_STEPS = 0.9  # an even walk over ten positions is there in a tenth of its steps
 OUTSIDE = 0.5  # of the 2D + 1 positions: from there on the window sees more beyond the sentence than of it
-SAME = 0.03  # of the weight moves between sentences: two sentences that are read differ by a multiple, even word by word
+SAME = 0.05  # of the weight moves between sentences: it is a third and more where they are read, even by an undertrained model
 FEWEST_PAIRS = 10  # of sentences of one length
 COMPARED = 20  # steps of a sentence are compared with those of another: what is kept of each length stays small
 
