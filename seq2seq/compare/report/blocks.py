@@ -62,9 +62,9 @@ def described(sentence: Explained) -> list[Any]:
 
 
 def maps(sentences: Chunk) -> bytes:
-    """[layers, heads] of each sentence, or null, then all maps (layers, heads, T, S)."""
+    """The shape (layers, heads, T, S) of each sentence, or null, then all maps."""
     kept = [sentence.maps for sentence in sentences]
-    return framed([None if m is None else m.shape[:2] for m in kept], [m.tobytes() for m in kept if m is not None])
+    return framed([None if m is None else m.shape for m in kept], [m.tobytes() for m in kept if m is not None])
 
 
 class Attention:

@@ -149,7 +149,8 @@ def notes(comparison: Comparison) -> Iterator[str]:
 def health(comparison: Comparison) -> Iterator[str]:
     """The warnings of each variant."""
     if not comparison.health:
-        yield from paragraphs(["Nothing in the attention of these variants calls for a warning."])
+        some = "Nothing in the attention of these variants calls for a warning."
+        yield from paragraphs([some if comparison.explained else "No attention was kept, so nothing can be said of it."])
         return
     yield '<dl class="health">\n'
     for row in comparison.rows:

@@ -17,6 +17,11 @@ function mark(number, x, y, tip) {
     draw("title", {}, tip));
 }
 
+/** A variant's line through places "x,y". */
+function line(number, places) {
+  return draw("path", { d: `M${places.join("L")}`, class: `${colour(number)} line`, "stroke-dasharray": dash(number) });
+}
+
 /** Round numbers that cover the range, about `count` of them. */
 function ticks(low, high, count = 5) {
   const rough = (high - low || Math.abs(high) || 1) / count;
@@ -75,7 +80,8 @@ function nameEnds(axes, ends) {
   for (let i = places.length - 1, most = axes.bottom; over && i >= 0; i--, most -= gap) places[i] = Math.min(places[i], most);
   sorted.forEach((end, i) => {
     const from = Math.max(end.x, 0) + 6, to = axes.edge + 12;
-    axes.svg.append(draw("path", { d: `M${from},${end.y}L${axes.edge + 2},${end.y}L${to},${places[i]}`, class: `${colour(end.number)} leader` }));
+    const leader = `M${from},${end.y}L${axes.edge + 2},${end.y}L${to},${places[i]}`;
+    axes.svg.append(draw("path", { d: leader, class: `${colour(end.number)} leader` }));
     axes.svg.append(mark(end.number, to + 6, places[i], end.name));
     axes.svg.append(draw("text", { x: to + 15, y: places[i], class: "name middle" }, draw("title", {}, end.name), shortened(end.name, 17)));
   });

@@ -31,11 +31,12 @@ function drawCurves(xKey, yKey) {
     const path = (pick) => points.map((point) => `${axes.x(point.x)},${axes.y(pick(point))}`);
     const band = [...path((point) => point.low), ...path((point) => point.high).reverse()];
     axes.svg.append(draw("path", { d: `M${band.join("L")}Z`, class: `${colour(number)} band` }));
-    axes.svg.append(draw("path", { d: `M${path((point) => point.y).join("L")}`, class: `${colour(number)} line`, "stroke-dasharray": dash(number) }));
+    axes.svg.append(line(number, path((point) => point.y)));
     const sparse = points.length <= 40 ? points : [points.at(-1)];
     for (const point of sparse) {
       const spread = point.low < point.high ? ` (${figure(point.low)} to ${figure(point.high)})` : "";
-      axes.svg.append(mark(number, axes.x(point.x), axes.y(point.y), `${name}, update ${figure(point.update, 0)}: ${figure(point.y)}${spread}`));
+      const tip = `${name}, update ${figure(point.update, 0)}: ${figure(point.y)}${spread}`;
+      axes.svg.append(mark(number, axes.x(point.x), axes.y(point.y), tip));
     }
   }
   nameEnds(axes, lines.map(({ number, name, points }) => ({ number, name, x: axes.x(points.at(-1).x), y: axes.y(points.at(-1).y) })));
@@ -51,11 +52,15 @@ function startCurves() {
 }
 
 const columnOf = (key) => data.columns.find((column) => column.key === key);
-const axisLabel = (column) => column.label + (column.unit ? ` (${column.unit})` : "") + (column.better ? ` – ${column.better} is better` : "");
+
+function axisLabel({ label, unit, better }) {
+  return label + (unit ? ` (${unit})` : "") + (better ? ` – ${better} is better` : "");
+}
 
 function drawLengths(key) {
   const column = columnOf(key) ?? { label: key, digits: 2, unit: "", better: "" };
-  const lines = data.variants.map((variant, number) => ({ number, name: variant.name, values: variant.buckets[key] })).filter((line) => line.values);
+  const lines = data.variants.map((variant, number) => ({ number, name: variant.name, values: variant.buckets[key] }))
+    .filter(({ values }) => values);
   const axes = chart({
     xs: null, ys: range(lines.flatMap((line) => line.values)), names: data.buckets, xLabel: "source words", yLabel: axisLabel(column),
     describe: `${column.label} by source length of ${lines.map((line) => line.name).join(", ")}`,
@@ -63,8 +68,7 @@ function drawLengths(key) {
   const ends = [];
   for (const { number, name, values } of lines) {
     const points = values.map((value, i) => ({ value, x: axes.x(i), i })).filter((point) => point.value !== null);
-    const path = points.map((point) => `${point.x},${axes.y(point.value)}`).join("L");
-    if (points.length) axes.svg.append(draw("path", { d: `M${path}`, class: `${colour(number)} line`, "stroke-dasharray": dash(number) }));
+    if (points.length) axes.svg.append(line(number, points.map((point) => `${point.x},${axes.y(point.value)}`)));
     for (const { value, x, i } of points) {
       axes.svg.append(mark(number, x, axes.y(value), `${name}, ${data.buckets[i]} words: ${figure(value, column.digits)}`));
     }
@@ -94,7 +98,8 @@ function placeNames(axes, points) {
     const inside = ([l, , r]) => l > MARGIN.left && r < axes.width;
     const side = sides.find((candidate) => inside(box(candidate)) && free(box(candidate))) ?? sides[0];
     taken.push(box(side));
-    axes.svg.append(draw("text", { x: point.x + side[0], y: point.y + side[1], class: "name middle" }, draw("title", {}, point.name), text));
+    const attributes = { x: point.x + side[0], y: point.y + side[1], class: "name middle" };
+    axes.svg.append(draw("text", attributes, draw("title", {}, point.name), text));
   }
 }
 

@@ -1,5 +1,7 @@
 // The attention explorer: one sentence, the maps of the variants that are chosen, side by side.
 
+const WIDEST = 576; // px of a panel whose map is wider, so that two stand side by side
+
 const explorable = data.variants.flatMap((variant, i) => (variant.explained === null ? [] : [i]));
 const first = [...explorable].sort((a, b) => (data.variants[b].name === data.baseline) - (data.variants[a].name === data.baseline));
 const state = { number: 0, shown: new Set(first.slice(0, 3).sort((a, b) => a - b)), merged: true, picks: new Map(), pinned: null, turn: 0 };
@@ -69,13 +71,16 @@ async function panelOf(variant) {
   const { name, explained: index, window } = data.variants[variant];
   const article = make("article", { class: "panel", "data-variant": variant, "aria-label": name }, variantHead("h3", variant));
   const sentence = await explained(index, state.number);
-  const alas = (text) => { article.append(make("p", { class: "nothing" }, text)); return { article }; };
-  if (!sentence) return alas("The weights of this sentence were left out to keep the page small.");
+  const alas = (text) => article.append(make("p", { class: "nothing" }, text));
+  if (!sentence) {
+    alas("The weights of this sentence were left out to keep the page small.");
+    return { article };
+  }
   const maps = await layersAndHeads(index, state.number), chosen = state.picks.get(variant);
   if (maps) article.append(mapChoices(variant, maps));
-  else if (byId(`maps-${index}-0`)) article.append(make("p", { class: "nothing" }, "Its layers and heads were left out to keep the page small."));
-  if (!sentence.target.length || !sentence.source.length) article.append(make("p", { class: "nothing" }, "Nothing was written, so there is no map."));
-  else return { article, ...filledPanel(article, variant, sentence, maps, chosen, window) };
+  else if (byId(`maps-${index}-0`)) alas("Its layers and heads were left out to keep the page small.");
+  if (sentence.target.length) return { article, ...filledPanel(article, variant, sentence, maps, chosen, window) };
+  alas("Nothing was written, so there is no map.");
   article.append(...beam(sentence.alternatives));
   return { article };
 }
@@ -93,7 +98,8 @@ function filledPanel(article, variant, sentence, maps, chosen, window) {
 
 function beam(alternatives) {
   if (!alternatives.length) return [];
-  const rows = alternatives.map(([text, score]) => make("li", {}, make("span", { class: "score" }, figure(score, 3)), make("span", { dir: "auto" }, text || "(empty)")));
+  const score = (value) => make("span", { class: "score" }, figure(value, 3));
+  const rows = alternatives.map(([text, value]) => make("li", {}, score(value), make("span", { dir: "auto" }, text || "(empty)")));
   return [make("h4", {}, "Other hypotheses of the beam"), make("ol", { class: "beam" }, ...rows)];
 }
 
@@ -110,23 +116,31 @@ async function drawPanels() {
   const focused = document.activeElement?.closest?.(".panel")?.dataset.variant;
   panels.clear();
   for (const [variant, panel] of made) if (panel.view) panels.set(variant, panel);
+  const widest = Math.max(...[...panels.values()].map((panel) => panel.map.width + 50), 320);
+  byId("panels").style.gridTemplateColumns = `repeat(auto-fit, minmax(min(${Math.min(widest, WIDEST)}px, 100%), 1fr))`;
   byId("panels").replaceChildren(...made.map(([, panel]) => panel.article));
   if (focused !== undefined) panels.get(Number(focused))?.map.rows.focus({ preventScroll: true });
   release();
   document.documentElement.dataset.drawn = `${state.number}`;
 }
 
+/** A row of the texts: what it is, its quality, the text. */
+function textRow(head, text, quality = "") {
+  return [make("dt", {}, head), make("dd", { class: "quality" }, quality), make("dd", { dir: "auto" }, text || "(empty)")];
+}
+
 /** The text of the sentence: source, references, what each variant wrote. */
 function drawTexts() {
-  const line = (head, text, quality = "") => [make("dt", {}, head), make("dd", { class: "quality" }, quality), make("dd", { dir: "auto" }, text || "(empty)")];
   const count = texts.references.length;
-  const references = texts.references.flatMap((lines, i) => line(count > 1 ? `Reference ${i + 1}` : "Reference", lines[state.number]));
+  const references = texts.references.flatMap((lines, i) => textRow(count > 1 ? `Reference ${i + 1}` : "Reference", lines[state.number]));
   const written = [...texts.hypotheses].sort(([a], [b]) => a - b).flatMap(([variant, lines]) => {
     const quality = texts.qualities.get(variant)?.[state.number];
-    return line(variantHead("span", variant), lines[state.number], quality === undefined ? "" : figure(quality, 1));
+    return textRow(variantHead("span", variant), lines[state.number], quality === undefined ? "" : figure(quality, 1));
   });
-  const head = make("h3", {}, `Sentence ${figure(state.number + 1, 0)}`, make("small", {}, texts.qualities.size && data.quality ? `with ${data.quality}` : ""));
-  byId("sentence").replaceChildren(head, make("dl", { class: "texts" }, ...line("Source", texts.sources[state.number]), ...references, ...written));
+  const measure = make("small", {}, texts.qualities.size && data.quality ? `with ${data.quality}` : "");
+  const source = textRow("Source", texts.sources[state.number]);
+  byId("sentence").replaceChildren(make("h3", {}, `Sentence ${figure(state.number + 1, 0)}`, measure),
+    make("dl", { class: "texts" }, ...source, ...references, ...written));
 }
 
 function choose(number) {
@@ -165,24 +179,33 @@ function onKey(event) {
 /** Text without spaces is one long word: its pieces say more. */
 const spaced = () => texts.sources.slice(0, 100).reduce((sum, text) => sum + text.split(" ").length - text.length / 15, 0) > 0;
 
+/** A box to show a variant or not. */
+function chip(variant) {
+  const change = (event) => {
+    if (event.target.checked) state.shown.add(variant);
+    else state.shown.delete(variant);
+    state.shown = new Set([...state.shown].sort((a, b) => a - b));
+    refresh();
+    drawPanels();
+  };
+  const box = make("input", { type: "checkbox", checked: state.shown.has(variant), change });
+  return make("label", { class: "chip" }, box, variantHead("span", variant));
+}
+
 function explorerControls() {
   const search = make("input", { type: "search", placeholder: "a number or words", input: () => {
     list.query = search.value;
     refresh();
     if (list.matches.length && !list.matches.includes(state.number)) choose(list.matches[0]);
   } });
-  const variants = explorable.map((variant) => make("label", { class: "chip" }, make("input", { type: "checkbox", checked: state.shown.has(variant), change: (event) => {
-    if (event.target.checked) state.shown.add(variant);
-    else state.shown.delete(variant);
-    state.shown = new Set([...state.shown].sort((a, b) => a - b));
-    refresh();
-    drawPanels();
-  } }), variantHead("span", variant)));
   byId("explorer-controls").append(
     make("label", {}, "Find ", search),
     choice("Order", orderNames(), list.order, (value) => { list.order = value; refresh(); choose(list.matches[0]); }),
-    choice("Show", [["words", "words"], ["pieces", "subwords"]], state.merged ? "words" : "pieces", (value) => { state.merged = value === "words"; state.pinned = null; drawPanels(); }),
-    make("span", { id: "found", role: "status" }), make("fieldset", {}, make("legend", {}, "Variants"), ...variants),
+    choice("Show", [["words", "words"], ["pieces", "subwords"]], state.merged ? "words" : "pieces", (value) => {
+      [state.merged, state.pinned] = [value === "words", null];
+      drawPanels();
+    }),
+    make("span", { id: "found", role: "status" }), make("fieldset", {}, make("legend", {}, "Variants"), ...explorable.map(chip)),
     make("p", { class: "scale", "aria-hidden": "true" }, "weight 0 ", make("span", { class: "ramp" }), " 1"),
   );
 }
@@ -194,9 +217,13 @@ async function startExplorer() {
   explorerControls();
   byId("sentence-list").addEventListener("scroll", redrawList);
   document.addEventListener("keydown", onKey);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { panels.forEach((panel) => panel.map.repaint()); release(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    panels.forEach((panel) => panel.map.repaint());
+    release();
+  });
   refresh();
   await choose(list.matches[0]);
+  if (!explorable.length) byId("panels").replaceChildren(make("p", { class: "nothing" }, "No variant has kept its attention."));
 }
 
 startTable();

@@ -21,7 +21,10 @@ function cut(text, most) {
 }
 
 /** [r, g, b] of a custom property such as --map-0: "255 255 255". */
-const ends = () => ["--map-0", "--map-1"].map((name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim().split(/\s+/).map(Number));
+function ends() {
+  const style = getComputedStyle(document.documentElement);
+  return ["--map-0", "--map-1"].map((name) => style.getPropertyValue(name).trim().split(/\s+/).map(Number));
+}
 
 /** The colour of a weight from 0 to 1. */
 function shade(weight, [from, to] = ends()) {
@@ -55,8 +58,10 @@ function columnHeads(view) {
   const band = view.centers ? BAND : 0, height = longest * Math.sin(SLOPE) + 22 + band, base = height - band - 7;
   const width = view.columns * CELL + longest * Math.cos(SLOPE) + 10;
   const svg = draw("svg", { class: "heads", width, height, "aria-hidden": "true" });
-  texts.forEach((text, i) => svg.append(draw("text", { transform: `translate(${(i + 0.5) * CELL + 4},${base}) rotate(-55)`, "data-column": i }, text,
-    draw("title", {}, view.source.labels[i]))));
+  texts.forEach((text, i) => {
+    const transform = `translate(${(i + 0.5) * CELL + 4},${base}) rotate(-55)`;
+    svg.append(draw("text", { transform, "data-column": i }, text, draw("title", {}, view.source.labels[i])));
+  });
   const gaussian = draw("path", { class: "gaussian" }), peak = draw("line", { class: "peak", y1: height - band, y2: height });
   peak.setAttribute("visibility", "hidden");
   svg.append(gaussian, peak);
@@ -81,8 +86,8 @@ function rowHeads(view, point, pick) {
   const id = `map-${maps++}`;
   view.target.labels.forEach((label, row) => {
     list.append(make("div", {
-      class: "row", role: "option", id: `${id}-${row}`, "aria-selected": "false", "data-row": row, dir: "auto", title: label, "aria-label": spoken(view, row),
-      pointerenter: () => point(row), click: () => pick(row),
+      class: "row", role: "option", id: `${id}-${row}`, "aria-selected": "false", "aria-label": spoken(view, row), "data-row": row,
+      dir: "auto", title: label, pointerenter: () => point(row), click: () => pick(row),
     }, make("bdi", {}, label)));
   });
   return list;
@@ -104,7 +109,8 @@ function heatMap(view, window, point, pick) {
   const frame = draw("rect", { class: "frame", x: 0.5, width: width - 1, height: CELL, visibility: "hidden" });
   over.append(frame);
   view.centers?.forEach((center, row) => {
-    over.append(draw("circle", { class: "centre", cx: place(clipped(center, view), view.source.groups) * CELL, cy: (row + 0.5) * CELL, r: 4.5 },
+    const [cx, cy] = [place(clipped(center, view), view.source.groups) * CELL, (row + 0.5) * CELL];
+    over.append(draw("circle", { class: "centre", cx, cy, r: 4.5 },
       draw("title", {}, `predicted centre ${figure(center, 1)}`)));
   });
   const at = (event) => {
@@ -112,7 +118,8 @@ function heatMap(view, window, point, pick) {
     const clamp = (value, count) => Math.min(Math.max(Math.floor(value / CELL), 0), count - 1);
     return [clamp(event.clientY - box.top, view.rows), clamp(event.clientX - box.left, view.columns)];
   };
-  const cells = make("div", { class: "cells", pointermove: (event) => point(...at(event)), click: (event) => pick(...at(event)) }, canvas, over);
+  const events = { pointermove: (event) => point(...at(event)), click: (event) => pick(...at(event)) };
+  const cells = make("div", { class: "cells", ...events }, canvas, over);
   const grid = make("div", { class: "grid" }, make("div", { class: "corner" }), heads.svg, rows, sized(cells, heads.width, height));
   const element = make("div", { class: "map" }, grid);
 
@@ -132,16 +139,22 @@ function heatMap(view, window, point, pick) {
     heads.peak.setAttribute("x2", x);
   }
   paint(canvas, view);
-  return { element, rows, show, repaint: () => paint(canvas, view) };
+  const widest = Math.max(...view.target.labels.map(measure), 20);
+  return { element, rows, show, width: Math.min(widest + 20, 176) + heads.width, repaint: () => paint(canvas, view) };
 }
 
 /** A centre behind the end counts as the last position. */
 const clipped = (center, view) => Math.min(center, view.source.groups.length - 1);
 
+/** Which way a text runs, by its first letter. */
+function direction(text) {
+  return /^\P{L}*[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/u.test(text) ? "rtl" : "ltr";
+}
+
 /** The source as running text, each word coloured by what the pointed word gave it: {element, show(row)}. */
 function sourceStrip(view) {
   const words = view.source.labels.map((label) => make("span", { class: "word", dir: "auto" }, make("bdi", {}, label), make("i", {}, "")));
-  const element = make("p", { class: "strip", dir: "auto" }, ...words);
+  const element = make("p", { class: "strip", dir: direction(view.source.labels.join(" ")) }, ...words);
   function show(row) {
     const colours = ends();
     words.forEach((word, column) => {

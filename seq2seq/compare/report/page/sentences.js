@@ -15,7 +15,9 @@ async function loadTexts() {
 }
 
 /** The qualities of a sentence by the shown variants. */
-const qualitiesOf = (number, shown) => [...shown].map((variant) => texts.qualities.get(variant)?.[number]).filter((value) => value !== undefined);
+function qualitiesOf(number, shown) {
+  return [...shown].map((variant) => texts.qualities.get(variant)?.[number]).filter((value) => value !== undefined);
+}
 
 const difference = (number, shown) => {
   const values = qualitiesOf(number, shown);
@@ -36,9 +38,9 @@ const ORDERS = { // name -> its label, and what it sorts by, smallest first
 };
 
 function orderNames() {
-  const known = texts.qualities.size > 0;
-  const label = (name, text) => (["difference", "worst", "best"].includes(name) ? `${text} (${data.quality || "quality"})` : text);
-  return Object.entries(ORDERS).filter(([name]) => known || !["difference", "worst", "best"].includes(name)).map(([name, [text]]) => [name, label(name, text)]);
+  const judged = (name) => ["difference", "worst", "best"].includes(name);
+  return Object.entries(ORDERS).filter(([name]) => texts.qualities.size || !judged(name))
+    .map(([name, [text]]) => [name, judged(name) ? `${text} (${data.quality || "quality"})` : text]);
 }
 
 /** The sentences that have the number or the words that are searched for, in the order that is chosen. */
@@ -57,10 +59,12 @@ function drawList(number, shown, pick) {
   const rows = list.matches.slice(first, first + Math.ceil(box.clientHeight / ROW) + 8).map((sentence, i) => {
     const quality = qualitiesOf(sentence, shown);
     const row = make("div", {
-      class: "entry", role: "option", id: `entry-${sentence}`, "aria-selected": String(sentence === number), "aria-setsize": list.matches.length,
-      "aria-posinset": first + i + 1, click: () => pick(sentence),
-    }, make("span", { class: "count" }, String(sentence + 1)), make("span", { class: "text", dir: "auto" }, texts.sources[sentence] || "(empty)"),
-    make("span", { class: "quality" }, quality.map((value) => figure(value, 0)).join(" / ")));
+      class: "entry", role: "option", id: `entry-${sentence}`, "aria-selected": String(sentence === number),
+      "aria-setsize": list.matches.length, "aria-posinset": first + i + 1, click: () => pick(sentence),
+    });
+    row.append(make("span", { class: "count" }, String(sentence + 1)),
+      make("span", { class: "text", dir: "auto" }, texts.sources[sentence] || "(empty)"),
+      make("span", { class: "quality" }, quality.map((value) => figure(value, 0)).join(" / ")));
     row.style.top = `${(first + i) * ROW}px`;
     return row;
   });

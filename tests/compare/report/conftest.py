@@ -102,6 +102,8 @@ class Lazy(Sequence[Explained]):
     @overload
     def __getitem__(self, number: slice) -> Sequence[Explained]: ...
     def __getitem__(self, number: Any) -> Any:
+        if number >= self.sentences:
+            raise IndexError(number)
         self.asked += 1
         return explain(self.variant, number)
 

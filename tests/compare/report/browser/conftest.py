@@ -8,9 +8,13 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from seq2seq.compare.report import write_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
@@ -130,3 +134,35 @@ class Browser:
     def screenshot(self, path: Path, whole: bool = False) -> None:
         shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(shot["data"]))
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser for all tests of a process."""
+    path = found()
+    if path is None:
+        pytest.skip(f"no Chromium: none of {', '.join(NAMES)} is installed, and $CHROMIUM names none")
+    driven = Browser(path, tmp_path_factory.mktemp("profile"))
+    yield driven
+    driven.close()
+
+
+@pytest.fixture(scope="module")
+def shown(browser: Browser, comparison: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Browser]:
+    """`shown(**fields)`: the browser with the report of a comparison."""
+    folder = tmp_path_factory.mktemp("pages")
+
+    def show(*args: Any, **fields: Any) -> Browser:
+        write_report(comparison(*args, **fields), folder / "report.html")
+        browser.open(folder / "report.html")
+        return browser
+
+    return show
+
+
+@pytest.fixture
+def page(shown: Callable[..., Browser]) -> Iterator[Browser]:
+    """The report of a comparison with a bit of everything; nothing may have been complained of when the test is done."""
+    opened = shown(130)
+    yield opened
+    assert opened.complaints() == []
