@@ -32,7 +32,7 @@ PAIRS = [
 ODD = {  # number of the sentence -> source, hypothesis
     3: ("الأستاذ القديم يفتح النافذة .", "المعلم العجوز يفتح الشباك ."),
     4: ("我们昨天在花园里看见了一只小猫。", "昨日、庭で小さな猫を見ました。"),
-    5: ("</script><img src=x onerror=alert(1)> & \"quotes\" <!--", "</script><script>document.title='broken'</script>"),
+    5: ('</script><img src=x onerror=alert(1)> & "quotes" <!--', "</script><script>document.title='broken'</script>"),
     6: ("The box is empty .", ""),
     7: (" ".join(source for source, _ in PAIRS * 2), " ".join(target for _, target in PAIRS * 2)),
     8: ("नमस्ते 👋 e\u0301tude \u202eturned ffl", "cafe\u0301 👩‍👩‍👧 Straße"),

@@ -276,11 +276,15 @@ def test_it_is_written_as_a_stream(comparison: Make, tmp_path: Path) -> None:
 def test_a_failed_page_leaves_the_old_one(comparison: Make, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("old")
     with pytest.raises(AssertionError):
-        write_report(comparison(5, explained={"additive": [Explained(("a",), ("b",), np.zeros((2, 2), np.uint8))] * 5}), tmp_path / "report.html")
+        write_report(
+            comparison(5, explained={"additive": [Explained(("a",), ("b",), np.zeros((2, 2), np.uint8))] * 5}), tmp_path / "report.html"
+        )
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.html", "old")]
 
 
-@pytest.mark.parametrize("changes", [{"rows": [], "explained": {}, "columns": (), "baseline": ""}, {"sources": [], "references": []}, {"health": ()}])
+@pytest.mark.parametrize(
+    "changes", [{"rows": [], "explained": {}, "columns": (), "baseline": ""}, {"sources": [], "references": []}, {"health": ()}]
+)
 def test_a_comparison_with_little_in_it(changes: dict[str, Any], comparison: Make, tmp_path: Path) -> None:
     assert read(comparison(3, **changes), tmp_path).tagged("table", id="results")
 

@@ -115,11 +115,12 @@ class Browser:
         return [one for one in told if one]
 
     def key(self, name: str) -> None:
+        text = {"text": "\r"} if name == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, key=name, code=name)
+            self.send("Input.dispatchKeyEvent", type=kind, key=name, code=name, **text)
 
-    def mouse(self, selector: str, kind: str = "mouseMoved") -> None:
-        """Move to the middle of an element, scrolled into sight; `click` it."""
+    def mouse(self, selector: str, kind: str = "move") -> None:
+        """Move to the middle of an element, scrolled into sight, and `click` it."""
         self.js(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center', behavior: 'instant'}})")
         box = self.js(f"(b => [b.x + b.width / 2, b.y + b.height / 2])(document.querySelector({selector!r}).getBoundingClientRect())")
         at = {"x": box[0], "y": box[1]}
@@ -160,9 +161,18 @@ def shown(browser: Browser, comparison: Any, tmp_path_factory: pytest.TempPathFa
     return show
 
 
+@pytest.fixture(scope="session")
+def report(comparison: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a comparison with a bit of everything."""
+    path: Path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(comparison(130), path)
+    return path
+
+
 @pytest.fixture
-def page(shown: Callable[..., Browser]) -> Iterator[Browser]:
-    """The report of a comparison with a bit of everything; nothing may have been complained of when the test is done."""
-    opened = shown(130)
-    yield opened
-    assert opened.complaints() == []
+def page(browser: Browser, report: Path) -> Iterator[Browser]:
+    """That report, just opened in light colours; nothing may have been complained of when the test is done."""
+    browser.scheme("light")
+    browser.open(report)
+    yield browser
+    assert browser.complaints() == []

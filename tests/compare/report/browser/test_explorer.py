@@ -11,16 +11,19 @@ from seq2seq.compare.comparison import Comparison, Explained
 from seq2seq.evaluation.alignment import MARK, merge, words, words_of
 
 Make = Callable[..., Comparison]
-PIXELS = "JSON.stringify([...document.querySelectorAll('.panel canvas')].map(c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]))"
+PIXELS = """JSON.stringify([...document.querySelectorAll('.panel canvas')].map(
+    c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]))"""
 ROW = ".panel[data-variant='%d'] .row:nth-child(%d)"
 
 
 def select(page: Any, label: str, value: object, within: str = "document") -> None:
     """Choose a value of the select whose label begins so."""
-    page.js(
-        f"(() => {{ const s = [...{within}.querySelectorAll('label')].find(l => l.textContent.startsWith({label!r})).querySelector('select');"
-        f"s.value = {str(value)!r}; s.dispatchEvent(new Event('change')); }})()"
-    )
+    page.js(f"""(() => {{
+        const labels = [...{within}.querySelectorAll('label')];
+        const select = labels.find(l => l.textContent.startsWith({label!r})).querySelector('select');
+        select.value = {str(value)!r};
+        select.dispatchEvent(new Event('change'));
+    }})()""")
 
 
 def sentence(page: Any) -> int:
@@ -129,8 +132,12 @@ def test_layers_and_heads_of_a_transformer(page: Any, comparison: Make) -> None:
     maps = comparison(130).explained["transformer"][2].maps
     assert maps is not None
     for layer, head, want in [
-        ("0", "mean", maps[0].mean(0)), ("0", "3", maps[0, 3]), ("1", "3", maps[1, 3]), ("mean", "mean", maps.mean((0, 1))), ("mean", "2", maps[:, 2].mean(0)),
-    ]:  # fmt: skip
+        ("0", "mean", maps[0].mean(0)),
+        ("0", "3", maps[0, 3]),
+        ("1", "3", maps[1, 3]),
+        ("mean", "mean", maps.mean((0, 1))),
+        ("mean", "2", maps[:, 2].mean(0)),
+    ]:
         for label, value in (("Weights", layer), ("Head", head)):
             turn = page.js("state.turn")
             select(page, label, value, panel)
@@ -138,7 +145,7 @@ def test_layers_and_heads_of_a_transformer(page: Any, comparison: Make) -> None:
             page.js("drawPanels()")
         pixels = page.js(PIXELS)
         reds = np.array(json.loads(pixels)[0]).reshape(-1, 4)[:, 0]
-        np.testing.assert_allclose(reds, 255 - 247 * want.ravel() / 255, atol=1.5)
+        np.testing.assert_allclose(reds, 255 - 247 / 255 * want.ravel(), atol=1.5)
         drawn.append(pixels)
     assert len(set(drawn)) == len(drawn)
     page.key("ArrowRight")
@@ -175,9 +182,8 @@ def test_other_hypotheses_of_the_beam(page: Any, comparison: Make) -> None:
 @pytest.mark.parametrize("number", range(9))
 def test_words_are_made_as_elsewhere(number: int, page: Any, comparison: Make) -> None:
     explained = comparison(130).explained["general"][number]
-    view = page.js(
-        f"explained(1, {number}).then(s => viewOf(s, s.weights, true)).then(v => ({{s: v.source.labels, t: v.target.labels, w: [...v.weights]}}))"
-    )
+    made = f"explained(1, {number}).then(s => viewOf(s, s.weights, true))"
+    view = page.js(f"{made}.then(v => ({{s: v.source.labels, t: v.target.labels, w: [...v.weights]}}))")
     source, target = explained.source[:-1], explained.target[:-1]
     assert view["s"] == [*words(source), "⏎"]
     assert view["t"] == ([*words(target), "⏎"] if explained.target else [])
@@ -186,7 +192,9 @@ def test_words_are_made_as_elsewhere(number: int, page: Any, comparison: Make) -
         np.testing.assert_allclose(made, merge(explained.weights / 255, words_of(source), words_of(target)), atol=1e-6)
 
 
-@pytest.mark.parametrize("pieces", [[], ["a"], [MARK], [MARK, "a", MARK], [MARK, MARK + "a", "b", MARK + "c"], ["a", "b", MARK + MARK, "c"]])
+@pytest.mark.parametrize(
+    "pieces", [[], ["a"], [MARK], [MARK, "a", MARK], [MARK, MARK + "a", "b", MARK + "c"], ["a", "b", MARK + MARK, "c"]]
+)
 def test_numbers_of_words_are_those_of_the_evaluation(pieces: list[str], page: Any) -> None:
     assert page.js(f"wordsOf({json.dumps(pieces)})") == words_of(pieces)
 
