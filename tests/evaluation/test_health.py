@@ -182,6 +182,12 @@ def test_one_sentence_on_paper() -> None:
     assert second.change == pytest.approx(1 / 3)  # all of one of three steps
 
 
+def test_a_window_of_one_position_is_sharp_and_not_flat() -> None:
+    found = Health(width=0)
+    found.add(np.eye(5))
+    assert (found.sentences[0].sharp, found.sentences[0].flat) == (1, 0)
+
+
 def test_a_step_without_weight_counts_as_uniform() -> None:
     found = Health()
     found.add(np.zeros((5, 600)))

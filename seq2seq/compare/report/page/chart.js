@@ -1,7 +1,7 @@
 // Axes, lines and points of a chart in SVG.
 
 const HEIGHT = 380;
-const MARGIN = { top: 18, right: 150, bottom: 52, left: 68 };
+const MARGIN = { top: 18, bottom: 52, left: 68 }, INNER = 540, NAME = 28; // px of the field of lines, letters of a name
 const MARKS = [ // one shape for each colour, so that colour is never all that tells two variants apart
   "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0", "M-3.6,-3.6h7.2v7.2h-7.2z", "M0,-4.8L4.6,3.4H-4.6z", "M0,-5L5,0L0,5L-5,0z", "M0,4.8L4.6,-3.4H-4.6z",
   "M-4.5,-1.5h3v-3h3v3h3v3h-3v3h-3v-3h-3z", "M-5,-2.2h10v4.4h-10z",
@@ -47,12 +47,13 @@ function label(value, step) {
 }
 
 /** An empty chart with axes, and x() and y() from values to places. `names` instead of numbers on the x axis: one place each. */
-function chart({ xs, ys, xLabel, yLabel, names = null, width = 760, right = MARGIN.right, describe }) {
-  const inner = { width: width - MARGIN.left - right, height: HEIGHT - MARGIN.top - MARGIN.bottom };
+function chart({ xs, ys, xLabel, yLabel, names = null, inside = INNER, right = 16, describe }) {
+  const width = MARGIN.left + inside + right, inner = { width: inside, height: HEIGHT - MARGIN.top - MARGIN.bottom };
   const [x0, x1] = names ? [-0.5, names.length - 0.5] : xs;
   const x = (value) => MARGIN.left + ((value - x0) / (x1 - x0)) * inner.width;
   const y = (value) => MARGIN.top + (1 - (value - ys[0]) / (ys[1] - ys[0])) * inner.height;
   const svg = draw("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": describe });
+  svg.style.maxWidth = `${width * 1.1}px`;
   const bottom = MARGIN.top + inner.height;
   const { step, values } = ticks(...ys);
   for (const value of values) {
@@ -83,12 +84,15 @@ function nameEnds(axes, ends) {
     const leader = `M${from},${end.y}L${axes.edge + 2},${end.y}L${to},${places[i]}`;
     axes.svg.append(draw("path", { d: leader, class: `${colour(end.number)} leader` }));
     axes.svg.append(mark(end.number, to + 6, places[i], end.name));
-    axes.svg.append(draw("text", { x: to + 15, y: places[i], class: "name middle" }, draw("title", {}, end.name), shortened(end.name, 17)));
+    axes.svg.append(draw("text", { x: to + 15, y: places[i], class: "name middle" }, draw("title", {}, end.name), shortened(end.name)));
   });
 }
 
-/** The first letters, where there are too many. */
-function shortened(text, most) {
+/** Both ends of a text with too many letters: names of variants often begin alike. */
+function shortened(text) {
   const letters = [...text];
-  return letters.length > most ? letters.slice(0, most - 1).join("") + "…" : text;
+  return letters.length > NAME ? letters.slice(0, NAME / 2 - 1).join("") + "…" + letters.slice(-NAME / 2).join("") : text;
 }
+
+/** Room at the right for names. */
+const besides = (lines) => 40 + Math.max(...lines.map((line) => measure(shortened(line.name))), 60);

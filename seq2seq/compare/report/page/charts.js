@@ -25,7 +25,7 @@ function drawCurves(xKey, yKey) {
   const [xLabel, yLabel] = [[CURVE_X, xKey], [CURVE_Y, yKey]].map(([table, key]) => table.find(([name]) => name === key)[1]);
   const axes = chart({
     xs: [0, range(all.map((point) => point.x), 0.01)[1]], ys: range(all.flatMap((point) => [point.low, point.high])), xLabel, yLabel,
-    describe: `${yLabel} against ${xLabel} of ${lines.map((line) => line.name).join(", ")}`,
+    right: besides(lines), describe: `${yLabel} against ${xLabel} of ${lines.map((line) => line.name).join(", ")}`,
   });
   for (const { number, name, points } of lines) {
     const path = (pick) => points.map((point) => `${axes.x(point.x)},${axes.y(pick(point))}`);
@@ -63,7 +63,7 @@ function drawLengths(key) {
     .filter(({ values }) => values);
   const axes = chart({
     xs: null, ys: range(lines.flatMap((line) => line.values)), names: data.buckets, xLabel: "source words", yLabel: axisLabel(column),
-    describe: `${column.label} by source length of ${lines.map((line) => line.name).join(", ")}`,
+    right: besides(lines), describe: `${column.label} by source length of ${lines.map((line) => line.name).join(", ")}`,
   });
   const ends = [];
   for (const { number, name, values } of lines) {
@@ -92,7 +92,7 @@ function placeNames(axes, points) {
   const taken = points.map((point) => [point.x - 6, point.y - 6, point.x + 6, point.y + 6]);
   const free = (box) => !taken.some(([l, t, r, b]) => box[0] < r && box[2] > l && box[1] < b && box[3] > t);
   for (const point of points) {
-    const text = shortened(point.name, 24), wide = [...text].length * 7.4;
+    const text = shortened(point.name), wide = [...text].length * 7.4;
     const sides = [[10, 0], [-10 - wide, 0], [-wide / 2, -15], [-wide / 2, 15], [8, -14], [8, 14], [-8 - wide, -14], [-8 - wide, 14]];
     const box = ([dx, dy]) => [point.x + dx, point.y + dy - 8, point.x + dx + wide, point.y + dy + 8];
     const inside = ([l, , r]) => l > MARGIN.left && r < axes.width;
@@ -109,7 +109,7 @@ function drawCost(place, xKey, yKey) {
     .filter(({ a, b }) => a && b && a[0] !== null && b[0] !== null);
   if (!shown.length) return byId(place).replaceChildren(make("p", { class: "nothing" }, "No variant has both figures."));
   const axes = chart({
-    xs: range(shown.map(({ a }) => a[0]), 0.25), ys: range(shown.flatMap(({ b }) => [b[0], ...(b[1] ?? [])]), 0.12), width: 560, right: 16,
+    xs: range(shown.map(({ a }) => a[0]), 0.25), ys: range(shown.flatMap(({ b }) => [b[0], ...(b[1] ?? [])]), 0.12), inside: 480,
     xLabel: axisLabel(across), yLabel: axisLabel(up), describe: `${up.label} against ${across.label}`,
   });
   const points = shown.map(({ number, name, a, b }) => ({ number, name, a, b, x: axes.x(a[0]), y: axes.y(b[0]) }));

@@ -84,6 +84,7 @@ def test_many_variants_and_lone_points(shown: Any, comparison: Make) -> None:
     places = page.js("[...document.querySelectorAll('#curve-chart .name')].map(e => Number(e.getAttribute('y')))")
     assert len(places) == 20
     assert min(np.diff(sorted(places))) > 10
+    assert len(set(page.js("[...document.querySelectorAll('#curve-chart .name')].map(e => e.lastChild.textContent)"))) == 20
     assert page.complaints() == []
 
 
