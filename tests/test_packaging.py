@@ -46,6 +46,14 @@ def test_the_wheel_holds_conf_and_nothing_else_of_the_checkout(wheel: Path) -> N
 
 
 @pytest.mark.slow
+def test_the_wheel_holds_the_page_of_the_report(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    files = list((ROOT / "seq2seq/compare/report/page").iterdir())
+    assert {path.relative_to(ROOT).as_posix() for path in files} <= set(names)
+    assert {path.suffix for path in files} == {".html", ".css", ".js"}
+
+
+@pytest.mark.slow
 def test_the_wheel_works_elsewhere(python: Path, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 

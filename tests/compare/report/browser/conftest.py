@@ -1,0 +1,178 @@
+"""How does a test look at a page? Headless Chromium, driven through two pipes: JSON messages that end in NUL."""
+
+import base64
+import fcntl
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seq2seq.compare.report import write_report
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = (
+    "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+    "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
+)  # fmt: skip
+
+
+def found() -> str | None:
+    """The browser's path: $CHROMIUM, or one of the usual names."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+class Browser:
+    """One browser with one tab."""
+
+    def __init__(self, path: str, profile: Path, width: int = 1280, height: int = 900) -> None:
+        commands, self.write = os.pipe()
+        self.read, answers = os.pipe()
+        inputs, outputs = (fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in (commands, answers))
+
+        def connect() -> None:  # the protocol's two ends are descriptors 3 and 4
+            os.dup2(inputs, 3)
+            os.dup2(outputs, 4)
+
+        words = [path, *FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank"]
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(words, preexec_fn=connect, pass_fds=(3, 4), **quiet)  # type: ignore[call-overload]
+        for end in (commands, answers, inputs, outputs):
+            os.close(end)
+        self.buffer, self.number, self.events = b"", 0, list[dict[str, Any]]()
+        self.session = ""
+        target = next(t for t in self.send("Target.getTargets")["targetInfos"] if t["type"] == "page")
+        self.session = self.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.send(f"{domain}.enable")
+
+    def close(self) -> None:
+        os.close(self.write)
+        os.close(self.read)
+        self.process.terminate()
+        self.process.wait(20)
+
+    def message(self, seconds: float = 30) -> dict[str, Any]:
+        """The next message. TimeoutError if none comes."""
+        until = time.monotonic() + seconds
+        while b"\0" not in self.buffer:
+            if not select.select([self.read], [], [], max(0, until - time.monotonic()))[0]:
+                raise TimeoutError("the browser does not answer")
+            if not (more := os.read(self.read, 1 << 20)):
+                raise ConnectionError("the browser has ended")
+            self.buffer += more
+        text, _, self.buffer = self.buffer.partition(b"\0")
+        return dict(json.loads(text))
+
+    def send(self, method: str, **parameters: Any) -> Any:
+        """The result of a command; events that come meanwhile are kept."""
+        self.number += 1
+        whole = {"id": self.number, "method": method, "params": parameters} | ({"sessionId": self.session} if self.session else {})
+        os.write(self.write, json.dumps(whole).encode() + b"\0")
+        while True:
+            message = self.message()
+            if message.get("id") == self.number:
+                assert "error" not in message, message
+                return message["result"]
+            self.events.append(message)
+
+    def js(self, expression: str) -> Any:
+        """The value of an expression, awaited; its exception is raised."""
+        result = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    def open(self, path: Path) -> float:
+        """Load a page and wait until it says that it is ready; the seconds that it took."""
+        self.events.clear()
+        start = time.monotonic()
+        self.send("Page.navigate", url=path.as_uri())
+        self.until("location.protocol === 'file:' && document.documentElement?.dataset.ready === 'yes'")
+        return time.monotonic() - start
+
+    def until(self, condition: str, seconds: float = 30) -> None:
+        """Wait until an expression is true."""
+        end = time.monotonic() + seconds
+        while not self.js(condition):
+            assert time.monotonic() < end, f"never: {condition}; {self.complaints()}"
+            time.sleep(0.02)
+
+    def complaints(self) -> list[Any]:
+        """What the console said, exceptions, and everything that was asked of a network."""
+        kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "Runtime.exceptionThrown": lambda p: p["exceptionDetails"],
+            "Runtime.consoleAPICalled": lambda p: p["args"],
+            "Log.entryAdded": lambda p: p["entry"],
+            "Network.requestWillBeSent": lambda p: None if p["request"]["url"].startswith("file:") else p["request"]["url"],
+        }
+        told = [kinds[event["method"]](event["params"]) for event in self.events if event.get("method") in kinds]
+        return [one for one in told if one]
+
+    def key(self, name: str) -> None:
+        text = {"text": "\r"} if name == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=name, code=name, **text)
+
+    def mouse(self, selector: str, kind: str = "move") -> None:
+        """Move to the middle of an element, scrolled into sight, and `click` it."""
+        self.js(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        box = self.js(f"(b => [b.x + b.width / 2, b.y + b.height / 2])(document.querySelector({selector!r}).getBoundingClientRect())")
+        at = {"x": box[0], "y": box[1]}
+        self.send("Input.dispatchMouseEvent", type="mouseMoved", **at)
+        for pressed in ("mousePressed", "mouseReleased") if kind == "click" else ():
+            self.send("Input.dispatchMouseEvent", type=pressed, button="left", clickCount=1, **at)
+
+    def scheme(self, name: str) -> None:
+        """light or dark."""
+        self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
+
+    def screenshot(self, path: Path, whole: bool = False) -> None:
+        shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser for all tests of a process."""
+    path = found()
+    if path is None:
+        pytest.skip(f"no Chromium: none of {', '.join(NAMES)} is installed, and $CHROMIUM names none")
+    driven = Browser(path, tmp_path_factory.mktemp("profile"))
+    yield driven
+    driven.close()
+
+
+@pytest.fixture(scope="module")
+def shown(browser: Browser, comparison: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Browser]:
+    """`shown(**fields)`: the browser with the report of a comparison."""
+    folder = tmp_path_factory.mktemp("pages")
+
+    def show(*args: Any, **fields: Any) -> Browser:
+        write_report(comparison(*args, **fields), folder / "report.html")
+        browser.open(folder / "report.html")
+        return browser
+
+    return show
+
+
+@pytest.fixture(scope="session")
+def report(comparison: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a comparison with a bit of everything."""
+    path: Path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(comparison(130), path)
+    return path
+
+
+@pytest.fixture
+def page(browser: Browser, report: Path) -> Iterator[Browser]:
+    """That report, just opened in light colours; nothing may have been complained of when the test is done."""
+    browser.scheme("light")
+    browser.open(report)
+    yield browser
+    assert browser.complaints() == []

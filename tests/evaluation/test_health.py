@@ -1,0 +1,212 @@
+"""Is each sickness of an attention told, it alone, and none of a healthy one?"""
+
+import ast
+import inspect
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from seq2seq.evaluation import health
+from seq2seq.evaluation.health import WARNINGS, Health, Sentence
+
+Sick = Callable[[np.random.Generator, int, int], tuple[np.ndarray, np.ndarray | None]]
+WIDTH = 3
+
+
+def peaks(rng: np.random.Generator, steps: int, positions: int, at: np.ndarray, spread: float = 0.9) -> np.ndarray:
+    """A noisy Gaussian around a position for each step."""
+    distance = np.arange(positions) - at[:, None]
+    return softmax(-0.5 * (distance / spread) ** 2 + rng.normal(0, 0.7, (steps, positions)))
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    weights = np.exp(scores - scores.max(1, keepdims=True))
+    return weights / weights.sum(1, keepdims=True)
+
+
+def diagonal(rng, steps, positions):
+    return peaks(rng, steps, positions, np.linspace(0, positions - 1, steps)), None
+
+
+def reordered(rng, steps, positions):
+    return peaks(rng, steps, positions, rng.permutation(np.linspace(0, positions - 1, steps))), None
+
+
+def sink(rng, steps, positions):
+    """Half of the weight rests on the end of the sentence, as in many sound models."""
+    weights = diagonal(rng, steps, positions)[0] * 0.5
+    weights[:, -1] += 0.5
+    return weights, None
+
+
+def predicted(rng, steps, positions, centers=None):
+    centers = np.linspace(0, positions - 1, steps) + rng.normal(0, 0.5, steps) if centers is None else centers
+    return local(rng, steps, positions, centers), centers
+
+
+def local(rng, steps, positions, centers, width=WIDTH):
+    distance = np.arange(positions) - np.minimum(centers, positions - 1)[:, None]
+    scores = np.where(np.abs(distance) <= width, rng.normal(0, 1, (steps, positions)), -np.inf)
+    return softmax(scores) * np.exp(-2 * (distance / width) ** 2)
+
+
+def monotonic(rng, steps, positions):
+    distance = np.arange(positions) - np.minimum(np.arange(steps), positions - 1)[:, None]
+    return softmax(np.where(np.abs(distance) <= WIDTH, rng.normal(0, 1, (steps, positions)), -np.inf)), None
+
+
+def hard(rng, steps, positions):
+    return np.eye(positions)[rng.integers(0, positions, steps)], None
+
+
+def one_column(column):
+    def make(rng, steps, positions):
+        weights = rng.dirichlet(np.ones(positions), steps) * 0.1
+        weights[:, column] += 0.9
+        return weights, None
+
+    return make
+
+
+def uniform(rng, steps, positions):
+    return softmax(rng.normal(0, 0.05, (steps, positions))), None
+
+
+def uniform_in_window(rng, steps, positions):
+    centers = np.linspace(0, positions - 1, steps)
+    return local(np.random.default_rng(0), steps, positions, centers) * 0 + gaussian(steps, positions, centers), centers
+
+
+def gaussian(steps, positions, centers):
+    distance = np.arange(positions) - centers[:, None]
+    return np.where(np.abs(distance) <= WIDTH, np.exp(-2 * (distance / WIDTH) ** 2), 0) / (2 * WIDTH + 1)
+
+
+def blind(rng, steps, positions):
+    """The same broad walk for every sentence."""
+    return softmax(-0.5 * ((np.arange(positions) - np.minimum(np.arange(steps), positions - 1)[:, None]) / 2) ** 2), None
+
+
+def unmoved(rng, steps, positions):
+    return predicted(rng, steps, positions, np.full(steps, positions * rng.uniform(0.3, 0.7)) + rng.normal(0, 0.02, steps))
+
+
+def at_the_end(rng, steps, positions):
+    return predicted(rng, steps, positions, rng.choice([0.1, positions - 0.9, positions + 0.0], steps))
+
+
+def too_wide(rng, steps, positions):
+    centers = np.linspace(0, positions - 1, steps)
+    return local(rng, steps, positions, centers, 20), centers
+
+
+SICK: dict[str, tuple[Sick, int | None]] = {
+    "pinned": (at_the_end, WIDTH),
+    "still": (unmoved, WIDTH),
+    "outside": (too_wide, 20),
+    "last": (one_column(-1), None),
+    "fixed": (one_column(2), None),
+    "collapsed": (hard, None),
+    "flat": (uniform, None),
+    "same": (blind, None),
+}
+HEALTHY: list[tuple[Sick, int | None]] = [(diagonal, None), (reordered, None), (sink, None), (predicted, WIDTH), (monotonic, WIDTH)]
+
+
+def looked_at(make: Sick, width: int | None, seed: int = 0, sentences: int = 100, bytes_only: bool = False, **how: bool) -> Health:
+    rng, found = np.random.default_rng(seed), Health(width, **how)
+    for _ in range(sentences):
+        positions = int(rng.integers(6, 25))
+        weights, centers = make(rng, int(rng.integers(max(3, positions - 2), positions + 6)), positions)
+        found.add(np.round(weights * 255) / 255 if bytes_only else weights, centers)
+    return found
+
+
+@pytest.mark.parametrize("bytes_only", [False, True])
+@pytest.mark.parametrize("name", WARNINGS)
+def test_each_sickness_is_told_and_no_other(name: str, bytes_only: bool) -> None:
+    make, width = SICK[name]
+    found = looked_at(make, width, bytes_only=bytes_only)
+    assert found.warnings() == [WARNINGS[name](found.sentences)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("make", "width"), HEALTHY, ids=lambda part: getattr(part, "__name__", str(part)))
+def test_the_healthy_are_left_alone(make: Sick, width: int | None, seed: int) -> None:
+    for bytes_only in (False, True):
+        assert looked_at(make, width, seed, bytes_only=bytes_only).warnings() == []
+
+
+@pytest.mark.parametrize("name", WARNINGS)
+def test_a_warning_is_a_whole_sentence_with_its_figure(name: str) -> None:
+    (warning,) = looked_at(*SICK[name]).warnings()
+    assert warning[0].isupper()
+    assert warning.endswith(".")
+    assert any(character.isdigit() for character in warning)
+
+
+def test_what_is_uniform_by_choice_is_not_warned_of() -> None:
+    assert looked_at(uniform, None).warnings()
+    assert not looked_at(uniform, None, learnt=False).warnings()
+
+
+def test_uniform_inside_a_predicted_window_is_seen_behind_its_gaussian() -> None:
+    assert looked_at(uniform_in_window, WIDTH).warnings() == [WARNINGS["flat"](looked_at(uniform_in_window, WIDTH).sentences)]
+
+
+def test_a_few_sentences_or_tiny_ones_say_nothing() -> None:
+    assert not looked_at(hard, None, sentences=health.FEWEST_SENTENCES - 1).warnings()
+    tiny = Health()
+    for shape in [(0, 3), (1, 9), (9, 1), (2, 2), (0, 0)] * 20:
+        tiny.add(np.ones(shape))
+    assert not tiny.sentences
+    assert not tiny.warnings()
+
+
+def test_one_sentence_on_paper() -> None:
+    """Three steps over four positions: sharp, flat, and half on two."""
+    found = Health(width=1)
+    found.add([[1, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0, 0.5, 0, 0.5]], centers=[0.0, 1.0, 9.0])
+    (sentence,) = found.sentences
+    # windows of 3: one position beyond at the first and at the last step
+    assert sentence.outside == pytest.approx(2 / 9)
+    assert sentence.at_end == pytest.approx(2 / 3)
+    assert sentence.moved == pytest.approx(np.std([0, 1, 9]))
+    assert np.isnan(sentence.change)
+    plain = Health()
+    plain.add([[1, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0, 0.5, 0, 0.5]])
+    plain.add([[0, 1, 0, 0], [0.25, 0.25, 0.25, 0.25], [0, 0.5, 0, 0.5]])
+    first, second = plain.sentences
+    assert first[:4] == pytest.approx((1 / 3, 1 / 3, 0.25, 1.25 / 3))
+    assert second.change == pytest.approx(1 / 3)  # all of one of three steps
+
+
+def test_a_window_of_one_position_is_sharp_and_not_flat() -> None:
+    found = Health(width=0)
+    found.add(np.eye(5))
+    assert (found.sentences[0].sharp, found.sentences[0].flat) == (1, 0)
+
+
+def test_a_step_without_weight_counts_as_uniform() -> None:
+    found = Health()
+    found.add(np.zeros((5, 600)))
+    assert found.sentences[0].flat == 1
+
+
+@pytest.mark.parametrize(("weights", "centers"), [(np.ones(3), None), (np.ones((3, 4)), np.ones(4)), (np.ones((2, 3, 4)), None)])
+def test_other_shapes_are_refused(weights: np.ndarray, centers: np.ndarray | None) -> None:
+    with pytest.raises(ValueError, match=r"are not of \(T, S\)"):
+        Health().add(weights, centers)
+
+
+def test_what_is_kept_does_not_grow_with_the_maps() -> None:
+    found = looked_at(diagonal, None, sentences=300)
+    assert all(isinstance(value, float) for sentence in found.sentences for value in sentence)
+    assert len(found.sentences[0]) == len(Sentence._fields)
+    assert sum(array.nbytes for array in found.previous.values()) <= 20 * 8 * sum(range(25))
+
+
+def test_it_knows_nothing_of_ours() -> None:
+    names = [node.module or "" for node in ast.walk(ast.parse(inspect.getsource(health))) if isinstance(node, ast.ImportFrom)]
+    assert not [name for name in names if name.startswith("seq2seq")]
