@@ -21,7 +21,7 @@ def sized(model: ModelConfig, source_size: int, target_size: int) -> ModelConfig
     name, step = SIZES[model.name]
 
     def of(steps: int) -> ModelConfig:
-        return replace(model, **{name: steps * step})
+        return replace(model, **{name: steps * step})  # type: ignore[arg-type]
 
     def count(steps: int) -> int:
         return parameters(check_model(of(steps), source_size, target_size))
