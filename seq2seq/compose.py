@@ -13,6 +13,7 @@ from pathlib import Path
 
 import hydra
 import yaml
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -33,6 +34,7 @@ log = logging.getLogger("seq2seq")
 
 Task = Callable[[Config], object]
 EXAMPLE = 'data.licence="free (CC0)"'
+EVERY_CELL = "run once for each combination of the values given with commas; given again, it goes on where it was cut off"
 
 
 def experiment(name: str, purpose: str, argv: Sequence[str], task: Task, cell: Task | None = None) -> None:
@@ -41,7 +43,7 @@ def experiment(name: str, purpose: str, argv: Sequence[str], task: Task, cell: T
     Raises ConfigError before any work for settings that cannot be."""
     parser = Parser(name, purpose, add_help=False)
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE")
-    parser.add_argument("-m", "--multirun", action="store_true", help="run once for each combination of the values given with commas")
+    parser.add_argument("-m", "--multirun", action="store_true", help=EVERY_CELL)
     parser.add_argument(
         "-cd", "--config-dir", type=Path, metavar="DIR", help="a folder of your own laid out like conf/, looked into as well"
     )
@@ -173,7 +175,9 @@ class Cells:
         outcome = Outcome(FAILED, reason="a bug, with a traceback")
         try:
             with listening(self.grid) if apart else nullcontext():
-                outcome = self.outcome(to_config(composed), job if apart else None)
+                config = to_config(composed)
+                ended = self.task(self.placed(config, job) if apart else config)
+            outcome = ended if isinstance(ended, Outcome) else Outcome(TRAINED)
         except Seq2SeqError as error:
             outcome = Outcome(ELSEWHERE if isinstance(error, BusyError) else FAILED, reason=str(error))
         except KeyboardInterrupt:
@@ -185,15 +189,12 @@ class Cells:
         if told := outcome.reason or (f"finished before: {outcome.run}" if outcome.state == BEFORE else ""):
             log.log(logging.ERROR if outcome.state == FAILED else logging.INFO, "%s%s", "" if apart else f"{words}: ", told)
 
-    def outcome(self, config: Config, apart: DictConfig | None) -> Outcome:
-        """Of the task; `apart` is what Hydra says of a job in a process of its own."""
-        if apart:
-            where = (apart.runtime.choices["hydra/launcher"], apart.launcher, len(self.grid.cells))
-            if apart.job.num == 0 and (advice := crowded(config, *where)):
-                log.warning("%s", advice)
-            config = fair(config, *where)
-        ended = self.task(config)
-        return ended if isinstance(ended, Outcome) else Outcome(TRAINED)
+    def placed(self, config: Config, job: HydraConf) -> Config:
+        """With a fair share of the machine; the first cell says where more is asked for."""
+        where = (job.runtime.choices["hydra/launcher"], job.launcher, len(self.grid.cells))
+        if job.job.num == 0 and (advice := crowded(config, *where)):
+            log.warning("%s", advice)
+        return fair(config, *where)
 
 
 def to_config(composed: DictConfig) -> Config:

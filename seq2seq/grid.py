@@ -46,7 +46,8 @@ class Grid:
     def label(self, words: Sequence[str]) -> str:
         """Those words that not all cells share; all, where there is one cell."""
         shared = set(words).intersection(*self.cells) if len(self.cells) > 1 else set()
-        return " ".join(word.lstrip("+") for word in words if word not in shared) or " ".join(words)
+        own = [word for word in words if word not in shared] or words
+        return " ".join(word.lstrip("+") for word in own)
 
     def note(self, number: int, outcome: Outcome, words: str) -> None:
         """Cell `number` has ended."""
@@ -65,8 +66,8 @@ class Grid:
     def outcomes(self) -> list[Outcome]:
         """One of each cell, in their order."""
         found = {int(path.stem): Outcome(**json.loads(path.read_text(encoding="utf-8"))) for path in self.folder.glob("[0-9]*.json")}
-        lost = (STOPPED,) if self.stopped else (FAILED, "", SILENT)
-        silent = {n: Outcome(*lost, words=self.label(words)) for n, words in enumerate(self.cells)}
+        lost = Outcome(STOPPED) if self.stopped else Outcome(FAILED, reason=SILENT)
+        silent = {n: replace(lost, words=self.label(words)) for n, words in enumerate(self.cells)}
         return [outcome for _, outcome in sorted((silent | found).items())]
 
 

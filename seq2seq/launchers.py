@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -92,10 +93,8 @@ def patience(grid: Grid) -> Iterator[None]:
 
 def from_launcher(error: BaseException) -> bool:
     """Whether a launcher raised it, such as for a process that was killed or a cluster that is not there."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return bool(trace) and trace.tb_frame.f_globals.get("__name__", "").split(".")[0] in PACKAGES
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(modules) and modules[-1].split(".")[0] in PACKAGES
 
 
 def joblib_jobs(settings: Mapping[str, Any], cells: int, cores: int) -> int:

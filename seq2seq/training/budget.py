@@ -23,7 +23,7 @@ def sized(model: ModelConfig, source_size: int, target_size: int) -> ModelConfig
     step = lcm(step, model.attention.heads)
 
     def of(steps: int) -> ModelConfig:
-        return replace(model, **{name: steps * step})
+        return replace(model, **{name: steps * step})  # type: ignore[arg-type]
 
     def count(steps: int) -> int:
         return parameters(check_model(of(steps), source_size, target_size))

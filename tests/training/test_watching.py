@@ -18,7 +18,10 @@ from seq2seq.training.run import parameter_table, train
 Small = Callable[..., list[str]]
 
 
-def test_the_log_tells_parameters_and_speed(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_tells_parameters_and_speed(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "seq2seq")  # as the command line does
     monkeypatch.setattr("seq2seq.training.progress.LINES", 0.0)
     run = train(compose_config(small(tmp_path, "trainer.progress=lines", "training.max_minutes=9")))
     told = (run / "log.txt").read_text()

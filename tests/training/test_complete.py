@@ -1,0 +1,164 @@
+"""Does a cell of a grid end in a finished run, however far the run was before?"""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from seq2seq.compose import compose_config
+from seq2seq.config import Config
+from seq2seq.errors import BusyError, ConfigError, RunError
+from seq2seq.runs import Run, locked
+from seq2seq.training import resume as resuming
+from seq2seq.training.callbacks import Checkpoint
+from seq2seq.training.resume import complete, resume
+from seq2seq.training.run import make_directory, planned, train
+
+Small = Callable[..., list[str]]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def everything(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def same_as(run: Path, other: Path) -> bool:
+    a, b = (load_file(folder / "weights.safetensors") for folder in (run, other))
+    return all(torch.equal(a[name], b[name]) for name in a) and Run.open(run).info["batches"] == Run.open(other).info["batches"]
+
+
+@pytest.fixture
+def config(small: Small, tmp_path: Path) -> Config:
+    return compose_config(small(tmp_path / "runs"))
+
+
+@pytest.fixture
+def cut_off(config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that heard a Ctrl-C in its fourth update."""
+    original = Checkpoint.on_train_batch_start
+
+    def hook(self: Checkpoint, trainer: Any, *rest: Any) -> None:
+        if trainer.global_step == 3:
+            self.hear(signal.SIGINT, None)
+        original(self, trainer, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "on_train_batch_start", hook)
+        with pytest.raises(KeyboardInterrupt):
+            complete(config)
+    return planned(config).folder
+
+
+def test_a_new_one_is_trained_and_then_left_as_it_is(config: Config, tiny_run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder, trained = complete(config)
+    assert trained
+    assert same_as(folder, tiny_run)
+    before = everything(folder)
+    caplog.set_level("INFO", "seq2seq")
+    caplog.clear()
+    assert complete(config) == (folder, False)
+    assert everything(folder) == before
+    assert caplog.messages == []  # whoever asked says it in a line
+    with pytest.raises(RunError, match="exists and is finished: delete it"):
+        train(config)
+
+
+@pytest.mark.parametrize("spelling", ["{}", "{}/../runs"])
+def test_one_that_was_cut_off_goes_on(spelling: str, cut_off: Path, config: Config, tiny_run: Path) -> None:
+    """Also where its folder is spelled in another way, and what is free to change did."""
+    other = replace(config, runs=spelling.format(config.runs), trainer=replace(config.trainer, log_every=3))
+    assert Run.open(cut_off).info["finished"] is False
+    folder, trained = complete(other)
+    assert (folder.resolve(), trained) == (cut_off.resolve(), True)
+    assert same_as(cut_off, tiny_run)
+
+
+def test_one_that_is_only_a_directory_is_begun(config: Config, tiny_run: Path) -> None:
+    assert make_directory(planned(config))
+    assert not make_directory(planned(config))  # as for the later of two processes
+    assert same_as(complete(config)[0], tiny_run)
+
+
+def test_one_that_another_process_trains_is_left_to_it(cut_off: Path, config: Config) -> None:
+    before = everything(cut_off)
+    with locked(cut_off), pytest.raises(BusyError, match="is being trained by another process"):
+        complete(config)
+    assert everything(cut_off) == before
+
+
+def test_one_that_another_process_finished_meanwhile(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = complete(config)[0]
+    monkeypatch.setattr(Path, "exists", lambda self, exists=Path.exists: self != folder and exists(self))  # when it was looked for
+    monkeypatch.setattr(resuming, "make_directory", lambda plan: False)
+    assert complete(config) == (folder, False)
+
+
+def test_one_whose_limit_was_raised_is_finished(config: Config) -> None:
+    folder = complete(config)[0]
+    resume(compose_config([f"resume={folder}", "training.max_updates=7"]))
+    assert complete(config) == (folder, False)
+    assert Run.open(folder).info["updates"] == 7
+
+
+def test_one_that_is_damaged_is_one_sentence(cut_off: Path, config: Config) -> None:
+    (cut_off / "run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run\.json is damaged"):
+        complete(config)
+
+
+def test_settings_that_cannot_be_leave_nothing(config: Config, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="training has no end"):
+        complete(replace(config, training=replace(config.training, max_updates=0, patience=0)))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_changes_are_told_only_when_nothing_is_refused(cut_off: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "seq2seq")
+    caplog.clear()
+    with locked(cut_off), pytest.raises(BusyError):
+        resume(compose_config([f"resume={cut_off}", "training.max_updates=7"]))
+    with pytest.raises(ConfigError, match="training has no end"):
+        resume(compose_config([f"resume={cut_off}", "trainer.log_every=7", "training.max_updates=0", "training.patience=0"]))
+    assert caplog.messages == []
+    resume(compose_config([f"resume={cut_off}", "training.max_updates=7"]))
+    assert "changed on resuming: training.max_updates 6 -> 7" in caplog.messages
+
+
+@pytest.mark.slow
+def test_two_grids_at_once_share_the_work(small: Small, tmp_path: Path) -> None:
+    """Each cell is trained by one of them, and what both say adds up; then everything is finished."""
+    command = [sys.executable, "-m", "seq2seq", "train", "-m", "model/attention=dot,general,cosine", *small(tmp_path / "runs")]
+    call: Callable[[int], Any] = lambda _: subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)  # noqa: E731
+    with ThreadPoolExecutor(2) as pool:
+        ended = list(pool.map(call, range(2)))
+    assert [done.returncode for done in ended] == [0, 0], [done.stderr for done in ended]
+    runs = [path for path in (tmp_path / "runs").iterdir() if path.name != ".sweeps"]
+    assert len(runs) == 3
+    assert all(Run.open(run).info["finished"] for run in runs)
+    assert sum(done.stderr.count("\nfinished: dev bleu") for done in ended) == 3
+    again = call(0)
+    assert again.returncode == 0
+    assert len(re.findall("^model/attention=.*: finished before: ", again.stderr, re.MULTILINE)) == 3
+    assert "grid: 3 finished (3 before), 0 failed" in again.stderr
+
+
+@pytest.mark.slow
+def test_joblib_trains_cells_side_by_side(small: Small, tmp_path: Path) -> None:
+    words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *(word for word in small(tmp_path / "runs") if "threads" not in word)]
+    command = [sys.executable, "-m", "seq2seq", "train", "-m", "model/attention=dot,general", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    runs = [Run.open(path) for path in (tmp_path / "runs").iterdir() if path.name != ".sweeps"]
+    assert len(runs) == 2
+    assert len({run.info["batches"] for run in runs}) == 1
+    assert "[model/attention=dot] finished: dev bleu" in done.stderr
+    assert "grid: 2 finished (0 before), 0 failed" in done.stderr
