@@ -27,17 +27,15 @@ def main(argv: list[str]) -> None:
     from seq2seq.evaluation.metrics import METRICS, score
     from seq2seq.progress import Count
     from seq2seq.runs import Run
-    from seq2seq.translator import Translator
 
     for name in options.metrics.split(","):
         choose(METRICS, name, "--metrics")
     runs = tuple(Run.open(path) for path in options.runs)
     data = runs[0].config.data
     test = from_files(options.source, options.reference) if options.source else from_settings(data, options.test)
-    translator = Translator.open(*options.runs, device=options.device, precision=options.precision, **search_options(options))
-    made = Made(runs, translator, options.precision, options.shortlist or 0)
+    made = Made(runs, options.device, options.precision, search_options(options))
     with Count("translated", len(test.sources)) as count:
-        translator.done = count.add
+        made.translator.done = count.add
         translated = translate(made, test)
     scores = score(
         translated.hypotheses, test.references, options.metrics.split(","), language=data.target,

@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
@@ -28,7 +28,7 @@ import torch
 from seq2seq.compare.comparison import Alternative, Explained
 from seq2seq.compare.explained import EMPTY, ExplainedFile, ExplainedWriter, in_bytes
 from seq2seq.compare.testset import TestSet, text_hash
-from seq2seq.config.search import THROUGHPUT
+from seq2seq.config.search import THROUGHPUT, SearchConfig
 from seq2seq.errors import RunError
 from seq2seq.evaluation import behaviour
 from seq2seq.evaluation.alignment import LINKS, Link, parse_links, word_links
@@ -49,28 +49,42 @@ ATTENTION: dict[str, Callable[[Array], behaviour.Sums]] = {
 SUMS = (*ATTENTION, "unknown")  # two columns each in sentences.csv: what is counted, and out of how many
 
 
-class Made(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Made:
     """How a run's translations are made: what they depend on beside its weights."""
 
-    runs: tuple[Run, ...]  # the first is what it is kept in; with others it is an ensemble
-    translator: Translator
+    runs: tuple[Run, ...]  # the first is what they are kept in; with others it is an ensemble
+    device: str = "cpu"
     precision: str = "32"
-    shortlist: int = 0
+    given: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of Translator.open: search settings, shortlist, graphs
+
+    @cached_property
+    def search(self) -> SearchConfig:
+        """The (first) run's with what is given. ConfigError for what cannot be."""
+        return self.runs[0].config.search.changed(**{name: v for name, v in self.given.items() if name not in ("shortlist", "graphs")})
+
+    @cached_property
+    def translator(self) -> Translator:
+        """Opened when it is needed: what is kept needs no model."""
+        return Translator.open(*(run.folder for run in self.runs), device=self.device, precision=self.precision, **self.given)
 
     def folder(self, test: str) -> Path:
-        """Where it is kept: the test set's name, and what is not as in the run, so that it displaces nothing."""
-        usual, search = self.runs[0].config.search, self.translator.search
-        changed = [f"{name}={value}" for name, value in vars(search).items() if value != getattr(usual, name) and name not in THROUGHPUT]
+        """Where they are kept: the test set's name, and what is not as in the run, so that it displaces nothing."""
+        usual, shortlist = self.runs[0].config.search, self.given.get("shortlist", 0)
+        changed = [
+            f"{name}={value}" for name, value in vars(self.search).items() if value != getattr(usual, name) and name not in THROUGHPUT
+        ]
         changed += [f"precision={self.precision}"] * (self.precision != "32")
-        changed += [f"shortlist={self.shortlist}"] * bool(self.shortlist)
+        changed += [f"shortlist={shortlist}"] * bool(shortlist)
         others = (f"with={run.folder.resolve().name}" for run in self.runs[1:])
         return self.runs[0].folder / "evaluation" / "-".join([test, *changed, *others])
 
     def depends(self, test: TestSet) -> dict[str, Any]:
         """All that the translations of `test` depend on, in plain values; two that agree in it are the same."""
-        settings = {name: value for name, value in vars(self.translator.search).items() if name not in THROUGHPUT}
+        settings = {name: value for name, value in vars(self.search).items() if name not in THROUGHPUT}
         weights = [file_hash(run.folder / WEIGHTS) for run in self.runs]
-        return {"text": test.sha256, "weights": weights, "precision": self.precision, "shortlist": self.shortlist, "search": settings}
+        made = {"precision": self.precision, "shortlist": self.given.get("shortlist", 0), "search": settings}
+        return {"text": test.sha256, "weights": weights} | made
 
 
 class Translated(NamedTuple):
@@ -89,13 +103,14 @@ class Evaluated(NamedTuple):
     hypotheses: list[str]
     sums: Mapping[str, Array]  # of SUMS (n, 2)
     decoding: Mapping[str, Any]
+    search: Mapping[str, Any]  # settings
     explained: ExplainedFile
     folder: Path
 
 
 def translate(made: Made, test: TestSet) -> Translated:
     """Translate `test` as ever, but with the whole beam, and look at what each best hypothesis was made from."""
-    n, step = len(test.sources), made.translator.search.window
+    n, step = len(test.sources), made.search.window
     hypotheses, links, sums, seconds = [""] * n, [""] * n, np.zeros((n, 2 * len(SUMS))), 0.0
     translator, entries = whole_beam(made.translator), tempfile.TemporaryFile()  # noqa: SIM115  the caller reads it
     with ZipFile(entries, "w", ZIP_DEFLATED, compresslevel=4) as file:
@@ -156,7 +171,7 @@ def keep(made: Made, test: TestSet, translated: Translated, scores: Sequence[Map
 def reported(made: Made, test: TestSet, translated: Translated, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What scores.json holds of these figures."""
     about = {"test": test.name, "sentences": len(test.sources), "runs": [str(run.folder) for run in made.runs]}
-    about |= made.depends(test) | {"search": vars(made.translator.search), "hypotheses": text_hash(translated.hypotheses)}
+    about |= made.depends(test) | {"search": vars(made.search), "hypotheses": text_hash(translated.hypotheses)}
     return about | {"decoding": translated.decoding, "scores": list(scores)}
 
 
@@ -186,7 +201,7 @@ def kept(made: Made, test: TestSet) -> Evaluated | None:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, BadZipFile):
         return None
     columns = {name: sums[:, 2 * i : 2 * i + 2] for i, name in enumerate(SUMS)} if whole else {}
-    return Evaluated(hypotheses, columns, decoding, ExplainedFile(folder / EXPLAINED, n), folder) if whole else None
+    return Evaluated(hypotheses, columns, decoding, vars(made.search), ExplainedFile(folder / EXPLAINED, n), folder) if whole else None
 
 
 def forced_links(made: Made, test: TestSet) -> dict[str, list[set[Link]]]:

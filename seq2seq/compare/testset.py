@@ -18,8 +18,6 @@ from seq2seq.evaluation.gold import read_gold
 class TestSet(NamedTuple):
     """Sources with one or more sets of references."""
 
-    __test__ = False  # pytest would collect it
-
     name: str
     sources: list[str]
     references: list[list[str]]  # one list for each set of references
@@ -37,6 +35,9 @@ class TestSet(NamedTuple):
     def with_gold(self, path: Path) -> "TestSet":
         """The same with the links in a file; `evaluation.gold` says which notations it may have. DataError for other text."""
         return self._replace(gold=read_gold(list(read_lines(path)), len(self.sources), str(path).removesuffix(".gz")))
+
+
+TestSet.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
 
 
 def from_settings(data: DataConfig, name: str) -> TestSet:

@@ -64,7 +64,8 @@ def diagonality(weights: Array) -> Sums:
     """D_t = 1 - sum_s a_ts |s - d_t| / max_s |s - d_t| with d_t = t (S - 1) / (T - 1), summed over target positions, and those.
 
     1: all weight on the diagonal from the first to the last position of both; 0: all as far from it as can be. As Zhang et al. 2021
-    ("On the usefulness of self-attention for ASR") of maps whose sides are equal; here the diagonal goes from corner to corner. T = 1 or S = 1 says nothing: 0 of 0."""
+    ("On the usefulness of self-attention for ASR") of maps whose sides are equal; here the diagonal goes from corner to corner.
+    T = 1 or S = 1 says nothing: 0 of 0."""
     T, S = weights.shape
     if T < 2 or S < 2:
         return 0.0, 0

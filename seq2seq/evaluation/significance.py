@@ -76,14 +76,14 @@ def randomisation(system: Sequence[Array], baseline: Sequence[Array], corpus: Co
     else each with each; statistics (n, k) of each run."""
     pairs = list(zip(system, baseline, strict=True) if len(system) == len(baseline) else product(system, baseline))
     totals = [(ours.sum(0), theirs.sum(0)) for ours, theirs in pairs]
-    seen = abs(np.mean([corpus(ours) - corpus(theirs) for ours, theirs in totals]))
+    seen = abs(float(np.mean([corpus(ours) - corpus(theirs) for ours, theirs in totals])))
     apart = np.concatenate([theirs - ours for ours, theirs in pairs], axis=1)
     differences: list[float] = []
     for stay in swaps(len(apart), trials, seed):
         for row in stay @ apart:  # what the system gets from the baseline, and the other way round
             moved = zip(totals, np.split(row, len(pairs)), strict=True)
-            differences.append(abs(np.mean([corpus(ours + part) - corpus(theirs - part) for (ours, theirs), part in moved])))
-    return share_above(np.array(differences), float(seen))
+            differences.append(abs(float(np.mean([corpus(ours + part) - corpus(theirs - part) for (ours, theirs), part in moved]))))
+    return share_above(np.array(differences), seen)
 
 
 def holm(p: Sequence[float]) -> list[float]:

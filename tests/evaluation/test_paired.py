@@ -12,7 +12,7 @@ from seq2seq.evaluation.sacre import TESTS, paired_test
 from seq2seq.evaluation.score import How
 from seq2seq.evaluation.significance import TRIALS, holm, paired_bootstrap, randomisation, resampled, swaps
 
-WORDS = "the a cat dog house tree sees runs sleeps old small red".split()
+WORDS = ["the", "a", "cat", "dog", "house", "tree", "sees", "runs", "sleeps", "old", "small", "red"]
 
 
 def texts(seed: int, wrong: float, lines: int = 60) -> tuple[list[str], list[str]]:
