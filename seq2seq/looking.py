@@ -29,12 +29,11 @@ class Looked(NamedTuple):
 
 
 @torch.inference_mode()
-def look(translator: Translator, lines: Sequence[str], found: Sequence[Translation]) -> Iterator[tuple[int, Looked]]:
-    """For each line that something was found for, its number and what was attended to, in no order; a batch at a time is in memory."""
-    order = sorted((i for i, f in enumerate(found) if f.target), key=lambda i: -len(found[i].source) - len(found[i].target))
+def look(translator: Translator, found: Sequence[Translation]) -> Iterator[tuple[int, Looked]]:
+    """For each of `found` that is not empty, its number and what was attended to, in no order; a batch at a time is in memory."""
+    order = sorted((i for i, f in enumerate(found) if f.read), key=lambda i: -len(found[i].source) - len(found[i].target))
     for rows in batches(order, found, translator.search.batch):
-        sources = [translator.read(lines[i]) for i in rows]
-        ids, copy = (padded([getattr(source, name) for source in sources], translator.device) for name in ("ids", "copy"))
+        ids, copy = (padded([getattr(found[i].read, name) for i in rows], translator.device) for name in ("ids", "copy"))
         given = padded([[BOS, *found[i].ids] for i in rows], translator.device)
         with centers_of(translator.models[0]) as seen:
             outputs = [model.decode(given, model.encode(ids, copy), attention=True) for model in translator.models]

@@ -50,6 +50,7 @@ def compare(variants: Sequence[Variant], baseline: Variant, asked: Asked) -> Com
         baseline=baseline.name, header=sentences(rows), footnotes=footnotes(rows, asked), buckets=labels,
         hypotheses={name: cell.evaluated.hypotheses for name, cell in first.items()},
         explained={name: cell.evaluated.explained for name, cell in first.items()},
+        quality="chrF2 of the sentence", qualities={name: qualities(cell, asked) for name, cell in first.items()},
         windows={name: width for name, cell in first.items() if (width := window(cell))},
         versions={"seq2seq": seq2seq.__version__, "python": platform.python_version(), "sacrebleu": version("sacrebleu")},
     )  # fmt: skip
@@ -116,6 +117,12 @@ def curve(cell: Cell) -> list[Point]:
         Point(int(row["update"]), *(float("nan") if value is None else value for value in some))
         for row, some in zip(cell.metrics, values, strict=True)
     ]
+
+
+def qualities(cell: Cell, asked: Asked) -> list[float]:
+    """chrF of each sentence, by which a reader finds those that are worth a look."""
+    chrf = METRICS["chrf"](cell.evaluated.hypotheses, asked.test.references, asked.how)
+    return [chrf.corpus(row) for row in chrf.statistics]
 
 
 def window(cell: Cell) -> int:

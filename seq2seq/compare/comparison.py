@@ -101,5 +101,7 @@ class Comparison:
     health: Sequence[Warned] = ()
     hypotheses: Mapping[str, Sequence[str]] = field(default_factory=dict)  # variant -> lines of its first seed
     explained: Mapping[str, Sequence[Explained]] = field(default_factory=dict)  # variant -> each sentence, of its first seed
+    quality: str = ""  # what `qualities` measures, such as "chrF of the sentence"; higher is better
+    qualities: Mapping[str, Sequence[float]] = field(default_factory=dict)  # variant -> of each sentence, of its first seed
     windows: Mapping[str, int] = field(default_factory=dict)  # variant -> D of a local window
     versions: Mapping[str, str] = field(default_factory=dict)

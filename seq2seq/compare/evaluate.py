@@ -121,11 +121,11 @@ def translate(made: Made, test: TestSet) -> Translated:
             seconds += time.perf_counter() - began
             best = [alternatives[0] for alternatives in found]
             hypotheses[start : start + step] = [one.text for one in best]
-            for i, looked in look(translator, test.sources[start : start + step], best):
+            for i, looked in look(translator, best):
                 links[start + i] = word_links(best[i]._replace(attention=looked.weights))
                 sums[start + i] = sums_of(best[i], looked)
                 writer.add(start + i, explained(found[i], looked))
-            for i in (i for i, one in enumerate(best) if not one.target):
+            for i in (i for i, one in enumerate(best) if not one.read):
                 writer.add(start + i, EMPTY)
     decoding = {
         "seconds": seconds, "sentences": n, "threads": torch.get_num_threads(), "device": str(translator.device),
@@ -148,7 +148,7 @@ def sums_of(found: Translation, looked: Looked) -> list[float]:
 
 def explained(found: Sequence[Translation], looked: Looked) -> Explained:
     """The best hypothesis with what was looked at, and the others of the beam."""
-    others = tuple(Alternative(other.text, other.score) for other in found[1:] if other.target)
+    others = tuple(Alternative(other.text, other.score) for other in found[1:] if other.read)
     maps = None if looked.maps is None else in_bytes(looked.maps)
     return Explained(tuple(found[0].source), tuple(found[0].target), in_bytes(looked.weights), maps, looked.centers, others)
 

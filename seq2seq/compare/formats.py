@@ -91,7 +91,7 @@ def escaped(text: str) -> str:
 
 def tail(cell: Cell) -> str:
     """What stands behind a value, on its line: interval, p."""
-    return "".join(f" {line}" if line.startswith("[") else f" ({line})" for line in cell.lines[1:])
+    return "".join(f" {line}" if line[0] in "[(" else f" ({line})" for line in cell.lines[1:])
 
 
 def bold(text: str, best: bool, before: str, behind: str) -> str:
@@ -107,7 +107,8 @@ def latex(comparison: Comparison, keys: Keys) -> str:
     for table in tables(comparison, keys):
         heads = " & ".join(tex(" ".join(head)) for head in table.heads)
         body = [" & ".join(bold(tex(c.lines[0]), c.best, r"\textbf{", "}") + tex(tail(c)) for c in row) for row in table.rows]
-        lines += [f"% {table.title}", rf"\begin{{tabular}}{{l{'r' * (len(table.heads) - 1)}}}", r"\toprule", rf"{heads} \\", r"\midrule"]
+        lines += [] if table.title == comparison.title else [f"% {table.title}"]
+        lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.heads) - 1)}}}", r"\toprule", rf"{heads} \\", r"\midrule"]
         lines += [*(rf"{row} \\" for row in body), r"\bottomrule", r"\end{tabular}"]
     return "\n".join([*lines, *(f"% {line}" for line in [*comparison.footnotes, *signatures(comparison, keys)])]) + "\n"
 

@@ -28,12 +28,12 @@ def main_table(comparison: Comparison, keys: Sequence[str] = ()) -> Table:
     """The columns `keys`, or else those that COLUMNS shows."""
     columns = [c for c in comparison.columns if (c.key in keys if keys else COLUMNS[c.key].shown)]
     columns.sort(key=lambda column: keys.index(column.key) if keys else 0)
-    heads = [["variant", "seeds"], *(head(column) for column in columns)]
+    heads = [["variant", "(seeds)"], *(head(column) for column in columns)]
     rows = []
     for row in comparison.rows:
         name = row.variant + " (baseline)" * (row.variant == comparison.baseline and len(comparison.rows) > 1)
         cells = [figure_cell(c, row.figures.get(c.key), best(comparison, c)) for c in columns]
-        rows.append([Cell([name, ", ".join(map(str, row.seeds))]), *cells])
+        rows.append([Cell([name, f"({', '.join(map(str, row.seeds))})"]), *cells])
     return Table(comparison.title, heads, rows)
 
 
