@@ -82,7 +82,7 @@ def search(variants: Sequence[Variant]) -> list[str]:
     settings = [cell.evaluated.search for cell in every(variants)]
     names = [name for name in settings[0] if name not in THROUGHPUT and any(some[name] != settings[0][name] for some in settings)]
     each = [f"search.{name} ({', '.join(dict.fromkeys(str(some[name]) for some in settings))})" for name in names]
-    return [f"Not the same search: {listed(each)} differ between the runs."] if each else []
+    return [f"The runs do not search alike: {listed(each)}."] if each else []
 
 
 def speed(variants: Sequence[Variant]) -> list[str]:
