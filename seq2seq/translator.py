@@ -43,6 +43,8 @@ class Translation(NamedTuple):
     target: list[str]  # subwords of the hypothesis, with EOS if it ended by itself
     attention: NDArray[np.float32] | None = None  # (len(target), len(source))
     finished: bool = True
+    ids: Sequence[int] = ()  # of the hypothesis as it was found, without EOS; those of copies lie beyond the vocabulary
+    read: Encoded | None = None  # the line as ids; None where it is empty
 
 
 EMPTY = Translation("", 0.0, 0.0, [], [])
@@ -201,7 +203,8 @@ class Translator:
         text = self.vocabularies.decode_target(tokens, words)
         ends = [*tokens, EOS] if found.finished else tokens
         weights = found.attention.float().numpy() if attention and found.attention is not None else None
-        return Translation(text, found.score, found.log_prob, pieces, self.vocabularies.target.pieces(ends, words), weights, found.finished)
+        target = self.vocabularies.target.pieces(ends, words)
+        return Translation(text, found.score, found.log_prob, pieces, target, weights, found.finished, found.tokens, source)
 
     def _source_pieces(self, source: Encoded) -> list[str]:
         """The subwords of a source as text; an unknown one as it was written."""

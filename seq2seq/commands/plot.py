@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from seq2seq.commands import Parser
-from seq2seq.commands.searching import add_machine_options, add_search_options, search_options, word_weights
+from seq2seq.commands.searching import add_machine_options, add_search_options, search_options
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.files import check_file
 
@@ -37,6 +37,7 @@ def main(argv: list[str]) -> None:
         check_file(options.png)
 
     from seq2seq.evaluation import heatmap
+    from seq2seq.evaluation.alignment import word_weights
     from seq2seq.translator import Translator
 
     found = Translator.open(options.run, device=options.device, precision=options.precision, **given).attention(

@@ -1,4 +1,4 @@
-"""What do the commands that search share? Options made from the settings of the search, input lines, alignments in words."""
+"""What do the commands that search share? Options made from the settings of the search, input lines."""
 
 import argparse
 import dataclasses
@@ -60,24 +60,6 @@ def stdin_lines() -> Iterator[str]:
     """Lines of stdin as they come, ended by newlines alone. DataError names a line that is not UTF-8."""
     for number, line in enumerate(sys.stdin.buffer, 1):
         yield decode(line, "stdin", number)
-
-
-def word_weights(found: Any) -> tuple[list[str], list[str], Any]:
-    """A translation's source words, target words, and the attention between them (target words, source words)."""
-    from seq2seq.evaluation.alignment import merge, words, words_of
-
-    source, target = found.source[:-1], found.target[:-1] if found.finished else found.target  # without EOS
-    return words(source), words(target), merge(found.attention, words_of(source), words_of(target))
-
-
-def word_links(found: Any) -> str:
-    """The word alignment that the attention of a translation amounts to: `0-0 1-2`, source-target, each target word once."""
-    from seq2seq.evaluation.alignment import argmax_links, format_links
-
-    if not found.source or not len(found.target) or found.attention is None:
-        return ""
-    weights = word_weights(found)[2]
-    return format_links(argmax_links(weights)) if weights.size else ""
 
 
 def tabbed(parts: Iterable[object]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.commands import Parser
-from seq2seq.commands.searching import add_machine_options, add_search_options, search_options, stdin_lines, tabbed, word_links
+from seq2seq.commands.searching import add_machine_options, add_search_options, search_options, stdin_lines, tabbed
 
 
 def main(argv: list[str]) -> None:
@@ -55,6 +55,8 @@ def to_file() -> bool:
 
 def shown(found: list[Any], options: Any, n_best: int) -> list[str]:
     """The lines of output for one line of input: text alone, or number, score, text, alignment of each hypothesis."""
+    from seq2seq.evaluation.alignment import word_links
+
     if options.json:
         return [json.dumps([described(h, options.alignment) for h in found], ensure_ascii=False)]
     links = [[word_links(h)] if options.alignment else [] for h in found]
@@ -65,6 +67,8 @@ def shown(found: list[Any], options: Any, n_best: int) -> list[str]:
 
 def described(found: Any, alignment: bool) -> dict[str, Any]:
     """A hypothesis as plain values."""
+    from seq2seq.evaluation.alignment import word_links
+
     plain = {"text": found.text, "score": found.score, "log_prob": found.log_prob, "source": found.source, "target": found.target}
     return plain | ({"alignment": word_links(found)} if alignment else {})
 

@@ -58,6 +58,22 @@ def merge(weights: Any, source: Sequence[int], target: Sequence[int]) -> Array:
     return np.asarray(mean.T @ array[: len(target), : len(source)] @ columns, dtype=np.float64)
 
 
+def word_weights(found: Any) -> tuple[list[str], list[str], Array]:
+    """A translation's source words, target words, and the attention between them (target words, source words).
+
+    `found` has the subwords `source` and `target`, the `attention` between them, and says whether it is `finished`, by EOS."""
+    source, target = found.source[:-1], found.target[:-1] if found.finished else found.target  # without EOS
+    return words(source), words(target), merge(found.attention, words_of(source), words_of(target))
+
+
+def word_links(found: Any, kind: str = "argmax") -> str:
+    """The word alignment that the attention of a translation amounts to, by a row of LINKS: `0-0 1-2`, source-target."""
+    if not found.source or not len(found.target) or found.attention is None:
+        return ""
+    weights = word_weights(found)[2]
+    return format_links(LINKS[kind](weights)) if weights.size else ""
+
+
 def membership(numbers: Sequence[int]) -> Array:
     """(pieces, words): one where the piece belongs to the word."""
     return np.asarray(np.eye(max(numbers, default=-1) + 1)[np.asarray(numbers, dtype=int)])
@@ -75,6 +91,21 @@ def argmax_links(weights: Array) -> set[Link]:
     return {(int(row.argmax()), t) for t, row in enumerate(weights) if row.any()}
 
 
+def one_to_one_links(weights: Array) -> set[Link]:
+    """The largest weight is a link, then the largest whose two words have none, and so on: competitive linking  (Melamed 2000).
+
+    Of equal weights the first target word's, then the first source word's; weights of 0 are no links. weights (T, S)."""
+    found: set[Link] = set()
+    free = [set(range(size)) for size in weights.shape]
+    for place in np.argsort(-weights, axis=None, kind="stable"):
+        t, s = (int(i) for i in np.unravel_index(place, weights.shape))
+        if weights[t, s] > 0 and t in free[0] and s in free[1]:
+            found.add((s, t))
+            free[0].remove(t)
+            free[1].remove(s)
+    return found
+
+
 def format_links(links: AbstractSet[Link]) -> str:
     """Links as Pharaoh text, by source word: "0-0 1-2"."""
     return " ".join(f"{s}-{t}" for s, t in sorted(links))
@@ -90,18 +121,20 @@ def parse_links(line: str, where: str = "alignment") -> Gold:
     return Gold(frozenset(kinds["-"]), frozenset(kinds["-"] | kinds["p"]))
 
 
-def alignment_scores(links: Sequence[AbstractSet[Link]], gold: Sequence[Gold], bootstrap: int = 1000, seed: int = 12345) -> list[Score]:
+def alignment_scores(
+    links: Sequence[AbstractSet[Link]], gold: Sequence[Gold], bootstrap: int = 1000, seed: int = 12345, made: str = "argmax|of:references"
+) -> list[Score]:
     """AER, precision and recall of a corpus, x 100 (Och & Ney 2003): with links A, sure S, possible P,
 
     AER = 1 - (|A and S| + |A and P|) / (|A| + |S|), precision = |A and P| / |A|, recall = |A and S| / |S|, every size
     summed over the sentences. Where nothing is claimed (0 / 0) nothing is wrong: precision and recall are 100, AER 0.
-    Raises DataError if the numbers of sentences differ or are zero.
+    `made`: how the links were, for the signature. Raises DataError if the numbers of sentences differ or are zero.
     """
     if len(links) != len(gold) or not links:
         raise DataError(f"alignments of {len(links)} sentences cannot be compared with gold alignments of {len(gold)}")
     counts = [(len(a & g.sure), len(a & g.possible), len(a), len(g.sure)) for a, g in zip(links, gold, strict=True)]
     statistics = np.array(counts, dtype=np.float64)
-    signature = (f"bs:{bootstrap}|seed:{seed}|" if bootstrap else "") + "links:sure+possible"
+    signature = (f"bs:{bootstrap}|seed:{seed}|" if bootstrap else "") + f"links:{made}|gold:sure+possible"
     how = How(bootstrap=bootstrap, seed=seed)
     return [figure(name, statistics, corpus, signature, how) for name, corpus in ALIGNMENT.items()]
 
@@ -116,3 +149,5 @@ ALIGNMENT: dict[str, Callable[[Array], float]] = {
     "precision": lambda n: share(n[1], n[2]),
     "recall": lambda n: share(n[0], n[3]),
 }
+
+LINKS: dict[str, Callable[[Array], set[Link]]] = {"argmax": argmax_links, "one-to-one": one_to_one_links}

@@ -47,10 +47,10 @@ def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> No
 
 
 METRICS: dict[str, Measure] = {
-    "bleu": sacre.bleu,
-    "chrf": sacre.chrf,
-    "chrf++": partial(sacre.chrf, words=2),
-    "ter": sacre.ter,
+    "bleu": partial(sacre.score, "bleu"),
+    "chrf": partial(sacre.score, "chrf"),
+    "chrf++": partial(sacre.score, "chrf++"),
+    "ter": partial(sacre.score, "ter"),
     "rouge1": partial(rouge.rouge, "1"),
     "rouge2": partial(rouge.rouge, "2"),
     "rougeL": partial(rouge.rouge, "L"),

@@ -1,13 +1,18 @@
 """What do the tests of the commands share?"""
 
 import io
+import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from seq2seq import cli
+from seq2seq.ids import EOS
 
 Say = Callable[..., tuple[int, str, str]]
 
@@ -27,3 +32,36 @@ def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return (code, *capsys.readouterr())
 
     return run
+
+
+VARIANTS = {
+    "rnn-general": (),
+    "rnn-uniform-last": ("model/attention=none",),
+    "transformer-dot": ("model=transformer", "model/attention=dot", "model.size=16", "model.heads=2", "model.feedforward=16"),
+}
+
+
+@pytest.fixture(scope="session")
+def runs(trained: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs: rnn-general and rnn-uniform-last with seeds 1 and 2, transformer-dot with seed 1; each says something else."""
+    folder = tmp_path_factory.mktemp("compared")
+    for name, words in VARIANTS.items():
+        for seed in (1, 2)[: 1 if "transformer" in name else 2]:
+            run = trained("training.max_updates=4", "training.monitor=loss", "search.beam=3", f"seed={seed}", *words)
+            disturb(run, 7 * seed + len(name))
+            shutil.copytree(run, folder / f"{name}-{seed}")
+    return folder
+
+
+def disturb(run: Path, seed: int) -> None:
+    """Random weights, which say other things of other sentences."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = {name: torch.randn(w.shape, generator=generator) for name, w in load_file(run / "weights.safetensors").items()}
+    weights["head.output.bias"][EOS] = 1.0
+    save_file(weights, run / "weights.safetensors")
+
+
+@pytest.fixture
+def own(runs: Path, tmp_path: Path) -> Path:
+    """A copy of the folder, to be spoiled."""
+    return Path(shutil.copytree(runs, tmp_path / "runs"))

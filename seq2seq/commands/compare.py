@@ -1,0 +1,166 @@
+"""What does `seq2seq compare` do? Evaluate runs that were not yet, and put their figures side by side with tests."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seq2seq.commands import Parser
+from seq2seq.commands.searching import add_machine_options, add_search_options, one_of, search_options
+from seq2seq.errors import ConfigError, DataError, choose
+from seq2seq.files import check_file, write_text
+from seq2seq.tables import names
+
+if TYPE_CHECKING:
+    from seq2seq.compare.comparison import Comparison
+    from seq2seq.compare.testset import TestSet
+    from seq2seq.runs import Run
+
+DEFAULT = "bleu,chrf,ter"
+SEED = 12345  # sacreBLEU's
+
+
+def main(argv: list[str]) -> None:
+    """`seq2seq compare RUN ... [--test NAME]`, or with files."""
+    options = parse(argv)
+    for path in (options.output, options.report):
+        if path:
+            check_file(path)
+    comparison = compared(options)
+    for path, text in written(options, comparison):
+        if path:
+            write_text(path, text)
+        else:
+            print(text, end="")
+    if options.report:
+        from seq2seq.compare.report import write_report  # type: ignore
+
+        write_report(comparison, options.report)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The options; what excludes each other is said."""
+    formats, heuristics = names("FORMATS"), names("SYMMETRIZATIONS")
+    parser = Parser("compare", "One table of runs, grouped by variant over their seeds: quality with intervals and tests, attention, cost.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, or folders of them such as runs/")
+    parser.add_argument("--test", metavar="NAME", help="a test set of the runs' data settings, or dev (default: the only one they have)")
+    parser.add_argument("--source", type=Path, metavar="FILE", help="source lines, .gz or not, in place of --test")
+    parser.add_argument("--reference", type=Path, nargs="+", metavar="FILE", help="one or more sets of references")
+    parser.add_argument(
+        "--gold", type=Path, metavar="FILE", help="word links of the test set: Pharaoh from 0, .talp from 1, or NAACL's columns"
+    )
+    parser.add_argument("--reverse", type=Path, nargs="+", metavar="RUN", help="runs of the other direction: links are also symmetrised")
+    parser.add_argument(
+        "--symmetrize", default="grow-diag-final-and", type=one_of("--symmetrize", heuristics), metavar="{" + ",".join(heuristics) + "}",
+        help="how the links of both directions become one (default: grow-diag-final-and)",
+    )  # fmt: skip
+    parser.add_argument("--metrics", default=DEFAULT, help=f"separated by commas, of {', '.join(names('METRICS'))} (default: {DEFAULT})")
+    parser.add_argument(
+        "--baseline",
+        metavar="VARIANT",
+        help="what the others are tested against (default: the variant without attention, else the first run's)",
+    )
+    parser.add_argument(
+        "--format", default="terminal", type=one_of("--format", formats), metavar="{" + ",".join(formats) + "}", help="(default: terminal)"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where the table goes, in place of the terminal")
+    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a report with curves and an attention explorer as well")
+    parser.add_argument(
+        "--columns", metavar="KEYS", help="columns of the table, separated by commas (default: the main ones; JSON and CSV: all)"
+    )
+    parser.add_argument(
+        "--bootstrap", type=int, default=1000, metavar="N", help="resamples for intervals and tests; 0: none (default: 1000)"
+    )
+    parser.add_argument("--trials", type=int, default=10000, metavar="N", help="of approximate randomisation; 0: none (default: 10000)")
+    add_machine_options(parser)
+    add_search_options(parser)
+    options = parser.parse_args(argv)
+    if (options.test and options.source) or bool(options.source) != bool(options.reference):
+        parser.error("give either --test NAME, or --source FILE with --reference FILE ...")
+    check(options)
+    return options
+
+
+def check(options: argparse.Namespace) -> None:
+    """ConfigError for what cannot be, before anything is opened."""
+    for name in options.metrics.split(","):
+        choose(dict.fromkeys(names("METRICS")), name, "--metrics")
+    for name in ("bootstrap", "trials"):
+        if getattr(options, name) < 0:
+            raise ConfigError(f"--{name}={getattr(options, name)} is too small: at least 0")
+    if options.n_best is not None:
+        raise ConfigError(f"search.n_best={options.n_best} would be ignored: the best hypothesis is what is scored")
+
+
+def compared(options: argparse.Namespace) -> "Comparison":
+    """Open, evaluate, group, compare."""
+    from seq2seq.compare.cells import Broken, make_cells, open_runs, with_reverse
+    from seq2seq.compare.columns import COLUMNS
+    from seq2seq.compare.compare import compare
+    from seq2seq.compare.differences import Asked
+    from seq2seq.compare.grouping import choose_baseline, group
+    from seq2seq.errors import RunError
+    from seq2seq.evaluation.score import How
+    from seq2seq.runs import Run
+
+    for key in columns(options):
+        choose(COLUMNS, key, "--columns")
+    broken = Broken()
+    runs, notes = open_runs(options.runs, broken)
+    test = test_set(options, runs)
+    made = {"device": options.device, "precision": options.precision, "given": search_options(options)}
+    cells = make_cells(runs, test, broken, made)
+    if not cells:
+        raise RunError(f"no run is left to compare: {'; '.join(f'{run}: {why}' for run, why in broken)}")
+    if options.reverse:
+        if test.gold is None:
+            raise ConfigError("--reverse would be ignored: no gold links of this test set are known; --gold FILE names them")
+        cells = with_reverse(cells, [Run.open(path) for path in options.reverse], test, options.symmetrize, made)
+    variants, doubles = group(cells)
+    baseline = choose_baseline(variants, options.baseline)
+    how = How(language=runs[0].config.data.target, bootstrap=0, seed=SEED)
+    found = compare(variants, baseline, Asked(test, how, options.metrics.split(","), options.bootstrap, options.trials))
+    return replace(found, header=[*found.header, *notes, *doubles], broken=tuple(broken))
+
+
+def test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "TestSet":
+    """What all runs are evaluated on. ConfigError for a name that one of them does not know, or for text that differs between them."""
+    from seq2seq.compare.testset import from_files, from_settings
+    from seq2seq.data.corpus import test_names
+
+    if options.source:
+        test = from_files(options.source, options.reference)
+    else:
+        known = test_names(runs[0].config.data)
+        name = options.test or (known[0] if len(known) == 1 else "")
+        if not name:
+            raise ConfigError(f"--test is missing; choose one of: {', '.join([*known, 'dev'])}")
+        test = from_settings(runs[0].config.data, name)
+        for run in runs[1:]:
+            if run.config.data != runs[0].config.data and from_settings(run.config.data, name)[1:3] != test[1:3]:
+                raise ConfigError(f"--test={name} is other text in {run.folder} than in {runs[0].folder}: their figures cannot be compared")
+    if not test.sources:
+        raise DataError(f"{options.source} has no lines: there is nothing to compare on")
+    return test.with_gold(options.gold) if options.gold else test
+
+
+test_set.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
+
+
+def columns(options: argparse.Namespace) -> list[str]:
+    """The keys of the columns that are asked for."""
+    return options.columns.split(",") if options.columns else []
+
+
+def written(options: argparse.Namespace, comparison: "Comparison") -> list[tuple[Path | None, str]]:
+    """Where the table goes, None: the terminal, and its text."""
+    from seq2seq.compare.formats import FORMATS, terminal
+
+    write = FORMATS[options.format]
+    if options.format == "terminal" and options.output is None and sys.stdout.isatty():
+        write = partial(terminal, width=os.get_terminal_size().columns)
+    return [(options.output, write(comparison, columns(options)))]

@@ -1,0 +1,162 @@
+"""What is measured of a run? One row of COLUMNS a measure: of its translations, its attention, or its cost."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seq2seq.compare.cells import Cell
+from seq2seq.compare.comparison import Column
+from seq2seq.compare.testset import TestSet
+from seq2seq.evaluation import behaviour
+from seq2seq.evaluation.alignment import LINKS, alignment_scores
+from seq2seq.evaluation.metrics import METRICS
+from seq2seq.evaluation.score import ERRORS, How, Score, figure
+from seq2seq.evaluation.symmetrize import SYMMETRIZATIONS
+
+Found = Score | float | None  # sums over sentences, which can be resampled; a plain number; None: the run does not say
+
+
+class Measure(NamedTuple):
+    """A column and where its figures come from."""
+
+    column: Column
+    of: Callable[[Cell, TestSet, How], Found]
+    tested: bool = False  # against the baseline
+    shown: bool = False  # unless other columns are asked for; JSON and CSV have all
+
+
+def metric(name: str, cell: Cell, test: TestSet, how: How) -> Found:
+    """A row of METRICS."""
+    return METRICS[name](cell.evaluated.hypotheses, test.references, how)
+
+
+def alignment(name: str, kind: str, cell: Cell, test: TestSet, how: How) -> Found:
+    """aer, precision or recall of the links of a kind, where gold links are known."""
+    if test.gold is None or kind not in cell.links:
+        return None
+    made = f"{kind}|of:references"
+    return next(score for score in alignment_scores(cell.links[kind], test.gold, 0, how.seed, made) if score.name == name)
+
+
+def repetition(cell: Cell, test: TestSet, how: How) -> Found:
+    """Share of bigrams that came before in their hypothesis, in percent."""
+    return of_lines("repetition", "n:2", behaviour.repetition, [(line,) for line in cell.evaluated.hypotheses], test, how)
+
+
+def copied(cell: Cell, test: TestSet, how: How) -> Found:
+    """Share of words that are words of the source, in percent."""
+    pairs = list(zip(test.sources, cell.evaluated.hypotheses, strict=True))
+    return of_lines("copied", "case:mixed", behaviour.copied, pairs, test, how)
+
+
+def of_lines(
+    name: str, kind: str, measure: Callable[..., behaviour.Sums], lines: Sequence[tuple[str, ...]], test: TestSet, how: How
+) -> Score:
+    """A share in percent; the signature says what it is of the first references, which also repeat and copy."""
+    human = [measure(*some[:-1], reference) for some, reference in zip(lines, test.references[0], strict=True)]
+    signature = f"{kind}|tok:\\w+|references:{behaviour.percent(np.array(human).sum(0)):.2f}"
+    return figure(name, np.array([measure(*some) for some in lines]), behaviour.percent, signature, how)
+
+
+def attention(name: str, signature: str, cell: Cell, test: TestSet, how: How) -> Found:
+    """A mean over target positions."""
+    return figure(name, cell.evaluated.sums[name], behaviour.ratio, signature, how)
+
+
+def unknown(cell: Cell, test: TestSet, how: How) -> Found:
+    """Share of subwords that are the unknown one, in percent."""
+    return figure("unknown", cell.evaluated.sums["unknown"], behaviour.percent, "of:subwords, before search.replace_unknown", how)
+
+
+def parameters(cell: Cell, test: TestSet, how: How) -> Found:
+    """Numbers in the weights."""
+    return float(cell.parameters)
+
+
+def info(name: str, cell: Cell, test: TestSet, how: How) -> Found:
+    """A number of run.json."""
+    return number(cell.run.info.get(name))
+
+
+def training_speed(column: str, cell: Cell, test: TestSet, how: How) -> Found:
+    """Median over the rows of metrics.csv of target tokens by a second of `column`."""
+    points = [(number(row.get("target_tokens")), number(row.get(column))) for row in cell.metrics]
+    known = [(0.0, 0.0), *((tokens, seconds) for tokens, seconds in points if tokens is not None and seconds is not None)]
+    speeds = [(after - before) / (end - start) for (before, start), (after, end) in pairwise(known) if after > before and end > start]
+    return median(speeds) if speeds else None
+
+
+def decoding_speed(cell: Cell, test: TestSet, how: How) -> Found:
+    """Sentences by second."""
+    seconds, sentences = (number(cell.evaluated.decoding.get(name)) for name in ("seconds", "sentences"))
+    return sentences / seconds if seconds and sentences else None
+
+
+def number(value: Any) -> float | None:
+    """A number that may stand in a file as text; None for what is none, such as an empty cell."""
+    try:
+        return float(value) if np.isfinite(float(value)) else None
+    except (TypeError, ValueError):
+        return None
+
+
+LABELS = {
+    "bleu": "BLEU", "chrf": "chrF2", "chrf++": "chrF2++", "ter": "TER", "rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L",
+    "rougeLsum": "ROUGE-Lsum",
+}  # fmt: skip
+
+
+def _metrics() -> dict[str, Measure]:
+    return {
+        name: Measure(Column(name, LABELS[name], "lower" if name in ERRORS else "higher"), partial(metric, name), tested=True, shown=True)
+        for name in METRICS
+    }
+
+
+def _alignments() -> dict[str, Measure]:
+    """aer, precision, recall of every way to find links: aer, aer_one_to_one, aer_grow_diag_final_and, ..."""
+    made = {}
+    for kind in (*LINKS, *SYMMETRIZATIONS):
+        for name, better in (("aer", "lower"), ("precision", "higher"), ("recall", "higher")):
+            key = name if kind == "argmax" else f"{name}_{kind.replace('-', '_')}"
+            label = " ".join([name.upper() if name == "aer" else name, *([] if kind == "argmax" else [kind])])
+            made[key] = Measure(Column(key, label, better), partial(alignment, name, kind), tested=name == "aer", shown=name == "aer")
+    return made
+
+
+MAP = "of:hypotheses|weights:last layer, mean over heads"
+
+COLUMNS: dict[str, Measure] = {
+    **_metrics(),
+    **_alignments(),
+    "repetition": Measure(Column("repetition", "repetition", "lower", 2, "", "%"), repetition),
+    "copied": Measure(Column("copied", "copied", "", 2, "", "%"), copied),
+    "unknown": Measure(Column("unknown", "unknown", "lower", 2, "", "%"), unknown),
+    "entropy": Measure(Column("entropy", "entropy", "", 2, "", "nats"), partial(attention, "entropy", MAP), shown=True),
+    "entropy_share": Measure(Column("entropy_share", "entropy / ln S", "", 3), partial(attention, "entropy_share", MAP)),
+    "diagonality": Measure(Column("diagonality", "diagonality", "", 3), partial(attention, "diagonality", MAP)),
+    "parameters": Measure(Column("parameters", "parameters", "", 0), parameters, shown=True),
+    "training_tokens_per_second": Measure(
+        Column("training_tokens_per_second", "training", "higher", 0, "median of metrics.csv, target tokens", "tokens/s"),
+        partial(training_speed, "seconds"), shown=True,
+    ),
+    "training_tokens_per_processor_second": Measure(
+        Column("training_tokens_per_processor_second", "training", "higher", 0, "the same by processor time", "tokens/processor s"),
+        partial(training_speed, "processor_seconds"),
+    ),
+    "decoding_sentences_per_second": Measure(
+        Column("decoding_sentences_per_second", "decoding", "higher", 1, "", "sentences/s"), decoding_speed, shown=True
+    ),
+    "peak_memory": Measure(Column("peak_memory", "memory", "lower", 0, "of training", "MiB"), partial(info, "peak_memory"), shown=True),
+    "training_seconds": Measure(
+        Column("training_seconds", "training time", "lower", 0, "validation left out", "s"), partial(info, "seconds"), shown=True
+    ),
+    "training_processor_seconds": Measure(
+        Column("training_processor_seconds", "processor time", "lower", 0, "of training, validation left out", "s"),
+        partial(info, "processor_seconds"),
+    ),
+}  # fmt: skip

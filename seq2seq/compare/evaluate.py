@@ -1,0 +1,256 @@
+"""What does a run make of a test set? Translate it once, look where it looked, and keep both in the run.
+
+evaluation/NAME/
+  hypotheses.txt, alignments.txt    the best translations, and the word links of their attention
+  explained.zip                     attention, all heads and the beam's alternatives of every sentence: compare.explained
+  sentences.csv                     sums of each sentence: SUMS
+  forced.json                       where gold links are known: those of the attention while the references are written
+  scores.json                       figures, and all that the translations depend on
+"""
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
+
+import numpy as np
+import torch
+
+from seq2seq.compare.comparison import Alternative, Explained
+from seq2seq.compare.explained import EMPTY, ExplainedFile, ExplainedWriter, in_bytes
+from seq2seq.compare.testset import TestSet, text_hash
+from seq2seq.config.search import THROUGHPUT, SearchConfig
+from seq2seq.errors import RunError
+from seq2seq.evaluation import behaviour
+from seq2seq.evaluation.alignment import LINKS, Link, parse_links, word_links
+from seq2seq.evaluation.score import Array
+from seq2seq.files import write_json, write_text, written
+from seq2seq.ids import UNK
+from seq2seq.looking import Looked, look
+from seq2seq.runs import WEIGHTS, Run
+from seq2seq.translator import Translation, Translator
+
+HYPOTHESES, ALIGNMENTS, EXPLAINED, SENTENCES, SCORES = "hypotheses.txt", "alignments.txt", "explained.zip", "sentences.csv", "scores.json"
+FORCED = "forced.json"
+ATTENTION: dict[str, Callable[[Array], behaviour.Sums]] = {
+    "entropy": behaviour.entropy,
+    "entropy_share": behaviour.spread,
+    "diagonality": behaviour.diagonality,
+}
+SUMS = (*ATTENTION, "unknown")  # two columns each in sentences.csv: what is counted, and out of how many
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """How a run's translations are made: what they depend on beside its weights."""
+
+    runs: tuple[Run, ...]  # the first is what they are kept in; with others it is an ensemble
+    device: str = "cpu"
+    precision: str = "32"
+    given: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of Translator.open: search settings, shortlist, graphs
+
+    @cached_property
+    def search(self) -> SearchConfig:
+        """The (first) run's with what is given. ConfigError for what cannot be."""
+        return self.runs[0].config.search.changed(**{name: v for name, v in self.given.items() if name not in ("shortlist", "graphs")})
+
+    @cached_property
+    def translator(self) -> Translator:
+        """Opened when it is needed: what is kept needs no model."""
+        return Translator.open(*(run.folder for run in self.runs), device=self.device, precision=self.precision, **self.given)
+
+    def folder(self, test: str) -> Path:
+        """Where they are kept: the test set's name, and what is not as in the run, so that it displaces nothing."""
+        usual, shortlist = self.runs[0].config.search, self.given.get("shortlist", 0)
+        changed = [
+            f"{name}={value}" for name, value in vars(self.search).items() if value != getattr(usual, name) and name not in THROUGHPUT
+        ]
+        changed += [f"precision={self.precision}"] * (self.precision != "32")
+        changed += [f"shortlist={shortlist}"] * bool(shortlist)
+        others = (f"with={run.folder.resolve().name}" for run in self.runs[1:])
+        return self.runs[0].folder / "evaluation" / "-".join([test, *changed, *others])
+
+    def depends(self, test: TestSet) -> dict[str, Any]:
+        """All that the translations of `test` depend on, in plain values; two that agree in it are the same."""
+        settings = {name: value for name, value in vars(self.search).items() if name not in THROUGHPUT}
+        weights = [file_hash(run.folder / WEIGHTS) for run in self.runs]
+        made = {"precision": self.precision, "shortlist": self.given.get("shortlist", 0), "search": settings}
+        return {"text": test.sha256, "weights": weights} | made
+
+
+class Translated(NamedTuple):
+    """A test set as translated just now."""
+
+    hypotheses: list[str]
+    links: list[str]  # word links of each by its attention
+    sums: Array  # (n, 2 SUMS)
+    decoding: dict[str, Any]  # seconds, sentences, threads, device, batch
+    entries: IO[bytes]  # what explained.zip will hold; a file without a name
+
+
+class Evaluated(NamedTuple):
+    """A test set's translations as they are kept."""
+
+    hypotheses: list[str]
+    sums: Mapping[str, Array]  # of SUMS (n, 2)
+    decoding: Mapping[str, Any]
+    search: Mapping[str, Any]  # settings
+    explained: ExplainedFile
+    folder: Path
+
+
+def translate(made: Made, test: TestSet) -> Translated:
+    """Translate `test` as ever, but with the whole beam, and look at what each best hypothesis was made from."""
+    n, step = len(test.sources), made.search.window
+    hypotheses, links, sums, seconds = [""] * n, [""] * n, np.zeros((n, 2 * len(SUMS))), 0.0
+    translator, entries = whole_beam(made.translator), tempfile.TemporaryFile()  # noqa: SIM115  the caller reads it
+    with ZipFile(entries, "w", ZIP_DEFLATED, compresslevel=4) as file:
+        writer = ExplainedWriter(file)
+        for start in range(0, n, step):
+            began = time.perf_counter()
+            found = list(translator.hypotheses(test.sources[start : start + step]))
+            seconds += time.perf_counter() - began
+            best = [alternatives[0] for alternatives in found]
+            hypotheses[start : start + step] = [one.text for one in best]
+            for i, looked in look(translator, best):
+                links[start + i] = word_links(best[i]._replace(attention=looked.weights))
+                sums[start + i] = sums_of(best[i], looked)
+                writer.add(start + i, explained(found[i], looked))
+            for i in (i for i, one in enumerate(best) if not one.read):
+                writer.add(start + i, EMPTY)
+    decoding = {
+        "seconds": seconds, "sentences": n, "threads": torch.get_num_threads(), "device": str(translator.device),
+        "batch": translator.search.batch,
+    }  # fmt: skip
+    return Translated(hypotheses, links, sums, decoding, entries)
+
+
+def whole_beam(translator: Translator) -> Translator:
+    """The same, telling all that its beam ends with; the best stays the best."""
+    search = translator.search
+    return translator if search.sampling else dataclasses.replace(translator, search=search.changed(n_best=search.beam))
+
+
+def sums_of(found: Translation, looked: Looked) -> list[float]:
+    """The row of SUMS."""
+    weights = looked.weights.astype(np.float64)
+    return [part for measure in ATTENTION.values() for part in measure(weights)] + list(behaviour.unknown(found.ids, UNK))
+
+
+def explained(found: Sequence[Translation], looked: Looked) -> Explained:
+    """The best hypothesis with what was looked at, and the others of the beam."""
+    others = tuple(Alternative(other.text, other.score) for other in found[1:] if other.read)
+    maps = None if looked.maps is None else in_bytes(looked.maps)
+    return Explained(tuple(found[0].source), tuple(found[0].target), in_bytes(looked.weights), maps, looked.centers, others)
+
+
+def keep(made: Made, test: TestSet, translated: Translated, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Write it all into the run, scores last; returns what scores.json holds. Other figures of the same hypotheses stay."""
+    folder = made.folder(test.name)
+    report = reported(made, test, translated, scores)
+    report["scores"] += other_scores(folder, report)
+    for name, lines in ((HYPOTHESES, translated.hypotheses), (ALIGNMENTS, translated.links)):
+        write_text(folder / name, "".join(f"{line}\n" for line in lines))
+    translated.entries.seek(0)
+    with written(folder / EXPLAINED) as temporary, temporary.open("wb") as file:
+        shutil.copyfileobj(translated.entries, file)
+    write_sums(folder / SENTENCES, translated.sums)
+    write_json(folder / SCORES, report)
+    return report
+
+
+def reported(made: Made, test: TestSet, translated: Translated, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What scores.json holds of these figures."""
+    about = {"test": test.name, "sentences": len(test.sources), "runs": [str(run.folder) for run in made.runs]}
+    about |= made.depends(test) | {"search": vars(made.search), "hypotheses": text_hash(translated.hypotheses)}
+    return about | {"decoding": translated.decoding, "scores": list(scores)}
+
+
+def other_scores(folder: Path, report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was kept of the same hypotheses before, and is not among the report's."""
+    try:
+        before = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        same = text_hash(read_lines(folder / HYPOTHESES)) == report["hypotheses"]
+        new = {(score["name"], score["signature"]) for score in report["scores"]}
+        return [score for score in before["scores"] if (score["name"], score["signature"]) not in new] if same else []
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []
+
+
+def kept(made: Made, test: TestSet) -> Evaluated | None:
+    """What is in the run of this very text, by these very weights and settings; None if anything is missing or other."""
+    folder, n = made.folder(test.name), len(test.sources)
+    try:
+        report = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        hypotheses, sums = read_lines(folder / HYPOTHESES), read_sums(folder / SENTENCES)
+        wanted = made.depends(test)
+        found = {name: report[name] for name in wanted}
+        found["search"] = {name: found["search"][name] for name in wanted["search"]}
+        decoding = {name: report["decoding"][name] for name in ("seconds", "sentences", "threads", "device", "batch")}
+        whole = found == wanted and text_hash(hypotheses) == report["hypotheses"] and len(sums) == n == len(hypotheses)
+        whole = whole and len(ExplainedFile(folder / EXPLAINED, n).file.namelist()) == n
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, BadZipFile):
+        return None
+    columns = {name: sums[:, 2 * i : 2 * i + 2] for i, name in enumerate(SUMS)} if whole else {}
+    return Evaluated(hypotheses, columns, decoding, vars(made.search), ExplainedFile(folder / EXPLAINED, n), folder) if whole else None
+
+
+def forced_links(made: Made, test: TestSet) -> dict[str, list[set[Link]]]:
+    """For each row of LINKS the word links of each pair, by the attention while the first references are written  (Luong et al.
+    2015, section 5.4). From the run if they are there for the same text and weights, else kept in it."""
+    path, depends = made.folder(test.name) / FORCED, made.depends(test) | {"search": {}}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["depends"] == depends and all(len(found["links"][kind]) == len(test.sources) for kind in LINKS):
+            return {kind: [set(parse_links(line).sure) for line in found["links"][kind]] for kind in LINKS}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass
+    forced = made.translator.forced(zip(test.sources, test.references[0], strict=True), attention=True)
+    lines = [[word_links(one, kind) for kind in LINKS] for one in forced]
+    links = {kind: [row[i] for row in lines] for i, kind in enumerate(LINKS)}
+    write_json(path, {"depends": depends, "links": links})
+    return {kind: [set(parse_links(line).sure) for line in rows] for kind, rows in links.items()}
+
+
+def write_sums(path: Path, sums: Array) -> None:
+    """A row a sentence."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow([f"{name}{end}" for name in SUMS for end in ("", "_of")])
+    rows.writerows([format(value, ".9g") for value in row] for row in sums)
+    write_text(path, text.getvalue())
+
+
+def read_sums(path: Path) -> Array:
+    """(n, 2 SUMS). ValueError for a file that is another's."""
+    head, *rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    if head != [f"{name}{end}" for name in SUMS for end in ("", "_of")]:
+        raise ValueError("other columns")
+    return np.array(rows, dtype=np.float64).reshape(len(rows), 2 * len(SUMS))
+
+
+def read_lines(path: Path) -> list[str]:
+    """As `keep` wrote them: a line may hold any character but the newline."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return file.read().split("\n")[:-1]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file. RunError if there is none."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            for block in iter(partial(file.read, 1 << 20), b""):
+                digest.update(block)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from None
+    return digest.hexdigest()

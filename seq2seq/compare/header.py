@@ -1,0 +1,96 @@
+"""What should a reader know before the figures? What the runs had in common, and what they should have had."""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from seq2seq.compare.cells import Cell
+from seq2seq.compare.grouping import Variant
+from seq2seq.config.search import THROUGHPUT
+
+NEAR = 1.02  # numbers of parameters that count as the same
+
+
+def sentences(variants: Sequence[Variant]) -> list[str]:
+    """What every check has to say."""
+    return [sentence for check in CHECKS for sentence in check(variants)]
+
+
+def every(variants: Sequence[Variant]) -> list[Cell]:
+    """All cells."""
+    return [cell for variant in variants for cell in variant.cells]
+
+
+def unfinished(variants: Sequence[Variant]) -> list[str]:
+    """Runs whose training goes on, or was cut off."""
+    names = [cell.name for cell in every(variants) if not cell.run.info.get("finished")]
+    return [f"Training is not finished: {', '.join(names)}."] if names else []
+
+
+def seeds(variants: Sequence[Variant]) -> list[str]:
+    """Whether every variant has the same seeds."""
+    if len({variant.seeds for variant in variants}) == 1:
+        return []
+    each = "; ".join(f"{variant.name}: {', '.join(map(str, variant.seeds))}" for variant in variants)
+    return [f"The variants do not have the same seeds ({each})."]
+
+
+def budget(variants: Sequence[Variant]) -> list[str]:
+    """Whether they cost the same."""
+    cells = every(variants)
+    if len(cells) < 2:
+        return []
+    updates = {cell.run.info.get("updates") for cell in cells}
+    minutes = {cell.run.config.training.max_minutes for cell in cells}
+    sizes = [cell.parameters for cell in cells]
+    same = [f"updates ({next(iter(updates)):,})"] if len(updates) == 1 and isinstance(next(iter(updates)), int) else []
+    same += [f"time limit ({next(iter(minutes)):g} minutes)"] if len(minutes) == 1 and minutes != {0} else []
+    same += [f"parameters ({min(sizes):,} to {max(sizes):,})"] if max(sizes) <= NEAR * max(min(sizes), 1) else []
+    if same:
+        return [f"Equal budget: all runs had the same {listed(same)}."]
+    return ["No equal budget: the runs had neither the same updates, nor the same time limit, nor within 2 % the same parameters."]
+
+
+def listed(parts: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def batches(variants: Sequence[Variant]) -> list[str]:
+    """Whether the runs of each seed learnt from the same batches in the same order, by the checksum in metrics.csv."""
+    by_seed = sorted(every(variants), key=lambda cell: cell.run.config.seed)
+    groups = [list(some) for _, some in groupby(by_seed, key=lambda cell: cell.run.config.seed)]
+    groups = [some for some in groups if len(some) > 1]
+    logged = {id(cell): {int(row["update"]): row["batches"] for row in cell.metrics if row.get("batches")} for cell in by_seed}
+    unknown = [cell.name for some in groups for cell in some if not logged[id(cell)]]
+    found = []
+    for some in groups:
+        told = [cell for cell in some if logged[id(cell)]]
+        common = set.intersection(*(set(logged[id(cell)]) for cell in told)) if told else set()
+        last = max(common, default=0)
+        kinds = {logged[id(cell)][last]: cell.name for cell in told} if common else {}
+        if len(kinds) > 1:
+            found.append(f"Not the same batches by update {last:,}: {listed(list(kinds.values()))}, though their seed is the same.")
+        if len(told) > 1 and not common:
+            found.append(f"Not known whether the batches were the same: {listed([c.name for c in told])} log no update in common.")
+    if unknown:
+        found.append(f"Not known whether the batches were the same, since these runs do not say: {', '.join(unknown)}.")
+    return found or (["Runs of one seed learnt from the same batches in the same order."] if groups else [])
+
+
+def search(variants: Sequence[Variant]) -> list[str]:
+    """Whether the translations were found in the same way."""
+    settings = [cell.evaluated.search for cell in every(variants)]
+    names = [name for name in settings[0] if name not in THROUGHPUT and any(some[name] != settings[0][name] for some in settings)]
+    each = [f"search.{name} ({', '.join(dict.fromkeys(str(some[name]) for some in settings))})" for name in names]
+    return [f"The runs do not search alike: {listed(each)}."] if each else []
+
+
+def speed(variants: Sequence[Variant]) -> list[str]:
+    """Whether decoding was timed under the same conditions."""
+    timed = [cell.evaluated.decoding for cell in every(variants)]
+    names = [name for name in ("threads", "device", "batch") if any(some[name] != timed[0][name] for some in timed)]
+    each = [f"{name} ({', '.join(dict.fromkeys(str(some[name]) for some in timed))})" for name in names]
+    return [f"Decoding was timed with different {listed(each)}."] if each else []
+
+
+CHECKS: list[Callable[[Sequence[Variant]], list[str]]] = [budget, batches, search, seeds, unfinished, speed]

@@ -1,0 +1,63 @@
+"""On what are runs evaluated? A test set of their settings, or plain files, with the word links where they are known."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from seq2seq.config import DataConfig
+from seq2seq.data.corpus import dev_pairs, gold_alignment, test_names, test_pairs
+from seq2seq.data.text import read_lines
+from seq2seq.errors import DataError, choose
+from seq2seq.evaluation.alignment import Gold
+from seq2seq.evaluation.gold import read_gold
+
+
+class TestSet(NamedTuple):
+    """Sources with one or more sets of references."""
+
+    name: str
+    sources: list[str]
+    references: list[list[str]]  # one list for each set of references
+    gold: list[Gold] | None = None  # word alignments of the sources with the first references
+
+    @property
+    def sha256(self) -> str:
+        """Of the text, without the links."""
+        return text_hash(self.sources, *self.references)
+
+    def reversed(self) -> "TestSet":
+        """The other direction: the first references are the sources."""
+        return TestSet(f"{self.name}-reversed", self.references[0], [self.sources])
+
+    def with_gold(self, path: Path) -> "TestSet":
+        """The same with the links in a file; `evaluation.gold` says which notations it may have. DataError for other text."""
+        return self._replace(gold=read_gold(list(read_lines(path)), len(self.sources), str(path).removesuffix(".gz")))
+
+
+TestSet.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
+
+
+def from_settings(data: DataConfig, name: str) -> TestSet:
+    """The test set `name` of a run's data settings, or its dev set. ConfigError for another name, DataError for its files."""
+    choose(dict.fromkeys([*test_names(data), "dev"]), name, "--test")
+    pairs = list(dev_pairs(data) if name == "dev" else test_pairs(data, name))
+    lines = gold_alignment(data, name)
+    gold = None if lines is None else read_gold(lines, len(pairs), f"the gold alignment of {name}")
+    return TestSet(name, [p.source for p in pairs], [[p.target for p in pairs]], gold)
+
+
+def from_files(source: Path, references: Sequence[Path]) -> TestSet:
+    """Plain files; counts must agree. The name tells other text apart, even in files of the same name."""
+    sources, sets = list(read_lines(source)), [list(read_lines(path)) for path in references]
+    for path, lines in zip(references, sets, strict=True):
+        if len(lines) != len(sources):
+            raise DataError(f"{source} has {len(sources)} lines, but {path} has {len(lines)}")
+    return TestSet(re.sub(r"\W+", "-", source.name.removesuffix(".gz")) + f"-{text_hash(sources, *sets)[:8]}", sources, sets)
+
+
+def text_hash(*texts: Sequence[str]) -> str:
+    """SHA-256 of lines; as hexadecimal digits."""
+    return hashlib.sha256("\n".join(chain(*texts)).encode()).hexdigest()

@@ -1,0 +1,121 @@
+"""Are links found, joined and read as on paper?"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seq2seq.errors import DataError
+from seq2seq.evaluation.alignment import LINKS, alignment_scores, one_to_one_links, parse_links
+from seq2seq.evaluation.gold import read_gold
+from seq2seq.evaluation.symmetrize import SYMMETRIZATIONS
+
+Links = set[tuple[int, int]]
+
+
+def test_one_to_one_takes_the_largest_first() -> None:
+    """0.9 of target 0 to source 1; then 0.5 is taken, since 0.8 wants source 1; 0.3 is what is left of target 2."""
+    weights = np.array([[0.1, 0.9, 0.0], [0.5, 0.8, 0.2], [0.6, 0.0, 0.3]])
+    assert one_to_one_links(weights) == {(1, 0), (0, 2), (2, 1)}
+    assert one_to_one_links(np.array([[0.5, 0.5], [0.5, 0.5]])) == {(0, 0), (1, 1)}
+    assert one_to_one_links(np.array([[0.7, 0.0], [0.6, 0.0]])) == {(0, 0)}
+    assert one_to_one_links(np.zeros((0, 3))) == set()
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_no_target_word_has_two_links(kind: str) -> None:
+    for seed in range(20):
+        weights = np.random.default_rng(seed).random((6, 4))
+        links = LINKS[kind](weights)
+        assert len({t for _, t in links}) == len(links) == (4 if kind == "one-to-one" else 6)
+        assert kind == "argmax" or len({s for s, _ in links}) == len(links)
+
+
+FORWARD, BACKWARD = {(0, 0), (1, 1), (2, 1), (4, 4), (5, 0)}, {(0, 0), (1, 1), (1, 2), (3, 3), (4, 0), (6, 6)}
+ON_PAPER: dict[str, Links] = {
+    "intersection": {(0, 0), (1, 1)},
+    "union": FORWARD | BACKWARD,
+    # (2, 1) touches (1, 1), and source 2 is free; (1, 2) likewise, target 2; (3, 3) touches none of them
+    "grow-diag": {(0, 0), (1, 1), (2, 1), (1, 2)},
+    # every link with a word that is free: (4, 4); (5, 0) by source 5; then (3, 3) and (6, 6); source 4 and target 0 have links by then
+    "grow-diag-final": {(0, 0), (1, 1), (2, 1), (1, 2), (4, 4), (5, 0), (3, 3), (6, 6)},
+    # both words free: not (5, 0) and (4, 0), whose target has a link
+    "grow-diag-final-and": {(0, 0), (1, 1), (2, 1), (1, 2), (4, 4), (3, 3), (6, 6)},
+}
+
+
+@pytest.mark.parametrize("how", SYMMETRIZATIONS)
+def test_joining_both_directions_on_paper(how: str) -> None:
+    assert SYMMETRIZATIONS[how](FORWARD, BACKWARD) == ON_PAPER[how]
+
+
+@pytest.mark.parametrize("how", SYMMETRIZATIONS)
+def test_joining_is_between_intersection_and_union(how: str) -> None:
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        one, other = ({(int(s), int(t)) for s, t in rng.integers(6, size=(8, 2))} for _ in range(2))
+        given = set(one), set(other)
+        joined = SYMMETRIZATIONS[how](one, other)
+        assert one & other <= joined <= one | other
+        assert (one, other) == given
+        assert SYMMETRIZATIONS[how](one, one) == one
+        assert SYMMETRIZATIONS[how](set(), set()) == set()
+
+
+def test_growing_goes_on_from_what_has_grown() -> None:
+    """A chain along the diagonal, of which only the first link is in both."""
+    chain = {(i, i) for i in range(5)}
+    assert SYMMETRIZATIONS["grow-diag"]({(0, 0)}, chain) == chain
+    assert SYMMETRIZATIONS["grow-diag"]({(4, 4)}, chain) == chain
+
+
+NOTATIONS = {
+    "a.align": ["0-0 1p2", "", "2-1"],
+    "a.talp": ["1-1 2p3", "", "3-2"],
+    "a.naacl": ["0001 1 1 S", "1 2 3 P 0.7", "3 3 2", "3 0 1 P", ""],
+}
+
+
+@pytest.mark.parametrize("name", NOTATIONS)
+def test_every_notation_is_read_alike(name: str) -> None:
+    first, second, third = read_gold(NOTATIONS[name], 3, name)
+    assert (first.sure, first.possible) == ({(0, 0)}, {(0, 0), (1, 2)})
+    assert second == (set(), set())
+    assert third == ({(2, 1)}, {(2, 1)})
+
+
+WRONG = {
+    "too few lines": ("a.align", ["0-0"], "a.align has 1 lines for 3 pairs"),
+    "no link": ("a.align", ["0-0", "0:1", ""], "a.align, line 2: '0:1' is no link"),
+    "counted from 0": ("a.talp", ["1-1", "", "0-1"], "a.talp, line 3: a link has word 0"),
+    "no column": ("a.naacl", ["1 1 1", "1 1"], "a.naacl, line 2: '1 1' is no link"),
+    "another pair": ("a.naacl", ["1 1 1", "4 1 1"], "a.naacl, line 2: pair 4 of 3"),
+    "pair 0": ("a.naacl", ["1 1 1", "0 1 1"], "a.naacl, line 2: '0 1 1' is no link"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_in_a_gold_file_is_named(case: str) -> None:
+    name, lines, message = WRONG[case]
+    with pytest.raises(DataError) as error:
+        read_gold(lines, 3, name)
+    assert message in str(error.value)
+
+
+def test_error_rate_of_a_naacl_file_on_paper() -> None:
+    """Claimed 3 links, 1 of them sure, 2 possible; 2 are sure in all: 1 - (1 + 2) / (3 + 2) = 40 %, 2 / 3, 1 / 2."""
+    gold = read_gold(["1 1 1 S", "1 2 3 P", "2 1 2"], 2, "x.wa")
+    links = [set(parse_links("0-0 1-2").sure), set(parse_links("1-1").sure)]
+    values = {made.name: made.value for made in alignment_scores(links, gold, bootstrap=0)}
+    assert values == pytest.approx({"aer": 40, "precision": 200 / 3, "recall": 50})
+
+
+def test_a_gold_file_belongs_to_its_text(tmp_path: Path) -> None:
+    from seq2seq.compare.testset import TestSet
+
+    (tmp_path / "a.talp").write_text("1-2\n")
+    test = TestSet("x", ["a b"], [["c d"]])
+    gold = test.with_gold(tmp_path / "a.talp").gold
+    assert gold is not None
+    assert gold[0].sure == {(0, 1)}
+    assert test.with_gold(tmp_path / "a.talp").sha256 == test.sha256 != test.reversed().sha256
