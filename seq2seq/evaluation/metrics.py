@@ -56,3 +56,8 @@ METRICS: dict[str, Measure] = {
     "rougeL": partial(rouge.rouge, "L"),
     "rougeLsum": partial(rouge.rouge, "Lsum"),
 }
+
+TASKS: dict[str, tuple[str, ...]] = {  # task -> what it is measured by unless told otherwise
+    "translation": ("bleu", "chrf", "ter"),
+    "summarization": ("rouge1", "rouge2", "rougeL", "rougeLsum"),
+}
