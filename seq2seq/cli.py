@@ -100,6 +100,7 @@ COMMANDS = {
     "translate": Command("translate", "translate lines from stdin to stdout with a trained run"),
     "score": Command("score", "log-probabilities of given translations under a trained run"),
     "evaluate": Command("evaluate", "translate a test set and score it: BLEU, chrF, TER, ROUGE with confidence intervals"),
+    "metrics": Command("metrics", "score given text against references: the same figures without a run"),
     "shortlist": Command("shortlist", "learn which target subwords translate each source subword, for faster searches in a run"),
     "plot": Command("plot", "show what each target word attended to: a map in the terminal and as PNG"),
     "attentions": Command("attentions", "list the attention variants with their formulas"),

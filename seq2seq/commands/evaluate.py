@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seq2seq.commands import Parser
+from seq2seq.commands.metrics import add_metric_options, wanted_metrics
 from seq2seq.commands.searching import add_machine_options, add_search_options, search_options, word_links
 from seq2seq.config.search import THROUGHPUT, SearchConfig
 from seq2seq.errors import ConfigError, DataError, choose
@@ -16,9 +17,6 @@ from seq2seq.files import write_json, write_text
 
 if TYPE_CHECKING:
     from seq2seq.evaluation.alignment import Gold
-
-TRANSLATION = "bleu,chrf,ter"
-ALL = "bleu,chrf,chrf++,ter,rouge1,rouge2,rougeL,rougeLsum"
 
 
 class Test(NamedTuple):
@@ -34,32 +32,32 @@ def main(argv: list[str]) -> None:
     """`seq2seq evaluate RUN --test NAME`, or with files."""
     options = parse(argv)
 
-    from seq2seq.evaluation.metrics import METRICS, score
+    from seq2seq.evaluation.metrics import TASKS, score
     from seq2seq.progress import Count
     from seq2seq.runs import Run
     from seq2seq.translator import Translator
 
-    for name in options.metrics.split(","):
-        choose(METRICS, name, "--metrics")
     run = Run.open(options.runs[0])
+    metrics = wanted_metrics(options, TASKS[run.config.task])
     test = from_files(options) if options.source else from_settings(run, options.test)
     translator = Translator.open(*options.runs, device=options.device, precision=options.precision, **search_options(options))
     with Count("translated", len(test.sources)) as count:
         translator.done = count.add
         found = [hypotheses[0] for hypotheses in translator.hypotheses(test.sources, attention=True)]
     scores = score(
-        [h.text for h in found], test.references, options.metrics.split(","), language=run.config.data.target,
+        [h.text for h in found], test.references, metrics, language=run.config.data.target,
         lowercase=options.lowercase, stemming=options.stemming, bootstrap=options.bootstrap,
     )  # fmt: skip
     links = [word_links(h) for h in found]
     scores += alignment_error(links, test.gold, options.bootstrap) if test.gold else []
     report = {
         "test": test.name, "sentences": len(found), "runs": [str(path) for path in options.runs],
-        "search": vars(translator.search), "precision": options.precision,
-        "shortlist": options.shortlist or 0, "scores": [s.as_dict() for s in scores],
+        "search": vars(translator.search), "precision": options.precision, "shortlist": options.shortlist or 0,
+        "cut_sources": translator.sources_cut, "scores": [s.as_dict() for s in scores],
     }  # fmt: skip
     folder = run.folder / "evaluation" / label(test.name, run.config.search, translator.search, options)
     print(json.dumps(report, ensure_ascii=False, indent=1) if options.json else "\n".join(map(str, scores)))
+    translator.tell_cut()
     keep(folder, report, [h.text for h in found], links)
     if not options.json:
         print(f"kept in {folder}")
@@ -72,22 +70,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--test", metavar="NAME", help="a test set of the run's data settings, or dev")
     parser.add_argument("--source", type=Path, metavar="FILE", help="source lines, .gz or not, in place of --test")
     parser.add_argument("--reference", type=Path, nargs="+", metavar="FILE", help="one or more sets of references")
-    parser.add_argument("--metrics", default=TRANSLATION, help=f"separated by commas, of {ALL} (default: {TRANSLATION})")
-    parser.add_argument("--lowercase", action="store_true", help="BLEU and chrF ignore case")
-    parser.add_argument("--stemming", action="store_true", help="ROUGE compares Porter stems (English)")
-    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples for the intervals; 0: none (default: 1000)")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    add_metric_options(parser, "those of the run's task: bleu,chrf,ter or rouge")
     add_machine_options(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
     if bool(options.test) == bool(options.source) or bool(options.source) != bool(options.reference):
         parser.error("give either --test NAME, or --source FILE with --reference FILE ...")
-    wanted = options.metrics.split(",")
-    for option, readers in (("stemming", "rouge"), ("lowercase", ("bleu", "chrf"))):
-        if getattr(options, option) and not any(name.startswith(readers) for name in wanted):
-            raise ConfigError(f"--{option} would be ignored: none of --metrics {options.metrics} reads it")
-    if options.bootstrap < 0:
-        raise ConfigError(f"--bootstrap={options.bootstrap} is too small: at least 0")
     if options.n_best not in (None, 1):
         raise ConfigError(f"search.n_best={options.n_best} would be ignored: the best hypothesis is what is scored")
     return options

@@ -28,6 +28,6 @@ class Names(NamedTuple):
         return "".join(part[int(rng.random() * len(part))] for part in (*PARTS, self.endings))
 
 
-PEOPLE = Names(("nd", "nsen", "rt", "sk", "tz", "rini", "llo", "kov"))
+PEOPLE = Names(("nd", "nsen", "nz", "sk", "tz", "rini", "llo", "kov"))
 TOWNS = Names(("burg", "dale", "field", "ford", "ham", "port", "stead", "ville"))
 FIRMS = Names(("corp", "mex", "tech", "trans", "works", "line", "soft", "plan"))

@@ -158,6 +158,12 @@ KINDS = {
         "{town} opens {building} for {cost} million",
         ("{place_} closed its {thing_} in {year_} .", "{person_} drew the plans .", "About {number_} people stood in line ."),
     ),
+    "election": Kind(
+        {f"{what}{n}": draw for n in range(4) for what, draw in (("who", PERSON), ("votes", number(100, 9999)))},
+        tuple((f"{{who{n}}} got {{votes{n}}} votes .", f"{{votes{n}}} people voted for {{who{n}}} .") for n in range(4)),
+        "votes : " + " , ".join(f"{{who{n}}} {{votes{n}}}" for n in range(4)),
+        ("In {year_} {person_} got {number_} votes .", "{person_} did not take part .", "{number_} votes were not counted ."),
+    ),
     "verdict": Kind(
         {"guilty": PERSON, "judge": PERSON, "years": number(2, 99), "crime": one("theft fraud arson smuggling robbery forgery")},
         (
