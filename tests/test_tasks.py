@@ -24,7 +24,7 @@ def test_every_task_has_a_file_and_metrics() -> None:
         assert named(metrics) == list(metrics)
 
 
-@pytest.mark.parametrize(("model", "task"), product(MODELS, TASKS))
+@pytest.mark.parametrize(("model", "task"), list(product(MODELS, TASKS)))
 def test_model_and_task_go_together_in_any_order(model: str, task: str) -> None:
     one, other = (compose_config(words) for words in permutations([f"model={model}", f"task={task}"]))
     assert one == other
