@@ -43,7 +43,8 @@ def test_what_summarization_changes() -> None:
     recurrent, transformer = (compose_config([SUMMARIES, f"model={name}"]) for name in MODELS)
     attention = recurrent.model.attention
     assert (attention.scorer, attention.coverage, recurrent.model.head) == ("additive", True, "copy")
-    assert (transformer.model.attention.scorer, transformer.model.attention.coverage, transformer.model.head) == ("scaled_dot", False, "copy")
+    attention = transformer.model.attention
+    assert (attention.scorer, attention.coverage, transformer.model.head) == ("scaled_dot", False, "copy")
     for config in (recurrent, transformer):
         assert config.training.monitor == "rouge"
         assert config.training.coverage_loss > 0
@@ -84,10 +85,11 @@ def test_files_of_the_users_win_over_the_task(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "own.yaml").write_text("defaults: [rnn_schema, _task@_here_: 'rnn_${task}', _self_]\nhead: vocabulary")
     (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "own.yaml").write_text("# @package _global_\ndefaults: [{override /task: summarization}, {override /model: own}]")
+    choices = "defaults: [{override /task: summarization}, {override /model: own}]"
+    (tmp_path / "experiment" / "own.yaml").write_text(f"# @package _global_\n{choices}")
     config = compose_config([SUMMARIES, *(f"{group}=own" for group in ("data", "training", "search", "model"))], tmp_path)
-    assert (config.data.truncate_source, config.training.monitor, config.search.no_repeat, config.model.head) == (7, "loss", 0, "vocabulary")
-    assert config.model.attention.coverage
+    assert (config.data.truncate_source, config.training.monitor, config.search.no_repeat) == (7, "loss", 0)
+    assert (config.model.head, config.model.attention.coverage) == ("vocabulary", True)
     assert compose_config(["experiment=own"], tmp_path).model == config.model
 
 

@@ -13,6 +13,7 @@ from seq2seq.errors import ConfigError, choose
 from seq2seq.ids import BREAK
 
 if TYPE_CHECKING:
+    from seq2seq.data.news import NewsCorpus
     from seq2seq.data.synthetic import ToyCorpus
 
 
@@ -87,12 +88,12 @@ def _read(data: DataConfig, names: Sequence[str]) -> Iterator[Pair]:
     return READERS[data.format](names, layout)
 
 
-def _toy(data: DataConfig) -> "ToyCorpus":
+def _toy(data: DataConfig) -> "ToyCorpus | NewsCorpus":
     return _generated(data.format, data.pairs, data.toy_seed)
 
 
 @lru_cache(maxsize=1)
-def _generated(kind: str, pairs: int, seed: int) -> "ToyCorpus":
+def _generated(kind: str, pairs: int, seed: int) -> "ToyCorpus | NewsCorpus":
     from seq2seq.data import news, synthetic
 
     return news.generate(pairs, seed) if kind == "toy_summaries" else synthetic.generate(pairs, seed)

@@ -7,7 +7,6 @@ from typing import Any
 from seq2seq.data.text import Pair, pair_of
 from seq2seq.errors import DataError, choose
 
-
 PARQUET = "refs/convert/parquet"  # the hub's own copy of a data set that comes as a program, which is never run
 
 

@@ -4,13 +4,13 @@ import random
 from math import prod
 from typing import NamedTuple
 
-BEGINNINGS = (
+FIRST = (
     "Al Ar Bal Ban Bel Ber Bor Bran Cal Cam Car Cor Dal Dar Del Dor Dun El Er Fal Far Fen Gal Gar Gor Hal Han Har Hel Hol Is Jan Jor "
     "Kal Kar Kel Kor Lan Lar Lin Lor Mal Mar Mel Mor Nal Nor Ol Or Pal Par Pel Per Ral Ran Ris Ros Sal San Sel Sol Tal Tar Tol Tor "
     "Ul Val Var Ven Vor Wal Wen Wil Yar Zan"
-).split()
+)
 MIDDLES = tuple(consonant + vowel for consonant in "bdfgklmnrstv" for vowel in "aeiou")
-PARTS = (BEGINNINGS, ("a", "e", "i", "o"), MIDDLES)
+PARTS = (FIRST.split(), ("a", "e", "i", "o"), MIDDLES)
 
 
 class Names(NamedTuple):

@@ -66,13 +66,14 @@ PERSON, TOWN, FIRM = PEOPLE.draw, TOWNS.draw, FIRMS.draw
 DAY = one("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
 FACTS = {  # of sentences that stand beside any event
     "person_": PERSON, "other_": PERSON, "town_": TOWN, "place_": TOWN, "firm_": FIRM, "day_": DAY, "number_": number(20, 9999),
-    "year_": number(1900, 2020), "few_": number(2, 19), "high_": number(20, 99), "thing_": one("roof road bridge station market garden hall school"),
+    "year_": number(1900, 2020), "few_": number(2, 19), "high_": number(20, 99),
+    "thing_": one("roof road bridge station market garden hall school"),
     "quality_": one("old new small quiet busy cold warm dark"), "weather_": one("cold warm windy dry wet cloudy sunny grey"),
 }  # fmt: skip
 BESIDE = (
     "It was a {weather_} day in {town_} .",
     "The weather stayed {weather_} until {day_} .",
-    "\" The {thing_} was {quality_} , \" said {person_} .",
+    '" The {thing_} was {quality_} , " said {person_} .',
     "{person_} , who lives in {town_} , saw it all .",
     "About {number_} people watched .",
     "In {year_} the {thing_} was {quality_} .",
@@ -152,7 +153,8 @@ KINDS = {
     "opening": Kind(
         {"building": one("museum library theatre hospital stadium airport zoo"), "town": TOWN, "cost": number(100, 9999), "day": DAY},
         (
-            ("The new {building} of {town} opened its doors on {day} .", "On {day} the first visitors came to the new {building} in {town} ."),
+            ("The new {building} of {town} opened its doors on {day} .",
+             "On {day} the first visitors came to the new {building} in {town} ."),
             ("It had cost {cost} million .", "{cost} million were spent on it ."),
         ),
         "{town} opens {building} for {cost} million",
@@ -167,7 +169,8 @@ KINDS = {
     "verdict": Kind(
         {"guilty": PERSON, "judge": PERSON, "years": number(2, 99), "crime": one("theft fraud arson smuggling robbery forgery")},
         (
-            ("{judge} , the judge , sent {guilty} to prison for {years} years .", "{guilty} must go to prison for {years} years , said judge {judge} .",
+            ("{judge} , the judge , sent {guilty} to prison for {years} years .",
+             "{guilty} must go to prison for {years} years , said judge {judge} .",
              "Judge {judge} gave {guilty} {years} years in prison ."),
             ("The charge was {crime} .", "It was a case of {crime} ."),
         ),

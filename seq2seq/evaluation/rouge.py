@@ -7,8 +7,8 @@ from importlib.metadata import version
 import numpy as np
 
 from seq2seq.errors import DataError
-from seq2seq.ids import BREAK
 from seq2seq.evaluation.score import Array, How, Score, figure
+from seq2seq.ids import BREAK
 
 
 def rouge(kind: str, hypotheses: Sequence[str], references: Sequence[Sequence[str]], how: How) -> Score:

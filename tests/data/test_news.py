@@ -94,7 +94,8 @@ def test_the_summary_is_a_function_of_the_report(kind: news.Kind) -> None:
 def pattern(wording: str) -> str:
     """A template as a regular expression that matches whole sentences; a fact is a word, or several as `A , B and C`."""
     parts = FIELDS.split(wording)
-    return r"(?:(?<=^ )|(?<=\. ))" + "".join(f"(?P<{part}>{WORD}(?:(?: ,| and) {WORD})*)" if i % 2 else re.escape(part) for i, part in enumerate(parts)) + "(?= )"
+    words = (f"(?P<{part}>{WORD}(?:(?: ,| and) {WORD})*)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+    return r"(?:(?<=^ )|(?<=\. ))" + "".join(words) + "(?= )"
 
 
 def test_facts_of_a_report_differ() -> None:

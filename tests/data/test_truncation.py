@@ -83,7 +83,7 @@ def test_what_is_cut_cannot_be_copied(tmp_path: Path) -> None:
     unknown = {words: prepared(tmp_path, truncate_source=words).dev.copy(0).tolist() for words in (2, 3, 4)}
     size = prepared(tmp_path).vocabularies.target.size
     assert max(unknown[2]) < size
-    assert [id for id in unknown[3] if id >= size] == [id for id in unknown[4] if id >= size] == [size]
+    assert [i for i in unknown[3] if i >= size] == [i for i in unknown[4] if i >= size] == [size]
     assert prepared(tmp_path, truncate_source=3).dev.target(0).tolist()[-2:] == [size, EOS]
 
 
