@@ -106,6 +106,7 @@ COMMANDS = {
     "score": Command("score", "log-probabilities of given translations under a trained run"),
     "evaluate": Command("evaluate", "translate a test set and score it: BLEU, chrF, TER, ROUGE with confidence intervals"),
     "compare": Command("compare", "put runs side by side, by variant over seeds, with paired tests: one table, or a report"),
+    "metrics": Command("metrics", "score given text against references: the same figures without a run"),
     "shortlist": Command("shortlist", "learn which target subwords translate each source subword, for faster searches in a run"),
     "plot": Command("plot", "show what each target word attended to: a map in the terminal and as PNG"),
     "attentions": Command("attentions", "list the attention variants with their formulas"),

@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.commands import Parser
 from seq2seq.commands.settings_help import settings_help
-from seq2seq.config import MODELS, Config, DataConfig, SearchConfig, TokenizerConfig, TrainerConfig, TrainingConfig
+from seq2seq.config import MODELS, Config
 from seq2seq.errors import BusyError, ConfigError, Seq2SeqError, unknown
 from seq2seq.grid import BEFORE, ELSEWHERE, FAILED, STOPPED, TRAINED, Grid, Outcome, require_all, summary
 from seq2seq.launchers import AT_ONCE, crowded, fair, from_launcher, listening, patience, set_apart
@@ -207,11 +207,9 @@ def to_config(composed: DictConfig) -> Config:
 
 
 def register() -> str:
-    """Give Hydra the type and default of every setting: `schema`, GROUP/schema, model/NAME_schema. Returns the primary config's name."""
+    """Give Hydra the type and default of every setting: `schema`, model/NAME_schema. Returns the primary config's name."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    for kind in (DataConfig, TokenizerConfig, TrainingConfig, TrainerConfig, SearchConfig):
-        store.store(group=kind.path, name="schema", node=kind)
     for name, model in MODELS.items():
         store.store(group="model", name=f"{name}_schema", node=model)
     return "train"
@@ -223,13 +221,11 @@ def register_saved(folder: str) -> str:
 
     saved = Run.open(folder).config
     register()
-    store, groups = ConfigStore.instance(), ("data", "tokenizer", "training", "trainer", "search")
+    store = ConfigStore.instance()
     store.store(name="schema", node=replace(saved, model=MISSING))
-    for group in groups:
-        store.store(group=group, name="schema", node=getattr(saved, group))
     store.store(group="model", name=f"{saved.model.name}_schema", node=saved.model)
     store.store(group="model", name="saved_schema", node={"defaults": [f"{saved.model.name}_schema", {"attention": None}]})
-    chosen = [{group: "schema"} for group in groups]
+    chosen = [{group: None} for group in ("task", "tokenizer", "training", "trainer", "search", "data")]
     store.store(name="saved", node={"defaults": ["schema", *chosen, {"model": "saved_schema"}, {"experiment": None}]})
     return "saved"
 
@@ -288,6 +284,6 @@ def explain(error: BaseException) -> str:
 
 def no_group(name: str) -> str:
     """The sentence for a group that conf/ does not have."""
-    groups = sorted({str(path.parent.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml")} - {"."})
+    groups = sorted({str(path.parent.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml")} - {".", "model/_task"})
     near = get_close_matches(name, groups, n=1)
     return f"{name} is no group{f' (did you mean {near[0]}?)' if near else ''}; choose one of: {', '.join(groups)}"

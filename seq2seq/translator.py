@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seq2seq.config import SearchConfig
+from seq2seq.data.filters import shortened
 from seq2seq.data.vocabularies import Encoded, Vocabularies
 from seq2seq.errors import ConfigError, DataError, RunError, choose
 from seq2seq.ids import EOS, PAD, UNK
@@ -59,8 +60,10 @@ class Translator:
     search: SearchConfig
     done: Callable[[int], object] = lambda sentences: None  # told after each batch how many were in it
     shortlist: Shortlist | None = None  # keeps each sentence to translations of its tokens
+    truncate: int = 0  # sources are cut to so many words; 0: they are not
 
     def __post_init__(self) -> None:
+        self.sources_read = self.sources_cut = 0  # how many were
         limits = [m.max_source for m in self.models if m.max_source is not None]
         self.limit = min(limits, default=None)
         self.most_steps = min((m.max_target for m in self.models if m.max_target is not None), default=None)
@@ -99,7 +102,8 @@ class Translator:
         held = choose(PRECISIONS, precision, "precision")
         models: list[Any] = [held(run.model(weights).to(device)) for run in opened]
         models = [Replayed(model, CUDAGraphs()) for model in models] if graphs else models
-        return cls(models, first.vocabularies, first.config.search.changed(**search), shortlist=shortlist_of(first, shortlist, device))
+        usual, truncate = first.config.search, first.config.data.truncate_source
+        return cls(models, first.vocabularies, usual.changed(**search), shortlist=shortlist_of(first, shortlist, device), truncate=truncate)
 
     @property
     def device(self) -> torch.device:
@@ -120,8 +124,11 @@ class Translator:
             yield from self._window([self.read(line) for line, _ in window], [start for _, start in window], attention)
 
     def read(self, line: str) -> Encoded:
-        """Ids of a source line. A line over the model's limit is cut, once with a warning, or DataError, as search.long_source says."""
-        encoded = self.vocabularies.encode_source(line if line.strip() else "")
+        """Ids of a source line, of which `truncate` words are read. What is then over the model's limit is cut, once with a warning,
+        or DataError, as search.long_source says."""
+        text = shortened(line, self.truncate)
+        self.sources_read, self.sources_cut = self.sources_read + 1, self.sources_cut + (text != line)
+        encoded = self.vocabularies.encode_source(text if text.strip() else "")
         if self.limit is None or len(encoded.ids) <= self.limit:
             return encoded
         if self.search.long_source == "refuse":
@@ -135,6 +142,12 @@ class Translator:
         copy = encoded.copy[:keep]
         known = max(0, max(copy, default=0) - self.vocabularies.target.size + 1)  # unknown words that are still there
         return Encoded([*encoded.ids[:keep], EOS], [*copy, EOS], encoded.unknown[:known])
+
+    def tell_cut(self) -> None:
+        """Say how many sources were cut to `truncate` words, if any were."""
+        if self.sources_cut:
+            cut, read = self.sources_cut, self.sources_read
+            log.warning("%d of %d sources were cut to %d words (data.truncate_source)", cut, read, self.truncate)
 
     def read_target(self, line: str, source: Encoded) -> list[int]:
         """Ids of a target line, without EOS. DataError if the model has no positions for them."""
@@ -183,7 +196,7 @@ class Translator:
                 sample, seeds=[hash_of(source.ids, s.seed) for source in sources], **drawing, **common
             )
         else:
-            penalty = Penalty(s.length_penalty, s.alpha, s.coverage_penalty)
+            penalty = Penalty(s.length_penalty, s.alpha, s.coverage_penalty, s.coverage_penalty_kind)
             search = partial(beam_search, beam=s.beam, n_best=s.n_best, penalty=penalty, **common)
         ids, copy = self._ids(sources)
         memories = self._memories(ids, copy)

@@ -15,7 +15,9 @@ from seq2seq.tables import choices, names
 
 ATTENTIONS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
 GROUPS = sorted(
-    f"{path.parent.relative_to(conf_dir()).as_posix()}={path.stem}" for path in conf_dir().rglob("*.yaml") if path.parent != conf_dir()
+    f"{path.parent.relative_to(conf_dir()).as_posix()}={path.stem}"
+    for path in conf_dir().rglob("*.yaml")
+    if path.parent not in (conf_dir(), conf_dir() / "model" / "_task")  # chosen by model and task: test_tasks.py
 )
 DEFAULT = build_config({"model": {"name": "rnn"}})
 WRONG = {  # what is written -> words of the sentence

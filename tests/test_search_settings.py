@@ -23,12 +23,14 @@ def said(run: Path, lines: list[str], **search: Any) -> list[tuple[str, float]]:
 
 
 NEEDS: dict[str, dict[str, Any]] = {  # what else must be, that a setting has an effect
-    "alpha": {"length_penalty": "gnmt"}, "seed": {"sampling": True}, "temperature": {"sampling": True}, "top_k": {"sampling": True},
+    "alpha": {"length_penalty": "gnmt"}, "coverage_penalty_kind": {"coverage_penalty": 2.0},
+    "seed": {"sampling": True}, "temperature": {"sampling": True}, "top_k": {"sampling": True},
     "top_p": {"sampling": True}, "n_best": {"beam": 4}, "min_length": {"sampling": True, "temperature": 9.0},
     "min_ratio": {"sampling": True, "temperature": 9.0},
 }  # fmt: skip
 CHANGED: dict[str, Any] = {
-    "beam": 1, "n_best": 3, "length_penalty": "gnmt", "alpha": 0.2, "coverage_penalty": 2.0, "min_length": 7, "max_length": 2,
+    "beam": 1, "n_best": 3, "length_penalty": "gnmt", "alpha": 0.2, "coverage_penalty": 2.0, "coverage_penalty_kind": "summary",
+    "min_length": 7, "max_length": 2,
     "min_ratio": 1.5, "max_ratio": 0.0, "no_repeat": 1, "sampling": True, "seed": 2, "temperature": 0.2, "top_k": 1, "top_p": 0.1,
 }  # fmt: skip
 ELSEWHERE = {"long_source", "replace_unknown", "batch", "window"}  # each has a test of its own

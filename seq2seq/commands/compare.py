@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from seq2seq.compare.testset import TestSet
     from seq2seq.runs import Run
 
-DEFAULT = "bleu,chrf,ter"
 SEED = 12345  # sacreBLEU's
 
 
@@ -37,7 +36,7 @@ def main(argv: list[str]) -> None:
         else:
             print(text, end="")
     if options.report:
-        from seq2seq.compare.report import write_report  # type: ignore
+        from seq2seq.compare.report import write_report
 
         write_report(comparison, options.report)
 
@@ -58,7 +57,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--symmetrize", default="grow-diag-final-and", type=one_of("--symmetrize", heuristics), metavar="{" + ",".join(heuristics) + "}",
         help="how the links of both directions become one (default: grow-diag-final-and)",
     )  # fmt: skip
-    parser.add_argument("--metrics", default=DEFAULT, help=f"separated by commas, of {', '.join(names('METRICS'))} (default: {DEFAULT})")
+    known = ",".join(names("METRICS"))
+    parser.add_argument("--metrics", help=f"separated by commas, of {known}; rouge: all four (default: those of the runs' task)")
     parser.add_argument(
         "--baseline",
         metavar="VARIANT",
@@ -87,8 +87,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def check(options: argparse.Namespace) -> None:
     """ConfigError for what cannot be, before anything is opened."""
-    for name in options.metrics.split(","):
-        choose(dict.fromkeys(names("METRICS")), name, "--metrics")
+    for name in (options.metrics or "rouge").split(","):
+        choose(dict.fromkeys(["rouge", *names("METRICS")]), name, "--metrics")
     for name in ("bootstrap", "trials"):
         if getattr(options, name) < 0:
             raise ConfigError(f"--{name}={getattr(options, name)} is too small: at least 0")
@@ -104,6 +104,7 @@ def compared(options: argparse.Namespace) -> "Comparison":
     from seq2seq.compare.differences import Asked
     from seq2seq.compare.grouping import choose_baseline, group
     from seq2seq.errors import RunError
+    from seq2seq.evaluation.metrics import TASKS, named
     from seq2seq.evaluation.score import How
     from seq2seq.runs import Run
 
@@ -122,8 +123,9 @@ def compared(options: argparse.Namespace) -> "Comparison":
         cells = with_reverse(cells, [Run.open(path) for path in options.reverse], test, options.symmetrize, made)
     variants, doubles = group(cells)
     baseline = choose_baseline(variants, options.baseline)
+    metrics = named(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])
     how = How(language=runs[0].config.data.target, bootstrap=0, seed=SEED)
-    found = compare(variants, baseline, Asked(test, how, options.metrics.split(","), options.bootstrap, options.trials))
+    found = compare(variants, baseline, Asked(test, how, metrics, options.bootstrap, options.trials))
     return replace(found, header=[*found.header, *notes, *doubles], broken=tuple(broken))
 
 

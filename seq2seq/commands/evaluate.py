@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.commands import Parser
+from seq2seq.commands.metrics import add_metric_options, wanted_metrics
 from seq2seq.commands.searching import add_machine_options, add_search_options, search_options
-from seq2seq.errors import ConfigError, choose
+from seq2seq.errors import ConfigError
 
 if TYPE_CHECKING:
     from seq2seq.compare.evaluate import Made
     from seq2seq.compare.testset import TestSet
     from seq2seq.evaluation.score import Score
-
-TRANSLATION = "bleu,chrf,ter"
-ALL = "bleu,chrf,chrf++,ter,rouge1,rouge2,rougeL,rougeLsum"
 
 
 def main(argv: list[str]) -> None:
@@ -24,21 +22,19 @@ def main(argv: list[str]) -> None:
 
     from seq2seq.compare.evaluate import Made, keep, reported, translate
     from seq2seq.compare.testset import from_files, from_settings
-    from seq2seq.evaluation.metrics import METRICS, score
+    from seq2seq.evaluation.metrics import TASKS, score
     from seq2seq.progress import Count
     from seq2seq.runs import Run
 
-    for name in options.metrics.split(","):
-        choose(METRICS, name, "--metrics")
     runs = tuple(Run.open(path) for path in options.runs)
-    data = runs[0].config.data
+    data, metrics = runs[0].config.data, wanted_metrics(options, TASKS[runs[0].config.task])
     test = from_files(options.source, options.reference) if options.source else from_settings(data, options.test)
     made = Made(runs, options.device, options.precision, search_options(options))
     with Count("translated", len(test.sources)) as count:
         made.translator.done = count.add
         translated = translate(made, test)
     scores = score(
-        translated.hypotheses, test.references, options.metrics.split(","), language=data.target,
+        translated.hypotheses, test.references, metrics, language=data.target,
         lowercase=options.lowercase, stemming=options.stemming, bootstrap=options.bootstrap,
     )  # fmt: skip
     scores += alignment_error(made, test, options.bootstrap) if test.gold else []
@@ -65,22 +61,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--test", metavar="NAME", help="a test set of the run's data settings, or dev")
     parser.add_argument("--source", type=Path, metavar="FILE", help="source lines, .gz or not, in place of --test")
     parser.add_argument("--reference", type=Path, nargs="+", metavar="FILE", help="one or more sets of references")
-    parser.add_argument("--metrics", default=TRANSLATION, help=f"separated by commas, of {ALL} (default: {TRANSLATION})")
-    parser.add_argument("--lowercase", action="store_true", help="BLEU and chrF ignore case")
-    parser.add_argument("--stemming", action="store_true", help="ROUGE compares Porter stems (English)")
-    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples for the intervals; 0: none (default: 1000)")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    add_metric_options(parser, "those of the run's task: bleu,chrf,ter or rouge")
     add_machine_options(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
     if bool(options.test) == bool(options.source) or bool(options.source) != bool(options.reference):
         parser.error("give either --test NAME, or --source FILE with --reference FILE ...")
-    wanted = options.metrics.split(",")
-    for option, readers in (("stemming", "rouge"), ("lowercase", ("bleu", "chrf"))):
-        if getattr(options, option) and not any(name.startswith(readers) for name in wanted):
-            raise ConfigError(f"--{option} would be ignored: none of --metrics {options.metrics} reads it")
-    if options.bootstrap < 0:
-        raise ConfigError(f"--bootstrap={options.bootstrap} is too small: at least 0")
     if options.n_best not in (None, 1):
         raise ConfigError(f"search.n_best={options.n_best} would be ignored: the best hypothesis is what is scored")
     return options

@@ -28,6 +28,7 @@ def main(argv: list[str]) -> None:
     for found in translator.forced(pairs):
         more = [found.log_prob / max(len(found.target), 1), len(found.target)] if options.per_token else []
         print(tabbed([found.log_prob, *more]))
+    translator.tell_cut()
 
 
 def tabbed_pairs() -> Iterator[tuple[str, str]]:

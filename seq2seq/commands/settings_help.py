@@ -28,7 +28,8 @@ def group_lines(folders: Sequence[Path]) -> list[str]:
     for folder in folders:
         for path in folder.rglob("*.yaml"):
             found.setdefault(path.parent.relative_to(folder).as_posix(), set()).add(path.stem)
-    lines = (f"{group}={'|'.join(sorted(names))}" for group, names in sorted(found.items()) if group != ".")
+    chosen = sorted((group, names) for group, names in found.items() if group != "." and "_" not in {part[0] for part in group.split("/")})
+    lines = (f"{group}={'|'.join(sorted(names))}" for group, names in chosen)
     return [part for line in lines for part in textwrap.wrap(line.replace("|", " | "), WIDTH, subsequent_indent="    ")]
 
 

@@ -43,6 +43,7 @@ def main(argv: list[str]) -> None:
             if maps is not None:
                 with naming(options.attention):
                     maps.write(json.dumps({"line": number + 1, "hypotheses": [attention(h) for h in found]}, ensure_ascii=False) + "\n")
+    translator.tell_cut()
 
 
 def to_file() -> bool:

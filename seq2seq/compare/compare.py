@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 import seq2seq
 from seq2seq.compare.cells import Cell
 from seq2seq.compare.columns import COLUMNS, Found, Measure, number
-from seq2seq.compare.comparison import Column, Comparison, Figure, Point, Row
+from seq2seq.compare.comparison import Column, Comparison, Figure, Point, Row, Warned
 from seq2seq.compare.differences import Asked, Values, one_seed_each, resample, sacrebleus, with_intervals, with_tests
 from seq2seq.compare.grouping import Variant, differing
 from seq2seq.compare.header import sentences
+from seq2seq.evaluation.health import Health
 from seq2seq.evaluation.metrics import METRICS
 from seq2seq.evaluation.sacre import SACRE
 from seq2seq.evaluation.score import Score
@@ -51,9 +52,19 @@ def compare(variants: Sequence[Variant], baseline: Variant, asked: Asked) -> Com
         hypotheses={name: cell.evaluated.hypotheses for name, cell in first.items()},
         explained={name: cell.evaluated.explained for name, cell in first.items()},
         quality="chrF2 of the sentence", qualities={name: qualities(cell, asked) for name, cell in first.items()},
+        health=[warned for name, cell in first.items() for warned in warnings(name, cell)],
         windows={name: width for name, cell in first.items() if (width := window(cell))},
         versions={"seq2seq": seq2seq.__version__, "python": platform.python_version(), "sacrebleu": version("sacrebleu")},
     )  # fmt: skip
+
+
+def warnings(name: str, cell: Cell) -> list[Warned]:
+    """What is odd about where a run looked while it translated."""
+    attention = cell.run.config.model.attention
+    health = Health(window(cell) or None, learnt=attention.scorer != "uniform" or attention.window == "local_p")
+    for seen in cell.evaluated.explained:
+        health.add(seen.weights / 255, seen.centers)
+    return [Warned(name, sentence) for sentence in health.warnings()]
 
 
 def measured(measure: Measure, rows: Sequence[Variant], asked: Asked, members: Members, theirs: Values) -> Measured:

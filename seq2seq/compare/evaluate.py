@@ -127,9 +127,10 @@ def translate(made: Made, test: TestSet) -> Translated:
                 writer.add(start + i, explained(found[i], looked))
             for i in (i for i, one in enumerate(best) if not one.read):
                 writer.add(start + i, EMPTY)
+    translator.tell_cut()
     decoding = {
-        "seconds": seconds, "sentences": n, "threads": torch.get_num_threads(), "device": str(translator.device),
-        "batch": translator.search.batch,
+        "seconds": seconds, "sentences": n, "cut_sources": translator.sources_cut, "threads": torch.get_num_threads(),
+        "device": str(translator.device), "batch": translator.search.batch,
     }  # fmt: skip
     return Translated(hypotheses, links, sums, decoding, entries)
 

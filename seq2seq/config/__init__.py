@@ -20,6 +20,7 @@ class Config(Group):
     """Everything that makes a run."""
 
     schema: int = setting(SCHEMA, "version of this layout")
+    task: str = setting("translation", "what is learnt: it chooses defaults of other settings and what evaluate measures", table="TASKS")
     variant: str = setting("", "the run's name beside its corpus; empty: model and attention")
     runs: str = setting("runs", "folder that run directories are made in")
     seed: int = setting(1, "seed of weights, order of batches, dropout")

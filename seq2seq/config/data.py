@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from seq2seq.config.group import Group, setting
 from seq2seq.errors import ConfigError
 
+GENERATED = ("toy", "toy_summaries")  # formats that read nothing: the package makes the text
+
 
 @dataclass(kw_only=True)
 class DataConfig(Group):
@@ -12,7 +14,7 @@ class DataConfig(Group):
 
     path = "data"
     name: str = setting("mine", "the corpus' name, part of the run directory's name")
-    format: str = setting("text", "how the files hold pairs", ("text", "tsv", "jsonl", "hub", "toy"))
+    format: str = setting("text", "how the files hold pairs", ("text", "tsv", "jsonl", "hub", *GENERATED))
     source: str = setting("en", "source language: file ending of format=text, field name of jsonl and hub")
     target: str = setting("de", "target language, likewise; it also chooses the BLEU tokenizer")
     root: str = setting("", "folder that the files are looked for in; empty: $SEQ2SEQ_DATA, else ./data")
@@ -20,9 +22,15 @@ class DataConfig(Group):
     dev: list[str] = setting([], "the same for the development set")
     test: dict[str, list[str]] = setting({}, "name -> files of each test set")
     hub: str = setting("", "format=hub: name of a Hugging Face dataset, or a local folder")
+    hub_config: str = setting("", "format=hub: which of the data set's configurations, such as 3.0.0; empty: its only one")
     columns: list[int] = setting([0, 1], "format=tsv: columns of source and target, counted from 0")
-    pairs: int = setting(24000, "format=toy: training pairs to generate")
-    toy_seed: int = setting(1, "format=toy: seed of the generator")
+    keep_breaks: bool = setting(
+        False, "jsonl and hub: a line break inside a target becomes <n>, where ROUGE-Lsum then sees a sentence end; else a space"
+    )
+    pairs: int = setting(24000, "format=toy and toy_summaries: training pairs to generate")
+    toy_seed: int = setting(1, "format=toy and toy_summaries: seed of the generator")
+    truncate_source: int = setting(0, "sources are cut to so many white-space words, in training and in use; 0: they are not")
+    truncate_target: int = setting(0, "training targets are cut to so many white-space words; references never; 0: they are not")
     max_words: int = setting(250, "training pairs with a longer side, in white-space words, are dropped")
     max_tokens: int = setting(1000, "training pairs with a longer side, in subwords, are dropped: they would fill a batch")
     max_ratio: float = setting(9.0, "training pairs whose longer side has more than this times the words of the shorter (+3) are dropped")
@@ -33,10 +41,11 @@ class DataConfig(Group):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_least(1, "max_words", "max_tokens", "max_ratio", "pairs")
-        if self.format != "toy":
-            self.ignored(("pairs", "toy_seed"), "it belongs to data.format=toy")
+        self.at_least(0, "truncate_source", "truncate_target")
+        if self.format not in GENERATED:
+            self.ignored(("pairs", "toy_seed"), "it belongs to data.format=toy and toy_summaries")
         else:
-            self.ignored(("train", "dev", "test", "root", "source", "target"), "data=toy is generated; data=mine reads files")
+            self.ignored(("train", "dev", "test", "root", "source", "target"), f"data={self.format} is generated; data=mine reads files")
         if "dev" in self.test:
             raise ConfigError("data.test.dev cannot be: --test dev is the development set; give the test set another name")
         if self.format != "tsv":
@@ -44,7 +53,7 @@ class DataConfig(Group):
         elif len(self.columns) != 2 or min(self.columns) < 0:
             raise ConfigError(f"data.columns={self.columns} must be two columns, counted from 0")
         if self.format != "hub":
-            self.ignored(("hub",), "it belongs to data.format=hub")
+            self.ignored(("hub", "hub_config"), "it belongs to data.format=hub")
 
 
 @dataclass(kw_only=True)

@@ -31,7 +31,7 @@ class Group:
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
             choices, value = f.metadata.get("choices"), getattr(self, f.name)
             if choices and value not in choices:
-                raise ConfigError(unknown(f"{self.path}.{f.name}", str(value), choices))
+                raise ConfigError(unknown(f"{self.path}.{f.name}".lstrip("."), str(value), choices))
 
     def ignored(self, names: Sequence[str], why: str) -> None:
         """Refuse each of `names` that differs from its default: it would do nothing, `why`."""

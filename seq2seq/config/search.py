@@ -6,7 +6,7 @@ from typing import Any
 from seq2seq.config.group import Group, setting
 from seq2seq.errors import ConfigError, choose
 
-RANKING = ("beam", "length_penalty", "alpha", "coverage_penalty")  # what search.sampling=true does not read
+RANKING = ("beam", "length_penalty", "alpha", "coverage_penalty", "coverage_penalty_kind")  # what search.sampling=true does not read
 DRAWING = ("seed", "temperature", "top_k", "top_p")  # what it alone reads
 THROUGHPUT = ("batch", "window")  # what changes no translation
 
@@ -24,7 +24,12 @@ class SearchConfig(Group):
         ("none", "average", "gnmt"),
     )
     alpha: float = setting(1.0, "power of the length penalty")
-    coverage_penalty: float = setting(0.0, "beta of the coverage penalty (Wu et al. 2016, eq. 14)")
+    coverage_penalty: float = setting(0.0, "beta of the coverage penalty")
+    coverage_penalty_kind: str = setting(
+        "gnmt",
+        "what it charges: source that was not attended to (gnmt: Wu et al. 2016, eq. 14) or more than once (summary: Gehrmann et al. 2018)",
+        ("gnmt", "summary"),
+    )
     min_length: int = setting(0, "fewest target tokens")
     max_length: int = setting(200, "most target tokens")
     min_ratio: float = setting(0.0, "fewest target tokens per source token")

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.config import DataConfig
+from seq2seq.config.data import GENERATED
 from seq2seq.data.text import READERS, Layout, Pair, find, not_empty, read_lines
 from seq2seq.errors import ConfigError, choose
+from seq2seq.ids import BREAK
 
 if TYPE_CHECKING:
+    from seq2seq.data.news import NewsCorpus
     from seq2seq.data.synthetic import ToyCorpus
 
 
@@ -31,7 +34,7 @@ def dev_pairs(data: DataConfig) -> Iterator[Pair]:
 
 def test_names(data: DataConfig) -> list[str]:
     """The names of the test sets."""
-    return ["test"] if data.format == "toy" else list(data.test)
+    return ["test"] if data.format in GENERATED else list(data.test)
 
 
 def test_pairs(data: DataConfig, name: str) -> Iterator[Pair]:
@@ -62,12 +65,12 @@ test_names.__test__ = test_pairs.__test__ = False  # type: ignore[attr-defined] 
 def _test_files(data: DataConfig, name: str) -> Sequence[str]:
     if not test_names(data):
         raise ConfigError(f"data={data.name} has no test set (data.test is empty)")
-    return choose({"test": [""]} if data.format == "toy" else data.test, name, "test set")
+    return choose({"test": [""]} if data.format in GENERATED else data.test, name, "test set")
 
 
 def _pairs(data: DataConfig, split: str, names: Sequence[str], what: str = "") -> Iterator[Pair]:
-    """`split` is the toy corpus' name for it, `what` is data's."""
-    if data.format == "toy":
+    """`split` is a generated corpus' name for it, `what` is data's."""
+    if data.format in GENERATED:
         return (Pair(example.source, example.target) for example in getattr(_toy(data), split))
     if not names:
         raise ConfigError(f"data.{what or split}=[] names no files: a corpus needs them (data={data.name})")
@@ -75,21 +78,22 @@ def _pairs(data: DataConfig, split: str, names: Sequence[str], what: str = "") -
 
 
 def _read(data: DataConfig, names: Sequence[str]) -> Iterator[Pair]:
+    breaks = f" {BREAK} " if data.keep_breaks else " "
     if data.format == "hub":
         from seq2seq.data.hub import read_hub
 
         local = data_root(data) / data.hub
-        return read_hub(str(local) if local.is_dir() else data.hub, names, data.source, data.target)
-    layout = Layout(data_root(data), data.source, data.target, data.columns, data.how)
+        return read_hub(str(local) if local.is_dir() else data.hub, names, data.source, data.target, data.hub_config, breaks)
+    layout = Layout(data_root(data), data.source, data.target, data.columns, data.how, breaks)
     return READERS[data.format](names, layout)
 
 
-def _toy(data: DataConfig) -> "ToyCorpus":
-    return _generated(data.pairs, data.toy_seed)
+def _toy(data: DataConfig) -> "ToyCorpus | NewsCorpus":
+    return _generated(data.format, data.pairs, data.toy_seed)
 
 
 @lru_cache(maxsize=1)
-def _generated(pairs: int, seed: int) -> "ToyCorpus":
-    from seq2seq.data.synthetic import generate
+def _generated(kind: str, pairs: int, seed: int) -> "ToyCorpus | NewsCorpus":
+    from seq2seq.data import news, synthetic
 
-    return generate(pairs, seed)
+    return news.generate(pairs, seed) if kind == "toy_summaries" else synthetic.generate(pairs, seed)

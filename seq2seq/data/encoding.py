@@ -50,7 +50,8 @@ class Counts(NamedTuple):
         sums = self.sums
         lossy = {"lines": sums["lossy"], "of": sums["lines"], "compared": sums["compared"], "differences": self.differences.most_common(3)}
         tokens = {name: sums[name] for name in ("source", "target", "unknown_source", "unknown_target")}
-        return {"read": sums["read"], "kept": sums["kept"], "dropped": dict(self.dropped.most_common()), "tokens": tokens, "lossy": lossy}
+        dropped, cut = dict(self.dropped.most_common()), {name: sums[f"cut_{name}"] for name in ("source", "target")}
+        return {"read": sums["read"], "kept": sums["kept"], "dropped": dropped, "cut": cut, "tokens": tokens, "lossy": lossy}
 
 
 class Rules(NamedTuple):
@@ -60,6 +61,7 @@ class Rules(NamedTuple):
     max_ratio: float
     max_tokens: int
     keep_text: bool
+    truncate: tuple[int, int] = (0, 0)  # source and target, to so many words; 0: not
 
 
 def encode(folder: Path, pairs: Iterable[Pair], total: int, rules: Rules) -> Counts:
@@ -151,7 +153,8 @@ def _vocabularies(folder: Path) -> Vocabularies:
 
 def encode_block(folder: Path, path: Path, pairs: list[Pair], rules: Rules) -> None:
     """The arrays of some pairs, and what was seen of them, as the folder `path`; whole or not at all."""
-    vocabularies, filters, sums = _vocabularies(folder), Filters(rules.max_words, rules.max_ratio), Counter[str]()
+    vocabularies, sums = _vocabularies(folder), Counter[str]()
+    filters = Filters(rules.max_words, rules.max_ratio, rules.truncate)
     trip = RoundTrip(COMPARED if int(path.name) == 0 else 0)
     sizes = vocabularies.source.size, vocabularies.target.size
     with (
@@ -171,6 +174,7 @@ def encode_block(folder: Path, path: Path, pairs: list[Pair], rules: Rules) -> N
             sums.update(unknown_source=sum(i == UNK for i in row.source), unknown_target=sum(i == UNK or i >= sizes[1] for i in row.target))
             trip.add(pair.source, vocabularies.source.decode(row.source))
             trip.add(pair.target, vocabularies.target.decode(row.target))
+        sums.update(cut_source=filters.cut["source"], cut_target=filters.cut["target"])
         sums.update(read=filters.read, lines=trip.lines, lossy=trip.lossy, compared=min(trip.lossy, trip.most))
         counts = Counts(sums, filters.dropped, trip.differences)
         (temporary / COUNTS).write_text(json.dumps(counts._asdict(), ensure_ascii=False), encoding="utf-8")

@@ -14,7 +14,7 @@ from seq2seq.config import DataConfig, TokenizerConfig
 from seq2seq.data.arrays import PairArrays, write_arrays
 from seq2seq.data.corpus import dev_pairs, test_names, test_pairs, train_pairs
 from seq2seq.data.encoding import Rules, encode
-from seq2seq.data.filters import Filters
+from seq2seq.data.filters import Filters, shortened
 from seq2seq.data.folders import resumed_folder
 from seq2seq.data.report import Overlap, report_lines
 from seq2seq.data.sampled import SampledCorpus, encode_pair, text_row
@@ -132,16 +132,21 @@ def read_tests(data: DataConfig) -> tuple[dict[str, list[Pair]], dict[str, str]]
 def _place(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabularies: Vocabularies | None) -> Path:
     """A folder named by whatever changes its content, hashed. The rate of sampling does not, only whether there is any."""
     settings = asdict(tokenizer) | {"sampling": tokenizer.sampling > 0}
-    limits, given = [data.max_words, data.max_tokens, data.max_ratio], vocabularies and vocabularies.sha256
+    limits, given = [data.max_words, data.max_tokens, data.max_ratio, *truncation(data)], vocabularies and vocabularies.sha256
     key = hashlib.sha256(json.dumps([LAYOUT, data_hash, settings, limits, given], sort_keys=True).encode()).hexdigest()
     return cache_root(data) / f"{data.name}-{key[:16]}"
+
+
+def truncation(data: DataConfig) -> tuple[int, int]:
+    """To how many words sources and training targets are cut; 0: they are not."""
+    return data.truncate_source, data.truncate_target
 
 
 def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, given: Vocabularies | None, pairs: int) -> dict[str, Any]:
     vocabularies = given or _made_before(folder) or _train_tokenizers(data, tokenizer, pairs)
     vocabularies.save(folder)
-    long = _write_dev(folder, data, vocabularies)
-    rules = Rules(data.max_words, data.max_ratio, data.max_tokens, keep_text=tokenizer.sampling > 0)
+    long, cut = _write_dev(folder, data, vocabularies)
+    rules = Rules(data.max_words, data.max_ratio, data.max_tokens, tokenizer.sampling > 0, truncation(data))
     seen = encode(folder, train_pairs(data), pairs, rules)
     if not seen.sums["kept"]:
         raise DataError(f"none of the {seen.sums['read']} training pairs is left by data.max_tokens={data.max_tokens}")
@@ -149,6 +154,8 @@ def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, given: Vo
         "vocabulary": {"joint": vocabularies.joint, "source": vocabularies.source.size, "target": vocabularies.target.size},
         "tokenizers": {"source": vocabularies.source.sha256, "target": vocabularies.target.sha256},
         "long_dev": long,
+        "cut_dev": cut,
+        "truncation": truncation(data),
     }
 
 
@@ -161,7 +168,7 @@ def _made_before(folder: Path) -> Vocabularies | None:
 
 
 def _filters(data: DataConfig) -> Filters:
-    return Filters(data.max_words, data.max_ratio)
+    return Filters(data.max_words, data.max_ratio, truncation(data))
 
 
 def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) -> Vocabularies:
@@ -191,13 +198,16 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) 
     return Vocabularies(learn(pair.source for pair in kept()), learn(pair.target for pair in kept()))
 
 
-def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies) -> int:
-    """Development pairs are kept whole and in order, however long; returns how many are beyond data.max_tokens."""
-    long = 0
+def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies) -> tuple[int, int]:
+    """Development pairs are kept whole and in order, however long, but ids are those of cut sources; returns how many are beyond
+    data.max_tokens, and of how many the source was cut."""
+    long = cut = 0
     sizes = vocabularies.source.size, vocabularies.target.size
     with write_arrays(folder / "dev", *sizes) as add, write_arrays(folder / "dev_text", 256, 256, 0) as add_text:
         for pair in dev_pairs(data):
-            add(row := encode_pair(pair, vocabularies))
+            source = shortened(pair.source, data.truncate_source)
+            add(row := encode_pair(Pair(source, pair.target), vocabularies))
             add_text(text_row(pair))
             long += max(len(row.source), len(row.target)) > data.max_tokens + 1
-    return long
+            cut += source != pair.source
+    return long, cut

@@ -63,6 +63,7 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     sizes, tokens, lossy = report["vocabulary"], report["tokens"], report["lossy"]
     each = f"{sizes['source']:,} and {sizes['target']:,} entries"
     lines = [
+        *_cut(report),
         f"training pairs: {report['kept']:,} of {report['read']:,} kept; dropped: {dropped}",
         f"development pairs: {report['overlap']['dev'][1]:,}{_long(report['long_dev'])}",
         f"vocabulary: {sizes['source']:,} entries for both sides" if sizes["joint"] else f"vocabularies: {each}",
@@ -73,6 +74,14 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     found = [f"{name} {met:,} of {count:,}" for name, (met, count) in report["overlap"].items() if met]
     lines.append(f"sources that are in the training text too: {', '.join(found) or 'none in ' + ', '.join(report['overlap'])}")
     return lines + [f"test set {name} is not there: {why}" for name, why in report["missing"].items()]
+
+
+def _cut(report: dict[str, Any]) -> list[str]:
+    """What was cut before all else, for each side that may be."""
+    (source, target), cut, read, dev = report["truncation"], report["cut"], report["read"], report["overlap"]["dev"][1]
+    sources = f"{cut['source']:,} of {read:,} training sources and {report['cut_dev']:,} of {dev:,} development sources"
+    said = [f"cut to {source:,} words: {sources}"] * (source > 0)
+    return said + [f"cut to {target:,} words: {cut['target']:,} of {read:,} training targets"] * (target > 0)
 
 
 def _long(pairs: int) -> str:

@@ -31,6 +31,7 @@ class Layout(NamedTuple):
     target: str
     columns: Sequence[int] = (0, 1)  # format=tsv
     how: str = ""  # how the corpus is had
+    breaks: str = " "  # format=jsonl: what a line break inside a target becomes
 
 
 Reader = Callable[[Sequence[str], Layout], Iterator[Pair]]
@@ -105,18 +106,18 @@ def read_jsonl(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:  # an integer of thousands of digits, a list in a list in a list ...
                 raise DataError(f"{path}:{number}: not JSON, or none that can be a pair ({error})") from error
-            yield pair_of(row, layout.source, layout.target, f"{path}:{number}")
+            yield pair_of(row, layout.source, layout.target, f"{path}:{number}", layout.breaks)
 
 
-def pair_of(row: Any, source: str, target: str, where: str) -> Pair:
-    """The pair in the fields of a record, or in those of its field "translation". Line breaks become spaces: one side is
-    one line wherever it is written. DataError names the field, the nearest and all."""
+def pair_of(row: Any, source: str, target: str, where: str, breaks: str = " ") -> Pair:
+    """The pair in the fields of a record, or in those of its field "translation". Line breaks become spaces, in the target
+    `breaks`: one side is one line wherever it is written. DataError names the field, the nearest and all."""
     if isinstance(row, dict) and isinstance(inner := row.get("translation"), dict) and not {source, target} & row.keys():
         row = inner
-    return Pair(_field(row, source, where), _field(row, target, where))
+    return Pair(_field(row, source, where, " "), _field(row, target, where, breaks))
 
 
-def _field(row: Any, name: str, where: str) -> str:
+def _field(row: Any, name: str, where: str, breaks: str) -> str:
     if not isinstance(row, dict):
         raise DataError(f"{where}: a {type(row).__name__}, not an object with the fields {name!r} ...")
     if name not in row:
@@ -127,7 +128,8 @@ def _field(row: Any, name: str, where: str) -> str:
         raise DataError(f"{where}: field {name!r} is a {type(value).__name__}, not text")
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         raise DataError(f"{where}: field {name!r} holds half a surrogate pair, which is no character")
-    return value.replace("\r\n", " ").replace("\n", " ")
+    lines = value.replace("\r\n", "\n").split("\n")
+    return breaks.join(lines if breaks == " " else [line.strip() for line in lines if line.strip()])
 
 
 def not_empty(pairs: Iterable[Pair], what: str) -> Iterator[Pair]:

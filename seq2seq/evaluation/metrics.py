@@ -1,6 +1,6 @@
 """How good are these hypotheses? One call for every metric; each result says how it was made and how sure it is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from seq2seq.errors import DataError, choose
@@ -32,6 +32,13 @@ def score(
     return [measure(hypotheses, references, how) for measure in measures]
 
 
+def named(metrics: Iterable[str]) -> list[str]:
+    """The keys of METRICS that names of a user stand for, each once: `rouge` is all four, and L never comes without Lsum, nor Lsum
+    without L, since text of several lines has two quite different figures. ConfigError for a name that is none."""
+    known = {name: (name,) for name in METRICS} | GROUPS
+    return list(dict.fromkeys(each for name in metrics for each in choose(known, name, "--metrics")))
+
+
 def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
     """Refuse what cannot be paired."""
     if not hypotheses:
@@ -55,4 +62,15 @@ METRICS: dict[str, Measure] = {
     "rouge2": partial(rouge.rouge, "2"),
     "rougeL": partial(rouge.rouge, "L"),
     "rougeLsum": partial(rouge.rouge, "Lsum"),
+}
+
+GROUPS = {  # a name that stands for several
+    "rouge": ("rouge1", "rouge2", "rougeL", "rougeLsum"),
+    "rougeL": ("rougeL", "rougeLsum"),
+    "rougeLsum": ("rougeLsum", "rougeL"),
+}
+
+TASKS: dict[str, tuple[str, ...]] = {  # task -> what it is measured by unless told otherwise
+    "translation": ("bleu", "chrf", "ter"),
+    "summarization": GROUPS["rouge"],
 }

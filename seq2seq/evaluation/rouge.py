@@ -8,17 +8,19 @@ import numpy as np
 
 from seq2seq.errors import DataError
 from seq2seq.evaluation.score import Array, How, Score, figure
+from seq2seq.ids import BREAK
 
 
 def rouge(kind: str, hypotheses: Sequence[str], references: Sequence[Sequence[str]], how: How) -> Score:
     """Mean F1 of ROUGE-`kind`, one of 1, 2, L, Lsum (Lin 2004, eq. 2-4 for L), x 100.
 
-    Each sentence counts with its best reference. Lsum takes a sentence per line of the text, so text without line
-    breaks is one sentence. Tokens are runs of a-z and 0-9 after lower-casing, as in all published figures: an umlaut
+    Each text counts with its best reference. Lsum takes a sentence per line of the text, where <n> ends a line as well, so text
+    without either is one sentence. Tokens are runs of a-z and 0-9 after lower-casing, as in all published figures: an umlaut
     splits a word. Raises DataError where no reference has any such token.
     """
     from rouge_score.rouge_scorer import RougeScorer
 
+    hypotheses, *references = ([line.replace(BREAK, "\n") for line in lines] for lines in (hypotheses, *references))
     if not any(re.search("[a-z0-9]", line.lower()) for lines in references for line in lines):
         raise DataError(f"rouge{kind} sees only the letters a-z and digits, and no reference has any; take chrf")
     name = f"rouge{kind}"

@@ -83,20 +83,22 @@ class Limits:
 
 @dataclass(frozen=True)
 class Ranking:
-    """score = log_prob / divisor(length with EOS) + coverage * sum_i log min(attention to i, 1) (Wu et al. 2016, eq. 14)."""
+    """score = log_prob / divisor(length with EOS) - coverage * charge(attention to each source position)."""
 
     length_penalty: str = "none"
     alpha: float = 1.0
     coverage: float = 0.0
+    kind: str = "gnmt"
 
     def __post_init__(self) -> None:
         choose(LENGTH_PENALTIES, self.length_penalty, "length_penalty")
+        choose(COVERAGE_PENALTIES, self.kind, "coverage_penalty_kind")
 
     def score(self, live: "Live", length: int) -> float:
         """The score of a hypothesis that ends with `length` tokens, EOS counted."""
         score = live.log_prob / LENGTH_PENALTIES[self.length_penalty](max(length, 1), self.alpha)
         if self.coverage and live.weights:
-            score += self.coverage * float(np.log(np.clip(np.sum(live.weights, 0), COVERAGE_FLOOR, 1)).sum())
+            score -= self.coverage * float(COVERAGE_PENALTIES[self.kind](np.sum(live.weights, 0)).sum())
         return score
 
 
@@ -253,4 +255,9 @@ LENGTH_PENALTIES: dict[str, Callable[[int, float], float]] = {
     "none": lambda length, alpha: 1.0,
     "average": lambda length, alpha: length**alpha,
     "gnmt": lambda length, alpha: ((5 + length) / 6) ** alpha,
+}
+
+COVERAGE_PENALTIES: dict[str, Callable[[Floats], Floats]] = {
+    "gnmt": lambda covered: -np.log(np.clip(covered, COVERAGE_FLOOR, 1)),  # Wu et al. 2016, eq. 14
+    "summary": lambda covered: np.maximum(covered - 1, 0),  # Gehrmann et al. 2018
 }

@@ -26,20 +26,32 @@ def gnmt(length: Any, alpha: float) -> Any:
     return ((5 + length) / 6) ** alpha
 
 
+def missed(covered: Tensor, mask: Tensor) -> Tensor:
+    """sum_i -log min(c_i, 1): what was not attended to (Wu et al. 2016, eq. 14). c_i counts as at least COVERAGE_FLOOR."""
+    return -covered.clamp(COVERAGE_FLOOR, 1).log().masked_fill(~mask[:, None], 0).sum(-1)
+
+
+def repeated(covered: Tensor, mask: Tensor) -> Tensor:
+    """sum_i max(c_i, 1) - 1: what was attended to more than once (Gehrmann et al. 2018, its coverage penalty)."""
+    return (covered - 1).clamp(min=0).masked_fill(~mask[:, None], 0).sum(-1)
+
+
 @dataclass(frozen=True)
 class Penalty:
-    """score = log_prob / divisor(length) + coverage * sum_i log min(sum_t a_ti, 1) (Wu et al. 2016, eq. 14).
+    """score = log_prob / divisor(length) - coverage * charge(c), c_i = sum_t a_ti the attention to source position i.
 
-    `length` names a row of LENGTH_PENALTIES, `alpha` is its power; lengths count EOS. The second term sums over the
-    source positions i, a_ti being their attention in step t (that of EOS included); a position's sum counts as at
-    least COVERAGE_FLOOR. Raises ConfigError on an unknown name or a negative number."""
+    `length` names a row of LENGTH_PENALTIES, `alpha` is its power; lengths count EOS. `kind` names a row of
+    COVERAGE_PENALTIES, which take c (B, W, S), that of EOS included, and the mask (B, S), and charge (B, W), never below 0.
+    Raises ConfigError on an unknown name or a negative number."""
 
     length: str = "average"
     alpha: float = 1.0
     coverage: float = 0.0
+    kind: str = "gnmt"
 
     def __post_init__(self) -> None:
         choose(LENGTH_PENALTIES, self.length, "length_penalty")
+        choose(COVERAGE_PENALTIES, self.kind, "coverage_penalty_kind")
         for name, value in (("alpha", self.alpha), ("coverage_penalty", self.coverage)):
             if value < 0:
                 raise ConfigError(f"{name}={value} is too small: at least 0")
@@ -51,8 +63,7 @@ class Penalty:
         score = self.bound(log_prob, max(length, 1))
         if covered is None or length == 0:
             return score
-        missed = covered.clamp(COVERAGE_FLOOR, 1).log().masked_fill(~mask[:, None], 0)
-        return score + self.coverage * missed.sum(-1)
+        return score - self.coverage * COVERAGE_PENALTIES[self.kind](covered, mask)
 
     def bound(self, log_prob: Tensor, length: int | Tensor) -> Tensor:
         """The best score that can come of `log_prob`, which only falls, in at most `length` steps."""
@@ -61,4 +72,5 @@ class Penalty:
 
 
 LENGTH_PENALTIES: dict[str, Callable[[Any, float], Any]] = {"none": none, "average": average, "gnmt": gnmt}
+COVERAGE_PENALTIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"gnmt": missed, "summary": repeated}
 NO_PENALTY = Penalty("none")

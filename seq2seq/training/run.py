@@ -246,7 +246,7 @@ def make_trainer(folder: Path, config: Config, callbacks: list[L.Callback]) -> L
 def make_dev(config: Config, prepared: Prepared, model: EncoderDecoder) -> Dev:
     """The dev set, decoded by the same code and with the same settings as a test set."""
     t = config.training
-    translator = Translator([model], prepared.vocabularies, config.search)
+    translator = Translator([model], prepared.vocabularies, config.search, truncate=config.data.truncate_source)
     pairs = prepared.dev_pairs[: t.dev_lines or None]
     references = [[pair.target for pair in pairs]]
 

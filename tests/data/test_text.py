@@ -200,6 +200,36 @@ def test_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         list(read_hub("opus", ["train"], "fr", "de"))
 
 
+def test_hub_by_configuration_or_by_its_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data set that comes as a program is read from the hub's copy of what it would give; other errors stay errors."""
+    asked: list[tuple[object, ...]] = []
+
+    def load_dataset(*names: str, split: str, revision: str = "main") -> list[dict[str, str]]:
+        asked.append((*names, split, revision))
+        if "script" in names[0] and revision == "main":
+            raise RuntimeError("Dataset scripts are no longer supported, but found x.py")
+        if "broken" in names[0]:
+            raise RuntimeError("broken")
+        return [{"article": "a", "highlights": "b ."}]
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    assert list(read_hub("news", ["test"], "article", "highlights", "3.0.0")) == [Pair("a", "b .")]
+    assert list(read_hub("script", ["test"], "article", "highlights")) == [Pair("a", "b .")]
+    assert asked == [("news", "3.0.0", "test", "main"), ("script", "test", "main"), ("script", "test", "refs/convert/parquet")]
+    with pytest.raises(DataError, match=r"data\.hub='broken', split 'test' cannot be had: broken"):
+        list(read_hub("broken", ["test"], "article", "highlights"))
+
+
+def test_line_breaks_of_targets_are_kept_where_wanted(tmp_path: Path) -> None:
+    """As <n>; those of sources, and those around the text, never."""
+    rows = [{"s": "a\nb", "t": "One .\nTwo .\r\n\n  Three . \n"}, {"s": "c", "t": "One"}]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = {"format": "jsonl", "source": "s", "target": "t", "train": ["x.jsonl"]}
+    kept = corpus.train_pairs(config(tmp_path, **read, keep_breaks=True))
+    assert list(kept) == [Pair("a b", "One . <n> Two . <n> Three ."), Pair("c", "One")]
+    assert next(corpus.train_pairs(config(tmp_path, **read))).target == "One . Two .    Three .  "
+
+
 def test_hub_by_the_library_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of files, and what save_to_disk makes of all its splits and of one."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

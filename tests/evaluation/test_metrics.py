@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.evaluation.metrics import METRICS, score
+from seq2seq.evaluation.metrics import GROUPS, METRICS, TASKS, named, score
 from seq2seq.evaluation.score import ERRORS
 
 TEXT = "the a man woman dog, Street runs sits in on near 2 green lights. old children play playing football again &"
@@ -137,6 +137,39 @@ def test_rouge_equals_the_library(kind: str, stemming: bool) -> None:
     assert "pkg:rouge-score" in ours.signature
 
 
+@pytest.mark.parametrize("stemming", [False, True])
+def test_rouge_of_several_references_equals_the_librarys_own(stemming: bool) -> None:
+    """Text of several lines, which <n> may end as well, three references: what score_multi says of each text, and their mean."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    draw = random.Random(4)
+    texts = [[" ".join(draw.choices([*WORDS, "\n", "\n", "\n"], k=25)) for _ in range(12)] for _ in range(4)]
+    hypotheses, *references = texts
+    kinds = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
+    scorer = RougeScorer(kinds, use_stemmer=stemming)
+    theirs = [scorer.score_multi(each, line) for line, each in zip(hypotheses, zip(*references, strict=True), strict=True)]
+    marked = [[line.replace("\n", " <n> ") for line in lines] for lines in (hypotheses, *references)]
+    for first, *others in ((hypotheses, *references), marked):
+        for made in score(first, others, kinds, stemming=stemming, bootstrap=0):
+            wanted = [100 * one[made.name].fmeasure for one in theirs]
+            np.testing.assert_allclose(made.statistics[:, 0], wanted)
+            assert made.value == pytest.approx(sum(wanted) / len(wanted))
+            assert "nrefs:3" in made.signature
+    assert abs(np.mean([one["rougeL"].fmeasure - one["rougeLsum"].fmeasure for one in theirs])) > 0.01
+
+
+def test_a_name_may_stand_for_several() -> None:
+    """L and Lsum come together, `rouge` is all; each once, in the order of asking."""
+    assert named(["rouge"]) == ["rouge1", "rouge2", "rougeL", "rougeLsum"]
+    assert named(["bleu", "rougeL"]) == ["bleu", "rougeL", "rougeLsum"]
+    assert named(["rougeLsum", "rouge", "chrf"]) == ["rougeLsum", "rougeL", "rouge1", "rouge2", "chrf"]
+    for metrics in (*TASKS.values(), *GROUPS.values(), *([name] for name in METRICS)):
+        assert ("rougeL" in named(metrics)) == ("rougeLsum" in named(metrics))
+        assert set(named(metrics)) <= set(METRICS)
+    with pytest.raises(ConfigError, match=r"--metrics='rouge-l' is unknown \(did you mean 'rouge"):
+        named(["rouge-l"])
+
+
 def paper_bleu(hypotheses: list[str], references: list[str]) -> float:
     """Papineni et al. (2002), section 2.3: BP exp(mean of log p_n), n to 4."""
 
@@ -228,6 +261,8 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 def test_rouge_refuses_a_script_that_it_cannot_see() -> None:
     with pytest.raises(DataError, match="no reference has any; take chrf"):
         score(["我们"], [["我们"]], ["rouge1"])
+    with pytest.raises(DataError, match="no reference has any"):
+        score(["我们 <n> 走"], [["我们 <n> 走"]], ["rougeLsum"])  # the mark is no word
 
 
 def test_nothing_heavy_is_imported_before_it_is_used() -> None:

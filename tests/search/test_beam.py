@@ -27,6 +27,7 @@ OPTIONS = {
     "average": {"beam": 4, "n_best": 3, "penalty": Penalty("average")},
     "gnmt": {"beam": 5, "n_best": 2, "penalty": Penalty("gnmt", 0.6)},
     "coverage": {"beam": 5, "n_best": 5, "penalty": Penalty("gnmt", 0.6, 0.4)},
+    "coverage, summary": {"beam": 4, "n_best": 4, "penalty": Penalty("gnmt", 0.9, 0.8, "summary")},
     "coverage, greedy": {"beam": 1, "penalty": Penalty("average", 1.0, 2.0)},
     "minimum": {"beam": 3, "n_best": 3, "min_length": 4},
     "exact length": {"beam": 3, "n_best": 3, "min_length": 5, "max_length": 5},
@@ -65,7 +66,7 @@ class Case:
         options = {"n_best": 1} | self.options
         penalty = options.get("penalty", Penalty("none"))
         limits = {key: options[key] for key in ("max_length", "min_length", "no_repeat", "prefix", "never") if key in options}
-        ranking = twin.Ranking(penalty.length, penalty.alpha, penalty.coverage)
+        ranking = twin.Ranking(penalty.length, penalty.alpha, penalty.coverage, penalty.kind)
         steps, states = zip(*(self.fakes.step_function(m, m.encode(self.source[row : row + 1])) for m in self.models), strict=True)
         return twin.beam_search(steps, states, twin.Limits(**limits), beam=options["beam"], n_best=options["n_best"], ranking=ranking)
 

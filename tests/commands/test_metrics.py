@@ -1,0 +1,81 @@
+"""Does `seq2seq metrics` say of given text what `evaluate` says of a run's, and does the task choose what is measured?"""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Lively = Callable[..., Path]
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    for name, lines in (("hypotheses", "a b c d\ne f\n"), ("one", "a b x d\ne f\n"), ("two", "a b c d\ne g\n")):
+        (tmp_path / name).write_text(lines)
+    return tmp_path / "hypotheses", tmp_path / "one", tmp_path / "two"
+
+
+def figures(printed: str) -> dict[str, float]:
+    return {score["name"]: round(score["value"], 2) for score in json.loads(printed)["scores"]}
+
+
+def test_what_is_solved_on_paper(say: Say, files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    text, one, two = files
+    code, out, _ = say("metrics", text, "--reference", one, "--metrics", "rouge", "--json")
+    assert (code, figures(out)) == (0, {"rouge1": 87.5, "rouge2": 66.67, "rougeL": 87.5, "rougeLsum": 87.5})
+    assert json.loads(out)["sentences"] == 2
+    code, out, _ = say("metrics", text, "--reference", one, two, "--metrics", "rougeL", "--bootstrap", 0)
+    assert [line.split()[:3] for line in out.splitlines()] == [["rougeL", "=", "100.00"], ["rougeLsum", "=", "100.00"]]
+    assert "|nrefs:2|" in out
+    with gzip.open(tmp_path / "packed.gz", "wt") as packed:
+        packed.write(one.read_text())
+    code, again, _ = say("metrics", text, "--reference", tmp_path / "packed.gz", two, "--metrics", "rougeL", "--bootstrap", 0)
+    assert again == out
+    assert [line.split()[0] for line in say("metrics", text, "--reference", one)[1].splitlines()] == ["bleu", "chrf", "ter"]
+
+
+def test_misuse_is_one_sentence(say: Say, files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    text, one, _ = files
+    (tmp_path / "short").write_text("a\n")
+    (tmp_path / "empty").touch()
+    for words, message in (
+        ((text, "--reference", tmp_path / "short"), "has 2 lines, but"),
+        ((text, "--reference", tmp_path / "none"), "none: cannot be read"),
+        ((tmp_path / "empty", "--reference", tmp_path / "empty"), "there is nothing to score"),
+        ((text, "--reference", one, "--metrics", "rogue"), "--metrics='rogue' is unknown (did you mean 'rouge'?)"),
+        ((text, "--reference", one, "--metrics", "rouge", "--lowercase"), "--lowercase would be ignored"),
+        ((text, "--reference", one, "--stemming"), "--stemming would be ignored"),
+        ((text, "--reference", one, "--bootstrap", -1), "--bootstrap=-1 is too small"),
+        ((text,), "--reference"),
+    ):
+        code, out, err = say("metrics", *words)
+        assert (code, out, len(err.splitlines())) == (2, "", 1), err
+        assert message in err
+
+
+def test_a_run_is_measured_by_its_task_and_text_of_it_alike(say: Say, lively: Lively, corpus: Path) -> None:
+    for settings, usual in (((), ["bleu", "chrf", "ter"]), (("task=summarization",), ["rouge1", "rouge2", "rougeL", "rougeLsum"])):
+        run = lively(*settings)
+        code, out, _ = say("evaluate", run, "--test", "test", "--bootstrap", 5, "--json")
+        assert code == 0
+        scores = json.loads(out)["scores"]
+        assert [score["name"] for score in scores] == usual
+        hypotheses = run / "evaluation" / "test" / "hypotheses.txt"
+        words = ("--metrics", ",".join(usual), "--bootstrap", 5, "--language", "de", "--json")
+        assert json.loads(say("metrics", hypotheses, "--reference", corpus / "test.de", *words)[1])["scores"] == scores
+
+
+def test_commands_count_the_sources_that_they_cut(say: Say, lively: Lively, caplog: pytest.LogCaptureFixture) -> None:
+    run = lively("data.truncate_source=3")
+    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0, "--json")
+    cut = json.loads(out)["cut_sources"]
+    assert (code, 0 < cut <= 12) == (0, True)
+    assert cut == json.loads((run / "evaluation" / "test" / "scores.json").read_text())["cut_sources"]
+    assert say("translate", run, stdin="one two three four\none two\n")[0] == 0
+    assert say("score", run, stdin="one two three four\teins\none two\teins\n")[0] == 0
+    said = [message for message in caplog.messages if "were cut" in message]
+    ways = [f"{cut} of 12", "1 of 2", "1 of 2"]
+    assert said == [f"{way} sources were cut to 3 words (data.truncate_source)" for way in ways]

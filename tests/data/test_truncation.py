@@ -1,0 +1,112 @@
+"""Is a long source cut at the same word in training and in use, counted, and a reference never?"""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seq2seq import Translator
+from seq2seq.config import DataConfig, TokenizerConfig
+from seq2seq.data.filters import Filters, shortened
+from seq2seq.data.prepare import Prepared, prepare
+from seq2seq.data.report import report_lines
+from seq2seq.data.text import Pair
+from seq2seq.ids import EOS
+
+Lively = Callable[..., Path]
+SPACES = st.text(" \t\u00a0\u2028", max_size=3)
+TEXT = st.lists(st.tuples(SPACES, st.text("ab\u00fc.", max_size=4), SPACES), max_size=8).map(lambda parts: "".join(map("".join, parts)))
+
+
+@given(TEXT, st.integers(1, 9))
+def test_the_first_words_as_they_stand(text: str, words: int) -> None:
+    cut = shortened(text, words)
+    assert text.startswith(cut)
+    assert cut.split() == text.split()[:words]
+    assert cut == text if len(text.split()) <= words else cut == cut.rstrip()
+    assert shortened(cut, words) == cut
+    assert shortened(text, 0) == text
+
+
+def test_a_long_text_is_cut_in_little_time() -> None:
+    assert len(shortened("word " * 1_000_000, 400)) == 1999
+    assert shortened("x" * 5_000_000, 400) == "x" * 5_000_000
+
+
+def test_pairs_are_cut_before_they_are_judged_and_counted() -> None:
+    filters = Filters(max_words=4, max_ratio=9, truncate=(3, 2))
+    pairs = [Pair("a b c d e f", "a b c"), Pair("a b c", "a b"), Pair("a b c d", ""), Pair("", "a b c")]
+    assert list(filters(pairs)) == [Pair("a b c", "a b"), Pair("a b c", "a b")]
+    assert (filters.read, filters.dropped, filters.cut) == (4, {"an empty side": 2}, {"source": 2, "target": 2})
+
+
+LINES = [Pair(f"the report {n} says that it was {n} and more", f"it was {n}") for n in range(60)]
+DEV = [Pair("the report 7 says that it was so", "it was so and not 7"), Pair("the report", "so")]
+
+
+def prepared(folder: Path, **more: Any) -> Prepared:
+    for name, pairs in (("train", [*LINES, Pair("so it was", "it was 1 2 3 4 5 6")]), ("dev", DEV)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(pair._asdict()) + "\n" for pair in pairs))
+    given = {"format": "jsonl", "source": "source", "target": "target", "train": ["train.jsonl"], "dev": ["dev.jsonl"]}
+    data = DataConfig(**given, root=str(folder), cache=str(folder / "cache"), **more)
+    return prepare(data, TokenizerConfig(kind="word", size=20))
+
+
+def sources(corpus: Prepared, which: str) -> list[str]:
+    arrays = getattr(corpus, which)
+    return [corpus.vocabularies.source.decode(arrays.source(i)) for i in range(len(arrays))]
+
+
+def test_training_and_dev_are_cut_and_references_are_not(tmp_path: Path) -> None:
+    whole, cut = prepared(tmp_path), prepared(tmp_path, truncate_source=4, truncate_target=5)
+    assert whole.folder != cut.folder
+    assert {len(text.split()) for text in sources(cut, "train")} == {3, 4}
+    assert [len(text.split()) for text in sources(cut, "dev")] == [4, 2]
+    assert cut.dev_pairs == whole.dev_pairs == DEV
+    assert [cut.dev.target(i).tolist() for i in range(2)] == [cut.vocabularies.encode_target(t, ["▁7"]) for _, t in DEV]
+    assert len(cut.train.target(60)) == 6  # EOS
+    lines = report_lines(cut.report)
+    assert "cut to 4 words: 60 of 61 training sources and 1 of 2 development sources" in lines
+    assert "cut to 5 words: 1 of 61 training targets" in lines
+    assert not [line for line in report_lines(whole.report) if "cut to" in line]
+    assert prepared(tmp_path, truncate_source=4).folder not in (whole.folder, cut.folder)
+    assert len({prepared(tmp_path, **{side: 4}).folder for side in ("truncate_source", "truncate_target")}) == 2
+
+
+def test_what_is_cut_cannot_be_copied(tmp_path: Path) -> None:
+    """`7` is the third word: an unknown one, numbered as long as it is read."""
+    unknown = {words: prepared(tmp_path, truncate_source=words).dev.copy(0).tolist() for words in (2, 3, 4)}
+    size = prepared(tmp_path).vocabularies.target.size
+    assert max(unknown[2]) < size
+    assert [i for i in unknown[3] if i >= size] == [i for i in unknown[4] if i >= size] == [size]
+    assert prepared(tmp_path, truncate_source=3).dev.target(0).tolist()[-2:] == [size, EOS]
+
+
+COPYING = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false", "model.head=copy", "data.truncate_source=3")
+
+
+@pytest.mark.parametrize("settings", [COPYING, ("data.truncate_source=3", "model=transformer", "model.size=8", "model.heads=2")])
+def test_use_is_cut_like_training(settings: tuple[str, ...], lively: Lively, lines: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """A line is read as its first three words, by search, scores and attention alike; how many were cut is counted."""
+    run = lively(*settings)
+    short = [" ".join(line.split()[:3]) for line in lines]
+    translator = Translator.open(run, precision="64")
+    assert translator.truncate == 3
+    with caplog.at_level(logging.WARNING, "seq2seq"):
+        found = translator.translate(lines)
+        translator.tell_cut()
+    cut = sum(len(line.split()) > 3 for line in lines)
+    assert caplog.messages == [f"{cut} of {len(lines)} sources were cut to 3 words (data.truncate_source)"]
+    fresh = Translator.open(run, precision="64")
+    assert found == fresh.translate(short)
+    fresh.tell_cut()
+    assert len(caplog.messages) == 1
+    targets = ["Der Mann kauft einen Tisch und geht" for _ in lines]
+    assert translator.score(lines, targets) == pytest.approx(fresh.score(short, targets))
+    seen = translator.attention(lines[0])
+    assert "".join(seen.source).replace("▁", " ").split() == lines[0].split()[:3]
