@@ -33,6 +33,7 @@ from seq2seq.tables import check_names
 log = logging.getLogger("seq2seq")
 
 Task = Callable[[Config], object]
+OTHERS = ("tokenizer", "training", "trainer", "search", "data")  # groups that ask for nothing but themselves
 EXAMPLE = 'data.licence="free (CC0)"'
 EVERY_CELL = "run once for each combination of the values given with commas; given again, it goes on where it was cut off"
 
@@ -225,8 +226,11 @@ def register_saved(folder: str) -> str:
     store.store(name="schema", node=replace(saved, model=MISSING))
     store.store(group="model", name=f"{saved.model.name}_schema", node=saved.model)
     store.store(group="model", name="saved_schema", node={"defaults": [f"{saved.model.name}_schema", {"attention": None}]})
-    chosen = [{group: None} for group in ("task", "tokenizer", "training", "trainer", "search", "data")]
-    store.store(name="saved", node={"defaults": ["schema", *chosen, {"model": "saved_schema"}, {"experiment": None}]})
+    store.store(group="task", name="saved_schema", node={}, package="_global_")
+    for name in MODELS:  # what a file of conf/model takes from its task is what was saved
+        store.store(group="model/_task", name=f"{name}_saved_schema", node={"defaults": [{"/model/attention@attention": None}]})
+    chosen = [{"model": "saved_schema"}, {"task": "saved_schema"}, *({group: None} for group in OTHERS)]
+    store.store(name="saved", node={"defaults": ["schema", *chosen, {"experiment": None}]})
     return "saved"
 
 
