@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seq2seq.config import AttentionConfig
+from seq2seq.evaluation.health import Health
 from seq2seq.ids import BOS
 from seq2seq.nn.windows import Window
 from seq2seq.search.ensemble import mean_attention
@@ -79,6 +81,12 @@ def mean_center(seen: Sequence[Tensor]) -> Tensor:
     """(B, T') or (B, heads, T') each -> (B, T), the mean over heads."""
     joined = torch.cat(list(seen), -1)
     return joined.mean(1) if joined.dim() == 3 else joined
+
+
+def health_of(attention: AttentionConfig) -> Health:
+    """What is to be made of the attention with these settings; of one that learns nothing, nothing."""
+    local = attention.window.startswith("local")
+    return Health(attention.width if local else None, learnt=attention.scorer != "uniform" or attention.window == "local_p")
 
 
 def numbers(values: Tensor) -> NDArray[np.float32]:

@@ -16,10 +16,10 @@ from seq2seq.compare.comparison import Column, Comparison, Figure, Point, Row, W
 from seq2seq.compare.differences import Asked, Values, one_seed_each, resample, sacrebleus, with_intervals, with_tests
 from seq2seq.compare.grouping import Variant, differing
 from seq2seq.compare.header import sentences
-from seq2seq.evaluation.health import Health
 from seq2seq.evaluation.metrics import METRICS
 from seq2seq.evaluation.sacre import SACRE
 from seq2seq.evaluation.score import Score
+from seq2seq.looking import health_of
 
 BUCKETS = 5  # of about as many sentences each
 Members = Sequence[NDArray[np.int64]]  # the sentences of each bucket
@@ -60,9 +60,8 @@ def compare(variants: Sequence[Variant], baseline: Variant, asked: Asked) -> Com
 
 def warnings(name: str, cell: Cell) -> list[Warned]:
     """What is odd about where a run looked while it translated."""
-    attention = cell.run.config.model.attention
-    health = Health(window(cell) or None, learnt=attention.scorer != "uniform" or attention.window == "local_p")
-    for seen in cell.evaluated.explained:
+    health = health_of(cell.run.config.model.attention)
+    for seen in cell.evaluated.explained if health.learnt else ():
         health.add(seen.weights / 255, seen.centers)
     return [Warned(name, sentence) for sentence in health.warnings()]
 

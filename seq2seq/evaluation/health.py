@@ -64,12 +64,16 @@ class Health:
         if self.learnt and min(array.shape) >= SHORTEST:
             self.sentences.append(self._look(array, middle))
 
-    def warnings(self) -> list[str]:
-        """A sentence for each thing that is wrong, most telling first; what another one explains is left out."""
+    def found(self) -> dict[str, str]:
+        """Each thing that is wrong, a row of WARNINGS, in a sentence; most telling first, what another one explains is left out."""
         if len(self.sentences) < FEWEST_SENTENCES:
-            return []
+            return {}
         said = {name: warning for name, find in WARNINGS.items() if (warning := find(self.sentences))}
-        return [warning for name, warning in said.items() if not said.keys() & EXPLAINED_BY.get(name, set())]
+        return {name: warning for name, warning in said.items() if not said.keys() & EXPLAINED_BY.get(name, set())}
+
+    def warnings(self) -> list[str]:
+        """The sentences of `found`."""
+        return list(self.found().values())
 
     def _look(self, weights: Array, centers: Array | None) -> Sentence:
         steps, positions = weights.shape

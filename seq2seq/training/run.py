@@ -34,6 +34,7 @@ from seq2seq.training.callbacks import Average, Checkpoint, Log, PlainFile, Rand
 from seq2seq.training.checks import check_coverage, check_device, check_lengths, check_limits, check_monitor, metric_of, on_gpu
 from seq2seq.training.clock import Clock
 from seq2seq.training.costs import forget_peaks, parameters, peaks
+from seq2seq.training.health import Watch
 from seq2seq.training.log import logging_to
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule
@@ -255,7 +256,8 @@ def make_dev(config: Config, prepared: Prepared, model: EncoderDecoder) -> Dev:
         return score(hypotheses, references, [metric_of(t.monitor)], language=config.data.target, bootstrap=0)[0].value
 
     batches = partial(eval_batches, prepared.dev, t.batch_tokens, longest=config.data.max_tokens + 1, copying=model.head.reads_weights)
-    return Dev(batches, None if t.monitor == "loss" else decode, t.monitor)
+    watch = Watch(translator, config.model.attention, prepared.dev_pairs)
+    return Dev(batches, None if t.monitor == "loss" else decode, t.monitor, watch)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

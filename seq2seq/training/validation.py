@@ -32,6 +32,7 @@ class Dev:
     batches: Callable[[], Iterable[Batch]]
     decode: Callable[[], float] | None  # the score of the translations by the current weights, higher is better; None: the loss decides
     monitor: str
+    watch: Callable[[], object] = lambda: None  # looks at the attention
 
     def loss(self, module: TrainingModule) -> float:
         """Negative log-likelihood in nats per target token, no smoothing."""
@@ -51,6 +52,7 @@ class Dev:
         if not math.isfinite(loss):
             raise TrainingError(f"the dev loss is {loss}, these weights are not kept; lower training.learning_rate or set training.clip")
         score = -loss if self.decode is None else self.decode()
+        self.watch()
         model.train(training)
         return loss, score
 
