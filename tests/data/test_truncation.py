@@ -94,6 +94,7 @@ COPYING = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false", "mode
 def test_use_is_cut_like_training(settings: tuple[str, ...], lively: Lively, lines: list[str], caplog: pytest.LogCaptureFixture) -> None:
     """A line is read as its first three words, by search, scores and attention alike; how many were cut is counted."""
     run = lively(*settings)
+    caplog.clear()
     short = [" ".join(line.split()[:3]) for line in lines]
     translator = Translator.open(run, precision="64")
     assert translator.truncate == 3
