@@ -111,10 +111,11 @@ def open_prepared(folder: Path, seen: Seen) -> Prepared:
 def read_once(data: DataConfig, linked: bool = False) -> Seen:
     """Read all text, and the links of training text if it is `linked`; every error of either shows here, before any work."""
     digest, links, count = hashlib.sha256(), hashlib.sha256(), 0
+    training = _training(data, linked)
     dev = list(dev_pairs(data))
     tests, missing = read_tests(data)
     overlap = Overlap({"dev": dev} | tests)
-    for pair in counted(_training(data, linked), "pairs read"):
+    for pair in counted(training, "pairs read"):
         count += 1
         overlap.add(pair.source)
         digest.update(f"{pair.source}\n{pair.target}\n".encode())
