@@ -150,8 +150,10 @@ class Run:
             raise RunError(f"{self.folder}: the tokenizer there is not the one that the run was trained with (its SHA-256 differs)")
         return found
 
-    def check_text(self, data_hash: str, tokenizer: str) -> None:
-        """RunError if a corpus with these hashes is not the one that the run began with."""
+    def check_text(self, data_hash: str, tokenizer: str, links_hash: str = "") -> None:
+        """RunError if a corpus with these hashes, or word links other than these, is not what the run began with."""
+        if links_hash and links_hash != self.info.get("links"):
+            raise RunError(f"the word links of data={self.config.data.name} are not those that {self.folder} was trained on")
         if data_hash != self.info.get("data") or tokenizer != self.vocabularies.sha256:
             raise RunError(f"the text of data={self.config.data.name} is not what {self.folder} was trained on")
 

@@ -24,6 +24,7 @@ MAY_IMPORT = {  # room -> rooms, or modules of rooms; errors, files, ids and pro
     "nn": set(),
     "nn.build": {"config"},
     "data": {"config", "process"},
+    "data.links": {"evaluation.alignment"},  # which words subwords make up, and how links are written
     "search": {"nn.interface", "nn.devices"},
     "evaluation": set(),
     "runs": {"config", "settings", "data.subword", "data.vocabularies", "nn.build", "nn.interface"},

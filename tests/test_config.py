@@ -30,6 +30,8 @@ WRONG = {  # what is written -> words of the sentence
     "training.validate_every=-1": ("training.validate_every=-1", "at least 0"),
     "training.halve_from=0.5": ("training.halve_from=0.5 would be ignored", "training.schedule=luong"),
     "training.plateau_patience=3": ("training.plateau_patience=3 would be ignored", "training.schedule=plateau"),
+    "training.guided_alignment=-1": ("training.guided_alignment=-1", "at least 0"),
+    "training.guided_loss=squared_error": ("training.guided_loss=squared_error would be ignored", "training.guided_alignment"),
     "trainer.log_every=0": ("trainer.log_every=0", "at least 1"),
     "data.train=[mine]": ("data.train=['mine'] would be ignored", "data=mine"),
     "seed=-1": ("seed=-1 is out of range",),

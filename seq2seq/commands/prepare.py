@@ -13,6 +13,6 @@ def run(config: Config) -> None:
     """One corpus; the report goes to the log, the folder to stdout."""
     from seq2seq.data.prepare import prepare
 
-    prepared = prepare(config.data, config.tokenizer)
+    prepared = prepare(config.data, config.tokenizer, linked=config.training.guided_alignment > 0)
     prepared.tell()
     print(prepared.folder)

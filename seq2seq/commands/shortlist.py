@@ -49,7 +49,7 @@ def training_text(run: "Run") -> "Prepared":
     data, tokenizer = run.config.data, run.config.tokenizer
     given = run.vocabularies if run.config.init_from else None
     try:
-        return reopen(data, tokenizer, run.info["data"], given)
+        return reopen(data, tokenizer, run.info["data"], given, run.info.get("links", ""))
     except DataError:  # it is not in the cache any more
         run.check_text(read_once(data).hash, run.vocabularies.sha256)
         return prepare(data, tokenizer, given)

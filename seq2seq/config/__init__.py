@@ -44,6 +44,9 @@ class Config(Group):
                 raise ConfigError(f"{setting_name}={value!r} is part of a directory's name: letters, digits and . , = + - _ only")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed={self.seed} is out of range: at least 0 and below 2^32")
+        if self.training.guided_alignment and self.tokenizer.sampling:
+            why = f"tokenizer.sampling={self.tokenizer.sampling} cuts words into others in each epoch"
+            raise ConfigError(f"training.guided_alignment={self.training.guided_alignment} needs subwords that stay: {why}")
         chosen = isinstance(self.model, ModelConfig)  # MISSING in a schema that waits for it
         if chosen and self.model.tie == "all" and not self.tokenizer.joint:
             raise ConfigError("model.tie=all needs one vocabulary for both sides: tokenizer.joint=true")

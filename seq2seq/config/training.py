@@ -27,6 +27,8 @@ class TrainingConfig(Group):
     plateau_factor: float = setting(0.5, "schedule=plateau: what the rate is then multiplied by")
     label_smoothing: float = setting(0.1, "share of the target spread over the vocabulary (Szegedy et al. 2016)")
     coverage_loss: float = setting(0.0, "weight of the coverage loss (See et al. 2017, eq. 12-13)")
+    guided_alignment: float = setting(0.0, "weight of the loss that guides attention by given word links (Chen et al. 2016)")
+    guided_loss: str = setting("cross_entropy", "how far attention is from the links of guided_alignment", table="GUIDED_LOSSES")
     clip: float = setting(1.0, "largest norm of the gradient; 0: no limit")
     max_updates: int = setting(0, "stop after so many updates; 0: no limit")
     max_epochs: int = setting(0, "stop after so many passes over the corpus; 0: no limit")
@@ -45,9 +47,22 @@ class TrainingConfig(Group):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_least(1, "batch_tokens", "accumulate", "pad_to_multiple_of", "keep", "plateau_patience")
-        self.at_least(0, "warmup", "coverage_loss", "clip", "max_updates", "max_epochs", "max_minutes", "stop_at", "validate_every")
+        self.at_least(
+            0,
+            "warmup",
+            "coverage_loss",
+            "guided_alignment",
+            "clip",
+            "max_updates",
+            "max_epochs",
+            "max_minutes",
+            "stop_at",
+            "validate_every",
+        )
         self.at_least(0, "learning_rate", "weight_decay", "patience", "dev_lines", "halve_every")
         self.within(0, 1, "beta1", "beta2", "label_smoothing", "ema", "halve_from", "plateau_factor")
+        if not self.guided_alignment:
+            self.ignored(("guided_loss",), "it belongs to training.guided_alignment")
         if self.optimizer not in ("adam", "adamw"):
             self.ignored(("beta1", "beta2"), f"training.optimizer={self.optimizer} has no such decay")
         if self.schedule != "luong":

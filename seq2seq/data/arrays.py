@@ -27,6 +27,7 @@ class Row(NamedTuple):
     source: Sequence[int] | Ids
     target: Sequence[int] | Ids  # ids >= the target vocabulary's size: unknown words that can be copied
     copy: Sequence[int] | Ids  # what copying each source token yields; as long as source
+    links: Sequence[int] | Ids = ()  # t s t s ...: target tokens and the source tokens that they are linked with
 
 
 class Rows(Protocol):
@@ -89,11 +90,15 @@ class _RowWriter:
 
 
 @contextmanager
-def write_arrays(folder: Path, source_size: int, target_size: int, longest: int = MAX_LONGEST) -> Iterator[Callable[[Row], None]]:
+def write_arrays(
+    folder: Path, source_size: int, target_size: int, longest: int = MAX_LONGEST, linked: bool = False
+) -> Iterator[Callable[[Row], None]]:
     """A function that adds an encoded pair to `folder`, which is whole when the block has ended well.
 
-    `longest` bounds the tokens of a source, hence the ids of its unknown words: below target_size + longest."""
+    `longest` bounds the tokens of a source, hence the ids of its unknown words: below target_size + longest. Links are kept if the
+    pairs are `linked`; `longest` then bounds both sides."""
     types = {"source": _dtype(source_size), "target": _dtype(target_size + longest), "copy": _dtype(target_size + longest)}
+    types |= {"links": _dtype(longest)} if linked else {}
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         writer = _RowWriter(folder, types, files)
@@ -109,9 +114,9 @@ def write_arrays(folder: Path, source_size: int, target_size: int, longest: int 
 def join_arrays(parts: Sequence[Path], folder: Path) -> None:
     """The pairs of folders that were written alike, one after the other, in `folder`. One is open at a time."""
     folder.mkdir(parents=True, exist_ok=True)
-    counts, copied = zip(*[(len(part), "copy" in part.sides) for part in map(PairArrays, parts)], strict=True)
+    counts, sides = zip(*[(len(part), part.sides.keys()) for part in map(PairArrays, parts)], strict=True)
     first, totals = PairArrays(parts[0]), {}
-    for name in ("source", "target", "copy") if any(copied) else ("source", "target"):
+    for name in (name for name in first.types if any(name in kept for kept in sides)):
         totals[name] = 0
         with (folder / f"{name}.ids").open("wb") as ids, (folder / f"{name}.bounds").open("wb") as bounds:
             bounds.write(np.zeros(1, np.int64).tobytes())
@@ -185,9 +190,13 @@ class PairArrays:
         """What copying each source token yields, as long as the source."""
         return self.sides.get("copy", self.sides["source"])[i]
 
+    def links(self, i: int) -> Sequence[int] | Ids:
+        """t s t s ...: which target tokens of pair i are linked with which source tokens; nothing where that is not known."""
+        return self.sides["links"][i] if "links" in self.sides else ()
+
     def row(self, i: int) -> Row:
         """All of pair i."""
-        return Row(self.source(i), self.target(i), self.copy(i))
+        return Row(self.source(i), self.target(i), self.copy(i), self.links(i))
 
     @property
     def source_lengths(self) -> NDArray[np.int32]:

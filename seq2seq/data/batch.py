@@ -34,25 +34,35 @@ class Batch(NamedTuple):
     index: Tensor  # type: ignore[assignment]  # (B,) number of the pair in its corpus, -1 in an empty batch
     update_tokens: Tensor  # () float: target tokens, EOS included, of the whole update, over its micro-batches and devices
     copy: Tensor | None = None  # (B, S) what copying a source token yields, PAD behind; None: the head does not copy
+    links: Tensor | None = None  # (B, T, S) where attention is guided to: each row sums to one, or is 0 where that is not known
 
 
 def collate(
-    numbers: Sequence[int] | NDArray[Any], rows: Rows, target_size: int, update_tokens: float, copying: bool, multiple: int = 1
+    numbers: Sequence[int] | NDArray[Any],
+    rows: Rows,
+    target_size: int,
+    update_tokens: float,
+    copying: bool,
+    multiple: int = 1,
+    guided: bool = False,
 ) -> Batch:
-    """The pairs `numbers` as tensors, whose lengths are a multiple. Without `copying`, ids of unknown words become UNK."""
+    """The pairs `numbers` as tensors, whose lengths are a multiple; `guided`: with links. Without `copying`, ids of unknown words
+    become UNK."""
     encoded = [rows.row(i) for i in numbers]
     source, target_out = _padded([row.source for row in encoded], multiple), _padded([row.target for row in encoded], multiple)
     copy = _padded([row.copy for row in encoded], multiple) if copying else None
     if not copying:
         target_out[target_out >= target_size] = UNK
     index = torch.as_tensor(np.asarray(numbers, np.int64))
-    return Batch(source, _shifted(target_out), target_out, index, torch.tensor(float(update_tokens)), copy)
+    links = _shares([row.links for row in encoded], (*target_out.shape, source.size(1))) if guided else None
+    return Batch(source, _shifted(target_out), target_out, index, torch.tensor(float(update_tokens)), copy, links)
 
 
-def empty_batch(update_tokens: float, copying: bool) -> Batch:
+def empty_batch(update_tokens: float, copying: bool, guided: bool = False) -> Batch:
     """One row that counts nothing: it lets a device take part in an update that has no batch for it."""
     eos, bos, pad = (torch.full((1, 1), i) for i in (EOS, BOS, PAD))
-    return Batch(eos, bos, pad, torch.tensor([-1]), torch.tensor(float(update_tokens)), eos.clone() if copying else None)
+    copy, links = eos.clone() if copying else None, torch.zeros(1, 1, 1) if guided else None
+    return Batch(eos, bos, pad, torch.tensor([-1]), torch.tensor(float(update_tokens)), copy, links)
 
 
 def _padded(sequences: list[Sequence[int] | Ids], multiple: int) -> Tensor:
@@ -60,6 +70,15 @@ def _padded(sequences: list[Sequence[int] | Ids], multiple: int) -> Tensor:
     for row, ids in zip(out, sequences, strict=True):
         row[: len(ids)] = ids
     return torch.from_numpy(out)
+
+
+def _shares(links: list[Sequence[int] | Ids], shape: tuple[int, ...]) -> Tensor:
+    """(B, T, S) a target token's source tokens have equal shares of one."""
+    out = np.zeros(shape, np.float32)
+    for table, row in zip(out, links, strict=True):
+        t, s = np.asarray(row, np.int64).reshape(-1, 2).T
+        table[t, s] = 1
+    return torch.from_numpy(out / np.maximum(out.sum(-1, keepdims=True), 1))
 
 
 def _shifted(target_out: Tensor) -> Tensor:
@@ -93,11 +112,13 @@ class TrainBatches:
         copying: bool = False,
         multiple: int = 1,
         early: int = 0,
+        guided: bool = False,
     ) -> None:
         """`copying`: whether the model's head copies, hence wants `Batch.copy` and the ids of unknown words; `multiple`: of what the
-        lengths of a batch are one; `early`: batches that a thread makes before they are asked for, as a GPU wants them."""
+        lengths of a batch are one; `early`: batches that a thread makes before they are asked for, as a GPU wants them; `guided`: whether
+        attention is, hence wants `Batch.links`."""
         self.corpus, self.batch_tokens, self.seed, self.copying = corpus, batch_tokens, seed, copying
-        self.multiple, self.early = multiple, early
+        self.multiple, self.early, self.guided = multiple, early, guided
         self.accumulate, self.rank, self.world = accumulate, rank, world
         self.epoch, self.done = 0, 0  # batches of the epoch's list that whole updates have consumed
         self.checksum = NOTHING  # over them and those of the epochs before; "" where these are not known
@@ -154,8 +175,8 @@ class TrainBatches:
 
     def _batch(self, update: list[NDArray[np.int64]], n: int, rows: Rows, tokens: int) -> Batch:
         if n >= len(update):
-            return empty_batch(tokens, self.copying)
-        return collate(update[n], rows, self.corpus.target_size, tokens, self.copying, self.multiple)
+            return empty_batch(tokens, self.copying, self.guided)
+        return collate(update[n], rows, self.corpus.target_size, tokens, self.copying, self.multiple, self.guided)
 
     def _tokens(self, update: list[NDArray[np.int64]], rows: Rows) -> int:
         """Sampled targets are all segmented, those of other devices too: the sum needs no communication."""

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from seq2seq.config import DataConfig
 from seq2seq.config.data import GENERATED
-from seq2seq.data.text import READERS, Layout, Pair, find, not_empty, read_lines
+from seq2seq.data.text import READERS, Layout, LinkedPair, Pair, find, not_empty, read_lines, read_text
 from seq2seq.errors import ConfigError, choose
 from seq2seq.ids import BREAK
+
+ALIGN = "a word aligner makes it of the two sides, a line `0-0 1-2` for each pair (training.guided_alignment)"
 
 if TYPE_CHECKING:
     from seq2seq.data.news import NewsCorpus
@@ -25,6 +27,21 @@ def data_root(data: DataConfig) -> Path:
 def train_pairs(data: DataConfig) -> Iterator[Pair]:
     """The training pairs as they are, unfiltered. DataError if there are none."""
     return _pairs(data, "train", data.train)
+
+
+def linked_pairs(data: DataConfig) -> Iterator[LinkedPair]:
+    """The training pairs with their word links: the toy corpus' own, or of format=text those in the files NAME.align, or NAME.align.gz,
+    beside the text. ConfigError for other formats; DataError for links that do not fit."""
+    from seq2seq.data.links import linked
+
+    if data.format == "toy":
+        return (LinkedPair(*example) for example in _toy(data).train)
+    if data.format != "text":
+        raise ConfigError(f"data.format={data.format} has no word links to learn from: data=toy has, and format=text in files NAME.align")
+    root, layout = data_root(data), _layout(data)
+    files = [(name, find(f"{name}.align", root, ALIGN)) for name in data.train]
+    pairs = (pair for name, path in files for pair in linked(read_text([name], layout), path))
+    return not_empty(pairs, f"data.train={data.train}")
 
 
 def dev_pairs(data: DataConfig) -> Iterator[Pair]:
@@ -84,8 +101,11 @@ def _read(data: DataConfig, names: Sequence[str]) -> Iterator[Pair]:
 
         local = data_root(data) / data.hub
         return read_hub(str(local) if local.is_dir() else data.hub, names, data.source, data.target, data.hub_config, breaks)
-    layout = Layout(data_root(data), data.source, data.target, data.columns, data.how, breaks)
-    return READERS[data.format](names, layout)
+    return READERS[data.format](names, _layout(data, breaks))
+
+
+def _layout(data: DataConfig, breaks: str = " ") -> Layout:
+    return Layout(data_root(data), data.source, data.target, data.columns, data.how, breaks)
 
 
 def _toy(data: DataConfig) -> "ToyCorpus | NewsCorpus":

@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 from seq2seq.data.arrays import PairArrays, join_arrays, write_arrays
 from seq2seq.data.filters import Filters
 from seq2seq.data.folders import whole_folder
+from seq2seq.data.links import token_links
 from seq2seq.data.report import COMPARED, RoundTrip
 from seq2seq.data.sampled import encode_pair, text_row
-from seq2seq.data.text import Pair
+from seq2seq.data.text import AnyPair, LinkedPair
 from seq2seq.data.vocabularies import Vocabularies
 from seq2seq.errors import DataError
 from seq2seq.ids import UNK
@@ -51,7 +52,8 @@ class Counts(NamedTuple):
         lossy = {"lines": sums["lossy"], "of": sums["lines"], "compared": sums["compared"], "differences": self.differences.most_common(3)}
         tokens = {name: sums[name] for name in ("source", "target", "unknown_source", "unknown_target")}
         dropped, cut = dict(self.dropped.most_common()), {name: sums[f"cut_{name}"] for name in ("source", "target")}
-        return {"read": sums["read"], "kept": sums["kept"], "dropped": dropped, "cut": cut, "tokens": tokens, "lossy": lossy}
+        links = {"links": {"pairs": sums["linked"], "tokens": sums["links"]}} if "links" in sums else {}
+        return {"read": sums["read"], "kept": sums["kept"], "dropped": dropped, "cut": cut, "tokens": tokens, "lossy": lossy} | links
 
 
 class Rules(NamedTuple):
@@ -64,8 +66,8 @@ class Rules(NamedTuple):
     truncate: tuple[int, int] = (0, 0)  # source and target, to so many words; 0: not
 
 
-def encode(folder: Path, pairs: Iterable[Pair], total: int, rules: Rules) -> Counts:
-    """Arrays `train` and `text` in `folder`, where the vocabularies are, of `total` pairs, or so.
+def encode(folder: Path, pairs: Iterable[AnyPair], total: int, rules: Rules) -> Counts:
+    """Arrays `train` and `text` in `folder`, where the vocabularies are, of `total` pairs, or so; with their links if they are linked.
 
     What an earlier call that was cut off has left in `folder` is used: it must have been of the same pairs and rules.
     DataError if a process that encodes is ended."""
@@ -85,7 +87,7 @@ def encode(folder: Path, pairs: Iterable[Pair], total: int, rules: Rules) -> Cou
     return counts
 
 
-def _made(folder: Path, blocks: Path, pairs: Iterable[Pair], rules: Rules, workers: int) -> Generator[tuple[Path, int], None, None]:
+def _made(folder: Path, blocks: Path, pairs: Iterable[AnyPair], rules: Rules, workers: int) -> Generator[tuple[Path, int], None, None]:
     """Each block, and its number of pairs, in order, as they come to be there."""
     cut = ((blocks / f"{number:06}", block) for number, block in enumerate(batched(pairs)))
     if workers < 2:
@@ -139,7 +141,7 @@ def whole(path: Path) -> bool:
         return False
 
 
-def batched(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
+def batched(pairs: Iterable[AnyPair]) -> Iterator[list[AnyPair]]:
     """Lists of BLOCK pairs, the last may be shorter."""
     stream = iter(pairs)
     while block := list(islice(stream, BLOCK)):
@@ -151,15 +153,15 @@ def _vocabularies(folder: Path) -> Vocabularies:
     return Vocabularies.open(folder)
 
 
-def encode_block(folder: Path, path: Path, pairs: list[Pair], rules: Rules) -> None:
+def encode_block(folder: Path, path: Path, pairs: list[AnyPair], rules: Rules) -> None:
     """The arrays of some pairs, and what was seen of them, as the folder `path`; whole or not at all."""
     vocabularies, sums = _vocabularies(folder), Counter[str]()
     filters = Filters(rules.max_words, rules.max_ratio, rules.truncate)
     trip = RoundTrip(COMPARED if int(path.name) == 0 else 0)
-    sizes = vocabularies.source.size, vocabularies.target.size
+    sizes, linked = (vocabularies.source.size, vocabularies.target.size), isinstance(pairs[0], LinkedPair)
     with (
         whole_folder(path) as temporary,
-        write_arrays(temporary / "train", *sizes, rules.max_tokens + 1) as add,
+        write_arrays(temporary / "train", *sizes, rules.max_tokens + 1, linked) as add,
         write_arrays(temporary / "text", 256, 256, 0) as add_text,
     ):
         for pair in filters(pairs):
@@ -167,6 +169,9 @@ def encode_block(folder: Path, path: Path, pairs: list[Pair], rules: Rules) -> N
             if max(len(row.source), len(row.target)) > rules.max_tokens + 1:
                 filters.dropped[f"more than {rules.max_tokens} subwords"] += 1
                 continue
+            if isinstance(pair, LinkedPair):
+                row = row._replace(links=token_links(pair, vocabularies))
+                sums.update(linked=len(row.links) > 0, links=len(row.links) // 2)
             add(row)
             if rules.keep_text:
                 add_text(text_row(pair))

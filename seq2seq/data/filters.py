@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-from seq2seq.data.text import Pair
+from seq2seq.data.text import AnyPair
 
 
 class Filters:
@@ -21,9 +21,9 @@ class Filters:
         self.dropped: Counter[str] = Counter()
         self.cut: Counter[str] = Counter()
 
-    def reason(self, pair: Pair) -> str | None:
+    def reason(self, pair: AnyPair) -> str | None:
         """Why `pair` is left out; None if it is kept."""
-        shorter, longer = sorted(len(side.split()) for side in pair)
+        shorter, longer = sorted(len(side.split()) for side in (pair.source, pair.target))
         if not shorter:
             return "an empty side"
         if longer > self.max_words:
@@ -32,9 +32,10 @@ class Filters:
             return f"sides out of proportion ({self.max_ratio:g})"
         return None
 
-    def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+    def __call__(self, pairs: Iterable[AnyPair]) -> Iterator[AnyPair]:
         for whole in pairs:
-            pair = Pair(*map(shortened, whole, self.truncate))
+            source, target = map(shortened, (whole.source, whole.target), self.truncate)
+            pair = whole._replace(source=source, target=target)
             self.read += 1
             self.cut.update(source=pair.source != whole.source, target=pair.target != whole.target)
             if reason := self.reason(pair):

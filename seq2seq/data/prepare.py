@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 from seq2seq.config import DataConfig, TokenizerConfig
 from seq2seq.data.arrays import PairArrays, write_arrays
-from seq2seq.data.corpus import dev_pairs, test_names, test_pairs, train_pairs
+from seq2seq.data.corpus import dev_pairs, linked_pairs, test_names, test_pairs, train_pairs
 from seq2seq.data.encoding import Rules, encode
 from seq2seq.data.filters import Filters, shortened
 from seq2seq.data.folders import resumed_folder
 from seq2seq.data.report import Overlap, report_lines
 from seq2seq.data.sampled import SampledCorpus, encode_pair, text_row
 from seq2seq.data.subword import Tokenizer, train
-from seq2seq.data.text import Pair
+from seq2seq.data.text import AnyPair, LinkedPair, Pair
 from seq2seq.data.vocabularies import Vocabularies
 from seq2seq.errors import DataError, RunError
 from seq2seq.files import write_json
@@ -42,6 +42,7 @@ class Prepared(NamedTuple):
     dev_pairs: list[Pair]
     report: dict[str, Any]
     data_hash: str  # sha256 of the text of training and development pairs, as they were read
+    links_hash: str = ""  # sha256 of the word links of the training pairs; "" where there are none
 
     def tell(self) -> None:
         """The report, to the log."""
@@ -54,26 +55,29 @@ class Prepared(NamedTuple):
         return SampledCorpus(self.train, self.folder / "text", self.vocabularies, alpha, seed, limits)
 
 
-def prepare(data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabularies | None = None) -> Prepared:
+def prepare(data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabularies | None = None, linked: bool = False) -> Prepared:
     """Read, filter, train the tokenizers, encode; or take all that from the cache, if text and settings are the same.
 
-    `vocabularies` are used in place of new ones; `tokenizer` then says how they were made. Processes may do so at once.
-    DataError or ConfigError names what is wrong with the text or its settings."""
-    seen = read_once(data)
-    folder = _place(data, tokenizer, seen.hash, vocabularies)
+    `vocabularies` are used in place of new ones; `tokenizer` then says how they were made. `linked`: with the word links of the
+    training pairs. Processes may do so at once. DataError or ConfigError names what is wrong with the text or its settings."""
+    seen = read_once(data, linked)
+    folder = _place(data, tokenizer, seen, vocabularies)
     if not folder.is_dir():
         with resumed_folder(folder) as part:
             if part is not None:
-                write_json(part / REPORT, _build(part, data, tokenizer, vocabularies, seen.pairs))
+                write_json(part / REPORT, _build(part, data, tokenizer, vocabularies, seen))
     return open_prepared(folder, seen)
 
 
-def reopen(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabularies: Vocabularies | None = None) -> Prepared:
-    """What `prepare` made of the text with this hash; none of it is read again. DataError if it is not there any more."""
-    folder = _place(data, tokenizer, data_hash, vocabularies)
+def reopen(
+    data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabularies: Vocabularies | None = None, links_hash: str = ""
+) -> Prepared:
+    """What `prepare` made of the text, and links, with these hashes; none of it is read again. DataError if it is not there any more."""
+    seen = Seen(0, data_hash, {}, {}, links_hash)
+    folder = _place(data, tokenizer, seen, vocabularies)
     if not folder.is_dir():
         raise DataError(f"{folder.absolute()} is missing: the prepared text is looked for there (data.cache, or $SEQ2SEQ_CACHE)")
-    return open_prepared(folder, Seen(0, data_hash, {}, {}))
+    return open_prepared(folder, seen)
 
 
 def cache_root(data: DataConfig) -> Path:
@@ -88,6 +92,7 @@ class Seen(NamedTuple):
     hash: str  # sha256 of the text of training and development pairs
     overlap: dict[str, list[int]]  # dev, and each test set: [sources that training has too, sources]
     missing: dict[str, str]  # test set -> why it cannot be read
+    links: str = ""  # sha256 of the word links of the training pairs; "" where none are wanted
 
 
 def open_prepared(folder: Path, seen: Seen) -> Prepared:
@@ -99,23 +104,31 @@ def open_prepared(folder: Path, seen: Seen) -> Prepared:
     text = PairArrays(folder / "dev_text")
     pairs = [Pair(text.source(i).tobytes().decode(), text.target(i).tobytes().decode()) for i in range(len(text))]
     report |= {"overlap": seen.overlap, "missing": seen.missing}
-    return Prepared(folder, Vocabularies.open(folder), PairArrays(folder / "train"), PairArrays(folder / "dev"), pairs, report, seen.hash)
+    arrays = PairArrays(folder / "train"), PairArrays(folder / "dev")
+    return Prepared(folder, Vocabularies.open(folder), *arrays, pairs, report, seen.hash, seen.links)
 
 
-def read_once(data: DataConfig) -> Seen:
-    """Read all text; every error of training and development text shows here, before any work."""
-    digest, count = hashlib.sha256(), 0
+def read_once(data: DataConfig, linked: bool = False) -> Seen:
+    """Read all text, and the links of training text if it is `linked`; every error of either shows here, before any work."""
+    digest, links, count = hashlib.sha256(), hashlib.sha256(), 0
+    training = _training(data, linked)
     dev = list(dev_pairs(data))
     tests, missing = read_tests(data)
     overlap = Overlap({"dev": dev} | tests)
-    for pair in counted(train_pairs(data), "pairs read"):
+    for pair in counted(training, "pairs read"):
         count += 1
         overlap.add(pair.source)
         digest.update(f"{pair.source}\n{pair.target}\n".encode())
+        if isinstance(pair, LinkedPair):
+            links.update(f"{pair.links}\n".encode())
     digest.update(b"\0")
     for pair in dev:
         digest.update(f"{pair.source}\n{pair.target}\n".encode())
-    return Seen(count, digest.hexdigest(), overlap.counts(), missing)
+    return Seen(count, digest.hexdigest(), overlap.counts(), missing, links.hexdigest() if linked else "")
+
+
+def _training(data: DataConfig, linked: bool) -> Iterator[AnyPair]:
+    return linked_pairs(data) if linked else train_pairs(data)
 
 
 def read_tests(data: DataConfig) -> tuple[dict[str, list[Pair]], dict[str, str]]:
@@ -129,11 +142,12 @@ def read_tests(data: DataConfig) -> tuple[dict[str, list[Pair]], dict[str, str]]
     return tests, missing
 
 
-def _place(data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabularies: Vocabularies | None) -> Path:
+def _place(data: DataConfig, tokenizer: TokenizerConfig, seen: Seen, vocabularies: Vocabularies | None) -> Path:
     """A folder named by whatever changes its content, hashed. The rate of sampling does not, only whether there is any."""
     settings = asdict(tokenizer) | {"sampling": tokenizer.sampling > 0}
     limits, given = [data.max_words, data.max_tokens, data.max_ratio, *truncation(data)], vocabularies and vocabularies.sha256
-    key = hashlib.sha256(json.dumps([LAYOUT, data_hash, settings, limits, given], sort_keys=True).encode()).hexdigest()
+    text = [seen.hash, seen.links] if seen.links else seen.hash
+    key = hashlib.sha256(json.dumps([LAYOUT, text, settings, limits, given], sort_keys=True).encode()).hexdigest()
     return cache_root(data) / f"{data.name}-{key[:16]}"
 
 
@@ -142,12 +156,12 @@ def truncation(data: DataConfig) -> tuple[int, int]:
     return data.truncate_source, data.truncate_target
 
 
-def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, given: Vocabularies | None, pairs: int) -> dict[str, Any]:
-    vocabularies = given or _made_before(folder) or _train_tokenizers(data, tokenizer, pairs)
+def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, given: Vocabularies | None, text: Seen) -> dict[str, Any]:
+    vocabularies = given or _made_before(folder) or _train_tokenizers(data, tokenizer, text.pairs)
     vocabularies.save(folder)
     long, cut = _write_dev(folder, data, vocabularies)
     rules = Rules(data.max_words, data.max_ratio, data.max_tokens, tokenizer.sampling > 0, truncation(data))
-    seen = encode(folder, train_pairs(data), pairs, rules)
+    seen = encode(folder, _training(data, bool(text.links)), text.pairs, rules)
     if not seen.sums["kept"]:
         raise DataError(f"none of the {seen.sums['read']} training pairs is left by data.max_tokens={data.max_tokens}")
     return seen.report() | {
@@ -180,7 +194,7 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) 
 
     step = 1 + count * (2 if tokenizer.joint else 1) // TOKENIZER_LINES
 
-    def kept() -> Iterator[Pair]:
+    def kept() -> Iterator[AnyPair]:
         yielded = False
         for number, pair in enumerate(_filters(data)(train_pairs(data))):
             if number % step == 0:
@@ -193,7 +207,7 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) 
     next(kept())
     log.info("training the %s tokenizer on the text", tokenizer.kind)
     if tokenizer.joint:
-        joint = learn(chain.from_iterable(kept()))
+        joint = learn(chain.from_iterable((pair.source, pair.target) for pair in kept()))
         return Vocabularies(joint, joint)
     return Vocabularies(learn(pair.source for pair in kept()), learn(pair.target for pair in kept()))
 

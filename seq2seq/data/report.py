@@ -71,6 +71,8 @@ def report_lines(report: dict[str, Any]) -> list[str]:
         f"unknown: {tokens['unknown_source']:,} and {tokens['unknown_target']:,}",
         f"lines that do not come back from their ids as they were: {lossy['lines']:,} of {lossy['of']:,}{_commonest(lossy)}",
     ]
+    if links := report.get("links"):
+        lines.append(f"word links: {links['tokens']:,} between subwords, in {links['pairs']:,} of the pairs")
     found = [f"{name} {met:,} of {count:,}" for name, (met, count) in report["overlap"].items() if met]
     lines.append(f"sources that are in the training text too: {', '.join(found) or 'none in ' + ', '.join(report['overlap'])}")
     return lines + [f"test set {name} is not there: {why}" for name, why in report["missing"].items()]

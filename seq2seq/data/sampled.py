@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 from seq2seq.data.arrays import PairArrays, Row, Rows
 from seq2seq.data.subword import Tokenizer
-from seq2seq.data.text import Pair
+from seq2seq.data.text import AnyPair, Pair
 from seq2seq.data.vocabularies import Segment, Vocabularies
 from seq2seq.errors import DataError
 
 
-def encode_pair(pair: Pair, vocabularies: Vocabularies, segment: Segment = Tokenizer.segment) -> Row:
+def encode_pair(pair: AnyPair, vocabularies: Vocabularies, segment: Segment = Tokenizer.segment) -> Row:
     """The ids of a pair, unknown target words that stand in the source as V + k; `segment` cuts text into pieces."""
     source = vocabularies.encode_source(pair.source, segment)
     return Row(source.ids, vocabularies.encode_target(pair.target, source.unknown, segment), source.copy)
 
 
-def text_row(pair: Pair) -> Row:
+def text_row(pair: AnyPair) -> Row:
     """A pair of texts as bytes, to lie in arrays like ids."""
     source = pair.source.encode()
     return Row(source, pair.target.encode(), source)

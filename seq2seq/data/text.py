@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from seq2seq.errors import DataError
+
+T = TypeVar("T")
 
 
 class Pair(NamedTuple):
@@ -21,6 +23,17 @@ class Pair(NamedTuple):
 
     source: str
     target: str
+
+
+class LinkedPair(NamedTuple):
+    """A pair whose words are linked: (source word, target word), counted from 0."""
+
+    source: str
+    target: str
+    links: tuple[tuple[int, int], ...]
+
+
+AnyPair = Pair | LinkedPair
 
 
 class Layout(NamedTuple):
@@ -132,7 +145,7 @@ def _field(row: Any, name: str, where: str, breaks: str) -> str:
     return breaks.join(lines if breaks == " " else [line.strip() for line in lines if line.strip()])
 
 
-def not_empty(pairs: Iterable[Pair], what: str) -> Iterator[Pair]:
+def not_empty(pairs: Iterable[T], what: str) -> Iterator[T]:
     """The same pairs. DataError at the end if there were none."""
     empty = True
     for pair in pairs:

@@ -23,13 +23,13 @@ def check_limits(training: TrainingConfig) -> None:
     check_schedule(training.schedule, training.max_updates or training.max_epochs)
 
 
-def check_coverage(config: Config) -> None:
-    """A coverage loss moves nothing where the weights are not learnt."""
+def check_attention(config: Config) -> None:
+    """A loss of the attention moves nothing where the weights are not learnt."""
     attention = config.model.attention
-    if config.training.coverage_loss and not SCORERS[attention.scorer].reads and not WINDOWS[attention.window].gains:
-        raise ConfigError(
-            f"training.coverage_loss={config.training.coverage_loss} would be ignored: scorer={attention.scorer} learns no weights"
-        )
+    for name in ("coverage_loss", "guided_alignment"):
+        given = getattr(config.training, name)
+        if given and not SCORERS[attention.scorer].reads and not WINDOWS[attention.window].gains:
+            raise ConfigError(f"training.{name}={given} would be ignored: scorer={attention.scorer} learns no weights")
 
 
 def check_device(trainer: TrainerConfig) -> None:

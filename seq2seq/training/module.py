@@ -15,7 +15,7 @@ from seq2seq.nn import devices
 from seq2seq.nn.interface import Loss, Model
 from seq2seq.nn.recording import Recorder
 from seq2seq.training.graphs import Graphs
-from seq2seq.training.loss import coverage_loss
+from seq2seq.training.loss import Guidance, coverage_loss
 
 
 class Step(NamedTuple):
@@ -45,12 +45,13 @@ class TrainingModule(L.LightningModule):
         smoothing: float = 0.0,
         coverage: float = 0.0,
         record: Recorder | None = None,
+        guidance: Guidance | None = None,
     ) -> None:
         """factor: update -> share of the peak learning rate; coverage: weight of the coverage loss; record: how to do each shape of
-        batch as a graph, None: not at all."""
+        batch as a graph, None: not at all; guidance: how attention learns from the links of a batch that has them, None: not."""
         super().__init__()
         self.model, self.make_optimizer, self.factor = model, make_optimizer, factor
-        self.smoothing, self.coverage = smoothing, coverage
+        self.smoothing, self.coverage, self.guidance = smoothing, coverage, guidance
         self.learn = Graphs(self.losses, model.parameters(), record) if record else self.losses
         self.nll, self.tokens = torch.zeros(()), torch.zeros(())  # since the last line of the log; no host synchronisation
         self.unseen: list[Step] = []  # whose losses nobody has looked at
@@ -59,12 +60,17 @@ class TrainingModule(L.LightningModule):
         """The batch's sums, in the model's mode and under the caller's autocast."""
         model: Model = self.model  # type: ignore[assignment]
         memory = model.encode(batch.source, batch.copy)
-        output = model.decode(batch.target_in, memory, attention=self.coverage > 0)
-        loss = model.head.loss(output, memory, batch.target_out, self.smoothing)
-        if not self.coverage:
-            return loss
-        assert output.weights is not None
-        return Loss(loss.total + self.coverage * coverage_loss(output.weights, batch.target_out), loss.nll)
+        guidance = self.guidance if batch.links is not None else None
+        output = model.decode(batch.target_in, memory, attention=self.coverage > 0 or guidance is not None)
+        total, nll = model.head.loss(output, memory, batch.target_out, self.smoothing)
+        if self.coverage:
+            assert output.weights is not None
+            total = total + self.coverage * coverage_loss(output.weights, batch.target_out)
+        if guidance:
+            assert output.weights is not None
+            assert batch.links is not None
+            total = total + guidance.weight * guidance.loss(output.weights, batch.links)
+        return Loss(total, nll)
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         loss = self.learn(batch)

@@ -49,8 +49,9 @@ def go_on(run: Run, config: Config) -> Path:
     check_limits(config.training)
     check_device(config.trainer)
     refuse_over(run, config.training)
-    prepared = prepare(config.data, config.tokenizer, run.vocabularies if config.init_from else None)
-    run.check_text(prepared.data_hash, prepared.vocabularies.sha256)
+    guided = config.training.guided_alignment > 0
+    prepared = prepare(config.data, config.tokenizer, run.vocabularies if config.init_from else None, guided)
+    run.check_text(prepared.data_hash, prepared.vocabularies.sha256, prepared.links_hash)
     begun = (run.folder / LAST).exists()  # its weights are then those of the checkpoint
     check_plan(config, prepared, Run.open(config.init_from) if config.init_from and not begun else None)
     prepared.tell()

@@ -31,11 +31,12 @@ from seq2seq.settings import differences, write_config
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.budget import sized
 from seq2seq.training.callbacks import Average, Checkpoint, Log, PlainFile, RandomState, TimeLimit, seed_everything
-from seq2seq.training.checks import check_coverage, check_device, check_lengths, check_limits, check_monitor, metric_of, on_gpu
+from seq2seq.training.checks import check_attention, check_device, check_lengths, check_limits, check_monitor, metric_of, on_gpu
 from seq2seq.training.clock import Clock
 from seq2seq.training.costs import forget_peaks, parameters, peaks
 from seq2seq.training.health import Watch
 from seq2seq.training.log import logging_to
+from seq2seq.training.loss import GUIDED_LOSSES, Guidance
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.optimizer import OPTIMIZERS, Rates, decayed
@@ -76,12 +77,12 @@ def planned(config: Config) -> Plan:
     """The prepared text, and where the run of these settings belongs. ConfigError for settings that cannot be."""
     config.search.check_limit(check_model(config.model).max_source)
     check_limits(config.training)
-    check_coverage(config)
+    check_attention(config)
     check_device(config.trainer)
     config, start = starting(config)
-    prepared = prepare(config.data, config.tokenizer, start.vocabularies if start else None)
+    prepared = prepare(config.data, config.tokenizer, start.vocabularies if start else None, config.training.guided_alignment > 0)
     config = replace(config, model=sized(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size))
-    return Plan(config, prepared, start, run_directory(config, prepared.data_hash))
+    return Plan(config, prepared, start, run_directory(config, prepared.data_hash + prepared.links_hash))
 
 
 def refuse_existing(folder: Path) -> None:
@@ -127,6 +128,7 @@ def make_directory(plan: Plan) -> bool:
             "id": uuid4().hex, "started": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions(), "seed": config.seed,
             "data": prepared.data_hash, "tokenizer": prepared.vocabularies.sha256, "corpus": prepared.report, "finished": False,
         }  # fmt: skip
+        info |= {"links": prepared.links_hash} if prepared.links_hash else {}
         write_json(temporary / INFO, info)
         os.replace(temporary, folder)
     except OSError:
@@ -152,7 +154,8 @@ def work(folder: Path) -> Path:
     """Train in an existing run directory that is locked, from its last checkpoint where it has one."""
     run = Run.open(folder)
     config, begun = run.config, (folder / LAST).exists()  # its weights are then those of the checkpoint
-    prepared = reopen(config.data, config.tokenizer, run.info["data"], run.vocabularies if config.init_from else None)
+    vocabularies = run.vocabularies if config.init_from else None
+    prepared = reopen(config.data, config.tokenizer, run.info["data"], vocabularies, run.info.get("links", ""))
     model = make_model(config, prepared, Run.open(config.init_from) if config.init_from and not begun else None)
     with logging_to(folder / "log.txt"):
         log.info("run directory: %s", folder)
@@ -169,7 +172,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     corpus = sampled(config, prepared, model) if config.tokenizer.sampling else prepared.train
     batches = TrainBatches(
         corpus, t.batch_tokens, config.seed, accumulate=t.accumulate, copying=model.head.reads_weights, multiple=t.pad_to_multiple_of,
-        early=EARLY if on_gpu(config.trainer) else 0,
+        early=EARLY if on_gpu(config.trainer) else 0, guided=t.guided_alignment > 0,
     )  # fmt: skip
     total = min(t.max_updates or math.inf, t.max_epochs * batches.updates or math.inf)
     plateau = Plateau(t.plateau_patience, t.plateau_factor) if t.schedule == "plateau" else None
@@ -223,6 +226,7 @@ def make_module(config: Config, model: EncoderDecoder, course: Course, plateau: 
         t.label_smoothing,
         t.coverage_loss,
         CUDAGraphs() if config.trainer.graphs else None,
+        Guidance(GUIDED_LOSSES[t.guided_loss], t.guided_alignment) if t.guided_alignment else None,
     )
 
 

@@ -119,6 +119,6 @@ def test_sampled_segmentation_is_a_function_of_seed_epoch_and_line(tmp_path: Pat
     assert ids(1, 0, list(reversed(range(40)))) == forward
     assert ids(1, 0, [17]) == {17: forward[17]}
     assert ids(1, 1, list(range(40))) != forward != ids(2, 0, list(range(40)))
-    for i, (source, target, _) in forward.items():
+    for i, (source, target, *_) in forward.items():
         assert Pair(both.source.decode(source), both.decode_target(target)) == PAIRS[i]
     assert corpus.source_lengths.tolist() == [len(both.encode_source(pair.source).ids) for pair in PAIRS]

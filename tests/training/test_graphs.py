@@ -12,6 +12,7 @@ from seq2seq.nn import devices, recording
 from seq2seq.nn.build import build_model
 from seq2seq.training import checks, graphs, run
 from seq2seq.training.graphs import Graphs
+from seq2seq.training.loss import Guidance, guided_cross_entropy
 from seq2seq.training.metrics import read_metrics
 from seq2seq.training.module import TrainingModule
 
@@ -40,7 +41,8 @@ def batches(count, rows=3, source=5, target=4):
         ids[seed % rows, source - 2 :] = torch.tensor([EOS, PAD])
         out[(seed + 1) % rows, target - 2 :] = torch.tensor([EOS, PAD])
         target_in = torch.cat((torch.full((rows, 1), BOS), out[:, :-1]), 1)
-        yield Batch(ids, target_in, out, torch.arange(rows) + seed, torch.tensor(float((out != PAD).sum())), ids.clone())
+        links = torch.rand(rows, target, source, generator=generator).softmax(-1)
+        yield Batch(ids, target_in, out, torch.arange(rows) + seed, torch.tensor(float((out != PAD).sum())), ids.clone(), links)
 
 
 def learnt(module, batch):
@@ -58,10 +60,10 @@ def as_on_a_device(monkeypatch):
     monkeypatch.setattr(devices, "at_once", lambda x, numbers: 5 * V)
 
 
-def module_of(name, record=None, head="vocabulary", coverage=0.0):
+def module_of(name, record=None, head="vocabulary", coverage=0.0, guidance=None):
     torch.manual_seed(2)
     model = build_model(MODELS[name](head=head, dropout=0.0), V, V).double()
-    return TrainingModule(model, None, None, 0.1, coverage, record)
+    return TrainingModule(model, None, None, 0.1, coverage, record, guidance)
 
 
 CASES = [(name, head) for name in MODELS for head in ("vocabulary", "copy")]
@@ -71,7 +73,8 @@ QUICK = [("general", "vocabulary"), ("bahdanau", "copy"), ("transformer", "vocab
 @pytest.mark.parametrize(("name", "head"), [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES])
 def test_recorded_batches_are_learnt_from_alike(name, head, as_on_a_device, fx):
     record, coverage = fx(), 0.5 if name == "coverage" else 0.0
-    plain, recorded = module_of(name, None, head, coverage), module_of(name, record, head, coverage)
+    guidance = Guidance(guided_cross_entropy, 0.5) if name == "bahdanau" else None
+    plain, recorded = (module_of(name, how, head, coverage, guidance) for how in (None, record))
     two_shapes = zip(batches(4), batches(4, rows=2, target=7), strict=True)
     for number, batch in enumerate(batch for pair in two_shapes for batch in pair):
         for ours, theirs in zip(learnt(recorded, batch), learnt(plain, batch), strict=True):

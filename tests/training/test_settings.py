@@ -30,6 +30,7 @@ OTHER: dict[str, tuple[tuple[str, ...], object]] = {  # setting -> what else mus
     "beta1": ((), 0.5), "beta2": ((), 0.5), "weight_decay": ((), 0.5),
     "warmup": ((), 5), "halve_from": (LUONG, 0.1), "halve_every": (LUONG, 0.3),
     "plateau_patience": (FALLING[::2], 1), "plateau_factor": (FALLING, 0.1), "label_smoothing": ((), 0.0), "coverage_loss": ((), 1.0),
+    "guided_alignment": ((), 1.0),
     "clip": ((), 0.01), "max_updates": ((), 7), "validate_every": ((), 2),
     "max_epochs": (("training.max_updates=25", "training.validate_every=0"), 1),
     "keep": (LAST, 1), "ema": (("training.ema=0.9",), 0.1),
@@ -41,8 +42,9 @@ WORDS = [  # of each list of choices those that are not the default
     for value in choices(field)
     if field.name in ("optimizer", "schedule") and value not in (field.default, "plateau")
 ]
+GUIDED = [("guided_loss", ("training.guided_alignment=0.5",), "squared_error")]
 AVERAGE = [("average", LAST[::2], value) for value in ("best", "last")]
-CASES = [*((name, needs, value) for name, (needs, value) in OTHER.items()), *WORDS, *AVERAGE]
+CASES = [*((name, needs, value) for name, (needs, value) in OTHER.items()), *WORDS, *GUIDED, *AVERAGE]
 
 
 def fate(run: Path) -> tuple[list[dict[str, str]], dict[str, torch.Tensor]]:

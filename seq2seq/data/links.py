@@ -1,0 +1,57 @@
+"""Which source subwords does each target subword come from, where somebody has linked the words?
+
+Every subword of a target word is linked with every subword of the source words that the word is linked with.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from seq2seq.data.text import LinkedPair, Pair, read_lines
+from seq2seq.data.vocabularies import Vocabularies
+from seq2seq.errors import DataError
+from seq2seq.evaluation.alignment import Link, parse_links, words_of
+
+
+def linked(pairs: Iterator[Pair], path: Path) -> Iterator[LinkedPair]:
+    """Pairs with the lines of a file beside them, `0-0 1-2`, of which the possible links, `0p1`, count too.
+
+    DataError names the line that is no such thing or links a word that is not there, or tells how many lines there are."""
+    for done, (pair, line) in enumerate(zip_longest(pairs, lines := read_lines(path))):
+        if pair is None or line is None:
+            counts = [done + sum(1 for _ in rest) + (one is not None) for rest, one in ((lines, line), (pairs, pair))]
+            raise DataError(f"{path} has {counts[0]} lines for {counts[1]} pairs")
+        where = f"{path}:{done + 1}"
+        yield LinkedPair(pair.source, pair.target, checked(sorted(parse_links(line, where).possible), pair, where))
+
+
+def checked(links: Sequence[Link], pair: Pair, where: str) -> tuple[Link, ...]:
+    """The links of a pair. DataError if one is of a word that is not there."""
+    sizes = [(side, count_words(getattr(pair, side))) for side in ("source", "target")]
+    for link in links:
+        for number, (side, size) in zip(link, sizes, strict=True):
+            if number >= size:
+                raise DataError(f"{where}: link {link[0]}-{link[1]} is beyond the {size} {side} words, which are counted from 0")
+    return tuple(links)
+
+
+def count_words(text: str) -> int:
+    """Words with spaces between, as the mark of SentencePiece tells them apart."""
+    return sum(map(bool, text.split(" ")))
+
+
+def token_links(pair: LinkedPair, vocabularies: Vocabularies) -> list[int]:
+    """The links of a pair's tokens, as `Row` has them; those of words that were cut off are gone."""
+    source, target = vocabularies.source.segment(pair.source), vocabularies.target.segment(pair.target)
+    return spread(pair.links, words_of(source), words_of(target))
+
+
+def spread(links: Iterable[Link], source: Sequence[int], target: Sequence[int]) -> list[int]:
+    """Links of words, and the word that each subword of the two sides belongs to -> t s t s ..., ordered."""
+    places, wanted = defaultdict(list), defaultdict(list)
+    for place, word in enumerate(source):
+        places[word].append(place)
+    for from_word, word in sorted(set(links)):
+        wanted[word].extend(places[from_word])
+    return [number for t, word in enumerate(target) for s in wanted[word] for number in (t, s)]

@@ -1,0 +1,177 @@
+"""Does attention learn from given links, by the loss that is meant, and is nothing else touched?"""
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from seq2seq.compose import compose_config
+from seq2seq.config import AttentionConfig, RNNConfig, TransformerConfig
+from seq2seq.data.batch import Batch
+from seq2seq.errors import ConfigError, RunError
+from seq2seq.ids import BOS, EOS, PAD
+from seq2seq.nn.build import build_model
+from seq2seq.nn.recording import Recorder
+from seq2seq.runs import Run
+from seq2seq.training.loss import GUIDED_LOSSES, Guidance
+from seq2seq.training.module import TrainingModule
+from seq2seq.training.resume import resume
+from seq2seq.training.run import train
+
+V = 12
+MODELS = {
+    "rnn": lambda **more: RNNConfig(embedding=8, hidden=12, dropout=0.0, attention=AttentionConfig(scorer="general"), **more),
+    "heads": lambda **more: RNNConfig(
+        embedding=8, hidden=12, dropout=0.0, attention=AttentionConfig(scorer="scaled_dot", heads=2), **more
+    ),
+    "transformer": lambda **more: TransformerConfig(
+        size=16, heads=2, feedforward=16, encoder_layers=1, decoder_layers=2, dropout=0.0,
+        attention=AttentionConfig(scorer="scaled_dot"), **more,
+    ),
+}  # fmt: skip
+
+
+def backwards(rows: int = 4, length: int = 5) -> Batch:
+    """Say it the other way round; each word is linked with itself, the ends with nothing, and the last row is shorter."""
+    generator = torch.Generator().manual_seed(rows)
+    ids = torch.randint(4, V, (rows, length), generator=generator)
+    source, target = (torch.cat((words, torch.full((rows, 1), EOS)), 1) for words in (ids, ids.flip(1)))
+    links = torch.zeros(rows, length + 1, length + 1)
+    links[:, range(length), range(length - 1, -1, -1)] = 1
+    source[-1], target[-1] = torch.tensor([[7, 8, EOS, PAD, PAD, PAD], [8, 7, EOS, PAD, PAD, PAD]])
+    links[-1] = 0
+    links[-1, 0, :2] = 0.5
+    target_in = torch.cat((torch.full((rows, 1), BOS), target[:, :-1]), 1)
+    target_in = target_in.masked_fill(target_in == EOS, PAD)
+    return Batch(source, target_in, target, torch.arange(rows), (target != PAD).sum().float(), source.clone(), links)
+
+
+def module_of(name: str, guidance: Guidance | None, record: Recorder | None = None, **more: str) -> TrainingModule:
+    torch.manual_seed(1)
+    model = build_model(MODELS[name](**more), V, V).double()
+    return TrainingModule(model, None, None, 0.1, 0.0, record, guidance)  # type: ignore[arg-type]
+
+
+def twin(name: str, weights: Tensor, links: Tensor) -> float:
+    """Token by token, in NumPy."""
+    total = 0.0
+    for a, g in zip(weights.flatten(0, 1).detach().numpy(), links.flatten(0, 1).numpy(), strict=True):
+        if g.any():
+            linked = np.flatnonzero(g)
+            total += float((-g[linked] * np.log(a[linked])).sum() if name == "cross_entropy" else ((a - g) ** 2).sum())
+    return total
+
+
+@pytest.mark.parametrize("loss", GUIDED_LOSSES)
+@pytest.mark.parametrize("name", MODELS)
+def test_the_loss_is_that_of_its_twin_and_reaches_the_attention(name: str, loss: str) -> None:
+    batch, plain, guided = backwards(), module_of(name, None), module_of(name, Guidance(GUIDED_LOSSES[loss], 0.7))
+    before, after = plain.losses(batch), guided.losses(batch)
+    memory = guided.model.encode(batch.source, batch.copy)
+    weights = guided.model.decode(batch.target_in, memory, attention=True).weights
+    assert batch.links is not None
+    added = GUIDED_LOSSES[loss](weights, batch.links)
+    assert added.item() == pytest.approx(twin(loss, weights, batch.links))
+    assert (after.total - before.total).item() == pytest.approx(0.7 * added.item())
+    assert after.nll.item() == pytest.approx(before.nll.item())
+    slopes = torch.autograd.grad(
+        added, [p for n, p in guided.model.named_parameters() if "attention" in n or "cross" in n], allow_unused=True
+    )
+    assert any(slope is not None and slope.abs().max() > 1e-4 for slope in slopes)
+
+
+def test_the_losses_on_paper() -> None:
+    weights = torch.tensor([[[0.5, 0.5, 0.0], [0.2, 0.8, 0.0], [0.1, 0.2, 0.7]]])
+    links = torch.tensor([[[0.5, 0.0, 0.5], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]])
+    assert GUIDED_LOSSES["squared_error"](weights, links).item() == pytest.approx(0.25 + 0.25 + 0.04 + 0.04)
+    links[0, 0] = torch.tensor([1.0, 0.0, 0.0])
+    assert GUIDED_LOSSES["cross_entropy"](weights, links).item() == pytest.approx(math.log(2) - math.log(0.8))
+
+
+@pytest.mark.parametrize("loss", GUIDED_LOSSES)
+def test_a_weight_of_zero_is_no_disaster(loss: str) -> None:
+    """As hard windows and sparse normalisers give."""
+    weights = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]], requires_grad=True)
+    found = GUIDED_LOSSES[loss](weights, torch.tensor([[[1.0, 0.0], [1.0, 0.0]]]))
+    found.backward()
+    assert weights.grad is not None
+    assert found.isfinite()
+    assert weights.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_tokens_without_links_have_no_part(name: str) -> None:
+    batch = backwards()
+    assert batch.links is not None
+    plain, guided = module_of(name, None), module_of(name, Guidance(GUIDED_LOSSES["cross_entropy"], 1.0))
+    for links in (None, torch.zeros_like(batch.links)):
+        pairs = [module.losses(batch._replace(links=links)).total for module in (plain, guided)]
+        torch.testing.assert_close(*pairs, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(("name", "loss"), [("rnn", "cross_entropy"), ("transformer", "squared_error")])
+def test_attention_goes_where_the_links_are(name: str, loss: str) -> None:
+    batch, module = backwards(16), module_of(name, Guidance(GUIDED_LOSSES[loss], 3.0))
+    optimizer = torch.optim.Adam(module.parameters(), 2e-2)
+    for _ in range(100):
+        optimizer.zero_grad()
+        (module.losses(batch).total / batch.update_tokens).backward()
+        optimizer.step()
+    weights = module.model.decode(batch.target_in, module.model.encode(batch.source, batch.copy), attention=True).weights
+    assert batch.links is not None
+    known = batch.links.amax(-1) == 1
+    assert (weights.argmax(-1) == batch.links.argmax(-1))[known].double().mean() > 0.95
+
+
+GUIDED = ("training.guided_alignment=1", "training.accumulate=2")
+
+
+def weights_of(run: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(run / "weights.safetensors")
+
+
+def test_a_resumed_training_is_the_same_one(trained: Callable[..., Path], small: Callable[..., list[str]], tmp_path: Path) -> None:
+    whole, half = trained(*GUIDED), trained(*GUIDED, "training.max_updates=3")
+    assert Run.open(half).info["links"]
+    resume(compose_config([f"resume={half}", "training.max_updates=6"]))
+    ours, theirs = weights_of(half), weights_of(whole)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_other_links_are_refused_on_resuming(corpus: Path, small: Callable[..., list[str]], tmp_path: Path) -> None:
+    root = Path(shutil.copytree(corpus, tmp_path / "text"))
+    run = train(compose_config(small(tmp_path / "runs", *GUIDED, "training.max_updates=2", f"data.root={root}")))
+    (root / "train.align").write_text("0-0\n" * 120)
+    with pytest.raises(RunError, match=r"the word links of data=mine are not those that .* was trained on"):
+        resume(compose_config([f"resume={run}", "training.max_updates=4"]))
+    other = train(compose_config(small(tmp_path / "runs", *GUIDED, "training.max_updates=2", f"data.root={root}")))
+    assert other != run
+
+
+def test_text_alone_says_what_a_run_learnt_from(trained: Callable[..., Path]) -> None:
+    """So that a guided one can be compared with another."""
+    plain, guided = (Run.open(trained("training.max_updates=1", *more)).info for more in ((), GUIDED[:1]))
+    assert plain["data"] == guided["data"]
+    assert plain["tokenizer"] == guided["tokenizer"]
+    assert "links" not in plain
+
+
+REFUSED = {
+    ("model/attention=mean",): "training.guided_alignment=1.0 would be ignored: scorer=uniform learns no weights",
+    ("tokenizer.sampling=0.1",): "training.guided_alignment=1.0 needs subwords that stay: tokenizer.sampling=0.1",
+    ("data.format=tsv",): "data.format=tsv has no word links to learn from",
+}
+
+
+@pytest.mark.parametrize("more", REFUSED)
+def test_what_cannot_be_is_told(more: tuple[str, ...], small: Callable[..., list[str]], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=REFUSED[more]):
+        train(compose_config(small(tmp_path, GUIDED[0], *more)))
+    assert not list(tmp_path.iterdir())
