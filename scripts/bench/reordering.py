@@ -9,12 +9,12 @@ are of no model: they link by the gold links themselves, and say how right a map
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 
-from seq2seq.compare.cells import Broken, make_cells, open_runs
-from seq2seq.compare.grouping import group
+from seq2seq.compare.cells import Broken, open_runs
+from seq2seq.compare.evaluate import Made, forced_links
 from seq2seq.compare.testset import from_settings
 from seq2seq.evaluation.alignment import Gold, Link, alignment_scores, recall_by_distance
+from seq2seq.runs import Run, variant
 
 ANY = 10_000
 SENTENCES = {"all": range(ANY), "to 2": range(3), "from 4": range(4, ANY)}
@@ -23,20 +23,25 @@ BOUNDS = {"a right link for each target word": ANY, "the same to 2 words away, e
 
 
 def main(test: str, *folders: str) -> None:
-    """A row a variant, means over its seeds: alignment error of sentences, recall of links, by how far they moved; in percent."""
+    """A row a run: alignment error of sentences, recall of links, by how far they moved; in percent."""
     runs, _ = open_runs(map(Path, folders), Broken())
     known = from_settings(runs[0].config.data, test)
     gold, lengths = known.gold or [], [len(source.split()) for source in known.sources]
-    variants, _ = group(make_cells(runs, known, Broken(), {}))
     print(row("variant", [*(f"AER, moved {d}" for d in SENTENCES), *(f"found, moved {d}" for d in LINKS)]))
     print(row("---", ["---:"] * (len(SENTENCES) + len(LINKS))))
     print(row("*number*", [f"*{n:,}*" for n in sizes(gold)]))
     for name, reach in BOUNDS.items():
         links = [bound(g, length, reach) for g, length in zip(gold, lengths, strict=True)]
         print(row(f"*{name}*", [f"{value:.1f}" for value in figures(links, gold)]))
-    for one in variants:
-        rows = [figures(cell.links["argmax"], gold) for cell in one.cells]
-        print(row(one.name, [f"{mean(column):.1f}" for column in zip(*rows, strict=True)]))
+    for run in runs:
+        print(row(label(run), [f"{value:.1f}" for value in figures(forced_links(Made((run,)), known)["argmax"], gold)]))
+
+
+def label(run: Run) -> str:
+    """The variant with its seed, and with D where it has a window."""
+    attention = run.config.model.attention
+    width = f" D={attention.width}" if attention.window.startswith("local") else ""
+    return f"{variant(run.config)}{width}, seed {run.config.seed}"
 
 
 def row(name: str, cells: Sequence[str]) -> str:
