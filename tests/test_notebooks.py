@@ -1,6 +1,7 @@
 """Do the notebooks run as they stand, and is what they show what a run gives?"""
 
 import ast
+import json
 import os
 import re
 import sys
@@ -10,6 +11,8 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+from seq2seq.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -87,3 +90,25 @@ def test_the_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     check_form(notebook)
     assert len(list((tmp_path / "runs").glob("toy-*"))) == 4
     assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")[:200]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_the_comparison_says_what_its_text_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Run whole, as a reader would."""
+    check_form(execute(tmp_path, monkeypatch))
+    check_facts(tmp_path / "runs", capsys)
+
+
+def check_facts(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the closing cell says of the variants."""
+    assert main(["compare", str(runs), "--test", "test", "--format", "json", "--trials", "0"]) == 0
+    rows = {row["variant"]: row["figures"] for row in json.loads(capsys.readouterr().out)["rows"]}
+    none, additive, general, local_p = (rows[name] for name in sorted(rows, key=lambda name: VARIANTS.index(name.split(" ")[0])))
+    assert none["aer"]["value"] == 100
+    assert none["recall"]["value"] == 0
+    for found in (additive, general, local_p):
+        assert found["aer"]["interval"][1] < 75
+        assert found["bleu"]["value"] > none["bleu"]["value"]
