@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seq2seq.errors import DataError
-from seq2seq.evaluation.alignment import LINKS, alignment_scores, one_to_one_links, parse_links
+from seq2seq.evaluation.alignment import LINKS, alignment_scores, one_to_one_links, parse_links, recall_by_distance
 from seq2seq.evaluation.gold import read_gold
 from seq2seq.evaluation.symmetrize import SYMMETRIZATIONS
 
@@ -29,6 +29,17 @@ def test_no_target_word_has_two_links(kind: str) -> None:
         links = LINKS[kind](weights)
         assert len({t for _, t in links}) == len(links) == (4 if kind == "one-to-one" else 6)
         assert kind == "argmax" or len({s for s, _ in links}) == len(links)
+
+
+def test_recall_by_distance_on_paper() -> None:
+    """Gold links that moved by 0, 1, 3 and, in the second sentence, by 0 and 3; those that moved by 1 and one of the two by 3 are found."""
+    gold = [{(0, 0), (1, 2), (4, 1)}, {(0, 0), (0, 3)}]
+    links = [{(1, 2), (4, 1), (5, 5)}, {(3, 0)}]
+    found = [recall_by_distance(links, gold, distances) for distances in ([0], [1], [2], [3], range(9))]
+    assert found == [0, 100, 100, 50, 40]
+    assert recall_by_distance(gold, gold, range(9)) == 100
+    with pytest.raises(ValueError, match="longer"):
+        recall_by_distance(links[:1], gold, [0])
 
 
 FORWARD, BACKWARD = {(0, 0), (1, 1), (2, 1), (4, 4), (5, 0)}, {(0, 0), (1, 1), (1, 2), (3, 3), (4, 0), (6, 6)}

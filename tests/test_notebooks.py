@@ -1,0 +1,114 @@
+"""Do the notebooks run as they stand, and is what they show what a run gives?"""
+
+import ast
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from seq2seq.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+COMPARE = ROOT / "notebooks/compare_attention.ipynb"
+NEEDED = {"seq2seq", "matplotlib", "IPython"} | set(sys.stdlib_module_names)
+SMALL = "tokenizer.size=200 model.embedding=8 model.hidden=8 search.beam=1 search.max_length=4"
+FEW = f"data.pairs=300 training.dev_lines=2 trainer.threads=1 {SMALL}"
+VARIANTS = ["rnn-uniform-last", "rnn-additive", "rnn-general", "rnn-general-local_p"]
+
+
+def read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)
+
+
+def code(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook: Any, kind: str) -> list[str]:
+    """What cells gave, of a kind such as image/png."""
+    return [output.data[kind] for cell in code(notebook) for output in cell.outputs if kind in output.get("data", {})]
+
+
+def printed(notebook: Any) -> str:
+    return "".join(output.text for cell in code(notebook) for output in cell.outputs if output.output_type == "stream")
+
+
+def execute(folder: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) -> Any:
+    """The notebook on comparing, run whole in an empty folder by this Python; a cell that fails raises."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    for name, value in {"PYTHONPATH": path, "SEQ2SEQ_CACHE": str(folder / "cache"), **environment}.items():
+        monkeypatch.setenv(name, value)
+    notebook = read(COMPARE)
+    for cell in code(notebook):
+        cell.outputs, cell.execution_count = [], None
+    return NotebookClient(notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+
+
+def check_form(notebook: Any) -> None:
+    """Two sentences and a diagram drawn, and a table with a row for each variant."""
+    assert len(outputs(notebook, "image/png")) == 3
+    (table,) = (text for text in outputs(notebook, "text/markdown") if "| variant" in text)
+    first = table.split("| variant")[1].split("\n\n")[0].splitlines()[2:]
+    rows = [row.split("|")[1].strip().replace("\\", "") for row in first]
+    assert [row.split(" ")[0] for row in rows] == VARIANTS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_imports_this_package_and_what_it_needs(path: Path) -> None:
+    trees = [ast.parse(cell.source) for cell in code(read(path))]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    assert "seq2seq" in names
+    assert {name.split(".")[0] for name in names} <= NEEDED
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_is_committed_was_run_whole_and_tells_nothing_of_the_machine(path: Path) -> None:
+    notebook = read(path)
+    assert [cell.execution_count for cell in code(notebook)] == list(range(1, len(code(notebook)) + 1))
+    assert path.stat().st_size < 500_000
+    said = printed(notebook) + "".join(outputs(notebook, "text/plain") + outputs(notebook, "text/markdown"))
+    assert not re.search(r"(?:^|[\s\"'(=])(?:/|~|[A-Z]:\\)\w", said), "a path of the machine"
+    assert not any(output.output_type == "error" for cell in code(notebook) for output in cell.outputs)
+
+
+def test_the_committed_comparison_has_its_form() -> None:
+    check_form(read(COMPARE))
+
+
+def test_the_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two updates of tiny models."""
+    notebook = execute(tmp_path, monkeypatch, UPDATES="2", SETTINGS=FEW)
+    check_form(notebook)
+    assert len(list((tmp_path / "runs").glob("toy-*"))) == 4
+    assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")[:200]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_the_comparison_says_what_its_text_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Run whole, as a reader would."""
+    check_form(execute(tmp_path, monkeypatch))
+    check_facts(tmp_path / "runs", capsys)
+
+
+def check_facts(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the closing cell says of the variants."""
+    assert main(["compare", str(runs), "--test", "test", "--format", "json", "--trials", "0"]) == 0
+    rows = {row["variant"]: row["figures"] for row in json.loads(capsys.readouterr().out)["rows"]}
+    none, additive, general, local_p = (rows[name] for name in sorted(rows, key=lambda name: VARIANTS.index(name.split(" ")[0])))
+    assert none["aer"]["value"] == 100
+    assert none["recall"]["value"] == 0
+    for found in (additive, general, local_p):
+        assert found["aer"]["interval"][1] < 75
+        assert found["bleu"]["value"] > none["bleu"]["value"]
