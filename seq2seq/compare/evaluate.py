@@ -95,6 +95,7 @@ class Translated(NamedTuple):
     sums: Array  # (n, 2 SUMS)
     decoding: dict[str, Any]  # seconds, sentences, threads, device, batch
     entries: IO[bytes]  # what explained.zip will hold; a file without a name
+    cut_sources: int  # to data.truncate_source words
 
 
 class Evaluated(NamedTuple):
@@ -129,10 +130,10 @@ def translate(made: Made, test: TestSet) -> Translated:
                 writer.add(start + i, EMPTY)
     translator.tell_cut()
     decoding = {
-        "seconds": seconds, "sentences": n, "cut_sources": translator.sources_cut, "threads": torch.get_num_threads(),
-        "device": str(translator.device), "batch": translator.search.batch,
+        "seconds": seconds, "sentences": n, "threads": torch.get_num_threads(), "device": str(translator.device),
+        "batch": translator.search.batch,
     }  # fmt: skip
-    return Translated(hypotheses, links, sums, decoding, entries)
+    return Translated(hypotheses, links, sums, decoding, entries, translator.sources_cut)
 
 
 def whole_beam(translator: Translator) -> Translator:
@@ -173,7 +174,7 @@ def reported(made: Made, test: TestSet, translated: Translated, scores: Sequence
     """What scores.json holds of these figures."""
     about = {"test": test.name, "sentences": len(test.sources), "runs": [str(run.folder) for run in made.runs]}
     about |= made.depends(test) | {"search": vars(made.search), "hypotheses": text_hash(translated.hypotheses)}
-    return about | {"decoding": translated.decoding, "scores": list(scores)}
+    return about | {"cut_sources": translated.cut_sources, "decoding": translated.decoding, "scores": list(scores)}
 
 
 def other_scores(folder: Path, report: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -122,7 +122,8 @@ def test_no_step_is_blind_and_none_sees_padding(name):
 @pytest.mark.parametrize("name", WINDOWS)
 def test_a_setting_that_is_not_said_to_be_read_is_not_read(name):
     torch.manual_seed(2)
-    query, step, usual = torch.randn(2, 9, 4), torch.arange(9).expand(2, 9), WINDOWS[name](4, Reach(1))
+    query = torch.randn(2, 9, 4) * torch.logspace(-1, 2, 9)[:, None]  # centres in the middle, and at the ends
+    step, usual = torch.arange(9).expand(2, 9), WINDOWS[name](4, Reach(1))
     others = {"width": 4, "window_size": "2D", "center_range": "S-1", "rounding": "floor", "renormalize": True}
     for setting, value in others.items():
         changed = WINDOWS[name](4, Reach(1)._replace(**{setting: value}))
