@@ -114,7 +114,7 @@ def write_arrays(
 def join_arrays(parts: Sequence[Path], folder: Path) -> None:
     """The pairs of folders that were written alike, one after the other, in `folder`. One is open at a time."""
     folder.mkdir(parents=True, exist_ok=True)
-    counts, sides = zip(*[(len(part), part.sides.keys()) for part in map(PairArrays, parts)], strict=True)
+    counts, sides = zip(*[(len(part), set(part.sides)) for part in map(PairArrays, parts)], strict=True)
     first, totals = PairArrays(parts[0]), {}
     for name in (name for name in first.types if any(name in kept for kept in sides)):
         totals[name] = 0
