@@ -57,7 +57,7 @@ def check_form(notebook: Any) -> None:
     (table,) = (text for text in outputs(notebook, "text/markdown") if "| variant" in text)
     first = table.split("| variant")[1].split("\n\n")[0].splitlines()[2:]
     rows = [row.split("|")[1].strip().replace("\\", "") for row in first]
-    assert [row.split(" ")[0] for row in rows] == VARIANTS
+    assert sorted(row.split(" ")[0] for row in rows) == sorted(VARIANTS)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -109,6 +109,8 @@ def check_facts(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     none, additive, general, local_p = (rows[name] for name in sorted(rows, key=lambda name: VARIANTS.index(name.split(" ")[0])))
     assert none["aer"]["value"] == 100
     assert none["recall"]["value"] == 0
-    for found in (additive, general, local_p):
-        assert found["aer"]["interval"][1] < 75
-        assert found["bleu"]["value"] > none["bleu"]["value"]
+    for found, most in ((additive, 30), (general, 35), (local_p, 90)):
+        assert found["aer"]["interval"][1] < most
+    for found in (additive, general):
+        assert found["bleu"]["value"] > none["bleu"]["value"] + 30
+        assert found["aer"]["value"] < local_p["aer"]["value"] - 20
