@@ -123,10 +123,11 @@ def test_no_step_is_blind_and_none_sees_padding(name):
 def test_a_setting_that_is_not_said_to_be_read_is_not_read(name):
     torch.manual_seed(2)
     query = torch.randn(2, 9, 4) * torch.logspace(-1, 2, 9)[:, None]  # centres in the middle, and at the ends
-    step, usual = torch.arange(9).expand(2, 9), WINDOWS[name](4, Reach(1))
+    step = torch.arange(9).expand(2, 9)
     others = {"width": 4, "window_size": "2D", "center_range": "S-1", "rounding": "floor", "renormalize": True}
     for setting, value in others.items():
-        changed = WINDOWS[name](4, Reach(1)._replace(**{setting: value}))
+        base = Reach(1, rounding="floor" if setting == "window_size" else "none")  # around a position: between two both see as many
+        usual, changed = WINDOWS[name](4, base), WINDOWS[name](4, base._replace(**{setting: value}))
         changed.load_state_dict(usual.state_dict())
         pairs = zip(usual(query, step, MASK), changed(query, step, MASK), strict=True)
         same = all(a.equal(b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)
