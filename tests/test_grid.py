@@ -103,7 +103,7 @@ def test_cells_that_cannot_be_are_told_before_any_is_begun(caplog: pytest.LogCap
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     """A folder of the user's with a group inside the group of experiments."""
-    folder = tmp_path / "conf" / "experiment" / "luong_table"
+    folder = tmp_path / "conf" / "experiment" / "own_table"
     folder.mkdir(parents=True)
     for name in ("dot", "general", "local_p"):
         text = f"# @package _global_\ndefaults: [override /model/attention: {name}]\nvariant: table_{name}\n"
@@ -114,7 +114,7 @@ def table(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("choice", "names"), [("glob(*)", "dot general local_p"), ("dot", "dot"), ("local_p,dot", "local_p dot")])
 def test_a_group_of_experiments_is_a_grid(choice: str, names: str, table: Path) -> None:
     seen: list[tuple[str, int]] = []
-    sweep([f"experiment/luong_table={choice}", "seed=1,2"], lambda config: seen.append((config.variant, config.seed)), table)
+    sweep([f"experiment/own_table={choice}", "seed=1,2"], lambda config: seen.append((config.variant, config.seed)), table)
     assert seen == [(f"table_{name}", seed) for name in names.split() for seed in (1, 2)]
 
 

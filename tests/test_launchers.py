@@ -96,6 +96,7 @@ def test_a_process_that_is_killed_is_one_sentence(launcher: str, caplog: pytest.
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_ctrl_c_reaches_all_processes(launcher: str, tmp_path: Path) -> None:
     """The first cell presses it once it is at work; it and the second would otherwise wait for ever, the third is not begun."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it puts into the background without it
     place, master = str(tmp_path), os.getpid()
     cells = "seed=1,2,3" if launcher == "joblib" else "seed=1,2"
 

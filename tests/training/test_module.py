@@ -136,7 +136,7 @@ def test_the_norm_of_the_gradient_is_limited() -> None:
 def test_every_optimizer_lowers_the_loss(name: str) -> None:
     torch.manual_seed(1)
     model = build_model(SMALL["rnn"](), 10, 10)
-    rate = {"sgd": 1.0, "adafactor": 0.1}.get(name, 0.01)
+    rate = {"sgd": 1.0, "adafactor": 0.1, "adagrad": 0.15, "adadelta": 30.0}.get(name, 0.01)
     losses = learn(model, OPTIMIZERS[name](decayed(model, 0.01), Rates(rate, 0.9, 0.98, 0.01, True)), 40)
     assert sum(losses[-5:]) / 5 < 0.9 * losses[0]
 
