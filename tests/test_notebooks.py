@@ -84,6 +84,7 @@ def test_the_committed_comparison_has_its_form() -> None:
     check_form(read(COMPARE))
 
 
+@pytest.mark.slow  # a minute: a kernel, four trainings and a comparison
 def test_the_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With two updates of tiny models."""
     notebook = execute(tmp_path, monkeypatch, UPDATES="2", SETTINGS=FEW)

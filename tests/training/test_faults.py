@@ -73,9 +73,9 @@ def test_the_second_of_two_that_begin_at_once_leaves_the_first_alone(
     """Both found no directory; the other's is there when this one's is to be put in place."""
     runs = tmp_path / "runs"
 
-    def slow(folder: Path, *rest: Any) -> None:
-        shutil.copytree(tiny_run, folder)
-        make_directory(folder, *rest)
+    def slow(plan: Any) -> bool:
+        shutil.copytree(tiny_run, plan.folder)
+        return make_directory(plan)
 
     monkeypatch.setattr("seq2seq.training.run.make_directory", slow)
     with pytest.raises(RunError, match=f"{tiny_run.name} exists and is finished"):
