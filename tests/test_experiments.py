@@ -24,7 +24,10 @@ def composed(name):
     return compose_config([f"experiment{group and '/'}{group}={last}"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+QUICK = ("bahdanau2015", "see2017", "gnmt", "luong2015/unk", "luong_table/local_p", "luong_table/transformer", "tf_nmt/gnmt")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NAMES])
 def test_an_experiment_composes_and_learns(name):
     config = composed(name)
     check_schedule(config.training.schedule, config.training.max_updates or config.training.max_epochs)

@@ -22,6 +22,7 @@ from seq2seq.launchers import AT_ONCE, crowded, fair
 Task = Callable[[Config], Outcome]
 TWO = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 LAUNCHERS = {"joblib": TWO, "submitit_local": ["hydra/launcher=submitit_local"]}
+EACH = ["joblib", pytest.param("submitit_local", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +42,7 @@ def noted() -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(record.glob("[0-9]*.json"))]
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("launcher", EACH)
 def test_each_cell_has_a_process(launcher: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     place = str(tmp_path)
 
@@ -93,7 +94,7 @@ def test_a_process_that_is_killed_is_one_sentence(launcher: str, caplog: pytest.
     assert "failed: seed=2: no word from its process" in " ".join(caplog.messages)
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("launcher", EACH)
 def test_a_ctrl_c_reaches_all_processes(launcher: str, tmp_path: Path) -> None:
     """The first cell presses it once it is at work; it and the second would otherwise wait for ever, the third is not begun."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it puts into the background without it

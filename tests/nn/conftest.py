@@ -66,6 +66,7 @@ CHOICES = {
 }
 SOURCE, TARGET = 11, 13  # entries of the vocabularies
 B, S, T = 3, 6, 4
+FIRST = 40  # rows of choices that are tried every time: each holds more pairs that no row before it has than those after it
 
 
 def settings(family, row, **more):
@@ -160,7 +161,11 @@ def pytest_generate_tests(metafunc):
     """`variant` is every named variant of both families in float32; `case` the same in float64, and every pair of choices in float32."""
     named = [pytest.param(("named", name), id="-".join(name)) for name in NAMED]
     marked = [pytest.param(name, id="-".join(name), marks=() if name in QUICK else pytest.mark.slow) for name in NAMED]
-    pairwise = [pytest.param((family, number), id=f"{family}-pairs{number}") for family in CHOICES for number in range(len(pairs(family)))]
+    pairwise = [
+        pytest.param((family, number), id=f"{family}-pairs{number}", marks=() if number < FIRST else pytest.mark.slow)
+        for family in CHOICES
+        for number in range(len(pairs(family)))
+    ]
     for name, params in {"variant": marked, "case": named + pairwise}.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, params, indirect=True)

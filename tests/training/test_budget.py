@@ -17,7 +17,13 @@ from seq2seq.training.resume import complete
 from seq2seq.training.run import train
 
 ATTENTIONS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
-VARIANTS = [(family, name) for family in MODELS for name in ATTENTIONS if (family, name) != ("transformer", "coverage")]
+QUICK = {("rnn", "local_p"), ("rnn", "location"), ("transformer", "additive")}  # each is built dozens of times
+VARIANTS = [
+    pytest.param(family, name, marks=() if (family, name) in QUICK else pytest.mark.slow)
+    for family in MODELS
+    for name in ATTENTIONS
+    if (family, name) != ("transformer", "coverage")
+]
 
 
 @pytest.mark.parametrize("wanted", [5_000_000, 12_345_678])
