@@ -35,8 +35,8 @@ def metric(name: str, cell: Cell, test: TestSet, how: How) -> Found:
 
 
 def alignment(name: str, kind: str, cell: Cell, test: TestSet, how: How) -> Found:
-    """aer, precision or recall of the links of a kind, where gold links are known."""
-    if test.gold is None or kind not in cell.links:
+    """aer, precision or recall of the links of a kind, where gold links are known; no precision where no link is claimed."""
+    if test.gold is None or kind not in cell.links or (name == "precision" and not any(cell.links[kind])):
         return None
     made = f"{kind}|of:references"
     return next(score for score in alignment_scores(cell.links[kind], test.gold, 0, how.seed, made) if score.name == name)

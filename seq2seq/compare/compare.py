@@ -143,7 +143,7 @@ def window(cell: Cell) -> int:
 
 def footnotes(rows: Sequence[Variant], asked: Asked) -> list[str]:
     """How figures, intervals and tests were made; signatures are the columns'."""
-    notes = ["Values are means over the seeds, ± their sample standard deviation."] if not one_seed_each(rows) else []
+    notes = [] if one_seed_each(rows) else ["Values are means over the seeds, ± their sample standard deviation."]
     if asked.bootstrap:
         drawn = f"{asked.bootstrap:,} resamples of the sentences, seed {asked.how.seed}"
         notes.append(f"[low, high]: 95 % percentile bootstrap interval of the mean over the seeds, {drawn}.")
@@ -159,11 +159,10 @@ def footnotes(rows: Sequence[Variant], asked: Asked) -> list[str]:
 
 
 def whose(rows: Sequence[Variant], asked: Asked) -> str:
-    """By whom the tests are made."""
-    if one_seed_each(rows) and any(name in SACRE for name in asked.metrics):
-        return "Tests of BLEU, chrF and TER are sacreBLEU's own, others ours."
-    return (
-        ""
-        if one_seed_each(rows)
-        else "Tests are ours: scores are averaged over seeds inside each resample, for which sacreBLEU has no test."
-    )
+    """By whom the tests are made, and what they do not ask."""
+    made = ""
+    if not one_seed_each(rows):
+        made = "Tests are ours: scores are averaged over seeds inside each resample, for which sacreBLEU has no test. "
+    elif any(name in SACRE for name in asked.metrics):
+        made = "Tests of BLEU, chrF and TER are sacreBLEU's own, others ours. "
+    return f"{made}They ask what other sentences would say of these runs, not what other seeds would."

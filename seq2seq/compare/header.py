@@ -56,11 +56,11 @@ def listed(parts: Sequence[str]) -> str:
 
 
 def batches(variants: Sequence[Variant]) -> list[str]:
-    """Whether the runs of each seed learnt from the same batches in the same order, by the checksum in metrics.csv."""
+    """Whether the runs of each seed learnt from the same batches in the same order, by their checksums."""
     by_seed = sorted(every(variants), key=lambda cell: cell.run.config.seed)
     groups = [list(some) for _, some in groupby(by_seed, key=lambda cell: cell.run.config.seed)]
     groups = [some for some in groups if len(some) > 1]
-    logged = {id(cell): {int(row["update"]): row["batches"] for row in cell.metrics if row.get("batches")} for cell in by_seed}
+    logged = {id(cell): checksums(cell) for cell in by_seed}
     unknown = [cell.name for some in groups for cell in some if not logged[id(cell)]]
     found = []
     for some in groups:
@@ -75,6 +75,13 @@ def batches(variants: Sequence[Variant]) -> list[str]:
     if unknown:
         found.append(f"Not known whether the batches were the same, since these runs do not say: {', '.join(unknown)}.")
     return found or (["Runs of one seed learnt from the same batches in the same order."] if groups else [])
+
+
+def checksums(cell: Cell) -> dict[int, str]:
+    """Update -> of all batches up to it: the rows of metrics.csv, and the end of a run that is shorter than any row."""
+    found = {int(row["update"]): row["batches"] for row in cell.metrics if row.get("batches")}
+    info = cell.run.info
+    return found | ({int(info["updates"]): str(info["batches"])} if info.get("batches") and info.get("updates") else {})
 
 
 def search(variants: Sequence[Variant]) -> list[str]:

@@ -133,6 +133,16 @@ def test_alignment_against_a_gold_file(compared: Callable[..., Any], runs: Path,
     }
 
 
+def test_who_claims_no_link_has_no_precision(compared: Callable[..., Any], runs: Path, gold: Path) -> None:
+    """Neither is it then the best of the column."""
+    found = compared(runs, *FEW, "--gold", gold)
+    figures = row(found, "rnn-uniform-last")["figures"]
+    assert figures["aer"]["value"] == 100
+    assert figures["recall"]["value"] == 0
+    assert "precision" not in figures
+    assert "precision" in row(found, "rnn-general")["figures"]
+
+
 def test_links_of_both_directions(compared: Callable[..., Any], say: Say, trained: Any, runs: Path, gold: Path) -> None:
     back = trained("data.source=de", "data.target=en", "training.max_updates=1", "training.monitor=loss")
     found = compared(runs / "rnn-general-1", *FEW, "--gold", gold, "--reverse", back, "--symmetrize", "intersection")
@@ -199,6 +209,10 @@ def test_the_header_says_what_the_runs_had_in_common(compared: Callable[..., Any
 
     for run in (one, other):
         say_batches(run)
+    assert "Runs of one seed learnt from the same batches in the same order." in compared(one, other, *FEW)["header"]  # by run.json
+    for run in (one, other):
+        info = json.loads((run / "run.json").read_text())
+        (run / "run.json").write_text(json.dumps({name: value for name, value in info.items() if name != "batches"}))
     assert any(line.startswith("Not known whether the batches were the same, since") for line in compared(one, other, *FEW)["header"])
     say_batches(one, "aaaaaaaa", "bbbbbbbb", "cccccccc")
     say_batches(other, "aaaaaaaa", "bbbbbbbb")
