@@ -103,6 +103,8 @@ def sentence(error: OmegaConfBaseException) -> str:
         return f"{name} has no value"
     if "is not a ListConfig" in str(error):
         return f"{name} is a list: write {name}=[...], with commas in between"
+    if "is not Optional" in str(error):
+        return f"{name}=null is no value; for the default leave it out"
     return f"{name}: {str(error.msg or error).splitlines()[0].strip()}"
 
 
