@@ -84,10 +84,9 @@ def test_the_committed_comparison_has_its_form() -> None:
     check_form(read(COMPARE))
 
 
-@pytest.mark.slow  # a minute: a kernel, four trainings and a comparison
 def test_the_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With two updates of tiny models."""
-    notebook = execute(tmp_path, monkeypatch, UPDATES="2", SETTINGS=FEW)
+    notebook = execute(tmp_path, monkeypatch, UPDATES="2", SETTINGS=FEW, SAMPLES="--trials 20 --bootstrap 20")
     check_form(notebook)
     assert len(list((tmp_path / "runs").glob("toy-*"))) == 4
     assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")[:200]
