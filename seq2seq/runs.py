@@ -117,6 +117,17 @@ def check_fit(model: nn.Module, file: Any, path: Path, whose: str) -> None:
         raise RunError(f"{path} does not fit {whose}: {differ}")
 
 
+def read_info(folder: Path) -> dict[str, Any]:
+    """What run.json says. RunError if it is damaged."""
+    try:
+        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        if not isinstance(info, dict) or not isinstance(info.get("tokenizer"), str):
+            raise ValueError("it says nothing of a tokenizer")
+    except (ValueError, OSError, RecursionError) as error:
+        raise RunError(f"{folder / INFO} is damaged: {error}") from None
+    return info
+
+
 @dataclass(frozen=True)
 class Run:
     """An existing run directory whose settings and tokenizer were found good."""
@@ -134,12 +145,7 @@ class Run:
         missing = [name for name in (CONFIG, INFO) if not (folder / name).is_file()]
         if missing:
             raise RunError(f"{folder} is not a whole run directory: {missing[0]} is missing")
-        try:
-            info = json.loads((folder / INFO).read_text(encoding="utf-8"))
-            if not isinstance(info, dict) or not isinstance(info.get("tokenizer"), str):
-                raise ValueError("it says nothing of a tokenizer")
-        except (ValueError, OSError, RecursionError) as error:
-            raise RunError(f"{folder / INFO} is damaged: {error}") from None
+        info = read_info(folder)
         return cls(folder, read_config(folder / CONFIG), info)
 
     @cached_property

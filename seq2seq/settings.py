@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 import seq2seq
@@ -24,6 +25,7 @@ NOT_THE_RESULT = {"resume", "runs", "data.root", "data.cache", "data.how", "data
 }
 
 
+FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, in C
 MOST_TEXT, DEEPEST = 1 << 20, 20  # characters and levels of a saved config; ours have some 5,000 and 4
 
 
@@ -57,7 +59,7 @@ def _refuse_bombs(text: str) -> None:
     if len(text) > MOST_TEXT:
         raise ConfigError(f"{len(text)} characters are too many for a saved config")
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=FAST):
         if isinstance(event, yaml.AliasEvent):
             raise ConfigError("aliases (*name) have no place in a saved config")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -86,12 +88,19 @@ def build_config(values: Mapping[str, Any]) -> Config:
     model = values.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("name"), str):
         raise ConfigError(f"model.name is missing; choose one of: {', '.join(MODELS)}")
-    whole = OmegaConf.structured(Config)
-    whole.model = OmegaConf.structured(choose(MODELS, model["name"], "model.name"))
+    choose(MODELS, model["name"], "model.name")
     try:
-        return OmegaConf.to_object(OmegaConf.merge(whole, values))  # type: ignore[return-value]
+        return OmegaConf.to_object(OmegaConf.merge(typed(model["name"]), values))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise ConfigError(sentence(error)) from None
+
+
+@cache
+def typed(family: str) -> DictConfig:
+    """Type and default of every setting; made once for each family, since it takes as long as reading the values."""
+    whole = OmegaConf.structured(Config)
+    whole.model = OmegaConf.structured(MODELS[family])
+    return whole
 
 
 def sentence(error: OmegaConfBaseException) -> str:

@@ -26,7 +26,7 @@ from seq2seq.files import write_json
 from seq2seq.nn.build import EncoderDecoder, build_model, check_model
 from seq2seq.nn.recording import CUDAGraphs
 from seq2seq.process import available_cores
-from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, check_fit, load_weights, locked, run_directory, tensors, versions
+from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, check_fit, load_weights, locked, read_info, run_directory, tensors, versions
 from seq2seq.settings import differences, write_config
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.budget import sized
@@ -88,7 +88,7 @@ def planned(config: Config) -> Plan:
 def refuse_existing(folder: Path) -> None:
     """RunError if it is there: a finished run is never overwritten, an unfinished one never begun anew."""
     if folder.exists():
-        if folder.joinpath(INFO).is_file() and Run.open(folder).info.get("finished"):
+        if folder.joinpath(INFO).is_file() and read_info(folder).get("finished"):
             raise RunError(f"{folder} exists and is finished: delete it, or change a setting or the seed")
         raise RunError(f"{folder} exists: resume={folder} goes on with it")
 
@@ -181,7 +181,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     clock, average = Clock(), MovingAverage(model, t.ema) if t.ema else None
     metrics = Metrics(folder, read_checkpoint(last)["global_step"] if last.exists() else 0)
     progress = Progress(Limits(course.total, t.max_minutes), config.trainer.progress)
-    checkpoint = Checkpoint(folder, Run.open(folder).info.get("id", ""), log.info)
+    checkpoint = Checkpoint(folder, read_info(folder).get("id", ""), log.info)
     dev, kept = make_dev(config, prepared, model), Kept(folder, t.keep, t.average)
     validation = Validation(
         dev, kept, checkpoint, metrics, clock, average, every=t.validate_every, patience=t.patience, stop_at=t.stop_at, plateau=plateau
@@ -211,7 +211,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     reached = {"finished": True, "updates": trainer.global_step, "weights_from": list(updates), "dev_score": final}
     seen = {"parameters": parameters(model), "target_tokens": figures.tokens(module), "batches": batches.checksum}
     took = {"seconds": clock.read()[0], "processor_seconds": clock.read()[1], **peaks()}
-    write_json(folder / INFO, Run.open(folder).info | reached | seen | took)
+    write_json(folder / INFO, read_info(folder) | reached | seen | took)
     log.info("finished: dev %s %.2f with the weights of update %s; %s", t.monitor, abs(final), " + ".join(map(str, updates)), folder)
 
 
