@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -93,8 +94,11 @@ def test_a_wrong_setting_is_told_in_one_sentence(override: str) -> None:
 @pytest.mark.parametrize("name", [name for name, field in every_setting().items() if field.type is float])
 def test_no_number_is_taken_that_cannot_be_worked_with(name: str, value: str) -> None:
     family = "transformer" if name in flatten(build_config({"model": {"name": "transformer"}})) else "rnn"
+    values: Any = float(value)
+    for part in reversed(name.split(".")):
+        values = {part: values}
     with pytest.raises(ConfigError, match=name):
-        compose_config([f"model={family}", f"{name}={value}"])
+        build_config({**values, "model": {"name": family, **values.get("model", {})}})
 
 
 @pytest.mark.parametrize("choice", GROUPS)

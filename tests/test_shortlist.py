@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ VARIANTS = {
     "transformer copy, tied": (*TRANSFORMER, "model.head=copy", "model.tie=all"),
 }  # fmt: skip
 SEARCHES = {"beam": {"beam": 3, "n_best": 2}, "sampling": {"sampling": True, "n_best": 2}}
+QUICK = {("rnn", "sampling"), ("rnn copy", "beam"), ("transformer", "beam"), ("transformer copy, tied", "sampling")}
+EACH = [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in product(VARIANTS, SEARCHES)]
 
 
 @pytest.fixture
@@ -65,8 +68,7 @@ def found(run: Path, lines: list[str], **options: object) -> tuple[list[str], ob
     return [h.text for h in hypotheses], [round(h.score, 5) for h in hypotheses]
 
 
-@pytest.mark.parametrize("search", SEARCHES)
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("variant", "search"), EACH)
 def test_a_list_of_everything_changes_nothing(variant: str, search: str, lively: Lively, lines: list[str]) -> None:
     run = lively(*VARIANTS[variant])
     table = everything(run)
@@ -83,8 +85,7 @@ def test_in_any_precision(precision: str, lively: Lively, lines: list[str]) -> N
     assert found(run, lines, precision=precision, shortlist=table.shape[1]) == found(run, lines, precision=precision)
 
 
-@pytest.mark.parametrize("search", SEARCHES)
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("variant", "search"), EACH)
 def test_batches_change_nothing(variant: str, search: str, lively: Lively, lines: list[str]) -> None:
     run = lively(*VARIANTS[variant])
     given(run, drawn(run))  # of PAD too, which must tell nothing

@@ -66,7 +66,7 @@ CHOICES = {
 }
 SOURCE, TARGET = 11, 13  # entries of the vocabularies
 B, S, T = 3, 6, 4
-FIRST = 40  # rows of choices that are tried every time: each holds more pairs that no row before it has than those after it
+FIRST = 16  # rows of choices that are tried every time: each holds more pairs that no row before it has than those after it
 
 
 def settings(family, row, **more):

@@ -108,6 +108,7 @@ def test_models_learn_the_same_with_them(variant, close, monkeypatch):
         close(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(DEVICE == "cuda", reason="there the tests above compile them")
 def test_they_compile(tmp_path):
     """To machine code of NVIDIA's Ampere and Hopper, by Triton's own compiler: no GPU is needed for that."""

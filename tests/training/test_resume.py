@@ -83,7 +83,7 @@ def going_on(run: Path, *more: str) -> Path:
     return resume(compose_config([f"resume={run}", *more]))
 
 
-@pytest.mark.parametrize("update", [1, 5, 8])
+@pytest.mark.parametrize("update", [pytest.param(1, marks=pytest.mark.slow), 5, pytest.param(8, marks=pytest.mark.slow)])
 def test_an_interrupted_run_ends_as_if_it_had_not_been(update: int, whole: Path, stopped: Callable[..., Path]) -> None:
     run = stopped(update, *HARD)
     assert last(run)["global_step"] == update
@@ -114,7 +114,7 @@ def full(trained: Callable[..., Path]) -> Path:
     return trained(*STEADY)
 
 
-@pytest.mark.parametrize("limit", [5, 8])
+@pytest.mark.parametrize("limit", [pytest.param(5, marks=pytest.mark.slow), 8])
 def test_a_raised_limit_goes_on_as_if_it_had_been_there(limit: int, full: Path, trained: Callable[..., Path]) -> None:
     """Also where the limit fell between two validations, or at the end of an epoch."""
     run = trained(*STEADY, f"training.max_updates={limit}")
@@ -206,7 +206,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("kind", ["transformer", *(pytest.param(kind, marks=pytest.mark.slow) for kind in list(OTHERS)[1:])])
 def test_other_models_go_on_exactly_too(kind: str, stopped: Callable[..., Path], trained: Callable[..., Path]) -> None:
     settings = (*OTHERS[kind], "training.batch_tokens=1024", "training.max_updates=8")
     run, unbroken = stopped(5, *settings), trained(*settings)

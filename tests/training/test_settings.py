@@ -44,6 +44,10 @@ WORDS = [  # of each list of choices those that are not the default
 ]
 GUIDED = [("guided_loss", ("training.guided_alignment=0.5",), "squared_error")]
 AVERAGE = [("average", LAST[::2], value) for value in ("best", "last")]
+QUICK = {
+    "batch_tokens", "accumulate", "beta2", "weight_decay", "halve_every", "plateau_factor", "label_smoothing", "coverage_loss", "clip",
+    "max_updates", "ema", "guided_loss", "adafactor", "luong", "best",
+}  # fmt: skip
 CASES = [*((name, needs, value) for name, (needs, value) in OTHER.items()), *WORDS, *GUIDED, *AVERAGE]
 
 
@@ -62,7 +66,11 @@ def trained_once(trained: Callable[..., Path]) -> Callable[..., Path]:
     return cache(trained)
 
 
-@pytest.mark.parametrize(("name", "needs", "value"), CASES, ids=lambda value: str(value) if not isinstance(value, tuple) else "")
+@pytest.mark.parametrize(
+    ("name", "needs", "value"),
+    [pytest.param(*case, marks=() if QUICK & {case[0], case[2]} else pytest.mark.slow) for case in CASES],
+    ids=lambda value: str(value) if not isinstance(value, tuple) else "",
+)
 def test_a_setting_makes_another_training(name: str, needs: tuple[str, ...], value: object, trained_once: Callable[..., Path]) -> None:
     before, after = fate(trained_once(*needs)), fate(trained_once(*needs, f"training.{name}={value}"))
     moved = any(not torch.equal(before[1][key], after[1][key]) for key in before[1])
