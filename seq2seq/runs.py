@@ -148,6 +148,11 @@ class Run:
         info = read_info(folder)
         return cls(folder, read_config(folder / CONFIG), info)
 
+    @property
+    def gone(self) -> bool:
+        """Whether the weights of a finished run were deleted, or left where they were made."""
+        return bool(self.info.get("finished")) and not (self.folder / WEIGHTS).exists()
+
     @cached_property
     def vocabularies(self) -> Vocabularies:
         """The tokenizer that the run was trained with, and no other."""

@@ -41,7 +41,9 @@ class Cell:
 
     @cached_property
     def parameters(self) -> int:
-        """Numbers in the weights, shared ones once."""
+        """Numbers in the weights, shared ones once; by run.json where they are gone."""
+        if self.run.gone:
+            return int(self.run.info["parameters"])
         with tensors(self.run.folder / WEIGHTS) as file:
             return sum(size_of(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  not a dict
 
@@ -112,17 +114,20 @@ def make_cells(runs: Iterable[Run], test: TestSet, broken: Broken, options: Mapp
 
 
 def make_cell(made: Made, test: TestSet) -> Cell:
-    """The same of one run."""
+    """The same of one run. RunError for one that cannot be evaluated, or has neither weights nor their number."""
+    run = made.runs[0]
+    if run.gone and not isinstance(run.info.get("parameters"), int):
+        raise RunError(f"{run.folder} has neither {WEIGHTS} nor a number of parameters in {INFO}")
     evaluated = kept(made, test)
     if evaluated is None:
-        log.info("%s has no evaluation of this text with these settings: translating", made.runs[0].folder)
+        log.info("%s has no evaluation of this text with these settings: translating", run.folder)
         with Count("translated", len(test.sources)) as count:
             made.translator.done = count.add
             keep(made, test, translate(made, test), [])
         evaluated = kept(made, test)
     if evaluated is None:
         raise RunError(f"{made.folder(test.name)} changes while it is read")
-    return Cell(made.runs[0], evaluated, forced_links(made, test) if test.gold else {})
+    return Cell(run, evaluated, forced_links(made, test) if test.gold else {})
 
 
 def with_reverse(cells: Sequence[Cell], reverse: Sequence[Run], test: TestSet, how: str, options: Mapping[str, Any]) -> list[Cell]:

@@ -50,7 +50,7 @@ def compare(variants: Sequence[Variant], baseline: Variant, asked: Asked) -> Com
         rows=[made_row(row, columns, settings) for row in rows],
         baseline=baseline.name, header=sentences(rows), footnotes=footnotes(rows, asked), buckets=labels,
         hypotheses={name: cell.evaluated.hypotheses for name, cell in first.items()},
-        explained={name: cell.evaluated.explained for name, cell in first.items()},
+        explained={name: found for name, cell in first.items() if (found := cell.evaluated.explained) is not None},
         quality="chrF2 of the sentence", qualities={name: qualities(cell, asked) for name, cell in first.items()},
         health=[warned for name, cell in first.items() for warned in warnings(name, cell)],
         windows={name: width for name, cell in first.items() if (width := window(cell))},
@@ -61,7 +61,7 @@ def compare(variants: Sequence[Variant], baseline: Variant, asked: Asked) -> Com
 def warnings(name: str, cell: Cell) -> list[Warned]:
     """What is odd about where a run looked while it translated."""
     health = health_of(cell.run.config.model.attention)
-    for seen in cell.evaluated.explained if health.learnt else ():
+    for seen in (cell.evaluated.explained or ()) if health.learnt else ():
         health.add(seen.weights / 255, seen.centers)
     return [Warned(name, sentence) for sentence in health.warnings()]
 

@@ -80,9 +80,10 @@ class Made:
         return self.runs[0].folder / "evaluation" / "-".join([test, *changed, *others])
 
     def depends(self, test: TestSet) -> dict[str, Any]:
-        """All that the translations of `test` depend on, in plain values; two that agree in it are the same."""
+        """All that the translations of `test` depend on, in plain values; two that agree in it are the same. "" is the hash of
+        weights that are gone."""
         settings = {name: value for name, value in vars(self.search).items() if name not in THROUGHPUT}
-        weights = [file_hash(run.folder / WEIGHTS) for run in self.runs]
+        weights = ["" if run.gone else file_hash(run.folder / WEIGHTS) for run in self.runs]
         made = {"precision": self.precision, "shortlist": self.given.get("shortlist", 0), "search": settings}
         return {"text": test.sha256, "weights": weights} | made
 
@@ -105,7 +106,7 @@ class Evaluated(NamedTuple):
     sums: Mapping[str, Array]  # of SUMS (n, 2)
     decoding: Mapping[str, Any]
     search: Mapping[str, Any]  # settings
-    explained: ExplainedFile
+    explained: ExplainedFile | None  # None: the weights are gone, and it was not kept
     folder: Path
 
 
@@ -189,21 +190,30 @@ def other_scores(folder: Path, report: Mapping[str, Any]) -> list[dict[str, Any]
 
 
 def kept(made: Made, test: TestSet) -> Evaluated | None:
-    """What is in the run of this very text, by these very weights and settings; None if anything is missing or other."""
+    """What is in the run of this very text, by these very weights and settings; None if anything is missing or other.
+
+    Of weights that are gone what was kept is believed, and what they looked at need not be there."""
     folder, n = made.folder(test.name), len(test.sources)
     try:
         report = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         hypotheses, sums = read_lines(folder / HYPOTHESES), read_sums(folder / SENTENCES)
         wanted = made.depends(test)
         found = {name: report[name] for name in wanted}
+        wanted["weights"] = believed(wanted["weights"], found["weights"])
         found["search"] = {name: found["search"][name] for name in wanted["search"]}
         decoding = {name: report["decoding"][name] for name in ("seconds", "sentences", "threads", "device", "batch")}
         whole = found == wanted and text_hash(hypotheses) == report["hypotheses"] and len(sums) == n == len(hypotheses)
-        whole = whole and len(ExplainedFile(folder / EXPLAINED, n).file.namelist()) == n
+        explained = ExplainedFile(folder / EXPLAINED, n) if (folder / EXPLAINED).exists() or not made.runs[0].gone else None
+        whole = whole and (explained is None or len(explained.file.namelist()) == n)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, BadZipFile):
         return None
     columns = {name: sums[:, 2 * i : 2 * i + 2] for i, name in enumerate(SUMS)} if whole else {}
-    return Evaluated(hypotheses, columns, decoding, vars(made.search), ExplainedFile(folder / EXPLAINED, n), folder) if whole else None
+    return Evaluated(hypotheses, columns, decoding, vars(made.search), explained, folder) if whole else None
+
+
+def believed(hashes: Sequence[str], kept: Sequence[str]) -> list[str]:
+    """The hashes that are known, and in place of the others those that were kept."""
+    return [ours or theirs for ours, theirs in zip(hashes, kept, strict=True)]
 
 
 def forced_links(made: Made, test: TestSet) -> dict[str, list[set[Link]]]:
@@ -212,6 +222,7 @@ def forced_links(made: Made, test: TestSet) -> dict[str, list[set[Link]]]:
     path, depends = made.folder(test.name) / FORCED, made.depends(test) | {"search": {}}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        depends["weights"] = believed(depends["weights"], found["depends"]["weights"])
         if found["depends"] == depends and all(len(found["links"][kind]) == len(test.sources) for kind in LINKS):
             return {kind: [set(parse_links(line).sure) for line in found["links"][kind]] for kind in LINKS}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

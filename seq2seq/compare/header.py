@@ -26,6 +26,12 @@ def unfinished(variants: Sequence[Variant]) -> list[str]:
     return [f"Training is not finished: {', '.join(names)}."] if names else []
 
 
+def gone(variants: Sequence[Variant]) -> list[str]:
+    """Runs without weights, whose translations nobody can make again."""
+    names = [cell.name for cell in every(variants) if cell.run.gone]
+    return [f"Without weights, taken at the word of what was kept: {', '.join(names)}."] if names else []
+
+
 def seeds(variants: Sequence[Variant]) -> list[str]:
     """Whether every variant has the same seeds."""
     if len({variant.seeds for variant in variants}) == 1:
@@ -100,4 +106,4 @@ def speed(variants: Sequence[Variant]) -> list[str]:
     return [f"Decoding was timed with different {listed(each)}."] if each else []
 
 
-CHECKS: list[Callable[[Sequence[Variant]], list[str]]] = [budget, batches, search, seeds, unfinished, speed]
+CHECKS: list[Callable[[Sequence[Variant]], list[str]]] = [budget, batches, search, seeds, unfinished, gone, speed]

@@ -143,6 +143,29 @@ def test_who_claims_no_link_has_no_precision(compared: Callable[..., Any], runs:
     assert "precision" in row(found, "rnn-general")["figures"]
 
 
+def test_runs_without_weights_are_compared_by_what_they_kept(compared: Callable[..., Any], say: Say, own: Path, gold: Path) -> None:
+    """Deleted to save the disk, or left on another machine; what was looked at may be gone as well."""
+    before = compared(own, *FEW, "--gold", gold)
+    for run in own.iterdir():
+        for name in ("weights.safetensors", "joint.spm", "evaluation/test/alignments.txt"):
+            (run / name).unlink()
+    (own / "rnn-general-1/evaluation/test/explained.zip").unlink()
+    after = compared(own, *FEW, "--gold", gold, "--report", own / "report.html")
+    assert after["rows"] == before["rows"]
+    assert after["header"][-1].startswith("Without weights, taken at the word of what was kept: rnn-uniform-last-1, ")
+    assert after["header"][:-1] == before["header"]
+    assert "<html" in (own / "report.html").read_text()
+    (own / "rnn-general-1/evaluation/test/hypotheses.txt").write_text("other\n" * 12)
+    info = own / "rnn-general-2/run.json"
+    info.write_text(info.read_text().replace('"parameters"', '"numbers"'))
+    broken = {Path(one["run"]).name: one["why"] for one in compared(own, *FEW, "--gold", gold)["broken"]}
+    assert "weights.safetensors is missing, though training is finished" in broken["rnn-general-1"]
+    assert "has neither weights.safetensors nor a number of parameters" in broken["rnn-general-2"]
+    code, _, err = say("compare", own, *FEW, "--beam", 5)
+    assert code == 2
+    assert "no run is left to compare" in err
+
+
 def test_links_of_both_directions(compared: Callable[..., Any], say: Say, trained: Any, runs: Path, gold: Path) -> None:
     back = trained("data.source=de", "data.target=en", "training.max_updates=1", "training.monitor=loss")
     found = compared(runs / "rnn-general-1", *FEW, "--gold", gold, "--reverse", back, "--symmetrize", "intersection")
