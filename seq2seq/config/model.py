@@ -105,7 +105,8 @@ class RNNConfig(ModelConfig):
         self.at_least(1, "embedding", "hidden")
         self.at_least(0, "embedding_init", "init", "features", "bidirectional_layers", "encoder_hidden")
         self.at_least(2, "residual_from")
-        for name, size in (("hidden", self.hidden), ("encoder_hidden", self.memory_size)):
+        hidden = 0 if self.parameters else self.hidden  # 0: training.budget will choose it, and mind the heads
+        for name, size in (("hidden", hidden), ("encoder_hidden", self.encoder_hidden or hidden)):
             if size % self.attention.heads:
                 raise ConfigError(f"model.{name}={size} must be a multiple of model.attention.heads={self.attention.heads}")
         if self.initializer != "uniform":
@@ -128,8 +129,8 @@ class RNNConfig(ModelConfig):
                 f"model.bidirectional_layers={self.bidirectional_layers} is more than model.encoder_layers={self.encoder_layers}"
             )
         both = self.bidirectional_layers or self.encoder_layers if self.bidirectional else 0
-        if self.bridge == "backward" and both < self.encoder_layers:
-            raise ConfigError("model.bridge=backward needs a last layer that reads backwards: model.bidirectional=true in all layers")
+        if self.bridge in ("backward", "directions") and both < self.encoder_layers:
+            raise ConfigError(f"model.bridge={self.bridge} needs layers that read backwards: model.bidirectional=true in all layers")
 
     def check_order(self) -> None:
         """What enters the cells and the readout."""
@@ -160,13 +161,22 @@ class RNNConfig(ModelConfig):
             raise ConfigError(f"model.residual=true would be ignored: it begins with layer {self.residual_from}, and there are {layers}")
         if not self.residual:
             self.ignored(("residual_from",), "model.residual=false has none")
+        self.check_bridge()
+
+    def check_bridge(self) -> None:
+        """Whether the encoder ends with what the decoder is to begin with."""
+        if self.bridge == "directions" and (self.decoder_layers, self.memory_size) != (2 * self.encoder_layers, 2 * self.hidden):
+            raise ConfigError(
+                f"model.bridge=directions needs decoder_layers={2 * self.encoder_layers}, two for each of the encoder, not "
+                f"{self.decoder_layers}, and encoder_hidden={2 * self.hidden}, twice model.hidden, not {self.memory_size}"
+            )
         if self.bridge in ("copy", "copy_all") and self.encoder_layers != self.decoder_layers:
             raise ConfigError(
                 f"model.bridge={self.bridge} needs as many encoder as decoder layers, not {self.encoder_layers} and {self.decoder_layers}"
             )
         if self.bridge in ("copy", "copy_all") and self.memory_size != self.hidden:
             raise ConfigError(f"model.bridge={self.bridge} needs model.encoder_hidden={self.encoder_hidden} and hidden={self.hidden} equal")
-        if self.bridge in ("copy_all", "reduce") and self.cell != "lstm":
+        if self.bridge in ("copy_all", "directions", "reduce") and self.cell != "lstm":
             raise ConfigError(f"model.bridge={self.bridge} hands over the cells of an LSTM, and model.cell={self.cell} has none")
 
     @property

@@ -32,7 +32,7 @@ class Batch(NamedTuple):
     target_in: Tensor  # (B, T) BOS y PAD..; ids >= V are unknown words of the source, which the model reads as UNK
     target_out: Tensor  # (B, T) y EOS PAD..
     index: Tensor  # type: ignore[assignment]  # (B,) number of the pair in its corpus, -1 in an empty batch
-    update_tokens: Tensor  # () float: target tokens, EOS included, of the whole update, over its micro-batches and devices
+    update_size: Tensor  # () float: target tokens, EOS included, of the whole update, over its micro-batches and devices; or sentences
     copy: Tensor | None = None  # (B, S) what copying a source token yields, PAD behind; None: the head does not copy
     links: Tensor | None = None  # (B, T, S) where attention is guided to: each row sums to one, or is 0 where that is not known
 
@@ -41,7 +41,7 @@ def collate(
     numbers: Sequence[int] | NDArray[Any],
     rows: Rows,
     target_size: int,
-    update_tokens: float,
+    update_size: float,
     copying: bool,
     multiple: int = 1,
     guided: bool = False,
@@ -55,14 +55,14 @@ def collate(
         target_out[target_out >= target_size] = UNK
     index = torch.as_tensor(np.asarray(numbers, np.int64))
     links = _shares([row.links for row in encoded], (*target_out.shape, source.size(1))) if guided else None
-    return Batch(source, _shifted(target_out), target_out, index, torch.tensor(float(update_tokens)), copy, links)
+    return Batch(source, _shifted(target_out), target_out, index, torch.tensor(float(update_size)), copy, links)
 
 
-def empty_batch(update_tokens: float, copying: bool, guided: bool = False) -> Batch:
+def empty_batch(update_size: float, copying: bool, guided: bool = False) -> Batch:
     """One row that counts nothing: it lets a device take part in an update that has no batch for it."""
     eos, bos, pad = (torch.full((1, 1), i) for i in (EOS, BOS, PAD))
     copy, links = eos.clone() if copying else None, torch.zeros(1, 1, 1) if guided else None
-    return Batch(eos, bos, pad, torch.tensor([-1]), torch.tensor(float(update_tokens)), copy, links)
+    return Batch(eos, bos, pad, torch.tensor([-1]), torch.tensor(float(update_size)), copy, links)
 
 
 def _padded(sequences: list[Sequence[int] | Ids], multiple: int) -> Tensor:
@@ -113,12 +113,13 @@ class TrainBatches:
         multiple: int = 1,
         early: int = 0,
         guided: bool = False,
+        sentences: bool = False,
     ) -> None:
         """`copying`: whether the model's head copies, hence wants `Batch.copy` and the ids of unknown words; `multiple`: of what the
         lengths of a batch are one; `early`: batches that a thread makes before they are asked for, as a GPU wants them; `guided`: whether
-        attention is, hence wants `Batch.links`."""
+        attention is, hence wants `Batch.links`; `sentences`: whether the size of an update is their number."""
         self.corpus, self.batch_tokens, self.seed, self.copying = corpus, batch_tokens, seed, copying
-        self.multiple, self.early, self.guided = multiple, early, guided
+        self.multiple, self.early, self.guided, self.sentences = multiple, early, guided, sentences
         self.accumulate, self.rank, self.world = accumulate, rank, world
         self.epoch, self.done = 0, 0  # batches of the epoch's list that whole updates have consumed
         self.checksum = NOTHING  # over them and those of the epochs before; "" where these are not known
@@ -166,21 +167,23 @@ class TrainBatches:
         batches, rows, checksum = self.plan(), self.corpus.at(self.epoch), self.checksum
         for start in range(self.done, len(batches), self.per_update):
             update = [batches[n] for n in range(start, min(start + self.per_update, len(batches)))]
-            tokens = self._tokens(update, rows)
+            size = self._size(update, rows)
             checksum = reduce(chained, update, checksum) if checksum else ""
             for a in range(self.accumulate):
                 last = a == self.accumulate - 1
                 over = Consumed(start + self.per_update, checksum) if last else None
-                yield self._batch(update, a * self.world + self.rank, rows, tokens), over
+                yield self._batch(update, a * self.world + self.rank, rows, size), over
 
-    def _batch(self, update: list[NDArray[np.int64]], n: int, rows: Rows, tokens: int) -> Batch:
+    def _batch(self, update: list[NDArray[np.int64]], n: int, rows: Rows, size: int) -> Batch:
         if n >= len(update):
-            return empty_batch(tokens, self.copying, self.guided)
-        return collate(update[n], rows, self.corpus.target_size, tokens, self.copying, self.multiple, self.guided)
+            return empty_batch(size, self.copying, self.guided)
+        return collate(update[n], rows, self.corpus.target_size, size, self.copying, self.multiple, self.guided)
 
-    def _tokens(self, update: list[NDArray[np.int64]], rows: Rows) -> int:
+    def _size(self, update: list[NDArray[np.int64]], rows: Rows) -> int:
         """Sampled targets are all segmented, those of other devices too: the sum needs no communication."""
         numbers = np.concatenate(update)
+        if self.sentences:
+            return len(numbers)
         if self.corpus.sampled:
             return sum(len(rows.row(i).target) for i in numbers)
         return int(self._target_lengths[numbers].sum())
@@ -222,7 +225,7 @@ def eval_batches(
     """The batches rank, rank + world, ... of the corpus sorted by length: over all ranks, each pair exactly once, but for
     those with a side of more than `longest` tokens, EOS included, whose attention could fill the memory.
 
-    `update_tokens` are those of the batch."""
+    `update_size` are those of the batch."""
     rows, target, sides = corpus.at(0), corpus.target_lengths, longest_sides(corpus)
     short = np.flatnonzero(sides <= longest)
     batches = in_order(sides[short], batch_tokens)

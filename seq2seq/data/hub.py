@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.data.text import Pair, pair_of
-from seq2seq.errors import DataError, choose
+from seq2seq.errors import ConfigError, DataError, choose
 
 PARQUET = "refs/convert/parquet"  # the hub's own copy of a data set that comes as a program, which is never run
 
@@ -32,6 +32,8 @@ def _library() -> Any:
 
 def _rows(datasets: Any, name: str, split: str, config: str) -> Any:
     saved = any((Path(name) / marker).is_file() for marker in ("dataset_dict.json", "state.json"))
+    if saved and config:
+        raise ConfigError(f"data.hub_config={config!r} would be ignored: the folder {name} holds what one configuration gave")
     try:
         if not saved:
             return _downloaded(datasets, [name, config] if config else [name], split)

@@ -42,9 +42,19 @@ def count_words(text: str) -> int:
 
 
 def token_links(pair: LinkedPair, vocabularies: Vocabularies) -> list[int]:
-    """The links of a pair's tokens, as `Row` has them; those of words that were cut off are gone."""
-    source, target = vocabularies.source.segment(pair.source), vocabularies.target.segment(pair.target)
-    return spread(pair.links, words_of(source), words_of(target))
+    """The links of a pair's tokens, as `Row` has them; those of words that were cut off are gone.
+
+    DataError where the tokenizer makes other words of a text, for its links would then be of others."""
+    found = []
+    for text, tokenizer in ((pair.source, vocabularies.source), (pair.target, vocabularies.target)):
+        numbers = words_of(tokenizer.segment(text))
+        if (made := max(numbers, default=-1) + 1) != count_words(text):
+            raise DataError(
+                f"{text!r} has {count_words(text)} words by its spaces, {made} as the tokenizer normalises it: its links cannot be told; "
+                "set tokenizer.normalizer=identity, or change that text"
+            )
+        found.append(numbers)
+    return spread(pair.links, *found)
 
 
 def spread(links: Iterable[Link], source: Sequence[int], target: Sequence[int]) -> list[int]:

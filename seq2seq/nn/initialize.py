@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-RECURRENT = ("recurrent.weight", "candidate.weight", "weight_hh_l0")  # ends of the names of matrices that take the state to the state
+from seq2seq.nn.cells import Cell
+from seq2seq.nn.scorers import NormedAdditive
 
 
 def uniform(model: nn.Module, tables: Sequence[Tensor], width: float, table_width: float) -> None:
@@ -17,15 +18,27 @@ def uniform(model: nn.Module, tables: Sequence[Tensor], width: float, table_widt
 
 def bahdanau(model: nn.Module, tables: Sequence[Tensor], width: float, table_width: float) -> None:
     """Recurrent matrices orthogonal, those of the score normal with deviation 0.001, its vector and all biases zero, the others normal with
-    deviation 0.01  (Bahdanau et al. 2015, section B.1)."""
+    deviation 0.01  (Bahdanau et al. 2015, section B.1). A vector that the score divides by its length stays: zero has none."""
+    divided = {f"{name}.energy.weight" for name, part in model.named_modules() if isinstance(part, NormedAdditive)}
+    sizes = recurrent(model)
     for name, parameter in model.named_parameters():
-        if parameter.dim() < 2 or name.endswith("scorer.energy.weight"):
+        if name.rpartition(".")[2].startswith("bias") or (name.endswith("scorer.energy.weight") and name not in divided):
             nn.init.zeros_(parameter)
-        elif name.endswith(RECURRENT):
-            for gate in parameter.data.split(parameter.size(0) // max(1, parameter.size(0) // parameter.size(1))):
-                nn.init.orthogonal_(gate)
-        else:
+        elif parameter.dim() > 1 and name not in divided:
             nn.init.normal_(parameter, std=0.001 if ".scorer." in name else 0.01)
+        for gate in parameter.data.split(sizes[name]) if name in sizes else ():
+            nn.init.orthogonal_(gate[:, -sizes[name] :])
+
+
+def recurrent(model: nn.Module) -> dict[str, int]:
+    """The matrices that take a state to its gates -> the size of the state, which is the last that they read."""
+    found = {}
+    for name, part in model.named_modules():
+        if isinstance(part, nn.RNNBase):
+            found[f"{name}.weight_hh_l0"] = part.hidden_size
+        if isinstance(part, Cell):
+            found |= {f"{name}.{matrix}.weight": part.size for matrix in ("recurrent", "candidate")}
+    return found
 
 
 INITIALIZERS: dict[str, Callable[[nn.Module, Sequence[Tensor], float, float], None]] = {"uniform": uniform, "bahdanau": bahdanau}

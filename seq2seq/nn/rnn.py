@@ -1,7 +1,7 @@
 """How does a recurrent encoder-decoder write? One decoder per order of attention and recurrence, one row per decoder in DECODERS."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ def maxout(x: Tensor) -> Tensor:
 READOUTS: dict[str, Readout | None] = {
     "tanh": Readout(torch.tanh),  # tanh(W [c; h])  (Luong et al. 2015, eq. 5)
     "linear": Readout(lambda x: x, bias=True),  # V [h; c] + b  (See et al. 2017, eq. 4)
-    "maxout": Readout(maxout, 2, embedded=True),  # max of pairs of U h + V E y + C c  (Bahdanau et al. 2015, section A.2.2)
+    "maxout": Readout(maxout, 2, embedded=True, bias=True),  # max of pairs of U h + V E y + C c + b  (Bahdanau et al. 2015, section A.2.2)
     "state": None,  # the decoder's state alone  (Wu et al. 2016, figure 1)
 }
 
@@ -141,14 +141,18 @@ class RecurrentDecoder(nn.Module):
         )
         return seen.context.flatten(0, 1), seen.weights.unsqueeze(2).flatten(0, 1) if seen.maps is None else seen.maps.flatten(0, 1)
 
+    def reads(self, top: Tensor, state: State) -> Tensor:
+        """The state that the readout sees: of the new one (N, Q) and all before it."""
+        return top
+
     def finish(
         self, top: Tensor, context: Tensor, maps: Tensor, given: Given, cells: State, state: State, masks: Tensor | None, by: Plain
     ) -> Moment:
-        """What a step yields of the state (N, Q) that it reads, the context (N, M), maps (N, heads, S) and the cells' next states."""
-        features = top
+        """What a step yields of the new state (N, Q), the context (N, M), maps (N, heads, S) and the cells' next states."""
+        features = self.reads(top, state)
         if self.readout is not None:
-            read = (context, top, given.embedded) if self.readout.embedded else (context, top)
-            features = self.readout.activate(by.project(torch.cat(read, -1), self.combine))
+            parts = (context, features, given.embedded) if self.readout.embedded else (context, features)
+            features = self.readout.activate(by.project(torch.cat(parts, -1), self.combine))
         features = features if masks is None else features * masks[-1, :, : features.size(-1)]
         after = cells | {"number": state["number"] + 1}
         if "covered" in state:
@@ -225,8 +229,8 @@ class BahdanauDecoder(RecurrentDecoder):
 class BahdanauPreviousDecoder(BahdanauDecoder):
     """The same, of which the readout sees h_{t-1}  (Bahdanau et al. 2015, section A.2.2 and code, against their eq. 4)."""
 
-    def finish(self, top: Tensor, context: Tensor, maps: Tensor, given: Given, cells: State, state: State, *rest: Any) -> Moment:
-        return super().finish(state[f"hidden{len(self.cells) - 1}"], context, maps, given, cells, state, *rest)
+    def reads(self, top: Tensor, state: State) -> Tensor:
+        return state[f"hidden{len(self.cells) - 1}"]
 
 
 class GNMTDecoder(RecurrentDecoder):

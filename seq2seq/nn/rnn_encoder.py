@@ -40,6 +40,8 @@ class Scan(nn.Module):
     def __init__(self, cell: Cell) -> None:
         super().__init__()
         self.cell = cell
+        if cell.sequence is not None:  # begins like torch's layer, so that it makes no difference which of them it is
+            nn.init.uniform_(cell.input.bias, -(cell.size**-0.5), cell.size**-0.5)
 
     def forward(self, x: Tensor) -> State:
         """(B, S, given) -> every part of the state after each position, (B, S, size)."""
@@ -134,11 +136,12 @@ class Dense(Bridge):
 
 
 class Backward(Bridge):
-    """tanh(W h), h the last hidden state of the direction that reads backwards  (Bahdanau et al. 2015, section A.2.2)."""
+    """tanh(W h + b), h the last hidden state of the direction that reads backwards  (Bahdanau et al. 2015, section A.2.2, which leaves
+    biases out of its equations)."""
 
     def __init__(self, memory: int, hidden: int, layers: int) -> None:
         super().__init__(memory, hidden, layers)
-        self.project = Linear(memory // 2, layers * hidden, bias=False)
+        self.project = Linear(memory // 2, layers * hidden)
 
     def forward(self, memory: Memory) -> Sequence[State]:
         return [{"hidden": hidden} for hidden in self.project(memory.summary.chunk(2, -1)[1]).tanh().chunk(self.layers, -1)]
@@ -160,6 +163,17 @@ class CopyAll(Bridge):
 
     def forward(self, memory: Memory) -> Sequence[State]:
         parts = (memory.cached["ends"].unbind(1), memory.cached["cells"].unbind(1))
+        return [{"hidden": hidden, "cell": cell} for hidden, cell in zip(*parts, strict=True)]
+
+
+class Directions(Bridge):
+    """Hidden and cell states themselves, a layer for each direction: the first forwards, the first backwards, the second forwards, ...
+    (tf/nmt: Luong et al. 2017)."""
+
+    reads = frozenset({"ends", "cells"})
+
+    def forward(self, memory: Memory) -> Sequence[State]:
+        parts = (memory.cached[name].unflatten(-1, (2, -1)).flatten(1, 2).unbind(1) for name in ("ends", "cells"))
         return [{"hidden": hidden, "cell": cell} for hidden, cell in zip(*parts, strict=True)]
 
 
@@ -190,6 +204,7 @@ BRIDGES: dict[str, type[Bridge]] = {
     "backward": Backward,
     "copy": Copy,
     "copy_all": CopyAll,
+    "directions": Directions,
     "reduce": Reduce,
     "zero": Zero,
 }

@@ -179,7 +179,7 @@ class Concat(Additive):
 
 
 class ConcatIdentity(Additive):
-    """v . tanh(W q + h)  (what Luong et al. 2015 ran as concat: footnote on their table 4)."""
+    """v . tanh(W q + h)  (what Luong et al. 2015 ran as concat: a footnote to their section 5.3)."""
 
     uses = frozenset({"coverage"})
 

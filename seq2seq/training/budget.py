@@ -15,7 +15,7 @@ TOLERANCE = 0.02  # share of the wanted number that is near enough
 def sized(model: ModelConfig, source_size: int, target_size: int) -> ModelConfig:
     """`model` with the size of its family in SIZES chosen so that it comes nearest to model.parameters, if that is set.
 
-    The size that was given is not looked at. ConfigError names the nearest number if that is further away than TOLERANCE."""
+    The size that was given makes no difference. ConfigError names the nearest number if that is further away than TOLERANCE."""
     wanted = model.parameters
     if not wanted:
         return model
@@ -26,7 +26,10 @@ def sized(model: ModelConfig, source_size: int, target_size: int) -> ModelConfig
         return replace(model, **{name: steps * step})  # type: ignore[arg-type]
 
     def count(steps: int) -> int:
-        return parameters(check_model(of(steps), source_size, target_size))
+        try:
+            return parameters(check_model(of(steps), source_size, target_size))
+        except ConfigError as error:
+            raise ConfigError(f"model.parameters chooses model.{name}, and with {steps * step}: {error}") from None
 
     low = largest(count, wanted)
     best = min((low, low + 1), key=lambda steps: abs(count(steps) - wanted))

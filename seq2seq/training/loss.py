@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from seq2seq.ids import PAD
-
-LEAST = 1e-9  # of a weight whose logarithm is taken: hard windows and sparse normalisers give 0
 
 
 def coverage_loss(weights: Tensor, target_out: Tensor) -> Tensor:
@@ -21,8 +20,9 @@ def coverage_loss(weights: Tensor, target_out: Tensor) -> Tensor:
 def guided_cross_entropy(weights: Tensor, links: Tensor) -> Tensor:
     """-sum_t sum_s g_ts log a_ts: attention should be where the links are  (Chen et al. 2016; Garg et al. 2019).
 
-    weights (B, T, S), links (B, T, S) as of `Batch` -> scalar; target tokens without links have no part."""
-    return -(links * weights.clamp_min(LEAST).log()).sum()
+    weights (B, T, S), links (B, T, S) as of `Batch` -> scalar; target tokens without links have no part. Hard windows and sparse
+    normalisers give weights of 0, which count as the least number there is, and learn nothing from it."""
+    return -(links * weights.clamp_min(torch.finfo(weights.dtype).tiny).log()).sum()
 
 
 def guided_squared_error(weights: Tensor, links: Tensor) -> Tensor:

@@ -32,9 +32,9 @@ class Step(NamedTuple):
 
 
 class TrainingModule(L.LightningModule):
-    """Minimises the sum of the loss over an update's target tokens, divided by their number.
+    """Minimises the sum of the loss over an update's target tokens, divided by their number or by that of the sentences.
 
-    The sum is over all devices and accumulated batches (batch.update_tokens counts them all), so one device with four
+    The sum is over all devices and accumulated batches (batch.update_size counts them all), so one device with four
     accumulations, two with two and four with one take the same step."""
 
     def __init__(
@@ -81,7 +81,7 @@ class TrainingModule(L.LightningModule):
         self.tokens = self.tokens.to(loss.nll.device) + (batch.target_out != 0).sum()
         # Lightning divides by the accumulated batches, and devices average: both are undone
         parts = self.trainer.accumulate_grad_batches * self.trainer.world_size
-        return loss.total / batch.update_tokens * parts
+        return loss.total / batch.update_size * parts
 
     def configure_gradient_clipping(self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None) -> None:
         """By norm; Lightning's own refuses fused optimizers in mixed precision, also where no gradient is scaled."""

@@ -173,6 +173,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     batches = TrainBatches(
         corpus, t.batch_tokens, config.seed, accumulate=t.accumulate, copying=model.head.reads_weights, multiple=t.pad_to_multiple_of,
         early=EARLY if on_gpu(config.trainer) else 0, guided=t.guided_alignment > 0,
+        sentences=t.normalization == "sentences",
     )  # fmt: skip
     total = min(t.max_updates or math.inf, t.max_epochs * batches.updates or math.inf)
     plateau = Plateau(t.plateau_patience, t.plateau_factor) if t.schedule == "plateau" else None

@@ -30,9 +30,9 @@ def inverse_sqrt(update: int, course: Course) -> float:
 
 
 def luong(update: int, course: Course) -> float:
-    """1, then halved again and again  (Luong et al. 2015, section 4.1: each epoch after two thirds of the epochs)."""
-    late = update / course.total - course.halve_from
-    return warm(update, course) * (0.5 ** math.ceil(late / course.halve_every) if late > 0 else 1.0)
+    """1, then halved again and again, at `halve_from` for the first time  (Luong et al. 2015, section 4.1: each epoch after the fifth)."""
+    intervals = (update / course.total - course.halve_from) / course.halve_every + 1e-9  # which is to be whole in spite of rounding
+    return warm(update, course) * (0.5 ** (math.floor(intervals) + 1) if intervals >= 0 else 1.0)
 
 
 def cosine(update: int, course: Course) -> float:

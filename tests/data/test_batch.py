@@ -156,9 +156,10 @@ def same(a: Batch, b: Batch) -> bool:
     return all(x is y is None or torch.equal(x, y) for x, y in zip(a, b, strict=True))  # type: ignore[arg-type]
 
 
-def epoch_of(corpus: Corpus, accumulate: int, world: int, epochs: int = 1) -> list[list[Batch]]:
+def epoch_of(corpus: Corpus, accumulate: int, world: int, epochs: int = 1, sentences: bool = False) -> list[list[Batch]]:
     """The updates of some epochs, each the batches of all its ranks and micro-batches, by number."""
-    ranks = [TrainBatches(corpus, BUDGET, 7, accumulate=accumulate, rank=r, world=world, copying=True) for r in range(world)]
+    shared = {"accumulate": accumulate, "world": world, "copying": True, "sentences": sentences}
+    ranks = [TrainBatches(corpus, BUDGET, 7, rank=r, **shared) for r in range(world)]  # type: ignore[arg-type]
     updates = []
     for _ in range(epochs):
         each = [list(batches) for batches in ranks]
@@ -181,16 +182,22 @@ def test_an_epoch_is_whole_and_its_tokens_are_counted(corpus: Corpus, accumulate
     seen = []
     for update in epoch_of(corpus, accumulate, world):
         counted = sum(int((batch.target_out != PAD).sum()) for batch in update)
-        assert {float(batch.update_tokens) for batch in update} == {counted}
+        assert {float(batch.update_size) for batch in update} == {counted}
         seen += [int(i) for batch in update for i in batch.index if i >= 0]
     assert sorted(seen) == list(range(len(corpus)))
+
+
+def test_the_size_of_an_update_may_be_its_sentences(corpus: Corpus) -> None:
+    """Of all its batches and devices; the last update of an epoch may have fewer."""
+    for update in epoch_of(corpus, 3, 2, sentences=True):
+        assert {float(batch.update_size) for batch in update} == {sum(int((batch.index >= 0).sum()) for batch in update)}
 
 
 def test_an_empty_batch_counts_nothing() -> None:
     batch = empty_batch(12, copying=True)
     assert (batch.target_out == PAD).all()
     assert batch.source.shape == batch.target_in.shape == batch.target_out.shape == (1, 1)
-    assert (batch.index.tolist(), float(batch.update_tokens)) == ([-1], 12)
+    assert (batch.index.tolist(), float(batch.update_size)) == ([-1], 12)
 
 
 @pytest.mark.parametrize("early", [0, 1, 5])
@@ -262,4 +269,4 @@ def test_evaluation_is_sorted_and_counts_its_tokens(plain: PairArrays) -> None:
     batches = list(eval_batches(plain, BUDGET, longest=999))
     widths = [max(batch.source.shape[1], batch.target_out.shape[1]) for batch in batches]
     assert widths == sorted(widths)
-    assert all(float(batch.update_tokens) == (batch.target_out != PAD).sum() for batch in batches)
+    assert all(float(batch.update_size) == (batch.target_out != PAD).sum() for batch in batches)

@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,16 @@ def test_links_that_do_not_fit(how: str, root: Path) -> None:
         prepared(root)
     assert not (root / "cache").exists()
     prepared(root, False)  # which does not read them
+
+
+def test_a_tokenizer_that_makes_other_words_is_refused_for_links(root: Path) -> None:
+    """NFKC makes a space of one that does not break, and the links of all words behind it would be of their neighbours."""
+    write(root, "more", [LinkedPair("it costs 10\u00a0000 euro", "es kostet 10\u00a0000 Euro", ((3, 3),)), *MORE])
+    config = TokenizerConfig(kind="bpe", size=60, normalizer="nmt_nfkc")
+    with pytest.raises(DataError, match=r"it costs 10.*000 euro' has 4 words by its spaces, 5 as the tokenizer"):
+        prepare(settings(root), config, linked=True)
+    prepare(settings(root), config)
+    prepare(settings(root), replace(config, normalizer="identity"), linked=True)
 
 
 def test_packed_and_possible_links_are_read(root: Path) -> None:

@@ -245,6 +245,8 @@ def test_hub_by_the_library_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for folder in ("all", "one"):
         with pytest.raises(ConfigError, match="='valid' is unknown"):
             list(read_hub(str(tmp_path / folder), ["valid"], "en", "de"))
+        with pytest.raises(ConfigError, match=r"data\.hub_config='3\.0\.0' would be ignored"):
+            list(read_hub(str(tmp_path / folder), ["train"], "en", "de", "3.0.0"))
     with pytest.raises(DataError, match="cannot be had"):
         list(read_hub(str(tmp_path / "nothing"), ["train"], "en", "de"))
 

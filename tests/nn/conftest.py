@@ -81,6 +81,8 @@ def settings(family, row, **more):
         row["embedding"] = TINY["rnn"]["hidden"]
     uses = SCORERS[attention.get("scorer", "general")].uses | WINDOWS[attention.get("window", "everywhere")].uses
     attention |= {name: size for name, size in {"hidden": 5, "width": 1}.items() if name in uses}
+    if row.get("bridge") == "directions":
+        layers, row["encoder_hidden"] = layers or (1, 2), 2 * TINY["rnn"]["hidden"]
     row |= dict(zip(("encoder_layers", "decoder_layers"), layers, strict=True)) if layers else {}
     return MODELS[family](**{**TINY[family], **row, **more, "attention": AttentionConfig(**attention)})
 
@@ -99,12 +101,19 @@ def fits(row):
         or (row.get("bridge", "zero").startswith("copy") and layers[0] != layers[1])
         or (row.get("encoder_hidden") and row.get("bridge", "zero").startswith("copy"))
         or (row.get("encoder_hidden") and row.get("attention_heads", 1) == 1 and SCORERS[row.get("scorer", "general")].alike)
-        or (row.get("bridge") in ("copy_all", "reduce") and row.get("cell", "lstm") != "lstm")
-        or (row.get("bridge") == "backward" and row.get("direction", "both") in ("forward", "reverse"))
+        or (row.get("bridge") in ("copy_all", "directions", "reduce") and row.get("cell", "lstm") != "lstm")
+        or (row.get("bridge") == "directions" and not twice(row))
+        or (row.get("bridge") in ("backward", "directions") and row.get("direction", "both") in ("forward", "reverse"))
         or (row.get("bridge") == "backward" and row.get("direction") == "first" and row.get("layers", (1, 1))[0] > 1)
         or (row.get("order") == "previous" and row.get("readout") == "state")
         or (row.get("order") in ("luong", "plain") and row.get("readout") == "state" and row.get("window", "everywhere") != "last")
     )
+
+
+def twice(row):
+    """Whether there are two layers of the decoder for one of the encoder, whose states are as wide as two of its."""
+    equal = row.get("attention_heads", 1) == 1 and SCORERS[row.get("scorer", "general")].alike
+    return row.get("layers", (1, 2)) == (1, 2) and not row.get("encoder_hidden") and not equal
 
 
 @cache

@@ -44,7 +44,7 @@ class Twin:
     def read(self, token, context, top, readout):
         y, weight = self.weights["embedding.weight"][token], self.weights.get("combine.weight")
         if readout == "maxout":  # Bahdanau et al. 2015, section A.2.2
-            return (weight @ np.concatenate((context, top, y))).reshape(-1, 2).max(1)
+            return (weight @ np.concatenate((context, top, y)) + self.weights["combine.bias"]).reshape(-1, 2).max(1)
         if readout == "linear":  # See et al. 2017, eq. 4
             return weight @ np.concatenate((context, top)) + self.weights["combine.bias"]
         return top if readout == "state" else np.tanh(weight @ np.concatenate((context, top)))  # Luong et al. 2015, eq. 5
@@ -93,6 +93,19 @@ def test_a_decoder_follows_its_papers_equations(order, readout, layers, residual
         twin = Twin(case.model.decoder, memory, number)
         for t, token in enumerate(case.target_in[number].tolist()):
             np.testing.assert_allclose(output.features[number, t].numpy(), twin.step(token, order, readout, residual), atol=1e-10)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("order", ["bahdanau", "previous"])
+def test_a_pointers_gate_sees_the_new_state_whatever_the_readout_sees(order, design):
+    """See et al. 2017, eq. 8: s_t."""
+    case = design.problem(design.settings("rnn", {"order": order, "head": "pointer", "layers": (1, 1)}), torch.float64)
+    memory = case.model.encode(case.source, case.copy)
+    state, token = case.model.start(memory), case.target_in[:, 0]
+    output, after = case.model.step(token, state, memory)
+    context, top = output.parts.split((memory.states.size(-1), after["hidden0"].size(-1), 6), -1)[:2]
+    torch.testing.assert_close(top, after["hidden0"])
+    torch.testing.assert_close(context, (output.weights.unsqueeze(1) @ memory.states).squeeze(1))
 
 
 @torch.no_grad()

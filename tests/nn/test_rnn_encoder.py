@@ -108,9 +108,10 @@ def test_residual_layers_add_their_input(begin):
 
 BRIDGED = {  # name -> hidden and cell of layer i, from summary h (M), ends e (layers, M) and cells c (layers, M); None: zero
     "dense": lambda m, i, h, e, c: (torch.tanh(m.project.weight @ h + m.project.bias).chunk(2)[i], None),
-    "backward": lambda m, i, h, e, c: (torch.tanh(m.project.weight @ h[4:]).chunk(2)[i], None),
+    "backward": lambda m, i, h, e, c: (torch.tanh(m.project.weight @ h[4:] + m.project.bias).chunk(2)[i], None),
     "copy": lambda m, i, h, e, c: (e[i], None),
     "copy_all": lambda m, i, h, e, c: (e[i], c[i]),
+    "directions": lambda m, i, h, e, c: (e[0, 8 * i : 8 * i + 8], c[0, 8 * i : 8 * i + 8]),  # one layer of 16 for two of 8
     "reduce": lambda m, i, h, e, c: (
         (m.project.weight @ h + m.project.bias).clamp(min=0).chunk(2)[i], (m.cell.weight @ c[-1] + m.cell.bias).clamp(min=0).chunk(2)[i],
     ),
@@ -121,10 +122,11 @@ BRIDGED = {  # name -> hidden and cell of layer i, from summary h (M), ends e (l
 @torch.no_grad()
 @pytest.mark.parametrize("name", BRIDGES)
 def test_a_bridge_is_its_formula(name, design):
-    case = design.problem(design.settings("rnn", {"layers": (2, 2), "bridge": name}), torch.float64)
+    layers, more = ((1, 2), {"encoder_hidden": 16}) if name == "directions" else ((2, 2), {})
+    case = design.problem(design.settings("rnn", {"layers": layers, "bridge": name, **more}), torch.float64)
     memory = case.model.encode(case.source)
     whole = RecurrentEncoder(case.model.encoder.embedding, CELLS["lstm"], 8, 2, both=2, whole=True).double()
-    encoded = (case.model.encoder if name in ("copy_all", "reduce") else whole)(case.source, memory.mask)
+    encoded = (case.model.encoder if "cells" in BRIDGES[name].reads else whole)(case.source, memory.mask)
     ends = memory.cached.get("ends", encoded.ends)
     state = case.model.start(memory)
     assert set(BRIDGED) == set(BRIDGES)

@@ -47,6 +47,11 @@ def test_a_number_that_can_be_had_is_had(hidden: int) -> None:
     assert sized(replace(model, hidden=512, parameters=exact), 50, 60) == replace(model, parameters=exact)
 
 
+def test_the_size_that_is_found_suits_the_heads_and_the_one_that_was_set_need_not() -> None:
+    model = compose_config(["model.hidden=512", "model.attention.heads=3", "model.parameters=3000000"]).model
+    assert sized(model, 1000, 1000).hidden % 6 == 0
+
+
 def test_nothing_moves_where_nothing_is_asked() -> None:
     model = compose_config().model
     assert sized(model, 50, 60) is model
@@ -58,6 +63,10 @@ def test_nothing_moves_where_nothing_is_asked() -> None:
         (
             ["model.parameters=1000"],
             r"model\.parameters=1,000 cannot be had by model\.hidden alone: the nearest is [\d,]+ with model\.hidden=2;",
+        ),
+        (
+            ["model.parameters=99999", "model/attention=dot", "model.encoder_hidden=300"],
+            r"model\.parameters chooses model\.hidden, and with 4: .*not 4 and 300",
         ),
         (["model=transformer", "model.parameters=7"], r"by model\.feedforward alone: the nearest is [\d,]+ with model\.feedforward=1;"),
     ],

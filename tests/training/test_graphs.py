@@ -139,7 +139,7 @@ def test_gradients_of_several_batches_add_up(as_on_a_device, fx):
     recorded.zero_grad()
     for batch in batches(4):
         for module in (plain, recorded):
-            (module.learn(batch).total / batch.update_tokens).backward()
+            (module.learn(batch).total / batch.update_size).backward()
     for ours, theirs in zip(recorded.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
 

@@ -104,6 +104,15 @@ def test_a_weight_of_zero_is_no_disaster(loss: str) -> None:
     assert weights.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("gap", [1.0, 21.0, 60.0])
+def test_who_is_wrong_altogether_learns_the_most(gap: float) -> None:
+    """The slope of -log softmax is a - g, however small a is in numbers of 32 bits."""
+    scores = torch.tensor([[[0.0, gap]]], requires_grad=True)
+    GUIDED_LOSSES["cross_entropy"](scores.softmax(-1), torch.tensor([[[1.0, 0.0]]])).backward()
+    assert scores.grad is not None
+    assert scores.grad[0, 0, 0].item() == pytest.approx(1 / (1 + math.exp(gap)) - 1, rel=1e-5)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_tokens_without_links_have_no_part(name: str) -> None:
     batch = backwards()
@@ -120,7 +129,7 @@ def test_attention_goes_where_the_links_are(name: str, loss: str) -> None:
     optimizer = torch.optim.Adam(module.parameters(), 2e-2)
     for _ in range(100):
         optimizer.zero_grad()
-        (module.losses(batch).total / batch.update_tokens).backward()
+        (module.losses(batch).total / batch.update_size).backward()
         optimizer.step()
     weights = module.model.decode(batch.target_in, module.model.encode(batch.source, batch.copy), attention=True).weights
     assert batch.links is not None

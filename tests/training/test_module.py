@@ -39,7 +39,7 @@ def copy_task(rows: int, vocabulary: int = 10, longest: int = 5, seed: int = 0) 
 
 
 def part(batch: Batch, rows: slice) -> Batch:
-    """Some rows; update_tokens stay those of the whole."""
+    """Some rows; update_size stay those of the whole."""
     cut = {name: getattr(batch, name)[rows] for name in ("source", "target_in", "target_out", "index", "copy")}
     return batch._replace(**cut)
 
@@ -81,8 +81,8 @@ def test_the_loss_is_a_mean_over_tokens() -> None:
     batch = copy_task(3)
     module = module_of(model)
     assert module.training_step(batch, 0).item() == pytest.approx(torch.tensor(10.0).log().item())
-    assert module.nll.item() == pytest.approx(torch.tensor(10.0).log().item() * batch.update_tokens.item())
-    assert module.tokens.item() == batch.update_tokens.item()
+    assert module.nll.item() == pytest.approx(torch.tensor(10.0).log().item() * batch.update_size.item())
+    assert module.tokens.item() == batch.update_size.item()
 
 
 def test_coverage_loss_on_paper() -> None:

@@ -11,7 +11,7 @@ COURSE = Course(warmup=4, total=24, halve_from=0.5, halve_every=0.125)
 PAPER = {
     "constant": {0: 0.25, 1: 0.5, 3: 1.0, 4: 1.0, 99: 1.0},
     "inverse_sqrt": {0: 0.25, 3: 1.0, 15: 0.5, 35: 1 / 3},
-    "luong": {0: 0.25, 3: 1.0, 12: 1.0, 13: 0.5, 15: 0.5, 16: 0.25, 18: 0.25, 19: 0.125, 24: 1 / 16},
+    "luong": {0: 0.25, 3: 1.0, 11: 1.0, 12: 0.5, 14: 0.5, 15: 0.25, 17: 0.25, 18: 0.125, 21: 1 / 16, 24: 1 / 32},
     "plateau": {0: 0.25, 3: 1.0, 99: 1.0},
     "cosine": {0: 0.25, 4: 1.0, 9: (1 + math.sqrt(0.5)) / 2, 14: 0.5, 19: (1 - math.sqrt(0.5)) / 2, 24: 0.0, 30: 0.0},
 }
@@ -24,6 +24,12 @@ def test_every_schedule_is_on_paper() -> None:
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_rates_at_chosen_updates(name: str) -> None:
     assert {update: SCHEDULES[name](update, COURSE) for update in PAPER[name]} == pytest.approx(PAPER[name], abs=1e-12)
+
+
+def test_halvings_are_where_the_shares_say_whatever_their_rounding() -> None:
+    """0.7 - 0.5 is less than two tenths in binary: a rate that falls one update late would be that of the interval before."""
+    rates = [SCHEDULES["luong"](update, Course(warmup=0, total=100, halve_from=0.5, halve_every=0.1)) for update in range(100)]
+    assert rates == [1.0] * 50 + [0.5 ** (1 + late // 10) for late in range(50)]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

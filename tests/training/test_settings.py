@@ -26,7 +26,8 @@ LAST = ("training.ema=0.5", "training.average=last", "training.validate_every=2"
 FALLING = ("training.schedule=plateau", "training.plateau_patience=1", "training.validate_every=2")
 LUONG = ("training.schedule=luong", "training.warmup=0")
 OTHER: dict[str, tuple[tuple[str, ...], object]] = {  # setting -> what else must be, and another value
-    "batch_tokens": ((), 128), "pad_to_multiple_of": ((), 8), "accumulate": ((), 2), "learning_rate": ((), 2e-3),
+    "batch_tokens": ((), 128), "normalization": ((), "sentences"),
+    "pad_to_multiple_of": ((), 8), "accumulate": ((), 2), "learning_rate": ((), 2e-3),
     "beta1": ((), 0.5), "beta2": ((), 0.5), "weight_decay": ((), 0.5),
     "warmup": ((), 5), "halve_from": (LUONG, 0.1), "halve_every": (LUONG, 0.3),
     "plateau_patience": (FALLING[::2], 1), "plateau_factor": (FALLING, 0.1), "label_smoothing": ((), 0.0), "coverage_loss": ((), 1.0),
