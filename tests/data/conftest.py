@@ -1,6 +1,10 @@
-"""Which text lengths are the batches tried on?"""
+"""What do the tests of data share?"""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,3 +20,17 @@ def lengths() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
         return source, np.maximum(1, source + rng.integers(-9, 10, count))
 
     return drawn
+
+
+@pytest.fixture(scope="session")
+def digests() -> Callable[[str, str], list[str]]:
+    """`digests(module, expression)`: the SHA-256 of a value's repr as two processes make it, each with its own seed of hashes."""
+
+    def made(module: str, expression: str) -> list[str]:
+        program = f"import hashlib; from {module} import *; print(hashlib.sha256(repr({expression}).encode()).hexdigest())"
+        root = str(Path(__file__).resolve().parents[2])
+        given = [os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": root} for seed in ("1", "2")]
+        done = [subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, check=True) for env in given]
+        return [one.stdout.decode().strip() for one in done]
+
+    return made
