@@ -35,7 +35,7 @@ NEEDS = {  # what else must be so that a setting can be made
     "reverse": {"bidirectional": False}, "readout_state": {"order": "bahdanau"},
     "residual_from": {"encoder_layers": 3, "decoder_layers": 3},
     "max_length": {"attention.scorer": "location"}, "order=bahdanau": {"input_feeding": True},
-    "attention.window=last": {"attention.scorer": "uniform"},
+    "attention.window=last": {"attention.scorer": "uniform"}, "bridge=directions": {"encoder_layers": 1, "encoder_hidden": 16},
 }  # fmt: skip
 
 
