@@ -36,9 +36,10 @@ def main(argv: list[str]) -> None:
         else:
             print(text, end="")
     if options.report:
+        from seq2seq.compare.comparison import with_sentences
         from seq2seq.compare.report import write_report
 
-        write_report(comparison, options.report)
+        write_report(with_sentences(comparison, options.sentences), options.report)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -69,6 +70,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="where the table goes, in place of the terminal")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a report with curves and an attention explorer as well")
+    parser.add_argument("--sentences", type=int, default=0, metavar="N", help="of the report's explorer, evenly over the test set; 0: all")
     parser.add_argument(
         "--columns", metavar="KEYS", help="columns of the table, separated by commas (default: the main ones; JSON and CSV: all)"
     )
@@ -89,9 +91,11 @@ def check(options: argparse.Namespace) -> None:
     """ConfigError for what cannot be, before anything is opened."""
     for name in (options.metrics or "rouge").split(","):
         choose(dict.fromkeys(["rouge", *names("METRICS")]), name, "--metrics")
-    for name in ("bootstrap", "trials"):
+    for name in ("bootstrap", "trials", "sentences"):
         if getattr(options, name) < 0:
             raise ConfigError(f"--{name}={getattr(options, name)} is too small: at least 0")
+    if options.sentences and not options.report:
+        raise ConfigError(f"--sentences={options.sentences} would be ignored: they are those of --report FILE.html")
     if options.n_best is not None:
         raise ConfigError(f"search.n_best={options.n_best} would be ignored: the best hypothesis is what is scored")
 

@@ -4,8 +4,8 @@ A variant is what its runs share but for their seeds. S source and T target subw
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,3 +105,34 @@ class Comparison:
     qualities: Mapping[str, Sequence[float]] = field(default_factory=dict)  # variant -> of each sentence, of its first seed
     windows: Mapping[str, int] = field(default_factory=dict)  # variant -> D of a local window
     versions: Mapping[str, str] = field(default_factory=dict)
+    of: int = 0  # sentences of the test set, where not all of them are here to be read
+
+    @property
+    def sentences(self) -> int:
+        """That the figures are of."""
+        return self.of or len(self.sources)
+
+
+def with_sentences(comparison: Comparison, count: int) -> Comparison:
+    """The same with `count` sentences to read, evenly over the test set, 0: all. Figures stay those of the whole."""
+    n = len(comparison.sources)
+    if not 0 < count < n:
+        return comparison
+    chosen = [i * n // count for i in range(count)]
+
+    def some(every: Sequence[Any]) -> list[Any]:
+        return [every[i] for i in chosen]
+
+    return replace(
+        comparison,
+        of=comparison.sentences,
+        sources=some(comparison.sources),
+        references=[some(lines) for lines in comparison.references],
+        hypotheses={name: some(lines) for name, lines in comparison.hypotheses.items()},
+        explained={name: some(every) for name, every in comparison.explained.items()},
+        qualities={name: some(values) for name, values in comparison.qualities.items()},
+        footnotes=[
+            *comparison.footnotes,
+            f"To be read: {count:,} of the {n:,} sentences, evenly over the test set; figures are of all.",
+        ],
+    )

@@ -38,7 +38,7 @@ def summary(comparison: Comparison) -> Iterator[str]:
     of = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0] if seeds else 0)
     variants = f"{len(comparison.rows)} variant{'s' * (len(comparison.rows) != 1)}"
     yield from paragraphs(
-        [f"{variants}, {of} seed{'s' * (of != '1')} each, on {len(comparison.sources):,} sentences of {comparison.test}."], "lead"
+        [f"{variants}, {of} seed{'s' * (of != '1')} each, on {comparison.sentences:,} sentences of {comparison.test}."], "lead"
     )
     yield from paragraphs(comparison.header)
     if comparison.broken:
