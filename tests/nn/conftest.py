@@ -1,10 +1,12 @@
-"""Which models are the laws tried on? Every named variant in float64, and every pair of choices in float32."""
+"""Which models are the laws tried on? Every named variant in float64, and every pair of choices in float32. And what do the papers say of
+the parts of attention? Their formulas, in NumPy."""
 
 import itertools
 import random
 from functools import cache
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -64,9 +66,59 @@ CHOICES = {
         "positions": ("sinusoidal", "learned", "rotary"),
     },
 }
+SCORES = {  # (weights, q (Q), h (M), position of h) -> score, written as the papers do, for one query and one position
+    "dot": lambda m, q, h, s: q @ h,
+    "scaled_dot": lambda m, q, h, s: q @ h / len(q) ** 0.5,
+    "general": lambda m, q, h, s: q @ m["keys.weight"] @ h,
+    "scaled_general": lambda m, q, h, s: m["gain"] * (q @ m["keys.weight"] @ h),
+    "concat": lambda m, q, h, s: m["energy.weight"][0] @ np.tanh(np.hstack((m["query.weight"], m["keys.weight"])) @ np.hstack((q, h))),
+    "concat_identity": lambda m, q, h, s: (
+        m["energy.weight"][0] @ np.tanh(np.hstack((m["query.weight"], np.eye(len(h)))) @ np.hstack((q, h)))
+    ),
+    "additive": lambda m, q, h, s: m["energy.weight"][0] @ np.tanh(m["query.weight"] @ q + m["keys.weight"] @ h + m["query.bias"]),
+    "normed_additive": lambda m, q, h, s: m["gain"] * SCORES["additive"](m, q, h, s) / np.linalg.norm(m["energy.weight"][0]),
+    "location": lambda m, q, h, s: m["position.weight"][s] @ q,
+    "cosine": lambda m, q, h, s: m["gain"] * (q @ h) / (np.linalg.norm(q) * np.linalg.norm(h)),
+    "euclidean": lambda m, q, h, s: -((q - h) ** 2).sum() / len(q) ** 0.5,
+    "uniform": lambda m, q, h, s: 0.0,
+}
+VIEWS = {  # (weights, q (Q), step, length of the source, D, head) -> the gain of each of its positions, 0 where the step may not look
+    "everywhere": lambda m, q, t, S, D, head: np.ones(S),
+    "local_m": lambda m, q, t, S, D, head: 1.0 * (abs(np.arange(S) - min(t, S - 1)) <= D),
+    "local_p": lambda m, q, t, S, D, head: gaussian(np.arange(S) - center(m, q, S, head), D),
+    "last": lambda m, q, t, S, D, head: 1.0 * (np.arange(S) == S - 1),
+}
+WEIGHTS = {  # scores (..., S), those of positions that are not allowed -inf -> weights
+    "softmax": lambda scores: np.exp(scores) / np.exp(scores).sum(-1, keepdims=True),
+    "entmax": lambda scores: bisected(scores, 1.5),
+    "sparsemax": lambda scores: bisected(scores, 2.0),
+}
 SOURCE, TARGET = 11, 13  # entries of the vocabularies
 B, S, T = 3, 6, 4
 FIRST = 16  # rows of choices that are tried every time: each holds more pairs that no row before it has than those after it
+
+
+def center(m, q, S, head=0):
+    """p = S sigmoid(v . tanh(W q))  (Luong et al. 2015, eq. 9), with a v for each head; behind the end it counts as the last position."""
+    return min(S / (1 + np.exp(-m["outer.weight"][head] @ np.tanh(m["inner.weight"] @ q))), S - 1)
+
+
+def gaussian(distance, D):
+    """Luong et al. 2015, eq. 10, sigma = D / 2; nothing beyond D."""
+    return np.exp(-(distance**2) / (2 * (D / 2) ** 2)) * (abs(distance) <= D)
+
+
+def bisected(scores, alpha):
+    """alpha-entmax, max((alpha - 1) a - tau, 0)^(1 / (alpha - 1))  (Peters et al. 2019, eq. 10), with tau found by bisection, so that the
+    sum is 1."""
+    scores = (alpha - 1) * scores
+    high = scores.max(-1, keepdims=True)
+    low = high - 1
+    for _ in range(60):
+        tau = (low + high) / 2
+        more = (np.maximum(scores - tau, 0) ** (1 / (alpha - 1))).sum(-1, keepdims=True) > 1
+        low, high = np.where(more, tau, low), np.where(more, high, tau)
+    return np.maximum(scores - low, 0) ** (1 / (alpha - 1))
 
 
 def settings(family, row, **more):
@@ -204,3 +256,13 @@ def close():
 def design():
     """The choices, the rows that cover their pairs, and how a row becomes settings."""
     return SimpleNamespace(choices=CHOICES, pairs=pairs, settings=settings, problem=problem, tiny=TINY)
+
+
+@pytest.fixture
+def papers():
+    """The formulas of scores, windows and normalisers, and how they are given the weights of a module."""
+
+    def weights(module):
+        return {name: weight.detach().numpy() for name, weight in module.named_parameters()}
+
+    return SimpleNamespace(scores=SCORES, views=VIEWS, center=center, weights=WEIGHTS, of=weights)

@@ -1,5 +1,6 @@
 """Does each score equal its paper's formula, pair by pair?"""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,33 +8,17 @@ from seq2seq.errors import ConfigError
 from seq2seq.nn.scorers import SCORERS, Covered, Product, Sizes
 
 D, HIDDEN, S, T = 4, 3, 6, 5
-REFERENCE = {  # (scorer, q (Q), h (M), position of h) -> score, written as the papers do, for one query and one position
-    "dot": lambda m, q, h, s: q @ h,
-    "scaled_dot": lambda m, q, h, s: q @ h / len(q) ** 0.5,
-    "general": lambda m, q, h, s: q @ m.keys.weight @ h,
-    "scaled_general": lambda m, q, h, s: m.gain * (q @ m.keys.weight @ h),
-    "concat": lambda m, q, h, s: m.energy.weight[0] @ torch.tanh(torch.cat((m.query.weight, m.keys.weight), 1) @ torch.cat((q, h))),
-    "concat_identity": lambda m, q, h, s: m.energy.weight[0] @ torch.tanh(torch.cat((m.query.weight, torch.eye(D)), 1) @ torch.cat((q, h))),
-    "additive": lambda m, q, h, s: m.energy.weight[0] @ torch.tanh(m.query.weight @ q + m.keys.weight @ h + m.query.bias),
-    "normed_additive": lambda m, q, h, s: (
-        m.gain * m.energy.weight[0] / m.energy.weight.norm() @ torch.tanh(m.query.weight @ q + m.keys.weight @ h + m.query.bias)
+COVERED = {  # (weights, q, h, the coverage of its position, its direction) -> score, as of the papers' formulas in conftest.py
+    "additive": lambda m, q, h, c, w: (
+        m["energy.weight"][0] @ np.tanh(m["query.weight"] @ q + m["keys.weight"] @ h + m["query.bias"] + w * c)
     ),
-    "location": lambda m, q, h, s: m.position.weight[s] @ q,
-    "cosine": lambda m, q, h, s: m.gain * (q @ h) / (q.norm() * h.norm()),
-    "euclidean": lambda m, q, h, s: -((q - h) ** 2).sum() / len(q) ** 0.5,
-    "uniform": lambda m, q, h, s: torch.tensor(0.0),
-}
-COVERED = {  # with c the coverage of that position and w the direction
-    "additive": lambda m, q, h, c, w: m.energy.weight[0] @ torch.tanh(m.query.weight @ q + m.keys.weight @ h + m.query.bias + w * c),
-    "concat": lambda m, q, h, c, w: m.energy.weight[0] @ torch.tanh(m.query.weight @ q + m.keys.weight @ h + w * c),
-    "concat_identity": lambda m, q, h, c, w: m.energy.weight[0] @ torch.tanh(m.query.weight @ q + h + w * c),
-    "normed_additive": lambda m, q, h, c, w: (
-        m.gain * m.energy.weight[0] / m.energy.weight.norm() @ torch.tanh(m.query.weight @ q + m.keys.weight @ h + m.query.bias + w * c)
-    ),
-    "scaled_general": lambda m, q, h, c, w: m.gain * q @ (m.keys.weight @ h + c * w),
+    "concat": lambda m, q, h, c, w: m["energy.weight"][0] @ np.tanh(m["query.weight"] @ q + m["keys.weight"] @ h + w * c),
+    "concat_identity": lambda m, q, h, c, w: m["energy.weight"][0] @ np.tanh(m["query.weight"] @ q + h + w * c),
+    "normed_additive": lambda m, q, h, c, w: m["gain"] * COVERED["additive"](m, q, h, c, w) / np.linalg.norm(m["energy.weight"][0]),
+    "scaled_general": lambda m, q, h, c, w: m["gain"] * q @ (m["keys.weight"] @ h + c * w),
     "dot": lambda m, q, h, c, w: q @ (h + c * w),
     "scaled_dot": lambda m, q, h, c, w: q @ (h + c * w) / len(q) ** 0.5,
-    "general": lambda m, q, h, c, w: q @ (m.keys.weight @ h + c * w),
+    "general": lambda m, q, h, c, w: q @ (m["keys.weight"] @ h + c * w),
 }
 LEADING = [(2,), (2, 3)]  # (B,) and (B, heads)
 
@@ -51,34 +36,35 @@ def numbers(*shape):
     return torch.randn(*shape, dtype=torch.float64)
 
 
-def test_every_score_has_its_formula():
-    assert set(REFERENCE) == set(SCORERS)
+def test_every_score_has_its_formula(papers):
+    assert set(papers.scores) == set(SCORERS)
     assert set(COVERED) == {name for name, scorer in SCORERS.items() if "coverage" in scorer.uses}
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("leading", LEADING, ids=["batch", "heads"])
 @pytest.mark.parametrize("name", SCORERS)
-def test_a_score_is_its_formula(name, leading):
+def test_a_score_is_its_formula(name, leading, papers):
     scorer = make(name)
+    m = papers.of(scorer)
     queries, states = numbers(*leading, T, D), numbers(*leading, S, D)
     scores = scorer(queries, scorer.cache(states))
     assert scores.shape == (*leading, T, S)
-    for q, h, row in zip(queries.flatten(0, -3), states.flatten(0, -3), scores.flatten(0, -3), strict=True):
-        expected = torch.stack([torch.stack([REFERENCE[name](scorer, q[t], h[s], s) for s in range(S)]) for t in range(T)])
-        torch.testing.assert_close(row, expected, check_dtype=False)
+    for q, h, row in zip(*(x.flatten(0, -3).numpy() for x in (queries, states, scores)), strict=True):
+        np.testing.assert_allclose(row, [[papers.scores[name](m, q[t], h[s], s) for s in range(S)] for t in range(T)], atol=1e-10)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("leading", LEADING, ids=["batch", "heads"])
 @pytest.mark.parametrize("name", COVERED)
-def test_a_score_with_coverage_is_its_formula(name, leading):
+def test_a_score_with_coverage_is_its_formula(name, leading, papers):
     scorer = make(name)
+    m = papers.of(scorer)
     queries, states, amount, w = numbers(*leading, T, D), numbers(*leading, S, D), numbers(*leading, T, S), numbers(scorer.key_size)
-    scores = scorer(queries, scorer.cache(states), Covered(amount, w)).flatten(0, -3)
-    for q, h, c, row in zip(queries.flatten(0, -3), states.flatten(0, -3), amount.flatten(0, -3), scores, strict=True):
-        expected = torch.stack([torch.stack([COVERED[name](scorer, q[t], h[s], c[t, s], w) for s in range(S)]) for t in range(T)])
-        torch.testing.assert_close(row, expected)
+    scores, along = scorer(queries, scorer.cache(states), Covered(amount, w)), w.numpy()
+    for q, h, c, row in zip(*(x.flatten(0, -3).numpy() for x in (queries, states, amount, scores)), strict=True):
+        expected = [[COVERED[name](m, q[t], h[s], c[t, s], along) for s in range(S)] for t in range(T)]
+        np.testing.assert_allclose(row, expected, atol=1e-10)
 
 
 @torch.no_grad()

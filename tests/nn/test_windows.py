@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -48,16 +49,30 @@ def local_p(share, width, **reach):
     return window(torch.ones(2, 1, 4, dtype=torch.float64), torch.zeros(2, 1, dtype=torch.long), MASK)
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("width", [1, 2])
-@pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.7, 0.999])
-def test_local_p_is_a_gaussian_around_a_share_of_the_length(share, width):
-    shown = local_p(share, width)
-    for b, length in enumerate(LENGTHS):
-        center = min(share * length, length - 1)  # a centre behind the end counts as the last position
-        for s in range(5):
-            assert shown.allowed[b, 0, s].item() == (s < length and abs(s - center) <= width)
-            assert shown.gain[b, 0, s].item() == pytest.approx(math.exp(-((s - center) ** 2) / (2 * (width / 2) ** 2)))
-        assert shown.center[b, 0].item() == pytest.approx(center)
+@pytest.mark.parametrize("heads", [None, 3])
+@pytest.mark.parametrize("name", WINDOWS)
+def test_a_window_is_its_formula(name, heads, width, papers):
+    """Each head has a view of its own, or all have one; centres in the middle, and at the ends."""
+    torch.manual_seed(1)
+    window, step = WINDOWS[name](4, Reach(width), heads).double(), torch.arange(9).expand(2, 9)
+    query = torch.randn(2, 9, 4, dtype=torch.float64) * torch.logspace(-1, 2, 9)[:, None]
+    shown, m = window(query, step, MASK).of_heads(), papers.of(window)
+    allowed = shown.allowed.expand(2, heads or 1, 9, 5).numpy()
+    gain = allowed if shown.gain is None else shown.gain.numpy()
+    for b, head, t in np.ndindex(2, heads or 1, 9):
+        expected = np.zeros(5)
+        expected[: LENGTHS[b]] = papers.views[name](m, query[b, t].numpy(), t, LENGTHS[b], width, head)
+        np.testing.assert_array_equal(allowed[b, head, t], expected > 0)
+        np.testing.assert_allclose(gain[b, head, t] * allowed[b, head, t], expected)
+        if shown.center is not None:
+            center = shown.center.view(2, -1, 9)[b, head, t].item()
+            assert center == pytest.approx(papers.center(m, query[b, t].numpy(), LENGTHS[b], head))
+
+
+def test_every_window_has_its_formula(papers):
+    assert set(papers.views) == set(WINDOWS)
 
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.7, 0.999])
@@ -76,31 +91,6 @@ def test_a_window_of_2d_positions_lacks_the_last_one():
     step = torch.tensor([[2], [1]])
     assert seen(WINDOWS["local_m"](4, Reach(1, "2D"))(torch.randn(2, 1, 4), step, MASK)) == [[[1, 2]], [[0, 1]]]
     assert seen(local_p(0.5, 1, window_size="2D")) == [[[2, 3]], [[1, 2]]]  # p = 2.5 and 1.5
-
-
-@torch.no_grad()
-def test_heads_predict_centres_of_their_own():
-    torch.manual_seed(4)
-    window, query = LocalP(4, Reach(1), heads=3).double(), torch.randn(2, 5, 4, dtype=torch.float64)
-    step, alone = torch.zeros(2, 5), LocalP(4, Reach(1)).double()
-    views = window(query, step, MASK)
-    assert views.allowed.shape == (2, 3, 5, 5)
-    for head in range(3):
-        alone.load_state_dict({"inner.weight": window.inner.weight, "outer.weight": window.outer.weight[head : head + 1]})
-        single = alone(query, step, MASK)
-        for name in ("allowed", "gain", "center"):
-            torch.testing.assert_close(getattr(views, name)[:, head], getattr(single, name))
-
-
-@torch.no_grad()
-def test_local_p_predicts_its_centre_by_equation_9():
-    torch.manual_seed(1)
-    window, query = LocalP(4).double(), torch.randn(2, 3, 4, dtype=torch.float64)
-    center = window.center(query, MASK)
-    for b, length in enumerate(LENGTHS):
-        for t in range(3):
-            score = window.outer.weight[0] @ torch.tanh(window.inner.weight @ query[b, t])
-            torch.testing.assert_close(center[b, t], (length / (1 + torch.exp(-score))).clamp(max=length - 1))
 
 
 @torch.no_grad()
