@@ -35,7 +35,7 @@ def make_cell(tmp_path: Path) -> Callable[..., Cell]:
     It has 11 parameters."""
 
     def make(hypotheses: Sequence[str], *settings: str, name: str = "", sums: Any = None, metrics: str = "", **more: Any) -> Cell:
-        config = composed("data=toy", "trainer.accelerator=cpu", *settings)
+        config = composed("data=mine", "data.root=nowhere", "data.train=[train]", "data.dev=[dev]", "trainer.accelerator=cpu", *settings)
         folder = tmp_path / (name or f"run-{len(list(tmp_path.iterdir()))}")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
