@@ -117,6 +117,26 @@ def lines(corpus: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def p_of() -> Callable[..., float]:
+    """`p_of(test, metric, system, baseline, references, samples)`: p of systems of several runs, each a list of lines."""
+    import numpy as np
+
+    from seq2seq.evaluation.metrics import score
+    from seq2seq.evaluation.significance import paired_bootstrap, randomisation, resampled
+
+    def p(test: str, name: str, system: list[list[str]], baseline: list[list[str]], references: list[str], samples: int) -> float:
+        ours, theirs = ([score(lines, [references], [name], bootstrap=0)[0] for lines in runs] for runs in (system, baseline))
+        corpus, statistics = ours[0].corpus, [[made.statistics for made in runs] for runs in (ours, theirs)]
+        if test == "randomisation":
+            return randomisation(*statistics, corpus, samples)
+        values = resampled([*statistics[0], *statistics[1]], corpus, samples)
+        parts = values[:, : len(system)].mean(1), values[:, len(system) :].mean(1)
+        return paired_bootstrap(*parts, float(np.mean([s.value for s in ours]) - np.mean([s.value for s in theirs])))
+
+    return p
+
+
+@pytest.fixture(scope="session")
 def fx() -> Any:
     """A recorder, as of nn.recording: torch.fx, which like CUDA keeps what tensors were asked to do, and does that again without
     our code."""

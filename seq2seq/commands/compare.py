@@ -102,15 +102,15 @@ def check(options: argparse.Namespace) -> None:
 
 def compared(options: argparse.Namespace) -> "Comparison":
     """Open, evaluate, group, compare."""
-    from seq2seq.compare.cells import Broken, make_cells, open_runs, with_reverse
+    from seq2seq.compare.cells import Broken, make_cells, open_runs
     from seq2seq.compare.columns import COLUMNS
     from seq2seq.compare.compare import compare
     from seq2seq.compare.differences import Asked
     from seq2seq.compare.grouping import choose_baseline, group
+    from seq2seq.compare.reverse import with_reverse
     from seq2seq.errors import RunError
     from seq2seq.evaluation.metrics import TASKS, named
     from seq2seq.evaluation.score import How
-    from seq2seq.runs import Run
 
     for key in columns(options):
         choose(COLUMNS, key, "--columns")
@@ -124,7 +124,8 @@ def compared(options: argparse.Namespace) -> "Comparison":
     if options.reverse:
         if test.gold is None:
             raise ConfigError("--reverse would be ignored: no gold links of this test set are known; --gold FILE names them")
-        cells = with_reverse(cells, [Run.open(path) for path in options.reverse], test, options.symmetrize, made)
+        cells, partners = with_reverse(cells, options.reverse, test, options.symmetrize, made, broken)
+        notes += partners
     variants, doubles = group(cells)
     baseline = choose_baseline(variants, options.baseline)
     metrics = named(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,8 @@ from seq2seq.compare.evaluate import Evaluated, Made, forced_links, keep, kept, 
 from seq2seq.compare.testset import TestSet
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.evaluation.alignment import Link
-from seq2seq.evaluation.symmetrize import SYMMETRIZATIONS
 from seq2seq.progress import Count
-from seq2seq.runs import CONFIG, INFO, WEIGHTS, Run, tensors, variant
+from seq2seq.runs import CONFIG, INFO, WEIGHTS, Run, tensors
 from seq2seq.training.metrics import read_metrics
 
 log = logging.getLogger("seq2seq")
@@ -128,32 +127,3 @@ def make_cell(made: Made, test: TestSet) -> Cell:
     if evaluated is None:
         raise RunError(f"{made.folder(test.name)} changes while it is read")
     return Cell(run, evaluated, forced_links(made, test) if test.gold else {})
-
-
-def with_reverse(cells: Sequence[Cell], reverse: Sequence[Run], test: TestSet, how: str, options: Mapping[str, Any]) -> list[Cell]:
-    """The same, with links symmetrised by those of the run of the other direction that has the cell's variant and seed, or is the
-    only one. `how`: a row of SYMMETRIZATIONS. ConfigError for a run of no such direction."""
-    data = cells[0].run.config.data
-    for run in reverse:
-        if (run.config.data.source, run.config.data.target) != (data.target, data.source):
-            raise ConfigError(
-                f"--reverse {run.folder} translates {run.config.data.source}-{run.config.data.target}, not the other way round"
-            )
-    found: dict[Path, Links] = {}
-    joined: list[Cell] = []
-    for cell in cells:
-        partner = next((run for run in reverse if label(run) == label(cell.run)), reverse[0] if len(reverse) == 1 else None)
-        if partner is None:
-            joined.append(cell)
-            continue
-        if partner.folder not in found:
-            found[partner.folder] = forced_links(Made((partner,), **options), test.reversed())["argmax"]
-        turned = [{(s, t) for t, s in links} for links in found[partner.folder]]
-        links = [SYMMETRIZATIONS[how](one, other) for one, other in zip(cell.links["argmax"], turned, strict=True)]
-        joined.append(replace(cell, links={**cell.links, how: links}))
-    return joined
-
-
-def label(run: Run) -> tuple[str, int]:
-    """Variant and seed."""
-    return variant(run.config), run.config.seed

@@ -159,7 +159,10 @@ def footnotes(rows: Sequence[Variant], asked: Asked) -> list[str]:
 
 
 def whose(rows: Sequence[Variant], asked: Asked) -> str:
-    """By whom the tests are made, and what they do not ask."""
+    """By whom the tests are made, and what they do not ask.
+
+    Where fewer than differences.FEWEST sentences differ sacreBLEU's are not taken, as docs/comparing.md says: it does not count swaps
+    that give the very difference that was seen, and of one sentence that differs all do."""
     made = ""
     if not one_seed_each(rows):
         made = "Tests are ours: scores are averaged over seeds inside each resample, for which sacreBLEU has no test. "

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from seq2seq.compare.cells import Cell
+from seq2seq.config import Config
+from seq2seq.config.search import THROUGHPUT
 from seq2seq.errors import ConfigError, unknown
 from seq2seq.runs import variant
 from seq2seq.settings import NOT_THE_RESULT, flatten
 
-APART = NOT_THE_RESULT | {"seed", "schema"}  # what does not make another variant
+APART = NOT_THE_RESULT | {"seed", "schema"} | {f"search.{name}" for name in THROUGHPUT}  # what does not make another variant
 
 
 class Variant(NamedTuple):
@@ -26,30 +28,38 @@ class Variant(NamedTuple):
 
 def group(cells: Sequence[Cell]) -> tuple[list[Variant], list[str]]:
     """The variants in the order in which they first come, and sentences about second runs of a seed, which are left out."""
-    groups: dict[str, dict[int, Cell]] = {}
+    groups: list[tuple[dict[str, Any], dict[int, Cell]]] = []  # settings, and the runs that have them by seed
     notes = []
     for cell in cells:
-        seeds = groups.setdefault(repr(sorted(settings_of(cell).items())), {})
+        settings = settings_of(cell.run.config)
+        seeds = next((seeds for some, seeds in groups if some == settings), None)
+        if seeds is None:
+            groups.append((settings, seeds := {}))
         if (first := seeds.setdefault(cell.run.config.seed, cell)) is not cell:
             notes.append(f"{cell.run.folder} is left out: it has the settings and the seed of {first.run.folder}.")
-    found = [tuple(seeds[seed] for seed in sorted(seeds)) for seeds in groups.values()]
-    return [Variant(name, some, settings_of(some[0])) for name, some in zip(names(found), found, strict=True)], notes
+    cells_of = [tuple(seeds[seed] for seed in sorted(seeds)) for _, seeds in groups]
+    named = names([variant(some[0].run.config) for some in cells_of], [settings for settings, _ in groups])
+    return [Variant(name, some, settings) for name, some, (settings, _) in zip(named, cells_of, groups, strict=True)], notes
 
 
-def settings_of(cell: Cell) -> dict[str, Any]:
+def settings_of(config: Config) -> dict[str, Any]:
     """Every setting by which runs can be another variant."""
-    return {name: value for name, value in flatten(cell.run.config).items() if name not in APART}
+    return {name: value for name, value in flatten(config).items() if name not in APART}
 
 
-def names(groups: Sequence[Sequence[Cell]]) -> list[str]:
+def names(plain: Sequence[str], settings: Sequence[dict[str, Any]]) -> list[str]:
     """The name of each group's runs, with the settings in which groups of one name differ."""
-    plain = [variant(cells[0].run.config) for cells in groups]
     named = []
-    for cells, name in zip(groups, plain, strict=True):
-        alike = [settings_of(others[0]) for others, other in zip(groups, plain, strict=True) if other == name]
-        own = settings_of(cells[0])
-        named.append(" ".join([name, *(f"{setting.rpartition('.')[2]}={own.get(setting)}" for setting in differing(alike))]))
+    for name, own in zip(plain, settings, strict=True):
+        shown = differing([some for some, other in zip(settings, plain, strict=True) if other == name])
+        named.append(" ".join([name, *(f"{short(setting, shown)}={own.get(setting)}" for setting in shown)]))
     return named
+
+
+def short(setting: str, shown: Sequence[str]) -> str:
+    """The last part of a setting's name, or all of it where another one that is shown ends so: `hidden`, `model.attention.hidden`."""
+    last = setting.rpartition(".")[2]
+    return last if [other.rpartition(".")[2] for other in shown].count(last) == 1 else setting
 
 
 def differing(settings: Sequence[dict[str, Any]]) -> list[str]:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from seq2seq.compare.cells import Cell
+from seq2seq.compare.columns import number
 from seq2seq.compare.grouping import Variant
 from seq2seq.config.search import THROUGHPUT
 
-NEAR = 1.02  # numbers of parameters that count as the same
+NEAR = 1.02  # numbers of parameters that count as the same, as docs/experiments.md says
 
 
 def sentences(variants: Sequence[Variant]) -> list[str]:
@@ -41,19 +42,30 @@ def seeds(variants: Sequence[Variant]) -> list[str]:
 
 
 def budget(variants: Sequence[Variant]) -> list[str]:
-    """Whether they cost the same."""
+    """Whether they cost the same, in updates or in time; as many parameters alone are no budget."""
     cells = every(variants)
     if len(cells) < 2:
         return []
-    updates = {cell.run.info.get("updates") for cell in cells}
-    minutes = {cell.run.config.training.max_minutes for cell in cells}
     sizes = [cell.parameters for cell in cells]
-    same = [f"updates ({next(iter(updates)):,})"] if len(updates) == 1 and isinstance(next(iter(updates)), int) else []
-    same += [f"time limit ({next(iter(minutes)):g} minutes)"] if len(minutes) == 1 and minutes != {0} else []
-    same += [f"parameters ({min(sizes):,} to {max(sizes):,})"] if max(sizes) <= NEAR * max(min(sizes), 1) else []
-    if same:
-        return [f"Equal budget: all runs had the same {listed(same)}."]
-    return ["No equal budget: the runs had neither the same updates, nor the same time limit, nor within 2 % the same parameters."]
+    near = [f"parameters ({min(sizes):,} to {max(sizes):,})"] if max(sizes) <= NEAR * max(min(sizes), 1) else []
+    updates = [int(cell.run.info["updates"]) for cell in cells if isinstance(cell.run.info.get("updates"), int)]
+    each = [f"updates ({updates[0]:,})"] if len(set(updates)) == 1 and len(updates) == len(cells) else []
+    if same := [*each, *time_limit(cells)]:
+        found = [f"Equal budget: all runs had the same {listed([*same, *near])}."]
+    else:
+        found = ["No equal budget: the runs had neither the same updates nor a time limit that all of them reached."]
+        found += [f"All runs had the same {listed(near)}."] if near else []
+    found += [f"The runs had {min(updates):,} to {max(updates):,} updates."] if len(set(updates)) > 1 else []
+    silent = [cell.name for cell in cells if not isinstance(cell.run.info.get("updates"), int)]
+    return found + ([f"Not known how many updates these runs had: {', '.join(silent)}."] if silent else [])
+
+
+def time_limit(cells: Sequence[Cell]) -> list[str]:
+    """That of all runs, if they have the same and trained until it was over."""
+    minutes = {cell.run.config.training.max_minutes for cell in cells}
+    limit = minutes.pop()
+    reached = all((number(cell.run.info.get("seconds")) or 0) >= 60 * limit for cell in cells)
+    return [f"time limit ({limit:g} minutes)"] if limit and not minutes and reached else []
 
 
 def listed(parts: Sequence[str]) -> str:

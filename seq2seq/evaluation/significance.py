@@ -14,6 +14,7 @@ Array = NDArray[float64]
 Corpus = Callable[[Array], float]  # sums (k,) -> figure
 
 TRIALS = 32  # made together: NumPy draws 32 bits at a time, so that any multiple continues what one large draw gives
+TIE = 1e-9  # figures up to some 100 that are as near as this differ by rounding alone
 
 
 def resamples(n: int, samples: int, seed: int) -> Iterator[Array]:
@@ -46,17 +47,19 @@ def bootstrap_interval(statistics: Array, corpus: Corpus, samples: int = 1000, s
     return interval(resampled([statistics], corpus, samples, seed)[:, 0])
 
 
-def share_above(values: Array, difference: float) -> float:
-    """p = (1 + how many values exceed the difference that was seen) / (1 + how many there are)  (Riezler & Maxwell 2005, fig. 1)."""
-    return float((np.sum(values > difference) + 1) / (len(values) + 1))
+def share_reaching(values: Array, difference: float) -> float:
+    """p = (1 + how many values are at least the difference that was seen) / (1 + how many there are)  (Riezler & Maxwell 2005, fig. 1).
+
+    sacreBLEU counts those that exceed it, which is the same but for ties."""
+    return float((np.sum(values >= difference - TIE) + 1) / (len(values) + 1))
 
 
 def paired_bootstrap(system: Array, baseline: Array, difference: float) -> float:
     """Two-sided p of a difference, from both systems' figures on the same resamples (samples,)  (Riezler & Maxwell 2005, fig. 2).
 
-    The resampled differences are shifted by their mean: that is what they would be if there were none. As in sacreBLEU."""
+    The resampled differences are shifted by their mean: that is what they would be if there were none. As in sacreBLEU, but for ties."""
     differences = np.abs(system - baseline)
-    return share_above(differences - differences.mean(), abs(difference))
+    return share_reaching(differences - differences.mean(), abs(difference))
 
 
 def swaps(n: int, trials: int, seed: int) -> Iterator[Array]:
@@ -83,7 +86,7 @@ def randomisation(system: Sequence[Array], baseline: Sequence[Array], corpus: Co
         for row in stay @ apart:  # what the system gets from the baseline, and the other way round
             moved = zip(totals, np.split(row, len(pairs)), strict=True)
             differences.append(abs(float(np.mean([corpus(ours + part) - corpus(theirs - part) for (ours, theirs), part in moved]))))
-    return share_above(np.array(differences), seen)
+    return share_reaching(np.array(differences), seen)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -1,0 +1,82 @@
+"""What do the links of both directions say together? Each run with its partner, which was trained the other way round."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from seq2seq.compare.cells import Broken, Cell, Links
+from seq2seq.compare.evaluate import Made, forced_links
+from seq2seq.compare.grouping import settings_of
+from seq2seq.compare.testset import TestSet
+from seq2seq.errors import ConfigError
+from seq2seq.evaluation.symmetrize import SYMMETRIZATIONS
+from seq2seq.runs import Run
+
+DIRECTION = {"data.source", "data.target"}  # the settings in which partners differ
+
+
+def open_reverse(paths: Sequence[Path], cells: Sequence[Cell], broken: Broken) -> list[Run]:
+    """Those runs that can be opened. ConfigError for one that does not translate the other way round."""
+    data = cells[0].run.config.data
+    runs = [run for path in paths if (run := broken.attempt(path, lambda path=path: Run.open(path)))]  # type: ignore[misc]
+    for run in runs:
+        own = run.config.data
+        if (own.source, own.target) != (data.target, data.source):
+            raise ConfigError(f"--reverse {run.folder} translates {own.source}-{own.target}, not the other way round")
+    return runs
+
+
+def with_reverse(
+    cells: Sequence[Cell], paths: Sequence[Path], test: TestSet, how: str, options: Mapping[str, Any], broken: Broken
+) -> tuple[list[Cell], list[str]]:
+    """The same, with links symmetrised by those of their partners among the runs in `paths`, and sentences about who has none.
+
+    `how`: a row of SYMMETRIZATIONS; `options` are those of Made. ConfigError as of `open_reverse` and `partner`."""
+    runs = open_reverse(paths, cells, broken)
+    partners = [partner(cell, runs, alone=len(paths) == 1) for cell in cells]
+    turned: dict[Path, Links | None] = {}
+    for run in (run for run in runs if any(run is other for other in partners)):
+        turned[run.folder] = broken.attempt(run.folder, lambda run=run: turned_links(run, test, options))  # type: ignore[misc]
+    joined = [join(cell, turned.get(run.folder) if run else None, how) for cell, run in zip(cells, partners, strict=True)]
+    return joined, notes(joined, partners, runs, how)
+
+
+def partner(cell: Cell, runs: Sequence[Run], alone: bool) -> Run | None:
+    """The run of the cell's seed and settings but for the direction; one that was named `alone` is everyone's. ConfigError for several."""
+    fitting = [run for run in runs if alike(run, cell.run)]
+    if len(fitting) > 1:
+        both = " and ".join(str(run.folder) for run in fitting)
+        raise ConfigError(f"--reverse: {both} have the settings and the seed of {cell.run.folder}; name one of them")
+    return fitting[0] if fitting else runs[0] if runs and alone else None
+
+
+def alike(one: Run, other: Run) -> bool:
+    """Whether they differ in nothing but the direction."""
+    both = [{n: value for n, value in settings_of(run.config).items() if n not in DIRECTION} for run in (one, other)]
+    return both[0] == both[1] and one.config.seed == other.config.seed
+
+
+def turned_links(run: Run, test: TestSet, options: Mapping[str, Any]) -> Links:
+    """Its links of the other direction, written as this one's."""
+    return [{(s, t) for t, s in links} for links in forced_links(Made((run,), **options), test.reversed())["argmax"]]
+
+
+def join(cell: Cell, turned: Links | None, how: str) -> Cell:
+    """The cell with links of both directions, where there are any."""
+    if turned is None:
+        return cell
+    links = [SYMMETRIZATIONS[how](one, other) for one, other in zip(cell.links["argmax"], turned, strict=True)]
+    return replace(cell, links={**cell.links, how: links})
+
+
+def notes(cells: Sequence[Cell], partners: Sequence[Run | None], runs: Sequence[Run], how: str) -> list[str]:
+    """Who has no partner, whose is another's, and who is nobody's."""
+    lone = [cell.name for cell in cells if how not in cell.links]
+    lent = [cell.name for cell, run in zip(cells, partners, strict=True) if run and how in cell.links and not alike(run, cell.run)]
+    unused = [str(run.folder) for run in runs if not any(run is other for other in partners)]
+    found = [f"No links of the other direction for: {', '.join(lone)}."] if lone else []
+    found += (
+        [f"Links are joined with those of {runs[0].folder}, which has another seed or other settings: {', '.join(lent)}."] if lent else []
+    )
+    return found + ([f"Of no use with --reverse, since no run has their seed and settings: {', '.join(unused)}."] if unused else [])

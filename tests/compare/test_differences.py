@@ -1,0 +1,71 @@
+"""Is a difference called sure only where it is?"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from seq2seq.compare import differences
+from seq2seq.compare.cells import Cell
+from seq2seq.compare.compare import compare
+from seq2seq.compare.comparison import Figure
+from seq2seq.compare.differences import FEWEST, Asked
+from seq2seq.compare.grouping import group
+from seq2seq.compare.testset import TestSet
+from seq2seq.evaluation.sacre import TESTS, paired_test
+from seq2seq.evaluation.score import How
+
+Make = Callable[..., Cell]
+WORDS = ["the", "old", "teacher", "opens", "a", "small", "red", "window", "and", "sees", "two", "dogs", "in", "our", "garden"]
+REFERENCES = [" ".join(WORDS[i % 9 : i % 9 + 6]) for i in range(40)]
+ONE = [" ".join(line.split()[: 3 + i % 3]) for i, line in enumerate(REFERENCES)]  # quite right, all too short
+OTHER = [" ".join(line.split()[: 2 + i % 5]) for i, line in enumerate(REFERENCES)]
+
+
+def figures_of(cells: list[Cell], *metrics: str) -> list[dict[str, Figure]]:
+    """Of each variant, the first of which is the baseline."""
+    variants, _ = group(cells)
+    asked = Asked(TestSet("made", REFERENCES, [REFERENCES]), How("en", bootstrap=0), metrics, 200, 200)
+    return [dict(row.figures) for row in compare(variants, variants[0], asked).rows]
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_a_variant_against_its_twin_is_no_different(seeds: int, make_cell: Make) -> None:
+    """Whatever its seeds wrote; the order in which they come is nothing."""
+    texts = [ONE, OTHER, REFERENCES][:seeds]
+    cells = [make_cell(text, f"seed={i}") for i, text in enumerate(texts)]
+    twins = [make_cell(text, f"seed={i}", "variant=twin") for i, text in enumerate(texts)]
+    figures = figures_of([*cells, *twins[::-1]], "bleu", "chrf", "ter", "rougeL")[1]
+    for name in ("bleu", "chrf", "ter", "rougeL"):
+        assert figures[name].p == {"bootstrap": 1, "randomisation": 1}, name
+
+
+@pytest.mark.parametrize("name", ["bleu", "rougeL"])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_one_sentence_that_differs_is_no_proof(name: str, seeds: int, make_cell: Make) -> None:
+    """Of one seed too, where sacreBLEU would have said 1 / 201."""
+    changed = ["nothing of the kind", *ONE[1:]]
+    cells = [make_cell(text, f"seed={i}", f"variant={who}") for text, who in ((ONE, "a"), (changed, "b")) for i in range(seeds)]
+    assert figures_of(cells, name)[1][name].p["randomisation"] == 1
+    assert paired_test("randomisation", ["bleu"], [ONE, changed], [REFERENCES], How("en"), 200)["bleu"] == [1 / 201]
+
+
+def test_whose_p_it_is_depends_on_how_many_sentences_differ(make_cell: Make, p_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(differences, "paired_test", lambda kind, names, *_: {name: [0.123, 0.456] for name in names})
+    few, many = (["nothing of the kind"] * apart + ONE[apart:] for apart in (FEWEST - 1, FEWEST))
+    p = p_of("randomisation", "bleu", [few], [ONE], REFERENCES, 200)
+    for first, second, expected in ((few, many, (p, 0.456)), (many, few, (0.123, p))):
+        cells = [make_cell(ONE), make_cell(first, "variant=b"), make_cell(second, "variant=c")]
+        assert [f["bleu"].p["randomisation"] for f in figures_of(cells, "bleu")[1:]] == [pytest.approx(value) for value in expected]
+
+
+@pytest.mark.parametrize("test", TESTS)
+@pytest.mark.parametrize("name", ["bleu", "chrf", "rougeL"])
+def test_p_of_several_seeds(test: str, name: str, make_cell: Make, p_of: Any) -> None:
+    """Runs of one seed are partners in the swaps; with other numbers of seeds each is with each."""
+    a, b = [ONE, OTHER], [OTHER[1:] + OTHER[:1], [f"{line} again" for line in ONE]]
+    for system in (b, b[:1]):
+        cells = [make_cell(text, f"seed={i}", f"variant={who}") for who, texts in (("a", a), ("b", system)) for i, text in enumerate(texts)]
+        p = figures_of(cells, name)[1][name].p[test]
+        assert p == pytest.approx(p_of(test, name, system, a, REFERENCES, 200), abs=1e-12)
+        assert p < 1
