@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from os.path import realpath
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -72,7 +73,8 @@ class Made:
         return Translator.open(*(run.folder for run in self.runs), device=self.device, precision=self.precision, **self.given)
 
     def folder(self, test: str) -> Path:
-        """Where they are kept: the test set's name, and what is not as in the run, so that it displaces nothing."""
+        """Where they are kept: the test set's name, and what is not as in the run, so that it displaces nothing. RunError where a link
+        leads out of the run."""
         usual, shortlist = self.runs[0].config.search, self.given.get("shortlist", 0)
         changed = [
             f"{name}={value}" for name, value in vars(self.search).items() if value != getattr(usual, name) and name not in THROUGHPUT
@@ -80,7 +82,11 @@ class Made:
         changed += [f"precision={self.precision}"] * (self.precision != "32")
         changed += [f"shortlist={shortlist}"] * bool(shortlist)
         others = (f"with={run.folder.resolve().name}" for run in self.runs[1:])
-        return self.runs[0].folder / "evaluation" / "-".join([test, *changed, *others])
+        run = self.runs[0].folder
+        folder = run / "evaluation" / "-".join([test, *changed, *others])
+        if not Path(realpath(folder)).is_relative_to(realpath(run)):
+            raise RunError(f"{folder} leads out of the run: what is kept would be written elsewhere")
+        return folder
 
     def depends(self, test: TestSet) -> dict[str, Any]:
         """All that the translations of `test` depend on, in plain values; two that agree in it are the same. "" is the hash of

@@ -157,3 +157,30 @@ def test_what_is_spoiled_is_made_anew_where_the_weights_are(say: Say, own: Path,
         assert code == 0, err
         figures, before = (found["rows"][0]["figures"] for found in (json.loads(out), first))
         assert [figures[key] for key in ("chrf", "aer", "entropy")] == [before[key] for key in ("chrf", "aer", "entropy")]
+
+
+def test_links_in_a_run_lead_nowhere(say: Say, own: Path, tmp_path: Path) -> None:
+    """What they lead to is not written to, in place of a file or of a folder; the user's own link is followed."""
+    run, victim, elsewhere = own / SPOILED, tmp_path / "victim.txt", tmp_path / "elsewhere"
+    victim.write_text("dear")
+    elsewhere.mkdir()
+    shutil.rmtree(run / "evaluation", ignore_errors=True)
+    (run / "evaluation/test").mkdir(parents=True)
+    names = ("hypotheses.txt", "alignments.txt", "explained.zip", "sentences.csv", "scores.json")
+    for name in names:
+        (run / "evaluation/test" / name).symlink_to(victim)
+    (tmp_path / "output").symlink_to(tmp_path / "table.csv")
+    assert say("compare", run, *FEW, "--format", "csv", "--output", tmp_path / "output")[0] == 0
+    assert victim.read_text() == "dear"
+    assert not any((run / "evaluation/test" / name).is_symlink() for name in names)
+    assert (tmp_path / "output").is_symlink()
+    assert (tmp_path / "table.csv").read_text().startswith("variant,")
+    for place in ("evaluation/test", "evaluation"):
+        shutil.rmtree(run / place)
+        (run / place).symlink_to(elsewhere)
+        code, _, err = say("compare", run, *FEW)
+        assert code == 2
+        assert f"{run / 'evaluation/test'} leads out of the run" in err
+        (run / place).unlink()
+        (run / place).mkdir()
+    assert list(elsewhere.iterdir()) == []
