@@ -159,6 +159,14 @@ def test_what_is_spoiled_is_made_anew_where_the_weights_are(say: Say, own: Path,
         assert [figures[key] for key in ("chrf", "aer", "entropy")] == [before[key] for key in ("chrf", "aer", "entropy")]
 
 
+def test_a_test_set_whose_name_leads_out_of_the_run(say: Say, own: Path) -> None:
+    config = own / SPOILED / "config.yaml"
+    config.write_text(config.read_text().replace("    test:\n", "    ../../../../x:\n"))
+    code, out, err = say("compare", own / SPOILED, *FEW)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "data.test='../../../../x' is part of a directory's name" in err
+
+
 def test_links_in_a_run_lead_nowhere(say: Say, own: Path, tmp_path: Path) -> None:
     """What they lead to is not written to, in place of a file or of a folder; the user's own link is followed."""
     run, victim, elsewhere = own / SPOILED, tmp_path / "victim.txt", tmp_path / "elsewhere"
