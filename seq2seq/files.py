@@ -1,4 +1,8 @@
-"""How is a file written, so that it is there as a whole or not at all?"""
+"""How is a file written, so that it is there as a whole or not at all?
+
+A run directory may be a stranger's, and a link in it leads anywhere: it is replaced by the file. Where the user names a file,
+`follow` says that a link is followed, and that a device or a pipe is itself what is written to.
+"""
 
 import errno
 import json
@@ -10,24 +14,23 @@ from typing import Any
 
 
 @contextmanager
-def written(path: Path) -> Iterator[Path]:
+def written(path: Path, follow: bool = False) -> Iterator[Path]:
     """`placed`, where all that happens inside is writing: an OSError names `path`."""
-    with naming(path), placed(path) as temporary:
+    with naming(path), placed(path, follow) as temporary:
         yield temporary
 
 
 @contextmanager
-def placed(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` when all went well, and is removed when it did not.
-
-    A link is followed; a device or a pipe is itself what is written to."""
+def placed(path: Path, follow: bool = False) -> Iterator[Path]:
+    """A temporary name beside `path` that becomes `path` when all went well, and is removed when it did not."""
     check_file(path)
-    if path.exists() and not path.is_file():
+    if follow and path.exists() and not path.is_file():
         yield path
         return
-    path = path.resolve()
+    path = path.resolve() if follow else path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -52,9 +55,9 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, follow: bool = False) -> None:
     """UTF-8, lines ended as they are in `text`."""
-    with written(path) as temporary:
+    with written(path, follow) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 

@@ -44,7 +44,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Only one process trains in a run directory. BusyError if another does; the lock goes with the process that holds it.
 
     The file stays: two processes could hold the lock of a file that is removed and made again."""
-    with (folder / "training.lock").open("w") as file:
+    with (folder / "training.lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -90,6 +90,14 @@ def test_a_wrong_setting_is_told_in_one_sentence(override: str) -> None:
     assert "schema" not in message.split("choose one of:")[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "why"), [("../../x", "is part of a directory's name"), ("..", "names no folder"), ("", "names no folder")]
+)
+def test_a_test_set_is_named_as_a_folder_may_be(name: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=f"data.test={name!r} {why}"):
+        build_config({"model": {"name": "rnn"}, "data": {"test": {name: ["a"]}}})
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "-1"])
 @pytest.mark.parametrize("name", [name for name, field in every_setting().items() if field.type is float])
 def test_no_number_is_taken_that_cannot_be_worked_with(name: str, value: str) -> None:

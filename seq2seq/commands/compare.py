@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     comparison = compared(options)
     for path, text in written(options, comparison):
         if path:
-            write_text(path, text)
+            write_text(path, text, follow=True)
         else:
             print(text, end="")
     if options.report:

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
         if to_file():  # else the translations themselves are seen
             translator.done = stack.enter_context(Count("translated")).add
         if options.attention:
-            maps = stack.enter_context(stack.enter_context(placed(options.attention)).open("w", encoding="utf-8"))
+            maps = stack.enter_context(stack.enter_context(placed(options.attention, follow=True)).open("w", encoding="utf-8"))
         for number, found in enumerate(translator.hypotheses(stdin_lines(), attention=wanted)):
             for line in shown(found, options, translator.search.n_best):
                 print(line, flush=translator.search.window == 1)

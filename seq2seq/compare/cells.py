@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from seq2seq.compare.evaluate import Evaluated, Made, forced_links, keep, kept, translate
+from seq2seq.compare.kinds import NUMBER, TEXT, WHOLE, check_kinds
 from seq2seq.compare.testset import TestSet
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.evaluation.alignment import Link
@@ -17,14 +18,19 @@ from seq2seq.training.metrics import read_metrics
 
 log = logging.getLogger("seq2seq")
 Links = list[set[Link]]  # of each sentence
+SAID = {  # by run.json, and used here
+    "updates": WHOLE, "parameters": WHOLE, "batches": TEXT, "seconds": NUMBER, "processor_seconds": NUMBER, "peak_memory": NUMBER,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A run and what it made of the test set."""
+    """A run and what it made of the test set. All of it was read: nothing of a damaged run is found out later."""
 
     run: Run
     evaluated: Evaluated
+    metrics: Sequence[Mapping[str, str]]  # the rows that training logged
+    parameters: int  # numbers in the weights, shared ones once; by run.json where they are gone
     links: Mapping[str, Links] = field(default_factory=dict)  # of each reference, by how they were found; empty without gold links
 
     @property
@@ -32,27 +38,29 @@ class Cell:
         """The directory's."""
         return self.run.folder.name
 
-    @cached_property
-    def metrics(self) -> list[dict[str, str]]:
-        """The rows that training logged; none where there is no such file."""
-        path = self.run.folder / "metrics.csv"
-        return read_metrics(path) if path.is_file() else []
 
-    @cached_property
-    def parameters(self) -> int:
-        """Numbers in the weights, shared ones once; by run.json where they are gone."""
-        if self.run.gone:
-            return int(self.run.info["parameters"])
-        with tensors(self.run.folder / WEIGHTS) as file:
-            return sum(size_of(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  not a dict
+def check_said(run: Run) -> None:
+    """RunError where run.json has something of another kind than SAID."""
+    try:
+        check_kinds(run.info, SAID)
+    except ValueError as error:
+        raise RunError(f"{run.folder / INFO} is damaged: {error}") from None
 
 
-def size_of(shape: Sequence[int]) -> int:
-    """Numbers in a tensor."""
-    size = 1
-    for length in shape:
-        size *= length
-    return size
+def logged(run: Run) -> list[dict[str, str]]:
+    """The rows that training logged; none where there is no such file. RunError if it is damaged."""
+    path = run.folder / "metrics.csv"
+    return read_metrics(path) if path.is_file() else []
+
+
+def parameters(run: Run) -> int:
+    """Numbers in the weights, or as run.json has them. RunError where neither is there, or the weights are damaged."""
+    if run.gone:
+        if run.info.get("parameters") is None:
+            raise RunError(f"{run.folder} has neither {WEIGHTS} nor a number of parameters in {INFO}")
+        return int(run.info["parameters"])
+    with tensors(run.folder / WEIGHTS) as file:
+        return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  not a dict
 
 
 class Broken(list[tuple[str, str]]):
@@ -113,17 +121,23 @@ def make_cells(runs: Iterable[Run], test: TestSet, broken: Broken, options: Mapp
 
 
 def make_cell(made: Made, test: TestSet) -> Cell:
-    """The same of one run. RunError for one that cannot be evaluated, or has neither weights nor their number."""
+    """The same of one run. RunError for one that cannot be evaluated, has neither weights nor their number, or is damaged."""
     run = made.runs[0]
-    if run.gone and not isinstance(run.info.get("parameters"), int):
-        raise RunError(f"{run.folder} has neither {WEIGHTS} nor a number of parameters in {INFO}")
-    evaluated = kept(made, test)
-    if evaluated is None:
-        log.info("%s has no evaluation of this text with these settings: translating", run.folder)
+    check_said(run)
+    metrics, evaluated = logged(run), evaluate(made, test)
+    for _ in evaluated.explained or ():  # each is checked as it is read
+        pass
+    return Cell(run, evaluated, metrics, parameters(run), forced_links(made, test) if test.gold else {})
+
+
+def evaluate(made: Made, test: TestSet) -> Evaluated:
+    """What the run keeps of the test set, translated now if it does not. RunError where that cannot be."""
+    if (found := kept(made, test)) is None:
+        log.info("%s has no evaluation of this text with these settings: translating", made.runs[0].folder)
         with Count("translated", len(test.sources)) as count:
             made.translator.done = count.add
             keep(made, test, translate(made, test), [])
-        evaluated = kept(made, test)
-    if evaluated is None:
+        found = kept(made, test)
+    if found is None:
         raise RunError(f"{made.folder(test.name)} changes while it is read")
-    return Cell(run, evaluated, forced_links(made, test) if test.gold else {})
+    return found

@@ -18,15 +18,17 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from os.path import realpath
 from pathlib import Path
 from typing import IO, Any, NamedTuple
-from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import torch
 
 from seq2seq.compare.comparison import Alternative, Explained
-from seq2seq.compare.explained import EMPTY, ExplainedFile, ExplainedWriter, in_bytes
+from seq2seq.compare.explained import DAMAGED, EMPTY, ExplainedFile, ExplainedWriter, in_bytes
+from seq2seq.compare.kinds import NUMBER, WHOLE, WORD, check_kinds
 from seq2seq.compare.testset import TestSet, text_hash
 from seq2seq.config.search import THROUGHPUT, SearchConfig
 from seq2seq.errors import RunError
@@ -46,6 +48,8 @@ ATTENTION: dict[str, Callable[[Array], behaviour.Sums]] = {
     "entropy_share": behaviour.spread,
     "diagonality": behaviour.diagonality,
 }
+DECODING = {"seconds": NUMBER, "sentences": WHOLE, "threads": WHOLE, "device": WORD, "batch": WHOLE}
+MOST = 1e15  # of a sum: what is larger is none, and all of them together stay a number
 SUMS = (*ATTENTION, "unknown")  # two columns each in sentences.csv: what is counted, and out of how many
 
 
@@ -69,7 +73,8 @@ class Made:
         return Translator.open(*(run.folder for run in self.runs), device=self.device, precision=self.precision, **self.given)
 
     def folder(self, test: str) -> Path:
-        """Where they are kept: the test set's name, and what is not as in the run, so that it displaces nothing."""
+        """Where they are kept: the test set's name, and what is not as in the run, so that it displaces nothing. RunError where a link
+        leads out of the run."""
         usual, shortlist = self.runs[0].config.search, self.given.get("shortlist", 0)
         changed = [
             f"{name}={value}" for name, value in vars(self.search).items() if value != getattr(usual, name) and name not in THROUGHPUT
@@ -77,7 +82,11 @@ class Made:
         changed += [f"precision={self.precision}"] * (self.precision != "32")
         changed += [f"shortlist={shortlist}"] * bool(shortlist)
         others = (f"with={run.folder.resolve().name}" for run in self.runs[1:])
-        return self.runs[0].folder / "evaluation" / "-".join([test, *changed, *others])
+        run = self.runs[0].folder
+        folder = run / "evaluation" / "-".join([test, *changed, *others])
+        if not Path(realpath(folder)).is_relative_to(realpath(run)):
+            raise RunError(f"{folder} leads out of the run: what is kept would be written elsewhere")
+        return folder
 
     def depends(self, test: TestSet) -> dict[str, Any]:
         """All that the translations of `test` depend on, in plain values; two that agree in it are the same. "" is the hash of
@@ -94,7 +103,7 @@ class Translated(NamedTuple):
     hypotheses: list[str]
     links: list[str]  # word links of each by its attention
     sums: Array  # (n, 2 SUMS)
-    decoding: dict[str, Any]  # seconds, sentences, threads, device, batch
+    decoding: dict[str, Any]  # DECODING
     entries: IO[bytes]  # what explained.zip will hold; a file without a name
     cut_sources: int  # to data.truncate_source words
 
@@ -185,7 +194,7 @@ def other_scores(folder: Path, report: Mapping[str, Any]) -> list[dict[str, Any]
         same = text_hash(read_lines(folder / HYPOTHESES)) == report["hypotheses"]
         new = {(score["name"], score["signature"]) for score in report["scores"]}
         return [score for score in before["scores"] if (score["name"], score["signature"]) not in new] if same else []
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except DAMAGED:
         return []
 
 
@@ -201,11 +210,12 @@ def kept(made: Made, test: TestSet) -> Evaluated | None:
         found = {name: report[name] for name in wanted}
         wanted["weights"] = believed(wanted["weights"], found["weights"])
         found["search"] = {name: found["search"][name] for name in wanted["search"]}
-        decoding = {name: report["decoding"][name] for name in ("seconds", "sentences", "threads", "device", "batch")}
+        decoding = {name: report["decoding"][name] for name in DECODING}
+        check_kinds(decoding, DECODING)
         whole = found == wanted and text_hash(hypotheses) == report["hypotheses"] and len(sums) == n == len(hypotheses)
         explained = ExplainedFile(folder / EXPLAINED, n) if (folder / EXPLAINED).exists() or not made.runs[0].gone else None
         whole = whole and (explained is None or len(explained.file.namelist()) == n)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, BadZipFile):
+    except DAMAGED:
         return None
     columns = {name: sums[:, 2 * i : 2 * i + 2] for i, name in enumerate(SUMS)} if whole else {}
     return Evaluated(hypotheses, columns, decoding, vars(made.search), explained, folder) if whole else None
@@ -225,7 +235,7 @@ def forced_links(made: Made, test: TestSet) -> dict[str, list[set[Link]]]:
         depends["weights"] = believed(depends["weights"], found["depends"]["weights"])
         if found["depends"] == depends and all(len(found["links"][kind]) == len(test.sources) for kind in LINKS):
             return {kind: [set(parse_links(line).sure) for line in found["links"][kind]] for kind in LINKS}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except DAMAGED:
         pass
     forced = made.translator.forced(zip(test.sources, test.references[0], strict=True), attention=True)
     lines = [[word_links(one, kind) for kind in LINKS] for one in forced]
@@ -244,11 +254,14 @@ def write_sums(path: Path, sums: Array) -> None:
 
 
 def read_sums(path: Path) -> Array:
-    """(n, 2 SUMS). ValueError for a file that is another's."""
+    """(n, 2 SUMS). ValueError for a file that is another's, or holds what is no finite number."""
     head, *rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
     if head != [f"{name}{end}" for name in SUMS for end in ("", "_of")]:
         raise ValueError("other columns")
-    return np.array(rows, dtype=np.float64).reshape(len(rows), 2 * len(SUMS))
+    sums = np.array(rows, dtype=np.float64).reshape(len(rows), 2 * len(SUMS))
+    if not (np.abs(sums) < MOST).all():
+        raise ValueError("no sums")
+    return sums
 
 
 def read_lines(path: Path) -> list[str]:

@@ -20,6 +20,10 @@ from seq2seq.errors import RunError
 
 MAPS = 2**28  # bytes of single maps before compression that one file takes: behind them sentences have the mean alone
 ENTRY = 2**26  # bytes; an entry that claims more is not ours
+KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of compression; others raise errors of their own
+DAMAGED = (  # what reading a file raises that is not ours, a list in a list in a list ... among it
+    OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 CENTERS = np.dtype("<f4")
 
 
@@ -78,14 +82,16 @@ class ExplainedFile(Sequence[Explained]):
             entry = self.file.getinfo(str(number))
             if entry.file_size > ENTRY:
                 raise ValueError(f"{entry.file_size} bytes are too many for a sentence")
+            if entry.compress_type not in KINDS:
+                raise ValueError(f"compression {entry.compress_type} is not ours")
             head, _, body = self.file.read(entry).partition(b"\n")
             return parsed(json.loads(head), body)
-        except (OSError, EOFError, LookupError, ValueError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGED as error:
             raise RunError(f"{self.path}: sentence {number + 1} cannot be read: {error}") from None
 
 
 def parsed(head: dict[str, Any], body: bytes) -> Explained:
-    """ValueError, KeyError or TypeError where the head is not that of the body."""
+    """One of DAMAGED where the head is not that of the body, or a number is not finite."""
     source, target = (tuple(str(piece) for piece in head[name]) for name in ("source", "target"))
     shape = len(target), len(source)
     layers, heads = (int(n) for n in head["maps"] or (0, 0))
@@ -94,10 +100,13 @@ def parsed(head: dict[str, Any], body: bytes) -> Explained:
         raise ValueError(f"{len(body)} bytes in place of {sum(sizes)}")
     weights, maps, centers = (body[sum(sizes[:i]) : sum(sizes[: i + 1])] for i in range(3))
     others = tuple(Alternative(str(text), float(score)) for text, score in head["alternatives"])
+    places = np.frombuffer(centers, CENTERS).astype(np.float32) if head["centers"] else None
+    if not np.isfinite([other.score for other in others]).all() or (places is not None and not np.isfinite(places).all()):
+        raise ValueError("scores and centres must be finite numbers")
     return Explained(
         source, target, np.frombuffer(weights, np.uint8).reshape(shape),
         np.frombuffer(maps, np.uint8).reshape(layers, heads, *shape) if head["maps"] else None,
-        np.frombuffer(centers, CENTERS).astype(np.float32) if head["centers"] else None, others,
+        places, others,
     )  # fmt: skip
 
 

@@ -1,12 +1,11 @@
 """What can be set, what is it by default, and why? The YAML files in conf/ may set nothing that is not here."""
 
-import re
 from dataclasses import dataclass
 
 from omegaconf import MISSING
 
 from seq2seq.config.data import DataConfig, TokenizerConfig
-from seq2seq.config.group import Group, part, setting
+from seq2seq.config.group import Group, check_name, part, setting
 from seq2seq.config.model import MODELS, AttentionConfig, ModelConfig, RNNConfig, TransformerConfig
 from seq2seq.config.search import SearchConfig
 from seq2seq.config.training import TrainerConfig, TrainingConfig
@@ -39,9 +38,8 @@ class Config(Group):
         super().__post_init__()
         if self.schema != SCHEMA:
             raise ConfigError(f"schema={self.schema} is not for setting: this version writes {SCHEMA}")
-        for setting_name, value in (("variant", self.variant), ("data.name", self.data.name)):
-            if not re.fullmatch(r"[\w.,=+-]*", value):
-                raise ConfigError(f"{setting_name}={value!r} is part of a directory's name: letters, digits and . , = + - _ only")
+        check_name("variant", self.variant)
+        check_name("data.name", self.data.name)
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed={self.seed} is out of range: at least 0 and below 2^32")
         if self.training.guided_alignment and self.tokenizer.sampling:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from seq2seq.config.group import Group, setting
+from seq2seq.config.group import Group, check_name, setting
 from seq2seq.errors import ConfigError
 
 GENERATED = ("toy", "toy_summaries")  # formats that read nothing: the package makes the text
@@ -46,6 +46,10 @@ class DataConfig(Group):
             self.ignored(("pairs", "toy_seed"), "it belongs to data.format=toy and toy_summaries")
         else:
             self.ignored(("train", "dev", "test", "root", "source", "target"), f"data={self.format} is generated; data=mine reads files")
+        for name in self.test:  # a folder of each run's evaluation
+            check_name("data.test", name)
+            if not name.strip("."):
+                raise ConfigError(f"data.test={name!r} names no folder: give the test set another name")
         if "dev" in self.test:
             raise ConfigError("data.test.dev cannot be: --test dev is the development set; give the test set another name")
         if self.format != "tsv":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
@@ -20,6 +21,12 @@ def setting(default: Any, why: str, choices: Sequence[str] = (), table: str = ""
 def part(kind: type[Any]) -> Any:
     """A field that holds a group of settings."""
     return field(default_factory=kind)
+
+
+def check_name(name: str, value: str) -> None:
+    """ConfigError for a value of the setting `name` that may lead out of the folder whose name it is part of."""
+    if not re.fullmatch(r"[\w.,=+-]*", value):
+        raise ConfigError(f"{name}={value!r} is part of a directory's name: letters, digits and . , = + - _ only")
 
 
 class Group:

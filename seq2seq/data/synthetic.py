@@ -63,7 +63,7 @@ def write(folder: Path, corpus: ToyCorpus) -> None:
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    write_text(path, "".join(f"{line}\n" for line in lines))
+    write_text(path, "".join(f"{line}\n" for line in lines), follow=True)
 
 
 def _apportioned(total: int) -> list[int]:

@@ -54,7 +54,7 @@ def png(path: Path, weights: Any, source: Sequence[str], target: Sequence[str], 
     """
     array = _checked(weights, source, target)
     figure = _figure(array, [printable(word) for word in source], [printable(word) for word in target], title)
-    with written(path) as temporary:
+    with written(path, follow=True) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
 
 

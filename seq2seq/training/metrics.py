@@ -3,12 +3,15 @@
 import csv
 import importlib.util
 import io
+import re
 from pathlib import Path
 from typing import Any
 
+from seq2seq.errors import RunError
 from seq2seq.files import naming, write_text
 
 BOARD = "tensorboard"  # folder of TensorBoard's files
+UPDATE = re.compile("[0-9]{1,18}")
 
 COLUMNS = (
     "update", "epoch", "seconds", "processor_seconds", "loss", "learning_rate", "gradient_norm", "target_tokens", "tokens_per_second",
@@ -46,9 +49,15 @@ def line(row: dict[str, Any]) -> str:
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics file; a last line that was cut off is left out."""
-    rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
-    return [row for row in rows if None not in row.values() and row.get("update", "").isdigit()]
+    """The rows of a metrics file; a last line that was cut off is left out. RunError for a file that is damaged."""
+    try:
+        rows = [row for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()) if None not in row.values()]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RunError(f"{path} is damaged: {error}") from None
+    for row in rows:
+        if not UPDATE.fullmatch(row.get("update", "")):
+            raise RunError(f"{path} is damaged: {row.get('update', '')[:40]!r} is no number of an update")
+    return rows
 
 
 def board(folder: Path, update: int) -> Any:

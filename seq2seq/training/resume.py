@@ -32,15 +32,20 @@ def resume(config: Config) -> Path:
 
 def complete(config: Config) -> tuple[Path, bool]:
     """The run of these settings, finished, however far it was before: not begun, cut off, or finished already. Whether that took
-    any work. BusyError if another process trains in it."""
+    any work. Limits that it was given since are its own. BusyError if another process trains in it."""
     plan = planned(config)
     if not plan.folder.exists():
         make_directory(plan)  # this process or another
     with locked(plan.folder):
         run = Run.open(plan.folder)
         if not (finished := bool(run.info.get("finished"))):
-            go_on(run, replace(plan.config, runs=run.config.runs))
+            go_on(run, replace(plan.config, runs=run.config.runs, training=with_limits(plan.config.training, run.config.training)))
     return plan.folder, not finished
+
+
+def with_limits(training: TrainingConfig, saved: TrainingConfig) -> TrainingConfig:
+    """The same with the limits of `saved`, which `resume` may have raised."""
+    return replace(training, **{name: getattr(saved, name) for name in LIMITS})
 
 
 def go_on(run: Run, config: Config) -> Path:

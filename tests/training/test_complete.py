@@ -109,6 +109,15 @@ def test_one_whose_limit_was_raised_is_finished(config: Config) -> None:
     assert Run.open(folder).info["updates"] == 7
 
 
+def test_one_whose_limit_was_raised_and_that_was_cut_off_keeps_the_limit(cut_off: Path, config: Config) -> None:
+    """As saved by `resume`: the grid's own limit is not put back."""
+    path = cut_off / "config.yaml"
+    path.write_text(path.read_text().replace("max_updates: 6", "max_updates: 8"))
+    assert complete(config) == (cut_off, True)
+    run = Run.open(cut_off)
+    assert (run.info["updates"], run.config.training.max_updates) == (8, 8)
+
+
 def test_one_that_is_damaged_is_one_sentence(cut_off: Path, config: Config) -> None:
     (cut_off / "run.json").write_text("{")
     with pytest.raises(RunError, match=r"run\.json is damaged"):

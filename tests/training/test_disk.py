@@ -83,16 +83,21 @@ def test_weights_are_kept_beside_a_checkpoint_to_go_on_from(
         assert Run.open(run).info["finished"]
 
 
-def test_a_pipe_is_written_to_and_a_link_followed(tmp_path: Path) -> None:
+def test_a_pipe_is_written_to_and_a_link_followed_only_where_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "file")
-    write_text(tmp_path / "link", "a")
+    write_text(tmp_path / "link", "a", follow=True)
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_text() == "a"
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
-        write_text(tmp_path / "pipe", "b")
+        write_text(tmp_path / "pipe", "b", follow=True)
         assert reader.communicate(timeout=20)[0] == "b"
     assert (tmp_path / "pipe").is_fifo()
+    for name in ("link", "pipe"):  # as in a run directory, where nothing leads elsewhere
+        write_text(tmp_path / name, "c")
+        assert not (tmp_path / name).is_symlink()
+        assert (tmp_path / name).read_text() == "c"
+    assert (tmp_path / "file").read_text() == "a"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

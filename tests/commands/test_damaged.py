@@ -1,0 +1,194 @@
+"""Is one spoiled run left out of a comparison by name, and the rest compared?"""
+
+import json
+import shutil
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seq2seq import cli
+
+Say = Callable[..., tuple[int, str, str]]
+FEW = ("--bootstrap", "20", "--trials", "20", "--metrics", "chrf")
+GOOD, SPOILED = "rnn-uniform-last-1", "rnn-general-1"
+DEEP = "[" * 200_000
+HUGE = 10**400
+
+
+@pytest.fixture(scope="session")
+def links(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gold file that links the first words of both sides."""
+    path = tmp_path_factory.mktemp("gold") / "links.align"
+    path.write_text("0-0\n" * 12)
+    return path
+
+
+@pytest.fixture(scope="session")
+def strange(runs: Path, links: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs without their weights, which are compared by what they kept, and what that is."""
+    folder = tmp_path_factory.mktemp("strange")
+    for name in (GOOD, SPOILED):
+        shutil.copytree(runs / name, folder / name)
+    assert cli.main(["compare", str(folder), *FEW, "--gold", str(links), "--format", "json", "--output", str(folder / "table.json")]) == 0
+    for name in (GOOD, SPOILED):
+        (folder / name / "weights.safetensors").unlink()
+    return folder
+
+
+def says(**values: Any) -> Callable[[Path], object]:
+    """Spoils what run.json says."""
+
+    def spoil(run: Path) -> None:
+        info = run / "run.json"
+        info.write_text(json.dumps(json.loads(info.read_text()) | values))
+
+    return spoil
+
+
+def scores(**values: Any) -> Callable[[Path], object]:
+    """Spoils what scores.json says of decoding."""
+
+    def spoil(run: Path) -> None:
+        path = run / "evaluation/test/scores.json"
+        report = json.loads(path.read_text())
+        path.write_text(json.dumps(report | {"decoding": report["decoding"] | values}))
+
+    return spoil
+
+
+def writes(name: str, content: str | bytes) -> Callable[[Path], object]:
+    """Spoils a whole file."""
+    return lambda run: (run / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def sums(value: str) -> Callable[[Path], object]:
+    """Spoils a number of sentences.csv."""
+
+    def spoil(run: Path) -> None:
+        path = run / "evaluation/test/sentences.csv"
+        head, row, *rows = path.read_text().splitlines(True)
+        path.write_text("".join([head, ",".join([value, *row.split(",")[1:]]), *rows]))
+
+    return spoil
+
+
+def looked(change: Callable[[dict[str, Any], bytes], bytes], compression: int = zipfile.ZIP_DEFLATED) -> Callable[[Path], object]:
+    """Spoils the entry of the fourth sentence: `change` makes it of its head and its body."""
+
+    def spoil(run: Path) -> None:
+        path = run / "evaluation/test/explained.zip"
+        with zipfile.ZipFile(path) as file:
+            entries = {name: file.read(name) for name in file.namelist()}
+        head, _, body = entries["3"].partition(b"\n")
+        entries["3"] = change(json.loads(head), body)
+        with zipfile.ZipFile(path, "w", compression) as file:
+            for name, entry in entries.items():
+                file.writestr(name, entry)
+
+    return spoil
+
+
+def entry(body: bytes, **head: Any) -> bytes:
+    return json.dumps(head).replace("Infinity", "1e400").encode() + b"\n" + body
+
+
+CASES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "junk in an entry": (looked(lambda head, body: b"junk"), "explained.zip: sentence 4 cannot be read"),
+    "a deep entry": (looked(lambda head, body: DEEP.encode()), "explained.zip: sentence 4 cannot be read"),
+    "endless maps": (looked(lambda head, body: entry(body, **head | {"maps": [float("inf"), 1]})), "explained.zip: sentence 4 cannot be"),
+    "a score that is none": (
+        looked(lambda head, body: entry(body, **head | {"alternatives": [["a", float("nan")]]})),
+        "sentence 4 cannot be read: scores and centres must be finite",
+    ),
+    "a centre that is none": (
+        looked(lambda head, body: entry(body + struct.pack("<f", float("nan")) * len(head["target"]), **head | {"centers": True})),
+        "sentence 4 cannot be read: scores and centres must be finite",
+    ),
+    "compressed in another way": (looked(lambda head, body: entry(body, **head), zipfile.ZIP_LZMA), "compression 14 is not ours"),
+    "metrics not UTF-8": (writes("metrics.csv", b"update,batches\n\xff,a\n"), "metrics.csv is damaged: 'utf-8' codec can't decode"),
+    "metrics of no update": (writes("metrics.csv", "update,batches\n²,a\n"), "metrics.csv is damaged: '²' is no number of an update"),
+    "metrics of a long update": (writes("metrics.csv", f"update,batches\n{'1' * 5000},a\n"), "is no number of an update"),
+    "metrics of a long cell": (writes("metrics.csv", f"update,batches\n1,{'1' * 200_000}\n"), "metrics.csv is damaged: field larger"),
+    "updates in a list": (says(updates=[1]), "run.json is damaged: updates is not a whole number from 0"),
+    "updates in words": (says(updates="many", batches="abc"), "run.json is damaged: updates is not a whole number from 0"),
+    "updates that are true": (says(updates=True), "run.json is damaged: updates is not a whole number"),
+    "fewer than no parameters": (says(parameters=-1), "run.json is damaged: parameters is not a whole number from 0"),
+    "no parameters": (says(parameters=None), "has neither weights.safetensors nor a number of parameters in run.json"),
+    "batches in a list": (says(batches=[1]), "run.json is damaged: batches is not text"),
+    "huge seconds": (says(seconds=HUGE), "run.json is damaged: seconds is not a number"),
+    "seconds that are none": (says(processor_seconds=float("nan")), "run.json is damaged: processor_seconds is not a number"),
+    "memory in words": (says(peak_memory="much"), "run.json is damaged: peak_memory is not a number"),
+    "deep scores": (writes("evaluation/test/scores.json", DEEP), "weights.safetensors is missing"),
+    "huge seconds of decoding": (scores(seconds=HUGE), "weights.safetensors is missing"),
+    "threads in words": (scores(threads="two"), "weights.safetensors is missing"),
+    "a device of two lines": (scores(device="cpu\n"), "weights.safetensors is missing"),
+    "deep links": (writes("evaluation/test/forced.json", DEEP), "weights.safetensors is missing"),
+    "sums that are none": (sums("nan"), "weights.safetensors is missing"),
+    "sums without end": (sums("1e308"), "weights.safetensors is missing"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_spoiled_run_is_named_and_the_other_stays(case: str, say: Say, strange: Path, links: Path, tmp_path: Path) -> None:
+    spoil, why = CASES[case]
+    folder = Path(shutil.copytree(strange, tmp_path / "runs"))
+    spoil(folder / SPOILED)
+    code, out, err = say("compare", folder, *FEW, "--gold", links, "--format", "json", "--report", tmp_path / "report.html")
+    assert code == 0, err
+    found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    before = json.loads((folder / "table.json").read_text())
+    assert [row["variant"] for row in found["rows"]] == ["rnn-uniform-last"]
+    assert found["rows"][0]["figures"]["entropy"]["values"] == before["rows"][0]["figures"]["entropy"]["values"]
+    ((run, reason),) = ((Path(broken["run"]).name, broken["why"]) for broken in found["broken"])
+    assert run == SPOILED
+    assert why in reason
+
+
+def test_what_is_spoiled_is_made_anew_where_the_weights_are(say: Say, own: Path, links: Path) -> None:
+    words = ("compare", own / SPOILED, *FEW, "--gold", links, "--format", "json")
+    first = json.loads(say(*words)[1])
+    for name, content in {"scores.json": DEEP, "forced.json": DEEP, "sentences.csv": "nan"}.items():
+        (own / SPOILED / "evaluation/test" / name).write_text(content)
+        code, out, err = say(*words)
+        assert code == 0, err
+        figures, before = (found["rows"][0]["figures"] for found in (json.loads(out), first))
+        assert [figures[key] for key in ("chrf", "aer", "entropy")] == [before[key] for key in ("chrf", "aer", "entropy")]
+
+
+def test_a_test_set_whose_name_leads_out_of_the_run(say: Say, own: Path) -> None:
+    config = own / SPOILED / "config.yaml"
+    config.write_text(config.read_text().replace("    test:\n", "    ../../../../x:\n"))
+    code, out, err = say("compare", own / SPOILED, *FEW)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "data.test='../../../../x' is part of a directory's name" in err
+
+
+def test_links_in_a_run_lead_nowhere(say: Say, own: Path, tmp_path: Path) -> None:
+    """What they lead to is not written to, in place of a file or of a folder; the user's own link is followed."""
+    run, victim, elsewhere = own / SPOILED, tmp_path / "victim.txt", tmp_path / "elsewhere"
+    victim.write_text("dear")
+    elsewhere.mkdir()
+    shutil.rmtree(run / "evaluation", ignore_errors=True)
+    (run / "evaluation/test").mkdir(parents=True)
+    names = ("hypotheses.txt", "alignments.txt", "explained.zip", "sentences.csv", "scores.json")
+    for name in names:
+        (run / "evaluation/test" / name).symlink_to(victim)
+    (tmp_path / "output").symlink_to(tmp_path / "table.csv")
+    assert say("compare", run, *FEW, "--format", "csv", "--output", tmp_path / "output")[0] == 0
+    assert victim.read_text() == "dear"
+    assert not any((run / "evaluation/test" / name).is_symlink() for name in names)
+    assert (tmp_path / "output").is_symlink()
+    assert (tmp_path / "table.csv").read_text().startswith("variant,")
+    for place in ("evaluation/test", "evaluation"):
+        shutil.rmtree(run / place)
+        (run / place).symlink_to(elsewhere)
+        code, _, err = say("compare", run, *FEW)
+        assert code == 2
+        assert f"{run / 'evaluation/test'} leads out of the run" in err
+        (run / place).unlink()
+        (run / place).mkdir()
+    assert list(elsewhere.iterdir()) == []
