@@ -134,7 +134,7 @@ def settings(family, row, **more):
     uses = SCORERS[attention.get("scorer", "general")].uses | WINDOWS[attention.get("window", "everywhere")].uses
     attention |= {name: size for name, size in {"hidden": 5, "width": 1}.items() if name in uses}
     if row.get("bridge") == "directions":
-        layers, row["encoder_hidden"] = layers or (1, 2), 2 * TINY["rnn"]["hidden"]
+        layers, row["encoder_hidden"] = layers or (1, 2), row.get("encoder_hidden") or 2 * TINY["rnn"]["hidden"]
     row |= dict(zip(("encoder_layers", "decoder_layers"), layers, strict=True)) if layers else {}
     return MODELS[family](**{**TINY[family], **row, **more, "attention": AttentionConfig(**attention)})
 
