@@ -148,7 +148,7 @@ def test_few_files_are_open_at_once(tmp_path: Path) -> None:
         parts.append(tmp_path / str(number))
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = max(int(name) for name in os.listdir("/proc/self/fd"))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 20, limits[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 40, limits[1]))
     try:
         join_arrays(parts, tmp_path / "all")
     finally:
