@@ -252,7 +252,7 @@ def close():
     return lambda a, b: torch.testing.assert_close(a, b, **exact.get(a.dtype, {}))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def design():
     """The choices, the rows that cover their pairs, and how a row becomes settings."""
     return SimpleNamespace(choices=CHOICES, pairs=pairs, settings=settings, problem=problem, tiny=TINY)
