@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -124,6 +125,17 @@ def test_bahdanaus_biases_and_the_vector_of_the_score_are_zero(made):
         if is_bias(name) or name.endswith("energy.weight"):
             assert weight.any().item() == (normed and not is_bias(name)), name
     assert all(part.isfinite().all() for part in model(torch.full((2, 3), 5), torch.full((2, 2), 5)) if part is not None)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+def test_who_draws_again_draws_the_matrices(made, initializer):
+    """And neither vectors nor, of Bahdanau's, that of the score, which keeps its length where it is divided by it."""
+    model, again = made[initializer], deepcopy(made[initializer])
+    INITIALIZERS[initializer](again, (again.encoder.embedding.weight, again.decoder.embedding.weight), WIDTH, TABLE)
+    for (name, weight), other in zip(model.named_parameters(), again.parameters(), strict=True):
+        stays = weight.dim() < 2 or (initializer == "bahdanau" and name.endswith("energy.weight"))
+        assert weight.equal(other) == stays, name
 
 
 @torch.no_grad()
