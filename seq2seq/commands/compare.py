@@ -135,8 +135,9 @@ def compared(options: argparse.Namespace) -> "Comparison":
 
 
 def test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "TestSet":
-    """What all runs are evaluated on. ConfigError for a name that one of them does not know, or for text that differs between them."""
-    from seq2seq.compare.testset import from_files, from_settings
+    """What all runs are evaluated on. ConfigError for a name that one of them does not know, or for text that differs between them;
+    DataError where nobody has it."""
+    from seq2seq.compare.testset import from_files
     from seq2seq.data.corpus import test_names
 
     if options.source:
@@ -146,13 +147,34 @@ def test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "TestSet":
         name = options.test or (known[0] if len(known) == 1 else "")
         if not name:
             raise ConfigError(f"--test is missing; choose one of: {', '.join([*known, 'dev'])}")
-        test = from_settings(runs[0].config.data, name)
-        for run in runs[1:]:
-            if run.config.data != runs[0].config.data and from_settings(run.config.data, name)[1:3] != test[1:3]:
-                raise ConfigError(f"--test={name} is other text in {run.folder} than in {runs[0].folder}: their figures cannot be compared")
+        test = common_set(runs, name)
     if not test.sources:
         raise DataError(f"{options.source} has no lines: there is nothing to compare on")
     return test.with_gold(options.gold) if options.gold else test
+
+
+def common_set(runs: "Sequence[Run]", name: str) -> "TestSet":
+    """That of the first run whose text is on this machine; a run whose text is elsewhere learnt from the same, by its run.json.
+
+    ConfigError for other text in another run, DataError where no run has it."""
+    from seq2seq.compare.testset import from_settings
+
+    found: list[tuple[Run, TestSet]] = []
+    missing: list[Exception] = []
+    for run in runs:
+        if any(run.config.data == other.config.data for other, _ in found):
+            continue
+        try:
+            found.append((run, from_settings(run.config.data, name)))
+        except (DataError, OSError) as error:
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    first, test = found[0]
+    for run, other in found:
+        if other[1:3] != test[1:3]:
+            raise ConfigError(f"--test={name} is other text in {run.folder} than in {first.folder}: their figures cannot be compared")
+    return test
 
 
 test_set.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -68,14 +69,14 @@ def rich_table(table: Table) -> Any:
 
 def markdown(comparison: Comparison, keys: Keys) -> str:
     """Tables of one line a row, and lists above and below."""
-    said = [*comparison.header, *(f"`{run}` is left out: {why}" for run, why in comparison.broken)]
+    said = [*map(escaped, comparison.header), *(f"{code(run)} is left out: {escaped(why)}" for run, why in comparison.broken)]
     blocks = [f"**{escaped(comparison.title)}**", "\n".join(f"* {line}" for line in said)]
     for table in tables(comparison, keys):
         heads = [escaped(" ".join(head)) for head in table.heads]
         lines = [row_of(heads), row_of(["---", *["---:"] * (len(heads) - 1)])]
         lines += [row_of([bold(escaped(cell.lines[0]), cell.best, "**", "**") + tail(cell) for cell in row]) for row in table.rows]
         blocks += [*([f"{escaped(table.title)}:"] if table.title != comparison.title else []), "\n".join(lines)]
-    blocks.append("\n".join(f"* {line}" for line in [*comparison.footnotes, *(f"`{line}`" for line in signatures(comparison, keys))]))
+    blocks.append("\n".join(f"* {line}" for line in [*map(escaped, comparison.footnotes), *map(code, signatures(comparison, keys))]))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -86,7 +87,17 @@ def row_of(cells: Sequence[str]) -> str:
 
 def escaped(text: str) -> str:
     """Without what Markdown would read as more than text."""
-    return "".join("\\" + c if c in "\\|*_<>`[]" else c for c in text)
+    return "".join("\\" + c if c in "\\|*_<>`[]" else c for c in one_line(text))
+
+
+def code(text: str) -> str:
+    """As it is, between marks that it cannot end."""
+    return "`" + one_line(text).replace("`", "'") + "`"
+
+
+def one_line(text: str) -> str:
+    """Without line breaks, behind which a stranger's words would be more than a comment or a cell."""
+    return printable(re.sub(r"\s+", " ", text))
 
 
 def tail(cell: Cell) -> str:
@@ -101,21 +112,25 @@ def bold(text: str, best: bool, before: str, behind: str) -> str:
 
 def latex(comparison: Comparison, keys: Keys) -> str:
     """A tabular for the package booktabs; what stands above and below the table is in comments."""
-    lines = [
-        f"% {line}" for line in [comparison.title, *comparison.header, *(f"{run} is left out: {why}" for run, why in comparison.broken)]
-    ]
+    said = [*comparison.header, *(f"{run} is left out: {why}" for run, why in comparison.broken)]
+    lines = [comment(line) for line in [comparison.title, *said]]
     for table in tables(comparison, keys):
         heads = " & ".join(tex(" ".join(head)) for head in table.heads)
         body = [" & ".join(bold(tex(c.lines[0]), c.best, r"\textbf{", "}") + tex(tail(c)) for c in row) for row in table.rows]
-        lines += [] if table.title == comparison.title else [f"% {table.title}"]
+        lines += [] if table.title == comparison.title else [comment(table.title)]
         lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.heads) - 1)}}}", r"\toprule", rf"{heads} \\", r"\midrule"]
         lines += [*(rf"{row} \\" for row in body), r"\bottomrule", r"\end{tabular}"]
-    return "\n".join([*lines, *(f"% {line}" for line in [*comparison.footnotes, *signatures(comparison, keys)])]) + "\n"
+    return "\n".join([*lines, *map(comment, [*comparison.footnotes, *signatures(comparison, keys)])]) + "\n"
+
+
+def comment(line: str) -> str:
+    """What LaTeX does not read."""
+    return f"% {one_line(line)}"
 
 
 def tex(text: str) -> str:
     """Every character as LaTeX prints it."""
-    return "".join(TEX.get(c, c) for c in text)
+    return "".join(TEX.get(c, c) for c in one_line(text))
 
 
 def as_json(comparison: Comparison, keys: Keys) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from seq2seq.config import DataConfig
 from seq2seq.data.corpus import dev_pairs, gold_alignment, test_names, test_pairs
+from seq2seq.data.links import count_words
 from seq2seq.data.text import read_lines
 from seq2seq.errors import DataError, choose
 from seq2seq.evaluation.alignment import Gold
@@ -34,7 +35,12 @@ class TestSet(NamedTuple):
 
     def with_gold(self, path: Path) -> "TestSet":
         """The same with the links in a file; `evaluation.gold` says which notations it may have. DataError for other text."""
-        return self._replace(gold=read_gold(list(read_lines(path)), len(self.sources), str(path).removesuffix(".gz")))
+        return self.linked(list(read_lines(path)), str(path).removesuffix(".gz"))
+
+    def linked(self, lines: Sequence[str], name: str) -> "TestSet":
+        """The same with the links in the lines of the file `name`. DataError as `read_gold`."""
+        sizes = [(count_words(source), count_words(target)) for source, target in zip(self.sources, self.references[0], strict=True)]
+        return self._replace(gold=read_gold(lines, sizes, name))
 
 
 TestSet.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
@@ -45,8 +51,8 @@ def from_settings(data: DataConfig, name: str) -> TestSet:
     choose(dict.fromkeys([*test_names(data), "dev"]), name, "--test")
     pairs = list(dev_pairs(data) if name == "dev" else test_pairs(data, name))
     lines = gold_alignment(data, name)
-    gold = None if lines is None else read_gold(lines, len(pairs), f"the gold alignment of {name}")
-    return TestSet(name, [p.source for p in pairs], [[p.target for p in pairs]], gold)
+    test = TestSet(name, [p.source for p in pairs], [[p.target for p in pairs]])
+    return test if lines is None else test.linked(lines, f"the gold alignment of {name}")
 
 
 def from_files(source: Path, references: Sequence[Path]) -> TestSet:

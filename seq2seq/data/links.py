@@ -11,7 +11,7 @@ from pathlib import Path
 from seq2seq.data.text import LinkedPair, Pair, read_lines
 from seq2seq.data.vocabularies import Vocabularies
 from seq2seq.errors import DataError
-from seq2seq.evaluation.alignment import Link, parse_links, words_of
+from seq2seq.evaluation.alignment import Link, check_inside, parse_links, words_of
 
 
 def linked(pairs: Iterator[Pair], path: Path) -> Iterator[LinkedPair]:
@@ -28,11 +28,7 @@ def linked(pairs: Iterator[Pair], path: Path) -> Iterator[LinkedPair]:
 
 def checked(links: Sequence[Link], pair: Pair, where: str) -> tuple[Link, ...]:
     """The links of a pair. DataError if one is of a word that is not there."""
-    sizes = [(side, count_words(getattr(pair, side))) for side in ("source", "target")]
-    for link in links:
-        for number, (side, size) in zip(link, sizes, strict=True):
-            if number >= size:
-                raise DataError(f"{where}: link {link[0]}-{link[1]} is beyond the {size} {side} words, which are counted from 0")
+    check_inside(links, (count_words(pair.source), count_words(pair.target)), where)
     return tuple(links)
 
 

@@ -4,7 +4,7 @@ T target and S source pieces, or words after merging. A link is (source word, ta
 """
 
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
@@ -119,6 +119,16 @@ def parse_links(line: str, where: str = "alignment") -> Gold:
             raise DataError(f"{where}: {link!r} is no link; a sure one reads 0-1, source word 0 to target word 1, a possible one 0p1")
         kinds[match[2]].add((int(match[1]), int(match[3])))
     return Gold(frozenset(kinds["-"]), frozenset(kinds["-"] | kinds["p"]))
+
+
+def check_inside(links: Iterable[Link], sizes: Sequence[int], where: str, first: int = 0) -> None:
+    """DataError, naming `where`, for a link of a word that is not there. `sizes`: source and target words; `first`: the first one's
+    number in the file."""
+    for link in links:
+        for number, size, side in zip(link, sizes, ("source", "target"), strict=True):
+            if number >= size:
+                pair = "-".join(str(word + first) for word in link)
+                raise DataError(f"{where}: link {pair} is beyond the {size} {side} words, which are counted from {first}")
 
 
 def alignment_scores(

@@ -24,6 +24,8 @@ def logging_to(path: Path) -> Iterator[None]:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
+    if path.is_symlink():  # in a run directory nothing leads elsewhere
+        path.unlink()
     handler = LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("seq2seq")

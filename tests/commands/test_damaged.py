@@ -1,6 +1,7 @@
 """Is one spoiled run left out of a comparison by name, and the rest compared?"""
 
 import json
+import re
 import shutil
 import struct
 import zipfile
@@ -157,6 +158,33 @@ def test_what_is_spoiled_is_made_anew_where_the_weights_are(say: Say, own: Path,
         assert code == 0, err
         figures, before = (found["rows"][0]["figures"] for found in (json.loads(out), first))
         assert [figures[key] for key in ("chrf", "aer", "entropy")] == [before[key] for key in ("chrf", "aer", "entropy")]
+
+
+def moved(run: Path, root: Path | str) -> None:
+    """As if the run's text were in another folder."""
+    config = run / "config.yaml"
+    config.write_text(re.sub("(?m)^  root: .*$", f"  root: {root}", config.read_text()))
+
+
+@pytest.mark.parametrize("away", [GOOD, SPOILED])
+def test_the_text_need_not_be_where_each_run_had_it(away: str, say: Say, strange: Path, corpus: Path, tmp_path: Path) -> None:
+    """The first of the runs or another one; but somebody has to have it, and nobody another."""
+    folder = Path(shutil.copytree(strange, tmp_path / "runs"))
+    moved(folder / away, "/nowhere")
+    code, out, err = say("compare", folder, *FEW, "--format", "json")
+    assert code == 0, err
+    assert (len(json.loads(out)["rows"]), json.loads(out)["broken"]) == (2, [])
+    other = Path(shutil.copytree(corpus, tmp_path / "other"))
+    (other / "test.en").write_text("other\n" * 12)
+    moved(folder / away, other)
+    code, out, err = say("compare", folder, *FEW)
+    assert (code, out) == (2, "")
+    assert "--test=test is other text in" in err
+    for name in (GOOD, SPOILED):
+        moved(folder / name, "/nowhere")
+    code, out, err = say("compare", folder, *FEW)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "/nowhere/test.en is missing, also with .gz" in err
 
 
 def test_a_test_set_whose_name_leads_out_of_the_run(say: Say, own: Path) -> None:

@@ -80,6 +80,7 @@ def test_growing_goes_on_from_what_has_grown() -> None:
     assert SYMMETRIZATIONS["grow-diag"]({(4, 4)}, chain) == chain
 
 
+SIZES = [(2, 3), (0, 0), (3, 2)]  # words of the pairs
 NOTATIONS = {
     "a.align": ["0-0 1p2", "", "2-1"],
     "a.talp": ["1-1 2p3", "", "3-2"],
@@ -89,7 +90,7 @@ NOTATIONS = {
 
 @pytest.mark.parametrize("name", NOTATIONS)
 def test_every_notation_is_read_alike(name: str) -> None:
-    first, second, third = read_gold(NOTATIONS[name], 3, name)
+    first, second, third = read_gold(NOTATIONS[name], SIZES, name)
     assert (first.sure, first.possible) == ({(0, 0)}, {(0, 0), (1, 2)})
     assert second == (set(), set())
     assert third == ({(2, 1)}, {(2, 1)})
@@ -101,6 +102,14 @@ WRONG = {
     "counted from 0": ("a.talp", ["1-1", "", "0-1"], "a.talp, line 3: a link has word 0"),
     "no column": ("a.naacl", ["1 1 1", "1 1"], "a.naacl, line 2: '1 1' is no link"),
     "another pair": ("a.naacl", ["1 1 1", "4 1 1"], "a.naacl, line 2: pair 4 of 3"),
+    "beyond the source": (
+        "a.align",
+        ["0-0", "", "2-1 3-1"],
+        "a.align, line 3: link 3-1 is beyond the 3 source words, which are counted from 0",
+    ),
+    "beyond the target": ("a.align", ["0p3", "", ""], "a.align, line 1: link 0-3 is beyond the 3 target words, which are counted from 0"),
+    "talp beyond": ("a.talp", ["1-1", "", "3-3"], "a.talp, line 3: link 3-3 is beyond the 2 target words, which are counted from 1"),
+    "naacl beyond": ("a.naacl", ["1 2 3", "3 4 1 P"], "a.naacl, line 2: link 4-1 is beyond the 3 source words, which are counted from 1"),
     "pair 0": ("a.naacl", ["1 1 1", "0 1 1"], "a.naacl, line 2: '0 1 1' is no link"),
 }
 
@@ -109,13 +118,13 @@ WRONG = {
 def test_what_is_wrong_in_a_gold_file_is_named(case: str) -> None:
     name, lines, message = WRONG[case]
     with pytest.raises(DataError) as error:
-        read_gold(lines, 3, name)
+        read_gold(lines, SIZES, name)
     assert message in str(error.value)
 
 
 def test_error_rate_of_a_naacl_file_on_paper() -> None:
     """Claimed 3 links, 1 of them sure, 2 possible; 2 are sure in all: 1 - (1 + 2) / (3 + 2) = 40 %, 2 / 3, 1 / 2."""
-    gold = read_gold(["1 1 1 S", "1 2 3 P", "2 1 2"], 2, "x.wa")
+    gold = read_gold(["1 1 1 S", "1 2 3 P", "2 1 2"], [(2, 3), (1, 2)], "x.wa")
     links = [set(parse_links("0-0 1-2").sure), set(parse_links("1-1").sure)]
     values = {made.name: made.value for made in alignment_scores(links, gold, bootstrap=0)}
     assert values == pytest.approx({"aer": 40, "precision": 200 / 3, "recall": 50})
@@ -129,4 +138,7 @@ def test_a_gold_file_belongs_to_its_text(tmp_path: Path) -> None:
     gold = test.with_gold(tmp_path / "a.talp").gold
     assert gold is not None
     assert gold[0].sure == {(0, 1)}
+    (tmp_path / "a.align").write_text("1-2\n")  # counted from 1 in a file that counts from 0
+    with pytest.raises(DataError, match=r"a\.align, line 1: link 1-2 is beyond the 2 target words"):
+        test.with_gold(tmp_path / "a.align")
     assert test.with_gold(tmp_path / "a.talp").sha256 == test.sha256 != test.reversed().sha256

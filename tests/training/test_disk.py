@@ -2,6 +2,7 @@
 
 The limit is the process' own (RLIMIT_FSIZE): the system refuses every byte beyond it, in whatever file it would be."""
 
+import logging
 import os
 import resource
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from seq2seq import cli
 from seq2seq.files import naming, write_text, written
-from seq2seq.runs import Run
+from seq2seq.runs import Run, locked
 from seq2seq.training.callbacks import Checkpoint
 from seq2seq.training.log import logging_to
 
@@ -98,6 +99,17 @@ def test_a_pipe_is_written_to_and_a_link_followed_only_where_it_is_said(tmp_path
         assert not (tmp_path / name).is_symlink()
         assert (tmp_path / name).read_text() == "c"
     assert (tmp_path / "file").read_text() == "a"
+
+
+def test_lock_and_log_of_a_run_are_not_written_through_a_link(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("dear")
+    for name in ("training.lock", "log.txt"):
+        (tmp_path / name).symlink_to(victim)
+    with locked(tmp_path), logging_to(tmp_path / "log.txt"):
+        logging.getLogger("seq2seq").warning("said")
+    assert victim.read_text() == "dear"
+    assert (tmp_path / "log.txt").read_text().endswith("said\n")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -67,6 +67,11 @@ def maps(sentences: Chunk) -> bytes:
     return framed([None if m is None else m.shape for m in kept], [m.tobytes() for m in kept if m is not None])
 
 
+def limit(kind: str) -> int:
+    """Bytes of attention from which on no more of a kind is kept."""
+    return WEIGHTS_AT_MOST if kind == "weights" else LARGEST
+
+
 class Attention:
     """The blocks of all variants, side by side, so that what is left out is left out for all of them."""
 
@@ -79,16 +84,16 @@ class Attention:
 
     def blocks(self) -> Iterator[str]:
         """Weights of all sentences first, then maps."""
-        yield from self._kind("weights", weights, WEIGHTS_CHUNK, set(range(len(self.variants))), WEIGHTS_AT_MOST)
-        yield from self._kind("maps", maps, MAPS_CHUNK, self.mapped, LARGEST)
+        yield from self._kind("weights", weights, WEIGHTS_CHUNK, set(range(len(self.variants))))
+        yield from self._kind("maps", maps, MAPS_CHUNK, self.mapped)
 
-    def _kind(self, kind: str, encode: Callable[[Chunk], bytes], size: int, numbers: set[int], most: int) -> Iterator[str]:
+    def _kind(self, kind: str, encode: Callable[[Chunk], bytes], size: int, numbers: set[int]) -> Iterator[str]:
         self.kept[kind] = self.sentences
         if not numbers:
             return
         for start in range(0, self.sentences, size):
             made = [block(f"{kind}-{n}-{start // size}", encode(self._read(n, start, size))) for n in sorted(numbers)]
-            if self.spent + sum(map(len, made)) > most:
+            if self.spent + sum(map(len, made)) > limit(kind):
                 self.kept[kind] = start
                 return
             self.spent += sum(map(len, made))
@@ -106,7 +111,7 @@ class Attention:
         named = {"weights": "Attention weights", "maps": "Maps of layers and heads"}
         return [
             f"{named[kind]} are kept for the first {kept:,} of {self.sentences:,} sentences: "
-            f"the page would hold more than {LARGEST // 1_000_000} MB of attention."
+            f"the page would hold more than {limit(kind) // 1_000_000} MB of {'them' if kind == 'weights' else 'attention'}."
             for kind, kept in self.kept.items()
             if kept < self.sentences
         ]
