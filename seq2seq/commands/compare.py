@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seq2seq.runs import Run
 
 SEED = 12345  # sacreBLEU's
+FEWEST = 40  # resamples: 2.5 % of them, one, lie beyond each end of an interval
 
 
 def main(argv: list[str]) -> None:
@@ -73,7 +74,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--columns", metavar="KEYS", help="columns of the table, separated by commas (default: the main ones; JSON and CSV: all)"
     )
     parser.add_argument(
-        "--bootstrap", type=int, default=1000, metavar="N", help="resamples for intervals and tests; 0: none (default: 1000)"
+        "--bootstrap", type=int, default=1000, metavar="N", help="resamples for intervals and tests, at least 40; 0: none (default: 1000)"
     )
     parser.add_argument("--trials", type=int, default=10000, metavar="N", help="of approximate randomisation; 0: none (default: 10000)")
     add_machine_options(parser)
@@ -89,9 +90,10 @@ def check(options: argparse.Namespace) -> None:
     """ConfigError for what cannot be, before anything is opened."""
     for name in (options.metrics or "rouge").split(","):
         choose(dict.fromkeys(["rouge", *names("METRICS")]), name, "--metrics")
-    for name in ("bootstrap", "trials"):
-        if getattr(options, name) < 0:
-            raise ConfigError(f"--{name}={getattr(options, name)} is too small: at least 0")
+    if options.trials < 0:
+        raise ConfigError(f"--trials={options.trials} is too small: at least 0")
+    if options.bootstrap != 0 and options.bootstrap < FEWEST:
+        raise ConfigError(f"--bootstrap={options.bootstrap} is too small: at least {FEWEST}, or 0 for no intervals")
     if options.n_best is not None:
         raise ConfigError(f"search.n_best={options.n_best} would be ignored: the best hypothesis is what is scored")
 

@@ -19,7 +19,7 @@ from seq2seq.evaluation.significance import holm
 from seq2seq.translator import Translator
 
 Say = Callable[..., tuple[int, str, str]]
-FEW = ("--bootstrap", 20, "--trials", 20, "--metrics", "chrf,rougeL")
+FEW = ("--bootstrap", 40, "--trials", 20, "--metrics", "chrf,rougeL")
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +77,7 @@ def test_one_seed_each_is_tested_by_sacrebleu(compared: Callable[..., Any], runs
     lines = [(runs / name / "evaluation/test/hypotheses.txt").read_text().split("\n")[:-1] for name in names]
     references = [(corpus / "test.de").read_text().splitlines()]
     for test in ("bootstrap", "randomisation"):
-        theirs = paired_test(test, ["chrf"], lines, references, How("de"), 20)["chrf"]
+        theirs = paired_test(test, ["chrf"], lines, references, How("de"), {"bootstrap": 40, "randomisation": 20}[test])["chrf"]
         assert [r["figures"]["chrf"]["p"][test] for r in found["rows"][1:]] == theirs
     assert any("sacreBLEU's own" in note for note in found["footnotes"])
 
@@ -294,6 +294,7 @@ WRONG = {
     "no such column": (["--columns", "blue"], "--columns='blue' is unknown (did you mean 'bleu'?)"),
     "no such format": (["--format", "html"], "--format='html' is unknown"),
     "too few trials": (["--trials", "-1"], "--trials=-1 is too small: at least 0"),
+    "too few resamples": (["--bootstrap", "39"], "--bootstrap=39 is too small: at least 40, or 0 for no intervals"),
     "two kinds of test": (["--test", "test", "--source", "x", "--reference", "y"], "give either --test NAME, or --source FILE"),
     "no reference": (["--source", "x"], "give either --test NAME, or --source FILE"),
     "n-best": (["--n-best", "2"], "search.n_best=2 would be ignored"),
