@@ -101,7 +101,7 @@ def check(options: argparse.Namespace) -> None:
 def compared(options: argparse.Namespace) -> "Comparison":
     """Open, evaluate, group, compare."""
     from seq2seq.compare.cells import Broken, make_cells, open_runs
-    from seq2seq.compare.columns import COLUMNS
+    from seq2seq.compare.columns import COLUMNS, impossible
     from seq2seq.compare.compare import compare
     from seq2seq.compare.differences import Asked
     from seq2seq.compare.grouping import choose_baseline, group
@@ -115,6 +115,9 @@ def compared(options: argparse.Namespace) -> "Comparison":
     broken = Broken()
     runs, notes = open_runs(options.runs, broken)
     test = test_set(options, runs)
+    metrics = named(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])
+    for key in columns(options):
+        refuse(key, impossible(key, metrics, test.gold is not None, options.symmetrize if options.reverse else ""))
     made = {"device": options.device, "precision": options.precision, "given": search_options(options)}
     cells = make_cells(runs, test, broken, made)
     if not cells:
@@ -126,10 +129,17 @@ def compared(options: argparse.Namespace) -> "Comparison":
         notes += partners
     variants, doubles = group(cells)
     baseline = choose_baseline(variants, options.baseline)
-    metrics = named(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])
     how = How(language=runs[0].config.data.target, bootstrap=0, seed=SEED)
     found = compare(variants, baseline, Asked(test, how, metrics, options.bootstrap, options.trials))
+    for key in set(columns(options)) - {column.key for column in found.columns}:
+        refuse(key, "there is no variant all of whose runs have it")
     return replace(found, header=[*found.header, *notes, *doubles], broken=tuple(broken))
+
+
+def refuse(key: str, why: str) -> None:
+    """ConfigError for a column that nobody has, if that is `why`."""
+    if why:
+        raise ConfigError(f"--columns={key} would be ignored: {why}")
 
 
 def test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "TestSet":

@@ -1,5 +1,6 @@
 """Is every figure what was put in? A comparison of runs that were never trained, counted by hand."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from seq2seq.compare.cells import Cell
+from seq2seq.compare.columns import COLUMNS, LABELS, impossible
 from seq2seq.compare.compare import compare
 from seq2seq.compare.comparison import Comparison, Explained
 from seq2seq.compare.differences import Asked
@@ -129,6 +131,16 @@ def test_the_quality_of_a_sentence_is_its_own(make_cell: Make) -> None:
 def test_windows_are_those_of_the_settings(make_cell: Make) -> None:
     local = ("model.attention.window=local_m", "model.attention.width=4", "variant=local")
     assert compared([make_cell(HYPOTHESES, "variant=all"), make_cell(HYPOTHESES, *local)]).windows == {"local": 4}
+
+
+def test_columns_that_nobody_can_have_are_known_before() -> None:
+    assert not [key for key in COLUMNS if impossible(key, list(LABELS), True, "union") and not re.search("_(intersection|grow)", key)]
+    assert impossible("ter", ["bleu", "chrf"], True, "") == "the metrics are bleu, chrf; --metrics chooses them"
+    for key in ("aer", "precision_one_to_one", "recall_union"):
+        assert impossible(key, [], False, "union").endswith("--gold FILE names them")
+        assert not impossible(key, [], True, "union")
+    assert impossible("aer_grow_diag_final_and", [], True, "union") == "it is made by --reverse RUN --symmetrize grow-diag-final-and"
+    assert impossible("aer_union", [], True, "")
 
 
 def looked(last: bool) -> list[Explained]:
