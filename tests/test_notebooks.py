@@ -86,7 +86,7 @@ def test_the_committed_comparison_has_its_form() -> None:
 
 def test_the_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With two updates of tiny models."""
-    notebook = execute(tmp_path, monkeypatch, UPDATES="2", SETTINGS=FEW, SAMPLES="--trials 20 --bootstrap 20")
+    notebook = execute(tmp_path, monkeypatch, UPDATES="2", SETTINGS=FEW, SAMPLES="--trials 20 --bootstrap 40")
     check_form(notebook)
     assert len(list((tmp_path / "runs").glob("toy-*"))) == 4
     assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")[:200]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seq2seq.runs import Run
 
 SEED = 12345  # sacreBLEU's
+FEWEST = 40  # resamples: 2.5 % of them, one, lie beyond each end of an interval
 
 
 def main(argv: list[str]) -> None:
@@ -75,7 +76,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--columns", metavar="KEYS", help="columns of the table, separated by commas (default: the main ones; JSON and CSV: all)"
     )
     parser.add_argument(
-        "--bootstrap", type=int, default=1000, metavar="N", help="resamples for intervals and tests; 0: none (default: 1000)"
+        "--bootstrap", type=int, default=1000, metavar="N", help="resamples for intervals and tests, at least 40; 0: none (default: 1000)"
     )
     parser.add_argument("--trials", type=int, default=10000, metavar="N", help="of approximate randomisation; 0: none (default: 10000)")
     add_machine_options(parser)
@@ -91,9 +92,11 @@ def check(options: argparse.Namespace) -> None:
     """ConfigError for what cannot be, before anything is opened."""
     for name in (options.metrics or "rouge").split(","):
         choose(dict.fromkeys(["rouge", *names("METRICS")]), name, "--metrics")
-    for name in ("bootstrap", "trials", "sentences"):
+    for name in ("trials", "sentences"):
         if getattr(options, name) < 0:
             raise ConfigError(f"--{name}={getattr(options, name)} is too small: at least 0")
+    if options.bootstrap != 0 and options.bootstrap < FEWEST:
+        raise ConfigError(f"--bootstrap={options.bootstrap} is too small: at least {FEWEST}, or 0 for no intervals")
     if options.sentences and not options.report:
         raise ConfigError(f"--sentences={options.sentences} would be ignored: they are those of --report FILE.html")
     if options.n_best is not None:
@@ -103,7 +106,7 @@ def check(options: argparse.Namespace) -> None:
 def compared(options: argparse.Namespace) -> "Comparison":
     """Open, evaluate, group, compare."""
     from seq2seq.compare.cells import Broken, make_cells, open_runs
-    from seq2seq.compare.columns import COLUMNS
+    from seq2seq.compare.columns import COLUMNS, impossible
     from seq2seq.compare.compare import compare
     from seq2seq.compare.differences import Asked
     from seq2seq.compare.grouping import choose_baseline, group
@@ -117,6 +120,9 @@ def compared(options: argparse.Namespace) -> "Comparison":
     broken = Broken()
     runs, notes = open_runs(options.runs, broken)
     test = test_set(options, runs)
+    metrics = named(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])
+    for key in columns(options):
+        refuse(key, impossible(key, metrics, test.gold is not None, options.symmetrize if options.reverse else ""))
     made = {"device": options.device, "precision": options.precision, "given": search_options(options)}
     cells = make_cells(runs, test, broken, made)
     if not cells:
@@ -128,10 +134,17 @@ def compared(options: argparse.Namespace) -> "Comparison":
         notes += partners
     variants, doubles = group(cells)
     baseline = choose_baseline(variants, options.baseline)
-    metrics = named(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])
     how = How(language=runs[0].config.data.target, bootstrap=0, seed=SEED)
     found = compare(variants, baseline, Asked(test, how, metrics, options.bootstrap, options.trials))
+    for key in set(columns(options)) - {column.key for column in found.columns}:
+        refuse(key, "there is no variant all of whose runs have it")
     return replace(found, header=[*found.header, *notes, *doubles], broken=tuple(broken))
+
+
+def refuse(key: str, why: str) -> None:
+    """ConfigError for a column that nobody has, if that is `why`."""
+    if why:
+        raise ConfigError(f"--columns={key} would be ignored: {why}")
 
 
 def test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "TestSet":

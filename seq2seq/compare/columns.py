@@ -128,6 +128,20 @@ def _alignments() -> dict[str, Measure]:
     return made
 
 
+def impossible(key: str, metrics: Sequence[str], gold: bool, joined: str) -> str:
+    """Why no run can have the column; empty where one may. gold: whether gold links are known; joined: the row of SYMMETRIZATIONS
+    that links of both directions are made by, empty where there is one direction alone."""
+    if key in METRICS:
+        return "" if key in metrics else f"the metrics are {', '.join(metrics)}; --metrics chooses them"
+    name, _, kind = key.partition("_")
+    if name not in ("aer", "precision", "recall"):
+        return ""
+    if not gold:
+        return "no gold links of this test set are known; --gold FILE names them"
+    kind = kind.replace("_", "-")
+    return f"it is made by --reverse RUN --symmetrize {kind}" if kind in SYMMETRIZATIONS and kind != joined else ""
+
+
 MAP = "of:hypotheses|weights:last layer, mean over heads"
 
 COLUMNS: dict[str, Measure] = {

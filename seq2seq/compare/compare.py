@@ -52,18 +52,22 @@ def compare(variants: Sequence[Variant], baseline: Variant, asked: Asked) -> Com
         hypotheses={name: cell.evaluated.hypotheses for name, cell in first.items()},
         explained={name: found for name, cell in first.items() if (found := cell.evaluated.explained) is not None},
         quality="chrF2 of the sentence", qualities={name: qualities(cell, asked) for name, cell in first.items()},
-        health=[warned for name, cell in first.items() for warned in warnings(name, cell)],
+        health=[warned for row in rows for warned in warnings(row)],
         windows={name: width for name, cell in first.items() if (width := window(cell))},
         versions={"seq2seq": seq2seq.__version__, "python": platform.python_version(), "sacrebleu": version("sacrebleu")},
     )  # fmt: skip
 
 
-def warnings(name: str, cell: Cell) -> list[Warned]:
-    """What is odd about where a run looked while it translated."""
-    health = health_of(cell.run.config.model.attention)
-    for seen in (cell.evaluated.explained or ()) if health.learnt else ():
-        health.add(seen.weights / 255, seen.centers)
-    return [Warned(name, sentence) for sentence in health.warnings()]
+def warnings(variant: Variant) -> list[Warned]:
+    """What is odd about where its runs looked while they translated; the seed is named where there are several."""
+    found = []
+    for cell in variant.cells:
+        health = health_of(cell.run.config.model.attention)
+        for seen in (cell.evaluated.explained or ()) if health.learnt else ():
+            health.add(seen.weights / 255, seen.centers)
+        which = f"Seed {cell.run.config.seed}: " if len(variant.cells) > 1 else ""
+        found += [Warned(variant.name, which + sentence) for sentence in health.warnings()]
+    return found
 
 
 def measured(measure: Measure, rows: Sequence[Variant], asked: Asked, members: Members, theirs: Values) -> Measured:

@@ -78,7 +78,7 @@ def shown(value: float, digits: int) -> str:
 
 
 def p_value(p: float) -> str:
-    """Three places."""
+    """Three places; below that nobody should care."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 

@@ -1,11 +1,13 @@
 """What do the tests of the commands share?"""
 
 import io
+import json
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -65,3 +67,35 @@ def disturb(run: Path, seed: int) -> None:
 def own(runs: Path, tmp_path: Path) -> Path:
     """A copy of the folder, to be spoiled."""
     return Path(shutil.copytree(runs, tmp_path / "runs"))
+
+
+@pytest.fixture(scope="session")
+def few() -> tuple[object, ...]:
+    """Options of a comparison that takes no time."""
+    return ("--bootstrap", 40, "--trials", 20, "--metrics", "chrf,rougeL")
+
+
+@pytest.fixture
+def compared(say: Say, few: tuple[object, ...]) -> Callable[..., Any]:
+    """`compared(*words)`: what the command says in JSON, with `few`."""
+
+    def run(*words: object) -> Any:
+        code, out, err = say("compare", *words, *few, "--format", "json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def row() -> Callable[[Any, str], Any]:
+    """`row(found, variant)` of what a comparison says in JSON."""
+    return lambda found, variant: next(row for row in found["rows"] if row["variant"] == variant)
+
+
+@pytest.fixture(scope="session")
+def gold(runs: Path, corpus: Path) -> Path:
+    """A gold file that links the first words of both sides."""
+    path = corpus / "links.talp"
+    path.write_text("1-1\n" * 12)
+    return path

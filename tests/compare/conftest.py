@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from seq2seq.compare.cells import Cell
+from seq2seq.compare.cells import Cell, logged, parameters
 from seq2seq.compare.evaluate import SUMS, Evaluated
 from seq2seq.compose import compose_config
 from seq2seq.config import Config
@@ -44,6 +44,7 @@ def make_cell(tmp_path: Path) -> Callable[..., Cell]:
         columns = {key: np.ones((len(hypotheses), 2)) for key in SUMS} | (sums or {})
         evaluated = Evaluated(list(hypotheses), columns, DECODING, vars(config.search), more.pop("explained", None), folder)
         info = {"finished": True, "updates": 600} | more.pop("info", {})
-        return replace(Cell(Run(folder, config, info), evaluated), **more)
+        run = Run(folder, config, info)
+        return replace(Cell(run, evaluated, logged(run), parameters(run)), **more)
 
     return make

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from seq2seq.compare.comparison import Column, Comparison, Figure, Row
+from seq2seq.compare.table import p_value, shown
 
 LEVEL = 0.05  # of significance, after correction
 LEGEND = (
@@ -91,7 +92,7 @@ def cell(figure: Figure | None, column: Column, baseline: Row | None) -> str:
         lines.append(f"<small>[{', '.join(number(bound, column.digits) for bound in figure.interval)}]</small>")
     if figure.corrected:
         than = baseline.figures.get(column.key) if baseline else None
-        lines.append(f"<small>{verdict(figure, column, than)}p {probability(max(figure.corrected.values()))}</small>")
+        lines.append(f"<small>{verdict(figure, column, than)}p {text(p_value(max(figure.corrected.values())))}</small>")
     values = ", ".join(number(value, column.digits) for value in figure.values)
     return f'<td class="number" data-value="{float(figure.value)!r}" title="by seed: {values}">{"".join(lines)}</td>\n'
 
@@ -110,12 +111,7 @@ def verdict(figure: Figure, column: Column, baseline: Figure | None) -> str:
 
 def number(value: float, digits: int) -> str:
     """With a space where others put a comma or a dot, so that both may be read."""
-    return f"{value:,.{digits}f}".replace(",", "\u202f")
-
-
-def probability(p: float) -> str:
-    """Three digits; below that nobody should care."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return shown(value, digits).replace(",", "\u202f")
 
 
 def tests(comparison: Comparison) -> Iterator[str]:
@@ -133,9 +129,9 @@ def tests(comparison: Comparison) -> Iterator[str]:
     yield "".join(f'<th scope="col">{label}</th>' for label in ("Variant", "Measure", "Test", "p", "p after correction"))
     yield "</tr></thead><tbody>\n"
     for variant, label, test, p, corrected in rows:
-        after = "" if corrected is None else probability(corrected)
+        after = "" if corrected is None else text(p_value(corrected))
         yield f'<tr><th scope="row" dir="auto">{text(variant)}</th><td>{text(label)}</td><td>{text(test)}</td>'
-        yield f'<td class="number">{probability(p)}</td><td class="number">{after}</td></tr>\n'
+        yield f'<td class="number">{text(p_value(p))}</td><td class="number">{after}</td></tr>\n'
     yield "</tbody></table></div></details>\n"
 
 

@@ -1,0 +1,55 @@
+"""Are the links of the attention held against the gold ones?"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Say = Callable[..., tuple[int, str, str]]
+Row = Callable[[Any, str], Any]
+
+
+def test_alignment_against_a_gold_file(compared: Callable[..., Any], runs: Path, gold: Path) -> None:
+    """Argmax gives every target word a link, one-to-one fewer; of each only the first can be right."""
+    found = compared(runs / "rnn-general-1", "--gold", gold)
+    figures = found["rows"][0]["figures"]
+    links = json.loads((runs / "rnn-general-1/evaluation/test/forced.json").read_text())["links"]
+    for kind, end in (("argmax", ""), ("one-to-one", "_one_to_one")):
+        right = sum("0-0" in line.split() for line in links[kind])
+        claimed = sum(len(line.split()) for line in links[kind])
+        expected = {"aer": 100 - 100 * 2 * right / (claimed + 12), "precision": 100 * right / claimed, "recall": 100 * right / 12}
+        assert {name: figures[f"{name}{end}"]["value"] for name in expected} == pytest.approx(expected)
+    assert {column["signature"] for column in found["columns"] if column["key"] == "aer"} == {
+        "links:argmax|of:references|gold:sure+possible"
+    }
+
+
+def test_who_claims_no_link_has_no_precision(compared: Callable[..., Any], row: Row, runs: Path, gold: Path) -> None:
+    """Neither is it then the best of the column."""
+    found = compared(runs, "--gold", gold)
+    figures = row(found, "rnn-uniform-last")["figures"]
+    assert figures["aer"]["value"] == 100
+    assert figures["recall"]["value"] == 0
+    assert "precision" not in figures
+    assert "precision" in row(found, "rnn-general")["figures"]
+
+
+def test_links_of_both_directions(compared: Callable[..., Any], say: Say, trained: Any, runs: Path, gold: Path) -> None:
+    back = trained("data.source=de", "data.target=en", "training.max_updates=1", "training.monitor=loss")
+    found = compared(runs / "rnn-general-1", "--gold", gold, "--reverse", back, "--symmetrize", "intersection")
+    there, here = (
+        json.loads(next(run.glob("evaluation/*/forced.json")).read_text())["links"]["argmax"] for run in (runs / "rnn-general-1", back)
+    )
+    both = [{tuple(map(int, link.split("-"))) for link in line.split()} for line in there]
+    turned = [{tuple(map(int, link.split("-")))[::-1] for link in line.split()} for line in here]
+    joined = [one & other for one, other in zip(both, turned, strict=True)]
+    right, claimed = sum((0, 0) in links for links in joined), sum(map(len, joined))
+    assert found["rows"][0]["figures"]["aer_intersection"]["value"] == pytest.approx(100 - 100 * 2 * right / (claimed + 12))
+    code, _, err = say("compare", runs / "rnn-general-1", "--gold", gold, "--reverse", runs / "rnn-general-2")
+    assert code == 2
+    assert "translates en-de, not the other way round" in err
+    code, _, err = say("compare", runs / "rnn-general-1", "--reverse", back)
+    assert code == 2
+    assert "--reverse would be ignored: no gold links" in err

@@ -1,0 +1,79 @@
+"""What is written of a comparison, and what is refused?"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Say = Callable[..., tuple[int, str, str]]
+
+
+def test_every_format_has_the_figures(say: Say, few: tuple[object, ...], runs: Path, tmp_path: Path) -> None:
+    said = {kind: say("compare", runs, *few, "--format", kind)[1] for kind in ("terminal", "markdown", "csv", "latex", "json")}
+    found = json.loads(said["json"])
+    for r in found["rows"]:
+        for kind in ("terminal", "markdown", "latex"):
+            assert f"{r['figures']['chrf']['value']:,.2f}" in said[kind], kind
+    rows = list(csv.DictReader(io.StringIO(said["csv"])))
+    for one, other in zip(rows, found["rows"], strict=True):
+        assert (one["variant"], one["seeds"].split()) == (other["variant"], [str(seed) for seed in other["seeds"]])
+        for key, figure in other["figures"].items():
+            assert float(one[key]) == figure["value"]
+            assert one.get(f"{key}.corrected.bootstrap", "") == str(figure["corrected"].get("bootstrap", ""))
+    lines = [line for line in said["markdown"].splitlines() if line.startswith("|")]
+    assert len({line.count("|") - line.count("\\|") for line in lines[:5]}) == 1
+    assert said["latex"].count("\\begin{tabular}") == said["latex"].count("\\end{tabular}") == 2
+    assert not re.search(r"(?<!\\)_", "".join(line for line in said["latex"].splitlines(True) if not line.startswith("%")))
+    assert say("compare", runs, *few, "--format", "csv", "--output", tmp_path / "new/a.csv")[:2] == (0, "")
+    assert (tmp_path / "new/a.csv").read_text() == said["csv"]
+
+
+def test_columns_can_be_chosen(say: Say, few: tuple[object, ...], runs: Path) -> None:
+    code, out, _ = say("compare", runs, *few, "--columns", "diagonality,chrf", "--format", "markdown")
+    assert code == 0
+    assert "| variant (seeds) | diagonality | chrF2 ↑ |" in out
+
+
+def test_a_column_that_nobody_has_is_refused(say: Say, few: tuple[object, ...], own: Path) -> None:
+    """Which is known when all is measured; one that some have is shown."""
+    (own / "rnn-general-2/run.json").write_text((own / "rnn-general-2/run.json").read_text().replace('"seconds"', '"ages"'))
+    words = (*few, "--columns", "chrf,training_seconds")
+    assert say("compare", own / "rnn-general-2", own / "rnn-uniform-last-1", *words)[0] == 0
+    code, out, err = say("compare", own / "rnn-general-2", *words)
+    assert (code, out, len(err.splitlines())) == (2, "", 1), err
+    assert "--columns=training_seconds would be ignored: there is no variant all of whose runs have it" in err
+
+
+WRONG = {
+    "no such baseline": (
+        ["--baseline", "rnn-genral"],
+        "--baseline='rnn-genral' is unknown (did you mean 'rnn-general'?); choose one of: rnn-general,",
+    ),
+    "no such test": (["--test", "tset"], "--test='tset' is unknown (did you mean 'test'?); choose one of: test, dev"),
+    "no such metric": (["--metrics", "blue"], "--metrics='blue' is unknown (did you mean 'bleu'?)"),
+    "no such column": (["--columns", "blue"], "--columns='blue' is unknown (did you mean 'bleu'?)"),
+    "a metric that is left out": (
+        ["--metrics", "bleu", "--columns", "bleu,ter"],
+        "--columns=ter would be ignored: the metrics are bleu; --metrics chooses them",
+    ),
+    "no gold links": (["--columns", "aer"], "--columns=aer would be ignored: no gold links of this test set are known; --gold FILE"),
+    "no such format": (["--format", "html"], "--format='html' is unknown"),
+    "too few trials": (["--trials", "-1"], "--trials=-1 is too small: at least 0"),
+    "too few resamples": (["--bootstrap", "39"], "--bootstrap=39 is too small: at least 40, or 0 for no intervals"),
+    "two kinds of test": (["--test", "test", "--source", "x", "--reference", "y"], "give either --test NAME, or --source FILE"),
+    "no reference": (["--source", "x"], "give either --test NAME, or --source FILE"),
+    "n-best": (["--n-best", "2"], "search.n_best=2 would be ignored"),
+    "a folder for a file": (["--output", "."], ". cannot be written or read: Is a directory"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_one_sentence(case: str, say: Say, runs: Path) -> None:
+    words, message = WRONG[case]
+    code, out, err = say("compare", runs, *words)
+    assert (code, out, len(err.splitlines())) == (2, "", 1), err
+    assert message in err
