@@ -14,7 +14,7 @@ import pytest
 from seq2seq import cli
 
 Say = Callable[..., tuple[int, str, str]]
-FEW = ("--bootstrap", "20", "--trials", "20", "--metrics", "chrf")
+FEW = ("--bootstrap", "40", "--trials", "20", "--metrics", "chrf")
 GOOD, SPOILED = "rnn-uniform-last-1", "rnn-general-1"
 DEEP = "[" * 200_000
 HUGE = 10**400

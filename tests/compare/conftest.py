@@ -45,6 +45,6 @@ def make_cell(tmp_path: Path) -> Callable[..., Cell]:
         evaluated = Evaluated(list(hypotheses), columns, DECODING, vars(config.search), more.pop("explained", None), folder)
         info = {"finished": True, "updates": 600} | more.pop("info", {})
         run = Run(folder, config, info)
-        return replace(Cell(run, evaluated, logged(run), parameters(run)), **more)
+        return replace(Cell(run, evaluated, logged(run), info.get("parameters") or parameters(run)), **more)
 
     return make
