@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from seq2seq.compare.report import page
+
 PACKAGE = Path(__file__).resolve().parents[1] / "seq2seq"
 FILES = sorted(PACKAGE.rglob("*.py"))
 EVERYTHING = {"*"}
@@ -112,3 +114,11 @@ def test_files_and_functions_are_short(path: Path) -> None:
 @pytest.mark.parametrize("path", [path for path in FILES if path.stat().st_size], ids=name)
 def test_a_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_files_of_the_page_are_short() -> None:
+    for name in (*page.STYLES, *page.SCRIPTS, "template.html"):
+        lines = (page.PAGE / name).read_text(encoding="utf-8").splitlines()
+        assert len(lines) <= 300, name
+        assert max(map(len, lines)) <= 140, name
+    assert {path.name for path in page.PAGE.iterdir()} == {*page.STYLES, *page.SCRIPTS, "template.html"}

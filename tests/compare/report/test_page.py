@@ -292,11 +292,3 @@ def test_a_comparison_with_little_in_it(changes: dict[str, Any], comparison: Mak
 def test_half_a_surrogate_pair_is_written(comparison: Make, tmp_path: Path) -> None:
     made = read(comparison(3, sources=["\ud800", "b", "c"], title="\udcff"), tmp_path)
     assert json.loads(made.block("sources")) == ["\ud800", "b", "c"]
-
-
-def test_files_of_the_page_are_short() -> None:
-    for name in (*page.STYLES, *page.SCRIPTS, "template.html"):
-        lines = (page.PAGE / name).read_text(encoding="utf-8").splitlines()
-        assert len(lines) <= 300, name
-        assert max(map(len, lines)) <= 140, name
-    assert {path.name for path in page.PAGE.iterdir()} == {*page.STYLES, *page.SCRIPTS, "template.html"}
