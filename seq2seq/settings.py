@@ -114,6 +114,8 @@ def sentence(error: OmegaConfBaseException) -> str:
         return f"{name} is a list: write {name}=[...], with commas in between"
     if "is not Optional" in str(error):
         return f"{name}=null is no value; for the default leave it out"
+    if wrong := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", str(error.msg)):
+        return f"{name}={wrong[1]} is no {wrong[2].lower()}"
     return f"{name}: {str(error.msg or error).splitlines()[0].strip()}"
 
 

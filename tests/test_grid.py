@@ -7,10 +7,10 @@ import pytest
 
 from seq2seq import cli
 from seq2seq.commands import train
-from seq2seq.compose import sweep
 from seq2seq.config import Config
 from seq2seq.errors import BusyError, ConfigError, DataError, TrainingError
 from seq2seq.grid import BEFORE, ELSEWHERE, FAILED, SILENT, STOPPED, TRAINED, Grid, Outcome, require_all, summary
+from seq2seq.sweep import sweep
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +36,15 @@ def test_the_others_run_and_all_is_told_at_the_end(caplog: pytest.LogCaptureFixt
     with pytest.raises(TrainingError, match=r"1 of 6 cells of the grid failed, as told above; the same command tries them again"):
         sweep(["seed=4,3,2,1,5,1"], fate)
     assert caplog.messages == [
+        "cell 1 of 6: seed=4",
         "seed=4: text 4 is missing",
+        "cell 2 of 6: seed=3",
         "seed=3: runs/r3 is being trained by another process",
+        "cell 3 of 6: seed=2",
         "seed=2: finished before: runs/r2",
+        "cell 4 of 6: seed=1",
+        "cell 5 of 6: seed=5",
+        "cell 6 of 6: seed=1",
         "failed: seed=4: text 4 is missing",
         "2 cells are one run, runs/r1: seed=1",
         "grid: 3 finished (1 before), 1 failed, 1 being trained by another process",
@@ -56,7 +62,7 @@ def test_a_grid_without_failures_ends_well(caplog: pytest.LogCaptureFixture) -> 
 
 def test_a_command_that_makes_no_runs_is_counted_too(caplog: pytest.LogCaptureFixture) -> None:
     sweep(["seed=1,2"], lambda config: None)
-    assert caplog.messages == ["grid: 2 finished (0 before), 0 failed"]
+    assert caplog.messages == ["cell 1 of 2: seed=1", "cell 2 of 2: seed=2", "grid: 2 finished (0 before), 0 failed"]
 
 
 def test_a_bug_keeps_its_traceback_and_the_others_run(caplog: pytest.LogCaptureFixture) -> None:
@@ -87,7 +93,10 @@ def test_a_ctrl_c_ends_the_grid(
     monkeypatch.setattr(train, "cell", interrupted)
     assert cli.main(["train", "-m", "seed=1,2,3"]) == 130
     assert seen == [1, 2]
-    assert caplog.messages == ["grid: 1 finished (0 before), 0 failed, 2 not finished; the same command goes on", "seq2seq compare runs/r1"]
+    assert caplog.messages[-2:] == [
+        "grid: 1 finished (0 before), 0 failed, 2 not finished; the same command goes on",
+        "seq2seq compare runs/r1",
+    ]
     assert capsys.readouterr().err.splitlines()[-1] == "seq2seq: interrupted"
 
 
@@ -150,3 +159,9 @@ def test_the_summary_on_paper() -> None:
     assert summary(twice) == ["2 cells are one run, a b: x=1, x=2", "grid: 2 finished (1 before), 0 failed", "seq2seq compare 'a b' c"]
     require_all(twice)
     assert summary([]) == ["grid: 0 finished (0 before), 0 failed"]
+
+
+def test_a_grid_that_fits_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"the grid has no cell: nothing fits model/attention=glob\(zzz\*\)"):
+        sweep(["seed=1,2", "model/attention=glob(zzz*)"], fate)
+    assert list(Path().iterdir()) == []

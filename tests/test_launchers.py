@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from seq2seq.compose import compose_config, sweep
+from seq2seq.compose import compose_config
 from seq2seq.config import Config
 from seq2seq.errors import ConfigError, TrainingError
 from seq2seq.grid import STOPPED, TRAINED, Outcome
 from seq2seq.launchers import AT_ONCE, crowded, fair
+from seq2seq.sweep import sweep
 
 Task = Callable[[Config], Outcome]
 TWO = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]

@@ -1,8 +1,8 @@
 """What does `seq2seq train` do? Compose the settings and hand them to the training."""
 
 from seq2seq import process
-from seq2seq.compose import experiment
 from seq2seq.config import Config
+from seq2seq.experiment import experiment
 from seq2seq.grid import BEFORE, TRAINED, Outcome
 
 
