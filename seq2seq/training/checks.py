@@ -1,16 +1,21 @@
 """What can be found wrong with a training before any work? ConfigError in one sentence."""
 
+import os
+
 import torch
 
 from seq2seq.config import Config, TrainerConfig, TrainingConfig
 from seq2seq.data.prepare import Prepared
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.metrics import score
-from seq2seq.nn.build import EncoderDecoder
+from seq2seq.nn.build import EncoderDecoder, check_model
 from seq2seq.nn.scorers import SCORERS
 from seq2seq.nn.windows import WINDOWS
+from seq2seq.runs import WEIGHTS, Run, check_fit, tensors
+from seq2seq.training.costs import parameters
 from seq2seq.training.schedule import check_schedule
 
+THESE = "the model of these settings"  # what weights to start from are expected to fit
 MOST_THREADS = 1024  # far more of them take down whatever else runs
 
 
@@ -81,3 +86,22 @@ def check_lengths(model: EncoderDecoder, prepared: Prepared, multiple: int) -> N
             if limit is not None and (longest := int(lengths.max())) > limit:
                 cure = "raise it, or lower data.max_tokens" if name == "training" else "raise it"
                 raise ConfigError(f"model.max_length={limit} is too small: the longest {name} {side} has {longest} tokens; {cure}")
+
+
+def check_memory(numbers: int) -> None:
+    """ConfigError for so many weights that the machine, which makes them in its own memory, cannot hold them."""
+    has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 4 * numbers > has:
+        raise ConfigError(
+            f"a model of {numbers:,} parameters takes {4 * numbers / 2**30:,.0f} GiB, and this machine has {has / 2**30:,.0f}"
+        )
+
+
+def check_plan(config: Config, prepared: Prepared, start: Run | None) -> None:
+    """Whether the text and the weights of `start` fit the model."""
+    model = check_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
+    check_memory(parameters(model))
+    check_lengths(model, prepared, config.training.pad_to_multiple_of)
+    if start:
+        with tensors(start.folder / WEIGHTS) as file:
+            check_fit(model, file, start.folder / WEIGHTS, THESE)

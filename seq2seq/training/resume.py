@@ -11,8 +11,9 @@ from seq2seq.errors import ConfigError, RunError
 from seq2seq.files import write_json
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, locked
 from seq2seq.settings import NOT_THE_RESULT, differences, write_config
-from seq2seq.training.checks import check_device, check_limits
-from seq2seq.training.run import check_plan, make_directory, planned, read_checkpoint, work
+from seq2seq.training.checks import check_device, check_limits, check_plan
+from seq2seq.training.fit import read_checkpoint
+from seq2seq.training.run import make_directory, planned, work
 from seq2seq.training.schedule import needs_total
 
 log = logging.getLogger("seq2seq")

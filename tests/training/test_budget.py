@@ -88,3 +88,11 @@ def test_the_run_keeps_the_size_that_was_found(small: Callable[..., list[str]], 
     assert (run.config.model.parameters, run.config.model.hidden) == (20_500, sized(config.model, 120, 120).hidden)
     assert complete(config) == (run.folder, False)
     assert compose_config([f"resume={run.folder}"]).model == run.config.model
+
+
+@pytest.mark.parametrize("family", ["rnn", "transformer"])
+def test_weights_that_no_machine_holds_are_refused(family: str, small: Callable[..., list[str]], tmp_path: Path) -> None:
+    config = compose_config(small(tmp_path / "runs", f"model={family}", "model.parameters=100000000000"))
+    with pytest.raises(ConfigError, match=r"a model of [\d,]+ parameters takes 3\d\d GiB, and this machine has \d+"):
+        train(config)
+    assert not (tmp_path / "runs").exists()

@@ -89,6 +89,8 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(update: int, whole: Path,
     assert last(run)["global_step"] == update
     assert not Run.open(run).info["finished"]
     going_on(run)
+    assert (run / "log.txt").read_text().count(f"going on after update {update}\n") == 1
+    assert "going on" not in (whole / "log.txt").read_text()
     assert same(weights(run), weights(whole))
     assert rows(run) == rows(whole)
     mine, theirs = last(run), last(whole)
