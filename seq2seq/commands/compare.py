@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seq2seq.runs import Run
 
 SEED = 12345  # sacreBLEU's
+SYMMETRIZATION = "grow-diag-final-and"
 FEWEST = 40  # resamples: 2.5 % of them, one, lie beyond each end of an interval
 
 
@@ -54,9 +55,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--gold", type=Path, metavar="FILE", help="word links of the test set: Pharaoh from 0, .talp from 1, or NAACL's columns"
     )
-    parser.add_argument("--reverse", type=Path, nargs="+", metavar="RUN", help="runs of the other direction: links are also symmetrised")
     parser.add_argument(
-        "--symmetrize", default="grow-diag-final-and", type=one_of("--symmetrize", heuristics), metavar="{" + ",".join(heuristics) + "}",
+        "--reverse", type=Path, nargs="+", metavar="RUN", help="runs of the other direction, or folders of them: links are also symmetrised"
+    )
+    parser.add_argument(
+        "--symmetrize", type=one_of("--symmetrize", heuristics), metavar="{" + ",".join(heuristics) + "}",
         help="how the links of both directions become one (default: grow-diag-final-and)",
     )  # fmt: skip
     known = ",".join(names("METRICS"))
@@ -99,6 +102,11 @@ def check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--bootstrap={options.bootstrap} is too small: at least {FEWEST}, or 0 for no intervals")
     if options.sentences and not options.report:
         raise ConfigError(f"--sentences={options.sentences} would be ignored: they are those of --report FILE.html")
+    if options.symmetrize and not options.reverse:
+        raise ConfigError(f"--symmetrize={options.symmetrize} would be ignored: it joins the links of --reverse RUN")
+    options.symmetrize = options.symmetrize or SYMMETRIZATION
+    if options.output and options.report and options.output.resolve() == options.report.resolve():
+        raise ConfigError(f"--output and --report are both {options.output}: one would take the other's place")
     if options.n_best is not None:
         raise ConfigError(f"search.n_best={options.n_best} would be ignored: the best hypothesis is what is scored")
 
@@ -109,7 +117,7 @@ def compared(options: argparse.Namespace) -> "Comparison":
     from seq2seq.compare.columns import COLUMNS, impossible
     from seq2seq.compare.compare import compare
     from seq2seq.compare.differences import Asked
-    from seq2seq.compare.grouping import choose_baseline, group
+    from seq2seq.compare.grouping import check_baseline, choose_baseline, group
     from seq2seq.compare.reverse import with_reverse
     from seq2seq.errors import RunError
     from seq2seq.evaluation.metrics import TASKS, named
@@ -119,6 +127,8 @@ def compared(options: argparse.Namespace) -> "Comparison":
         choose(COLUMNS, key, "--columns")
     broken = Broken()
     runs, notes = open_runs(options.runs, broken)
+    if options.baseline:
+        check_baseline(options.baseline, [run.config for run in runs])
     test = test_set(options, runs)
     metrics = named(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])
     for key in columns(options):

@@ -50,7 +50,12 @@ def check_said(run: Run) -> None:
 def logged(run: Run) -> list[dict[str, str]]:
     """The rows that training logged; none where there is no such file. RunError if it is damaged."""
     path = run.folder / "metrics.csv"
-    return read_metrics(path) if path.is_file() else []
+    if not path.is_file():
+        return []
+    rows = read_metrics(path)
+    if not rows and run.info.get("finished"):
+        raise RunError(f"{path} is damaged: a training that is finished has logged nothing")
+    return rows
 
 
 def parameters(run: Run) -> int:

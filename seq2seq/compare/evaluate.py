@@ -48,7 +48,7 @@ ATTENTION: dict[str, Callable[[Array], behaviour.Sums]] = {
     "entropy_share": behaviour.spread,
     "diagonality": behaviour.diagonality,
 }
-DECODING = {"seconds": NUMBER, "sentences": WHOLE, "threads": WHOLE, "device": WORD, "batch": WHOLE}
+DECODING = {"seconds": NUMBER, "processor_seconds": NUMBER, "sentences": WHOLE, "threads": WHOLE, "device": WORD, "batch": WHOLE}
 MOST = 1e15  # of a sum: what is larger is none, and all of them together stay a number
 SUMS = (*ATTENTION, "unknown")  # two columns each in sentences.csv: what is counted, and out of how many
 
@@ -122,14 +122,14 @@ class Evaluated(NamedTuple):
 def translate(made: Made, test: TestSet) -> Translated:
     """Translate `test` as ever, but with the whole beam, and look at what each best hypothesis was made from."""
     n, step = len(test.sources), made.search.window
-    hypotheses, links, sums, seconds = [""] * n, [""] * n, np.zeros((n, 2 * len(SUMS))), 0.0
+    hypotheses, links, sums, spent = [""] * n, [""] * n, np.zeros((n, 2 * len(SUMS))), np.zeros(2)
     translator, entries = whole_beam(made.translator), tempfile.TemporaryFile()  # noqa: SIM115  the caller reads it
     with ZipFile(entries, "w", ZIP_DEFLATED, compresslevel=4) as file:
         writer = ExplainedWriter(file)
         for start in range(0, n, step):
-            began = time.perf_counter()
+            began = clocks()
             found = list(translator.hypotheses(test.sources[start : start + step]))
-            seconds += time.perf_counter() - began
+            spent += clocks() - began
             best = [alternatives[0] for alternatives in found]
             hypotheses[start : start + step] = [one.text for one in best]
             for i, looked in look(translator, best):
@@ -140,10 +140,15 @@ def translate(made: Made, test: TestSet) -> Translated:
                 writer.add(start + i, EMPTY)
     translator.tell_cut()
     decoding = {
-        "seconds": seconds, "sentences": n, "threads": torch.get_num_threads(), "device": str(translator.device),
-        "batch": translator.search.batch,
+        "seconds": float(spent[0]), "processor_seconds": float(spent[1]), "sentences": n, "threads": torch.get_num_threads(),
+        "device": str(translator.device), "batch": translator.search.batch,
     }  # fmt: skip
     return Translated(hypotheses, links, sums, decoding, entries, translator.sources_cut)
+
+
+def clocks() -> Array:
+    """Seconds on the wall, and of this process's processors."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def whole_beam(translator: Translator) -> Translator:

@@ -68,6 +68,14 @@ def differing(settings: Sequence[dict[str, Any]]) -> list[str]:
     return [name for name in every if any(some.get(name) != settings[0].get(name) for some in settings)]
 
 
+def check_baseline(name: str, configs: Sequence[Config]) -> None:
+    """ConfigError for a name that no variant of runs with these settings can have: told before anything is translated."""
+    plain = [variant(config) for config in configs]
+    known = names(plain, [settings_of(config) for config in configs])
+    if name not in {*plain, *known}:  # the plain one serves where the other runs of that name turn out to be broken
+        raise ConfigError(unknown("--baseline", name, dict.fromkeys(known)))
+
+
 def choose_baseline(variants: Sequence[Variant], name: str | None) -> Variant:
     """The variant of that name; without one the first that has no attention, else the first. ConfigError for another name."""
     if name is None:

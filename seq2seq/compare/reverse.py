@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from seq2seq.compare.cells import Broken, Cell, Links
+from seq2seq.compare.cells import Broken, Cell, Links, expand
 from seq2seq.compare.evaluate import Made, forced_links
 from seq2seq.compare.grouping import settings_of
 from seq2seq.compare.testset import TestSet
@@ -19,7 +19,7 @@ DIRECTION = {"data.source", "data.target"}  # the settings in which partners dif
 def open_reverse(paths: Sequence[Path], cells: Sequence[Cell], broken: Broken) -> list[Run]:
     """Those runs that can be opened. ConfigError for one that does not translate the other way round."""
     data = cells[0].run.config.data
-    runs = [run for path in paths if (run := broken.attempt(path, lambda path=path: Run.open(path)))]  # type: ignore[misc]
+    runs = [run for path in expand(paths) if (run := broken.attempt(path, lambda path=path: Run.open(path)))]  # type: ignore[misc]
     for run in runs:
         own = run.config.data
         if (own.source, own.target) != (data.target, data.source):
@@ -34,7 +34,7 @@ def with_reverse(
 
     `how`: a row of SYMMETRIZATIONS; `options` are those of Made. ConfigError as of `open_reverse` and `partner`."""
     runs = open_reverse(paths, cells, broken)
-    partners = [partner(cell, runs, alone=len(paths) == 1) for cell in cells]
+    partners = [partner(cell, runs, alone=len(expand(paths)) == 1) for cell in cells]
     turned: dict[Path, Links | None] = {}
     for run in (run for run in runs if any(run is other for other in partners)):
         turned[run.folder] = broken.attempt(run.folder, lambda run=run: turned_links(run, test, options))  # type: ignore[misc]

@@ -40,7 +40,10 @@ class TestSet(NamedTuple):
     def linked(self, lines: Sequence[str], name: str) -> "TestSet":
         """The same with the links in the lines of the file `name`. DataError as `read_gold`."""
         sizes = [(count_words(source), count_words(target)) for source, target in zip(self.sources, self.references[0], strict=True)]
-        return self._replace(gold=read_gold(lines, sizes, name))
+        gold = read_gold(lines, sizes, name)
+        if self.sources and not any(one.possible for one in gold):
+            raise DataError(f"{name} has no link: nothing can be compared with it")
+        return self._replace(gold=gold)
 
 
 TestSet.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it

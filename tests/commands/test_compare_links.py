@@ -1,6 +1,7 @@
 """Are the links of the attention held against the gold ones?"""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,35 @@ def test_who_claims_no_link_has_no_precision(compared: Callable[..., Any], row: 
     assert figures["recall"]["value"] == 0
     assert "precision" not in figures
     assert "precision" in row(found, "rnn-general")["figures"]
+
+
+def test_gold_without_a_sure_link_has_no_recall(compared: Callable[..., Any], runs: Path, corpus: Path) -> None:
+    """It would be 100 % of nothing."""
+    path = corpus / "possible.align"
+    path.write_text("0p0\n" * 12)
+    figures = compared(runs / "rnn-general-1", "--gold", path)["rows"][0]["figures"]
+    assert "precision" in figures
+    assert "recall" not in figures
+
+
+def test_gold_without_any_link_is_refused(say: Say, runs: Path, corpus: Path) -> None:
+    path = corpus / "none.align"
+    path.write_text("\n" * 12)
+    code, _, err = say("compare", runs / "rnn-general-1", "--gold", path)
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"{path} has no link: nothing can be compared with it" in err
+
+
+def test_runs_of_the_other_direction_may_be_a_folder(
+    compared: Callable[..., Any], trained: Any, runs: Path, gold: Path, tmp_path: Path
+) -> None:
+    """Each seed finds its own in it."""
+    for seed in (1, 2):
+        words = (f"seed={seed}", "data.source=de", "data.target=en", "training.max_updates=4", "training.monitor=loss", "search.beam=3")
+        shutil.copytree(trained(*words), tmp_path / f"back-{seed}")
+    found = compared(runs / "rnn-general-1", runs / "rnn-general-2", "--gold", gold, "--reverse", tmp_path)
+    assert len(found["rows"][0]["figures"]["aer_grow_diag_final_and"]["values"]) == 2
+    assert found["header"] == compared(runs / "rnn-general-1", runs / "rnn-general-2", "--gold", gold)["header"]
 
 
 def test_links_of_both_directions(compared: Callable[..., Any], say: Say, trained: Any, runs: Path, gold: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,8 @@ WRONG = {
         "--columns=ter would be ignored: the metrics are bleu; --metrics chooses them",
     ),
     "no gold links": (["--columns", "aer"], "--columns=aer would be ignored: no gold links of this test set are known; --gold FILE"),
+    "links joined with nothing": (["--symmetrize", "union"], "--symmetrize=union would be ignored: it joins the links of --reverse RUN"),
+    "one file for two": (["--output", "t.html", "--report", "./t.html"], "--output and --report are both t.html"),
     "no such format": (["--format", "html"], "--format='html' is unknown"),
     "too few trials": (["--trials", "-1"], "--trials=-1 is too small: at least 0"),
     "too few resamples": (["--bootstrap", "39"], "--bootstrap=39 is too small: at least 40, or 0 for no intervals"),
@@ -77,3 +80,11 @@ def test_what_is_wrong_is_one_sentence(case: str, say: Say, runs: Path) -> None:
     code, out, err = say("compare", runs, *words)
     assert (code, out, len(err.splitlines())) == (2, "", 1), err
     assert message in err
+
+
+def test_a_wrong_baseline_is_told_before_anything_is_translated(say: Say, own: Path) -> None:
+    for kept in own.glob("*/evaluation"):
+        shutil.rmtree(kept)
+    code, _, err = say("compare", own, "--test", "test", "--baseline", "rnn-generl")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert not list(own.glob("*/evaluation"))

@@ -76,7 +76,7 @@ def test_the_dev_score_of_training_is_that_of_evaluate(
     say: Say, lively: Lively, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same weights, the same search, the same lines: the same hypotheses and figure. ROUGE, since BLEU would be 0."""
-    from seq2seq.training import run as training
+    from seq2seq.training import fit as training
 
     words = ("tokenizer=word", "search.beam=4", "search.no_repeat=1", "search.min_length=6", "model.dropout=0.4")
     original, seen = training.score, []

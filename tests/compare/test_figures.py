@@ -47,12 +47,13 @@ def counted(*pairs: tuple[float, float]) -> np.ndarray:
 
 
 def test_what_training_and_decoding_cost(make_cell: Make) -> None:
-    """By metrics.csv, run.json, the weights (2 x 3 + 5) and 12 sentences in 4 seconds."""
+    """By metrics.csv, run.json, the weights (2 x 3 + 5) and 12 sentences in 4 seconds, 6 of the processors."""
     info = {"peak_memory": 812, "seconds": 21.5, "processor_seconds": 37.25}
     found = figures(make_cell(HYPOTHESES, metrics=METRICS, info=info))
     assert found["training_tokens_per_second"] == pytest.approx(1000)
     assert found["training_tokens_per_processor_second"] == pytest.approx(500)
     assert found["decoding_sentences_per_second"] == 3
+    assert found["decoding_sentences_per_processor_second"] == 2
     assert [found[name] for name in ("parameters", "peak_memory", "training_seconds", "training_processor_seconds")] == [
         11,
         812,
