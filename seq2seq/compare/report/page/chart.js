@@ -40,10 +40,11 @@ function range(values, share = 0.06) {
   return [low >= 0 ? Math.max(0, low - space) : low - space, high + space];
 }
 
+/** A tick's number, with so many digits that its neighbours, a step away, read otherwise. */
 function label(value, step) {
-  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9) + (/^2\.?5/.test(step.toExponential()) ? 1 : 0));
-  if (Math.abs(value) >= 1e6) return figure(value / 1e6, step < 1e6 ? 1 : 0) + " M";
-  return figure(value, Math.min(digits, 6));
+  const [scale, unit] = Math.abs(value) >= 1e6 ? [1e6, " M"] : [1, ""];
+  const digits = Math.max(0, -Math.floor(Math.log10(step / scale) + 1e-9) + (/^2\.?5/.test(step.toExponential()) ? 1 : 0));
+  return figure(value / scale, Math.min(digits, 6)) + unit;
 }
 
 /** An empty chart with axes, and x() and y() from values to places. `names` instead of numbers on the x axis: one place each. */
@@ -88,8 +89,13 @@ function nameEnds(axes, ends) {
   });
 }
 
-/** Both ends of a text with too many letters: names of variants often begin alike. */
-function shortened(text) {
+/** A variant's name; of one with too many letters both ends, unless another's would then read the same. */
+function shortened(name) {
+  const cut = bothEnds(name);
+  return data.variants.some((other) => other.name !== name && bothEnds(other.name) === cut) ? name : cut;
+}
+
+function bothEnds(text) {
   const letters = [...text];
   return letters.length > NAME ? letters.slice(0, NAME / 2 - 1).join("") + "…" + letters.slice(-NAME / 2).join("") : text;
 }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seq2seq.compare.comparison import Comparison, Explained, Point
+from seq2seq.compare.comparison import Comparison, Explained, Figure, Point
 from seq2seq.compare.report import write_report
 
 Make = Callable[..., Comparison]
@@ -85,6 +85,29 @@ def test_many_variants_and_lone_points(shown: Any, comparison: Make) -> None:
     assert len(places) == 20
     assert min(np.diff(sorted(places))) > 10
     assert len(set(page.js("[...document.querySelectorAll('#curve-chart .name')].map(e => e.lastChild.textContent)"))) == 20
+    assert page.complaints() == []
+
+
+def test_names_and_ticks_that_would_read_alike_are_told_apart(shown: Any, comparison: Make) -> None:
+    """Long names that differ in the middle alone; numbers of parameters that do from the fourth digit on."""
+    sizes = {128: 1_602_000, 256: 1_611_000, 512: 1_634_000}
+    names = [f"rnn-general hidden={hidden} label_smoothing=0.1 dropout=0.2" for hidden in sizes]
+    rows = [
+        replace(row, variant=name, figures={**row.figures, "parameters": Figure(size, (size,))})
+        for row, name, size in zip(comparison(2).rows, names, sizes.values(), strict=False)
+    ]
+    page = shown(2, rows=rows, baseline=rows[0].variant, explained={}, hypotheses={}, qualities={})
+    for chart in ("curve", "length", "speed", "size"):
+        assert page.js(f"[...document.querySelectorAll('#{chart}-chart .name')].map(e => e.lastChild.textContent).sort()") == names
+        right, *ends = page.js(
+            f"[...document.querySelectorAll('#{chart}-chart svg, #{chart}-chart .name')].map(e => e.getBoundingClientRect().right)"
+        )
+        assert max(ends) <= right + 1
+        for anchor in ("centre", "end"):
+            ticks = page.js(f"[...document.querySelectorAll('#{chart}-chart .tick.{anchor}')].map(e => e.textContent)")
+            assert len(ticks) == len(set(ticks)) > 1
+    options = page.js("[...document.querySelectorAll('#cost-controls select')].map(e => [...e.options].map(o => o.text))")
+    assert all(len(texts) == len(set(texts)) for texts in options)
     assert page.complaints() == []
 
 
