@@ -83,6 +83,8 @@ WRONG = {  # what is written -> words of the sentence
     "search.top_p=0.5": ("would be ignored",),
     "search.beam=0": ("search.beam=0 is too small",),
     "hydra.jobs=1": ("jobs",),
+    "model.bridge=directions": ("model.bridge=directions needs decoder_layers=2, two for each of the encoder, not 1",),
+    "experiment/tf_nmt=scaled_luong model.hidden=64": ("model.bridge=directions needs encoder_hidden=128, twice model.hidden, not 1024",),
     "model.parameters=-1": ("model.parameters=-1 is too small: at least 0",),
 }
 
@@ -90,7 +92,7 @@ WRONG = {  # what is written -> words of the sentence
 @pytest.mark.parametrize("override", WRONG)
 def test_a_wrong_setting_is_told_in_one_sentence(override: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        compose_config([override])
+        compose_config(override.split(" ") if override.count("=") > 1 else [override])
     message = str(caught.value)
     assert all(words in message for words in WRONG[override]), message
     assert "\n" not in message

@@ -165,11 +165,12 @@ class RNNConfig(ModelConfig):
 
     def check_bridge(self) -> None:
         """Whether the encoder ends with what the decoder is to begin with."""
-        if self.bridge == "directions" and (self.decoder_layers, self.memory_size) != (2 * self.encoder_layers, 2 * self.hidden):
-            raise ConfigError(
-                f"model.bridge=directions needs decoder_layers={2 * self.encoder_layers}, two for each of the encoder, not "
-                f"{self.decoder_layers}, and encoder_hidden={2 * self.hidden}, twice model.hidden, not {self.memory_size}"
-            )
+        both = self.bridge == "directions"
+        if both and self.decoder_layers != 2 * self.encoder_layers:
+            needed = f"decoder_layers={2 * self.encoder_layers}, two for each of the encoder"
+            raise ConfigError(f"model.bridge=directions needs {needed}, not {self.decoder_layers}")
+        if both and self.memory_size != 2 * self.hidden:
+            raise ConfigError(f"model.bridge=directions needs encoder_hidden={2 * self.hidden}, twice model.hidden, not {self.memory_size}")
         if self.bridge in ("copy", "copy_all") and self.encoder_layers != self.decoder_layers:
             raise ConfigError(
                 f"model.bridge={self.bridge} needs as many encoder as decoder layers, not {self.encoder_layers} and {self.decoder_layers}"
