@@ -46,8 +46,9 @@ def budget(variants: Sequence[Variant]) -> list[str]:
     cells = every(variants)
     if len(cells) < 2:
         return []
-    sizes = [cell.parameters for cell in cells]
-    near = [f"parameters ({min(sizes):,} to {max(sizes):,})"] if max(sizes) <= NEAR * max(min(sizes), 1) else []
+    sizes = sorted({cell.parameters for cell in cells})
+    span = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
+    near = [f"parameters ({span})"] if sizes[-1] <= NEAR * max(sizes[0], 1) else []
     updates = [int(cell.run.info["updates"]) for cell in cells if isinstance(cell.run.info.get("updates"), int)]
     each = [f"updates ({updates[0]:,})"] if len(set(updates)) == 1 and len(updates) == len(cells) else []
     if same := [*each, *time_limit(cells)]:

@@ -15,6 +15,7 @@ PARAMETERS = "All runs had the same parameters (100 to 102)."
 LIMITED = {"updates": 600, "seconds": 120.5}
 BUDGETS: dict[str, tuple[float, dict[str, Any], dict[str, Any], list[str]]] = {  # minutes; run.json of two runs; what is said
     "updates and parameters": (0, {}, {}, ["Equal budget: all runs had the same updates (600) and parameters (100 to 102)."]),
+    "the very same": (0, {}, {"parameters": 100}, ["Equal budget: all runs had the same updates (600) and parameters (100)."]),
     "updates alone": (0, {}, {"parameters": 103}, ["Equal budget: all runs had the same updates (600)."]),
     "time": (2, LIMITED, {"updates": 60_000, "seconds": 120, "parameters": 200}, [
         "Equal budget: all runs had the same time limit (2 minutes).", "The runs had 600 to 60,000 updates."]),
