@@ -160,17 +160,10 @@ def refuse(key: str, why: str) -> None:
 def test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "TestSet":
     """What all runs are evaluated on. ConfigError for a name that one of them does not know, or for text that differs between them;
     DataError where nobody has it."""
-    from seq2seq.compare.testset import from_files
-    from seq2seq.data.corpus import test_names
+    from seq2seq.compare.testset import chosen, from_files
 
-    if options.source:
-        test = from_files(options.source, options.reference)
-    else:
-        known = test_names(runs[0].config.data)
-        name = options.test or (known[0] if len(known) == 1 else "")
-        if not name:
-            raise ConfigError(f"--test is missing; choose one of: {', '.join([*known, 'dev'])}")
-        test = common_set(runs, name)
+    named = "" if options.source else chosen(runs[0].config.data, options.test)
+    test = common_set(runs, named) if named else from_files(options.source, options.reference)
     if not test.sources:
         raise DataError(f"{options.source} has no lines: there is nothing to compare on")
     return test.with_gold(options.gold) if options.gold else test

@@ -21,14 +21,14 @@ def main(argv: list[str]) -> None:
     options = parse(argv)
 
     from seq2seq.compare.evaluate import Made, keep, reported, translate
-    from seq2seq.compare.testset import from_files, from_settings
+    from seq2seq.compare.testset import chosen, from_files, from_settings
     from seq2seq.evaluation.metrics import TASKS, score
     from seq2seq.progress import Count
     from seq2seq.runs import Run
 
     runs = tuple(Run.open(path) for path in options.runs)
     data, metrics = runs[0].config.data, wanted_metrics(options, TASKS[runs[0].config.task])
-    test = from_files(options.source, options.reference) if options.source else from_settings(data, options.test)
+    test = from_files(options.source, options.reference) if options.source else from_settings(data, chosen(data, options.test))
     made = Made(runs, options.device, options.precision, search_options(options))
     with Count("translated", len(test.sources)) as count:
         made.translator.done = count.add
@@ -58,14 +58,14 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """The options; what excludes each other is said."""
     parser = Parser("evaluate", "Translate a test set and score it; every figure with its signature and a 95 % bootstrap interval.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory; several speak as an ensemble, kept in the first")
-    parser.add_argument("--test", metavar="NAME", help="a test set of the run's data settings, or dev")
+    parser.add_argument("--test", metavar="NAME", help="a test set of the run's data settings, or dev; needless where there is one")
     parser.add_argument("--source", type=Path, metavar="FILE", help="source lines, .gz or not, in place of --test")
     parser.add_argument("--reference", type=Path, nargs="+", metavar="FILE", help="one or more sets of references")
     add_metric_options(parser, "those of the run's task: bleu,chrf,ter or rouge")
     add_machine_options(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
-    if bool(options.test) == bool(options.source) or bool(options.source) != bool(options.reference):
+    if (options.test and options.source) or bool(options.source) != bool(options.reference):
         parser.error("give either --test NAME, or --source FILE with --reference FILE ...")
     if options.n_best not in (None, 1):
         raise ConfigError(f"search.n_best={options.n_best} would be ignored: the best hypothesis is what is scored")

@@ -11,7 +11,7 @@ from seq2seq.config import DataConfig
 from seq2seq.data.corpus import dev_pairs, gold_alignment, test_names, test_pairs
 from seq2seq.data.links import count_words
 from seq2seq.data.text import read_lines
-from seq2seq.errors import DataError, choose
+from seq2seq.errors import ConfigError, DataError, choose
 from seq2seq.evaluation.alignment import Gold
 from seq2seq.evaluation.gold import read_gold
 
@@ -47,6 +47,14 @@ class TestSet(NamedTuple):
 
 
 TestSet.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
+
+
+def chosen(data: DataConfig, name: str | None) -> str:
+    """The name that was asked for, or that of the only test set. ConfigError, with the choices, where none was and there are others."""
+    known = test_names(data)
+    if not name and len(known) != 1:
+        raise ConfigError(f"--test is missing; choose one of: {', '.join([*known, 'dev'])}")
+    return name or known[0]
 
 
 def from_settings(data: DataConfig, name: str) -> TestSet:

@@ -28,13 +28,25 @@ def test_evaluate_a_test_set(say: Say, lively: Lively, corpus: Path) -> None:
     assert len((folder / "hypotheses.txt").read_text().splitlines()) == report["sentences"] == 12
     code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 20, "--json")
     again = json.loads(out)
-    assert again.pop("decoding") | {"seconds": 0} == report.pop("decoding") | {"seconds": 0}
+    timed = {"seconds": 0, "processor_seconds": 0}
+    assert again.pop("decoding") | timed == report.pop("decoding") | timed
     assert again == report
     files = ("--source", corpus / "test.en", "--reference", corpus / "test.de", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 20)
     code, out, _ = say("evaluate", run, *files, "--json")
     assert json.loads(out)["scores"] == report["scores"]
     (kept,) = (run / "evaluation").glob("test-en-*")
     assert (kept / "scores.json").is_file()
+
+
+def test_the_test_set_is_named_where_there_are_several(say: Say, lively: Lively, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(lively(), tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
+    code, out, _ = say("evaluate", run, "--metrics", "bleu", "--bootstrap", 0)
+    assert code == 0
+    assert f"kept in {run / 'evaluation' / 'test'}" in out
+    settings = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(settings.replace("    test:\n", "    other:\n    - test\n    test:\n"))
+    code, out, err = say("evaluate", run)
+    assert (code, out, err) == (2, "", "seq2seq: --test is missing; choose one of: other, test, dev\n")
 
 
 def test_an_evaluation_displaces_no_other(say: Say, lively: Lively, corpus: Path, tmp_path: Path) -> None:

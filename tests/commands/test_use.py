@@ -110,7 +110,6 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "misspelt run": (["translate", "MISSPELT"], "did you mean RUN?"),
     "unknown device": (["translate", "RUN", "--device", "abacus"], "device=abacus cannot be used"),
     "two kinds of test": (["evaluate", "RUN", "--test", "test", "--source", "x", "--reference", "y"], "give either --test NAME, or"),
-    "no kind of test": (["evaluate", "RUN"], "give either --test NAME, or --source FILE"),
     "source without reference": (["evaluate", "RUN", "--source", "x"], "give either --test NAME, or --source FILE"),
     "unknown test": (["evaluate", "RUN", "--test", "tset"], "--test='tset' is unknown (did you mean 'test'?); choose one of: test, dev"),
     "unknown metric": (["evaluate", "RUN", "--test", "test", "--metrics", "bleu,blue"], "blue"),
