@@ -95,9 +95,9 @@ class Health:
         )
 
     def _distance(self, steps: int, positions: int, centers: Array | None) -> Array:
-        """s - p (T, S); a centre behind the end counts as the last position."""
-        middle = np.arange(steps) if centers is None else centers
-        return np.asarray(np.arange(positions) - np.minimum(middle, positions - 1)[:, None], dtype=float64)
+        """s - p (T, S); of local-m a step behind the end looks around the last position."""
+        middle = np.minimum(np.arange(steps), positions - 1) if centers is None else centers
+        return np.asarray(np.arange(positions) - middle[:, None], dtype=float64)
 
     def _gain(self, distance: Array) -> Array:
         """The Gaussian that the weights were multiplied by (Luong et al. 2015, eq. 10); 1 where it let nothing through."""

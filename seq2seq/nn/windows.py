@@ -53,16 +53,10 @@ class Window(nn.Module):
         raise NotImplementedError
 
     def around(self, center: Tensor, mask: Tensor) -> Tensor:
-        """center (B, T), at most the last position, mask (B, S) -> allowed (B, T, S)."""
+        """center (B, T), less than D behind the last position, mask (B, S) -> allowed (B, T, S)."""
         positions, center, D = torch.arange(mask.size(-1), device=mask.device), center.unsqueeze(-1), self.reach.width
         right = positions < center + D if self.reach.window_size == "2D" else positions <= center + D
         return mask.unsqueeze(-2) & (positions >= center - D) & right
-
-
-def behind(mask: Tensor, center: Tensor) -> Tensor:
-    """A centre behind the end counts as the last position, so that no step is left blind: mask (B, S), center (B, ..., T)."""
-    last = (mask.sum(-1) - 1).to(center.dtype)
-    return torch.minimum(center, last.view(-1, *[1] * (center.dim() - 1)))
 
 
 class Everywhere(Window):
@@ -73,19 +67,20 @@ class Everywhere(Window):
 
 
 class LocalM(Window):
-    """|s - t| <= D ("monotonic")  (Luong et al. 2015, section 3.2, local-m)."""
+    """|s - t| <= D ("monotonic")  (Luong et al. 2015, section 3.2, local-m). A step behind the end looks around the last position."""
 
     uses = frozenset({"width", "window_size"})
 
     def forward(self, query: Tensor, step: Tensor, mask: Tensor) -> View:
-        return View(self.around(behind(mask, step), mask))
+        last = mask.sum(-1, keepdim=True) - 1  # else a long translation would be blind at its end
+        return View(self.around(torch.minimum(step, last), mask))
 
 
 class LocalP(Window):
     """|s - p| <= D, p = S sigmoid(v . tanh(W q)), then times exp(-2 (s - p)^2 / D^2)  (Luong et al. 2015, eq. 9-10, local-p).
 
-    S is the length of the source, EOS included. Each head has a p of its own, by a v of its own. Luong's code differs from the paper:
-    there p = (S - 1) sigmoid(...), and the window, but not the Gaussian, lies around floor(p); it can normalise once more."""
+    S is the length of the source, EOS included, so that p, from 0, may lie behind the last position, by 1 at most. Each head has a p
+    of its own, by a v of its own. Luong's code differs from the paper: there p = (S - 1) sigmoid(...), and the window, but not the Gaussian, lies around floor(p); it can normalise once more."""
 
     uses = frozenset(Reach._fields)
     gains = True
@@ -100,7 +95,7 @@ class LocalP(Window):
         share = self.outer(self.inner(query).tanh()).transpose(-2, -1)  # (B, heads, T)
         length = mask.sum(-1).view(-1, 1, 1) - int(self.reach.center_range == "S-1")
         center = share.to(torch.promote_types(share.dtype, torch.float32)).sigmoid() * length
-        return behind(mask, center if self.heads else center.squeeze(1))
+        return center if self.heads else center.squeeze(1)
 
     def forward(self, query: Tensor, step: Tensor, mask: Tensor) -> View:
         center = self.center(query, mask)

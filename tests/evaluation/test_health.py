@@ -41,12 +41,13 @@ def sink(rng, steps, positions):
 
 
 def predicted(rng, steps, positions, centers=None):
-    centers = np.linspace(0, positions - 1, steps) + rng.normal(0, 0.5, steps) if centers is None else centers
+    centers = np.linspace(0, positions, steps) + rng.normal(0, 0.5, steps) if centers is None else centers
+    centers = centers.clip(0, positions)  # as S times a sigmoid is
     return local(rng, steps, positions, centers), centers
 
 
 def local(rng, steps, positions, centers, width=WIDTH):
-    distance = np.arange(positions) - np.minimum(centers, positions - 1)[:, None]
+    distance = np.arange(positions) - centers[:, None]
     scores = np.where(np.abs(distance) <= width, rng.normal(0, 1, (steps, positions)), -np.inf)
     return softmax(scores) * np.exp(-2 * (distance / width) ** 2)
 

@@ -99,8 +99,8 @@ FIRST = 16  # rows of choices that are tried every time: each holds more pairs t
 
 
 def center(m, q, S, head=0):
-    """p = S sigmoid(v . tanh(W q))  (Luong et al. 2015, eq. 9), with a v for each head; behind the end it counts as the last position."""
-    return min(S / (1 + np.exp(-m["outer.weight"][head] @ np.tanh(m["inner.weight"] @ q))), S - 1)
+    """p = S sigmoid(v . tanh(W q))  (Luong et al. 2015, eq. 9), with a v for each head."""
+    return S / (1 + np.exp(-m["outer.weight"][head] @ np.tanh(m["inner.weight"] @ q)))
 
 
 def gaussian(distance, D):
