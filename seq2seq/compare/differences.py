@@ -18,7 +18,6 @@ from seq2seq.evaluation.significance import holm, interval, paired_bootstrap, ra
 
 Scores = Mapping[str, Sequence[Score]]  # variant -> of each seed
 Values = dict[str, dict[str, float]]  # test -> variant -> p
-FEWEST = 10  # sentences that differ: with fewer many swaps give the very difference that was seen, which sacreBLEU does not count
 
 
 class Asked(NamedTuple):
@@ -52,14 +51,15 @@ def with_intervals(figures: Mapping[str, Figure], drawn: Mapping[str, Array]) ->
 def with_tests(
     figures: Mapping[str, Figure], scores: Scores, drawn: Mapping[str, Array], baseline: str, asked: Asked, theirs: Values
 ) -> dict[str, Figure]:
-    """The same figures, all but the baseline's with p and corrected p: `theirs`, sacreBLEU's, where ties do not rule, else ours."""
+    """The same figures, all but the baseline's with p and corrected p: the larger of ours and, where there are some, `theirs`.
+
+    Those are sacreBLEU's, and the same but for ties: it does not count swaps that give the very difference that was seen, and where few
+    sentences differ most of them do."""
     others = [name for name in scores if name != baseline]
-    apart = {name for name in others if different(scores[name][0], scores[baseline][0]) >= FEWEST}
     found = {}
     for test in asked.samples:
-        taken = {name: p for name, p in theirs.get(test, {}).items() if name in apart}
-        left = {name: some for name, some in scores.items() if name not in taken}
-        found[test] = taken | ours(test, left, drawn, baseline, asked)
+        own = theirs.get(test, {})
+        found[test] = {name: max(p, own.get(name, p)) for name, p in ours(test, scores, drawn, baseline, asked).items()}
     corrected = {test: dict(zip(others, holm([values[name] for name in others]), strict=True)) for test, values in found.items()}
     return {name: f._replace(p=row(found, name), corrected=row(corrected, name)) if name in others else f for name, f in figures.items()}
 
@@ -80,11 +80,6 @@ def ours(test: str, scores: Scores, drawn: Mapping[str, Array], baseline: str, a
             here, there = ([score.statistics for score in runs] for runs in (some, base))
             found[name] = randomisation(here, there, base[0].corpus, asked.trials, asked.how.seed)
     return found
-
-
-def different(one: Score, other: Score) -> int:
-    """How many sentences count differently."""
-    return int((one.statistics != other.statistics).any(1).sum())
 
 
 def sacrebleus(rows: Sequence[Variant], asked: Asked) -> dict[str, Values]:

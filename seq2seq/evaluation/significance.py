@@ -55,9 +55,10 @@ def share_reaching(values: Array, difference: float) -> float:
 
 
 def paired_bootstrap(system: Array, baseline: Array, difference: float) -> float:
-    """Two-sided p of a difference, from both systems' figures on the same resamples (samples,)  (Riezler & Maxwell 2005, fig. 2).
+    """p of a difference, from both systems' figures on the same resamples (samples,)  (Riezler & Maxwell 2005, fig. 2).
 
-    The resampled differences are shifted by their mean: that is what they would be if there were none. As in sacreBLEU, but for ties."""
+    The resampled differences are shifted by their mean: that is what they would be if there were none. As in sacreBLEU, but for ties; that
+    is, without their signs, so that beyond some 1.5 standard errors it is the p of a one-sided test, half of a two-sided one."""
     differences = np.abs(system - baseline)
     return share_reaching(differences - differences.mean(), abs(difference))
 

@@ -1,6 +1,7 @@
 """Is a difference called sure only where it is?"""
 
 from collections.abc import Callable
+from math import comb
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from seq2seq.compare import differences
 from seq2seq.compare.cells import Cell
 from seq2seq.compare.compare import compare
 from seq2seq.compare.comparison import Figure
-from seq2seq.compare.differences import FEWEST, Asked
+from seq2seq.compare.differences import Asked
 from seq2seq.compare.grouping import group
 from seq2seq.compare.testset import TestSet
 from seq2seq.evaluation.sacre import TESTS, paired_test
@@ -50,13 +51,28 @@ def test_one_sentence_that_differs_is_no_proof(name: str, seeds: int, make_cell:
     assert paired_test("randomisation", ["bleu"], [ONE, changed], [REFERENCES], How("en"), 200)["bleu"] == [1 / 201]
 
 
-def test_whose_p_it_is_depends_on_how_many_sentences_differ(make_cell: Make, p_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(differences, "paired_test", lambda kind, names, *_: {name: [0.123, 0.456] for name in names})
-    few, many = (["nothing of the kind"] * apart + ONE[apart:] for apart in (FEWEST - 1, FEWEST))
-    p = p_of("randomisation", "bleu", [few], [ONE], REFERENCES, 200)
-    for first, second, expected in ((few, many, (p, 0.456)), (many, few, (0.123, p))):
-        cells = [make_cell(ONE), make_cell(first, "variant=b"), make_cell(second, "variant=c")]
-        assert [f["bleu"].p["randomisation"] for f in figures_of(cells, "bleu")[1:]] == [pytest.approx(value) for value in expected]
+@pytest.mark.parametrize(("apart", "worse"), [(1, 1), (12, 9), (20, 14), (60, 37)])
+def test_sentences_that_differ_alike_are_a_sign_test(apart: int, worse: int, make_cell: Make) -> None:
+    """Its p is known: that of so many heads or more, on either side, in so many throws. sacreBLEU, which leaves out ties, says less."""
+    right, wrong = "the old teacher opens a small window", "the old teacher opens a small garden"
+    texts = [[*[wrong] * (apart - worse), *[right] * worse, *[right] * (99 - apart)]]
+    texts += [[*[right] * (apart - worse), *[wrong] * worse, *[right] * (99 - apart)]]
+    variants, _ = group([make_cell(text, f"variant={who}") for who, text in zip("ab", texts, strict=True)])
+    asked = Asked(TestSet("made", [right] * 99, [[right] * 99]), How("en", bootstrap=0), ["bleu", "chrf", "ter"], 0, 4000)
+    figures = compare(variants, variants[0], asked).rows[1].figures
+    exact = min(1, 2 * sum(comb(apart, heads) for heads in range(worse, apart + 1)) / 2**apart)
+    alone = paired_test("randomisation", ["bleu", "ter"], texts, [[right] * 99], How("en"), 4000)
+    for name in ("bleu", "chrf", "ter"):
+        assert figures[name].p["randomisation"] == pytest.approx(exact, abs=0.02), name
+    assert max(alone["bleu"][0], alone["ter"][0]) < 0.7 * exact
+
+
+def test_the_larger_p_is_told(make_cell: Make, p_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    p = p_of("randomisation", "bleu", [OTHER], [ONE], REFERENCES, 200)
+    for theirs in (p / 2, (1 + p) / 2):
+        monkeypatch.setattr(differences, "paired_test", lambda kind, names, *_, theirs=theirs: {name: [theirs] for name in names})
+        figures = figures_of([make_cell(ONE), make_cell(OTHER, "variant=b")], "bleu")
+        assert figures[1]["bleu"].p["randomisation"] == pytest.approx(max(p, theirs))
 
 
 @pytest.mark.parametrize("test", TESTS)

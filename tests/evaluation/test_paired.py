@@ -11,7 +11,7 @@ from seq2seq.evaluation import significance
 from seq2seq.evaluation.rouge import mean
 from seq2seq.evaluation.sacre import TESTS, paired_test
 from seq2seq.evaluation.score import How
-from seq2seq.evaluation.significance import TRIALS, holm, randomisation, swaps
+from seq2seq.evaluation.significance import TRIALS, holm, paired_bootstrap, randomisation, resampled, swaps
 
 P = Callable[..., float]
 
@@ -115,6 +115,18 @@ def test_p_of_a_mean_is_that_of_the_normal_distribution(effect: float) -> None:
     system, baseline = means(50 + difference), means(np.full(400, 50.0))
     wanted = 2 * (1 - NormalDist().cdf(effect * 20))
     assert randomisation([system], [baseline], mean, trials=2000) == pytest.approx(wanted, abs=0.02)
+
+
+@pytest.mark.parametrize("effect", [0.08, 0.1, 0.12])  # of 1.6, 2 and 2.4 standard errors
+def test_p_of_the_bootstrap_is_that_of_one_side(effect: float) -> None:
+    """As sacreBLEU's, which docs/comparing.md says."""
+    rng = np.random.default_rng(4)
+    difference = rng.normal(0, 1, 400)
+    difference = (difference - difference.mean()) / difference.std() + effect
+    system, baseline = means(50 + difference), means(np.full(400, 50.0))
+    values = resampled([system, baseline], mean, samples=4000)
+    wanted = 1 - NormalDist().cdf(effect * 20)
+    assert paired_bootstrap(values[:, 0], values[:, 1], effect) == pytest.approx(wanted, abs=0.01)
 
 
 def test_draws_of_swaps_continue_one_large_draw() -> None:
