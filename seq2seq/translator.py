@@ -165,7 +165,7 @@ class Translator:
             starts = [self.read_target(prefix[i], sources[i]) for i in rows]
             found = self._search([sources[i] for i in rows], starts, attention or self.search.replace_unknown)
             for i, hypotheses in zip(rows, found, strict=True):
-                results[i] = [self._text(sources[i], h, attention) for h in hypotheses]
+                results[i] = [self._text(sources[i], h, attention, self.search.replace_unknown) for h in hypotheses]
             self.done(len(rows))
         return results
 
@@ -204,10 +204,10 @@ class Translator:
             return search(self.models, memories, prefix=prefix)
         return self.shortlist(ids, copy, prefix).run(search, self.models, memories, prefix)
 
-    def _text(self, source: Encoded, found: Hypothesis, attention: bool) -> Translation:
+    def _text(self, source: Encoded, found: Hypothesis, attention: bool, replace_unknown: bool) -> Translation:
         tokens, words = list(found.tokens), list(source.unknown)
         pieces = self._source_pieces(source)
-        if self.search.replace_unknown and found.attention is not None:
+        if replace_unknown and found.attention is not None:
             size = self.vocabularies.target.size
             for t, token in enumerate(tokens):
                 if token == UNK:  # Luong et al. 2015, section 4.1: the word that was looked at most
@@ -237,7 +237,7 @@ class Translator:
                 rows = order[at : at + self.search.batch]
                 found = score(self.models, self._memories(*self._ids([read[i] for i in rows])), [ids[i] for i in rows], attention)
                 for i, hypothesis in zip(rows, found, strict=True):
-                    results[i] = self._text(read[i], hypothesis, attention)._replace(text=window[i][1])
+                    results[i] = self._text(read[i], hypothesis, attention, replace_unknown=False)._replace(text=window[i][1])
             yield from results
 
     def score(self, sources: Iterable[str], targets: Iterable[str]) -> list[float]:

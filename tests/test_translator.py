@@ -3,7 +3,6 @@
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -151,11 +150,18 @@ def test_an_unknown_word_is_replaced_by_the_source_word_it_attended_to(lively: L
     source = translator.read(f"{text} Zxqyvia .")
     weights = torch.tensor([[0.1, 0.7, 0.1, 0.1], [0.6, 0.2, 0.1, 0.1], [0.0, 0.3, 0.1, 0.6], [0.1, 0.1, 0.1, 0.7]])
     hypothesis = Hypothesis([UNK, UNK, UNK], -1.0, -1.0, [-1.0] * 3, True, weights)
-    found = translator._text(source, hypothesis, True)
+    found = translator._text(source, hypothesis, True, replace_unknown=True)
     assert found.text == f"Zxqyvia {text} Zxqyvia"  # the end of the sentence, attended to most by the third, is no word
     assert len(found.source) == 4
-    plain = replace(translator, search=replace(translator.search, replace_unknown=False))._text(source, hypothesis, True)
-    assert "Zxqyvia" not in plain.text
+    assert "Zxqyvia" not in translator._text(source, hypothesis, True, replace_unknown=False).text
+
+
+def test_what_is_given_keeps_its_unknown_words(lively: Lively) -> None:
+    """Else it would have other words than those that gold links count."""
+    pair = ("Zxqyvia Zxqyvia Zxqyvia", "Qwmnor Qwmnor")
+    plain, replaced = (next(Translator.open(lively(*WORDS), replace_unknown=way).forced([pair], True)) for way in (False, True))
+    assert UNK in plain.ids
+    assert replaced.target == plain.target
 
 
 def test_a_head_that_copies_says_words_it_does_not_know(lively: Lively) -> None:

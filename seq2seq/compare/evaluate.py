@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import chain
 from os.path import realpath
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -31,6 +32,7 @@ from seq2seq.compare.explained import DAMAGED, EMPTY, ExplainedFile, ExplainedWr
 from seq2seq.compare.kinds import NUMBER, WHOLE, WORD, check_kinds
 from seq2seq.compare.testset import TestSet, text_hash
 from seq2seq.config.search import THROUGHPUT, SearchConfig
+from seq2seq.data.links import own_words
 from seq2seq.errors import RunError
 from seq2seq.evaluation import behaviour
 from seq2seq.evaluation.alignment import LINKS, Link, parse_links, word_links
@@ -233,7 +235,8 @@ def believed(hashes: Sequence[str], kept: Sequence[str]) -> list[str]:
 
 def forced_links(made: Made, test: TestSet) -> dict[str, list[set[Link]]]:
     """For each row of LINKS the word links of each pair, by the attention while the first references are written  (Luong et al.
-    2015, section 5.4). From the run if they are there for the same text and weights, else kept in it."""
+    2015, section 5.4). From the run if they are there for the same text and weights, else kept in it. None of a run that has neither
+    them nor weights; DataError where the tokenizer makes other words of the text than gold links count."""
     path, depends = made.folder(test.name) / FORCED, made.depends(test) | {"search": {}}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -242,6 +245,11 @@ def forced_links(made: Made, test: TestSet) -> dict[str, list[set[Link]]]:
             return {kind: [set(parse_links(line).sure) for line in found["links"][kind]] for kind in LINKS}
     except DAMAGED:
         pass
+    if made.runs[0].gone and not path.exists():
+        return {}
+    own = made.runs[0].vocabularies
+    for text, tokenizer in chain(((s, own.source) for s in test.sources), ((t, own.target) for t in test.references[0])):
+        own_words(text, tokenizer)
     forced = made.translator.forced(zip(test.sources, test.references[0], strict=True), attention=True)
     lines = [[word_links(one, kind) for kind in LINKS] for one in forced]
     links = {kind: [row[i] for row in lines] for i, kind in enumerate(LINKS)}

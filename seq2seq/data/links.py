@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from seq2seq.data.subword import Tokenizer
 from seq2seq.data.text import LinkedPair, Pair, read_lines
 from seq2seq.data.vocabularies import Vocabularies
 from seq2seq.errors import DataError
@@ -40,17 +41,19 @@ def count_words(text: str) -> int:
 def token_links(pair: LinkedPair, vocabularies: Vocabularies) -> list[int]:
     """The links of a pair's tokens, as `Row` has them; those of words that were cut off are gone.
 
-    DataError where the tokenizer makes other words of a text, for its links would then be of others."""
-    found = []
-    for text, tokenizer in ((pair.source, vocabularies.source), (pair.target, vocabularies.target)):
-        numbers = words_of(tokenizer.segment(text))
-        if (made := max(numbers, default=-1) + 1) != count_words(text):
-            raise DataError(
-                f"{text!r} has {count_words(text)} words by its spaces, {made} as the tokenizer normalises it: its links cannot be told; "
-                "set tokenizer.normalizer=identity, or change that text"
-            )
-        found.append(numbers)
-    return spread(pair.links, *found)
+    DataError as `own_words`."""
+    return spread(pair.links, own_words(pair.source, vocabularies.source), own_words(pair.target, vocabularies.target))
+
+
+def own_words(text: str, tokenizer: Tokenizer) -> list[int]:
+    """The word that each subword belongs to. DataError where they are not those between spaces, by which links are counted."""
+    numbers = words_of(tokenizer.segment(text))
+    if (made := max(numbers, default=-1) + 1) != count_words(text):
+        raise DataError(
+            f"{text!r} has {count_words(text)} words by its spaces, {made} as the tokenizer normalises it: its links cannot be told; "
+            "set tokenizer.normalizer=identity, or change that text"
+        )
+    return numbers
 
 
 def spread(links: Iterable[Link], source: Sequence[int], target: Sequence[int]) -> list[int]:
