@@ -118,7 +118,7 @@ def compared(options: argparse.Namespace) -> "Comparison":
     from seq2seq.compare.compare import compare
     from seq2seq.compare.differences import Asked
     from seq2seq.compare.grouping import check_baseline, choose_baseline, group
-    from seq2seq.compare.reverse import with_reverse
+    from seq2seq.compare.reverse import open_reverse, with_reverse
     from seq2seq.errors import RunError
     from seq2seq.evaluation.metrics import TASKS, named
     from seq2seq.evaluation.score import How
@@ -134,13 +134,14 @@ def compared(options: argparse.Namespace) -> "Comparison":
     for key in columns(options):
         refuse(key, impossible(key, metrics, test.gold is not None, options.symmetrize if options.reverse else ""))
     made = {"device": options.device, "precision": options.precision, "given": search_options(options)}
+    if options.reverse and test.gold is None:
+        raise ConfigError("--reverse would be ignored: no gold links of this test set are known; --gold FILE names them")
+    reverse = open_reverse(options.reverse, runs[0], broken) if options.reverse else None
     cells = make_cells(runs, test, broken, made)
     if not cells:
         raise RunError(f"no run is left to compare: {'; '.join(f'{run}: {why}' for run, why in broken)}")
-    if options.reverse:
-        if test.gold is None:
-            raise ConfigError("--reverse would be ignored: no gold links of this test set are known; --gold FILE names them")
-        cells, partners = with_reverse(cells, options.reverse, test, options.symmetrize, made, broken)
+    if reverse:
+        cells, partners = with_reverse(cells, reverse, test, options.symmetrize, made, broken)
         notes += partners
     variants, doubles = group(cells)
     baseline = choose_baseline(variants, options.baseline)

@@ -102,13 +102,21 @@ def open_runs(paths: Iterable[Path], broken: Broken) -> tuple[list[Run], list[st
     for path in expand(paths):
         if any(path.resolve() == run.folder.resolve() for run in runs):
             notes.append(f"{path} was named twice and counts once.")
-        elif run := broken.attempt(path, lambda path=path: Run.open(path)):  # type: ignore[misc]
+        elif run := broken.attempt(path, lambda path=path: opened(path)):  # type: ignore[misc]
             runs.append(run)
     if not runs:
         raise RunError(f"no run is left to compare: {'; '.join(why for _, why in broken)}")
     for other in runs[1:]:
         check_same_data(runs[0], other)
     return runs, notes
+
+
+def opened(path: Path) -> Run:
+    """RunError for what is no run, or does not say what it learnt from."""
+    run = Run.open(path)
+    if not run.info.get("data"):
+        raise RunError(f"{run.folder / INFO} is damaged: it does not say what data the run learnt from")
+    return run
 
 
 def check_same_data(one: Run, other: Run) -> None:

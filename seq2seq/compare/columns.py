@@ -90,13 +90,13 @@ def training_speed(column: str, cell: Cell, test: TestSet, how: How) -> Found:
     points = [(number(row.get("target_tokens")), number(row.get(column))) for row in cell.metrics]
     known = [(0.0, 0.0), *((tokens, seconds) for tokens, seconds in points if tokens is not None and seconds is not None)]
     speeds = [(after - before) / (end - start) for (before, start), (after, end) in pairwise(known) if after > before and end > start]
-    return median(speeds) if speeds else None
+    return number(median(speeds)) if speeds else None
 
 
 def decoding_speed(clock: str, cell: Cell, test: TestSet, how: How) -> Found:
     """Sentences by a second of `clock`."""
     seconds, sentences = (number(cell.evaluated.decoding.get(name)) for name in (clock, "sentences"))
-    return sentences / seconds if seconds and sentences else None
+    return number(sentences / seconds) if seconds and sentences else None
 
 
 def number(value: Any) -> float | None:

@@ -14,6 +14,7 @@ from seq2seq.compare.cells import Cell
 from seq2seq.compare.columns import COLUMNS, Found, Measure, number
 from seq2seq.compare.comparison import Column, Comparison, Figure, Point, Row, Warned
 from seq2seq.compare.differences import Asked, Values, one_seed_each, resample, sacrebleus, with_intervals, with_tests
+from seq2seq.compare.explained import from_bytes
 from seq2seq.compare.grouping import Variant, differing
 from seq2seq.compare.header import sentences
 from seq2seq.evaluation.metrics import METRICS
@@ -64,7 +65,7 @@ def warnings(variant: Variant) -> list[Warned]:
     for cell in variant.cells:
         health = health_of(cell.run.config.model.attention)
         for seen in (cell.evaluated.explained or ()) if health.learnt else ():
-            health.add(seen.weights / 255, seen.centers)
+            health.add(from_bytes(seen.weights, whole=health.width is None), seen.centers)
         which = f"Seed {cell.run.config.seed}: " if len(variant.cells) > 1 else ""
         found += [Warned(variant.name, which + sentence) for sentence in health.warnings()]
     return found
@@ -152,9 +153,12 @@ def footnotes(rows: Sequence[Variant], asked: Asked) -> list[str]:
         drawn = f"{asked.bootstrap:,} resamples of the sentences, seed {asked.how.seed}"
         notes.append(f"[low, high]: 95 % percentile bootstrap interval of the mean over the seeds, {drawn}.")
     if asked.samples and len(rows) > 1:
-        names = {"bootstrap": "paired bootstrap ({:,} resamples)", "randomisation": "approximate randomisation ({:,} trials)"}
+        names = {
+            "bootstrap": "paired bootstrap as in sacreBLEU, in effect one-sided ({:,} resamples)",
+            "randomisation": "two-sided approximate randomisation ({:,} trials)",
+        }
         each = " and ".join(names[name].format(n) for name, n in asked.samples.items())
-        notes.append(f"p: two-sided {each} against {rows[0].name}, by Holm's correction over the rows of the column. {whose(rows, asked)}")
+        notes.append(f"p: {each} against {rows[0].name}, by Holm's correction over the rows of the column. {whose(rows, asked)}")
     timed = rows[0].cells[0].evaluated.decoding
     return [
         *notes,
@@ -163,13 +167,10 @@ def footnotes(rows: Sequence[Variant], asked: Asked) -> list[str]:
 
 
 def whose(rows: Sequence[Variant], asked: Asked) -> str:
-    """By whom the tests are made, and what they do not ask.
-
-    Where fewer than differences.FEWEST sentences differ sacreBLEU's are not taken, as docs/comparing.md says: it does not count swaps
-    that give the very difference that was seen, and of one sentence that differs all do."""
+    """By whom the tests are made, and what they do not ask."""
     made = ""
     if not one_seed_each(rows):
         made = "Tests are ours: scores are averaged over seeds inside each resample, for which sacreBLEU has no test. "
     elif any(name in SACRE for name in asked.metrics):
-        made = "Tests of BLEU, chrF and TER are sacreBLEU's own, others ours. "
+        made = "Tests of BLEU, chrF and TER are sacreBLEU's own, others ours, which also count ties. "
     return f"{made}They ask what other sentences would say of these runs, not what other seeds would."

@@ -20,6 +20,7 @@ from seq2seq.errors import RunError
 
 MAPS = 2**28  # bytes of single maps before compression that one file takes: behind them sentences have the mean alone
 ENTRY = 2**26  # bytes; an entry that claims more is not ours
+MOST = 1000  # layers, or heads
 KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of compression; others raise errors of their own
 DAMAGED = (  # what reading a file raises that is not ours, a list in a list in a list ... among it
     OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error,
@@ -96,7 +97,7 @@ def parsed(head: dict[str, Any], body: bytes) -> Explained:
     shape = len(target), len(source)
     layers, heads = (int(n) for n in head["maps"] or (0, 0))
     sizes = shape[0] * shape[1], layers * heads * shape[0] * shape[1], CENTERS.itemsize * shape[0] * bool(head["centers"])
-    if min(layers, heads) < 0 or sum(sizes) != len(body):
+    if (head["maps"] and not (0 < layers <= MOST and 0 < heads <= MOST)) or sum(sizes) != len(body):
         raise ValueError(f"{len(body)} bytes in place of {sum(sizes)}")
     weights, maps, centers = (body[sum(sizes[:i]) : sum(sizes[: i + 1])] for i in range(3))
     others = tuple(Alternative(str(text), float(score)) for text, score in head["alternatives"])
@@ -113,6 +114,16 @@ def parsed(head: dict[str, Any], body: bytes) -> Explained:
 def in_bytes(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
     """255 is a weight of 1."""
     return np.asarray((weights.clip(0, 1) * 255).round(), dtype=np.uint8)
+
+
+def from_bytes(weights: NDArray[np.uint8], whole: bool) -> NDArray[np.float32]:
+    """The weights again, (T, S). whole: their rows sum to one, and what small ones lost by rounding is spread over those that were left
+    with nothing; among hundreds of positions it can be most of a row."""
+    found = np.asarray(weights / 255, dtype=np.float32)
+    if whole:
+        lost = (1 - found.sum(1, keepdims=True)).clip(0)
+        found += lost * (weights == 0) / np.maximum((weights == 0).sum(1, keepdims=True), 1)
+    return found
 
 
 EMPTY = Explained((), (), np.zeros((0, 0), np.uint8))  # of a line without text

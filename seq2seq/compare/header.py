@@ -29,8 +29,10 @@ def unfinished(variants: Sequence[Variant]) -> list[str]:
 
 def gone(variants: Sequence[Variant]) -> list[str]:
     """Runs without weights, whose translations nobody can make again."""
-    names = [cell.name for cell in every(variants) if cell.run.gone]
-    return [f"Without weights, taken at the word of what was kept: {', '.join(names)}."] if names else []
+    cells = [cell for cell in every(variants) if cell.run.gone]
+    found = [f"Without weights, taken at the word of what was kept: {', '.join(cell.name for cell in cells)}."] if cells else []
+    unlinked = [cell.name for cell in cells if not cell.links and any(other.links for other in every(variants))]
+    return found + ([f"Without weights and forced.json, hence without alignment error: {', '.join(unlinked)}."] if unlinked else [])
 
 
 def seeds(variants: Sequence[Variant]) -> list[str]:

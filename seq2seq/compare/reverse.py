@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from seq2seq.compare.cells import Broken, Cell, Links, expand
 from seq2seq.compare.evaluate import Made, forced_links
@@ -16,25 +16,32 @@ from seq2seq.runs import Run
 DIRECTION = {"data.source", "data.target"}  # the settings in which partners differ
 
 
-def open_reverse(paths: Sequence[Path], cells: Sequence[Cell], broken: Broken) -> list[Run]:
+class Reverse(NamedTuple):
+    """Runs of the other direction."""
+
+    runs: list[Run]
+    alone: bool  # whether one was named, for all
+
+
+def open_reverse(paths: Sequence[Path], first: Run, broken: Broken) -> Reverse:
     """Those runs that can be opened. ConfigError for one that does not translate the other way round."""
-    data = cells[0].run.config.data
+    data = first.config.data
     runs = [run for path in expand(paths) if (run := broken.attempt(path, lambda path=path: Run.open(path)))]  # type: ignore[misc]
     for run in runs:
         own = run.config.data
         if (own.source, own.target) != (data.target, data.source):
             raise ConfigError(f"--reverse {run.folder} translates {own.source}-{own.target}, not the other way round")
-    return runs
+    return Reverse(runs, alone=len(expand(paths)) == 1)
 
 
 def with_reverse(
-    cells: Sequence[Cell], paths: Sequence[Path], test: TestSet, how: str, options: Mapping[str, Any], broken: Broken
+    cells: Sequence[Cell], reverse: Reverse, test: TestSet, how: str, options: Mapping[str, Any], broken: Broken
 ) -> tuple[list[Cell], list[str]]:
-    """The same, with links symmetrised by those of their partners among the runs in `paths`, and sentences about who has none.
+    """The same, with links symmetrised by those of their partners, and sentences about who has none.
 
-    `how`: a row of SYMMETRIZATIONS; `options` are those of Made. ConfigError as of `open_reverse` and `partner`."""
-    runs = open_reverse(paths, cells, broken)
-    partners = [partner(cell, runs, alone=len(expand(paths)) == 1) for cell in cells]
+    `how`: a row of SYMMETRIZATIONS; `options` are those of Made. ConfigError as of `partner`."""
+    runs = reverse.runs
+    partners = [partner(cell, *reverse) for cell in cells]
     turned: dict[Path, Links | None] = {}
     for run in (run for run in runs if any(run is other for other in partners)):
         turned[run.folder] = broken.attempt(run.folder, lambda run=run: turned_links(run, test, options))  # type: ignore[misc]
@@ -57,14 +64,15 @@ def alike(one: Run, other: Run) -> bool:
     return both[0] == both[1] and one.config.seed == other.config.seed
 
 
-def turned_links(run: Run, test: TestSet, options: Mapping[str, Any]) -> Links:
-    """Its links of the other direction, written as this one's."""
-    return [{(s, t) for t, s in links} for links in forced_links(Made((run,), **options), test.reversed())["argmax"]]
+def turned_links(run: Run, test: TestSet, options: Mapping[str, Any]) -> Links | None:
+    """Its links of the other direction, written as this one's; None where it has neither kept them nor its weights."""
+    found = forced_links(Made((run,), **options), test.reversed()).get("argmax")
+    return found and [{(s, t) for t, s in links} for links in found]
 
 
 def join(cell: Cell, turned: Links | None, how: str) -> Cell:
     """The cell with links of both directions, where there are any."""
-    if turned is None:
+    if turned is None or not cell.links:
         return cell
     links = [SYMMETRIZATIONS[how](one, other) for one, other in zip(cell.links["argmax"], turned, strict=True)]
     return replace(cell, links={**cell.links, how: links})

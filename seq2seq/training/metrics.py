@@ -51,10 +51,14 @@ def line(row: dict[str, Any]) -> str:
 def read_metrics(path: Path) -> list[dict[str, str]]:
     """The rows of a metrics file; a last line that was cut off is left out. RunError for a file that is damaged."""
     try:
-        rows = [row for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()) if None not in row.values()]
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     except (UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"{path} is damaged: {error}") from None
-    for row in rows:
+    if rows and None in rows[-1].values():
+        rows.pop()
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise RunError(f"{path}:{number} is damaged: it has not as many cells as the first line")
         if not UPDATE.fullmatch(row.get("update", "")):
             raise RunError(f"{path} is damaged: {row.get('update', '')[:40]!r} is no number of an update")
     return rows

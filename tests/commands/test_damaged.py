@@ -112,9 +112,15 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "compressed in another way": (looked(lambda head, body: entry(body, **head), zipfile.ZIP_LZMA), "compression 14 is not ours"),
     "metrics not UTF-8": (writes("metrics.csv", b"update,batches\n\xff,a\n"), "metrics.csv is damaged: 'utf-8' codec can't decode"),
     "empty metrics": (writes("metrics.csv", ""), "metrics.csv is damaged: a training that is finished has logged nothing"),
+    "metrics of a short line": (
+        writes("metrics.csv", "update,batches\n1,a\n2\n3,c\n"),
+        "metrics.csv:3 is damaged: it has not as many cells as the first line",
+    ),
+    "metrics of a long line": (writes("metrics.csv", "update,batches\n1,a,b\n"), "metrics.csv:2 is damaged: it has not as many cells"),
     "metrics of no update": (writes("metrics.csv", "update,batches\n²,a\n"), "metrics.csv is damaged: '²' is no number of an update"),
     "metrics of a long update": (writes("metrics.csv", f"update,batches\n{'1' * 5000},a\n"), "is no number of an update"),
     "metrics of a long cell": (writes("metrics.csv", f"update,batches\n1,{'1' * 200_000}\n"), "metrics.csv is damaged: field larger"),
+    "no data": (says(data=None), "run.json is damaged: it does not say what data the run learnt from"),
     "updates in a list": (says(updates=[1]), "run.json is damaged: updates is not a whole number from 0"),
     "updates in words": (says(updates="many", batches="abc"), "run.json is damaged: updates is not a whole number from 0"),
     "updates that are true": (says(updates=True), "run.json is damaged: updates is not a whole number"),
@@ -149,6 +155,34 @@ def test_a_spoiled_run_is_named_and_the_other_stays(case: str, say: Say, strange
     ((run, reason),) = ((Path(broken["run"]).name, broken["why"]) for broken in found["broken"])
     assert run == SPOILED
     assert why in reason
+
+
+def test_speeds_beyond_all_numbers_are_none(say: Say, strange: Path, links: Path, tmp_path: Path) -> None:
+    """1e300 tokens in 1e-300 seconds: no figure, and JSON that can be read."""
+    folder = Path(shutil.copytree(strange, tmp_path / "runs"))
+    writes("metrics.csv", "update,seconds,target_tokens\n1,1e-300,1e300\n")(folder / SPOILED)
+    scores(seconds=5e-324)(folder / SPOILED)
+    shutil.copytree(folder / SPOILED, folder / "again")
+    settings = folder / "again" / "config.yaml"
+    settings.write_text(settings.read_text().replace("\nseed: 1\n", "\nseed: 3\n"))
+    code, out, err = say("compare", folder, *FEW, "--gold", links, "--format", "json")
+    assert code == 0, err
+    rows = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))["rows"]
+    found = next(row for row in rows if row["variant"] == "rnn-general")
+    assert found["seeds"] == [1, 3]
+    assert not {"training_tokens_per_second", "decoding_sentences_per_second"} & found["figures"].keys()
+
+
+def test_links_that_nobody_kept_are_no_loss_but_of_the_alignment_error(say: Say, strange: Path, links: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(strange, tmp_path / "runs"))
+    (folder / SPOILED / "evaluation/test/forced.json").unlink()
+    code, out, err = say("compare", folder, *FEW, "--gold", links, "--format", "json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert {row["variant"]: "aer" in row["figures"] for row in found["rows"]} == {"rnn-uniform-last": True, "rnn-general": False}
+    assert [line for line in found["header"] if "forced.json" in line] == [
+        f"Without weights and forced.json, hence without alignment error: {SPOILED}."
+    ]
 
 
 def test_what_is_spoiled_is_made_anew_where_the_weights_are(say: Say, own: Path, links: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from seq2seq.compare import explained
 from seq2seq.compare.comparison import Alternative, Explained
-from seq2seq.compare.explained import ENTRY, ExplainedFile, ExplainedWriter, in_bytes
+from seq2seq.compare.explained import ENTRY, ExplainedFile, ExplainedWriter, from_bytes, in_bytes
 from seq2seq.errors import RunError
 
 
@@ -77,6 +77,8 @@ HEAD = {"source": ["a", "b"], "target": ["c"], "alternatives": [], "maps": None,
 WRONG = {
     "too few bytes": (HEAD, b"\0"),
     "too many bytes": (HEAD, b"\0" * 3),
+    "endless empty maps": (HEAD | {"target": [], "maps": [10**9, 10**9]}, b""),
+    "maps of no head": (HEAD | {"maps": [10**9, 0]}, b"\0\0"),
     "maps that are not there": (HEAD | {"maps": [10**9, 10**9]}, b"\0\0"),
     "maps of negative size": (HEAD | {"maps": [-1, -1]}, b"\0" * 4),
     "no alternatives": ({name: value for name, value in HEAD.items() if name != "alternatives"}, b"\0\0"),
@@ -116,3 +118,16 @@ def cut() -> bytes:
     content = bytearray(text.getvalue())
     content[40:44] = b"\xff\xff\xff\xff"
     return bytes(content)
+
+
+@pytest.mark.parametrize("positions", [3, 400, 600])
+def test_small_weights_are_not_lost_in_bytes(positions: int) -> None:
+    """A third on one place and the rest on hundreds, each of them less than half a byte, is not all on one place."""
+    weights = np.full((2, positions), 0.7 / (positions - 1), np.float32)
+    weights[:, 1] = 0.3
+    whole = from_bytes(in_bytes(weights), whole=True)
+    np.testing.assert_allclose(whole, weights, atol=1 / 510)
+    np.testing.assert_allclose(whole.sum(1), 1, atol=positions / 510 if positions < 200 else 1e-3)
+    assert (from_bytes(in_bytes(weights), whole=False).sum(1) < 0.31).all() == (positions > 300)
+    nowhere = np.zeros((1, positions), np.float32)
+    np.testing.assert_allclose(from_bytes(in_bytes(nowhere), whole=True), 1 / positions, rtol=1e-6)

@@ -13,6 +13,7 @@ from seq2seq.compare.compare import compare
 from seq2seq.compare.comparison import Comparison, Explained
 from seq2seq.compare.differences import Asked
 from seq2seq.compare.evaluate import ATTENTION, SUMS, sums_of
+from seq2seq.compare.explained import in_bytes
 from seq2seq.compare.grouping import group
 from seq2seq.compare.testset import TestSet
 from seq2seq.evaluation.alignment import Gold
@@ -158,5 +159,8 @@ def test_every_seed_is_asked_for_its_health(make_cell: Make) -> None:
     assert [warned.variant for warned in found] == ["a", "b"]
     assert found[0].sentence == f"Seed 2: {found[1].sentence}"
     assert found[1].sentence.startswith("The attention rests on the last token")
+    long = np.full((4, 600), 0.6 / 600, np.float32) + 0.4 * np.eye(4, 600, dtype=np.float32)  # of which bytes keep the 0.4 alone
+    spread = [Explained(("a",) * 600, ("A", "B", "C", ""), in_bytes(np.roll(long, 7 * i, axis=1))) for i in range(12)]
+    assert compared([make_cell(HYPOTHESES, "variant=d", explained=spread)]).health == []
     assert compared(cells[:1]).health == []
     assert [warned.sentence[:7] for warned in compared(cells[1:2]).health] == ["The att"]

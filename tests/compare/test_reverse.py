@@ -8,7 +8,7 @@ import pytest
 
 from seq2seq.compare import reverse
 from seq2seq.compare.cells import Broken, Cell
-from seq2seq.compare.reverse import with_reverse
+from seq2seq.compare.reverse import open_reverse, with_reverse
 from seq2seq.compare.testset import TestSet
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.runs import Run
@@ -55,7 +55,7 @@ def joined(make_cell: Make, monkeypatch: pytest.MonkeyPatch) -> Joined:
             paths.append(there.folder)
             if name != "missing":
                 made[there.folder] = there
-        found, notes = with_reverse(here, paths, TEST, "intersection", {}, broken)
+        found, notes = with_reverse(here, open_reverse(paths, here[0].run, broken), TEST, "intersection", {}, broken)
         return {cell.name: cell.links.get("intersection") for cell in found}, notes, broken
 
     return join
@@ -101,4 +101,4 @@ def test_the_same_direction_is_refused(make_cell: Make, monkeypatch: pytest.Monk
     cell = make_cell(TEST.sources)
     monkeypatch.setattr(reverse.Run, "open", lambda path: cell.run)
     with pytest.raises(ConfigError, match="translates en-de, not the other way round"):
-        with_reverse([cell], [cell.run.folder], TEST, "intersection", {}, Broken())
+        open_reverse([cell.run.folder], cell.run, Broken())

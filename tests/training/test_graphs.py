@@ -10,7 +10,7 @@ from seq2seq.data.batch import Batch
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn import devices, recording
 from seq2seq.nn.build import build_model
-from seq2seq.training import checks, graphs, run
+from seq2seq.training import checks, fit, graphs
 from seq2seq.training.graphs import Graphs
 from seq2seq.training.loss import Guidance, guided_cross_entropy
 from seq2seq.training.metrics import read_metrics
@@ -172,9 +172,9 @@ def test_a_training_with_them_is_the_same(trained, monkeypatch, fx):
         return recorders[-1]
 
     monkeypatch.setattr(devices, "asynchronous", lambda x: True)
-    for module in (checks, run):
+    for module in (checks, fit):
         monkeypatch.setattr(module, "on_gpu", lambda trainer: True)
-    monkeypatch.setattr(run, "CUDAGraphs", recorder)
+    monkeypatch.setattr(fit, "CUDAGraphs", recorder)
     settings = ["model.dropout=0", "training.pad_to_multiple_of=64", "training.max_updates=12", "training.validate_every=6"]
     settings += ["model=transformer", "model.size=16", "model.heads=2", "model.feedforward=16"]
     plain, recorded = trained(*settings), trained(*settings, "trainer.graphs=true")

@@ -139,16 +139,16 @@ def test_the_monitor_is_the_dev_score(
     monitor: str, metrics: list[str], small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the target language, which chooses BLEU's tokenizer."""
-    from seq2seq.training import checks, run
+    from seq2seq.training import checks, fit
 
     asked: list[tuple[list[str], str]] = []
-    score = run.score
+    score = fit.score
 
     def heard(*words: Any, **given: Any) -> Any:
         asked.append((words[2], given["language"]))
         return score(*words, **given)
 
-    monkeypatch.setattr(run, "score", heard)
+    monkeypatch.setattr(fit, "score", heard)
     monkeypatch.setattr(checks, "score", heard)
     train(compose_config(small(tmp_path, f"training.monitor={monitor}")))
     assert asked == [(metrics, "de")] * (len(metrics) * 3)  # once before all work, then in each validation
