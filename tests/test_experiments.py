@@ -61,7 +61,7 @@ PAPERS = {  # what papers and published code say in numbers, read there and not 
     "bahdanau2015": {  # appendices A.2.3 and B
         "model.embedding": 620, "model.hidden": 1000, "model.encoder_hidden": 2000, "model.features": 500, "model.attention.hidden": 1000,
         "tokenizer.size": 30000, "data.max_words": 50, "training.optimizer": "adadelta", "training.clip": 1.0, "model.dropout": 0.0,
-        "model.initializer": "bahdanau", "training.label_smoothing": 0.0,
+        "model.initializer": "bahdanau", "training.label_smoothing": 0.0, "training.normalization": "sentences",
     },
     "luong2015/base": LUONG_10, "luong2015/reverse": LUONG_10, "luong2015/dropout": LUONG_12, "luong2015/feed": LUONG_12,
     "luong2015/local_p_general": {**LUONG_12, "model.attention.width": 10}, "luong2015/local_m_dot": {"model.attention.width": 10},
@@ -69,7 +69,8 @@ PAPERS = {  # what papers and published code say in numbers, read there and not 
         "model.embedding": 128, "model.hidden": 256, "model.encoder_hidden": 512, "tokenizer.size": 50000, "training.optimizer": "adagrad",
         "training.learning_rate": 0.15, "training.clip": 2.0, "training.coverage_loss": 1.0, "data.truncate_source": 400,
         "data.truncate_target": 100, "search.beam": 4, "search.min_length": 35, "search.max_length": 120, "model.init": 0.02,
-        "model.embedding_init": 1e-4, "model.dropout": 0.0, "training.label_smoothing": 0.0,
+        "model.embedding_init": 1e-4, "model.dropout": 0.0, "training.label_smoothing": 0.0, "training.batch_tokens": 16 * 401,
+        "training.monitor": "loss", "tokenizer.joint": True,
     },
     "gnmt": {  # sections 3, 5 and 7
         "model.encoder_layers": 8, "model.decoder_layers": 8, "model.hidden": 1024, "tokenizer.size": 32000, "training.optimizer": "adam",
@@ -91,6 +92,13 @@ PAPERS = {  # what papers and published code say in numbers, read there and not 
 def test_an_experiment_has_the_numbers_of_its_paper(name):
     found = flatten(composed(name))
     assert {setting: found[setting] for setting in PAPERS[name]} == pytest.approx(PAPERS[name], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["bahdanau2015", "gnmt", "see2017"])
+def test_what_has_no_schedule_ends_by_the_dev_set_and_not_within_an_epoch(name):
+    training = composed(name).training
+    assert (training.max_updates, training.max_epochs) == (0, 0)
+    assert training.validate_every * training.patience >= 40_000
 
 
 def count(name, source, target):

@@ -125,8 +125,8 @@ class RecurrentDecoder(nn.Module):
         """The first cell's next state -> what the top one puts out (N, H), the next states of all; beside (N, M) enters the upper ones."""
         top, after = new["hidden"], {f"{name}0": value for name, value in new.items()}
         for layer, cell in enumerate(self.cells[1:], 1):
-            below = top if masks is None else top * masks[layer - 1, :, : cell.size]
-            joined = below if beside is None else torch.cat((below, beside), -1)
+            below, given = top, top if masks is None else top * masks[layer - 1, :, : cell.size]
+            joined = given if beside is None else torch.cat((given, beside), -1)
             new = cell(by.project(joined, cell.input), None, {name: state[f"{name}{layer}"] for name in cell.parts}, by)
             top = new["hidden"] + below if layer + 1 >= self.residual else new["hidden"]
             after |= {f"{name}{layer}": value for name, value in new.items()}

@@ -96,7 +96,7 @@ class RecurrentEncoder(nn.Module):
         x = reverse(x, mask) if self.turned else x
         last = (mask.sum(1) - 1).view(-1, 1, 1)
         for number, there in enumerate(self.forwards):
-            given = self.dropout(x)
+            below, given = x, self.dropout(x)
             states = run(there, given)
             end = {name: value.gather(1, last.expand(-1, 1, value.size(-1))).squeeze(1) for name, value in states.items()}
             x = states["hidden"]
@@ -105,7 +105,7 @@ class RecurrentEncoder(nn.Module):
                 x, end = torch.cat((x, back["hidden"]), -1), {name: torch.cat((end[name], back[name][:, 0]), -1) for name in end}
             ends.append(end)
             if number + 1 >= self.residual:
-                x = x + given
+                x = x + below  # past the dropout, which else would thin it out layer by layer
         hidden, *cells = (torch.stack([end[name] for end in ends], 1) for name in ends[0])
         return Encoded(reverse(x, mask) if self.turned else x, ends[-1]["hidden"], hidden, *cells)
 

@@ -2,8 +2,14 @@
 
 import pytest
 import torch
+from torch import nn
 
+from seq2seq.config import RNNConfig
+from seq2seq.nn.build import build_model
+from seq2seq.nn.cells import CELLS
 from seq2seq.nn.dropout import Dropout, kept
+from seq2seq.nn.recurrence import Plain
+from seq2seq.nn.rnn_encoder import RecurrentEncoder
 
 
 @pytest.mark.parametrize("p", [0.01, 0.1, 0.3, 0.5, 0.9])
@@ -67,3 +73,21 @@ def test_of_relu_and_dropout_the_result_alone_is_kept():
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept_sizes.append(x.nbytes) or x, lambda x: x):
         Dropout(0.5).relu(torch.randn(8, 16, requires_grad=True))
     assert kept_sizes == [8 * 16 * 4]
+
+
+def test_a_residual_path_is_not_thinned_out():
+    """Layers that say nothing: what they are given goes up whole, however many they are."""
+    encoder = RecurrentEncoder(nn.Embedding(9, 6), CELLS["lstm"], 8, 6, dropout=0.5, residual=2)
+    decoder = build_model(RNNConfig(embedding=8, hidden=8, decoder_layers=6, residual=True, dropout=0.5), 9, 9).decoder
+    with torch.no_grad():
+        for layer in (*encoder.forwards[1:], *decoder.cells[1:]):
+            for weight in layer.parameters():
+                weight.zero_()
+    lowest = []
+    encoder.forwards[0].register_forward_hook(lambda layer, given, found: lowest.append(found[0]))
+    source = torch.randint(1, 9, (3, 5))
+    assert encoder(source, torch.ones(3, 5, dtype=torch.bool)).states.equal(lowest[0])
+    new = {"hidden": torch.rand(3, 8), "cell": torch.rand(3, 8)}
+    state = {f"{name}{layer}": torch.zeros(3, 8) for name in new for layer in range(6)}
+    top, _ = decoder.upper(new, None, state, torch.zeros(6, 3, 8), Plain())
+    assert top.equal(new["hidden"])
