@@ -42,13 +42,15 @@ def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) ->
 
 
 def resumed(overrides: Sequence[str]) -> str:
-    """The run directory in `resume=...`, if any."""
-    words = [word for word in overrides if word.startswith("resume=")]
+    """The run directory in `resume=...`, if any. ConfigError for none, or several."""
+    words = [word for word in overrides if re.match(r"\+{0,2}resume=", word)]
+    if not words:
+        return ""
     with one_sentence():
-        folder = str(OverridesParser.create().parse_overrides(words)[-1].value() or "") if words else ""
-    if words and not folder:
-        raise ConfigError("resume= is empty: name the run directory to go on with")
-    return folder
+        folder = OverridesParser.create().parse_overrides(words)[-1].value()
+    if not folder or not isinstance(folder, str | int | float):  # 2026 is a name too
+        raise ConfigError(f"{words[-1]} names no run directory to go on with")
+    return words[-1].partition("=")[2] if not isinstance(folder, str) else folder
 
 
 def to_config(composed: DictConfig) -> Config:

@@ -8,13 +8,14 @@ from seq2seq.commands.settings_help import settings_help
 from seq2seq.compose import compose_config, conf_dir, resumed
 from seq2seq.errors import ConfigError
 from seq2seq.settings import to_yaml
-from seq2seq.sweep import Task, sweep
+from seq2seq.sweep import Task, nothing, sweep
 
 EVERY_CELL = "run once for each combination of the values given with commas; given again, it goes on where it was cut off"
 
 
-def experiment(name: str, purpose: str, argv: Sequence[str], task: Task, cell: Task | None = None) -> None:
-    """Be the command `name`: compose the settings in `argv` and give them to `task`; with -m those of each cell of a grid to `cell`.
+def experiment(name: str, purpose: str, argv: Sequence[str], task: Task, cell: Task | None = None, check: Task = nothing) -> None:
+    """Be the command `name`: compose the settings in `argv` and give them to `task`; with -m those of each cell of a grid to `cell`,
+    once those of all of them have passed `check`.
 
     Raises ConfigError before any work for settings that cannot be."""
     parser = Parser(name, purpose, add_help=False)
@@ -34,7 +35,7 @@ def experiment(name: str, purpose: str, argv: Sequence[str], task: Task, cell: T
     elif options.multirun and options.cfg:
         raise ConfigError("--cfg prints one set of settings: leave -m out")
     elif options.multirun:
-        sweep(options.settings, cell or task, folder)
+        sweep(options.settings, cell or task, folder, check)
     else:
         config = compose_config(options.settings, folder)
         print(to_yaml(config), end="") if options.cfg else task(config)

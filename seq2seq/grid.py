@@ -6,13 +6,13 @@
 """
 
 import json
-import os
 import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from uuid import uuid4
 
 from seq2seq.errors import TrainingError
 from seq2seq.files import write_json
@@ -41,7 +41,7 @@ class Grid:
     @classmethod
     def under(cls, runs: str, cells: Sequence[Sequence[str]]) -> "Grid":
         """A grid whose run directories are made in `runs`."""
-        return cls(Path(runs).absolute() / ".sweeps" / f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}", cells)
+        return cls(Path(runs).absolute() / ".sweeps" / f"{datetime.now():%Y%m%d-%H%M%S}-{uuid4().hex[:8]}", cells)
 
     def label(self, words: Sequence[str]) -> str:
         """Those words that not all cells share; all, where there is one cell."""

@@ -25,7 +25,7 @@ PACKAGES = {"hydra_plugins", "joblib", "submitit"}
 def fair(config: Config, launcher: str, settings: Mapping[str, Any], cells: int) -> Config:
     """The settings of one of `cells` in a process of its own: its share of the cores, and no bar, of which there would be several."""
     cores = available_cores()
-    at_once = AT_ONCE.get(launcher, lambda *_: 1)(settings, cells, cores)
+    at_once = AT_ONCE.get(launcher, lambda *_: 1)(settings, cells or cores, cores)  # 0: nobody knows how many
     threads = config.trainer.threads or settings.get("cpus_per_task") or max(1, cores // at_once)
     progress = "lines" if config.trainer.progress == "auto" else config.trainer.progress
     return replace(config, trainer=replace(config.trainer, threads=threads, progress=progress))
@@ -34,7 +34,7 @@ def fair(config: Config, launcher: str, settings: Mapping[str, Any], cells: int)
 def crowded(config: Config, launcher: str, settings: Mapping[str, Any], cells: int) -> str:
     """A piece of advice where more threads are asked for than there are cores, else ''."""
     cores = available_cores()
-    at_once = AT_ONCE.get(launcher, lambda *_: 1)(settings, cells, cores)
+    at_once = AT_ONCE.get(launcher, lambda *_: 1)(settings, cells or cores, cores)  # 0: nobody knows how many
     if config.trainer.threads * at_once <= cores:
         return ""
     wanted = (

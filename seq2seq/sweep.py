@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from omegaconf import DictConfig
 
 from seq2seq.compose import appended, conf_dir, one_sentence, register, to_config
 from seq2seq.config import Config
-from seq2seq.errors import BusyError, ConfigError, Seq2SeqError
+from seq2seq.errors import BusyError, ConfigError, Seq2SeqError, TrainingError
 from seq2seq.grid import BEFORE, ELSEWHERE, FAILED, STOPPED, TRAINED, Grid, Outcome, require_all, summary
 from seq2seq.launchers import crowded, fair, from_launcher, listening, patience, set_apart
 
@@ -24,19 +25,25 @@ log = logging.getLogger("seq2seq")
 Task = Callable[[Config], object]
 
 
-def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None) -> None:
-    """Run `task` for every combination, by Hydra's sweeper and launcher, and tell what became of each; all are first composed.
+def nothing(config: Config) -> None:
+    """A check of settings that finds nothing wrong."""
+
+
+def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None, check: Task = nothing) -> None:
+    """Run `task` for every combination, by Hydra's sweeper and launcher, and tell what became of each. Before that all are composed and
+    given to `check`, which raises ConfigError for one that cannot be.
 
     What `task` raises keeps no other cell from running; TrainingError at the end."""
     words = [*(["--config-dir", str(folder)] if folder else []), *map(appended, overrides)]
-    swept = any(word.startswith(("hydra/sweeper=", "hydra.sweeper.")) for word in words)  # which combinations there are, only it knows
-    cells = [] if swept else combinations([word for word in words if not word.startswith(("hydra/", "hydra."))])
+    swept = any(word.startswith(("hydra/sweeper=", "hydra.sweeper.params")) for word in words)  # what cells there are, only it knows
+    own = [word for word in words if not word.startswith(("hydra/", "hydra.")) or word.startswith("hydra.searchpath=")]
+    cells = [] if swept else combinations(own, check)
     grid = Grid.under(cells[0][1].runs if cells else Config.runs, [tasks for tasks, _ in cells])
     place = [] if any(word.startswith("hydra.sweep.dir=") for word in words) else [sweep_dir(grid.folder)]
     crash: Exception | None = None
-    launched = any(word.startswith("hydra/launcher=") for word in words)
+    launched = any(re.match("hydra/launcher=(?!basic$)", word) for word in words)
     if launched:
-        log.info("%d cells; what becomes of each is noted in %s", len(cells), grid.folder)
+        log.info("%s cells; what becomes of each is noted in %s", len(cells) or "the", grid.folder)
     try:
         with patience(grid) if launched else nullcontext():
             hydra_main([*words, *place], Cells(task, grid))
@@ -56,15 +63,18 @@ def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None) -> N
     if grid.stopped:
         raise KeyboardInterrupt
     require_all(outcomes)
+    if crash and not cells:
+        raise TrainingError("the launcher gave up, as told above: cells may be missing; the same command tries them again")
 
 
-def combinations(words: Sequence[str]) -> list[tuple[list[str], Config]]:
+def combinations(words: Sequence[str], check: Task) -> list[tuple[list[str], Config]]:
     """The words and the settings of each cell. ConfigError, after a line for each, if there are some that cannot be."""
     found: list[tuple[list[str], Config | ConfigError]] = []
 
     def compose(composed: DictConfig) -> None:
         try:
-            found.append((list(HydraConfig.get().overrides.task), to_config(composed)))
+            check(config := to_config(composed))
+            found.append((list(HydraConfig.get().overrides.task), config))
         except ConfigError as error:
             found.append((list(HydraConfig.get().overrides.task), error))
 

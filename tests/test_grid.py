@@ -165,3 +165,32 @@ def test_a_grid_that_fits_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"the grid has no cell: nothing fits model/attention=glob\(zzz\*\)"):
         sweep(["seed=1,2", "model/attention=glob(zzz*)"], fate)
     assert list(Path().iterdir()) == []
+
+
+def test_what_needs_no_text_is_found_wrong_before_any_cell_is_begun(caplog: pytest.LogCaptureFixture) -> None:
+    """By the model, which general can make and dot cannot, or by the training."""
+    assert cli.main(["train", "-m", "model/attention=general,dot", "model.encoder_hidden=32", "model.hidden=16"]) == 2
+    assert [message.split(":")[0] for message in caplog.messages] == ["model/attention=dot"]
+    assert "not 16 and 32" in caplog.messages[0]
+    assert cli.main(["train", "-m", "seed=1,2", "training.patience=0"]) == 2
+    assert [message.split(":")[:2] for message in caplog.messages[1:]] == [[f"seed={n}", " training has no end"] for n in (1, 2)]
+    assert list(Path().iterdir()) == []
+
+
+def test_a_grid_whose_launcher_gave_up_does_not_end_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though a sweeper of the user's alone knows which cells there would have been."""
+    monkeypatch.setattr("seq2seq.sweep.from_launcher", lambda error: True)
+    monkeypatch.setattr("seq2seq.sweep.hydra_main", lambda *_: (_ for _ in ()).throw(RuntimeError("no cluster")))
+    with pytest.raises(TrainingError, match="the launcher gave up, as told above: cells may be missing"):
+        sweep(["seed=1,2", "hydra/sweeper=own", "hydra/launcher=submitit_slurm"], fate)
+
+
+def test_a_sweepers_batches_are_cells_that_are_known(caplog: pytest.LogCaptureFixture) -> None:
+    sweep(["seed=1,2,5", "hydra.sweeper.max_batch_size=1"], fate)
+    assert caplog.messages[0] == "cell 1 of 3: seed=1"
+
+
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+def test_resume_is_no_part_of_a_grid(plus: str, tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "-m", f"{plus}resume={tiny_run}", "training.max_updates=3,4"]) == 2
+    assert "resume goes on with one run: it cannot be swept with -m" in capsys.readouterr().err

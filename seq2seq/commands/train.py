@@ -8,7 +8,7 @@ from seq2seq.grid import BEFORE, TRAINED, Outcome
 
 def main(argv: list[str]) -> None:
     """`seq2seq train [-m] SETTING=VALUE ...`."""
-    experiment("train", "Train a model; what is made is a run directory.", argv, run, cell)
+    experiment("train", "Train a model; what is made is a run directory.", argv, run, cell, check)
 
 
 def run(config: Config) -> None:
@@ -20,6 +20,13 @@ def run(config: Config) -> None:
         from seq2seq.training.run import train as task
 
     task(config)
+
+
+def check(config: Config) -> None:
+    """Whatever can be found wrong with a cell of a grid before there is text."""
+    from seq2seq.training.checks import check_settings
+
+    check_settings(config)
 
 
 def cell(config: Config) -> Outcome:

@@ -80,7 +80,8 @@ class LocalP(Window):
     """|s - p| <= D, p = S sigmoid(v . tanh(W q)), then times exp(-2 (s - p)^2 / D^2)  (Luong et al. 2015, eq. 9-10, local-p).
 
     S is the length of the source, EOS included, so that p, from 0, may lie behind the last position, by 1 at most. Each head has a p
-    of its own, by a v of its own. Luong's code differs from the paper: there p = (S - 1) sigmoid(...), and the window, but not the Gaussian, lies around floor(p); it can normalise once more."""
+    of its own, by a v of its own. Luong's code differs from the paper: there p = (S - 1) sigmoid(...), and the window, but not the
+    Gaussian, lies around floor(p); it can normalise once more."""
 
     uses = frozenset(Reach._fields)
     gains = True

@@ -19,6 +19,14 @@ THESE = "the model of these settings"  # what weights to start from are expected
 MOST_THREADS = 1024  # far more of them take down whatever else runs
 
 
+def check_settings(config: Config) -> None:
+    """All that needs no text."""
+    config.search.check_limit(check_model(config.model).max_source)
+    check_limits(config.training)
+    check_attention(config)
+    check_device(config.trainer)
+
+
 def check_limits(training: TrainingConfig) -> None:
     """A training without an end would never hand anything out."""
     if not (training.max_updates or training.max_epochs or training.max_minutes or training.patience or training.stop_at):

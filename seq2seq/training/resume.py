@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.config import Config, TrainingConfig
-from seq2seq.data.prepare import prepare
+from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.files import write_json
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, locked
@@ -34,13 +34,16 @@ def resume(config: Config) -> Path:
 def complete(config: Config) -> tuple[Path, bool]:
     """The run of these settings, finished, however far it was before: not begun, cut off, or finished already. Whether that took
     any work. Limits that it was given since are its own. BusyError if another process trains in it."""
+    if config.resume:
+        raise ConfigError(f"resume={config.resume} goes on with one run: it cannot be swept with -m")
     plan = planned(config)
     if not plan.folder.exists():
         make_directory(plan)  # this process or another
     with locked(plan.folder):
         run = Run.open(plan.folder)
         if not (finished := bool(run.info.get("finished"))):
-            go_on(run, replace(plan.config, runs=run.config.runs, training=with_limits(plan.config.training, run.config.training)))
+            training = with_limits(plan.config.training, run.config.training)
+            go_on(run, replace(plan.config, runs=run.config.runs, training=training), plan.prepared)
     return plan.folder, not finished
 
 
@@ -49,14 +52,15 @@ def with_limits(training: TrainingConfig, saved: TrainingConfig) -> TrainingConf
     return replace(training, **{name: getattr(saved, name) for name in LIMITS})
 
 
-def go_on(run: Run, config: Config) -> Path:
-    """The same in a directory that is locked."""
+def go_on(run: Run, config: Config, prepared: Prepared | None = None) -> Path:
+    """The same in a directory that is locked; prepared: the text, where it was read already."""
     refuse_changes(run.config, config)
     check_limits(config.training)
     check_device(config.trainer)
     refuse_over(run, config.training)
-    guided = config.training.guided_alignment > 0
-    prepared = prepare(config.data, config.tokenizer, run.vocabularies if config.init_from else None, guided)
+    if prepared is None:
+        guided = config.training.guided_alignment > 0
+        prepared = prepare(config.data, config.tokenizer, run.vocabularies if config.init_from else None, guided)
     run.check_text(prepared.data_hash, prepared.vocabularies.sha256, prepared.links_hash)
     begun = (run.folder / LAST).exists()  # its weights are then those of the checkpoint
     check_plan(config, prepared, Run.open(config.init_from) if config.init_from and not begun else None)

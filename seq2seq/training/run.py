@@ -16,13 +16,13 @@ from seq2seq.config import Config
 from seq2seq.data.prepare import Prepared, prepare, reopen
 from seq2seq.errors import RunError
 from seq2seq.files import write_json
-from seq2seq.nn.build import EncoderDecoder, build_model, check_model
+from seq2seq.nn.build import EncoderDecoder, build_model
 from seq2seq.process import available_cores
 from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, locked, read_info, run_directory, versions
 from seq2seq.settings import differences, write_config
 from seq2seq.training.budget import sized
 from seq2seq.training.callbacks import seed_everything
-from seq2seq.training.checks import THESE, check_attention, check_device, check_limits, check_monitor, check_plan
+from seq2seq.training.checks import THESE, check_monitor, check_plan, check_settings
 from seq2seq.training.fit import fit
 from seq2seq.training.log import logging_to
 
@@ -53,10 +53,7 @@ def train(config: Config) -> Path:
 
 def planned(config: Config) -> Plan:
     """The prepared text, and where the run of these settings belongs. ConfigError for settings that cannot be."""
-    config.search.check_limit(check_model(config.model).max_source)
-    check_limits(config.training)
-    check_attention(config)
-    check_device(config.trainer)
+    check_settings(config)
     config, start = starting(config)
     prepared = prepare(config.data, config.tokenizer, start.vocabularies if start else None, config.training.guided_alignment > 0)
     config = replace(config, model=sized(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size))
@@ -88,7 +85,7 @@ def make_directory(plan: Plan) -> bool:
     config, prepared, start, folder = plan
     check_monitor(config, prepared)
     check_plan(config, prepared, start)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
     temporary.mkdir(parents=True)
     try:
         write_config(config, temporary / CONFIG)

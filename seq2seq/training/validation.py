@@ -80,7 +80,7 @@ class Kept:
         return sorted(self.scores, key=lambda update: (*(-figure for figure in self.scores[update]), update))
 
     def add(self, update: int, score: float, loss: float, model: nn.Module) -> bool:
-        """Keep these weights if they are wanted, and drop others; whether they are the best so far."""
+        """Keep these weights if they are wanted; whether they are the best so far. Others wait for `drop`."""
         self.scores[update] = score, -loss
         best = self.ranked()[0] == update
         wanted = self.ranked()[: self.keep]
@@ -89,10 +89,15 @@ class Kept:
             save_weights(dict(model.named_parameters()), self.path(update))
         if best:
             save_weights(dict(model.named_parameters()), self.folder / WEIGHTS)
-        for other in [u for u in self.scores if u not in wanted]:
-            self.path(other).unlink(missing_ok=True)
-            del self.scores[other]
+        self.scores = {u: figures for u, figures in self.scores.items() if u in wanted}
         return best
+
+    def drop(self) -> None:
+        """Remove weights that are not wanted: once no checkpoint names them, so that what goes on after a kill finds its own."""
+        wanted = {self.path(update) for update in self.scores}
+        for path in (self.folder / "checkpoints").glob("update-*.safetensors"):
+            if path not in wanted:
+                path.unlink(missing_ok=True)
 
 
 class Validation(L.Callback):
@@ -151,6 +156,7 @@ class Validation(L.Callback):
             log.info("update %d  dev loss %.3f  dev %s %.2f%s", self.last, loss, self.dev.monitor, abs(score), "  (best)" if best else "")
             self.decide(trainer)
             self.checkpoint.save(trainer)
+            self.kept.drop()
 
     def decide(self, trainer: L.Trainer) -> None:
         """Stop when the score is reached or nothing has improved for long enough."""

@@ -71,6 +71,7 @@ def test_exactly_the_wanted_checkpoints_are_kept(average: str, keep: int, chosen
     for update, score in SCORES.items():
         nn.init.constant_(model.weight, update)
         best.append(kept.add(update, score, 1.0, model))
+        kept.drop()
     assert best == [True, True, False, False, False, False, False]
     assert kept.chosen() == chosen
     assert {int(path.stem.removeprefix("update-")) for path in (tmp_path / "checkpoints").iterdir()} == files

@@ -261,3 +261,20 @@ def test_what_cuts_writing_off_is_told_as_what_it_is(cause, tmp_path, monkeypatc
     monkeypatch.setattr(torch, "save", save)
     with pytest.raises(type(cause)):
         PlainFile().save_checkpoint({}, tmp_path / "last.ckpt")
+
+
+def test_weights_stay_until_no_checkpoint_names_them(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill in a validation leaves the last checkpoint, with the updates that it knows to be the best."""
+    original, seen = Checkpoint.save, list[bool]()
+
+    def save(self: Checkpoint, trainer: Any) -> None:
+        if self.path.exists():
+            named = torch.load(self.path, weights_only=True)["callbacks"]["Validation"]["scores"]
+            seen.extend(self.path.with_name(f"update-{update}.safetensors").exists() for update in named)
+        original(self, trainer)
+
+    monkeypatch.setattr(Checkpoint, "save", save)
+    run = train(compose_config(small(tmp_path, "training.keep=1", "training.monitor=loss", "training.max_updates=9")))
+    assert len(seen) > 1
+    assert all(seen)
+    assert len(list((run / "checkpoints").glob("update-*"))) == 1
