@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.commands import Parser
+from seq2seq.commands.metrics import add_bootstrap
 from seq2seq.commands.searching import add_machine_options, add_search_options, one_of, search_options
 from seq2seq.errors import ConfigError, DataError, choose
 from seq2seq.files import check_file, write_text
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 SEED = 12345  # sacreBLEU's
 SYMMETRIZATION = "grow-diag-final-and"
-FEWEST = 40  # resamples: 2.5 % of them, one, lie beyond each end of an interval
 
 
 def main(argv: list[str]) -> None:
@@ -78,9 +78,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--columns", metavar="KEYS", help="columns of the table, separated by commas (default: the main ones; JSON and CSV: all)"
     )
-    parser.add_argument(
-        "--bootstrap", type=int, default=1000, metavar="N", help="resamples for intervals and tests, at least 40; 0: none (default: 1000)"
-    )
+    add_bootstrap(parser, "intervals and tests")
     parser.add_argument("--trials", type=int, default=10000, metavar="N", help="of approximate randomisation; 0: none (default: 10000)")
     add_machine_options(parser)
     add_search_options(parser)
@@ -98,8 +96,6 @@ def check(options: argparse.Namespace) -> None:
     for name in ("trials", "sentences"):
         if getattr(options, name) < 0:
             raise ConfigError(f"--{name}={getattr(options, name)} is too small: at least 0")
-    if options.bootstrap != 0 and options.bootstrap < FEWEST:
-        raise ConfigError(f"--bootstrap={options.bootstrap} is too small: at least {FEWEST}, or 0 for no intervals")
     if options.sentences and not options.report:
         raise ConfigError(f"--sentences={options.sentences} would be ignored: they are those of --report FILE.html")
     if options.symmetrize and not options.reverse:

@@ -8,6 +8,7 @@ from pathlib import Path
 from seq2seq.commands import Parser
 from seq2seq.errors import ConfigError, DataError
 
+FEWEST = 40  # resamples: 2.5 % of them, one, lie beyond each end of an interval
 ALL = "bleu,chrf,chrf++,ter,rouge1,rouge2,rougeL,rougeLsum"  # and rouge: all four
 
 
@@ -42,8 +43,23 @@ def add_metric_options(parser: argparse.ArgumentParser, usual: str) -> None:
     parser.add_argument("--metrics", help=f"separated by commas, of {ALL}; rouge: all four (default: {usual})")
     parser.add_argument("--lowercase", action="store_true", help="BLEU and chrF ignore case")
     parser.add_argument("--stemming", action="store_true", help="ROUGE compares Porter stems (English)")
-    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples for the intervals; 0: none (default: 1000)")
+    add_bootstrap(parser, "intervals")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def add_bootstrap(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """How often sentences are drawn anew."""
+    parser.add_argument(
+        "--bootstrap", type=resamples, default=1000, metavar="N",
+        help=f"resamples for {purpose}, at least {FEWEST}; 0: none (default: 1000)",
+    )  # fmt: skip
+
+
+def resamples(text: str) -> int:
+    """ConfigError for so few that their ends are no bounds of an interval."""
+    if (number := int(text)) != 0 and number < FEWEST:
+        raise ConfigError(f"--bootstrap={number} is too small: at least {FEWEST}, or 0 for no intervals")
+    return number
 
 
 def wanted_metrics(options: argparse.Namespace, usual: Sequence[str]) -> list[str]:
@@ -54,6 +70,4 @@ def wanted_metrics(options: argparse.Namespace, usual: Sequence[str]) -> list[st
     for option, readers in (("stemming", "rouge"), ("lowercase", ("bleu", "chrf"))):
         if getattr(options, option) and not any(name.startswith(readers) for name in names):
             raise ConfigError(f"--{option} would be ignored: none of --metrics {','.join(names)} reads it")
-    if options.bootstrap < 0:
-        raise ConfigError(f"--bootstrap={options.bootstrap} is too small: at least 0")
     return names

@@ -16,9 +16,9 @@ Lively = Callable[..., Path]
 Say = Callable[..., tuple[int, str, str]]
 
 
-def test_evaluate_a_test_set(say: Say, lively: Lively, corpus: Path) -> None:
-    run = lively()
-    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 20)
+def test_evaluate_a_test_set(say: Say, lively: Lively, corpus: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(lively(), tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
+    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 40)
     assert code == 0
     folder = run / "evaluation" / "test"
     assert out.splitlines()[-1] == f"kept in {folder}"
@@ -26,12 +26,12 @@ def test_evaluate_a_test_set(say: Say, lively: Lively, corpus: Path) -> None:
     assert {path.name for path in folder.iterdir()} == files
     report = json.loads((folder / "scores.json").read_text())
     assert len((folder / "hypotheses.txt").read_text().splitlines()) == report["sentences"] == 12
-    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 20, "--json")
+    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 40, "--json")
     again = json.loads(out)
     timed = {"seconds": 0, "processor_seconds": 0}
     assert again.pop("decoding") | timed == report.pop("decoding") | timed
     assert again == report
-    files = ("--source", corpus / "test.en", "--reference", corpus / "test.de", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 20)
+    files = ("--source", corpus / "test.en", "--reference", corpus / "test.de", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 40)
     code, out, _ = say("evaluate", run, *files, "--json")
     assert json.loads(out)["scores"] == report["scores"]
     (kept,) = (run / "evaluation").glob("test-en-*")
@@ -131,7 +131,7 @@ def test_alignment_error_is_reported_where_the_links_are_known(say: Say, tmp_pat
         "search.max_length=5",
     ]
     run = train(compose_config([*few, *size]))
-    options = ("--metrics", "bleu", "--bootstrap", 5)
+    options = ("--metrics", "bleu", "--bootstrap", 40)
     code, out, _ = say("evaluate", run, "--test", "test", *options)
     assert code == 0
     assert "\naer = " in out

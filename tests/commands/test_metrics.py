@@ -59,12 +59,12 @@ def test_misuse_is_one_sentence(say: Say, files: tuple[Path, Path, Path], tmp_pa
 def test_a_run_is_measured_by_its_task_and_text_of_it_alike(say: Say, lively: Lively, corpus: Path) -> None:
     for settings, usual in (((), ["bleu", "chrf", "ter"]), (("task=summarization",), ["rouge1", "rouge2", "rougeL", "rougeLsum"])):
         run = lively(*settings)
-        code, out, _ = say("evaluate", run, "--test", "test", "--bootstrap", 5, "--json")
+        code, out, _ = say("evaluate", run, "--test", "test", "--bootstrap", 40, "--json")
         assert code == 0
         scores = json.loads(out)["scores"]
         assert [score["name"] for score in scores] == usual
         hypotheses = run / "evaluation" / "test" / "hypotheses.txt"
-        words = ("--metrics", ",".join(usual), "--bootstrap", 5, "--language", "de", "--json")
+        words = ("--metrics", ",".join(usual), "--bootstrap", 40, "--language", "de", "--json")
         assert json.loads(say("metrics", hypotheses, "--reference", corpus / "test.de", *words)[1])["scores"] == scores
 
 
