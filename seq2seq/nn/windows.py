@@ -67,7 +67,9 @@ class Everywhere(Window):
 
 
 class LocalM(Window):
-    """|s - t| <= D ("monotonic")  (Luong et al. 2015, section 3.2, local-m). A step behind the end looks around the last position."""
+    """|s - t| <= D ("monotonic")  (Luong et al. 2015, section 3.2, local-m).
+
+    A step behind the end looks around the last position."""
 
     uses = frozenset({"width", "window_size"})
 
