@@ -14,7 +14,7 @@ from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.evaluation.alignment import Link
 from seq2seq.progress import Count
 from seq2seq.runs import CONFIG, INFO, WEIGHTS, Run, tensors
-from seq2seq.training.metrics import read_metrics
+from seq2seq.training.metrics import read_lines, read_metrics, whole
 
 log = logging.getLogger("seq2seq")
 Links = list[set[Link]]  # of each sentence
@@ -53,6 +53,8 @@ def logged(run: Run) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     rows = read_metrics(path)
+    if not all(map(whole, read_lines(path)[:-1])):  # the last one may have been cut off
+        raise RunError(f"{path} is damaged: it has lines with more or fewer cells than the first")
     if not rows and run.info.get("finished"):
         raise RunError(f"{path} is damaged: a training that is finished has logged nothing")
     return rows

@@ -43,7 +43,7 @@ def test_the_header_says_what_the_runs_had_in_common(compared: Callable[..., Any
         (run / "metrics.csv").write_text("\n".join(["update,batches", *rows]) + "\n")
 
     for run in (one, other):
-        say_batches(run)
+        say_batches(run, "")
     assert "Runs of one seed learnt from the same batches in the same order." in compared(one, other)["header"]  # by run.json
     for run in (one, other):
         info = json.loads((run / "run.json").read_text())

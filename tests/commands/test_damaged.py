@@ -114,9 +114,9 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty metrics": (writes("metrics.csv", ""), "metrics.csv is damaged: a training that is finished has logged nothing"),
     "metrics of a short line": (
         writes("metrics.csv", "update,batches\n1,a\n2\n3,c\n"),
-        "metrics.csv:3 is damaged: it has not as many cells as the first line",
+        "metrics.csv is damaged: it has lines with more or fewer cells than the first",
     ),
-    "metrics of a long line": (writes("metrics.csv", "update,batches\n1,a,b\n"), "metrics.csv:2 is damaged: it has not as many cells"),
+    "metrics of a long line": (writes("metrics.csv", "update,batches\n1,a,b\n2,c\n"), "metrics.csv is damaged: it has lines with more"),
     "metrics of no update": (writes("metrics.csv", "update,batches\n²,a\n"), "metrics.csv is damaged: '²' is no number of an update"),
     "metrics of a long update": (writes("metrics.csv", f"update,batches\n{'1' * 5000},a\n"), "is no number of an update"),
     "metrics of a long cell": (writes("metrics.csv", f"update,batches\n1,{'1' * 200_000}\n"), "metrics.csv is damaged: field larger"),

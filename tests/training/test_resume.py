@@ -133,7 +133,7 @@ def test_no_row_comes_twice(whole: Path, stopped: Callable[..., Path]) -> None:
     run = stopped(3, *HARD)
     for _ in range(2):
         with (run / "metrics.csv").open("a") as file:
-            file.write("9,1,1,1,1,1,1,1,1,,\n10,1,1,")  # what a killed run had written after its checkpoint, the last line in part
+            file.write("9,1,1,1,1,1,1,1,1,1,1,,\n10,1,1,")  # what a killed run had written after its checkpoint, the last line in part
     going_on(run)
     assert rows(run) == rows(whole)
 
