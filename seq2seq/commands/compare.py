@@ -60,7 +60,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--symmetrize", type=one_of("--symmetrize", heuristics), metavar="{" + ",".join(heuristics) + "}",
-        help="how the links of both directions become one (default: grow-diag-final-and)",
+        help=f"how the links of both directions become one (default: {SYMMETRIZATION})",
     )  # fmt: skip
     known = ",".join(names("METRICS"))
     parser.add_argument("--metrics", help=f"separated by commas, of {known}; rouge: all four (default: those of the runs' task)")

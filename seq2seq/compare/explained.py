@@ -97,7 +97,9 @@ def parsed(head: dict[str, Any], body: bytes) -> Explained:
     shape = len(target), len(source)
     layers, heads = (int(n) for n in head["maps"] or (0, 0))
     sizes = shape[0] * shape[1], layers * heads * shape[0] * shape[1], CENTERS.itemsize * shape[0] * bool(head["centers"])
-    if (head["maps"] and not (0 < layers <= MOST and 0 < heads <= MOST)) or sum(sizes) != len(body):
+    if head["maps"] and not (0 < layers <= MOST and 0 < heads <= MOST):
+        raise ValueError(f"{layers} layers of {heads} heads are none")
+    if sum(sizes) != len(body):
         raise ValueError(f"{len(body)} bytes in place of {sum(sizes)}")
     weights, maps, centers = (body[sum(sizes[:i]) : sum(sizes[: i + 1])] for i in range(3))
     others = tuple(Alternative(str(text), float(score)) for text, score in head["alternatives"])

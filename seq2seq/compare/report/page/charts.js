@@ -90,14 +90,13 @@ function startLengths() {
 }
 
 const FIELD = 480; // px of the field of points
-const width = (text) => [...text].length * 7.4;
 
 /** A name beside each point, on the first side where it covers nothing. */
 function placeNames(axes, points) {
   const taken = points.map((point) => [point.x - 6, point.y - 6, point.x + 6, point.y + 6]);
   const free = (box) => !taken.some(([l, t, r, b]) => box[0] < r && box[2] > l && box[1] < b && box[3] > t);
   for (const point of points) {
-    const text = shortened(point.name), wide = width(text);
+    const text = shortened(point.name), wide = measure(text);
     const sides = [[10, 0], [-10 - wide, 0], [-wide / 2, -15], [-wide / 2, 15], [8, -14], [8, 14], [-8 - wide, -14], [-8 - wide, 14]];
     const box = ([dx, dy]) => [point.x + dx, point.y + dy - 8, point.x + dx + wide, point.y + dy + 8];
     const inside = ([l, , r]) => l > MARGIN.left && r < axes.width;
@@ -113,7 +112,7 @@ function drawCost(place, xKey, yKey) {
   const shown = data.variants.map((variant, number) => ({ number, name: variant.name, a: variant.figures[xKey], b: variant.figures[yKey] }))
     .filter(({ a, b }) => a && b && a[0] !== null && b[0] !== null);
   if (!shown.length) return byId(place).replaceChildren(make("p", { class: "nothing" }, "No variant has both figures."));
-  const beyond = Math.max(0, ...shown.map(({ name }) => width(shortened(name)) - FIELD / 2)); // a name has room on one side of its point
+  const beyond = Math.max(0, ...shown.map(({ name }) => measure(shortened(name)) - FIELD / 2)); // a name has room on one side of its point
   const axes = chart({
     xs: range(shown.map(({ a }) => a[0]), 0.25), ys: range(shown.flatMap(({ b }) => [b[0], ...(b[1] ?? [])]), 0.12),
     inside: FIELD, right: 16 + beyond,
