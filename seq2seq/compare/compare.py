@@ -172,5 +172,5 @@ def whose(rows: Sequence[Variant], asked: Asked) -> str:
     if not one_seed_each(rows):
         made = "Tests are ours: scores are averaged over seeds inside each resample, for which sacreBLEU has no test. "
     elif any(name in SACRE for name in asked.metrics):
-        made = "Tests of BLEU, chrF and TER are sacreBLEU's own, others ours, which also count ties. "
+        made = "BLEU, chrF and TER are tested by sacreBLEU and by ours, which count ties: the larger p is told. Others by ours. "
     return f"{made}They ask what other sentences would say of these runs, not what other seeds would."
