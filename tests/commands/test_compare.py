@@ -51,7 +51,7 @@ def test_one_seed_each_is_tested_by_sacrebleu(compared: Callable[..., Any], runs
     for test in ("bootstrap", "randomisation"):
         theirs = paired_test(test, ["chrf"], lines, references, How("de"), {"bootstrap": 40, "randomisation": 20}[test])["chrf"]
         assert [r["figures"]["chrf"]["p"][test] for r in found["rows"][1:]] == theirs
-    assert any("sacreBLEU's own" in note for note in found["footnotes"])
+    assert any("tested by sacreBLEU and by ours" in note for note in found["footnotes"])
 
 
 def test_what_is_kept_is_used_and_what_is_of_another_text_is_not(
