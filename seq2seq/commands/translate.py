@@ -22,6 +22,9 @@ def main(argv: list[str]) -> None:
     add_machine_options(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
+    for path in options.runs:
+        if path.is_file():  # the commonest slip of a filter's users
+            parser.error(f"{path} is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {path}")
 
     from seq2seq.files import naming, placed
     from seq2seq.progress import Count

@@ -23,6 +23,13 @@ def text(lines: list[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def test_a_text_in_a_runs_place_is_told_where_it_belongs(say: Say, lively: Lively, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("she sees\n")
+    code, out, err = say("translate", lively(), tmp_path / "in.txt")
+    assert (code, out) == (2, "")
+    assert f"in.txt is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {tmp_path / 'in.txt'}" in err
+
+
 def test_translate_is_a_filter(say: Say, lively: Lively, lines: list[str]) -> None:
     code, out, _ = say("translate", lively(), stdin=text(lines))
     assert code == 0
