@@ -73,6 +73,52 @@ def test_joining_is_between_intersection_and_union(how: str) -> None:
         assert SYMMETRIZATIONS[how](set(), set()) == set()
 
 
+def published(how: str, e2f: Links, f2e: Links) -> Links:
+    """The pseudo-code of Koehn et al. 2005, word for word over matrices (target, source); e2f is read first."""
+    size = 1 + max((max(link) for link in e2f | f2e), default=0)
+    one, other = np.zeros((size, size), bool), np.zeros((size, size), bool)
+    for matrix, links in ((one, e2f), (other, f2e)):
+        for s, t in links:
+            matrix[t, s] = True
+    points, both = one & other, one | other
+    straight, diagonal = [(-1, 0), (0, -1), (1, 0), (0, 1)], [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+    grown = True
+    while grown:
+        grown = False
+        for e, f in np.ndindex(size, size):
+            if not points[e, f]:
+                continue
+            for down, right in straight + diagonal:
+                new = e + down, f + right
+                if not (0 <= new[0] < size and 0 <= new[1] < size) or points[new]:
+                    continue
+                if both[new] and not (points[new[0]].any() and points[:, new[1]].any()):
+                    points[new] = grown = True
+    for matrix in (one, other) if "final" in how else ():
+        for e, f in np.ndindex(size, size):
+            aligned = points[e].any(), points[:, f].any()
+            if matrix[e, f] and not (any(aligned) if how.endswith("and") else all(aligned)):
+                points[e, f] = True
+    return {(int(f), int(e)) for e, f in np.argwhere(points)}
+
+
+@pytest.mark.parametrize("how", ["grow-diag", "grow-diag-final", "grow-diag-final-and"])
+def test_growing_is_that_of_the_published_pseudo_code(how: str) -> None:
+    """Straight neighbours first, what is added counts at once, target words outermost: each matters on some of these."""
+    assert published(how, FORWARD, BACKWARD) == ON_PAPER[how]
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        one, other = (
+            {(i, i) for i in range(9) if rng.random() < 0.7} | {(int(s), int(t)) for s, t in rng.integers(9, size=(5, 2))} for _ in "12"
+        )
+        assert SYMMETRIZATIONS[how](one, other) == published(how, one, other), seed
+
+
+def test_straight_neighbours_come_before_diagonal_ones() -> None:
+    """(0, 1), beside (0, 0), comes while target 1 is without a link; after (1, 1), which touches it at a corner, it would not."""
+    assert SYMMETRIZATIONS["grow-diag"]({(0, 0), (1, 1)}, {(0, 1), (0, 0)}) == {(0, 0), (0, 1), (1, 1)}
+
+
 def test_growing_goes_on_from_what_has_grown() -> None:
     """A chain along the diagonal, of which only the first link is in both."""
     chain = {(i, i) for i in range(5)}
