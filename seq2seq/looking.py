@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seq2seq.config import AttentionConfig
+from seq2seq.config import ModelConfig, TransformerConfig
 from seq2seq.evaluation.health import Health
 from seq2seq.ids import BOS
 from seq2seq.nn.windows import Window
@@ -27,7 +27,7 @@ class Looked(NamedTuple):
 
     weights: NDArray[np.float32]  # (T, S) the mean over an ensemble
     maps: NDArray[np.float32] | None  # (layers, heads, T, S) where there is more than one, and one model
-    centers: NDArray[np.float32] | None  # (T,) that a window predicts, in positions from 0: the last layer's, the mean over its heads
+    centers: NDArray[np.float32] | None  # (T,) that a window predicts, in positions from 0: the last layer's, where it has one head
 
 
 @torch.inference_mode()
@@ -42,7 +42,7 @@ def look(translator: Translator, found: Sequence[Translation]) -> Iterator[tuple
         weights, maps = mean_attention([output.weights for output in outputs]), outputs[0].maps
         alone = len(outputs) == 1
         several = alone and maps is not None and maps.size(1) * maps.size(2) > 1
-        centers = mean_center(seen) if alone and seen else None
+        centers = torch.cat(seen, -1) if alone and seen else None
         for row, i in enumerate(rows):
             T, S = len(found[i].target), len(found[i].source)
             own = numbers(maps[row, ..., :T, :S]) if several and maps is not None else None
@@ -61,13 +61,15 @@ def batches(order: Sequence[int], found: Sequence[Translation], most: int) -> It
 
 @contextmanager
 def centers_of(model: Any) -> Iterator[list[Tensor]]:
-    """The centres that the last layer's window predicts inside: (B, T') or (B, heads, T') each, one after the other in time."""
+    """The centres that the last layer's window predicts inside: (B, T') each, one after the other in time. None of several heads,
+    each of which looks elsewhere."""
     windows = [module for module in model.modules() if isinstance(module, Window)]
     seen: list[Tensor] = []
 
     def keep(window: Any, given: Any, view: Any) -> None:
-        if (center := getattr(view, "center", None)) is not None:
-            seen.append(center)
+        center = getattr(view, "center", None)
+        if center is not None and (center.dim() == 2 or center.size(1) == 1):
+            seen.append(center.flatten(1))
 
     hook = windows[-1].register_forward_hook(keep) if windows else None
     try:
@@ -77,16 +79,13 @@ def centers_of(model: Any) -> Iterator[list[Tensor]]:
             hook.remove()
 
 
-def mean_center(seen: Sequence[Tensor]) -> Tensor:
-    """(B, T') or (B, heads, T') each -> (B, T), the mean over heads."""
-    joined = torch.cat(list(seen), -1)
-    return joined.mean(1) if joined.dim() == 3 else joined
-
-
-def health_of(attention: AttentionConfig) -> Health:
-    """What is to be made of the attention with these settings; of one that learns nothing, nothing."""
-    local = attention.window.startswith("local")
-    return Health(attention.width if local else None, learnt=attention.scorer != "uniform" or attention.window == "local_p")
+def health_of(model: ModelConfig) -> Health:
+    """What is to be made of the attention with these settings; nothing of one that learns nothing, nor of heads that each have a
+    centre of their own: their mean is nobody's."""
+    attention = model.attention
+    heads = model.heads if isinstance(model, TransformerConfig) else attention.heads
+    local, predicted = attention.window.startswith("local"), attention.window == "local_p"
+    return Health(attention.width if local else None, learnt=heads == 1 if predicted else attention.scorer != "uniform")
 
 
 def numbers(values: Tensor) -> NDArray[np.float32]:

@@ -117,6 +117,13 @@ def check_fit(model: nn.Module, file: Any, path: Path, whose: str) -> None:
         raise RunError(f"{path} does not fit {whose}: {differ}")
 
 
+def inside(run: Path, name: str) -> Path:
+    """run/name, where something is to be written or removed. RunError where a link in a stranger's run leads elsewhere."""
+    if not (run / name).resolve().is_relative_to(run.resolve()):
+        raise RunError(f"{run / name} leads out of the run: what is kept would be written elsewhere")
+    return run / name
+
+
 def read_info(folder: Path) -> dict[str, Any]:
     """What run.json says. RunError if it is damaged."""
     try:

@@ -8,6 +8,7 @@ import pytest
 
 from seq2seq import looking
 from seq2seq.looking import look
+from seq2seq.runs import Run
 from seq2seq.translator import Translator
 
 Lively = Callable[..., Path]
@@ -58,19 +59,31 @@ def test_an_ensemble_has_its_mean_alone(lively: Lively, lines: list[str]) -> Non
         assert looked.maps is None
 
 
-@pytest.mark.parametrize("family", ["rnn", "transformer"])
+HEADS = {"rnn": "model.attention.heads", "transformer": "model.heads"}
+
+
+@pytest.mark.parametrize("family", HEADS)
+def test_heads_that_each_have_a_centre_have_none_together(family: str, lively: Lively, lines: list[str]) -> None:
+    """Half of them at one end and half at the other would be one in the middle, which nobody looks at."""
+    run = lively("model/attention=local_p", *FAMILIES[family], f"{HEADS[family]}=2")
+    translator = Translator.open(run)
+    assert {looked.centers is None for _, looked in look(translator, [found[0] for found in translator.hypotheses(lines)])} == {True}
+    assert not looking.health_of(Run.open(run).config.model).learnt
+
+
+@pytest.mark.parametrize("family", HEADS)
 def test_predicted_centres(family: str, lively: Lively, lines: list[str]) -> None:
-    """Of the last layer's window, a step each, in positions of the source: what it says beside its view."""
-    translator = Translator.open(lively("model/attention=local_p", *FAMILIES[family]))
+    """Of the last layer's window, a step each, in positions of the source: there is no weight further than D from it."""
+    one = (*FAMILIES[family], "model.heads=1") if family == "transformer" else ()
+    translator = Translator.open(lively("model/attention=local_p", "model.attention.width=1", *one))
     found = [found[0] for found in translator.hypotheses(lines)]
     for i, looked in look(translator, found):
         assert looked.centers is not None
         assert looked.centers.shape == (len(found[i].target),)
         assert (looked.centers >= 0).all()
         assert (looked.centers <= len(found[i].source)).all()
-        if family == "rnn":  # the Gaussian's: weight lies within D = 10 of it
-            distance = np.abs(np.arange(len(found[i].source)) - np.minimum(looked.centers, len(found[i].source) - 1)[:, None])
-            assert (looked.weights[distance > 10] == 0).all()
+        distance = np.abs(np.arange(len(found[i].source)) - looked.centers[:, None])
+        assert (looked.weights[distance > 1.001] == 0).all()
 
 
 def test_the_best_of_the_whole_beam_is_the_best(lively: Lively, lines: list[str]) -> None:

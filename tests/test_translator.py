@@ -4,12 +4,14 @@ import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from seq2seq import Translator, translator
+from seq2seq.config import SearchConfig
 from seq2seq.data.vocabularies import Encoded
 from seq2seq.errors import DataError, RunError
 from seq2seq.ids import EOS, UNK
@@ -31,6 +33,17 @@ VARIANTS = {
 
 def double(run: Path, **search: object) -> Translator:
     return Translator.open(run, precision="64", **search)
+
+
+def test_an_ensemble_takes_what_each_of_its_models_takes() -> None:
+    def limits(*models: tuple[int | None, int | None]) -> tuple[int | None, int | None]:
+        head = SimpleNamespace(reads_weights=False)
+        parts = [SimpleNamespace(max_source=source, max_target=target, head=head) for source, target in models]
+        made = Translator(parts, None, SearchConfig())  # type: ignore[arg-type]
+        return made.limit, made.most_steps
+
+    assert limits((90, 70), (80, None), (None, 75)) == (80, 70)
+    assert limits((None, None)) == (None, None)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

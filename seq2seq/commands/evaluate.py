@@ -2,18 +2,21 @@
 
 import argparse
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.commands import Parser
 from seq2seq.commands.metrics import add_metric_options, wanted_metrics
 from seq2seq.commands.searching import add_machine_options, add_search_options, search_options
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from seq2seq.compare.evaluate import Made
     from seq2seq.compare.testset import TestSet
     from seq2seq.evaluation.score import Score
+
+log = logging.getLogger("seq2seq")
 
 
 def main(argv: list[str]) -> None:
@@ -33,10 +36,14 @@ def main(argv: list[str]) -> None:
     with Count("translated", len(test.sources)) as count:
         made.translator.done = count.add
         translated = translate(made, test)
-    scores = score(
-        translated.hypotheses, test.references, metrics, language=data.target,
-        lowercase=options.lowercase, stemming=options.stemming, bootstrap=options.bootstrap,
-    )  # fmt: skip
+    try:
+        scores = score(
+            translated.hypotheses, test.references, metrics, language=data.target,
+            lowercase=options.lowercase, stemming=options.stemming, bootstrap=options.bootstrap,
+        )  # fmt: skip
+    except DataError:
+        keep(made, test, translated, [])  # for the figures that can be
+        raise
     scores += alignment_error(made, test, options.bootstrap) if test.gold else []
     plain = [s.as_dict() for s in scores]
     report = reported(made, test, translated, plain)
@@ -47,11 +54,16 @@ def main(argv: list[str]) -> None:
 
 
 def alignment_error(made: "Made", test: "TestSet", bootstrap: int) -> "list[Score]":
-    """Alignment error rate, precision and recall of the attention against a human's, or the grammar's, links."""
-    from seq2seq.compare.evaluate import forced_links
+    """Alignment error rate, precision and recall of the attention against a human's, or the grammar's, links; none, and why, where
+    the run cannot be asked."""
+    from seq2seq.compare.forced import forced_links
     from seq2seq.evaluation.alignment import alignment_scores
 
-    return alignment_scores(forced_links(made, test)["argmax"], test.gold or [], bootstrap)
+    try:
+        return alignment_scores(forced_links(made, test)["argmax"], test.gold or [], bootstrap)
+    except DataError as error:
+        log.warning("no alignment error: %s", error)
+        return []
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

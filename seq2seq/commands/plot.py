@@ -49,13 +49,15 @@ def main(argv: list[str]) -> None:
     print(heatmap.text(weights, source, target, width))
     print(heatmap.legend())
     if path := options.png or default_path(options.run, options.sentence):
-        heatmap.png(path, weights, source, target, found.text)
+        heatmap.png(path, weights, source, target, found.text, follow=path == options.png)
         print(path)
 
 
 def default_path(run: Path, sentence: str) -> Path | None:
-    """A file in the run named by the sentence; None where no picture can be drawn."""
+    """A file in the run named by the sentence; None where no picture can be drawn. RunError where a link leads out of the run."""
     from importlib.util import find_spec
 
+    from seq2seq.runs import inside
+
     name = re.sub(r"\W+", "-", sentence.lower()).strip("-")[:60]
-    return run / "plots" / f"{name or 'sentence'}.png" if find_spec("matplotlib") else None
+    return inside(run, "plots") / f"{name or 'sentence'}.png" if find_spec("matplotlib") else None

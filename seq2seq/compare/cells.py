@@ -7,7 +7,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from seq2seq.compare.evaluate import Evaluated, Made, forced_links, keep, kept, translate
+from seq2seq.compare.evaluate import Evaluated, Made, keep, kept, translate
+from seq2seq.compare.forced import forced_links
 from seq2seq.compare.kinds import NUMBER, TEXT, WHOLE, check_kinds
 from seq2seq.compare.testset import TestSet
 from seq2seq.errors import ConfigError, DataError, RunError
@@ -32,6 +33,7 @@ class Cell:
     metrics: Sequence[Mapping[str, str]]  # the rows that training logged
     parameters: int  # numbers in the weights, shared ones once; by run.json where they are gone
     links: Mapping[str, Links] = field(default_factory=dict)  # of each reference, by how they were found; empty without gold links
+    unlinked: str = ""  # why there are none in spite of gold links
 
     @property
     def name(self) -> str:
@@ -142,7 +144,15 @@ def make_cell(made: Made, test: TestSet) -> Cell:
     metrics, evaluated = logged(run), evaluate(made, test)
     for _ in evaluated.explained or ():  # each is checked as it is read
         pass
-    return Cell(run, evaluated, metrics, parameters(run), forced_links(made, test) if test.gold else {})
+    return Cell(run, evaluated, metrics, parameters(run), *linked(made, test))
+
+
+def linked(made: Made, test: TestSet) -> tuple[Mapping[str, Links], str]:
+    """The links that gold ones are compared with; where there cannot be any, why. The other figures do not depend on them."""
+    try:
+        return (forced_links(made, test) if test.gold else {}), ""
+    except DataError as error:
+        return {}, str(error)
 
 
 def evaluate(made: Made, test: TestSet) -> Evaluated:

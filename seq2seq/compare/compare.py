@@ -63,7 +63,7 @@ def warnings(variant: Variant) -> list[Warned]:
     """What is odd about where its runs looked while they translated; the seed is named where there are several."""
     found = []
     for cell in variant.cells:
-        health = health_of(cell.run.config.model.attention)
+        health = health_of(cell.run.config.model)
         for seen in (cell.evaluated.explained or ()) if health.learnt else ():
             health.add(from_bytes(seen.weights, whole=health.width is None), seen.centers)
         which = f"Seed {cell.run.config.seed}: " if len(variant.cells) > 1 else ""

@@ -106,6 +106,7 @@ class Comparison:
     windows: Mapping[str, int] = field(default_factory=dict)  # variant -> D of a local window
     versions: Mapping[str, str] = field(default_factory=dict)
     of: int = 0  # sentences of the test set, where not all of them are here to be read
+    numbers: Sequence[int] | None = None  # theirs in the test set, from 1, where not all of them are here
 
     @property
     def sentences(self) -> int:
@@ -126,6 +127,7 @@ def with_sentences(comparison: Comparison, count: int) -> Comparison:
     return replace(
         comparison,
         of=comparison.sentences,
+        numbers=[i + 1 for i in chosen],
         sources=some(comparison.sources),
         references=[some(lines) for lines in comparison.references],
         hypotheses={name: some(lines) for name, lines in comparison.hypotheses.items()},

@@ -4,7 +4,7 @@ evaluation/NAME/
   hypotheses.txt, alignments.txt    the best translations, and the word links of their attention
   explained.zip                     attention, all heads and the beam's alternatives of every sentence: compare.explained
   sentences.csv                     sums of each sentence: SUMS
-  forced.json                       where gold links are known: those of the attention while the references are written
+  forced.json                       where gold links are known: compare.forced
   scores.json                       figures, and all that the translations depend on
 """
 
@@ -18,8 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import chain
-from os.path import realpath
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -32,19 +30,17 @@ from seq2seq.compare.explained import DAMAGED, EMPTY, ExplainedFile, ExplainedWr
 from seq2seq.compare.kinds import NUMBER, WHOLE, WORD, check_kinds
 from seq2seq.compare.testset import TestSet, text_hash
 from seq2seq.config.search import THROUGHPUT, SearchConfig
-from seq2seq.data.links import own_words
 from seq2seq.errors import RunError
 from seq2seq.evaluation import behaviour
-from seq2seq.evaluation.alignment import LINKS, Link, parse_links, word_links
+from seq2seq.evaluation.alignment import word_links
 from seq2seq.evaluation.score import Array
 from seq2seq.files import write_json, write_text, written
 from seq2seq.ids import UNK
 from seq2seq.looking import Looked, look
-from seq2seq.runs import WEIGHTS, Run
+from seq2seq.runs import WEIGHTS, Run, inside
 from seq2seq.translator import Translation, Translator
 
 HYPOTHESES, ALIGNMENTS, EXPLAINED, SENTENCES, SCORES = "hypotheses.txt", "alignments.txt", "explained.zip", "sentences.csv", "scores.json"
-FORCED = "forced.json"
 ATTENTION: dict[str, Callable[[Array], behaviour.Sums]] = {
     "entropy": behaviour.entropy,
     "entropy_share": behaviour.spread,
@@ -84,11 +80,7 @@ class Made:
         changed += [f"precision={self.precision}"] * (self.precision != "32")
         changed += [f"shortlist={shortlist}"] * bool(shortlist)
         others = (f"with={run.folder.resolve().name}" for run in self.runs[1:])
-        run = self.runs[0].folder
-        folder = run / "evaluation" / "-".join([test, *changed, *others])
-        if not Path(realpath(folder)).is_relative_to(realpath(run)):
-            raise RunError(f"{folder} leads out of the run: what is kept would be written elsewhere")
-        return folder
+        return inside(self.runs[0].folder, f"evaluation/{'-'.join([test, *changed, *others])}")
 
     def depends(self, test: TestSet) -> dict[str, Any]:
         """All that the translations of `test` depend on, in plain values; two that agree in it are the same. "" is the hash of
@@ -231,30 +223,6 @@ def kept(made: Made, test: TestSet) -> Evaluated | None:
 def believed(hashes: Sequence[str], kept: Sequence[str]) -> list[str]:
     """The hashes that are known, and in place of the others those that were kept."""
     return [ours or theirs for ours, theirs in zip(hashes, kept, strict=True)]
-
-
-def forced_links(made: Made, test: TestSet) -> dict[str, list[set[Link]]]:
-    """For each row of LINKS the word links of each pair, by the attention while the first references are written  (Luong et al.
-    2015, section 5.4). From the run if they are there for the same text and weights, else kept in it. None of a run that has neither
-    them nor weights; DataError where the tokenizer makes other words of the text than gold links count."""
-    path, depends = made.folder(test.name) / FORCED, made.depends(test) | {"search": {}}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        depends["weights"] = believed(depends["weights"], found["depends"]["weights"])
-        if found["depends"] == depends and all(len(found["links"][kind]) == len(test.sources) for kind in LINKS):
-            return {kind: [set(parse_links(line).sure) for line in found["links"][kind]] for kind in LINKS}
-    except DAMAGED:
-        pass
-    if made.runs[0].gone and not path.exists():
-        return {}
-    own = made.runs[0].vocabularies
-    for text, tokenizer in chain(((s, own.source) for s in test.sources), ((t, own.target) for t in test.references[0])):
-        own_words(text, tokenizer)
-    forced = made.translator.forced(zip(test.sources, test.references[0], strict=True), attention=True)
-    lines = [[word_links(one, kind) for kind in LINKS] for one in forced]
-    links = {kind: [row[i] for row in lines] for i, kind in enumerate(LINKS)}
-    write_json(path, {"depends": depends, "links": links})
-    return {kind: [set(parse_links(line).sure) for line in rows] for kind, rows in links.items()}
 
 
 def write_sums(path: Path, sums: Array) -> None:

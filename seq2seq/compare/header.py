@@ -29,10 +29,13 @@ def unfinished(variants: Sequence[Variant]) -> list[str]:
 
 def gone(variants: Sequence[Variant]) -> list[str]:
     """Runs without weights, whose translations nobody can make again."""
-    cells = [cell for cell in every(variants) if cell.run.gone]
-    found = [f"Without weights, taken at the word of what was kept: {', '.join(cell.name for cell in cells)}."] if cells else []
-    unlinked = [cell.name for cell in cells if not cell.links and any(other.links for other in every(variants))]
-    return found + ([f"Without weights and forced.json, hence without alignment error: {', '.join(unlinked)}."] if unlinked else [])
+    names = [cell.name for cell in every(variants) if cell.run.gone]
+    return [f"Without weights, taken at the word of what was kept: {', '.join(names)}."] if names else []
+
+
+def unlinked(variants: Sequence[Variant]) -> list[str]:
+    """Runs that cannot be compared with gold links, and why."""
+    return [f"Without alignment error: {cell.name}: {cell.unlinked}." for cell in every(variants) if cell.unlinked]
 
 
 def seeds(variants: Sequence[Variant]) -> list[str]:
@@ -121,4 +124,4 @@ def speed(variants: Sequence[Variant]) -> list[str]:
     return [f"Decoding was timed with different {listed(each)}."] if each else []
 
 
-CHECKS: list[Callable[[Sequence[Variant]], list[str]]] = [budget, batches, search, seeds, unfinished, gone, speed]
+CHECKS: list[Callable[[Sequence[Variant]], list[str]]] = [budget, batches, search, seeds, unfinished, gone, unlinked, speed]

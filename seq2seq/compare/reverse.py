@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seq2seq.compare.cells import Broken, Cell, Links, expand
-from seq2seq.compare.evaluate import Made, forced_links
+from seq2seq.compare.evaluate import Made
+from seq2seq.compare.forced import forced_links
 from seq2seq.compare.grouping import settings_of
 from seq2seq.compare.testset import TestSet
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.symmetrize import SYMMETRIZATIONS
 from seq2seq.runs import Run
 
-DIRECTION = {"data.source", "data.target"}  # the settings in which partners differ
+DIRECTION = {"data.source", "data.target", "data.columns"}  # the settings in which partners differ
 
 
 class Reverse(NamedTuple):
@@ -59,15 +60,17 @@ def partner(cell: Cell, runs: Sequence[Run], alone: bool) -> Run | None:
 
 
 def alike(one: Run, other: Run) -> bool:
-    """Whether they differ in nothing but the direction."""
+    """Whether they differ in nothing but the direction, which a table's columns are a part of."""
     both = [{n: value for n, value in settings_of(run.config).items() if n not in DIRECTION} for run in (one, other)]
-    return both[0] == both[1] and one.config.seed == other.config.seed
+    columns = [run.config.data.columns for run in (one, other)]
+    turned = columns[0] == columns[1][:: -1 if one.config.data.format == "tsv" else 1]
+    return both[0] == both[1] and turned and one.config.seed == other.config.seed
 
 
-def turned_links(run: Run, test: TestSet, options: Mapping[str, Any]) -> Links | None:
-    """Its links of the other direction, written as this one's; None where it has neither kept them nor its weights."""
-    found = forced_links(Made((run,), **options), test.reversed()).get("argmax")
-    return found and [{(s, t) for t, s in links} for links in found]
+def turned_links(run: Run, test: TestSet, options: Mapping[str, Any]) -> Links:
+    """Its links of the other direction, written as this one's. DataError as of `forced_links`."""
+    found = forced_links(Made((run,), **options), test.reversed())["argmax"]
+    return [{(s, t) for t, s in links} for links in found]
 
 
 def join(cell: Cell, turned: Links | None, how: str) -> Cell:

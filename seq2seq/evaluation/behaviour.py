@@ -5,19 +5,29 @@ be resampled like any other. T target and S source positions of a map of attenti
 """
 
 import re
+import sys
+import unicodedata
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
 from seq2seq.evaluation.score import Array
 
-WORD = re.compile(r"\w+")  # letters and digits; case is kept
+JOINERS = "\u200c\u200d"  # inside words of Persian and of Indic scripts
 Sums = tuple[float, float]
 
 
+@cache
+def word() -> re.Pattern[str]:
+    """Letters and digits, with the marks that belong to them: half the letters of Hindi are vowel signs, which \\w leaves out."""
+    marks = "".join(c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c).startswith("M"))
+    return re.compile(rf"[\w{marks}{JOINERS}]+")
+
+
 def tokens(line: str) -> list[str]:
-    """The runs of letters and digits in a line."""
-    return WORD.findall(line)
+    """The words of a line, case kept, without punctuation."""
+    return word().findall(line)
 
 
 def repetition(line: str, n: int = 2) -> Sums:

@@ -47,14 +47,14 @@ def legend() -> str:
     return "  ".join(f"{mark} from {least:g}" for least, mark in reversed(SHADES) if mark.strip())
 
 
-def png(path: Path, weights: Any, source: Sequence[str], target: Sequence[str], title: str = "") -> None:
-    """Draw the map into a PNG file, written whole or not at all.
+def png(path: Path, weights: Any, source: Sequence[str], target: Sequence[str], title: str = "", follow: bool = True) -> None:
+    """Draw the map into a PNG file, written whole or not at all; `follow` as in `files.written`.
 
     Raises ConfigError without matplotlib, an optional extra; DataError if weights are not (T, S).
     """
     array = _checked(weights, source, target)
     figure = _figure(array, [printable(word) for word in source], [printable(word) for word in target], title)
-    with written(path, follow=True) as temporary:
+    with written(path, follow) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
 
 

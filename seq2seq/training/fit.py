@@ -160,7 +160,7 @@ def make_dev(config: Config, prepared: Prepared, model: EncoderDecoder) -> Dev:
         return score(hypotheses, references, [metric_of(t.monitor)], language=config.data.target, bootstrap=0)[0].value
 
     batches = partial(eval_batches, prepared.dev, t.batch_tokens, longest=config.data.max_tokens + 1, copying=model.head.reads_weights)
-    watch = Watch(translator, config.model.attention, prepared.dev_pairs)
+    watch = Watch(translator, config.model, prepared.dev_pairs)
     return Dev(batches, None if t.monitor == "loss" else decode, t.monitor, watch)
 
 

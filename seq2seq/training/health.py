@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from seq2seq.config import AttentionConfig
+from seq2seq.config import ModelConfig
 from seq2seq.data.text import Pair
 from seq2seq.looking import health_of, look
 from seq2seq.translator import Translator
@@ -18,13 +18,13 @@ IN_A_ROW = 3  # validations that find the same before it is told: every attentio
 class Watch:
     """Tells what is wrong with the attention, each thing once, when several validations have found it."""
 
-    def __init__(self, translator: Translator, attention: AttentionConfig, pairs: Sequence[Pair]) -> None:
-        self.translator, self.attention, self.pairs = translator, attention, pairs[:SAMPLE]
+    def __init__(self, translator: Translator, model: ModelConfig, pairs: Sequence[Pair]) -> None:
+        self.translator, self.model, self.pairs = translator, model, pairs[:SAMPLE]
         self.found: Counter[str] = Counter()  # the kind of a warning -> validations in a row that found it
 
     def __call__(self) -> None:
         """Once for each validation, the model being in its place and in evaluation mode."""
-        health = health_of(self.attention)
+        health = health_of(self.model)
         if not health.learnt:
             return
         whole = ((pair.source, pair.target) for pair in self.pairs if pair.source.strip() and pair.target.strip())

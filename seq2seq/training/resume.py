@@ -9,11 +9,12 @@ from seq2seq.config import Config, TrainingConfig
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.files import write_json
-from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, locked
+from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, inside, locked
 from seq2seq.settings import NOT_THE_RESULT, differences, write_config
 from seq2seq.training.checks import check_device, check_limits, check_plan
 from seq2seq.training.fit import read_checkpoint
-from seq2seq.training.run import make_directory, planned, work
+from seq2seq.training.metrics import BOARD
+from seq2seq.training.run import BEGUN, make_directory, planned, work
 from seq2seq.training.schedule import needs_total
 
 log = logging.getLogger("seq2seq")
@@ -55,6 +56,8 @@ def with_limits(training: TrainingConfig, saved: TrainingConfig) -> TrainingConf
 def go_on(run: Run, config: Config, prepared: Prepared | None = None) -> Path:
     """The same in a directory that is locked; prepared: the text, where it was read already."""
     refuse_changes(run.config, config)
+    for name in (Path(LAST).parent.name, BOARD):
+        inside(run.folder, name)
     check_limits(config.training)
     check_device(config.trainer)
     refuse_over(run, config.training)
@@ -67,7 +70,8 @@ def go_on(run: Run, config: Config, prepared: Prepared | None = None) -> Path:
     prepared.tell()
     tell_changes(run.config, config)
     write_config(config, run.folder / CONFIG)
-    write_json(run.folder / INFO, run.info | {"finished": False})
+    said = {name: value for name, value in run.info.items() if name in BEGUN}  # the rest was true of an end that is none
+    write_json(run.folder / INFO, said | {"finished": False})
     return work(run.folder)
 
 

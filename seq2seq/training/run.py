@@ -79,6 +79,9 @@ def starting(config: Config) -> tuple[Config, Run | None]:
     return replace(config, tokenizer=replace(run.config.tokenizer, sampling=config.tokenizer.sampling)), run
 
 
+BEGUN = ("id", "started", "versions", "seed", "data", "tokenizer", "corpus", "links")  # what run.json says before anything is learnt
+
+
 def make_directory(plan: Plan) -> bool:
     """The directory with settings and tokenizer, once these fit the text; there as a whole or not at all. False if another
     process was first."""

@@ -6,6 +6,7 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ def test_links_that_nobody_kept_are_no_loss_but_of_the_alignment_error(say: Say,
     found = json.loads(out)
     assert {row["variant"]: "aer" in row["figures"] for row in found["rows"]} == {"rnn-uniform-last": True, "rnn-general": False}
     assert [line for line in found["header"] if "forced.json" in line] == [
-        f"Without weights and forced.json, hence without alignment error: {SPOILED}."
+        f"Without alignment error: {SPOILED}: neither weights nor forced.json."
     ]
 
 
@@ -247,6 +248,16 @@ def test_links_in_a_run_lead_nowhere(say: Say, own: Path, tmp_path: Path) -> Non
     assert not any((run / "evaluation/test" / name).is_symlink() for name in names)
     assert (tmp_path / "output").is_symlink()
     assert (tmp_path / "table.csv").read_text().startswith("variant,")
+    if find_spec("matplotlib"):
+        (run / "plots").mkdir()
+        (run / "plots/eva.png").symlink_to(victim)
+        assert say("plot", run, "--sentence", "Eva")[0] == 0
+        assert (victim.read_text(), (run / "plots/eva.png").is_symlink()) == ("dear", False)
+        shutil.rmtree(run / "plots")
+        (run / "plots").symlink_to(elsewhere)
+        code, _, err = say("plot", run, "--sentence", "Eva")
+        assert code == 2
+        assert f"{run / 'plots'} leads out of the run" in err
     for place in ("evaluation/test", "evaluation"):
         shutil.rmtree(run / place)
         (run / place).symlink_to(elsewhere)

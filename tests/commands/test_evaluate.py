@@ -153,6 +153,33 @@ def test_gold_links_are_checked_before_anything_is_translated(say: Say, run_copy
     assert not (run_copy / "evaluation").exists()
 
 
+def test_what_a_metric_refuses_is_translated_and_kept(say: Say, run_copy: Path, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "ref").write_text("да\n" * 12, encoding="utf-8")
+    words = ("--source", corpus / "test.en", "--reference", tmp_path / "ref", "--metrics", "chrf,rouge1", "--bootstrap", 0)
+    code, out, err = say("evaluate", run_copy, *words)
+    assert (code, out) == (2, "")
+    assert "rouge1 sees only the letters a-z and digits" in err
+    (kept,) = (run_copy / "evaluation").iterdir()
+    assert len((kept / "hypotheses.txt").read_text().split("\n")) == 13
+    assert json.loads((kept / "scores.json").read_text())["scores"] == []
+
+
+def test_links_that_cannot_be_told_take_no_other_figure_along(
+    say: Say, trained: Callable[..., Path], corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A no-break space inside a word, of which NFKC makes two words."""
+    root = Path(shutil.copytree(corpus, tmp_path / "text"))
+    lines = (root / "test.en").read_text().splitlines()
+    (root / "test.en").write_text("\n".join([lines[0].replace(" ", "\u00a0", 1), *lines[1:]]) + "\n", encoding="utf-8")
+    (root / "test.align").write_text("0-0\n" * 12)
+    options = ("tokenizer.normalizer=nmt_nfkc", "training.max_updates=1", "training.monitor=loss")
+    run = Path(shutil.copytree(trained(f"data.root={root}", *options), tmp_path / "run"))
+    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
+    assert (code, out.splitlines()[0][:7], "aer" in out) == (0, "bleu = ", False)
+    (said,) = [message for message in caplog.messages if "no alignment error" in message]
+    assert said.endswith("or change that text")
+
+
 def test_scores_are_printed_even_where_nothing_can_be_kept(say: Say, run_copy: Path) -> None:
     (run_copy / "evaluation").write_text("")
     code, out, err = say("evaluate", run_copy, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seq2seq.compare.cells import Cell
-from seq2seq.compare.columns import COLUMNS, LABELS, impossible
+from seq2seq.compare.columns import COLUMNS, LABELS, impossible, metric
 from seq2seq.compare.compare import compare
 from seq2seq.compare.comparison import Comparison, Explained
 from seq2seq.compare.differences import Asked
@@ -16,6 +16,7 @@ from seq2seq.compare.evaluate import ATTENTION, SUMS, sums_of
 from seq2seq.compare.explained import in_bytes
 from seq2seq.compare.grouping import group
 from seq2seq.compare.testset import TestSet
+from seq2seq.evaluation import metrics
 from seq2seq.evaluation.alignment import Gold
 from seq2seq.evaluation.metrics import score
 from seq2seq.evaluation.score import How
@@ -45,6 +46,17 @@ def figures(*cells: Cell, **more: Any) -> dict[str, float]:
 def counted(*pairs: tuple[float, float]) -> np.ndarray:
     """Sums of six sentences; those that are not given are of nothing."""
     return np.array([*pairs, *[(0, 0)] * (6 - len(pairs))], dtype=float)
+
+
+@pytest.mark.parametrize("name", metrics.METRICS)
+def test_scores_are_against_every_set_of_references(name: str, make_cell: Make) -> None:
+    """As the metric itself has them, which is not what it has with the first set alone."""
+    sets = [["a b c d e"] * 3, HYPOTHESES[:3]]
+    (expected,) = score(HYPOTHESES[:3], sets, [name], bootstrap=0)
+    found = metric(name, make_cell(HYPOTHESES[:3]), TestSet("made", ["s"] * 3, sets), How(bootstrap=0))
+    assert found.value == pytest.approx(expected.value)
+    assert f"nrefs:{len(sets)}" in found.signature
+    assert found.value != pytest.approx(score(HYPOTHESES[:3], sets[:1], [name], bootstrap=0)[0].value)
 
 
 def test_what_training_and_decoding_cost(make_cell: Make) -> None:

@@ -69,6 +69,15 @@ def test_partners_have_settings_and_seed_in_common(order: int, joined: Joined) -
     assert (notes, broken) == ([], [])
 
 
+def test_columns_of_a_table_change_places_too(make_cell: Make) -> None:
+    def run(*words: str) -> Run:
+        return make_cell(TEST.sources, "data.format=tsv", *words).run
+
+    there = ("data.source=de", "data.target=en")
+    assert reverse.alike(run(*there, "data.columns=[3,1]"), run("data.columns=[1,3]"))
+    assert not reverse.alike(run(*there, "data.columns=[1,3]"), run("data.columns=[1,3]"))
+
+
 def test_who_has_no_partner_is_named(joined: Joined) -> None:
     links, (lone, unused), _ = joined(["wide-1", "wide-2"], ["wide-1", "narrow-1"])
     assert links == {"wide-1": COMMON["wide-1"], "wide-2": None}

@@ -5,7 +5,15 @@ from math import log
 import numpy as np
 import pytest
 
-from seq2seq.evaluation.behaviour import copied, diagonality, entropy, percent, ratio, repetition, spread, unknown
+from seq2seq.evaluation.behaviour import copied, diagonality, entropy, percent, ratio, repetition, spread, tokens, unknown
+
+
+def test_words_are_whole_in_every_script() -> None:
+    """Vowel signs of Hindi, Arabic and Hebrew points, a joiner of Persian, letters with their accents apart."""
+    for text in ("नमस्ते", "مُحَمَّد", "שָׁלוֹם", "می\u200cخواهم", "cafe\u0301", "don_t", "3"):
+        assert tokens(f"({text}, {text}.) —") == [text, text]
+    assert tokens("I'm 3-fold") == ["I", "m", "3", "fold"]
+    assert tokens("") == []
 
 
 def test_repetition_on_paper() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from itertools import product
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,6 +106,27 @@ def test_randomisation_of_a_mean_solved_on_paper() -> None:
     assert randomisation([smaller], [baseline], mean, trials=100) == 1
     between = means(np.array([1.0, -2.0, 3.0]))  # of 2/3: all but the two that give 0
     assert randomisation([between], [baseline], mean, trials=4000) == pytest.approx(6 / 8, abs=0.03)
+
+
+@pytest.mark.parametrize(("systems", "baselines"), [(2, 2), (1, 2), (3, 2)])
+def test_randomisation_over_seeds_is_that_of_all_swaps(systems: int, baselines: int) -> None:
+    """Runs are swapped with their partners where both have as many, else each with each: four sentences, sixteen swaps, each made."""
+    rng = np.random.default_rng(5)
+    ours, theirs = ([rng.integers(1, 9, (4, 2)).astype(float) for _ in range(count)] for count in (systems, baselines))
+    pairs = list(zip(ours, theirs, strict=True) if systems == baselines else product(ours, theirs))
+
+    def difference(swapped: tuple[bool, ...], pairs: list[Any] = pairs) -> float:
+        """A ratio of sums, so that it matters what is added to what."""
+        where = np.array(swapped)[:, None]
+        return abs(float(np.mean([mean(np.where(where, b, a).sum(0)) - mean(np.where(where, a, b).sum(0)) for a, b in pairs])))
+
+    def exact(pairs: list[Any]) -> float:
+        seen = difference((False,) * 4, pairs)
+        return float(np.mean([difference(swapped, pairs) >= seen - 1e-12 for swapped in product((False, True), repeat=4)]))
+
+    assert randomisation(ours, theirs, mean, trials=8000) == pytest.approx(exact(pairs), abs=0.02)
+    if systems == baselines:
+        assert abs(exact(pairs) - exact(list(product(ours, theirs)))) > 0.05
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.15])

@@ -170,6 +170,26 @@ def needless(case, name):
     return name.endswith((".cross.key.bias", ".attention.key.bias"))  # adds q . b to the scores of all positions alike
 
 
+def test_the_gradient_is_that_of_the_loss(case):
+    """In a random direction, by central differences: nothing that the loss goes through is detached."""
+    step = 1e-6
+    case.model.double()
+    parameters = list(case.model.parameters())
+    directions = [torch.randn(w.shape, dtype=w.dtype, generator=torch.Generator().manual_seed(i)) for i, w in enumerate(parameters)]
+
+    def moved(by):
+        with torch.no_grad():
+            for weight, direction in zip(parameters, directions, strict=True):
+                weight.add_(by * direction)
+        memory = encode(case)
+        return loss(case, memory, case.model.decode(case.target_in, memory)).total
+
+    gradients = torch.autograd.grad(moved(0), parameters, materialize_grads=True)
+    along = sum((gradient * direction).sum() for gradient, direction in zip(gradients, directions, strict=True))
+    ahead, behind = moved(step), moved(-2 * step)
+    torch.testing.assert_close(along, (ahead - behind) / (2 * step), rtol=1e-5, atol=1e-7)
+
+
 def test_every_parameter_gets_a_gradient(case):
     memory = encode(case)
     output = case.model.decode(case.target_in, memory)

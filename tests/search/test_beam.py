@@ -167,14 +167,15 @@ def test_markov_chain_solved_on_paper(fakes):
         assert mean.score == pytest.approx(math.log(0.252) / 3)
 
 
-def test_search_goes_on_while_there_is_hope(fakes):
+@pytest.mark.parametrize("limit", [2, 5])
+def test_search_goes_on_while_there_is_hope(fakes, limit):
     table, idle = torch.zeros(7, 7), 6
-    table[BOS, EOS], table[BOS, A], table[BOS, idle] = 0.5, 0.4, 0.1
+    table[BOS, EOS], table[BOS, A], table[BOS, idle] = 0.6, 0.3, 0.1
     table[A, B] = table[B, EOS] = table[idle, idle] = 1.0
     model = fakes.Markov(table)
-    ((found,),) = beam_search([model], [model.encode(fakes.sources(1))], beam=2, max_length=5, penalty=Penalty("average"))
-    assert found.tokens == [A, B]  # log(0.4) / 3 is above log(0.5), which ended before; log(0.4) is not
-    assert found.score == pytest.approx(math.log(0.4) / 3)
+    ((found,),) = beam_search([model], [model.encode(fakes.sources(1))], beam=2, max_length=limit, penalty=Penalty("average"))
+    assert found.tokens == [A, B]  # log(0.3) / 3 is above log(0.6), which ended before; log(0.3) and log(0.3) / 2, without EOS, are not
+    assert found.score == pytest.approx(math.log(0.3) / 3)
 
 
 def test_impossible_continuations_end_unfinished(fakes):

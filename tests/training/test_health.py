@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seq2seq.compose import compose_config
-from seq2seq.config import AttentionConfig
+from seq2seq.config import AttentionConfig, RNNConfig
 from seq2seq.data.text import Pair
 from seq2seq.looking import Looked
 from seq2seq.training import health
@@ -32,7 +32,7 @@ def validate(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
     caplog.set_level(logging.WARNING, "seq2seq")
 
     def run(*weights: Callable[[int], Any], attention: AttentionConfig | None = None) -> list[str]:
-        watch = Watch(SimpleNamespace(forced=list), attention or AttentionConfig(), PAIRS)  # type: ignore[arg-type]
+        watch = Watch(SimpleNamespace(forced=list), RNNConfig(attention=attention or AttentionConfig()), PAIRS)  # type: ignore[arg-type]
         for of in weights:
 
             def look(_: Any, found: list[Any], of: Any = of) -> Any:

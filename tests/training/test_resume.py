@@ -1,6 +1,7 @@
 """Does a resumed run end where an uninterrupted one does, and is what may not change refused?"""
 
 import csv
+import logging
 import re
 import signal
 import subprocess
@@ -84,7 +85,10 @@ def going_on(run: Path, *more: str) -> Path:
 
 
 @pytest.mark.parametrize("update", [pytest.param(1, marks=pytest.mark.slow), 5, pytest.param(8, marks=pytest.mark.slow)])
-def test_an_interrupted_run_ends_as_if_it_had_not_been(update: int, whole: Path, stopped: Callable[..., Path]) -> None:
+def test_an_interrupted_run_ends_as_if_it_had_not_been(
+    update: int, whole: Path, stopped: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "seq2seq")
     run = stopped(update, *HARD)
     assert last(run)["global_step"] == update
     assert not Run.open(run).info["finished"]
@@ -109,6 +113,28 @@ def test_the_test_above_sees_epochs_end_and_the_rate_fall(whole: Path) -> None:
     assert {row["epoch"] for row in rows(whole)} >= {"1", "2"}
     rates = {row["learning_rate"] for row in rows(whole) if row["learning_rate"]}
     assert len(rates) > 1
+
+
+def test_a_run_that_goes_on_says_nothing_of_the_end_that_was_none(trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its updates nor its time: a comparison would take them for the budget of what came after."""
+    run = trained("training.max_updates=4")
+    said = Run.open(run).info
+    assert said["updates"] == 4
+    with monkeypatch.context() as patch:
+        interrupt_at(9, patch)
+        with pytest.raises(KeyboardInterrupt):
+            going_on(run, "training.max_updates=12")
+    found = Run.open(run).info
+    assert found["finished"] is False
+    assert (
+        not {"updates", "seconds", "processor_seconds", "batches", "weights_from", "dev_score", "target_tokens", "peak_memory"}
+        & found.keys()
+    )
+    assert {name: said[name] for name in found.keys() - {"finished"}} == {name: found[name] for name in found.keys() - {"finished"}}
+    assert {"id", "data", "tokenizer", "seed", "versions", "started", "corpus"} <= found.keys()
+    going_on(run)
+    assert Run.open(run).info.keys() == said.keys()
+    assert Run.open(run).info["updates"] == 12
 
 
 @pytest.fixture(scope="module")

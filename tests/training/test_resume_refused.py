@@ -57,6 +57,20 @@ def test_a_finished_run_says_so(run_copy: Path) -> None:
         going_on(run_copy, "training.max_updates=0", "training.patience=0")
 
 
+@pytest.mark.parametrize("name", ["checkpoints", "tensorboard"])
+def test_folders_that_lead_out_of_the_run_are_refused(name: str, run_copy: Path, tmp_path: Path) -> None:
+    """What training writes there, and the old weights that it removes, would be another's."""
+    theirs = tmp_path / "theirs"
+    shutil.copytree(run_copy / "checkpoints", theirs)
+    (theirs / "update-999.safetensors").write_text("dear")
+    shutil.rmtree(run_copy / name, ignore_errors=True)
+    (run_copy / name).symlink_to(theirs)
+    before = {path: path.read_bytes() for path in theirs.iterdir()}
+    with pytest.raises(RunError, match=f"{name} leads out of the run"):
+        going_on(run_copy, "training.max_updates=9")
+    assert {path: path.read_bytes() for path in theirs.iterdir()} == before
+
+
 def test_another_text_is_refused(run_copy: Path, corpus: Path, tmp_path: Path) -> None:
     for path in corpus.iterdir():
         text = path.read_text().replace("a", "o") if path.name == "train.en" else path.read_text()

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from seq2seq.compare.comparison import Comparison, Point, Row
@@ -22,6 +21,7 @@ def described(comparison: Comparison) -> dict[str, Any]:
     explained = list(comparison.explained)
     return {
         "sentences": len(comparison.sources),
+        "numbers": comparison.numbers,
         "references": len(comparison.references),
         "columns": [column._asdict() for column in comparison.columns],
         "buckets": comparison.buckets,
@@ -45,21 +45,18 @@ def described(comparison: Comparison) -> dict[str, Any]:
 
 
 def curves(row: Row) -> list[list[Point]]:
-    """A curve for each seed, with no more points than can be seen. One step is taken for all seeds, so that they keep the same updates."""
-    longest = max((len(curve) for curve in row.curves), default=0)
-    step = math.ceil(longest / MOST_POINTS) or 1
-    return [thinned(curve, step) for curve in row.curves]
-
-
-def thinned(curve: Sequence[Point], step: int) -> list[Point]:
-    """Every `step`-th point, and every one with a figure of the dev set."""
-    return [point for i, point in enumerate(curve) if i % step == 0 or not (math.isnan(point.dev_loss) and math.isnan(point.dev_score))]
+    """A curve for each seed: every point with a figure of the dev set, and no more of the others than can be seen. The page draws means
+    at updates that all seeds have, so it is these that are thinned."""
+    logged = [{point.update for point in curve if not math.isnan(point.loss)} for curve in row.curves]
+    common = sorted(set.intersection(*filter(None, logged))) if any(logged) else []
+    kept = {*common[:: math.ceil(len(common) / MOST_POINTS) or 1], *common[-1:]}
+    return [[point for point in curve if point.update in kept or not math.isnan(point.dev_loss + point.dev_score)] for curve in row.curves]
 
 
 def plain(value: Any) -> Any:
-    """The same as dicts, lists and numbers of six digits; what is no number becomes null."""
+    """The same as dicts, lists and numbers, whole ones as they are and others of six digits; what is no number becomes null."""
     if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
+        return (int(value) if value.is_integer() else float(f"{value:.6g}")) if math.isfinite(value) else None
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, str | int) or value is None:

@@ -22,6 +22,7 @@ def test_the_sentences_are_evenly_spaced_and_stay_together(comparison: Make) -> 
         assert few.hypotheses[name] == [whole.hypotheses[name][i] for i in places]
         assert few.qualities[name] == [whole.qualities[name][i] for i in places]
         assert [seen.source for seen in few.explained[name]] == [whole.explained[name][i].source for i in places]
+    assert few.numbers == [1, 3, 6, 8]
     assert few.rows is whole.rows
 
 

@@ -139,7 +139,7 @@ function drawTexts() {
   });
   const measure = make("small", {}, texts.qualities.size && data.quality ? `with ${data.quality}` : "");
   const source = textRow("Source", texts.sources[state.number]);
-  byId("sentence").replaceChildren(make("h3", {}, `Sentence ${figure(state.number + 1, 0)}`, measure),
+  byId("sentence").replaceChildren(make("h3", {}, `Sentence ${figure(numberOf(state.number), 0)}`, measure),
     make("dl", { class: "texts" }, ...source, ...references, ...written));
 }
 

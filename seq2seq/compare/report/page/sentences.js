@@ -4,6 +4,9 @@ const ROW = 28; // px of a row of the list
 const texts = { sources: [], folded: [], references: [], hypotheses: new Map(), qualities: new Map() };
 const list = { order: "test", query: "", matches: [] };
 
+/** The number of a sentence in the whole test set, from 1. */
+const numberOf = (sentence) => data.numbers ? data.numbers[sentence] : sentence + 1;
+
 const fold = (text) => text.normalize("NFKC").toLowerCase();
 
 async function loadTexts() {
@@ -46,7 +49,7 @@ function orderNames() {
 /** The sentences that have the number or the words that are searched for, in the order that is chosen. */
 function findSentences(shown) {
   const query = fold(list.query.trim()), key = ORDERS[list.order][1];
-  const found = [...texts.sources.keys()].filter((i) => !query || String(i + 1) === query || texts.folded[i].includes(query));
+  const found = [...texts.sources.keys()].filter((i) => !query || String(numberOf(i)) === query || texts.folded[i].includes(query));
   const keys = new Map(found.map((i) => [i, key(i, shown)]));
   list.matches = found.sort((a, b) => keys.get(a) - keys.get(b) || a - b);
 }
@@ -62,7 +65,7 @@ function drawList(number, shown, pick) {
       class: "entry", role: "option", id: `entry-${sentence}`, "aria-selected": String(sentence === number),
       "aria-setsize": list.matches.length, "aria-posinset": first + i + 1, click: () => pick(sentence),
     });
-    row.append(make("span", { class: "count" }, String(sentence + 1)),
+    row.append(make("span", { class: "count" }, String(numberOf(sentence))),
       make("span", { class: "text", dir: "auto" }, texts.sources[sentence] || "(empty)"),
       make("span", { class: "quality" }, quality.map((value) => figure(value, 0)).join(" / ")));
     row.style.top = `${(first + i) * ROW}px`;

@@ -228,6 +228,15 @@ def test_sentences_are_found_and_sorted(page: Any, comparison: Make) -> None:
     assert sentence(page) == max(range(130), key=lambda i: len(made.sources[i]))
 
 
+def test_chosen_sentences_keep_their_numbers(shown: Any) -> None:
+    page = shown(3, numbers=[1, 21, 41], of=60)
+    assert texts(page, ".entry .count") == ["1", "21", "41"]
+    page.js("(i => { i.value = '21'; i.dispatchEvent(new Event('input')); })(document.querySelector('input[type=search]'))")
+    assert sentence(page) == 1
+    assert texts(page, "#sentence h3")[0].startswith("Sentence 21with")
+    assert page.complaints() == []
+
+
 def test_odd_sentences(page: Any) -> None:
     """Right to left, wide, hostile, empty and long ones: each is drawn as text."""
     page.js("choose(3)")
