@@ -92,6 +92,18 @@ def test_what_is_no_other_direction_is_told_before_anything_is_translated(say: S
     assert not list(own.glob("*/evaluation"))
 
 
+def test_links_of_other_weights_are_not_believed(compared: Callable[..., Any], own: Path, gold: Path) -> None:
+    """Trained on, or copied there: what was kept was looked at by others."""
+    one, two = own / "rnn-general-1", own / "rnn-general-2"
+    compared(one, "--gold", gold), compared(two, "--gold", gold)
+    mine, theirs = (json.loads((run / "evaluation/test/forced.json").read_text()) for run in (one, two))
+    assert mine["links"] != theirs["links"]
+    shutil.copy(two / "weights.safetensors", one / "weights.safetensors")
+    compared(one, "--gold", gold)
+    found = json.loads((one / "evaluation/test/forced.json").read_text())
+    assert found == theirs != mine
+
+
 def test_gold_counts_the_words_that_the_tokenizer_makes(say: Say, trained: Any, gold: Path, tmp_path: Path) -> None:
     """NFKC makes two words of one with a no-break space inside: every link behind it would be another word's."""
     run = Path(
