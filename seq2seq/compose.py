@@ -138,6 +138,8 @@ def no_file(path: str, group: str, options: Sequence[str]) -> str:
     own, _, name = path.rpartition("/")
     if own == "hydra/launcher" and name in AT_ONCE:
         return f"{own}={name} needs more packages: pip install 'seq2seq[sweep]'"
+    if not name and (conf_dir() / own).is_dir():
+        return f"{own}= has no value; choose one of: {', '.join(stems(conf_dir() / own))}"
     if (folder := conf_dir() / path).is_dir():
         return f"{own}={name} is a folder: write {path}=NAME; choose one of: {', '.join(stems(folder))}"
     if own == group:

@@ -3,6 +3,7 @@
 Seq2SeqError         whatever the user can mend: the command line prints one line and exits with 2
 ├── ConfigError      a setting that cannot work, would be ignored, or is misspelt
 ├── DataError        text that cannot be read as what it should be; the message names file and line
+│   └── MissingError text that is not on this machine
 ├── RunError         a run directory that is missing, half-written, of another version or does not fit
 │   └── BusyError    one that another process trains in
 └── TrainingError    training that cannot go on: a loss that is not finite, a disk that is full
@@ -25,6 +26,10 @@ class ConfigError(Seq2SeqError):
 
 class DataError(Seq2SeqError):
     """Text that cannot be read as what it should be."""
+
+
+class MissingError(DataError):
+    """Text that is not on this machine; it may be on another."""
 
 
 class RunError(Seq2SeqError):

@@ -148,7 +148,7 @@ class Run:
         """RunError, one sentence: missing, half-written, of another version."""
         folder = Path(folder)
         if not folder.is_dir():
-            raise RunError(f"{folder} is not a run directory: {'it is a file' if folder.exists() else 'it does not exist'}{near(folder)}")
+            raise RunError(absent(folder))
         missing = [name for name in (CONFIG, INFO) if not (folder / name).is_file()]
         if missing:
             raise RunError(f"{folder} is not a whole run directory: {missing[0]} is missing")
@@ -217,6 +217,11 @@ class Run:
             return build_model(self.config.model, self.vocabularies.source.size, self.vocabularies.target.size)
         except ConfigError as error:
             raise RunError(f"{self.folder / CONFIG}: {error}") from None
+
+
+def absent(folder: Path) -> str:
+    """The sentence for a path that is no folder."""
+    return f"{folder} is not a run directory: {'it is a file' if folder.exists() else 'it does not exist'}{near(folder)}"
 
 
 def near(folder: Path) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.commands import Parser
-from seq2seq.commands.metrics import add_bootstrap
+from seq2seq.commands.metrics import add_bootstrap, add_gold_option
 from seq2seq.commands.searching import add_machine_options, add_search_options, one_of, search_options
-from seq2seq.errors import ConfigError, DataError, choose
+from seq2seq.errors import ConfigError, DataError, MissingError, choose
 from seq2seq.files import check_file, write_text
 from seq2seq.tables import names
 
@@ -52,9 +52,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--test", metavar="NAME", help="a test set of the runs' data settings, or dev (default: the only one they have)")
     parser.add_argument("--source", type=Path, metavar="FILE", help="source lines, .gz or not, in place of --test")
     parser.add_argument("--reference", type=Path, nargs="+", metavar="FILE", help="one or more sets of references")
-    parser.add_argument(
-        "--gold", type=Path, metavar="FILE", help="word links of the test set: Pharaoh from 0, .talp from 1, or NAACL's columns"
-    )
+    add_gold_option(parser)
     parser.add_argument(
         "--reverse", type=Path, nargs="+", metavar="RUN", help="runs of the other direction, or folders of them: links are also symmetrised"
     )
@@ -160,16 +158,16 @@ def test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "TestSet":
     from seq2seq.compare.testset import chosen, from_files
 
     named = "" if options.source else chosen(runs[0].config.data, options.test)
-    test = common_set(runs, named) if named else from_files(options.source, options.reference)
+    test = common_set(runs, named, options.gold) if named else from_files(options.source, options.reference, options.gold)
     if not test.sources:
         raise DataError(f"{options.source} has no lines: there is nothing to compare on")
-    return test.with_gold(options.gold) if options.gold else test
+    return test
 
 
-def common_set(runs: "Sequence[Run]", name: str) -> "TestSet":
+def common_set(runs: "Sequence[Run]", name: str, gold: Path | None) -> "TestSet":
     """That of the first run whose text is on this machine; a run whose text is elsewhere learnt from the same, by its run.json.
 
-    ConfigError for other text in another run, DataError where no run has it."""
+    ConfigError for other text in another run, DataError where no run has it, or one has it damaged."""
     from seq2seq.compare.testset import from_settings
 
     found: list[tuple[Run, TestSet]] = []
@@ -178,8 +176,8 @@ def common_set(runs: "Sequence[Run]", name: str) -> "TestSet":
         if any(run.config.data == other.config.data for other, _ in found):
             continue
         try:
-            found.append((run, from_settings(run.config.data, name)))
-        except (DataError, OSError) as error:
+            found.append((run, from_settings(run.config.data, name, gold)))
+        except MissingError as error:
             missing.append(error)
     if not found:
         raise missing[0]

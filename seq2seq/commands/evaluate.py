@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.commands import Parser
-from seq2seq.commands.metrics import add_metric_options, wanted_metrics
+from seq2seq.commands.metrics import add_gold_option, add_metric_options, wanted_metrics
 from seq2seq.commands.searching import add_machine_options, add_search_options, search_options
 from seq2seq.errors import ConfigError, DataError
 
@@ -31,7 +31,8 @@ def main(argv: list[str]) -> None:
 
     runs = tuple(Run.open(path) for path in options.runs)
     data, metrics = runs[0].config.data, wanted_metrics(options, TASKS[runs[0].config.task])
-    test = from_files(options.source, options.reference) if options.source else from_settings(data, chosen(data, options.test))
+    name = "" if options.source else chosen(data, options.test)
+    test = from_settings(data, name, options.gold) if name else from_files(options.source, options.reference, options.gold)
     made = Made(runs, options.device, options.precision, search_options(options))
     with Count("translated", len(test.sources)) as count:
         made.translator.done = count.add
@@ -73,6 +74,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--test", metavar="NAME", help="a test set of the run's data settings, or dev; needless where there is one")
     parser.add_argument("--source", type=Path, metavar="FILE", help="source lines, .gz or not, in place of --test")
     parser.add_argument("--reference", type=Path, nargs="+", metavar="FILE", help="one or more sets of references")
+    add_gold_option(parser)
     add_metric_options(parser, "those of the run's task: bleu,chrf,ter or rouge")
     add_machine_options(parser)
     add_search_options(parser)

@@ -38,6 +38,12 @@ def main(argv: list[str]) -> None:
     print(json.dumps(plain, ensure_ascii=False, indent=1) if options.json else "\n".join(map(str, scores)))
 
 
+def add_gold_option(parser: argparse.ArgumentParser) -> None:
+    """Links of a test set, for its alignment error."""
+    about = "word links of the test set, in place of its own: Pharaoh from 0, .talp from 1, or NAACL's columns"
+    parser.add_argument("--gold", type=Path, metavar="FILE", help=about)
+
+
 def add_metric_options(parser: argparse.ArgumentParser, usual: str) -> None:
     """What is measured, and how; `usual` describes what is measured unless told otherwise."""
     parser.add_argument("--metrics", help=f"separated by commas, of {ALL}; rouge: all four (default: {usual})")

@@ -14,7 +14,7 @@ from seq2seq.compare.testset import TestSet
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.evaluation.alignment import Link
 from seq2seq.progress import Count
-from seq2seq.runs import CONFIG, INFO, WEIGHTS, Run, tensors
+from seq2seq.runs import CONFIG, INFO, WEIGHTS, Run, absent, tensors
 from seq2seq.training.metrics import read_lines, read_metrics, whole
 
 log = logging.getLogger("seq2seq")
@@ -86,11 +86,17 @@ class Broken(list[tuple[str, str]]):
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:
-    """Run directories: those given, and in place of a folder of runs those in it, by name."""
-    found: list[Path] = []
-    for path in paths:
-        inner = [] if is_run(path) or not path.is_dir() else sorted(p for p in path.iterdir() if is_run(p) and not p.name.startswith("."))
-        found += inner or [path]
+    """Run directories: those given, and in place of a folder of runs those in it, by name. RunError for what was mistyped."""
+    return [run for path in paths for run in ([path] if is_run(path) else inner(path))]
+
+
+def inner(folder: Path) -> list[Path]:
+    """The run directories in a folder, by name. RunError where there are none, or no such folder."""
+    if not folder.is_dir():
+        raise RunError(absent(folder))
+    found = sorted(path for path in folder.iterdir() if is_run(path) and not path.name.startswith("."))
+    if not found:
+        raise RunError(f"{folder} is no run directory, and holds none")
     return found
 
 
@@ -125,10 +131,14 @@ def opened(path: Path) -> Run:
 
 def check_same_data(one: Run, other: Run) -> None:
     """ConfigError unless both learnt from the same text, in the same direction."""
-    here, there = ((r.info.get("data"), r.config.data.source, r.config.data.target) for r in (one, other))
-    if here != there:
-        names = [f"{r.folder} (data={r.config.data.name})" for r in (one, other)]
-        raise ConfigError(f"{names[0]} and {names[1]} learnt from different text: their figures cannot be compared")
+    datas = [run.config.data for run in (one, other)]
+    ways = [f"{data.source}-{data.target}" for data in datas]
+    if ways[0] != ways[1]:
+        raise ConfigError(f"{one.folder} translates {ways[0]}, {other.folder} {ways[1]}: their figures cannot be compared")
+    if one.info.get("data") != other.info.get("data"):
+        names = [f"{run.folder} (data={data.name})" for run, data in zip((one, other), datas, strict=True)]
+        hint = f"; name the runs of one text, such as {one.folder.parent / datas[0].name}-*" if datas[0].name != datas[1].name else ""
+        raise ConfigError(f"{names[0]} and {names[1]} learnt from different text: their figures cannot be compared{hint}")
 
 
 def make_cells(runs: Iterable[Run], test: TestSet, broken: Broken, options: Mapping[str, Any]) -> list[Cell]:

@@ -8,7 +8,7 @@ from seq2seq.compare.columns import number
 from seq2seq.compare.grouping import Variant
 from seq2seq.config.search import THROUGHPUT
 
-NEAR = 1.02  # numbers of parameters that count as the same, as docs/experiments.md says
+NEAR = 1.02  # numbers of parameters that count as the same, or as the one that was asked for, as docs/experiments.md says
 
 
 def sentences(variants: Sequence[Variant]) -> list[str]:
@@ -53,7 +53,9 @@ def budget(variants: Sequence[Variant]) -> list[str]:
         return []
     sizes = sorted({cell.parameters for cell in cells})
     span = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
-    near = [f"parameters ({span})"] if sizes[-1] <= NEAR * max(sizes[0], 1) else []
+    asked = {cell.run.config.model.parameters for cell in cells}
+    equal = sizes[-1] <= NEAR * max(sizes[0], 1) or (len(asked) == 1 and 0 not in asked)  # each within NEAR of what was asked for
+    near = [f"parameters ({span})"] if equal else []
     updates = [int(cell.run.info["updates"]) for cell in cells if isinstance(cell.run.info.get("updates"), int)]
     each = [f"updates ({updates[0]:,})"] if len(set(updates)) == 1 and len(updates) == len(cells) else []
     if same := [*each, *time_limit(cells)]:

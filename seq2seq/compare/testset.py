@@ -57,22 +57,26 @@ def chosen(data: DataConfig, name: str | None) -> str:
     return name or known[0]
 
 
-def from_settings(data: DataConfig, name: str) -> TestSet:
-    """The test set `name` of a run's data settings, or its dev set. ConfigError for another name, DataError for its files."""
+def from_settings(data: DataConfig, name: str, gold: Path | None = None) -> TestSet:
+    """The test set `name` of a run's data settings, or its dev set, with its own links or those in the file `gold`. ConfigError for
+    another name, DataError for its files."""
     choose(dict.fromkeys([*test_names(data), "dev"]), name, "--test")
     pairs = list(dev_pairs(data) if name == "dev" else test_pairs(data, name))
-    lines = gold_alignment(data, name)
     test = TestSet(name, [p.source for p in pairs], [[p.target for p in pairs]])
+    if gold:
+        return test.with_gold(gold)
+    lines = gold_alignment(data, name)
     return test if lines is None else test.linked(lines, f"the gold alignment of {name}")
 
 
-def from_files(source: Path, references: Sequence[Path]) -> TestSet:
+def from_files(source: Path, references: Sequence[Path], gold: Path | None = None) -> TestSet:
     """Plain files; counts must agree. The name tells other text apart, even in files of the same name."""
     sources, sets = list(read_lines(source)), [list(read_lines(path)) for path in references]
     for path, lines in zip(references, sets, strict=True):
         if len(lines) != len(sources):
             raise DataError(f"{source} has {len(sources)} lines, but {path} has {len(lines)}")
-    return TestSet(re.sub(r"\W+", "-", source.name.removesuffix(".gz")) + f"-{text_hash(sources, *sets)[:8]}", sources, sets)
+    test = TestSet(re.sub(r"\W+", "-", source.name.removesuffix(".gz")) + f"-{text_hash(sources, *sets)[:8]}", sources, sets)
+    return test.with_gold(gold) if gold else test
 
 
 def text_hash(*texts: Sequence[str]) -> str:

@@ -30,8 +30,8 @@ def train_pairs(data: DataConfig) -> Iterator[Pair]:
 
 
 def linked_pairs(data: DataConfig) -> Iterator[LinkedPair]:
-    """The training pairs with their word links: the toy corpus' own, or of format=text those in the files NAME.align, or NAME.align.gz,
-    beside the text. ConfigError for other formats; DataError for links that do not fit."""
+    """The training pairs with their word links: the toy corpus' own, or of format=text those of `links_file` beside the text.
+    ConfigError for other formats; DataError for links that do not fit."""
     from seq2seq.data.links import linked
 
     if data.format == "toy":
@@ -39,8 +39,8 @@ def linked_pairs(data: DataConfig) -> Iterator[LinkedPair]:
     if data.format != "text":
         raise ConfigError(f"data.format={data.format} has no word links to learn from: data=toy has, and format=text in files NAME.align")
     root, layout = data_root(data), _layout(data)
-    files = [(name, find(f"{name}.align", root, ALIGN)) for name in data.train]
-    pairs = (pair for name, path in files for pair in linked(read_text([name], layout), path))
+    files = [(name, *(links_file(data, name) or (find(f"{name}.align", root, ALIGN), False))) for name in data.train]
+    pairs = (pair for name, path, turn in files for pair in linked(read_text([name], layout), path, turn))
     return not_empty(pairs, f"data.train={data.train}")
 
 
@@ -62,7 +62,7 @@ def test_pairs(data: DataConfig, name: str) -> Iterator[Pair]:
 def gold_alignment(data: DataConfig, split: str) -> list[str] | None:
     """Gold word alignment of "dev" or of a test set, a line "0-0 1-2" for each pair; None if there is none.
 
-    format=text finds it in files NAME.align, or NAME.align.gz, beside the text. DataError if some are there and some not."""
+    format=text finds it by `links_file`. DataError if some are there and some not."""
     if data.format == "toy":
         from seq2seq.data.synthetic import pharaoh
 
@@ -70,10 +70,21 @@ def gold_alignment(data: DataConfig, split: str) -> list[str] | None:
     names = data.dev if split == "dev" else _test_files(data, split)
     if data.format != "text":
         return None
-    root, files = data_root(data), [f"{name}.align" for name in names]
-    if not any((root / f"{file}{ending}").is_file() for file in files for ending in ("", ".gz")):
+    from seq2seq.data.links import turned
+
+    files = [links_file(data, name) for name in names]
+    if not any(files):
         return None
-    return [line for file in files for line in read_lines(find(file, root))]
+    given = (file or (find(f"{name}.align", data_root(data)), False) for name, file in zip(names, files, strict=True))
+    return [turned(line) if turn else line for path, turn in given for line in read_lines(path)]
+
+
+def links_file(data: DataConfig, name: str) -> tuple[Path, bool] | None:
+    """The file with the word links of the pairs NAME, .gz or not, and whether they are those of the other direction: NAME.en-de.align
+    counts English words first, whichever way the run translates; NAME.align goes the run's way."""
+    ways = {f"{data.source}-{data.target}.align": False, f"{data.target}-{data.source}.align": True, "align": False}
+    found = ((data_root(data) / f"{name}.{end}{packed}", turn) for end, turn in ways.items() for packed in ("", ".gz"))
+    return next(((path, turn) for path, turn in found if path.is_file()), None)
 
 
 test_names.__test__ = test_pairs.__test__ = False  # type: ignore[attr-defined]  # pytest would collect them

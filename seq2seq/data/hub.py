@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.data.text import Pair, pair_of
-from seq2seq.errors import ConfigError, DataError, choose
+from seq2seq.errors import ConfigError, MissingError, choose
 
 PARQUET = "refs/convert/parquet"  # the hub's own copy of a data set that comes as a program, which is never run
 
@@ -26,7 +26,7 @@ def _library() -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise DataError(f"data.format=hub needs the package `datasets`: pip install 'seq2seq[hub]' ({error})") from error
+        raise MissingError(f"data.format=hub needs the package `datasets`: pip install 'seq2seq[hub]' ({error})") from error
     return datasets
 
 
@@ -39,7 +39,7 @@ def _rows(datasets: Any, name: str, split: str, config: str) -> Any:
             return _downloaded(datasets, [name, config] if config else [name], split)
         loaded = datasets.load_from_disk(name)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise DataError(f"data.hub={name!r}, split {split!r} cannot be had: {error}") from error
+        raise MissingError(f"data.hub={name!r}, split {split!r} cannot be had: {error}") from error
     splits = loaded if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
     return choose(splits, split, f"split of {name}")
 

@@ -3,6 +3,7 @@
 Every subword of a target word is linked with every subword of the source words that the word is linked with.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
@@ -15,8 +16,13 @@ from seq2seq.errors import DataError
 from seq2seq.evaluation.alignment import Link, check_inside, parse_links, words_of
 
 
-def linked(pairs: Iterator[Pair], path: Path) -> Iterator[LinkedPair]:
-    """Pairs with the lines of a file beside them, `0-0 1-2`, of which the possible links, `0p1`, count too.
+def turned(line: str) -> str:
+    """The links of a line, `0-1 2p3`, the other way round."""
+    return re.sub(r"\b(\d+)([-p])(\d+)\b", r"\3\2\1", line)
+
+
+def linked(pairs: Iterator[Pair], path: Path, turn: bool = False) -> Iterator[LinkedPair]:
+    """Pairs with the lines of a file beside them, `0-0 1-2`, of which the possible links, `0p1`, count too; `turn`: `1-0`.
 
     DataError names the line that is no such thing or links a word that is not there, or tells how many lines there are."""
     for done, (pair, line) in enumerate(zip_longest(pairs, lines := read_lines(path))):
@@ -24,7 +30,8 @@ def linked(pairs: Iterator[Pair], path: Path) -> Iterator[LinkedPair]:
             counts = [done + sum(1 for _ in rest) + (one is not None) for rest, one in ((lines, line), (pairs, pair))]
             raise DataError(f"{path} has {counts[0]} lines for {counts[1]} pairs")
         where = f"{path}:{done + 1}"
-        yield LinkedPair(pair.source, pair.target, checked(sorted(parse_links(line, where).possible), pair, where))
+        links = sorted(parse_links(turned(line) if turn else line, where).possible)
+        yield LinkedPair(pair.source, pair.target, checked(links, pair, where))
 
 
 def checked(links: Sequence[Link], pair: Pair, where: str) -> tuple[Link, ...]:

@@ -75,7 +75,7 @@ def report_lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"word links: {links['tokens']:,} between subwords, in {links['pairs']:,} of the pairs")
     found = [f"{name} {met:,} of {count:,}" for name, (met, count) in report["overlap"].items() if met]
     lines.append(f"sources that are in the training text too: {', '.join(found) or 'none in ' + ', '.join(report['overlap'])}")
-    return lines + [f"test set {name} is not there: {why}" for name, why in report["missing"].items()]
+    return lines + [f"test set {name} cannot be used: {why}" for name, why in report["missing"].items()]
 
 
 def _cut(report: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, MissingError
 
 T = TypeVar("T")
 
@@ -51,8 +51,10 @@ Reader = Callable[[Sequence[str], Layout], Iterator[Pair]]
 
 
 def find(name: str, root: Path, how: str = "") -> Path:
-    """The file `name` (absolute, or under `root`), or the same with .gz. DataError if there is neither."""
+    """The file `name` (absolute, or under `root`), or the same with .gz. MissingError if there is neither."""
     path = root / name
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, where a file of lines is needed")
     for candidate in (path, path.with_name(path.name + ".gz")):
         if candidate.is_file():
             return candidate
@@ -60,7 +62,7 @@ def find(name: str, root: Path, how: str = "") -> Path:
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     tail = f". To have it: {how}" if how else ""
     where = f"files are looked for under {root.absolute()} (data.root, or $SEQ2SEQ_DATA)"
-    raise DataError(f"{path} is missing, also with .gz{hint}; {where}{tail}")
+    raise MissingError(f"{path} is missing, also with .gz{hint}; {where}{tail}")
 
 
 def read_lines(path: Path) -> Iterator[str]:

@@ -124,11 +124,14 @@ def parse_links(line: str, where: str = "alignment") -> Gold:
 def check_inside(links: Iterable[Link], sizes: Sequence[int], where: str, first: int = 0) -> None:
     """DataError, naming `where`, for a link of a word that is not there. `sizes`: source and target words; `first`: the first one's
     number in the file."""
+    links = list(links)
+    back = all(s < sizes[1] and t < sizes[0] for s, t in links)
+    hint = "; the other way round they would all be there: a link names the source word first" if back else ""
     for link in links:
         for number, size, side in zip(link, sizes, ("source", "target"), strict=True):
             if number >= size:
                 pair = "-".join(str(word + first) for word in link)
-                raise DataError(f"{where}: link {pair} is beyond the {size} {side} words, which are counted from {first}")
+                raise DataError(f"{where}: link {pair} is beyond the {size} {side} words, which are counted from {first}{hint}")
 
 
 def alignment_scores(

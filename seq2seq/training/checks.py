@@ -1,11 +1,12 @@
 """What can be found wrong with a training before any work? ConfigError in one sentence."""
 
 import os
+from pathlib import Path
 
 import torch
 
 from seq2seq.config import Config, TrainerConfig, TrainingConfig
-from seq2seq.data.prepare import Prepared
+from seq2seq.data.prepare import Prepared, cache_root
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.metrics import score
 from seq2seq.nn.build import EncoderDecoder, check_model
@@ -21,10 +22,21 @@ MOST_THREADS = 1024  # far more of them take down whatever else runs
 
 def check_settings(config: Config) -> None:
     """All that needs no text."""
+    check_folder("runs", Path(config.runs))
+    check_folder("data.cache", cache_root(config.data))
     config.search.check_limit(check_model(config.model).max_source)
     check_limits(config.training)
     check_attention(config)
     check_device(config.trainer)
+
+
+def check_folder(setting: str, folder: Path) -> None:
+    """ConfigError where no folder of that name is, or can be made."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{setting}={folder} cannot be a folder: {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"{setting}={folder} cannot be written to: {there} does not let you")
 
 
 def check_limits(training: TrainingConfig) -> None:
@@ -42,7 +54,8 @@ def check_attention(config: Config) -> None:
     for name in ("coverage_loss", "guided_alignment"):
         given = getattr(config.training, name)
         if given and not SCORERS[attention.scorer].reads and not WINDOWS[attention.window].gains:
-            raise ConfigError(f"training.{name}={given} would be ignored: scorer={attention.scorer} learns no weights")
+            mend = f"set training.{name}=0" + (f", which task={config.task} raises" if name == "coverage_loss" else "")
+            raise ConfigError(f"training.{name}={given} would be ignored: scorer={attention.scorer} learns no weights; {mend}")
 
 
 def check_device(trainer: TrainerConfig) -> None:

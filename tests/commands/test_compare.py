@@ -1,6 +1,7 @@
 """Does a comparison say of runs what they are?"""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -119,9 +120,23 @@ def test_a_broken_run_is_named_and_the_others_go_on(compared: Callable[..., Any]
     assert [Path(broken["run"]).name for broken in found["broken"]] == ["transformer-dot-1", "rnn-general-2"]
     assert "is damaged" in found["broken"][0]["why"]
     assert [(r["variant"], r["seeds"]) for r in found["rows"]] == [("rnn-uniform-last", [1, 2]), ("rnn-general", [1])]
-    code, out, err = say("compare", own / "transformer-dot-1", own / "nowhere")
+    code, out, err = say("compare", own / "transformer-dot-1")
     assert (code, out) == (2, "")
     assert "no run is left to compare" in err
+
+
+def test_what_is_mistyped_is_no_broken_run(say: Say, own: Path, tmp_path: Path, gold: Path) -> None:
+    """A script would never notice that a row is missing, or has a seed less."""
+    good, typed = own / "rnn-general-1", own / "rnn-general-l"
+    (tmp_path / "empty").mkdir()
+    for words, why in (
+        ([good, typed], f"{typed} is not a run directory: it does not exist (did you mean "),
+        ([good, tmp_path / "empty"], f"{tmp_path / 'empty'} is no run directory, and holds none"),
+        ([good, "--gold", gold, "--reverse", typed], f"{typed} is not a run directory: it does not exist (did you mean "),
+    ):
+        code, out, err = say("compare", *words)
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        assert why in err
 
 
 def test_runs_of_other_text_are_refused(say: Say, own: Path, tmp_path: Path) -> None:
@@ -129,4 +144,9 @@ def test_runs_of_other_text_are_refused(say: Say, own: Path, tmp_path: Path) -> 
     info.write_text(json.dumps(json.loads(info.read_text()) | {"data": "0" * 64}))
     code, out, err = say("compare", own / "rnn-general-1", own / "rnn-general-2")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
-    assert "learnt from different text" in err
+    assert err.endswith("learnt from different text: their figures cannot be compared\n")
+    config = own / "rnn-general-2/config.yaml"
+    config.write_text(re.sub("(?m)^  name: mine$", "  name: other", config.read_text()))
+    assert f"; name the runs of one text, such as {own}/mine-*" in say("compare", own / "rnn-general-1", own / "rnn-general-2")[2]
+    config.write_text(config.read_text().replace("source: en", "source: xx"))
+    assert "rnn-general-2 translates xx-de: their figures cannot be compared" in say("compare", own)[2]

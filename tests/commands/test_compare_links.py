@@ -92,6 +92,33 @@ def test_what_is_no_other_direction_is_told_before_anything_is_translated(say: S
     assert not list(own.glob("*/evaluation"))
 
 
+@pytest.mark.parametrize("command", ["compare", "evaluate"])
+def test_gold_takes_the_place_of_the_test_sets_own_links(
+    command: str, say: Say, trained: Any, corpus: Path, tmp_path: Path, gold: Path
+) -> None:
+    """Which may be those of the other direction, and do not even fit."""
+    root = Path(shutil.copytree(corpus, tmp_path / "text"))
+    (root / "test.align").write_text("99-0\n" * 12)
+    run = Path(shutil.copytree(trained(f"data.root={root}", "training.max_updates=1", "training.monitor=loss"), tmp_path / "run"))
+    words = (command, run, "--test", "test", "--bootstrap", 0)
+    code, _, err = say(*words)
+    assert code == 2
+    assert "link 99-0 is beyond" in err
+    code, out, err = say(*words, "--gold", gold)
+    assert code == 0, err
+    assert "aer" in out.lower()
+
+
+def test_links_that_fit_the_other_way_round_are_told(say: Say, own: Path, corpus: Path, tmp_path: Path) -> None:
+    sizes = [[len(line.split()) for line in (corpus / f"test.{end}").read_text().splitlines()] for end in ("en", "de")]
+    turned = ["0-0" if s <= t else f"{s - 1}-0" for s, t in zip(*reversed(sizes), strict=True)]  # target-source
+    assert any(link != "0-0" for link in turned)
+    (tmp_path / "turned").write_text("\n".join(turned) + "\n")
+    code, _, err = say("compare", own / "rnn-general-1", "--gold", tmp_path / "turned")
+    assert code == 2
+    assert "the other way round they would all be there: a link names the source word first" in err
+
+
 def test_links_of_other_weights_are_not_believed(compared: Callable[..., Any], own: Path, gold: Path) -> None:
     """Trained on, or copied there: what was kept was looked at by others."""
     one, two = own / "rnn-general-1", own / "rnn-general-2"

@@ -224,6 +224,18 @@ def test_the_text_need_not_be_where_each_run_had_it(away: str, say: Say, strange
     assert "/nowhere/test.en is missing, also with .gz" in err
 
 
+def test_a_test_set_that_one_run_cannot_read_is_not_taken_for_the_others(say: Say, own: Path, corpus: Path, tmp_path: Path) -> None:
+    """It may be other text: only one that is not here at all is believed to be the same, by run.json."""
+    root = Path(shutil.copytree(corpus, tmp_path / "text"))
+    (root / "test.de").write_text("a line\n")
+    moved(own / SPOILED, root)
+    code, out, err = say("compare", own, *FEW)
+    assert (code, out) == (2, "")
+    assert f"{root}/test.en has 12 lines, but" in err
+    (root / "test.de").unlink()
+    assert say("compare", own, *FEW)[0] == 0
+
+
 def test_a_test_set_whose_name_leads_out_of_the_run(say: Say, own: Path) -> None:
     config = own / SPOILED / "config.yaml"
     config.write_text(config.read_text().replace("    test:\n", "    ../../../../x:\n"))

@@ -38,6 +38,14 @@ def test_a_budget_is_equal_in_updates_or_in_time(case: str, make_cell: Make) -> 
     assert budget(group(cells)[0]) == said
 
 
+def test_parameters_are_the_same_where_all_were_asked_for_the_same(make_cell: Make) -> None:
+    """Each is within 2 % of what was asked for, and so up to 4 % from another."""
+    cells = [make_cell(["a"], "model.parameters=100", f"variant={n}", name=f"v{n}", info={"parameters": n}) for n in (98, 102)]
+    assert budget(group(cells)[0])[0].endswith("updates (600) and parameters (98 to 102).")
+    other = make_cell(["a"], "variant=c", info={"parameters": 102})
+    assert budget(group([cells[0], other])[0])[0].endswith("updates (600).")
+
+
 def test_one_run_has_no_budget_to_compare(make_cell: Make) -> None:
     assert budget(group([make_cell(["a"])])[0]) == []
 

@@ -106,6 +106,19 @@ def test_two_partners_are_refused(joined: Joined) -> None:
         joined(["wide-1"], ["wide-1", "wide-1-again"])
 
 
+def test_of_a_folder_those_of_the_other_direction_are_taken(make_cell: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both lie together wherever `runs` is what it is by itself."""
+    here = [make_cell(TEST.sources, name=name).run for name in ("a", "b")]
+    back = make_cell(TEST.sources, "data.source=de", "data.target=en", name="c").run
+    runs = {run.folder: run for run in (*here, back)}
+    monkeypatch.setattr(reverse.Run, "open", runs.__getitem__)
+    assert open_reverse([tmp_path], here[0], Broken()) == ([back], True)
+    with pytest.raises(ConfigError, match="/a translates en-de, not the other way round"):
+        open_reverse([tmp_path, here[0].folder], here[0], Broken())
+    with pytest.raises(ConfigError, match="translates de-en, not the other way round"):
+        open_reverse([back.folder], back, Broken())
+
+
 def test_the_same_direction_is_refused(make_cell: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = make_cell(TEST.sources)
     monkeypatch.setattr(reverse.Run, "open", lambda path: cell.run)

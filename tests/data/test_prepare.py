@@ -89,7 +89,7 @@ def test_report(root: Path) -> None:
     assert "tset.en is missing" in report["missing"]["gone"]
     assert (report["lossy"]["lines"], report["lossy"]["of"]) == (0, 400)
     text = "\n".join(report_lines(report))
-    for part in ("200 of 204 kept", "1 with an empty side", "new 2 of 3", "test set gone is not there", "0 of 400"):
+    for part in ("200 of 204 kept", "1 with an empty side", "new 2 of 3", "test set gone cannot be used", "0 of 400"):
         assert part in text
 
 

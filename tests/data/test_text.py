@@ -12,7 +12,7 @@ from seq2seq.config import DataConfig
 from seq2seq.data import corpus
 from seq2seq.data.filters import Filters
 from seq2seq.data.hub import read_hub
-from seq2seq.data.text import READERS, Layout, Pair, read_lines
+from seq2seq.data.text import READERS, Layout, Pair, find, read_lines
 from seq2seq.errors import ConfigError, DataError
 
 PAIRS = [
@@ -155,6 +155,29 @@ def test_alignment_beside_the_text(tmp_path: Path) -> None:
     (tmp_path / "c.align").write_bytes(b"0-0\n1-0 \xff\n")
     with pytest.raises(DataError, match=r"c\.align:2: not UTF-8"):
         corpus.gold_alignment(data, "dev")
+
+
+def test_links_go_the_way_that_their_file_names(tmp_path: Path) -> None:
+    """A file of either direction serves both; one that names none goes the way of whoever reads it."""
+    write(tmp_path, "text", PAIRS[:2], "")
+    there, back = (config(tmp_path, train=["c"], dev=["c"], source=s, target=t) for s, t in (("en", "de"), ("de", "en")))
+    (tmp_path / "c.align").write_text("0-0\n0-0\n")
+    assert corpus.gold_alignment(there, "dev") == corpus.gold_alignment(back, "dev") == ["0-0", "0-0"]
+    with gzip.open(tmp_path / "c.en-de.align.gz", "wt") as file:
+        file.write("1-0 0p1\n0-0\n")
+    assert corpus.gold_alignment(there, "dev") == ["1-0 0p1", "0-0"]
+    assert corpus.gold_alignment(back, "dev") == ["0-1 1p0", "0-0"]
+    learnt = [[pair.links for pair in corpus.linked_pairs(data)] for data in (there, back)]
+    assert learnt == [[((0, 1), (1, 0)), ((0, 0),)], [((0, 1), (1, 0)), ((0, 0),)]]
+    (tmp_path / "c.de-en.align").write_text("1-1\n0-0\n")
+    assert corpus.gold_alignment(there, "dev") == ["1-0 0p1", "0-0"]
+    assert corpus.gold_alignment(back, "dev") == ["1-1", "0-0"]
+
+
+def test_a_folder_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "c.en").mkdir()
+    with pytest.raises(DataError, match=r"c\.en is a folder, where a file of lines is needed"):
+        find("c.en", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,14 @@ from typing import Any
 import pytest
 
 from seq2seq import cli
+from seq2seq.compose import compose_config
+from seq2seq.errors import ConfigError
 from seq2seq.files import naming, write_text, written
 from seq2seq.runs import Run, locked
 from seq2seq.training.callbacks import Checkpoint
+from seq2seq.training.checks import check_folder
 from seq2seq.training.log import logging_to
+from seq2seq.training.run import train
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,6 +55,19 @@ def test_a_file_that_cannot_grow_is_one_sentence(size: int, small: Callable[...,
     assert cli.main(["train", f"resume={runs[0]}"] if runs else words) == 0
     assert not [*tmp_path.rglob("*.part")]  # blocks of text that were encoded in vain, or not
     assert Run.open(next((tmp_path / "runs").iterdir())).info["finished"]
+
+
+@pytest.mark.parametrize("setting", ["runs", "data.cache"])
+def test_a_folder_that_cannot_be_is_told_before_any_work(setting: str, tmp_path: Path) -> None:
+    """By the setting, not by the name of what would have been made in it hours later."""
+    (tmp_path / "file").write_text("dear")
+    config = compose_config(["data=mine", "data.train=[nowhere]", "data.dev=[nowhere]", f"{setting}={tmp_path}/file/below"])
+    with pytest.raises(ConfigError, match=f"{setting}={tmp_path}/file/below cannot be a folder: {tmp_path}/file is a file"):
+        train(config)
+    assert (tmp_path / "file").read_text() == "dear"
+    check_folder(setting, tmp_path / "not" / "yet")
+    check_folder(setting, Path("not/yet"))
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_an_error_without_a_name_is_given_one(tmp_path: Path) -> None:
