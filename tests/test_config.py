@@ -27,7 +27,6 @@ WRONG = {  # what is written -> words of the sentence
     "training.keep=0": ("training.keep=0 is too small: at least 1",),
     "training.accumulate=0": ("training.accumulate=0", "at least 1"),
     "training.ema=1": ("training.ema=1", "below 1"),
-    "training.learning_rate=0": ("training.learning_rate=0 would learn nothing",),
     "model/attention=": ("model/attention= has no value; choose one of: additive, concat",),
     "training.learning_rate=-1": ("training.learning_rate=-1", "at least 0"),
     "training.validate_every=-1": ("training.validate_every=-1", "at least 0"),

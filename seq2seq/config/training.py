@@ -62,8 +62,6 @@ class TrainingConfig(Group):
         )
         self.at_least(0, "learning_rate", "weight_decay", "patience", "dev_lines", "halve_every")
         self.within(0, 1, "beta1", "beta2", "label_smoothing", "ema", "halve_from", "plateau_factor")
-        if not self.learning_rate:
-            raise ConfigError("training.learning_rate=0 would learn nothing")
         if not self.guided_alignment:
             self.ignored(("guided_loss",), "it belongs to training.guided_alignment")
         if self.optimizer not in ("adam", "adamw"):

@@ -149,4 +149,4 @@ def test_runs_of_other_text_are_refused(say: Say, own: Path, tmp_path: Path) -> 
     config.write_text(re.sub("(?m)^  name: mine$", "  name: other", config.read_text()))
     assert f"; name the runs of one text, such as {own}/mine-*" in say("compare", own / "rnn-general-1", own / "rnn-general-2")[2]
     config.write_text(config.read_text().replace("source: en", "source: xx"))
-    assert "rnn-general-2 translates xx-de: their figures cannot be compared" in say("compare", own)[2]
+    assert "rnn-general-2 xx-de: their figures cannot be compared" in say("compare", own)[2]
