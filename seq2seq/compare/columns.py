@@ -61,7 +61,7 @@ def of_lines(
 ) -> Score:
     """A share in percent; the signature says what it is of the first references, which also repeat and copy."""
     human = [measure(*some[:-1], reference) for some, reference in zip(lines, test.references[0], strict=True)]
-    signature = f"{kind}|tok:\\w+|references:{behaviour.percent(np.array(human).sum(0)):.2f}"
+    signature = f"{kind}|tok:letters,marks,digits|references:{behaviour.percent(np.array(human).sum(0)):.2f}"
     return figure(name, np.array([measure(*some) for some in lines]), behaviour.percent, signature, how)
 
 

@@ -21,6 +21,11 @@ class Column(NamedTuple):
     signature: str = ""  # how it was measured; a footnote
     unit: str = ""
 
+    @property
+    def title(self) -> str:
+        """Its label and unit: by the label alone several columns may be meant."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
 
 class Figure(NamedTuple):
     """One measure of one variant."""

@@ -93,4 +93,4 @@ def best(comparison: Comparison, column: Column) -> float | None:
 def signatures(comparison: Comparison, keys: Sequence[str] = ()) -> list[str]:
     """How each column that is shown was measured."""
     columns = [c for c in comparison.columns if (c.key in keys if keys else COLUMNS[c.key].shown)]
-    return [f"{c.label}{f', {c.unit}' if c.unit else ''}: {c.signature}" for c in columns if c.signature]
+    return [f"{column.title}: {column.signature}" for column in columns if column.signature]

@@ -137,7 +137,7 @@ def tests(comparison: Comparison) -> Iterator[str]:
 
 def notes(comparison: Comparison) -> Iterator[str]:
     """Signatures and what else stands below the table."""
-    signed = [f"{text(column.label)}: <code>{text(column.signature)}</code>" for column in comparison.columns if column.signature]
+    signed = [f"{text(column.title)}: <code>{text(column.signature)}</code>" for column in comparison.columns if column.signature]
     if signed or comparison.footnotes:
         yield from listed([*map(text, comparison.footnotes), *signed])
 
