@@ -74,6 +74,7 @@ class Grid:
 def summary(outcomes: Sequence[Outcome]) -> list[str]:
     """The lines that tell how a grid ended: what failed and why, cells that are one run, how many of each, the command for the table."""
     lines = [f"failed: {outcome.words}: {outcome.reason}" for outcome in outcomes if outcome.state == FAILED]
+    lines += [f"not finished: {outcome.words}" for outcome in outcomes if outcome.state == STOPPED]
     runs = {run: [outcome for outcome in outcomes if outcome.run == run] for run in dict.fromkeys(o.run for o in outcomes if o.run)}
     for run, same in runs.items():
         if len(same) > 1:

@@ -93,7 +93,9 @@ def test_a_ctrl_c_ends_the_grid(
     monkeypatch.setattr(train, "cell", interrupted)
     assert cli.main(["train", "-m", "seed=1,2,3"]) == 130
     assert seen == [1, 2]
-    assert caplog.messages[-2:] == [
+    assert caplog.messages[-4:] == [
+        "not finished: seed=2",
+        "not finished: seed=3",
         "grid: 1 finished (0 before), 0 failed, 2 not finished; the same command goes on",
         "seq2seq compare runs/r1",
     ]
