@@ -15,7 +15,7 @@ from seq2seq.training.schedule import check_schedule
 FOLDER = conf_dir() / "experiment"
 NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml"))
 SMALL = {
-    "embedding": 8, "hidden": 8, "encoder_hidden": 12, "features": 6, "size": 8, "heads": 2, "feedforward": 8,
+    "embedding": 8, "hidden": 8, "encoder_hidden": 16, "features": 6, "size": 8, "heads": 2, "feedforward": 8,
 }  # fmt: skip
 
 
