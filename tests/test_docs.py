@@ -158,6 +158,20 @@ def test_the_table_of_results(run, tmp_path):
     assert made.splitlines()[-1] == "case:mixed"
 
 
+PLACES = {  # where the README's parts of a new score go: file -> what stands behind them
+    "code": ("seq2seq/nn/scorers.py", "SCORERS: dict["),
+    "row": ("seq2seq/nn/scorers.py", '    "uniform": Uniform,\n'),
+    "formula": ("tests/nn/conftest.py", '    "uniform": lambda m, q, h, s:'),
+}
+
+
+def test_the_readme_knows_where_a_new_score_goes():
+    """The slow test below puts it there."""
+    for path, behind in PLACES.values():
+        assert path in README
+        assert (ROOT / path).read_text(encoding="utf-8").count(behind) == 1, path
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_readmes_new_score_costs_what_it_says(tmp_path):
@@ -166,10 +180,9 @@ def test_the_readmes_new_score_costs_what_it_says(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
-    code, row, formula = blocks("python")[1:4]
-    insert(tmp_path / "seq2seq/nn/scorers.py", "SCORERS: dict[", code + "\n\n")
-    insert(tmp_path / "seq2seq/nn/scorers.py", '    "uniform": Uniform,\n', row)
-    insert(tmp_path / "tests/nn/test_scorers.py", '    "uniform": lambda', formula)
+    for part, text in zip(PLACES, blocks("python")[1:4], strict=True):
+        path, behind = PLACES[part]
+        insert(tmp_path / path, behind, text + ("\n\n" if part == "code" else ""))
     (tmp_path / "conf/model/attention/manhattan.yaml").write_text(blocks("yaml")[0])
     run = [sys.executable, "-m", "pytest", "-q", "-x"]
     subprocess.run([*run, "tests/nn", "-k", "manhattan or pairs or every_score or no_setting"], cwd=tmp_path, check=True)
