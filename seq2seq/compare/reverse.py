@@ -27,13 +27,13 @@ class Reverse(NamedTuple):
 def open_reverse(paths: Sequence[Path], first: Run, broken: Broken) -> Reverse:
     """Those runs that can be opened, and of folders those that translate the other way round. ConfigError where one that is named does
     not, or none in the folders does."""
-    opened = [(path, broken.attempt(path, lambda path=path: Run.open(path))) for path in expand(paths)]  # type: ignore[misc]
-    wrong = [run for _, run in opened if run and not turns(run, first)]
+    opened = [broken.attempt(path, lambda path=path: Run.open(path)) for path in expand(paths)]  # type: ignore[misc]
+    wrong = [run for run in opened if run and not turns(run, first)]
     if named := [run for run in wrong if run.folder in paths] or (wrong if len(wrong) == len(opened) else []):
         data = named[0].config.data
         raise ConfigError(f"--reverse {named[0].folder} translates {data.source}-{data.target}, not the other way round")
-    fitting = [(path, run) for path, run in opened if not (run and run in wrong)]
-    return Reverse([run for _, run in fitting if run], alone=len(fitting) == 1)
+    fitting = [run for run in opened if not run or turns(run, first)]
+    return Reverse([run for run in fitting if run], alone=len(fitting) == 1)
 
 
 def turns(run: Run, first: Run) -> bool:
