@@ -50,8 +50,16 @@ def read_config(path: Path) -> Config:
         raise RunError(f"{path} does not exist") from None
     except UnicodeDecodeError as error:
         raise RunError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
-    except (yaml.YAMLError, ConfigError) as error:
+    except yaml.YAMLError as error:
+        raise RunError(f"{path} is not valid YAML{_place(error)}") from None
+    except ConfigError as error:
         raise RunError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _place(error: yaml.YAMLError) -> str:
+    """Where PyYAML stopped reading, counted from 1, or '' if it does not say."""
+    mark = getattr(error, "problem_mark", None)
+    return f": line {mark.line + 1}, column {mark.column + 1}" if mark else ""
 
 
 def _refuse_bombs(text: str) -> None:
@@ -62,6 +70,8 @@ def _refuse_bombs(text: str) -> None:
     for event in yaml.parse(text, Loader=FAST):
         if isinstance(event, yaml.AliasEvent):
             raise ConfigError("aliases (*name) have no place in a saved config")
+        if tag := getattr(event, "tag", None):
+            raise ConfigError(f"tags ({tag[:40]}) have no place in a saved config")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise ConfigError("it is nested too deeply for a saved config")
