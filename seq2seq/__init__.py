@@ -11,7 +11,7 @@ __all__ = ["Translator", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Translator":
-        from seq2seq import process
+        from seq2seq.utils import process
 
         process.prepare()
         from seq2seq.translator import Translator

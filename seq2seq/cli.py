@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import seq2seq
-from seq2seq import process
 from seq2seq.errors import Seq2SeqError, unknown
+from seq2seq.utils import process
 
 
 class Command(NamedTuple):

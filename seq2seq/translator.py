@@ -15,20 +15,20 @@ from torch import Tensor
 
 from seq2seq.config import SearchConfig
 from seq2seq.data.filters import shortened
-from seq2seq.data.vocabularies import Encoded, Vocabularies
+from seq2seq.data.vocabulary import Encoded, Vocabularies
 from seq2seq.errors import ConfigError, DataError, RunError, choose
 from seq2seq.ids import EOS, PAD, UNK
+from seq2seq.nn.cuda_graphs import Replayed
 from seq2seq.nn.interface import Memory, Model
 from seq2seq.nn.precision import PRECISIONS
 from seq2seq.nn.recording import CUDAGraphs
-from seq2seq.nn.replay import Replayed
-from seq2seq.runs import WEIGHTS, Run
+from seq2seq.runs.directory import WEIGHTS, Run
 from seq2seq.search.beam import beam_search
+from seq2seq.search.constraints import NoRepeat
+from seq2seq.search.forced import score
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.penalties import Penalty
-from seq2seq.search.rules import NoRepeat
 from seq2seq.search.sample import sample
-from seq2seq.search.score import score
 from seq2seq.search.shortlist import Shortlist
 
 log = logging.getLogger("seq2seq")

@@ -37,7 +37,7 @@ SMALL = (
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with train, dev and test .en and .de: 120, 12 and 12 pairs of the embedded corpus; word links of the 120."""
-    from seq2seq.data.synthetic import generate, pharaoh
+    from seq2seq.data.toy.translation import generate, pharaoh
 
     folder, toy = tmp_path_factory.mktemp("corpus"), generate(pairs=144, dev=2, test=2)
     for name, start, stop in (("train", 0, 120), ("dev", 120, 132), ("test", 132, 144)):
@@ -64,7 +64,7 @@ def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
 @pytest.fixture(scope="session")
 def trained(small: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Train a run directory in a folder of its own: `trained(*settings)`."""
-    from seq2seq.compose import compose_config
+    from seq2seq.launch.compose import compose_config
     from seq2seq.training.run import train
 
     return lambda *more: train(compose_config(small(tmp_path_factory.mktemp("runs"), *more)))

@@ -14,8 +14,8 @@ import seq2seq
 from seq2seq import cli
 from seq2seq.commands import Parser, attentions, train
 from seq2seq.config import Config
+from seq2seq.config.io import every_setting
 from seq2seq.errors import DataError
-from seq2seq.settings import every_setting
 
 
 def python(code: str) -> "subprocess.CompletedProcess[str]":

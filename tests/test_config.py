@@ -8,11 +8,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from seq2seq.commands.attentions import tables
-from seq2seq.compose import compose_config, conf_dir
 from seq2seq.config import AttentionConfig, Config, RNNConfig, TransformerConfig
+from seq2seq.config.choices import choices, names
+from seq2seq.config.io import build_config, differences, every_setting, flatten, read_config, settings_hash, write_config
 from seq2seq.errors import ConfigError, RunError
-from seq2seq.settings import build_config, differences, every_setting, flatten, read_config, settings_hash, write_config
-from seq2seq.tables import choices, names
+from seq2seq.launch.compose import compose_config, conf_dir
 
 ATTENTIONS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
 GROUPS = sorted(
@@ -141,8 +141,8 @@ def test_every_score_window_and_normaliser_has_a_named_variant() -> None:
 
 
 def test_the_tables_are_read_as_they_are_imported() -> None:
+    from seq2seq.nn.attention.scorers import SCORERS
     from seq2seq.nn.heads import HEADS
-    from seq2seq.nn.scorers import SCORERS
 
     assert names("SCORERS") == tuple(SCORERS)
     assert names("HEADS") == tuple(HEADS)

@@ -118,7 +118,7 @@ def test_a_wrong_name_is_told_as_the_readme_shows(run, monkeypatch, capsys):
 
 def test_the_table_of_variants_is_the_tables(capsys):
     """Every row that the command prints, but for a score of the reader's own."""
-    from seq2seq.nn.scorers import SCORERS
+    from seq2seq.nn.attention.scorers import SCORERS
 
     assert main(["attentions", "--markdown"]) == 0
     own = [name for name in SCORERS if f"| `{name}` |" not in README]

@@ -6,10 +6,10 @@ from itertools import combinations
 import pytest
 import torch
 
-from seq2seq.compose import compose_config, conf_dir
+from seq2seq.config.io import flatten
 from seq2seq.ids import EOS
+from seq2seq.launch.compose import compose_config, conf_dir
 from seq2seq.nn.build import build_model, check_model
-from seq2seq.settings import flatten
 from seq2seq.training.schedule import check_schedule
 
 FOLDER = conf_dir() / "experiment"

@@ -9,8 +9,8 @@ from seq2seq import cli
 from seq2seq.commands import train
 from seq2seq.config import Config
 from seq2seq.errors import BusyError, ConfigError, DataError, TrainingError
-from seq2seq.grid import BEFORE, ELSEWHERE, FAILED, SILENT, STOPPED, TRAINED, Grid, Outcome, require_all, summary
-from seq2seq.sweep import sweep
+from seq2seq.launch.grid import BEFORE, ELSEWHERE, FAILED, SILENT, STOPPED, TRAINED, Grid, Outcome, require_all, summary
+from seq2seq.launch.sweep import sweep
 
 
 @pytest.fixture(autouse=True)
@@ -181,8 +181,8 @@ def test_what_needs_no_text_is_found_wrong_before_any_cell_is_begun(caplog: pyte
 
 def test_a_grid_whose_launcher_gave_up_does_not_end_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though a sweeper of the user's alone knows which cells there would have been."""
-    monkeypatch.setattr("seq2seq.sweep.from_launcher", lambda error: True)
-    monkeypatch.setattr("seq2seq.sweep.hydra_main", lambda *_: (_ for _ in ()).throw(RuntimeError("no cluster")))
+    monkeypatch.setattr("seq2seq.launch.sweep.from_launcher", lambda error: True)
+    monkeypatch.setattr("seq2seq.launch.sweep.hydra_main", lambda *_: (_ for _ in ()).throw(RuntimeError("no cluster")))
     with pytest.raises(TrainingError, match="the launcher gave up, as told above: cells may be missing"):
         sweep(["seed=1,2", "hydra/sweeper=own", "hydra/launcher=submitit_slurm"], fate)
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from seq2seq.compose import compose_config
 from seq2seq.config import Config
 from seq2seq.errors import ConfigError, TrainingError
-from seq2seq.grid import STOPPED, TRAINED, Outcome
-from seq2seq.launchers import AT_ONCE, crowded, fair
-from seq2seq.sweep import sweep
+from seq2seq.launch.compose import compose_config
+from seq2seq.launch.grid import STOPPED, TRAINED, Outcome
+from seq2seq.launch.processes import AT_ONCE, crowded, fair
+from seq2seq.launch.sweep import sweep
 
 Task = Callable[[Config], Outcome]
 TWO = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
@@ -53,7 +53,7 @@ def test_each_cell_has_a_process(launcher: str, tmp_path: Path, caplog: pytest.L
         from pathlib import Path
 
         from seq2seq.errors import DataError
-        from seq2seq.grid import TRAINED, Outcome
+        from seq2seq.launch.grid import TRAINED, Outcome
 
         if config.seed == 2:
             raise DataError("text 2 is missing")
@@ -161,7 +161,7 @@ def test_a_launcher_that_is_not_installed_is_one_sentence(name: str, monkeypatch
     ],
 )
 def test_cells_share_the_cores(launcher: str, settings: dict[str, Any], cells: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seq2seq.launchers.available_cores", lambda: 8)
+    monkeypatch.setattr("seq2seq.launch.processes.available_cores", lambda: 8)
     assert AT_ONCE[launcher](settings, cells, 8) == at_once
     config = compose_config()
     trainer = fair(config, launcher, settings, cells).trainer

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seq2seq import looking
-from seq2seq.looking import look
-from seq2seq.runs import Run
+from seq2seq.evaluation import attention_maps
+from seq2seq.evaluation.attention_maps import look
+from seq2seq.runs.directory import Run
 from seq2seq.translator import Translator
 
 Lively = Callable[..., Path]
@@ -21,12 +21,12 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("places", [looking.PLACES, 1])
+@pytest.mark.parametrize("places", [attention_maps.PLACES, 1])
 def test_weights_are_those_of_the_search(
     family: str, places: int, lively: Lively, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of its own size, in batches or one by one; empty lines have none."""
-    monkeypatch.setattr(looking, "PLACES", places)
+    monkeypatch.setattr(attention_maps, "PLACES", places)
     translator = Translator.open(lively(*FAMILIES[family]))
     found = [alternatives[0] for alternatives in translator.hypotheses(lines, attention=True)]
     seen = dict(look(translator, found))
@@ -68,7 +68,7 @@ def test_heads_that_each_have_a_centre_have_none_together(family: str, lively: L
     run = lively("model/attention=local_p", *FAMILIES[family], f"{HEADS[family]}=2")
     translator = Translator.open(run)
     assert {looked.centers is None for _, looked in look(translator, [found[0] for found in translator.hypotheses(lines)])} == {True}
-    assert not looking.health_of(Run.open(run).config.model).learnt
+    assert not attention_maps.health_of(Run.open(run).config.model).learnt
 
 
 @pytest.mark.parametrize("family", HEADS)

@@ -18,7 +18,7 @@ TIE = 1e-4
 @pytest.fixture(scope="module")
 def many():
     """Lines of 1 to 300 words of the embedded corpus, each with its number in it, shuffled by length."""
-    from seq2seq.data.synthetic import generate
+    from seq2seq.data.toy.translation import generate
 
     draw = random.Random(5)
     words = sorted({word for example in generate(pairs=500, dev=2, test=2).train for word in example.source.split()})

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from seq2seq.process import ENVIRONMENT
+from seq2seq.utils.process import ENVIRONMENT
 
 FREE = """
-from seq2seq.process import {function}
+from seq2seq.utils.process import {function}
 
 def held():
     with open("/proc/self/status") as file:
@@ -45,7 +45,7 @@ def test_freed_memory_is_kept_unless_the_user_has_said_what_to_do():
 
 
 def test_what_the_user_has_set_stays():
-    code = f"from seq2seq.process import prepare; prepare(); import os; print(*(os.environ[name] for name in {list(ENVIRONMENT)}))"
+    code = f"from seq2seq.utils.process import prepare; prepare(); import os; print(*(os.environ[name] for name in {list(ENVIRONMENT)}))"
     first, *others = ENVIRONMENT
     asked = subprocess.run([sys.executable, "-c", code], env=os.environ | {first: "7"}, capture_output=True, text=True, check=True)
     assert asked.stdout.split() == ["7", *(ENVIRONMENT[name] for name in others)]

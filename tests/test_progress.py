@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq import progress
-from seq2seq.progress import Count, clock, counted
 from seq2seq.translator import Translator
+from seq2seq.utils import progress
+from seq2seq.utils.progress import Count, clock, counted
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seq2seq import cli
-from seq2seq.compose import compose_config
 from seq2seq.errors import RunError, TrainingError
-from seq2seq.files import written
-from seq2seq.runs import WEIGHTS, Run, load_weights, run_directory, save_weights, variant
+from seq2seq.launch.compose import compose_config
+from seq2seq.runs.directory import WEIGHTS, Run, load_weights, run_directory, save_weights, variant
+from seq2seq.utils.files import written
 
 
 def rewrite(path: Path, old: str, new: str) -> None:

@@ -16,7 +16,7 @@ from seq2seq import Translator
 from seq2seq.cli import main
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.nn.precision import PRECISIONS
-from seq2seq.runs import SHORTLIST, Run
+from seq2seq.runs.directory import SHORTLIST, Run
 
 Lively = Callable[..., Path]
 WORDS = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false")

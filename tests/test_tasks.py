@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.compose import compose_config, conf_dir
 from seq2seq.config import MODELS, Config
+from seq2seq.config.choices import names
+from seq2seq.config.io import differences, read_config, write_config
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.metrics import METRICS, TASKS, named
+from seq2seq.launch.compose import compose_config, conf_dir
 from seq2seq.nn.build import check_model
-from seq2seq.settings import differences, read_config, write_config
-from seq2seq.tables import names
 
 SUMMARIES = "task=summarization"
 

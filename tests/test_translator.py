@@ -12,12 +12,12 @@ import torch
 
 from seq2seq import Translator, translator
 from seq2seq.config import SearchConfig
-from seq2seq.data.vocabularies import Encoded
+from seq2seq.data.vocabulary import Encoded
 from seq2seq.errors import DataError, RunError
 from seq2seq.ids import EOS, UNK
-from seq2seq.nn import devices
+from seq2seq.nn.ops import devices
+from seq2seq.search.forced import score
 from seq2seq.search.hypothesis import Hypothesis
-from seq2seq.search.score import score
 from seq2seq.translator import Translation, hash_of
 
 Lively = Callable[..., Path]

@@ -17,15 +17,15 @@ from typing import TypeVar
 import clock
 import limit
 
-from seq2seq.compose import compose_config
 from seq2seq.config import DataConfig
 from seq2seq.data import encoding
-from seq2seq.data.arrays import PairArrays, join_arrays
-from seq2seq.data.batch import TrainBatches
-from seq2seq.data.corpus import train_pairs
+from seq2seq.data.batching import TrainBatches
+from seq2seq.data.corpora import train_pairs
+from seq2seq.data.dataset import PairArrays, join_arrays
 from seq2seq.data.prepare import Prepared, prepare
-from seq2seq.data.synthetic import generate
-from seq2seq.process import available_cores
+from seq2seq.data.toy.translation import generate
+from seq2seq.launch.compose import compose_config
+from seq2seq.utils.process import available_cores
 
 T = TypeVar("T")
 BATCHES = 2000  # of the large corpus

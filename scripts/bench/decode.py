@@ -17,16 +17,16 @@ import limit
 import torch
 import work
 
-from seq2seq.data.corpus import test_pairs
+from seq2seq.data.corpora import test_pairs
 from seq2seq.data.ibm1 import translations
 from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import build_model
+from seq2seq.nn.cuda_graphs import Replayed
 from seq2seq.nn.precision import PRECISIONS
 from seq2seq.nn.recording import CUDAGraphs
-from seq2seq.nn.replay import Replayed
-from seq2seq.process import available_cores
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.translator import Translator
+from seq2seq.utils.process import available_cores
 
 PASSES, SINGLE = 3, 200  # times that all batches are translated; sentences that are translated alone
 HEADER = "| work | precision | batch | sentences/s | tokens/s | share of the limit | alone, ms: half, 95 % | peak MiB | quiet batches |"

@@ -13,7 +13,7 @@ import torch
 import work  # noqa: F401  (says to the process what the command does)
 from torch import nn
 
-from seq2seq.nn.linear import PackedLinear
+from seq2seq.nn.ops.linear import PackedLinear
 
 SHAPES = [(512, 8000), (1024, 2048), (1024, 512), (256, 8000), (256, 1024), (256, 768), (1024, 256), (256, 256)]
 KINDS = {"32": torch.float32, "bf16": torch.bfloat16}

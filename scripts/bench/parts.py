@@ -14,11 +14,11 @@ import torch
 import work
 from torch.profiler import ProfilerActivity, profile
 
-from seq2seq.data.batch import TrainBatches
+from seq2seq.data.batching import TrainBatches
 from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import build_model
-from seq2seq.process import available_cores
 from seq2seq.training.module import TrainingModule
+from seq2seq.utils.process import available_cores
 
 TIMES = 3  # that it is done before it is looked at, and again while it is
 SENTENCES = 10  # translated alone

@@ -24,7 +24,7 @@ import train
 import work
 from peer.install import PEERS, Peer, environment, text
 
-from seq2seq.process import available_cores
+from seq2seq.utils.process import available_cores
 
 HERE = Path(__file__).parent
 SECONDS = 900  # that a peer may take for one measurement

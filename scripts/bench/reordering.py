@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from seq2seq.compare.cells import Broken, open_runs
-from seq2seq.compare.evaluate import Made, forced_links
-from seq2seq.compare.testset import from_settings
+from seq2seq.compare.collect import Broken, open_runs
 from seq2seq.evaluation.alignment import Gold, Link, alignment_scores, recall_by_distance
-from seq2seq.runs import Run, variant
+from seq2seq.evaluation.evaluate import Made, forced_links
+from seq2seq.evaluation.testset import from_settings
+from seq2seq.runs.directory import Run, variant
 
 ANY = 10_000
 SENTENCES = {"all": range(ANY), "to 2": range(3), "from 4": range(4, ANY)}

@@ -7,7 +7,7 @@ import json
 import sys
 from statistics import mean, stdev
 
-from seq2seq.runs import Run, variant
+from seq2seq.runs.directory import Run, variant
 
 
 def main(test: str, *folders: str) -> None:

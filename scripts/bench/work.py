@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from seq2seq import process
-from seq2seq.compose import compose_config
 from seq2seq.config import Config
+from seq2seq.launch.compose import compose_config
+from seq2seq.utils import process
 
 COMMON = [
     "training.monitor=loss",

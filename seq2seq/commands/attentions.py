@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from seq2seq.commands import Parser
-from seq2seq.compose import conf_dir
+from seq2seq.launch.compose import conf_dir
 
 Row = Sequence[str]
 
@@ -22,9 +22,9 @@ def main(argv: list[str]) -> None:
 
 def tables() -> list[tuple[Row, list[Row]]]:
     """(header, rows) of the three tables of parts and of the named variants."""
-    from seq2seq.nn.attention import NORMALIZERS
-    from seq2seq.nn.scorers import SCORERS
-    from seq2seq.nn.windows import WINDOWS
+    from seq2seq.nn.attention.attention import NORMALIZERS
+    from seq2seq.nn.attention.scorers import SCORERS
+    from seq2seq.nn.attention.windows import WINDOWS
 
     parts: dict[str, Mapping[str, Any]] = {"scorer": SCORERS, "window": WINDOWS, "normalizer": NORMALIZERS}
     named = [variant(path) for path in sorted((conf_dir() / "model" / "attention").glob("*.yaml"))]

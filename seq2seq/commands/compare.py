@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from seq2seq.commands import Parser
 from seq2seq.commands.metrics import add_bootstrap, add_gold_option
-from seq2seq.commands.searching import add_machine_options, add_search_options, one_of, search_options
+from seq2seq.commands.options import add_machine_options, add_search_options, one_of, search_options
+from seq2seq.config.choices import names
 from seq2seq.errors import ConfigError, DataError, MissingError, choose
-from seq2seq.files import check_file, write_text
-from seq2seq.tables import names
+from seq2seq.utils.files import check_file, write_text
 
 if TYPE_CHECKING:
-    from seq2seq.compare.comparison import Comparison
-    from seq2seq.compare.testset import TestSet
-    from seq2seq.runs import Run
+    from seq2seq.compare.result import Comparison
+    from seq2seq.evaluation.testset import TestSet
+    from seq2seq.runs.directory import Run
 
 SEED = 12345  # sacreBLEU's
 SYMMETRIZATION = "grow-diag-final-and"
@@ -38,8 +38,8 @@ def main(argv: list[str]) -> None:
         else:
             print(text, end="")
     if options.report:
-        from seq2seq.compare.comparison import with_sentences
         from seq2seq.compare.report import write_report
+        from seq2seq.compare.result import with_sentences
 
         write_report(with_sentences(comparison, options.sentences), options.report)
 
@@ -107,12 +107,12 @@ def check(options: argparse.Namespace) -> None:
 
 def compared(options: argparse.Namespace) -> "Comparison":
     """Open, evaluate, group, compare."""
-    from seq2seq.compare.cells import Broken, make_cells, open_runs
+    from seq2seq.compare.collect import Broken, make_cells, open_runs
     from seq2seq.compare.columns import COLUMNS, impossible
     from seq2seq.compare.compare import compare
-    from seq2seq.compare.differences import Asked
-    from seq2seq.compare.grouping import check_baseline, choose_baseline, group
+    from seq2seq.compare.paired_tests import Asked
     from seq2seq.compare.reverse import open_reverse, with_reverse
+    from seq2seq.compare.variants import check_baseline, choose_baseline, group
     from seq2seq.errors import RunError
     from seq2seq.evaluation.metrics import TASKS, named
     from seq2seq.evaluation.score import How
@@ -155,7 +155,7 @@ def refuse(key: str, why: str) -> None:
 def test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "TestSet":
     """What all runs are evaluated on. ConfigError for a name that one of them does not know, or for text that differs between them;
     DataError where nobody has it."""
-    from seq2seq.compare.testset import chosen, from_files
+    from seq2seq.evaluation.testset import chosen, from_files
 
     named = "" if options.source else chosen(runs[0].config.data, options.test)
     test = common_set(runs, named, options.gold) if named else from_files(options.source, options.reference, options.gold)
@@ -168,7 +168,7 @@ def common_set(runs: "Sequence[Run]", name: str, gold: Path | None) -> "TestSet"
     """That of the first run whose text is on this machine; a run whose text is elsewhere learnt from the same, by its run.json.
 
     ConfigError for other text in another run, DataError where no run has it, or one has it damaged."""
-    from seq2seq.compare.testset import from_settings
+    from seq2seq.evaluation.testset import from_settings
 
     found: list[tuple[Run, TestSet]] = []
     missing: list[Exception] = []

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from seq2seq.commands import Parser
 from seq2seq.commands.metrics import add_gold_option, add_metric_options, wanted_metrics
-from seq2seq.commands.searching import add_machine_options, add_search_options, search_options
+from seq2seq.commands.options import add_machine_options, add_search_options, search_options
 from seq2seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from seq2seq.compare.evaluate import Made
-    from seq2seq.compare.testset import TestSet
+    from seq2seq.evaluation.evaluate import Made
     from seq2seq.evaluation.score import Score
+    from seq2seq.evaluation.testset import TestSet
 
 log = logging.getLogger("seq2seq")
 
@@ -23,11 +23,11 @@ def main(argv: list[str]) -> None:
     """`seq2seq evaluate RUN --test NAME`, or with files."""
     options = parse(argv)
 
-    from seq2seq.compare.evaluate import Made, keep, reported, translate
-    from seq2seq.compare.testset import chosen, from_files, from_settings
+    from seq2seq.evaluation.evaluate import Made, keep, reported, translate
     from seq2seq.evaluation.metrics import TASKS, score
-    from seq2seq.progress import Count
-    from seq2seq.runs import Run
+    from seq2seq.evaluation.testset import chosen, from_files, from_settings
+    from seq2seq.runs.directory import Run
+    from seq2seq.utils.progress import Count
 
     runs = tuple(Run.open(path) for path in options.runs)
     data, metrics = runs[0].config.data, wanted_metrics(options, TASKS[runs[0].config.task])

@@ -21,7 +21,7 @@ def main(argv: list[str]) -> None:
     add_metric_options(parser, "bleu,chrf,ter")
     options = parser.parse_args(argv)
 
-    from seq2seq.data.text import read_lines
+    from seq2seq.data.readers import read_lines
     from seq2seq.evaluation.metrics import TASKS, score
 
     metrics = wanted_metrics(options, TASKS["translation"])

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from seq2seq.commands import Parser
-from seq2seq.commands.searching import add_machine_options, add_search_options, search_options
+from seq2seq.commands.options import add_machine_options, add_search_options, search_options
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.files import check_file
+from seq2seq.utils.files import check_file
 
 
 def main(argv: list[str]) -> None:
@@ -57,7 +57,7 @@ def default_path(run: Path, sentence: str) -> Path | None:
     """A file in the run named by the sentence; None where no picture can be drawn. RunError where a link leads out of the run."""
     from importlib.util import find_spec
 
-    from seq2seq.runs import inside
+    from seq2seq.runs.directory import inside
 
     name = re.sub(r"\W+", "-", sentence.lower()).strip("-")[:60]
     return inside(run, "plots") / f"{name or 'sentence'}.png" if find_spec("matplotlib") else None

@@ -1,7 +1,7 @@
 """What does `seq2seq prepare` do? All that training does before it trains."""
 
+from seq2seq.commands.experiment import experiment
 from seq2seq.config import Config
-from seq2seq.experiment import experiment
 
 
 def main(argv: list[str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seq2seq.commands import Parser
-from seq2seq.commands.searching import add_machine_options, stdin_lines, tabbed
+from seq2seq.commands.options import add_machine_options, stdin_lines, tabbed
 from seq2seq.errors import DataError
 
 
@@ -20,7 +20,7 @@ def main(argv: list[str]) -> None:
     if (options.source is None) != (options.target is None):
         parser.error("--source and --target belong together")
 
-    from seq2seq.data.text import read_sides
+    from seq2seq.data.readers import read_sides
     from seq2seq.translator import Translator
 
     pairs = read_sides(options.source, options.target) if options.source else tabbed_pairs()

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from seq2seq.config import MODELS, Config, ModelConfig
-from seq2seq.tables import choices
+from seq2seq.config.choices import choices
 
 WIDTH = 118
 

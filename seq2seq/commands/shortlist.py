@@ -8,7 +8,7 @@ from seq2seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from seq2seq.data.prepare import Prepared
-    from seq2seq.runs import Run
+    from seq2seq.runs.directory import Run
 
 USUAL, SHOWN = 100, (5, 10, 20, 50, 100, 200, 500)
 
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
     import torch
 
     from seq2seq.data.ibm1 import coverage, translations
-    from seq2seq.runs import Run
+    from seq2seq.runs.directory import Run
 
     run = Run.open(options.run)
     size = run.vocabularies.target.size

@@ -1,9 +1,9 @@
 """What does `seq2seq train` do? Compose the settings and hand them to the training."""
 
-from seq2seq import process
+from seq2seq.commands.experiment import experiment
 from seq2seq.config import Config
-from seq2seq.experiment import experiment
-from seq2seq.grid import BEFORE, TRAINED, Outcome
+from seq2seq.launch.grid import BEFORE, TRAINED, Outcome
+from seq2seq.utils import process
 
 
 def main(argv: list[str]) -> None:

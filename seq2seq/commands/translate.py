@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.commands import Parser
-from seq2seq.commands.searching import add_machine_options, add_search_options, search_options, stdin_lines, tabbed
+from seq2seq.commands.options import add_machine_options, add_search_options, search_options, stdin_lines, tabbed
 
 
 def main(argv: list[str]) -> None:
@@ -26,9 +26,9 @@ def main(argv: list[str]) -> None:
         if path.is_file():  # the commonest slip of a filter's users
             parser.error(f"{path} is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {path}")
 
-    from seq2seq.files import naming, placed
-    from seq2seq.progress import Count
     from seq2seq.translator import Translator
+    from seq2seq.utils.files import naming, placed
+    from seq2seq.utils.progress import Count
 
     translator = Translator.open(*options.runs, device=options.device, precision=options.precision, **search_options(options))
     if sys.stdin.isatty():

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seq2seq.compare.cells import Cell
-from seq2seq.compare.comparison import Column
-from seq2seq.compare.testset import TestSet
-from seq2seq.evaluation import behaviour
+from seq2seq.compare.collect import Cell
+from seq2seq.compare.result import Column
+from seq2seq.evaluation import attention_stats
 from seq2seq.evaluation.alignment import LINKS, alignment_scores
 from seq2seq.evaluation.metrics import METRICS
 from seq2seq.evaluation.score import ERRORS, How, Score, figure
 from seq2seq.evaluation.symmetrize import SYMMETRIZATIONS
+from seq2seq.evaluation.testset import TestSet
 
 Found = Score | float | None  # sums over sentences, which can be resampled; a plain number; None: the run does not say
 
@@ -47,32 +47,32 @@ def alignment(name: str, kind: str, cell: Cell, test: TestSet, how: How) -> Foun
 
 def repetition(cell: Cell, test: TestSet, how: How) -> Found:
     """Share of bigrams that came before in their hypothesis, in percent."""
-    return of_lines("repetition", "n:2", behaviour.repetition, [(line,) for line in cell.evaluated.hypotheses], test, how)
+    return of_lines("repetition", "n:2", attention_stats.repetition, [(line,) for line in cell.evaluated.hypotheses], test, how)
 
 
 def copied(cell: Cell, test: TestSet, how: How) -> Found:
     """Share of words that are words of the source, in percent."""
     pairs = list(zip(test.sources, cell.evaluated.hypotheses, strict=True))
-    return of_lines("copied", "case:mixed", behaviour.copied, pairs, test, how)
+    return of_lines("copied", "case:mixed", attention_stats.copied, pairs, test, how)
 
 
 def of_lines(
-    name: str, kind: str, measure: Callable[..., behaviour.Sums], lines: Sequence[tuple[str, ...]], test: TestSet, how: How
+    name: str, kind: str, measure: Callable[..., attention_stats.Sums], lines: Sequence[tuple[str, ...]], test: TestSet, how: How
 ) -> Score:
     """A share in percent; the signature says what it is of the first references, which also repeat and copy."""
     human = [measure(*some[:-1], reference) for some, reference in zip(lines, test.references[0], strict=True)]
-    signature = f"{kind}|tok:letters,marks,digits|references:{behaviour.percent(np.array(human).sum(0)):.2f}"
-    return figure(name, np.array([measure(*some) for some in lines]), behaviour.percent, signature, how)
+    signature = f"{kind}|tok:letters,marks,digits|references:{attention_stats.percent(np.array(human).sum(0)):.2f}"
+    return figure(name, np.array([measure(*some) for some in lines]), attention_stats.percent, signature, how)
 
 
 def attention(name: str, signature: str, cell: Cell, test: TestSet, how: How) -> Found:
     """A mean over target positions."""
-    return figure(name, cell.evaluated.sums[name], behaviour.ratio, signature, how)
+    return figure(name, cell.evaluated.sums[name], attention_stats.ratio, signature, how)
 
 
 def unknown(cell: Cell, test: TestSet, how: How) -> Found:
     """Share of subwords that are the unknown one, in percent."""
-    return figure("unknown", cell.evaluated.sums["unknown"], behaviour.percent, "of:subwords, before search.replace_unknown", how)
+    return figure("unknown", cell.evaluated.sums["unknown"], attention_stats.percent, "of:subwords, before search.replace_unknown", how)
 
 
 def parameters(cell: Cell, test: TestSet, how: How) -> Found:

@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import seq2seq
-from seq2seq.compare.cells import Cell
+from seq2seq.compare.collect import Cell
 from seq2seq.compare.columns import COLUMNS, Found, Measure, number
-from seq2seq.compare.comparison import Column, Comparison, Figure, Point, Row, Warned
-from seq2seq.compare.differences import Asked, Values, one_seed_each, resample, sacrebleus, with_intervals, with_tests
-from seq2seq.compare.explained import from_bytes
-from seq2seq.compare.grouping import Variant, differing
-from seq2seq.compare.header import sentences
+from seq2seq.compare.comparability import sentences
+from seq2seq.compare.paired_tests import Asked, Values, one_seed_each, resample, sacrebleus, with_intervals, with_tests
+from seq2seq.compare.result import Column, Comparison, Figure, Point, Row, Warned
+from seq2seq.compare.variants import Variant, differing
+from seq2seq.evaluation.attention_maps import health_of
+from seq2seq.evaluation.attention_records import from_bytes
+from seq2seq.evaluation.bleu import SACRE
 from seq2seq.evaluation.metrics import METRICS
-from seq2seq.evaluation.sacre import SACRE
 from seq2seq.evaluation.score import Score
-from seq2seq.looking import health_of
 
 BUCKETS = 5  # of about as many sentences each
 Members = Sequence[NDArray[np.int64]]  # the sentences of each bucket

@@ -3,13 +3,13 @@
 import json
 from itertools import chain
 
-from seq2seq.compare.evaluate import Made, believed
-from seq2seq.compare.explained import DAMAGED
-from seq2seq.compare.testset import TestSet
-from seq2seq.data.links import own_words
+from seq2seq.data.word_links import own_words
 from seq2seq.errors import DataError
 from seq2seq.evaluation.alignment import LINKS, Link, parse_links, word_links
-from seq2seq.files import write_json
+from seq2seq.evaluation.attention_records import DAMAGED
+from seq2seq.evaluation.evaluate import Made, believed
+from seq2seq.evaluation.testset import TestSet
+from seq2seq.utils.files import write_json
 
 FORCED = "forced.json"
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from seq2seq.compare.comparison import Comparison, Figure, Row
+from seq2seq.compare.result import Comparison, Figure, Row
 from seq2seq.compare.table import Cell, Table, bucket_table, bucketed, main_table, signatures
 from seq2seq.evaluation.heatmap import columns as width_of
 from seq2seq.evaluation.heatmap import printable

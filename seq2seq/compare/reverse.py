@@ -5,14 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seq2seq.compare.cells import Broken, Cell, Links, expand
-from seq2seq.compare.evaluate import Made
+from seq2seq.compare.collect import Broken, Cell, Links, expand
 from seq2seq.compare.forced import forced_links
-from seq2seq.compare.grouping import settings_of
-from seq2seq.compare.testset import TestSet
+from seq2seq.compare.variants import settings_of
 from seq2seq.errors import ConfigError
+from seq2seq.evaluation.evaluate import Made
 from seq2seq.evaluation.symmetrize import SYMMETRIZATIONS
-from seq2seq.runs import Run
+from seq2seq.evaluation.testset import TestSet
+from seq2seq.runs.directory import Run
 
 DIRECTION = {"data.source", "data.target", "data.columns"}  # the settings in which partners differ
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from seq2seq.compare.columns import COLUMNS
-from seq2seq.compare.comparison import Column, Comparison, Figure
+from seq2seq.compare.result import Column, Comparison, Figure
 
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from omegaconf import MISSING
 
 from seq2seq.config.data import DataConfig, TokenizerConfig
-from seq2seq.config.group import Group, check_name, part, setting
+from seq2seq.config.fields import Group, check_name, part, setting
 from seq2seq.config.model import MODELS, AttentionConfig, ModelConfig, RNNConfig, TransformerConfig
 from seq2seq.config.search import SearchConfig
 from seq2seq.config.training import TrainerConfig, TrainingConfig

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from seq2seq.config.group import Group, check_name, setting
+from seq2seq.config.fields import Group, check_name, setting
 from seq2seq.errors import ConfigError
 
 GENERATED = ("toy", "toy_summaries")  # formats that read nothing: the package makes the text

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from seq2seq.config.group import Group, part, setting
+from seq2seq.config.fields import Group, part, setting
 from seq2seq.errors import ConfigError
 
 

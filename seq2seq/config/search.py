@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from seq2seq.config.group import Group, setting
+from seq2seq.config.fields import Group, setting
 from seq2seq.errors import ConfigError, choose
 
 RANKING = ("beam", "length_penalty", "alpha", "coverage_penalty", "coverage_penalty_kind")  # what search.sampling=true does not read

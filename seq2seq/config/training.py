@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from seq2seq.config.group import Group, setting
+from seq2seq.config.fields import Group, setting
 from seq2seq.errors import ConfigError
 
 

@@ -16,18 +16,18 @@ from shutil import rmtree
 from threading import Thread
 from typing import Any, NamedTuple
 
-from seq2seq.data.arrays import PairArrays, join_arrays, write_arrays
+from seq2seq.data.dataset import PairArrays, join_arrays, write_arrays
 from seq2seq.data.filters import Filters
 from seq2seq.data.folders import whole_folder
-from seq2seq.data.links import token_links
+from seq2seq.data.readers import AnyPair, LinkedPair
 from seq2seq.data.report import COMPARED, RoundTrip
-from seq2seq.data.sampled import encode_pair, text_row
-from seq2seq.data.text import AnyPair, LinkedPair
-from seq2seq.data.vocabularies import Vocabularies
+from seq2seq.data.sampling import encode_pair, text_row
+from seq2seq.data.vocabulary import Vocabularies
+from seq2seq.data.word_links import token_links
 from seq2seq.errors import DataError
 from seq2seq.ids import UNK
-from seq2seq.process import available_cores
-from seq2seq.progress import Count
+from seq2seq.utils.process import available_cores
+from seq2seq.utils.progress import Count
 
 BLOCK = 8192  # pairs, as they are read
 EACH = 4  # blocks for a process at least: a new one takes as long to start as one of them

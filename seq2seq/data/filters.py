@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-from seq2seq.data.text import AnyPair
+from seq2seq.data.readers import AnyPair
 
 
 class Filters:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from seq2seq.files import naming
+from seq2seq.utils.files import naming
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from seq2seq.data.text import Pair, pair_of
+from seq2seq.data.readers import Pair, pair_of
 from seq2seq.errors import ConfigError, MissingError, choose
 
 PARQUET = "refs/convert/parquet"  # the hub's own copy of a data set that comes as a program, which is never run

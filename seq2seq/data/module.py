@@ -2,7 +2,7 @@
 
 import lightning as L
 
-from seq2seq.data.batch import TrainBatches
+from seq2seq.data.batching import TrainBatches
 
 
 class TrainingData(L.LightningDataModule):

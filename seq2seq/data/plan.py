@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.data.arrays import Corpus
+from seq2seq.data.dataset import Corpus
 
 PART = 1 << 20  # pairs that are sorted together
 NOTHING = "0" * 12  # the checksum before the first batch

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seq2seq.config import DataConfig, TokenizerConfig
-from seq2seq.data.arrays import PairArrays, write_arrays
-from seq2seq.data.corpus import dev_pairs, linked_pairs, test_names, test_pairs, train_pairs
+from seq2seq.data.corpora import dev_pairs, linked_pairs, test_names, test_pairs, train_pairs
+from seq2seq.data.dataset import PairArrays, write_arrays
 from seq2seq.data.encoding import Rules, encode
 from seq2seq.data.filters import Filters, shortened
 from seq2seq.data.folders import resumed_folder
+from seq2seq.data.readers import AnyPair, LinkedPair, Pair
 from seq2seq.data.report import Overlap, report_lines
-from seq2seq.data.sampled import SampledCorpus, encode_pair, text_row
-from seq2seq.data.subword import Tokenizer, train
-from seq2seq.data.text import AnyPair, LinkedPair, Pair
-from seq2seq.data.vocabularies import Vocabularies
+from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
+from seq2seq.data.tokenizer import Tokenizer, train
+from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError, RunError
-from seq2seq.files import write_json
-from seq2seq.progress import counted
+from seq2seq.utils.files import write_json
+from seq2seq.utils.progress import counted
 
 log = logging.getLogger(__name__)
 

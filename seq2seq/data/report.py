@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 from typing import Any
 
-from seq2seq.data.text import Pair
+from seq2seq.data.readers import Pair
 
 COMPARED = 1000  # lossy lines, of the first block, looked at character by character; one takes about a millisecond
 

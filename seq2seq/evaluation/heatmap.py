@@ -11,7 +11,7 @@ from typing import Any
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.alignment import to_numpy
 from seq2seq.evaluation.score import Array
-from seq2seq.files import written
+from seq2seq.utils.files import written
 
 SHADES = ((0.8, "█"), (0.6, "▓"), (0.4, "▒"), (0.2, "░"), (0.05, "·"), (0.0, " "))  # the least weight of each
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from seq2seq.errors import DataError, choose
-from seq2seq.evaluation import rouge, sacre
+from seq2seq.evaluation import bleu, rouge
 from seq2seq.evaluation.score import How, Score
 
 Measure = Callable[[Sequence[str], Sequence[Sequence[str]], How], Score]
@@ -54,10 +54,10 @@ def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> No
 
 
 METRICS: dict[str, Measure] = {
-    "bleu": partial(sacre.score, "bleu"),
-    "chrf": partial(sacre.score, "chrf"),
-    "chrf++": partial(sacre.score, "chrf++"),
-    "ter": partial(sacre.score, "ter"),
+    "bleu": partial(bleu.score, "bleu"),
+    "chrf": partial(bleu.score, "chrf"),
+    "chrf++": partial(bleu.score, "chrf++"),
+    "ter": partial(bleu.score, "ter"),
     "rouge1": partial(rouge.rouge, "1"),
     "rouge2": partial(rouge.rouge, "2"),
     "rougeL": partial(rouge.rouge, "L"),

@@ -10,18 +10,18 @@ from torch.overrides import TorchFunctionMode
 from seq2seq.config import AttentionConfig, ModelConfig, RNNConfig, TransformerConfig
 from seq2seq.errors import ConfigError, choose
 from seq2seq.ids import PAD
-from seq2seq.nn.attention import NORMALIZERS, Attention
-from seq2seq.nn.cells import CELLS
+from seq2seq.nn.attention.attention import NORMALIZERS, Attention
+from seq2seq.nn.attention.multihead import MultiHeadAttention
+from seq2seq.nn.attention.scorers import SCORERS, Scorer, Sizes
+from seq2seq.nn.attention.windows import WINDOWS, Reach, Window
 from seq2seq.nn.heads import HEADS, VocabularyHead
-from seq2seq.nn.initialize import INITIALIZERS
+from seq2seq.nn.init import INITIALIZERS
 from seq2seq.nn.interface import Memory, Output, State
 from seq2seq.nn.layers import ACTIVATIONS, NORMS, Positions
-from seq2seq.nn.multihead import MultiHeadAttention
-from seq2seq.nn.rnn import DECODERS, READOUTS, RecurrentDecoder
-from seq2seq.nn.rnn_encoder import BRIDGES, RecurrentEncoder
-from seq2seq.nn.scorers import SCORERS, Scorer, Sizes
+from seq2seq.nn.rnn.cells import CELLS
+from seq2seq.nn.rnn.decoder import DECODERS, READOUTS, RecurrentDecoder
+from seq2seq.nn.rnn.encoder import BRIDGES, RecurrentEncoder
 from seq2seq.nn.transformer import Design, TransformerDecoder, TransformerEncoder
-from seq2seq.nn.windows import WINDOWS, Reach, Window
 
 Part = TypeVar("Part", bound=nn.Module)
 

@@ -10,9 +10,9 @@ from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
 from seq2seq.ids import PAD, UNK
-from seq2seq.nn import devices
 from seq2seq.nn.interface import BARRED, Loss, Memory, Output
-from seq2seq.nn.linear import Linear
+from seq2seq.nn.ops import devices
+from seq2seq.nn.ops.linear import Linear
 
 CHUNK = 2**22  # logits that exist at once on the processor: 16 MiB in float32, larger ones leave its caches
 
@@ -69,7 +69,7 @@ def slopes(logits: Tensor, target: Tensor, smoothing: float, room: Sequence[Tens
     the gradient of its cross-entropy (R, V). Room: twice (R, V) or more in wider numbers, for all chunks, since new memory
     costs more than a pass; none: it is done by one kernel, in place."""
     if not room:
-        from seq2seq.nn.kernels import cross_entropy
+        from seq2seq.nn.ops.kernels import cross_entropy
 
         return *cross_entropy(logits, target, smoothing), logits
     kind, y = logits.dtype, target.unsqueeze(1)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from seq2seq.nn.dropout import Dropout
-from seq2seq.nn.linear import Linear
+from seq2seq.nn.ops.dropout import Dropout
+from seq2seq.nn.ops.linear import Linear
 
 
 class FeedForward(nn.Module):

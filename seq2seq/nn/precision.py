@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.errors import ConfigError
-from seq2seq.nn.linear import PackedLinear
+from seq2seq.nn.ops.linear import PackedLinear
 
 LARGEST = 127  # of eight bits with a sign
 LARGEST_ADDED_IN_SIXTEEN = 63  # of a weight, where two products are added up in sixteen bits

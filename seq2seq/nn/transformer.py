@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from seq2seq.ids import UNK
-from seq2seq.nn import past
-from seq2seq.nn.attention import fused_pays, softmax, weigh
-from seq2seq.nn.dropout import Dropout
+from seq2seq.nn import kv_cache
+from seq2seq.nn.attention.attention import fused_pays, softmax, weigh
+from seq2seq.nn.attention.multihead import MultiHeadAttention, merge, split
+from seq2seq.nn.attention.scorers import Cached
+from seq2seq.nn.attention.windows import View
 from seq2seq.nn.interface import Encoded, Memory, Output, State
 from seq2seq.nn.layers import FeedForward, Positions, Rotary
-from seq2seq.nn.linear import Linear
-from seq2seq.nn.multihead import MultiHeadAttention, merge, split
-from seq2seq.nn.scorers import Cached
-from seq2seq.nn.windows import View
+from seq2seq.nn.ops.dropout import Dropout
+from seq2seq.nn.ops.linear import Linear
 
 
 class Design(NamedTuple):
@@ -157,13 +157,13 @@ class TransformerDecoder(nn.Module):
         B, D = memory.mask.size(0), memory.states.size(-1)
         size = (0,) if capacity is None else (capacity, 1)
         state = {"number": torch.zeros(B, dtype=torch.long, device=memory.mask.device)}
-        for name in (name for layer in range(len(self.layers)) for name in past.names(layer)):
+        for name in (name for layer in range(len(self.layers)) for name in kv_cache.names(layer)):
             state[name] = memory.states.new_zeros(B, self.heads, *size, D // self.heads)
-        return state if capacity is None else state | {past.SEEN: memory.mask.new_zeros(B, capacity, 1)}
+        return state if capacity is None else state | {kv_cache.SEEN: memory.mask.new_zeros(B, capacity, 1)}
 
     def select(self, rows: Tensor, state: State) -> State:
         """Reordering moves no key and no value of a cache with room."""
-        return past.select(rows, state)
+        return kv_cache.select(rows, state)
 
     def embed(self, token: Tensor, number: Tensor) -> Tensor:
         """Ids (N, T), those beyond the vocabulary read as UNK, at positions (T,) -> (N, T, D)."""
@@ -192,7 +192,7 @@ class TransformerDecoder(nn.Module):
     def step(self, token: Tensor, state: State, memory: Memory, attention: bool = False) -> tuple[Output, State]:
         B, number = memory.mask.size(0), state["number"]
         x, maps = self.embed(token.unsqueeze(1), number[:1]), []
-        before = past.Room(state) if past.SEEN in state else past.Growing(state)
+        before = kv_cache.Room(state) if kv_cache.SEEN in state else kv_cache.Growing(state)
         for i, layer in enumerate(self.layers):
             mixed = layer.own.mix(*before.add(i, *layer.own.split(layer.around_own.before(x), number[:1])))
             x = layer.around_own.after(x, mixed.reshape(x.shape))

@@ -21,11 +21,11 @@ from torch import Tensor
 from seq2seq.errors import ConfigError
 from seq2seq.ids import EOS
 from seq2seq.nn.interface import Memory, Model
+from seq2seq.search.base import Lengths, Search, run
+from seq2seq.search.constraints import Rule
 from seq2seq.search.hypothesis import Ends, Hypothesis, Step
-from seq2seq.search.largest import continuations
-from seq2seq.search.loop import Lengths, Search, run
 from seq2seq.search.penalties import NO_PENALTY, Penalty
-from seq2seq.search.rules import Rule
+from seq2seq.search.topk import continuations
 
 
 class Beam(Search):

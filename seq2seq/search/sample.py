@@ -13,10 +13,10 @@ from torch import Tensor
 from seq2seq.errors import ConfigError
 from seq2seq.ids import EOS, PAD
 from seq2seq.nn.interface import Memory, Model
+from seq2seq.search.base import Lengths, Search, run
+from seq2seq.search.constraints import Rule
 from seq2seq.search.hypothesis import Ends, Hypothesis, Step
-from seq2seq.search.largest import largest
-from seq2seq.search.loop import Lengths, Search, run
-from seq2seq.search.rules import Rule
+from seq2seq.search.topk import largest
 
 GAMMA = 0x9E3779B97F4A7C15
 

@@ -7,7 +7,7 @@ from math import lcm
 from seq2seq.config import ModelConfig
 from seq2seq.errors import ConfigError
 from seq2seq.nn.build import check_model
-from seq2seq.training.costs import parameters
+from seq2seq.training.resources import parameters
 
 TOLERANCE = 0.02  # share of the wanted number that is near enough
 

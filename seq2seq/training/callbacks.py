@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from seq2seq.data.batch import TrainBatches
-from seq2seq.files import written
-from seq2seq.runs import LAST
+from seq2seq.data.batching import TrainBatches
+from seq2seq.runs.directory import LAST
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.clock import Clock
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.progress import Progress
+from seq2seq.utils.files import written
 
 
 def update_ends(trainer: L.Trainer, batch_idx: int) -> bool:

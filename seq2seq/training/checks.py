@@ -9,11 +9,11 @@ from seq2seq.config import Config, TrainerConfig, TrainingConfig
 from seq2seq.data.prepare import Prepared, cache_root
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.metrics import score
+from seq2seq.nn.attention.scorers import SCORERS
+from seq2seq.nn.attention.windows import WINDOWS
 from seq2seq.nn.build import EncoderDecoder, check_model
-from seq2seq.nn.scorers import SCORERS
-from seq2seq.nn.windows import WINDOWS
-from seq2seq.runs import WEIGHTS, Run, check_fit, tensors
-from seq2seq.training.costs import parameters
+from seq2seq.runs.directory import WEIGHTS, Run, check_fit, tensors
+from seq2seq.training.resources import parameters
 from seq2seq.training.schedule import check_schedule
 
 THESE = "the model of these settings"  # what weights to start from are expected to fit

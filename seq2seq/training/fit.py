@@ -12,29 +12,29 @@ import lightning as L
 import torch
 
 from seq2seq.config import Config, TrainingConfig
-from seq2seq.data.batch import TrainBatches, eval_batches
+from seq2seq.data.batching import TrainBatches, eval_batches
 from seq2seq.data.module import TrainingData
 from seq2seq.data.prepare import Prepared
 from seq2seq.errors import RunError, TrainingError
 from seq2seq.evaluation.metrics import score
-from seq2seq.files import write_json
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.recording import CUDAGraphs
-from seq2seq.runs import INFO, LAST, read_info
+from seq2seq.runs.directory import INFO, LAST, read_info
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.callbacks import Average, Checkpoint, Log, PlainFile, RandomState, TimeLimit
 from seq2seq.training.checks import metric_of, on_gpu
 from seq2seq.training.clock import Clock
-from seq2seq.training.costs import forget_peaks, parameters, peaks
 from seq2seq.training.health import Watch
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule
-from seq2seq.training.optimizer import OPTIMIZERS, Rates, decayed
+from seq2seq.training.optim import OPTIMIZERS, Rates, decayed
 from seq2seq.training.progress import Limits, Progress
+from seq2seq.training.resources import forget_peaks, parameters, peaks
 from seq2seq.training.schedule import SCHEDULES, Course, Plateau
 from seq2seq.training.validation import Dev, Kept, Validation, finish
 from seq2seq.translator import Translator
+from seq2seq.utils.files import write_json
 
 log = logging.getLogger("seq2seq")
 EARLY = 4  # batches that are made while a GPU learns from others

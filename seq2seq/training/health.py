@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from seq2seq.config import ModelConfig
-from seq2seq.data.text import Pair
-from seq2seq.looking import health_of, look
+from seq2seq.data.readers import Pair
+from seq2seq.evaluation.attention_maps import health_of, look
 from seq2seq.translator import Translator
 
 log = logging.getLogger("seq2seq")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.errors import RunError
-from seq2seq.files import naming, write_text
+from seq2seq.utils.files import naming, write_text
 
 BOARD = "tensorboard"  # folder of TensorBoard's files
 UPDATE = re.compile("[0-9]{1,18}")

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from seq2seq.data.batch import Batch
+from seq2seq.data.batching import Batch
 from seq2seq.errors import TrainingError
-from seq2seq.nn import devices
 from seq2seq.nn.interface import Loss, Model
+from seq2seq.nn.ops import devices
 from seq2seq.nn.recording import Recorder
-from seq2seq.training.graphs import Graphs
+from seq2seq.training.cuda_graphs import Graphs
 from seq2seq.training.loss import Guidance, coverage_loss
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from seq2seq.progress import LINES, clock
+from seq2seq.utils.progress import LINES, clock
 
 log = logging.getLogger("seq2seq")
 

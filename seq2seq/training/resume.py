@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.config import Config, TrainingConfig
+from seq2seq.config.io import NOT_THE_RESULT, differences, write_config
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
-from seq2seq.files import write_json
-from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, inside, locked
-from seq2seq.settings import NOT_THE_RESULT, differences, write_config
+from seq2seq.runs.directory import CONFIG, INFO, LAST, WEIGHTS, Run, inside, locked
 from seq2seq.training.checks import check_device, check_limits, check_plan
 from seq2seq.training.fit import read_checkpoint
 from seq2seq.training.metrics import BOARD
 from seq2seq.training.run import BEGUN, make_directory, planned, work
 from seq2seq.training.schedule import needs_total
+from seq2seq.utils.files import write_json
 
 log = logging.getLogger("seq2seq")
 

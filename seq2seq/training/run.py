@@ -13,18 +13,18 @@ import torch
 from torch import nn
 
 from seq2seq.config import Config
+from seq2seq.config.io import differences, write_config
 from seq2seq.data.prepare import Prepared, prepare, reopen
 from seq2seq.errors import RunError
-from seq2seq.files import write_json
 from seq2seq.nn.build import EncoderDecoder, build_model
-from seq2seq.process import available_cores
-from seq2seq.runs import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, locked, read_info, run_directory, versions
-from seq2seq.settings import differences, write_config
+from seq2seq.runs.directory import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, locked, read_info, run_directory, versions
 from seq2seq.training.budget import sized
 from seq2seq.training.callbacks import seed_everything
 from seq2seq.training.checks import THESE, check_monitor, check_plan, check_settings
 from seq2seq.training.fit import fit
 from seq2seq.training.log import logging_to
+from seq2seq.utils.files import write_json
+from seq2seq.utils.process import available_cores
 
 log = logging.getLogger("seq2seq")
 

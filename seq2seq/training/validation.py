@@ -12,9 +12,9 @@ import lightning as L
 import torch
 from torch import nn
 
-from seq2seq.data.batch import Batch
+from seq2seq.data.batching import Batch
 from seq2seq.errors import TrainingError
-from seq2seq.runs import WEIGHTS, load_weights, save_weights
+from seq2seq.runs.directory import WEIGHTS, load_weights, save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
 from seq2seq.training.callbacks import Checkpoint, epoch_ends, training_ends, update_ends
 from seq2seq.training.clock import Clock

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from seq2seq.evaluation.bleu import paired_test
 from seq2seq.evaluation.metrics import score
-from seq2seq.evaluation.sacre import paired_test
 from seq2seq.evaluation.score import How
 from seq2seq.evaluation.significance import holm
 from seq2seq.translator import Translator

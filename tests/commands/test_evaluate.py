@@ -110,7 +110,7 @@ def test_the_dev_score_of_training_is_that_of_evaluate(
 
 
 def test_alignment_error_is_reported_where_the_links_are_known(say: Say, tmp_path: Path, corpus: Path) -> None:
-    from seq2seq.compose import compose_config
+    from seq2seq.launch.compose import compose_config
     from seq2seq.training.run import train
 
     few = [

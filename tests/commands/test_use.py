@@ -243,7 +243,7 @@ def test_a_cache_that_is_no_folder_is_one_sentence(say: Say, small: Callable[...
 
 
 def test_attentions_lists_every_part_and_name(say: Say) -> None:
-    from seq2seq.nn.scorers import SCORERS
+    from seq2seq.nn.attention.scorers import SCORERS
 
     code, out, _ = say("attentions")
     assert code == 0

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from seq2seq.compare.cells import Cell, logged, parameters
-from seq2seq.compare.evaluate import SUMS, Evaluated
-from seq2seq.compose import compose_config
+from seq2seq.compare.collect import Cell, logged, parameters
 from seq2seq.config import Config
-from seq2seq.runs import Run
+from seq2seq.evaluation.evaluate import SUMS, Evaluated
+from seq2seq.launch.compose import compose_config
+from seq2seq.runs.directory import Run
 
 SOURCES = [f"{'word ' * (1 + i // 2)}{i}" for i in range(12)]  # 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7 and 7 words
 DECODING = {"seconds": 4.0, "processor_seconds": 6.0, "sentences": 12, "threads": 1, "device": "cpu", "batch": 64}

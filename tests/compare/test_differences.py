@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from seq2seq.compare import differences
-from seq2seq.compare.cells import Cell
+from seq2seq.compare import paired_tests
+from seq2seq.compare.collect import Cell
 from seq2seq.compare.compare import compare
-from seq2seq.compare.comparison import Figure
-from seq2seq.compare.differences import Asked
-from seq2seq.compare.grouping import group
-from seq2seq.compare.testset import TestSet
-from seq2seq.evaluation.sacre import TESTS, paired_test
+from seq2seq.compare.paired_tests import Asked
+from seq2seq.compare.result import Figure
+from seq2seq.compare.variants import group
+from seq2seq.evaluation.bleu import TESTS, paired_test
 from seq2seq.evaluation.score import How
+from seq2seq.evaluation.testset import TestSet
 
 Make = Callable[..., Cell]
 WORDS = ["the", "old", "teacher", "opens", "a", "small", "red", "window", "and", "sees", "two", "dogs", "in", "our", "garden"]
@@ -70,7 +70,7 @@ def test_sentences_that_differ_alike_are_a_sign_test(apart: int, worse: int, mak
 def test_the_larger_p_is_told(make_cell: Make, p_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     p = p_of("randomisation", "bleu", [OTHER], [ONE], REFERENCES, 200)
     for theirs in (p / 2, (1 + p) / 2):
-        monkeypatch.setattr(differences, "paired_test", lambda kind, names, *_, theirs=theirs: {name: [theirs] for name in names})
+        monkeypatch.setattr(paired_tests, "paired_test", lambda kind, names, *_, theirs=theirs: {name: [theirs] for name in names})
         figures = figures_of([make_cell(ONE), make_cell(OTHER, "variant=b")], "bleu")
         assert figures[1]["bleu"].p["randomisation"] == pytest.approx(max(p, theirs))
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seq2seq.compare import explained
-from seq2seq.compare.comparison import Alternative, Explained
-from seq2seq.compare.explained import ENTRY, ExplainedFile, ExplainedWriter, from_bytes, in_bytes
+from seq2seq.compare.result import Alternative, Explained
 from seq2seq.errors import RunError
+from seq2seq.evaluation import attention_records
+from seq2seq.evaluation.attention_records import ENTRY, ExplainedFile, ExplainedWriter, from_bytes, in_bytes
 
 
 def example(T: int, S: int, maps: bool = True, centers: bool = True) -> Explained:
@@ -36,7 +36,7 @@ def write(path: Path, sentences: list[Explained], order: list[int]) -> Explained
 
 def test_sentences_come_back_in_order(tmp_path: Path) -> None:
     """Whatever the order they were written in, with or without single maps and centres, an empty one too."""
-    given = [example(3, 4), example(1, 7, maps=False), example(5, 2, centers=False), explained.EMPTY]
+    given = [example(3, 4), example(1, 7, maps=False), example(5, 2, centers=False), attention_records.EMPTY]
     found = write(tmp_path / "a.zip", given, [2, 0, 3, 1])
     assert len(found) == 4
     for one, other in zip(given, found, strict=True):
@@ -62,7 +62,7 @@ def test_one_sentence_is_read_without_the_others(tmp_path: Path, monkeypatch: py
 
 def test_single_maps_stop_where_the_file_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """72 bytes of maps a sentence: two fit, and the mean is there for all."""
-    monkeypatch.setattr(explained, "MAPS", 150)
+    monkeypatch.setattr(attention_records, "MAPS", 150)
     found = write(tmp_path / "a.zip", [example(3, 4)] * 4, [0, 1, 2, 3])
     assert [one.maps is not None for one in found] == [True, True, False, False]
     assert all(one.weights.shape == (3, 4) for one in found)

@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seq2seq.compare.cells import Cell
+from seq2seq.compare.collect import Cell
 from seq2seq.compare.columns import COLUMNS, LABELS, impossible, metric
 from seq2seq.compare.compare import compare
-from seq2seq.compare.comparison import Comparison, Explained
-from seq2seq.compare.differences import Asked
-from seq2seq.compare.evaluate import ATTENTION, SUMS, sums_of
-from seq2seq.compare.explained import in_bytes
-from seq2seq.compare.grouping import group
-from seq2seq.compare.testset import TestSet
+from seq2seq.compare.paired_tests import Asked
+from seq2seq.compare.result import Comparison, Explained
+from seq2seq.compare.variants import group
 from seq2seq.evaluation import metrics
 from seq2seq.evaluation.alignment import Gold
+from seq2seq.evaluation.attention_maps import Looked
+from seq2seq.evaluation.attention_records import in_bytes
+from seq2seq.evaluation.evaluate import ATTENTION, SUMS, sums_of
 from seq2seq.evaluation.metrics import score
 from seq2seq.evaluation.score import How
+from seq2seq.evaluation.testset import TestSet
 from seq2seq.ids import UNK
-from seq2seq.looking import Looked
 from seq2seq.translator import EMPTY
 
 Make = Callable[..., Cell]

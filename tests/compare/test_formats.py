@@ -2,8 +2,8 @@
 
 import re
 
-from seq2seq.compare.comparison import Column, Comparison, Figure, Row
 from seq2seq.compare.formats import latex, markdown, terminal
+from seq2seq.compare.result import Column, Comparison, Figure, Row
 
 EVIL = "cpu\n\\input{/etc/passwd}\u2028<img src=x onerror=alert(1)>\r```\x1b[2J|\x85* [a](b)"
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from seq2seq.compare.cells import Cell
-from seq2seq.compare.grouping import group
+from seq2seq.compare.collect import Cell
+from seq2seq.compare.variants import group
 
 Make = Callable[..., Cell]
 ALIKE = {

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from seq2seq.compare.cells import Cell
-from seq2seq.compare.grouping import group
-from seq2seq.compare.header import budget
+from seq2seq.compare.collect import Cell
+from seq2seq.compare.comparability import budget
+from seq2seq.compare.variants import group
 
 Make = Callable[..., Cell]
 NONE = "No equal budget: the runs had neither the same updates nor a time limit that all of them reached."

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from seq2seq.compare import reverse
-from seq2seq.compare.cells import Broken, Cell
+from seq2seq.compare.collect import Broken, Cell
 from seq2seq.compare.reverse import open_reverse, with_reverse
-from seq2seq.compare.testset import TestSet
 from seq2seq.errors import ConfigError, RunError
-from seq2seq.runs import Run
+from seq2seq.evaluation.testset import TestSet
+from seq2seq.runs.directory import Run
 
 Make = Callable[..., Cell]
 TEST = TestSet("made", ["a b", "c d"], [["A B", "C D"]])

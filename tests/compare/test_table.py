@@ -2,8 +2,8 @@
 
 import pytest
 
-from seq2seq.compare.comparison import Column, Figure
 from seq2seq.compare.report import tables
+from seq2seq.compare.result import Column, Figure
 from seq2seq.compare.table import figure_cell, p_value
 
 COLUMN = Column("bleu", "BLEU", "higher", 1)

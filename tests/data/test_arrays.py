@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seq2seq.data.arrays import BLOCK, PairArrays, Row, write_arrays
+from seq2seq.data.dataset import BLOCK, PairArrays, Row, write_arrays
 from seq2seq.data.folders import whole_folder
-from seq2seq.data.sampled import SampledCorpus, encode_pair, text_row
-from seq2seq.data.subword import train
-from seq2seq.data.text import Pair
-from seq2seq.data.vocabularies import Vocabularies
+from seq2seq.data.readers import Pair
+from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
+from seq2seq.data.tokenizer import train
+from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError
 
 

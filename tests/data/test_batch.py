@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.data.arrays import Corpus, PairArrays, Row, write_arrays
-from seq2seq.data.batch import Batch, TrainBatches, ahead, empty_batch, eval_batches
-from seq2seq.data.sampled import SampledCorpus, encode_pair, text_row
-from seq2seq.data.subword import train
-from seq2seq.data.text import Pair
-from seq2seq.data.vocabularies import Vocabularies
+from seq2seq.data.batching import Batch, TrainBatches, ahead, empty_batch, eval_batches
+from seq2seq.data.dataset import Corpus, PairArrays, Row, write_arrays
+from seq2seq.data.readers import Pair
+from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
+from seq2seq.data.tokenizer import train
+from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import RunError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 

@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 
 from seq2seq.data import encoding, folders
-from seq2seq.data.arrays import PairArrays, Row, join_arrays, write_arrays
+from seq2seq.data.dataset import PairArrays, Row, join_arrays, write_arrays
 from seq2seq.data.encoding import Rules, encode
 from seq2seq.data.folders import resumed_folder
-from seq2seq.data.subword import train
-from seq2seq.data.text import Pair
-from seq2seq.data.vocabularies import Vocabularies
+from seq2seq.data.readers import Pair
+from seq2seq.data.tokenizer import train
+from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError
-from seq2seq.files import write_json
+from seq2seq.utils.files import write_json
 
 WORDS = ["the", "cat", "sees", "a", "big", "dog", "in", "Bonn", "Q\u00a0"]
 RULES = Rules(max_words=9, max_ratio=3.0, max_tokens=12, keep_text=True)
@@ -245,7 +245,7 @@ ENDLESS = """
 import itertools, signal, sys
 from pathlib import Path
 from seq2seq.data import encoding, folders
-from seq2seq.data.text import Pair
+from seq2seq.data.readers import Pair
 encoding.BLOCK, encoding.EACH, encoding.available_cores = 64, 1, lambda: 2
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it puts into the background without it

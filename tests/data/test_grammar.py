@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from seq2seq.data import lexicon as lex
-from seq2seq.data import sentences as kinds
-from seq2seq.data.grammar import Couple, Name, Nominal, NounPhrase, modal, past, perfect, present
-from seq2seq.data.lexicon import COMPOUNDS, NOUNS, VERBS
-from seq2seq.data.sentences import Example
-from seq2seq.data.slots import HE, ME, SHE, YOU, Action, Setting
-from seq2seq.data.synthetic import pharaoh
+from seq2seq.data.toy import lexicon as lex
+from seq2seq.data.toy import templates as kinds
+from seq2seq.data.toy.grammar import Couple, Name, Nominal, NounPhrase, modal, past, perfect, present
+from seq2seq.data.toy.lexicon import COMPOUNDS, NOUNS, VERBS
+from seq2seq.data.toy.slots import HE, ME, SHE, YOU, Action, Setting
+from seq2seq.data.toy.templates import Example
+from seq2seq.data.toy.translation import pharaoh
 
 
 def the(noun: str, adjective: str = "", determiner: lex.Determiner = lex.THE, plural: bool = False, number: str = "") -> NounPhrase:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seq2seq.data import ibm1
-from seq2seq.data.arrays import PairArrays, Row, write_arrays
+from seq2seq.data.dataset import PairArrays, Row, write_arrays
 from seq2seq.ids import EOS, PAD, UNK
 
 DAS, HAUS, BUCH, EIN = 4, 5, 6, 7

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from seq2seq.config import DataConfig, TokenizerConfig
 from seq2seq.data import encoding
-from seq2seq.data.batch import TrainBatches, empty_batch
-from seq2seq.data.corpus import linked_pairs
-from seq2seq.data.links import count_words, spread
+from seq2seq.data.batching import TrainBatches, empty_batch
+from seq2seq.data.corpora import linked_pairs
 from seq2seq.data.prepare import Prepared, prepare, reopen
+from seq2seq.data.readers import LinkedPair
 from seq2seq.data.report import report_lines
-from seq2seq.data.text import LinkedPair
+from seq2seq.data.word_links import count_words, spread
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.alignment import words_of
 

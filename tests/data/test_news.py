@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from seq2seq.data import names, news
-from seq2seq.data.news import BESIDE, FACTS, KINDS, Example, NewsCorpus, drawn, generate, report
+from seq2seq.data.toy import names, summarization
+from seq2seq.data.toy.summarization import BESIDE, FACTS, KINDS, Example, NewsCorpus, drawn, generate, report
 from seq2seq.errors import ConfigError
 
 FIELDS, WORD = re.compile(r"\{(\w+)\}"), "[A-Za-z0-9]+"
@@ -30,7 +30,7 @@ def name_like(word: str) -> bool:
 
 def test_the_same_corpus_for_the_same_seed_whatever_the_hash_seed(digests: Callable[..., list[str]]) -> None:
     here = hashlib.sha256(repr(tuple(generate(300, seed=3, dev=20, test=20))).encode()).hexdigest()
-    assert digests("seq2seq.data.news", "tuple(generate(300, seed=3, dev=20, test=20))") == [here, here]
+    assert digests("seq2seq.data.toy.summarization", "tuple(generate(300, seed=3, dev=20, test=20))") == [here, here]
     assert generate(300, seed=4).train != generate(300, seed=3).train
 
 
@@ -42,7 +42,7 @@ def test_as_many_as_asked_and_no_source_twice(corpus: NewsCorpus) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_templates_name_facts_that_there_are(kind: news.Kind) -> None:
+def test_templates_name_facts_that_there_are(kind: summarization.Kind) -> None:
     """Every fact of the summary stands in each wording of exactly one event, and nowhere beside."""
     matter = set(FIELDS.findall(kind.summary))
     homes = [[set(FIELDS.findall(wording)) for wording in wordings] for wordings in kind.events]
@@ -59,7 +59,7 @@ def test_templates_name_facts_that_there_are(kind: news.Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_the_summary_is_a_function_of_the_report(kind: news.Kind) -> None:
+def test_the_summary_is_a_function_of_the_report(kind: summarization.Kind) -> None:
     """What matters is found again in the report by its templates alone, and gives the summary."""
     rng = random.Random(5)
     for _ in range(60):
@@ -83,7 +83,7 @@ def pattern(wording: str) -> str:
 
 def test_facts_of_a_report_differ() -> None:
     rng = random.Random(2)
-    few = {name: news.one("a b c") for name in ("x", "y", "z")}
+    few = {name: summarization.one("a b c") for name in ("x", "y", "z")}
     assert all(sorted(drawn(few, rng).values()) == ["a", "b", "c"] for _ in range(50))
 
 

@@ -14,8 +14,8 @@ from seq2seq.config import DataConfig, TokenizerConfig
 from seq2seq.config.data import GENERATED
 from seq2seq.data import prepare as module
 from seq2seq.data.prepare import Prepared, prepare
+from seq2seq.data.readers import READERS, Pair
 from seq2seq.data.report import Overlap, RoundTrip, differences, report_lines
-from seq2seq.data.text import READERS, Pair
 from seq2seq.errors import ConfigError, DataError, RunError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -174,7 +174,7 @@ def test_what_cannot_be_prepared(root: Path, data: dict[str, Any], tokens: dict[
 
 
 def test_toy(tmp_path: Path) -> None:
-    pytest.importorskip("seq2seq.data.synthetic", reason="the generator is not there")
+    pytest.importorskip("seq2seq.data.toy.translation", reason="the generator is not there")
     prepared = prepare(DataConfig(name="toy", format="toy", pairs=400, cache=str(tmp_path)), tokenizer(size=200))
     assert len(prepared.train) == 400
     assert prepared.report["overlap"] == {"dev": [0, len(prepared.dev)], "test": [0, prepared.report["overlap"]["test"][1]]}

@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from seq2seq.data.segmenting import bpe, together, unigram
-from seq2seq.data.subword import train
+from seq2seq.data.segmentation import bpe, together, unigram
+from seq2seq.data.tokenizer import train
 
 SCORES = {"a": -1.0, "b": -2.5, "ab": -2.0, "ba": -2.2, "aba": -4.0, "c": -0.5}
 DRAWS = 20_000
@@ -69,7 +69,7 @@ def test_without_dropout_bpe_is_sentencepieces():
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 def test_another_process_draws_the_same(kind):
     code = f"""
-from seq2seq.data.subword import train
+from seq2seq.data.tokenizer import train
 tokenizer = train({TEXT!r}, kind={kind!r}, size=28)
 print([tokenizer.segment_sampled("the small dog sees old trees", 0.3, seed) for seed in range(9)])
 """

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import sentencepiece
 
-from seq2seq.data.subword import Tokenizer, join, train
-from seq2seq.data.vocabularies import Vocabularies
+from seq2seq.data.tokenizer import Tokenizer, join, train
+from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 

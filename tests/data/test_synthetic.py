@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.data import lexicon as lex
-from seq2seq.data import sentences as kinds
-from seq2seq.data.grammar import Name, past, present
-from seq2seq.data.lexicon import VERBS
-from seq2seq.data.sentences import KINDS, Example, Kind
-from seq2seq.data.slots import Action, Setting, pick, size
-from seq2seq.data.synthetic import ToyCorpus, generate, maximum, pharaoh, write
+from seq2seq.data.toy import lexicon as lex
+from seq2seq.data.toy import templates as kinds
+from seq2seq.data.toy.grammar import Name, past, present
+from seq2seq.data.toy.lexicon import VERBS
+from seq2seq.data.toy.slots import Action, Setting, pick, size
+from seq2seq.data.toy.templates import KINDS, Example, Kind
+from seq2seq.data.toy.translation import ToyCorpus, generate, maximum, pharaoh, write
 from seq2seq.errors import ConfigError
 
 PRESENT = """
@@ -50,7 +50,7 @@ def drawn(kind: str, count: int = 300) -> list[Example]:
 
 def test_the_same_corpus_for_the_same_seed_whatever_the_hash_seed(digests: Callable[..., list[str]]) -> None:
     here = hashlib.sha256(repr(tuple(generate(300, seed=3, dev=20, test=20))).encode()).hexdigest()
-    assert digests("seq2seq.data.synthetic", "tuple(generate(300, seed=3, dev=20, test=20))") == [here, here]
+    assert digests("seq2seq.data.toy.translation", "tuple(generate(300, seed=3, dev=20, test=20))") == [here, here]
     assert generate(300, seed=4).train != generate(300, seed=3).train
 
 
@@ -238,7 +238,7 @@ def test_the_maximum_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
             [Setting(present), Setting(past)],
         )
     }
-    monkeypatch.setattr("seq2seq.data.synthetic.KINDS", small)
+    monkeypatch.setattr("seq2seq.data.toy.translation.KINDS", small)
     assert maximum() == 4
     assert len(generate(4, dev=0, test=0).train) == 4
     with pytest.raises(ConfigError, match="at most 2"):

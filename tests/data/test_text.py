@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from seq2seq.config import DataConfig
-from seq2seq.data import corpus
+from seq2seq.data import corpora
 from seq2seq.data.filters import Filters
 from seq2seq.data.hub import read_hub
-from seq2seq.data.text import READERS, Layout, Pair, find, read_lines
+from seq2seq.data.readers import READERS, Layout, Pair, find, read_lines
 from seq2seq.errors import ConfigError, DataError
 
 PAIRS = [
@@ -129,32 +129,32 @@ def test_empty_corpus_and_unknown_test_set(tmp_path: Path) -> None:
     write(tmp_path, "text", [], "")
     data = config(tmp_path, train=["c"], test={"newstest": ["c"]})
     with pytest.raises(DataError, match=r"data\.train=\['c'\] holds no pairs"):
-        list(corpus.train_pairs(data))
+        list(corpora.train_pairs(data))
     with pytest.raises(ConfigError, match=r"data\.dev=\[\] names no files"):
-        list(corpus.dev_pairs(data))
+        list(corpora.dev_pairs(data))
     with pytest.raises(ConfigError, match=r"'newtest' is unknown \(did you mean 'newstest'"):
-        corpus.test_pairs(data, "newtest")
+        corpora.test_pairs(data, "newtest")
 
 
 def test_root_is_taken_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEQ2SEQ_DATA", str(tmp_path))
-    assert corpus.data_root(DataConfig()) == tmp_path
-    assert corpus.data_root(DataConfig(root="/else")) == Path("/else")
+    assert corpora.data_root(DataConfig()) == tmp_path
+    assert corpora.data_root(DataConfig(root="/else")) == Path("/else")
     monkeypatch.delenv("SEQ2SEQ_DATA")
-    assert corpus.data_root(DataConfig()) == Path("data")
+    assert corpora.data_root(DataConfig()) == Path("data")
 
 
 def test_alignment_beside_the_text(tmp_path: Path) -> None:
     write(tmp_path, "text", PAIRS[:2], "")
     data = config(tmp_path, dev=["c"], test={"t": ["c"]})
-    assert corpus.gold_alignment(data, "dev") is None
+    assert corpora.gold_alignment(data, "dev") is None
     (tmp_path / "c.align").write_text("0-0\n1-0 1-1\n")
-    assert corpus.gold_alignment(data, "dev") == corpus.gold_alignment(data, "t") == ["0-0", "1-0 1-1"]
+    assert corpora.gold_alignment(data, "dev") == corpora.gold_alignment(data, "t") == ["0-0", "1-0 1-1"]
     with pytest.raises(DataError, match=r"d\.align is missing"):
-        corpus.gold_alignment(config(tmp_path, dev=["c", "d"]), "dev")
+        corpora.gold_alignment(config(tmp_path, dev=["c", "d"]), "dev")
     (tmp_path / "c.align").write_bytes(b"0-0\n1-0 \xff\n")
     with pytest.raises(DataError, match=r"c\.align:2: not UTF-8"):
-        corpus.gold_alignment(data, "dev")
+        corpora.gold_alignment(data, "dev")
 
 
 def test_links_go_the_way_that_their_file_names(tmp_path: Path) -> None:
@@ -162,16 +162,16 @@ def test_links_go_the_way_that_their_file_names(tmp_path: Path) -> None:
     write(tmp_path, "text", PAIRS[:2], "")
     there, back = (config(tmp_path, train=["c"], dev=["c"], source=s, target=t) for s, t in (("en", "de"), ("de", "en")))
     (tmp_path / "c.align").write_text("0-0\n0-0\n")
-    assert corpus.gold_alignment(there, "dev") == corpus.gold_alignment(back, "dev") == ["0-0", "0-0"]
+    assert corpora.gold_alignment(there, "dev") == corpora.gold_alignment(back, "dev") == ["0-0", "0-0"]
     with gzip.open(tmp_path / "c.en-de.align.gz", "wt") as file:
         file.write("1-0 0p1\n0-0\n")
-    assert corpus.gold_alignment(there, "dev") == ["1-0 0p1", "0-0"]
-    assert corpus.gold_alignment(back, "dev") == ["0-1 1p0", "0-0"]
-    learnt = [[pair.links for pair in corpus.linked_pairs(data)] for data in (there, back)]
+    assert corpora.gold_alignment(there, "dev") == ["1-0 0p1", "0-0"]
+    assert corpora.gold_alignment(back, "dev") == ["0-1 1p0", "0-0"]
+    learnt = [[pair.links for pair in corpora.linked_pairs(data)] for data in (there, back)]
     assert learnt == [[((0, 1), (1, 0)), ((0, 0),)], [((0, 1), (1, 0)), ((0, 0),)]]
     (tmp_path / "c.de-en.align").write_text("1-1\n0-0\n")
-    assert corpus.gold_alignment(there, "dev") == ["1-0 0p1", "0-0"]
-    assert corpus.gold_alignment(back, "dev") == ["1-1", "0-0"]
+    assert corpora.gold_alignment(there, "dev") == ["1-0 0p1", "0-0"]
+    assert corpora.gold_alignment(back, "dev") == ["1-1", "0-0"]
 
 
 def test_a_folder_is_no_text(tmp_path: Path) -> None:
@@ -212,13 +212,13 @@ def test_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = SimpleNamespace(load_dataset=load_dataset, load_from_disk=lambda name: {"train": ROWS[:1]})
     monkeypatch.setitem(sys.modules, "datasets", fake)
     data = config(tmp_path, format="hub", hub="opus", train=["train[:9]", "validation"])
-    assert list(corpus.train_pairs(data)) == [Pair("a", "b"), Pair("c d", "e")] * 2
+    assert list(corpora.train_pairs(data)) == [Pair("a", "b"), Pair("c d", "e")] * 2
     assert asked == [("opus", "train[:9]"), ("opus", "validation")]
     (tmp_path / "opus").mkdir()
     (tmp_path / "opus" / "dataset_dict.json").touch()
     assert list(read_hub(str(tmp_path / "opus"), ["train"], "en", "de")) == [Pair("a", "b")]
     with pytest.raises(ConfigError, match=r"split of .*opus='dev' is unknown; choose one of: train"):
-        list(corpus.train_pairs(config(tmp_path, format="hub", hub="opus", train=["dev"])))
+        list(corpora.train_pairs(config(tmp_path, format="hub", hub="opus", train=["dev"])))
     with pytest.raises(DataError, match=r"opus\[train\]:1: no field 'fr'.* the fields are: en, de"):
         list(read_hub("opus", ["train"], "fr", "de"))
 
@@ -248,9 +248,9 @@ def test_line_breaks_of_targets_are_kept_where_wanted(tmp_path: Path) -> None:
     rows = [{"s": "a\nb", "t": "One .\nTwo .\r\n\n  Three . \n"}, {"s": "c", "t": "One"}]
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     read = {"format": "jsonl", "source": "s", "target": "t", "train": ["x.jsonl"]}
-    kept = corpus.train_pairs(config(tmp_path, **read, keep_breaks=True))
+    kept = corpora.train_pairs(config(tmp_path, **read, keep_breaks=True))
     assert list(kept) == [Pair("a b", "One . <n> Two . <n> Three ."), Pair("c", "One")]
-    assert next(corpus.train_pairs(config(tmp_path, **read))).target == "One . Two .    Three .  "
+    assert next(corpora.train_pairs(config(tmp_path, **read))).target == "One . Two .    Three .  "
 
 
 def test_hub_by_the_library_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from seq2seq import Translator
 from seq2seq.config import DataConfig, TokenizerConfig
 from seq2seq.data.filters import Filters, shortened
 from seq2seq.data.prepare import Prepared, prepare
+from seq2seq.data.readers import Pair
 from seq2seq.data.report import report_lines
-from seq2seq.data.text import Pair
 from seq2seq.ids import EOS
 
 Lively = Callable[..., Path]

@@ -177,7 +177,7 @@ def test_error_rate_of_a_naacl_file_on_paper() -> None:
 
 
 def test_a_gold_file_belongs_to_its_text(tmp_path: Path) -> None:
-    from seq2seq.compare.testset import TestSet
+    from seq2seq.evaluation.testset import TestSet
 
     (tmp_path / "a.talp").write_text("1-2\n")
     test = TestSet("x", ["a b"], [["c d"]])

@@ -217,9 +217,9 @@ def test_the_language_chooses_the_tokenizer(language: str, tokenizer: str) -> No
 
 @pytest.mark.parametrize("language", ["ja", "ko"])
 def test_a_tokenizer_that_is_missing_falls_back_to_characters_and_says_so(language: str, caplog: pytest.LogCaptureFixture) -> None:
-    from seq2seq.evaluation import sacre
+    from seq2seq.evaluation import bleu
 
-    sacre._say_characters.cache_clear()
+    bleu._say_characters.cache_clear()
     made = [score(["犬がいる"], [["犬がいた"]], ["bleu"], language=language, bootstrap=0)[0] for _ in range(2)]
     if "mecab" in made[0].signature:
         pytest.skip(f"sacrebleu[{language}] is installed")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from seq2seq.evaluation import significance
+from seq2seq.evaluation.bleu import TESTS, paired_test
 from seq2seq.evaluation.rouge import mean
-from seq2seq.evaluation.sacre import TESTS, paired_test
 from seq2seq.evaluation.score import How
 from seq2seq.evaluation.significance import TRIALS, holm, paired_bootstrap, randomisation, resampled, swaps
 

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.compose import compose_config, conf_dir
 from seq2seq.config import MODELS, AttentionConfig
 from seq2seq.ids import BOS, EOS, PAD, UNK
-from seq2seq.nn.attention import NORMALIZERS
+from seq2seq.launch.compose import compose_config, conf_dir
+from seq2seq.nn.attention.attention import NORMALIZERS
+from seq2seq.nn.attention.scorers import SCORERS
+from seq2seq.nn.attention.windows import WINDOWS, Reach
 from seq2seq.nn.build import build_model
-from seq2seq.nn.cells import CELLS
 from seq2seq.nn.heads import HEADS
 from seq2seq.nn.layers import ACTIVATIONS, NORMS
-from seq2seq.nn.rnn import READOUTS
-from seq2seq.nn.rnn_encoder import BRIDGES
-from seq2seq.nn.scorers import SCORERS
-from seq2seq.nn.windows import WINDOWS, Reach
+from seq2seq.nn.rnn.cells import CELLS
+from seq2seq.nn.rnn.decoder import READOUTS
+from seq2seq.nn.rnn.encoder import BRIDGES
 
 VARIANTS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
 NAMED = [(family, name) for family in MODELS for name in VARIANTS if (family, name) != ("transformer", "coverage")]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.nn.attention import NORMALIZERS, Attention, entmax, sparsemax, weigh
-from seq2seq.nn.scorers import SCORERS, Covered, Sizes
-from seq2seq.nn.windows import WINDOWS, Reach, View
+from seq2seq.nn.attention.attention import NORMALIZERS, Attention, entmax, sparsemax, weigh
+from seq2seq.nn.attention.scorers import SCORERS, Covered, Sizes
+from seq2seq.nn.attention.windows import WINDOWS, Reach, View
 
 B, S, T, D = 3, 7, 4, 6
 MASK = torch.arange(S) < torch.tensor([7, 3, 5])[:, None]

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from seq2seq.config import MODELS, AttentionConfig
+from seq2seq.config.choices import choices
 from seq2seq.ids import EOS
-from seq2seq.nn import attention as attention_module
-from seq2seq.nn import multihead, transformer
+from seq2seq.nn import transformer
+from seq2seq.nn.attention import attention as attention_module
+from seq2seq.nn.attention import multihead
+from seq2seq.nn.attention.scorers import SCORERS, Product
 from seq2seq.nn.build import build_model
-from seq2seq.nn.dropout import Dropout
-from seq2seq.nn.scorers import SCORERS, Product
-from seq2seq.tables import choices
+from seq2seq.nn.ops.dropout import Dropout
 
 V = 13
 BASE = {  # settings under which each other setting has an effect

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from seq2seq.nn.cells import CELLS
-from seq2seq.nn.recurrence import Plain
+from seq2seq.nn.ops.scan import Plain
+from seq2seq.nn.rnn.cells import CELLS
 
 
 @torch.no_grad()

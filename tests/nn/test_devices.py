@@ -8,9 +8,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from seq2seq.nn import devices
 from seq2seq.nn.heads import VocabularyHead
 from seq2seq.nn.interface import Output
+from seq2seq.nn.ops import devices
 
 
 def losses(case, device="cpu"):
@@ -93,7 +93,7 @@ class Sizes(TorchDispatchMode):
 
 
 def test_where_no_kernel_can_be_compiled_torchs_operations_do_it(monkeypatch, caplog):
-    kernels = pytest.importorskip("seq2seq.nn.kernels")
+    kernels = pytest.importorskip("seq2seq.nn.ops.kernels")
     asked = torch.device("cpu"), torch.bfloat16
     devices.compiles.cache_clear()
     assert devices.compiles(*asked)

@@ -6,10 +6,10 @@ from torch import nn
 
 from seq2seq.config import RNNConfig
 from seq2seq.nn.build import build_model
-from seq2seq.nn.cells import CELLS
-from seq2seq.nn.dropout import Dropout, kept
-from seq2seq.nn.recurrence import Plain
-from seq2seq.nn.rnn_encoder import RecurrentEncoder
+from seq2seq.nn.ops.dropout import Dropout, kept
+from seq2seq.nn.ops.scan import Plain
+from seq2seq.nn.rnn.cells import CELLS
+from seq2seq.nn.rnn.encoder import RecurrentEncoder
 
 
 @pytest.mark.parametrize("p", [0.01, 0.1, 0.3, 0.5, 0.9])

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from seq2seq.nn import energies as module
-from seq2seq.nn.energies import energies, pieces
+from seq2seq.nn.ops import additive as module
+from seq2seq.nn.ops.additive import energies, pieces
 
 N, T, S, K = 3, 4, 5, 2
 

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from seq2seq.config import MODELS
+from seq2seq.nn.attention.scorers import SCORERS
 from seq2seq.nn.build import build_model
-from seq2seq.nn.cells import CELLS, Cell, LSTMCell
 from seq2seq.nn.heads import HEADS
-from seq2seq.nn.initialize import INITIALIZERS
-from seq2seq.nn.rnn_encoder import BRIDGES
-from seq2seq.nn.scorers import SCORERS
+from seq2seq.nn.init import INITIALIZERS
+from seq2seq.nn.rnn.cells import CELLS, Cell, LSTMCell
+from seq2seq.nn.rnn.encoder import BRIDGES
 
 WORDS, EMBEDDING, HIDDEN, WIDTH, TABLE = 200, 20, 24, 0.05, 0.7
 FED = ("luong", "plain", "context", "bahdanau", "previous", "gnmt", "gnmt_v2")  # what enters the first cell, or all of them

@@ -9,7 +9,8 @@ import torch
 
 pytest.importorskip("triton")
 
-from seq2seq.nn import devices, energies, heads, kernels, recurrence
+from seq2seq.nn import heads
+from seq2seq.nn.ops import additive, devices, kernels, scan
 
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 EXACT, ROUNDED = {"rtol": 1e-4, "atol": 1e-5}, {"rtol": 0.03, "atol": 0.03}
@@ -35,7 +36,7 @@ def assert_twins(ours, theirs, given, near):
 
 
 def pieces(query, keys, vector):
-    return energies.Energies.apply(query, keys, vector, None, None)
+    return additive.Energies.apply(query, keys, vector, None, None)
 
 
 @KINDS
@@ -49,19 +50,19 @@ def test_additive_scores(kind, near, sizes):
 @KINDS
 @pytest.mark.parametrize(("N", "size"), [(3, 5), (1, 1100), (7, 300)])
 def test_gates(kind, near, N, size):
-    assert_twins(kernels.LSTM.apply, recurrence.Plain().lstm, numbers((N, 4 * size), (N, size), kind=kind), near)
+    assert_twins(kernels.LSTM.apply, scan.Plain().lstm, numbers((N, 4 * size), (N, size), kind=kind), near)
 
 
 def test_gates_of_two_kinds_of_numbers():
     """Under autocast the first cell may be wider than the gates."""
     (gates,), (cell,) = numbers((2, 12), kind=torch.bfloat16), numbers((2, 3))
-    assert_twins(kernels.LSTM.apply, recurrence.Plain().lstm, [gates, cell], ROUNDED)
+    assert_twins(kernels.LSTM.apply, scan.Plain().lstm, [gates, cell], ROUNDED)
 
 
 def test_a_part_of_a_tensor():
     """What comes in strides is read as it is meant."""
     gates, cell = (x.detach().t().requires_grad_() for x in numbers((20, 3), (5, 3)))
-    assert_twins(kernels.LSTM.apply, recurrence.Plain().lstm, [gates, cell], EXACT)
+    assert_twins(kernels.LSTM.apply, scan.Plain().lstm, [gates, cell], EXACT)
     query, keys, vector = (
         x.detach().transpose(-1, -2).requires_grad_() if x.dim() == 3 else x for x in numbers((2, 6, 3), (2, 6, 4), (6,))
     )

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from seq2seq.nn import linear as module
-from seq2seq.nn.linear import ROWS, Linear, PackedLinear
+from seq2seq.nn.ops import linear as module
+from seq2seq.nn.ops.linear import ROWS, Linear, PackedLinear
 from seq2seq.nn.precision import PRECISIONS, Int8Linear, packed
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")

@@ -8,9 +8,9 @@ import torch
 from seq2seq.config import MODELS, AttentionConfig
 from seq2seq.errors import ConfigError
 from seq2seq.ids import PAD, UNK
+from seq2seq.nn.attention.scorers import SCORERS
 from seq2seq.nn.build import build_model, check_model
 from seq2seq.nn.interface import Output
-from seq2seq.nn.scorers import SCORERS
 
 PARTS = ("features", "weights", "maps")
 UNCOVERED = [name for name, scorer in SCORERS.items() if "coverage" not in scorer.uses]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.nn.attention import NORMALIZERS
-from seq2seq.nn.scorers import SCORERS
-from seq2seq.nn.windows import WINDOWS
+from seq2seq.nn.attention.attention import NORMALIZERS
+from seq2seq.nn.attention.scorers import SCORERS
+from seq2seq.nn.attention.windows import WINDOWS
 
 HEADS, WIDTH = 2, 1
 COMBINED = [  # those that can be: where there is one position, or all are alike, nothing else has an effect

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from seq2seq.commands import searching
+from seq2seq.commands import options
 from seq2seq.errors import ConfigError
-from seq2seq.nn.linear import Linear
+from seq2seq.nn.ops.linear import Linear
 from seq2seq.nn.precision import PRECISIONS, Int8Linear, largest_weight
 
 
@@ -71,7 +71,7 @@ print((layer(x) - expected).abs().max().item() < 1e-4)
 
 
 def test_what_the_commands_offer_is_what_there_is():
-    assert set(searching.PRECISIONS) == set(PRECISIONS)
+    assert set(options.PRECISIONS) == set(PRECISIONS)
 
 
 def test_every_layer_of_a_model_is_held_in_eight_bits(variant):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from seq2seq.nn import recurrence
-from seq2seq.nn.recurrence import Deferred, Plain
+from seq2seq.nn.ops import scan
+from seq2seq.nn.ops.scan import Deferred, Plain
 
 B, T, S = 3, 4, 5
 
@@ -76,7 +76,7 @@ def test_a_decoder_has_the_gradients_of_torchs_operations(case, monkeypatch):
     """Every cell, order, number of layers, score and window; a Transformer has no loop, and the same gradients twice."""
     found = []
     for by in (Deferred, Plain):
-        monkeypatch.setattr(recurrence, "Deferred", by)
+        monkeypatch.setattr(scan, "Deferred", by)
         output = case.model(case.source, case.target_in, case.copy)
         parameters = dict(case.model.named_parameters())
         grads = torch.autograd.grad(output.features.square().sum(), list(parameters.values()), allow_unused=True)

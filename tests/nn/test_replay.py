@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from seq2seq.nn import devices, replay
-from seq2seq.nn.replay import Replayed
+from seq2seq.nn import cuda_graphs
+from seq2seq.nn.cuda_graphs import Replayed
+from seq2seq.nn.ops import devices
 from seq2seq.search.beam import beam_search
 
 
@@ -80,7 +81,7 @@ def test_a_search_finds_the_same(variant, beam):
 
 @torch.no_grad()
 def test_the_last_used_shapes_are_kept(variant, monkeypatch):
-    monkeypatch.setattr(replay, "MOST", 2)
+    monkeypatch.setattr(cuda_graphs, "MOST", 2)
     model, recorded = Replayed(variant.model, lambda work: recorded.append(1) or work), []
     memory = next(memories(variant))
     for count in (1, 2, 1, 2, 1, 3, 3, 1, 2):

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from seq2seq.errors import ConfigError
-from seq2seq.nn.cells import CELLS
-from seq2seq.nn.rnn import READOUTS
+from seq2seq.nn.rnn.cells import CELLS
+from seq2seq.nn.rnn.decoder import READOUTS
 
 
 def sigmoid(x):

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seq2seq.nn.cells import CELLS
-from seq2seq.nn.rnn_encoder import BRIDGES, RecurrentEncoder, Scan, reverse
+from seq2seq.nn.rnn.cells import CELLS
+from seq2seq.nn.rnn.encoder import BRIDGES, RecurrentEncoder, Scan, reverse
 
 LENGTHS = torch.tensor([5, 3, 4])
 MASK = torch.arange(5) < LENGTHS[:, None]

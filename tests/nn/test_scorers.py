@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seq2seq.errors import ConfigError
-from seq2seq.nn.scorers import SCORERS, Covered, Product, Sizes
+from seq2seq.nn.attention.scorers import SCORERS, Covered, Product, Sizes
 
 D, HIDDEN, S, T = 4, 3, 6, 5
 COVERED = {  # (weights, q, h, the coverage of its position, its direction) -> score, as of the papers' formulas in conftest.py

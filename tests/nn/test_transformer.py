@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from seq2seq.nn.attention import NORMALIZERS
+from seq2seq.nn.attention.attention import NORMALIZERS
+from seq2seq.nn.attention.multihead import MultiHeadAttention
+from seq2seq.nn.attention.scorers import SCORERS, Sizes
+from seq2seq.nn.attention.windows import WINDOWS, Reach
 from seq2seq.nn.layers import ACTIVATIONS, NORMS, FeedForward, Positions, Rotary, swiglu
-from seq2seq.nn.multihead import MultiHeadAttention
-from seq2seq.nn.scorers import SCORERS, Sizes
 from seq2seq.nn.transformer import DecoderLayer, Design, EncoderLayer, SelfAttention
-from seq2seq.nn.windows import WINDOWS, Reach
 
 D, HEADS, INNER, B, S, T = 8, 2, 10, 2, 5, 4
 MASK = torch.arange(S) < torch.tensor([5, 3])[:, None]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.nn.windows import WINDOWS, LocalP, Reach
+from seq2seq.nn.attention.windows import WINDOWS, LocalP, Reach
 
 LENGTHS = (5, 3)  # of two sentences in S = 5 positions
 MASK = torch.arange(5) < torch.tensor(LENGTHS)[:, None]

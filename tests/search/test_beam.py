@@ -8,14 +8,14 @@ import torch
 
 from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD, UNK
-from seq2seq.nn import devices
+from seq2seq.nn.ops import devices
 from seq2seq.runtime import search as twin
-from seq2seq.search import loop
+from seq2seq.search import base
 from seq2seq.search.beam import beam_search
+from seq2seq.search.constraints import Never, NoRepeat
 from seq2seq.search.ensemble import Ensemble
+from seq2seq.search.forced import score
 from seq2seq.search.penalties import LENGTH_PENALTIES, Penalty
-from seq2seq.search.rules import Never, NoRepeat
-from seq2seq.search.score import score
 
 A, B = 4, 5
 
@@ -219,7 +219,7 @@ def test_limits_of_each_sentence(fakes):
 
 def test_finished_sentences_leave_in_groups(fakes, monkeypatch):
     def batches(share):
-        monkeypatch.setattr(loop, "LEAVING", share)
+        monkeypatch.setattr(base, "LEAVING", share)
         model = fakes.Hashed(9, end=1.0)
         found = beam_search([model], [model.encode(fakes.sources(40))], beam=3, max_length=30)
         return model, found
@@ -239,7 +239,7 @@ def test_finished_sentences_leave_in_groups(fakes, monkeypatch):
 def test_looking_rarely_changes_nothing(fakes, monkeypatch, name, every):
     case = Case(fakes, name, 20)
     expected = case.search()
-    monkeypatch.setattr(loop, "LOOK", every)
+    monkeypatch.setattr(base, "LOOK", every)
     monkeypatch.setattr(devices, "asynchronous", lambda x: True)
     for one, other in zip(case.search(), expected, strict=True):
         assert_same(one, other)

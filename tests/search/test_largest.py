@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from seq2seq.search.largest import continuations, largest
+from seq2seq.search.topk import continuations, largest
 
 
 @pytest.mark.parametrize("columns", [3, 8, 50])

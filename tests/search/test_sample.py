@@ -10,9 +10,9 @@ from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.runtime import search as twin
 from seq2seq.search.beam import beam_search
-from seq2seq.search.rules import NoRepeat
+from seq2seq.search.constraints import NoRepeat
+from seq2seq.search.forced import score
 from seq2seq.search.sample import draw, sample, truncate, uniform
-from seq2seq.search.score import score
 
 OPTIONS = {
     "plain": {},

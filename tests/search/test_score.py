@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from seq2seq.ids import BOS, EOS
-from seq2seq.search import score as module
+from seq2seq.search import forced as module
 from seq2seq.search.ensemble import Ensemble
-from seq2seq.search.score import score
+from seq2seq.search.forced import score
 
 TARGETS = [[4, 5, 4], [], [8], [1, 7, 6, 5, 4, 4]]
 

@@ -9,7 +9,7 @@ from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.nn.interface import BARRED
 from seq2seq.search import shortlist
 from seq2seq.search.beam import beam_search
-from seq2seq.search.rules import NoRepeat
+from seq2seq.search.constraints import NoRepeat
 from seq2seq.search.sample import sample
 from seq2seq.search.shortlist import Shortlist
 

@@ -10,8 +10,8 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
-from seq2seq.compose import compose_config
-from seq2seq.runs import Run, save_weights
+from seq2seq.launch.compose import compose_config
+from seq2seq.runs.directory import Run, save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
 from seq2seq.training.validation import Kept
 
@@ -129,7 +129,7 @@ def test_a_run_may_start_from_the_weights_of_another(
 def test_weights_go_on_with_their_tokenizer_on_other_text(
     tiny_run: Path, small: Callable[..., list[str]], corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from seq2seq.runs import Run
+    from seq2seq.runs.directory import Run
     from seq2seq.training.resume import resume
     from seq2seq.training.run import train
 

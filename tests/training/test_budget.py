@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.compose import compose_config, conf_dir
 from seq2seq.config import MODELS
+from seq2seq.config.io import differences
 from seq2seq.errors import ConfigError
+from seq2seq.launch.compose import compose_config, conf_dir
 from seq2seq.nn.build import check_model
-from seq2seq.runs import Run
-from seq2seq.settings import differences
+from seq2seq.runs.directory import Run
 from seq2seq.training.budget import SIZES, TOLERANCE, largest, sized
 from seq2seq.training.resume import complete
 from seq2seq.training.run import train

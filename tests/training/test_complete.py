@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seq2seq.compose import compose_config
 from seq2seq.config import Config
 from seq2seq.errors import BusyError, ConfigError, RunError
-from seq2seq.runs import Run, locked
+from seq2seq.launch.compose import compose_config
+from seq2seq.runs.directory import Run, locked
 from seq2seq.training import resume as resuming
 from seq2seq.training.callbacks import Checkpoint
 from seq2seq.training.resume import complete, resume

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from seq2seq.compose import compose_config
-from seq2seq.runs import Run
+from seq2seq.launch.compose import compose_config
+from seq2seq.runs.directory import Run
 from seq2seq.training.metrics import read_metrics
 from seq2seq.training.resume import resume
 
@@ -68,7 +68,7 @@ def test_a_resumed_run_has_seen_what_an_uninterrupted_one_has(run_copy: Path, tr
 
 FORGETTING = """
 import torch
-from seq2seq.training.costs import forget_peaks, peaks
+from seq2seq.training.resources import forget_peaks, peaks
 forget_peaks()
 block = torch.ones(200 * 2**20 // 4)
 high = peaks()["peak_memory"]

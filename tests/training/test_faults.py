@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file
 
 from seq2seq import cli
-from seq2seq.compose import compose_config
 from seq2seq.errors import ConfigError, DataError, RunError
-from seq2seq.runs import Run
+from seq2seq.launch.compose import compose_config
+from seq2seq.runs.directory import Run
 from seq2seq.training import checks, validation
 from seq2seq.training.callbacks import Checkpoint, PlainFile
 from seq2seq.training.metrics import read_metrics
@@ -87,7 +87,12 @@ def test_the_second_of_two_that_begin_at_once_leaves_the_first_alone(
 FULL = OSError(errno.ENOSPC, "No space left on device", "a file")
 
 
-PLACES = ["seq2seq.runs.save_file", "seq2seq.files.os.replace", "lightning.Trainer.save_checkpoint", "pathlib.Path.write_text"]
+PLACES = [
+    "seq2seq.runs.directory.save_file",
+    "seq2seq.utils.files.os.replace",
+    "lightning.Trainer.save_checkpoint",
+    "pathlib.Path.write_text",
+]
 
 
 def test_weights_that_are_no_numbers_displace_no_checkpoint(
@@ -152,7 +157,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
         raise FULL
 
     with monkeypatch.context() as patch:
-        patch.setattr("seq2seq.files.os", SimpleNamespace(replace=os.replace, getpid=os.getpid))  # os.replace of that module alone
+        patch.setattr("seq2seq.utils.files.os", SimpleNamespace(replace=os.replace, getpid=os.getpid))  # os.replace of that module alone
         patch.setattr(place, full)
         assert cli.main(["train", f"resume={run_copy}", "training.max_updates=8", "training.patience=9"]) == 2
     assert "No space left on device" in capfd.readouterr().err.splitlines()[-1]

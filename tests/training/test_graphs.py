@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from seq2seq.config import AttentionConfig, RNNConfig, TransformerConfig
-from seq2seq.data.batch import Batch
+from seq2seq.data.batching import Batch
 from seq2seq.ids import BOS, EOS, PAD
-from seq2seq.nn import devices, recording
+from seq2seq.nn import recording
 from seq2seq.nn.build import build_model
-from seq2seq.training import checks, fit, graphs
-from seq2seq.training.graphs import Graphs
+from seq2seq.nn.ops import devices
+from seq2seq.training import checks, cuda_graphs, fit
+from seq2seq.training.cuda_graphs import Graphs
 from seq2seq.training.loss import Guidance, guided_cross_entropy
 from seq2seq.training.metrics import read_metrics
 from seq2seq.training.module import TrainingModule
@@ -145,7 +146,7 @@ def test_gradients_of_several_batches_add_up(as_on_a_device, fx):
 
 
 def test_what_is_rare_or_too_much_is_not_recorded(monkeypatch, as_on_a_device, fx):
-    monkeypatch.setattr(graphs, "MOST", 2)
+    monkeypatch.setattr(cuda_graphs, "MOST", 2)
     record = fx()
     module = module_of("transformer", record)
     for target in (3, 4, 5, 6, 3, 4, 5, 5):

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq.compose import compose_config
 from seq2seq.config import AttentionConfig, RNNConfig, TransformerConfig
-from seq2seq.data.batch import Batch
+from seq2seq.data.batching import Batch
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.ids import BOS, EOS, PAD
+from seq2seq.launch.compose import compose_config
 from seq2seq.nn.build import build_model
 from seq2seq.nn.recording import Recorder
-from seq2seq.runs import Run
+from seq2seq.runs.directory import Run
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.resume import resume

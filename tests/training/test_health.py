@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seq2seq.compose import compose_config
 from seq2seq.config import AttentionConfig, RNNConfig
-from seq2seq.data.text import Pair
-from seq2seq.looking import Looked
+from seq2seq.data.readers import Pair
+from seq2seq.evaluation.attention_maps import Looked
+from seq2seq.launch.compose import compose_config
 from seq2seq.training import health
 from seq2seq.training.health import IN_A_ROW, SAMPLE, Watch
 from seq2seq.training.run import train

@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seq2seq.compose import compose_config
 from seq2seq.errors import ConfigError
-from seq2seq.runs import Run
+from seq2seq.launch.compose import compose_config
+from seq2seq.runs.directory import Run
 from seq2seq.training import validation
 from seq2seq.training.callbacks import Checkpoint
 from seq2seq.training.checks import check_limits

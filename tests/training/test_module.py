@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.config import AttentionConfig, RNNConfig, TransformerConfig
-from seq2seq.data.batch import Batch
+from seq2seq.data.batching import Batch
 from seq2seq.errors import TrainingError
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn.build import build_model
 from seq2seq.training.loss import coverage_loss
 from seq2seq.training.module import Step, TrainingModule
-from seq2seq.training.optimizer import OPTIMIZERS, Rates, decayed
+from seq2seq.training.optim import OPTIMIZERS, Rates, decayed
 
 SMALL = {
     "rnn": lambda **more: RNNConfig(embedding=12, hidden=16, dropout=0.0, attention=AttentionConfig(scorer="general"), **more),

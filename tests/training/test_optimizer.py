@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.training.optimizer import OPTIMIZERS, Rates
+from seq2seq.training.optim import OPTIMIZERS, Rates
 
 RATE, BETA1, BETA2, DECAY = 0.02, 0.8, 0.95, 0.1
 Array = np.ndarray

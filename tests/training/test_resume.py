@@ -15,10 +15,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seq2seq.compose import compose_config
+from seq2seq.config.io import differences, read_config
 from seq2seq.errors import RunError
-from seq2seq.runs import Run
-from seq2seq.settings import differences, read_config
+from seq2seq.launch.compose import compose_config
+from seq2seq.runs.directory import Run
 from seq2seq.training.callbacks import Checkpoint
 from seq2seq.training.resume import resume
 from seq2seq.training.run import train

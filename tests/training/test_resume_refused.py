@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from seq2seq.compose import compose_config
 from seq2seq.errors import ConfigError, RunError
-from seq2seq.runs import Run
+from seq2seq.launch.compose import compose_config
+from seq2seq.runs.directory import Run
 from seq2seq.training.resume import resume
 
 
@@ -108,7 +108,7 @@ def test_the_checkpoint_of_another_run_is_refused(run_copy: Path, trained: Calla
 
 
 def test_only_one_process_trains_in_a_directory(trained):
-    from seq2seq.runs import locked
+    from seq2seq.runs.directory import locked
 
     run = trained("training.max_updates=2")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}

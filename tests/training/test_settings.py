@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seq2seq.compose import compose_config
 from seq2seq.config import TrainingConfig
+from seq2seq.config.choices import choices
 from seq2seq.data.prepare import prepare
+from seq2seq.launch.compose import compose_config
 from seq2seq.nn.build import EncoderDecoder
-from seq2seq.runs import Run
-from seq2seq.tables import choices
+from seq2seq.runs.directory import Run
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.run import make_model, train
 from seq2seq.translator import Translator

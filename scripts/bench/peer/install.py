@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from seq2seq.config import Config
-from seq2seq.data.corpus import dev_pairs, test_pairs, train_pairs
+from seq2seq.data.corpora import dev_pairs, test_pairs, train_pairs
 from seq2seq.data.prepare import prepare
 
 SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")

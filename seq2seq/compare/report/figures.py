@@ -4,8 +4,8 @@ import json
 import math
 from typing import Any
 
-from seq2seq.compare.comparison import Comparison, Point, Row
 from seq2seq.compare.report import blocks
+from seq2seq.compare.result import Comparison, Point, Row
 
 MOST_POINTS = 500  # of a curve between validations: a chart is hardly as many pixels wide
 

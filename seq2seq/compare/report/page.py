@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from seq2seq.compare.comparison import Comparison
 from seq2seq.compare.report import blocks, figures, tables
-from seq2seq.files import written
+from seq2seq.compare.result import Comparison
+from seq2seq.utils.files import written
 
 PAGE = Path(__file__).parent / "page"
 STYLES = ("report.css", "explorer.css")

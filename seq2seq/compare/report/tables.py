@@ -4,7 +4,7 @@ import html
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from seq2seq.compare.comparison import Column, Comparison, Figure, Row
+from seq2seq.compare.result import Column, Comparison, Figure, Row
 from seq2seq.compare.table import p_value, shown
 
 LEVEL = 0.05  # of significance, after correction

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from seq2seq.compare.comparison import Explained
 from seq2seq.compare.report import blocks
+from seq2seq.compare.result import Explained
 
 
 def test_each_notice_names_the_limit_that_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:

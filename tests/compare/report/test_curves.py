@@ -4,8 +4,8 @@ from math import nan
 
 import pytest
 
-from seq2seq.compare.comparison import Point, Row
 from seq2seq.compare.report.figures import MOST_POINTS, curves, plain
+from seq2seq.compare.result import Point, Row
 
 
 def logged(update: int) -> Point:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seq2seq.compare.comparison import Column, Comparison, Explained, Figure, Warned
 from seq2seq.compare.report import blocks, page, write_report
+from seq2seq.compare.result import Column, Comparison, Explained, Figure, Warned
 
 Make = Callable[..., Comparison]
 EVIL = "</script><img src=x onerror=alert(1)>\"'&<!--"

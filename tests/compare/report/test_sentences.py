@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from seq2seq.cli import main
-from seq2seq.compare.comparison import Comparison, with_sentences
 from seq2seq.compare.report import write_report
+from seq2seq.compare.result import Comparison, with_sentences
 
 Make = Callable[..., Comparison]
 

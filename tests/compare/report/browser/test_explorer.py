@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seq2seq.compare.comparison import Comparison, Explained
+from seq2seq.compare.result import Comparison, Explained
 from seq2seq.evaluation.alignment import MARK, merge, words, words_of
 
 Make = Callable[..., Comparison]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seq2seq.compare.comparison import Comparison, Explained, Figure, Point
 from seq2seq.compare.report import write_report
+from seq2seq.compare.result import Comparison, Explained, Figure, Point
 
 Make = Callable[..., Comparison]
 SECONDS = 3  # from asking for the page of 10,000 sentences to its first map

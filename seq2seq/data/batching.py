@@ -1,0 +1,234 @@
+"""As which tensors do pairs come to a model, and to which device?
+
+Batches are cut from the corpus alone, by (seed, epoch), never by the number of devices: micro-batch a of rank r in update u is
+number (u A + a) world + r of the epoch's list, A being the micro-batches that one device accumulates.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seq2seq.data.dataset import Corpus, Ids, Rows
+from seq2seq.data.plan import NOTHING, Plan, chained, in_order, longest_sides, plan
+from seq2seq.errors import RunError
+from seq2seq.ids import BOS, EOS, PAD, UNK
+
+T = TypeVar("T")
+END = object()
+
+
+class Batch(NamedTuple):
+    """Sentences of one step."""
+
+    source: Tensor  # (B, S) ids EOS PAD..
+    target_in: Tensor  # (B, T) BOS y PAD..; ids >= V are unknown words of the source, which the model reads as UNK
+    target_out: Tensor  # (B, T) y EOS PAD..
+    index: Tensor  # type: ignore[assignment]  # (B,) number of the pair in its corpus, -1 in an empty batch
+    update_size: Tensor  # () float: target tokens, EOS included, of the whole update, over its micro-batches and devices; or sentences
+    copy: Tensor | None = None  # (B, S) what copying a source token yields, PAD behind; None: the head does not copy
+    links: Tensor | None = None  # (B, T, S) where attention is guided to: each row sums to one, or is 0 where that is not known
+
+
+def collate(
+    numbers: Sequence[int] | NDArray[Any],
+    rows: Rows,
+    target_size: int,
+    update_size: float,
+    copying: bool,
+    multiple: int = 1,
+    guided: bool = False,
+) -> Batch:
+    """The pairs `numbers` as tensors, whose lengths are a multiple; `guided`: with links. Without `copying`, ids of unknown words
+    become UNK."""
+    encoded = [rows.row(i) for i in numbers]
+    source, target_out = _padded([row.source for row in encoded], multiple), _padded([row.target for row in encoded], multiple)
+    copy = _padded([row.copy for row in encoded], multiple) if copying else None
+    if not copying:
+        target_out[target_out >= target_size] = UNK
+    index = torch.as_tensor(np.asarray(numbers, np.int64))
+    links = _shares([row.links for row in encoded], (*target_out.shape, source.size(1))) if guided else None
+    return Batch(source, _shifted(target_out), target_out, index, torch.tensor(float(update_size)), copy, links)
+
+
+def empty_batch(update_size: float, copying: bool, guided: bool = False) -> Batch:
+    """One row that counts nothing: it lets a device take part in an update that has no batch for it."""
+    eos, bos, pad = (torch.full((1, 1), i) for i in (EOS, BOS, PAD))
+    copy, links = eos.clone() if copying else None, torch.zeros(1, 1, 1) if guided else None
+    return Batch(eos, bos, pad, torch.tensor([-1]), torch.tensor(float(update_size)), copy, links)
+
+
+def _padded(sequences: list[Sequence[int] | Ids], multiple: int) -> Tensor:
+    out = np.full((len(sequences), -(-max(map(len, sequences)) // multiple) * multiple), PAD, np.int64)
+    for row, ids in zip(out, sequences, strict=True):
+        row[: len(ids)] = ids
+    return torch.from_numpy(out)
+
+
+def _shares(links: list[Sequence[int] | Ids], shape: tuple[int, ...]) -> Tensor:
+    """(B, T, S) a target token's source tokens have equal shares of one."""
+    out = np.zeros(shape, np.float32)
+    for table, row in zip(out, links, strict=True):
+        t, s = np.asarray(row, np.int64).reshape(-1, 2).T
+        table[t, s] = 1
+    return torch.from_numpy(out / np.maximum(out.sum(-1, keepdims=True), 1))
+
+
+def _shifted(target_out: Tensor) -> Tensor:
+    """BOS y PAD.. from y EOS PAD..: EOS is only ever fed where nothing is counted, so it becomes PAD."""
+    target_in = target_out.roll(1, dims=1)
+    target_in[:, 0] = BOS
+    return target_in.masked_fill(target_in == EOS, PAD)
+
+
+class Consumed(NamedTuple):
+    """What is over once the last batch of an update was handed over."""
+
+    done: int  # batches of the epoch's list
+    checksum: str  # of all batches since the first epoch
+
+
+class TrainBatches:
+    """The training batches of one device, epoch after epoch: one iteration is one epoch, or what is left of it.
+
+    Its state says what was consumed, in whole updates, and fits any number of devices."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        batch_tokens: int,
+        seed: int,
+        *,
+        accumulate: int = 1,
+        rank: int = 0,
+        world: int = 1,
+        copying: bool = False,
+        multiple: int = 1,
+        early: int = 0,
+        guided: bool = False,
+        sentences: bool = False,
+    ) -> None:
+        """`copying`: whether the model's head copies, hence wants `Batch.copy` and the ids of unknown words; `multiple`: of what the
+        lengths of a batch are one; `early`: batches that a thread makes before they are asked for, as a GPU wants them; `guided`: whether
+        attention is, hence wants `Batch.links`; `sentences`: whether the size of an update is their number."""
+        self.corpus, self.batch_tokens, self.seed, self.copying = corpus, batch_tokens, seed, copying
+        self.multiple, self.early, self.guided, self.sentences = multiple, early, guided, sentences
+        self.accumulate, self.rank, self.world = accumulate, rank, world
+        self.epoch, self.done = 0, 0  # batches of the epoch's list that whole updates have consumed
+        self.checksum = NOTHING  # over them and those of the epochs before; "" where these are not known
+        self.waited = 0.0  # seconds that whoever trains has waited for batches
+        self._planned: tuple[int, Plan] | None = None
+        self._target_lengths = corpus.target_lengths
+
+    def plan(self) -> Plan:
+        """All devices' batches in this epoch."""
+        if self._planned is None or self._planned[0] != self.epoch:
+            self._planned = self.epoch, plan(longest_sides(self.corpus, self.multiple), self.batch_tokens, self.seed, self.epoch)
+        return self._planned[1]
+
+    @property
+    def per_update(self) -> int:
+        """Batches of one update, over its micro-batches and devices."""
+        return self.accumulate * self.world
+
+    @property
+    def updates(self) -> int:
+        """Updates in this epoch, from its beginning; the last one may hold empty batches."""
+        return -(-len(self.plan()) // self.per_update)
+
+    def __len__(self) -> int:
+        """Micro-batches of this device in this epoch, from its beginning."""
+        return self.updates * self.accumulate
+
+    def __iter__(self) -> Iterator[Batch]:
+        coming = ahead(map(pinned, self._epoch()), self.early) if self.early else self._epoch()
+        total = len(self.plan())
+        while True:
+            asked = time.perf_counter()
+            made = next(coming, None)
+            self.waited += time.perf_counter() - asked
+            if made is None:
+                return
+            batch, over = made
+            if over is not None:  # before it is handed over: whoever saves after using it has consumed it
+                self.epoch, self.done = (self.epoch, over.done) if over.done < total else (self.epoch + 1, 0)
+                self.checksum = over.checksum
+            yield batch
+
+    def _epoch(self) -> Iterator[tuple[Batch, Consumed | None]]:
+        """The batches, and with the last of an update what is consumed with it."""
+        batches, rows, checksum = self.plan(), self.corpus.at(self.epoch), self.checksum
+        for start in range(self.done, len(batches), self.per_update):
+            update = [batches[n] for n in range(start, min(start + self.per_update, len(batches)))]
+            size = self._size(update, rows)
+            checksum = reduce(chained, update, checksum) if checksum else ""
+            for a in range(self.accumulate):
+                last = a == self.accumulate - 1
+                over = Consumed(start + self.per_update, checksum) if last else None
+                yield self._batch(update, a * self.world + self.rank, rows, size), over
+
+    def _batch(self, update: list[NDArray[np.int64]], n: int, rows: Rows, size: int) -> Batch:
+        if n >= len(update):
+            return empty_batch(size, self.copying, self.guided)
+        return collate(update[n], rows, self.corpus.target_size, size, self.copying, self.multiple, self.guided)
+
+    def _size(self, update: list[NDArray[np.int64]], rows: Rows) -> int:
+        """Sampled targets are all segmented, those of other devices too: the sum needs no communication."""
+        numbers = np.concatenate(update)
+        if self.sentences:
+            return len(numbers)
+        if self.corpus.sampled:
+            return sum(len(rows.row(i).target) for i in numbers)
+        return int(self._target_lengths[numbers].sum())
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was consumed."""
+        order = {"seed": self.seed, "batch_tokens": self.batch_tokens, "multiple": self.multiple, "pairs": len(self.corpus)}
+        return order | {"epoch": self.epoch, "done": self.done, "checksum": self.checksum}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after what `state` has consumed, without building it. RunError if that was another order of batches."""
+        state = {"multiple": 1, "checksum": "", **state}  # checkpoints did not always have them
+        for name, mine in self.state_dict().items():
+            if name not in ("epoch", "done", "checksum") and mine != state[name]:
+                raise RunError(f"the order of batches cannot be resumed: {name} was {state[name]}, now it is {mine}")
+        self.epoch, self.done, self.checksum = state["epoch"], state["done"], state["checksum"]
+
+
+def ahead(items: Iterator[T], count: int) -> Iterator[T]:
+    """The same items, each made by a thread while those before are used; what it raises is raised here."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = deque(pool.submit(next, items, END) for _ in range(count))
+        while (item := coming.popleft().result()) is not END:
+            coming.append(pool.submit(next, items, END))
+            yield item  # type: ignore[misc]
+
+
+def pinned(made: tuple[Batch, Consumed | None]) -> tuple[Batch, Consumed | None]:
+    """In memory that a GPU reads by itself, where there is one."""
+    batch, over = made
+    if not torch.cuda.is_available():
+        return made
+    return Batch(*(None if x is None else x.pin_memory() for x in batch)), over  # type: ignore[arg-type]
+
+
+def eval_batches(
+    corpus: Corpus, batch_tokens: int, *, longest: int, rank: int = 0, world: int = 1, copying: bool = False
+) -> Iterator[Batch]:
+    """The batches rank, rank + world, ... of the corpus sorted by length: over all ranks, each pair exactly once, but for
+    those with a side of more than `longest` tokens, EOS included, whose attention could fill the memory.
+
+    `update_size` are those of the batch."""
+    rows, target, sides = corpus.at(0), corpus.target_lengths, longest_sides(corpus)
+    short = np.flatnonzero(sides <= longest)
+    batches = in_order(sides[short], batch_tokens)
+    for n in range(rank, len(batches), world):
+        numbers = short[batches[n]]
+        yield collate(numbers, rows, corpus.target_size, float(target[numbers].sum()), copying)

@@ -1,0 +1,216 @@
+"""Which corpus of reports and summaries needs no download, and gives each report one right summary?
+
+A report has one or two sentences that matter, in one of several wordings each, and others beside them; the summary says what
+matters in words of its own. Names and numbers come from large sets (names.py): most of them are rare, and can only be copied.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from seq2seq.data.toy.names import FIRMS, PEOPLE, TOWNS, Names
+from seq2seq.errors import ConfigError
+
+MOST = 1_000_000  # of some 10^20 that there are: none has to be drawn again, and all are in memory
+
+
+class Example(NamedTuple):
+    """Text with white space around every punctuation mark."""
+
+    source: str
+    target: str
+
+
+class NewsCorpus(NamedTuple):
+    """Three lists of examples; no source occurs twice in them all."""
+
+    train: list[Example]
+    dev: list[Example]
+    test: list[Example]
+
+
+Fact = Callable[[random.Random], str]
+
+
+class Kind(NamedTuple):
+    """A kind of event. In templates {name} is a fact, the same wherever it stands in a report."""
+
+    facts: Mapping[str, Fact]
+    events: tuple[tuple[str, ...], ...]  # wordings of each sentence that matters
+    summary: str
+    beside: tuple[str, ...]  # sentences that look like an event and are none
+
+
+def number(low: int, high: int) -> Fact:
+    """`low` to `high`, in digits."""
+    return lambda rng: str(low + int(rng.random() * (high - low + 1)))
+
+
+def one(words: str) -> Fact:
+    """One of the words."""
+    return partial(pick, words.split())
+
+
+def several(names: Names, rng: random.Random) -> str:
+    """Two to four names: `A , B and C`."""
+    *first, last = (names.draw(rng) for _ in range(2 + int(rng.random() * 3)))
+    return f"{' , '.join(first)} and {last}"
+
+
+def pick(choices: Sequence[str], rng: random.Random) -> str:
+    return choices[int(rng.random() * len(choices))]
+
+
+PERSON, TOWN, FIRM = PEOPLE.draw, TOWNS.draw, FIRMS.draw
+DAY = one("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+FACTS = {  # of sentences that stand beside any event
+    "person_": PERSON, "other_": PERSON, "town_": TOWN, "place_": TOWN, "firm_": FIRM, "day_": DAY, "number_": number(20, 9999),
+    "year_": number(1900, 2020), "few_": number(2, 19), "high_": number(20, 99),
+    "thing_": one("roof road bridge station market garden hall school"),
+    "quality_": one("old new small quiet busy cold warm dark"), "weather_": one("cold warm windy dry wet cloudy sunny grey"),
+}  # fmt: skip
+BESIDE = (
+    "It was a {weather_} day in {town_} .",
+    "The weather stayed {weather_} until {day_} .",
+    '" The {thing_} was {quality_} , " said {person_} .',
+    "{person_} , who lives in {town_} , saw it all .",
+    "About {number_} people watched .",
+    "In {year_} the {thing_} was {quality_} .",
+    "{firm_} , a firm from {town_} , did not comment .",
+    "{other_} and {person_} will meet in {place_} on {day_} .",
+    "The {thing_} of {town_} is {few_} years old .",
+    "A spokesman for {firm_} asked for {few_} more days .",
+    "Trains between {town_} and {place_} were on time .",
+    "{person_} had said so in {year_} .",
+)
+
+KINDS = {
+    "match": Kind(
+        {"winner": TOWN, "loser": TOWN, "high": number(20, 99), "low": number(2, 19), "scorer": PERSON, "day": DAY},
+        (
+            (
+                "{winner} beat {loser} {high} to {low} on {day} .",
+                "{loser} lost {low} to {high} against {winner} on {day} .",
+                "On {day} the match between {loser} and {winner} ended {low} to {high} .",
+            ),
+            ("{scorer} was the best player on the field .", "Nobody on the field was better than {scorer} ."),
+        ),
+        "{winner} defeats {loser} {high} : {low} , {scorer} shines",
+        ("Last year {town_} beat {place_} {high_} to {few_} .", "{town_} lost to {place_} in {year_} ."),
+    ),
+    "succession": Kind(
+        {"new": PERSON, "old": PERSON, "firm": FIRM},
+        (
+            ("{firm} has chosen {new} as its next president .", "{new} was named president of {firm} .",
+             "The next president of {firm} will be {new} ."),
+            ("The president until now , {old} , retires .", "{old} , who led it so far , steps down ."),
+        ),
+        "{new} replaces {old} as head of {firm}",
+        ("{person_} has been a manager at {firm_} since {year_} .", "{other_} was not chosen ."),
+    ),
+    "accident": Kind(
+        {"hurt": partial(several, PEOPLE), "vehicle": one("bus train truck car tram ferry"), "town": TOWN, "day": DAY},
+        (
+            (
+                "{hurt} were injured when a {vehicle} left its way near {town} on {day} .",
+                "A {vehicle} accident near {town} on {day} left {hurt} injured .",
+                "On {day} {hurt} had to be taken to hospital after a {vehicle} turned over in {town} .",
+            ),
+        ),
+        "{vehicle} crash in {town} hurts {hurt}",
+        ("The road was closed for {few_} hours .", "{person_} called the police .", "An accident in {place_} in {year_} was worse ."),
+    ),
+    "flood": Kind(
+        {"towns": partial(several, TOWNS), "level": number(100, 999), "water": one("river lake sea"), "day": DAY},
+        (
+            ("Heavy rain on {day} put the streets of {towns} under water .", "The streets of {towns} were under water on {day} .",
+             "In {towns} the water stood in the streets on {day} ."),
+            ("The {water} rose by {level} centimetres .", "By {level} centimetres the {water} went up ."),
+        ),
+        "{water} rises {level} cm , floods hit {towns}",
+        ("{place_} stayed dry .", "Only in {year_} was the rain as heavy .", "{firm_} sent {few_} pumps to {place_} ."),
+    ),
+    "sale": Kind(
+        {"buyer": FIRM, "seller": FIRM, "price": number(100, 9999)},
+        (
+            ("{buyer} will pay {price} million for {seller} .", "{seller} goes to {buyer} for {price} million .",
+             "For {price} million {seller} becomes a part of {buyer} .", "The owners of {seller} accept {price} million from {buyer} ."),
+        ),
+        "{buyer} buys {seller} for {price} million",
+        ("{firm_} had offered {number_} million .", "Shares of {firm_} did not move .", "{firm_} has {number_} workers ."),
+    ),
+    "race": Kind(
+        {"first": PERSON, "second": PERSON, "third": PERSON, "race": one("marathon rowing skiing cycling swimming sailing"), "town": TOWN},
+        (
+            ("In the {race} at {town} {second} and {third} came in behind {first} .",
+             "{first} was faster than {second} and {third} in the {race} at {town} .",
+             "{third} was third in the {race} at {town} , {second} second and {first} first ."),
+        ),
+        "{first} wins {race} gold ahead of {second} and {third}",
+        ("{person_} gave up after {few_} kilometres .", "{person_} won in {year_} .", "{other_} and {person_} did not start ."),
+    ),
+    "opening": Kind(
+        {"building": one("museum library theatre hospital stadium airport zoo"), "town": TOWN, "cost": number(100, 9999), "day": DAY},
+        (
+            ("The new {building} of {town} opened its doors on {day} .",
+             "On {day} the first visitors came to the new {building} in {town} ."),
+            ("It had cost {cost} million .", "{cost} million were spent on it ."),
+        ),
+        "{town} opens {building} for {cost} million",
+        ("{place_} closed its {thing_} in {year_} .", "{person_} drew the plans .", "About {number_} people stood in line ."),
+    ),
+    "election": Kind(
+        {f"{what}{n}": draw for n in range(4) for what, draw in (("who", PERSON), ("votes", number(100, 9999)))},
+        tuple((f"{{who{n}}} got {{votes{n}}} votes .", f"{{votes{n}}} people voted for {{who{n}}} .") for n in range(4)),
+        "votes : " + " , ".join(f"{{who{n}}} {{votes{n}}}" for n in range(4)),
+        ("In {year_} {person_} got {number_} votes .", "{person_} did not take part .", "{number_} votes were not counted ."),
+    ),
+    "verdict": Kind(
+        {"guilty": PERSON, "judge": PERSON, "years": number(2, 99), "crime": one("theft fraud arson smuggling robbery forgery")},
+        (
+            ("{judge} , the judge , sent {guilty} to prison for {years} years .",
+             "{guilty} must go to prison for {years} years , said judge {judge} .",
+             "Judge {judge} gave {guilty} {years} years in prison ."),
+            ("The charge was {crime} .", "It was a case of {crime} ."),
+        ),
+        "{guilty} gets {years} years for {crime}",
+        ("{person_} was not guilty .", "{other_} , a lawyer , had asked for {few_} years .", "{person_} told the court about {town_} ."),
+    ),
+}  # fmt: skip
+
+
+def generate(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500) -> NewsCorpus:
+    """A corpus of `pairs` training examples, the same for the same arguments on every machine. Kinds come alike often.
+
+    Raises ConfigError for more than MOST."""
+    if pairs > MOST:
+        raise ConfigError(f"data.pairs={pairs} is more than the reports are made for: at most {MOST}")
+    rng = random.Random(seed)
+    found: dict[str, str] = {}
+    kinds = tuple(KINDS.values())
+    while len(found) < pairs + dev + test:
+        example = report(kinds[int(rng.random() * len(kinds))], rng)
+        found.setdefault(example.source, example.target)
+    examples = [Example(*both) for both in found.items()]
+    return NewsCorpus(examples[dev + test :], examples[:dev], examples[dev : dev + test])
+
+
+def report(kind: Kind, rng: random.Random) -> Example:
+    """The sentences that matter, in their order, among two or three that do not."""
+    facts = drawn(kind.facts, rng)
+    sentences = [pick(wordings, rng).format(**facts) for wordings in kind.events]
+    beside: set[str] = set()
+    for count in range(2 + int(rng.random() * 2)):
+        while len(beside) == count:
+            beside.add(template := pick(kind.beside if rng.random() < 0.5 else BESIDE, rng))
+        sentences.insert(int(rng.random() * (len(sentences) + 1)), template.format(**drawn(FACTS, rng)))
+    return Example(" ".join(sentences), kind.summary.format(**facts))
+
+
+def drawn(facts: Mapping[str, Fact], rng: random.Random) -> dict[str, str]:
+    """A value of each fact, no two alike."""
+    while True:
+        values = {name: draw(rng) for name, draw in facts.items()}
+        if len(set(values.values())) == len(values):
+            return values

@@ -1,0 +1,246 @@
+"""Which kinds of sentence are in the toy corpus, in which shares, and how is each composed?"""
+
+import random
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
+from itertools import permutations
+from math import prod
+from typing import NamedTuple
+
+from seq2seq.data.toy import lexicon as lex
+from seq2seq.data.toy.grammar import (
+    COMMA,
+    Clause,
+    Modified,
+    Nominal,
+    NounPhrase,
+    Phrase,
+    Pronoun,
+    Tense,
+    Word,
+    clause,
+    copula,
+    past,
+    perfect,
+    phrase,
+    prepositional,
+    present,
+)
+from seq2seq.data.toy.lexicon import ACCUSATIVE, DATIVE, VERBS, Adjective, Verb
+from seq2seq.data.toy.slots import (
+    ACTIONS,
+    COUNTABLE,
+    GIFTS,
+    GOALS,
+    HE,
+    IT,
+    MODALS,
+    NUMBERS,
+    OBJECTS,
+    PEOPLE,
+    PERSONS,
+    PLACES,
+    POLAR,
+    RELATIVE,
+    SETTINGS,
+    SHE,
+    SHORT,
+    SUBJECTS,
+    TENSES,
+    THEY,
+    THINGS,
+    WHO,
+    Action,
+    Setting,
+    Slot,
+    pick,
+    size,
+    tensed,
+    verbs,
+    verbs_of,
+)
+
+
+class Example(NamedTuple):
+    """Raw text in both languages and the links between their white-space words, from 0, sorted."""
+
+    source: str
+    target: str
+    alignment: tuple[tuple[int, int], ...]
+
+
+def sentence(built: Phrase, stop: str = ".") -> Example:
+    """Write a phrase down: punctuation joins the word before it, a becomes an before a vowel, the first letter is capital."""
+    source, target = _punctuate(built.source, stop), _punctuate(built.target, stop)
+    for i, word in enumerate(source):
+        if word.text == "a" and source[i + 1].text.startswith(("a", "e", "i", "o", "u")):
+            source[i] = word._replace(text="an")
+    positions: dict[object, list[int]] = {}
+    for j, word in enumerate(target):
+        for unit in word.units:
+            positions.setdefault(unit, []).append(j)
+    links = {(i, j) for i, word in enumerate(source) for unit in word.units for j in positions.get(unit, ())}
+    return Example(_text(source), _text(target), tuple(sorted(links)))
+
+
+def _punctuate(side: Iterable[Word], stop: str) -> list[Word]:
+    written: list[Word] = []
+    for word in side:
+        if word is not COMMA:
+            written.append(word)
+        elif not written[-1].text.endswith(","):
+            written[-1] = written[-1]._replace(text=written[-1].text + ",")
+    written[-1] = written[-1]._replace(text=written[-1].text.removesuffix(",") + stop)
+    return written
+
+
+def _text(side: list[Word]) -> str:
+    text = " ".join(word.text for word in side)
+    return text[0].upper() + text[1:]
+
+
+class Kind:
+    """A kind of sentence: its share of the corpus, how it is composed, and of what."""
+
+    def __init__(self, share: float, compose: Callable[..., Example], *slots: Slot) -> None:
+        self.share, self.compose, self.slots = share, compose, slots
+
+    @cached_property
+    def size(self) -> int:
+        """The number of its derivations."""
+        return prod(map(size, self.slots))
+
+    def draw(self, rng: random.Random) -> Example:
+        return self.compose(*(pick(rng, slot) for slot in self.slots))
+
+
+def statement(subject: Nominal, action: Action, setting: Setting) -> Example:
+    return sentence(setting.main(partial(action.clause, subject)))
+
+
+def negative(subject: Nominal, action: Action, setting: Setting) -> Example:
+    return sentence(setting.main(partial(action.clause, subject, negated=True)))
+
+
+def numbered(subject: Nominal, verb: Verb, things: NounPhrase, number: str, setting: Setting) -> Example:
+    return statement(subject, Action(verb, things._replace(number=number)), setting)
+
+
+def giving(subject: Nominal, verb: Verb, recipient: Nominal, gift: NounPhrase, setting: Setting) -> Example:
+    return sentence(setting.main(partial(clause, subject, verb, objects=((recipient, DATIVE), (gift, ACCUSATIVE)))))
+
+
+def question(subject: Nominal, action: Action, setting: Setting) -> Example:
+    return sentence(action.clause(subject, setting.tense, time=phrase(setting.time), inverted=True).question(), "?")
+
+
+def question_of(opener: str, subject: Nominal, action: Action, tense: Tense) -> Example:
+    return sentence(action.clause(subject, tense, inverted=True).question(phrase(opener)), "?")
+
+
+def question_who(action: Action, setting: Setting) -> Example:
+    return sentence(action.clause(WHO, setting.tense, time=phrase(setting.time)).main(), "?")
+
+
+def located(subject: Nominal, verb: Verb, preposition: str, place: NounPhrase, setting: Setting) -> Example:
+    return sentence(setting.main(partial(clause, subject, verb, place=prepositional(preposition, place))))
+
+
+def place_first(subject: Nominal, action: Action, preposition: str, place: NounPhrase, tense: Tense) -> Example:
+    return sentence(action.clause(subject, tense).main(prepositional(preposition, place)))
+
+
+def motion(subject: Nominal, verb: Verb, goal: tuple[str, Nominal], companion: Nominal, setting: Setting) -> Example:
+    goal_phrase, company = prepositional(*goal), prepositional("with=mit", companion)
+    return sentence(setting.main(partial(clause, subject, verb, place=company, complement=goal_phrase)))
+
+
+def no_motion(subject: Nominal, verb: Verb, goal: tuple[str, Nominal], setting: Setting) -> Example:
+    return sentence(setting.main(partial(clause, subject, verb, complement=prepositional(*goal), negated=True)))
+
+
+def because(subject: Nominal, action: Action, setting: Setting, other: Nominal, reason: Action, later: Tense) -> Example:
+    return sentence(join(setting.main(partial(action.clause, subject)), reason.clause(other, later).subordinate(phrase("because=weil"))))
+
+
+def because_it(subject: Nominal, verb: Verb, thing: NounPhrase, other: Nominal, reason: Verb) -> Example:
+    """`it` has the German gender of the thing."""
+    later = Action(reason, pronoun_of(thing)).clause(other, present)
+    return sentence(join(Action(verb, thing).clause(subject, present).main(), later.subordinate(phrase("because=weil"))))
+
+
+def described(thing: NounPhrase, adjectives: tuple[Adjective, Adjective]) -> Example:
+    first, second = adjectives
+    return sentence(be(thing, first, negated=True).main() + BOTH_COMMA + phrase("but=aber") + be(pronoun_of(thing), second).main())
+
+
+def reported(subject: Nominal, verb: Verb, tense: Tense, other: Nominal, action: Action, setting: Setting) -> Example:
+    content = action.clause(other, setting.tense, time=phrase(setting.time)).subordinate(phrase("that=dass"))
+    return sentence(join(clause(subject, verb, tense).main(), content))
+
+
+def conditional(subject: Nominal, condition: Action, other: Nominal, action: Action, tense: Tense) -> Example:
+    """The fronted clause takes the first place, so that the verb follows at once."""
+    front = condition.clause(subject, present).subordinate(phrase("if=wenn")) + BOTH_COMMA
+    return sentence(action.clause(other, tense).main(front))
+
+
+def coordinated(subject: Nominal, action: Action, setting: Setting, other: Nominal, second: Action) -> Example:
+    return sentence(setting.main(partial(action.clause, subject)) + phrase("and=und") + second.clause(other, setting.tense).main())
+
+
+def relative_subject(head: NounPhrase, inner: Action, outer: Action, tense: Tense) -> Example:
+    who = Pronoun(("who", "whom"), RELATIVE[head.form], head.person)
+    return sentence(outer.clause(Modified(head, bracketed(inner.clause(who, tense).subordinate())), present).main())
+
+
+def relative_object(subject: Nominal, verb: Verb, thing: NounPhrase, owner: Nominal, inner: Verb, tense: Tense) -> Example:
+    that = phrase(f"that={RELATIVE[thing.form][ACCUSATIVE]}")
+    known = Modified(thing, bracketed(clause(owner, inner, tense).subordinate(that)))
+    return sentence(Action(verb, known).clause(subject, present).main())
+
+
+BOTH_COMMA = Phrase((COMMA,), (COMMA,))
+
+
+def be(subject: Nominal, adjective: Adjective, negated: bool = False) -> Clause:
+    complement = phrase(f"{adjective.english}={adjective.german}")
+    return clause(subject, VERBS["see"], copula, complement=complement, negated=negated)
+
+
+def join(first: Phrase, second: Phrase) -> Phrase:
+    """German alone has a comma before a subordinate clause."""
+    return first + Phrase((), (COMMA,)) + second
+
+
+def bracketed(inner: Phrase) -> Phrase:
+    return Phrase(inner.source, (COMMA, *inner.target, COMMA))
+
+
+def pronoun_of(thing: NounPhrase) -> Pronoun:
+    return THEY if thing.plural else IT[thing.noun.gender]
+
+
+KINDS = {
+    "statement": Kind(0.13, statement, SUBJECTS, ACTIONS, SETTINGS),
+    "negative": Kind(0.08, negative, SUBJECTS, ACTIONS, tensed(POLAR)),
+    "numbered": Kind(0.07, numbered, SUBJECTS, verbs("buy", "sell", "find", "need", "see"), COUNTABLE, NUMBERS, SETTINGS),
+    "giving": Kind(0.05, giving, SUBJECTS, verbs_of("giving"), [PEOPLE, PERSONS], GIFTS, SETTINGS),
+    "question": Kind(0.06, question, SUBJECTS, ACTIONS, tensed(POLAR, fronted=(False,))),
+    "question of": Kind(0.03, question_of, ["when=wann", "why=warum", "where=wo"], SUBJECTS, ACTIONS, [present, past, POLAR]),
+    "question who": Kind(0.03, question_who, ACTIONS, tensed(MODALS, fronted=(False,))),
+    "located": Kind(0.04, located, SUBJECTS, verbs_of("rest"), list(lex.PREPOSITIONS), PLACES, SETTINGS),
+    "place first": Kind(0.04, place_first, SUBJECTS, ACTIONS, list(lex.PREPOSITIONS), PLACES, TENSES),
+    "motion": Kind(0.07, motion, SUBJECTS, verbs_of("motion"), GOALS, [PEOPLE, PERSONS], SETTINGS),
+    "no motion": Kind(0.02, no_motion, SUBJECTS, verbs_of("motion"), GOALS, tensed(POLAR)),
+    "because": Kind(0.08, because, SUBJECTS, ACTIONS, SETTINGS, SHORT, ACTIONS, TENSES),
+    "because it": Kind(0.05, because_it, PEOPLE, verbs("buy", "find", "bring_along"), OBJECTS, [HE, SHE], verbs("need", "look_for")),
+    "described": Kind(0.03, described, THINGS, list(permutations(lex.THING_ADJECTIVES, 2))),
+    "reported": Kind(0.05, reported, SHORT, verbs_of("saying"), [present, past], SHORT, ACTIONS, tensed(MODALS, fronted=(False,))),
+    "conditional": Kind(0.06, conditional, SHORT, ACTIONS, SHORT, ACTIONS, [present, MODALS]),
+    "coordinated": Kind(0.03, coordinated, SHORT, ACTIONS, SETTINGS, SHORT, ACTIONS),
+    "relative subject": Kind(0.05, relative_subject, PERSONS, ACTIONS, ACTIONS, TENSES),
+    "relative object": Kind(
+        0.03, relative_object, SHORT, verbs("sell", "find", "need"), OBJECTS, SHORT, verbs("buy", "forget"), [past, perfect, MODALS]
+    ),
+}

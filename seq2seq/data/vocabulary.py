@@ -1,0 +1,83 @@
+"""How do the two sides of a pair become ids, and which source tokens can be copied to the target?"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.errors import RunError
+from seq2seq.ids import EOS, UNK
+
+JOINT, SOURCE, TARGET = "joint.spm", "source.spm", "target.spm"
+Segment = Callable[[Tokenizer, str], list[str]]
+
+
+class Encoded(NamedTuple):
+    """A source sentence as ids, EOS at the end."""
+
+    ids: list[int]
+    copy: list[int]  # what copying each token yields: its target id, or V + k for the k-th piece the target vocabulary lacks
+    unknown: list[str]  # those pieces, each once
+
+
+class Vocabularies:
+    """The tokenizers of the two sides; one object for both if joint."""
+
+    def __init__(self, source: Tokenizer, target: Tokenizer) -> None:
+        self.source, self.target = source, target
+
+    @property
+    def joint(self) -> bool:
+        """Whether one vocabulary serves both sides."""
+        return self.source is self.target
+
+    @property
+    def sha256(self) -> str:
+        """Of the models of both sides: tells whether two runs speak of the same ids."""
+        return hashlib.sha256(f"{self.source.sha256} {self.target.sha256}".encode()).hexdigest()
+
+    @classmethod
+    def open(cls, folder: Path) -> "Vocabularies":
+        """What `save` wrote. RunError if it is missing or damaged."""
+        folder = Path(folder)
+        if (folder / JOINT).is_file():
+            joint = Tokenizer.open(folder / JOINT)
+            return cls(joint, joint)
+        if not (folder / SOURCE).is_file():
+            raise RunError(f"{folder}: neither {JOINT} nor {SOURCE} is there")
+        return cls(Tokenizer.open(folder / SOURCE), Tokenizer.open(folder / TARGET))
+
+    def save(self, folder: Path) -> None:
+        """Write joint.spm, or source.spm and target.spm."""
+        for name, tokenizer in {JOINT: self.source}.items() if self.joint else {SOURCE: self.source, TARGET: self.target}.items():
+            tokenizer.save(Path(folder) / name)
+
+    def encode_source(self, text: str, segment: Segment = Tokenizer.segment) -> Encoded:
+        """Ids of a source sentence, and what copying them yields. `segment` cuts text into pieces."""
+        pieces = segment(self.source, text)
+        ids = self.source.ids_of(pieces)
+        copy, unknown = number_unknown(ids if self.joint else self.target.ids_of(pieces), pieces, self.target.size)
+        return Encoded([*ids, EOS], [*copy, EOS], unknown)
+
+    def encode_target(self, text: str, unknown: Sequence[str] = (), segment: Segment = Tokenizer.segment) -> list[int]:
+        """Ids of a target sentence, EOS at the end. A piece out of the vocabulary is V + k if it is unknown[k], else UNK."""
+        pieces = segment(self.target, text)
+        ids = self.target.ids_of(pieces)
+        if unknown and UNK in ids:
+            extended = {piece: self.target.size + k for k, piece in enumerate(unknown)}
+            ids = [extended.get(piece, UNK) if i == UNK else i for i, piece in zip(ids, pieces, strict=True)]
+        return [*ids, EOS]
+
+    def decode_target(self, ids: Iterable[int], unknown: Sequence[str] = ()) -> str:
+        """Text of target ids; V + k is unknown[k], the k-th copied word of the source."""
+        return self.target.decode(ids, unknown)
+
+
+def number_unknown(ids: list[int], pieces: Sequence[str], size: int) -> tuple[list[int], list[str]]:
+    """Replace each UNK by `size` + k, k the number of its piece among the distinct unknown ones, which are returned too."""
+    if UNK not in ids:
+        return ids, []
+    numbers: dict[str, int] = {}
+    numbered = [size + numbers.setdefault(piece, len(numbers)) if i == UNK else i for i, piece in zip(ids, pieces, strict=True)]
+    return numbered, list(numbers)

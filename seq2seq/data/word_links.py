@@ -1,0 +1,73 @@
+"""Which source subwords does each target subword come from, where somebody has linked the words?
+
+Every subword of a target word is linked with every subword of the source words that the word is linked with.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from seq2seq.data.readers import LinkedPair, Pair, read_lines
+from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.data.vocabulary import Vocabularies
+from seq2seq.errors import DataError
+from seq2seq.evaluation.alignment import Link, check_inside, parse_links, words_of
+
+
+def turned(line: str) -> str:
+    """The links of a line, `0-1 2p3`, the other way round."""
+    return re.sub(r"\b(\d+)([-p])(\d+)\b", r"\3\2\1", line)
+
+
+def linked(pairs: Iterator[Pair], path: Path, turn: bool = False) -> Iterator[LinkedPair]:
+    """Pairs with the lines of a file beside them, `0-0 1-2`, of which the possible links, `0p1`, count too; `turn`: `1-0`.
+
+    DataError names the line that is no such thing or links a word that is not there, or tells how many lines there are."""
+    for done, (pair, line) in enumerate(zip_longest(pairs, lines := read_lines(path))):
+        if pair is None or line is None:
+            counts = [done + sum(1 for _ in rest) + (one is not None) for rest, one in ((lines, line), (pairs, pair))]
+            raise DataError(f"{path} has {counts[0]} lines for {counts[1]} pairs")
+        where = f"{path}:{done + 1}"
+        links = sorted(parse_links(turned(line) if turn else line, where).possible)
+        yield LinkedPair(pair.source, pair.target, checked(links, pair, where))
+
+
+def checked(links: Sequence[Link], pair: Pair, where: str) -> tuple[Link, ...]:
+    """The links of a pair. DataError if one is of a word that is not there."""
+    check_inside(links, (count_words(pair.source), count_words(pair.target)), where)
+    return tuple(links)
+
+
+def count_words(text: str) -> int:
+    """Words with spaces between, as the mark of SentencePiece tells them apart."""
+    return sum(map(bool, text.split(" ")))
+
+
+def token_links(pair: LinkedPair, vocabularies: Vocabularies) -> list[int]:
+    """The links of a pair's tokens, as `Row` has them; those of words that were cut off are gone.
+
+    DataError as `own_words`."""
+    return spread(pair.links, own_words(pair.source, vocabularies.source), own_words(pair.target, vocabularies.target))
+
+
+def own_words(text: str, tokenizer: Tokenizer) -> list[int]:
+    """The word that each subword belongs to. DataError where they are not those between spaces, by which links are counted."""
+    numbers = words_of(tokenizer.segment(text))
+    if (made := max(numbers, default=-1) + 1) != count_words(text):
+        raise DataError(
+            f"{text!r} has {count_words(text)} words by its spaces, {made} as the tokenizer normalises it: its links cannot be told; "
+            "set tokenizer.normalizer=identity, or change that text"
+        )
+    return numbers
+
+
+def spread(links: Iterable[Link], source: Sequence[int], target: Sequence[int]) -> list[int]:
+    """Links of words, and the word that each subword of the two sides belongs to -> t s t s ..., ordered."""
+    places, wanted = defaultdict(list), defaultdict(list)
+    for place, word in enumerate(source):
+        places[word].append(place)
+    for from_word, word in sorted(set(links)):
+        wanted[word].extend(places[from_word])
+    return [number for t, word in enumerate(target) for s in wanted[word] for number in (t, s)]

@@ -1,0 +1,102 @@
+"""What is one step of a recurrent layer? LSTM and GRU with the work that needs no previous state split off."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.nn.interface import State
+from seq2seq.nn.ops.linear import Linear
+from seq2seq.nn.ops.scan import Plain
+
+
+class Cell(nn.Module):
+    """One step for N rows. `project` is off the recurrence, so a known input is projected for all steps at once."""
+
+    gates: ClassVar[int]
+    parts: ClassVar[tuple[str, ...]]  # names of what it carries from step to step, "hidden" first
+    sequence: ClassVar[type[nn.Module] | None] = None  # torch's own layer for whole sequences, for the encoder
+
+    def __init__(self, given: int, fed: int, size: int) -> None:
+        """given: size of the input known beforehand; fed: size of what arrives with each step, 0 for nothing."""
+        super().__init__()
+        self.size, self.fed = size, fed
+        self.input = Linear(given, self.gates * size)
+
+    def project(self, given: Tensor) -> Tensor:
+        """(..., given) -> (..., gates * size)."""
+        projected: Tensor = self.input(given)
+        return projected
+
+    def start(self, hidden: Tensor) -> State:
+        """The first state from a first hidden vector (B, size)."""
+        return {"hidden": hidden}
+
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
+        """projected (N, gates * size), fed (N, fed), state of (N, size) each -> the next state."""
+        raise NotImplementedError
+
+
+class LSTMCell(Cell):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000); the gates are torch.nn.LSTM's."""
+
+    gates, parts, sequence = 4, ("hidden", "cell"), nn.LSTM
+
+    def __init__(self, given: int, fed: int, size: int) -> None:
+        super().__init__(given, fed, size)
+        self.recurrent = Linear(fed + size, 4 * size, bias=False)
+        nn.init.constant_(self.input.bias[size : 2 * size], 1.0)  # remember at first (Jozefowicz et al. 2015)
+
+    def start(self, hidden: Tensor) -> State:
+        return {"hidden": hidden, "cell": torch.zeros_like(hidden)}
+
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
+        before = state["hidden"] if fed is None else torch.cat((fed, state["hidden"]), -1)
+        hidden, cell = by.lstm(projected + by.project(before, self.recurrent), state["cell"])
+        return {"hidden": hidden, "cell": cell}
+
+
+class GRUCell(Cell):
+    """Gated recurrent unit (Cho et al. 2014), the reset gate applied after the product as in torch.nn.GRU."""
+
+    gates, parts, sequence = 3, ("hidden",), nn.GRU
+
+    def __init__(self, given: int, fed: int, size: int) -> None:
+        super().__init__(given, fed, size)
+        self.feed = Linear(fed, 3 * size, bias=False) if fed else None
+        self.recurrent = Linear(size, 3 * size)
+
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
+        hidden = state["hidden"]
+        if fed is not None and self.feed is not None:
+            projected = projected + by.project(fed, self.feed)
+        recurrent = by.project(hidden, self.recurrent)
+        (r, z, n), (hr, hz, hn) = projected.chunk(3, -1), recurrent.chunk(3, -1)
+        update = (z + hz).sigmoid()
+        new = (n + (r + hr).sigmoid() * hn).tanh()
+        return {"hidden": new + update * (hidden - new)}
+
+
+class GRUChoCell(Cell):
+    """The gated recurrent unit as first published, the reset gate applied before the product  (Cho et al. 2014, eq. 5-8;
+    Bahdanau et al. 2015, section A.1.1)."""
+
+    gates, parts = 3, ("hidden",)
+
+    def __init__(self, given: int, fed: int, size: int) -> None:
+        super().__init__(given, fed, size)
+        self.feed = Linear(fed, 3 * size, bias=False) if fed else None
+        self.recurrent = Linear(size, 2 * size, bias=False)
+        self.candidate = Linear(size, size, bias=False)
+
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
+        hidden = state["hidden"]
+        if fed is not None and self.feed is not None:
+            projected = projected + by.project(fed, self.feed)
+        gates, new = projected.split((2 * self.size, self.size), -1)
+        reset, update = (gates + by.project(hidden, self.recurrent)).sigmoid().chunk(2, -1)
+        new = (new + by.project(reset * hidden, self.candidate)).tanh()
+        return {"hidden": hidden + update * (new - hidden)}
+
+
+CELLS: dict[str, type[Cell]] = {"lstm": LSTMCell, "gru": GRUCell, "gru_cho": GRUChoCell}
