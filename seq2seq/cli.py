@@ -3,7 +3,6 @@
 import errno
 import importlib
 import io
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import seq2seq
 from seq2seq.errors import Seq2SeqError, unknown
 from seq2seq.utils import process
+from seq2seq.utils.console import speak
 
 
 class Command(NamedTuple):
@@ -40,13 +40,6 @@ def start(name: str, argv: list[str]) -> int | None:
     speak()
     command: Callable[[list[str]], int | None] = importlib.import_module(f"seq2seq.commands.{COMMANDS[name].module}").main
     return command(argv)
-
-
-def speak(prefix: str = "") -> None:
-    """What the package logs goes to stderr, each line behind `prefix`; stdout is for results."""
-    logging.basicConfig(format=prefix.replace("%", "%%") + "%(message)s")
-    logging.getLogger("seq2seq").setLevel(logging.INFO)
-    logging.getLogger("sacrebleu").setLevel(logging.ERROR)
 
 
 def run(work: Callable[[], int | None]) -> int:

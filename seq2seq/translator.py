@@ -18,10 +18,9 @@ from seq2seq.data.filters import shortened
 from seq2seq.data.vocabulary import Encoded, Vocabularies
 from seq2seq.errors import ConfigError, DataError, RunError, choose
 from seq2seq.ids import EOS, PAD, UNK
-from seq2seq.nn.cuda_graphs import Replayed
+from seq2seq.nn.cuda_graphs import CUDAGraphs, Replayed
 from seq2seq.nn.interface import Memory, Model
 from seq2seq.nn.precision import PRECISIONS
-from seq2seq.nn.recording import CUDAGraphs
 from seq2seq.runs.directory import WEIGHTS, Run
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import NoRepeat

@@ -1,6 +1,7 @@
 """Is every wrong setting told in one sentence, every right one composed, saved and read again without loss?"""
 
 import dataclasses
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from omegaconf import OmegaConf
 
 from seq2seq.commands.attentions import tables
 from seq2seq.config import AttentionConfig, Config, RNNConfig, TransformerConfig
-from seq2seq.config.choices import choices, names
+from seq2seq.config.choices import CHOICES, choices
 from seq2seq.config.io import build_config, differences, every_setting, flatten, read_config, settings_hash, write_config
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.launch.compose import compose_config, conf_dir
@@ -137,16 +138,25 @@ def test_an_attention_file_says_what_is_not_the_default(attention: str) -> None:
 def test_every_score_window_and_normaliser_has_a_named_variant() -> None:
     parts = [{**AttentionConfig().__dict__, **OmegaConf.load(conf_dir() / "model" / "attention" / f"{name}.yaml")} for name in ATTENTIONS]
     for setting, table in (("scorer", "SCORERS"), ("window", "WINDOWS"), ("normalizer", "NORMALIZERS")):
-        assert {part[setting] for part in parts} == set(names(table))
+        assert {part[setting] for part in parts} == set(CHOICES[table])
 
 
-def test_the_tables_are_read_as_they_are_imported() -> None:
-    from seq2seq.nn.attention.scorers import SCORERS
-    from seq2seq.nn.heads import HEADS
+TABLES = {
+    "ACTIVATIONS": "nn.layers", "BRIDGES": "nn.rnn.encoder", "CELLS": "nn.rnn.cells", "FORMATS": "compare.formats",
+    "GUIDED_LOSSES": "training.loss", "HEADS": "nn.heads", "INITIALIZERS": "nn.init", "METRICS": "evaluation.metrics",
+    "NORMALIZERS": "nn.attention.normalizers", "NORMS": "nn.layers", "OPTIMIZERS": "training.optim", "READOUTS": "nn.rnn.decoder",
+    "SCHEDULES": "training.optim", "SCORERS": "nn.attention.scorers", "SYMMETRIZATIONS": "evaluation.alignment",
+    "TASKS": "evaluation.metrics", "WINDOWS": "nn.attention.windows",
+}  # fmt: skip
 
-    assert names("SCORERS") == tuple(SCORERS)
-    assert names("HEADS") == tuple(HEADS)
-    assert {row[0] for row in tables()[0][1]} == set(SCORERS)
+
+@pytest.mark.parametrize("table", CHOICES)
+def test_choices_are_the_keys_of_their_table(table: str) -> None:
+    assert CHOICES[table] == tuple(getattr(importlib.import_module(f"seq2seq.{TABLES[table]}"), table))
+
+
+def test_every_score_is_listed_with_its_formula() -> None:
+    assert {row[0] for row in tables()[0][1]} == set(CHOICES["SCORERS"])
 
 
 @pytest.mark.parametrize("name", [name for name, field in every_setting().items() if field.metadata.get("table")])

@@ -10,7 +10,7 @@ from seq2seq.config.io import flatten
 from seq2seq.ids import EOS
 from seq2seq.launch.compose import compose_config, conf_dir
 from seq2seq.nn.build import build_model, check_model
-from seq2seq.training.schedule import check_schedule
+from seq2seq.training.optim import check_schedule
 
 FOLDER = conf_dir() / "experiment"
 NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml"))

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from seq2seq import cli
 from seq2seq.errors import RunError, TrainingError
 from seq2seq.launch.compose import compose_config
-from seq2seq.runs.directory import WEIGHTS, Run, load_weights, run_directory, save_weights, variant
+from seq2seq.runs.directory import WEIGHTS, Run, run_directory, variant
+from seq2seq.runs.weights import load_weights, save_weights
 from seq2seq.utils.files import written
 
 

@@ -16,7 +16,8 @@ from seq2seq import Translator
 from seq2seq.cli import main
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.nn.precision import PRECISIONS
-from seq2seq.runs.directory import SHORTLIST, Run
+from seq2seq.runs.directory import Run
+from seq2seq.runs.weights import SHORTLIST, save_translations
 
 Lively = Callable[..., Path]
 WORDS = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false")
@@ -45,7 +46,7 @@ def lively(lively: Lively, tmp_path: Path) -> Lively:
 
 def given(run: Path, table: torch.Tensor) -> None:
     """Put these translations into the run."""
-    Run.open(run).save_translations(table.int())
+    save_translations(Run.open(run), table.int())
 
 
 def drawn(run: Path) -> torch.Tensor:

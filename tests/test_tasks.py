@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seq2seq.config import MODELS, Config
-from seq2seq.config.choices import names
+from seq2seq.config.choices import CHOICES
 from seq2seq.config.io import differences, read_config, write_config
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.metrics import METRICS, TASKS, named
@@ -17,7 +17,7 @@ SUMMARIES = "task=summarization"
 
 
 def test_every_task_has_a_file_and_metrics() -> None:
-    assert {path.stem for path in (conf_dir() / "task").glob("*.yaml")} == set(TASKS) == set(names("TASKS"))
+    assert {path.stem for path in (conf_dir() / "task").glob("*.yaml")} == set(TASKS) == set(CHOICES["TASKS"])
     assert {path.stem for path in (conf_dir() / "model" / "_task").glob("*.yaml")} == {f"{m}_{t}" for m, t in product(MODELS, TASKS)}
     for metrics in TASKS.values():
         assert set(metrics) <= set(METRICS)

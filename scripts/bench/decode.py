@@ -21,9 +21,8 @@ from seq2seq.data.corpora import test_pairs
 from seq2seq.data.ibm1 import translations
 from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import build_model
-from seq2seq.nn.cuda_graphs import Replayed
+from seq2seq.nn.cuda_graphs import CUDAGraphs, Replayed
 from seq2seq.nn.precision import PRECISIONS
-from seq2seq.nn.recording import CUDAGraphs
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.translator import Translator
 from seq2seq.utils.process import available_cores

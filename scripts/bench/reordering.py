@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seq2seq.compare.collect import Broken, open_runs
-from seq2seq.evaluation.alignment import Gold, Link, alignment_scores, recall_by_distance
+from seq2seq.data.word_links import Gold, Link
+from seq2seq.evaluation.alignment import alignment_scores, recall_by_distance
 from seq2seq.evaluation.evaluate import Made, forced_links
 from seq2seq.evaluation.testset import from_settings
 from seq2seq.runs.directory import Run, variant

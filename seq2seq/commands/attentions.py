@@ -22,7 +22,7 @@ def main(argv: list[str]) -> None:
 
 def tables() -> list[tuple[Row, list[Row]]]:
     """(header, rows) of the three tables of parts and of the named variants."""
-    from seq2seq.nn.attention.attention import NORMALIZERS
+    from seq2seq.nn.attention.normalizers import NORMALIZERS
     from seq2seq.nn.attention.scorers import SCORERS
     from seq2seq.nn.attention.windows import WINDOWS
 

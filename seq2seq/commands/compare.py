@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from seq2seq.commands import Parser
 from seq2seq.commands.metrics import add_bootstrap, add_gold_option
 from seq2seq.commands.options import add_machine_options, add_search_options, one_of, search_options
-from seq2seq.config.choices import names
+from seq2seq.config.choices import CHOICES
 from seq2seq.errors import ConfigError, DataError, MissingError, choose
 from seq2seq.utils.files import check_file, write_text
 
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> None:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The options; what excludes each other is said."""
-    formats, heuristics = names("FORMATS"), names("SYMMETRIZATIONS")
+    formats, heuristics = CHOICES["FORMATS"], CHOICES["SYMMETRIZATIONS"]
     parser = Parser("compare", "One table of runs, grouped by variant over their seeds: quality with intervals and tests, attention, cost.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, or folders of them such as runs/")
     parser.add_argument("--test", metavar="NAME", help="a test set of the runs' data settings, or dev (default: the only one they have)")
@@ -60,7 +60,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--symmetrize", type=one_of("--symmetrize", heuristics), metavar="{" + ",".join(heuristics) + "}",
         help=f"how the links of both directions become one (default: {SYMMETRIZATION})",
     )  # fmt: skip
-    known = ",".join(names("METRICS"))
+    known = ",".join(CHOICES["METRICS"])
     parser.add_argument("--metrics", help=f"separated by commas, of {known}; rouge: all four (default: those of the runs' task)")
     parser.add_argument(
         "--baseline",
@@ -90,7 +90,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def check(options: argparse.Namespace) -> None:
     """ConfigError for what cannot be, before anything is opened."""
     for name in (options.metrics or "rouge").split(","):
-        choose(dict.fromkeys(["rouge", *names("METRICS")]), name, "--metrics")
+        choose(dict.fromkeys(["rouge", *CHOICES["METRICS"]]), name, "--metrics")
     for name in ("trials", "sentences"):
         if getattr(options, name) < 0:
             raise ConfigError(f"--{name}={getattr(options, name)} is too small: at least 0")

@@ -57,8 +57,8 @@ def main(argv: list[str]) -> None:
 def alignment_error(made: "Made", test: "TestSet", bootstrap: int) -> "list[Score]":
     """Alignment error rate, precision and recall of the attention against a human's, or the grammar's, links; none, and why, where
     the run cannot be asked."""
-    from seq2seq.compare.forced import forced_links
     from seq2seq.evaluation.alignment import alignment_scores
+    from seq2seq.evaluation.evaluate import forced_links
 
     try:
         return alignment_scores(forced_links(made, test)["argmax"], test.gold or [], bootstrap)

@@ -9,6 +9,7 @@ from seq2seq.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from seq2seq.data.prepare import Prepared
     from seq2seq.runs.directory import Run
+from seq2seq.runs.weights import save_translations
 
 USUAL, SHOWN = 100, (5, 10, 20, 50, 100, 200, 500)
 
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> None:
         raise ConfigError(f"--most={most} is not between 1 and the {size:,} entries of the target vocabulary")
     prepared = training_text(run)
     table = translations(prepared.train, run.vocabularies.source.size, most)
-    path = run.save_translations(torch.from_numpy(table))
+    path = save_translations(run, torch.from_numpy(table))
     counts = [n for n in SHOWN if n < most] + [most]
     print("--shortlist  of the development text's target subwords, so many are in it")
     for count, share in zip(counts, coverage(table, prepared.dev, counts), strict=True):

@@ -7,13 +7,13 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from seq2seq.compare.forced import forced_links
+from seq2seq.data.word_links import Link
 from seq2seq.errors import ConfigError, DataError, RunError
-from seq2seq.evaluation.alignment import Link
-from seq2seq.evaluation.evaluate import Evaluated, Made, keep, kept, translate
+from seq2seq.evaluation.evaluate import Evaluated, Made, forced_links, keep, kept, translate
 from seq2seq.evaluation.testset import TestSet
-from seq2seq.runs.directory import CONFIG, INFO, WEIGHTS, Run, absent, tensors
-from seq2seq.training.metrics import read_lines, read_metrics, whole
+from seq2seq.runs.directory import CONFIG, INFO, WEIGHTS, Run, absent
+from seq2seq.runs.metrics import read_lines, read_metrics, whole
+from seq2seq.runs.weights import tensors
 from seq2seq.utils.progress import Count
 from seq2seq.utils.untrusted import NUMBER, TEXT, WHOLE, check_kinds
 

@@ -10,11 +10,10 @@ import numpy as np
 
 from seq2seq.compare.collect import Cell
 from seq2seq.compare.result import Column
-from seq2seq.evaluation import attention_stats
-from seq2seq.evaluation.alignment import LINKS, alignment_scores
+from seq2seq.evaluation import attention_stats, text_stats
+from seq2seq.evaluation.alignment import LINKS, SYMMETRIZATIONS, alignment_scores
 from seq2seq.evaluation.metrics import METRICS
 from seq2seq.evaluation.score import ERRORS, How, Score, figure
-from seq2seq.evaluation.symmetrize import SYMMETRIZATIONS
 from seq2seq.evaluation.testset import TestSet
 
 Found = Score | float | None  # sums over sentences, which can be resampled; a plain number; None: the run does not say
@@ -47,13 +46,13 @@ def alignment(name: str, kind: str, cell: Cell, test: TestSet, how: How) -> Foun
 
 def repetition(cell: Cell, test: TestSet, how: How) -> Found:
     """Share of bigrams that came before in their hypothesis, in percent."""
-    return of_lines("repetition", "n:2", attention_stats.repetition, [(line,) for line in cell.evaluated.hypotheses], test, how)
+    return of_lines("repetition", "n:2", text_stats.repetition, [(line,) for line in cell.evaluated.hypotheses], test, how)
 
 
 def copied(cell: Cell, test: TestSet, how: How) -> Found:
     """Share of words that are words of the source, in percent."""
     pairs = list(zip(test.sources, cell.evaluated.hypotheses, strict=True))
-    return of_lines("copied", "case:mixed", attention_stats.copied, pairs, test, how)
+    return of_lines("copied", "case:mixed", text_stats.copied, pairs, test, how)
 
 
 def of_lines(

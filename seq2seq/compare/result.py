@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from seq2seq.evaluation.attention_records import Explained
 
 
 class Column(NamedTuple):
@@ -61,24 +60,6 @@ class Row:
     figures: Mapping[str, Figure]  # column key -> figure; a key is missing where the run does not say
     curves: tuple[tuple[Point, ...], ...] = ()  # of each seed
     buckets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # column key -> mean over seeds in each of Comparison.buckets
-
-
-class Alternative(NamedTuple):
-    """Another hypothesis of the beam."""
-
-    text: str
-    score: float
-
-
-class Explained(NamedTuple):
-    """What a variant looked at while it wrote one sentence. Weights are bytes: 255 is a weight of 1."""
-
-    source: tuple[str, ...]  # subwords, EOS included
-    target: tuple[str, ...]
-    weights: NDArray[np.uint8]  # (T, S) what the head and the plots see
-    maps: NDArray[np.uint8] | None = None  # (layers, heads, T, S) where there is more than one
-    centers: NDArray[np.float32] | None = None  # (T,) of a predicted window, in source positions from 0
-    alternatives: tuple[Alternative, ...] = ()
 
 
 class Warned(NamedTuple):

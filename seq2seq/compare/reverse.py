@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seq2seq.compare.collect import Broken, Cell, Links, expand
-from seq2seq.compare.forced import forced_links
 from seq2seq.compare.variants import settings_of
 from seq2seq.errors import ConfigError
-from seq2seq.evaluation.evaluate import Made
-from seq2seq.evaluation.symmetrize import SYMMETRIZATIONS
+from seq2seq.evaluation.alignment import SYMMETRIZATIONS
+from seq2seq.evaluation.evaluate import Made, forced_links
 from seq2seq.evaluation.testset import TestSet
 from seq2seq.runs.directory import Run
 

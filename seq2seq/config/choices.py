@@ -1,40 +1,44 @@
-"""Which names can a setting take? Those of the package's own tables, read without importing what is behind them."""
+"""Names that settings and options can take, and the check that they do. They stand here as text, because importing the
+tables themselves would import torch; a test holds each entry equal to the keys of its table."""
 
-import ast
 import dataclasses
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from seq2seq.config import Config
 from seq2seq.errors import ConfigError, unknown
 
-
-@cache
-def names(table: str) -> tuple[str, ...]:
-    """The keys of the dict literal `table`, wherever in the package it stands; importing it would import torch."""
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        if f"\n{table}" in text:
-            for node in ast.parse(text).body:
-                if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict) and _target(node) == table:
-                    return tuple(ast.literal_eval(key) for key in node.value.keys if key)
-    raise LookupError(f"no table {table} in {Path(__file__).parents[1]}")
-
-
-def _target(node: ast.Assign | ast.AnnAssign) -> str:
-    target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-    return target.id if isinstance(target, ast.Name) else ""
+CHOICES: dict[str, tuple[str, ...]] = {  # table -> its keys, in its order
+    "TASKS": ("translation", "summarization"),
+    "SCORERS": (
+        "dot", "scaled_dot", "general", "scaled_general", "concat", "concat_identity", "additive", "normed_additive",
+        "location", "cosine", "euclidean", "uniform",
+    ),
+    "WINDOWS": ("everywhere", "local_m", "local_p", "last"),
+    "NORMALIZERS": ("softmax", "entmax", "sparsemax"),
+    "HEADS": ("vocabulary", "copy", "pointer"),
+    "CELLS": ("lstm", "gru", "gru_cho"),
+    "READOUTS": ("tanh", "linear", "maxout", "state"),
+    "BRIDGES": ("dense", "backward", "copy", "copy_all", "directions", "reduce", "zero"),
+    "INITIALIZERS": ("uniform", "bahdanau"),
+    "NORMS": ("layer", "rms"),
+    "ACTIVATIONS": ("relu", "gelu", "swiglu"),
+    "OPTIMIZERS": ("sgd", "adam", "adamw", "adagrad", "adadelta", "adafactor"),
+    "SCHEDULES": ("constant", "inverse_sqrt", "luong", "plateau", "cosine"),
+    "GUIDED_LOSSES": ("cross_entropy", "squared_error"),
+    "FORMATS": ("terminal", "markdown", "csv", "json", "latex"),
+    "SYMMETRIZATIONS": ("intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and"),
+    "METRICS": ("bleu", "chrf", "chrf++", "ter", "rouge1", "rouge2", "rougeL", "rougeLsum"),
+}  # fmt: skip
 
 
 def choices(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
     """All values that the setting can take; () for a setting that is not chosen from a list."""
     table = field.metadata.get("table", "")
-    return names(table) if table else tuple(field.metadata.get("choices", ()))
+    return CHOICES[table] if table else tuple(field.metadata.get("choices", ()))
 
 
 def check_names(config: Config) -> None:
-    """Refuse a setting that names no row of its table: ConfigError with the nearest name and the choices."""
+    """ConfigError, with the nearest name and the choices, for a setting whose value is not in its table."""
     _check(config, "")
 
 

@@ -108,7 +108,7 @@ def _pairs(data: DataConfig, split: str, names: Sequence[str], what: str = "") -
 def _read(data: DataConfig, names: Sequence[str]) -> Iterator[Pair]:
     breaks = f" {BREAK} " if data.keep_breaks else " "
     if data.format == "hub":
-        from seq2seq.data.hub import read_hub
+        from seq2seq.data.readers import read_hub
 
         local = data_root(data) / data.hub
         return read_hub(str(local) if local.is_dir() else data.hub, names, data.source, data.target, data.hub_config, breaks)

@@ -6,14 +6,73 @@ Every subword of a target word is linked with every subword of the source words 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 from seq2seq.data.readers import LinkedPair, Pair, read_lines
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError
-from seq2seq.evaluation.alignment import Link, check_inside, parse_links, words_of
+
+MARK = "\u2581"  # what SentencePiece writes for a space, so at the start of a word
+
+Link = tuple[int, int]
+
+
+class Gold(NamedTuple):
+    """A human's alignment of a sentence: the sure links, and the possible ones, which include the sure."""
+
+    sure: frozenset[Link]
+    possible: frozenset[Link]
+
+
+def words_of(pieces: Sequence[str]) -> list[int]:
+    """The number of the word that each piece belongs to. A piece with the mark starts a word, unless all before it were marks."""
+    numbers, word, empty = [], 0, True
+    for piece in pieces:
+        if piece.startswith(MARK) and not empty:
+            word, empty = word + 1, True
+        numbers.append(word)
+        empty = empty and not piece.strip(MARK)
+    return numbers
+
+
+def words(pieces: Sequence[str]) -> list[str]:
+    """The words that the pieces make up, numbered as by `words_of`."""
+    made: dict[int, str] = {}
+    for piece, word in zip(pieces, words_of(pieces), strict=True):
+        made[word] = made.get(word, "") + piece.replace(MARK, "")
+    return list(made.values())
+
+
+def format_links(links: AbstractSet[Link]) -> str:
+    """Links as Pharaoh text, by source word: "0-0 1-2"."""
+    return " ".join(f"{s}-{t}" for s, t in sorted(links))
+
+
+def parse_links(line: str, where: str = "alignment") -> Gold:
+    """The links of a line of Pharaoh text: "0-1" is sure, "0p1" possible. Raises DataError, naming `where`."""
+    kinds: dict[str, set[Link]] = {"-": set(), "p": set()}
+    for link in line.split():
+        if not (match := re.fullmatch(r"([0-9]+)([-p])([0-9]+)", link)):
+            raise DataError(f"{where}: {link!r} is no link; a sure one reads 0-1, source word 0 to target word 1, a possible one 0p1")
+        kinds[match[2]].add((int(match[1]), int(match[3])))
+    return Gold(frozenset(kinds["-"]), frozenset(kinds["-"] | kinds["p"]))
+
+
+def check_inside(links: Iterable[Link], sizes: Sequence[int], where: str, first: int = 0) -> None:
+    """DataError, naming `where`, for a link of a word that is not there. `sizes`: source and target words; `first`: the first one's
+    number in the file."""
+    links = list(links)
+    back = all(s < sizes[1] and t < sizes[0] for s, t in links)
+    hint = "; the other way round they would all be there: a link names the source word first" if back else ""
+    for link in links:
+        for number, size, side in zip(link, sizes, ("source", "target"), strict=True):
+            if number >= size:
+                pair = "-".join(str(word + first) for word in link)
+                raise DataError(f"{where}: link {pair} is beyond the {size} {side} words, which are counted from {first}{hint}")
 
 
 def turned(line: str) -> str:

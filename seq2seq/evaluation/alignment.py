@@ -4,43 +4,16 @@ T target and S source pieces, or words after merging. A link is (source word, ta
 """
 
 import re
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 
+from seq2seq.data.word_links import Gold, Link, check_inside, format_links, parse_links, words, words_of
 from seq2seq.errors import DataError
 from seq2seq.evaluation.score import Array, How, Score, figure
-
-MARK = "\u2581"  # what SentencePiece writes for a space, so at the start of a word
-Link = tuple[int, int]
-
-
-class Gold(NamedTuple):
-    """A human's alignment of a sentence: the sure links, and the possible ones, which include the sure."""
-
-    sure: frozenset[Link]
-    possible: frozenset[Link]
-
-
-def words_of(pieces: Sequence[str]) -> list[int]:
-    """The number of the word that each piece belongs to. A piece with the mark starts a word, unless all before it were marks."""
-    numbers, word, empty = [], 0, True
-    for piece in pieces:
-        if piece.startswith(MARK) and not empty:
-            word, empty = word + 1, True
-        numbers.append(word)
-        empty = empty and not piece.strip(MARK)
-    return numbers
-
-
-def words(pieces: Sequence[str]) -> list[str]:
-    """The words that the pieces make up, numbered as by `words_of`."""
-    made: dict[int, str] = {}
-    for piece, word in zip(pieces, words_of(pieces), strict=True):
-        made[word] = made.get(word, "") + piece.replace(MARK, "")
-    return list(made.values())
 
 
 def merge(weights: Any, source: Sequence[int], target: Sequence[int]) -> Array:
@@ -106,34 +79,6 @@ def one_to_one_links(weights: Array) -> set[Link]:
     return found
 
 
-def format_links(links: AbstractSet[Link]) -> str:
-    """Links as Pharaoh text, by source word: "0-0 1-2"."""
-    return " ".join(f"{s}-{t}" for s, t in sorted(links))
-
-
-def parse_links(line: str, where: str = "alignment") -> Gold:
-    """The links of a line of Pharaoh text: "0-1" is sure, "0p1" possible. Raises DataError, naming `where`."""
-    kinds: dict[str, set[Link]] = {"-": set(), "p": set()}
-    for link in line.split():
-        if not (match := re.fullmatch(r"([0-9]+)([-p])([0-9]+)", link)):
-            raise DataError(f"{where}: {link!r} is no link; a sure one reads 0-1, source word 0 to target word 1, a possible one 0p1")
-        kinds[match[2]].add((int(match[1]), int(match[3])))
-    return Gold(frozenset(kinds["-"]), frozenset(kinds["-"] | kinds["p"]))
-
-
-def check_inside(links: Iterable[Link], sizes: Sequence[int], where: str, first: int = 0) -> None:
-    """DataError, naming `where`, for a link of a word that is not there. `sizes`: source and target words; `first`: the first one's
-    number in the file."""
-    links = list(links)
-    back = all(s < sizes[1] and t < sizes[0] for s, t in links)
-    hint = "; the other way round they would all be there: a link names the source word first" if back else ""
-    for link in links:
-        for number, size, side in zip(link, sizes, ("source", "target"), strict=True):
-            if number >= size:
-                pair = "-".join(str(word + first) for word in link)
-                raise DataError(f"{where}: link {pair} is beyond the {size} {side} words, which are counted from {first}{hint}")
-
-
 def alignment_scores(
     links: Sequence[AbstractSet[Link]], gold: Sequence[Gold], bootstrap: int = 1000, seed: int = 12345, made: str = "argmax|of:references"
 ) -> list[Score]:
@@ -172,3 +117,132 @@ ALIGNMENT: dict[str, Callable[[Array], float]] = {
 }
 
 LINKS: dict[str, Callable[[Array], set[Link]]] = {"argmax": argmax_links, "one-to-one": one_to_one_links}
+
+
+NAACL = re.compile(r"0*([1-9][0-9]*)\s+([0-9]+)\s+([0-9]+)(?:\s+([SP]))?(?:\s+[0-9.]+)?")
+
+Sizes = Sequence[tuple[int, int]]  # source and target words of each pair
+
+
+def read_gold(lines: Sequence[str], sizes: Sizes, name: str) -> list[Gold]:
+    """The links of pairs of `sizes` words. `name` is the file's: one that ends in .talp counts words from 1, and one whose lines
+    are of four columns is NAACL's. DataError names the line that is none, or that links a word which is not there, or says how
+    many pairs there are."""
+    kind = "naacl" if any(NAACL.fullmatch(line.strip()) for line in lines[:1]) else "talp" if name.endswith(".talp") else "pharaoh"
+    return READERS[kind](lines, sizes, name)
+
+
+def pharaoh(lines: Sequence[str], sizes: Sizes, name: str, first: int = 0) -> list[Gold]:
+    """A line a pair, words counted from `first`."""
+    if len(lines) != len(sizes):
+        raise DataError(f"{name} has {len(lines)} lines for {len(sizes)} pairs")
+    found = []
+    for number, (line, size) in enumerate(zip(lines, sizes, strict=True), 1):
+        where = f"{name}, line {number}"
+        gold = Gold(*(frozenset(lowered(links, where, first)) for links in parse_links(line, where)))
+        check_inside(sorted(gold.possible), size, where, first)
+        found.append(gold)
+    return found
+
+
+def lowered(links: frozenset[Link], where: str, first: int) -> set[Link]:
+    """Counted from 0."""
+    if first and any(0 in link for link in links):
+        raise DataError(f"{where}: a link has word 0, and this notation counts from 1; end the file's name in .align if it counts from 0")
+    return {(s - first, t - first) for s, t in links}
+
+
+def naacl(lines: Sequence[str], sizes: Sizes, name: str) -> list[Gold]:
+    """A line a link."""
+    pairs = len(sizes)
+    sure: list[set[Link]] = [set() for _ in range(pairs)]
+    possible: list[set[Link]] = [set() for _ in range(pairs)]
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if not (match := NAACL.fullmatch(line.strip())):
+            raise DataError(f"{name}, line {number}: {line[:60]!r} is no link; one reads `pair source target S`, or P, counted from 1")
+        pair, source, target = (int(part) for part in match.groups()[:3])
+        if pair > pairs:
+            raise DataError(f"{name}, line {number}: pair {pair} of {pairs}")
+        if source and target:
+            check_inside([(source - 1, target - 1)], sizes[pair - 1], f"{name}, line {number}", first=1)
+            possible[pair - 1].add((source - 1, target - 1))
+            if match[4] != "P":
+                sure[pair - 1].add((source - 1, target - 1))
+    return [Gold(frozenset(s), frozenset(p)) for s, p in zip(sure, possible, strict=True)]
+
+
+READERS: dict[str, Callable[[Sequence[str], Sizes, str], list[Gold]]] = {
+    "pharaoh": pharaoh,
+    "talp": partial(pharaoh, first=1),
+    "naacl": naacl,
+}
+
+
+Links = AbstractSet[Link]
+
+NEIGHBOURS = ((0, -1), (-1, 0), (0, 1), (1, 0), (-1, -1), (1, -1), (-1, 1), (1, 1))  # straight ones first
+
+
+def grow(links: Links, union: Links) -> set[Link]:
+    """Neighbours in the union, diagonal ones too, of which a word is still without a link, until there are no more."""
+    found, before = set(links), -1
+    while len(found) > before:
+        before = len(found)
+        for t, s in sorted((t, s) for s, t in union):
+            if (s, t) not in found:  # what has just been added counts
+                continue
+            for i, j in NEIGHBOURS:
+                link = s + i, t + j
+                if link in union and (lonely(link[0], 0, found) or lonely(link[1], 1, found)):
+                    found.add(link)
+    return found
+
+
+def complete(found: set[Link], more: Links, both: bool) -> set[Link]:
+    """Add those of `more` of which both words, or one of them, are still without a link."""
+    for link in sorted(more - found):
+        alone = lonely(link[0], 0, found), lonely(link[1], 1, found)
+        if all(alone) if both else any(alone):
+            found.add(link)
+    return found
+
+
+def lonely(word: int, side: int, links: Links) -> bool:
+    """Whether the word has no link."""
+    return all(link[side] != word for link in links)
+
+
+def grow_diag(forward: Links, backward: Links) -> set[Link]:
+    """The intersection, grown inside the union  (Koehn et al. 2003, section 3.1)."""
+    return grow(forward & backward, forward | backward)
+
+
+def grow_diag_final(forward: Links, backward: Links) -> set[Link]:
+    """grow-diag, then every link, those of `forward` first, that gives a word its first."""
+    return complete(complete(grow_diag(forward, backward), forward, both=False), backward, both=False)
+
+
+def grow_diag_final_and(forward: Links, backward: Links) -> set[Link]:
+    """grow-diag, then every link, those of `forward` first, whose two words have none."""
+    return complete(complete(grow_diag(forward, backward), forward, both=True), backward, both=True)
+
+
+def intersection(forward: Links, backward: Links) -> set[Link]:
+    """What both say  (Och & Ney 2003, section 3.4)."""
+    return set(forward & backward)
+
+
+def union(forward: Links, backward: Links) -> set[Link]:
+    """What either says."""
+    return set(forward | backward)
+
+
+SYMMETRIZATIONS: dict[str, Callable[[Links, Links], set[Link]]] = {
+    "intersection": intersection,
+    "union": union,
+    "grow-diag": grow_diag,
+    "grow-diag-final": grow_diag_final,
+    "grow-diag-final-and": grow_diag_final_and,
+}

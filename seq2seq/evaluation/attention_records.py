@@ -10,13 +10,31 @@ import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.compare.result import Alternative, Explained
 from seq2seq.errors import RunError
+
+
+class Alternative(NamedTuple):
+    """Another hypothesis of the beam."""
+
+    text: str
+    score: float
+
+
+class Explained(NamedTuple):
+    """What a variant looked at while it wrote one sentence. Weights are bytes: 255 is a weight of 1."""
+
+    source: tuple[str, ...]  # subwords, EOS included
+    target: tuple[str, ...]
+    weights: NDArray[np.uint8]  # (T, S) what the head and the plots see
+    maps: NDArray[np.uint8] | None = None  # (layers, heads, T, S) where there is more than one
+    centers: NDArray[np.float32] | None = None  # (T,) of a predicted window, in source positions from 0
+    alternatives: tuple[Alternative, ...] = ()
+
 
 MAPS = 2**28  # bytes of single maps before compression that one file takes: behind them sentences have the mean alone
 ENTRY = 2**26  # bytes; an entry that claims more is not ours

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -25,13 +26,13 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import torch
 
-from seq2seq.compare.result import Alternative, Explained
 from seq2seq.config.search import THROUGHPUT, SearchConfig
-from seq2seq.errors import RunError
-from seq2seq.evaluation import attention_stats
-from seq2seq.evaluation.alignment import word_links
+from seq2seq.data.word_links import Link, own_words, parse_links
+from seq2seq.errors import DataError, RunError
+from seq2seq.evaluation import attention_stats, text_stats
+from seq2seq.evaluation.alignment import LINKS, word_links
 from seq2seq.evaluation.attention_maps import Looked, look
-from seq2seq.evaluation.attention_records import DAMAGED, EMPTY, ExplainedFile, ExplainedWriter, in_bytes
+from seq2seq.evaluation.attention_records import DAMAGED, EMPTY, Alternative, Explained, ExplainedFile, ExplainedWriter, in_bytes
 from seq2seq.evaluation.score import Array
 from seq2seq.evaluation.testset import TestSet, text_hash
 from seq2seq.ids import UNK
@@ -154,7 +155,7 @@ def whole_beam(translator: Translator) -> Translator:
 def sums_of(found: Translation, looked: Looked) -> list[float]:
     """The row of SUMS."""
     weights = looked.weights.astype(np.float64)
-    return [part for measure in ATTENTION.values() for part in measure(weights)] + list(attention_stats.unknown(found.ids, UNK))
+    return [part for measure in ATTENTION.values() for part in measure(weights)] + list(text_stats.unknown(found.ids, UNK))
 
 
 def explained(found: Sequence[Translation], looked: Looked) -> Explained:
@@ -261,3 +262,30 @@ def file_hash(path: Path) -> str:
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from None
     return digest.hexdigest()
+
+
+FORCED = "forced.json"
+
+
+def forced_links(made: Made, test: TestSet) -> dict[str, list[set[Link]]]:
+    """For each row of LINKS the word links of each pair, by the attention while the first references are written  (Luong et al.
+    2015, section 5.4). From the run if they are there for the same text and weights, else kept in it. DataError for a run that has
+    neither them nor weights, or whose tokenizer makes other words of the text than gold links count."""
+    path, depends = made.folder(test.name) / FORCED, made.depends(test) | {"search": {}}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        depends["weights"] = believed(depends["weights"], found["depends"]["weights"])
+        if found["depends"] == depends and all(len(found["links"][kind]) == len(test.sources) for kind in LINKS):
+            return {kind: [set(parse_links(line).sure) for line in found["links"][kind]] for kind in LINKS}
+    except DAMAGED:
+        pass
+    if made.runs[0].gone and not path.exists():
+        raise DataError(f"neither weights nor {FORCED}")
+    own = made.runs[0].vocabularies
+    for text, tokenizer in chain(((s, own.source) for s in test.sources), ((t, own.target) for t in test.references[0])):
+        own_words(text, tokenizer)
+    forced = made.translator.forced(zip(test.sources, test.references[0], strict=True), attention=True)
+    lines = [[word_links(one, kind) for kind in LINKS] for one in forced]
+    links = {kind: [row[i] for row in lines] for i, kind in enumerate(LINKS)}
+    write_json(path, {"depends": depends, "links": links})
+    return {kind: [set(parse_links(line).sure) for line in rows] for kind, rows in links.items()}

@@ -10,10 +10,9 @@ from typing import NamedTuple
 from seq2seq.config import DataConfig
 from seq2seq.data.corpora import dev_pairs, gold_alignment, test_names, test_pairs
 from seq2seq.data.readers import read_lines
-from seq2seq.data.word_links import count_words
+from seq2seq.data.word_links import Gold, count_words
 from seq2seq.errors import ConfigError, DataError, choose
-from seq2seq.evaluation.alignment import Gold
-from seq2seq.evaluation.gold import read_gold
+from seq2seq.evaluation.alignment import read_gold
 
 
 class TestSet(NamedTuple):

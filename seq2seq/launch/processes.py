@@ -11,9 +11,9 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-from seq2seq.cli import speak
 from seq2seq.config import Config
 from seq2seq.launch.grid import Grid
+from seq2seq.utils.console import speak
 from seq2seq.utils.process import available_cores
 
 log = logging.getLogger("seq2seq")

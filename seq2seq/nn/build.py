@@ -10,8 +10,9 @@ from torch.overrides import TorchFunctionMode
 from seq2seq.config import AttentionConfig, ModelConfig, RNNConfig, TransformerConfig
 from seq2seq.errors import ConfigError, choose
 from seq2seq.ids import PAD
-from seq2seq.nn.attention.attention import NORMALIZERS, Attention
+from seq2seq.nn.attention.attention import Attention
 from seq2seq.nn.attention.multihead import MultiHeadAttention
+from seq2seq.nn.attention.normalizers import NORMALIZERS
 from seq2seq.nn.attention.scorers import SCORERS, Scorer, Sizes
 from seq2seq.nn.attention.windows import WINDOWS, Reach, Window
 from seq2seq.nn.heads import HEADS, VocabularyHead

@@ -1,13 +1,34 @@
 """How does a search step fast on a GPU? Each shape of step is recorded once, and then replayed: the same model, as fewer calls."""
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from seq2seq.nn.interface import Memory, Model, Output, State
-from seq2seq.nn.recording import Recorder
+
+Work = Callable[[], None]  # with tensors that stay where they are
+
+Recorder = Callable[[Work], Work]  # runs nothing, or does no harm; what it gives does the work again
+
+
+class CUDAGraphs:
+    """Records what this thread asks CUDA to do, while another may pin batches; all graphs share one pool of memory, for they never
+    run at once."""
+
+    def __init__(self) -> None:
+        self.pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, work: Work) -> Work:
+        graph = torch.cuda.CUDAGraph()
+        torch.clear_autocast_cache()  # what it holds is of another pool, and what it will hold is of this
+        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+            work()
+        torch.clear_autocast_cache()
+        return graph.replay
+
 
 MOST = 16  # shapes that are kept, the last used ones: each holds a batch's memory and caches
 

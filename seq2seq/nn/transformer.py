@@ -9,8 +9,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from seq2seq.ids import UNK
 from seq2seq.nn import kv_cache
-from seq2seq.nn.attention.attention import fused_pays, softmax, weigh
+from seq2seq.nn.attention.attention import fused_pays, weigh
 from seq2seq.nn.attention.multihead import MultiHeadAttention, merge, split
+from seq2seq.nn.attention.normalizers import softmax
 from seq2seq.nn.attention.scorers import Cached
 from seq2seq.nn.attention.windows import View
 from seq2seq.nn.interface import Encoded, Memory, Output, State

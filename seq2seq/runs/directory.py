@@ -1,4 +1,4 @@
-"""What does a run directory hold, and how is it opened? Settings, tokenizer, weights, metrics; nothing in it is code.
+"""A run directory: its files, its name, its lock, and opening it. Nothing in it is code, and this module imports no torch.
 
 config.yaml                     every setting, resolved
 run.json                        versions, seed, hashes of data and tokenizer, whether training is finished
@@ -13,30 +13,24 @@ evaluation/NAME/                hypotheses, scores, alignments of a test set
 
 import fcntl
 import json
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
-
-import seq2seq
 from seq2seq.config import Config
 from seq2seq.config.io import read_config, settings_hash
 from seq2seq.data.vocabulary import Vocabularies
-from seq2seq.errors import BusyError, ConfigError, RunError, TrainingError
-from seq2seq.nn.build import EncoderDecoder, Unfilled, build_model
-from seq2seq.utils.files import written
+from seq2seq.errors import BusyError, RunError
+
+if TYPE_CHECKING:
+    import torch
+
+    from seq2seq.nn.build import EncoderDecoder
 
 CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
-SHORTLIST, TABLE = "shortlist.safetensors", "translations"
-OWN = f"the model of its {CONFIG}"  # what weights are expected to fit
 
 
 @contextmanager
@@ -65,56 +59,6 @@ def variant(config: Config) -> str:
 def run_directory(config: Config, data_hash: str) -> Path:
     """runs/{data}-{variant}-s{seed}-{hash of the settings and the text}."""
     return Path(config.runs) / f"{config.data.name}-{variant(config)}-s{config.seed}-{settings_hash(config, data_hash)}"
-
-
-def versions() -> dict[str, str]:
-    """What a run was made with."""
-    return {"seq2seq": seq2seq.__version__, "torch": torch.__version__, "python": platform.python_version()}
-
-
-def save_weights(weights: dict[str, torch.Tensor], path: Path, **words: str) -> None:
-    """Named tensors, and words about them, as safetensors; whole or not at all. TrainingError if the disk does not take them."""
-    with written(path) as temporary:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # that of every new file; safetensors makes its own for the owner alone
-        try:
-            save_file({name: value.detach().contiguous().cpu() for name, value in weights.items()}, temporary, words)
-        except SafetensorError as error:
-            raise TrainingError(f"{path} cannot be written: {error}") from None
-        temporary.chmod(mode)
-
-
-@contextmanager
-def tensors(path: Path) -> Iterator[Any]:
-    """An open file of safetensors. RunError if it is missing or damaged."""
-    try:
-        with safe_open(path, "pt") as file:
-            yield file
-    except FileNotFoundError:  # also where it may not be read
-        raise RunError(f"{path} {'cannot be opened' if path.exists() else 'is missing'}") from None
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{path} cannot be read as safetensors: {error}") from None
-
-
-def load_weights(model: nn.Module, path: Path, whose: str = OWN) -> None:
-    """Fill `model` from safetensors. RunError: missing, damaged, not finite, or made for a model of other parts or sizes."""
-    with tensors(path) as file:
-        check_fit(model, file, path, whose)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                value = file.get_tensor(name)
-                if not value.isfinite().all():
-                    raise RunError(f"{path} holds weights that are not finite numbers, such as in {name}")
-                parameter.copy_(value)
-
-
-def check_fit(model: nn.Module, file: Any, path: Path, whose: str) -> None:
-    """RunError unless the file holds the parameters of `model`, which may be on the meta device, and nothing else."""
-    wanted, names = dict(model.named_parameters()), set(file.keys())
-    wrong = sorted(names ^ wanted.keys()) or sorted(n for n in names if tuple(file.get_slice(n).get_shape()) != wanted[n].shape)
-    if wrong:
-        differ = f"{len(wrong)} of {len(wanted)} tensors differ, such as {wrong[0]}"
-        raise RunError(f"{path} does not fit {whose}: {differ}")
 
 
 def inside(run: Path, name: str) -> Path:
@@ -175,48 +119,17 @@ class Run:
         if data_hash != self.info.get("data") or tokenizer != self.vocabularies.sha256:
             raise RunError(f"the text of data={self.config.data.name} is not what {self.folder} was trained on")
 
-    def model(self, weights: str = WEIGHTS) -> EncoderDecoder:
-        """The model with its weights, in evaluation mode on the processor."""
-        if not (path := self.folder / weights).exists():
-            if self.info.get("finished"):
-                raise RunError(f"{path} is missing, though training is finished")
-            why = "training has not reached its first validation"
-            raise RunError(f"{self.folder} has no {weights} yet: {why}; resume={self.folder} goes on with it")
-        with tensors(path) as file, torch.device("meta"), Unfilled():  # takes no memory for what the config asks for and the file lacks
-            layers = self.config.model.encoder_layers + self.config.model.decoder_layers
-            if layers > len(file.keys()):
-                raise RunError(f"{path} does not fit {OWN}: {layers} layers, {len(file.keys())} tensors")
-            check_fit(self.build(), file, path, OWN)
-        with Unfilled():
-            model = self.build()
-        load_weights(model, path)
-        return model.eval()
+    def model(self, weights: str = WEIGHTS) -> "EncoderDecoder":
+        """The model with the weights of this file, in evaluation mode on the CPU. RunError if it has none that fit."""
+        from seq2seq.runs.weights import load_model
 
-    def translations(self) -> torch.Tensor:
+        return load_model(self, weights)
+
+    def translations(self) -> "torch.Tensor":
         """The likeliest target ids of each source id (V of the source, K). RunError: not made yet, damaged, of another vocabulary."""
-        path, sizes = self.folder / SHORTLIST, (self.vocabularies.source.size, self.vocabularies.target.size)
-        if not path.exists():
-            raise RunError(f"{self.folder} has no {SHORTLIST}: seq2seq shortlist {self.folder} makes it from the training text")
-        with tensors(path) as file:
-            known = set(file.keys()) == {TABLE} and (file.metadata() or {}).get("tokenizer") == self.vocabularies.sha256
-            shape = file.get_slice(TABLE).get_shape() if known else []
-            fits = len(shape) == 2 and shape[0] == sizes[0] and 0 < shape[1] <= sizes[1]
-            table = file.get_tensor(TABLE) if fits else None
-        if table is None or table.dtype != torch.int32 or not 0 <= table.min() <= table.max() < sizes[1]:
-            raise RunError(f"{path} does not fit the tokenizer of the run: seq2seq shortlist {self.folder} makes it anew")
-        return table
+        from seq2seq.runs.weights import load_translations
 
-    def save_translations(self, table: torch.Tensor) -> Path:
-        """Keep them in the run: int32 as `translations` gives them."""
-        save_weights({TABLE: table}, self.folder / SHORTLIST, tokenizer=self.vocabularies.sha256)
-        return self.folder / SHORTLIST
-
-    def build(self) -> EncoderDecoder:
-        """The model before it has its weights. RunError for settings that no model can be built from."""
-        try:
-            return build_model(self.config.model, self.vocabularies.source.size, self.vocabularies.target.size)
-        except ConfigError as error:
-            raise RunError(f"{self.folder / CONFIG}: {error}") from None
+        return load_translations(self)
 
 
 def absent(folder: Path) -> str:

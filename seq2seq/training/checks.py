@@ -12,9 +12,10 @@ from seq2seq.evaluation.metrics import score
 from seq2seq.nn.attention.scorers import SCORERS
 from seq2seq.nn.attention.windows import WINDOWS
 from seq2seq.nn.build import EncoderDecoder, check_model
-from seq2seq.runs.directory import WEIGHTS, Run, check_fit, tensors
+from seq2seq.runs.directory import WEIGHTS, Run
+from seq2seq.runs.weights import check_fit, tensors
+from seq2seq.training.optim import check_schedule
 from seq2seq.training.resources import parameters
-from seq2seq.training.schedule import check_schedule
 
 THESE = "the model of these settings"  # what weights to start from are expected to fit
 MOST_THREADS = 1024  # far more of them take down whatever else runs

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seq2seq.data.batching import Batch
+from seq2seq.nn.cuda_graphs import Recorder
 from seq2seq.nn.interface import Loss
 from seq2seq.nn.ops.devices import no_autocast
-from seq2seq.nn.recording import Recorder
 
 MOST = 128  # graphs that are kept
 

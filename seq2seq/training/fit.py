@@ -13,28 +13,37 @@ import torch
 
 from seq2seq.config import Config, TrainingConfig
 from seq2seq.data.batching import TrainBatches, eval_batches
-from seq2seq.data.module import TrainingData
 from seq2seq.data.prepare import Prepared
-from seq2seq.errors import RunError, TrainingError
+from seq2seq.errors import TrainingError
 from seq2seq.evaluation.metrics import score
 from seq2seq.nn.build import EncoderDecoder
-from seq2seq.nn.recording import CUDAGraphs
+from seq2seq.nn.cuda_graphs import CUDAGraphs
+from seq2seq.runs.checkpoint import read_checkpoint
 from seq2seq.runs.directory import INFO, LAST, read_info
-from seq2seq.training.averaging import MovingAverage
-from seq2seq.training.callbacks import Average, Checkpoint, Log, PlainFile, RandomState, TimeLimit
+from seq2seq.training.callbacks import Average, Log, RandomState, TimeLimit
+from seq2seq.training.checkpoint import Checkpoint, MovingAverage, PlainFile
 from seq2seq.training.checks import metric_of, on_gpu
-from seq2seq.training.clock import Clock
-from seq2seq.training.health import Watch
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule
-from seq2seq.training.optim import OPTIMIZERS, Rates, decayed
+from seq2seq.training.optim import OPTIMIZERS, SCHEDULES, Course, Plateau, Rates, decayed
 from seq2seq.training.progress import Limits, Progress
-from seq2seq.training.resources import forget_peaks, parameters, peaks
-from seq2seq.training.schedule import SCHEDULES, Course, Plateau
-from seq2seq.training.validation import Dev, Kept, Validation, finish
+from seq2seq.training.resources import Clock, forget_peaks, parameters, peaks
+from seq2seq.training.validation import Dev, Kept, Validation, Watch, finish
 from seq2seq.translator import Translator
 from seq2seq.utils.files import write_json
+
+
+class TrainingData(L.LightningDataModule):
+    """The training batches; what was consumed is saved with each checkpoint, since they have a state_dict."""
+
+    def __init__(self, batches: TrainBatches) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def train_dataloader(self) -> TrainBatches:
+        return self.batches
+
 
 log = logging.getLogger("seq2seq")
 EARLY = 4  # batches that are made while a GPU learns from others
@@ -162,11 +171,3 @@ def make_dev(config: Config, prepared: Prepared, model: EncoderDecoder) -> Dev:
     batches = partial(eval_batches, prepared.dev, t.batch_tokens, longest=config.data.max_tokens + 1, copying=model.head.reads_weights)
     watch = Watch(translator, config.model, prepared.dev_pairs)
     return Dev(batches, None if t.monitor == "loss" else decode, t.monitor, watch)
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What resuming needs; no code runs. RunError if it is missing or damaged."""
-    try:
-        return dict(torch.load(path, weights_only=True, map_location="cpu", mmap=True))
-    except Exception as error:
-        raise RunError(f"{path} cannot be read as a checkpoint: {str(error).split('. ')[0]}") from None

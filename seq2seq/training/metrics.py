@@ -3,15 +3,13 @@
 import csv
 import importlib.util
 import io
-import re
 from pathlib import Path
 from typing import Any
 
-from seq2seq.errors import RunError
+from seq2seq.runs.metrics import read_metrics
 from seq2seq.utils.files import naming, write_text
 
 BOARD = "tensorboard"  # folder of TensorBoard's files
-UPDATE = re.compile("[0-9]{1,18}")
 
 COLUMNS = (
     "update", "epoch", "seconds", "processor_seconds", "loss", "learning_rate", "gradient_norm", "target_tokens", "tokens_per_second",
@@ -46,28 +44,6 @@ def line(row: dict[str, Any]) -> str:
     text = io.StringIO()
     csv.DictWriter(text, COLUMNS, lineterminator="\n").writerow(row)
     return text.getvalue()
-
-
-def read_lines(path: Path) -> list[dict[Any, Any]]:
-    """Every line of a metrics file, those that were cut off among them. RunError for a file that is damaged otherwise."""
-    try:
-        return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise RunError(f"{path} is damaged: {error}") from None
-
-
-def whole(row: dict[Any, Any]) -> bool:
-    """Whether it has as many cells as the first line; what is left of two lines that were cut off has too many."""
-    return None not in row and None not in row.values()
-
-
-def read_metrics(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics file; lines that were cut off are left out. RunError for a file that is damaged otherwise."""
-    rows = [row for row in read_lines(path) if whole(row)]
-    for row in rows:
-        if not UPDATE.fullmatch(row.get("update", "")):
-            raise RunError(f"{path} is damaged: {row.get('update', '')[:40]!r} is no number of an update")
-    return rows
 
 
 def board(folder: Path, update: int) -> Any:

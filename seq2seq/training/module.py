@@ -11,9 +11,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from seq2seq.data.batching import Batch
 from seq2seq.errors import TrainingError
+from seq2seq.nn.cuda_graphs import Recorder
 from seq2seq.nn.interface import Loss, Model
 from seq2seq.nn.ops import devices
-from seq2seq.nn.recording import Recorder
 from seq2seq.training.cuda_graphs import Graphs
 from seq2seq.training.loss import Guidance, coverage_loss
 

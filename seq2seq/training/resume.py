@@ -3,18 +3,17 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from seq2seq.config import Config, TrainingConfig
 from seq2seq.config.io import NOT_THE_RESULT, differences, write_config
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
+from seq2seq.runs.checkpoint import progress, read_checkpoint
 from seq2seq.runs.directory import CONFIG, INFO, LAST, WEIGHTS, Run, inside, locked
 from seq2seq.training.checks import check_device, check_limits, check_plan
-from seq2seq.training.fit import read_checkpoint
 from seq2seq.training.metrics import BOARD
+from seq2seq.training.optim import needs_total
 from seq2seq.training.run import BEGUN, make_directory, planned, work
-from seq2seq.training.schedule import needs_total
 from seq2seq.utils.files import write_json
 
 log = logging.getLogger("seq2seq")
@@ -107,18 +106,3 @@ def refuse_over(run: Run, training: TrainingConfig) -> None:
         raise RunError(f"{run.folder} is finished, {' and '.join(reached)} being reached: raise the limit to go on")
     if training.max_epochs and done["max_epochs"] > training.max_epochs:
         raise RunError(f"{run.folder} is past training.max_epochs={training.max_epochs}: {done['max_epochs']} epochs are over")
-
-
-def progress(checkpoint: dict[str, Any], path: Path) -> dict[str, float]:
-    """How far the checkpoint in `path` is towards each limit. RunError if it is not one of ours."""
-    try:
-        callbacks, (batches,) = checkpoint["callbacks"], checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
-        return {
-            "max_updates": checkpoint["global_step"],
-            "max_epochs": batches["epoch"],
-            "max_minutes": callbacks["Clock"]["spent"][0] / 60,
-            "patience": callbacks["Validation"]["waited"],
-            "stop_at": callbacks["Validation"]["best"],
-        }
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise RunError(f"{path} is no checkpoint of this package: {type(error).__name__} {error}") from None

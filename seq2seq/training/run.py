@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,17 +13,19 @@ from uuid import uuid4
 import torch
 from torch import nn
 
+import seq2seq
 from seq2seq.config import Config
 from seq2seq.config.io import differences, write_config
 from seq2seq.data.prepare import Prepared, prepare, reopen
 from seq2seq.errors import RunError
 from seq2seq.nn.build import EncoderDecoder, build_model
-from seq2seq.runs.directory import CONFIG, INFO, LAST, WEIGHTS, Run, load_weights, locked, read_info, run_directory, versions
+from seq2seq.runs.directory import CONFIG, INFO, LAST, WEIGHTS, Run, locked, read_info, run_directory
+from seq2seq.runs.weights import load_weights
 from seq2seq.training.budget import sized
 from seq2seq.training.callbacks import seed_everything
 from seq2seq.training.checks import THESE, check_monitor, check_plan, check_settings
 from seq2seq.training.fit import fit
-from seq2seq.training.log import logging_to
+from seq2seq.utils.console import logging_to
 from seq2seq.utils.files import write_json
 from seq2seq.utils.process import available_cores
 
@@ -142,3 +145,8 @@ def parameter_table(model: nn.Module) -> list[str]:
         counts[part] = counts.get(part, 0) + parameter.numel()
     rows = [f"  {part:<28}{count:>12,}" for part, count in counts.items()]
     return ["parameters", *rows, f"  {'all':<28}{sum(counts.values()):>12,}"]
+
+
+def versions() -> dict[str, str]:
+    """The versions that run.json records."""
+    return {"seq2seq": seq2seq.__version__, "torch": torch.__version__, "python": platform.python_version()}

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -12,15 +13,50 @@ import lightning as L
 import torch
 from torch import nn
 
+from seq2seq.config import ModelConfig
 from seq2seq.data.batching import Batch
+from seq2seq.data.readers import Pair
 from seq2seq.errors import TrainingError
-from seq2seq.runs.directory import WEIGHTS, load_weights, save_weights
-from seq2seq.training.averaging import MovingAverage, mean_weights
-from seq2seq.training.callbacks import Checkpoint, epoch_ends, training_ends, update_ends
-from seq2seq.training.clock import Clock
+from seq2seq.evaluation.attention_maps import health_of, look
+from seq2seq.runs.directory import WEIGHTS
+from seq2seq.runs.weights import load_weights, save_weights
+from seq2seq.training.callbacks import epoch_ends, training_ends, update_ends
+from seq2seq.training.checkpoint import Checkpoint, MovingAverage, mean_weights
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule
-from seq2seq.training.schedule import Plateau
+from seq2seq.training.optim import Plateau
+from seq2seq.training.resources import Clock
+from seq2seq.translator import Translator
+
+log = logging.getLogger("seq2seq")
+
+SAMPLE = 64  # pairs: a small part of a validation
+
+IN_A_ROW = 3  # validations that find the same before it is told: every attention begins by looking everywhere
+
+
+class Watch:
+    """Tells what is wrong with the attention, each thing once, when several validations have found it."""
+
+    def __init__(self, translator: Translator, model: ModelConfig, pairs: Sequence[Pair]) -> None:
+        self.translator, self.model, self.pairs = translator, model, pairs[:SAMPLE]
+        self.found: Counter[str] = Counter()  # the kind of a warning -> validations in a row that found it
+
+    def __call__(self) -> None:
+        """Once for each validation, the model being in its place and in evaluation mode."""
+        health = health_of(self.model)
+        if not health.learnt:
+            return
+        whole = ((pair.source, pair.target) for pair in self.pairs if pair.source.strip() and pair.target.strip())
+        given = list(self.translator.forced(whole))
+        for _, looked in look(self.translator, given):
+            health.add(looked.weights, looked.centers)
+        warnings = health.found()
+        self.found = Counter({kind: self.found[kind] + 1 for kind in warnings})
+        for kind, sentence in warnings.items():
+            if self.found[kind] == IN_A_ROW:
+                log.warning("attention: %s", sentence)
+
 
 log = logging.getLogger("seq2seq")
 

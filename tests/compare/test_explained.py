@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seq2seq.compare.result import Alternative, Explained
 from seq2seq.errors import RunError
 from seq2seq.evaluation import attention_records
-from seq2seq.evaluation.attention_records import ENTRY, ExplainedFile, ExplainedWriter, from_bytes, in_bytes
+from seq2seq.evaluation.attention_records import ENTRY, Alternative, Explained, ExplainedFile, ExplainedWriter, from_bytes, in_bytes
 
 
 def example(T: int, S: int, maps: bool = True, centers: bool = True) -> Explained:

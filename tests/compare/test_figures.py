@@ -11,12 +11,12 @@ from seq2seq.compare.collect import Cell
 from seq2seq.compare.columns import COLUMNS, LABELS, impossible, metric
 from seq2seq.compare.compare import compare
 from seq2seq.compare.paired_tests import Asked
-from seq2seq.compare.result import Comparison, Explained
+from seq2seq.compare.result import Comparison
 from seq2seq.compare.variants import group
+from seq2seq.data.word_links import Gold
 from seq2seq.evaluation import metrics
-from seq2seq.evaluation.alignment import Gold
 from seq2seq.evaluation.attention_maps import Looked
-from seq2seq.evaluation.attention_records import in_bytes
+from seq2seq.evaluation.attention_records import Explained, in_bytes
 from seq2seq.evaluation.evaluate import ATTENTION, SUMS, sums_of
 from seq2seq.evaluation.metrics import score
 from seq2seq.evaluation.score import How

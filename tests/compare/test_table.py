@@ -2,9 +2,9 @@
 
 import pytest
 
+from seq2seq.compare.formats import figure_cell, p_value
 from seq2seq.compare.report import tables
 from seq2seq.compare.result import Column, Figure
-from seq2seq.compare.table import figure_cell, p_value
 
 COLUMN = Column("bleu", "BLEU", "higher", 1)
 FIGURE = Figure(1234.56, (1234.0, 1235.0), 0.71, (-1.0, 2000.04), {}, {"bootstrap": 0.0004, "randomisation": 0.25})

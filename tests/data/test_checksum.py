@@ -6,9 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
-from seq2seq.data.batching import TrainBatches
+from seq2seq.data.batching import NOTHING, TrainBatches, chained
 from seq2seq.data.dataset import PairArrays, Row, write_arrays
-from seq2seq.data.plan import NOTHING, chained
 from seq2seq.ids import EOS
 
 BUDGET = 60

@@ -8,8 +8,7 @@ from seq2seq.data.toy import lexicon as lex
 from seq2seq.data.toy import templates as kinds
 from seq2seq.data.toy.grammar import Couple, Name, Nominal, NounPhrase, modal, past, perfect, present
 from seq2seq.data.toy.lexicon import COMPOUNDS, NOUNS, VERBS
-from seq2seq.data.toy.slots import HE, ME, SHE, YOU, Action, Setting
-from seq2seq.data.toy.templates import Example
+from seq2seq.data.toy.templates import HE, ME, SHE, YOU, Action, Example, Setting
 from seq2seq.data.toy.translation import pharaoh
 
 

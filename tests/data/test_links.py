@@ -19,9 +19,8 @@ from seq2seq.data.corpora import linked_pairs
 from seq2seq.data.prepare import Prepared, prepare, reopen
 from seq2seq.data.readers import LinkedPair
 from seq2seq.data.report import report_lines
-from seq2seq.data.word_links import count_words, spread
+from seq2seq.data.word_links import count_words, spread, words_of
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.evaluation.alignment import words_of
 
 PAIRS = [
     LinkedPair("the old cat", "die alte Katze", ((0, 0), (1, 1), (2, 2))),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from seq2seq.data.toy import names, summarization
+from seq2seq.data.toy import summarization
 from seq2seq.data.toy.summarization import BESIDE, FACTS, KINDS, Example, NewsCorpus, drawn, generate, report
 from seq2seq.errors import ConfigError
 
@@ -25,7 +25,10 @@ def everything(corpus: NewsCorpus) -> list[Example]:
 
 
 def name_like(word: str) -> bool:
-    return any(word.endswith(ending) for kind in (names.PEOPLE, names.TOWNS, names.FIRMS) for ending in kind.endings) and word[0].isupper()
+    return (
+        any(word.endswith(ending) for kind in (summarization.PEOPLE, summarization.TOWNS, summarization.FIRMS) for ending in kind.endings)
+        and word[0].isupper()
+    )
 
 
 def test_the_same_corpus_for_the_same_seed_whatever_the_hash_seed(digests: Callable[..., list[str]]) -> None:
@@ -136,10 +139,10 @@ def test_every_kind_comes_about_equally_often(corpus: NewsCorpus) -> None:
 
 
 def test_kinds_of_names_have_nothing_in_common() -> None:
-    kinds = (names.PEOPLE, names.TOWNS, names.FIRMS)
+    kinds = (summarization.PEOPLE, summarization.TOWNS, summarization.FIRMS)
     endings = [ending for kind in kinds for ending in kind.endings]
     assert len(set(endings)) == len(endings)
     assert not [(a, b) for a in endings for b in endings if a != b and a.endswith(b)]
     assert all(kind.size > 100_000 for kind in kinds)
     rng = random.Random(1)
-    assert len({names.PEOPLE.draw(rng) for _ in range(2000)}) > 1950
+    assert len({summarization.PEOPLE.draw(rng) for _ in range(2000)}) > 1950

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seq2seq.data import plan as plan_module
-from seq2seq.data.plan import by_length, in_order, plan
+from seq2seq.data.batching import by_length, in_order, plan
 
 Lengths = Callable[..., tuple[np.ndarray, np.ndarray]]
 

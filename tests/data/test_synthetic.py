@@ -12,8 +12,7 @@ from seq2seq.data.toy import lexicon as lex
 from seq2seq.data.toy import templates as kinds
 from seq2seq.data.toy.grammar import Name, past, present
 from seq2seq.data.toy.lexicon import VERBS
-from seq2seq.data.toy.slots import Action, Setting, pick, size
-from seq2seq.data.toy.templates import KINDS, Example, Kind
+from seq2seq.data.toy.templates import KINDS, Action, Example, Kind, Setting, pick, size
 from seq2seq.data.toy.translation import ToyCorpus, generate, maximum, pharaoh, write
 from seq2seq.errors import ConfigError
 

@@ -11,8 +11,7 @@ import pytest
 from seq2seq.config import DataConfig
 from seq2seq.data import corpora
 from seq2seq.data.filters import Filters
-from seq2seq.data.hub import read_hub
-from seq2seq.data.readers import READERS, Layout, Pair, find, read_lines
+from seq2seq.data.readers import READERS, Layout, Pair, find, read_hub, read_lines
 from seq2seq.errors import ConfigError, DataError
 
 PAIRS = [

@@ -3,19 +3,9 @@
 import numpy as np
 import pytest
 
+from seq2seq.data.word_links import MARK, Gold, Link, format_links, parse_links, words, words_of
 from seq2seq.errors import DataError
-from seq2seq.evaluation.alignment import (
-    MARK,
-    Gold,
-    Link,
-    alignment_scores,
-    argmax_links,
-    format_links,
-    merge,
-    parse_links,
-    words,
-    words_of,
-)
+from seq2seq.evaluation.alignment import alignment_scores, argmax_links, merge
 
 
 def pieces(text: str) -> list[str]:

@@ -5,7 +5,8 @@ from math import log
 import numpy as np
 import pytest
 
-from seq2seq.evaluation.attention_stats import copied, diagonality, entropy, percent, ratio, repetition, spread, tokens, unknown
+from seq2seq.evaluation.attention_stats import diagonality, entropy, percent, ratio, spread
+from seq2seq.evaluation.text_stats import copied, repetition, tokens, unknown
 
 
 def test_words_are_whole_in_every_script() -> None:

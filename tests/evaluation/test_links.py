@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seq2seq.data.word_links import parse_links
 from seq2seq.errors import DataError
-from seq2seq.evaluation.alignment import LINKS, alignment_scores, one_to_one_links, parse_links, recall_by_distance
-from seq2seq.evaluation.gold import read_gold
-from seq2seq.evaluation.symmetrize import SYMMETRIZATIONS
+from seq2seq.evaluation.alignment import LINKS, SYMMETRIZATIONS, alignment_scores, one_to_one_links, read_gold, recall_by_distance
 
 Links = set[tuple[int, int]]
 

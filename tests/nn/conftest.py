@@ -13,7 +13,7 @@ import torch
 from seq2seq.config import MODELS, AttentionConfig
 from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.launch.compose import compose_config, conf_dir
-from seq2seq.nn.attention.attention import NORMALIZERS
+from seq2seq.nn.attention.normalizers import NORMALIZERS
 from seq2seq.nn.attention.scorers import SCORERS
 from seq2seq.nn.attention.windows import WINDOWS, Reach
 from seq2seq.nn.build import build_model

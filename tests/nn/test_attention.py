@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.nn.attention.attention import NORMALIZERS, Attention, entmax, sparsemax, weigh
+from seq2seq.nn.attention.attention import Attention, weigh
+from seq2seq.nn.attention.normalizers import NORMALIZERS, entmax, sparsemax
 from seq2seq.nn.attention.scorers import SCORERS, Covered, Sizes
 from seq2seq.nn.attention.windows import WINDOWS, Reach, View
 

@@ -8,8 +8,9 @@ from torch.nn.functional import cross_entropy
 
 from seq2seq.ids import PAD, UNK
 from seq2seq.nn import heads
-from seq2seq.nn.heads import HEADS, CopyHead, CrossEntropy, VocabularyHead
+from seq2seq.nn.heads import HEADS, CopyHead, VocabularyHead
 from seq2seq.nn.interface import Memory, Output
+from seq2seq.nn.ops.cross_entropy import CrossEntropy
 
 B, T, S, H, V, PARTS = 3, 4, 5, 4, 9, 7
 WHOLE, PIECES = 2**22, 2 * V  # all rows at once; two at a time

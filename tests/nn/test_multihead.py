@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.nn.attention.attention import NORMALIZERS
+from seq2seq.nn.attention.normalizers import NORMALIZERS
 from seq2seq.nn.attention.scorers import SCORERS
 from seq2seq.nn.attention.windows import WINDOWS
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from seq2seq.nn.attention.attention import NORMALIZERS
 from seq2seq.nn.attention.multihead import MultiHeadAttention
+from seq2seq.nn.attention.normalizers import NORMALIZERS
 from seq2seq.nn.attention.scorers import SCORERS, Sizes
 from seq2seq.nn.attention.windows import WINDOWS, Reach
 from seq2seq.nn.layers import ACTIVATIONS, NORMS, FeedForward, Positions, Rotary, swiglu

@@ -19,7 +19,7 @@ from seq2seq.errors import BusyError, ConfigError, RunError
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run, locked
 from seq2seq.training import resume as resuming
-from seq2seq.training.callbacks import Checkpoint
+from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.resume import complete, resume
 from seq2seq.training.run import make_directory, planned, train
 

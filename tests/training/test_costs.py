@@ -11,7 +11,7 @@ import torch
 
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
-from seq2seq.training.metrics import read_metrics
+from seq2seq.runs.metrics import read_metrics
 from seq2seq.training.resume import resume
 
 TRANSFORMER = ("model=transformer", "model.size=8", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1")

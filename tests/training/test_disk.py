@@ -18,10 +18,10 @@ from seq2seq import cli
 from seq2seq.errors import ConfigError
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run, locked
-from seq2seq.training.callbacks import Checkpoint
+from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.checks import check_folder
-from seq2seq.training.log import logging_to
 from seq2seq.training.run import train
+from seq2seq.utils.console import logging_to
 from seq2seq.utils.files import naming, write_text, written
 
 ROOT = Path(__file__).resolve().parents[2]

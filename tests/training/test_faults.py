@@ -20,9 +20,9 @@ from seq2seq import cli
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
+from seq2seq.runs.metrics import read_metrics
 from seq2seq.training import checks, validation
-from seq2seq.training.callbacks import Checkpoint, PlainFile
-from seq2seq.training.metrics import read_metrics
+from seq2seq.training.checkpoint import Checkpoint, PlainFile
 from seq2seq.training.run import make_directory, train
 
 Small = Callable[..., list[str]]

@@ -11,10 +11,10 @@ from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn import recording
 from seq2seq.nn.build import build_model
 from seq2seq.nn.ops import devices
+from seq2seq.runs.metrics import read_metrics
 from seq2seq.training import checks, cuda_graphs, fit
 from seq2seq.training.cuda_graphs import Graphs
 from seq2seq.training.loss import Guidance, guided_cross_entropy
-from seq2seq.training.metrics import read_metrics
 from seq2seq.training.module import TrainingModule
 
 V = 12

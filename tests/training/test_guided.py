@@ -16,7 +16,7 @@ from seq2seq.errors import ConfigError, RunError
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.launch.compose import compose_config
 from seq2seq.nn.build import build_model
-from seq2seq.nn.recording import Recorder
+from seq2seq.nn.cuda_graphs import Recorder
 from seq2seq.runs.directory import Run
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance
 from seq2seq.training.module import TrainingModule

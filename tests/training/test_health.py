@@ -14,8 +14,8 @@ from seq2seq.data.readers import Pair
 from seq2seq.evaluation.attention_maps import Looked
 from seq2seq.launch.compose import compose_config
 from seq2seq.training import health
-from seq2seq.training.health import IN_A_ROW, SAMPLE, Watch
 from seq2seq.training.run import train
+from seq2seq.training.validation import IN_A_ROW, SAMPLE, Watch
 
 FLAT = np.full((6, 8), 1 / 8, np.float32)
 PAIRS = [Pair(f"a {i}", "b") for i in range(SAMPLE + 9)] + [Pair("", "b")]

@@ -14,9 +14,9 @@ from seq2seq.errors import ConfigError
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.training import validation
-from seq2seq.training.callbacks import Checkpoint
+from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.checks import check_limits
-from seq2seq.training.clock import Clock
+from seq2seq.training.resources import Clock
 from seq2seq.training.run import train
 
 Small = Callable[..., list[str]]

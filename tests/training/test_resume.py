@@ -19,7 +19,7 @@ from seq2seq.config.io import differences, read_config
 from seq2seq.errors import RunError
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
-from seq2seq.training.callbacks import Checkpoint
+from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.resume import resume
 from seq2seq.training.run import train
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from seq2seq.errors import ConfigError
-from seq2seq.training.schedule import SCHEDULES, Course, Plateau, check_schedule
+from seq2seq.training.optim import SCHEDULES, Course, Plateau, check_schedule
 
 COURSE = Course(warmup=4, total=24, halve_from=0.5, halve_every=0.125)
 PAPER = {

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
-from seq2seq.training.metrics import Metrics, read_metrics
+from seq2seq.runs.metrics import read_metrics
+from seq2seq.training.metrics import Metrics
 from seq2seq.training.progress import Limits, Progress
 from seq2seq.training.run import parameter_table, train
 

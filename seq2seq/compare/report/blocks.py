@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from seq2seq.compare.result import Comparison, Explained
+from seq2seq.compare.result import Comparison
+from seq2seq.evaluation.attention_records import Explained
 
 WEIGHTS_CHUNK = 100  # sentences in a block: some 100 kB unpacked, so that one more sentence is there within milliseconds
 MAPS_CHUNK = 10  # a sentence has some 50 times as many weights in a large Transformer

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from seq2seq.compare.report import blocks, figures, tables
+from seq2seq.compare.report import blocks, tables
 from seq2seq.compare.result import Comparison
 from seq2seq.utils.files import written
 
@@ -60,7 +60,7 @@ def parts(comparison: Comparison) -> dict[str, Callable[[], Iterable[str]]]:
         "notes": lambda: tables.notes(comparison),
         "health": lambda: tables.health(comparison),
         "versions": lambda: tables.versions(comparison),
-        "data": lambda: [figures.as_json(comparison)],
+        "data": lambda: [tables.as_json(comparison)],
         "texts": lambda: blocks.texts(comparison),
         "attention": attention.blocks,
         "left_out": lambda: tables.left_out(attention.notices()),

@@ -1,6 +1,5 @@
 """How do scores become a context? Score, narrow, normalise, mix; the parts are in scorers.py and windows.py."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -8,11 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.errors import ConfigError
+from seq2seq.nn.attention.normalizers import Normalizer, softmax
 from seq2seq.nn.attention.scorers import Cached, Covered, Product, Scorer
 from seq2seq.nn.attention.windows import View, Window
 from seq2seq.nn.ops.scan import Plain
-
-Normalizer = Callable[[Tensor], Tensor]
 
 SHORT, FEW = 256, 2  # source positions, sentences
 
@@ -23,33 +21,6 @@ class Attended(NamedTuple):
     context: Tensor  # (B, T, M)
     weights: Tensor  # (B, T, S), zero on padding; the mean of several heads
     maps: Tensor | None = None  # (B, T, heads, S) of several heads
-
-
-def softmax(scores: Tensor) -> Tensor:
-    """exp(a) / sum exp(a): every allowed position gets some weight  (Bahdanau et al. 2015, eq. 6)."""
-    return scores.softmax(-1)
-
-
-def sparsemax(scores: Tensor) -> Tensor:
-    """max(a - tau, 0), the nearest point of the simplex: weak positions get none  (Martins & Astudillo 2016, eq. 3)."""
-    scores = scores - scores.amax(-1, keepdim=True)
-    ordered = scores.sort(-1, descending=True).values
-    rank = torch.arange(1, scores.size(-1) + 1, device=scores.device, dtype=scores.dtype)
-    excess = ordered.cumsum(-1) - 1
-    support = (rank * ordered > excess).sum(-1, keepdim=True)  # how many positions keep weight
-    return (scores - excess.gather(-1, support - 1) / support).clamp_min(0)
-
-
-def entmax(scores: Tensor) -> Tensor:
-    """max(a / 2 - tau, 0)^2, between softmax and sparsemax: entmax with alpha = 1.5  (Peters et al. 2019, eq. 12 and algorithm 2)."""
-    scores = ((scores - scores.amax(-1, keepdim=True)) / 2).clamp_min(-2)  # tau is at least -1: what is far below gets nothing
-    ordered = scores.sort(-1, descending=True).values
-    rank = torch.arange(1, scores.size(-1) + 1, device=scores.device, dtype=scores.dtype)
-    mean, square = ordered.cumsum(-1) / rank, ordered.square().cumsum(-1) / rank
-    spread = (1 / rank - (square - mean.square())).clamp_min(torch.finfo(scores.dtype).tiny)  # 0 has a root without a slope
-    threshold = mean - spread.sqrt()  # tau, if so many positions keep weight
-    support = (threshold <= ordered).sum(-1, keepdim=True)
-    return (scores - threshold.gather(-1, support - 1)).clamp_min(0).square()
 
 
 def weigh(scores: Tensor, view: View, normalize: Normalizer) -> Tensor:
@@ -102,6 +73,3 @@ class Attention(nn.Module):
         score = partial(self.scorer, by=by) if isinstance(self.scorer, Product) else self.scorer
         weights = weigh(score(query, cached, before), self.window(query, step, mask), self.normalize)
         return Attended(by.mix(weights.to(states.dtype), states), weights)
-
-
-NORMALIZERS: dict[str, Normalizer] = {"softmax": softmax, "entmax": entmax, "sparsemax": sparsemax}

@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from seq2seq.nn.attention.attention import Attended, Normalizer, fused_pays, softmax, weigh
+from seq2seq.nn.attention.attention import Attended, fused_pays, weigh
+from seq2seq.nn.attention.normalizers import Normalizer, softmax
 from seq2seq.nn.attention.scorers import Cached, Product, Scorer
 from seq2seq.nn.attention.windows import Window
 from seq2seq.nn.ops.linear import Linear

@@ -7,7 +7,8 @@ from typing import Any, overload
 import numpy as np
 import pytest
 
-from seq2seq.compare.result import Alternative, Column, Comparison, Explained, Figure, Point, Row, Warned
+from seq2seq.compare.result import Column, Comparison, Figure, Point, Row, Warned
+from seq2seq.evaluation.attention_records import Alternative, Explained
 
 COLUMNS = (
     Column("bleu", "BLEU", "higher", 2, "nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"),

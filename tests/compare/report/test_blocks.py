@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seq2seq.compare.report import blocks
-from seq2seq.compare.result import Explained
+from seq2seq.evaluation.attention_records import Explained
 
 
 def test_each_notice_names_the_limit_that_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from math import nan
 
 import pytest
 
-from seq2seq.compare.report.figures import MOST_POINTS, curves, plain
+from seq2seq.compare.report.tables import MOST_POINTS, curves, plain
 from seq2seq.compare.result import Point, Row
 
 

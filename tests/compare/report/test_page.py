@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from seq2seq.compare.report import blocks, page, write_report
-from seq2seq.compare.result import Column, Comparison, Explained, Figure, Warned
+from seq2seq.compare.result import Column, Comparison, Figure, Warned
+from seq2seq.evaluation.attention_records import Explained
 
 Make = Callable[..., Comparison]
 EVIL = "</script><img src=x onerror=alert(1)>\"'&<!--"

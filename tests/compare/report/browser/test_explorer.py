@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seq2seq.compare.result import Comparison, Explained
-from seq2seq.evaluation.alignment import MARK, merge, words, words_of
+from seq2seq.compare.result import Comparison
+from seq2seq.data.word_links import MARK, words, words_of
+from seq2seq.evaluation.alignment import merge
+from seq2seq.evaluation.attention_records import Explained
 
 Make = Callable[..., Comparison]
 PIXELS = """JSON.stringify([...document.querySelectorAll('.panel canvas')].map(

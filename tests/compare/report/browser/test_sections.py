@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from seq2seq.compare.report import write_report
-from seq2seq.compare.result import Comparison, Explained, Figure, Point
+from seq2seq.compare.result import Comparison, Figure, Point
+from seq2seq.evaluation.attention_records import Explained
 
 Make = Callable[..., Comparison]
 SECONDS = 3  # from asking for the page of 10,000 sentences to its first map

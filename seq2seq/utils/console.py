@@ -1,4 +1,4 @@
-"""Who hears what training says? The terminal, and log.txt of the run directory."""
+"""Logging to the terminal and to a run's log.txt."""
 
 import logging
 import sys
@@ -7,6 +7,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+
+def speak(prefix: str = "") -> None:
+    """What the package logs goes to stderr, each line behind `prefix`; stdout is for results."""
+    logging.basicConfig(format=prefix.replace("%", "%%") + "%(message)s")
+    logging.getLogger("seq2seq").setLevel(logging.INFO)
+    logging.getLogger("sacrebleu").setLevel(logging.ERROR)
 
 
 class LogFile(logging.FileHandler):
