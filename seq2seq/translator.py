@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seq2seq.config import SearchConfig
 from seq2seq.data.filters import shortened
-from seq2seq.data.vocabulary import Encoded, Vocabularies
+from seq2seq.data.vocabulary import EncodedSource, Vocabularies
 from seq2seq.errors import ConfigError, DataError, RunError, choose
 from seq2seq.ids import EOS, PAD, UNK
 from seq2seq.nn.cuda_graphs import CUDAGraphs, Replayed
@@ -44,7 +44,7 @@ class Translation(NamedTuple):
     attention: NDArray[np.float32] | None = None  # (len(target), len(source))
     finished: bool = True
     ids: Sequence[int] = ()  # of the hypothesis as it was found, without EOS; those of copies lie beyond the vocabulary
-    read: Encoded | None = None  # the line as ids; None where it is empty
+    read: EncodedSource | None = None  # the line as ids; None where it is empty
 
 
 EMPTY = Translation("", 0.0, 0.0, [], [])
@@ -122,7 +122,7 @@ class Translator:
         while window := list(islice(stream, self.search.window)):
             yield from self._window([self.read(line) for line, _ in window], [start for _, start in window], attention)
 
-    def read(self, line: str) -> Encoded:
+    def read(self, line: str) -> EncodedSource:
         """Ids of a source line, of which `truncate` words are read. What is then over the model's limit is cut, once with a warning,
         or DataError, as search.long_source says."""
         text = shortened(line, self.truncate)
@@ -140,7 +140,7 @@ class Translator:
         keep = self.limit - 1
         copy = encoded.copy[:keep]
         known = max(0, max(copy, default=0) - self.vocabularies.target.size + 1)  # unknown words that are still there
-        return Encoded([*encoded.ids[:keep], EOS], [*copy, EOS], encoded.unknown[:known])
+        return EncodedSource([*encoded.ids[:keep], EOS], [*copy, EOS], encoded.unknown[:known])
 
     def tell_cut(self) -> None:
         """Say how many sources were cut to `truncate` words, if any were."""
@@ -148,7 +148,7 @@ class Translator:
             cut, read = self.sources_cut, self.sources_read
             log.warning("%d of %d sources were cut to %d words (data.truncate_source)", cut, read, self.truncate)
 
-    def read_target(self, line: str, source: Encoded) -> list[int]:
+    def read_target(self, line: str, source: EncodedSource) -> list[int]:
         """Ids of a target line, without EOS. DataError if the model has no positions for them."""
         ids = self.vocabularies.encode_target(line, source.unknown if self.copying else ())
         if self.most_steps is not None and len(ids) > self.most_steps:
@@ -156,7 +156,7 @@ class Translator:
             raise DataError(f"a target line has {len(ids)} tokens, more than {limit}: {line[:60]!r}...")
         return ids[:-1]
 
-    def _window(self, sources: list[Encoded], prefix: list[str], attention: bool) -> list[list[Translation]]:
+    def _window(self, sources: list[EncodedSource], prefix: list[str], attention: bool) -> list[list[Translation]]:
         results: list[list[Translation]] = [[EMPTY] * self.search.n_best for _ in sources]
         order = sorted((i for i, source in enumerate(sources) if len(source.ids) > 1), key=lambda i: -len(sources[i].ids))
         for at in range(0, len(order), self.search.batch):
@@ -172,12 +172,12 @@ class Translator:
         with torch.inference_mode():
             return [model.encode(ids, copy) for model in self.models]
 
-    def _ids(self, sources: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
+    def _ids(self, sources: Sequence[EncodedSource]) -> tuple[Tensor, Tensor]:
         """Of the sources, and of what copying them yields: (B, S)."""
         ids, copy = (padded([getattr(s, name) for s in sources], self.device) for name in ("ids", "copy"))
         return ids, copy
 
-    def _search(self, sources: Sequence[Encoded], prefix: list[list[int]], attention: bool) -> list[list[Hypothesis]]:
+    def _search(self, sources: Sequence[EncodedSource], prefix: list[list[int]], attention: bool) -> list[list[Hypothesis]]:
         s, sizes = self.search, [len(source.ids) - 1 for source in sources]
         longest = min(s.max_length, (self.most_steps or s.max_length + 1) - 1)
         least = [min(max(s.min_length, int(s.min_ratio * size)), longest) for size in sizes]
@@ -203,7 +203,7 @@ class Translator:
             return search(self.models, memories, prefix=prefix)
         return self.shortlist(ids, copy, prefix).run(search, self.models, memories, prefix)
 
-    def _text(self, source: Encoded, found: Hypothesis, attention: bool, replace_unknown: bool) -> Translation:
+    def _text(self, source: EncodedSource, found: Hypothesis, attention: bool, replace_unknown: bool) -> Translation:
         tokens, words = list(found.tokens), list(source.unknown)
         pieces = self._source_pieces(source)
         if replace_unknown and found.attention is not None:
@@ -218,7 +218,7 @@ class Translator:
         target = self.vocabularies.target.pieces(ends, words)
         return Translation(text, found.score, found.log_prob, pieces, target, weights, found.finished, found.tokens, source)
 
-    def _source_pieces(self, source: Encoded) -> list[str]:
+    def _source_pieces(self, source: EncodedSource) -> list[str]:
         """The subwords of a source as text; an unknown one as it was written."""
         known = self.vocabularies.source.pieces(source.ids)
         as_target = self.vocabularies.target.pieces(source.copy, source.unknown)  # knows every piece that the source vocabulary lacks

@@ -12,7 +12,7 @@ import torch
 
 from seq2seq import Translator, translator
 from seq2seq.config import SearchConfig
-from seq2seq.data.vocabulary import Encoded
+from seq2seq.data.vocabulary import EncodedSource
 from seq2seq.errors import DataError, RunError
 from seq2seq.ids import EOS, UNK
 from seq2seq.nn.ops import devices
@@ -246,7 +246,7 @@ def test_attention_of_one_sentence(lively: Lively) -> None:
 
 def test_reading_keeps_the_way_to_copy(lively: Lively) -> None:
     encoded = double(lively(*WORDS)).read("Zxqyvia . Zxqyvia")
-    assert isinstance(encoded, Encoded)
+    assert isinstance(encoded, EncodedSource)
     assert encoded.unknown[0] == "▁Zxqyvia"
     assert encoded.copy[0] == encoded.copy[2] >= 40
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from seq2seq.compare.collect import Broken, open_runs
 from seq2seq.data.word_links import Gold, Link
 from seq2seq.evaluation.alignment import alignment_scores, recall_by_distance
-from seq2seq.evaluation.evaluate import Made, forced_links
+from seq2seq.evaluation.evaluate import EvaluationSpec, forced_links
 from seq2seq.evaluation.testset import from_settings
 from seq2seq.runs.directory import Run, variant
 
@@ -35,7 +35,7 @@ def main(test: str, *folders: str) -> None:
         links = [bound(g, length, reach) for g, length in zip(gold, lengths, strict=True)]
         print(row(f"*{name}*", [f"{value:.1f}" for value in figures(links, gold)]))
     for run in runs:
-        print(row(label(run), [f"{value:.1f}" for value in figures(forced_links(Made((run,)), known)["argmax"], gold)]))
+        print(row(label(run), [f"{value:.1f}" for value in figures(forced_links(EvaluationSpec((run,)), known)["argmax"], gold)]))
 
 
 def label(run: Run) -> str:

@@ -110,7 +110,7 @@ def compared(options: argparse.Namespace) -> "Comparison":
     from seq2seq.compare.collect import Broken, make_cells, open_runs
     from seq2seq.compare.columns import COLUMNS, impossible
     from seq2seq.compare.compare import compare
-    from seq2seq.compare.paired_tests import Asked
+    from seq2seq.compare.paired_tests import TestOptions
     from seq2seq.compare.reverse import open_reverse, with_reverse
     from seq2seq.compare.variants import check_baseline, choose_baseline, group
     from seq2seq.errors import RunError
@@ -140,7 +140,7 @@ def compared(options: argparse.Namespace) -> "Comparison":
     variants, doubles = group(cells)
     baseline = choose_baseline(variants, options.baseline)
     how = How(language=runs[0].config.data.target, bootstrap=0, seed=SEED)
-    found = compare(variants, baseline, Asked(test, how, metrics, options.bootstrap, options.trials))
+    found = compare(variants, baseline, TestOptions(test, how, metrics, options.bootstrap, options.trials))
     for key in set(columns(options)) - {column.key for column in found.columns}:
         refuse(key, "there is no variant all of whose runs have it")
     return replace(found, header=[*found.header, *notes, *doubles], broken=tuple(broken))

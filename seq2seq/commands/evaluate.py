@@ -12,7 +12,6 @@ from seq2seq.commands.options import add_machine_options, add_search_options, se
 from seq2seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from seq2seq.evaluation.evaluate import Made
     from seq2seq.evaluation.score import Score
     from seq2seq.evaluation.testset import TestSet
 
@@ -23,7 +22,7 @@ def main(argv: list[str]) -> None:
     """`seq2seq evaluate RUN --test NAME`, or with files."""
     options = parse(argv)
 
-    from seq2seq.evaluation.evaluate import Made, keep, reported, translate
+    from seq2seq.evaluation.evaluate import EvaluationSpec, keep, reported, translate
     from seq2seq.evaluation.metrics import TASKS, score
     from seq2seq.evaluation.testset import chosen, from_files, from_settings
     from seq2seq.runs.directory import Run
@@ -33,7 +32,7 @@ def main(argv: list[str]) -> None:
     data, metrics = runs[0].config.data, wanted_metrics(options, TASKS[runs[0].config.task])
     name = "" if options.source else chosen(data, options.test)
     test = from_settings(data, name, options.gold) if name else from_files(options.source, options.reference, options.gold)
-    made = Made(runs, options.device, options.precision, search_options(options))
+    made = EvaluationSpec(runs, options.device, options.precision, search_options(options))
     with Count("translated", len(test.sources)) as count:
         made.translator.done = count.add
         translated = translate(made, test)
@@ -54,7 +53,7 @@ def main(argv: list[str]) -> None:
         print(f"kept in {made.folder(test.name)}")
 
 
-def alignment_error(made: "Made", test: "TestSet", bootstrap: int) -> "list[Score]":
+def alignment_error(made: "EvaluationSpec", test: "TestSet", bootstrap: int) -> "list[Score]":
     """Alignment error rate, precision and recall of the attention against a human's, or the grammar's, links; none, and why, where
     the run cannot be asked."""
     from seq2seq.evaluation.alignment import alignment_scores

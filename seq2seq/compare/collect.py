@@ -9,7 +9,7 @@ from typing import Any
 
 from seq2seq.data.word_links import Link
 from seq2seq.errors import ConfigError, DataError, RunError
-from seq2seq.evaluation.evaluate import Evaluated, Made, forced_links, keep, kept, translate
+from seq2seq.evaluation.evaluate import Evaluation, EvaluationSpec, forced_links, keep, kept, translate
 from seq2seq.evaluation.testset import TestSet
 from seq2seq.runs.directory import CONFIG, INFO, WEIGHTS, Run, absent
 from seq2seq.runs.metrics import read_lines, read_metrics, whole
@@ -25,11 +25,11 @@ SAID = {  # by run.json, and used here
 
 
 @dataclass(frozen=True)
-class Cell:
+class EvaluatedRun:
     """A run and what it made of the test set. All of it was read: nothing of a damaged run is found out later."""
 
     run: Run
-    evaluated: Evaluated
+    evaluated: Evaluation
     metrics: Sequence[Mapping[str, str]]  # the rows that training logged
     parameters: int  # numbers in the weights, shared ones once; by run.json where they are gone
     links: Mapping[str, Links] = field(default_factory=dict)  # of each reference, by how they were found; empty without gold links
@@ -141,23 +141,23 @@ def check_same_data(one: Run, other: Run) -> None:
         raise ConfigError(f"{names[0]} and {names[1]} learnt from different text: their figures cannot be compared{hint}")
 
 
-def make_cells(runs: Iterable[Run], test: TestSet, broken: Broken, options: Mapping[str, Any]) -> list[Cell]:
-    """Each run with its translations: from the run where they are kept, else made now and kept. `options` are those of Made."""
-    cells = [broken.attempt(run.folder, lambda run=run: make_cell(Made((run,), **options), test)) for run in runs]  # type: ignore[misc]
+def make_cells(runs: Iterable[Run], test: TestSet, broken: Broken, options: Mapping[str, Any]) -> list[EvaluatedRun]:
+    """Each run with its translations: from the run where they are kept, else made now and kept. `options` are those of EvaluationSpec."""
+    cells = [broken.attempt(run.folder, lambda run=run: make_cell(EvaluationSpec((run,), **options), test)) for run in runs]  # type: ignore[misc]
     return [cell for cell in cells if cell is not None]
 
 
-def make_cell(made: Made, test: TestSet) -> Cell:
+def make_cell(made: EvaluationSpec, test: TestSet) -> EvaluatedRun:
     """The same of one run. RunError for one that cannot be evaluated, has neither weights nor their number, or is damaged."""
     run = made.runs[0]
     check_said(run)
     metrics, evaluated = logged(run), evaluate(made, test)
     for _ in evaluated.explained or ():  # each is checked as it is read
         pass
-    return Cell(run, evaluated, metrics, parameters(run), *linked(made, test))
+    return EvaluatedRun(run, evaluated, metrics, parameters(run), *linked(made, test))
 
 
-def linked(made: Made, test: TestSet) -> tuple[Mapping[str, Links], str]:
+def linked(made: EvaluationSpec, test: TestSet) -> tuple[Mapping[str, Links], str]:
     """The links that gold ones are compared with; where there cannot be any, why. The other figures do not depend on them."""
     try:
         return (forced_links(made, test) if test.gold else {}), ""
@@ -165,7 +165,7 @@ def linked(made: Made, test: TestSet) -> tuple[Mapping[str, Links], str]:
         return {}, str(error)
 
 
-def evaluate(made: Made, test: TestSet) -> Evaluated:
+def evaluate(made: EvaluationSpec, test: TestSet) -> Evaluation:
     """What the run keeps of the test set, translated now if it does not. RunError where that cannot be."""
     if (found := kept(made, test)) is None:
         log.info("%s has no evaluation of this text with these settings: translating", made.runs[0].folder)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seq2seq.compare.collect import Cell
+from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.compare.result import Column
 from seq2seq.evaluation import attention_stats, text_stats
 from seq2seq.evaluation.alignment import LINKS, SYMMETRIZATIONS, alignment_scores
@@ -23,17 +23,17 @@ class Measure(NamedTuple):
     """A column and where its figures come from."""
 
     column: Column
-    of: Callable[[Cell, TestSet, How], Found]
+    of: Callable[[EvaluatedRun, TestSet, How], Found]
     tested: bool = False  # against the baseline
     shown: bool = False  # unless other columns are asked for; JSON and CSV have all
 
 
-def metric(name: str, cell: Cell, test: TestSet, how: How) -> Found:
+def metric(name: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     """A row of METRICS."""
     return METRICS[name](cell.evaluated.hypotheses, test.references, how)
 
 
-def alignment(name: str, kind: str, cell: Cell, test: TestSet, how: How) -> Found:
+def alignment(name: str, kind: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     """aer, precision or recall of the links of a kind, where gold links are known; no precision where no link is claimed, no recall
     where none is sure."""
     if test.gold is None or kind not in cell.links or (name == "precision" and not any(cell.links[kind])):
@@ -44,12 +44,12 @@ def alignment(name: str, kind: str, cell: Cell, test: TestSet, how: How) -> Foun
     return next(score for score in alignment_scores(cell.links[kind], test.gold, 0, how.seed, made) if score.name == name)
 
 
-def repetition(cell: Cell, test: TestSet, how: How) -> Found:
+def repetition(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     """Share of bigrams that came before in their hypothesis, in percent."""
     return of_lines("repetition", "n:2", text_stats.repetition, [(line,) for line in cell.evaluated.hypotheses], test, how)
 
 
-def copied(cell: Cell, test: TestSet, how: How) -> Found:
+def copied(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     """Share of words that are words of the source, in percent."""
     pairs = list(zip(test.sources, cell.evaluated.hypotheses, strict=True))
     return of_lines("copied", "case:mixed", text_stats.copied, pairs, test, how)
@@ -64,27 +64,27 @@ def of_lines(
     return figure(name, np.array([measure(*some) for some in lines]), attention_stats.percent, signature, how)
 
 
-def attention(name: str, signature: str, cell: Cell, test: TestSet, how: How) -> Found:
+def attention(name: str, signature: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     """A mean over target positions."""
     return figure(name, cell.evaluated.sums[name], attention_stats.ratio, signature, how)
 
 
-def unknown(cell: Cell, test: TestSet, how: How) -> Found:
+def unknown(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     """Share of subwords that are the unknown one, in percent."""
     return figure("unknown", cell.evaluated.sums["unknown"], attention_stats.percent, "of:subwords, before search.replace_unknown", how)
 
 
-def parameters(cell: Cell, test: TestSet, how: How) -> Found:
+def parameters(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     """Numbers in the weights."""
     return float(cell.parameters)
 
 
-def info(name: str, cell: Cell, test: TestSet, how: How) -> Found:
+def info(name: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     """A number of run.json."""
     return number(cell.run.info.get(name))
 
 
-def training_speed(column: str, cell: Cell, test: TestSet, how: How) -> Found:
+def training_speed(column: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     """Median over the rows of metrics.csv of target tokens by a second of `column`."""
     points = [(number(row.get("target_tokens")), number(row.get(column))) for row in cell.metrics]
     known = [(0.0, 0.0), *((tokens, seconds) for tokens, seconds in points if tokens is not None and seconds is not None)]
@@ -92,7 +92,7 @@ def training_speed(column: str, cell: Cell, test: TestSet, how: How) -> Found:
     return number(median(speeds)) if speeds else None
 
 
-def decoding_speed(clock: str, cell: Cell, test: TestSet, how: How) -> Found:
+def decoding_speed(clock: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     """Sentences by a second of `clock`."""
     seconds, sentences = (number(cell.evaluated.decoding.get(name)) for name in (clock, "sentences"))
     return number(sentences / seconds) if seconds and sentences else None

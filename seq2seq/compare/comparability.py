@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from seq2seq.compare.collect import Cell
+from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.compare.columns import number
 from seq2seq.compare.variants import Variant
 from seq2seq.config.search import THROUGHPUT
@@ -16,7 +16,7 @@ def sentences(variants: Sequence[Variant]) -> list[str]:
     return [sentence for check in CHECKS for sentence in check(variants)]
 
 
-def every(variants: Sequence[Variant]) -> list[Cell]:
+def every(variants: Sequence[Variant]) -> list[EvaluatedRun]:
     """All cells."""
     return [cell for variant in variants for cell in variant.cells]
 
@@ -68,7 +68,7 @@ def budget(variants: Sequence[Variant]) -> list[str]:
     return found + ([f"Not known how many updates these runs had: {', '.join(silent)}."] if silent else [])
 
 
-def time_limit(cells: Sequence[Cell]) -> list[str]:
+def time_limit(cells: Sequence[EvaluatedRun]) -> list[str]:
     """That of all runs, if they have the same and trained until it was over."""
     minutes = {cell.run.config.training.max_minutes for cell in cells}
     limit = minutes.pop()
@@ -103,7 +103,7 @@ def batches(variants: Sequence[Variant]) -> list[str]:
     return found or (["Runs of one seed learnt from the same batches in the same order."] if groups else [])
 
 
-def checksums(cell: Cell) -> dict[int, str]:
+def checksums(cell: EvaluatedRun) -> dict[int, str]:
     """Update -> of all batches up to it: the rows of metrics.csv, and the end of a run that is shorter than any row."""
     found = {int(row["update"]): row["batches"] for row in cell.metrics if row.get("batches")}
     info = cell.run.info

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import seq2seq
-from seq2seq.compare.collect import Cell
+from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.compare.columns import COLUMNS, Found, Measure, number
 from seq2seq.compare.comparability import sentences
-from seq2seq.compare.paired_tests import Asked, Values, one_seed_each, resample, sacrebleus, with_intervals, with_tests
-from seq2seq.compare.result import Column, Comparison, Figure, Point, Row, Warned
+from seq2seq.compare.paired_tests import TestOptions, Values, one_seed_each, resample, sacrebleus, with_intervals, with_tests
+from seq2seq.compare.result import Column, Comparison, Figure, HealthWarning, Point, VariantRow
 from seq2seq.compare.variants import Variant, differing
 from seq2seq.evaluation.attention_maps import health_of
 from seq2seq.evaluation.attention_records import from_bytes
@@ -34,7 +34,7 @@ class Measured(NamedTuple):
     buckets: dict[str, tuple[float, ...]]
 
 
-def compare(variants: Sequence[Variant], baseline: Variant, asked: Asked) -> Comparison:
+def compare(variants: Sequence[Variant], baseline: Variant, asked: TestOptions) -> Comparison:
     """Everything but the notes and the runs that are left out, which are the caller's."""
     rows = [baseline, *(variant for variant in variants if variant is not baseline)]
     labels, members = length_buckets(asked.test.sources)
@@ -59,7 +59,7 @@ def compare(variants: Sequence[Variant], baseline: Variant, asked: Asked) -> Com
     )  # fmt: skip
 
 
-def warnings(variant: Variant) -> list[Warned]:
+def warnings(variant: Variant) -> list[HealthWarning]:
     """What is odd about where its runs looked while they translated; the seed is named where there are several."""
     found = []
     for cell in variant.cells:
@@ -67,11 +67,11 @@ def warnings(variant: Variant) -> list[Warned]:
         for seen in (cell.evaluated.explained or ()) if health.learnt else ():
             health.add(from_bytes(seen.weights, whole=health.width is None), seen.centers)
         which = f"Seed {cell.run.config.seed}: " if len(variant.cells) > 1 else ""
-        found += [Warned(variant.name, which + sentence) for sentence in health.warnings()]
+        found += [HealthWarning(variant.name, which + sentence) for sentence in health.warnings()]
     return found
 
 
-def measured(measure: Measure, rows: Sequence[Variant], asked: Asked, members: Members, theirs: Values) -> Measured:
+def measured(measure: Measure, rows: Sequence[Variant], asked: TestOptions, members: Members, theirs: Values) -> Measured:
     """A column of the variants all of whose runs have it; rows[0] is the baseline."""
     every = {row.name: [measure.of(cell, asked.test, asked.how) for cell in row.cells] for row in rows}
     found = {name: some for name, some in every.items() if all(one is not None for one in some)}
@@ -110,9 +110,9 @@ def length_buckets(sources: Sequence[str]) -> tuple[list[str], Members]:
     return labels, [np.flatnonzero((sizes >= low) & (sizes <= high)) for low, high in spans]
 
 
-def made_row(variant: Variant, columns: Sequence[Measured], settings: Sequence[str]) -> Row:
+def made_row(variant: Variant, columns: Sequence[Measured], settings: Sequence[str]) -> VariantRow:
     """What is known of one variant."""
-    return Row(
+    return VariantRow(
         variant=variant.name,
         family=variant.cells[0].run.config.model.name,
         seeds=variant.seeds,
@@ -124,7 +124,7 @@ def made_row(variant: Variant, columns: Sequence[Measured], settings: Sequence[s
     )
 
 
-def curve(cell: Cell) -> list[Point]:
+def curve(cell: EvaluatedRun) -> list[Point]:
     """The rows of metrics.csv."""
     names = ("seconds", "processor_seconds", "loss", "dev_loss", "dev_score")
     values = [[number(row.get(name)) for name in names] for row in cell.metrics]
@@ -134,19 +134,19 @@ def curve(cell: Cell) -> list[Point]:
     ]
 
 
-def qualities(cell: Cell, asked: Asked) -> list[float]:
+def qualities(cell: EvaluatedRun, asked: TestOptions) -> list[float]:
     """chrF of each sentence, by which a reader finds those that are worth a look."""
     chrf = METRICS["chrf"](cell.evaluated.hypotheses, asked.test.references, asked.how)
     return [chrf.corpus(row) for row in chrf.statistics]
 
 
-def window(cell: Cell) -> int:
+def window(cell: EvaluatedRun) -> int:
     """D of a local window; 0 where there is none."""
     attention = cell.run.config.model.attention
     return attention.width if attention.window.startswith("local") else 0
 
 
-def footnotes(rows: Sequence[Variant], asked: Asked) -> list[str]:
+def footnotes(rows: Sequence[Variant], asked: TestOptions) -> list[str]:
     """How figures, intervals and tests were made; signatures are the columns'."""
     notes = [] if one_seed_each(rows) else ["Values are means over the seeds, ± their sample standard deviation."]
     if asked.bootstrap:
@@ -166,7 +166,7 @@ def footnotes(rows: Sequence[Variant], asked: Asked) -> list[str]:
     ]
 
 
-def whose(rows: Sequence[Variant], asked: Asked) -> str:
+def whose(rows: Sequence[Variant], asked: TestOptions) -> str:
     """By whom the tests are made, and what they do not ask."""
     made = ""
     if not one_seed_each(rows):

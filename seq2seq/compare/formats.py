@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from seq2seq.compare.columns import COLUMNS
-from seq2seq.compare.result import Column, Comparison, Figure, Row
+from seq2seq.compare.result import Column, Comparison, Figure, VariantRow
 from seq2seq.evaluation.heatmap import columns as width_of
 from seq2seq.evaluation.heatmap import printable
 
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """One figure in words."""
 
     lines: Sequence[str]  # value and deviation, interval, p; the first alone may be there
@@ -27,7 +27,7 @@ class Table(NamedTuple):
 
     title: str
     heads: Sequence[Sequence[str]]  # lines of each
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[TableCell]]
 
 
 def main_table(comparison: Comparison, keys: Sequence[str] = ()) -> Table:
@@ -39,7 +39,7 @@ def main_table(comparison: Comparison, keys: Sequence[str] = ()) -> Table:
     for row in comparison.rows:
         name = row.variant + " (baseline)" * (row.variant == comparison.baseline and len(comparison.rows) > 1)
         cells = [figure_cell(c, row.figures.get(c.key), best(comparison, c)) for c in columns]
-        rows.append([Cell([name, f"({', '.join(map(str, row.seeds))})"]), *cells])
+        rows.append([TableCell([name, f"({', '.join(map(str, row.seeds))})"]), *cells])
     return Table(comparison.title, heads, rows)
 
 
@@ -48,7 +48,7 @@ def bucket_table(comparison: Comparison, key: str) -> Table:
     column = next(column for column in comparison.columns if column.key == key)
     heads = [["variant"], *([label] for label in comparison.buckets)]
     rows = [
-        [Cell([row.variant]), *(Cell([f"{value:,.{column.digits}f}"]) for value in row.buckets[key])]
+        [TableCell([row.variant]), *(TableCell([f"{value:,.{column.digits}f}"]) for value in row.buckets[key])]
         for row in comparison.rows
         if key in row.buckets
     ]
@@ -66,16 +66,16 @@ def head(column: Column) -> list[str]:
     return [column.label + ARROWS[column.better], *([column.unit] if column.unit else [])]
 
 
-def figure_cell(column: Column, figure: Figure | None, winner: float | None) -> Cell:
+def figure_cell(column: Column, figure: Figure | None, winner: float | None) -> TableCell:
     """A figure as lines; a dash where there is none."""
     if figure is None:
-        return Cell(["-"])
+        return TableCell(["-"])
     lines = [shown(figure.value, column.digits) + (f" ± {shown(figure.deviation, column.digits)}" if figure.deviation is not None else "")]
     if figure.interval:
         lines.append(f"[{', '.join(shown(bound, column.digits) for bound in figure.interval)}]")
     if figure.corrected:
         lines.append("p " + " / ".join(p_value(p) for p in figure.corrected.values()))
-    return Cell(lines, figure.value == winner)
+    return TableCell(lines, figure.value == winner)
 
 
 def shown(value: float, digits: int) -> str:
@@ -190,7 +190,7 @@ def one_line(text: str) -> str:
     return printable(re.sub(r"\s+", " ", text))
 
 
-def tail(cell: Cell) -> str:
+def tail(cell: TableCell) -> str:
     """What stands behind a value, on its line: interval, p."""
     return "".join(f" {line}" if line[0] in "[(" else f" ({line})" for line in cell.lines[1:])
 
@@ -240,7 +240,7 @@ def plain(comparison: Comparison, keys: Keys) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def plain_row(row: Row, wanted: set[str]) -> dict[str, Any]:
+def plain_row(row: VariantRow, wanted: set[str]) -> dict[str, Any]:
     """A row in plain values."""
     figures = {key: plain_figure(figure) for key, figure in row.figures.items() if key in wanted}
     buckets = {key: list(values) for key, values in row.buckets.items() if key in wanted}
@@ -263,7 +263,7 @@ def as_csv(comparison: Comparison, keys: Keys) -> str:
     return text.getvalue()
 
 
-def flat(row: Row, comparison: Comparison, keys: Keys) -> dict[str, Any]:
+def flat(row: VariantRow, comparison: Comparison, keys: Keys) -> dict[str, Any]:
     """One row of CSV."""
     seeds, runs = " ".join(map(str, row.seeds)), " ".join(row.runs)
     found: dict[str, Any] = {"variant": row.variant, "family": row.family, "seeds": seeds, "runs": runs}

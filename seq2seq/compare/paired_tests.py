@@ -20,7 +20,7 @@ Scores = Mapping[str, Sequence[Score]]  # variant -> of each seed
 Values = dict[str, dict[str, float]]  # test -> variant -> p
 
 
-class Asked(NamedTuple):
+class TestOptions(NamedTuple):
     """What is wanted."""
 
     test: TestSet
@@ -35,7 +35,7 @@ class Asked(NamedTuple):
         return {name: n for name, n in zip(TESTS, (self.bootstrap, self.trials), strict=True) if n}
 
 
-def resample(scores: Scores, asked: Asked) -> dict[str, Array]:
+def resample(scores: Scores, asked: TestOptions) -> dict[str, Array]:
     """Variant -> (r,): sentences are drawn, the same for all runs, and scores averaged over seeds inside each resample."""
     flat = [score for some in scores.values() for score in some]
     values = resampled([score.statistics for score in flat], flat[0].corpus, asked.bootstrap, asked.how.seed)
@@ -49,7 +49,7 @@ def with_intervals(figures: Mapping[str, Figure], drawn: Mapping[str, Array]) ->
 
 
 def with_tests(
-    figures: Mapping[str, Figure], scores: Scores, drawn: Mapping[str, Array], baseline: str, asked: Asked, theirs: Values
+    figures: Mapping[str, Figure], scores: Scores, drawn: Mapping[str, Array], baseline: str, asked: TestOptions, theirs: Values
 ) -> dict[str, Figure]:
     """The same figures, all but the baseline's with p and corrected p: the larger of ours and, where there are some, `theirs`.
 
@@ -69,7 +69,7 @@ def row(values: Values, name: str) -> dict[str, float]:
     return {test: some[name] for test, some in values.items()}
 
 
-def ours(test: str, scores: Scores, drawn: Mapping[str, Array], baseline: str, asked: Asked) -> dict[str, float]:
+def ours(test: str, scores: Scores, drawn: Mapping[str, Array], baseline: str, asked: TestOptions) -> dict[str, float]:
     """p of every variant but the baseline."""
     base, found = scores[baseline], {}
     for name, some in scores.items():
@@ -82,7 +82,7 @@ def ours(test: str, scores: Scores, drawn: Mapping[str, Array], baseline: str, a
     return found
 
 
-def sacrebleus(rows: Sequence[Variant], asked: Asked) -> dict[str, Values]:
+def sacrebleus(rows: Sequence[Variant], asked: TestOptions) -> dict[str, Values]:
     """Metric -> sacreBLEU's own p-values, which it has for one run against another; the first row is the baseline."""
     names = [name for name in asked.metrics if name in SACRE]
     if not names or not one_seed_each(rows) or len(rows) < 2:

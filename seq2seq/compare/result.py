@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from seq2seq.evaluation.attention_records import Explained
+from seq2seq.evaluation.attention_records import AttentionRecord
 
 
 class Column(NamedTuple):
@@ -30,7 +30,7 @@ class Figure(NamedTuple):
     """One measure of one variant."""
 
     value: float  # mean over the seeds
-    values: tuple[float, ...]  # of each seed, in the order of Row.seeds
+    values: tuple[float, ...]  # of each seed, in the order of VariantRow.seeds
     deviation: float | None = None  # sample standard deviation over the seeds; None for one seed
     interval: tuple[float, float] | None = None  # 95 %, by bootstrap over sentences, of the mean over the seeds
     p: Mapping[str, float] = {}  # test -> p against the baseline row, before correction: "bootstrap", "randomisation"
@@ -49,7 +49,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
+class VariantRow:
     """One variant."""
 
     variant: str
@@ -62,7 +62,7 @@ class Row:
     buckets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # column key -> mean over seeds in each of Comparison.buckets
 
 
-class Warned(NamedTuple):
+class HealthWarning(NamedTuple):
     """Something about a variant's attention that its user should know."""
 
     variant: str
@@ -78,15 +78,15 @@ class Comparison:
     sources: Sequence[str]
     references: Sequence[Sequence[str]]  # one list for each set of references
     columns: Sequence[Column]
-    rows: Sequence[Row]
+    rows: Sequence[VariantRow]
     baseline: str  # the variant that the others are tested against
     header: Sequence[str] = ()  # sentences above the table: the budget, what differs between the runs that should not
     footnotes: Sequence[str] = ()  # below it: signatures, corrections
     broken: Sequence[tuple[str, str]] = ()  # run directory, why it is left out
     buckets: Sequence[str] = ()  # source lengths, such as "1-10"
-    health: Sequence[Warned] = ()
+    health: Sequence[HealthWarning] = ()
     hypotheses: Mapping[str, Sequence[str]] = field(default_factory=dict)  # variant -> lines of its first seed
-    explained: Mapping[str, Sequence[Explained]] = field(default_factory=dict)  # variant -> each sentence, of its first seed
+    explained: Mapping[str, Sequence[AttentionRecord]] = field(default_factory=dict)  # variant -> each sentence, of its first seed
     quality: str = ""  # what `qualities` measures, such as "chrF of the sentence"; higher is better
     qualities: Mapping[str, Sequence[float]] = field(default_factory=dict)  # variant -> of each sentence, of its first seed
     windows: Mapping[str, int] = field(default_factory=dict)  # variant -> D of a local window

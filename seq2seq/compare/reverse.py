@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seq2seq.compare.collect import Broken, Cell, Links, expand
+from seq2seq.compare.collect import Broken, EvaluatedRun, Links, expand
 from seq2seq.compare.variants import settings_of
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.alignment import SYMMETRIZATIONS
-from seq2seq.evaluation.evaluate import Made, forced_links
+from seq2seq.evaluation.evaluate import EvaluationSpec, forced_links
 from seq2seq.evaluation.testset import TestSet
 from seq2seq.runs.directory import Run
 
@@ -42,11 +42,11 @@ def turns(run: Run, first: Run) -> bool:
 
 
 def with_reverse(
-    cells: Sequence[Cell], reverse: Reverse, test: TestSet, how: str, options: Mapping[str, Any], broken: Broken
-) -> tuple[list[Cell], list[str]]:
+    cells: Sequence[EvaluatedRun], reverse: Reverse, test: TestSet, how: str, options: Mapping[str, Any], broken: Broken
+) -> tuple[list[EvaluatedRun], list[str]]:
     """The same, with links symmetrised by those of their partners, and sentences about who has none.
 
-    `how`: a row of SYMMETRIZATIONS; `options` are those of Made. ConfigError as of `partner`."""
+    `how`: a row of SYMMETRIZATIONS; `options` are those of EvaluationSpec. ConfigError as of `partner`."""
     runs = reverse.runs
     partners = [partner(cell, *reverse) for cell in cells]
     turned: dict[Path, Links | None] = {}
@@ -56,7 +56,7 @@ def with_reverse(
     return joined, notes(joined, partners, runs, how)
 
 
-def partner(cell: Cell, runs: Sequence[Run], alone: bool) -> Run | None:
+def partner(cell: EvaluatedRun, runs: Sequence[Run], alone: bool) -> Run | None:
     """The run of the cell's seed and settings but for the direction; one that was named `alone` is everyone's. ConfigError for several."""
     fitting = [run for run in runs if alike(run, cell.run)]
     if len(fitting) > 1:
@@ -75,11 +75,11 @@ def alike(one: Run, other: Run) -> bool:
 
 def turned_links(run: Run, test: TestSet, options: Mapping[str, Any]) -> Links:
     """Its links of the other direction, written as this one's. DataError as of `forced_links`."""
-    found = forced_links(Made((run,), **options), test.reversed())["argmax"]
+    found = forced_links(EvaluationSpec((run,), **options), test.reversed())["argmax"]
     return [{(s, t) for t, s in links} for links in found]
 
 
-def join(cell: Cell, turned: Links | None, how: str) -> Cell:
+def join(cell: EvaluatedRun, turned: Links | None, how: str) -> EvaluatedRun:
     """The cell with links of both directions, where there are any."""
     if turned is None or not cell.links:
         return cell
@@ -87,7 +87,7 @@ def join(cell: Cell, turned: Links | None, how: str) -> Cell:
     return replace(cell, links={**cell.links, how: links})
 
 
-def notes(cells: Sequence[Cell], partners: Sequence[Run | None], runs: Sequence[Run], how: str) -> list[str]:
+def notes(cells: Sequence[EvaluatedRun], partners: Sequence[Run | None], runs: Sequence[Run], how: str) -> list[str]:
     """Who has no partner, whose is another's, and who is nobody's."""
     lone = [cell.name for cell in cells if how not in cell.links]
     lent = [cell.name for cell, run in zip(cells, partners, strict=True) if run and how in cell.links and not alike(run, cell.run)]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from seq2seq.compare.collect import Cell
+from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.config import Config
 from seq2seq.config.io import NOT_THE_RESULT, flatten
 from seq2seq.config.search import THROUGHPUT
@@ -17,7 +17,7 @@ class Variant(NamedTuple):
     """Runs of one row."""
 
     name: str
-    cells: tuple[Cell, ...]  # by seed
+    cells: tuple[EvaluatedRun, ...]  # by seed
     settings: dict[str, Any]  # all that the variants could differ in
 
     @property
@@ -26,9 +26,9 @@ class Variant(NamedTuple):
         return tuple(cell.run.config.seed for cell in self.cells)
 
 
-def group(cells: Sequence[Cell]) -> tuple[list[Variant], list[str]]:
+def group(cells: Sequence[EvaluatedRun]) -> tuple[list[Variant], list[str]]:
     """The variants in the order in which they first come, and sentences about second runs of a seed, which are left out."""
-    groups: list[tuple[dict[str, Any], dict[int, Cell]]] = []  # settings, and the runs that have them by seed
+    groups: list[tuple[dict[str, Any], dict[int, EvaluatedRun]]] = []  # settings, and the runs that have them by seed
     notes = []
     for cell in cells:
         settings = settings_of(cell.run.config)

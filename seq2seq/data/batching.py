@@ -124,10 +124,10 @@ class TrainBatches:
         self.epoch, self.done = 0, 0  # batches of the epoch's list that whole updates have consumed
         self.checksum = NOTHING  # over them and those of the epochs before; "" where these are not known
         self.waited = 0.0  # seconds that whoever trains has waited for batches
-        self._planned: tuple[int, Plan] | None = None
+        self._planned: tuple[int, BatchPlan] | None = None
         self._target_lengths = corpus.target_lengths
 
-    def plan(self) -> "Plan":
+    def plan(self) -> "BatchPlan":
         """All devices' batches in this epoch."""
         if self._planned is None or self._planned[0] != self.epoch:
             self._planned = self.epoch, plan(longest_sides(self.corpus, self.multiple), self.batch_tokens, self.seed, self.epoch)
@@ -239,7 +239,7 @@ PART = 1 << 20  # pairs that are sorted together
 NOTHING = "0" * 12  # the checksum before the first batch
 
 
-class Plan(Sequence[NDArray[np.int64]]):
+class BatchPlan(Sequence[NDArray[np.int64]]):
     """The batches of an epoch, each the numbers of its pairs."""
 
     def __init__(self, order: NDArray[np.integer[Any]], bounds: NDArray[np.int64]) -> None:
@@ -260,14 +260,14 @@ def longest_sides(corpus: Corpus, multiple: int = 1) -> NDArray[np.integer[Any]]
     return longest.astype(np.min_scalar_type(int(longest.max(initial=0))))
 
 
-def plan(longest: NDArray[Any], batch_tokens: int, seed: int, epoch: int) -> Plan:
+def plan(longest: NDArray[Any], batch_tokens: int, seed: int, epoch: int) -> BatchPlan:
     """Cut the corpus into batches of pairs of like length, in random order: a function of the `longest_sides`, (seed, epoch)
     and `batch_tokens` alone. Every pair comes once; rows times the longest side of a batch is at most
     `batch_tokens`, unless it is a single pair. Every epoch has as many batches: which pairs of a length meet is chance, the
     lengths of the batches are not."""
     generator = np.random.default_rng([seed, epoch])
     order = by_length(generator.permutation(np.arange(len(longest), dtype=np.min_scalar_type(-len(longest)))), longest)
-    return Plan(order, generator.permutation(_cut(longest[order], batch_tokens)))
+    return BatchPlan(order, generator.permutation(_cut(longest[order], batch_tokens)))
 
 
 def by_length(numbers: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
@@ -288,10 +288,10 @@ def chained(checksum: str, numbers: NDArray[np.integer[Any]]) -> str:
     return hashlib.sha256(checksum.encode() + numbers.astype("<i8").tobytes()).hexdigest()[: len(NOTHING)]
 
 
-def in_order(longest: NDArray[Any], batch_tokens: int) -> Plan:
+def in_order(longest: NDArray[Any], batch_tokens: int) -> BatchPlan:
     """Cut the corpus into batches by length, the shortest first, without chance: for validation."""
     order = np.argsort(longest, kind="stable")
-    return Plan(order, _cut(longest[order], batch_tokens))
+    return BatchPlan(order, _cut(longest[order], batch_tokens))
 
 
 def _cut(longest: NDArray[Any], batch_tokens: int) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ META = "arrays.json"  # written last: a folder without it is not whole
 MAX_LONGEST = 1 << 20
 
 
-class Row(NamedTuple):
+class EncodedPair(NamedTuple):
     """An encoded pair, EOS at the end of each."""
 
     source: Sequence[int] | Ids
@@ -34,7 +34,7 @@ class Rows(Protocol):
     """Encoded pairs by number; what batches are made of."""
 
     def __len__(self) -> int: ...
-    def row(self, i: int) -> Row: ...
+    def row(self, i: int) -> EncodedPair: ...
 
 
 class Corpus(Protocol):
@@ -73,10 +73,10 @@ class _RowWriter:
 
     def __init__(self, folder: Path, types: dict[str, str], files: ExitStack) -> None:
         self.sides = {name: _RaggedWriter(folder, name, dtype, files) for name, dtype in types.items()}
-        self.block: list[Row] = []
+        self.block: list[EncodedPair] = []
         self.pairs, self.same = 0, True  # whether copying yields the source ids in every row
 
-    def add(self, row: Row) -> None:
+    def add(self, row: EncodedPair) -> None:
         self.block.append(row)
         self.pairs, self.same = self.pairs + 1, self.same and row.copy == row.source
         if len(self.block) == BLOCK:
@@ -92,7 +92,7 @@ class _RowWriter:
 @contextmanager
 def write_arrays(
     folder: Path, source_size: int, target_size: int, longest: int = MAX_LONGEST, linked: bool = False
-) -> Iterator[Callable[[Row], None]]:
+) -> Iterator[Callable[[EncodedPair], None]]:
     """A function that adds an encoded pair to `folder`, which is whole when the block has ended well.
 
     `longest` bounds the tokens of a source, hence the ids of its unknown words: below target_size + longest. Links are kept if the
@@ -194,9 +194,9 @@ class PairArrays:
         """t s t s ...: which target tokens of pair i are linked with which source tokens; nothing where that is not known."""
         return self.sides["links"][i] if "links" in self.sides else ()
 
-    def row(self, i: int) -> Row:
+    def row(self, i: int) -> EncodedPair:
         """All of pair i."""
-        return Row(self.source(i), self.target(i), self.copy(i), self.links(i))
+        return EncodedPair(self.source(i), self.target(i), self.copy(i), self.links(i))
 
     @property
     def source_lengths(self) -> NDArray[np.int32]:

@@ -7,23 +7,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.data.dataset import PairArrays, Row, Rows
+from seq2seq.data.dataset import EncodedPair, PairArrays, Rows
 from seq2seq.data.readers import AnyPair, Pair
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.data.vocabulary import Segment, Vocabularies
 from seq2seq.errors import DataError
 
 
-def encode_pair(pair: AnyPair, vocabularies: Vocabularies, segment: Segment = Tokenizer.segment) -> Row:
+def encode_pair(pair: AnyPair, vocabularies: Vocabularies, segment: Segment = Tokenizer.segment) -> EncodedPair:
     """The ids of a pair, unknown target words that stand in the source as V + k; `segment` cuts text into pieces."""
     source = vocabularies.encode_source(pair.source, segment)
-    return Row(source.ids, vocabularies.encode_target(pair.target, source.unknown, segment), source.copy)
+    return EncodedPair(source.ids, vocabularies.encode_target(pair.target, source.unknown, segment), source.copy)
 
 
-def text_row(pair: AnyPair) -> Row:
+def text_row(pair: AnyPair) -> EncodedPair:
     """A pair of texts as bytes, to lie in arrays like ids."""
     source = pair.source.encode()
-    return Row(source, pair.target.encode(), source)
+    return EncodedPair(source, pair.target.encode(), source)
 
 
 class SampledCorpus:
@@ -71,7 +71,7 @@ class _Epoch:
     def __len__(self) -> int:
         return len(self.corpus)
 
-    def _row(self, i: int) -> Row:
+    def _row(self, i: int) -> EncodedPair:
         texts = self.corpus.text.row(i)
         source, target = (np.asarray(side).tobytes().decode() for side in (texts.source, texts.target))
         row = encode_pair(Pair(source, target), self.corpus.vocabularies, partial(self._segment, i))

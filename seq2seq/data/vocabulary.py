@@ -13,7 +13,7 @@ JOINT, SOURCE, TARGET = "joint.spm", "source.spm", "target.spm"
 Segment = Callable[[Tokenizer, str], list[str]]
 
 
-class Encoded(NamedTuple):
+class EncodedSource(NamedTuple):
     """A source sentence as ids, EOS at the end."""
 
     ids: list[int]
@@ -53,12 +53,12 @@ class Vocabularies:
         for name, tokenizer in {JOINT: self.source}.items() if self.joint else {SOURCE: self.source, TARGET: self.target}.items():
             tokenizer.save(Path(folder) / name)
 
-    def encode_source(self, text: str, segment: Segment = Tokenizer.segment) -> Encoded:
+    def encode_source(self, text: str, segment: Segment = Tokenizer.segment) -> EncodedSource:
         """Ids of a source sentence, and what copying them yields. `segment` cuts text into pieces."""
         pieces = segment(self.source, text)
         ids = self.source.ids_of(pieces)
         copy, unknown = number_unknown(ids if self.joint else self.target.ids_of(pieces), pieces, self.target.size)
-        return Encoded([*ids, EOS], [*copy, EOS], unknown)
+        return EncodedSource([*ids, EOS], [*copy, EOS], unknown)
 
     def encode_target(self, text: str, unknown: Sequence[str] = (), segment: Segment = Tokenizer.segment) -> list[int]:
         """Ids of a target sentence, EOS at the end. A piece out of the vocabulary is V + k if it is unknown[k], else UNK."""

@@ -22,7 +22,7 @@ from seq2seq.translator import Translation, Translator, padded
 PLACES = 2**18  # of the maps of a batch, T times S: with 48 heads 48 MiB
 
 
-class Looked(NamedTuple):
+class AttentionMap(NamedTuple):
     """Attention of one hypothesis."""
 
     weights: NDArray[np.float32]  # (T, S) the mean over an ensemble
@@ -31,7 +31,7 @@ class Looked(NamedTuple):
 
 
 @torch.inference_mode()
-def look(translator: Translator, found: Sequence[Translation]) -> Iterator[tuple[int, Looked]]:
+def look(translator: Translator, found: Sequence[Translation]) -> Iterator[tuple[int, AttentionMap]]:
     """For each of `found` that is not empty, its number and what was attended to, in no order; a batch at a time is in memory."""
     order = sorted((i for i, f in enumerate(found) if f.read), key=lambda i: -len(found[i].source) - len(found[i].target))
     for rows in batches(order, found, translator.search.batch):
@@ -46,7 +46,7 @@ def look(translator: Translator, found: Sequence[Translation]) -> Iterator[tuple
         for row, i in enumerate(rows):
             T, S = len(found[i].target), len(found[i].source)
             own = numbers(maps[row, ..., :T, :S]) if several and maps is not None else None
-            yield i, Looked(numbers(weights[row, :T, :S]), own, None if centers is None else numbers(centers[row, :T]))
+            yield i, AttentionMap(numbers(weights[row, :T, :S]), own, None if centers is None else numbers(centers[row, :T]))
 
 
 def batches(order: Sequence[int], found: Sequence[Translation], most: int) -> Iterator[list[int]]:

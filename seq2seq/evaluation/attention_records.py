@@ -25,7 +25,7 @@ class Alternative(NamedTuple):
     score: float
 
 
-class Explained(NamedTuple):
+class AttentionRecord(NamedTuple):
     """What a variant looked at while it wrote one sentence. Weights are bytes: 255 is a weight of 1."""
 
     source: tuple[str, ...]  # subwords, EOS included
@@ -46,13 +46,13 @@ DAMAGED = (  # what reading a file raises that is not ours, a list in a list in 
 CENTERS = np.dtype("<f4")
 
 
-class ExplainedWriter:
+class AttentionRecordWriter:
     """Takes sentences in any order, into an open file."""
 
     def __init__(self, file: zipfile.ZipFile) -> None:
         self.file, self.left = file, MAPS
 
-    def add(self, number: int, found: Explained) -> None:
+    def add(self, number: int, found: AttentionRecord) -> None:
         """Sentence `number`, from 0. Its single maps are left out where the file has no room for more, or an entry would be too large."""
         maps = found.maps
         if maps is not None and (maps.nbytes > self.left or maps.nbytes + found.weights.nbytes > ENTRY // 2):
@@ -67,7 +67,7 @@ class ExplainedWriter:
         self.file.writestr(str(number), json.dumps(head, ensure_ascii=False).encode() + b"\n" + b"".join(body))
 
 
-class ExplainedFile(Sequence[Explained]):
+class AttentionRecordFile(Sequence[AttentionRecord]):
     """Every sentence of a test set, read when it is asked for. RunError, with the path, for a file that is damaged or not ours."""
 
     def __init__(self, path: Path, sentences: int) -> None:
@@ -77,17 +77,17 @@ class ExplainedFile(Sequence[Explained]):
         return self.sentences
 
     @overload
-    def __getitem__(self, index: int) -> Explained: ...
+    def __getitem__(self, index: int) -> AttentionRecord: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Explained]: ...
-    def __getitem__(self, index: int | slice) -> Explained | list[Explained]:
+    def __getitem__(self, index: slice) -> list[AttentionRecord]: ...
+    def __getitem__(self, index: int | slice) -> AttentionRecord | list[AttentionRecord]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(self.sentences))]
         if not -self.sentences <= index < self.sentences:
             raise IndexError(index)
         return self.read(index % self.sentences)
 
-    def __iter__(self) -> Iterator[Explained]:
+    def __iter__(self) -> Iterator[AttentionRecord]:
         return (self[i] for i in range(self.sentences))
 
     @cached_property
@@ -95,7 +95,7 @@ class ExplainedFile(Sequence[Explained]):
         """Opened once: its list of entries is as long as the test set."""
         return zipfile.ZipFile(self.path)
 
-    def read(self, number: int) -> Explained:
+    def read(self, number: int) -> AttentionRecord:
         """One entry, checked: what a stranger wrote must fit what it says of itself."""
         try:
             entry = self.file.getinfo(str(number))
@@ -109,7 +109,7 @@ class ExplainedFile(Sequence[Explained]):
             raise RunError(f"{self.path}: sentence {number + 1} cannot be read: {error}") from None
 
 
-def parsed(head: dict[str, Any], body: bytes) -> Explained:
+def parsed(head: dict[str, Any], body: bytes) -> AttentionRecord:
     """One of DAMAGED where the head is not that of the body, or a number is not finite."""
     source, target = (tuple(str(piece) for piece in head[name]) for name in ("source", "target"))
     shape = len(target), len(source)
@@ -124,7 +124,7 @@ def parsed(head: dict[str, Any], body: bytes) -> Explained:
     places = np.frombuffer(centers, CENTERS).astype(np.float32) if head["centers"] else None
     if not np.isfinite([other.score for other in others]).all() or (places is not None and not np.isfinite(places).all()):
         raise ValueError("scores and centres must be finite numbers")
-    return Explained(
+    return AttentionRecord(
         source, target, np.frombuffer(weights, np.uint8).reshape(shape),
         np.frombuffer(maps, np.uint8).reshape(layers, heads, *shape) if head["maps"] else None,
         places, others,
@@ -146,4 +146,4 @@ def from_bytes(weights: NDArray[np.uint8], whole: bool) -> NDArray[np.float32]:
     return found
 
 
-EMPTY = Explained((), (), np.zeros((0, 0), np.uint8))  # of a line without text
+EMPTY = AttentionRecord((), (), np.zeros((0, 0), np.uint8))  # of a line without text

@@ -31,8 +31,16 @@ from seq2seq.data.word_links import Link, own_words, parse_links
 from seq2seq.errors import DataError, RunError
 from seq2seq.evaluation import attention_stats, text_stats
 from seq2seq.evaluation.alignment import LINKS, word_links
-from seq2seq.evaluation.attention_maps import Looked, look
-from seq2seq.evaluation.attention_records import DAMAGED, EMPTY, Alternative, Explained, ExplainedFile, ExplainedWriter, in_bytes
+from seq2seq.evaluation.attention_maps import AttentionMap, look
+from seq2seq.evaluation.attention_records import (
+    DAMAGED,
+    EMPTY,
+    Alternative,
+    AttentionRecord,
+    AttentionRecordFile,
+    AttentionRecordWriter,
+    in_bytes,
+)
 from seq2seq.evaluation.score import Array
 from seq2seq.evaluation.testset import TestSet, text_hash
 from seq2seq.ids import UNK
@@ -53,7 +61,7 @@ SUMS = (*ATTENTION, "unknown")  # two columns each in sentences.csv: what is cou
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
+class EvaluationSpec:
     """How a run's translations are made: what they depend on beside its weights."""
 
     runs: tuple[Run, ...]  # the first is what they are kept in; with others it is an ensemble
@@ -92,7 +100,7 @@ class Made:
         return {"text": test.sha256, "weights": weights} | made
 
 
-class Translated(NamedTuple):
+class TestTranslations(NamedTuple):
     """A test set as translated just now."""
 
     hypotheses: list[str]
@@ -103,24 +111,24 @@ class Translated(NamedTuple):
     cut_sources: int  # to data.truncate_source words
 
 
-class Evaluated(NamedTuple):
+class Evaluation(NamedTuple):
     """A test set's translations as they are kept."""
 
     hypotheses: list[str]
     sums: Mapping[str, Array]  # of SUMS (n, 2)
     decoding: Mapping[str, Any]
     search: Mapping[str, Any]  # settings
-    explained: ExplainedFile | None  # None: the weights are gone, and it was not kept
+    explained: AttentionRecordFile | None  # None: the weights are gone, and it was not kept
     folder: Path
 
 
-def translate(made: Made, test: TestSet) -> Translated:
+def translate(made: EvaluationSpec, test: TestSet) -> TestTranslations:
     """Translate `test` as ever, but with the whole beam, and look at what each best hypothesis was made from."""
     n, step = len(test.sources), made.search.window
     hypotheses, links, sums, spent = [""] * n, [""] * n, np.zeros((n, 2 * len(SUMS))), np.zeros(2)
     translator, entries = whole_beam(made.translator), tempfile.TemporaryFile()  # noqa: SIM115  the caller reads it
     with ZipFile(entries, "w", ZIP_DEFLATED, compresslevel=4) as file:
-        writer = ExplainedWriter(file)
+        writer = AttentionRecordWriter(file)
         for start in range(0, n, step):
             began = clocks()
             found = list(translator.hypotheses(test.sources[start : start + step]))
@@ -138,7 +146,7 @@ def translate(made: Made, test: TestSet) -> Translated:
         "seconds": float(spent[0]), "processor_seconds": float(spent[1]), "sentences": n, "threads": torch.get_num_threads(),
         "device": str(translator.device), "batch": translator.search.batch,
     }  # fmt: skip
-    return Translated(hypotheses, links, sums, decoding, entries, translator.sources_cut)
+    return TestTranslations(hypotheses, links, sums, decoding, entries, translator.sources_cut)
 
 
 def clocks() -> Array:
@@ -152,20 +160,20 @@ def whole_beam(translator: Translator) -> Translator:
     return translator if search.sampling else dataclasses.replace(translator, search=search.changed(n_best=search.beam))
 
 
-def sums_of(found: Translation, looked: Looked) -> list[float]:
+def sums_of(found: Translation, looked: AttentionMap) -> list[float]:
     """The row of SUMS."""
     weights = looked.weights.astype(np.float64)
     return [part for measure in ATTENTION.values() for part in measure(weights)] + list(text_stats.unknown(found.ids, UNK))
 
 
-def explained(found: Sequence[Translation], looked: Looked) -> Explained:
+def explained(found: Sequence[Translation], looked: AttentionMap) -> AttentionRecord:
     """The best hypothesis with what was looked at, and the others of the beam."""
     others = tuple(Alternative(other.text, other.score) for other in found[1:] if other.read)
     maps = None if looked.maps is None else in_bytes(looked.maps)
-    return Explained(tuple(found[0].source), tuple(found[0].target), in_bytes(looked.weights), maps, looked.centers, others)
+    return AttentionRecord(tuple(found[0].source), tuple(found[0].target), in_bytes(looked.weights), maps, looked.centers, others)
 
 
-def keep(made: Made, test: TestSet, translated: Translated, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def keep(made: EvaluationSpec, test: TestSet, translated: TestTranslations, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Write it all into the run, scores last; returns what scores.json holds. Other figures of the same hypotheses stay."""
     folder = made.folder(test.name)
     report = reported(made, test, translated, scores)
@@ -180,7 +188,7 @@ def keep(made: Made, test: TestSet, translated: Translated, scores: Sequence[Map
     return report
 
 
-def reported(made: Made, test: TestSet, translated: Translated, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def reported(made: EvaluationSpec, test: TestSet, translated: TestTranslations, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What scores.json holds of these figures."""
     about = {"test": test.name, "sentences": len(test.sources), "runs": [str(run.folder) for run in made.runs]}
     about |= made.depends(test) | {"search": vars(made.search), "hypotheses": text_hash(translated.hypotheses)}
@@ -198,7 +206,7 @@ def other_scores(folder: Path, report: Mapping[str, Any]) -> list[dict[str, Any]
         return []
 
 
-def kept(made: Made, test: TestSet) -> Evaluated | None:
+def kept(made: EvaluationSpec, test: TestSet) -> Evaluation | None:
     """What is in the run of this very text, by these very weights and settings; None if anything is missing or other.
 
     Of weights that are gone what was kept is believed, and what they looked at need not be there."""
@@ -213,12 +221,12 @@ def kept(made: Made, test: TestSet) -> Evaluated | None:
         decoding = {name: report["decoding"][name] for name in DECODING}
         check_kinds(decoding, DECODING)
         whole = found == wanted and text_hash(hypotheses) == report["hypotheses"] and len(sums) == n == len(hypotheses)
-        explained = ExplainedFile(folder / EXPLAINED, n) if (folder / EXPLAINED).exists() or not made.runs[0].gone else None
+        explained = AttentionRecordFile(folder / EXPLAINED, n) if (folder / EXPLAINED).exists() or not made.runs[0].gone else None
         whole = whole and (explained is None or len(explained.file.namelist()) == n)
     except DAMAGED:
         return None
     columns = {name: sums[:, 2 * i : 2 * i + 2] for i, name in enumerate(SUMS)} if whole else {}
-    return Evaluated(hypotheses, columns, decoding, vars(made.search), explained, folder) if whole else None
+    return Evaluation(hypotheses, columns, decoding, vars(made.search), explained, folder) if whole else None
 
 
 def believed(hashes: Sequence[str], kept: Sequence[str]) -> list[str]:
@@ -267,7 +275,7 @@ def file_hash(path: Path) -> str:
 FORCED = "forced.json"
 
 
-def forced_links(made: Made, test: TestSet) -> dict[str, list[set[Link]]]:
+def forced_links(made: EvaluationSpec, test: TestSet) -> dict[str, list[set[Link]]]:
     """For each row of LINKS the word links of each pair, by the attention while the first references are written  (Luong et al.
     2015, section 5.4). From the run if they are there for the same text and weights, else kept in it. DataError for a run that has
     neither them nor weights, or whose tokenizer makes other words of the text than gold links count."""

@@ -14,7 +14,7 @@ from seq2seq.nn.attention.attention import Attention
 from seq2seq.nn.attention.multihead import MultiHeadAttention
 from seq2seq.nn.attention.normalizers import NORMALIZERS
 from seq2seq.nn.attention.scorers import SCORERS, Scorer, Sizes
-from seq2seq.nn.attention.windows import WINDOWS, Reach, Window
+from seq2seq.nn.attention.windows import WINDOWS, Window, WindowConfig
 from seq2seq.nn.heads import HEADS, VocabularyHead
 from seq2seq.nn.init import INITIALIZERS
 from seq2seq.nn.interface import Memory, Output, State
@@ -188,9 +188,9 @@ def build_score(config: ModelConfig, sizes: Sizes, window_query: int, heads: int
     """Scorer and window; settings that neither reads are refused."""
     attention: AttentionConfig = config.attention
     scorer = choose(SCORERS, attention.scorer, "model.attention.scorer")(sizes)
-    reach = Reach(*(getattr(attention, name) for name in Reach._fields))
+    reach = WindowConfig(*(getattr(attention, name) for name in WindowConfig._fields))
     window = choose(WINDOWS, attention.window, "model.attention.window")(window_query, reach, heads)
-    unread = [name for name in ("hidden", *Reach._fields) if name not in scorer.uses | window.uses]
+    unread = [name for name in ("hidden", *WindowConfig._fields) if name not in scorer.uses | window.uses]
     attention.ignored(unread, f"neither scorer={attention.scorer} nor window={attention.window} reads it")
     if window.single and scorer.reads:
         why = f"window={attention.window} has one position, and its weight is 1; scorer=uniform says so"

@@ -44,7 +44,7 @@ class Replayed:
     def __init__(self, model: Model, record: Recorder) -> None:
         self.model, self.record = model, record
         self.met: Counter[Shape] = Counter()
-        self.steps: OrderedDict[Shape, Step] = OrderedDict()
+        self.steps: OrderedDict[Shape, RecordedStep] = OrderedDict()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
@@ -58,7 +58,7 @@ class Replayed:
         if shape not in self.steps:
             if len(self.steps) == MOST:
                 self.steps.popitem(last=False)
-            self.steps[shape] = Step(self.model, self.record, token, state, memory, attention)
+            self.steps[shape] = RecordedStep(self.model, self.record, token, state, memory, attention)
         self.steps.move_to_end(shape)
         return self.steps[shape](token, state, memory)
 
@@ -69,7 +69,7 @@ def shape_of(token: Tensor, state: State, memory: Memory, attention: bool) -> Sh
     return attention, len(token), memory.mask.shape, *((name, value.shape, value.dtype) for name, value in named)
 
 
-class Step:
+class RecordedStep:
     """One shape's."""
 
     def __init__(self, model: Model, record: Recorder, token: Tensor, state: State, memory: Memory, attention: bool) -> None:

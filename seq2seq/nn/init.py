@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from seq2seq.nn.attention.scorers import NormedAdditive
-from seq2seq.nn.rnn.cells import Cell
+from seq2seq.nn.rnn.cells import RecurrentCell
 
 
 def uniform(model: nn.Module, tables: Sequence[Tensor], width: float, table_width: float) -> None:
@@ -36,7 +36,7 @@ def recurrent(model: nn.Module) -> dict[str, int]:
     for name, part in model.named_modules():
         if isinstance(part, nn.RNNBase):
             found[f"{name}.weight_hh_l0"] = part.hidden_size
-        if isinstance(part, Cell):
+        if isinstance(part, RecurrentCell):
             found |= {f"{name}.{matrix}.weight": part.size for matrix in ("recurrent", "candidate")}
     return found
 

@@ -14,7 +14,7 @@ BARRED = "barred"  # in Memory.cached: (B, V) -inf on the ids that a sentence ma
 State = dict[str, Tensor]  # what one step hands to the next; every value has its N rows first, or their B sentences
 
 
-class Encoded(NamedTuple):
+class EncoderOutput(NamedTuple):
     """What an encoder makes of the source."""
 
     states: Tensor  # (B, S, M)

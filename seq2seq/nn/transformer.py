@@ -14,7 +14,7 @@ from seq2seq.nn.attention.multihead import MultiHeadAttention, merge, split
 from seq2seq.nn.attention.normalizers import softmax
 from seq2seq.nn.attention.scorers import Cached
 from seq2seq.nn.attention.windows import View
-from seq2seq.nn.interface import Encoded, Memory, Output, State
+from seq2seq.nn.interface import EncoderOutput, Memory, Output, State
 from seq2seq.nn.layers import FeedForward, Positions, Rotary
 from seq2seq.nn.ops.dropout import Dropout
 from seq2seq.nn.ops.linear import Linear
@@ -123,7 +123,7 @@ class TransformerEncoder(nn.Module):
         self.norm = design.norm(design.size) if design.pre_norm else nn.Identity()
         self.dropout = Dropout(design.dropout)
 
-    def forward(self, source: Tensor, mask: Tensor) -> Encoded:
+    def forward(self, source: Tensor, mask: Tensor) -> EncoderOutput:
         """(B, S) ids, (B, S) mask -> states and their mean."""
         number = torch.arange(source.size(1), device=source.device)
         x = self.dropout(self.positions(self.embedding(source), number))
@@ -132,7 +132,7 @@ class TransformerEncoder(nn.Module):
             x = layer(x, seen, number)
         x = self.norm(x)
         mean = (x * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
-        return Encoded(x, mean, x.new_zeros(x.size(0), 0, x.size(-1)))
+        return EncoderOutput(x, mean, x.new_zeros(x.size(0), 0, x.size(-1)))
 
 
 class TransformerDecoder(nn.Module):
@@ -149,7 +149,7 @@ class TransformerDecoder(nn.Module):
         self.norm = design.norm(design.size) if design.pre_norm else nn.Identity()
         self.dropout = Dropout(design.dropout)
 
-    def cache(self, encoded: Encoded) -> Cached:
+    def cache(self, encoded: EncoderOutput) -> Cached:
         """Every layer's cross keys and values: keys0, values0, ..."""
         return {f"{name}{i}": value for i, layer in enumerate(self.layers) for name, value in layer.cross.cache(encoded.states).items()}
 

@@ -31,7 +31,7 @@ COVERAGE_FLOOR = 1e-6  # least attention that a source position counts with
 WORD = (1 << 64) - 1
 
 
-class Hypothesis(NamedTuple):
+class RuntimeHypothesis(NamedTuple):
     """One target sentence."""
 
     tokens: list[int]  # without BOS and EOS
@@ -43,7 +43,7 @@ class Hypothesis(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Limits:
+class TokenLimits:
     """What a hypothesis may be. Raises ConfigError if nothing can."""
 
     max_length: int
@@ -120,11 +120,11 @@ class Live:
             self.weights if weights is None else (*self.weights, weights),
         )
 
-    def end(self, finished: bool, ranking: Ranking) -> Hypothesis:
+    def end(self, finished: bool, ranking: Ranking) -> RuntimeHypothesis:
         """As a result; `attention` only if the steps gave weights."""
         score = ranking.score(self, len(self.token_log_probs))
         attention = np.stack(self.weights) if self.weights else None
-        return Hypothesis(list(self.tokens), score, self.log_prob, list(self.token_log_probs), finished, attention)
+        return RuntimeHypothesis(list(self.tokens), score, self.log_prob, list(self.token_log_probs), finished, attention)
 
 
 class Voices:
@@ -157,12 +157,12 @@ def largest(scores: Floats, count: int) -> Ints:
 def beam_search(
     steps: Sequence[StepFunction],
     states: Sequence[State],
-    limits: Limits,
+    limits: TokenLimits,
     *,
     beam: int,
     ranking: Ranking,
     n_best: int = 1,
-) -> list[Hypothesis]:
+) -> list[RuntimeHypothesis]:
     """The `n_best` hypotheses that `beam` live ones lead to, best first; `states` are of one row each."""
     if not 1 <= n_best <= beam:
         raise ConfigError(f"n_best={n_best} does not fit beam={beam}: at least 1 and at most the beam")
@@ -188,14 +188,14 @@ def beam_search(
 def sample(
     steps: Sequence[StepFunction],
     states: Sequence[State],
-    limits: Limits,
+    limits: TokenLimits,
     *,
     seed: int,
     samples: int = 1,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
-) -> list[Hypothesis]:
+) -> list[RuntimeHypothesis]:
     """`samples` hypotheses drawn from the log-probabilities / `temperature`, of the `top_k` likeliest ids (0: all) and of these
     the smallest set with probability `top_p` (Holtzman et al. 2020, eq. 2). Their score is their log-probability."""
     if samples < 1 or temperature <= 0 or top_k < 0 or not 0 < top_p <= 1:

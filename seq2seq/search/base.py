@@ -15,7 +15,7 @@ from seq2seq.nn.interface import Memory, Model
 from seq2seq.nn.ops import devices
 from seq2seq.search.constraints import Rule, combine
 from seq2seq.search.ensemble import Ensemble
-from seq2seq.search.hypothesis import Ends, Hypothesis, Step, trace
+from seq2seq.search.hypothesis import Ends, Hypothesis, SearchStep, trace
 
 Lengths = int | Sequence[int] | Tensor  # tokens without EOS: one for all sentences, or one of each (B,)
 
@@ -49,7 +49,7 @@ class Search(ABC):
         self.mask, self.attention = memory.mask, attention
         self.tokens = self.limits.new_empty(len(self.limits), 1, 0)  # (B, W, t)
         self.done = torch.zeros_like(self.limits, dtype=torch.bool)  # (B,) found hypotheses change no more
-        self.steps: list[Step] = []
+        self.steps: list[SearchStep] = []
         self.ends: Ends
 
     @property

@@ -23,7 +23,7 @@ from seq2seq.ids import EOS
 from seq2seq.nn.interface import Memory, Model
 from seq2seq.search.base import Lengths, Search, run
 from seq2seq.search.constraints import Rule
-from seq2seq.search.hypothesis import Ends, Hypothesis, Step
+from seq2seq.search.hypothesis import Ends, Hypothesis, SearchStep
 from seq2seq.search.penalties import NO_PENALTY, Penalty
 from seq2seq.search.topk import continuations
 
@@ -58,7 +58,7 @@ class Beam(Search):
         score, place, parent, token = (part.gather(1, onward) for part in (score, place, parent, token))
         self.close(ended.any(1), self.log_prob + log_probs[..., EOS], covered, score)
         taken = log_probs.flatten(1).gather(1, place)
-        self.steps.append(Step(token, parent, taken, eos, weights if self.attention else None))
+        self.steps.append(SearchStep(token, parent, taken, eos, weights if self.attention else None))
         self.log_prob = score
         self.tokens = torch.cat([self.tokens.gather(1, parent[..., None].expand(-1, -1, self.tokens.shape[2])), token[..., None]], 2)
         if covered is not None:

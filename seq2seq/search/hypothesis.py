@@ -18,7 +18,7 @@ class Hypothesis(NamedTuple):
     attention: Tensor | None = None  # (steps, S) over the sentence's own S positions; the step of EOS included
 
 
-class Step(NamedTuple):
+class SearchStep(NamedTuple):
     """What one step added to W hypotheses, each grown from one of W' parents (W' is 1 or W)."""
 
     token: Tensor  # (B, W)
@@ -27,11 +27,11 @@ class Step(NamedTuple):
     end: Tensor  # (B, W') log-probability that the parent ends here
     weights: Tensor | None  # (B, W', S) attention
 
-    def select(self, sentences: Tensor) -> "Step":
+    def select(self, sentences: Tensor) -> "SearchStep":
         """Keep the sentences (B',)."""
         weights = None if self.weights is None else self.weights[sentences]
         token, parent, log_prob, end = (part[sentences] for part in self[:4])
-        return Step(token, parent, log_prob, end, weights)
+        return SearchStep(token, parent, log_prob, end, weights)
 
 
 class Ends(NamedTuple):
@@ -61,7 +61,7 @@ class Ends(NamedTuple):
         return Ends(*(part.gather(1, order[:, : self.score.shape[1]]) for part in parts))
 
 
-def trace(steps: Sequence[Step], ends: Ends, sizes: Sequence[int]) -> list[list[Hypothesis]]:
+def trace(steps: Sequence[SearchStep], ends: Ends, sizes: Sequence[int]) -> list[list[Hypothesis]]:
     """Walk back from `ends` (B, n) to the first step. `sizes` (B,) source positions of each sentence."""
     slot, tokens, log_probs, weights = ends.slot, [], [], []
     for place, step in reversed(list(enumerate(steps))):

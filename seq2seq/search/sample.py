@@ -15,7 +15,7 @@ from seq2seq.ids import EOS, PAD
 from seq2seq.nn.interface import Memory, Model
 from seq2seq.search.base import Lengths, Search, run
 from seq2seq.search.constraints import Rule
-from seq2seq.search.hypothesis import Ends, Hypothesis, Step
+from seq2seq.search.hypothesis import Ends, Hypothesis, SearchStep
 from seq2seq.search.topk import largest
 
 GAMMA = 0x9E3779B97F4A7C15
@@ -96,7 +96,7 @@ class Sampler(Search):
         stopped = (self.limits == length)[:, None] & (token != EOS) | (scores == -torch.inf).all(2)
         taken = log_probs.gather(2, token[..., None])[..., 0]
         self.close(stopped, token == EOS, taken, slots)
-        self.steps.append(Step(token, slots, taken, log_probs[..., EOS], weights))
+        self.steps.append(SearchStep(token, slots, taken, log_probs[..., EOS], weights))
         self.tokens = torch.cat([self.tokens, token.masked_fill(self.over(), PAD)[..., None]], 2)
         return torch.zeros_like(slots) if first else None
 

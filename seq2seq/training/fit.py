@@ -26,10 +26,10 @@ from seq2seq.training.checks import metric_of, on_gpu
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule
-from seq2seq.training.optim import OPTIMIZERS, SCHEDULES, Course, Plateau, Rates, decayed
-from seq2seq.training.progress import Limits, Progress
+from seq2seq.training.optim import OPTIMIZERS, SCHEDULES, Plateau, Rates, Schedule, decayed
+from seq2seq.training.progress import Progress, TrainingLimits
 from seq2seq.training.resources import Clock, forget_peaks, parameters, peaks
-from seq2seq.training.validation import Dev, Kept, Validation, Watch, finish
+from seq2seq.training.validation import CheckpointKeeper, Dev, Validation, Watch, finish
 from seq2seq.translator import Translator
 from seq2seq.utils.files import write_json
 
@@ -62,9 +62,9 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     module = make_module(config, model, course, plateau)
     clock, average = Clock(), MovingAverage(model, t.ema) if t.ema else None
     metrics = Metrics(folder, begin(last))
-    progress = Progress(Limits(course.total, t.max_minutes), config.trainer.progress)
+    progress = Progress(TrainingLimits(course.total, t.max_minutes), config.trainer.progress)
     checkpoint = Checkpoint(folder, read_info(folder).get("id", ""), log.info)
-    dev, kept = make_dev(config, prepared, model), Kept(folder, t.keep, t.average)
+    dev, kept = make_dev(config, prepared, model), CheckpointKeeper(folder, t.keep, t.average)
     validation = Validation(
         dev, kept, checkpoint, metrics, clock, average, every=t.validate_every, patience=t.patience, stop_at=t.stop_at, plateau=plateau
     )  # fmt: skip
@@ -111,10 +111,10 @@ def make_batches(config: Config, prepared: Prepared, model: EncoderDecoder) -> T
     )  # fmt: skip
 
 
-def make_course(t: TrainingConfig, updates: int) -> Course:
+def make_course(t: TrainingConfig, updates: int) -> Schedule:
     """What a schedule goes by; an epoch has `updates`."""
     total = min(t.max_updates or math.inf, t.max_epochs * updates or math.inf)
-    return Course(t.warmup, 0 if total == math.inf else int(total), t.halve_from, t.halve_every)
+    return Schedule(t.warmup, 0 if total == math.inf else int(total), t.halve_from, t.halve_every)
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def full_memory_told(batch_tokens: int) -> Iterator[None]:
         raise
 
 
-def make_module(config: Config, model: EncoderDecoder, course: Course, plateau: Plateau | None) -> TrainingModule:
+def make_module(config: Config, model: EncoderDecoder, course: Schedule, plateau: Plateau | None) -> TrainingModule:
     """The model with its loss, optimizer and schedule."""
     t = config.training
     rates = Rates(t.learning_rate, t.beta1, t.beta2, t.weight_decay, fused=config.trainer.precision != "16")

@@ -18,7 +18,7 @@ from seq2seq.training.cuda_graphs import Graphs
 from seq2seq.training.loss import Guidance, coverage_loss
 
 
-class Step(NamedTuple):
+class BatchLoss(NamedTuple):
     """A batch that was learnt from."""
 
     update: int
@@ -54,7 +54,7 @@ class TrainingModule(L.LightningModule):
         self.smoothing, self.coverage, self.guidance = smoothing, coverage, guidance
         self.learn = Graphs(self.losses, model.parameters(), record) if record else self.losses
         self.nll, self.tokens = torch.zeros(()), torch.zeros(())  # since the last line of the log; no host synchronisation
-        self.unseen: list[Step] = []  # whose losses nobody has looked at
+        self.unseen: list[BatchLoss] = []  # whose losses nobody has looked at
 
     def losses(self, batch: Batch) -> Loss:
         """The batch's sums, in the model's mode and under the caller's autocast."""
@@ -74,7 +74,7 @@ class TrainingModule(L.LightningModule):
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         loss = self.learn(batch)
-        self.unseen.append(Step(self.trainer.global_step + 1, self.current_epoch + 1, number + 1, batch.index, loss.total.detach()))
+        self.unseen.append(BatchLoss(self.trainer.global_step + 1, self.current_epoch + 1, number + 1, batch.index, loss.total.detach()))
         if not devices.asynchronous(loss.total):  # else Log looks every few updates
             self.require_finite()
         self.nll = self.nll.to(loss.nll.device) + loss.nll.detach()

@@ -72,7 +72,7 @@ OPTIMIZERS: dict[str, Callable[[Iterable[Any], Rates], Optimizer]] = {
 }
 
 
-class Course(NamedTuple):
+class Schedule(NamedTuple):
     """The numbers a schedule may read; updates are counted from 0."""
 
     warmup: int  # updates of linear warm-up
@@ -81,32 +81,32 @@ class Course(NamedTuple):
     halve_every: float  # share of the total between halvings
 
 
-Schedule = Callable[[int, Course], float]
+ScheduleFunction = Callable[[int, Schedule], float]
 
 
-def constant(update: int, course: Course) -> float:
+def constant(update: int, course: Schedule) -> float:
     """1 after the warm-up."""
     return warm(update, course)
 
 
-def inverse_sqrt(update: int, course: Course) -> float:
+def inverse_sqrt(update: int, course: Schedule) -> float:
     """sqrt(warmup / update)  (Vaswani et al. 2017, eq. 3, scaled to peak at 1)."""
     return warm(update, course) * math.sqrt(max(course.warmup, 1) / max(course.warmup, update + 1))
 
 
-def luong(update: int, course: Course) -> float:
+def luong(update: int, course: Schedule) -> float:
     """1, then halved again and again, at `halve_from` for the first time  (Luong et al. 2015, section 4.1: each epoch after the fifth)."""
     intervals = (update / course.total - course.halve_from) / course.halve_every + 1e-9  # which is to be whole in spite of rounding
     return warm(update, course) * (0.5 ** (math.floor(intervals) + 1) if intervals >= 0 else 1.0)
 
 
-def cosine(update: int, course: Course) -> float:
+def cosine(update: int, course: Schedule) -> float:
     """(1 + cos(pi x)) / 2, x from 0 after the warm-up to 1 at the end  (Loshchilov & Hutter 2017, eq. 5)."""
     done = (update - course.warmup) / max(course.total - course.warmup, 1)
     return warm(update, course) * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0))) / 2
 
 
-def warm(update: int, course: Course) -> float:
+def warm(update: int, course: Schedule) -> float:
     """Rises linearly to 1 in the first updates."""
     return min(1.0, (update + 1) / max(course.warmup, 1))
 
@@ -145,7 +145,7 @@ def check_schedule(name: str, total: int) -> None:
         raise ConfigError(f"training.schedule={name} needs an end to plan for: set training.max_updates or training.max_epochs")
 
 
-SCHEDULES: dict[str, Schedule] = {
+SCHEDULES: dict[str, ScheduleFunction] = {
     "constant": constant,
     "inverse_sqrt": inverse_sqrt,
     "luong": luong,

@@ -13,7 +13,7 @@ from seq2seq.utils.progress import LINES, clock
 log = logging.getLogger("seq2seq")
 
 
-class Limits:
+class TrainingLimits:
     """When training will be over, by whichever limit comes first; None where nobody knows."""
 
     def __init__(self, updates: int, minutes: float) -> None:
@@ -29,7 +29,7 @@ class Limits:
 class Progress:
     """The state of training for whoever watches; nothing is drawn with kind=none."""
 
-    def __init__(self, limits: Limits, kind: str) -> None:
+    def __init__(self, limits: TrainingLimits, kind: str) -> None:
         terminal = sys.stderr.isatty() if kind == "auto" else kind == "bar"
         self.limits, self.lines = limits, kind != "none" and not terminal
         columns = (BarColumn(None), TextColumn("{task.description}"))

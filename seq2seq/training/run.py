@@ -32,7 +32,7 @@ from seq2seq.utils.process import available_cores
 log = logging.getLogger("seq2seq")
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """A training that has not begun."""
 
     config: Config
@@ -54,13 +54,13 @@ def train(config: Config) -> Path:
         return work(plan.folder)
 
 
-def planned(config: Config) -> Plan:
+def planned(config: Config) -> TrainingPlan:
     """The prepared text, and where the run of these settings belongs. ConfigError for settings that cannot be."""
     check_settings(config)
     config, start = starting(config)
     prepared = prepare(config.data, config.tokenizer, start.vocabularies if start else None, config.training.guided_alignment > 0)
     config = replace(config, model=sized(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size))
-    return Plan(config, prepared, start, run_directory(config, prepared.data_hash + prepared.links_hash))
+    return TrainingPlan(config, prepared, start, run_directory(config, prepared.data_hash + prepared.links_hash))
 
 
 def refuse_existing(folder: Path) -> None:
@@ -85,7 +85,7 @@ def starting(config: Config) -> tuple[Config, Run | None]:
 BEGUN = ("id", "started", "versions", "seed", "data", "tokenizer", "corpus", "links")  # what run.json says before anything is learnt
 
 
-def make_directory(plan: Plan) -> bool:
+def make_directory(plan: TrainingPlan) -> bool:
     """The directory with settings and tokenizer, once these fit the text; there as a whole or not at all. False if another
     process was first."""
     config, prepared, start, folder = plan

@@ -94,7 +94,7 @@ class Dev:
 
 
 @dataclass
-class Kept:
+class CheckpointKeeper:
     """Checkpoints on disk: the `keep` best, and the last ones where their mean is wanted."""
 
     folder: Path  # of the run
@@ -142,7 +142,7 @@ class Validation(L.Callback):
     def __init__(
         self,
         dev: Dev,
-        kept: Kept,
+        kept: CheckpointKeeper,
         checkpoint: Checkpoint,
         metrics: Metrics,
         clock: Clock,
@@ -214,7 +214,7 @@ class Validation(L.Callback):
             self.plateau.restore(state_dict["plateau"])
 
 
-def finish(kept: Kept, dev: Dev, module: TrainingModule) -> tuple[Sequence[int], float]:
+def finish(kept: CheckpointKeeper, dev: Dev, module: TrainingModule) -> tuple[Sequence[int], float]:
     """Put the chosen weights, or their mean, into the model and into the run. Returns the updates they come from and their score."""
     updates = kept.chosen()
     if len(updates) == 1:

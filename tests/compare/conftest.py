@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from seq2seq.compare.collect import Cell, logged, parameters
+from seq2seq.compare.collect import EvaluatedRun, logged, parameters
 from seq2seq.config import Config
-from seq2seq.evaluation.evaluate import SUMS, Evaluated
+from seq2seq.evaluation.evaluate import SUMS, Evaluation
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 
@@ -29,12 +29,12 @@ def composed(*words: str) -> Config:
 
 
 @pytest.fixture
-def make_cell(tmp_path: Path) -> Callable[..., Cell]:
+def make_cell(tmp_path: Path) -> Callable[..., EvaluatedRun]:
     """`make_cell(hypotheses, *settings, name=..., sums=..., info=..., metrics=..., explained=...)`: a run that wrote so.
 
     It has 11 parameters."""
 
-    def make(hypotheses: Sequence[str], *settings: str, name: str = "", sums: Any = None, metrics: str = "", **more: Any) -> Cell:
+    def make(hypotheses: Sequence[str], *settings: str, name: str = "", sums: Any = None, metrics: str = "", **more: Any) -> EvaluatedRun:
         config = composed("data=mine", "data.root=nowhere", "data.train=[train]", "data.dev=[dev]", "trainer.accelerator=cpu", *settings)
         folder = tmp_path / (name or f"run-{len(list(tmp_path.iterdir()))}")
         shutil.rmtree(folder, ignore_errors=True)
@@ -42,9 +42,9 @@ def make_cell(tmp_path: Path) -> Callable[..., Cell]:
         save_file({"a": np.zeros((2, 3), np.float32), "b": np.zeros(5, np.float32)}, folder / "weights.safetensors")
         (folder / "metrics.csv").write_text(METRICS + (metrics or "600,,,,1\n"))
         columns = {key: np.ones((len(hypotheses), 2)) for key in SUMS} | (sums or {})
-        evaluated = Evaluated(list(hypotheses), columns, DECODING, vars(config.search), more.pop("explained", None), folder)
+        evaluated = Evaluation(list(hypotheses), columns, DECODING, vars(config.search), more.pop("explained", None), folder)
         info = {"finished": True, "updates": 600} | more.pop("info", {})
         run = Run(folder, config, info)
-        return replace(Cell(run, evaluated, logged(run), info.get("parameters") or parameters(run)), **more)
+        return replace(EvaluatedRun(run, evaluated, logged(run), info.get("parameters") or parameters(run)), **more)
 
     return make

@@ -7,26 +7,26 @@ from typing import Any
 import pytest
 
 from seq2seq.compare import paired_tests
-from seq2seq.compare.collect import Cell
+from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.compare.compare import compare
-from seq2seq.compare.paired_tests import Asked
+from seq2seq.compare.paired_tests import TestOptions
 from seq2seq.compare.result import Figure
 from seq2seq.compare.variants import group
 from seq2seq.evaluation.bleu import TESTS, paired_test
 from seq2seq.evaluation.score import How
 from seq2seq.evaluation.testset import TestSet
 
-Make = Callable[..., Cell]
+Make = Callable[..., EvaluatedRun]
 WORDS = ["the", "old", "teacher", "opens", "a", "small", "red", "window", "and", "sees", "two", "dogs", "in", "our", "garden"]
 REFERENCES = [" ".join(WORDS[i % 9 : i % 9 + 6]) for i in range(40)]
 ONE = [" ".join(line.split()[: 3 + i % 3]) for i, line in enumerate(REFERENCES)]  # quite right, all too short
 OTHER = [" ".join(line.split()[: 2 + i % 5]) for i, line in enumerate(REFERENCES)]
 
 
-def figures_of(cells: list[Cell], *metrics: str) -> list[dict[str, Figure]]:
+def figures_of(cells: list[EvaluatedRun], *metrics: str) -> list[dict[str, Figure]]:
     """Of each variant, the first of which is the baseline."""
     variants, _ = group(cells)
-    asked = Asked(TestSet("made", REFERENCES, [REFERENCES]), How("en", bootstrap=0), metrics, 200, 200)
+    asked = TestOptions(TestSet("made", REFERENCES, [REFERENCES]), How("en", bootstrap=0), metrics, 200, 200)
     return [dict(row.figures) for row in compare(variants, variants[0], asked).rows]
 
 
@@ -58,7 +58,7 @@ def test_sentences_that_differ_alike_are_a_sign_test(apart: int, worse: int, mak
     texts = [[*[wrong] * (apart - worse), *[right] * worse, *[right] * (99 - apart)]]
     texts += [[*[right] * (apart - worse), *[wrong] * worse, *[right] * (99 - apart)]]
     variants, _ = group([make_cell(text, f"variant={who}") for who, text in zip("ab", texts, strict=True)])
-    asked = Asked(TestSet("made", [right] * 99, [[right] * 99]), How("en", bootstrap=0), ["bleu", "chrf", "ter"], 0, 4000)
+    asked = TestOptions(TestSet("made", [right] * 99, [[right] * 99]), How("en", bootstrap=0), ["bleu", "chrf", "ter"], 0, 4000)
     figures = compare(variants, variants[0], asked).rows[1].figures
     exact = min(1, 2 * sum(comb(apart, heads) for heads in range(worse, apart + 1)) / 2**apart)
     alone = paired_test("randomisation", ["bleu", "ter"], texts, [[right] * 99], How("en"), 4000)

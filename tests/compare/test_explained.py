@@ -10,12 +10,20 @@ import pytest
 
 from seq2seq.errors import RunError
 from seq2seq.evaluation import attention_records
-from seq2seq.evaluation.attention_records import ENTRY, Alternative, Explained, ExplainedFile, ExplainedWriter, from_bytes, in_bytes
+from seq2seq.evaluation.attention_records import (
+    ENTRY,
+    Alternative,
+    AttentionRecord,
+    AttentionRecordFile,
+    AttentionRecordWriter,
+    from_bytes,
+    in_bytes,
+)
 
 
-def example(T: int, S: int, maps: bool = True, centers: bool = True) -> Explained:
+def example(T: int, S: int, maps: bool = True, centers: bool = True) -> AttentionRecord:
     rng = np.random.default_rng(T)
-    return Explained(
+    return AttentionRecord(
         tuple(f"▁s{i}\n\u2028" for i in range(S)),
         tuple(f"t{i}" for i in range(T)),
         rng.integers(256, size=(T, S), dtype=np.uint8),
@@ -25,12 +33,12 @@ def example(T: int, S: int, maps: bool = True, centers: bool = True) -> Explaine
     )
 
 
-def write(path: Path, sentences: list[Explained], order: list[int]) -> ExplainedFile:
+def write(path: Path, sentences: list[AttentionRecord], order: list[int]) -> AttentionRecordFile:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        writer = ExplainedWriter(file)
+        writer = AttentionRecordWriter(file)
         for i in order:
             writer.add(i, sentences[i])
-    return ExplainedFile(path, len(sentences))
+    return AttentionRecordFile(path, len(sentences))
 
 
 def test_sentences_come_back_in_order(tmp_path: Path) -> None:
@@ -93,7 +101,7 @@ def test_an_entry_that_does_not_fit_is_told(case: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.writestr("0", json.dumps(head).encode() + b"\n" + body)
     with pytest.raises(RunError, match=r"a\.zip: sentence 1 cannot be read"):
-        ExplainedFile(tmp_path / "a.zip", 1)[0]
+        AttentionRecordFile(tmp_path / "a.zip", 1)[0]
 
 
 def test_a_file_that_is_damaged_or_swells_is_told(tmp_path: Path) -> None:
@@ -101,12 +109,12 @@ def test_a_file_that_is_damaged_or_swells_is_told(tmp_path: Path) -> None:
     for content in (b"", b"no zip at all", cut()):
         path.write_bytes(content)
         with pytest.raises(RunError, match="cannot be read"):
-            ExplainedFile(path, 1)[0]
+            AttentionRecordFile(path, 1)[0]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("0", b"\0" * (ENTRY + 1))
     assert path.stat().st_size < ENTRY / 500
     with pytest.raises(RunError, match="too many for a sentence"):
-        ExplainedFile(path, 1)[0]
+        AttentionRecordFile(path, 1)[0]
 
 
 def cut() -> bytes:

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seq2seq.compare.collect import Cell
+from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.compare.columns import COLUMNS, LABELS, impossible, metric
 from seq2seq.compare.compare import compare
-from seq2seq.compare.paired_tests import Asked
+from seq2seq.compare.paired_tests import TestOptions
 from seq2seq.compare.result import Comparison
 from seq2seq.compare.variants import group
 from seq2seq.data.word_links import Gold
 from seq2seq.evaluation import metrics
-from seq2seq.evaluation.attention_maps import Looked
-from seq2seq.evaluation.attention_records import Explained, in_bytes
+from seq2seq.evaluation.attention_maps import AttentionMap
+from seq2seq.evaluation.attention_records import AttentionRecord, in_bytes
 from seq2seq.evaluation.evaluate import ATTENTION, SUMS, sums_of
 from seq2seq.evaluation.metrics import score
 from seq2seq.evaluation.score import How
@@ -24,7 +24,7 @@ from seq2seq.evaluation.testset import TestSet
 from seq2seq.ids import UNK
 from seq2seq.translator import EMPTY
 
-Make = Callable[..., Cell]
+Make = Callable[..., EvaluatedRun]
 SOURCES = ["a b", "c d", "a b c", "d e f g", "a b c d e f", "g h i j k l m"]  # 2, 2, 3, 4, 6 and 7 words
 REFERENCES = ["A B C D", "C D E F", "A B C D E", "D E F G H", "A B C D E F", "G H I J K L"]
 HYPOTHESES = ["A B C D", "D C E F", "A B C", "D E F x H", "a b c d e f", "x x x x x"]
@@ -32,13 +32,13 @@ METRICS = "2,1000,1,2,9\n4,3000,2,8,8\n6,4000,12,9,7\n"  # 1000, 2000 and 100 to
 GOLD = [Gold(frozenset({(0, 0), (1, 1)}), frozenset({(0, 0), (1, 1), (0, 1)}))] * 6
 
 
-def compared(cells: Sequence[Cell], *metrics: str, gold: list[Gold] | None = None, samples: int = 40) -> Comparison:
+def compared(cells: Sequence[EvaluatedRun], *metrics: str, gold: list[Gold] | None = None, samples: int = 40) -> Comparison:
     variants, _ = group(cells)
-    asked = Asked(TestSet("made", SOURCES, [REFERENCES], gold), How("en", bootstrap=0), metrics or ("chrf",), samples, samples)
+    asked = TestOptions(TestSet("made", SOURCES, [REFERENCES], gold), How("en", bootstrap=0), metrics or ("chrf",), samples, samples)
     return compare(variants, variants[0], asked)
 
 
-def figures(*cells: Cell, **more: Any) -> dict[str, float]:
+def figures(*cells: EvaluatedRun, **more: Any) -> dict[str, float]:
     """Of the first variant."""
     return {key: figure.value for key, figure in compared(cells, **more).rows[0].figures.items()}
 
@@ -98,10 +98,10 @@ def test_the_sums_of_a_sentence_are_those_of_its_own_attention() -> None:
     """Three steps on the diagonal, all weight on one place each; of its four subwords two are unknown."""
     found = EMPTY._replace(ids=[UNK, 7, UNK, 8])
     weights = np.eye(3, dtype=np.float32)
-    sums = dict(zip(SUMS, np.reshape(sums_of(found, Looked(weights, None, None)), (-1, 2)).tolist(), strict=True))
+    sums = dict(zip(SUMS, np.reshape(sums_of(found, AttentionMap(weights, None, None)), (-1, 2)).tolist(), strict=True))
     assert sums == {"entropy": [0, 3], "entropy_share": [0, 3], "diagonality": [3, 3], "unknown": [2, 4]}
     even = np.full((3, 3), 1 / 3, np.float32)
-    sums = dict(zip(SUMS, np.reshape(sums_of(found, Looked(even, None, None)), (-1, 2)).tolist(), strict=True))
+    sums = dict(zip(SUMS, np.reshape(sums_of(found, AttentionMap(even, None, None)), (-1, 2)).tolist(), strict=True))
     assert sums["entropy"] == pytest.approx([3 * np.log(3), 3])
     assert sums["entropy_share"] == pytest.approx([3, 3])
     assert list(sums) == [*ATTENTION, "unknown"]
@@ -157,10 +157,10 @@ def test_columns_that_nobody_can_have_are_known_before() -> None:
     assert impossible("aer_union", [], True, "")
 
 
-def looked(last: bool) -> list[Explained]:
+def looked(last: bool) -> list[AttentionRecord]:
     """Twelve sentences of four positions, read from end to end or the last position alone."""
     weights = np.eye(4, dtype=np.uint8) * 200 + 13 if not last else np.array([[0, 0, 0, 255]] * 4, np.uint8)
-    return [Explained(("a", "b", "c", ""), ("A", "B", "C", ""), np.roll(weights, i if not last else 0, axis=0)) for i in range(12)]
+    return [AttentionRecord(("a", "b", "c", ""), ("A", "B", "C", ""), np.roll(weights, i if not last else 0, axis=0)) for i in range(12)]
 
 
 def test_every_seed_is_asked_for_its_health(make_cell: Make) -> None:
@@ -172,7 +172,7 @@ def test_every_seed_is_asked_for_its_health(make_cell: Make) -> None:
     assert found[0].sentence == f"Seed 2: {found[1].sentence}"
     assert found[1].sentence.startswith("The attention rests on the last token")
     long = np.full((4, 600), 0.6 / 600, np.float32) + 0.4 * np.eye(4, 600, dtype=np.float32)  # of which bytes keep the 0.4 alone
-    spread = [Explained(("a",) * 600, ("A", "B", "C", ""), in_bytes(np.roll(long, 7 * i, axis=1))) for i in range(12)]
+    spread = [AttentionRecord(("a",) * 600, ("A", "B", "C", ""), in_bytes(np.roll(long, 7 * i, axis=1))) for i in range(12)]
     assert compared([make_cell(HYPOTHESES, "variant=d", explained=spread)]).health == []
     assert compared(cells[:1]).health == []
     assert [warned.sentence[:7] for warned in compared(cells[1:2]).health] == ["The att"]

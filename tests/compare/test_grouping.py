@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from seq2seq.compare.collect import Cell
+from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.compare.variants import group
 
-Make = Callable[..., Cell]
+Make = Callable[..., EvaluatedRun]
 ALIKE = {
     "seed": ("seed=1", "seed=2"),
     "batch of the search": ("search.batch=5", "search.batch=7"),

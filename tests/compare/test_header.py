@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from seq2seq.compare.collect import Cell
+from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.compare.comparability import budget
 from seq2seq.compare.variants import group
 
-Make = Callable[..., Cell]
+Make = Callable[..., EvaluatedRun]
 NONE = "No equal budget: the runs had neither the same updates nor a time limit that all of them reached."
 PARAMETERS = "All runs had the same parameters (100 to 102)."
 LIMITED = {"updates": 600, "seconds": 120.5}

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from seq2seq.compare import reverse
-from seq2seq.compare.collect import Broken, Cell
+from seq2seq.compare.collect import Broken, EvaluatedRun
 from seq2seq.compare.reverse import open_reverse, with_reverse
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.evaluation.testset import TestSet
 from seq2seq.runs.directory import Run
 
-Make = Callable[..., Cell]
+Make = Callable[..., EvaluatedRun]
 TEST = TestSet("made", ["a b", "c d"], [["A B", "C D"]])
 HERE = [{(0, 0), (1, 1)}, {(0, 0), (1, 0)}]
 THERE = {  # source and target change places; what both directions have in common is another link of each

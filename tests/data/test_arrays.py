@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seq2seq.data.dataset import BLOCK, PairArrays, Row, write_arrays
+from seq2seq.data.dataset import BLOCK, EncodedPair, PairArrays, write_arrays
 from seq2seq.data.folders import whole_folder
 from seq2seq.data.readers import Pair
 from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
@@ -19,16 +19,16 @@ from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError
 
 
-def rows(count: int, size: int, copied: bool, seed: int = 0) -> list[Row]:
+def rows(count: int, size: int, copied: bool, seed: int = 0) -> list[EncodedPair]:
     rng = random.Random(seed)
 
     def ids(top: int) -> list[int]:
         return [rng.randrange(top) for _ in range(rng.randint(1, 9))]
 
-    return [Row(source := ids(size), ids(size), [i + 7 for i in source] if copied else source) for _ in range(count)]
+    return [EncodedPair(source := ids(size), ids(size), [i + 7 for i in source] if copied else source) for _ in range(count)]
 
 
-def write(folder: Path, pairs: list[Row], size: int, longest: int = 10) -> PairArrays:
+def write(folder: Path, pairs: list[EncodedPair], size: int, longest: int = 10) -> PairArrays:
     with write_arrays(folder, size, size, longest) as add:
         for row in pairs:
             add(row)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from seq2seq.data.batching import Batch, TrainBatches, ahead, empty_batch, eval_batches
-from seq2seq.data.dataset import Corpus, PairArrays, Row, write_arrays
+from seq2seq.data.dataset import Corpus, EncodedPair, PairArrays, write_arrays
 from seq2seq.data.readers import Pair
 from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
 from seq2seq.data.tokenizer import train
@@ -30,7 +30,7 @@ def plain(lengths: Callable[..., tuple[np.ndarray, np.ndarray]], tmp_path_factor
         for s, t in zip(*lengths(200), strict=True):
             source = [*rng.integers(4, V, s - 1).tolist(), EOS]
             copy = [i if i < 40 else V + i - 40 for i in source]
-            add(Row(source, [*rng.integers(4, V + 10, t - 1).tolist(), EOS], copy))
+            add(EncodedPair(source, [*rng.integers(4, V + 10, t - 1).tolist(), EOS], copy))
     return PairArrays(folder)
 
 
@@ -56,7 +56,7 @@ def test_numbers_are_wide_enough_for_the_last_pair(tmp_path: Path) -> None:
     """128 pairs are numbered in eight bits with a sign, and the bounds of a pair are at its number and the next."""
     with write_arrays(tmp_path / "a", 300, 300) as add:
         for number in range(128):
-            add(Row([number + 4, EOS], [number + 4, EOS], [number + 4, EOS]))
+            add(EncodedPair([number + 4, EOS], [number + 4, EOS], [number + 4, EOS]))
     seen = [batch.source[:, 0] for batch in TrainBatches(PairArrays(tmp_path / "a"), 64, 1)]
     assert sorted(torch.cat(seen).tolist()) == list(range(4, 132))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seq2seq.data.batching import NOTHING, TrainBatches, chained
-from seq2seq.data.dataset import PairArrays, Row, write_arrays
+from seq2seq.data.dataset import EncodedPair, PairArrays, write_arrays
 from seq2seq.ids import EOS
 
 BUDGET = 60
@@ -20,7 +20,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> PairArrays:
     with write_arrays(folder, 50, 50) as add:
         for number in range(100):
             ids = [4] * (1 + number * 7 % 9) + [EOS]
-            add(Row(ids, ids, ids))
+            add(EncodedPair(ids, ids, ids))
     return PairArrays(folder)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from seq2seq.data import encoding, folders
-from seq2seq.data.dataset import PairArrays, Row, join_arrays, write_arrays
+from seq2seq.data.dataset import EncodedPair, PairArrays, join_arrays, write_arrays
 from seq2seq.data.encoding import Rules, encode
 from seq2seq.data.folders import resumed_folder
 from seq2seq.data.readers import Pair
@@ -144,7 +144,7 @@ def test_few_files_are_open_at_once(tmp_path: Path) -> None:
     parts = []
     for number in range(40):
         with write_arrays(tmp_path / str(number), 300, 10) as add:
-            add(Row([4, number], [5], [7, 8]))
+            add(EncodedPair([4, number], [5], [7, 8]))
         parts.append(tmp_path / str(number))
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = max(int(name) for name in os.listdir("/proc/self/fd"))
@@ -160,7 +160,7 @@ def test_few_files_are_open_at_once(tmp_path: Path) -> None:
 def test_arrays_are_joined(tmp_path: Path, copied: tuple[bool, bool]) -> None:
     rows, parts = [], []
     for number, other in enumerate((*copied, False)):
-        part = [Row([4, number], [5, 6, number], [7, 8] if other else [4, number]) for _ in range(3 * (number < 2))]
+        part = [EncodedPair([4, number], [5, 6, number], [7, 8] if other else [4, number]) for _ in range(3 * (number < 2))]
         with write_arrays(tmp_path / str(number), 300, 10) as add:
             for row in part:
                 add(row)

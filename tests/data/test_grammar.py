@@ -8,7 +8,7 @@ from seq2seq.data.toy import lexicon as lex
 from seq2seq.data.toy import templates as kinds
 from seq2seq.data.toy.grammar import Couple, Name, Nominal, NounPhrase, modal, past, perfect, present
 from seq2seq.data.toy.lexicon import COMPOUNDS, NOUNS, VERBS
-from seq2seq.data.toy.templates import HE, ME, SHE, YOU, Action, Example, Setting
+from seq2seq.data.toy.templates import HE, ME, SHE, YOU, Action, Setting, TranslationExample
 from seq2seq.data.toy.translation import pharaoh
 
 
@@ -23,7 +23,7 @@ def do(verb: str, thing: Nominal) -> Action:
 
 ANNA, PAUL = Name("Anna"), Name("Paul")
 NOW = Setting(present)
-PAPER: list[tuple[Callable[[], Example], str, str, str]] = [
+PAPER: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
     (lambda: kinds.statement(ANNA, do("open", the("door")), NOW), "Anna opens the door.", "Anna macht die Tür auf.", "0-0 1-1 1-4 2-2 3-3"),
     (lambda: kinds.statement(ANNA, do("buy", the("kitchen table", "old", lex.A)), Setting(past, "yesterday=gestern", True)),
      "Yesterday Anna bought an old kitchen table.", "Gestern hat Anna einen alten Küchentisch gekauft.", "0-0 1-2 2-1 2-6 3-3 4-4 5-5 6-5"),
@@ -76,7 +76,7 @@ PAPER: list[tuple[Callable[[], Example], str, str, str]] = [
 
 
 @pytest.mark.parametrize(("make", "source", "target", "links"), PAPER, ids=[row[1] for row in PAPER])
-def test_derivations_solved_on_paper(make: Callable[[], Example], source: str, target: str, links: str) -> None:
+def test_derivations_solved_on_paper(make: Callable[[], TranslationExample], source: str, target: str, links: str) -> None:
     example = make()
     assert (example.source, example.target, pharaoh(example.alignment)) == (source, target, links)
 

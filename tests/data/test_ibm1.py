@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seq2seq.data import ibm1
-from seq2seq.data.dataset import PairArrays, Row, write_arrays
+from seq2seq.data.dataset import EncodedPair, PairArrays, write_arrays
 from seq2seq.ids import EOS, PAD, UNK
 
 DAS, HAUS, BUCH, EIN = 4, 5, 6, 7
@@ -19,7 +19,7 @@ THE, HOUSE, BOOK, A = 4, 5, 6, 7
 def written(folder: Path, pairs: list[tuple[list[int], list[int]]], copies: list[list[int]] | None = None) -> PairArrays:
     with write_arrays(folder, 12, 12, 10) as add:
         for number, (source, target) in enumerate(pairs):
-            add(Row([*source, EOS], [*target, EOS], [*(copies[number] if copies else source), EOS]))
+            add(EncodedPair([*source, EOS], [*target, EOS], [*(copies[number] if copies else source), EOS]))
     return PairArrays(folder)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from seq2seq.data.toy import summarization
-from seq2seq.data.toy.summarization import BESIDE, FACTS, KINDS, Example, NewsCorpus, drawn, generate, report
+from seq2seq.data.toy.summarization import BESIDE, FACTS, KINDS, NewsCorpus, NewsExample, drawn, generate, report
 from seq2seq.errors import ConfigError
 
 FIELDS, WORD = re.compile(r"\{(\w+)\}"), "[A-Za-z0-9]+"
@@ -20,7 +20,7 @@ def corpus() -> NewsCorpus:
     return generate(2500, dev=250, test=250)
 
 
-def everything(corpus: NewsCorpus) -> list[Example]:
+def everything(corpus: NewsCorpus) -> list[NewsExample]:
     return [example for part in corpus for example in part]
 
 
@@ -45,7 +45,7 @@ def test_as_many_as_asked_and_no_source_twice(corpus: NewsCorpus) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_templates_name_facts_that_there_are(kind: summarization.Kind) -> None:
+def test_templates_name_facts_that_there_are(kind: summarization.NewsKind) -> None:
     """Every fact of the summary stands in each wording of exactly one event, and nowhere beside."""
     matter = set(FIELDS.findall(kind.summary))
     homes = [[set(FIELDS.findall(wording)) for wording in wordings] for wordings in kind.events]
@@ -62,7 +62,7 @@ def test_templates_name_facts_that_there_are(kind: summarization.Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_the_summary_is_a_function_of_the_report(kind: summarization.Kind) -> None:
+def test_the_summary_is_a_function_of_the_report(kind: summarization.NewsKind) -> None:
     """What matters is found again in the report by its templates alone, and gives the summary."""
     rng = random.Random(5)
     for _ in range(60):

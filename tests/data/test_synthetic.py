@@ -12,7 +12,7 @@ from seq2seq.data.toy import lexicon as lex
 from seq2seq.data.toy import templates as kinds
 from seq2seq.data.toy.grammar import Name, past, present
 from seq2seq.data.toy.lexicon import VERBS
-from seq2seq.data.toy.templates import KINDS, Action, Example, Kind, Setting, pick, size
+from seq2seq.data.toy.templates import KINDS, Action, SentenceKind, Setting, TranslationExample, pick, size
 from seq2seq.data.toy.translation import ToyCorpus, generate, maximum, pharaoh, write
 from seq2seq.errors import ConfigError
 
@@ -34,7 +34,7 @@ def corpus() -> ToyCorpus:
     return generate(6000, dev=200, test=200)
 
 
-def everything(corpus: ToyCorpus) -> list[Example]:
+def everything(corpus: ToyCorpus) -> list[TranslationExample]:
     return [example for part in corpus for example in part]
 
 
@@ -42,7 +42,7 @@ def tokens(text: str) -> list[str]:
     return [word.strip(".,?") for word in text.split()]
 
 
-def drawn(kind: str, count: int = 300) -> list[Example]:
+def drawn(kind: str, count: int = 300) -> list[TranslationExample]:
     rng = random.Random(7)
     return [KINDS[kind].draw(rng) for _ in range(count)]
 
@@ -119,7 +119,7 @@ def test_raw_text_of_moderate_length(corpus: ToyCorpus) -> None:
             "Tisch Stuhl Schrank Brief Apfel Mantel Ring Mann Arzt Freund Gast Küchentisch Büroschrank Garten Park",
         ),
         ("die der", "Lampe Uhr Tür Kiste Zeitung Kartoffel Tasche Frau Schwester Tante Schullampe Hoteltür Bibliothek"),
-        ("das dem", "Buch Gedicht Ei Hemd Fahrrad Auto Bild Kind Bett Haus Hotel"),
+        ("das dem", "Buch Gedicht Ei Hemd Fahrrad Auto Bild SentenceKind Bett Haus Hotel"),
         ("die den", "Tische Lampen Bücher Briefe Äpfel Männer Frauen Kinder Ringe Hemden Gedichte Küchentische"),
     ],
 )
@@ -230,7 +230,7 @@ def test_too_many_pairs_are_refused_at_once_with_the_maximum() -> None:
 
 def test_the_maximum_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     small = {
-        "who": Kind(
+        "who": SentenceKind(
             1.0,
             kinds.question_who,
             [Action(VERBS[verb], Name("Anna")) for verb in ("see", "help", "call", "visit")],

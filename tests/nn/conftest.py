@@ -15,7 +15,7 @@ from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.launch.compose import compose_config, conf_dir
 from seq2seq.nn.attention.normalizers import NORMALIZERS
 from seq2seq.nn.attention.scorers import SCORERS
-from seq2seq.nn.attention.windows import WINDOWS, Reach
+from seq2seq.nn.attention.windows import WINDOWS, WindowConfig
 from seq2seq.nn.build import build_model
 from seq2seq.nn.heads import HEADS
 from seq2seq.nn.layers import ACTIVATIONS, NORMS
@@ -127,7 +127,7 @@ def settings(family, row, **more):
     layers = row.pop("layers", None)
     usual = "gnmt" if row.get("readout") == "state" else "luong"  # the context has to enter somewhere
     row |= ORDERS[row.pop("order", usual)] | DIRECTIONS[row.pop("direction", "both")]
-    attention = {name: row.pop(name) for name in (*ATTENTION, *Reach._fields, "coverage") if name in row}
+    attention = {name: row.pop(name) for name in (*ATTENTION, *WindowConfig._fields, "coverage") if name in row}
     attention["heads"] = row.pop("attention_heads", 1)
     if row.get("tie", "none") != "none" and row.get("readout") == "state":
         row["embedding"] = TINY["rnn"]["hidden"]

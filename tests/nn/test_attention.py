@@ -9,7 +9,7 @@ import torch
 from seq2seq.nn.attention.attention import Attention, weigh
 from seq2seq.nn.attention.normalizers import NORMALIZERS, entmax, sparsemax
 from seq2seq.nn.attention.scorers import SCORERS, Covered, Sizes
-from seq2seq.nn.attention.windows import WINDOWS, Reach, View
+from seq2seq.nn.attention.windows import WINDOWS, View, WindowConfig
 
 B, S, T, D = 3, 7, 4, 6
 MASK = torch.arange(S) < torch.tensor([7, 3, 5])[:, None]
@@ -26,7 +26,7 @@ class Composed:
 
     def __init__(self, scorer, window, normalizer, coverage, dtype=torch.float64):
         torch.manual_seed(5)
-        parts = SCORERS[scorer](Sizes(D, D, 5, S + 2)), WINDOWS[window](D, Reach(2))
+        parts = SCORERS[scorer](Sizes(D, D, 5, S + 2)), WINDOWS[window](D, WindowConfig(2))
         self.attention = Attention(*parts, NORMALIZERS[normalizer], coverage).to(dtype)
         self.query, self.states = torch.randn(B, T, D, dtype=dtype), torch.randn(B, S, D, dtype=dtype)
         self.covered = torch.rand(B, T, S, dtype=dtype) * MASK[:, None]

@@ -5,7 +5,7 @@ import torch
 from torch.autograd import gradcheck
 
 from seq2seq.nn.ops import additive as module
-from seq2seq.nn.ops.additive import energies, pieces
+from seq2seq.nn.ops.additive import additive_scores, pieces
 
 N, T, S, K = 3, 4, 5, 2
 
@@ -32,12 +32,12 @@ def formula(query, keys, vector, amount=None, direction=None):
 def test_scores_and_gradients_are_those_of_the_formula(covered, piece, monkeypatch):
     monkeypatch.setattr(module, "PIECE", piece)
     given = numbers(covered)
-    found, expected = energies(*given), formula(*given)
+    found, expected = additive_scores(*given), formula(*given)
     torch.testing.assert_close(found, expected)
     slope = torch.randn_like(found)
     for a, b in zip(torch.autograd.grad(found, given, slope), torch.autograd.grad(expected, given, slope), strict=True):
         torch.testing.assert_close(a, b)
-    assert gradcheck(energies, given)
+    assert gradcheck(additive_scores, given)
 
 
 def test_sums_over_pieces_are_wide(monkeypatch):
@@ -47,13 +47,13 @@ def test_sums_over_pieces_are_wide(monkeypatch):
     slopes = []
     for dtype, piece in ((torch.float32, 2**20), (torch.bfloat16, 1)):
         monkeypatch.setattr(module, "PIECE", piece)
-        slopes.append(torch.autograd.grad(energies(query.to(dtype), keys.to(dtype), vector).float().sum(), keys)[0])
+        slopes.append(torch.autograd.grad(additive_scores(query.to(dtype), keys.to(dtype), vector).float().sum(), keys)[0])
     assert (slopes[1] - slopes[0]).norm() / slopes[0].norm() < 0.01
 
 
 @pytest.mark.parametrize(("steps", "positions"), [(0, 5), (3, 0), (0, 0)])
 def test_nothing_gives_nothing(steps, positions):
-    assert energies(torch.zeros(2, steps, 4), torch.zeros(2, positions, 4), torch.zeros(4)).shape == (2, steps, positions)
+    assert additive_scores(torch.zeros(2, steps, 4), torch.zeros(2, positions, 4), torch.zeros(4)).shape == (2, steps, positions)
 
 
 @pytest.mark.parametrize("piece", [1, 7, 2 * S * K, T * S * K, 3 * T * S * K])
@@ -72,6 +72,6 @@ def test_heads_are_rows_and_nothing_of_all_pairs_is_kept():
     query, keys = (x.expand(2, -1, -1, -1).transpose(0, 1) for x in (query, keys))  # (N, heads, T, K)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
-        found = energies(query, keys, vector)
+        found = additive_scores(query, keys, vector)
     torch.testing.assert_close(found[:, 1], formula(query[:, 1], keys[:, 1], vector))
     assert max(kept) <= max(query.numel(), keys.numel())

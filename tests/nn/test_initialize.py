@@ -13,7 +13,7 @@ from seq2seq.nn.attention.scorers import SCORERS
 from seq2seq.nn.build import build_model
 from seq2seq.nn.heads import HEADS
 from seq2seq.nn.init import INITIALIZERS
-from seq2seq.nn.rnn.cells import CELLS, Cell, LSTMCell
+from seq2seq.nn.rnn.cells import CELLS, LSTMCell, RecurrentCell
 from seq2seq.nn.rnn.encoder import BRIDGES
 
 WORDS, EMBEDDING, HIDDEN, WIDTH, TABLE = 200, 20, 24, 0.05, 0.7
@@ -69,7 +69,7 @@ def of_states(model):
     for part in model.modules():
         if isinstance(part, nn.RNNBase):
             yield part.weight_hh_l0, part.hidden_size
-        elif isinstance(part, Cell):
+        elif isinstance(part, RecurrentCell):
             yield from ((layer.weight, part.size) for name, layer in part.named_children() if name in ("recurrent", "candidate"))
 
 

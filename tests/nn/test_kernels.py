@@ -36,7 +36,7 @@ def assert_twins(ours, theirs, given, near):
 
 
 def pieces(query, keys, vector):
-    return additive.Energies.apply(query, keys, vector, None, None)
+    return additive.AdditiveScores.apply(query, keys, vector, None, None)
 
 
 @KINDS
@@ -44,29 +44,29 @@ def pieces(query, keys, vector):
 def test_additive_scores(kind, near, sizes):
     N, T, S, K = sizes
     wide = lambda *given: pieces(*(x.float() for x in given)).to(kind)  # noqa: E731, the kernel's sums are of such
-    assert_twins(kernels.Energies.apply, wide, numbers((N, T, K), (N, S, K), (K,), kind=kind), near)
+    assert_twins(kernels.TritonAdditiveScores.apply, wide, numbers((N, T, K), (N, S, K), (K,), kind=kind), near)
 
 
 @KINDS
 @pytest.mark.parametrize(("N", "size"), [(3, 5), (1, 1100), (7, 300)])
 def test_gates(kind, near, N, size):
-    assert_twins(kernels.LSTM.apply, scan.Plain().lstm, numbers((N, 4 * size), (N, size), kind=kind), near)
+    assert_twins(kernels.TritonLSTMGates.apply, scan.Plain().lstm, numbers((N, 4 * size), (N, size), kind=kind), near)
 
 
 def test_gates_of_two_kinds_of_numbers():
     """Under autocast the first cell may be wider than the gates."""
     (gates,), (cell,) = numbers((2, 12), kind=torch.bfloat16), numbers((2, 3))
-    assert_twins(kernels.LSTM.apply, scan.Plain().lstm, [gates, cell], ROUNDED)
+    assert_twins(kernels.TritonLSTMGates.apply, scan.Plain().lstm, [gates, cell], ROUNDED)
 
 
 def test_a_part_of_a_tensor():
     """What comes in strides is read as it is meant."""
     gates, cell = (x.detach().t().requires_grad_() for x in numbers((20, 3), (5, 3)))
-    assert_twins(kernels.LSTM.apply, scan.Plain().lstm, [gates, cell], EXACT)
+    assert_twins(kernels.TritonLSTMGates.apply, scan.Plain().lstm, [gates, cell], EXACT)
     query, keys, vector = (
         x.detach().transpose(-1, -2).requires_grad_() if x.dim() == 3 else x for x in numbers((2, 6, 3), (2, 6, 4), (6,))
     )
-    assert_twins(kernels.Energies.apply, pieces, [query, keys, vector], EXACT)
+    assert_twins(kernels.TritonAdditiveScores.apply, pieces, [query, keys, vector], EXACT)
 
 
 @KINDS
@@ -87,7 +87,7 @@ def test_cross_entropy(kind, near, smoothing, V):
 def test_nothing_is_nothing(sizes):
     N, T, S, K = sizes
     given = numbers((N, T, K), (N, S, K), (K,))
-    assert_twins(kernels.Energies.apply, pieces, given, EXACT)
+    assert_twins(kernels.TritonAdditiveScores.apply, pieces, given, EXACT)
     assert [len(x) for x in kernels.cross_entropy(torch.empty(0, 4, device=DEVICE), torch.empty(0, device=DEVICE).long(), 0.1)] == [0, 0, 0]
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from seq2seq.nn.attention.multihead import MultiHeadAttention
 from seq2seq.nn.attention.normalizers import NORMALIZERS
 from seq2seq.nn.attention.scorers import SCORERS, Sizes
-from seq2seq.nn.attention.windows import WINDOWS, Reach
+from seq2seq.nn.attention.windows import WINDOWS, WindowConfig
 from seq2seq.nn.layers import ACTIVATIONS, NORMS, FeedForward, Positions, Rotary, swiglu
 from seq2seq.nn.transformer import DecoderLayer, Design, EncoderLayer, SelfAttention
 
@@ -51,7 +51,7 @@ def scrambled(module):
 
 def cross(design, scorer="scaled_dot", window="everywhere", normalizer="softmax"):
     part = design.size // design.heads
-    parts = SCORERS[scorer](Sizes(part, part, 5, S)), WINDOWS[window](design.size, Reach(1), design.heads), NORMALIZERS[normalizer]
+    parts = SCORERS[scorer](Sizes(part, part, 5, S)), WINDOWS[window](design.size, WindowConfig(1), design.heads), NORMALIZERS[normalizer]
     return MultiHeadAttention(design.size, design.size, design.heads, *parts)
 
 

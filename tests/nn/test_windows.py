@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.nn.attention.windows import WINDOWS, LocalP, Reach
+from seq2seq.nn.attention.windows import WINDOWS, LocalP, WindowConfig
 
 LENGTHS = (5, 3)  # of two sentences in S = 5 positions
 MASK = torch.arange(5) < torch.tensor(LENGTHS)[:, None]
@@ -16,7 +16,7 @@ def view(name, step, width=1, query=None):
     """The view of sentences in MASK at `step` (B, T)."""
     step = torch.tensor(step)
     query = torch.randn(*step.shape, 4) if query is None else query
-    return WINDOWS[name](4, Reach(width))(query, step, MASK)
+    return WINDOWS[name](4, WindowConfig(width))(query, step, MASK)
 
 
 def seen(view):
@@ -42,7 +42,7 @@ def test_local_m_follows_the_step_and_stays_at_the_end():
 
 def local_p(share, width, **reach):
     """A window whose centre is `share` of the source: tanh(W q) is 1, so v is logit(share) in its only entry."""
-    window = LocalP(4, Reach(width, **reach)).double()
+    window = LocalP(4, WindowConfig(width, **reach)).double()
     with torch.no_grad():
         window.inner.weight.fill_(100.0)
         window.outer.weight.zero_()[0, 0] = math.log(share / (1 - share))
@@ -56,7 +56,7 @@ def local_p(share, width, **reach):
 def test_a_window_is_its_formula(name, heads, width, papers):
     """Each head has a view of its own, or all have one; centres in the middle, and at the ends."""
     torch.manual_seed(1)
-    window, step = WINDOWS[name](4, Reach(width), heads).double(), torch.arange(9).expand(2, 9)
+    window, step = WINDOWS[name](4, WindowConfig(width), heads).double(), torch.arange(9).expand(2, 9)
     query = torch.randn(2, 9, 4, dtype=torch.float64) * torch.logspace(-1, 2, 9)[:, None]
     shown, m = window(query, step, MASK).of_heads(), papers.of(window)
     allowed = shown.allowed.expand(2, heads or 1, 9, 5).numpy()
@@ -89,7 +89,7 @@ def test_local_p_as_in_luongs_code_differs_where_it_says(share):
 
 def test_a_window_of_2d_positions_lacks_the_last_one():
     step = torch.tensor([[2], [1]])
-    assert seen(WINDOWS["local_m"](4, Reach(1, "2D"))(torch.randn(2, 1, 4), step, MASK)) == [[[1, 2]], [[0, 1]]]
+    assert seen(WINDOWS["local_m"](4, WindowConfig(1, "2D"))(torch.randn(2, 1, 4), step, MASK)) == [[[1, 2]], [[0, 1]]]
     assert seen(local_p(0.5, 1, window_size="2D")) == [[[2, 3]], [[1, 2]]]  # p = 2.5 and 1.5
 
 
@@ -116,10 +116,10 @@ def test_a_setting_that_is_not_said_to_be_read_is_not_read(name):
     step = torch.arange(9).expand(2, 9)
     others = {"width": 4, "window_size": "2D", "center_range": "S-1", "rounding": "floor", "renormalize": True}
     for setting, value in others.items():
-        base = Reach(1, rounding="floor" if setting == "window_size" else "none")  # around a position: between two both see as many
+        base = WindowConfig(1, rounding="floor" if setting == "window_size" else "none")  # around a position: between two both see as many
         usual, changed = WINDOWS[name](4, base), WINDOWS[name](4, base._replace(**{setting: value}))
         changed.load_state_dict(usual.state_dict())
         pairs = zip(usual(query, step, MASK), changed(query, step, MASK), strict=True)
         same = all(a.equal(b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)
         assert same == (setting not in WINDOWS[name].uses), setting
-    assert set(others) == set(Reach._fields)
+    assert set(others) == set(WindowConfig._fields)

@@ -68,7 +68,7 @@ class Case:
         limits = {key: options[key] for key in ("max_length", "min_length", "no_repeat", "prefix", "never") if key in options}
         ranking = twin.Ranking(penalty.length, penalty.alpha, penalty.coverage, penalty.kind)
         steps, states = zip(*(self.fakes.step_function(m, m.encode(self.source[row : row + 1])) for m in self.models), strict=True)
-        return twin.beam_search(steps, states, twin.Limits(**limits), beam=options["beam"], n_best=options["n_best"], ranking=ranking)
+        return twin.beam_search(steps, states, twin.TokenLimits(**limits), beam=options["beam"], n_best=options["n_best"], ranking=ranking)
 
 
 def assert_same(found, expected, tolerance=1e-9):

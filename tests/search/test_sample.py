@@ -49,7 +49,7 @@ class Case:
         limits = {key: options.pop(key) for key in ("max_length", "min_length") if key in options}
         step, state = self.fakes.step_function(self.model, self.model.encode(self.source[row : row + 1]))
         limits |= {"no_repeat": self.no_repeat, "prefix": self.prefix}
-        return twin.sample([step], [state], twin.Limits(**limits), seed=self.seeds[row], **options)
+        return twin.sample([step], [state], twin.TokenLimits(**limits), seed=self.seeds[row], **options)
 
 
 def assert_same(found, expected):

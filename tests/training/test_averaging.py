@@ -14,7 +14,7 @@ from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.runs.weights import save_weights
 from seq2seq.training.checkpoint import MovingAverage, mean_weights
-from seq2seq.training.validation import Kept
+from seq2seq.training.validation import CheckpointKeeper
 
 
 def test_the_moving_average_follows_its_formula() -> None:
@@ -67,7 +67,7 @@ CASES = [
 
 @pytest.mark.parametrize(("average", "keep", "chosen", "files"), CASES)
 def test_exactly_the_wanted_checkpoints_are_kept(average: str, keep: int, chosen: list[int], files: set[int], tmp_path: Path) -> None:
-    kept, model = Kept(tmp_path, keep, average), nn.Linear(1, 1)
+    kept, model = CheckpointKeeper(tmp_path, keep, average), nn.Linear(1, 1)
     best = []
     for update, score in SCORES.items():
         nn.init.constant_(model.weight, update)
@@ -82,7 +82,7 @@ def test_exactly_the_wanted_checkpoints_are_kept(average: str, keep: int, chosen
 
 def test_of_equal_scores_the_lower_dev_loss_is_better(tmp_path: Path) -> None:
     """A model that has hardly begun has a BLEU of 0 again and again."""
-    kept, model = Kept(tmp_path, 2, "none"), nn.Linear(1, 1)
+    kept, model = CheckpointKeeper(tmp_path, 2, "none"), nn.Linear(1, 1)
     best = [kept.add(update, 0.0, loss, model) for update, loss in enumerate((4.0, 3.0, 3.5, 3.0, 2.0), 1)]
     assert best == [True, True, False, False, True]
     assert kept.ranked() == [5, 2]

@@ -11,7 +11,7 @@ import pytest
 
 from seq2seq.config import AttentionConfig, RNNConfig
 from seq2seq.data.readers import Pair
-from seq2seq.evaluation.attention_maps import Looked
+from seq2seq.evaluation.attention_maps import AttentionMap
 from seq2seq.launch.compose import compose_config
 from seq2seq.training import health
 from seq2seq.training.run import train
@@ -37,7 +37,7 @@ def validate(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
 
             def look(_: Any, found: list[Any], of: Any = of) -> Any:
                 assert len(found) == SAMPLE
-                return ((i, Looked(of(i), None, None)) for i in range(len(found)))
+                return ((i, AttentionMap(of(i), None, None)) for i in range(len(found)))
 
             monkeypatch.setattr(health, "look", look)
             watch()

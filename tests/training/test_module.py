@@ -14,7 +14,7 @@ from seq2seq.errors import TrainingError
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn.build import build_model
 from seq2seq.training.loss import coverage_loss
-from seq2seq.training.module import Step, TrainingModule
+from seq2seq.training.module import BatchLoss, TrainingModule
 from seq2seq.training.optim import OPTIMIZERS, Rates, decayed
 
 SMALL = {
@@ -104,7 +104,7 @@ def test_where_looking_waits_the_first_of_several_is_named_later() -> None:
     """As on an accelerator, where the step does not look and the log does."""
     module = module_of(build_model(SMALL["rnn"](), 10, 10))
     index = torch.tensor([41, 0])
-    module.unseen = [Step(u, 1, u, index + u, torch.tensor(x)) for u, x in ((1, 2.0), (2, float("inf")), (3, float("nan")))]
+    module.unseen = [BatchLoss(u, 1, u, index + u, torch.tensor(x)) for u, x in ((1, 2.0), (2, float("inf")), (3, float("nan")))]
     with pytest.raises(TrainingError, match=r"the loss is inf at update 2 \(epoch 1, batch 2, lines 44, 3\); lower"):
         module.require_finite()
     module.require_finite()  # they were looked at

@@ -5,9 +5,9 @@ import math
 import pytest
 
 from seq2seq.errors import ConfigError
-from seq2seq.training.optim import SCHEDULES, Course, Plateau, check_schedule
+from seq2seq.training.optim import SCHEDULES, Plateau, Schedule, check_schedule
 
-COURSE = Course(warmup=4, total=24, halve_from=0.5, halve_every=0.125)
+COURSE = Schedule(warmup=4, total=24, halve_from=0.5, halve_every=0.125)
 PAPER = {
     "constant": {0: 0.25, 1: 0.5, 3: 1.0, 4: 1.0, 99: 1.0},
     "inverse_sqrt": {0: 0.25, 3: 1.0, 15: 0.5, 35: 1 / 3},
@@ -28,7 +28,7 @@ def test_rates_at_chosen_updates(name: str) -> None:
 
 def test_halvings_are_where_the_shares_say_whatever_their_rounding() -> None:
     """0.7 - 0.5 is less than two tenths in binary: a rate that falls one update late would be that of the interval before."""
-    rates = [SCHEDULES["luong"](update, Course(warmup=0, total=100, halve_from=0.5, halve_every=0.1)) for update in range(100)]
+    rates = [SCHEDULES["luong"](update, Schedule(warmup=0, total=100, halve_from=0.5, halve_every=0.1)) for update in range(100)]
     assert rates == [1.0] * 50 + [0.5 ** (1 + late // 10) for late in range(50)]
 
 

@@ -13,7 +13,7 @@ from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.runs.metrics import read_metrics
 from seq2seq.training.metrics import Metrics
-from seq2seq.training.progress import Limits, Progress
+from seq2seq.training.progress import Progress, TrainingLimits
 from seq2seq.training.run import parameter_table, train
 
 Small = Callable[..., list[str]]
@@ -53,7 +53,7 @@ def test_a_bar_comes_and_goes(small: Small, tmp_path: Path, monkeypatch: pytest.
 
 def test_without_a_terminal_there_are_lines(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "seq2seq")
-    progress = Progress(Limits(100, 0), "auto")
+    progress = Progress(TrainingLimits(100, 0), "auto")
     assert progress.bar is None
     progress.start(0, 0.0)
     progress.line(10, 1, 2.5, 12345.0, 60.0)
@@ -62,10 +62,10 @@ def test_without_a_terminal_there_are_lines(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_time_left_on_paper() -> None:
-    progress = Progress(Limits(100, 10), "none")
+    progress = Progress(TrainingLimits(100, 10), "none")
     progress.start(50, 100.0)  # resumed half way: what was done before says nothing of the rate
     assert progress.left(60, 120.0) == "0:01:20 left"
-    assert Progress(Limits(0, 0), "none").left(5, 65.0) == "0:01:05 so far"
+    assert Progress(TrainingLimits(0, 0), "none").left(5, 65.0) == "0:01:05 so far"
 
 
 def test_metrics_are_kept_up_to_the_checkpoint(tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from seq2seq.compare.result import Comparison
-from seq2seq.evaluation.attention_records import Explained
+from seq2seq.evaluation.attention_records import AttentionRecord
 
 WEIGHTS_CHUNK = 100  # sentences in a block: some 100 kB unpacked, so that one more sentence is there within milliseconds
 MAPS_CHUNK = 10  # a sentence has some 50 times as many weights in a large Transformer
 LARGEST = 50_000_000  # bytes of attention: a browser takes about a second to read them, and mail or a repository still take the file
 WEIGHTS_AT_MOST = 40_000_000  # of these, so that some are left for layers and heads
 
-Chunk = Sequence[Explained]
+Chunk = Sequence[AttentionRecord]
 
 
 def block(name: str, content: bytes) -> str:
@@ -56,7 +56,7 @@ def weights(sentences: Chunk) -> bytes:
     return framed([described(sentence) for sentence in sentences], [sentence.weights.tobytes() for sentence in sentences])
 
 
-def described(sentence: Explained) -> list[Any]:
+def described(sentence: AttentionRecord) -> list[Any]:
     """All of a sentence but its weights."""
     centers = None if sentence.centers is None else [round(float(center), 3) for center in sentence.centers]
     return [sentence.source, sentence.target, centers, [[text, round(float(score), 4)] for text, score in sentence.alternatives]]
@@ -73,10 +73,10 @@ def limit(kind: str) -> int:
     return WEIGHTS_AT_MOST if kind == "weights" else LARGEST
 
 
-class Attention:
+class AttentionBlock:
     """The blocks of all variants, side by side, so that what is left out is left out for all of them."""
 
-    def __init__(self, variants: Sequence[Sequence[Explained]], sentences: int) -> None:
+    def __init__(self, variants: Sequence[Sequence[AttentionRecord]], sentences: int) -> None:
         """variants: what each looked at, sentence by sentence, read one chunk at a time; sentences: how many the test set has."""
         self.variants, self.sentences = variants, sentences
         self.spent = 0

@@ -48,7 +48,7 @@ def page(comparison: Comparison) -> Iterator[str]:
 def parts(comparison: Comparison) -> dict[str, Callable[[], Iterable[str]]]:
     """Name of a place in the template -> what to write there."""
     style, script = joined(STYLES), joined(SCRIPTS)
-    attention = blocks.Attention(list(comparison.explained.values()), len(comparison.sources))
+    attention = blocks.AttentionBlock(list(comparison.explained.values()), len(comparison.sources))
     return {
         "title": lambda: [tables.text(comparison.title)],
         "policy": lambda: [policy(style, script)],

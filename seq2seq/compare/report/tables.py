@@ -8,7 +8,7 @@ from typing import Any
 
 from seq2seq.compare.formats import p_value, shown
 from seq2seq.compare.report import blocks
-from seq2seq.compare.result import Column, Comparison, Figure, Point, Row
+from seq2seq.compare.result import Column, Comparison, Figure, Point, VariantRow
 
 LEVEL = 0.05  # of significance, after correction
 LEGEND = (
@@ -74,7 +74,7 @@ def head(column: Column) -> str:
     )
 
 
-def name(row: Row, baseline: bool) -> str:
+def name(row: VariantRow, baseline: bool) -> str:
     """The head of a row: the variant, the settings in which it differs, its seeds."""
     mark = ' <span class="tag">baseline</span>' if baseline else ""
     settings = " · ".join(f"{key}={value}" for key, value in row.settings.items())
@@ -85,7 +85,7 @@ def name(row: Row, baseline: bool) -> str:
     )
 
 
-def cell(figure: Figure | None, column: Column, baseline: Row | None) -> str:
+def cell(figure: Figure | None, column: Column, baseline: VariantRow | None) -> str:
     """Value ± deviation, interval, and what the tests say of the difference."""
     if figure is None or math.isnan(figure.value):
         return '<td class="number missing"><span title="the runs do not say">–</span></td>\n'
@@ -206,7 +206,7 @@ def described(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def curves(row: Row) -> list[list[Point]]:
+def curves(row: VariantRow) -> list[list[Point]]:
     """A curve for each seed: every point with a figure of the dev set, and no more of the others than can be seen. The page draws means
     at updates that all seeds have, so it is these that are thinned."""
     logged = [{point.update for point in curve if not math.isnan(point.loss)} for curve in row.curves]

@@ -48,7 +48,7 @@ FIRMS = Names(("corp", "mex", "tech", "trans", "works", "line", "soft", "plan"))
 MOST = 1_000_000  # of some 10^20 that there are: none has to be drawn again, and all are in memory
 
 
-class Example(NamedTuple):
+class NewsExample(NamedTuple):
     """Text with white space around every punctuation mark."""
 
     source: str
@@ -58,15 +58,15 @@ class Example(NamedTuple):
 class NewsCorpus(NamedTuple):
     """Three lists of examples; no source occurs twice in them all."""
 
-    train: list[Example]
-    dev: list[Example]
-    test: list[Example]
+    train: list[NewsExample]
+    dev: list[NewsExample]
+    test: list[NewsExample]
 
 
 Fact = Callable[[random.Random], str]
 
 
-class Kind(NamedTuple):
+class NewsKind(NamedTuple):
     """A kind of event. In templates {name} is a fact, the same wherever it stands in a report."""
 
     facts: Mapping[str, Fact]
@@ -119,7 +119,7 @@ BESIDE = (
 )
 
 KINDS = {
-    "match": Kind(
+    "match": NewsKind(
         {"winner": TOWN, "loser": TOWN, "high": number(20, 99), "low": number(2, 19), "scorer": PERSON, "day": DAY},
         (
             (
@@ -132,7 +132,7 @@ KINDS = {
         "{winner} defeats {loser} {high} : {low} , {scorer} shines",
         ("Last year {town_} beat {place_} {high_} to {few_} .", "{town_} lost to {place_} in {year_} ."),
     ),
-    "succession": Kind(
+    "succession": NewsKind(
         {"new": PERSON, "old": PERSON, "firm": FIRM},
         (
             ("{firm} has chosen {new} as its next president .", "{new} was named president of {firm} .",
@@ -142,7 +142,7 @@ KINDS = {
         "{new} replaces {old} as head of {firm}",
         ("{person_} has been a manager at {firm_} since {year_} .", "{other_} was not chosen ."),
     ),
-    "accident": Kind(
+    "accident": NewsKind(
         {"hurt": partial(several, PEOPLE), "vehicle": one("bus train truck car tram ferry"), "town": TOWN, "day": DAY},
         (
             (
@@ -154,7 +154,7 @@ KINDS = {
         "{vehicle} crash in {town} hurts {hurt}",
         ("The road was closed for {few_} hours .", "{person_} called the police .", "An accident in {place_} in {year_} was worse ."),
     ),
-    "flood": Kind(
+    "flood": NewsKind(
         {"towns": partial(several, TOWNS), "level": number(100, 999), "water": one("river lake sea"), "day": DAY},
         (
             ("Heavy rain on {day} put the streets of {towns} under water .", "The streets of {towns} were under water on {day} .",
@@ -164,7 +164,7 @@ KINDS = {
         "{water} rises {level} cm , floods hit {towns}",
         ("{place_} stayed dry .", "Only in {year_} was the rain as heavy .", "{firm_} sent {few_} pumps to {place_} ."),
     ),
-    "sale": Kind(
+    "sale": NewsKind(
         {"buyer": FIRM, "seller": FIRM, "price": number(100, 9999)},
         (
             ("{buyer} will pay {price} million for {seller} .", "{seller} goes to {buyer} for {price} million .",
@@ -173,7 +173,7 @@ KINDS = {
         "{buyer} buys {seller} for {price} million",
         ("{firm_} had offered {number_} million .", "Shares of {firm_} did not move .", "{firm_} has {number_} workers ."),
     ),
-    "race": Kind(
+    "race": NewsKind(
         {"first": PERSON, "second": PERSON, "third": PERSON, "race": one("marathon rowing skiing cycling swimming sailing"), "town": TOWN},
         (
             ("In the {race} at {town} {second} and {third} came in behind {first} .",
@@ -183,7 +183,7 @@ KINDS = {
         "{first} wins {race} gold ahead of {second} and {third}",
         ("{person_} gave up after {few_} kilometres .", "{person_} won in {year_} .", "{other_} and {person_} did not start ."),
     ),
-    "opening": Kind(
+    "opening": NewsKind(
         {"building": one("museum library theatre hospital stadium airport zoo"), "town": TOWN, "cost": number(100, 9999), "day": DAY},
         (
             ("The new {building} of {town} opened its doors on {day} .",
@@ -193,13 +193,13 @@ KINDS = {
         "{town} opens {building} for {cost} million",
         ("{place_} closed its {thing_} in {year_} .", "{person_} drew the plans .", "About {number_} people stood in line ."),
     ),
-    "election": Kind(
+    "election": NewsKind(
         {f"{what}{n}": draw for n in range(4) for what, draw in (("who", PERSON), ("votes", number(100, 9999)))},
         tuple((f"{{who{n}}} got {{votes{n}}} votes .", f"{{votes{n}}} people voted for {{who{n}}} .") for n in range(4)),
         "votes : " + " , ".join(f"{{who{n}}} {{votes{n}}}" for n in range(4)),
         ("In {year_} {person_} got {number_} votes .", "{person_} did not take part .", "{number_} votes were not counted ."),
     ),
-    "verdict": Kind(
+    "verdict": NewsKind(
         {"guilty": PERSON, "judge": PERSON, "years": number(2, 99), "crime": one("theft fraud arson smuggling robbery forgery")},
         (
             ("{judge} , the judge , sent {guilty} to prison for {years} years .",
@@ -225,11 +225,11 @@ def generate(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500)
     while len(found) < pairs + dev + test:
         example = report(kinds[int(rng.random() * len(kinds))], rng)
         found.setdefault(example.source, example.target)
-    examples = [Example(*both) for both in found.items()]
+    examples = [NewsExample(*both) for both in found.items()]
     return NewsCorpus(examples[dev + test :], examples[:dev], examples[dev : dev + test])
 
 
-def report(kind: Kind, rng: random.Random) -> Example:
+def report(kind: NewsKind, rng: random.Random) -> NewsExample:
     """The sentences that matter, in their order, among two or three that do not."""
     facts = drawn(kind.facts, rng)
     sentences = [pick(wordings, rng).format(**facts) for wordings in kind.events]
@@ -238,7 +238,7 @@ def report(kind: Kind, rng: random.Random) -> Example:
         while len(beside) == count:
             beside.add(template := pick(kind.beside if rng.random() < 0.5 else BESIDE, rng))
         sentences.insert(int(rng.random() * (len(sentences) + 1)), template.format(**drawn(FACTS, rng)))
-    return Example(" ".join(sentences), kind.summary.format(**facts))
+    return NewsExample(" ".join(sentences), kind.summary.format(**facts))
 
 
 def drawn(facts: Mapping[str, Fact], rng: random.Random) -> dict[str, str]:

@@ -183,7 +183,7 @@ PLACES = of_kinds("inside", build=partial(adorned, determiners=(lex.THE, lex.OUR
 GOALS = [mapped(lambda town: ("to=nach", town), TOWNS), mapped(lambda host: ("to=zu", host), PERSONS)]
 
 
-class Example(NamedTuple):
+class TranslationExample(NamedTuple):
     """Raw text in both languages and the links between their white-space words, from 0, sorted."""
 
     source: str
@@ -191,7 +191,7 @@ class Example(NamedTuple):
     alignment: tuple[tuple[int, int], ...]
 
 
-def sentence(built: Phrase, stop: str = ".") -> Example:
+def sentence(built: Phrase, stop: str = ".") -> TranslationExample:
     """Write a phrase down: punctuation joins the word before it, a becomes an before a vowel, the first letter is capital."""
     source, target = _punctuate(built.source, stop), _punctuate(built.target, stop)
     for i, word in enumerate(source):
@@ -202,7 +202,7 @@ def sentence(built: Phrase, stop: str = ".") -> Example:
         for unit in word.units:
             positions.setdefault(unit, []).append(j)
     links = {(i, j) for i, word in enumerate(source) for unit in word.units for j in positions.get(unit, ())}
-    return Example(_text(source), _text(target), tuple(sorted(links)))
+    return TranslationExample(_text(source), _text(target), tuple(sorted(links)))
 
 
 def _punctuate(side: Iterable[Word], stop: str) -> list[Word]:
@@ -221,10 +221,10 @@ def _text(side: list[Word]) -> str:
     return text[0].upper() + text[1:]
 
 
-class Kind:
+class SentenceKind:
     """A kind of sentence: its share of the corpus, how it is composed, and of what."""
 
-    def __init__(self, share: float, compose: Callable[..., Example], *slots: Slot) -> None:
+    def __init__(self, share: float, compose: Callable[..., TranslationExample], *slots: Slot) -> None:
         self.share, self.compose, self.slots = share, compose, slots
 
     @cached_property
@@ -232,91 +232,91 @@ class Kind:
         """The number of its derivations."""
         return prod(map(size, self.slots))
 
-    def draw(self, rng: random.Random) -> Example:
+    def draw(self, rng: random.Random) -> TranslationExample:
         return self.compose(*(pick(rng, slot) for slot in self.slots))
 
 
-def statement(subject: Nominal, action: Action, setting: Setting) -> Example:
+def statement(subject: Nominal, action: Action, setting: Setting) -> TranslationExample:
     return sentence(setting.main(partial(action.clause, subject)))
 
 
-def negative(subject: Nominal, action: Action, setting: Setting) -> Example:
+def negative(subject: Nominal, action: Action, setting: Setting) -> TranslationExample:
     return sentence(setting.main(partial(action.clause, subject, negated=True)))
 
 
-def numbered(subject: Nominal, verb: Verb, things: NounPhrase, number: str, setting: Setting) -> Example:
+def numbered(subject: Nominal, verb: Verb, things: NounPhrase, number: str, setting: Setting) -> TranslationExample:
     return statement(subject, Action(verb, things._replace(number=number)), setting)
 
 
-def giving(subject: Nominal, verb: Verb, recipient: Nominal, gift: NounPhrase, setting: Setting) -> Example:
+def giving(subject: Nominal, verb: Verb, recipient: Nominal, gift: NounPhrase, setting: Setting) -> TranslationExample:
     return sentence(setting.main(partial(clause, subject, verb, objects=((recipient, DATIVE), (gift, ACCUSATIVE)))))
 
 
-def question(subject: Nominal, action: Action, setting: Setting) -> Example:
+def question(subject: Nominal, action: Action, setting: Setting) -> TranslationExample:
     return sentence(action.clause(subject, setting.tense, time=phrase(setting.time), inverted=True).question(), "?")
 
 
-def question_of(opener: str, subject: Nominal, action: Action, tense: Tense) -> Example:
+def question_of(opener: str, subject: Nominal, action: Action, tense: Tense) -> TranslationExample:
     return sentence(action.clause(subject, tense, inverted=True).question(phrase(opener)), "?")
 
 
-def question_who(action: Action, setting: Setting) -> Example:
+def question_who(action: Action, setting: Setting) -> TranslationExample:
     return sentence(action.clause(WHO, setting.tense, time=phrase(setting.time)).main(), "?")
 
 
-def located(subject: Nominal, verb: Verb, preposition: str, place: NounPhrase, setting: Setting) -> Example:
+def located(subject: Nominal, verb: Verb, preposition: str, place: NounPhrase, setting: Setting) -> TranslationExample:
     return sentence(setting.main(partial(clause, subject, verb, place=prepositional(preposition, place))))
 
 
-def place_first(subject: Nominal, action: Action, preposition: str, place: NounPhrase, tense: Tense) -> Example:
+def place_first(subject: Nominal, action: Action, preposition: str, place: NounPhrase, tense: Tense) -> TranslationExample:
     return sentence(action.clause(subject, tense).main(prepositional(preposition, place)))
 
 
-def motion(subject: Nominal, verb: Verb, goal: tuple[str, Nominal], companion: Nominal, setting: Setting) -> Example:
+def motion(subject: Nominal, verb: Verb, goal: tuple[str, Nominal], companion: Nominal, setting: Setting) -> TranslationExample:
     goal_phrase, company = prepositional(*goal), prepositional("with=mit", companion)
     return sentence(setting.main(partial(clause, subject, verb, place=company, complement=goal_phrase)))
 
 
-def no_motion(subject: Nominal, verb: Verb, goal: tuple[str, Nominal], setting: Setting) -> Example:
+def no_motion(subject: Nominal, verb: Verb, goal: tuple[str, Nominal], setting: Setting) -> TranslationExample:
     return sentence(setting.main(partial(clause, subject, verb, complement=prepositional(*goal), negated=True)))
 
 
-def because(subject: Nominal, action: Action, setting: Setting, other: Nominal, reason: Action, later: Tense) -> Example:
+def because(subject: Nominal, action: Action, setting: Setting, other: Nominal, reason: Action, later: Tense) -> TranslationExample:
     return sentence(join(setting.main(partial(action.clause, subject)), reason.clause(other, later).subordinate(phrase("because=weil"))))
 
 
-def because_it(subject: Nominal, verb: Verb, thing: NounPhrase, other: Nominal, reason: Verb) -> Example:
+def because_it(subject: Nominal, verb: Verb, thing: NounPhrase, other: Nominal, reason: Verb) -> TranslationExample:
     """`it` has the German gender of the thing."""
     later = Action(reason, pronoun_of(thing)).clause(other, present)
     return sentence(join(Action(verb, thing).clause(subject, present).main(), later.subordinate(phrase("because=weil"))))
 
 
-def described(thing: NounPhrase, adjectives: tuple[Adjective, Adjective]) -> Example:
+def described(thing: NounPhrase, adjectives: tuple[Adjective, Adjective]) -> TranslationExample:
     first, second = adjectives
     return sentence(be(thing, first, negated=True).main() + BOTH_COMMA + phrase("but=aber") + be(pronoun_of(thing), second).main())
 
 
-def reported(subject: Nominal, verb: Verb, tense: Tense, other: Nominal, action: Action, setting: Setting) -> Example:
+def reported(subject: Nominal, verb: Verb, tense: Tense, other: Nominal, action: Action, setting: Setting) -> TranslationExample:
     content = action.clause(other, setting.tense, time=phrase(setting.time)).subordinate(phrase("that=dass"))
     return sentence(join(clause(subject, verb, tense).main(), content))
 
 
-def conditional(subject: Nominal, condition: Action, other: Nominal, action: Action, tense: Tense) -> Example:
+def conditional(subject: Nominal, condition: Action, other: Nominal, action: Action, tense: Tense) -> TranslationExample:
     """The fronted clause takes the first place, so that the verb follows at once."""
     front = condition.clause(subject, present).subordinate(phrase("if=wenn")) + BOTH_COMMA
     return sentence(action.clause(other, tense).main(front))
 
 
-def coordinated(subject: Nominal, action: Action, setting: Setting, other: Nominal, second: Action) -> Example:
+def coordinated(subject: Nominal, action: Action, setting: Setting, other: Nominal, second: Action) -> TranslationExample:
     return sentence(setting.main(partial(action.clause, subject)) + phrase("and=und") + second.clause(other, setting.tense).main())
 
 
-def relative_subject(head: NounPhrase, inner: Action, outer: Action, tense: Tense) -> Example:
+def relative_subject(head: NounPhrase, inner: Action, outer: Action, tense: Tense) -> TranslationExample:
     who = Pronoun(("who", "whom"), RELATIVE[head.form], head.person)
     return sentence(outer.clause(Modified(head, bracketed(inner.clause(who, tense).subordinate())), present).main())
 
 
-def relative_object(subject: Nominal, verb: Verb, thing: NounPhrase, owner: Nominal, inner: Verb, tense: Tense) -> Example:
+def relative_object(subject: Nominal, verb: Verb, thing: NounPhrase, owner: Nominal, inner: Verb, tense: Tense) -> TranslationExample:
     that = phrase(f"that={RELATIVE[thing.form][ACCUSATIVE]}")
     known = Modified(thing, bracketed(clause(owner, inner, tense).subordinate(that)))
     return sentence(Action(verb, known).clause(subject, present).main())
@@ -344,25 +344,27 @@ def pronoun_of(thing: NounPhrase) -> Pronoun:
 
 
 KINDS = {
-    "statement": Kind(0.13, statement, SUBJECTS, ACTIONS, SETTINGS),
-    "negative": Kind(0.08, negative, SUBJECTS, ACTIONS, tensed(POLAR)),
-    "numbered": Kind(0.07, numbered, SUBJECTS, verbs("buy", "sell", "find", "need", "see"), COUNTABLE, NUMBERS, SETTINGS),
-    "giving": Kind(0.05, giving, SUBJECTS, verbs_of("giving"), [PEOPLE, PERSONS], GIFTS, SETTINGS),
-    "question": Kind(0.06, question, SUBJECTS, ACTIONS, tensed(POLAR, fronted=(False,))),
-    "question of": Kind(0.03, question_of, ["when=wann", "why=warum", "where=wo"], SUBJECTS, ACTIONS, [present, past, POLAR]),
-    "question who": Kind(0.03, question_who, ACTIONS, tensed(MODALS, fronted=(False,))),
-    "located": Kind(0.04, located, SUBJECTS, verbs_of("rest"), list(lex.PREPOSITIONS), PLACES, SETTINGS),
-    "place first": Kind(0.04, place_first, SUBJECTS, ACTIONS, list(lex.PREPOSITIONS), PLACES, TENSES),
-    "motion": Kind(0.07, motion, SUBJECTS, verbs_of("motion"), GOALS, [PEOPLE, PERSONS], SETTINGS),
-    "no motion": Kind(0.02, no_motion, SUBJECTS, verbs_of("motion"), GOALS, tensed(POLAR)),
-    "because": Kind(0.08, because, SUBJECTS, ACTIONS, SETTINGS, SHORT, ACTIONS, TENSES),
-    "because it": Kind(0.05, because_it, PEOPLE, verbs("buy", "find", "bring_along"), OBJECTS, [HE, SHE], verbs("need", "look_for")),
-    "described": Kind(0.03, described, THINGS, list(permutations(lex.THING_ADJECTIVES, 2))),
-    "reported": Kind(0.05, reported, SHORT, verbs_of("saying"), [present, past], SHORT, ACTIONS, tensed(MODALS, fronted=(False,))),
-    "conditional": Kind(0.06, conditional, SHORT, ACTIONS, SHORT, ACTIONS, [present, MODALS]),
-    "coordinated": Kind(0.03, coordinated, SHORT, ACTIONS, SETTINGS, SHORT, ACTIONS),
-    "relative subject": Kind(0.05, relative_subject, PERSONS, ACTIONS, ACTIONS, TENSES),
-    "relative object": Kind(
+    "statement": SentenceKind(0.13, statement, SUBJECTS, ACTIONS, SETTINGS),
+    "negative": SentenceKind(0.08, negative, SUBJECTS, ACTIONS, tensed(POLAR)),
+    "numbered": SentenceKind(0.07, numbered, SUBJECTS, verbs("buy", "sell", "find", "need", "see"), COUNTABLE, NUMBERS, SETTINGS),
+    "giving": SentenceKind(0.05, giving, SUBJECTS, verbs_of("giving"), [PEOPLE, PERSONS], GIFTS, SETTINGS),
+    "question": SentenceKind(0.06, question, SUBJECTS, ACTIONS, tensed(POLAR, fronted=(False,))),
+    "question of": SentenceKind(0.03, question_of, ["when=wann", "why=warum", "where=wo"], SUBJECTS, ACTIONS, [present, past, POLAR]),
+    "question who": SentenceKind(0.03, question_who, ACTIONS, tensed(MODALS, fronted=(False,))),
+    "located": SentenceKind(0.04, located, SUBJECTS, verbs_of("rest"), list(lex.PREPOSITIONS), PLACES, SETTINGS),
+    "place first": SentenceKind(0.04, place_first, SUBJECTS, ACTIONS, list(lex.PREPOSITIONS), PLACES, TENSES),
+    "motion": SentenceKind(0.07, motion, SUBJECTS, verbs_of("motion"), GOALS, [PEOPLE, PERSONS], SETTINGS),
+    "no motion": SentenceKind(0.02, no_motion, SUBJECTS, verbs_of("motion"), GOALS, tensed(POLAR)),
+    "because": SentenceKind(0.08, because, SUBJECTS, ACTIONS, SETTINGS, SHORT, ACTIONS, TENSES),
+    "because it": SentenceKind(
+        0.05, because_it, PEOPLE, verbs("buy", "find", "bring_along"), OBJECTS, [HE, SHE], verbs("need", "look_for")
+    ),
+    "described": SentenceKind(0.03, described, THINGS, list(permutations(lex.THING_ADJECTIVES, 2))),
+    "reported": SentenceKind(0.05, reported, SHORT, verbs_of("saying"), [present, past], SHORT, ACTIONS, tensed(MODALS, fronted=(False,))),
+    "conditional": SentenceKind(0.06, conditional, SHORT, ACTIONS, SHORT, ACTIONS, [present, MODALS]),
+    "coordinated": SentenceKind(0.03, coordinated, SHORT, ACTIONS, SETTINGS, SHORT, ACTIONS),
+    "relative subject": SentenceKind(0.05, relative_subject, PERSONS, ACTIONS, ACTIONS, TENSES),
+    "relative object": SentenceKind(
         0.03, relative_object, SHORT, verbs("sell", "find", "need"), OBJECTS, SHORT, verbs("buy", "forget"), [past, perfect, MODALS]
     ),
 }

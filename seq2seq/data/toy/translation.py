@@ -9,19 +9,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from seq2seq.data.toy.templates import KINDS, Example
+from seq2seq.data.toy.templates import KINDS, TranslationExample
 from seq2seq.errors import ConfigError
 from seq2seq.utils.files import write_text
 
-__all__ = ["Example", "ToyCorpus", "generate", "maximum", "pharaoh", "write"]
+__all__ = ["TranslationExample", "ToyCorpus", "generate", "maximum", "pharaoh", "write"]
 
 
 class ToyCorpus(NamedTuple):
     """Three lists of examples; no source sentence occurs twice in them all."""
 
-    train: list[Example]
-    dev: list[Example]
-    test: list[Example]
+    train: list[TranslationExample]
+    dev: list[TranslationExample]
+    test: list[TranslationExample]
 
 
 def generate(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500) -> ToyCorpus:
@@ -33,7 +33,7 @@ def generate(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500)
     if total > maximum():
         raise ConfigError(f"data.pairs={pairs} is more than the toy grammar can give: at most {maximum() - dev - test}")
     rng = random.Random(seed)
-    found: dict[str, Example] = {}
+    found: dict[str, TranslationExample] = {}
     for kind, wanted in zip(KINDS.values(), _apportioned(total), strict=True):
         wanted += len(found)
         while len(found) < wanted:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from seq2seq.errors import ConfigError
-from seq2seq.nn.ops.additive import energies
+from seq2seq.nn.ops.additive import additive_scores
 from seq2seq.nn.ops.linear import Linear
 from seq2seq.nn.ops.scan import Plain
 
@@ -152,7 +152,7 @@ class Additive(Scorer):
 
     def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
         # covered: See et al. 2017, eq. 11
-        return energies(self.query(query), cached["keys"], self.vector(), *(covered or (None, None)))
+        return additive_scores(self.query(query), cached["keys"], self.vector(), *(covered or (None, None)))
 
     def vector(self) -> Tensor:
         """v (K)."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from seq2seq.nn.ops.linear import Linear
 
 
-class Reach(NamedTuple):
+class WindowConfig(NamedTuple):
     """How far a window reaches from its centre; named as the settings of model.attention."""
 
     width: int = 10  # D
@@ -18,7 +18,7 @@ class Reach(NamedTuple):
     renormalize: bool = False  # weights sum to one after the gain as well
 
 
-REACH = Reach()
+REACH = WindowConfig()
 
 
 class View(NamedTuple):
@@ -39,11 +39,11 @@ class View(NamedTuple):
 class Window(nn.Module):
     """Narrows the source mask for each target step."""
 
-    uses: ClassVar[frozenset[str]] = frozenset()  # the fields of Reach that it reads
+    uses: ClassVar[frozenset[str]] = frozenset()  # the fields of WindowConfig that it reads
     gains: ClassVar[bool] = False  # whether its views have a gain
     single: ClassVar[bool] = False  # whether they allow one position, whose weight is 1 whatever its score
 
-    def __init__(self, query_size: int, reach: Reach = REACH, heads: int | None = None) -> None:
+    def __init__(self, query_size: int, reach: WindowConfig = REACH, heads: int | None = None) -> None:
         """heads: of multi-head attention, whose views may differ; None: there are none."""
         super().__init__()
         self.reach, self.heads = reach, heads
@@ -85,10 +85,10 @@ class LocalP(Window):
     of its own, by a v of its own. Luong's code differs from the paper: there p = (S - 1) sigmoid(...), and the window, but not the
     Gaussian, lies around floor(p); it can normalise once more."""
 
-    uses = frozenset(Reach._fields)
+    uses = frozenset(WindowConfig._fields)
     gains = True
 
-    def __init__(self, query_size: int, reach: Reach = REACH, heads: int | None = None) -> None:
+    def __init__(self, query_size: int, reach: WindowConfig = REACH, heads: int | None = None) -> None:
         super().__init__(query_size, reach, heads)
         self.inner = Linear(query_size, query_size, bias=False)
         self.outer = Linear(query_size, heads or 1, bias=False)

@@ -15,7 +15,7 @@ from seq2seq.nn.ops import devices
 PIECE = 2**20  # numbers that exist at once on the processor
 
 
-def energies(query: Tensor, keys: Tensor, vector: Tensor, amount: Tensor | None = None, direction: Tensor | None = None) -> Tensor:
+def additive_scores(query: Tensor, keys: Tensor, vector: Tensor, amount: Tensor | None = None, direction: Tensor | None = None) -> Tensor:
     """v . tanh(q + k + a d) of query (..., T, K), keys (..., S, K), vector (K), amount (..., T, S) and direction (K) -> (..., T, S)."""
     if torch.compiler.is_compiling():
         return paired(query, keys, amount, direction).tanh() @ vector.to(query.dtype)
@@ -23,9 +23,9 @@ def energies(query: Tensor, keys: Tensor, vector: Tensor, amount: Tensor | None 
     if amount is None and devices.fused(q):
         from seq2seq.nn.ops import kernels
 
-        scores: Tensor = kernels.Energies.apply(q, k, vector)
+        scores: Tensor = kernels.TritonAdditiveScores.apply(q, k, vector)
     else:
-        scores = Energies.apply(q, k, vector, None if amount is None else amount.flatten(0, -3), direction)
+        scores = AdditiveScores.apply(q, k, vector, None if amount is None else amount.flatten(0, -3), direction)
     return scores.view(*query.shape[:-1], keys.size(-2))
 
 
@@ -37,7 +37,7 @@ def paired(query: Tensor, keys: Tensor, amount: Tensor | None, direction: Tensor
     return pairs + (amount.unsqueeze(-1) * direction).to(pairs.dtype)
 
 
-class Energies(torch.autograd.Function):
+class AdditiveScores(torch.autograd.Function):
     """Query (N, T, K), keys (N, S, K), vector (K), amount (N, T, S), direction (K) -> (N, T, S)."""
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What has torch no single kernel for? Additive scores, the gates of an LSTM, the slope of a softmax: for GPUs, in Triton.
+"""What has torch no single kernel for? Additive scores, the gates of an TritonLSTMGates, the slope of a softmax: for GPUs, in Triton.
 
 Each does what torch's operations do in energies.py, recurrence.py and heads.py; sums are in float32. Nothing here is imported
 where there is no GPU (devices.fused asks).
@@ -71,7 +71,7 @@ def launch(kernel: Any, programs: tuple[int, ...], first: Tensor, *given: Any) -
             kernel[programs](first, *given)
 
 
-class Energies(torch.autograd.Function):
+class TritonAdditiveScores(torch.autograd.Function):
     """v . tanh(q + k) of query (N, T, K), keys (N, S, K), vector (K) -> (N, T, S); no pair is kept."""
 
     @staticmethod
@@ -97,7 +97,7 @@ class Energies(torch.autograd.Function):
 
 @triton.jit
 def open_gates(gates, cell, opened, hidden, after, size, count, BLOCK: tl.constexpr):
-    """A step of an LSTM from gates (N, 4 size) and cell (N, size), count = N size."""
+    """A step of an TritonLSTMGates from gates (N, 4 size) and cell (N, size), count = N size."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     there = at < count
     gate = at // size * 4 * size + at % size
@@ -135,7 +135,7 @@ def close_gates(to_hidden, to_after, opened, cell, after, to_gates, to_cell, siz
     tl.store(to_cell + at, inner * f, mask=there)
 
 
-class LSTM(torch.autograd.Function):
+class TritonLSTMGates(torch.autograd.Function):
     """Input, forget, cell, output gates before their nonlinearities (N, 4 size), cell (N, size) -> hidden, cell."""
 
     @staticmethod

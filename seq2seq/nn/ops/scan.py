@@ -80,8 +80,8 @@ def fastest_lstm(gates: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tens
     if devices.fused(gates):
         from seq2seq.nn.ops import kernels
 
-        return kernels.LSTM.apply
-    return LSTM.apply
+        return kernels.TritonLSTMGates.apply
+    return LSTMGates.apply
 
 
 class Used:
@@ -141,7 +141,7 @@ class Multiply(torch.autograd.Function):
         return (slope @ ctx.used.matrix).to(ctx.kind), slope.new_empty(0), None
 
 
-class LSTM(torch.autograd.Function):
+class LSTMGates(torch.autograd.Function):
     """Plain.lstm, of whose way back each part is written to its place at once."""
 
     @staticmethod

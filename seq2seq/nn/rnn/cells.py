@@ -10,7 +10,7 @@ from seq2seq.nn.ops.linear import Linear
 from seq2seq.nn.ops.scan import Plain
 
 
-class Cell(nn.Module):
+class RecurrentCell(nn.Module):
     """One step for N rows. `project` is off the recurrence, so a known input is projected for all steps at once."""
 
     gates: ClassVar[int]
@@ -37,7 +37,7 @@ class Cell(nn.Module):
         raise NotImplementedError
 
 
-class LSTMCell(Cell):
+class LSTMCell(RecurrentCell):
     """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000); the gates are torch.nn.LSTM's."""
 
     gates, parts, sequence = 4, ("hidden", "cell"), nn.LSTM
@@ -56,7 +56,7 @@ class LSTMCell(Cell):
         return {"hidden": hidden, "cell": cell}
 
 
-class GRUCell(Cell):
+class GRUCell(RecurrentCell):
     """Gated recurrent unit (Cho et al. 2014), the reset gate applied after the product as in torch.nn.GRU."""
 
     gates, parts, sequence = 3, ("hidden",), nn.GRU
@@ -77,7 +77,7 @@ class GRUCell(Cell):
         return {"hidden": new + update * (hidden - new)}
 
 
-class GRUChoCell(Cell):
+class GRUChoCell(RecurrentCell):
     """The gated recurrent unit as first published, the reset gate applied before the product  (Cho et al. 2014, eq. 5-8;
     Bahdanau et al. 2015, section A.1.1)."""
 
@@ -99,4 +99,4 @@ class GRUChoCell(Cell):
         return {"hidden": hidden + update * (new - hidden)}
 
 
-CELLS: dict[str, type[Cell]] = {"lstm": LSTMCell, "gru": GRUCell, "gru_cho": GRUChoCell}
+CELLS: dict[str, type[RecurrentCell]] = {"lstm": LSTMCell, "gru": GRUCell, "gru_cho": GRUChoCell}

@@ -10,22 +10,22 @@ from seq2seq.ids import UNK
 from seq2seq.nn.attention.attention import Attention
 from seq2seq.nn.attention.multihead import MultiHeadAttention
 from seq2seq.nn.attention.scorers import Cached
-from seq2seq.nn.interface import Encoded, Memory, Output, State
+from seq2seq.nn.interface import EncoderOutput, Memory, Output, State
 from seq2seq.nn.ops.dropout import Dropout, kept
 from seq2seq.nn.ops.linear import Linear
 from seq2seq.nn.ops.scan import Plain, for_a_loop
-from seq2seq.nn.rnn.cells import Cell
+from seq2seq.nn.rnn.cells import RecurrentCell
 from seq2seq.nn.rnn.encoder import Bridge
 
 
-class Given(NamedTuple):
+class StepInput(NamedTuple):
     """What a step is given, all of it off the recurrence."""
 
     gates: Tensor  # (..., gates) of the first cell, from the embedding
     embedded: Tensor  # (..., E)
 
 
-class Moment(NamedTuple):
+class StepOutput(NamedTuple):
     """What one step of the recurrence yields."""
 
     features: Tensor  # (N, H)
@@ -59,7 +59,7 @@ READOUTS: dict[str, Readout | None] = {
 class RecurrentDecoder(nn.Module):
     """What all orders share: embedding, cells, attention, the attentional state, the loop over time."""
 
-    cells: Sequence[Cell]
+    cells: Sequence[RecurrentCell]
     fed: ClassVar[str] = ""  # what enters the first cell beside the embedding: features, context, or nothing
     carried: ClassVar[bool] = False  # whether that is the last step's, so that the state carries it
     beside: ClassVar[bool] = False  # whether the context enters the upper cells
@@ -67,7 +67,7 @@ class RecurrentDecoder(nn.Module):
     def __init__(
         self,
         embedding: nn.Embedding,
-        cells: Sequence[Cell],
+        cells: Sequence[RecurrentCell],
         attention: Attention | MultiHeadAttention,
         bridge: Bridge,
         memory_size: int,
@@ -87,7 +87,7 @@ class RecurrentDecoder(nn.Module):
             self.combine = Linear(read, readout.pieces * feature_size, bias=readout.bias)
         self.dropout, self.residual = Dropout(dropout), residual or len(cells) + 1
 
-    def cache(self, encoded: Encoded) -> Cached:
+    def cache(self, encoded: EncoderOutput) -> Cached:
         """What the attention wants to compute once per source, and what the bridge copies."""
         kept = {"ends": encoded.ends, "cells": encoded.cells}
         return self.attention.cache(encoded.states) | {
@@ -110,13 +110,13 @@ class RecurrentDecoder(nn.Module):
         """The states of `rows`."""
         return {name: value.index_select(0, rows.flatten()) for name, value in state.items()}
 
-    def embed(self, token: Tensor) -> Given:
+    def embed(self, token: Tensor) -> StepInput:
         """Ids, those beyond the vocabulary read as UNK."""
         token = token.where(token < self.embedding.num_embeddings, UNK)
         embedded = self.dropout(self.embedding(token))
-        return Given(self.cells[0].project(embedded), embedded)
+        return StepInput(self.cells[0].project(embedded), embedded)
 
-    def first(self, given: Given, fed: Tensor | None, state: State, by: Plain) -> State:
+    def first(self, given: StepInput, fed: Tensor | None, state: State, by: Plain) -> State:
         """The first cell's next state."""
         cell = self.cells[0]
         return cell(given.gates, fed, {name: state[f"{name}0"] for name in cell.parts}, by)
@@ -146,8 +146,8 @@ class RecurrentDecoder(nn.Module):
         return top
 
     def finish(
-        self, top: Tensor, context: Tensor, maps: Tensor, given: Given, cells: State, state: State, masks: Tensor | None, by: Plain
-    ) -> Moment:
+        self, top: Tensor, context: Tensor, maps: Tensor, given: StepInput, cells: State, state: State, masks: Tensor | None, by: Plain
+    ) -> StepOutput:
         """What a step yields of the new state (N, Q), the context (N, M), maps (N, heads, S) and the cells' next states."""
         features = self.reads(top, state)
         if self.readout is not None:
@@ -159,9 +159,9 @@ class RecurrentDecoder(nn.Module):
             after["covered"] = state["covered"] + maps[:, 0]
         if self.carried:
             after["feed"] = features if self.fed == "features" else context
-        return Moment(features, maps, after, torch.cat((context, top, given.embedded), -1) if self.keeps_parts else None)
+        return StepOutput(features, maps, after, torch.cat((context, top, given.embedded), -1) if self.keeps_parts else None)
 
-    def moment(self, given: Given, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
+    def moment(self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> StepOutput:
         """One step in the order of the subclass; masks (layers, N, H) of dropout."""
         raise NotImplementedError
 
@@ -174,7 +174,7 @@ class RecurrentDecoder(nn.Module):
         masks = self.draw_masks(target_in.size(0), target_in.size(1), given.gates)
         state, moments, by = self.start(memory), [], for_a_loop()
         for now, mask in zip(zip(*(part.unbind(0) for part in given), strict=True), masks, strict=True):
-            moments.append(self.moment(Given(*now), state, memory, by, mask))
+            moments.append(self.moment(StepInput(*now), state, memory, by, mask))
             state = moments[-1].state
         features, maps = torch.stack([m.features for m in moments], 1), torch.stack([m.maps for m in moments], 2)
         parts = torch.stack([m.parts for m in moments if m.parts is not None], 1) if self.keeps_parts else None
@@ -197,7 +197,7 @@ class RecurrentDecoder(nn.Module):
 class LuongDecoder(RecurrentDecoder):
     """h_t = cell(y_{t-1}, h_{t-1}), then attend with h_t  (Luong et al. 2015, section 3); nothing is fed back."""
 
-    def moment(self, given: Given, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
+    def moment(self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> StepOutput:
         top, cells = self.upper(self.first(given, state.get("feed"), state, by), None, state, masks, by)
         context, maps = self.attend(top, state, memory, by)
         return self.finish(top, context, maps, given, cells, state, masks, by)
@@ -220,7 +220,7 @@ class BahdanauDecoder(RecurrentDecoder):
 
     fed = "context"
 
-    def moment(self, given: Given, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
+    def moment(self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> StepOutput:
         context, maps = self.attend(state[f"hidden{len(self.cells) - 1}"], state, memory, by)
         top, cells = self.upper(self.first(given, context, state, by), None, state, masks, by)
         return self.finish(top, context, maps, given, cells, state, masks, by)
@@ -238,7 +238,7 @@ class GNMTDecoder(RecurrentDecoder):
 
     fed, beside = "context", True
 
-    def moment(self, given: Given, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
+    def moment(self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> StepOutput:
         context, maps = self.attend(state["hidden0"], state, memory, by)
         top, cells = self.upper(self.first(given, context, state, by), context, state, masks, by)
         return self.finish(top, context, maps, given, cells, state, masks, by)
@@ -250,7 +250,7 @@ class GNMT2Decoder(RecurrentDecoder):
 
     fed, carried, beside = "context", True, True
 
-    def moment(self, given: Given, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> Moment:
+    def moment(self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> StepOutput:
         new = self.first(given, state["feed"], state, by)
         context, maps = self.attend(new["hidden"], state, memory, by)
         top, cells = self.upper(new, context, state, masks, by)

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from seq2seq.nn.interface import Encoded, Memory, State
+from seq2seq.nn.interface import EncoderOutput, Memory, State
 from seq2seq.nn.ops.dropout import Dropout
 from seq2seq.nn.ops.linear import Linear
 from seq2seq.nn.ops.scan import for_a_loop
-from seq2seq.nn.rnn.cells import Cell
+from seq2seq.nn.rnn.cells import RecurrentCell
 
 
 def reverse(x: Tensor, mask: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class Permuted(torch.autograd.Function):
 class Scan(nn.Module):
     """A cell step by step, slower than torch's layers: for cells that torch has none for, and where every part of the state is wanted."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: RecurrentCell) -> None:
         super().__init__()
         self.cell = cell
         if cell.sequence is not None:  # begins like torch's layer, so that it makes no difference which of them it is
@@ -64,7 +64,7 @@ class RecurrentEncoder(nn.Module):
     def __init__(
         self,
         embedding: nn.Embedding,
-        cell: type[Cell],
+        cell: type[RecurrentCell],
         size: int,
         layers: int,
         dropout: float = 0.0,
@@ -90,7 +90,7 @@ class RecurrentEncoder(nn.Module):
         self.backwards = nn.ModuleList(map(layer, range(both)))
         self.dropout = Dropout(dropout)
 
-    def forward(self, source: Tensor, mask: Tensor) -> Encoded:
+    def forward(self, source: Tensor, mask: Tensor) -> EncoderOutput:
         """(B, S) ids, (B, S) mask -> states, summary and ends."""
         x, ends = self.embedding(source), []
         x = reverse(x, mask) if self.turned else x
@@ -107,7 +107,7 @@ class RecurrentEncoder(nn.Module):
             if number + 1 >= self.residual:
                 x = x + below  # past the dropout, which else would thin it out layer by layer
         hidden, *cells = (torch.stack([end[name] for end in ends], 1) for name in ends[0])
-        return Encoded(reverse(x, mask) if self.turned else x, ends[-1]["hidden"], hidden, *cells)
+        return EncoderOutput(reverse(x, mask) if self.turned else x, ends[-1]["hidden"], hidden, *cells)
 
 
 class Bridge(nn.Module):

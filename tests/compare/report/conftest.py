@@ -7,8 +7,8 @@ from typing import Any, overload
 import numpy as np
 import pytest
 
-from seq2seq.compare.result import Column, Comparison, Figure, Point, Row, Warned
-from seq2seq.evaluation.attention_records import Alternative, Explained
+from seq2seq.compare.result import Column, Comparison, Figure, HealthWarning, Point, VariantRow
+from seq2seq.evaluation.attention_records import Alternative, AttentionRecord
 
 COLUMNS = (
     Column("bleu", "BLEU", "higher", 2, "nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"),
@@ -66,7 +66,7 @@ def as_bytes(weights: np.ndarray) -> np.ndarray:
     return np.round(weights * 255).astype(np.uint8)
 
 
-def explain(variant: str, number: int, heads: tuple[int, int] = (2, 4)) -> Explained:
+def explain(variant: str, number: int, heads: tuple[int, int] = (2, 4)) -> AttentionRecord:
     """What a variant looked at in a sentence: along the diagonal with noise, each in its own way."""
     rng = np.random.default_rng([number, VARIANTS.index(variant)])
     source_text, target_text = line(number)
@@ -79,17 +79,17 @@ def explain(variant: str, number: int, heads: tuple[int, int] = (2, 4)) -> Expla
     scores = -0.5 * (distance / 0.8) ** 2 + rng.normal(0, 0.5, shape)
     beam = [Alternative(f"{target_text} ({n})", -0.3 - 0.1 * n) for n in range(3)] if variant == "additive" else []
     if variant == "none":
-        return Explained(source, target, as_bytes(np.full(shape, 1 / len(source))))
+        return AttentionRecord(source, target, as_bytes(np.full(shape, 1 / len(source))))
     if variant == "local_p":
         weights = softmax(np.where(np.abs(distance) <= 3, scores, -np.inf)) * np.exp(-2 * (distance / 3) ** 2)
-        return Explained(source, target, as_bytes(np.nan_to_num(weights)), None, centers.astype(np.float32))
+        return AttentionRecord(source, target, as_bytes(np.nan_to_num(weights)), None, centers.astype(np.float32))
     if variant == "transformer":
         maps = softmax(scores * rng.uniform(0.1, 1, (*heads, 1, 1)) + rng.normal(0, 0.3, (*heads, *shape)))
-        return Explained(source, target, as_bytes(maps.mean((0, 1))), as_bytes(maps))
-    return Explained(source, target, as_bytes(softmax(scores)), alternatives=tuple(beam))
+        return AttentionRecord(source, target, as_bytes(maps.mean((0, 1))), as_bytes(maps))
+    return AttentionRecord(source, target, as_bytes(softmax(scores)), alternatives=tuple(beam))
 
 
-class Lazy(Sequence[Explained]):
+class Lazy(Sequence[AttentionRecord]):
     """Made when it is asked for, as what is read from files is."""
 
     def __init__(self, variant: str, sentences: int) -> None:
@@ -99,9 +99,9 @@ class Lazy(Sequence[Explained]):
         return self.sentences
 
     @overload
-    def __getitem__(self, number: int) -> Explained: ...
+    def __getitem__(self, number: int) -> AttentionRecord: ...
     @overload
-    def __getitem__(self, number: slice) -> Sequence[Explained]: ...
+    def __getitem__(self, number: slice) -> Sequence[AttentionRecord]: ...
     def __getitem__(self, number: Any) -> Any:
         if number >= self.sentences:
             raise IndexError(number)
@@ -109,7 +109,7 @@ class Lazy(Sequence[Explained]):
         return explain(self.variant, number)
 
 
-def row(variant: str, place: int) -> Row:
+def row(variant: str, place: int) -> VariantRow:
     """Figures, curves of three seeds and scores by length of a variant."""
     rng = np.random.default_rng(place)
     bleu = [38.1, 38.9, 37.2, 39.6, 21.3][place % 5] + place // 5
@@ -126,7 +126,9 @@ def row(variant: str, place: int) -> Row:
     curves = tuple(curve(bleu, 1 + 0.3 * place, seed, rng) for seed in range(3))
     buckets = {key: tuple(float(b - 1.5 * n + rng.normal()) for n in range(4)) for key, b in (("bleu", bleu), ("chrf", bleu + 21))}
     settings = {"model": "transformer" if variant == "transformer" else "rnn", "model.attention.scorer": "additive"}
-    return Row(variant, settings["model"], (1, 2, 3), tuple(f"runs/{variant}-s{s}" for s in (1, 2, 3)), settings, figures, curves, buckets)
+    return VariantRow(
+        variant, settings["model"], (1, 2, 3), tuple(f"runs/{variant}-s{s}" for s in (1, 2, 3)), settings, figures, curves, buckets
+    )
 
 
 def curve(bleu: float, slowness: float, seed: int, rng: np.random.Generator) -> tuple[Point, ...]:
@@ -157,8 +159,10 @@ def make_comparison(sentences: int = 250, variants: Sequence[str] = VARIANTS, **
         broken=[("runs/dot-s1", "its training was not finished"), ("runs/dot-s2", "weights.safetensors is missing")],
         buckets=BUCKETS,
         health=[
-            Warned("local_p", "The window never moves: over the steps of a sentence its centre has a standard deviation of 0.3 positions."),
-            Warned("local_p", "The local window is mostly outside the sentence: 63% of its 2D + 1 positions lie beyond the ends."),
+            HealthWarning(
+                "local_p", "The window never moves: over the steps of a sentence its centre has a standard deviation of 0.3 positions."
+            ),
+            HealthWarning("local_p", "The local window is mostly outside the sentence: 63% of its 2D + 1 positions lie beyond the ends."),
         ],
         hypotheses={variant: [target for _, target in lines] for variant in variants},
         explained={variant: Lazy(variant, sentences) for variant in variants},

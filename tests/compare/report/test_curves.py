@@ -5,7 +5,7 @@ from math import nan
 import pytest
 
 from seq2seq.compare.report.tables import MOST_POINTS, curves, plain
-from seq2seq.compare.result import Point, Row
+from seq2seq.compare.result import Point, VariantRow
 
 
 def logged(update: int) -> Point:
@@ -18,7 +18,7 @@ def validated(update: int) -> Point:
 
 def of(*seeds: list[Point]) -> list[set[int]]:
     """The updates with a training loss that are left of each seed."""
-    found = curves(Row("v", "rnn", (1, 2), ("a", "b"), {}, {}, tuple(seeds)))
+    found = curves(VariantRow("v", "rnn", (1, 2), ("a", "b"), {}, {}, tuple(seeds)))
     for before, after in zip(seeds, found, strict=True):
         dev = [[point for point in curve if point.dev_score == 30.0] for curve in (before, after)]
         assert dev[0] == dev[1]

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from seq2seq.compare.report import blocks, page, write_report
-from seq2seq.compare.result import Column, Comparison, Figure, Warned
-from seq2seq.evaluation.attention_records import Explained
+from seq2seq.compare.result import Column, Comparison, Figure, HealthWarning
+from seq2seq.evaluation.attention_records import AttentionRecord
 
 Make = Callable[..., Comparison]
 EVIL = "</script><img src=x onerror=alert(1)>\"'&<!--"
@@ -169,7 +169,7 @@ def evil(comparison: Make) -> Comparison:
     made = comparison(12, ("additive", "local_p"))
     named = {"additive": EVIL, "local_p": EVIL + "2"}
     rows = [replace(row, variant=named[row.variant], settings={EVIL: EVIL}, buckets={EVIL: (1.0,) * 4}) for row in made.rows]
-    explained = Explained((EVIL, ""), (EVIL,), np.full((1, 2), 127, np.uint8), alternatives=((EVIL, -1.0),))  # type: ignore[arg-type]
+    explained = AttentionRecord((EVIL, ""), (EVIL,), np.full((1, 2), 127, np.uint8), alternatives=((EVIL, -1.0),))  # type: ignore[arg-type]
     rename: Callable[[Any], Any] = lambda mapping: {named[key]: value for key, value in mapping.items()}  # noqa: E731
     return replace(
         made,
@@ -184,7 +184,7 @@ def evil(comparison: Make) -> Comparison:
         footnotes=[EVIL],
         broken=[(EVIL, EVIL)],
         buckets=[EVIL] * 4,
-        health=[Warned(EVIL, EVIL)],
+        health=[HealthWarning(EVIL, EVIL)],
         hypotheses=rename(made.hypotheses),
         qualities=rename(made.qualities),
         quality=EVIL,
@@ -278,7 +278,8 @@ def test_a_failed_page_leaves_the_old_one(comparison: Make, tmp_path: Path) -> N
     (tmp_path / "report.html").write_text("old")
     with pytest.raises(AssertionError):
         write_report(
-            comparison(5, explained={"additive": [Explained(("a",), ("b",), np.zeros((2, 2), np.uint8))] * 5}), tmp_path / "report.html"
+            comparison(5, explained={"additive": [AttentionRecord(("a",), ("b",), np.zeros((2, 2), np.uint8))] * 5}),
+            tmp_path / "report.html",
         )
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.html", "old")]
 

@@ -10,7 +10,7 @@ import pytest
 from seq2seq.compare.result import Comparison
 from seq2seq.data.word_links import MARK, words, words_of
 from seq2seq.evaluation.alignment import merge
-from seq2seq.evaluation.attention_records import Explained
+from seq2seq.evaluation.attention_records import AttentionRecord
 
 Make = Callable[..., Comparison]
 PIXELS = """JSON.stringify([...document.querySelectorAll('.panel canvas')].map(
@@ -100,7 +100,7 @@ def test_a_word_that_another_does_not_write(shown: Any, comparison: Make) -> Non
     explained = {}
     for number, (name, target) in enumerate({"additive": ("\u2581rot", ""), "general": ("\u2581blau", "\u2581rot", "")}.items()):
         weights = np.full((len(target), 2), 100 + number, np.uint8)
-        explained[name] = [Explained(("\u2581red", ""), target, weights)]
+        explained[name] = [AttentionRecord(("\u2581red", ""), target, weights)]
     page = shown(1, ("additive", "general"), explained=explained)
     page.mouse(ROW % (1, 1))
     assert texts(page, ".note") == ["does not write “blau”", "“blau”"]

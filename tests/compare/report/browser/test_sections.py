@@ -10,7 +10,7 @@ import pytest
 
 from seq2seq.compare.report import write_report
 from seq2seq.compare.result import Comparison, Figure, Point
-from seq2seq.evaluation.attention_records import Explained
+from seq2seq.evaluation.attention_records import AttentionRecord
 
 Make = Callable[..., Comparison]
 SECONDS = 3  # from asking for the page of 10,000 sentences to its first map
@@ -124,7 +124,7 @@ def test_nothing_to_draw(shown: Any, comparison: Make) -> None:
 def test_hostile_names_stay_text(shown: Any, comparison: Make) -> None:
     evil = "</script><img src=x onerror=alert(1)>\"'<!--"
     made = comparison(2, ("additive",))
-    explained = {evil: [Explained((evil, ""), (evil,), np.full((1, 2), 99, np.uint8))] * 2}
+    explained = {evil: [AttentionRecord((evil, ""), (evil,), np.full((1, 2), 99, np.uint8))] * 2}
     page = shown(
         2, ("additive",), title=evil, baseline=evil, rows=[replace(made.rows[0], variant=evil)], sources=[evil] * 2, explained=explained
     )
