@@ -186,7 +186,7 @@ def test_the_readmes_new_score_costs_what_it_says(tmp_path):
     (tmp_path / "conf/model/attention/manhattan.yaml").write_text(blocks("yaml")[0])
     run = [sys.executable, "-m", "pytest", "-q", "-x"]
     subprocess.run([*run, "tests/nn", "-k", "manhattan or pairs or every_score or no_setting"], cwd=tmp_path, check=True)
-    subprocess.run([*run, "tests/test_config.py", "tests/test_architecture.py", "tests/test_docs.py"], cwd=tmp_path, check=True)
+    subprocess.run([*run, "tests/config/test_config.py", "tests/test_architecture.py", "tests/test_docs.py"], cwd=tmp_path, check=True)
     for family in ("rnn", "transformer"):
         train = [sys.executable, "-m", "seq2seq", "train", "data=toy", f"model={family}", "model/attention=manhattan", *FEW]
         subprocess.run(train, cwd=tmp_path, check=True)

@@ -12,6 +12,7 @@ from seq2seq.commands.options import add_machine_options, add_search_options, se
 from seq2seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from seq2seq.evaluation.evaluate import EvaluationSpec
     from seq2seq.evaluation.score import Score
     from seq2seq.evaluation.testset import TestSet
 

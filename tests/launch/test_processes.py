@@ -29,7 +29,7 @@ EACH = ["joblib", pytest.param("submitit_local", marks=pytest.mark.slow)]
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     caplog.set_level("INFO", "seq2seq")
     yield
     from joblib.externals.loky import get_reusable_executor

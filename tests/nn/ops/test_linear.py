@@ -31,7 +31,7 @@ def test_packed_is_plain(rows, bias, precision):
 
 
 def test_many_rows_are_torchs(monkeypatch):
-    """Of the rows of sources of any length, each number once, oneDNN would keep code without end (tests/test_many_lines.py)."""
+    """Of the rows of sources of any length, each number once, oneDNN would keep code without end (tests/commands/test_many_lines.py)."""
     seen, made = [], PackedLinear(layer())
     monkeypatch.setattr(module.nn.Linear, "forward", lambda self, x: seen.append(len(x)))
     with torch.inference_mode():
