@@ -38,7 +38,9 @@ def start(name: str, argv: list[str]) -> int | None:
     """Import command `name` and run it."""
     process.prepare()
     speak()
-    command: Callable[[list[str]], int | None] = importlib.import_module(f"seq2seq.commands.{COMMANDS[name].module}").main
+    command: Callable[[list[str]], int | None] = importlib.import_module(
+        f"seq2seq.commands.{COMMANDS[name].module}"
+    ).main
     return command(argv)
 
 
@@ -97,10 +99,16 @@ COMMANDS = {
     "prepare": Command("prepare", "read and check a corpus, train its tokenizer, and report on both"),
     "translate": Command("translate", "translate lines from stdin to stdout with a trained run"),
     "score": Command("score", "log-probabilities of given translations under a trained run"),
-    "evaluate": Command("evaluate", "translate a test set and score it: BLEU, chrF, TER, ROUGE with confidence intervals"),
-    "compare": Command("compare", "put runs side by side, by variant over seeds, with paired tests: one table, or a report"),
+    "evaluate": Command(
+        "evaluate", "translate a test set and score it: BLEU, chrF, TER, ROUGE with confidence intervals"
+    ),
+    "compare": Command(
+        "compare", "put runs side by side, by variant over seeds, with paired tests: one table, or a report"
+    ),
     "metrics": Command("metrics", "score given text against references: the same figures without a run"),
-    "shortlist": Command("shortlist", "learn which target subwords translate each source subword, for faster searches in a run"),
+    "shortlist": Command(
+        "shortlist", "learn which target subwords translate each source subword, for faster searches in a run"
+    ),
     "plot": Command("plot", "show what each target word attended to: a map in the terminal and as PNG"),
     "attentions": Command("attentions", "list the attention variants with their formulas"),
 }

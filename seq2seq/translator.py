@@ -95,14 +95,24 @@ class Translator:
         first = opened[0]
         for other in opened[1:]:
             if other.vocabularies.sha256 != first.vocabularies.sha256:
-                raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: its tokenizer is another one")
+                raise RunError(
+                    f"{other.folder} cannot join {first.folder} in an ensemble: its tokenizer is another one"
+                )
             if other.config.model.head != first.config.model.head:
-                raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: only one of them copies words")
+                raise RunError(
+                    f"{other.folder} cannot join {first.folder} in an ensemble: only one of them copies words"
+                )
         held = choose(PRECISIONS, precision, "precision")
         models: list[Any] = [held(run.model(weights).to(device)) for run in opened]
         models = [Replayed(model, CUDAGraphs()) for model in models] if graphs else models
         usual, truncate = first.config.search, first.config.data.truncate_source
-        return cls(models, first.vocabularies, usual.changed(**search), shortlist=shortlist_of(first, shortlist, device), truncate=truncate)
+        return cls(
+            models,
+            first.vocabularies,
+            usual.changed(**search),
+            shortlist=shortlist_of(first, shortlist, device),
+            truncate=truncate,
+        )
 
     @property
     def device(self) -> torch.device:
@@ -113,7 +123,9 @@ class Translator:
         """The best translation of each line; an empty line gives an empty one. DataError for one text in place of lines."""
         return [found[0].text for found in self.hypotheses(lines)]
 
-    def hypotheses(self, lines: Iterable[str], attention: bool = False, prefix: Sequence[str] | None = None) -> Iterator[list[Translation]]:
+    def hypotheses(
+        self, lines: Iterable[str], attention: bool = False, prefix: Sequence[str] | None = None
+    ) -> Iterator[list[Translation]]:
         """The search.n_best translations of each line, best first, in the order of the lines.
 
         Lines are read `search.window` at a time and sorted by length inside it, so that memory stays bounded."""
@@ -132,10 +144,16 @@ class Translator:
             return encoded
         if self.search.long_source == "refuse":
             size = len(encoded.ids)
-            raise DataError(f"a source line has {size} tokens, more than the model's {self.limit} (model.max_length): {line[:60]!r}...")
+            raise DataError(
+                f"a source line has {size} tokens, more than the model's {self.limit} (model.max_length): {line[:60]!r}..."
+            )
         if not self.warned:
             size = len(encoded.ids)
-            log.warning("a source line of %d tokens was cut to the model's %d (model.max_length); others may be too", size, self.limit)
+            log.warning(
+                "a source line of %d tokens was cut to the model's %d (model.max_length); others may be too",
+                size,
+                self.limit,
+            )
             self.warned = True
         keep = self.limit - 1
         copy = encoded.copy[:keep]
@@ -158,7 +176,9 @@ class Translator:
 
     def _window(self, sources: list[EncodedSource], prefix: list[str], attention: bool) -> list[list[Translation]]:
         results: list[list[Translation]] = [[EMPTY] * self.search.n_best for _ in sources]
-        order = sorted((i for i, source in enumerate(sources) if len(source.ids) > 1), key=lambda i: -len(sources[i].ids))
+        order = sorted(
+            (i for i, source in enumerate(sources) if len(source.ids) > 1), key=lambda i: -len(sources[i].ids)
+        )
         for at in range(0, len(order), self.search.batch):
             rows = order[at : at + self.search.batch]
             starts = [self.read_target(prefix[i], sources[i]) for i in rows]
@@ -177,7 +197,9 @@ class Translator:
         ids, copy = (padded([getattr(s, name) for s in sources], self.device) for name in ("ids", "copy"))
         return ids, copy
 
-    def _search(self, sources: Sequence[EncodedSource], prefix: list[list[int]], attention: bool) -> list[list[Hypothesis]]:
+    def _search(
+        self, sources: Sequence[EncodedSource], prefix: list[list[int]], attention: bool
+    ) -> list[list[Hypothesis]]:
         s, sizes = self.search, [len(source.ids) - 1 for source in sources]
         longest = min(s.max_length, (self.most_steps or s.max_length + 1) - 1)
         least = [min(max(s.min_length, int(s.min_ratio * size)), longest) for size in sizes]
@@ -190,7 +212,12 @@ class Translator:
             "attention": attention,
         }
         if s.sampling:
-            drawing: dict[str, Any] = {"samples": s.n_best, "temperature": s.temperature, "top_k": s.top_k, "top_p": s.top_p}
+            drawing: dict[str, Any] = {
+                "samples": s.n_best,
+                "temperature": s.temperature,
+                "top_k": s.top_k,
+                "top_p": s.top_p,
+            }
             search: Callable[..., list[list[Hypothesis]]] = partial(
                 sample, seeds=[hash_of(source.ids, s.seed) for source in sources], **drawing, **common
             )
@@ -216,12 +243,16 @@ class Translator:
         ends = [*tokens, EOS] if found.finished else tokens
         weights = found.attention.float().numpy() if attention and found.attention is not None else None
         target = self.vocabularies.target.pieces(ends, words)
-        return Translation(text, found.score, found.log_prob, pieces, target, weights, found.finished, found.tokens, source)
+        return Translation(
+            text, found.score, found.log_prob, pieces, target, weights, found.finished, found.tokens, source
+        )
 
     def _source_pieces(self, source: EncodedSource) -> list[str]:
         """The subwords of a source as text; an unknown one as it was written."""
         known = self.vocabularies.source.pieces(source.ids)
-        as_target = self.vocabularies.target.pieces(source.copy, source.unknown)  # knows every piece that the source vocabulary lacks
+        as_target = self.vocabularies.target.pieces(
+            source.copy, source.unknown
+        )  # knows every piece that the source vocabulary lacks
         return [written if i == UNK else piece for i, piece, written in zip(source.ids, known, as_target, strict=True)]
 
     def forced(self, pairs: Iterable[tuple[str, str]], attention: bool = False) -> Iterator[Translation]:
@@ -234,9 +265,13 @@ class Translator:
             results: list[Translation] = [EMPTY] * len(window)
             for at in range(0, len(order), self.search.batch):
                 rows = order[at : at + self.search.batch]
-                found = score(self.models, self._memories(*self._ids([read[i] for i in rows])), [ids[i] for i in rows], attention)
+                found = score(
+                    self.models, self._memories(*self._ids([read[i] for i in rows])), [ids[i] for i in rows], attention
+                )
                 for i, hypothesis in zip(rows, found, strict=True):
-                    results[i] = self._text(read[i], hypothesis, attention, replace_unknown=False)._replace(text=window[i][1])
+                    results[i] = self._text(read[i], hypothesis, attention, replace_unknown=False)._replace(
+                        text=window[i][1]
+                    )
             yield from results
 
     def score(self, sources: Iterable[str], targets: Iterable[str]) -> list[float]:
@@ -266,7 +301,9 @@ def shortlist_of(run: Run, most: int, device: str) -> Shortlist | None:
         return None
     table = run.translations()
     if not 0 < most <= table.shape[1]:
-        raise ConfigError(f"shortlist={most} is not between 0 and the {table.shape[1]} translations that {run.folder} keeps of each token")
+        raise ConfigError(
+            f"shortlist={most} is not between 0 and the {table.shape[1]} translations that {run.folder} keeps of each token"
+        )
     return Shortlist(table[:, :most].to(device), run.vocabularies.target.size)
 
 
@@ -277,7 +314,11 @@ def check_device(name: str, graphs: bool = False) -> None:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = "torch knows no such kind; cpu, cuda and cuda:1 are some" if "Expected one of" in str(error) else str(error).splitlines()[0]
+        why = (
+            "torch knows no such kind; cpu, cuda and cuda:1 are some"
+            if "Expected one of" in str(error)
+            else str(error).splitlines()[0]
+        )
         raise ConfigError(f"device={name} cannot be used: {why}") from None
 
 

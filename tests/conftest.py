@@ -90,7 +90,10 @@ def enliven(run: Path, scale: float = 1.0) -> Path:
     from seq2seq.ids import EOS
 
     generator = torch.Generator().manual_seed(3)
-    weights = {name: scale * torch.randn(w.shape, generator=generator) for name, w in load_file(run / "weights.safetensors").items()}
+    weights = {
+        name: scale * torch.randn(w.shape, generator=generator)
+        for name, w in load_file(run / "weights.safetensors").items()
+    }
     weights["head.output.bias"][EOS] = 1.0
     save_file(weights, run / "weights.safetensors")
     return run
@@ -124,8 +127,12 @@ def p_of() -> Callable[..., float]:
     from seq2seq.evaluation.metrics import score
     from seq2seq.evaluation.significance import paired_bootstrap, randomisation, resampled
 
-    def p(test: str, name: str, system: list[list[str]], baseline: list[list[str]], references: list[str], samples: int) -> float:
-        ours, theirs = ([score(lines, [references], [name], bootstrap=0)[0] for lines in runs] for runs in (system, baseline))
+    def p(
+        test: str, name: str, system: list[list[str]], baseline: list[list[str]], references: list[str], samples: int
+    ) -> float:
+        ours, theirs = (
+            [score(lines, [references], [name], bootstrap=0)[0] for lines in runs] for runs in (system, baseline)
+        )
         corpus, statistics = ours[0].corpus, [[made.statistics for made in runs] for runs in (ours, theirs)]
         if test == "randomisation":
             return randomisation(*statistics, corpus, samples)

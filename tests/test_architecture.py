@@ -36,7 +36,15 @@ MAY_IMPORT = {  # folder or module -> what it may import beside itself and SHARE
     "commands": {"*"},
 }
 
-LIGHT = {"runs.directory", "runs.metrics", "cli", "utils.files", "utils.progress", "utils.process", "utils.console"}  # without torch
+LIGHT = {
+    "runs.directory",
+    "runs.metrics",
+    "cli",
+    "utils.files",
+    "utils.progress",
+    "utils.process",
+    "utils.console",
+}  # without torch
 
 DOORS = {  # package -> the files that may import it
     "hydra": {"launch.compose", "launch.sweep"},

@@ -84,7 +84,9 @@ def test_every_work_can_be_built():
 
 def script(name, *words):
     """What a script prints, on the embedded corpus."""
-    environment = {name: value for name, value in os.environ.items() if name != "SEQ2SEQ_DATA"} | {"PYTHONPATH": str(BENCH.parents[1])}
+    environment = {name: value for name, value in os.environ.items() if name != "SEQ2SEQ_DATA"} | {
+        "PYTHONPATH": str(BENCH.parents[1])
+    }
     command = [sys.executable, BENCH / f"{name}.py", *words]
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.splitlines()
 
@@ -93,15 +95,38 @@ def script(name, *words):
 def test_training_and_decoding_are_measured(tmp_path, monkeypatch):
     monkeypatch.setenv("SEQ2SEQ_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    small = ["model.embedding=16", "model.hidden=16", "data.pairs=500", "tokenizer.size=300", "training.batch_tokens=256"]
+    small = [
+        "model.embedding=16",
+        "model.hidden=16",
+        "data.pairs=500",
+        "tokenizer.size=300",
+        "training.batch_tokens=256",
+    ]
     lines = script("train", "A1", "--updates", "4", "--threads", "1", "--wait", "0", "--set", *small)
     assert [line.split(" | ")[0] for line in lines[1:]] == ["| work", "| ---", "| A1"]
-    lines = script("train", "A3", "--updates", "3", "--warm", "1", "--wait", "0", "--set", *small[2:], "training.accumulate=2")
+    lines = script(
+        "train", "A3", "--updates", "3", "--warm", "1", "--wait", "0", "--set", *small[2:], "training.accumulate=2"
+    )
     assert lines[-1].endswith("of 3 |")
     lines = script("parts", "train", "A1", "--top", "3", "--threads", "1", "--wait", "0", "--set", *small)
     assert lines[2].startswith("train A1 32: ")
     assert len(lines) == 9
-    lines = script("decode", "A1", "--lines", "8", "--batch", "4", "--tokens", "3", "--threads", "1", "--wait", "0", "--set", *small)
+    lines = script(
+        "decode",
+        "A1",
+        "--lines",
+        "8",
+        "--batch",
+        "4",
+        "--tokens",
+        "3",
+        "--threads",
+        "1",
+        "--wait",
+        "0",
+        "--set",
+        *small,
+    )
     assert lines[-1].startswith("| A1 | 32 | 4 | ")
     assert "pairs/s" in script("data", "--pairs", "3000", "--large", "9000")[1]
 
@@ -109,7 +134,11 @@ def test_training_and_decoding_are_measured(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_startup_is_measured(tiny_run):
     lines = script("startup", tiny_run, "--times", "1", "--wait", "0")
-    assert [line.split("  ")[0] for line in lines[1:]] == ["python -c 'import torch'", "seq2seq --help", "first line of seq2seq translate"]
+    assert [line.split("  ")[0] for line in lines[1:]] == [
+        "python -c 'import torch'",
+        "seq2seq --help",
+        "first line of seq2seq translate",
+    ]
 
 
 PRETENDER = """
@@ -141,7 +170,16 @@ def pretender(tmp_path, monkeypatch):
     script.write_text(f"import sys\nsys.path[:0] = [{str(BENCH / 'peer')!r}, {str(BENCH)!r}]\n{PRETENDER}")
     monkeypatch.setattr(peers, "HERE", tmp_path)
     monkeypatch.setattr(peers, "environment", lambda home, peer: Path(sys.executable))
-    options = {"home": tmp_path, "threads": 1, "updates": 5, "lines": 6, "precision": ["32"], "rounds": 1, "wait": 0, "job": "train"}
+    options = {
+        "home": tmp_path,
+        "threads": 1,
+        "updates": 5,
+        "lines": 6,
+        "precision": ["32"],
+        "rounds": 1,
+        "wait": 0,
+        "job": "train",
+    }
     peer = install.Peer("Pretender 1", "pretender", "", [], train=("A1",), decode=("A1",), makes="pretender")
     monkeypatch.setattr(peers, "PEERS", [peer])
     return peer, Namespace(**options)
@@ -210,6 +248,8 @@ def test_ratios_are_of_the_same_round(pretender, capsys):
 
     options = pretender[1]
     options.rounds = 3
-    peers.table("A1", options, {"ours, 32": [found(v) for v in (20, 30, 60)], "Other": [found(v) for v in (10, 20, 20)]})
+    peers.table(
+        "A1", options, {"ours, 32": [found(v) for v in (20, 30, 60)], "Other": [found(v) for v in (10, 20, 20)]}
+    )
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| Other")]
     assert rows == [["| Other", "20 [10, 20]", "2.00 [1.50, 3.00]", "100", "12 of 15 |"]]

@@ -33,7 +33,9 @@ def python(code: str) -> "subprocess.CompletedProcess[str]":
     ],
 )
 def test_a_question_imports_little(argv: list[str], absent: set[str]) -> None:
-    done = python(f"import sys; from seq2seq.cli import main; main({argv}); print('LOADED', *sys.modules, file=sys.stderr)")
+    done = python(
+        f"import sys; from seq2seq.cli import main; main({argv}); print('LOADED', *sys.modules, file=sys.stderr)"
+    )
     assert "LOADED" in done.stderr, done.stderr
     assert not absent & set(done.stderr.split("LOADED")[1].split())
 
@@ -84,13 +86,21 @@ def throw(error: BaseException) -> Callable[[list[str]], object]:
     [
         (DataError("train.en:17: not UTF-8"), 2, "seq2seq: train.en:17: not UTF-8\n"),
         (KeyboardInterrupt(), 130, "seq2seq: interrupted\n"),
-        (OSError(errno.ENOSPC, "No space left", "out.txt"), 2, "seq2seq: out.txt cannot be written or read: No space left\n"),
+        (
+            OSError(errno.ENOSPC, "No space left", "out.txt"),
+            2,
+            "seq2seq: out.txt cannot be written or read: No space left\n",
+        ),
         (
             OSError(errno.ENOSPC, "No space left on device"),
             2,
             "seq2seq: a file or the output cannot be written or read: No space left on device\n",
         ),
-        (PermissionError(errno.EACCES, "Permission denied", "x/y"), 2, "seq2seq: x/y cannot be written or read: Permission denied\n"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "x/y"),
+            2,
+            "seq2seq: x/y cannot be written or read: Permission denied\n",
+        ),
     ],
     ids=str,
 )
@@ -160,7 +170,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     return configs
 
 
-def test_train_hands_over_what_was_composed(trained: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_hands_over_what_was_composed(
+    trained: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     train.main(["data=toy", "model/attention=local_p", "seed=3"])
     assert [(config.seed, config.model.attention.window) for config in trained] == [(3, "local_p")]
@@ -171,13 +183,20 @@ def test_a_sweep_runs_every_combination(trained: list[Config], tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     argv = list(sys.argv)
     train.main(["seed=1,2", "-m", "model/attention=glob(local_*)", "runs=mine"])
-    assert [(config.seed, config.model.attention.window) for config in trained] == [(s, w) for s in (1, 2) for w in ("local_m", "local_p")]
-    assert sorted(path.name for path in tmp_path.rglob("*.*") if path.is_file()) == [*(f"{n}.json" for n in range(4)), "multirun.yaml"]
+    assert [(config.seed, config.model.attention.window) for config in trained] == [
+        (s, w) for s in (1, 2) for w in ("local_m", "local_p")
+    ]
+    assert sorted(path.name for path in tmp_path.rglob("*.*") if path.is_file()) == [
+        *(f"{n}.json" for n in range(4)),
+        "multirun.yaml",
+    ]
     assert [path.name for path in (tmp_path / "mine").iterdir()] == [".sweeps"]
     assert sys.argv == argv
 
 
-def test_a_sweep_with_one_wrong_combination_does_no_work(trained: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_with_one_wrong_combination_does_no_work(
+    trained: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["train", "-m", "seed=1,2", "model.hidden=8,7"]) == 2
     assert cli.main(["train", "-m", "seed=1,2", "model=rnn,transformr"]) == 2
@@ -213,7 +232,10 @@ def test_attentions_lists_all(argv: list[str], capsys: pytest.CaptureFixture[str
 def test_output_that_cannot_be_written_is_one_sentence(word: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-m", "seq2seq", word], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (2, "seq2seq: a file or the output cannot be written or read: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "seq2seq: a file or the output cannot be written or read: No space left on device\n",
+    )
 
 
 def test_output_is_utf8_whatever_the_terminal_is_said_to_speak() -> None:

@@ -48,7 +48,9 @@ def run(tmp_path_factory):
     """A run like the README's, after few updates."""
     folder = tmp_path_factory.mktemp("readme")
     words = ["data=toy", "experiment=demo", f"runs={folder / 'runs'}", f"data.cache={folder / 'cache'}", *FEW]
-    done = subprocess.run([sys.executable, "-m", "seq2seq", "train", *words], cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "seq2seq", "train", *words], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     run = next((folder / "runs").glob("toy-demo-s1-*"))
     (run / "printed").write_text(done.stderr)
     return run
@@ -144,7 +146,10 @@ def test_the_table_of_results(run, tmp_path):
     """A row for each run with the figures that were kept, and mean and standard deviation over seeds."""
     runs = [shutil.copytree(run, tmp_path / f"{seed}") for seed in (1, 2)]
     for folder, bleu in zip(runs, (30.0, 32.0), strict=True):
-        scores = [{"name": "bleu", "value": bleu + lc, "interval": None, "signature": f"case:{'lc' if lc else 'mixed'}"} for lc in (0, 1)]
+        scores = [
+            {"name": "bleu", "value": bleu + lc, "interval": None, "signature": f"case:{'lc' if lc else 'mixed'}"}
+            for lc in (0, 1)
+        ]
         (folder / "evaluation/test").mkdir(parents=True, exist_ok=True)
         (folder / "evaluation/test/scores.json").write_text(json.dumps({"scores": scores}))
     command = [sys.executable, ROOT / "scripts/bench/table.py", "test", *runs]
@@ -185,10 +190,25 @@ def test_the_readmes_new_score_costs_what_it_says(tmp_path):
         insert(tmp_path / path, behind, text + ("\n\n" if part == "code" else ""))
     (tmp_path / "conf/model/attention/manhattan.yaml").write_text(blocks("yaml")[0])
     run = [sys.executable, "-m", "pytest", "-q", "-x"]
-    subprocess.run([*run, "tests/nn", "-k", "manhattan or pairs or every_score or no_setting"], cwd=tmp_path, check=True)
-    subprocess.run([*run, "tests/config/test_config.py", "tests/test_architecture.py", "tests/test_docs.py"], cwd=tmp_path, check=True)
+    subprocess.run(
+        [*run, "tests/nn", "-k", "manhattan or pairs or every_score or no_setting"], cwd=tmp_path, check=True
+    )
+    subprocess.run(
+        [*run, "tests/config/test_config.py", "tests/test_architecture.py", "tests/test_docs.py"],
+        cwd=tmp_path,
+        check=True,
+    )
     for family in ("rnn", "transformer"):
-        train = [sys.executable, "-m", "seq2seq", "train", "data=toy", f"model={family}", "model/attention=manhattan", *FEW]
+        train = [
+            sys.executable,
+            "-m",
+            "seq2seq",
+            "train",
+            "data=toy",
+            f"model={family}",
+            "model/attention=manhattan",
+            *FEW,
+        ]
         subprocess.run(train, cwd=tmp_path, check=True)
 
 
@@ -206,7 +226,9 @@ def test_the_demo_translates_well(tmp_path):
     for name in ("seq2seq", "conf", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     environment = {**os.environ, "NO_INSTALL": "1", "PYTHON": sys.executable}
-    done = subprocess.run([tmp_path / "scripts/demo"], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [tmp_path / "scripts/demo"], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+    )
     score = re.search(r"^test BLEU = (\d+\.\d)$", done.stdout, re.MULTILINE)
     assert score, done.stdout
     assert float(score[1]) >= 90

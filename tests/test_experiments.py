@@ -24,10 +24,20 @@ def composed(name):
     return compose_config([f"experiment{group and '/'}{group}={last}"])
 
 
-QUICK = ("bahdanau2015", "see2017", "gnmt", "luong2015/unk", "luong_table/local_p", "luong_table/transformer", "tf_nmt/gnmt")
+QUICK = (
+    "bahdanau2015",
+    "see2017",
+    "gnmt",
+    "luong2015/unk",
+    "luong_table/local_p",
+    "luong_table/transformer",
+    "tf_nmt/gnmt",
+)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NAMES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NAMES]
+)
 def test_an_experiment_composes_and_learns(name):
     config = composed(name)
     check_schedule(config.training.schedule, config.training.max_updates or config.training.max_epochs)
@@ -51,8 +61,20 @@ LUONG = {
     "model.bidirectional": False, "tokenizer.size": 50000, "data.max_words": 50, "training.optimizer": "sgd", "training.learning_rate": 1.0,
     "training.normalization": "sentences", "training.clip": 5.0, "training.patience": 0, "training.label_smoothing": 0.0,
 }  # fmt: skip
-LUONG_10 = {**LUONG, "training.max_epochs": 10, "training.halve_from": 0.5, "training.halve_every": 0.1, "model.dropout": 0.0}
-LUONG_12 = {**LUONG, "training.max_epochs": 12, "training.halve_from": 8 / 12, "training.halve_every": 1 / 12, "model.dropout": 0.2}
+LUONG_10 = {
+    **LUONG,
+    "training.max_epochs": 10,
+    "training.halve_from": 0.5,
+    "training.halve_every": 0.1,
+    "model.dropout": 0.0,
+}
+LUONG_12 = {
+    **LUONG,
+    "training.max_epochs": 12,
+    "training.halve_from": 8 / 12,
+    "training.halve_every": 1 / 12,
+    "model.dropout": 0.2,
+}
 TF_NMT = {
     "model.dropout": 0.2, "training.optimizer": "sgd", "training.learning_rate": 1.0, "training.clip": 5.0, "search.beam": 10,
     "training.normalization": "sentences", "training.patience": 0, "model.init": 0.1,
@@ -131,5 +153,14 @@ def test_rows_of_the_small_table_differ_in_nothing_but_the_attention():
     for one, other in combinations(rows.values(), 2):
         assert all(name == "variant" or name.startswith("model.attention.") for name in one if one[name] != other[name])
     (first, *_) = rows.values()
-    alike = ("data.", "tokenizer.", "search.", "trainer.", "training.max", "training.batch_tokens", "training.validate_every", "seed")
+    alike = (
+        "data.",
+        "tokenizer.",
+        "search.",
+        "trainer.",
+        "training.max",
+        "training.batch_tokens",
+        "training.validate_every",
+        "seed",
+    )
     assert all(first[name] == transformer[name] for name in first if name.startswith(alike))

@@ -48,7 +48,9 @@ def execute(folder: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) -
     notebook = read(COMPARE)
     for cell in code(notebook):
         cell.outputs, cell.execution_count = [], None
-    return NotebookClient(notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    return NotebookClient(
+        notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    ).execute()
 
 
 def check_form(notebook: Any) -> None:
@@ -106,7 +108,9 @@ def check_facts(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the closing cell says of the variants."""
     assert main(["compare", str(runs), "--test", "test", "--format", "json", "--trials", "0"]) == 0
     rows = {row["variant"]: row["figures"] for row in json.loads(capsys.readouterr().out)["rows"]}
-    none, additive, general, local_p = (rows[name] for name in sorted(rows, key=lambda name: VARIANTS.index(name.split(" ")[0])))
+    none, additive, general, local_p = (
+        rows[name] for name in sorted(rows, key=lambda name: VARIANTS.index(name.split(" ")[0]))
+    )
     assert none["aer"]["value"] == 100
     assert none["recall"]["value"] == 0
     for found, most in ((additive, 30), (general, 35), (local_p, 90)):

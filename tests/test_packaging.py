@@ -58,7 +58,9 @@ def test_the_wheel_works_elsewhere(python: Path, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     def call(*words: str | Path, stdin: str = "") -> str:
-        done = subprocess.run([python, *words], cwd=tmp_path, env=environment, input=stdin, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            [python, *words], cwd=tmp_path, env=environment, input=stdin, check=True, capture_output=True, text=True
+        )
         return done.stdout
 
     def run(*words: str) -> str:
@@ -68,7 +70,14 @@ def test_the_wheel_works_elsewhere(python: Path, tmp_path: Path) -> None:
     assert "train" in run("--help")
     assert "window: local_p" in run("train", "--cfg", "job", "model/attention=local_p")
     assert "local_p" in run("attentions")
-    tiny = ["data.pairs=300", "tokenizer.size=200", "model.embedding=8", "model.hidden=8", "training.max_updates=2", "training.dev_lines=2"]
+    tiny = [
+        "data.pairs=300",
+        "tokenizer.size=200",
+        "model.embedding=8",
+        "model.hidden=8",
+        "training.max_updates=2",
+        "training.dev_lines=2",
+    ]
     run("train", "data=toy", *tiny)
     (made,) = (tmp_path / "runs").iterdir()
     assert call("-m", "seq2seq", "translate", made, "--max-length", "5", stdin="the cat\n\na dog\n").count("\n") == 3
@@ -89,11 +98,15 @@ def test_scripts_that_begin_at_once_make_one_environment(tmp_path: Path) -> None
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VENV", "NO_INSTALL")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VENV", "NO_INSTALL")
+    }
     command = ["bash", "-euc", "source scripts/_env.sh; ensure_env ''; $PY -m seq2seq --version"]
 
     def start() -> "subprocess.Popen[str]":
-        return subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
     said = [process.communicate() for process in (start(), start())]
     assert [out for out, _ in said] == [f"seq2seq {seq2seq.__version__}\n"] * 2

@@ -55,12 +55,18 @@ def test_batches_and_windows_change_nothing(variant: str, lively: Lively, lines:
     for batch, window in ((7, 2048), (64, 2048), (3, 4)):
         found = list(double(run, batch=batch, window=window, n_best=2, min_length=4).hypotheses(iter(lines)))
         assert [[h.text for h in row] for row in found] == [[h.text for h in row] for row in expected]
-        assert [h.score for row in found for h in row] == pytest.approx([h.score for row in expected for h in row], abs=1e-9)
+        assert [h.score for row in found for h in row] == pytest.approx(
+            [h.score for row in expected for h in row], abs=1e-9
+        )
 
 
 def test_empty_lines_give_empty_lines(lively: Lively, lines: list[str]) -> None:
     found = double(lively()).translate(lines)
-    assert [i for i, text in enumerate(found) if not text] == [i for i, line in enumerate(lines) if not line.strip()] == [5, 10]
+    assert (
+        [i for i, text in enumerate(found) if not text]
+        == [i for i, line in enumerate(lines) if not line.strip()]
+        == [5, 10]
+    )
     assert double(lively()).translate([]) == []
     assert double(lively()).translate([""]) == [""]
 
@@ -131,7 +137,9 @@ LIMITED = [("model.attention.scorer=location",), (*TRANSFORMER, "model.positions
 
 
 @pytest.mark.parametrize("kind", LIMITED, ids=["location", "learned"])
-def test_a_long_source_is_cut_with_one_warning_or_refused(kind: tuple[str, ...], lively: Lively, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_source_is_cut_with_one_warning_or_refused(
+    kind: tuple[str, ...], lively: Lively, caplog: pytest.LogCaptureFixture
+) -> None:
     settings = (*kind, "model.max_length=80", "data.max_tokens=79")
     translator = double(lively(*settings))
     assert translator.limit == 80
@@ -142,7 +150,9 @@ def test_a_long_source_is_cut_with_one_warning_or_refused(kind: tuple[str, ...],
     assert len(caplog.messages) == 1
     assert "cut to the model's 80 (model.max_length)" in caplog.text
     assert len(found[0][0].source) == 80
-    with pytest.raises(DataError, match=r"a source line has \d+ tokens, more than the model's 80 \(model\.max_length\): 'the cat"):
+    with pytest.raises(
+        DataError, match=r"a source line has \d+ tokens, more than the model's 80 \(model\.max_length\): 'the cat"
+    ):
         double(lively(*settings), long_source="refuse").translate([long])
     if "learned" in str(settings):
         with pytest.raises(DataError, match=r"a target line has \d+ tokens, more than the model's 80"):
@@ -172,7 +182,9 @@ def test_an_unknown_word_is_replaced_by_the_source_word_it_attended_to(lively: L
 def test_what_is_given_keeps_its_unknown_words(lively: Lively) -> None:
     """Else it would have other words than those that gold links count."""
     pair = ("Zxqyvia Zxqyvia Zxqyvia", "Qwmnor Qwmnor")
-    plain, replaced = (next(Translator.open(lively(*WORDS), replace_unknown=way).forced([pair], True)) for way in (False, True))
+    plain, replaced = (
+        next(Translator.open(lively(*WORDS), replace_unknown=way).forced([pair], True)) for way in (False, True)
+    )
     assert UNK in plain.ids
     assert replaced.target == plain.target
 
@@ -204,7 +216,9 @@ def test_samples_depend_on_the_seed_and_the_sentence_alone(lively: Lively, lines
     options = {"sampling": True, "beam": 5, "length_penalty": "average", "n_best": 3}
 
     def drawn(some: list[str], **more: object) -> list[list[str]]:
-        return [[h.text for h in found] for found in double(lively("search.beam=5"), **{**options, **more}).hypotheses(some)]
+        return [
+            [h.text for h in found] for found in double(lively("search.beam=5"), **{**options, **more}).hypotheses(some)
+        ]
 
     first = drawn(lines)
     assert drawn(lines) == first
@@ -252,7 +266,9 @@ def test_reading_keeps_the_way_to_copy(lively: Lively) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_recorded_steps_translate_the_same(variant: str, lively: Lively, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_steps_translate_the_same(
+    variant: str, lively: Lively, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An ensemble too, with a recorder that only does the work again."""
     run = lively(*VARIANTS[variant])
     expected = double(run).translate(lines)

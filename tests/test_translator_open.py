@@ -67,5 +67,7 @@ def test_a_translator_needs_a_run() -> None:
 
 
 def test_what_is_to_be_done_with_long_sources_needs_a_limit(lively: Lively) -> None:
-    with pytest.raises(ConfigError, match=r"search\.long_source=refuse would be ignored: the model takes a source of any length"):
+    with pytest.raises(
+        ConfigError, match=r"search\.long_source=refuse would be ignored: the model takes a source of any length"
+    ):
         Translator.open(lively(), long_source="refuse")

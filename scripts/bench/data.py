@@ -36,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """One line for each stage, on text files made of the embedded corpus."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--pairs", type=int, default=500_000)
-    parser.add_argument("--large", type=int, default=10_000_000, help="pairs of a corpus that is trained on from memory maps")
+    parser.add_argument(
+        "--large", type=int, default=10_000_000, help="pairs of a corpus that is trained on from memory maps"
+    )
     options = parser.parse_args(argv)
     logging.disable(logging.INFO)
     print(limit.machine(), f"{options.pairs:,} pairs", sep="; ")
@@ -75,7 +77,10 @@ def write(folder: Path, pairs: int) -> None:
     """train.en, .de, dev.en, .de."""
     toy = generate(pairs=min(pairs, DIFFERENT), dev=100, test=2)
     for name, examples in (("train", islice(cycle(toy.train), pairs)), ("dev", toy.dev)):
-        with (folder / f"{name}.en").open("w", encoding="utf-8") as english, (folder / f"{name}.de").open("w", encoding="utf-8") as german:
+        with (
+            (folder / f"{name}.en").open("w", encoding="utf-8") as english,
+            (folder / f"{name}.de").open("w", encoding="utf-8") as german,
+        ):
             for example in examples:
                 english.write(f"{example.source}\n")
                 german.write(f"{example.target}\n")
@@ -86,7 +91,12 @@ def encode(folder: Path, data: DataConfig, prepared: Prepared, cores: int) -> No
     folder.mkdir()
     prepared.vocabularies.save(folder)
     encoding.available_cores = lambda: cores
-    encoding.encode(folder, train_pairs(data), len(prepared.train), encoding.Rules(data.max_words, data.max_ratio, data.max_tokens, False))
+    encoding.encode(
+        folder,
+        train_pairs(data),
+        len(prepared.train),
+        encoding.Rules(data.max_words, data.max_ratio, data.max_tokens, False),
+    )
 
 
 def timed(work: Callable[[], T], amount: int) -> tuple[T, clock.Interval]:

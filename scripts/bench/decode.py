@@ -44,14 +44,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--graphs", action="store_true", help="on a GPU: each shape of step as a CUDA graph")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="SETTING=VALUE", dest="settings")
-    parser.add_argument("--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone")
+    parser.add_argument(
+        "--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone"
+    )
     options = parser.parse_args(argv)
     print(limit.machine(), f"beam {options.beam}", f"{options.tokens} tokens a sentence", sep="; ")
     print(HEADER + "\n|" + " --- |" * HEADER.count(" |"))
     for name in options.work:
         for precision in options.precision:
             with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-                print(row(name, precision, options, pool.submit(measure, name, precision, options).result()), flush=True)
+                print(
+                    row(name, precision, options, pool.submit(measure, name, precision, options).result()), flush=True
+                )
 
 
 def measure(name: str, precision: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -65,7 +69,13 @@ def measure(name: str, precision: str, options: argparse.Namespace) -> dict[str,
     alone = [1000 * timed(translator, [line]).wall for line in lines[:SINGLE]]
     memory = clock.peak_memory()
     needed = limit.operations(lambda: translator.translate(batches[0])) / len(batches[0])
-    return {"rate": clock.rate(intervals), "alone": alone, "memory": memory, "operations": needed, "limit": limit.matrix_rate(precision)}
+    return {
+        "rate": clock.rate(intervals),
+        "alone": alone,
+        "memory": memory,
+        "operations": needed,
+        "limit": limit.matrix_rate(precision),
+    }
 
 
 def passes(name: str, precision: str, options: argparse.Namespace) -> tuple[clock.Rate, float]:

@@ -29,7 +29,9 @@ def matrix_rate(precision: str, size: int = 0, seconds: float = 1.0) -> float:
 
 def bandwidth(size: int = 0, seconds: float = 1.0) -> float:
     """Bytes a second that copying a large tensor reads and writes, the best of a second's tries."""
-    a, b = (torch.zeros(size or (2**26 if DEVICE == "cpu" else 2**30), dtype=torch.uint8, device=DEVICE) for _ in range(2))
+    a, b = (
+        torch.zeros(size or (2**26 if DEVICE == "cpu" else 2**30), dtype=torch.uint8, device=DEVICE) for _ in range(2)
+    )
     return 2 * a.numel() / shortest(lambda: b.copy_(a), seconds)
 
 

@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             for rows in options.rows:
                 x = torch.randn(rows, size).to(KINDS[precision])
                 plain, packed = (
-                    2 * rows * size * made / seconds / 1e9 for seconds in turns([layer, PackedLinear(layer)], x, options.times)
+                    2 * rows * size * made / seconds / 1e9
+                    for seconds in turns([layer, PackedLinear(layer)], x, options.times)
                 )
                 print(f"| {precision} | {rows} | {size} | {made} | {plain:.0f} | {packed:.0f} | {packed / plain:.2f} |")
 

@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--top", type=int, default=10)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="SETTING=VALUE", dest="settings")
-    parser.add_argument("--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone")
+    parser.add_argument(
+        "--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone"
+    )
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads or available_cores())
     print(limit.machine())
@@ -58,7 +60,9 @@ def update(name: str, precision: str, settings: Sequence[str]) -> Callable[[], N
     config = work.settings(name, settings)
     prepared = prepare(config.data, config.tokenizer)
     torch.manual_seed(1)
-    model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size).to(limit.DEVICE)
+    model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size).to(
+        limit.DEVICE
+    )
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     module = TrainingModule(model, lambda m: optimizer, lambda update: 1.0, config.training.label_smoothing)
     first: Any = next(iter(TrainBatches(prepared.train, config.training.batch_tokens, 1)))
@@ -92,7 +96,9 @@ def table(title: str, done: Callable[[], object], options: argparse.Namespace) -
     events = seen.key_averages()
     took = "self_device_time_total" if limit.DEVICE == "cuda" else "self_cpu_time_total"
     total = sum(getattr(event, took) for event in events)
-    print(f"\n{title}: {1000 * plain.wall / TIMES:.0f} ms, {sum(event.count for event in events) // TIMES:,} operations\n")
+    print(
+        f"\n{title}: {1000 * plain.wall / TIMES:.0f} ms, {sum(event.count for event in events) // TIMES:,} operations\n"
+    )
     print("| operation | share of the time | times |\n| --- | ---: | ---: |")
     for event in sorted(events, key=lambda event: -getattr(event, took))[: options.top]:
         print(f"| {event.key.removeprefix('aten::')} | {getattr(event, took) / total:.1%} | {event.count // TIMES:,} |")

@@ -42,14 +42,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("job", choices=["train", "decode", "alone"])
     parser.add_argument("--work", nargs="+", default=["A1", "A2", "A3"], choices=["A1", "A2", "A3"])
-    parser.add_argument("--peers", nargs="+", default=[peer.script for peer in PEERS], choices=[peer.script for peer in PEERS])
-    parser.add_argument("--precision", nargs="+", default=["32"], choices=["32", "bf16", "int8"], help="ours; the others have 32")
-    parser.add_argument("--shortlist", type=int, default=0, help="in our decoding: only so many translations of each token")
+    parser.add_argument(
+        "--peers", nargs="+", default=[peer.script for peer in PEERS], choices=[peer.script for peer in PEERS]
+    )
+    parser.add_argument(
+        "--precision", nargs="+", default=["32"], choices=["32", "bf16", "int8"], help="ours; the others have 32"
+    )
+    parser.add_argument(
+        "--shortlist", type=int, default=0, help="in our decoding: only so many translations of each token"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--updates", type=int, default=20, help="that count, in one round of training")
     parser.add_argument("--lines", type=int, default=0, help="of the test set; 0: 1,000 in batches, 100 alone")
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone")
+    parser.add_argument(
+        "--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone"
+    )
     parser.add_argument("--home", type=Path, default=Path.home() / ".cache" / "seq2seq" / "peers")
     options = parser.parse_args(argv)
     options.threads = options.threads or available_cores()
@@ -83,7 +91,9 @@ def ours(name: str, precision: str, options: argparse.Namespace) -> Found:
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         if options.job == "train":
             more = [f"trainer.precision={precision}", f"trainer.threads={options.threads}"]
-            found = pool.submit(train.measure, name, more, argparse.Namespace(**vars(options), warm=train.WARM)).result()
+            found = pool.submit(
+                train.measure, name, more, argparse.Namespace(**vars(options), warm=train.WARM)
+            ).result()
             return Found(found["rate"], found["memory"])
         settings = argparse.Namespace(
             **vars(options), beam=5, batch=1 if options.job == "alone" else 64, tokens=16, settings=[], graphs=False
@@ -154,7 +164,11 @@ def table(name: str, options: argparse.Namespace, everyone: dict[str, list[Found
         ratios = [[a.rate.value / b.rate.value for a, b in zip(everyone[one], found, strict=True)] for one in ours]
         quiet = f"{sum(f.rate.quiet for f in found)} of {sum(f.rate.all for f in found)}"
         digits = 0 if options.job == "train" else 1
-        cells = [spread([f.rate.value for f in found], digits), *(spread(r, 2) for r in ratios), f"{max(f.memory for f in found):,.0f}"]
+        cells = [
+            spread([f.rate.value for f in found], digits),
+            *(spread(r, 2) for r in ratios),
+            f"{max(f.memory for f in found):,.0f}",
+        ]
         print(f"| {who} | {' | '.join(cells)} | {quiet} |", flush=True)
 
 

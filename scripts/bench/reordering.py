@@ -35,7 +35,12 @@ def main(test: str, *folders: str) -> None:
         links = [bound(g, length, reach) for g, length in zip(gold, lengths, strict=True)]
         print(row(f"*{name}*", [f"{value:.1f}" for value in figures(links, gold)]))
     for run in runs:
-        print(row(label(run), [f"{value:.1f}" for value in figures(forced_links(EvaluationSpec((run,)), known)["argmax"], gold)]))
+        print(
+            row(
+                label(run),
+                [f"{value:.1f}" for value in figures(forced_links(EvaluationSpec((run,)), known)["argmax"], gold)],
+            )
+        )
 
 
 def label(run: Run) -> str:
@@ -58,7 +63,9 @@ def moved(gold: Gold) -> int:
 def sizes(gold: Sequence[Gold]) -> list[int]:
     """Sentences and links in each column."""
     links = [abs(s - t) for g in gold for s, t in g.sure]
-    return [sum(moved(g) in d for g in gold) for d in SENTENCES.values()] + [sum(m in d for m in links) for d in LINKS.values()]
+    return [sum(moved(g) in d for g in gold) for d in SENTENCES.values()] + [
+        sum(m in d for m in links) for d in LINKS.values()
+    ]
 
 
 def figures(links: Sequence[set[Link]], gold: Sequence[Gold]) -> list[float]:

@@ -19,13 +19,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--times", type=int, default=7)
-    parser.add_argument("--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone")
+    parser.add_argument(
+        "--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone"
+    )
     options = parser.parse_args(argv)
     program = [sys.executable, "-m", "seq2seq"]
     commands = {
         "python -c 'import torch'": ([sys.executable, "-c", "import torch"], ""),
         "seq2seq --help": ([*program, "--help"], ""),
-        "first line of seq2seq translate": ([*program, "translate", str(options.run)], "The old teacher opens the window.\n"),
+        "first line of seq2seq translate": (
+            [*program, "translate", str(options.run)],
+            "The old teacher opens the window.\n",
+        ),
     }
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     clock.wait_for_quiet(options.wait)

@@ -17,12 +17,17 @@ def main(test: str, *folders: str) -> None:
     print("| variant | seed | updates | processor minutes | dev | " + " | ".join(names) + " |")
     print("| --- | --- | ---: | ---: | ---: |" + " ---: |" * len(names))
     for r in rows:
-        figures = " | ".join(f"{value:.1f} [{low:.1f}, {high:.1f}]" for value, (low, high) in (r[name] for name in names))
+        figures = " | ".join(
+            f"{value:.1f} [{low:.1f}, {high:.1f}]" for value, (low, high) in (r[name] for name in names)
+        )
         print(f"| {r['variant']} | {r['seed']} | {r['updates']:,} | {r['minutes']:.1f} | {r['dev']:.1f} | {figures} |")
     for name in sorted({r["variant"] for r in rows}):
         seeds = [r for r in rows if r["variant"] == name]
         if len(seeds) > 1:
-            print(f"\n{name}, {len(seeds)} seeds: " + ", ".join(spread(metric, [r[metric][0] for r in seeds]) for metric in names))
+            print(
+                f"\n{name}, {len(seeds)} seeds: "
+                + ", ".join(spread(metric, [r[metric][0] for r in seeds]) for metric in names)
+            )
     print("\n" + "\n".join(sorted({r["signature"] for r in rows})))
 
 
@@ -32,7 +37,12 @@ def row(run: Run, test: str) -> dict[str, object]:
     latest = {name_of(s): s for s in reversed(report["scores"])}  # the first of a name is the latest
     scores = {name: (s["value"], s["interval"] or (s["value"], s["value"])) for name, s in latest.items()}
     signature = latest["bleu"]["signature"]
-    about = {"variant": variant(run.config), "seed": run.config.seed, "updates": run.info["updates"], "dev": abs(run.info["dev_score"])}
+    about = {
+        "variant": variant(run.config),
+        "seed": run.config.seed,
+        "updates": run.info["updates"],
+        "dev": abs(run.info["dev_score"]),
+    }
     return about | scores | {"minutes": run.info["processor_seconds"] / 60, "signature": signature}
 
 

@@ -24,7 +24,9 @@ from seq2seq.training.module import TrainingModule
 from seq2seq.training.run import train
 
 WARM = 5
-EVERY = 1 if limit.DEVICE == "cpu" else 10  # updates that are timed as one: waiting for a GPU after each would slow it down
+EVERY = (
+    1 if limit.DEVICE == "cpu" else 10
+)  # updates that are timed as one: waiting for a GPU after each would slow it down
 HEADER = (
     "| work | precision | target tokens/s | source tokens/s | ms an update | peak MiB | GFLOP/s | share of the limit "
     "| GB/s of operands | share of the limit | quiet intervals |"
@@ -40,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--precision", nargs="+", default=["32"], choices=list(limit.DTYPE))
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="SETTING=VALUE", dest="settings")
-    parser.add_argument("--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone")
+    parser.add_argument(
+        "--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone"
+    )
     options = parser.parse_args(argv)
     print(limit.machine(), *options.settings, sep="; ")
     print(HEADER + "\n|" + " --- |" * HEADER.count(" |"))
@@ -54,12 +58,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def measure(name: str, more: list[str], options: argparse.Namespace) -> dict[str, Any]:
     """Train for so many updates as the command does, and watch."""
     with tempfile.TemporaryDirectory() as folder:
-        config = work.settings(name, [*more, f"training.max_updates={options.warm + options.updates}", f"runs={folder}"])
+        config = work.settings(
+            name, [*more, f"training.max_updates={options.warm + options.updates}", f"runs={folder}"]
+        )
         seen = Seen()
         clock.wait_for_quiet(options.wait)
         train(config)
     memory = clock.peak_memory()  # before the operations are counted, which takes more
-    targets, sources = ([int((getattr(batch, side) != PAD).sum()) for batch in seen.batches] for side in ("target_out", "source"))
+    targets, sources = (
+        [int((getattr(batch, side) != PAD).sum()) for batch in seen.batches] for side in ("target_out", "source")
+    )
     pairs = [(start, end) for start, end in itertools.pairwise(seen.marks) if start.updates >= options.warm]
     intervals = [clock.between(start.at, end.at, sum(targets[start.batches : end.batches])) for start, end in pairs]
     seen.module.to(seen.batches[-1].source.device)  # from where Lightning has taken it
@@ -74,7 +82,10 @@ def measure(name: str, more: list[str], options: argparse.Namespace) -> dict[str
     return {
         "rate": clock.rate(intervals),
         "source": sum(sources) / sum(targets),
-        "seconds": median(interval.wall / (end.updates - start.updates) for interval, (start, end) in zip(intervals, pairs, strict=True)),
+        "seconds": median(
+            interval.wall / (end.updates - start.updates)
+            for interval, (start, end) in zip(intervals, pairs, strict=True)
+        ),
         "memory": memory,
         "operations": limit.operations(learn) / targets[-1],
         "limit": limit.matrix_rate(config.trainer.precision),

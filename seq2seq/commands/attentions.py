@@ -14,7 +14,10 @@ Row = Sequence[str]
 
 def main(argv: list[str]) -> None:
     """`seq2seq attentions [--markdown]`."""
-    parser = Parser("attentions", "List the scores, windows and normalisers that combine freely, and the combinations that have a name.")
+    parser = Parser(
+        "attentions",
+        "List the scores, windows and normalisers that combine freely, and the combinations that have a name.",
+    )
     parser.add_argument("--markdown", action="store_true", help="as tables for a README")
     show = markdown if parser.parse_args(argv).markdown else plain
     print("\n\n".join(show(header, rows) for header, rows in tables()))
@@ -44,17 +47,30 @@ def formula(part: Callable[..., Any]) -> tuple[str, str]:
 def variant(path: Path) -> Row:
     """Name, settings and comment of a file of conf/model/attention."""
     text = path.read_text(encoding="utf-8")
-    settings = {key: str(value).lower() if isinstance(value, bool) else value for key, value in yaml.safe_load(text).items()}
-    return path.stem, " ".join(f"{key}={value}" for key, value in settings.items()), text.splitlines()[0].removeprefix("# ")
+    settings = {
+        key: str(value).lower() if isinstance(value, bool) else value for key, value in yaml.safe_load(text).items()
+    }
+    return (
+        path.stem,
+        " ".join(f"{key}={value}" for key, value in settings.items()),
+        text.splitlines()[0].removeprefix("# "),
+    )
 
 
 def plain(header: Row, rows: Sequence[Row]) -> str:
     """Aligned columns."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (header, *rows))
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (header, *rows)
+    )
 
 
 def markdown(header: Row, rows: Sequence[Row]) -> str:
     """A table of GitHub's Markdown; a formula may hold the bar that separates its cells."""
-    cells = ([header[0], *header[1:]], ["---"] * len(header), *([f"`{name}`", f"`{what}`", text] for name, what, text in rows))
+    cells = (
+        [header[0], *header[1:]],
+        ["---"] * len(header),
+        *([f"`{name}`", f"`{what}`", text] for name, what, text in rows),
+    )
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)

@@ -47,37 +47,66 @@ def main(argv: list[str]) -> None:
 def parse(argv: list[str]) -> argparse.Namespace:
     """The options; what excludes each other is said."""
     formats, heuristics = CHOICES["FORMATS"], CHOICES["SYMMETRIZATIONS"]
-    parser = Parser("compare", "One table of runs, grouped by variant over their seeds: quality with intervals and tests, attention, cost.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, or folders of them such as runs/")
-    parser.add_argument("--test", metavar="NAME", help="a test set of the runs' data settings, or dev (default: the only one they have)")
+    parser = Parser(
+        "compare",
+        "One table of runs, grouped by variant over their seeds: quality with intervals and tests, attention, cost.",
+    )
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="run directories, or folders of them such as runs/"
+    )
+    parser.add_argument(
+        "--test", metavar="NAME", help="a test set of the runs' data settings, or dev (default: the only one they have)"
+    )
     parser.add_argument("--source", type=Path, metavar="FILE", help="source lines, .gz or not, in place of --test")
     parser.add_argument("--reference", type=Path, nargs="+", metavar="FILE", help="one or more sets of references")
     add_gold_option(parser)
     parser.add_argument(
-        "--reverse", type=Path, nargs="+", metavar="RUN", help="runs of the other direction, or folders of them: links are also symmetrised"
+        "--reverse",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="runs of the other direction, or folders of them: links are also symmetrised",
     )
     parser.add_argument(
         "--symmetrize", type=one_of("--symmetrize", heuristics), metavar="{" + ",".join(heuristics) + "}",
         help=f"how the links of both directions become one (default: {SYMMETRIZATION})",
     )  # fmt: skip
     known = ",".join(CHOICES["METRICS"])
-    parser.add_argument("--metrics", help=f"separated by commas, of {known}; rouge: all four (default: those of the runs' task)")
+    parser.add_argument(
+        "--metrics", help=f"separated by commas, of {known}; rouge: all four (default: those of the runs' task)"
+    )
     parser.add_argument(
         "--baseline",
         metavar="VARIANT",
         help="what the others are tested against (default: the variant without attention, else the first run's)",
     )
     parser.add_argument(
-        "--format", default="terminal", type=one_of("--format", formats), metavar="{" + ",".join(formats) + "}", help="(default: terminal)"
+        "--format",
+        default="terminal",
+        type=one_of("--format", formats),
+        metavar="{" + ",".join(formats) + "}",
+        help="(default: terminal)",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="where the table goes, in place of the terminal")
-    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a report with curves and an attention explorer as well")
-    parser.add_argument("--sentences", type=int, default=0, metavar="N", help="of the report's explorer, evenly over the test set; 0: all")
     parser.add_argument(
-        "--columns", metavar="KEYS", help="columns of the table, separated by commas (default: the main ones; JSON and CSV: all)"
+        "--report", type=Path, metavar="FILE.html", help="write a report with curves and an attention explorer as well"
+    )
+    parser.add_argument(
+        "--sentences",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the report's explorer, evenly over the test set; 0: all",
+    )
+    parser.add_argument(
+        "--columns",
+        metavar="KEYS",
+        help="columns of the table, separated by commas (default: the main ones; JSON and CSV: all)",
     )
     add_bootstrap(parser, "intervals and tests")
-    parser.add_argument("--trials", type=int, default=10000, metavar="N", help="of approximate randomisation; 0: none (default: 10000)")
+    parser.add_argument(
+        "--trials", type=int, default=10000, metavar="N", help="of approximate randomisation; 0: none (default: 10000)"
+    )
     add_machine_options(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
@@ -129,7 +158,9 @@ def compared(options: argparse.Namespace) -> "Comparison":
         refuse(key, impossible(key, metrics, test.gold is not None, options.symmetrize if options.reverse else ""))
     made = {"device": options.device, "precision": options.precision, "given": search_options(options)}
     if options.reverse and test.gold is None:
-        raise ConfigError("--reverse would be ignored: no gold links of this test set are known; --gold FILE names them")
+        raise ConfigError(
+            "--reverse would be ignored: no gold links of this test set are known; --gold FILE names them"
+        )
     reverse = open_reverse(options.reverse, runs[0], broken) if options.reverse else None
     cells = make_cells(runs, test, broken, made)
     if not cells:
@@ -158,7 +189,9 @@ def test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "TestSet":
     from seq2seq.evaluation.testset import chosen, from_files
 
     named = "" if options.source else chosen(runs[0].config.data, options.test)
-    test = common_set(runs, named, options.gold) if named else from_files(options.source, options.reference, options.gold)
+    test = (
+        common_set(runs, named, options.gold) if named else from_files(options.source, options.reference, options.gold)
+    )
     if not test.sources:
         raise DataError(f"{options.source} has no lines: there is nothing to compare on")
     return test
@@ -184,7 +217,9 @@ def common_set(runs: "Sequence[Run]", name: str, gold: Path | None) -> "TestSet"
     first, test = found[0]
     for run, other in found:
         if other[1:3] != test[1:3]:
-            raise ConfigError(f"--test={name} is other text in {run.folder} than in {first.folder}: their figures cannot be compared")
+            raise ConfigError(
+                f"--test={name} is other text in {run.folder} than in {first.folder}: their figures cannot be compared"
+            )
     return test
 
 

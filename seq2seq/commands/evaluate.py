@@ -32,7 +32,9 @@ def main(argv: list[str]) -> None:
     runs = tuple(Run.open(path) for path in options.runs)
     data, metrics = runs[0].config.data, wanted_metrics(options, TASKS[runs[0].config.task])
     name = "" if options.source else chosen(data, options.test)
-    test = from_settings(data, name, options.gold) if name else from_files(options.source, options.reference, options.gold)
+    test = (
+        from_settings(data, name, options.gold) if name else from_files(options.source, options.reference, options.gold)
+    )
     made = EvaluationSpec(runs, options.device, options.precision, search_options(options))
     with Count("translated", len(test.sources)) as count:
         made.translator.done = count.add
@@ -69,9 +71,19 @@ def alignment_error(made: "EvaluationSpec", test: "TestSet", bootstrap: int) -> 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The options; what excludes each other is said."""
-    parser = Parser("evaluate", "Translate a test set and score it; every figure with its signature and a 95 % bootstrap interval.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory; several speak as an ensemble, kept in the first")
-    parser.add_argument("--test", metavar="NAME", help="a test set of the run's data settings, or dev; needless where there is one")
+    parser = Parser(
+        "evaluate", "Translate a test set and score it; every figure with its signature and a 95 % bootstrap interval."
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="run directory; several speak as an ensemble, kept in the first",
+    )
+    parser.add_argument(
+        "--test", metavar="NAME", help="a test set of the run's data settings, or dev; needless where there is one"
+    )
     parser.add_argument("--source", type=Path, metavar="FILE", help="source lines, .gz or not, in place of --test")
     parser.add_argument("--reference", type=Path, nargs="+", metavar="FILE", help="one or more sets of references")
     add_gold_option(parser)

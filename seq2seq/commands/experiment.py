@@ -10,10 +10,14 @@ from seq2seq.errors import ConfigError
 from seq2seq.launch.compose import compose_config, conf_dir, resumed
 from seq2seq.launch.sweep import Task, nothing, sweep
 
-EVERY_CELL = "run once for each combination of the values given with commas; given again, it goes on where it was cut off"
+EVERY_CELL = (
+    "run once for each combination of the values given with commas; given again, it goes on where it was cut off"
+)
 
 
-def experiment(name: str, purpose: str, argv: Sequence[str], task: Task, cell: Task | None = None, check: Task = nothing) -> None:
+def experiment(
+    name: str, purpose: str, argv: Sequence[str], task: Task, cell: Task | None = None, check: Task = nothing
+) -> None:
     """Be the command `name`: compose the settings in `argv` and give them to `task`; with -m those of each cell of a grid to `cell`,
     once those of all of them have passed `check`.
 
@@ -22,7 +26,11 @@ def experiment(name: str, purpose: str, argv: Sequence[str], task: Task, cell: T
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE")
     parser.add_argument("-m", "--multirun", action="store_true", help=EVERY_CELL)
     parser.add_argument(
-        "-cd", "--config-dir", type=Path, metavar="DIR", help="a folder of your own laid out like conf/, looked into as well"
+        "-cd",
+        "--config-dir",
+        type=Path,
+        metavar="DIR",
+        help="a folder of your own laid out like conf/, looked into as well",
     )
     parser.add_argument("--cfg", choices=["job"], help="print the settings and stop")
     parser.add_argument("-h", "--help", action="store_true", help="show this, every setting and every named group")

@@ -14,10 +14,16 @@ ALL = "bleu,chrf,chrf++,ter,rouge1,rouge2,rougeL,rougeLsum"  # and rouge: all fo
 
 def main(argv: list[str]) -> None:
     """`seq2seq metrics FILE --reference FILE ... --metrics NAME,NAME`."""
-    parser = Parser("metrics", "Score given text against references; every figure with its signature and a 95 % bootstrap interval.")
+    parser = Parser(
+        "metrics", "Score given text against references; every figure with its signature and a 95 % bootstrap interval."
+    )
     parser.add_argument("hypotheses", type=Path, metavar="FILE", help="lines to score, .gz or not")
-    parser.add_argument("--reference", type=Path, nargs="+", required=True, metavar="FILE", help="one or more sets of references")
-    parser.add_argument("--language", default="", metavar="CODE", help="of the text, such as de or zh: it chooses the tokenizer of BLEU")
+    parser.add_argument(
+        "--reference", type=Path, nargs="+", required=True, metavar="FILE", help="one or more sets of references"
+    )
+    parser.add_argument(
+        "--language", default="", metavar="CODE", help="of the text, such as de or zh: it chooses the tokenizer of BLEU"
+    )
     add_metric_options(parser, "bleu,chrf,ter")
     options = parser.parse_args(argv)
 

@@ -22,10 +22,14 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
             kind = {"action": argparse.BooleanOptionalAction}
         elif choices := field.metadata["choices"]:
             kind = {"type": one_of(f"search.{field.name}", choices), "metavar": "{" + ",".join(choices) + "}"}
-        group.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, default=None, help=field.metadata["help"], **kind)
+        group.add_argument(
+            f"--{field.name.replace('_', '-')}", dest=field.name, default=None, help=field.metadata["help"], **kind
+        )
     shortlist = "only so many translations of each source subword, as `seq2seq shortlist` learnt them: faster, and a little different"
     parser.add_argument("--shortlist", type=int, metavar="N", help=f"{shortlist} (default: 0, the whole vocabulary)")
-    parser.add_argument("--graphs", action="store_true", help="on a GPU: record each shape of step as a CUDA graph, and replay it")
+    parser.add_argument(
+        "--graphs", action="store_true", help="on a GPU: record each shape of step as a CUDA graph, and replay it"
+    )
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:

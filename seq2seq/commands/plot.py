@@ -19,7 +19,10 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--target", metavar="TEXT", help="its translation; by default the best that the search finds")
     parser.add_argument("--subwords", action="store_true", help="rows and columns are subwords rather than words")
     parser.add_argument(
-        "--png", type=Path, metavar="FILE", help="where the picture goes; by default into the run, if matplotlib is installed"
+        "--png",
+        type=Path,
+        metavar="FILE",
+        help="where the picture goes; by default into the run, if matplotlib is installed",
     )
     add_machine_options(parser)
     add_search_options(parser)
@@ -29,7 +32,9 @@ def main(argv: list[str]) -> None:
 
     given = search_options(options)
     if options.target is not None and given:
-        raise ConfigError(f"--{next(iter(given)).replace('_', '-')} would be ignored: --target is given, nothing is searched for")
+        raise ConfigError(
+            f"--{next(iter(given)).replace('_', '-')} would be ignored: --target is given, nothing is searched for"
+        )
     if given.get("n_best", 1) != 1:
         raise ConfigError(f"search.n_best={given['n_best']} would be ignored: the best hypothesis is what is shown")
 

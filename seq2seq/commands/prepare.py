@@ -6,7 +6,9 @@ from seq2seq.config import Config
 
 def main(argv: list[str]) -> None:
     """`seq2seq prepare SETTING=VALUE ...`."""
-    experiment("prepare", "Read and check a corpus, train its tokenizer, encode it; `train` then finds it done.", argv, run)
+    experiment(
+        "prepare", "Read and check a corpus, train its tokenizer, encode it; `train` then finds it done.", argv, run
+    )
 
 
 def run(config: Config) -> None:

@@ -10,11 +10,17 @@ from seq2seq.errors import DataError
 
 def main(argv: list[str]) -> None:
     """`seq2seq score RUN --source F --target F`, or tab-separated pairs on stdin."""
-    parser = Parser("score", "Print the log-probability of each given translation: natural logarithm, end of sentence included.")
+    parser = Parser(
+        "score", "Print the log-probability of each given translation: natural logarithm, end of sentence included."
+    )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory; several speak as an ensemble")
-    parser.add_argument("--source", type=Path, metavar="FILE", help="source lines; without it stdin holds `source TAB target`")
+    parser.add_argument(
+        "--source", type=Path, metavar="FILE", help="source lines; without it stdin holds `source TAB target`"
+    )
     parser.add_argument("--target", type=Path, metavar="FILE", help="target lines")
-    parser.add_argument("--per-token", action="store_true", help="print also the mean over the subwords and their number")
+    parser.add_argument(
+        "--per-token", action="store_true", help="print also the mean over the subwords and their number"
+    )
     add_machine_options(parser)
     options = parser.parse_args(argv)
     if (options.source is None) != (options.target is None):

@@ -28,7 +28,11 @@ def group_lines(folders: Sequence[Path]) -> list[str]:
     for folder in folders:
         for path in folder.rglob("*.yaml"):
             found.setdefault(path.parent.relative_to(folder).as_posix(), set()).add(path.stem)
-    chosen = sorted((group, names) for group, names in found.items() if group != "." and "_" not in {part[0] for part in group.split("/")})
+    chosen = sorted(
+        (group, names)
+        for group, names in found.items()
+        if group != "." and "_" not in {part[0] for part in group.split("/")}
+    )
     lines = (f"{group}={'|'.join(sorted(names))}" for group, names in chosen)
     return [part for line in lines for part in textwrap.wrap(line.replace("|", " | "), WIDTH, subsequent_indent="    ")]
 
@@ -39,7 +43,10 @@ def sections() -> Iterator[tuple[str, list[str]]]:
     for field in dataclasses.fields(Config):
         if field.type is ModelConfig:
             yield "model, of every kind", rows(ModelConfig, "model.")
-            yield from ((f"model={name}: {_first_line(kind)}", rows(kind, "model.", ModelConfig)) for name, kind in MODELS.items())
+            yield from (
+                (f"model={name}: {_first_line(kind)}", rows(kind, "model.", ModelConfig))
+                for name, kind in MODELS.items()
+            )
             attention = next(f.type for f in dataclasses.fields(ModelConfig) if f.name == "attention")
             yield f"model.attention: {_first_line(attention)}", rows(attention, "model.attention.")
         elif dataclasses.is_dataclass(field.type):
@@ -60,12 +67,32 @@ def rows(group: Any, prefix: str, base: Any = None) -> list[str]:
 def row(field: "dataclasses.Field[Any]", prefix: str) -> list[str]:
     """`name=default  type  reason; choices` in as many lines as it takes."""
     default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    shown = "" if default == MISSING else str(default).lower() if isinstance(default, bool) else str(default) if default != "" else "''"
-    kind = str(field.type) if isinstance(field.type, types.GenericAlias) else getattr(field.type, "__name__", str(field.type))
+    shown = (
+        ""
+        if default == MISSING
+        else str(default).lower()
+        if isinstance(default, bool)
+        else str(default)
+        if default != ""
+        else "''"
+    )
+    kind = (
+        str(field.type)
+        if isinstance(field.type, types.GenericAlias)
+        else getattr(field.type, "__name__", str(field.type))
+    )
     names = choices(field)
-    text = field.metadata.get("help", "which kind; chosen by the group") + (f"; one of: {', '.join(names)}" if names else "")
+    text = field.metadata.get("help", "which kind; chosen by the group") + (
+        f"; one of: {', '.join(names)}" if names else ""
+    )
     head = f"  {prefix}{field.name}={shown}"
-    return textwrap.wrap(f"{head:<40} {kind:<5} {text}", WIDTH, subsequent_indent=" " * 47, break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(
+        f"{head:<40} {kind:<5} {text}",
+        WIDTH,
+        subsequent_indent=" " * 47,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _first_line(kind: Any) -> str:

@@ -17,10 +17,18 @@ USUAL, SHOWN = 100, (5, 10, 20, 50, 100, 200, 500)
 def main(argv: list[str]) -> None:
     """`seq2seq shortlist RUN [--most N]`."""
     parser = Parser(
-        "shortlist", "Learn from the training text which target subwords translate each source subword; --shortlist N then reads it."
+        "shortlist",
+        "Learn from the training text which target subwords translate each source subword; --shortlist N then reads it.",
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="run directory; its training text must still be there, prepared or as it was")
-    parser.add_argument("--most", type=int, metavar="N", help="translations kept of each subword (default: 100, or all there are)")
+    parser.add_argument(
+        "run",
+        type=Path,
+        metavar="RUN",
+        help="run directory; its training text must still be there, prepared or as it was",
+    )
+    parser.add_argument(
+        "--most", type=int, metavar="N", help="translations kept of each subword (default: 100, or all there are)"
+    )
     options = parser.parse_args(argv)
 
     import torch

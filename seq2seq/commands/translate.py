@@ -16,21 +16,33 @@ def main(argv: list[str]) -> None:
     """`seq2seq translate RUN [RUN ...] < in > out`."""
     parser = Parser("translate", "Translate lines from stdin to stdout; several runs speak as an ensemble.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory")
-    parser.add_argument("--attention", type=Path, metavar="FILE", help="write the attention of each translation as JSON lines")
-    parser.add_argument("--alignment", action="store_true", help="print the word alignment behind each translation: source-target, from 0")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line: all hypotheses with scores and subwords")
+    parser.add_argument(
+        "--attention", type=Path, metavar="FILE", help="write the attention of each translation as JSON lines"
+    )
+    parser.add_argument(
+        "--alignment",
+        action="store_true",
+        help="print the word alignment behind each translation: source-target, from 0",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object a line: all hypotheses with scores and subwords"
+    )
     add_machine_options(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
     for path in options.runs:
         if path.is_file():  # the commonest slip of a filter's users
-            parser.error(f"{path} is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {path}")
+            parser.error(
+                f"{path} is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {path}"
+            )
 
     from seq2seq.translator import Translator
     from seq2seq.utils.files import naming, placed
     from seq2seq.utils.progress import Count
 
-    translator = Translator.open(*options.runs, device=options.device, precision=options.precision, **search_options(options))
+    translator = Translator.open(
+        *options.runs, device=options.device, precision=options.precision, **search_options(options)
+    )
     if sys.stdin.isatty():
         translator.search.window = 1  # answer each line as it comes
     wanted = options.attention is not None or options.alignment
@@ -39,13 +51,20 @@ def main(argv: list[str]) -> None:
         if to_file():  # else the translations themselves are seen
             translator.done = stack.enter_context(Count("translated")).add
         if options.attention:
-            maps = stack.enter_context(stack.enter_context(placed(options.attention, follow=True)).open("w", encoding="utf-8"))
+            maps = stack.enter_context(
+                stack.enter_context(placed(options.attention, follow=True)).open("w", encoding="utf-8")
+            )
         for number, found in enumerate(translator.hypotheses(stdin_lines(), attention=wanted)):
             for line in shown(found, options, translator.search.n_best):
                 print(line, flush=translator.search.window == 1)
             if maps is not None:
                 with naming(options.attention):
-                    maps.write(json.dumps({"line": number + 1, "hypotheses": [attention(h) for h in found]}, ensure_ascii=False) + "\n")
+                    maps.write(
+                        json.dumps(
+                            {"line": number + 1, "hypotheses": [attention(h) for h in found]}, ensure_ascii=False
+                        )
+                        + "\n"
+                    )
     translator.tell_cut()
 
 
@@ -73,7 +92,13 @@ def described(found: Any, alignment: bool) -> dict[str, Any]:
     """A hypothesis as plain values."""
     from seq2seq.evaluation.alignment import word_links
 
-    plain = {"text": found.text, "score": found.score, "log_prob": found.log_prob, "source": found.source, "target": found.target}
+    plain = {
+        "text": found.text,
+        "score": found.score,
+        "log_prob": found.log_prob,
+        "source": found.source,
+        "target": found.target,
+    }
     return plain | ({"alignment": word_links(found)} if alignment else {})
 
 

@@ -32,7 +32,9 @@ class EvaluatedRun:
     evaluated: Evaluation
     metrics: Sequence[Mapping[str, str]]  # the rows that training logged
     parameters: int  # numbers in the weights, shared ones once; by run.json where they are gone
-    links: Mapping[str, Links] = field(default_factory=dict)  # of each reference, by how they were found; empty without gold links
+    links: Mapping[str, Links] = field(
+        default_factory=dict
+    )  # of each reference, by how they were found; empty without gold links
     unlinked: str = ""  # why there are none in spite of gold links
 
     @property
@@ -134,16 +136,26 @@ def check_same_data(one: Run, other: Run) -> None:
     datas = [run.config.data for run in (one, other)]
     ways = [f"{data.source}-{data.target}" for data in datas]
     if ways[0] != ways[1]:
-        raise ConfigError(f"{one.folder} translates {ways[0]}, {other.folder} {ways[1]}: their figures cannot be compared")
+        raise ConfigError(
+            f"{one.folder} translates {ways[0]}, {other.folder} {ways[1]}: their figures cannot be compared"
+        )
     if one.info.get("data") != other.info.get("data"):
         names = [f"{run.folder} (data={data.name})" for run, data in zip((one, other), datas, strict=True)]
-        hint = f"; name the runs of one text, such as {one.folder.parent / datas[0].name}-*" if datas[0].name != datas[1].name else ""
-        raise ConfigError(f"{names[0]} and {names[1]} learnt from different text: their figures cannot be compared{hint}")
+        hint = (
+            f"; name the runs of one text, such as {one.folder.parent / datas[0].name}-*"
+            if datas[0].name != datas[1].name
+            else ""
+        )
+        raise ConfigError(
+            f"{names[0]} and {names[1]} learnt from different text: their figures cannot be compared{hint}"
+        )
 
 
 def make_cells(runs: Iterable[Run], test: TestSet, broken: Broken, options: Mapping[str, Any]) -> list[EvaluatedRun]:
     """Each run with its translations: from the run where they are kept, else made now and kept. `options` are those of EvaluationSpec."""
-    cells = [broken.attempt(run.folder, lambda run=run: make_cell(EvaluationSpec((run,), **options), test)) for run in runs]  # type: ignore[misc]
+    cells = [
+        broken.attempt(run.folder, lambda run=run: make_cell(EvaluationSpec((run,), **options), test)) for run in runs
+    ]  # type: ignore[misc]
     return [cell for cell in cells if cell is not None]
 
 

@@ -41,12 +41,16 @@ def alignment(name: str, kind: str, cell: EvaluatedRun, test: TestSet, how: How)
     if name == "recall" and not any(gold.sure for gold in test.gold):
         return None
     made = f"{kind}|of:references"
-    return next(score for score in alignment_scores(cell.links[kind], test.gold, 0, how.seed, made) if score.name == name)
+    return next(
+        score for score in alignment_scores(cell.links[kind], test.gold, 0, how.seed, made) if score.name == name
+    )
 
 
 def repetition(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     """Share of bigrams that came before in their hypothesis, in percent."""
-    return of_lines("repetition", "n:2", text_stats.repetition, [(line,) for line in cell.evaluated.hypotheses], test, how)
+    return of_lines(
+        "repetition", "n:2", text_stats.repetition, [(line,) for line in cell.evaluated.hypotheses], test, how
+    )
 
 
 def copied(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
@@ -56,7 +60,12 @@ def copied(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
 
 
 def of_lines(
-    name: str, kind: str, measure: Callable[..., attention_stats.Sums], lines: Sequence[tuple[str, ...]], test: TestSet, how: How
+    name: str,
+    kind: str,
+    measure: Callable[..., attention_stats.Sums],
+    lines: Sequence[tuple[str, ...]],
+    test: TestSet,
+    how: How,
 ) -> Score:
     """A share in percent; the signature says what it is of the first references, which also repeat and copy."""
     human = [measure(*some[:-1], reference) for some, reference in zip(lines, test.references[0], strict=True)]
@@ -71,7 +80,13 @@ def attention(name: str, signature: str, cell: EvaluatedRun, test: TestSet, how:
 
 def unknown(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     """Share of subwords that are the unknown one, in percent."""
-    return figure("unknown", cell.evaluated.sums["unknown"], attention_stats.percent, "of:subwords, before search.replace_unknown", how)
+    return figure(
+        "unknown",
+        cell.evaluated.sums["unknown"],
+        attention_stats.percent,
+        "of:subwords, before search.replace_unknown",
+        how,
+    )
 
 
 def parameters(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
@@ -87,8 +102,15 @@ def info(name: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
 def training_speed(column: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     """Median over the rows of metrics.csv of target tokens by a second of `column`."""
     points = [(number(row.get("target_tokens")), number(row.get(column))) for row in cell.metrics]
-    known = [(0.0, 0.0), *((tokens, seconds) for tokens, seconds in points if tokens is not None and seconds is not None)]
-    speeds = [(after - before) / (end - start) for (before, start), (after, end) in pairwise(known) if after > before and end > start]
+    known = [
+        (0.0, 0.0),
+        *((tokens, seconds) for tokens, seconds in points if tokens is not None and seconds is not None),
+    ]
+    speeds = [
+        (after - before) / (end - start)
+        for (before, start), (after, end) in pairwise(known)
+        if after > before and end > start
+    ]
     return number(median(speeds)) if speeds else None
 
 
@@ -114,7 +136,12 @@ LABELS = {
 
 def _metrics() -> dict[str, Measure]:
     return {
-        name: Measure(Column(name, LABELS[name], "lower" if name in ERRORS else "higher"), partial(metric, name), tested=True, shown=True)
+        name: Measure(
+            Column(name, LABELS[name], "lower" if name in ERRORS else "higher"),
+            partial(metric, name),
+            tested=True,
+            shown=True,
+        )
         for name in METRICS
     }
 
@@ -126,7 +153,9 @@ def _alignments() -> dict[str, Measure]:
         for name, better in (("aer", "lower"), ("precision", "higher"), ("recall", "higher")):
             key = name if kind == "argmax" else f"{name}_{kind.replace('-', '_')}"
             label = " ".join([name.upper() if name == "aer" else name, *([] if kind == "argmax" else [kind])])
-            made[key] = Measure(Column(key, label, better), partial(alignment, name, kind), tested=name == "aer", shown=name == "aer")
+            made[key] = Measure(
+                Column(key, label, better), partial(alignment, name, kind), tested=name == "aer", shown=name == "aer"
+            )
     return made
 
 

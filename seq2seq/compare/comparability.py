@@ -8,7 +8,9 @@ from seq2seq.compare.columns import number
 from seq2seq.compare.variants import Variant
 from seq2seq.config.search import THROUGHPUT
 
-NEAR = 1.02  # numbers of parameters that count as the same, or as the one that was asked for, as docs/experiments.md says
+NEAR = (
+    1.02  # numbers of parameters that count as the same, or as the one that was asked for, as docs/experiments.md says
+)
 
 
 def sentences(variants: Sequence[Variant]) -> list[str]:
@@ -54,7 +56,9 @@ def budget(variants: Sequence[Variant]) -> list[str]:
     sizes = sorted({cell.parameters for cell in cells})
     span = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
     asked = {cell.run.config.model.parameters for cell in cells}
-    equal = sizes[-1] <= NEAR * max(sizes[0], 1) or (len(asked) == 1 and 0 not in asked)  # each within NEAR of what was asked for
+    equal = sizes[-1] <= NEAR * max(sizes[0], 1) or (
+        len(asked) == 1 and 0 not in asked
+    )  # each within NEAR of what was asked for
     near = [f"parameters ({span})"] if equal else []
     updates = [int(cell.run.info["updates"]) for cell in cells if isinstance(cell.run.info.get("updates"), int)]
     each = [f"updates ({updates[0]:,})"] if len(set(updates)) == 1 and len(updates) == len(cells) else []
@@ -95,9 +99,13 @@ def batches(variants: Sequence[Variant]) -> list[str]:
         last = max(common, default=0)
         kinds = {logged[id(cell)][last]: cell.name for cell in told} if common else {}
         if len(kinds) > 1:
-            found.append(f"Not the same batches by update {last:,}: {listed(list(kinds.values()))}, though their seed is the same.")
+            found.append(
+                f"Not the same batches by update {last:,}: {listed(list(kinds.values()))}, though their seed is the same."
+            )
         if len(told) > 1 and not common:
-            found.append(f"Not known whether the batches were the same: {listed([c.name for c in told])} log no update in common.")
+            found.append(
+                f"Not known whether the batches were the same: {listed([c.name for c in told])} log no update in common."
+            )
     if unknown:
         found.append(f"Not known whether the batches were the same, since these runs do not say: {', '.join(unknown)}.")
     return found or (["Runs of one seed learnt from the same batches in the same order."] if groups else [])
@@ -113,7 +121,11 @@ def checksums(cell: EvaluatedRun) -> dict[int, str]:
 def search(variants: Sequence[Variant]) -> list[str]:
     """Whether the translations were found in the same way."""
     settings = [cell.evaluated.search for cell in every(variants)]
-    names = [name for name in settings[0] if name not in THROUGHPUT and any(some[name] != settings[0][name] for some in settings)]
+    names = [
+        name
+        for name in settings[0]
+        if name not in THROUGHPUT and any(some[name] != settings[0][name] for some in settings)
+    ]
     each = [f"search.{name} ({', '.join(dict.fromkeys(str(some[name]) for some in settings))})" for name in names]
     return [f"The runs do not search alike: {listed(each)}."] if each else []
 
@@ -126,4 +138,13 @@ def speed(variants: Sequence[Variant]) -> list[str]:
     return [f"Decoding was timed with different {listed(each)}."] if each else []
 
 
-CHECKS: list[Callable[[Sequence[Variant]], list[str]]] = [budget, batches, search, seeds, unfinished, gone, unlinked, speed]
+CHECKS: list[Callable[[Sequence[Variant]], list[str]]] = [
+    budget,
+    batches,
+    search,
+    seeds,
+    unfinished,
+    gone,
+    unlinked,
+    speed,
+]

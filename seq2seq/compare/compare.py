@@ -13,7 +13,15 @@ import seq2seq
 from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.compare.columns import COLUMNS, Found, Measure, number
 from seq2seq.compare.comparability import sentences
-from seq2seq.compare.paired_tests import TestOptions, Values, one_seed_each, resample, sacrebleus, with_intervals, with_tests
+from seq2seq.compare.paired_tests import (
+    TestOptions,
+    Values,
+    one_seed_each,
+    resample,
+    sacrebleus,
+    with_intervals,
+    with_tests,
+)
 from seq2seq.compare.result import Column, Comparison, Figure, HealthWarning, Point, VariantRow
 from seq2seq.compare.variants import Variant, differing
 from seq2seq.evaluation.attention_maps import health_of
@@ -71,7 +79,9 @@ def warnings(variant: Variant) -> list[HealthWarning]:
     return found
 
 
-def measured(measure: Measure, rows: Sequence[Variant], asked: TestOptions, members: Members, theirs: Values) -> Measured:
+def measured(
+    measure: Measure, rows: Sequence[Variant], asked: TestOptions, members: Members, theirs: Values
+) -> Measured:
     """A column of the variants all of whose runs have it; rows[0] is the baseline."""
     every = {row.name: [measure.of(cell, asked.test, asked.how) for cell in row.cells] for row in rows}
     found = {name: some for name, some in every.items() if all(one is not None for one in some)}
@@ -82,7 +92,9 @@ def measured(measure: Measure, rows: Sequence[Variant], asked: TestOptions, memb
     figures = with_intervals(figures, drawn)
     if measure.tested and rows[0].name in scores:
         figures = with_tests(figures, scores, drawn, rows[0].name, asked, theirs)
-    buckets = {name: tuple(mean(inside(one, where) for one in some) for where in members) for name, some in scores.items()}
+    buckets = {
+        name: tuple(mean(inside(one, where) for one in some) for where in members) for name, some in scores.items()
+    }
     signature = next(iter(scores.values()))[0].signature if scores else measure.column.signature
     return Measured(measure.column._replace(signature=signature), figures, buckets)
 
@@ -158,7 +170,9 @@ def footnotes(rows: Sequence[Variant], asked: TestOptions) -> list[str]:
             "randomisation": "two-sided approximate randomisation ({:,} trials)",
         }
         each = " and ".join(names[name].format(n) for name, n in asked.samples.items())
-        notes.append(f"p: {each} against {rows[0].name}, by Holm's correction over the rows of the column. {whose(rows, asked)}")
+        notes.append(
+            f"p: {each} against {rows[0].name}, by Holm's correction over the rows of the column. {whose(rows, asked)}"
+        )
     timed = rows[0].cells[0].evaluated.decoding
     return [
         *notes,

@@ -70,7 +70,10 @@ def figure_cell(column: Column, figure: Figure | None, winner: float | None) -> 
     """A figure as lines; a dash where there is none."""
     if figure is None:
         return TableCell(["-"])
-    lines = [shown(figure.value, column.digits) + (f" ± {shown(figure.deviation, column.digits)}" if figure.deviation is not None else "")]
+    lines = [
+        shown(figure.value, column.digits)
+        + (f" ± {shown(figure.deviation, column.digits)}" if figure.deviation is not None else "")
+    ]
     if figure.interval:
         lines.append(f"[{', '.join(shown(bound, column.digits) for bound in figure.interval)}]")
     if figure.corrected:
@@ -110,7 +113,9 @@ def terminal(comparison: Comparison, keys: Keys, width: int = 0) -> str:
     from rich.console import Console
 
     text = io.StringIO()
-    console = Console(file=text, width=width or 10_000, force_terminal=bool(width), highlight=False, legacy_windows=False)
+    console = Console(
+        file=text, width=width or 10_000, force_terminal=bool(width), highlight=False, legacy_windows=False
+    )
     said = [*comparison.header, *(f"{run} is left out: {why}" for run, why in comparison.broken)]
     console.print(printable_lines([comparison.title, *said]), markup=False)
     for table in tables(comparison, keys):
@@ -133,14 +138,20 @@ def printable_lines(lines: Sequence[str]) -> str:
 
 def parts(table: Table, width: int) -> list[Table]:
     """The table in tables of `width` at most, each with the variants; a column is never cut."""
-    sizes = [max(map(width_of, [*head, *(line for row in table.rows for line in row[i].lines)])) + 2 for i, head in enumerate(table.heads)]
+    sizes = [
+        max(map(width_of, [*head, *(line for row in table.rows for line in row[i].lines)])) + 2
+        for i, head in enumerate(table.heads)
+    ]
     groups: list[list[int]] = [[]]
     for i in range(1, len(sizes)):
         if groups[-1] and width and sizes[0] + sum(sizes[j] for j in groups[-1]) + sizes[i] > width:
             groups.append([])
         groups[-1].append(i)
     chosen = [[0, *group] for group in groups]
-    return [Table(table.title, [table.heads[i] for i in some], [[row[i] for i in some] for row in table.rows]) for some in chosen]
+    return [
+        Table(table.title, [table.heads[i] for i in some], [[row[i] for i in some] for row in table.rows])
+        for some in chosen
+    ]
 
 
 def rich_table(table: Table) -> Any:
@@ -159,14 +170,24 @@ def rich_table(table: Table) -> Any:
 
 def markdown(comparison: Comparison, keys: Keys) -> str:
     """Tables of one line a row, and lists above and below."""
-    said = [*map(escaped, comparison.header), *(f"{code(run)} is left out: {escaped(why)}" for run, why in comparison.broken)]
+    said = [
+        *map(escaped, comparison.header),
+        *(f"{code(run)} is left out: {escaped(why)}" for run, why in comparison.broken),
+    ]
     blocks = [f"**{escaped(comparison.title)}**", "\n".join(f"* {line}" for line in said)]
     for table in tables(comparison, keys):
         heads = [escaped(" ".join(head)) for head in table.heads]
         lines = [row_of(heads), row_of(["---", *["---:"] * (len(heads) - 1)])]
-        lines += [row_of([bold(escaped(cell.lines[0]), cell.best, "**", "**") + tail(cell) for cell in row]) for row in table.rows]
+        lines += [
+            row_of([bold(escaped(cell.lines[0]), cell.best, "**", "**") + tail(cell) for cell in row])
+            for row in table.rows
+        ]
         blocks += [*([f"{escaped(table.title)}:"] if table.title != comparison.title else []), "\n".join(lines)]
-    blocks.append("\n".join(f"* {line}" for line in [*map(escaped, comparison.footnotes), *map(code, signatures(comparison, keys))]))
+    blocks.append(
+        "\n".join(
+            f"* {line}" for line in [*map(escaped, comparison.footnotes), *map(code, signatures(comparison, keys))]
+        )
+    )
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -206,7 +227,10 @@ def latex(comparison: Comparison, keys: Keys) -> str:
     lines = [comment(line) for line in [comparison.title, *said]]
     for table in tables(comparison, keys):
         heads = " & ".join(tex(" ".join(head)) for head in table.heads)
-        body = [" & ".join(bold(tex(c.lines[0]), c.best, r"\textbf{", "}") + tex(tail(c)) for c in row) for row in table.rows]
+        body = [
+            " & ".join(bold(tex(c.lines[0]), c.best, r"\textbf{", "}") + tex(tail(c)) for c in row)
+            for row in table.rows
+        ]
         lines += [] if table.title == comparison.title else [comment(table.title)]
         lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.heads) - 1)}}}", r"\toprule", rf"{heads} \\", r"\midrule"]
         lines += [*(rf"{row} \\" for row in body), r"\bottomrule", r"\end{tabular}"]
@@ -250,7 +274,10 @@ def plain_row(row: VariantRow, wanted: set[str]) -> dict[str, Any]:
 
 def plain_figure(figure: Figure) -> dict[str, Any]:
     """A figure in plain values."""
-    return {name: dict(v) if name in ("p", "corrected") else list(v) if isinstance(v, tuple) else v for name, v in figure._asdict().items()}
+    return {
+        name: dict(v) if name in ("p", "corrected") else list(v) if isinstance(v, tuple) else v
+        for name, v in figure._asdict().items()
+    }
 
 
 def as_csv(comparison: Comparison, keys: Keys) -> str:
@@ -275,7 +302,9 @@ def flat(row: VariantRow, comparison: Comparison, keys: Keys) -> dict[str, Any]:
         found |= dict(zip((f"{key}.low", f"{key}.high"), figure.interval, strict=True)) if figure.interval else {}
         found |= {f"{key}.p.{test}": p for test, p in figure.p.items()}
         found |= {f"{key}.corrected.{test}": p for test, p in figure.corrected.items()}
-        found |= {f"{key}.{label}": value for label, value in zip(comparison.buckets, row.buckets.get(key, ()), strict=False)}
+        found |= {
+            f"{key}.{label}": value for label, value in zip(comparison.buckets, row.buckets.get(key, ()), strict=False)
+        }
     return found
 
 

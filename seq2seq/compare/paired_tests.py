@@ -49,7 +49,12 @@ def with_intervals(figures: Mapping[str, Figure], drawn: Mapping[str, Array]) ->
 
 
 def with_tests(
-    figures: Mapping[str, Figure], scores: Scores, drawn: Mapping[str, Array], baseline: str, asked: TestOptions, theirs: Values
+    figures: Mapping[str, Figure],
+    scores: Scores,
+    drawn: Mapping[str, Array],
+    baseline: str,
+    asked: TestOptions,
+    theirs: Values,
 ) -> dict[str, Figure]:
     """The same figures, all but the baseline's with p and corrected p: the larger of ours and, where there are some, `theirs`.
 
@@ -60,8 +65,13 @@ def with_tests(
     for test in asked.samples:
         own = theirs.get(test, {})
         found[test] = {name: max(p, own.get(name, p)) for name, p in ours(test, scores, drawn, baseline, asked).items()}
-    corrected = {test: dict(zip(others, holm([values[name] for name in others]), strict=True)) for test, values in found.items()}
-    return {name: f._replace(p=row(found, name), corrected=row(corrected, name)) if name in others else f for name, f in figures.items()}
+    corrected = {
+        test: dict(zip(others, holm([values[name] for name in others]), strict=True)) for test, values in found.items()
+    }
+    return {
+        name: f._replace(p=row(found, name), corrected=row(corrected, name)) if name in others else f
+        for name, f in figures.items()
+    }
 
 
 def row(values: Values, name: str) -> dict[str, float]:
@@ -88,9 +98,14 @@ def sacrebleus(rows: Sequence[Variant], asked: TestOptions) -> dict[str, Values]
     if not names or not one_seed_each(rows) or len(rows) < 2:
         return {}
     systems = [row.cells[0].evaluated.hypotheses for row in rows]
-    made = {test: paired_test(test, names, systems, asked.test.references, asked.how, n) for test, n in asked.samples.items()}
+    made = {
+        test: paired_test(test, names, systems, asked.test.references, asked.how, n)
+        for test, n in asked.samples.items()
+    }
     others = [row.name for row in rows[1:]]
-    return {name: {test: dict(zip(others, values[name], strict=True)) for test, values in made.items()} for name in names}
+    return {
+        name: {test: dict(zip(others, values[name], strict=True)) for test, values in made.items()} for name in names
+    }
 
 
 def one_seed_each(rows: Sequence[Variant]) -> bool:

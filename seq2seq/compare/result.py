@@ -59,7 +59,9 @@ class VariantRow:
     settings: Mapping[str, str]  # the settings in which the compared variants differ
     figures: Mapping[str, Figure]  # column key -> figure; a key is missing where the run does not say
     curves: tuple[tuple[Point, ...], ...] = ()  # of each seed
-    buckets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # column key -> mean over seeds in each of Comparison.buckets
+    buckets: Mapping[str, tuple[float, ...]] = field(
+        default_factory=dict
+    )  # column key -> mean over seeds in each of Comparison.buckets
 
 
 class HealthWarning(NamedTuple):
@@ -86,9 +88,13 @@ class Comparison:
     buckets: Sequence[str] = ()  # source lengths, such as "1-10"
     health: Sequence[HealthWarning] = ()
     hypotheses: Mapping[str, Sequence[str]] = field(default_factory=dict)  # variant -> lines of its first seed
-    explained: Mapping[str, Sequence[AttentionRecord]] = field(default_factory=dict)  # variant -> each sentence, of its first seed
+    explained: Mapping[str, Sequence[AttentionRecord]] = field(
+        default_factory=dict
+    )  # variant -> each sentence, of its first seed
     quality: str = ""  # what `qualities` measures, such as "chrF of the sentence"; higher is better
-    qualities: Mapping[str, Sequence[float]] = field(default_factory=dict)  # variant -> of each sentence, of its first seed
+    qualities: Mapping[str, Sequence[float]] = field(
+        default_factory=dict
+    )  # variant -> of each sentence, of its first seed
     windows: Mapping[str, int] = field(default_factory=dict)  # variant -> D of a local window
     versions: Mapping[str, str] = field(default_factory=dict)
     of: int = 0  # sentences of the test set, where not all of them are here to be read

@@ -30,7 +30,9 @@ def open_reverse(paths: Sequence[Path], first: Run, broken: Broken) -> Reverse:
     wrong = [run for run in opened if run and not turns(run, first)]
     if named := [run for run in wrong if run.folder in paths] or (wrong if len(wrong) == len(opened) else []):
         data = named[0].config.data
-        raise ConfigError(f"--reverse {named[0].folder} translates {data.source}-{data.target}, not the other way round")
+        raise ConfigError(
+            f"--reverse {named[0].folder} translates {data.source}-{data.target}, not the other way round"
+        )
     fitting = [run for run in opened if not run or turns(run, first)]
     return Reverse([run for run in fitting if run], alone=len(fitting) == 1)
 
@@ -52,7 +54,9 @@ def with_reverse(
     turned: dict[Path, Links | None] = {}
     for run in (run for run in runs if any(run is other for other in partners)):
         turned[run.folder] = broken.attempt(run.folder, lambda run=run: turned_links(run, test, options))  # type: ignore[misc]
-    joined = [join(cell, turned.get(run.folder) if run else None, how) for cell, run in zip(cells, partners, strict=True)]
+    joined = [
+        join(cell, turned.get(run.folder) if run else None, how) for cell, run in zip(cells, partners, strict=True)
+    ]
     return joined, notes(joined, partners, runs, how)
 
 
@@ -90,10 +94,20 @@ def join(cell: EvaluatedRun, turned: Links | None, how: str) -> EvaluatedRun:
 def notes(cells: Sequence[EvaluatedRun], partners: Sequence[Run | None], runs: Sequence[Run], how: str) -> list[str]:
     """Who has no partner, whose is another's, and who is nobody's."""
     lone = [cell.name for cell in cells if how not in cell.links]
-    lent = [cell.name for cell, run in zip(cells, partners, strict=True) if run and how in cell.links and not alike(run, cell.run)]
+    lent = [
+        cell.name
+        for cell, run in zip(cells, partners, strict=True)
+        if run and how in cell.links and not alike(run, cell.run)
+    ]
     unused = [str(run.folder) for run in runs if not any(run is other for other in partners)]
     found = [f"No links of the other direction for: {', '.join(lone)}."] if lone else []
     found += (
-        [f"Links are joined with those of {runs[0].folder}, which has another seed or other settings: {', '.join(lent)}."] if lent else []
+        [
+            f"Links are joined with those of {runs[0].folder}, which has another seed or other settings: {', '.join(lent)}."
+        ]
+        if lent
+        else []
     )
-    return found + ([f"Of no use with --reverse, since no run has their seed and settings: {', '.join(unused)}."] if unused else [])
+    return found + (
+        [f"Of no use with --reverse, since no run has their seed and settings: {', '.join(unused)}."] if unused else []
+    )

@@ -10,7 +10,9 @@ from seq2seq.config.search import THROUGHPUT
 from seq2seq.errors import ConfigError, unknown
 from seq2seq.runs.directory import variant
 
-APART = NOT_THE_RESULT | {"seed", "schema"} | {f"search.{name}" for name in THROUGHPUT}  # what does not make another variant
+APART = (
+    NOT_THE_RESULT | {"seed", "schema"} | {f"search.{name}" for name in THROUGHPUT}
+)  # what does not make another variant
 
 
 class Variant(NamedTuple):
@@ -39,7 +41,9 @@ def group(cells: Sequence[EvaluatedRun]) -> tuple[list[Variant], list[str]]:
             notes.append(f"{cell.run.folder} is left out: it has the settings and the seed of {first.run.folder}.")
     cells_of = [tuple(seeds[seed] for seed in sorted(seeds)) for _, seeds in groups]
     named = names([variant(some[0].run.config) for some in cells_of], [settings for settings, _ in groups])
-    return [Variant(name, some, settings) for name, some, (settings, _) in zip(named, cells_of, groups, strict=True)], notes
+    return [
+        Variant(name, some, settings) for name, some, (settings, _) in zip(named, cells_of, groups, strict=True)
+    ], notes
 
 
 def settings_of(config: Config) -> dict[str, Any]:
@@ -79,7 +83,11 @@ def check_baseline(name: str, configs: Sequence[Config]) -> None:
 def choose_baseline(variants: Sequence[Variant], name: str | None) -> Variant:
     """The variant of that name; without one the first that has no attention, else the first. ConfigError for another name."""
     if name is None:
-        bare = (v for v in variants if v.settings["model.attention.scorer"] == "uniform" and v.settings["model.attention.window"] == "last")
+        bare = (
+            v
+            for v in variants
+            if v.settings["model.attention.scorer"] == "uniform" and v.settings["model.attention.window"] == "last"
+        )
         return next(bare, variants[0])
     for one in variants:
         if name == one.name:

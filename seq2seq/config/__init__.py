@@ -19,12 +19,15 @@ class Config(Group):
     """Everything that makes a run."""
 
     schema: int = setting(SCHEMA, "version of this layout")
-    task: str = setting("translation", "what is learnt: it chooses defaults of other settings and what evaluate measures", table="TASKS")
+    task: str = setting(
+        "translation", "what is learnt: it chooses defaults of other settings and what evaluate measures", table="TASKS"
+    )
     variant: str = setting("", "the run's name beside its corpus; empty: model and attention")
     runs: str = setting("runs", "folder that run directories are made in")
     seed: int = setting(1, "seed of weights, order of batches, dropout")
     resume: str = setting(
-        "", "run directory to go on with; its settings win, only limits, logging, devices and where the text lies may change"
+        "",
+        "run directory to go on with; its settings win, only limits, logging, devices and where the text lies may change",
     )
     init_from: str = setting("", "run directory whose weights to start from")
     data: DataConfig = part(DataConfig)
@@ -44,7 +47,9 @@ class Config(Group):
             raise ConfigError(f"seed={self.seed} is out of range: at least 0 and below 2^32")
         if self.training.guided_alignment and self.tokenizer.sampling:
             why = f"tokenizer.sampling={self.tokenizer.sampling} cuts words into others in each epoch"
-            raise ConfigError(f"training.guided_alignment={self.training.guided_alignment} needs subwords that stay: {why}")
+            raise ConfigError(
+                f"training.guided_alignment={self.training.guided_alignment} needs subwords that stay: {why}"
+            )
         chosen = isinstance(self.model, ModelConfig)  # MISSING in a schema that waits for it
         if chosen and self.model.tie == "all" and not self.tokenizer.joint:
             raise ConfigError("model.tie=all needs one vocabulary for both sides: tokenizer.joint=true")

@@ -18,23 +18,38 @@ class DataConfig(Group):
     source: str = setting("en", "source language: file ending of format=text, field name of jsonl and hub")
     target: str = setting("de", "target language, likewise; it also chooses the BLEU tokenizer")
     root: str = setting("", "folder that the files are looked for in; empty: $SEQ2SEQ_DATA, else ./data")
-    train: list[str] = setting([], "text: file names without their language ending; else file names or hub splits; .gz is found")
+    train: list[str] = setting(
+        [], "text: file names without their language ending; else file names or hub splits; .gz is found"
+    )
     dev: list[str] = setting([], "the same for the development set")
     test: dict[str, list[str]] = setting({}, "name -> files of each test set")
     hub: str = setting("", "format=hub: name of a Hugging Face dataset, or a local folder")
-    hub_config: str = setting("", "format=hub: which of the data set's configurations, such as 3.0.0; empty: its only one")
+    hub_config: str = setting(
+        "", "format=hub: which of the data set's configurations, such as 3.0.0; empty: its only one"
+    )
     columns: list[int] = setting([0, 1], "format=tsv: columns of source and target, counted from 0")
     keep_breaks: bool = setting(
-        False, "jsonl and hub: a line break inside a target becomes <n>, where ROUGE-Lsum then sees a sentence end; else a space"
+        False,
+        "jsonl and hub: a line break inside a target becomes <n>, where ROUGE-Lsum then sees a sentence end; else a space",
     )
     pairs: int = setting(24000, "format=toy and toy_summaries: training pairs to generate")
     toy_seed: int = setting(1, "format=toy and toy_summaries: seed of the generator")
-    truncate_source: int = setting(0, "sources are cut to so many white-space words, in training and in use; 0: they are not")
-    truncate_target: int = setting(0, "training targets are cut to so many white-space words; references never; 0: they are not")
+    truncate_source: int = setting(
+        0, "sources are cut to so many white-space words, in training and in use; 0: they are not"
+    )
+    truncate_target: int = setting(
+        0, "training targets are cut to so many white-space words; references never; 0: they are not"
+    )
     max_words: int = setting(250, "training pairs with a longer side, in white-space words, are dropped")
-    max_tokens: int = setting(1000, "training pairs with a longer side, in subwords, are dropped: they would fill a batch")
-    max_ratio: float = setting(9.0, "training pairs whose longer side has more than this times the words of the shorter (+3) are dropped")
-    cache: str = setting("", "folder for tokenizers and arrays, by hash of text and settings; empty: $SEQ2SEQ_CACHE, else ./cache")
+    max_tokens: int = setting(
+        1000, "training pairs with a longer side, in subwords, are dropped: they would fill a batch"
+    )
+    max_ratio: float = setting(
+        9.0, "training pairs whose longer side has more than this times the words of the shorter (+3) are dropped"
+    )
+    cache: str = setting(
+        "", "folder for tokenizers and arrays, by hash of text and settings; empty: $SEQ2SEQ_CACHE, else ./cache"
+    )
     licence: str = setting("", "under which terms the text is had")
     how: str = setting("", "how the text is had, for whoever misses it")
 
@@ -45,13 +60,18 @@ class DataConfig(Group):
         if self.format not in GENERATED:
             self.ignored(("pairs", "toy_seed"), "it belongs to data.format=toy and toy_summaries")
         else:
-            self.ignored(("train", "dev", "test", "root", "source", "target"), f"data={self.format} is generated; data=mine reads files")
+            self.ignored(
+                ("train", "dev", "test", "root", "source", "target"),
+                f"data={self.format} is generated; data=mine reads files",
+            )
         for name in self.test:  # a folder of each run's evaluation
             check_name("data.test", name)
             if not name.strip("."):
                 raise ConfigError(f"data.test={name!r} names no folder: give the test set another name")
         if "dev" in self.test:
-            raise ConfigError("data.test.dev cannot be: --test dev is the development set; give the test set another name")
+            raise ConfigError(
+                "data.test.dev cannot be: --test dev is the development set; give the test set another name"
+            )
         if self.format != "tsv":
             self.ignored(("columns",), "it belongs to data.format=tsv")
         elif len(self.columns) != 2 or min(self.columns) < 0:
@@ -75,7 +95,8 @@ class TokenizerConfig(Group):
     )
     character_coverage: float = setting(1.0, "share of the characters that get an entry; the rest become UNK")
     sampling: float = setting(
-        0.0, "subword regularisation: unigram alpha or BPE dropout of training text (Kudo 2018; Provilkov et al. 2020); 0: none"
+        0.0,
+        "subword regularisation: unigram alpha or BPE dropout of training text (Kudo 2018; Provilkov et al. 2020); 0: none",
     )
 
     def __post_init__(self) -> None:

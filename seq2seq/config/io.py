@@ -87,7 +87,9 @@ def _parse(text: str) -> dict[str, Any]:
     if saved["schema"] != SCHEMA:
         writer = re.match(r"# written by (seq2seq \S+)", text)
         by = writer[1] if writer else "another version of seq2seq"
-        raise ConfigError(f"schema {saved['schema']} was written by {by}, and seq2seq {seq2seq.__version__} reads schema {SCHEMA}")
+        raise ConfigError(
+            f"schema {saved['schema']} was written by {by}, and seq2seq {seq2seq.__version__} reads schema {SCHEMA}"
+        )
     return saved  # type: ignore[return-value]
 
 
@@ -155,7 +157,13 @@ def every_setting() -> dict[str, dataclasses.Field[Any]]:
 
 def _walk(group: type[Any], prefix: str) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
     for field in dataclasses.fields(group):
-        inner = list(MODELS.values()) if field.type is ModelConfig else [field.type] if dataclasses.is_dataclass(field.type) else []
+        inner = (
+            list(MODELS.values())
+            if field.type is ModelConfig
+            else [field.type]
+            if dataclasses.is_dataclass(field.type)
+            else []
+        )
         for kind in inner:
             yield from _walk(kind, f"{prefix}{field.name}.")  # type: ignore[arg-type]
         if not inner:

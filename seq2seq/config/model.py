@@ -16,8 +16,12 @@ class AttentionConfig(Group):
     scorer: str = setting("general", "how well a source position matches the decoder", table="SCORERS")
     window: str = setting("everywhere", "which source positions a step may see", table="WINDOWS")
     normalizer: str = setting("softmax", "scores to weights", table="NORMALIZERS")
-    coverage: bool = setting(False, "score what was attended before as well (See et al. 2017, eq. 11); recurrent decoders")
-    heads: int = setting(1, "heads of a recurrent decoder's attention (Chen et al. 2018, section 4.1); a Transformer's are model.heads")
+    coverage: bool = setting(
+        False, "score what was attended before as well (See et al. 2017, eq. 11); recurrent decoders"
+    )
+    heads: int = setting(
+        1, "heads of a recurrent decoder's attention (Chen et al. 2018, section 4.1); a Transformer's are model.heads"
+    )
     hidden: int = setting(256, "size inside the additive and concat scores")
     width: int = setting(10, "D of a local window (Luong et al. 2015, section 3.2)")
     window_size: str = setting("2D+1", "positions that a local window sees; 2D leaves out the last", ("2D+1", "2D"))
@@ -31,7 +35,9 @@ class AttentionConfig(Group):
         "window=local_p: floor lies the window, not its Gaussian, around the floor of the centre, as Luong's code does",
         ("none", "floor"),
     )
-    renormalize: bool = setting(False, "window=local_p: weights sum to one after the Gaussian too, an option of Luong's code")
+    renormalize: bool = setting(
+        False, "window=local_p: weights sum to one after the Gaussian too, an option of Luong's code"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,11 +55,16 @@ class ModelConfig(Group):
     encoder_layers: int = setting(1, "layers of the encoder")
     decoder_layers: int = setting(1, "layers of the decoder")
     dropout: float = setting(0.2, "share of activations dropped in training")
-    tie: str = setting("none", "shared tables: target input with output, or all three (Press & Wolf 2017)", ("none", "target", "all"))
+    tie: str = setting(
+        "none", "shared tables: target input with output, or all three (Press & Wolf 2017)", ("none", "target", "all")
+    )
     head: str = setting("vocabulary", "features to probabilities", table="HEADS")
-    max_length: int = setting(512, "most positions of learned positions and of the location score; nothing else has a limit")
+    max_length: int = setting(
+        512, "most positions of learned positions and of the location score; nothing else has a limit"
+    )
     parameters: int = setting(
-        0, "choose model.hidden of an rnn, model.feedforward of a transformer, for about so many parameters; 0: as they are set"
+        0,
+        "choose model.hidden of an rnn, model.feedforward of a transformer, for about so many parameters; 0: as they are set",
     )
     attention: AttentionConfig = part(AttentionConfig)
 
@@ -73,10 +84,16 @@ class RNNConfig(ModelConfig):
     embedding: int = setting(256, "size of the embeddings")
     hidden: int = setting(512, "size of the decoder")
     encoder_hidden: int = setting(0, "size of the encoder's states, which its directions share; 0: that of the decoder")
-    features: int = setting(0, "size of what the head reads; 0: that of the decoder, or of the embeddings where they are tied")
+    features: int = setting(
+        0, "size of what the head reads; 0: that of the decoder, or of the embeddings where they are tied"
+    )
     bidirectional: bool = setting(True, "read the source in both directions")
-    bidirectional_layers: int = setting(0, "so many lower layers read in both directions, the others forwards (Wu et al. 2016: 1); 0: all")
-    reverse: bool = setting(False, "read the source last to first (Sutskever et al. 2014, section 3.3); bidirectional=false")
+    bidirectional_layers: int = setting(
+        0, "so many lower layers read in both directions, the others forwards (Wu et al. 2016: 1); 0: all"
+    )
+    reverse: bool = setting(
+        False, "read the source last to first (Sutskever et al. 2014, section 3.3); bidirectional=false"
+    )
     order: str = setting(
         "luong",
         "attend with the new state (luong), with the previous one (bahdanau), or with the first layer's, the context going to all layers: "
@@ -85,19 +102,27 @@ class RNNConfig(ModelConfig):
     )
     input_feeding: bool = setting(True, "the attentional state enters the next step (Luong et al. 2015, section 3.3)")
     feed: str = setting(
-        "attentional", "what is fed: the attentional state or the context (code of See et al. 2017)", ("attentional", "context")
+        "attentional",
+        "what is fed: the attentional state or the context (code of See et al. 2017)",
+        ("attentional", "context"),
     )
     readout: str = setting("tanh", "what is made of state and context before the head", table="READOUTS")
     readout_state: str = setting(
-        "new", "order=bahdanau: the state that the readout sees; previous is that of the paper's appendix and code", ("new", "previous")
+        "new",
+        "order=bahdanau: the state that the readout sees; previous is that of the paper's appendix and code",
+        ("new", "previous"),
     )
     bridge: str = setting("dense", "the decoder's first state from the encoder's last", table="BRIDGES")
     initializer: str = setting("uniform", "what the weights start as", table="INITIALIZERS")
     embedding_init: float = setting(
         0.3, "embeddings start uniform between plus and minus this: narrow ones, when tied, hold the first updates up"
     )
-    init: float = setting(0.1, "other matrices start uniform between plus and minus this (Luong et al. 2015, section 4.1)")
-    residual: bool = setting(False, "add each layer's input to its output, from layer residual_from on (Wu et al. 2016, section 3.1)")
+    init: float = setting(
+        0.1, "other matrices start uniform between plus and minus this (Luong et al. 2015, section 4.1)"
+    )
+    residual: bool = setting(
+        False, "add each layer's input to its output, from layer residual_from on (Wu et al. 2016, section 3.1)"
+    )
     residual_from: int = setting(2, "the first layer with a residual connection, counted from 1 (Wu et al. 2016: 3)")
 
     def __post_init__(self) -> None:
@@ -108,7 +133,9 @@ class RNNConfig(ModelConfig):
         hidden = 0 if self.parameters else self.hidden  # 0: training.budget will choose it, and mind the heads
         for name, size in (("hidden", hidden), ("encoder_hidden", self.encoder_hidden or hidden)):
             if size % self.attention.heads:
-                raise ConfigError(f"model.{name}={size} must be a multiple of model.attention.heads={self.attention.heads}")
+                raise ConfigError(
+                    f"model.{name}={size} must be a multiple of model.attention.heads={self.attention.heads}"
+                )
         if self.initializer != "uniform":
             self.ignored(("init", "embedding_init"), f"model.initializer={self.initializer} has numbers of its own")
         self.check_directions()
@@ -121,7 +148,9 @@ class RNNConfig(ModelConfig):
             name = "encoder_hidden" if self.encoder_hidden else "hidden"
             raise ConfigError(f"model.{name}={self.memory_size} must be even: half for each direction of the encoder")
         if self.bidirectional and self.reverse:
-            raise ConfigError("model.reverse=true would be ignored: model.bidirectional=true reads the source both ways")
+            raise ConfigError(
+                "model.reverse=true would be ignored: model.bidirectional=true reads the source both ways"
+            )
         if not self.bidirectional:
             self.ignored(("bidirectional_layers",), "model.bidirectional=false has none")
         if self.bidirectional_layers > self.encoder_layers:
@@ -130,7 +159,9 @@ class RNNConfig(ModelConfig):
             )
         both = self.bidirectional_layers or self.encoder_layers if self.bidirectional else 0
         if self.bridge in ("backward", "directions") and both < self.encoder_layers:
-            raise ConfigError(f"model.bridge={self.bridge} needs layers that read backwards: model.bidirectional=true in all layers")
+            raise ConfigError(
+                f"model.bridge={self.bridge} needs layers that read backwards: model.bidirectional=true in all layers"
+            )
 
     def check_order(self) -> None:
         """What enters the cells and the readout."""
@@ -158,7 +189,9 @@ class RNNConfig(ModelConfig):
         """What connects layers."""
         layers = max(self.encoder_layers, self.decoder_layers)
         if self.residual and layers < self.residual_from:
-            raise ConfigError(f"model.residual=true would be ignored: it begins with layer {self.residual_from}, and there are {layers}")
+            raise ConfigError(
+                f"model.residual=true would be ignored: it begins with layer {self.residual_from}, and there are {layers}"
+            )
         if not self.residual:
             self.ignored(("residual_from",), "model.residual=false has none")
         self.check_bridge()
@@ -170,15 +203,21 @@ class RNNConfig(ModelConfig):
             needed = f"decoder_layers={2 * self.encoder_layers}, two for each of the encoder"
             raise ConfigError(f"model.bridge=directions needs {needed}, not {self.decoder_layers}")
         if both and self.memory_size != 2 * self.hidden:
-            raise ConfigError(f"model.bridge=directions needs encoder_hidden={2 * self.hidden}, twice model.hidden, not {self.memory_size}")
+            raise ConfigError(
+                f"model.bridge=directions needs encoder_hidden={2 * self.hidden}, twice model.hidden, not {self.memory_size}"
+            )
         if self.bridge in ("copy", "copy_all") and self.encoder_layers != self.decoder_layers:
             raise ConfigError(
                 f"model.bridge={self.bridge} needs as many encoder as decoder layers, not {self.encoder_layers} and {self.decoder_layers}"
             )
         if self.bridge in ("copy", "copy_all") and self.memory_size != self.hidden:
-            raise ConfigError(f"model.bridge={self.bridge} needs model.encoder_hidden={self.encoder_hidden} and hidden={self.hidden} equal")
+            raise ConfigError(
+                f"model.bridge={self.bridge} needs model.encoder_hidden={self.encoder_hidden} and hidden={self.hidden} equal"
+            )
         if self.bridge in ("copy_all", "directions", "reduce") and self.cell != "lstm":
-            raise ConfigError(f"model.bridge={self.bridge} hands over the cells of an LSTM, and model.cell={self.cell} has none")
+            raise ConfigError(
+                f"model.bridge={self.bridge} hands over the cells of an LSTM, and model.cell={self.cell} has none"
+            )
 
     @property
     def memory_size(self) -> int:
@@ -224,7 +263,9 @@ class TransformerConfig(ModelConfig):
                 f"model.attention.heads={self.attention.heads} would be ignored: model.heads={self.heads} is for all of a Transformer"
             )
         if self.head == "pointer":
-            raise ConfigError("model.head=pointer reads the state of a recurrent decoder: model=rnn, or model.head=copy")
+            raise ConfigError(
+                "model.head=pointer reads the state of a recurrent decoder: model=rnn, or model.head=copy"
+            )
         if self.attention.coverage:
             raise ConfigError(
                 "model.attention.coverage=true needs a decoder that goes step by step: model=rnn (training.coverage_loss serves both)"

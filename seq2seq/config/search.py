@@ -6,7 +6,13 @@ from typing import Any
 from seq2seq.config.fields import Group, setting
 from seq2seq.errors import ConfigError, choose
 
-RANKING = ("beam", "length_penalty", "alpha", "coverage_penalty", "coverage_penalty_kind")  # what search.sampling=true does not read
+RANKING = (
+    "beam",
+    "length_penalty",
+    "alpha",
+    "coverage_penalty",
+    "coverage_penalty_kind",
+)  # what search.sampling=true does not read
 DRAWING = ("seed", "temperature", "top_k", "top_p")  # what it alone reads
 THROUGHPUT = ("batch", "window")  # what changes no translation
 
@@ -39,20 +45,30 @@ class SearchConfig(Group):
     seed: int = setting(1, "sampling: another seed draws other samples")
     temperature: float = setting(1.0, "sampling: divides the log-probabilities")
     top_k: int = setting(0, "sampling: only the k likeliest tokens; 0: all")
-    top_p: float = setting(1.0, "sampling: only the likeliest tokens that together have this probability (Holtzman et al. 2020)")
-    replace_unknown: bool = setting(False, "an unknown target word is replaced by the source word that got most attention")
-    long_source: str = setting("cut", "a source longer than the model's limit is cut with a warning, or refused", ("cut", "refuse"))
+    top_p: float = setting(
+        1.0, "sampling: only the likeliest tokens that together have this probability (Holtzman et al. 2020)"
+    )
+    replace_unknown: bool = setting(
+        False, "an unknown target word is replaced by the source word that got most attention"
+    )
+    long_source: str = setting(
+        "cut", "a source longer than the model's limit is cut with a warning, or refused", ("cut", "refuse")
+    )
     batch: int = setting(64, "sentences decoded together")
     window: int = setting(2048, "lines that are sorted by length together; memory is bounded by it")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_least(1, "beam", "n_best", "max_length", "batch", "window")
-        self.at_least(0, "alpha", "coverage_penalty", "min_length", "min_ratio", "max_ratio", "temperature", "no_repeat", "top_k")
+        self.at_least(
+            0, "alpha", "coverage_penalty", "min_length", "min_ratio", "max_ratio", "temperature", "no_repeat", "top_k"
+        )
         if self.length_penalty == "none":
             self.ignored(("alpha",), "search.length_penalty=none has no power")
         if self.sampling:
-            self.ignored(RANKING, "search.sampling=true draws search.n_best samples, it keeps no beam and ranks nothing")
+            self.ignored(
+                RANKING, "search.sampling=true draws search.n_best samples, it keeps no beam and ranks nothing"
+            )
             if self.temperature <= 0:
                 raise ConfigError(f"search.temperature={self.temperature} must be above 0")
             if not 0 < self.top_p <= 1:

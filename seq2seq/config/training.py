@@ -13,8 +13,12 @@ class TrainingConfig(Group):
     path = "training"
     batch_tokens: int = setting(2048, "padded tokens of the longer side in one batch of one device")
     accumulate: int = setting(1, "batches per update")
-    pad_to_multiple_of: int = setting(1, "lengths of a batch are filled up to a multiple of this; with 8 a GPU meets few shapes")
-    normalization: str = setting("tokens", "by whose number an update's loss is divided, which clip and SGD feel", ("tokens", "sentences"))
+    pad_to_multiple_of: int = setting(
+        1, "lengths of a batch are filled up to a multiple of this; with 8 a GPU meets few shapes"
+    )
+    normalization: str = setting(
+        "tokens", "by whose number an update's loss is divided, which clip and SGD feel", ("tokens", "sentences")
+    )
     optimizer: str = setting("adam", "how gradients move the weights", table="OPTIMIZERS")
     learning_rate: float = setting(1e-3, "the peak of the schedule")
     beta1: float = setting(0.9, "decay of Adam's and AdamW's mean; momentum of SGD is 0")
@@ -22,14 +26,20 @@ class TrainingConfig(Group):
     weight_decay: float = setting(0.0, "decoupled weight decay of AdamW and Adafactor; L2 of SGD and Adam")
     schedule: str = setting("inverse_sqrt", "learning rate over time", table="SCHEDULES")
     warmup: int = setting(400, "updates of linear warm-up")
-    halve_from: float = setting(0.66, "schedule=luong: share of the updates after which the rate is halved for the first time")
+    halve_from: float = setting(
+        0.66, "schedule=luong: share of the updates after which the rate is halved for the first time"
+    )
     halve_every: float = setting(0.08, "schedule=luong: share of the updates between halvings; epochs in the paper")
     plateau_patience: int = setting(2, "schedule=plateau: validations without progress before the rate falls")
     plateau_factor: float = setting(0.5, "schedule=plateau: what the rate is then multiplied by")
     label_smoothing: float = setting(0.1, "share of the target spread over the vocabulary (Szegedy et al. 2016)")
     coverage_loss: float = setting(0.0, "weight of the coverage loss (See et al. 2017, eq. 12-13)")
-    guided_alignment: float = setting(0.0, "weight of the loss that guides attention by given word links (Chen et al. 2016)")
-    guided_loss: str = setting("cross_entropy", "how far attention is from the links of guided_alignment", table="GUIDED_LOSSES")
+    guided_alignment: float = setting(
+        0.0, "weight of the loss that guides attention by given word links (Chen et al. 2016)"
+    )
+    guided_loss: str = setting(
+        "cross_entropy", "how far attention is from the links of guided_alignment", table="GUIDED_LOSSES"
+    )
     clip: float = setting(1.0, "largest norm of the gradient; 0: no limit")
     max_updates: int = setting(0, "stop after so many updates; 0: no limit")
     max_epochs: int = setting(0, "stop after so many passes over the corpus; 0: no limit")
@@ -41,9 +51,13 @@ class TrainingConfig(Group):
     dev_lines: int = setting(0, "decode only the first lines of the dev set in validation; 0: all")
     keep: int = setting(3, "best checkpoints kept")
     average: str = setting(
-        "none", "weights of the result: the best checkpoint, the mean of the kept best, of the last `keep`", ("none", "best", "last")
+        "none",
+        "weights of the result: the best checkpoint, the mean of the kept best, of the last `keep`",
+        ("none", "best", "last"),
     )
-    ema: float = setting(0.0, "decay of an exponential moving average of the weights, which is then what is validated and kept; 0: none")
+    ema: float = setting(
+        0.0, "decay of an exponential moving average of the weights, which is then what is validated and kept; 0: none"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -34,7 +34,9 @@ class Batch(NamedTuple):
     index: Tensor  # type: ignore[assignment]  # (B,) number of the pair in its corpus, -1 in an empty batch
     update_size: Tensor  # () float: target tokens, EOS included, of the whole update, over its micro-batches and devices; or sentences
     copy: Tensor | None = None  # (B, S) what copying a source token yields, PAD behind; None: the head does not copy
-    links: Tensor | None = None  # (B, T, S) where attention is guided to: each row sums to one, or is 0 where that is not known
+    links: Tensor | None = (
+        None  # (B, T, S) where attention is guided to: each row sums to one, or is 0 where that is not known
+    )
 
 
 def collate(
@@ -49,7 +51,10 @@ def collate(
     """The pairs `numbers` as tensors, whose lengths are a multiple; `guided`: with links. Without `copying`, ids of unknown words
     become UNK."""
     encoded = [rows.row(i) for i in numbers]
-    source, target_out = _padded([row.source for row in encoded], multiple), _padded([row.target for row in encoded], multiple)
+    source, target_out = (
+        _padded([row.source for row in encoded], multiple),
+        _padded([row.target for row in encoded], multiple),
+    )
     copy = _padded([row.copy for row in encoded], multiple) if copying else None
     if not copying:
         target_out[target_out >= target_size] = UNK
@@ -130,7 +135,10 @@ class TrainBatches:
     def plan(self) -> "BatchPlan":
         """All devices' batches in this epoch."""
         if self._planned is None or self._planned[0] != self.epoch:
-            self._planned = self.epoch, plan(longest_sides(self.corpus, self.multiple), self.batch_tokens, self.seed, self.epoch)
+            self._planned = (
+                self.epoch,
+                plan(longest_sides(self.corpus, self.multiple), self.batch_tokens, self.seed, self.epoch),
+            )
         return self._planned[1]
 
     @property
@@ -190,7 +198,12 @@ class TrainBatches:
 
     def state_dict(self) -> dict[str, Any]:
         """What was consumed."""
-        order = {"seed": self.seed, "batch_tokens": self.batch_tokens, "multiple": self.multiple, "pairs": len(self.corpus)}
+        order = {
+            "seed": self.seed,
+            "batch_tokens": self.batch_tokens,
+            "multiple": self.multiple,
+            "pairs": len(self.corpus),
+        }
         return order | {"epoch": self.epoch, "done": self.done, "checksum": self.checksum}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

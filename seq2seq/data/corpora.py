@@ -37,7 +37,9 @@ def linked_pairs(data: DataConfig) -> Iterator[LinkedPair]:
     if data.format == "toy":
         return (LinkedPair(*example) for example in _toy(data).train)
     if data.format != "text":
-        raise ConfigError(f"data.format={data.format} has no word links to learn from: data=toy has, and format=text in files NAME.align")
+        raise ConfigError(
+            f"data.format={data.format} has no word links to learn from: data=toy has, and format=text in files NAME.align"
+        )
     root, layout = data_root(data), _layout(data)
     files = [(name, *(links_file(data, name) or (find(f"{name}.align", root, ALIGN), False))) for name in data.train]
     pairs = (pair for name, path, turn in files for pair in linked(read_text([name], layout), path, turn))
@@ -111,7 +113,9 @@ def _read(data: DataConfig, names: Sequence[str]) -> Iterator[Pair]:
         from seq2seq.data.readers import read_hub
 
         local = data_root(data) / data.hub
-        return read_hub(str(local) if local.is_dir() else data.hub, names, data.source, data.target, data.hub_config, breaks)
+        return read_hub(
+            str(local) if local.is_dir() else data.hub, names, data.source, data.target, data.hub_config, breaks
+        )
     return READERS[data.format](names, _layout(data, breaks))
 
 

@@ -97,7 +97,11 @@ def write_arrays(
 
     `longest` bounds the tokens of a source, hence the ids of its unknown words: below target_size + longest. Links are kept if the
     pairs are `linked`; `longest` then bounds both sides."""
-    types = {"source": _dtype(source_size), "target": _dtype(target_size + longest), "copy": _dtype(target_size + longest)}
+    types = {
+        "source": _dtype(source_size),
+        "target": _dtype(target_size + longest),
+        "copy": _dtype(target_size + longest),
+    }
     types |= {"links": _dtype(longest)} if linked else {}
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
@@ -169,11 +173,20 @@ class PairArrays:
         try:
             meta = json.loads((folder / META).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(f"{folder}: no encoded corpus can be read there; delete the folder, it will be made again") from error
+            raise DataError(
+                f"{folder}: no encoded corpus can be read there; delete the folder, it will be made again"
+            ) from error
         if meta.get("format") != FORMAT:
             raise DataError(f"{folder} was written by another version: delete it, it will be made again")
-        self.folder, self.target_size, self._pairs, self.types = folder, int(meta["target_size"]), int(meta["pairs"]), meta["types"]
-        self.sides = {name: _Ragged(folder, name, self.types[name], self._pairs, total) for name, total in meta["totals"].items()}
+        self.folder, self.target_size, self._pairs, self.types = (
+            folder,
+            int(meta["target_size"]),
+            int(meta["pairs"]),
+            meta["types"],
+        )
+        self.sides = {
+            name: _Ragged(folder, name, self.types[name], self._pairs, total) for name, total in meta["totals"].items()
+        }
 
     def __len__(self) -> int:
         return self._pairs

@@ -49,11 +49,23 @@ class Counts(NamedTuple):
     def report(self) -> dict[str, Any]:
         """As `report_lines` reads it."""
         sums = self.sums
-        lossy = {"lines": sums["lossy"], "of": sums["lines"], "compared": sums["compared"], "differences": self.differences.most_common(3)}
+        lossy = {
+            "lines": sums["lossy"],
+            "of": sums["lines"],
+            "compared": sums["compared"],
+            "differences": self.differences.most_common(3),
+        }
         tokens = {name: sums[name] for name in ("source", "target", "unknown_source", "unknown_target")}
         dropped, cut = dict(self.dropped.most_common()), {name: sums[f"cut_{name}"] for name in ("source", "target")}
         links = {"links": {"pairs": sums["linked"], "tokens": sums["links"]}} if "links" in sums else {}
-        return {"read": sums["read"], "kept": sums["kept"], "dropped": dropped, "cut": cut, "tokens": tokens, "lossy": lossy} | links
+        return {
+            "read": sums["read"],
+            "kept": sums["kept"],
+            "dropped": dropped,
+            "cut": cut,
+            "tokens": tokens,
+            "lossy": lossy,
+        } | links
 
 
 class Rules(NamedTuple):
@@ -87,7 +99,9 @@ def encode(folder: Path, pairs: Iterable[AnyPair], total: int, rules: Rules) -> 
     return counts
 
 
-def _made(folder: Path, blocks: Path, pairs: Iterable[AnyPair], rules: Rules, workers: int) -> Generator[tuple[Path, int], None, None]:
+def _made(
+    folder: Path, blocks: Path, pairs: Iterable[AnyPair], rules: Rules, workers: int
+) -> Generator[tuple[Path, int], None, None]:
     """Each block, and its number of pairs, in order, as they come to be there."""
     cut = ((blocks / f"{number:06}", block) for number, block in enumerate(batched(pairs)))
     if workers < 2:
@@ -100,7 +114,9 @@ def _made(folder: Path, blocks: Path, pairs: Iterable[AnyPair], rules: Rules, wo
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
     try:
         for path, block in cut:
-            waiting.append((path, len(block), None if whole(path) else pool.submit(encode_block, folder, path, block, rules)))
+            waiting.append(
+                (path, len(block), None if whole(path) else pool.submit(encode_block, folder, path, block, rules))
+            )
             while len(waiting) > 2 * workers:  # so much text is in memory
                 yield _ready(*waiting.popleft())
         while waiting:
@@ -176,7 +192,10 @@ def encode_block(folder: Path, path: Path, pairs: list[AnyPair], rules: Rules) -
             if rules.keep_text:
                 add_text(text_row(pair))
             sums.update(kept=1, source=len(row.source), target=len(row.target))
-            sums.update(unknown_source=sum(i == UNK for i in row.source), unknown_target=sum(i == UNK or i >= sizes[1] for i in row.target))
+            sums.update(
+                unknown_source=sum(i == UNK for i in row.source),
+                unknown_target=sum(i == UNK or i >= sizes[1] for i in row.target),
+            )
             trip.add(pair.source, vocabularies.source.decode(row.source))
             trip.add(pair.target, vocabularies.target.decode(row.target))
         sums.update(cut_source=filters.cut["source"], cut_target=filters.cut["target"])

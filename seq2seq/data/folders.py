@@ -40,7 +40,10 @@ def resumed_folder(folder: Path) -> Iterator[Path | None]:
     time, others wait; where the file system has no locks everyone has a `whole_folder`, and the first wins."""
     part, lock = (folder.with_name(f".{folder.name}.{ending}") for ending in ("part", "lock"))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with naming(folder), lock.open("w") as file:  # which stays: two processes could hold that of a file that is made again
+    with (
+        naming(folder),
+        lock.open("w") as file,
+    ):  # which stays: two processes could hold that of a file that is made again
         if not _locked(file, folder):
             with whole_folder(folder) as own:
                 yield own

@@ -6,7 +6,9 @@ from numpy.typing import NDArray
 from seq2seq.data.dataset import Ids, PairArrays
 from seq2seq.ids import PAD, UNK
 
-CELLS = 2**25  # pairs of positions that are learnt from, in less than 2 GiB; of a larger corpus, those of every k-th pair of sentences
+CELLS = (
+    2**25
+)  # pairs of positions that are learnt from, in less than 2 GiB; of a larger corpus, those of every k-th pair of sentences
 ROUNDS = 5  # of expectation maximisation
 
 

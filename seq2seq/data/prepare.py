@@ -55,7 +55,9 @@ class Prepared(NamedTuple):
         return SampledCorpus(self.train, self.folder / "text", self.vocabularies, alpha, seed, limits)
 
 
-def prepare(data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabularies | None = None, linked: bool = False) -> Prepared:
+def prepare(
+    data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabularies | None = None, linked: bool = False
+) -> Prepared:
     """Read, filter, train the tokenizers, encode; or take all that from the cache, if text and settings are the same.
 
     `vocabularies` are used in place of new ones; `tokenizer` then says how they were made. `linked`: with the word links of the
@@ -70,13 +72,19 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabula
 
 
 def reopen(
-    data: DataConfig, tokenizer: TokenizerConfig, data_hash: str, vocabularies: Vocabularies | None = None, links_hash: str = ""
+    data: DataConfig,
+    tokenizer: TokenizerConfig,
+    data_hash: str,
+    vocabularies: Vocabularies | None = None,
+    links_hash: str = "",
 ) -> Prepared:
     """What `prepare` made of the text, and links, with these hashes; none of it is read again. DataError if it is not there any more."""
     seen = Seen(0, data_hash, {}, {}, links_hash)
     folder = _place(data, tokenizer, seen, vocabularies)
     if not folder.is_dir():
-        raise DataError(f"{folder.absolute()} is missing: the prepared text is looked for there (data.cache, or $SEQ2SEQ_CACHE)")
+        raise DataError(
+            f"{folder.absolute()} is missing: the prepared text is looked for there (data.cache, or $SEQ2SEQ_CACHE)"
+        )
     return open_prepared(folder, seen)
 
 
@@ -100,7 +108,9 @@ def open_prepared(folder: Path, seen: Seen) -> Prepared:
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: no prepared corpus can be read there; delete the folder, it will be made again") from error
+        raise DataError(
+            f"{folder}: no prepared corpus can be read there; delete the folder, it will be made again"
+        ) from error
     text = PairArrays(folder / "dev_text")
     pairs = [Pair(text.source(i).tobytes().decode(), text.target(i).tobytes().decode()) for i in range(len(text))]
     report |= {"overlap": seen.overlap, "missing": seen.missing}
@@ -145,7 +155,10 @@ def read_tests(data: DataConfig) -> tuple[dict[str, list[Pair]], dict[str, str]]
 def _place(data: DataConfig, tokenizer: TokenizerConfig, seen: Seen, vocabularies: Vocabularies | None) -> Path:
     """A folder named by whatever changes its content, hashed. The rate of sampling does not, only whether there is any."""
     settings = asdict(tokenizer) | {"sampling": tokenizer.sampling > 0}
-    limits, given = [data.max_words, data.max_tokens, data.max_ratio, *truncation(data)], vocabularies and vocabularies.sha256
+    limits, given = (
+        [data.max_words, data.max_tokens, data.max_ratio, *truncation(data)],
+        vocabularies and vocabularies.sha256,
+    )
     text = [seen.hash, seen.links] if seen.links else seen.hash
     key = hashlib.sha256(json.dumps([LAYOUT, text, settings, limits, given], sort_keys=True).encode()).hexdigest()
     return cache_root(data) / f"{data.name}-{key[:16]}"
@@ -156,7 +169,9 @@ def truncation(data: DataConfig) -> tuple[int, int]:
     return data.truncate_source, data.truncate_target
 
 
-def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, given: Vocabularies | None, text: Seen) -> dict[str, Any]:
+def _build(
+    folder: Path, data: DataConfig, tokenizer: TokenizerConfig, given: Vocabularies | None, text: Seen
+) -> dict[str, Any]:
     vocabularies = given or _made_before(folder) or _train_tokenizers(data, tokenizer, text.pairs)
     vocabularies.save(folder)
     long, cut = _write_dev(folder, data, vocabularies)
@@ -165,7 +180,11 @@ def _build(folder: Path, data: DataConfig, tokenizer: TokenizerConfig, given: Vo
     if not seen.sums["kept"]:
         raise DataError(f"none of the {seen.sums['read']} training pairs is left by data.max_tokens={data.max_tokens}")
     return seen.report() | {
-        "vocabulary": {"joint": vocabularies.joint, "source": vocabularies.source.size, "target": vocabularies.target.size},
+        "vocabulary": {
+            "joint": vocabularies.joint,
+            "source": vocabularies.source.size,
+            "target": vocabularies.target.size,
+        },
         "tokenizers": {"source": vocabularies.source.sha256, "target": vocabularies.target.sha256},
         "long_dev": long,
         "cut_dev": cut,
@@ -190,7 +209,9 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) 
 
     def learn(texts: Iterator[str]) -> Tokenizer:
         normalizer, coverage = tokenizer.normalizer, tokenizer.character_coverage
-        return train(texts, kind=tokenizer.kind, size=tokenizer.size, normalizer=normalizer, character_coverage=coverage)
+        return train(
+            texts, kind=tokenizer.kind, size=tokenizer.size, normalizer=normalizer, character_coverage=coverage
+        )
 
     step = 1 + count * (2 if tokenizer.joint else 1) // TOKENIZER_LINES
 
@@ -202,7 +223,9 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) 
                 yield pair
         if not yielded:
             limits = f"data.max_words={data.max_words}, data.max_ratio={data.max_ratio}"
-            raise DataError(f"none of the {count} training pairs is left: they have an empty side, or are beyond {limits}")
+            raise DataError(
+                f"none of the {count} training pairs is left: they have an empty side, or are beyond {limits}"
+            )
 
     next(kept())
     log.info("training the %s tokenizer on the text", tokenizer.kind)

@@ -58,7 +58,9 @@ def find(name: str, root: Path, how: str = "") -> Path:
     for candidate in (path, path.with_name(path.name + ".gz")):
         if candidate.is_file():
             return candidate
-    near = get_close_matches(path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [], n=1, cutoff=0.5)
+    near = get_close_matches(
+        path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [], n=1, cutoff=0.5
+    )
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     tail = f". To have it: {how}" if how else ""
     where = f"files are looked for under {root.absolute()} (data.root, or $SEQ2SEQ_DATA)"
@@ -82,14 +84,18 @@ def decode(line: bytes, path: Path | str, number: int) -> str:
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}:{number}: not UTF-8 (byte 0x{line[error.start]:02x} at place {error.start + 1})") from error
+        raise DataError(
+            f"{path}:{number}: not UTF-8 (byte 0x{line[error.start]:02x} at place {error.start + 1})"
+        ) from error
     return text.removesuffix("\n").removesuffix("\r")
 
 
 def read_text(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
     """Two plain files for each name: name.source and name.target, line by line. DataError if their counts differ."""
     for name in names:
-        yield from read_sides(*(find(f"{name}.{ending}", layout.root, layout.how) for ending in (layout.source, layout.target)))
+        yield from read_sides(
+            *(find(f"{name}.{ending}", layout.root, layout.how) for ending in (layout.source, layout.target))
+        )
 
 
 def read_sides(*paths: Path) -> Iterator[Pair]:
@@ -97,7 +103,10 @@ def read_sides(*paths: Path) -> Iterator[Pair]:
     sides = [read_lines(path) for path in paths]
     for done, (source, target) in enumerate(zip_longest(*sides)):
         if source is None or target is None:
-            counts = [done + sum(1 for _ in side) + (line is not None) for side, line in zip(sides, (source, target), strict=True)]
+            counts = [
+                done + sum(1 for _ in side) + (line is not None)
+                for side, line in zip(sides, (source, target), strict=True)
+            ]
             raise DataError(f"{paths[0]} has {counts[0]} lines, but {paths[1]} has {counts[1]}")
         yield Pair(source, target)
 
@@ -109,7 +118,9 @@ def read_tsv(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
         for number, line in enumerate(read_lines(path), 1):
             cells = line.split("\t")
             if len(cells) <= max(first, second):
-                raise DataError(f"{path}:{number}: {len(cells)} columns, but data.columns=[{first},{second}] (counted from 0)")
+                raise DataError(
+                    f"{path}:{number}: {len(cells)} columns, but data.columns=[{first},{second}] (counted from 0)"
+                )
             yield Pair(cells[first], cells[second])
 
 
@@ -119,7 +130,10 @@ def read_jsonl(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
         for number, line in enumerate(read_lines(path), 1):
             try:
                 row = json.loads(line)
-            except (ValueError, RecursionError) as error:  # an integer of thousands of digits, a list in a list in a list ...
+            except (
+                ValueError,
+                RecursionError,
+            ) as error:  # an integer of thousands of digits, a list in a list in a list ...
                 raise DataError(f"{path}:{number}: not JSON, or none that can be a pair ({error})") from error
             yield pair_of(row, layout.source, layout.target, f"{path}:{number}", layout.breaks)
 
@@ -127,7 +141,11 @@ def read_jsonl(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
 def pair_of(row: Any, source: str, target: str, where: str, breaks: str = " ") -> Pair:
     """The pair in the fields of a record, or in those of its field "translation". Line breaks become spaces, in the target
     `breaks`: one side is one line wherever it is written. DataError names the field, the nearest and all."""
-    if isinstance(row, dict) and isinstance(inner := row.get("translation"), dict) and not {source, target} & row.keys():
+    if (
+        isinstance(row, dict)
+        and isinstance(inner := row.get("translation"), dict)
+        and not {source, target} & row.keys()
+    ):
         row = inner
     return Pair(_field(row, source, where, " "), _field(row, target, where, breaks))
 
@@ -138,7 +156,9 @@ def _field(row: Any, name: str, where: str, breaks: str) -> str:
     if name not in row:
         near = get_close_matches(name, map(str, row), n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise DataError(f"{where}: no field {name!r}{hint}; the fields are: {', '.join(map(str, row))} (data.source, data.target)")
+        raise DataError(
+            f"{where}: no field {name!r}{hint}; the fields are: {', '.join(map(str, row))} (data.source, data.target)"
+        )
     if not isinstance(value := row[name], str):
         raise DataError(f"{where}: field {name!r} is a {type(value).__name__}, not text")
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
@@ -163,7 +183,9 @@ READERS: dict[str, Reader] = {"text": read_text, "tsv": read_tsv, "jsonl": read_
 PARQUET = "refs/convert/parquet"  # the hub's own copy of a data set that comes as a program, which is never run
 
 
-def read_hub(name: str, splits: Sequence[str], source: str, target: str, config: str = "", breaks: str = " ") -> Iterator[Pair]:
+def read_hub(
+    name: str, splits: Sequence[str], source: str, target: str, config: str = "", breaks: str = " "
+) -> Iterator[Pair]:
     """The rows of `splits` of the data set `name`: a name on the hub, or a folder written by `save_to_disk`; of its configuration
     `config`, if it has several. A line break inside a target becomes `breaks`.
 
@@ -179,14 +201,18 @@ def _library() -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise MissingError(f"data.format=hub needs the package `datasets`: pip install 'seq2seq[hub]' ({error})") from error
+        raise MissingError(
+            f"data.format=hub needs the package `datasets`: pip install 'seq2seq[hub]' ({error})"
+        ) from error
     return datasets
 
 
 def _rows(datasets: Any, name: str, split: str, config: str) -> Any:
     saved = any((Path(name) / marker).is_file() for marker in ("dataset_dict.json", "state.json"))
     if saved and config:
-        raise ConfigError(f"data.hub_config={config!r} would be ignored: the folder {name} holds what one configuration gave")
+        raise ConfigError(
+            f"data.hub_config={config!r} would be ignored: the folder {name} holds what one configuration gave"
+        )
     try:
         if not saved:
             return _downloaded(datasets, [name, config] if config else [name], split)

@@ -74,7 +74,9 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     if links := report.get("links"):
         lines.append(f"word links: {links['tokens']:,} between subwords, in {links['pairs']:,} of the pairs")
     found = [f"{name} {met:,} of {count:,}" for name, (met, count) in report["overlap"].items() if met]
-    lines.append(f"sources that are in the training text too: {', '.join(found) or 'none in ' + ', '.join(report['overlap'])}")
+    lines.append(
+        f"sources that are in the training text too: {', '.join(found) or 'none in ' + ', '.join(report['overlap'])}"
+    )
     return lines + [f"test set {name} cannot be used: {why}" for name, why in report["missing"].items()]
 
 
@@ -87,7 +89,9 @@ def _cut(report: dict[str, Any]) -> list[str]:
 
 
 def _long(pairs: int) -> str:
-    return f"; {pairs:,} with a side beyond data.max_tokens, which are translated but not in the dev loss" if pairs else ""
+    return (
+        f"; {pairs:,} with a side beyond data.max_tokens, which are translated but not in the dev loss" if pairs else ""
+    )
 
 
 def _commonest(lossy: dict[str, Any]) -> str:

@@ -34,11 +34,23 @@ class SampledCorpus:
     sampled = True
 
     def __init__(
-        self, arrays: PairArrays, text: Path, vocabularies: Vocabularies, alpha: float, seed: int, limits: tuple[float, float]
+        self,
+        arrays: PairArrays,
+        text: Path,
+        vocabularies: Vocabularies,
+        alpha: float,
+        seed: int,
+        limits: tuple[float, float],
     ) -> None:
         """`text` is a folder of `text_row`s, line for line those of `arrays`; DataError if it has none. A pair that is drawn
         longer than `limits`, most tokens of source and target, keeps its likeliest segmentation."""
-        self.arrays, self.text, self.vocabularies, self.alpha, self.seed = arrays, PairArrays(text), vocabularies, alpha, seed
+        self.arrays, self.text, self.vocabularies, self.alpha, self.seed = (
+            arrays,
+            PairArrays(text),
+            vocabularies,
+            alpha,
+            seed,
+        )
         self.target_size, self.limits = arrays.target_size, limits
         if len(self.text) != len(arrays):
             raise DataError(f"{text} holds no text to sample from: the corpus was prepared with tokenizer.sampling=0")
@@ -66,7 +78,9 @@ class _Epoch:
 
     def __init__(self, corpus: SampledCorpus, epoch: int) -> None:
         self.corpus, self.epoch = corpus, epoch
-        self.row = lru_cache(maxsize=1 << 14)(self._row)  # an update's targets are counted first, its batches built after
+        self.row = lru_cache(maxsize=1 << 14)(
+            self._row
+        )  # an update's targets are counted first, its batches built after
 
     def __len__(self) -> int:
         return len(self.corpus)

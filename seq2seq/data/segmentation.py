@@ -53,7 +53,11 @@ def bpe(scores: Mapping[str, float], alpha: float) -> Cut:
     def cut(word: str, chance: Random) -> list[str]:
         pieces = list(word)
         while True:
-            possible = [(-scores[a + b], at) for at, (a, b) in enumerate(pairwise(pieces)) if a + b in scores and chance.random() >= alpha]
+            possible = [
+                (-scores[a + b], at)
+                for at, (a, b) in enumerate(pairwise(pieces))
+                if a + b in scores and chance.random() >= alpha
+            ]
             if not possible:
                 return pieces
             at = min(possible)[1]

@@ -87,7 +87,9 @@ class Tokenizer:
         """SentencePiece returns unknown words that follow each other as one piece: they would count, and be copied, as one."""
         if not any(SPACE in piece[1:] for piece in pieces):
             return pieces
-        words = (WORDS.findall(piece) if i == UNK else [piece] for piece, i in zip(pieces, self.ids_of(pieces), strict=True))
+        words = (
+            WORDS.findall(piece) if i == UNK else [piece] for piece, i in zip(pieces, self.ids_of(pieces), strict=True)
+        )
         return [word for piece in words for word in piece]
 
     def ids_of(self, pieces: Sequence[str]) -> list[int]:
@@ -102,7 +104,10 @@ class Tokenizer:
         """The piece of each id; id `size` + k is unknown[k]; PAD, BOS and EOS are empty, UNK is "⁇"."""
         known = len(self._pieces)
         more = [*unknown]
-        return [self._pieces[i] if i < known else more[i - known] if i - known < len(more) else self._pieces[UNK] for i in ids]
+        return [
+            self._pieces[i] if i < known else more[i - known] if i - known < len(more) else self._pieces[UNK]
+            for i in ids
+        ]
 
     def decode(self, ids: Iterable[int], unknown: Sequence[str] = ()) -> str:
         """Text of ids; the inverse of `encode` where nothing is unknown."""
@@ -114,7 +119,9 @@ def join(pieces: Iterable[str]) -> str:
     return "".join(pieces).replace(SPACE, " ").removeprefix(" ")
 
 
-def train(texts: Iterable[str], *, kind: str, size: int, normalizer: str = "identity", character_coverage: float = 1.0) -> Tokenizer:
+def train(
+    texts: Iterable[str], *, kind: str, size: int, normalizer: str = "identity", character_coverage: float = 1.0
+) -> Tokenizer:
     """Learn a tokenizer; the same text gives the same bytes.
 
     `kind` is unigram (Kudo 2018), bpe (Sennrich et al. 2016), word or char. `size` counts all entries, the special ones too;

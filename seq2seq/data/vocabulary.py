@@ -17,7 +17,9 @@ class EncodedSource(NamedTuple):
     """A source sentence as ids, EOS at the end."""
 
     ids: list[int]
-    copy: list[int]  # what copying each token yields: its target id, or V + k for the k-th piece the target vocabulary lacks
+    copy: list[
+        int
+    ]  # what copying each token yields: its target id, or V + k for the k-th piece the target vocabulary lacks
     unknown: list[str]  # those pieces, each once
 
 
@@ -50,7 +52,9 @@ class Vocabularies:
 
     def save(self, folder: Path) -> None:
         """Write joint.spm, or source.spm and target.spm."""
-        for name, tokenizer in {JOINT: self.source}.items() if self.joint else {SOURCE: self.source, TARGET: self.target}.items():
+        for name, tokenizer in (
+            {JOINT: self.source}.items() if self.joint else {SOURCE: self.source, TARGET: self.target}.items()
+        ):
             tokenizer.save(Path(folder) / name)
 
     def encode_source(self, text: str, segment: Segment = Tokenizer.segment) -> EncodedSource:
@@ -79,5 +83,7 @@ def number_unknown(ids: list[int], pieces: Sequence[str], size: int) -> tuple[li
     if UNK not in ids:
         return ids, []
     numbers: dict[str, int] = {}
-    numbered = [size + numbers.setdefault(piece, len(numbers)) if i == UNK else i for i, piece in zip(ids, pieces, strict=True)]
+    numbered = [
+        size + numbers.setdefault(piece, len(numbers)) if i == UNK else i for i, piece in zip(ids, pieces, strict=True)
+    ]
     return numbered, list(numbers)

@@ -57,7 +57,9 @@ def parse_links(line: str, where: str = "alignment") -> Gold:
     kinds: dict[str, set[Link]] = {"-": set(), "p": set()}
     for link in line.split():
         if not (match := re.fullmatch(r"([0-9]+)([-p])([0-9]+)", link)):
-            raise DataError(f"{where}: {link!r} is no link; a sure one reads 0-1, source word 0 to target word 1, a possible one 0p1")
+            raise DataError(
+                f"{where}: {link!r} is no link; a sure one reads 0-1, source word 0 to target word 1, a possible one 0p1"
+            )
         kinds[match[2]].add((int(match[1]), int(match[3])))
     return Gold(frozenset(kinds["-"]), frozenset(kinds["-"] | kinds["p"]))
 
@@ -72,7 +74,9 @@ def check_inside(links: Iterable[Link], sizes: Sequence[int], where: str, first:
         for number, size, side in zip(link, sizes, ("source", "target"), strict=True):
             if number >= size:
                 pair = "-".join(str(word + first) for word in link)
-                raise DataError(f"{where}: link {pair} is beyond the {size} {side} words, which are counted from {first}{hint}")
+                raise DataError(
+                    f"{where}: link {pair} is beyond the {size} {side} words, which are counted from {first}{hint}"
+                )
 
 
 def turned(line: str) -> str:

@@ -25,7 +25,9 @@ def merge(weights: Any, source: Sequence[int], target: Sequence[int]) -> Array:
     """
     array = to_numpy(weights)
     if array.ndim != 2 or len(target) > array.shape[0] or len(source) > array.shape[1]:
-        raise DataError(f"weights of shape {array.shape} do not fit {len(target)} target and {len(source)} source pieces")
+        raise DataError(
+            f"weights of shape {array.shape} do not fit {len(target)} target and {len(source)} source pieces"
+        )
     rows, columns = membership(target), membership(source)
     mean = rows / rows.sum(0, keepdims=True)
     return np.asarray(mean.T @ array[: len(target), : len(source)] @ columns, dtype=np.float64)
@@ -80,7 +82,11 @@ def one_to_one_links(weights: Array) -> set[Link]:
 
 
 def alignment_scores(
-    links: Sequence[AbstractSet[Link]], gold: Sequence[Gold], bootstrap: int = 1000, seed: int = 12345, made: str = "argmax|of:references"
+    links: Sequence[AbstractSet[Link]],
+    gold: Sequence[Gold],
+    bootstrap: int = 1000,
+    seed: int = 12345,
+    made: str = "argmax|of:references",
 ) -> list[Score]:
     """AER, precision and recall of a corpus, x 100 (Och & Ney 2003): with links A, sure S, possible P,
 
@@ -97,7 +103,9 @@ def alignment_scores(
     return [figure(name, statistics, corpus, signature, how) for name, corpus in ALIGNMENT.items()]
 
 
-def recall_by_distance(links: Sequence[AbstractSet[Link]], gold: Sequence[AbstractSet[Link]], distances: Container[int]) -> float:
+def recall_by_distance(
+    links: Sequence[AbstractSet[Link]], gold: Sequence[AbstractSet[Link]], distances: Container[int]
+) -> float:
     """The share of a corpus' gold links (s, t) that are found, x 100, of those whose |s - t| is in `distances`; 100 where there are none.
 
     Links that moved far tell models that read word order from those that only count. ValueError if the numbers of sentences differ."""
@@ -128,7 +136,13 @@ def read_gold(lines: Sequence[str], sizes: Sizes, name: str) -> list[Gold]:
     """The links of pairs of `sizes` words. `name` is the file's: one that ends in .talp counts words from 1, and one whose lines
     are of four columns is NAACL's. DataError names the line that is none, or that links a word which is not there, or says how
     many pairs there are."""
-    kind = "naacl" if any(NAACL.fullmatch(line.strip()) for line in lines[:1]) else "talp" if name.endswith(".talp") else "pharaoh"
+    kind = (
+        "naacl"
+        if any(NAACL.fullmatch(line.strip()) for line in lines[:1])
+        else "talp"
+        if name.endswith(".talp")
+        else "pharaoh"
+    )
     return READERS[kind](lines, sizes, name)
 
 
@@ -148,7 +162,9 @@ def pharaoh(lines: Sequence[str], sizes: Sizes, name: str, first: int = 0) -> li
 def lowered(links: frozenset[Link], where: str, first: int) -> set[Link]:
     """Counted from 0."""
     if first and any(0 in link for link in links):
-        raise DataError(f"{where}: a link has word 0, and this notation counts from 1; end the file's name in .align if it counts from 0")
+        raise DataError(
+            f"{where}: a link has word 0, and this notation counts from 1; end the file's name in .align if it counts from 0"
+        )
     return {(s - first, t - first) for s, t in links}
 
 
@@ -161,7 +177,9 @@ def naacl(lines: Sequence[str], sizes: Sizes, name: str) -> list[Gold]:
         if not line.strip():
             continue
         if not (match := NAACL.fullmatch(line.strip())):
-            raise DataError(f"{name}, line {number}: {line[:60]!r} is no link; one reads `pair source target S`, or P, counted from 1")
+            raise DataError(
+                f"{name}, line {number}: {line[:60]!r} is no link; one reads `pair source target S`, or P, counted from 1"
+            )
         pair, source, target = (int(part) for part in match.groups()[:3])
         if pair > pairs:
             raise DataError(f"{name}, line {number}: pair {pair} of {pairs}")

@@ -27,15 +27,21 @@ class AttentionMap(NamedTuple):
 
     weights: NDArray[np.float32]  # (T, S) the mean over an ensemble
     maps: NDArray[np.float32] | None  # (layers, heads, T, S) where there is more than one, and one model
-    centers: NDArray[np.float32] | None  # (T,) that a window predicts, in positions from 0: the last layer's, where it has one head
+    centers: (
+        NDArray[np.float32] | None
+    )  # (T,) that a window predicts, in positions from 0: the last layer's, where it has one head
 
 
 @torch.inference_mode()
 def look(translator: Translator, found: Sequence[Translation]) -> Iterator[tuple[int, AttentionMap]]:
     """For each of `found` that is not empty, its number and what was attended to, in no order; a batch at a time is in memory."""
-    order = sorted((i for i, f in enumerate(found) if f.read), key=lambda i: -len(found[i].source) - len(found[i].target))
+    order = sorted(
+        (i for i, f in enumerate(found) if f.read), key=lambda i: -len(found[i].source) - len(found[i].target)
+    )
     for rows in batches(order, found, translator.search.batch):
-        ids, copy = (padded([getattr(found[i].read, name) for i in rows], translator.device) for name in ("ids", "copy"))
+        ids, copy = (
+            padded([getattr(found[i].read, name) for i in rows], translator.device) for name in ("ids", "copy")
+        )
         given = padded([[BOS, *found[i].ids] for i in rows], translator.device)
         with centers_of(translator.models[0]) as seen:
             outputs = [model.decode(given, model.encode(ids, copy), attention=True) for model in translator.models]
@@ -46,7 +52,12 @@ def look(translator: Translator, found: Sequence[Translation]) -> Iterator[tuple
         for row, i in enumerate(rows):
             T, S = len(found[i].target), len(found[i].source)
             own = numbers(maps[row, ..., :T, :S]) if several and maps is not None else None
-            yield i, AttentionMap(numbers(weights[row, :T, :S]), own, None if centers is None else numbers(centers[row, :T]))
+            yield (
+                i,
+                AttentionMap(
+                    numbers(weights[row, :T, :S]), own, None if centers is None else numbers(centers[row, :T])
+                ),
+            )
 
 
 def batches(order: Sequence[int], found: Sequence[Translation], most: int) -> Iterator[list[int]]:

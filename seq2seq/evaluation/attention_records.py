@@ -114,7 +114,11 @@ def parsed(head: dict[str, Any], body: bytes) -> AttentionRecord:
     source, target = (tuple(str(piece) for piece in head[name]) for name in ("source", "target"))
     shape = len(target), len(source)
     layers, heads = (int(n) for n in head["maps"] or (0, 0))
-    sizes = shape[0] * shape[1], layers * heads * shape[0] * shape[1], CENTERS.itemsize * shape[0] * bool(head["centers"])
+    sizes = (
+        shape[0] * shape[1],
+        layers * heads * shape[0] * shape[1],
+        CENTERS.itemsize * shape[0] * bool(head["centers"]),
+    )
     if head["maps"] and not (0 < layers <= MOST and 0 < heads <= MOST):
         raise ValueError(f"{layers} layers of {heads} heads are none")
     if sum(sizes) != len(body):
@@ -122,7 +126,9 @@ def parsed(head: dict[str, Any], body: bytes) -> AttentionRecord:
     weights, maps, centers = (body[sum(sizes[:i]) : sum(sizes[: i + 1])] for i in range(3))
     others = tuple(Alternative(str(text), float(score)) for text, score in head["alternatives"])
     places = np.frombuffer(centers, CENTERS).astype(np.float32) if head["centers"] else None
-    if not np.isfinite([other.score for other in others]).all() or (places is not None and not np.isfinite(places).all()):
+    if not np.isfinite([other.score for other in others]).all() or (
+        places is not None and not np.isfinite(places).all()
+    ):
         raise ValueError("scores and centres must be finite numbers")
     return AttentionRecord(
         source, target, np.frombuffer(weights, np.uint8).reshape(shape),

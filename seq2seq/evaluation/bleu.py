@@ -25,7 +25,12 @@ def score(name: str, hypotheses: Sequence[str], references: Sequence[Sequence[st
 
 
 def paired_test(
-    kind: str, names: Sequence[str], systems: Sequence[Sequence[str]], references: Sequence[Sequence[str]], how: How, samples: int
+    kind: str,
+    names: Sequence[str],
+    systems: Sequence[Sequence[str]],
+    references: Sequence[Sequence[str]],
+    how: How,
+    samples: int,
 ) -> dict[str, list[float]]:
     """sacrebleu's own p-values of each system but the first, which the others are tested against, by name of the metric.
 

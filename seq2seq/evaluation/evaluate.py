@@ -49,13 +49,26 @@ from seq2seq.translator import Translation, Translator
 from seq2seq.utils.files import write_json, write_text, written
 from seq2seq.utils.untrusted import NUMBER, WHOLE, WORD, check_kinds
 
-HYPOTHESES, ALIGNMENTS, EXPLAINED, SENTENCES, SCORES = "hypotheses.txt", "alignments.txt", "explained.zip", "sentences.csv", "scores.json"
+HYPOTHESES, ALIGNMENTS, EXPLAINED, SENTENCES, SCORES = (
+    "hypotheses.txt",
+    "alignments.txt",
+    "explained.zip",
+    "sentences.csv",
+    "scores.json",
+)
 ATTENTION: dict[str, Callable[[Array], attention_stats.Sums]] = {
     "entropy": attention_stats.entropy,
     "entropy_share": attention_stats.spread,
     "diagonality": attention_stats.diagonality,
 }
-DECODING = {"seconds": NUMBER, "processor_seconds": NUMBER, "sentences": WHOLE, "threads": WHOLE, "device": WORD, "batch": WHOLE}
+DECODING = {
+    "seconds": NUMBER,
+    "processor_seconds": NUMBER,
+    "sentences": WHOLE,
+    "threads": WHOLE,
+    "device": WORD,
+    "batch": WHOLE,
+}
 MOST = 1e15  # of a sum: what is larger is none, and all of them together stay a number
 SUMS = (*ATTENTION, "unknown")  # two columns each in sentences.csv: what is counted, and out of how many
 
@@ -67,24 +80,32 @@ class EvaluationSpec:
     runs: tuple[Run, ...]  # the first is what they are kept in; with others it is an ensemble
     device: str = "cpu"
     precision: str = "32"
-    given: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of Translator.open: search settings, shortlist, graphs
+    given: Mapping[str, Any] = dataclasses.field(
+        default_factory=dict
+    )  # of Translator.open: search settings, shortlist, graphs
 
     @cached_property
     def search(self) -> SearchConfig:
         """The (first) run's with what is given. ConfigError for what cannot be."""
-        return self.runs[0].config.search.changed(**{name: v for name, v in self.given.items() if name not in ("shortlist", "graphs")})
+        return self.runs[0].config.search.changed(
+            **{name: v for name, v in self.given.items() if name not in ("shortlist", "graphs")}
+        )
 
     @cached_property
     def translator(self) -> Translator:
         """Opened when it is needed: what is kept needs no model."""
-        return Translator.open(*(run.folder for run in self.runs), device=self.device, precision=self.precision, **self.given)
+        return Translator.open(
+            *(run.folder for run in self.runs), device=self.device, precision=self.precision, **self.given
+        )
 
     def folder(self, test: str) -> Path:
         """Where they are kept: the test set's name, and what is not as in the run, so that it displaces nothing. RunError where a link
         leads out of the run."""
         usual, shortlist = self.runs[0].config.search, self.given.get("shortlist", 0)
         changed = [
-            f"{name}={value}" for name, value in vars(self.search).items() if value != getattr(usual, name) and name not in THROUGHPUT
+            f"{name}={value}"
+            for name, value in vars(self.search).items()
+            if value != getattr(usual, name) and name not in THROUGHPUT
         ]
         changed += [f"precision={self.precision}"] * (self.precision != "32")
         changed += [f"shortlist={shortlist}"] * bool(shortlist)
@@ -163,17 +184,23 @@ def whole_beam(translator: Translator) -> Translator:
 def sums_of(found: Translation, looked: AttentionMap) -> list[float]:
     """The row of SUMS."""
     weights = looked.weights.astype(np.float64)
-    return [part for measure in ATTENTION.values() for part in measure(weights)] + list(text_stats.unknown(found.ids, UNK))
+    return [part for measure in ATTENTION.values() for part in measure(weights)] + list(
+        text_stats.unknown(found.ids, UNK)
+    )
 
 
 def explained(found: Sequence[Translation], looked: AttentionMap) -> AttentionRecord:
     """The best hypothesis with what was looked at, and the others of the beam."""
     others = tuple(Alternative(other.text, other.score) for other in found[1:] if other.read)
     maps = None if looked.maps is None else in_bytes(looked.maps)
-    return AttentionRecord(tuple(found[0].source), tuple(found[0].target), in_bytes(looked.weights), maps, looked.centers, others)
+    return AttentionRecord(
+        tuple(found[0].source), tuple(found[0].target), in_bytes(looked.weights), maps, looked.centers, others
+    )
 
 
-def keep(made: EvaluationSpec, test: TestSet, translated: TestTranslations, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def keep(
+    made: EvaluationSpec, test: TestSet, translated: TestTranslations, scores: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Write it all into the run, scores last; returns what scores.json holds. Other figures of the same hypotheses stay."""
     folder = made.folder(test.name)
     report = reported(made, test, translated, scores)
@@ -188,7 +215,9 @@ def keep(made: EvaluationSpec, test: TestSet, translated: TestTranslations, scor
     return report
 
 
-def reported(made: EvaluationSpec, test: TestSet, translated: TestTranslations, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def reported(
+    made: EvaluationSpec, test: TestSet, translated: TestTranslations, scores: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """What scores.json holds of these figures."""
     about = {"test": test.name, "sentences": len(test.sources), "runs": [str(run.folder) for run in made.runs]}
     about |= made.depends(test) | {"search": vars(made.search), "hypotheses": text_hash(translated.hypotheses)}
@@ -221,7 +250,11 @@ def kept(made: EvaluationSpec, test: TestSet) -> Evaluation | None:
         decoding = {name: report["decoding"][name] for name in DECODING}
         check_kinds(decoding, DECODING)
         whole = found == wanted and text_hash(hypotheses) == report["hypotheses"] and len(sums) == n == len(hypotheses)
-        explained = AttentionRecordFile(folder / EXPLAINED, n) if (folder / EXPLAINED).exists() or not made.runs[0].gone else None
+        explained = (
+            AttentionRecordFile(folder / EXPLAINED, n)
+            if (folder / EXPLAINED).exists() or not made.runs[0].gone
+            else None
+        )
         whole = whole and (explained is None or len(explained.file.namelist()) == n)
     except DAMAGED:
         return None
@@ -290,7 +323,9 @@ def forced_links(made: EvaluationSpec, test: TestSet) -> dict[str, list[set[Link
     if made.runs[0].gone and not path.exists():
         raise DataError(f"neither weights nor {FORCED}")
     own = made.runs[0].vocabularies
-    for text, tokenizer in chain(((s, own.source) for s in test.sources), ((t, own.target) for t in test.references[0])):
+    for text, tokenizer in chain(
+        ((s, own.source) for s in test.sources), ((t, own.target) for t in test.references[0])
+    ):
         own_words(text, tokenizer)
     forced = made.translator.forced(zip(test.sources, test.references[0], strict=True), attention=True)
     lines = [[word_links(one, kind) for kind in LINKS] for one in forced]

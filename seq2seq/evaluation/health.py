@@ -60,7 +60,9 @@ class Health:
         array = np.asarray(weights, dtype=float64)
         middle = None if centers is None else np.asarray(centers, dtype=float64)
         if array.ndim != 2 or (middle is not None and middle.shape != array.shape[:1]):
-            raise ValueError(f"weights of shape {array.shape} and centres of shape {np.shape(centers)} are not of (T, S) and (T,)")
+            raise ValueError(
+                f"weights of shape {array.shape} and centres of shape {np.shape(centers)} are not of (T, S) and (T,)"
+            )
         if self.learnt and min(array.shape) >= SHORTEST:
             self.sentences.append(self._look(array, middle))
 
@@ -150,7 +152,11 @@ def mean(sentences: Sequence[Sentence], name: str) -> float:
 def pinned(sentences: Sequence[Sentence]) -> str:
     """The predicted centre is at an end."""
     share = mean(sentences, "at_end")
-    return f"The predicted centre is pinned: in {share:.0%} of the steps it is at an end of the sentence." if share >= AT_END_STEPS else ""
+    return (
+        f"The predicted centre is pinned: in {share:.0%} of the steps it is at an end of the sentence."
+        if share >= AT_END_STEPS
+        else ""
+    )
 
 
 def still(sentences: Sequence[Sentence]) -> str:
@@ -171,7 +177,11 @@ def outside(sentences: Sequence[Sentence]) -> str:
 def last(sentences: Sequence[Sentence]) -> str:
     """Everything on the end of the sentence."""
     share = mean(sentences, "last")
-    return f"The attention rests on the last token: it gets {share:.0%} of all weight, whatever the step." if share >= FIXED else ""
+    return (
+        f"The attention rests on the last token: it gets {share:.0%} of all weight, whatever the step."
+        if share >= FIXED
+        else ""
+    )
 
 
 def fixed(sentences: Sequence[Sentence]) -> str:

@@ -31,7 +31,9 @@ def text(weights: Any, source: Sequence[str], target: Sequence[str], width: int 
     names, heads = [printable(word) for word in target], [printable(word) for word in source]
     margin = min(max((columns(name) for name in names), default=0), max(width // 4, 1))
     shown = heads[: max((width - margin) // 2, 1)]
-    longest = next((cut for cut in range(max(map(columns, heads), default=1), 0, -1) if _wide(shown, cut) <= width - margin), 1)
+    longest = next(
+        (cut for cut in range(max(map(columns, heads), default=1), 0, -1) if _wide(shown, cut) <= width - margin), 1
+    )
     heads = [fit(head, min(columns(head), longest) or 1) for head in shown]
     lines = [" ".join(["".ljust(margin), *heads])]
     for name, row in zip(names, array, strict=True):
@@ -47,7 +49,9 @@ def legend() -> str:
     return "  ".join(f"{mark} from {least:g}" for least, mark in reversed(SHADES) if mark.strip())
 
 
-def png(path: Path, weights: Any, source: Sequence[str], target: Sequence[str], title: str = "", follow: bool = True) -> None:
+def png(
+    path: Path, weights: Any, source: Sequence[str], target: Sequence[str], title: str = "", follow: bool = True
+) -> None:
     """Draw the map into a PNG file, written whole or not at all; `follow` as in `files.written`.
 
     Raises ConfigError without matplotlib, an optional extra; DataError if weights are not (T, S).
@@ -79,7 +83,9 @@ def _figure(array: Array, source: Sequence[str], target: Sequence[str], title: s
 def _checked(weights: Any, source: Sequence[str], target: Sequence[str]) -> Array:
     array = to_numpy(weights)
     if array.shape != (len(target), len(source)):
-        raise DataError(f"weights of shape {array.shape} do not fit {len(target)} target and {len(source)} source words")
+        raise DataError(
+            f"weights of shape {array.shape} do not fit {len(target)} target and {len(source)} source words"
+        )
     return array
 
 

@@ -47,7 +47,9 @@ def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> No
         raise DataError("there is nothing to compare with: no references")
     for number, lines in enumerate(references, start=1):
         if isinstance(lines, str):
-            raise DataError("references must be a list of reference sets, each with a line per hypothesis, not a list of lines")
+            raise DataError(
+                "references must be a list of reference sets, each with a line per hypothesis, not a list of lines"
+            )
         if len(lines) != len(hypotheses):
             which = f" of set {number}" if len(references) > 1 else ""
             raise DataError(f"{len(hypotheses)} hypotheses cannot be paired with {len(lines)} references{which}")

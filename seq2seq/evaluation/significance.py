@@ -42,7 +42,9 @@ def interval(values: Array) -> tuple[float, float]:
     return float(ordered[outside]), float(ordered[len(values) - outside - 1])
 
 
-def bootstrap_interval(statistics: Array, corpus: Corpus, samples: int = 1000, seed: int = 12345) -> tuple[float, float]:
+def bootstrap_interval(
+    statistics: Array, corpus: Corpus, samples: int = 1000, seed: int = 12345
+) -> tuple[float, float]:
     """`interval` of corpus(sums (k,)) over resampled sentences; statistics (n, k)."""
     return interval(resampled([statistics], corpus, samples, seed)[:, 0])
 
@@ -72,7 +74,9 @@ def swaps(n: int, trials: int, seed: int) -> Iterator[Array]:
         yield rng.integers(2, size=(min(TRIALS, trials - start), n), dtype=bool).astype(float64)
 
 
-def randomisation(system: Sequence[Array], baseline: Sequence[Array], corpus: Corpus, trials: int = 10000, seed: int = 12345) -> float:
+def randomisation(
+    system: Sequence[Array], baseline: Sequence[Array], corpus: Corpus, trials: int = 10000, seed: int = 12345
+) -> float:
     """Two-sided p of the difference between two systems by approximate randomisation  (Riezler & Maxwell 2005, fig. 1).
 
     If both were alike, it would not matter which of them wrote what: in each trial the sentences' outputs are swapped at
@@ -86,7 +90,9 @@ def randomisation(system: Sequence[Array], baseline: Sequence[Array], corpus: Co
     for stay in swaps(len(apart), trials, seed):
         for row in stay @ apart:  # what the system gets from the baseline, and the other way round
             moved = zip(totals, np.split(row, len(pairs)), strict=True)
-            differences.append(abs(float(np.mean([corpus(ours + part) - corpus(theirs - part) for (ours, theirs), part in moved]))))
+            differences.append(
+                abs(float(np.mean([corpus(ours + part) - corpus(theirs - part) for (ours, theirs), part in moved])))
+            )
     return share_reaching(np.array(differences), seen)
 
 

@@ -38,7 +38,10 @@ class TestSet(NamedTuple):
 
     def linked(self, lines: Sequence[str], name: str) -> "TestSet":
         """The same with the links in the lines of the file `name`. DataError as `read_gold`."""
-        sizes = [(count_words(source), count_words(target)) for source, target in zip(self.sources, self.references[0], strict=True)]
+        sizes = [
+            (count_words(source), count_words(target))
+            for source, target in zip(self.sources, self.references[0], strict=True)
+        ]
         gold = read_gold(lines, sizes, name)
         if self.sources and not any(one.possible for one in gold):
             raise DataError(f"{name} has no link: nothing can be compared with it")
@@ -74,7 +77,9 @@ def from_files(source: Path, references: Sequence[Path], gold: Path | None = Non
     for path, lines in zip(references, sets, strict=True):
         if len(lines) != len(sources):
             raise DataError(f"{source} has {len(sources)} lines, but {path} has {len(lines)}")
-    test = TestSet(re.sub(r"\W+", "-", source.name.removesuffix(".gz")) + f"-{text_hash(sources, *sets)[:8]}", sources, sets)
+    test = TestSet(
+        re.sub(r"\W+", "-", source.name.removesuffix(".gz")) + f"-{text_hash(sources, *sets)[:8]}", sources, sets
+    )
     return test.with_gold(gold) if gold else test
 
 

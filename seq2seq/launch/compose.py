@@ -82,10 +82,14 @@ def register_saved(folder: str) -> str:
     store = ConfigStore.instance()
     store.store(name="schema", node=replace(saved, model=MISSING))
     store.store(group="model", name=f"{saved.model.name}_schema", node=saved.model)
-    store.store(group="model", name="saved_schema", node={"defaults": [f"{saved.model.name}_schema", {"attention": None}]})
+    store.store(
+        group="model", name="saved_schema", node={"defaults": [f"{saved.model.name}_schema", {"attention": None}]}
+    )
     store.store(group="task", name="saved_schema", node={}, package="_global_")
     for name in MODELS:  # what a file of conf/model takes from its task is what was saved
-        store.store(group="model/_task", name=f"{name}_saved_schema", node={"defaults": [{"/model/attention@attention": None}]})
+        store.store(
+            group="model/_task", name=f"{name}_saved_schema", node={"defaults": [{"/model/attention@attention": None}]}
+        )
     chosen = [{"model": "saved_schema"}, {"task": "saved_schema"}, *({group: None} for group in OTHERS)]
     store.store(name="saved", node={"defaults": ["schema", *chosen, {"experiment": None}]})
     return "saved"
@@ -114,9 +118,7 @@ def one_sentence() -> Iterator[None]:
 def explain(error: BaseException) -> str:
     """What Hydra found wrong, in one sentence: the setting, the value, the nearest right name, the choices."""
     if isinstance(error, OverrideParseException):
-        return (
-            f"{error.override!r} cannot be read: write SETTING=VALUE, a VALUE with blanks or brackets in two pairs of quotes: '{EXAMPLE}'"
-        )
+        return f"{error.override!r} cannot be read: write SETTING=VALUE, a VALUE with blanks or brackets in two pairs of quotes: '{EXAMPLE}'"
     if isinstance(error, MissingConfigException) and error.options is not None:
         path, group = re.findall(r"(?:Could not find|options in) '([^']*)'", str(error))
         return no_file(path, group, [option for option in error.options if not option.endswith("schema")])
@@ -161,6 +163,8 @@ def several(setting: str, values: str) -> str:
 
 def no_group(name: str) -> str:
     """The sentence for a group that conf/ does not have."""
-    groups = sorted({str(path.parent.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml")} - {".", "model/_task"})
+    groups = sorted(
+        {str(path.parent.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml")} - {".", "model/_task"}
+    )
     near = get_close_matches(name, groups, n=1)
     return f"{name} is no group{f' (did you mean {near[0]}?)' if near else ''}; choose one of: {', '.join(groups)}"

@@ -17,7 +17,13 @@ from uuid import uuid4
 from seq2seq.errors import TrainingError
 from seq2seq.utils.files import write_json
 
-TRAINED, BEFORE, ELSEWHERE, FAILED, STOPPED = "trained", "finished before", "trained by another process", "failed", "stopped"
+TRAINED, BEFORE, ELSEWHERE, FAILED, STOPPED = (
+    "trained",
+    "finished before",
+    "trained by another process",
+    "failed",
+    "stopped",
+)
 SILENT = "no word from its process: it was killed, was out of memory or of time, or is still at work"
 
 
@@ -65,7 +71,10 @@ class Grid:
 
     def outcomes(self) -> list[Outcome]:
         """One of each cell, in their order."""
-        found = {int(path.stem): Outcome(**json.loads(path.read_text(encoding="utf-8"))) for path in self.folder.glob("[0-9]*.json")}
+        found = {
+            int(path.stem): Outcome(**json.loads(path.read_text(encoding="utf-8")))
+            for path in self.folder.glob("[0-9]*.json")
+        }
         lost = Outcome(STOPPED) if self.stopped else Outcome(FAILED, reason=SILENT)
         silent = {n: replace(lost, words=self.label(words)) for n, words in enumerate(self.cells)}
         return [outcome for _, outcome in sorted((silent | found).items())]
@@ -75,10 +84,15 @@ def summary(outcomes: Sequence[Outcome]) -> list[str]:
     """The lines that tell how a grid ended: what failed and why, cells that are one run, how many of each, the command for the table."""
     lines = [f"failed: {outcome.words}: {outcome.reason}" for outcome in outcomes if outcome.state == FAILED]
     lines += [f"not finished: {outcome.words}" for outcome in outcomes if outcome.state == STOPPED]
-    runs = {run: [outcome for outcome in outcomes if outcome.run == run] for run in dict.fromkeys(o.run for o in outcomes if o.run)}
+    runs = {
+        run: [outcome for outcome in outcomes if outcome.run == run]
+        for run in dict.fromkeys(o.run for o in outcomes if o.run)
+    }
     for run, same in runs.items():
         if len(same) > 1:
-            lines.append(f"{len(same)} cells are one run, {run}: {', '.join(dict.fromkeys(outcome.words for outcome in same))}")
+            lines.append(
+                f"{len(same)} cells are one run, {run}: {', '.join(dict.fromkeys(outcome.words for outcome in same))}"
+            )
     counts = Counter(outcome.state for outcome in outcomes)
     done = len(runs) + sum(outcome.state == TRAINED and not outcome.run for outcome in outcomes)
     before = sum(all(outcome.state == BEFORE for outcome in same) for same in runs.values())
@@ -90,7 +104,9 @@ def summary(outcomes: Sequence[Outcome]) -> list[str]:
 def require_all(outcomes: Sequence[Outcome]) -> None:
     """TrainingError if a cell failed."""
     if failed := sum(outcome.state == FAILED for outcome in outcomes):
-        raise TrainingError(f"{failed} of {len(outcomes)} cells of the grid failed, as told above; the same command tries them again")
+        raise TrainingError(
+            f"{failed} of {len(outcomes)} cells of the grid failed, as told above; the same command tries them again"
+        )
 
 
 OTHERS = {ELSEWHERE: "being trained by another process", STOPPED: "not finished; the same command goes on"}

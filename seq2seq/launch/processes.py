@@ -37,9 +37,7 @@ def crowded(config: Config, launcher: str, settings: Mapping[str, Any], cells: i
     at_once = AT_ONCE.get(launcher, lambda *_: 1)(settings, cells or cores, cores)  # 0: nobody knows how many
     if config.trainer.threads * at_once <= cores:
         return ""
-    wanted = (
-        f"{at_once} cells at once with trainer.threads={config.trainer.threads} each are too many for {cores} cores and slow each other"
-    )
+    wanted = f"{at_once} cells at once with trainer.threads={config.trainer.threads} each are too many for {cores} cores and slow each other"
     return f"{wanted}; trainer.threads=0 shares them"
 
 
@@ -103,7 +101,9 @@ def joblib_jobs(settings: Mapping[str, Any], cells: int, cores: int) -> int:
     return max(1, min(cells, jobs if jobs > 0 else cores + 1 + jobs))
 
 
-AT_ONCE: dict[str, Callable[[Mapping[str, Any], int, int], int]] = {  # hydra/launcher -> cells at once on a machine of so many cores
+AT_ONCE: dict[
+    str, Callable[[Mapping[str, Any], int, int], int]
+] = {  # hydra/launcher -> cells at once on a machine of so many cores
     "basic": lambda settings, cells, cores: 1,
     "joblib": joblib_jobs,
     "submitit_local": lambda settings, cells, cores: max(1, cells),

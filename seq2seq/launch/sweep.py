@@ -35,7 +35,9 @@ def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None, chec
 
     What `task` raises keeps no other cell from running; TrainingError at the end."""
     words = [*(["--config-dir", str(folder)] if folder else []), *map(appended, overrides)]
-    swept = any(word.startswith(("hydra/sweeper=", "hydra.sweeper.params")) for word in words)  # what cells there are, only it knows
+    swept = any(
+        word.startswith(("hydra/sweeper=", "hydra.sweeper.params")) for word in words
+    )  # what cells there are, only it knows
     own = [word for word in words if not word.startswith(("hydra/", "hydra.")) or word.startswith("hydra.searchpath=")]
     cells = [] if swept else combinations(own, check)
     grid = Grid.under(cells[0][1].runs if cells else Config.runs, [tasks for tasks, _ in cells])
@@ -64,7 +66,9 @@ def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None, chec
         raise KeyboardInterrupt
     require_all(outcomes)
     if crash and not cells:
-        raise TrainingError("the launcher gave up, as told above: cells may be missing; the same command tries them again")
+        raise TrainingError(
+            "the launcher gave up, as told above: cells may be missing; the same command tries them again"
+        )
 
 
 def combinations(words: Sequence[str], check: Task) -> list[tuple[list[str], Config]]:
@@ -81,14 +85,18 @@ def combinations(words: Sequence[str], check: Task) -> list[tuple[list[str], Con
     with tempfile.TemporaryDirectory() as nowhere:
         hydra_main([*words, sweep_dir(Path(nowhere))], compose)
     if not found:
-        raise ConfigError(f"the grid has no cell: nothing fits {', '.join(word for word in words if 'glob(' in word) or ' '.join(words)}")
+        raise ConfigError(
+            f"the grid has no cell: nothing fits {', '.join(word for word in words if 'glob(' in word) or ' '.join(words)}"
+        )
     grid = Grid(Path(), [cell for cell, _ in found])
     right = [(cell, config) for cell, config in found if isinstance(config, Config)]
     for cell, error in found:
         if isinstance(error, ConfigError):
             log.error("%s: %s", grid.label(cell), error)
     if len(right) < len(found):
-        raise ConfigError(f"{len(found) - len(right)} of {len(found)} cells of the grid cannot be, as told above; none was begun")
+        raise ConfigError(
+            f"{len(found) - len(right)} of {len(found)} cells of the grid cannot be, as told above; none was begun"
+        )
     return right
 
 
@@ -139,7 +147,9 @@ class Cells:
         finally:
             self.grid.note(job.job.num, outcome, words)
         if told := outcome.reason or (f"finished before: {outcome.run}" if outcome.state == BEFORE else ""):
-            log.log(logging.ERROR if outcome.state == FAILED else logging.INFO, "%s%s", "" if apart else f"{words}: ", told)
+            log.log(
+                logging.ERROR if outcome.state == FAILED else logging.INFO, "%s%s", "" if apart else f"{words}: ", told
+            )
 
     def placed(self, config: Config, job: HydraConf) -> Config:
         """With a fair share of the machine; the first cell says where more is asked for."""

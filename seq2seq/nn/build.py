@@ -45,7 +45,9 @@ class EncoderDecoder(nn.Module):
     def encode(self, source: Tensor, copy: Tensor | None = None) -> Memory:
         mask = source != PAD
         encoded = self.encoder(source, mask)
-        return Memory(source if copy is None else copy, encoded.states, mask, encoded.summary, self.decoder.cache(encoded))
+        return Memory(
+            source if copy is None else copy, encoded.states, mask, encoded.summary, self.decoder.cache(encoded)
+        )
 
     def start(self, memory: Memory, capacity: int | None = None) -> State:
         return self.decoder.start(memory, capacity)
@@ -95,7 +97,10 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
     """A recurrent encoder-decoder."""
     target = embedding(target_size, config.embedding)
     source = target if config.tie == "all" else embedding(source_size, config.embedding)
-    parts, table = config.memory_size + config.hidden + config.embedding, None if config.tie == "none" else target.weight
+    parts, table = (
+        config.memory_size + config.hidden + config.embedding,
+        None if config.tie == "none" else target.weight,
+    )
     head = choose(HEADS, config.head, "model.head")(config.feature_size, target_size, table, parts)
     attention, limit = build_attention(config)
     if limit is None:
@@ -135,7 +140,9 @@ def build_recurrent_decoder(
     config: RNNConfig, target: nn.Embedding, attention: Attention | MultiHeadAttention, head: VocabularyHead
 ) -> RecurrentDecoder:
     """The decoder of the order that the settings say."""
-    kind = {"luong": config.feed if config.input_feeding else "", "bahdanau": config.readout_state}.get(config.order, "")
+    kind = {"luong": config.feed if config.input_feeding else "", "bahdanau": config.readout_state}.get(
+        config.order, ""
+    )
     decoder, cell, hidden = DECODERS[config.order, kind], choose(CELLS, config.cell, "model.cell"), config.hidden
     features = hidden if config.readout == "state" else config.feature_size
     fed = {"features": features, "context": config.memory_size, "": 0}[decoder.fed]
@@ -154,15 +161,24 @@ def build_transformer(config: TransformerConfig, source_size: int, target_size: 
     source = target if config.tie == "all" else embedding(source_size, config.size)
     for table in (source, target):
         nn.init.normal_(table.weight, std=config.size**-0.5)
-    head = choose(HEADS, config.head, "model.head")(config.size, target_size, None if config.tie == "none" else target.weight)
-    norm, activation = choose(NORMS, config.norm, "model.norm"), choose(ACTIVATIONS, config.activation, "model.activation")
-    design = Design(config.size, config.heads, config.feedforward, config.dropout, config.norm_order == "pre", norm, activation)
+    head = choose(HEADS, config.head, "model.head")(
+        config.size, target_size, None if config.tie == "none" else target.weight
+    )
+    norm, activation = (
+        choose(NORMS, config.norm, "model.norm"),
+        choose(ACTIVATIONS, config.activation, "model.activation"),
+    )
+    design = Design(
+        config.size, config.heads, config.feedforward, config.dropout, config.norm_order == "pre", norm, activation
+    )
     normalize = choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer")
     part = config.size // config.heads
 
     def cross() -> MultiHeadAttention:
         sizes = Sizes(part, part, config.attention.hidden, config.max_length)
-        return MultiHeadAttention(config.size, config.size, config.heads, *build_score(config, sizes, config.size, config.heads), normalize)
+        return MultiHeadAttention(
+            config.size, config.size, config.heads, *build_score(config, sizes, config.size, config.heads), normalize
+        )
 
     def positions() -> Positions:
         return Positions(config.positions, config.size, config.heads, config.max_length)

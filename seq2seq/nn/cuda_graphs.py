@@ -72,15 +72,23 @@ def shape_of(token: Tensor, state: State, memory: Memory, attention: bool) -> Sh
 class RecordedStep:
     """One shape's."""
 
-    def __init__(self, model: Model, record: Recorder, token: Tensor, state: State, memory: Memory, attention: bool) -> None:
+    def __init__(
+        self, model: Model, record: Recorder, token: Tensor, state: State, memory: Memory, attention: bool
+    ) -> None:
         self.model, self.attention, self.given = model, attention, memory
         self.token, self.state = token.clone(), {name: value.clone() for name, value in state.items()}
         tokens, states, mask, summary = (part.clone() for part in memory[:4])
-        self.memory = Memory(tokens, states, mask, summary, {name: value.clone() for name, value in memory.cached.items()})
+        self.memory = Memory(
+            tokens, states, mask, summary, {name: value.clone() for name, value in memory.cached.items()}
+        )
         output, after = self.work()  # writes in the caches what the replay will write there again
         features, *seen = output
-        self.output = Output(torch.empty_like(features), *(None if part is None else torch.empty_like(part) for part in seen))
-        self.after = {name: value if value is self.state[name] else torch.empty_like(value) for name, value in after.items()}
+        self.output = Output(
+            torch.empty_like(features), *(None if part is None else torch.empty_like(part) for part in seen)
+        )
+        self.after = {
+            name: value if value is self.state[name] else torch.empty_like(value) for name, value in after.items()
+        }
         self.replay = record(self.run)
 
     def work(self) -> tuple[Output, State]:

@@ -76,7 +76,11 @@ class CopyHead(VocabularyHead):
         """Features (..., H), weights (..., S) -> log-probabilities (..., V + S) in float32."""
         weights, tokens = output.weights, memory.tokens
         assert weights is not None, "this head reads the attention weights"
-        tokens = tokens.repeat_interleave(weights.size(0) // tokens.size(0), 0) if rows is None else tokens.index_select(0, rows)
+        tokens = (
+            tokens.repeat_interleave(weights.size(0) // tokens.size(0), 0)
+            if rows is None
+            else tokens.index_select(0, rows)
+        )
         if weights.dim() == 3:
             tokens = tokens.unsqueeze(1).expand_as(weights)
         made = super().log_probs(output, memory)  # (..., V)
@@ -93,7 +97,11 @@ class CopyHead(VocabularyHead):
         """Sums of the cross-entropies of target_out (B, T) under the mixture; smoothing spreads over the V generated tokens."""
         assert output.weights is not None, "this head reads the attention weights"
         sentences = torch.arange(len(target_out), device=target_out.device).unsqueeze(1).expand_as(target_out)
-        read = [output.features, output.weights, *([output.parts] if self.reads_parts and output.parts is not None else [])]
+        read = [
+            output.features,
+            output.weights,
+            *([output.parts] if self.reads_parts and output.parts is not None else []),
+        ]
         rows = rows_of(target_out, sentences, *read)
         size = max(1, devices.at_once(output.features, CHUNK) // self.output.out_features)
         parts = [
@@ -102,9 +110,13 @@ class CopyHead(VocabularyHead):
         ]
         return Loss(*(torch.stack(sums).sum() for sums in zip(*parts, strict=True)))
 
-    def chunk(self, memory: Memory, smoothing: float, target: Tensor, sentence: Tensor, features: Tensor, *seen: Tensor) -> Loss:
+    def chunk(
+        self, memory: Memory, smoothing: float, target: Tensor, sentence: Tensor, features: Tensor, *seen: Tensor
+    ) -> Loss:
         """Some rows' part of the loss, computed again in the backward pass rather than kept. seen: weights, and parts if they are read."""
-        log_probs = self.log_probs(Output(features, seen[0], parts=seen[1] if self.reads_parts else None), memory, sentence)
+        log_probs = self.log_probs(
+            Output(features, seen[0], parts=seen[1] if self.reads_parts else None), memory, sentence
+        )
         counts = (target != PAD).to(log_probs.dtype)
         nll = -log_probs.gather(1, target.unsqueeze(1)).squeeze(1) @ counts
         spread = -log_probs[:, : self.output.out_features].mean(1) @ counts if smoothing else 0.0

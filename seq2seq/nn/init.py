@@ -22,7 +22,9 @@ def bahdanau(model: nn.Module, tables: Sequence[Tensor], width: float, table_wid
     divided = {f"{name}.energy.weight" for name, part in model.named_modules() if isinstance(part, NormedAdditive)}
     sizes = recurrent(model)
     for name, parameter in model.named_parameters():
-        if name.rpartition(".")[2].startswith("bias") or (name.endswith("scorer.energy.weight") and name not in divided):
+        if name.rpartition(".")[2].startswith("bias") or (
+            name.endswith("scorer.energy.weight") and name not in divided
+        ):
             nn.init.zeros_(parameter)
         elif parameter.dim() > 1 and name not in divided:
             nn.init.normal_(parameter, std=0.001 if ".scorer." in name else 0.01)
@@ -41,4 +43,7 @@ def recurrent(model: nn.Module) -> dict[str, int]:
     return found
 
 
-INITIALIZERS: dict[str, Callable[[nn.Module, Sequence[Tensor], float, float], None]] = {"uniform": uniform, "bahdanau": bahdanau}
+INITIALIZERS: dict[str, Callable[[nn.Module, Sequence[Tensor], float, float], None]] = {
+    "uniform": uniform,
+    "bahdanau": bahdanau,
+}

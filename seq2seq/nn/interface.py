@@ -10,7 +10,9 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 from torch.nn import Parameter
 
-BARRED = "barred"  # in Memory.cached: (B, V) -inf on the ids that a sentence may not use, 0 on others; absent: all may come
+BARRED = (
+    "barred"  # in Memory.cached: (B, V) -inf on the ids that a sentence may not use, 0 on others; absent: all may come
+)
 State = dict[str, Tensor]  # what one step hands to the next; every value has its N rows first, or their B sentences
 
 
@@ -26,7 +28,9 @@ class EncoderOutput(NamedTuple):
 class Memory(NamedTuple):
     """What the decoder sees of the source: computed once per sentence, never repeated for hypotheses."""
 
-    tokens: Tensor  # (B, S) what copying a position yields: ids of the target vocabulary, V + k for the k-th unknown word
+    tokens: (
+        Tensor  # (B, S) what copying a position yields: ids of the target vocabulary, V + k for the k-th unknown word
+    )
     states: Tensor  # (B, S, M)
     mask: Tensor  # (B, S) bool, True on tokens
     summary: Tensor  # (B, M)
@@ -35,7 +39,9 @@ class Memory(NamedTuple):
     def select(self, rows: Tensor) -> "Memory":
         """Keep the sentences `rows` (B',)."""
         tokens, states, mask, summary = (part.index_select(0, rows) for part in self[:4])
-        return Memory(tokens, states, mask, summary, {name: value.index_select(0, rows) for name, value in self.cached.items()})
+        return Memory(
+            tokens, states, mask, summary, {name: value.index_select(0, rows) for name, value in self.cached.items()}
+        )
 
 
 class Output(NamedTuple):
@@ -126,6 +132,8 @@ class Model(Protocol):
         """Every step at once, the target being known: target_in (B, T)."""
         ...
 
-    def __call__(self, source: Tensor, target_in: Tensor, copy: Tensor | None = None, attention: bool = False) -> Output:
+    def __call__(
+        self, source: Tensor, target_in: Tensor, copy: Tensor | None = None, attention: bool = False
+    ) -> Output:
         """decode(target_in, encode(source, copy))."""
         ...

@@ -49,7 +49,9 @@ class Room:
     def add(self, layer: int, query: Tensor, *new: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """One step more: queries (N / G, heads, G, d), keys and values (N / G, heads, steps * G, d)."""
         for name, value in zip(names(layer), new, strict=True):
-            self.after[name] = self.write(self.state[name], 2, self.grouped(value).unsqueeze(2).to(self.state[name].dtype))
+            self.after[name] = self.write(
+                self.state[name], 2, self.grouped(value).unsqueeze(2).to(self.state[name].dtype)
+            )
         whole = (self.after[name][:, :, : self.used].flatten(2, 3) for name in names(layer))
         return self.grouped(query), *whole, self.allowed  # type: ignore[return-value]
 

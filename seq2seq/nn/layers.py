@@ -13,7 +13,9 @@ from seq2seq.nn.ops.linear import Linear
 class FeedForward(nn.Module):
     """W2 f(W1 x)  (Vaswani et al. 2017, eq. 2); f may gate one half with the other."""
 
-    def __init__(self, size: int, inner: int, dropout: float, activation: tuple[int, Callable[[Tensor], Tensor]]) -> None:
+    def __init__(
+        self, size: int, inner: int, dropout: float, activation: tuple[int, Callable[[Tensor], Tensor]]
+    ) -> None:
         super().__init__()
         halves, self.activation = activation
         self.inner, self.outer = Linear(size, halves * inner), Linear(inner, size)
@@ -22,7 +24,9 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
         given = self.inner(x)
-        hidden = self.dropout.relu(given) if self.activation is nn.functional.relu else self.dropout(self.activation(given))
+        hidden = (
+            self.dropout.relu(given) if self.activation is nn.functional.relu else self.dropout(self.activation(given))
+        )
         y: Tensor = self.outer(hidden)
         return y
 
@@ -43,7 +47,10 @@ class Rotary(nn.Module):
     def forward(self, x: Tensor, number: Tensor) -> Tensor:
         """x (B, heads, N, d) at positions (N,) -> the same shape; pairs are (0, 1), (2, 3), ..."""
         angle = angles(number, self.size)
-        cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)  # an angle in half precision would be off by a radian at position 300
+        cos, sin = (
+            angle.cos().to(x.dtype),
+            angle.sin().to(x.dtype),
+        )  # an angle in half precision would be off by a radian at position 300
         a, b = x.unflatten(-1, (-1, 2)).unbind(-1)
         turned = torch.stack((a * cos - b * sin, a * sin + b * cos), -1)
         return turned.flatten(-2)
@@ -68,7 +75,9 @@ class Positions(nn.Module):
             return x + self.table(number)
         if self.kind == "sinusoidal":
             angle = angles(number, self.size)
-            return x + torch.cat((angle.sin(), angle.cos()), -1).to(x.dtype)  # Vaswani et al. 2017, section 3.5, halves not interleaved
+            return x + torch.cat((angle.sin(), angle.cos()), -1).to(
+                x.dtype
+            )  # Vaswani et al. 2017, section 3.5, halves not interleaved
         return x
 
 
@@ -78,7 +87,10 @@ def angles(number: Tensor, size: int) -> Tensor:
     return number.unsqueeze(-1) * rate
 
 
-NORMS: dict[str, type[nn.Module]] = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}  # Ba et al. 2016; Zhang & Sennrich 2019, eq. 4
+NORMS: dict[str, type[nn.Module]] = {
+    "layer": nn.LayerNorm,
+    "rms": nn.RMSNorm,
+}  # Ba et al. 2016; Zhang & Sennrich 2019, eq. 4
 ACTIVATIONS: dict[str, tuple[int, Callable[[Tensor], Tensor]]] = {  # name -> how many halves it reads, function
     "relu": (1, nn.functional.relu),
     "gelu": (1, nn.functional.gelu),

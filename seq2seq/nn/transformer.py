@@ -104,7 +104,9 @@ class DecoderLayer(nn.Module):
         self.cross = cross
         self.around_own, self.around_cross, self.around_feed = Sublayer(design), Sublayer(design), Sublayer(design)
 
-    def outward(self, x: Tensor, cached: Cached, mask: Tensor, step: Tensor, attention: bool) -> tuple[Tensor, Tensor | None]:
+    def outward(
+        self, x: Tensor, cached: Cached, mask: Tensor, step: Tensor, attention: bool
+    ) -> tuple[Tensor, Tensor | None]:
         """What follows self-attention: x (N, T, D), cached and mask of B sentences, step (B, N // B * T)."""
         given = self.around_cross.before(x)
         # the W rows of a sentence take the place of time, so that its memory is read once and never repeated
@@ -141,7 +143,12 @@ class TransformerDecoder(nn.Module):
     layers: Sequence[DecoderLayer]
 
     def __init__(
-        self, embedding: nn.Embedding, positions: Positions, layers: int, design: Design, make_cross: Callable[[], MultiHeadAttention]
+        self,
+        embedding: nn.Embedding,
+        positions: Positions,
+        layers: int,
+        design: Design,
+        make_cross: Callable[[], MultiHeadAttention],
     ) -> None:
         super().__init__()
         self.embedding, self.positions, self.heads = embedding, positions, design.heads
@@ -151,7 +158,11 @@ class TransformerDecoder(nn.Module):
 
     def cache(self, encoded: EncoderOutput) -> Cached:
         """Every layer's cross keys and values: keys0, values0, ..."""
-        return {f"{name}{i}": value for i, layer in enumerate(self.layers) for name, value in layer.cross.cache(encoded.states).items()}
+        return {
+            f"{name}{i}": value
+            for i, layer in enumerate(self.layers)
+            for name, value in layer.cross.cache(encoded.states).items()
+        }
 
     def start(self, memory: Memory, capacity: int | None = None) -> State:
         """Empty caches own_keys0, own_values0, ...: (B, heads, 0, d) to grow, (B, heads, capacity, 1, d) with room."""
@@ -175,7 +186,11 @@ class TransformerDecoder(nn.Module):
     def cached(self, memory: Memory, layer: int) -> Cached:
         """The part of memory.cached that a layer reads, without its number."""
         end = str(layer)
-        return {name.removesuffix(end): value for name, value in memory.cached.items() if name.rstrip("0123456789") + end == name}
+        return {
+            name.removesuffix(end): value
+            for name, value in memory.cached.items()
+            if name.rstrip("0123456789") + end == name
+        }
 
     def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:
         number = torch.arange(target_in.size(1), device=target_in.device)

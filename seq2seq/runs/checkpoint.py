@@ -19,7 +19,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def progress(checkpoint: dict[str, Any], path: Path) -> dict[str, float]:
     """How far the checkpoint in `path` is towards each limit. RunError if it is not one of ours."""
     try:
-        callbacks, (batches,) = checkpoint["callbacks"], checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+        callbacks, (batches,) = (
+            checkpoint["callbacks"],
+            checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"],
+        )
         return {
             "max_updates": checkpoint["global_step"],
             "max_epochs": batches["epoch"],

@@ -109,13 +109,17 @@ class Run:
         """The tokenizer that the run was trained with, and no other."""
         found = Vocabularies.open(self.folder)
         if found.sha256 != self.info["tokenizer"]:
-            raise RunError(f"{self.folder}: the tokenizer there is not the one that the run was trained with (its SHA-256 differs)")
+            raise RunError(
+                f"{self.folder}: the tokenizer there is not the one that the run was trained with (its SHA-256 differs)"
+            )
         return found
 
     def check_text(self, data_hash: str, tokenizer: str, links_hash: str = "") -> None:
         """RunError if a corpus with these hashes, or word links other than these, is not what the run began with."""
         if links_hash and links_hash != self.info.get("links"):
-            raise RunError(f"the word links of data={self.config.data.name} are not those that {self.folder} was trained on")
+            raise RunError(
+                f"the word links of data={self.config.data.name} are not those that {self.folder} was trained on"
+            )
         if data_hash != self.info.get("data") or tokenizer != self.vocabularies.sha256:
             raise RunError(f"the text of data={self.config.data.name} is not what {self.folder} was trained on")
 
@@ -134,7 +138,9 @@ class Run:
 
 def absent(folder: Path) -> str:
     """The sentence for a path that is no folder."""
-    return f"{folder} is not a run directory: {'it is a file' if folder.exists() else 'it does not exist'}{near(folder)}"
+    return (
+        f"{folder} is not a run directory: {'it is a file' if folder.exists() else 'it does not exist'}{near(folder)}"
+    )
 
 
 def near(folder: Path) -> str:

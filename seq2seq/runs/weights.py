@@ -59,7 +59,9 @@ def load_weights(model: nn.Module, path: Path, whose: str = OWN) -> None:
 def check_fit(model: nn.Module, file: Any, path: Path, whose: str) -> None:
     """RunError unless the file holds the parameters of `model`, which may be on the meta device, and nothing else."""
     wanted, names = dict(model.named_parameters()), set(file.keys())
-    wrong = sorted(names ^ wanted.keys()) or sorted(n for n in names if tuple(file.get_slice(n).get_shape()) != wanted[n].shape)
+    wrong = sorted(names ^ wanted.keys()) or sorted(
+        n for n in names if tuple(file.get_slice(n).get_shape()) != wanted[n].shape
+    )
     if wrong:
         differ = f"{len(wrong)} of {len(wanted)} tensors differ, such as {wrong[0]}"
         raise RunError(f"{path} does not fit {whose}: {differ}")
@@ -72,7 +74,11 @@ def load_model(run: Run, weights: str = WEIGHTS) -> EncoderDecoder:
             raise RunError(f"{path} is missing, though training is finished")
         why = "training has not reached its first validation"
         raise RunError(f"{run.folder} has no {weights} yet: {why}; resume={run.folder} goes on with it")
-    with tensors(path) as file, torch.device("meta"), Unfilled():  # takes no memory for what the config asks for and the file lacks
+    with (
+        tensors(path) as file,
+        torch.device("meta"),
+        Unfilled(),
+    ):  # takes no memory for what the config asks for and the file lacks
         layers = run.config.model.encoder_layers + run.config.model.decoder_layers
         if layers > len(file.keys()):
             raise RunError(f"{path} does not fit {OWN}: {layers} layers, {len(file.keys())} tensors")
@@ -95,7 +101,9 @@ def load_translations(run: Run) -> torch.Tensor:
     """The likeliest target ids of each source id (V of the source, K). RunError: not made yet, damaged, of another vocabulary."""
     path, sizes = run.folder / SHORTLIST, (run.vocabularies.source.size, run.vocabularies.target.size)
     if not path.exists():
-        raise RunError(f"{run.folder} has no {SHORTLIST}: seq2seq shortlist {run.folder} makes it from the training text")
+        raise RunError(
+            f"{run.folder} has no {SHORTLIST}: seq2seq shortlist {run.folder} makes it from the training text"
+        )
     with tensors(path) as file:
         known = set(file.keys()) == {TABLE} and (file.metadata() or {}).get("tokenizer") == run.vocabularies.sha256
         shape = file.get_slice(TABLE).get_shape() if known else []

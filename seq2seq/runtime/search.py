@@ -54,7 +54,9 @@ class TokenLimits:
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_length <= self.max_length or len(self.prefix) > self.max_length:
-            raise ConfigError(f"min_length={self.min_length}, max_length={self.max_length} and prefix={list(self.prefix)} do not fit")
+            raise ConfigError(
+                f"min_length={self.min_length}, max_length={self.max_length} and prefix={list(self.prefix)} do not fit"
+            )
         if {PAD, BOS, EOS} & set(self.prefix):
             raise ConfigError(f"prefix={list(self.prefix)} holds PAD, BOS or EOS ({PAD}, {BOS}, {EOS})")
 
@@ -124,7 +126,9 @@ class Live:
         """As a result; `attention` only if the steps gave weights."""
         score = ranking.score(self, len(self.token_log_probs))
         attention = np.stack(self.weights) if self.weights else None
-        return RuntimeHypothesis(list(self.tokens), score, self.log_prob, list(self.token_log_probs), finished, attention)
+        return RuntimeHypothesis(
+            list(self.tokens), score, self.log_prob, list(self.token_log_probs), finished, attention
+        )
 
 
 class Voices:
@@ -135,7 +139,9 @@ class Voices:
 
     def step(self, tokens: Sequence[int]) -> tuple[Floats, list[Floats | None]]:
         """The log-probabilities (N, V) of the mean probability, the mean attention of each row."""
-        said = [step(np.asarray(tokens, dtype=np.int64), state) for step, state in zip(self.steps, self.states, strict=True)]
+        said = [
+            step(np.asarray(tokens, dtype=np.int64), state) for step, state in zip(self.steps, self.states, strict=True)
+        ]
         self.states = [state for _, _, state in said]
         log_probs = [part for part, _, _ in said]
         mixed = log_probs[0] if len(said) == 1 else np.logaddexp.reduce(np.stack(log_probs)) - np.log(len(said))
@@ -169,7 +175,9 @@ def beam_search(
     voices, live, ended = Voices(steps, states), [Live()], []
     while True:
         log_probs, weights = voices.step([one.tokens[-1] if one.tokens else BOS for one in live])
-        total = np.stack([one.log_prob + limits.mask(row, one.tokens) for one, row in zip(live, log_probs, strict=True)])
+        total = np.stack(
+            [one.log_prob + limits.mask(row, one.tokens) for one, row in zip(live, log_probs, strict=True)]
+        )
         ranked = [divmod(int(place), total.shape[1]) for place in largest(total.ravel(), 2 * beam)]
         closing = {parent for parent, token in ranked[:beam] if token == EOS}
         ended += [live[p].plus(EOS, float(log_probs[p, EOS]), weights[p]).end(True, ranking) for p in sorted(closing)]
@@ -208,7 +216,11 @@ def sample(
         staying = {}
         for row, (number, one) in enumerate(live.items()):
             scores = limits.mask(log_probs[row] / temperature, one.tokens)
-            token = draw(truncate(scores, top_k, top_p), uniform(seed, len(one.tokens), number)) if scores.max() > -np.inf else None
+            token = (
+                draw(truncate(scores, top_k, top_p), uniform(seed, len(one.tokens), number))
+                if scores.max() > -np.inf
+                else None
+            )
             if token is None or (token != EOS and len(one.tokens) == limits.max_length):
                 ended[number] = one.end(False, Ranking())
             elif token == EOS:

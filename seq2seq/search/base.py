@@ -44,7 +44,9 @@ class Search(ABC):
         least, self.limits = per_sentence(min_length, memory), per_sentence(max_length, memory)
         if (wrong := (least > self.limits) | (self.limits < 0)).any():
             number = int(wrong.int().argmax())
-            raise ConfigError(f"sentence {number} cannot have min_length={int(least[number])} and max_length={int(self.limits[number])}")
+            raise ConfigError(
+                f"sentence {number} cannot have min_length={int(least[number])} and max_length={int(self.limits[number])}"
+            )
         self.rules = combine(rules, least, self.limits, prefix)
         self.mask, self.attention = memory.mask, attention
         self.tokens = self.limits.new_empty(len(self.limits), 1, 0)  # (B, W, t)

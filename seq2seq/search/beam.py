@@ -38,7 +38,9 @@ class Beam(Search):
         self.width, self.penalty = width, penalty
         batch, device = len(self.limits), self.limits.device
         self.log_prob = torch.zeros(batch, 1, device=device)  # (B, W); -inf: not alive
-        self.covered = torch.zeros(batch, 1, memory.mask.shape[1], device=device) if penalty.coverage else None  # (B, W, S)
+        self.covered = (
+            torch.zeros(batch, 1, memory.mask.shape[1], device=device) if penalty.coverage else None
+        )  # (B, W, S)
         self.ends = Ends.empty(self.log_prob.new_empty(batch, n_best))
         self.ended = torch.zeros_like(self.limits)  # (B,) how many have
 
@@ -54,13 +56,17 @@ class Beam(Search):
         parent, token = place // ids, place % ids
         covered = None if self.covered is None or weights is None else self.covered + weights
         onward = (token == EOS).int().argsort(dim=1, stable=True)[:, : self.width]  # (B, W)
-        ended = ((token == EOS) & (score != -torch.inf))[:, : self.width, None] & (parent[:, : self.width, None] == self.slots())
+        ended = ((token == EOS) & (score != -torch.inf))[:, : self.width, None] & (
+            parent[:, : self.width, None] == self.slots()
+        )
         score, place, parent, token = (part.gather(1, onward) for part in (score, place, parent, token))
         self.close(ended.any(1), self.log_prob + log_probs[..., EOS], covered, score)
         taken = log_probs.flatten(1).gather(1, place)
         self.steps.append(SearchStep(token, parent, taken, eos, weights if self.attention else None))
         self.log_prob = score
-        self.tokens = torch.cat([self.tokens.gather(1, parent[..., None].expand(-1, -1, self.tokens.shape[2])), token[..., None]], 2)
+        self.tokens = torch.cat(
+            [self.tokens.gather(1, parent[..., None].expand(-1, -1, self.tokens.shape[2])), token[..., None]], 2
+        )
         if covered is not None:
             self.covered = covered.gather(1, parent[..., None].expand(-1, -1, covered.shape[2]))
         return parent if self.width > 1 else None
@@ -80,7 +86,9 @@ class Beam(Search):
         real = (ended | last[:, None]) & (self.log_prob != -torch.inf) & ~self.done[:, None]
         score = torch.where(ended, by_eos, by_force).masked_fill(~real, -torch.inf)
         places = self.slots().expand_as(ended)
-        more = Ends(score, torch.where(ended, log_prob, self.log_prob), torch.full_like(places, length), places, ended & real)
+        more = Ends(
+            score, torch.where(ended, log_prob, self.log_prob), torch.full_like(places, length), places, ended & real
+        )
         self.ends = self.ends.best(more)
         self.ended = self.ended + ended.sum(1)
         hope = self.penalty.bound(onward.amax(1), self.limits + 1)
@@ -113,5 +121,11 @@ def beam_search(
     Lengths count tokens without EOS, the prefix included, and are hard limits: one for all or one of each sentence (B,).
     `prefix` holds the first tokens of each sentence, which count in the scores as all others do.
     Never empty, but maybe fewer than `n_best` where fewer are possible. Raises ConfigError on limits that cannot be met."""
-    options: dict[str, Any] = {"rules": rules, "min_length": min_length, "max_length": max_length, "prefix": prefix, "attention": attention}
+    options: dict[str, Any] = {
+        "rules": rules,
+        "min_length": min_length,
+        "max_length": max_length,
+        "prefix": prefix,
+        "attention": attention,
+    }
     return run(Beam(memories[0], width=beam, n_best=n_best, penalty=penalty, **options), models, memories)

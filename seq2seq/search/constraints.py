@@ -102,7 +102,9 @@ class Prefix:
         return Prefix(self.tokens[sentences], [rule.select(sentences) for rule in self.rules])
 
 
-def combine(rules: Sequence[Rule], min_length: Tensor, max_length: Tensor, prefix: Sequence[Sequence[int]] | None) -> Prefix:
+def combine(
+    rules: Sequence[Rule], min_length: Tensor, max_length: Tensor, prefix: Sequence[Sequence[int]] | None
+) -> Prefix:
     """All that restricts a search as one rule: no PAD, no BOS, `rules`, lengths (B,) and the prefix of each sentence.
 
     Raises ConfigError on a prefix that holds PAD, BOS or EOS, or is longer than the hypothesis may be."""

@@ -31,7 +31,9 @@ class Ensemble:
     def __init__(self, models: Sequence[Model], memories: Sequence[Memory], capacity: int) -> None:
         for model in models:
             if model.max_target is not None and capacity > model.max_target:
-                raise ConfigError(f"max_length={capacity - 1} is too long: with EOS the model can take {model.max_target} steps")
+                raise ConfigError(
+                    f"max_length={capacity - 1} is too long: with EOS the model can take {model.max_target} steps"
+                )
         self.models, self.memories = list(models), list(memories)
         self.states = [model.start(memory, capacity) for model, memory in zip(models, memories, strict=True)]
 

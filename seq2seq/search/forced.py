@@ -34,11 +34,17 @@ def score(
         steps = len(target) + 1
         parts = token_log_probs[b][:steps]
         total = sum(parts)
-        found.append(Hypothesis(list(target), total, total, parts, True, None if weights is None else weights[b, :steps, :size].clone()))
+        found.append(
+            Hypothesis(
+                list(target), total, total, parts, True, None if weights is None else weights[b, :steps, :size].clone()
+            )
+        )
     return found
 
 
-def of_targets(models: Sequence[Model], memories: Sequence[Memory], outputs: Sequence[Output], targets: Tensor) -> Tensor:
+def of_targets(
+    models: Sequence[Model], memories: Sequence[Memory], outputs: Sequence[Output], targets: Tensor
+) -> Tensor:
     """The mean log-probabilities (B, T) of targets (B, T), a few steps at a time: (B, T, V) never exists as a whole."""
     batch, steps = targets.shape
     chunk = max(1, ROWS // batch)
@@ -46,7 +52,10 @@ def of_targets(models: Sequence[Model], memories: Sequence[Memory], outputs: Seq
     for start in range(0, steps, chunk):
         piece = slice(start, start + chunk)
         log_probs = mean_probability(
-            [model.head.log_probs(cut(output, piece), memory) for model, memory, output in zip(models, memories, outputs, strict=True)]
+            [
+                model.head.log_probs(cut(output, piece), memory)
+                for model, memory, output in zip(models, memories, outputs, strict=True)
+            ]
         )
         taken.append(log_probs.gather(2, targets[:, piece, None])[..., 0])
     return torch.cat(taken, 1)

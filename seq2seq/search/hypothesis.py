@@ -81,5 +81,7 @@ def trace(steps: Sequence[SearchStep], ends: Ends, sizes: Sequence[int]) -> list
             if score != -torch.inf:
                 stop = length + finished
                 attention = None if maps is None else maps[b, j, :stop, :size].clone()
-                found[b].append(Hypothesis(columns[0][b][j][:length], score, log_prob, columns[1][b][j][:stop], finished, attention))
+                found[b].append(
+                    Hypothesis(columns[0][b][j][:length], score, log_prob, columns[1][b][j][:stop], finished, attention)
+                )
     return found

@@ -62,14 +62,26 @@ def draw(scores: Tensor, numbers: Tensor) -> Tensor:
     """scores (R, V), logits, and numbers (R,) in [0, 1) -> ids (R,): the first whose distribution function is above the number."""
     highest = scores.amax(1, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
     reached = (scores - highest).double().exp().cumsum(1)
-    return torch.searchsorted(reached, numbers[:, None] * reached[:, -1:], right=True).flatten().clamp(max=scores.shape[1] - 1)
+    return (
+        torch.searchsorted(reached, numbers[:, None] * reached[:, -1:], right=True)
+        .flatten()
+        .clamp(max=scores.shape[1] - 1)
+    )
 
 
 class Sampler(Search):
     """The samples of a batch: W of each sentence, which never mix."""
 
     def __init__(
-        self, memory: Memory, *, seeds: Sequence[int], samples: int, temperature: float, top_k: int, top_p: float, **options: Any
+        self,
+        memory: Memory,
+        *,
+        seeds: Sequence[int],
+        samples: int,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        **options: Any,
     ) -> None:
         super().__init__(memory, **options)
         if samples < 1 or temperature <= 0 or top_k < 0 or not 0 < top_p <= 1:
@@ -140,6 +152,12 @@ def sample(
     The log-probabilities are divided by `temperature`, then truncated to the `top_k` likeliest ids, then to those that make up
     `top_p`. A hypothesis' score is its log-probability under the models, before any of this. The rest is as in beam_search.
     Raises ConfigError on settings out of range and on limits that cannot be met."""
-    options: dict[str, Any] = {"rules": rules, "min_length": min_length, "max_length": max_length, "prefix": prefix, "attention": attention}
+    options: dict[str, Any] = {
+        "rules": rules,
+        "min_length": min_length,
+        "max_length": max_length,
+        "prefix": prefix,
+        "attention": attention,
+    }
     drawing: dict[str, Any] = {"samples": samples, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     return run(Sampler(memories[0], seeds=seeds, **drawing, **options), models, memories)

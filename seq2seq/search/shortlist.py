@@ -25,7 +25,9 @@ class Candidates:
         used = allowed.any(0)
         used[(~used).nonzero()[: -int(used.sum()) % STEP]] = True
         self.ids = used.nonzero().squeeze(1)  # (V',) sorted; PAD, UNK, BOS and EOS stay where they were
-        self.barred = torch.zeros(len(allowed), len(self.ids), device=allowed.device).masked_fill_(~allowed[:, self.ids], -torch.inf)
+        self.barred = torch.zeros(len(allowed), len(self.ids), device=allowed.device).masked_fill_(
+            ~allowed[:, self.ids], -torch.inf
+        )
 
     def run(
         self,
@@ -36,8 +38,12 @@ class Candidates:
     ) -> list[list[Hypothesis]]:
         """What `search` finds with these ids alone, in ids of the whole vocabulary."""
         ids = self.ids.tolist()
-        starts = [self.numbers(torch.tensor(start, dtype=torch.long, device=self.ids.device)).tolist() for start in prefix]
-        found = search([model.reduced(self.ids) for model in models], [self.memory(memory) for memory in memories], prefix=starts)
+        starts = [
+            self.numbers(torch.tensor(start, dtype=torch.long, device=self.ids.device)).tolist() for start in prefix
+        ]
+        found = search(
+            [model.reduced(self.ids) for model in models], [self.memory(memory) for memory in memories], prefix=starts
+        )
         return [[self.whole(hypothesis, ids) for hypothesis in some] for some in found]
 
     def memory(self, memory: Memory) -> Memory:

@@ -35,7 +35,9 @@ def sized(model: ModelConfig, source_size: int, target_size: int) -> ModelConfig
     best = min((low, low + 1), key=lambda steps: abs(count(steps) - wanted))
     if abs(count(best) - wanted) > TOLERANCE * wanted:
         nearest = f"the nearest is {count(best):,} with model.{name}={best * step}"
-        raise ConfigError(f"model.parameters={wanted:,} cannot be had by model.{name} alone: {nearest}; other settings have to change")
+        raise ConfigError(
+            f"model.parameters={wanted:,} cannot be had by model.{name} alone: {nearest}; other settings have to change"
+        )
     return of(best)
 
 

@@ -39,7 +39,9 @@ class Average(L.Callback):
     def __init__(self, average: MovingAverage) -> None:
         self.average = average
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if update_ends(trainer, batch_idx):
             self.average.update()
 
@@ -65,7 +67,9 @@ class RandomState(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.saved = state_dict
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if self.saved is not None:
             torch.set_rng_state(self.saved["torch"].cpu())
             if "cuda" in self.saved and len(self.saved["cuda"]) == torch.cuda.device_count():
@@ -89,7 +93,9 @@ class Log(L.Callback):
             norms = [p.grad.norm() for p in pl_module.parameters() if p.grad is not None]
             self.norm = torch.stack(norms).norm().item()
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         assert isinstance(pl_module, TrainingModule)
         if not update_ends(trainer, batch_idx):
             return
@@ -130,7 +136,9 @@ class TimeLimit(L.Callback):
     def __init__(self, clock: Clock, minutes: float, say: Callable[[str], None]) -> None:
         self.clock, self.minutes, self.say = clock, minutes or math.inf, say
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if update_ends(trainer, batch_idx) and self.clock.read()[0] >= 60 * self.minutes:
             self.say(f"training.max_minutes={self.minutes:g} is over")
             trainer.should_stop = True

@@ -58,7 +58,9 @@ class Checkpoint(L.Callback):
         self.signal = number
         self.say("stopping after this update; once more stops at once and loses what came after the last checkpoint")
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if not update_ends(trainer, batch_idx):
             return
         if (

@@ -42,10 +42,14 @@ def check_folder(setting: str, folder: Path) -> None:
 
 def check_limits(training: TrainingConfig) -> None:
     """A training without an end would never hand anything out."""
-    if not (training.max_updates or training.max_epochs or training.max_minutes or training.patience or training.stop_at):
+    if not (
+        training.max_updates or training.max_epochs or training.max_minutes or training.patience or training.stop_at
+    ):
         raise ConfigError("training has no end: set training.max_updates, max_epochs, max_minutes, patience or stop_at")
     if training.stop_at and training.monitor == "loss":
-        raise ConfigError(f"training.stop_at={training.stop_at:g} would be ignored: it is a score to reach, not a training.monitor=loss")
+        raise ConfigError(
+            f"training.stop_at={training.stop_at:g} would be ignored: it is a score to reach, not a training.monitor=loss"
+        )
     check_schedule(training.schedule, training.max_updates or training.max_epochs)
 
 
@@ -56,7 +60,9 @@ def check_attention(config: Config) -> None:
         given = getattr(config.training, name)
         if given and not SCORERS[attention.scorer].reads and not WINDOWS[attention.window].gains:
             mend = f"set training.{name}=0" + (f", which task={config.task} raises" if name == "coverage_loss" else "")
-            raise ConfigError(f"training.{name}={given} would be ignored: scorer={attention.scorer} learns no weights; {mend}")
+            raise ConfigError(
+                f"training.{name}={given} would be ignored: scorer={attention.scorer} learns no weights; {mend}"
+            )
 
 
 def check_device(trainer: TrainerConfig) -> None:
@@ -64,7 +70,9 @@ def check_device(trainer: TrainerConfig) -> None:
     if trainer.devices != 1:
         raise ConfigError(f"trainer.devices={trainer.devices} is more than this version trains on: 1")
     if trainer.threads > MOST_THREADS:
-        raise ConfigError(f"trainer.threads={trainer.threads} is more than a machine can take: at most {MOST_THREADS}, 0 takes all cores")
+        raise ConfigError(
+            f"trainer.threads={trainer.threads} is more than a machine can take: at most {MOST_THREADS}, 0 takes all cores"
+        )
     if trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("trainer.accelerator=gpu, but torch finds no GPU here; choose auto or cpu")
     if trainer.precision == "16" and not on_gpu(trainer):
@@ -107,7 +115,9 @@ def check_lengths(model: EncoderDecoder, prepared: Prepared, multiple: int) -> N
                 )
             if limit is not None and (longest := int(lengths.max())) > limit:
                 cure = "raise it, or lower data.max_tokens" if name == "training" else "raise it"
-                raise ConfigError(f"model.max_length={limit} is too small: the longest {name} {side} has {longest} tokens; {cure}")
+                raise ConfigError(
+                    f"model.max_length={limit} is too small: the longest {name} {side} has {longest} tokens; {cure}"
+                )
 
 
 def check_memory(numbers: int) -> None:

@@ -38,7 +38,9 @@ class Graphs:
                 return self.losses(batch)
             if not self.slopes:
                 self.slopes = [torch.empty_like(p) for p in self.parameters]
-                self.sums = [torch.empty((), device=batch.source.device, dtype=self.slopes[0].dtype) for _ in Loss._fields]
+                self.sums = [
+                    torch.empty((), device=batch.source.device, dtype=self.slopes[0].dtype) for _ in Loss._fields
+                ]
             self.graphs[shape] = Graph(self, batch)
         return Loss(*RecordedLoss.apply(self.graphs[shape], batch, *self.parameters))
 

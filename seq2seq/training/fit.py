@@ -74,7 +74,9 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     trainer = make_trainer(folder, config, [clock, *averaging, RandomState(), *looking, checkpoint])
     try:
         with full_memory_told(t.batch_tokens):
-            trainer.fit(module, datamodule=TrainingData(batches), ckpt_path=last if last.exists() else None, weights_only=True)
+            trainer.fit(
+                module, datamodule=TrainingData(batches), ckpt_path=last if last.exists() else None, weights_only=True
+            )
     finally:
         progress.stop()
     if checkpoint.signal is not None:
@@ -88,7 +90,13 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     seen = {"parameters": parameters(model), "target_tokens": figures.tokens(module), "batches": batches.checksum}
     took = {"seconds": clock.read()[0], "processor_seconds": clock.read()[1], **peaks()}
     write_json(folder / INFO, read_info(folder) | reached | seen | took)
-    log.info("finished: dev %s %.2f with the weights of update %s; %s", t.monitor, abs(final), " + ".join(map(str, updates)), folder)
+    log.info(
+        "finished: dev %s %.2f with the weights of update %s; %s",
+        t.monitor,
+        abs(final),
+        " + ".join(map(str, updates)),
+        folder,
+    )
 
 
 def begin(last: Path) -> int:
@@ -126,7 +134,9 @@ def full_memory_told(batch_tokens: int) -> Iterator[None]:
         raise KeyboardInterrupt from None
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-            raise TrainingError(f"memory is full: lower training.batch_tokens={batch_tokens}, and raise accumulate to match") from error
+            raise TrainingError(
+                f"memory is full: lower training.batch_tokens={batch_tokens}, and raise accumulate to match"
+            ) from error
         raise
 
 
@@ -168,6 +178,8 @@ def make_dev(config: Config, prepared: Prepared, model: EncoderDecoder) -> Dev:
         hypotheses = translator.translate(pair.source for pair in pairs)
         return score(hypotheses, references, [metric_of(t.monitor)], language=config.data.target, bootstrap=0)[0].value
 
-    batches = partial(eval_batches, prepared.dev, t.batch_tokens, longest=config.data.max_tokens + 1, copying=model.head.reads_weights)
+    batches = partial(
+        eval_batches, prepared.dev, t.batch_tokens, longest=config.data.max_tokens + 1, copying=model.head.reads_weights
+    )
     watch = Watch(translator, config.model, prepared.dev_pairs)
     return Dev(batches, None if t.monitor == "loss" else decode, t.monitor, watch)

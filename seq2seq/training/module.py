@@ -53,7 +53,10 @@ class TrainingModule(L.LightningModule):
         self.model, self.make_optimizer, self.factor = model, make_optimizer, factor
         self.smoothing, self.coverage, self.guidance = smoothing, coverage, guidance
         self.learn = Graphs(self.losses, model.parameters(), record) if record else self.losses
-        self.nll, self.tokens = torch.zeros(()), torch.zeros(())  # since the last line of the log; no host synchronisation
+        self.nll, self.tokens = (
+            torch.zeros(()),
+            torch.zeros(()),
+        )  # since the last line of the log; no host synchronisation
         self.unseen: list[BatchLoss] = []  # whose losses nobody has looked at
 
     def losses(self, batch: Batch) -> Loss:
@@ -74,7 +77,11 @@ class TrainingModule(L.LightningModule):
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         loss = self.learn(batch)
-        self.unseen.append(BatchLoss(self.trainer.global_step + 1, self.current_epoch + 1, number + 1, batch.index, loss.total.detach()))
+        self.unseen.append(
+            BatchLoss(
+                self.trainer.global_step + 1, self.current_epoch + 1, number + 1, batch.index, loss.total.detach()
+            )
+        )
         if not devices.asynchronous(loss.total):  # else Log looks every few updates
             self.require_finite()
         self.nll = self.nll.to(loss.nll.device) + loss.nll.detach()
@@ -83,7 +90,9 @@ class TrainingModule(L.LightningModule):
         parts = self.trainer.accumulate_grad_batches * self.trainer.world_size
         return loss.total / batch.update_size * parts
 
-    def configure_gradient_clipping(self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None) -> None:
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
+    ) -> None:
         """By norm; Lightning's own refuses fused optimizers in mixed precision, also where no gradient is scaled."""
         if gradient_clip_val:
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
@@ -109,7 +118,10 @@ class TrainingModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.model)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.factor), "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.factor), "interval": "step"},
+        }
 
 
 def lines(index: Tensor) -> str:

@@ -29,14 +29,24 @@ def sgd(parameters: Iterable[Any], rates: Rates) -> Optimizer:
 def adam(parameters: Iterable[Any], rates: Rates) -> Optimizer:
     """Kingma & Ba 2015; weight decay is L2."""
     return torch.optim.Adam(
-        parameters, lr=rates.learning_rate, betas=rates[1:3], eps=1e-9, weight_decay=rates.weight_decay, fused=rates.fused
+        parameters,
+        lr=rates.learning_rate,
+        betas=rates[1:3],
+        eps=1e-9,
+        weight_decay=rates.weight_decay,
+        fused=rates.fused,
     )
 
 
 def adamw(parameters: Iterable[Any], rates: Rates) -> Optimizer:
     """Loshchilov & Hutter 2019; decoupled weight decay."""
     return torch.optim.AdamW(
-        parameters, lr=rates.learning_rate, betas=rates[1:3], eps=1e-9, weight_decay=rates.weight_decay, fused=rates.fused
+        parameters,
+        lr=rates.learning_rate,
+        betas=rates[1:3],
+        eps=1e-9,
+        weight_decay=rates.weight_decay,
+        fused=rates.fused,
     )
 
 
@@ -47,7 +57,9 @@ def adafactor(parameters: Iterable[Any], rates: Rates) -> Optimizer:
 
 def adagrad(parameters: Iterable[Any], rates: Rates) -> Optimizer:
     """Duchi et al. 2011; the sum of squares begins with 0.1, as in See et al. 2017."""
-    return torch.optim.Adagrad(parameters, lr=rates.learning_rate, weight_decay=rates.weight_decay, initial_accumulator_value=0.1)
+    return torch.optim.Adagrad(
+        parameters, lr=rates.learning_rate, weight_decay=rates.weight_decay, initial_accumulator_value=0.1
+    )
 
 
 def adadelta(parameters: Iterable[Any], rates: Rates) -> Optimizer:
@@ -96,7 +108,9 @@ def inverse_sqrt(update: int, course: Schedule) -> float:
 
 def luong(update: int, course: Schedule) -> float:
     """1, then halved again and again, at `halve_from` for the first time  (Luong et al. 2015, section 4.1: each epoch after the fifth)."""
-    intervals = (update / course.total - course.halve_from) / course.halve_every + 1e-9  # which is to be whole in spite of rounding
+    intervals = (
+        update / course.total - course.halve_from
+    ) / course.halve_every + 1e-9  # which is to be whole in spite of rounding
     return warm(update, course) * (0.5 ** (math.floor(intervals) + 1) if intervals >= 0 else 1.0)
 
 
@@ -142,7 +156,9 @@ def needs_total(name: str) -> bool:
 def check_schedule(name: str, total: int) -> None:
     """Refuse a schedule whose end nobody knows."""
     if needs_total(name) and not total:
-        raise ConfigError(f"training.schedule={name} needs an end to plan for: set training.max_updates or training.max_epochs")
+        raise ConfigError(
+            f"training.schedule={name} needs an end to plan for: set training.max_updates or training.max_epochs"
+        )
 
 
 SCHEDULES: dict[str, ScheduleFunction] = {

@@ -69,7 +69,9 @@ def go_on(run: Run, config: Config, prepared: Prepared | None = None) -> Path:
     prepared.tell()
     tell_changes(run.config, config)
     write_config(config, run.folder / CONFIG)
-    said = {name: value for name, value in run.info.items() if name in BEGUN}  # the rest was true of an end that is none
+    said = {
+        name: value for name, value in run.info.items() if name in BEGUN
+    }  # the rest was true of an end that is none
     write_json(run.folder / INFO, said | {"finished": False})
     return work(run.folder)
 
@@ -95,14 +97,22 @@ def refuse_over(run: Run, training: TrainingConfig) -> None:
     path = run.folder / LAST
     if not path.exists():
         if (run.folder / WEIGHTS).exists():
-            raise RunError(f"{run.folder} has weights but no {LAST} to go on from; init_from={run.folder} starts a new run from them")
+            raise RunError(
+                f"{run.folder} has weights but no {LAST} to go on from; init_from={run.folder} starts a new run from them"
+            )
         return
     checkpoint = read_checkpoint(path)
     done = progress(checkpoint, path)
     if checkpoint["callbacks"].get("Checkpoint", {}).get("run", "") != run.info.get("id", ""):
         raise RunError(f"{path} is the checkpoint of another run")
-    reached = [f"training.{name}={limit:g}" for name, value in done.items() if (limit := getattr(training, name)) and value >= limit]
+    reached = [
+        f"training.{name}={limit:g}"
+        for name, value in done.items()
+        if (limit := getattr(training, name)) and value >= limit
+    ]
     if reached and run.info.get("finished"):
         raise RunError(f"{run.folder} is finished, {' and '.join(reached)} being reached: raise the limit to go on")
     if training.max_epochs and done["max_epochs"] > training.max_epochs:
-        raise RunError(f"{run.folder} is past training.max_epochs={training.max_epochs}: {done['max_epochs']} epochs are over")
+        raise RunError(
+            f"{run.folder} is past training.max_epochs={training.max_epochs}: {done['max_epochs']} epochs are over"
+        )

@@ -58,8 +58,12 @@ def planned(config: Config) -> TrainingPlan:
     """The prepared text, and where the run of these settings belongs. ConfigError for settings that cannot be."""
     check_settings(config)
     config, start = starting(config)
-    prepared = prepare(config.data, config.tokenizer, start.vocabularies if start else None, config.training.guided_alignment > 0)
-    config = replace(config, model=sized(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size))
+    prepared = prepare(
+        config.data, config.tokenizer, start.vocabularies if start else None, config.training.guided_alignment > 0
+    )
+    config = replace(
+        config, model=sized(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
+    )
     return TrainingPlan(config, prepared, start, run_directory(config, prepared.data_hash + prepared.links_hash))
 
 
@@ -78,11 +82,25 @@ def starting(config: Config) -> tuple[Config, Run | None]:
     run = Run.open(config.init_from)
     for name, theirs, ours in differences(run.config, config):
         own = name.startswith("tokenizer.") and name != "tokenizer.sampling"
-        log.info("init_from brings its tokenizer: %s=%s, not %s" if own else "differs from init_from: %s %s -> %s", name, theirs, ours)
+        log.info(
+            "init_from brings its tokenizer: %s=%s, not %s" if own else "differs from init_from: %s %s -> %s",
+            name,
+            theirs,
+            ours,
+        )
     return replace(config, tokenizer=replace(run.config.tokenizer, sampling=config.tokenizer.sampling)), run
 
 
-BEGUN = ("id", "started", "versions", "seed", "data", "tokenizer", "corpus", "links")  # what run.json says before anything is learnt
+BEGUN = (
+    "id",
+    "started",
+    "versions",
+    "seed",
+    "data",
+    "tokenizer",
+    "corpus",
+    "links",
+)  # what run.json says before anything is learnt
 
 
 def make_directory(plan: TrainingPlan) -> bool:

@@ -66,7 +66,9 @@ class Dev:
     """The development set and the figure that is watched."""
 
     batches: Callable[[], Iterable[Batch]]
-    decode: Callable[[], float] | None  # the score of the translations by the current weights, higher is better; None: the loss decides
+    decode: (
+        Callable[[], float] | None
+    )  # the score of the translations by the current weights, higher is better; None: the loss decides
     monitor: str
     watch: Callable[[], object] = lambda: None  # looks at the attention
 
@@ -86,7 +88,9 @@ class Dev:
         with torch.inference_mode():
             loss = self.loss(module)
         if not math.isfinite(loss):
-            raise TrainingError(f"the dev loss is {loss}, these weights are not kept; lower training.learning_rate or set training.clip")
+            raise TrainingError(
+                f"the dev loss is {loss}, these weights are not kept; lower training.learning_rate or set training.clip"
+            )
         score = -loss if self.decode is None else self.decode()
         self.watch()
         model.train(training)
@@ -100,7 +104,9 @@ class CheckpointKeeper:
     folder: Path  # of the run
     keep: int
     average: str  # none, best, last
-    scores: dict[int, tuple[float, float]] = field(default_factory=dict)  # update -> score and, where that is a tie, minus the dev loss
+    scores: dict[int, tuple[float, float]] = field(
+        default_factory=dict
+    )  # update -> score and, where that is a tie, minus the dev loss
 
     def path(self, update: int) -> Path:
         """Where the weights of an update are."""
@@ -154,11 +160,20 @@ class Validation(L.Callback):
         plateau: Plateau | None,
     ) -> None:
         """every: updates, 0 for the end of each epoch; patience: validations without progress, 0 for no end."""
-        self.dev, self.kept, self.checkpoint, self.metrics, self.clock, self.average = dev, kept, checkpoint, metrics, clock, average
+        self.dev, self.kept, self.checkpoint, self.metrics, self.clock, self.average = (
+            dev,
+            kept,
+            checkpoint,
+            metrics,
+            clock,
+            average,
+        )
         self.every, self.patience, self.stop_at, self.plateau = every, patience, stop_at or math.inf, plateau
         self.last, self.waited, self.best = 0, 0, -math.inf
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if not update_ends(trainer, batch_idx):
             return
         due = trainer.global_step % self.every == 0 if self.every else epoch_ends(trainer, batch_idx)
@@ -189,7 +204,14 @@ class Validation(L.Callback):
                 dev_loss=loss,
                 dev_score=score,
             )
-            log.info("update %d  dev loss %.3f  dev %s %.2f%s", self.last, loss, self.dev.monitor, abs(score), "  (best)" if best else "")
+            log.info(
+                "update %d  dev loss %.3f  dev %s %.2f%s",
+                self.last,
+                loss,
+                self.dev.monitor,
+                abs(score),
+                "  (best)" if best else "",
+            )
             self.decide(trainer)
             self.checkpoint.save(trainer)
             self.kept.drop()
@@ -205,7 +227,13 @@ class Validation(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         plateau = self.plateau.state() if self.plateau else {}
-        return {"last": self.last, "waited": self.waited, "best": self.best, "scores": dict(self.kept.scores), "plateau": plateau}
+        return {
+            "last": self.last,
+            "waited": self.waited,
+            "best": self.best,
+            "scores": dict(self.kept.scores),
+            "plateau": plateau,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.last, self.waited, self.best = state_dict["last"], state_dict["waited"], state_dict["best"]

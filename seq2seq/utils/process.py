@@ -26,7 +26,9 @@ def prepare() -> None:
 
 def keep_freed_memory() -> None:
     """For training, whose needs do not grow; only GNU's C library knows how. What the user has set stays."""
-    if any(variable.startswith("MALLOC_") for variable in os.environ) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
+    if any(variable.startswith("MALLOC_") for variable in os.environ) or "glibc.malloc" in os.environ.get(
+        "GLIBC_TUNABLES", ""
+    ):
         return
     with suppress(AttributeError, OSError, TypeError):
         for option, value in MALLOC.items():

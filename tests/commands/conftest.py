@@ -39,7 +39,13 @@ def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 VARIANTS = {
     "rnn-general": (),
     "rnn-uniform-last": ("model/attention=none",),
-    "transformer-dot": ("model=transformer", "model/attention=dot", "model.size=16", "model.heads=2", "model.feedforward=16"),
+    "transformer-dot": (
+        "model=transformer",
+        "model/attention=dot",
+        "model.size=16",
+        "model.heads=2",
+        "model.feedforward=16",
+    ),
 }
 
 
@@ -58,7 +64,9 @@ def runs(trained: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory)
 def disturb(run: Path, seed: int) -> None:
     """Random weights, which say other things of other sentences."""
     generator = torch.Generator().manual_seed(seed)
-    weights = {name: torch.randn(w.shape, generator=generator) for name, w in load_file(run / "weights.safetensors").items()}
+    weights = {
+        name: torch.randn(w.shape, generator=generator) for name, w in load_file(run / "weights.safetensors").items()
+    }
     weights["head.output.bias"][EOS] = 1.0
     save_file(weights, run / "weights.safetensors")
 

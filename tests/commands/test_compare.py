@@ -23,11 +23,16 @@ def test_figures_are_means_of_what_the_runs_wrote(compared: Callable[..., Any], 
     """Of the hypotheses that the run has kept; the baseline is the variant without attention, and comes first."""
     found = compared(runs)
     assert found["baseline"] == found["rows"][0]["variant"] == "rnn-uniform-last"
-    assert [(r["variant"], r["seeds"]) for r in found["rows"][1:]] == [("rnn-general", [1, 2]), ("transformer-dot", [1])]
+    assert [(r["variant"], r["seeds"]) for r in found["rows"][1:]] == [
+        ("rnn-general", [1, 2]),
+        ("transformer-dot", [1]),
+    ]
     references = [(corpus / "test.de").read_text().splitlines()]
     for r in found["rows"]:
         kept = [(Path(run) / "evaluation/test/hypotheses.txt").read_text().split("\n")[:-1] for run in r["runs"]]
-        assert kept == [Translator.open(run).translate((corpus / "test.en").read_text().splitlines()) for run in r["runs"]]
+        assert kept == [
+            Translator.open(run).translate((corpus / "test.en").read_text().splitlines()) for run in r["runs"]
+        ]
         for name in ("chrf", "rougeL"):
             values = [score(lines, references, [name], language="de", bootstrap=0)[0].value for lines in kept]
             assert r["figures"][name]["values"] == pytest.approx(values)
@@ -50,7 +55,9 @@ def test_one_seed_each_is_tested_by_sacrebleu(compared: Callable[..., Any], runs
     lines = [(runs / name / "evaluation/test/hypotheses.txt").read_text().split("\n")[:-1] for name in names]
     references = [(corpus / "test.de").read_text().splitlines()]
     for test in ("bootstrap", "randomisation"):
-        theirs = paired_test(test, ["chrf"], lines, references, How("de"), {"bootstrap": 40, "randomisation": 20}[test])["chrf"]
+        theirs = paired_test(
+            test, ["chrf"], lines, references, How("de"), {"bootstrap": 40, "randomisation": 20}[test]
+        )["chrf"]
         assert [r["figures"]["chrf"]["p"][test] for r in found["rows"][1:]] == theirs
     assert any("tested by sacreBLEU and by ours" in note for note in found["footnotes"])
 
@@ -90,7 +97,9 @@ def test_what_is_kept_is_used_and_what_is_of_another_text_is_not(
     assert len(opened) == before + 6
 
 
-def test_runs_without_weights_are_compared_by_what_they_kept(compared: Callable[..., Any], say: Say, own: Path, gold: Path) -> None:
+def test_runs_without_weights_are_compared_by_what_they_kept(
+    compared: Callable[..., Any], say: Say, own: Path, gold: Path
+) -> None:
     """Deleted to save the disk, or left on another machine; what was looked at may be gone as well."""
     before = compared(own, "--gold", gold)
     for run in own.iterdir():
@@ -132,7 +141,10 @@ def test_what_is_mistyped_is_no_broken_run(say: Say, own: Path, tmp_path: Path, 
     for words, why in (
         ([good, typed], f"{typed} is not a run directory: it does not exist (did you mean "),
         ([good, tmp_path / "empty"], f"{tmp_path / 'empty'} is no run directory, and holds none"),
-        ([good, "--gold", gold, "--reverse", typed], f"{typed} is not a run directory: it does not exist (did you mean "),
+        (
+            [good, "--gold", gold, "--reverse", typed],
+            f"{typed} is not a run directory: it does not exist (did you mean ",
+        ),
     ):
         code, out, err = say("compare", *words)
         assert (code, out, len(err.splitlines())) == (2, "", 1)
@@ -147,6 +159,9 @@ def test_runs_of_other_text_are_refused(say: Say, own: Path, tmp_path: Path) -> 
     assert err.endswith("learnt from different text: their figures cannot be compared\n")
     config = own / "rnn-general-2/config.yaml"
     config.write_text(re.sub("(?m)^  name: mine$", "  name: other", config.read_text()))
-    assert f"; name the runs of one text, such as {own}/mine-*" in say("compare", own / "rnn-general-1", own / "rnn-general-2")[2]
+    assert (
+        f"; name the runs of one text, such as {own}/mine-*"
+        in say("compare", own / "rnn-general-1", own / "rnn-general-2")[2]
+    )
     config.write_text(config.read_text().replace("source: en", "source: xx"))
     assert "rnn-general-2 xx-de: their figures cannot be compared" in say("compare", own)[2]

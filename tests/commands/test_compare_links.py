@@ -20,7 +20,11 @@ def test_alignment_against_a_gold_file(compared: Callable[..., Any], runs: Path,
     for kind, end in (("argmax", ""), ("one-to-one", "_one_to_one")):
         right = sum("0-0" in line.split() for line in links[kind])
         claimed = sum(len(line.split()) for line in links[kind])
-        expected = {"aer": 100 - 100 * 2 * right / (claimed + 12), "precision": 100 * right / claimed, "recall": 100 * right / 12}
+        expected = {
+            "aer": 100 - 100 * 2 * right / (claimed + 12),
+            "precision": 100 * right / claimed,
+            "recall": 100 * right / 12,
+        }
         assert {name: figures[f"{name}{end}"]["value"] for name in expected} == pytest.approx(expected)
     assert {column["signature"] for column in found["columns"] if column["key"] == "aer"} == {
         "links:argmax|of:references|gold:sure+possible"
@@ -59,7 +63,14 @@ def test_runs_of_the_other_direction_may_be_a_folder(
 ) -> None:
     """Each seed finds its own in it."""
     for seed in (1, 2):
-        words = (f"seed={seed}", "data.source=de", "data.target=en", "training.max_updates=4", "training.monitor=loss", "search.beam=3")
+        words = (
+            f"seed={seed}",
+            "data.source=de",
+            "data.target=en",
+            "training.max_updates=4",
+            "training.monitor=loss",
+            "search.beam=3",
+        )
         shutil.copytree(trained(*words), tmp_path / f"back-{seed}")
     found = compared(runs / "rnn-general-1", runs / "rnn-general-2", "--gold", gold, "--reverse", tmp_path)
     assert len(found["rows"][0]["figures"]["aer_grow_diag_final_and"]["values"]) == 2
@@ -70,13 +81,16 @@ def test_links_of_both_directions(compared: Callable[..., Any], say: Say, traine
     back = trained("data.source=de", "data.target=en", "training.max_updates=1", "training.monitor=loss")
     found = compared(runs / "rnn-general-1", "--gold", gold, "--reverse", back, "--symmetrize", "intersection")
     there, here = (
-        json.loads(next(run.glob("evaluation/*/forced.json")).read_text())["links"]["argmax"] for run in (runs / "rnn-general-1", back)
+        json.loads(next(run.glob("evaluation/*/forced.json")).read_text())["links"]["argmax"]
+        for run in (runs / "rnn-general-1", back)
     )
     both = [{tuple(map(int, link.split("-"))) for link in line.split()} for line in there]
     turned = [{tuple(map(int, link.split("-")))[::-1] for link in line.split()} for line in here]
     joined = [one & other for one, other in zip(both, turned, strict=True)]
     right, claimed = sum((0, 0) in links for links in joined), sum(map(len, joined))
-    assert found["rows"][0]["figures"]["aer_intersection"]["value"] == pytest.approx(100 - 100 * 2 * right / (claimed + 12))
+    assert found["rows"][0]["figures"]["aer_intersection"]["value"] == pytest.approx(
+        100 - 100 * 2 * right / (claimed + 12)
+    )
 
 
 def test_what_is_no_other_direction_is_told_before_anything_is_translated(say: Say, own: Path, gold: Path) -> None:
@@ -85,7 +99,10 @@ def test_what_is_no_other_direction_is_told_before_anything_is_translated(say: S
     one, two = own / "rnn-general-1", own / "rnn-general-2"
     for words, why in (
         (["--gold", gold, "--reverse", two], f"--reverse {two} translates en-de, not the other way round"),
-        (["--reverse", two], "--reverse would be ignored: no gold links of this test set are known; --gold FILE names them"),
+        (
+            ["--reverse", two],
+            "--reverse would be ignored: no gold links of this test set are known; --gold FILE names them",
+        ),
     ):
         code, out, err = say("compare", one, *words)
         assert (code, out, err) == (2, "", f"seq2seq: {why}\n")
@@ -99,7 +116,11 @@ def test_gold_takes_the_place_of_the_test_sets_own_links(
     """Which may be those of the other direction, and do not even fit."""
     root = Path(shutil.copytree(corpus, tmp_path / "text"))
     (root / "test.align").write_text("99-0\n" * 12)
-    run = Path(shutil.copytree(trained(f"data.root={root}", "training.max_updates=1", "training.monitor=loss"), tmp_path / "run"))
+    run = Path(
+        shutil.copytree(
+            trained(f"data.root={root}", "training.max_updates=1", "training.monitor=loss"), tmp_path / "run"
+        )
+    )
     words = (command, run, "--test", "test", "--bootstrap", 0)
     code, _, err = say(*words)
     assert code == 2
@@ -134,12 +155,17 @@ def test_links_of_other_weights_are_not_believed(compared: Callable[..., Any], o
 def test_gold_counts_the_words_that_the_tokenizer_makes(say: Say, trained: Any, gold: Path, tmp_path: Path) -> None:
     """NFKC makes two words of one with a no-break space inside: every link behind it would be another word's."""
     run = Path(
-        shutil.copytree(trained("tokenizer.normalizer=nmt_nfkc", "training.max_updates=1", "training.monitor=loss"), tmp_path / "run")
+        shutil.copytree(
+            trained("tokenizer.normalizer=nmt_nfkc", "training.max_updates=1", "training.monitor=loss"),
+            tmp_path / "run",
+        )
     )
     for name, text in (("s", "the old\u00a0teacher opens\n"), ("t", "der alte Lehrer\n"), ("links", "0-0\n")):
         (tmp_path / name).write_text(text)
     words = ("--source", tmp_path / "s", "--reference", tmp_path / "t")
-    code, out, _ = say("compare", run, *words, "--gold", tmp_path / "links", "--bootstrap", 0, "--trials", 0, "--format", "json")
+    code, out, _ = say(
+        "compare", run, *words, "--gold", tmp_path / "links", "--bootstrap", 0, "--trials", 0, "--format", "json"
+    )
     assert code == 0
     why = "'the old\\xa0teacher opens' has 3 words by its spaces, 4 as the tokenizer normalises it: its links cannot be told"
     said = next(line for line in json.loads(out)["header"] if "alignment error" in line)

@@ -14,7 +14,10 @@ Say = Callable[..., tuple[int, str, str]]
 
 
 def test_every_format_has_the_figures(say: Say, few: tuple[object, ...], runs: Path, tmp_path: Path) -> None:
-    said = {kind: say("compare", runs, *few, "--format", kind)[1] for kind in ("terminal", "markdown", "csv", "latex", "json")}
+    said = {
+        kind: say("compare", runs, *few, "--format", kind)[1]
+        for kind in ("terminal", "markdown", "csv", "latex", "json")
+    }
     found = json.loads(said["json"])
     for r in found["rows"]:
         for kind in ("terminal", "markdown", "latex"):
@@ -28,7 +31,9 @@ def test_every_format_has_the_figures(say: Say, few: tuple[object, ...], runs: P
     lines = [line for line in said["markdown"].splitlines() if line.startswith("|")]
     assert len({line.count("|") - line.count("\\|") for line in lines[:5]}) == 1
     assert said["latex"].count("\\begin{tabular}") == said["latex"].count("\\end{tabular}") == 2
-    assert not re.search(r"(?<!\\)_", "".join(line for line in said["latex"].splitlines(True) if not line.startswith("%")))
+    assert not re.search(
+        r"(?<!\\)_", "".join(line for line in said["latex"].splitlines(True) if not line.startswith("%"))
+    )
     assert say("compare", runs, *few, "--format", "csv", "--output", tmp_path / "new/a.csv")[:2] == (0, "")
     assert (tmp_path / "new/a.csv").read_text() == said["csv"]
 
@@ -41,7 +46,9 @@ def test_columns_can_be_chosen(say: Say, few: tuple[object, ...], runs: Path) ->
 
 def test_a_column_that_nobody_has_is_refused(say: Say, few: tuple[object, ...], own: Path) -> None:
     """Which is known when all is measured; one that some have is shown."""
-    (own / "rnn-general-2/run.json").write_text((own / "rnn-general-2/run.json").read_text().replace('"seconds"', '"ages"'))
+    (own / "rnn-general-2/run.json").write_text(
+        (own / "rnn-general-2/run.json").read_text().replace('"seconds"', '"ages"')
+    )
     words = (*few, "--columns", "chrf,training_seconds")
     assert say("compare", own / "rnn-general-2", own / "rnn-uniform-last-1", *words)[0] == 0
     code, out, err = say("compare", own / "rnn-general-2", *words)
@@ -61,13 +68,22 @@ WRONG = {
         ["--metrics", "bleu", "--columns", "bleu,ter"],
         "--columns=ter would be ignored: the metrics are bleu; --metrics chooses them",
     ),
-    "no gold links": (["--columns", "aer"], "--columns=aer would be ignored: no gold links of this test set are known; --gold FILE"),
-    "links joined with nothing": (["--symmetrize", "union"], "--symmetrize=union would be ignored: it joins the links of --reverse RUN"),
+    "no gold links": (
+        ["--columns", "aer"],
+        "--columns=aer would be ignored: no gold links of this test set are known; --gold FILE",
+    ),
+    "links joined with nothing": (
+        ["--symmetrize", "union"],
+        "--symmetrize=union would be ignored: it joins the links of --reverse RUN",
+    ),
     "one file for two": (["--output", "t.html", "--report", "./t.html"], "--output and --report are both t.html"),
     "no such format": (["--format", "html"], "--format='html' is unknown"),
     "too few trials": (["--trials", "-1"], "--trials=-1 is too small: at least 0"),
     "too few resamples": (["--bootstrap", "39"], "--bootstrap=39 is too small: at least 40, or 0 for no intervals"),
-    "two kinds of test": (["--test", "test", "--source", "x", "--reference", "y"], "give either --test NAME, or --source FILE"),
+    "two kinds of test": (
+        ["--test", "test", "--source", "x", "--reference", "y"],
+        "give either --test NAME, or --source FILE",
+    ),
     "no reference": (["--source", "x"], "give either --test NAME, or --source FILE"),
     "n-best": (["--n-best", "2"], "search.n_best=2 would be ignored"),
     "a folder for a file": (["--output", "."], ". cannot be written or read: Is a directory"),

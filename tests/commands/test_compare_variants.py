@@ -18,7 +18,9 @@ def test_runs_that_are_the_same_count_once(compared: Callable[..., Any], own: Pa
     assert not found["rows"][0]["figures"]["chrf"]["p"]
 
 
-def test_a_run_against_its_twin_is_no_different(compared: Callable[..., Any], row: Callable[[Any, str], Any], own: Path) -> None:
+def test_a_run_against_its_twin_is_no_different(
+    compared: Callable[..., Any], row: Callable[[Any, str], Any], own: Path
+) -> None:
     """Another name, the same words: p is 1, not the least there can be."""
     copy = Path(shutil.copytree(own / "rnn-general-1", own / "twin"))
     (copy / "config.yaml").write_text((copy / "config.yaml").read_text().replace("variant: ''", "variant: twin"))
@@ -30,13 +32,22 @@ def test_variants_of_one_name_are_told_apart(compared: Callable[..., Any], own: 
     config = own / "rnn-general-2/config.yaml"
     config.write_text(config.read_text().replace("label_smoothing: 0.1", "label_smoothing: 0.2"))
     found = compared(own / "rnn-general-1", own / "rnn-general-2", "--baseline", "rnn-general label_smoothing=0.2")
-    assert [r["variant"] for r in found["rows"]] == ["rnn-general label_smoothing=0.2", "rnn-general label_smoothing=0.1"]
-    assert [r["settings"] for r in found["rows"]] == [{"training.label_smoothing": "0.2"}, {"training.label_smoothing": "0.1"}]
+    assert [r["variant"] for r in found["rows"]] == [
+        "rnn-general label_smoothing=0.2",
+        "rnn-general label_smoothing=0.1",
+    ]
+    assert [r["settings"] for r in found["rows"]] == [
+        {"training.label_smoothing": "0.2"},
+        {"training.label_smoothing": "0.1"},
+    ]
 
 
 def test_the_header_says_what_the_runs_had_in_common(compared: Callable[..., Any], own: Path) -> None:
     one, other = own / "rnn-general-1", own / "rnn-uniform-last-1"
-    assert compared(one, other)["header"][0] == "Equal budget: all runs had the same updates (4) and parameters (4,448 to 4,512)."
+    assert (
+        compared(one, other)["header"][0]
+        == "Equal budget: all runs had the same updates (4) and parameters (4,448 to 4,512)."
+    )
 
     def say_batches(run: Path, *sums: str) -> None:
         rows = [f"{2 * i},{checksum}" for i, checksum in enumerate(sums, 1)]
@@ -44,17 +55,24 @@ def test_the_header_says_what_the_runs_had_in_common(compared: Callable[..., Any
 
     for run in (one, other):
         say_batches(run, "")
-    assert "Runs of one seed learnt from the same batches in the same order." in compared(one, other)["header"]  # by run.json
+    assert (
+        "Runs of one seed learnt from the same batches in the same order." in compared(one, other)["header"]
+    )  # by run.json
     for run in (one, other):
         info = json.loads((run / "run.json").read_text())
         (run / "run.json").write_text(json.dumps({name: value for name, value in info.items() if name != "batches"}))
-    assert any(line.startswith("Not known whether the batches were the same, since") for line in compared(one, other)["header"])
+    assert any(
+        line.startswith("Not known whether the batches were the same, since") for line in compared(one, other)["header"]
+    )
     say_batches(one, "aaaaaaaa", "bbbbbbbb", "cccccccc")
     say_batches(other, "aaaaaaaa", "bbbbbbbb")
     assert "Runs of one seed learnt from the same batches in the same order." in compared(one, other)["header"]
     say_batches(other, "aaaaaaaa", "dddddddd")
     assert any(line.startswith("Not the same batches by update 4: ") for line in compared(one, other)["header"])
-    assert any("do not search alike: search.beam (2, 3)" in line for line in compared(one, changed(other, "beam: 3", "beam: 2"))["header"])
+    assert any(
+        "do not search alike: search.beam (2, 3)" in line
+        for line in compared(one, changed(other, "beam: 3", "beam: 2"))["header"]
+    )
     info = json.loads((other / "run.json").read_text())
     (other / "run.json").write_text(json.dumps(info | {"updates": 5, "finished": False}))
     said = compared(one, other)["header"]

@@ -35,7 +35,22 @@ def strange(runs: Path, links: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("strange")
     for name in (GOOD, SPOILED):
         shutil.copytree(runs / name, folder / name)
-    assert cli.main(["compare", str(folder), *FEW, "--gold", str(links), "--format", "json", "--output", str(folder / "table.json")]) == 0
+    assert (
+        cli.main(
+            [
+                "compare",
+                str(folder),
+                *FEW,
+                "--gold",
+                str(links),
+                "--format",
+                "json",
+                "--output",
+                str(folder / "table.json"),
+            ]
+        )
+        == 0
+    )
     for name in (GOOD, SPOILED):
         (folder / name / "weights.safetensors").unlink()
     return folder
@@ -78,7 +93,9 @@ def sums(value: str) -> Callable[[Path], object]:
     return spoil
 
 
-def looked(change: Callable[[dict[str, Any], bytes], bytes], compression: int = zipfile.ZIP_DEFLATED) -> Callable[[Path], object]:
+def looked(
+    change: Callable[[dict[str, Any], bytes], bytes], compression: int = zipfile.ZIP_DEFLATED
+) -> Callable[[Path], object]:
     """Spoils the entry of the fourth sentence: `change` makes it of its head and its body."""
 
     def spoil(run: Path) -> None:
@@ -101,35 +118,69 @@ def entry(body: bytes, **head: Any) -> bytes:
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "junk in an entry": (looked(lambda head, body: b"junk"), "explained.zip: sentence 4 cannot be read"),
     "a deep entry": (looked(lambda head, body: DEEP.encode()), "explained.zip: sentence 4 cannot be read"),
-    "endless maps": (looked(lambda head, body: entry(body, **head | {"maps": [float("inf"), 1]})), "explained.zip: sentence 4 cannot be"),
+    "endless maps": (
+        looked(lambda head, body: entry(body, **head | {"maps": [float("inf"), 1]})),
+        "explained.zip: sentence 4 cannot be",
+    ),
     "a score that is none": (
         looked(lambda head, body: entry(body, **head | {"alternatives": [["a", float("nan")]]})),
         "sentence 4 cannot be read: scores and centres must be finite",
     ),
     "a centre that is none": (
-        looked(lambda head, body: entry(body + struct.pack("<f", float("nan")) * len(head["target"]), **head | {"centers": True})),
+        looked(
+            lambda head, body: entry(
+                body + struct.pack("<f", float("nan")) * len(head["target"]), **head | {"centers": True}
+            )
+        ),
         "sentence 4 cannot be read: scores and centres must be finite",
     ),
-    "compressed in another way": (looked(lambda head, body: entry(body, **head), zipfile.ZIP_LZMA), "compression 14 is not ours"),
-    "metrics not UTF-8": (writes("metrics.csv", b"update,batches\n\xff,a\n"), "metrics.csv is damaged: 'utf-8' codec can't decode"),
-    "empty metrics": (writes("metrics.csv", ""), "metrics.csv is damaged: a training that is finished has logged nothing"),
+    "compressed in another way": (
+        looked(lambda head, body: entry(body, **head), zipfile.ZIP_LZMA),
+        "compression 14 is not ours",
+    ),
+    "metrics not UTF-8": (
+        writes("metrics.csv", b"update,batches\n\xff,a\n"),
+        "metrics.csv is damaged: 'utf-8' codec can't decode",
+    ),
+    "empty metrics": (
+        writes("metrics.csv", ""),
+        "metrics.csv is damaged: a training that is finished has logged nothing",
+    ),
     "metrics of a short line": (
         writes("metrics.csv", "update,batches\n1,a\n2\n3,c\n"),
         "metrics.csv is damaged: it has lines with more or fewer cells than the first",
     ),
-    "metrics of a long line": (writes("metrics.csv", "update,batches\n1,a,b\n2,c\n"), "metrics.csv is damaged: it has lines with more"),
-    "metrics of no update": (writes("metrics.csv", "update,batches\n²,a\n"), "metrics.csv is damaged: '²' is no number of an update"),
-    "metrics of a long update": (writes("metrics.csv", f"update,batches\n{'1' * 5000},a\n"), "is no number of an update"),
-    "metrics of a long cell": (writes("metrics.csv", f"update,batches\n1,{'1' * 200_000}\n"), "metrics.csv is damaged: field larger"),
+    "metrics of a long line": (
+        writes("metrics.csv", "update,batches\n1,a,b\n2,c\n"),
+        "metrics.csv is damaged: it has lines with more",
+    ),
+    "metrics of no update": (
+        writes("metrics.csv", "update,batches\n²,a\n"),
+        "metrics.csv is damaged: '²' is no number of an update",
+    ),
+    "metrics of a long update": (
+        writes("metrics.csv", f"update,batches\n{'1' * 5000},a\n"),
+        "is no number of an update",
+    ),
+    "metrics of a long cell": (
+        writes("metrics.csv", f"update,batches\n1,{'1' * 200_000}\n"),
+        "metrics.csv is damaged: field larger",
+    ),
     "no data": (says(data=None), "run.json is damaged: it does not say what data the run learnt from"),
     "updates in a list": (says(updates=[1]), "run.json is damaged: updates is not a whole number from 0"),
-    "updates in words": (says(updates="many", batches="abc"), "run.json is damaged: updates is not a whole number from 0"),
+    "updates in words": (
+        says(updates="many", batches="abc"),
+        "run.json is damaged: updates is not a whole number from 0",
+    ),
     "updates that are true": (says(updates=True), "run.json is damaged: updates is not a whole number"),
     "fewer than no parameters": (says(parameters=-1), "run.json is damaged: parameters is not a whole number from 0"),
     "no parameters": (says(parameters=None), "has neither weights.safetensors nor a number of parameters in run.json"),
     "batches in a list": (says(batches=[1]), "run.json is damaged: batches is not text"),
     "huge seconds": (says(seconds=HUGE), "run.json is damaged: seconds is not a number"),
-    "seconds that are none": (says(processor_seconds=float("nan")), "run.json is damaged: processor_seconds is not a number"),
+    "seconds that are none": (
+        says(processor_seconds=float("nan")),
+        "run.json is damaged: processor_seconds is not a number",
+    ),
     "memory in words": (says(peak_memory="much"), "run.json is damaged: peak_memory is not a number"),
     "deep scores": (writes("evaluation/test/scores.json", DEEP), "weights.safetensors is missing"),
     "huge seconds of decoding": (scores(seconds=HUGE), "weights.safetensors is missing"),
@@ -143,11 +194,15 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_spoiled_run_is_named_and_the_other_stays(case: str, say: Say, strange: Path, links: Path, tmp_path: Path) -> None:
+def test_a_spoiled_run_is_named_and_the_other_stays(
+    case: str, say: Say, strange: Path, links: Path, tmp_path: Path
+) -> None:
     spoil, why = CASES[case]
     folder = Path(shutil.copytree(strange, tmp_path / "runs"))
     spoil(folder / SPOILED)
-    code, out, err = say("compare", folder, *FEW, "--gold", links, "--format", "json", "--report", tmp_path / "report.html")
+    code, out, err = say(
+        "compare", folder, *FEW, "--gold", links, "--format", "json", "--report", tmp_path / "report.html"
+    )
     assert code == 0, err
     found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     before = json.loads((folder / "table.json").read_text())
@@ -174,13 +229,18 @@ def test_speeds_beyond_all_numbers_are_none(say: Say, strange: Path, links: Path
     assert not {"training_tokens_per_second", "decoding_sentences_per_second"} & found["figures"].keys()
 
 
-def test_links_that_nobody_kept_are_no_loss_but_of_the_alignment_error(say: Say, strange: Path, links: Path, tmp_path: Path) -> None:
+def test_links_that_nobody_kept_are_no_loss_but_of_the_alignment_error(
+    say: Say, strange: Path, links: Path, tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(strange, tmp_path / "runs"))
     (folder / SPOILED / "evaluation/test/forced.json").unlink()
     code, out, err = say("compare", folder, *FEW, "--gold", links, "--format", "json")
     assert code == 0, err
     found = json.loads(out)
-    assert {row["variant"]: "aer" in row["figures"] for row in found["rows"]} == {"rnn-uniform-last": True, "rnn-general": False}
+    assert {row["variant"]: "aer" in row["figures"] for row in found["rows"]} == {
+        "rnn-uniform-last": True,
+        "rnn-general": False,
+    }
     assert [line for line in found["header"] if "forced.json" in line] == [
         f"Without alignment error: {SPOILED}: neither weights nor forced.json."
     ]
@@ -194,7 +254,9 @@ def test_what_is_spoiled_is_made_anew_where_the_weights_are(say: Say, own: Path,
         code, out, err = say(*words)
         assert code == 0, err
         figures, before = (found["rows"][0]["figures"] for found in (json.loads(out), first))
-        assert [figures[key] for key in ("chrf", "aer", "entropy")] == [before[key] for key in ("chrf", "aer", "entropy")]
+        assert [figures[key] for key in ("chrf", "aer", "entropy")] == [
+            before[key] for key in ("chrf", "aer", "entropy")
+        ]
 
 
 def moved(run: Path, root: Path | str) -> None:
@@ -204,7 +266,9 @@ def moved(run: Path, root: Path | str) -> None:
 
 
 @pytest.mark.parametrize("away", [GOOD, SPOILED])
-def test_the_text_need_not_be_where_each_run_had_it(away: str, say: Say, strange: Path, corpus: Path, tmp_path: Path) -> None:
+def test_the_text_need_not_be_where_each_run_had_it(
+    away: str, say: Say, strange: Path, corpus: Path, tmp_path: Path
+) -> None:
     """The first of the runs or another one; but somebody has to have it, and nobody another."""
     folder = Path(shutil.copytree(strange, tmp_path / "runs"))
     moved(folder / away, "/nowhere")
@@ -224,7 +288,9 @@ def test_the_text_need_not_be_where_each_run_had_it(away: str, say: Say, strange
     assert "/nowhere/test.en is missing, also with .gz" in err
 
 
-def test_a_test_set_that_one_run_cannot_read_is_not_taken_for_the_others(say: Say, own: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_test_set_that_one_run_cannot_read_is_not_taken_for_the_others(
+    say: Say, own: Path, corpus: Path, tmp_path: Path
+) -> None:
     """It may be other text: only one that is not here at all is believed to be the same, by run.json."""
     root = Path(shutil.copytree(corpus, tmp_path / "text"))
     (root / "test.de").write_text("a line\n")

@@ -31,7 +31,16 @@ def test_evaluate_a_test_set(say: Say, lively: Lively, corpus: Path, tmp_path: P
     timed = {"seconds": 0, "processor_seconds": 0}
     assert again.pop("decoding") | timed == report.pop("decoding") | timed
     assert again == report
-    files = ("--source", corpus / "test.en", "--reference", corpus / "test.de", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 40)
+    files = (
+        "--source",
+        corpus / "test.en",
+        "--reference",
+        corpus / "test.de",
+        "--metrics",
+        "bleu,chrf,rougeL",
+        "--bootstrap",
+        40,
+    )
     code, out, _ = say("evaluate", run, *files, "--json")
     assert json.loads(out)["scores"] == report["scores"]
     (kept,) = (run / "evaluation").glob("test-en-*")
@@ -54,7 +63,12 @@ def test_an_evaluation_displaces_no_other(say: Say, lively: Lively, corpus: Path
     fresh = shutil.ignore_patterns("evaluation")
     run, friend = (Path(shutil.copytree(lively(), tmp_path / name, ignore=fresh)) for name in ("run", "friend"))
     test = ("--test", "test", "--metrics")
-    for words in ((*test, "bleu", "--batch", 3), (*test, "chrf"), (*test, "bleu", "--lowercase"), (*test, "chrf", "--bootstrap", 1000)):
+    for words in (
+        (*test, "bleu", "--batch", 3),
+        (*test, "chrf"),
+        (*test, "bleu", "--lowercase"),
+        (*test, "chrf", "--bootstrap", 1000),
+    ):
         assert say("evaluate", run, *words)[0] == 0
     report = json.loads((run / "evaluation" / "test" / "scores.json").read_text())
     assert [(score["name"], "case:lc" in score["signature"]) for score in report["scores"]] == [
@@ -71,7 +85,13 @@ def test_an_evaluation_displaces_no_other(say: Say, lively: Lively, corpus: Path
         files = ("--source", tmp_path / "x.en", "--reference", corpus / f"{name}.de")
         assert say("evaluate", run, *files, "--metrics", "bleu", "--bootstrap", 0, "--max-length", 2)[0] == 0
     names = sorted(re.sub("-[0-9a-f]{8}", "-TEXT", path.name) for path in (run / "evaluation").iterdir())
-    assert names == ["test", "test-beam=1-length_penalty=none", "test-precision=int8", "test-with=friend", *["x-en-TEXT-max_length=2"] * 2]
+    assert names == [
+        "test",
+        "test-beam=1-length_penalty=none",
+        "test-precision=int8",
+        "test-with=friend",
+        *["x-en-TEXT-max_length=2"] * 2,
+    ]
     (run / "evaluation" / "test" / "hypotheses.txt").write_text("other\n")  # as if by other weights
     assert say("evaluate", run, *test, "ter")[0] == 0
     scores = json.loads((run / "evaluation" / "test" / "scores.json").read_text())["scores"]
@@ -138,7 +158,9 @@ def test_alignment_error_is_reported_where_the_links_are_known(say: Say, tmp_pat
     assert len((run / "evaluation" / "test" / "alignments.txt").read_text().splitlines()) == 500
 
 
-def test_gold_links_are_checked_before_anything_is_translated(say: Say, run_copy: Path, corpus: Path, tmp_path: Path) -> None:
+def test_gold_links_are_checked_before_anything_is_translated(
+    say: Say, run_copy: Path, corpus: Path, tmp_path: Path
+) -> None:
     root = shutil.copytree(corpus, tmp_path / "other")
     config = run_copy / "config.yaml"
     config.write_text(config.read_text().replace(f"root: {corpus}", f"root: {root}"))
@@ -155,7 +177,16 @@ def test_gold_links_are_checked_before_anything_is_translated(say: Say, run_copy
 
 def test_what_a_metric_refuses_is_translated_and_kept(say: Say, run_copy: Path, corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "ref").write_text("да\n" * 12, encoding="utf-8")
-    words = ("--source", corpus / "test.en", "--reference", tmp_path / "ref", "--metrics", "chrf,rouge1", "--bootstrap", 0)
+    words = (
+        "--source",
+        corpus / "test.en",
+        "--reference",
+        tmp_path / "ref",
+        "--metrics",
+        "chrf,rouge1",
+        "--bootstrap",
+        0,
+    )
     code, out, err = say("evaluate", run_copy, *words)
     assert (code, out) == (2, "")
     assert "rouge1 sees only the letters a-z and digits" in err
@@ -187,7 +218,9 @@ def test_scores_are_printed_even_where_nothing_can_be_kept(say: Say, run_copy: P
     assert out.startswith("bleu = ")
 
 
-def test_the_target_language_chooses_the_tokenizer_of_bleu(say: Say, trained: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_target_language_chooses_the_tokenizer_of_bleu(
+    say: Say, trained: Callable[..., Path], tmp_path: Path
+) -> None:
     for split, lines in (("train", 40), ("dev", 4), ("test", 4)):
         (tmp_path / f"{split}.en").write_text("".join(f"the cat {n}\n" for n in range(lines)), encoding="utf-8")
         (tmp_path / f"{split}.zh").write_text("".join(f"这只猫{n}\n" for n in range(lines)), encoding="utf-8")

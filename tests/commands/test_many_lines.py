@@ -61,23 +61,31 @@ def translated(run, lines, source, *more):
     source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     command = [sys.executable, "-c", watch, sys.executable, "-m", "seq2seq", "translate", str(run), *options]
     done = subprocess.run(command, stdin=source.open(), capture_output=True, text=True, check=True, env=environment)
-    return [(row[0]["text"], row[0]["score"]) for row in map(json.loads, done.stdout.splitlines())], int(done.stderr.split()[-1])
+    return [(row[0]["text"], row[0]["score"]) for row in map(json.loads, done.stdout.splitlines())], int(
+        done.stderr.split()[-1]
+    )
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16", "int8"])
 def test_none_is_lost_and_memory_is_bounded(run, many, tmp_path, precision):
     """Memory is compared with that of a quarter of the lines."""
     parts = many[: LINES // 4], many
-    (first, low), (every, high) = (translated(run, lines, tmp_path / "in.txt", "--precision", precision) for lines in parts)
+    (first, low), (every, high) = (
+        translated(run, lines, tmp_path / "in.txt", "--precision", precision) for lines in parts
+    )
     assert len(every) == LINES
     assert texts(every[:256]) == texts(first[:256])  # the same windows give the same lines
     assert high < low * 1.1, f"peak memory grew from {low} to {high} KiB with the number of lines"
-    print(f"{precision}: peak memory {low / 1024:.0f} MiB for {LINES // 4:,} lines, {high / 1024:.0f} MiB for {LINES:,}")
+    print(
+        f"{precision}: peak memory {low / 1024:.0f} MiB for {LINES // 4:,} lines, {high / 1024:.0f} MiB for {LINES:,}"
+    )
     if precision == "32":
         number = ties(every, found(run, many, 7, "32"))
         print(f"float32: {number} of {LINES:,} lines differ between batches of 64 and 7, all within {TIE}")
         single = found(run, many[::SPREAD], 1, "32", window=1)  # nothing to be sorted: the order is the input's
-        print(f"float32: {ties(every[::SPREAD], single)} of {len(single)} lines differ from those of batches of 1, all within {TIE}")
+        print(
+            f"float32: {ties(every[::SPREAD], single)} of {len(single)} lines differ from those of batches of 1, all within {TIE}"
+        )
 
 
 def test_the_batch_changes_nothing_in_float64(run, many):

@@ -32,9 +32,15 @@ def test_what_is_solved_on_paper(say: Say, files: tuple[Path, Path, Path], tmp_p
     assert "|nrefs:2|" in out
     with gzip.open(tmp_path / "packed.gz", "wt") as packed:
         packed.write(one.read_text())
-    code, again, _ = say("metrics", text, "--reference", tmp_path / "packed.gz", two, "--metrics", "rougeL", "--bootstrap", 0)
+    code, again, _ = say(
+        "metrics", text, "--reference", tmp_path / "packed.gz", two, "--metrics", "rougeL", "--bootstrap", 0
+    )
     assert again == out
-    assert [line.split()[0] for line in say("metrics", text, "--reference", one)[1].splitlines()] == ["bleu", "chrf", "ter"]
+    assert [line.split()[0] for line in say("metrics", text, "--reference", one)[1].splitlines()] == [
+        "bleu",
+        "chrf",
+        "ter",
+    ]
 
 
 def test_misuse_is_one_sentence(say: Say, files: tuple[Path, Path, Path], tmp_path: Path) -> None:
@@ -57,7 +63,10 @@ def test_misuse_is_one_sentence(say: Say, files: tuple[Path, Path, Path], tmp_pa
 
 
 def test_a_run_is_measured_by_its_task_and_text_of_it_alike(say: Say, lively: Lively, corpus: Path) -> None:
-    for settings, usual in (((), ["bleu", "chrf", "ter"]), (("task=summarization",), ["rouge1", "rouge2", "rougeL", "rougeLsum"])):
+    for settings, usual in (
+        ((), ["bleu", "chrf", "ter"]),
+        (("task=summarization",), ["rouge1", "rouge2", "rougeL", "rougeLsum"]),
+    ):
         run = lively(*settings)
         code, out, _ = say("evaluate", run, "--test", "test", "--bootstrap", 40, "--json")
         assert code == 0

@@ -124,7 +124,9 @@ def test_a_model_with_fewer_ids_says_what_the_whole_says_of_them(precision: str,
 
 
 def test_the_command_learns_one(run_copy: Path, lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RunError, match=f"{run_copy.name} has no shortlist.safetensors: seq2seq shortlist .*{run_copy.name} makes it"):
+    with pytest.raises(
+        RunError, match=f"{run_copy.name} has no shortlist.safetensors: seq2seq shortlist .*{run_copy.name} makes it"
+    ):
         Translator.open(run_copy, shortlist=5)
     assert main(["shortlist", str(run_copy), "--most", "30"]) == 0
     first, *rows, last = capsys.readouterr().out.splitlines()
@@ -137,7 +139,24 @@ def test_the_command_learns_one(run_copy: Path, lines: list[str], capsys: pytest
     assert len(Translator.open(run_copy, shortlist=30).translate(lines)) == len(lines)
     with pytest.raises(ConfigError, match="shortlist=31 is not between 0 and the 30"):
         Translator.open(run_copy, shortlist=31)
-    assert main(["evaluate", str(run_copy), "--test", "test", "--metrics", "bleu", "--bootstrap", "0", "--shortlist", "9", "--json"]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                str(run_copy),
+                "--test",
+                "test",
+                "--metrics",
+                "bleu",
+                "--bootstrap",
+                "0",
+                "--shortlist",
+                "9",
+                "--json",
+            ]
+        )
+        == 0
+    )
     report = json.loads(capsys.readouterr().out)
     assert report["shortlist"] == 9
     assert (run_copy / "evaluation" / "test-shortlist=9" / "scores.json").is_file()
@@ -159,7 +178,9 @@ def test_only_what_the_vocabulary_holds_is_kept(run_copy: Path, capsys: pytest.C
         assert f"--most={most} is not between 1 and the 120 entries" in capsys.readouterr().err
 
 
-def test_text_that_left_the_cache_is_prepared_again(run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_that_left_the_cache_is_prepared_again(
+    run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = (run_copy / "config.yaml").read_text(encoding="utf-8")
     (run_copy / "config.yaml").write_text(re.sub(r"cache: .*", f"cache: {tmp_path / 'new'}", config), encoding="utf-8")
     assert main(["shortlist", str(run_copy)]) == 0
@@ -184,12 +205,16 @@ def test_text_that_left_the_cache_is_prepared_again(run_copy: Path, tmp_path: Pa
 )
 def test_a_table_that_does_not_fit_is_refused(tensors: dict[str, torch.Tensor], run_copy: Path) -> None:
     save_file(tensors, run_copy / SHORTLIST, {"tokenizer": Run.open(run_copy).vocabularies.sha256})
-    with pytest.raises(RunError, match=r"shortlist.safetensors does not fit the tokenizer of the run: seq2seq shortlist"):
+    with pytest.raises(
+        RunError, match=r"shortlist.safetensors does not fit the tokenizer of the run: seq2seq shortlist"
+    ):
         Translator.open(run_copy, shortlist=1)
 
 
 @pytest.mark.parametrize("words", [{"tokenizer": "of another run"}, None])
-def test_a_table_of_another_vocabulary_of_the_same_size_is_refused(words: dict[str, str] | None, run_copy: Path) -> None:
+def test_a_table_of_another_vocabulary_of_the_same_size_is_refused(
+    words: dict[str, str] | None, run_copy: Path
+) -> None:
     save_file({"translations": torch.zeros(120, 5, dtype=torch.int32)}, run_copy / SHORTLIST, words)
     with pytest.raises(RunError, match="does not fit the tokenizer"):
         Translator.open(run_copy, shortlist=1)

@@ -27,7 +27,10 @@ def test_a_text_in_a_runs_place_is_told_where_it_belongs(say: Say, lively: Livel
     (tmp_path / "in.txt").write_text("she sees\n")
     code, out, err = say("translate", lively(), tmp_path / "in.txt")
     assert (code, out) == (2, "")
-    assert f"in.txt is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {tmp_path / 'in.txt'}" in err
+    assert (
+        f"in.txt is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {tmp_path / 'in.txt'}"
+        in err
+    )
 
 
 def test_translate_is_a_filter(say: Say, lively: Lively, lines: list[str]) -> None:
@@ -72,7 +75,9 @@ def test_n_best_alignment_and_json(say: Say, lively: Lively, lines: list[str]) -
     code, out, _ = say("translate", run, "--n-best", 2, stdin=text(lines))
     rows = [line.split("\t") for line in out.splitlines()]
     assert code == 0
-    assert [(row[0], row[2]) for row in rows] == [(str(rank), h.text) for found in expected for rank, h in enumerate(found, 1)]
+    assert [(row[0], row[2]) for row in rows] == [
+        (str(rank), h.text) for found in expected for rank, h in enumerate(found, 1)
+    ]
     assert [float(row[1]) for row in rows] == pytest.approx([h.score for found in expected for h in found], abs=1e-4)
     code, out, _ = say("translate", run, "--alignment", stdin=text(lines))
     assert code == 0
@@ -106,7 +111,9 @@ def test_attention_of_a_failed_translation_leaves_no_file(say: Say, lively: Live
 
 
 def test_search_options_change_the_search(say: Say, lively: Lively, lines: list[str]) -> None:
-    code, out, _ = say("translate", lively(), "--beam", 1, "--max-length", 3, "--length-penalty", "none", stdin=text(lines))
+    code, out, _ = say(
+        "translate", lively(), "--beam", 1, "--max-length", 3, "--length-penalty", "none", stdin=text(lines)
+    )
     expected = Translator.open(lively(), beam=1, max_length=3, length_penalty="none").translate(lines)
     assert (code, out) == (0, text(expected))
 
@@ -194,7 +201,11 @@ def test_score_names_a_line_without_a_tab(say: Say, lively: Lively) -> None:
 def test_a_run_that_draws_can_search_and_one_that_searches_can_draw(say: Say, lively: Lively, lines: list[str]) -> None:
     """Settings that the other way does not read go back to their defaults; those that are given must fit."""
     searching, drawing = lively("search.alpha=0.5"), lively("search.beam=5", "search.sampling=true", "search.top_k=3")
-    for run, words in ((searching, ("--sampling",)), (drawing, ("--no-sampling", "--beam", 2)), (searching, ("--length-penalty", "none"))):
+    for run, words in (
+        (searching, ("--sampling",)),
+        (drawing, ("--no-sampling", "--beam", 2)),
+        (searching, ("--length-penalty", "none")),
+    ):
         assert say("translate", run, *words, stdin=text(lines))[0] == 0
     code, _, err = say("translate", searching, "--sampling", "--beam", 3, stdin=text(lines))
     assert code == 2

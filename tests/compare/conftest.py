@@ -34,15 +34,26 @@ def make_cell(tmp_path: Path) -> Callable[..., EvaluatedRun]:
 
     It has 11 parameters."""
 
-    def make(hypotheses: Sequence[str], *settings: str, name: str = "", sums: Any = None, metrics: str = "", **more: Any) -> EvaluatedRun:
-        config = composed("data=mine", "data.root=nowhere", "data.train=[train]", "data.dev=[dev]", "trainer.accelerator=cpu", *settings)
+    def make(
+        hypotheses: Sequence[str], *settings: str, name: str = "", sums: Any = None, metrics: str = "", **more: Any
+    ) -> EvaluatedRun:
+        config = composed(
+            "data=mine",
+            "data.root=nowhere",
+            "data.train=[train]",
+            "data.dev=[dev]",
+            "trainer.accelerator=cpu",
+            *settings,
+        )
         folder = tmp_path / (name or f"run-{len(list(tmp_path.iterdir()))}")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         save_file({"a": np.zeros((2, 3), np.float32), "b": np.zeros(5, np.float32)}, folder / "weights.safetensors")
         (folder / "metrics.csv").write_text(METRICS + (metrics or "600,,,,1\n"))
         columns = {key: np.ones((len(hypotheses), 2)) for key in SUMS} | (sums or {})
-        evaluated = Evaluation(list(hypotheses), columns, DECODING, vars(config.search), more.pop("explained", None), folder)
+        evaluated = Evaluation(
+            list(hypotheses), columns, DECODING, vars(config.search), more.pop("explained", None), folder
+        )
         info = {"finished": True, "updates": 600} | more.pop("info", {})
         run = Run(folder, config, info)
         return replace(EvaluatedRun(run, evaluated, logged(run), info.get("parameters") or parameters(run)), **more)

@@ -40,7 +40,10 @@ def test_a_budget_is_equal_in_updates_or_in_time(case: str, make_cell: Make) -> 
 
 def test_parameters_are_the_same_where_all_were_asked_for_the_same(make_cell: Make) -> None:
     """Each is within 2 % of what was asked for, and so up to 4 % from another."""
-    cells = [make_cell(["a"], "model.parameters=100", f"variant={n}", name=f"v{n}", info={"parameters": n}) for n in (98, 102)]
+    cells = [
+        make_cell(["a"], "model.parameters=100", f"variant={n}", name=f"v{n}", info={"parameters": n})
+        for n in (98, 102)
+    ]
     assert budget(group(cells)[0])[0].endswith("updates (600) and parameters (98 to 102).")
     other = make_cell(["a"], "variant=c", info={"parameters": 102})
     assert budget(group([cells[0], other])[0])[0].endswith("updates (600).")

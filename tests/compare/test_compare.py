@@ -32,9 +32,13 @@ METRICS = "2,1000,1,2,9\n4,3000,2,8,8\n6,4000,12,9,7\n"  # 1000, 2000 and 100 to
 GOLD = [Gold(frozenset({(0, 0), (1, 1)}), frozenset({(0, 0), (1, 1), (0, 1)}))] * 6
 
 
-def compared(cells: Sequence[EvaluatedRun], *metrics: str, gold: list[Gold] | None = None, samples: int = 40) -> Comparison:
+def compared(
+    cells: Sequence[EvaluatedRun], *metrics: str, gold: list[Gold] | None = None, samples: int = 40
+) -> Comparison:
     variants, _ = group(cells)
-    asked = TestOptions(TestSet("made", SOURCES, [REFERENCES], gold), How("en", bootstrap=0), metrics or ("chrf",), samples, samples)
+    asked = TestOptions(
+        TestSet("made", SOURCES, [REFERENCES], gold), How("en", bootstrap=0), metrics or ("chrf",), samples, samples
+    )
     return compare(variants, variants[0], asked)
 
 
@@ -67,7 +71,9 @@ def test_what_training_and_decoding_cost(make_cell: Make) -> None:
     assert found["training_tokens_per_processor_second"] == pytest.approx(500)
     assert found["decoding_sentences_per_second"] == 3
     assert found["decoding_sentences_per_processor_second"] == 2
-    assert [found[name] for name in ("parameters", "peak_memory", "training_seconds", "training_processor_seconds")] == [
+    assert [
+        found[name] for name in ("parameters", "peak_memory", "training_seconds", "training_processor_seconds")
+    ] == [
         11,
         812,
         21.5,
@@ -114,7 +120,10 @@ def test_each_span_of_source_lengths_has_its_own_figure(metric: str, make_cell: 
     found = compared([make_cell(HYPOTHESES), make_cell(other, "seed=2")], metric)
     assert list(found.buckets) == ["2", "3", "4", "5-6", "7"]
     for values, where in zip(found.rows[0].buckets[metric], ([0, 1], [2], [3], [4], [5]), strict=True):
-        alone = [score([text[i] for i in where], [[REFERENCES[i] for i in where]], [metric], bootstrap=0) for text in (HYPOTHESES, other)]
+        alone = [
+            score([text[i] for i in where], [[REFERENCES[i] for i in where]], [metric], bootstrap=0)
+            for text in (HYPOTHESES, other)
+        ]
         assert values == pytest.approx(np.mean([one[0].value for one in alone]))
 
 
@@ -130,13 +139,18 @@ def test_the_alignment_error_is_that_of_the_links(make_cell: Make) -> None:
         "precision_one_to_one": 100,
         "recall_one_to_one": 50,
     }
-    assert {name: found[name] for name in found if name.startswith(("aer", "precision", "recall"))} == pytest.approx(expected)
+    assert {name: found[name] for name in found if name.startswith(("aer", "precision", "recall"))} == pytest.approx(
+        expected
+    )
 
 
 def test_the_quality_of_a_sentence_is_its_own(make_cell: Make) -> None:
     """That by which the explorer sorts: of the first seed."""
     found = compared([make_cell(HYPOTHESES, "variant=a"), make_cell(REFERENCES, "variant=a", "seed=2")])
-    alone = [score([line], [[reference]], ["chrf"], bootstrap=0)[0].value for line, reference in zip(HYPOTHESES, REFERENCES, strict=True)]
+    alone = [
+        score([line], [[reference]], ["chrf"], bootstrap=0)[0].value
+        for line, reference in zip(HYPOTHESES, REFERENCES, strict=True)
+    ]
     assert found.qualities == {"a": pytest.approx(alone)}
     assert len({round(value) for value in alone}) > 3
     assert found.hypotheses == {"a": HYPOTHESES}
@@ -148,31 +162,50 @@ def test_windows_are_those_of_the_settings(make_cell: Make) -> None:
 
 
 def test_columns_that_nobody_can_have_are_known_before() -> None:
-    assert not [key for key in COLUMNS if impossible(key, list(LABELS), True, "union") and not re.search("_(intersection|grow)", key)]
+    assert not [
+        key
+        for key in COLUMNS
+        if impossible(key, list(LABELS), True, "union") and not re.search("_(intersection|grow)", key)
+    ]
     assert impossible("ter", ["bleu", "chrf"], True, "") == "the metrics are bleu, chrf; --metrics chooses them"
     for key in ("aer", "precision_one_to_one", "recall_union"):
         assert impossible(key, [], False, "union").endswith("--gold FILE names them")
         assert not impossible(key, [], True, "union")
-    assert impossible("aer_grow_diag_final_and", [], True, "union") == "it is made by --reverse RUN --symmetrize grow-diag-final-and"
+    assert (
+        impossible("aer_grow_diag_final_and", [], True, "union")
+        == "it is made by --reverse RUN --symmetrize grow-diag-final-and"
+    )
     assert impossible("aer_union", [], True, "")
 
 
 def looked(last: bool) -> list[AttentionRecord]:
     """Twelve sentences of four positions, read from end to end or the last position alone."""
     weights = np.eye(4, dtype=np.uint8) * 200 + 13 if not last else np.array([[0, 0, 0, 255]] * 4, np.uint8)
-    return [AttentionRecord(("a", "b", "c", ""), ("A", "B", "C", ""), np.roll(weights, i if not last else 0, axis=0)) for i in range(12)]
+    return [
+        AttentionRecord(("a", "b", "c", ""), ("A", "B", "C", ""), np.roll(weights, i if not last else 0, axis=0))
+        for i in range(12)
+    ]
 
 
 def test_every_seed_is_asked_for_its_health(make_cell: Make) -> None:
     """Named where there are several; a seed whose attention is not kept, or that is well, says nothing."""
     well, ill = looked(last=False), looked(last=True)
-    cells = [make_cell(HYPOTHESES, f"seed={seed}", "variant=a", explained=seen) for seed, seen in ((1, well), (2, ill), (3, None))]
-    found = compared([*cells, make_cell(HYPOTHESES, "variant=b", explained=ill), make_cell(HYPOTHESES, "variant=c", explained=well)]).health
+    cells = [
+        make_cell(HYPOTHESES, f"seed={seed}", "variant=a", explained=seen)
+        for seed, seen in ((1, well), (2, ill), (3, None))
+    ]
+    found = compared(
+        [*cells, make_cell(HYPOTHESES, "variant=b", explained=ill), make_cell(HYPOTHESES, "variant=c", explained=well)]
+    ).health
     assert [warned.variant for warned in found] == ["a", "b"]
     assert found[0].sentence == f"Seed 2: {found[1].sentence}"
     assert found[1].sentence.startswith("The attention rests on the last token")
-    long = np.full((4, 600), 0.6 / 600, np.float32) + 0.4 * np.eye(4, 600, dtype=np.float32)  # of which bytes keep the 0.4 alone
-    spread = [AttentionRecord(("a",) * 600, ("A", "B", "C", ""), in_bytes(np.roll(long, 7 * i, axis=1))) for i in range(12)]
+    long = np.full((4, 600), 0.6 / 600, np.float32) + 0.4 * np.eye(
+        4, 600, dtype=np.float32
+    )  # of which bytes keep the 0.4 alone
+    spread = [
+        AttentionRecord(("a",) * 600, ("A", "B", "C", ""), in_bytes(np.roll(long, 7 * i, axis=1))) for i in range(12)
+    ]
     assert compared([make_cell(HYPOTHESES, "variant=d", explained=spread)]).health == []
     assert compared(cells[:1]).health == []
     assert [warned.sentence[:7] for warned in compared(cells[1:2]).health] == ["The att"]

@@ -10,7 +10,9 @@ EVIL = "cpu\n\\input{/etc/passwd}\u2028<img src=x onerror=alert(1)>\r```\x1b[2J|
 
 def spoiled() -> Comparison:
     """Whatever may come from a run says the same."""
-    row = VariantRow(EVIL, "rnn", (1,), (EVIL,), {EVIL: EVIL}, {"bleu": Figure(20.0, (20.0,))}, buckets={"bleu": (19.0, 21.0)})
+    row = VariantRow(
+        EVIL, "rnn", (1,), (EVIL,), {EVIL: EVIL}, {"bleu": Figure(20.0, (20.0,))}, buckets={"bleu": (19.0, 21.0)}
+    )
     return Comparison(
         EVIL, EVIL, ["a", "b"], [["a", "b"]], [Column("bleu", "BLEU", signature=EVIL)], [row], EVIL,
         header=[EVIL], footnotes=[EVIL], broken=[(EVIL, EVIL)], buckets=[EVIL, "2"],

@@ -17,7 +17,23 @@ from seq2seq.evaluation.score import How
 from seq2seq.evaluation.testset import TestSet
 
 Make = Callable[..., EvaluatedRun]
-WORDS = ["the", "old", "teacher", "opens", "a", "small", "red", "window", "and", "sees", "two", "dogs", "in", "our", "garden"]
+WORDS = [
+    "the",
+    "old",
+    "teacher",
+    "opens",
+    "a",
+    "small",
+    "red",
+    "window",
+    "and",
+    "sees",
+    "two",
+    "dogs",
+    "in",
+    "our",
+    "garden",
+]
 REFERENCES = [" ".join(WORDS[i % 9 : i % 9 + 6]) for i in range(40)]
 ONE = [" ".join(line.split()[: 3 + i % 3]) for i, line in enumerate(REFERENCES)]  # quite right, all too short
 OTHER = [" ".join(line.split()[: 2 + i % 5]) for i, line in enumerate(REFERENCES)]
@@ -46,7 +62,11 @@ def test_a_variant_against_its_twin_is_no_different(seeds: int, make_cell: Make)
 def test_one_sentence_that_differs_is_no_proof(name: str, seeds: int, make_cell: Make) -> None:
     """Of one seed too, where sacreBLEU would have said 1 / 201."""
     changed = ["nothing of the kind", *ONE[1:]]
-    cells = [make_cell(text, f"seed={i}", f"variant={who}") for text, who in ((ONE, "a"), (changed, "b")) for i in range(seeds)]
+    cells = [
+        make_cell(text, f"seed={i}", f"variant={who}")
+        for text, who in ((ONE, "a"), (changed, "b"))
+        for i in range(seeds)
+    ]
     assert figures_of(cells, name)[1][name].p["randomisation"] == 1
     assert paired_test("randomisation", ["bleu"], [ONE, changed], [REFERENCES], How("en"), 200)["bleu"] == [1 / 201]
 
@@ -58,7 +78,9 @@ def test_sentences_that_differ_alike_are_a_sign_test(apart: int, worse: int, mak
     texts = [[*[wrong] * (apart - worse), *[right] * worse, *[right] * (99 - apart)]]
     texts += [[*[right] * (apart - worse), *[wrong] * worse, *[right] * (99 - apart)]]
     variants, _ = group([make_cell(text, f"variant={who}") for who, text in zip("ab", texts, strict=True)])
-    asked = TestOptions(TestSet("made", [right] * 99, [[right] * 99]), How("en", bootstrap=0), ["bleu", "chrf", "ter"], 0, 4000)
+    asked = TestOptions(
+        TestSet("made", [right] * 99, [[right] * 99]), How("en", bootstrap=0), ["bleu", "chrf", "ter"], 0, 4000
+    )
     figures = compare(variants, variants[0], asked).rows[1].figures
     exact = min(1, 2 * sum(comb(apart, heads) for heads in range(worse, apart + 1)) / 2**apart)
     alone = paired_test("randomisation", ["bleu", "ter"], texts, [[right] * 99], How("en"), 4000)
@@ -70,7 +92,9 @@ def test_sentences_that_differ_alike_are_a_sign_test(apart: int, worse: int, mak
 def test_the_larger_p_is_told(make_cell: Make, p_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     p = p_of("randomisation", "bleu", [OTHER], [ONE], REFERENCES, 200)
     for theirs in (p / 2, (1 + p) / 2):
-        monkeypatch.setattr(paired_tests, "paired_test", lambda kind, names, *_, theirs=theirs: {name: [theirs] for name in names})
+        monkeypatch.setattr(
+            paired_tests, "paired_test", lambda kind, names, *_, theirs=theirs: {name: [theirs] for name in names}
+        )
         figures = figures_of([make_cell(ONE), make_cell(OTHER, "variant=b")], "bleu")
         assert figures[1]["bleu"].p["randomisation"] == pytest.approx(max(p, theirs))
 
@@ -81,7 +105,11 @@ def test_p_of_several_seeds(test: str, name: str, make_cell: Make, p_of: Any) ->
     """Runs of one seed are partners in the swaps; with other numbers of seeds each is with each."""
     a, b = [ONE, OTHER], [OTHER[1:] + OTHER[:1], [f"{line} again" for line in ONE]]
     for system in (b, b[:1]):
-        cells = [make_cell(text, f"seed={i}", f"variant={who}") for who, texts in (("a", a), ("b", system)) for i, text in enumerate(texts)]
+        cells = [
+            make_cell(text, f"seed={i}", f"variant={who}")
+            for who, texts in (("a", a), ("b", system))
+            for i, text in enumerate(texts)
+        ]
         p = figures_of(cells, name)[1][name].p[test]
         assert p == pytest.approx(p_of(test, name, system, a, REFERENCES, 200), abs=1e-12)
         assert p < 1

@@ -102,11 +102,15 @@ def test_a_broken_partner_ends_nothing(joined: Joined) -> None:
 
 
 def test_two_partners_are_refused(joined: Joined) -> None:
-    with pytest.raises(ConfigError, match=r"back-wide-1 and .*back-wide-1-again have the settings and the seed of .*; name one of them"):
+    with pytest.raises(
+        ConfigError, match=r"back-wide-1 and .*back-wide-1-again have the settings and the seed of .*; name one of them"
+    ):
         joined(["wide-1"], ["wide-1", "wide-1-again"])
 
 
-def test_of_a_folder_those_of_the_other_direction_are_taken(make_cell: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_folder_those_of_the_other_direction_are_taken(
+    make_cell: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both lie together wherever `runs` is what it is by itself."""
     here = [make_cell(TEST.sources, name=name).run for name in ("a", "b")]
     back = make_cell(TEST.sources, "data.source=de", "data.target=en", name="c").run

@@ -10,14 +10,19 @@ COLUMN = Column("bleu", "BLEU", "higher", 1)
 FIGURE = Figure(1234.56, (1234.0, 1235.0), 0.71, (-1.0, 2000.04), {}, {"bootstrap": 0.0004, "randomisation": 0.25})
 
 
-@pytest.mark.parametrize(("p", "words"), [(0.0, "<0.001"), (0.00099, "<0.001"), (0.001, "0.001"), (0.0506, "0.051"), (1.0, "1.000")])
+@pytest.mark.parametrize(
+    ("p", "words"), [(0.0, "<0.001"), (0.00099, "<0.001"), (0.001, "0.001"), (0.0506, "0.051"), (1.0, "1.000")]
+)
 def test_a_p_value_has_three_places(p: float, words: str) -> None:
     assert p_value(p) == words
 
 
 def test_a_figure_of_a_table() -> None:
     assert figure_cell(COLUMN, FIGURE, 1234.56) == (["1,234.6 ± 0.7", "[-1.0, 2,000.0]", "p <0.001 / 0.250"], True)
-    assert figure_cell(COLUMN, FIGURE._replace(deviation=None, interval=None, corrected={}), 9.0) == (["1,234.6"], False)
+    assert figure_cell(COLUMN, FIGURE._replace(deviation=None, interval=None, corrected={}), 9.0) == (
+        ["1,234.6"],
+        False,
+    )
     assert figure_cell(COLUMN, None, None).lines == ["-"]
 
 

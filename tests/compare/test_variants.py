@@ -20,7 +20,10 @@ NAMED = {  # what differs -> names
     "two of one last part": (
         ("model.hidden=8", "model.attention.scorer=additive", "model.attention.hidden=16"),
         ("model.hidden=16", "model.attention.scorer=additive", "model.attention.hidden=8"),
-        ["rnn-additive model.attention.hidden=16 model.hidden=8", "rnn-additive model.attention.hidden=8 model.hidden=16"],
+        [
+            "rnn-additive model.attention.hidden=16 model.hidden=8",
+            "rnn-additive model.attention.hidden=8 model.hidden=16",
+        ],
     ),
     "names of their own": (("variant=a",), ("variant=b", "search.beam=3"), ["a", "b"]),
 }
@@ -42,7 +45,9 @@ def test_variants_are_called_what_tells_them_apart(case: str, make_cell: Make) -
 
 
 def test_the_second_run_of_a_seed_is_left_out(make_cell: Make) -> None:
-    first, second, third = (make_cell(["a"], f"seed={seed}", name=name) for seed, name in ((2, "first"), (2, "second"), (1, "third")))
+    first, second, third = (
+        make_cell(["a"], f"seed={seed}", name=name) for seed, name in ((2, "first"), (2, "second"), (1, "third"))
+    )
     (variant,), (note,) = group([first, second, third])
     assert variant.cells == (third, first)
     assert note == f"{second.run.folder} is left out: it has the settings and the seed of {first.run.folder}."

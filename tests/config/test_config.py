@@ -11,7 +11,15 @@ from omegaconf import OmegaConf
 from seq2seq.commands.attentions import tables
 from seq2seq.config import AttentionConfig, Config, RNNConfig, TransformerConfig
 from seq2seq.config.choices import CHOICES, choices
-from seq2seq.config.io import build_config, differences, every_setting, flatten, read_config, settings_hash, write_config
+from seq2seq.config.io import (
+    build_config,
+    differences,
+    every_setting,
+    flatten,
+    read_config,
+    settings_hash,
+    write_config,
+)
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.launch.compose import compose_config, conf_dir
 
@@ -24,7 +32,11 @@ GROUPS = sorted(
 DEFAULT = build_config({"model": {"name": "rnn"}})
 WRONG = {  # what is written -> words of the sentence
     "trainin.learning_rate=1": ("trainin is no setting", "did you mean training?"),
-    "training.leraning_rate=1": ("training.leraning_rate is no setting", "did you mean training.learning_rate?", "training.warmup"),
+    "training.leraning_rate=1": (
+        "training.leraning_rate is no setting",
+        "did you mean training.learning_rate?",
+        "training.warmup",
+    ),
     "training.keep=0": ("training.keep=0 is too small: at least 1",),
     "training.accumulate=0": ("training.accumulate=0", "at least 1"),
     "training.ema=1": ("training.ema=1", "below 1"),
@@ -34,7 +46,10 @@ WRONG = {  # what is written -> words of the sentence
     "training.halve_from=0.5": ("training.halve_from=0.5 would be ignored", "training.schedule=luong"),
     "training.plateau_patience=3": ("training.plateau_patience=3 would be ignored", "training.schedule=plateau"),
     "training.guided_alignment=-1": ("training.guided_alignment=-1", "at least 0"),
-    "training.guided_loss=squared_error": ("training.guided_loss=squared_error would be ignored", "training.guided_alignment"),
+    "training.guided_loss=squared_error": (
+        "training.guided_loss=squared_error would be ignored",
+        "training.guided_alignment",
+    ),
     "trainer.log_every=0": ("trainer.log_every=0", "at least 1"),
     "data.train=[mine]": ("data.train=['mine'] would be ignored", "data=mine"),
     "seed=-1": ("seed=-1 is out of range",),
@@ -43,9 +58,18 @@ WRONG = {  # what is written -> words of the sentence
     "model=rnnn": ("model='rnnn' is unknown", "did you mean 'rnn'?", "choose one of: rnn, transformer"),
     "model/attention=local_x": ("model/attention='local_x'", "did you mean 'local_", "sparsemax"),
     "model/attentoin=dot": ("model/attentoin is no group", "did you mean model/attention?"),
-    "experiment=luong2015": ("experiment=luong2015 is a folder: write experiment/luong2015=NAME", "local_p_general, location"),
-    "experiment/luong2015=bas": ("experiment/luong2015='bas' is unknown (did you mean 'base'?)", "choose one of: base, dropout"),
-    "experiment=luong2015/bas": ("experiment/luong2015='bas' is unknown (did you mean 'base'?)", "choose one of: base, dropout"),
+    "experiment=luong2015": (
+        "experiment=luong2015 is a folder: write experiment/luong2015=NAME",
+        "local_p_general, location",
+    ),
+    "experiment/luong2015=bas": (
+        "experiment/luong2015='bas' is unknown (did you mean 'base'?)",
+        "choose one of: base, dropout",
+    ),
+    "experiment=luong2015/bas": (
+        "experiment/luong2015='bas' is unknown (did you mean 'base'?)",
+        "choose one of: base, dropout",
+    ),
     "experiment=luong/base": ("experiment/luong is no group", "did you mean experiment/luong2015?"),
     "experiment=dmo": ("experiment='dmo'", "did you mean 'demo'?"),
     "experiment/luong_tabel=dot": ("experiment/luong_tabel is no group", "did you mean experiment/luong_table?"),
@@ -88,7 +112,9 @@ WRONG = {  # what is written -> words of the sentence
     "search.beam=0": ("search.beam=0 is too small",),
     "hydra.jobs=1": ("jobs",),
     "model.bridge=directions": ("model.bridge=directions needs decoder_layers=2, two for each of the encoder, not 1",),
-    "experiment/tf_nmt=scaled_luong model.hidden=64": ("model.bridge=directions needs encoder_hidden=128, twice model.hidden, not 1024",),
+    "experiment/tf_nmt=scaled_luong model.hidden=64": (
+        "model.bridge=directions needs encoder_hidden=128, twice model.hidden, not 1024",
+    ),
     "model.parameters=-1": ("model.parameters=-1 is too small: at least 0",),
 }
 
@@ -136,7 +162,10 @@ def test_an_attention_file_says_what_is_not_the_default(attention: str) -> None:
 
 
 def test_every_score_window_and_normaliser_has_a_named_variant() -> None:
-    parts = [{**AttentionConfig().__dict__, **OmegaConf.load(conf_dir() / "model" / "attention" / f"{name}.yaml")} for name in ATTENTIONS]
+    parts = [
+        {**AttentionConfig().__dict__, **OmegaConf.load(conf_dir() / "model" / "attention" / f"{name}.yaml")}
+        for name in ATTENTIONS
+    ]
     for setting, table in (("scorer", "SCORERS"), ("window", "WINDOWS"), ("normalizer", "NORMALIZERS")):
         assert {part[setting] for part in parts} == set(CHOICES[table])
 
@@ -166,9 +195,16 @@ def test_every_table_that_a_setting_names_is_there(name: str) -> None:
 
 
 def test_values_and_groups_arrive() -> None:
-    config = compose_config(["model=transformer", "model.size=64", "model/attention=local_m", "search=greedy", "trainer.precision=16"])
+    config = compose_config(
+        ["model=transformer", "model.size=64", "model/attention=local_m", "search=greedy", "trainer.precision=16"]
+    )
     assert isinstance(config.model, TransformerConfig)
-    assert (config.model.size, config.model.attention.window, config.search.beam, config.trainer.precision) == (64, "local_m", 1, "16")
+    assert (config.model.size, config.model.attention.window, config.search.beam, config.trainer.precision) == (
+        64,
+        "local_m",
+        1,
+        "16",
+    )
     assert isinstance(compose_config(["experiment=demo"]).model, RNNConfig)
     assert compose_config(["experiment=demo", "model.dropout=0.5"]).model.dropout == 0.5
 
@@ -195,7 +231,8 @@ def saved(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "overrides", [["model=transformer"], ["experiment=demo"], ["data=mine", 'data.licence="a: {b} #c ü"', "+data.test={x: [y]}"]]
+    "overrides",
+    [["model=transformer"], ["experiment=demo"], ["data=mine", 'data.licence="a: {b} #c ü"', "+data.test={x: [y]}"]],
 )
 def test_what_is_written_is_read_again(overrides: list[str], tmp_path: Path) -> None:
     config = compose_config(overrides)
@@ -278,7 +315,9 @@ def test_the_version_of_the_layout_is_not_for_setting() -> None:
 
 
 def test_the_hash_is_the_same_everywhere_and_always() -> None:
-    assert settings_hash(compose_config(["trainer=cpu"]), "text") == settings_hash(compose_config(["trainer.accelerator=gpu"]), "text")
+    assert settings_hash(compose_config(["trainer=cpu"]), "text") == settings_hash(
+        compose_config(["trainer.accelerator=gpu"]), "text"
+    )
     assert len(settings_hash(compose_config(), "text")) == 8
     assert settings_hash(compose_config(), "text") != settings_hash(compose_config(), "other text")
     found = {name: values for name, *values in differences(compose_config(), compose_config(["model=transformer"]))}

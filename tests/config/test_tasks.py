@@ -18,7 +18,9 @@ SUMMARIES = "task=summarization"
 
 def test_every_task_has_a_file_and_metrics() -> None:
     assert {path.stem for path in (conf_dir() / "task").glob("*.yaml")} == set(TASKS) == set(CHOICES["TASKS"])
-    assert {path.stem for path in (conf_dir() / "model" / "_task").glob("*.yaml")} == {f"{m}_{t}" for m, t in product(MODELS, TASKS)}
+    assert {path.stem for path in (conf_dir() / "model" / "_task").glob("*.yaml")} == {
+        f"{m}_{t}" for m, t in product(MODELS, TASKS)
+    }
     for metrics in TASKS.values():
         assert set(metrics) <= set(METRICS)
         assert named(metrics) == list(metrics)
@@ -79,15 +81,23 @@ def test_everything_else_wins_over_the_task(words: str, name: str, value: object
 
 
 def test_files_of_the_users_win_over_the_task(tmp_path: Path) -> None:
-    for group, text in (("data", "name: own\ntruncate_source: 7"), ("training", "monitor: loss"), ("search", "no_repeat: 0")):
+    for group, text in (
+        ("data", "name: own\ntruncate_source: 7"),
+        ("training", "monitor: loss"),
+        ("search", "no_repeat: 0"),
+    ):
         (tmp_path / group).mkdir()
         (tmp_path / group / "own.yaml").write_text(text)
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "own.yaml").write_text("defaults: [rnn_schema, _task@_here_: 'rnn_${task}', _self_]\nhead: vocabulary")
+    (tmp_path / "model" / "own.yaml").write_text(
+        "defaults: [rnn_schema, _task@_here_: 'rnn_${task}', _self_]\nhead: vocabulary"
+    )
     (tmp_path / "experiment").mkdir()
     choices = "defaults: [{override /task: summarization}, {override /model: own}]"
     (tmp_path / "experiment" / "own.yaml").write_text(f"# @package _global_\n{choices}")
-    config = compose_config([SUMMARIES, *(f"{group}=own" for group in ("data", "training", "search", "model"))], tmp_path)
+    config = compose_config(
+        [SUMMARIES, *(f"{group}=own" for group in ("data", "training", "search", "model"))], tmp_path
+    )
     assert (config.data.truncate_source, config.training.monitor, config.search.no_repeat) == (7, "loss", 0)
     assert (config.model.head, config.model.attention.coverage) == ("vocabulary", True)
     assert compose_config(["experiment=own"], tmp_path).model == config.model

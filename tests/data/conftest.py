@@ -27,10 +27,14 @@ def digests() -> Callable[[str, str], list[str]]:
     """`digests(module, expression)`: the SHA-256 of a value's repr as two processes make it, each with its own seed of hashes."""
 
     def made(module: str, expression: str) -> list[str]:
-        program = f"import hashlib; from {module} import *; print(hashlib.sha256(repr({expression}).encode()).hexdigest())"
+        program = (
+            f"import hashlib; from {module} import *; print(hashlib.sha256(repr({expression}).encode()).hexdigest())"
+        )
         root = str(Path(__file__).resolve().parents[2])
         given = [os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": root} for seed in ("1", "2")]
-        done = [subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, check=True) for env in given]
+        done = [
+            subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, check=True) for env in given
+        ]
         return [one.stdout.decode().strip() for one in done]
 
     return made

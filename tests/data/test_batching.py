@@ -23,7 +23,9 @@ V, BUDGET = 50, 128
 
 
 @pytest.fixture(scope="module")
-def plain(lengths: Callable[..., tuple[np.ndarray, np.ndarray]], tmp_path_factory: pytest.TempPathFactory) -> PairArrays:
+def plain(
+    lengths: Callable[..., tuple[np.ndarray, np.ndarray]], tmp_path_factory: pytest.TempPathFactory
+) -> PairArrays:
     folder = tmp_path_factory.mktemp("arrays")
     rng = np.random.default_rng(5)
     with write_arrays(folder, V, V, 100) as add:
@@ -107,7 +109,9 @@ def test_lengths_are_a_multiple_where_one_is_asked_for(corpus: Corpus) -> None:
         shapes.add((batch.source.shape[1], batch.target_in.shape[1]))
         seen += batch.index.tolist()
     assert sorted(seen) == list(range(len(corpus)))
-    assert len(shapes) <= len({(batch.source.shape[1], batch.target_in.shape[1]) for batch in TrainBatches(corpus, 64, 1)})
+    assert len(shapes) <= len(
+        {(batch.source.shape[1], batch.target_in.shape[1]) for batch in TrainBatches(corpus, 64, 1)}
+    )
 
 
 def test_what_a_thread_makes_ahead() -> None:
@@ -156,7 +160,9 @@ def same(a: Batch, b: Batch) -> bool:
     return all(x is y is None or torch.equal(x, y) for x, y in zip(a, b, strict=True))  # type: ignore[arg-type]
 
 
-def epoch_of(corpus: Corpus, accumulate: int, world: int, epochs: int = 1, sentences: bool = False) -> list[list[Batch]]:
+def epoch_of(
+    corpus: Corpus, accumulate: int, world: int, epochs: int = 1, sentences: bool = False
+) -> list[list[Batch]]:
     """The updates of some epochs, each the batches of all its ranks and micro-batches, by number."""
     shared = {"accumulate": accumulate, "world": world, "copying": True, "sentences": sentences}
     ranks = [TrainBatches(corpus, BUDGET, 7, rank=r, **shared) for r in range(world)]  # type: ignore[arg-type]
@@ -190,7 +196,9 @@ def test_an_epoch_is_whole_and_its_tokens_are_counted(corpus: Corpus, accumulate
 def test_the_size_of_an_update_may_be_its_sentences(corpus: Corpus) -> None:
     """Of all its batches and devices; the last update of an epoch may have fewer."""
     for update in epoch_of(corpus, 3, 2, sentences=True):
-        assert {float(batch.update_size) for batch in update} == {sum(int((batch.index >= 0).sum()) for batch in update)}
+        assert {float(batch.update_size) for batch in update} == {
+            sum(int((batch.index >= 0).sum()) for batch in update)
+        }
 
 
 def test_an_empty_batch_counts_nothing() -> None:

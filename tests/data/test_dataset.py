@@ -25,7 +25,9 @@ def rows(count: int, size: int, copied: bool, seed: int = 0) -> list[EncodedPair
     def ids(top: int) -> list[int]:
         return [rng.randrange(top) for _ in range(rng.randint(1, 9))]
 
-    return [EncodedPair(source := ids(size), ids(size), [i + 7 for i in source] if copied else source) for _ in range(count)]
+    return [
+        EncodedPair(source := ids(size), ids(size), [i + 7 for i in source] if copied else source) for _ in range(count)
+    ]
 
 
 def write(folder: Path, pairs: list[EncodedPair], size: int, longest: int = 10) -> PairArrays:

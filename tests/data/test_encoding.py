@@ -108,7 +108,9 @@ def test_what_was_cut_off_goes_on(folder: Callable[[str], Path], monkeypatch: py
 
 
 @pytest.mark.parametrize("spoilt", ["counts.json", "train/arrays.json", "train/source.ids", "text/target.bounds"])
-def test_a_block_that_was_spoilt_is_made_again(spoilt: str, folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_that_was_spoilt_is_made_again(
+    spoilt: str, folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By a power cut: what was written is empty, or not there at all."""
     one, cut = folder("one"), folder("cut")
     monkeypatch.setattr(encoding, "BLOCK", 32)
@@ -124,7 +126,9 @@ def test_a_block_that_was_spoilt_is_made_again(spoilt: str, folder: Callable[[st
     assert content(cut) == content(one)
 
 
-def test_what_was_cut_off_at_the_very_end_goes_on(folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_cut_off_at_the_very_end_goes_on(
+    folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The arrays are there, and the blocks are about to go."""
     one, cut = folder("one"), folder("cut")
     encode(one, PAIRS, len(PAIRS), RULES)
@@ -160,7 +164,9 @@ def test_few_files_are_open_at_once(tmp_path: Path) -> None:
 def test_arrays_are_joined(tmp_path: Path, copied: tuple[bool, bool]) -> None:
     rows, parts = [], []
     for number, other in enumerate((*copied, False)):
-        part = [EncodedPair([4, number], [5, 6, number], [7, 8] if other else [4, number]) for _ in range(3 * (number < 2))]
+        part = [
+            EncodedPair([4, number], [5, 6, number], [7, 8] if other else [4, number]) for _ in range(3 * (number < 2))
+        ]
         with write_arrays(tmp_path / str(number), 300, 10) as add:
             for row in part:
                 add(row)
@@ -266,12 +272,16 @@ def members(group: int) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_workers_end_with_whom_they_work_for(number: signal.Signals, folder: Callable[[str], Path]) -> None:
     work = folder("work")
-    with subprocess.Popen([sys.executable, "-c", ENDLESS, str(work)], start_new_session=True, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, str(work)], start_new_session=True, stderr=subprocess.DEVNULL
+    ) as process:
         until = time.monotonic() + 60
         while not (work / "blocks-64" / "000003").is_dir() and time.monotonic() < until:
             time.sleep(0.05)
         assert len(members(process.pid)) >= 3
-        while process.poll() is None and time.monotonic() < until:  # one that arrives in a finalizer is lost, Python says
+        while (
+            process.poll() is None and time.monotonic() < until
+        ):  # one that arrives in a finalizer is lost, Python says
             process.send_signal(number)
             time.sleep(0.5)
         process.kill()  # what does not listen would write until the disk is full

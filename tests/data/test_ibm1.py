@@ -16,14 +16,18 @@ DAS, HAUS, BUCH, EIN = 4, 5, 6, 7
 THE, HOUSE, BOOK, A = 4, 5, 6, 7
 
 
-def written(folder: Path, pairs: list[tuple[list[int], list[int]]], copies: list[list[int]] | None = None) -> PairArrays:
+def written(
+    folder: Path, pairs: list[tuple[list[int], list[int]]], copies: list[list[int]] | None = None
+) -> PairArrays:
     with write_arrays(folder, 12, 12, 10) as add:
         for number, (source, target) in enumerate(pairs):
             add(EncodedPair([*source, EOS], [*target, EOS], [*(copies[number] if copies else source), EOS]))
     return PairArrays(folder)
 
 
-@pytest.mark.parametrize(("rounds", "expected"), [(1, (0.5, 0.25, 0.5)), (2, (0.6364, 0.1818, 0.4286)), (3, (0.7479, 0.1208, 0.3466))])
+@pytest.mark.parametrize(
+    ("rounds", "expected"), [(1, (0.5, 0.25, 0.5)), (2, (0.6364, 0.1818, 0.4286)), (3, (0.7479, 0.1208, 0.3466))]
+)
 def test_the_textbook(rounds: int, expected: tuple[float, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Koehn 2010, figure 4.4: das Haus, das Buch, ein Buch, without the empty word."""
     monkeypatch.setattr(ibm1, "ROUNDS", rounds)
@@ -55,7 +59,10 @@ def slowly(pairs: list[tuple[list[int], list[int]]]) -> dict[int, dict[int, floa
 
 def test_translations_are_those_of_a_slow_twin(tmp_path: Path) -> None:
     draw = random.Random(1)
-    pairs = [(draw.choices(range(4, 12), k=draw.randint(1, 6)), draw.choices(range(4, 12), k=draw.randint(0, 6))) for _ in range(40)]
+    pairs = [
+        (draw.choices(range(4, 12), k=draw.randint(1, 6)), draw.choices(range(4, 12), k=draw.randint(0, 6)))
+        for _ in range(40)
+    ]
     expected, table = slowly(pairs), ibm1.translations(written(tmp_path / "a", pairs), 13, 5)
     assert table.shape == (13, 5)
     assert (table[[PAD, 1, 2, 12]] == PAD).all()  # never seen

@@ -16,7 +16,10 @@ Lengths = Callable[..., tuple[np.ndarray, np.ndarray]]
 @pytest.mark.parametrize("count", [1, 2, 500])
 def test_plan_holds_every_pair_once_within_the_budget(count: int, budget: int, lengths: Lengths) -> None:
     source, target = lengths(count)
-    for batches in (plan(np.maximum(source, target), budget, seed=3, epoch=2), in_order(np.maximum(source, target), budget)):
+    for batches in (
+        plan(np.maximum(source, target), budget, seed=3, epoch=2),
+        in_order(np.maximum(source, target), budget),
+    ):
         assert sorted(np.concatenate(list(batches)).tolist()) == list(range(count))
         for numbers in batches:
             padded = len(numbers) * max(source[numbers].max(), target[numbers].max())
@@ -60,7 +63,10 @@ def test_plan_mixes_and_wastes_little(lengths: Lengths) -> None:
     first, second = (plan(np.maximum(source, target), 1024, 1, epoch) for epoch in (0, 1))
     longest = [source[numbers].max() for numbers in first]
     assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.3  # short and long ones alternate
-    mates = [{frozenset(pair) for numbers in batches for pair in itertools.pairwise(numbers.tolist())} for batches in (first, second)]
+    mates = [
+        {frozenset(pair) for numbers in batches for pair in itertools.pairwise(numbers.tolist())}
+        for batches in (first, second)
+    ]
     assert len(mates[0] & mates[1]) < 0.2 * len(mates[0])  # pairs meet others in the next epoch
     padded = sum(len(numbers) * max(source[numbers].max(), target[numbers].max()) for numbers in first)
     assert np.maximum(source, target).sum() > 0.95 * padded

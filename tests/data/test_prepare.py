@@ -28,7 +28,8 @@ ENGLISH, GERMAN = (
 def corpus(lines: int, seed: int) -> list[Pair]:
     rng = random.Random(seed)
     return [
-        Pair(" ".join(rng.choices(ENGLISH, k=n)) + f" {n}", " ".join(rng.choices(GERMAN, k=n))) for n in rng.choices(range(3, 9), k=lines)
+        Pair(" ".join(rng.choices(ENGLISH, k=n)) + f" {n}", " ".join(rng.choices(GERMAN, k=n)))
+        for n in rng.choices(range(3, 9), k=lines)
     ]
 
 
@@ -42,7 +43,11 @@ def write(root: Path, name: str, pairs: list[Pair]) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    write(tmp_path, "train", [*TRAIN, Pair("", "leer"), Pair("a " * 300, "b " * 300), Pair("cat", "Hund " * 99), Pair("o" * 200, "b")])
+    write(
+        tmp_path,
+        "train",
+        [*TRAIN, Pair("", "leer"), Pair("a " * 300, "b " * 300), Pair("cat", "Hund " * 99), Pair("o" * 200, "b")],
+    )
     write(tmp_path, "dev", [*DEV, Pair("", "leer"), TRAIN[0]])
     write(tmp_path, "test", [TRAIN[1], TRAIN[1], Pair("never seen", "nie gesehen")])
     return tmp_path
@@ -50,7 +55,14 @@ def root(tmp_path: Path) -> Path:
 
 def settings(root: Path, **more: Any) -> DataConfig:
     sets = {"new": ["test"], "gone": ["tset"]}
-    given = {"train": ["train"], "dev": ["dev"], "test": sets, "root": str(root), "cache": str(root / "cache"), "max_tokens": 100}
+    given = {
+        "train": ["train"],
+        "dev": ["dev"],
+        "test": sets,
+        "root": str(root),
+        "cache": str(root / "cache"),
+        "max_tokens": 100,
+    }
     return DataConfig(**given | more)
 
 
@@ -61,14 +73,17 @@ def tokenizer(**more: Any) -> TokenizerConfig:
 def decoded(prepared: Prepared) -> list[Pair]:
     both = prepared.vocabularies
     return [
-        Pair(both.source.decode(row.source), both.decode_target(row.target)) for row in map(prepared.train.row, range(len(prepared.train)))
+        Pair(both.source.decode(row.source), both.decode_target(row.target))
+        for row in map(prepared.train.row, range(len(prepared.train)))
     ]
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "word", "char"])
 @pytest.mark.parametrize("joint", [True, False])
 def test_what_is_kept_comes_back(root: Path, kind: str, joint: bool) -> None:
-    prepared = prepare(settings(root), tokenizer(kind=kind, joint=joint, size=60 if kind != "unigram" else 40 if joint else 26))
+    prepared = prepare(
+        settings(root), tokenizer(kind=kind, joint=joint, size=60 if kind != "unigram" else 40 if joint else 26)
+    )
     assert decoded(prepared)[: len(TRAIN)] == TRAIN
     assert prepared.dev_pairs == [*DEV, Pair("", "leer"), TRAIN[0]]
     assert len(prepared.dev) == 22
@@ -113,7 +128,11 @@ def test_second_call_reuses(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
     write(root, "tset", [TRAIN[2]])  # a test set that came later makes no other corpus, and is reported all the same
     later = prepare(settings(root), tokenizer())
     assert later.folder == first.folder
-    assert (first.report["missing"].keys(), later.report["missing"], later.report["overlap"]["gone"]) == ({"gone"}, {}, [1, 1])
+    assert (first.report["missing"].keys(), later.report["missing"], later.report["overlap"]["gone"]) == (
+        {"gone"},
+        {},
+        [1, 1],
+    )
     monkeypatch.undo()
     others = [prepare(settings(root), tokenizer(size=61)), prepare(settings(root, max_words=6), tokenizer())]
     write(root, "train", TRAIN)
@@ -144,10 +163,14 @@ def test_sampled(root: Path) -> None:
     prepared = prepare(settings(root), tokenizer(sampling=0.2))
     rows = prepared.sampled(0.2, 1, (inf, inf)).at(0)
     both = prepared.vocabularies
-    assert [Pair(both.source.decode(row.source), both.decode_target(row.target)) for row in map(rows.row, range(len(rows)))] == TRAIN
+    assert [
+        Pair(both.source.decode(row.source), both.decode_target(row.target)) for row in map(rows.row, range(len(rows)))
+    ] == TRAIN
     likeliest, longest = [prepared.train.row(i) for i in range(len(rows))], (20, 19)
     short = prepared.sampled(0.2, 1, longest).at(0)
-    for drawn, row, plain in zip(map(rows.row, range(len(rows))), map(short.row, range(len(rows))), likeliest, strict=True):
+    for drawn, row, plain in zip(
+        map(rows.row, range(len(rows))), map(short.row, range(len(rows))), likeliest, strict=True
+    ):
         fits = all(len(side) <= most for side, most in zip(drawn[:2], longest, strict=True))
         assert [list(side) for side in row] == [list(side) for side in (drawn if fits else plain)]
     assert 0 < sum(len(row.source) > 20 for row in map(rows.row, range(len(rows)))) < len(rows)
@@ -166,7 +189,9 @@ def test_sampled(root: Path) -> None:
         ({"dev": []}, {}, ConfigError, "data.dev=\\[\\] names no files"),
     ],
 )
-def test_what_cannot_be_prepared(root: Path, data: dict[str, Any], tokens: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_what_cannot_be_prepared(
+    root: Path, data: dict[str, Any], tokens: dict[str, Any], error: type[Exception], message: str
+) -> None:
     write(root, "empty", [Pair("", "a"), Pair("b", " ")])
     with pytest.raises(error, match=message):
         prepare(settings(root, **data), tokenizer(**tokens))
@@ -177,7 +202,10 @@ def test_toy(tmp_path: Path) -> None:
     pytest.importorskip("seq2seq.data.toy.translation", reason="the generator is not there")
     prepared = prepare(DataConfig(name="toy", format="toy", pairs=400, cache=str(tmp_path)), tokenizer(size=200))
     assert len(prepared.train) == 400
-    assert prepared.report["overlap"] == {"dev": [0, len(prepared.dev)], "test": [0, prepared.report["overlap"]["test"][1]]}
+    assert prepared.report["overlap"] == {
+        "dev": [0, len(prepared.dev)],
+        "test": [0, prepared.report["overlap"]["test"][1]],
+    }
 
 
 @pytest.mark.parametrize(
@@ -206,7 +234,9 @@ def test_round_trip_and_overlap_count() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", sorted(CONF.glob("data/*.yaml")) + sorted(CONF.glob("tokenizer/*.yaml")), ids=lambda f: f"{f.parent.name}/{f.stem}"
+    "file",
+    sorted(CONF.glob("data/*.yaml")) + sorted(CONF.glob("tokenizer/*.yaml")),
+    ids=lambda f: f"{f.parent.name}/{f.stem}",
 )
 def test_shipped_settings(file: Path) -> None:
     given = yaml.safe_load(file.read_text())
@@ -223,4 +253,6 @@ def test_shipped_settings(file: Path) -> None:
         assert made.format in (*READERS, *GENERATED, "hub")
     else:
         assert made.kind == file.stem
-    assert all(value != defaults[name] for name, value in given.items() if name not in ("name", "kind", "source", "target"))
+    assert all(
+        value != defaults[name] for name, value in given.items() if name not in ("name", "kind", "source", "target")
+    )

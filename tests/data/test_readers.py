@@ -96,7 +96,11 @@ def test_missing_file(tmp_path: Path) -> None:
         ("jsonl", "[" * 200_000, r"c\.jsonl:7: not JSON"),
         ("jsonl", "1" * 5_000, r"c\.jsonl:7: not JSON"),
         ("jsonl", "[1]", r"c\.jsonl:7: a list, not an object"),
-        ("jsonl", '{"eng": "", "de": ""}', r"c\.jsonl:7: no field 'en' \(did you mean 'eng'\?\); the fields are: eng, de"),
+        (
+            "jsonl",
+            '{"eng": "", "de": ""}',
+            r"c\.jsonl:7: no field 'en' \(did you mean 'eng'\?\); the fields are: eng, de",
+        ),
         ("jsonl", '{"en": 3, "de": ""}', r"c\.jsonl:7: field 'en' is a int, not text"),
         ("jsonl", '{"en": "\\ud800", "de": ""}', r"c\.jsonl:7: field 'en' holds half a surrogate pair"),
     ],
@@ -159,7 +163,9 @@ def test_alignment_beside_the_text(tmp_path: Path) -> None:
 def test_links_go_the_way_that_their_file_names(tmp_path: Path) -> None:
     """A file of either direction serves both; one that names none goes the way of whoever reads it."""
     write(tmp_path, "text", PAIRS[:2], "")
-    there, back = (config(tmp_path, train=["c"], dev=["c"], source=s, target=t) for s, t in (("en", "de"), ("de", "en")))
+    there, back = (
+        config(tmp_path, train=["c"], dev=["c"], source=s, target=t) for s, t in (("en", "de"), ("de", "en"))
+    )
     (tmp_path / "c.align").write_text("0-0\n0-0\n")
     assert corpora.gold_alignment(there, "dev") == corpora.gold_alignment(back, "dev") == ["0-0", "0-0"]
     with gzip.open(tmp_path / "c.en-de.align.gz", "wt") as file:
@@ -237,7 +243,11 @@ def test_hub_by_configuration_or_by_its_parquet(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
     assert list(read_hub("news", ["test"], "article", "highlights", "3.0.0")) == [Pair("a", "b .")]
     assert list(read_hub("script", ["test"], "article", "highlights")) == [Pair("a", "b .")]
-    assert asked == [("news", "3.0.0", "test", "main"), ("script", "test", "main"), ("script", "test", "refs/convert/parquet")]
+    assert asked == [
+        ("news", "3.0.0", "test", "main"),
+        ("script", "test", "main"),
+        ("script", "test", "refs/convert/parquet"),
+    ]
     with pytest.raises(DataError, match=r"data\.hub='broken', split 'test' cannot be had: broken"):
         list(read_hub("broken", ["test"], "article", "highlights"))
 
@@ -261,7 +271,10 @@ def test_hub_by_the_library_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     loaded = datasets.load_dataset(str(tmp_path), cache_dir=str(tmp_path / "cache"))
     loaded.save_to_disk(tmp_path / "all")
     loaded["train"].save_to_disk(tmp_path / "one")
-    assert list(read_hub(str(tmp_path), ["validation[:50%]"], "en", "de")) == [Pair("validation 0", "0"), Pair("validation 1", "1")]
+    assert list(read_hub(str(tmp_path), ["validation[:50%]"], "en", "de")) == [
+        Pair("validation 0", "0"),
+        Pair("validation 1", "1"),
+    ]
     assert list(read_hub(str(tmp_path / "all"), ["validation"], "en", "de"))[3] == Pair("validation 3", "3")
     assert next(read_hub(str(tmp_path / "one"), ["train"], "en", "de")) == Pair("train 0", "0")
     for folder in ("all", "one"):

@@ -73,7 +73,10 @@ from seq2seq.data.tokenizer import train
 tokenizer = train({TEXT!r}, kind={kind!r}, size=28)
 print([tokenizer.segment_sampled("the small dog sees old trees", 0.3, seed) for seed in range(9)])
 """
-    said = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in range(2)}
+    said = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    }
     assert len(said) == 1
     assert len({str(pieces) for pieces in eval(said.pop())}) > 2
 
@@ -83,6 +86,7 @@ def test_unigram_draws_as_sentencepiece_does():
     tokenizer = train(TEXT, kind="unigram", size=28)
     ours = Counter(tuple(tokenizer.segment_sampled("trees", 0.2, seed)) for seed in range(4000))
     theirs = Counter(
-        tuple(tokenizer._model.encode("trees", out_type=str, enable_sampling=True, alpha=0.2, nbest_size=-1)) for _ in range(4000)
+        tuple(tokenizer._model.encode("trees", out_type=str, enable_sampling=True, alpha=0.2, nbest_size=-1))
+        for _ in range(4000)
     )
     assert sum(abs(ours[pieces] - theirs[pieces]) for pieces in ours.keys() | theirs.keys()) / 8000 < 0.05

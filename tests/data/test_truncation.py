@@ -20,7 +20,9 @@ from seq2seq.ids import EOS
 
 Lively = Callable[..., Path]
 SPACES = st.text(" \t\u00a0\u2028", max_size=3)
-TEXT = st.lists(st.tuples(SPACES, st.text("ab\u00fc.", max_size=4), SPACES), max_size=8).map(lambda parts: "".join(map("".join, parts)))
+TEXT = st.lists(st.tuples(SPACES, st.text("ab\u00fc.", max_size=4), SPACES), max_size=8).map(
+    lambda parts: "".join(map("".join, parts))
+)
 
 
 @given(TEXT, st.integers(1, 9))
@@ -90,8 +92,12 @@ def test_what_is_cut_cannot_be_copied(tmp_path: Path) -> None:
 COPYING = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false", "model.head=copy", "data.truncate_source=3")
 
 
-@pytest.mark.parametrize("settings", [COPYING, ("data.truncate_source=3", "model=transformer", "model.size=8", "model.heads=2")])
-def test_use_is_cut_like_training(settings: tuple[str, ...], lively: Lively, lines: list[str], caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "settings", [COPYING, ("data.truncate_source=3", "model=transformer", "model.size=8", "model.heads=2")]
+)
+def test_use_is_cut_like_training(
+    settings: tuple[str, ...], lively: Lively, lines: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """A line is read as its first three words, by search, scores and attention alike; how many were cut is counted."""
     run = lively(*settings)
     caplog.clear()

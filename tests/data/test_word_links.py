@@ -25,7 +25,9 @@ from seq2seq.errors import ConfigError, DataError
 PAIRS = [
     LinkedPair("the old cat", "die alte Katze", ((0, 0), (1, 1), (2, 2))),
     LinkedPair("", "nothing", ()),
-    LinkedPair("cats sleep in the old house", "Katzen schlafen im alten Haus", ((0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (5, 4))),
+    LinkedPair(
+        "cats sleep in the old house", "Katzen schlafen im alten Haus", ((0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (5, 4))
+    ),
     LinkedPair("a b c d e f g h i j", "a b c d e f g h i j", ((9, 9), (0, 0))),
     LinkedPair("nobody knows", "niemand", ()),
     LinkedPair("yes  it is", "ja das ist es", ((1, 3), (2, 2))),
@@ -54,7 +56,9 @@ def settings(root: Path, **more: Any) -> DataConfig:
 
 
 def prepared(root: Path, linked: bool = True, kind: str = "bpe", **more: Any) -> Prepared:
-    return prepare(settings(root, **more), TokenizerConfig(kind=kind, size=500 if kind == "word" else 50), linked=linked)
+    return prepare(
+        settings(root, **more), TokenizerConfig(kind=kind, size=500 if kind == "word" else 50), linked=linked
+    )
 
 
 def word_links(corpus: Prepared, i: int) -> set[tuple[int, int]]:
@@ -129,7 +133,10 @@ def test_the_cache_tells_links_apart_and_text_without_them_is_as_before(root: Pa
     (root / "more.align").write_text("0-0\n" * len(MORE))
     other = prepared(root)
     assert other.folder not in (plain.folder, linked.folder)
-    assert reopen(settings(root), TokenizerConfig(kind="bpe", size=50), linked.data_hash, None, linked.links_hash).folder == linked.folder
+    assert (
+        reopen(settings(root), TokenizerConfig(kind="bpe", size=50), linked.data_hash, None, linked.links_hash).folder
+        == linked.folder
+    )
 
 
 def test_batches_share_one_among_the_linked(root: Path) -> None:
@@ -169,12 +176,18 @@ def edit(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
 
 
 BROKEN = {
-    "gone": (lambda root: (root / "train.align").unlink(), r"train\.align is missing, also with \.gz.*training\.guided_alignment"),
+    "gone": (
+        lambda root: (root / "train.align").unlink(),
+        r"train\.align is missing, also with \.gz.*training\.guided_alignment",
+    ),
     "short": (edit(lambda lines: lines[:4]), r"train\.align has 4 lines for 6 pairs$"),
     "long": (edit(lambda lines: [*lines, "", "0-0"]), r"train\.align has 8 lines for 6 pairs$"),
     "word": (edit(lambda lines: [*lines[:2], "0-0 1=1", *lines[3:]]), r"train\.align:3: '1=1' is no link"),
     "source": (edit(lambda lines: ["0-0 3-2", *lines[1:]]), r"train\.align:1: link 3-2 is beyond the 3 source words"),
-    "target": (edit(lambda lines: [*lines[:4], "1-1", *lines[5:]]), r"train\.align:5: link 1-1 is beyond the 1 target words"),
+    "target": (
+        edit(lambda lines: [*lines[:4], "1-1", *lines[5:]]),
+        r"train\.align:5: link 1-1 is beyond the 1 target words",
+    ),
     "spaces": (edit(lambda lines: [*lines[:5], "3-0"]), r"train\.align:6: link 3-0 is beyond the 3 source words"),
 }
 
@@ -204,12 +217,18 @@ def test_packed_and_possible_links_are_read(root: Path) -> None:
     packed = gzip.compress(path.read_text().replace("1-1", "1p1").encode())
     path.unlink()
     (root / "train.align.gz").write_bytes(packed)
-    assert list(linked_pairs(settings(root)))[: len(PAIRS)] == [pair._replace(links=tuple(sorted(pair.links))) for pair in PAIRS]
+    assert list(linked_pairs(settings(root)))[: len(PAIRS)] == [
+        pair._replace(links=tuple(sorted(pair.links))) for pair in PAIRS
+    ]
 
 
 @pytest.mark.parametrize(
     "data",
-    [DataConfig(format="tsv", train=["a"]), DataConfig(format="jsonl", train=["a"]), DataConfig(format="toy_summaries")],
+    [
+        DataConfig(format="tsv", train=["a"]),
+        DataConfig(format="jsonl", train=["a"]),
+        DataConfig(format="toy_summaries"),
+    ],
     ids=lambda data: data.format,
 )
 def test_other_formats_have_none(data: DataConfig) -> None:

@@ -125,5 +125,7 @@ def test_the_error_rate_has_an_interval() -> None:
 
 @pytest.mark.parametrize("links", [[], [{(0, 0)}] * 2])
 def test_sentences_that_cannot_be_paired_are_refused(links: list[set[Link]]) -> None:
-    with pytest.raises(DataError, match=f"alignments of {len(links)} sentences cannot be compared with gold alignments of 1"):
+    with pytest.raises(
+        DataError, match=f"alignments of {len(links)} sentences cannot be compared with gold alignments of 1"
+    ):
         alignment_scores(links, [parse_links("0-0")])

@@ -46,7 +46,9 @@ def test_single_maps_of_a_transformer(lively: Lively, lines: list[str]) -> None:
         np.testing.assert_allclose(looked.maps.sum(-1), 1, atol=1e-5)
         np.testing.assert_allclose(looked.maps[-1].mean(0), looked.weights, atol=1e-6)
     translator = Translator.open(lively())
-    assert all(looked.maps is None for _, looked in look(translator, [found[0] for found in translator.hypotheses(lines)]))
+    assert all(
+        looked.maps is None for _, looked in look(translator, [found[0] for found in translator.hypotheses(lines)])
+    )
 
 
 def test_an_ensemble_has_its_mean_alone(lively: Lively, lines: list[str]) -> None:
@@ -67,7 +69,9 @@ def test_heads_that_each_have_a_centre_have_none_together(family: str, lively: L
     """Half of them at one end and half at the other would be one in the middle, which nobody looks at."""
     run = lively("model/attention=local_p", *FAMILIES[family], f"{HEADS[family]}=2")
     translator = Translator.open(run)
-    assert {looked.centers is None for _, looked in look(translator, [found[0] for found in translator.hypotheses(lines)])} == {True}
+    assert {
+        looked.centers is None for _, looked in look(translator, [found[0] for found in translator.hypotheses(lines)])
+    } == {True}
     assert not attention_maps.health_of(Run.open(run).config.model).learnt
 
 

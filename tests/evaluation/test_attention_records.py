@@ -62,7 +62,9 @@ def test_one_sentence_is_read_without_the_others(tmp_path: Path, monkeypatch: py
     found = write(tmp_path / "a.zip", [example(3, 4)] * 50, list(range(50)))
     read: list[str] = []
     original = zipfile.ZipFile.read
-    monkeypatch.setattr(zipfile.ZipFile, "read", lambda self, entry: read.append(entry.filename) or original(self, entry))
+    monkeypatch.setattr(
+        zipfile.ZipFile, "read", lambda self, entry: read.append(entry.filename) or original(self, entry)
+    )
     assert found[31].target == ("t0", "t1", "t2")
     assert read == ["31"]
 

@@ -86,11 +86,15 @@ def gaussian(steps, positions, centers):
 
 def blind(rng, steps, positions):
     """The same broad walk for every sentence."""
-    return softmax(-0.5 * ((np.arange(positions) - np.minimum(np.arange(steps), positions - 1)[:, None]) / 2) ** 2), None
+    return softmax(
+        -0.5 * ((np.arange(positions) - np.minimum(np.arange(steps), positions - 1)[:, None]) / 2) ** 2
+    ), None
 
 
 def unmoved(rng, steps, positions):
-    return predicted(rng, steps, positions, np.full(steps, positions * rng.uniform(0.3, 0.7)) + rng.normal(0, 0.02, steps))
+    return predicted(
+        rng, steps, positions, np.full(steps, positions * rng.uniform(0.3, 0.7)) + rng.normal(0, 0.02, steps)
+    )
 
 
 def at_the_end(rng, steps, positions):
@@ -112,10 +116,18 @@ SICK: dict[str, tuple[Sick, int | None]] = {
     "flat": (uniform, None),
     "same": (blind, None),
 }
-HEALTHY: list[tuple[Sick, int | None]] = [(diagonal, None), (reordered, None), (sink, None), (predicted, WIDTH), (monotonic, WIDTH)]
+HEALTHY: list[tuple[Sick, int | None]] = [
+    (diagonal, None),
+    (reordered, None),
+    (sink, None),
+    (predicted, WIDTH),
+    (monotonic, WIDTH),
+]
 
 
-def looked_at(make: Sick, width: int | None, seed: int = 0, sentences: int = 100, bytes_only: bool = False, **how: bool) -> Health:
+def looked_at(
+    make: Sick, width: int | None, seed: int = 0, sentences: int = 100, bytes_only: bool = False, **how: bool
+) -> Health:
     rng, found = np.random.default_rng(seed), Health(width, **how)
     for _ in range(sentences):
         positions = int(rng.integers(6, 25))
@@ -153,7 +165,9 @@ def test_what_is_uniform_by_choice_is_not_warned_of() -> None:
 
 
 def test_uniform_inside_a_predicted_window_is_seen_behind_its_gaussian() -> None:
-    assert looked_at(uniform_in_window, WIDTH).warnings() == [WARNINGS["flat"](looked_at(uniform_in_window, WIDTH).sentences)]
+    assert looked_at(uniform_in_window, WIDTH).warnings() == [
+        WARNINGS["flat"](looked_at(uniform_in_window, WIDTH).sentences)
+    ]
 
 
 def test_a_few_sentences_or_tiny_ones_say_nothing() -> None:
@@ -195,7 +209,9 @@ def test_a_step_without_weight_counts_as_uniform() -> None:
     assert found.sentences[0].flat == 1
 
 
-@pytest.mark.parametrize(("weights", "centers"), [(np.ones(3), None), (np.ones((3, 4)), np.ones(4)), (np.ones((2, 3, 4)), None)])
+@pytest.mark.parametrize(
+    ("weights", "centers"), [(np.ones(3), None), (np.ones((3, 4)), np.ones(4)), (np.ones((2, 3, 4)), None)]
+)
 def test_other_shapes_are_refused(weights: np.ndarray, centers: np.ndarray | None) -> None:
     with pytest.raises(ValueError, match=r"are not of \(T, S\)"):
         Health().add(weights, centers)
@@ -209,5 +225,7 @@ def test_what_is_kept_does_not_grow_with_the_maps() -> None:
 
 
 def test_it_knows_nothing_of_ours() -> None:
-    names = [node.module or "" for node in ast.walk(ast.parse(inspect.getsource(health))) if isinstance(node, ast.ImportFrom)]
+    names = [
+        node.module or "" for node in ast.walk(ast.parse(inspect.getsource(health))) if isinstance(node, ast.ImportFrom)
+    ]
     assert not [name for name in names if name.startswith("seq2seq")]

@@ -12,7 +12,16 @@ from seq2seq.evaluation import heatmap
 ENGLISH = "a man in a blue shirt is standing on a ladder cleaning a window"
 GERMAN = "ein Mann in einem blauen Hemd steht auf einer Leiter und putzt ein Fenster"
 SOURCE, TARGET = ENGLISH.split(), GERMAN.split()
-MIXED = ["我们", "cafe\u0301", "नमस्ते", "x", "👋", "\uff46\uff4c", "\u200b", ""]  # wide, combining, wide forms, of no width
+MIXED = [
+    "我们",
+    "cafe\u0301",
+    "नमस्ते",
+    "x",
+    "👋",
+    "\uff46\uff4c",
+    "\u200b",
+    "",
+]  # wide, combining, wide forms, of no width
 
 
 def random_weights(rows: int, cells: int) -> np.ndarray:

@@ -22,7 +22,10 @@ def corpus(seed: int, lines: int = 60) -> tuple[list[str], list[str]]:
     """References, and hypotheses with about one word in four replaced and some left out."""
     rng = random.Random(seed)
     references = [" ".join(rng.choices(WORDS, k=rng.randint(4, 14))) for _ in range(lines)]
-    noisy = [[rng.choice(WORDS) if rng.random() < 0.25 else word for word in line.split() if rng.random() > 0.1] for line in references]
+    noisy = [
+        [rng.choice(WORDS) if rng.random() < 0.25 else word for word in line.split() if rng.random() > 0.1]
+        for line in references
+    ]
     return [" ".join(words) for words in noisy], references
 
 
@@ -110,7 +113,9 @@ def sacrebleu_metrics() -> dict[str, object]:
 
 @pytest.mark.parametrize("twin", ["bleu", "chrf", "chrf++", "ter"])
 @pytest.mark.parametrize("references", [[REFERENCES], [REFERENCES, OTHER]], ids=["one", "two"])
-def test_equals_sacrebleu_in_figure_signature_and_interval(twin: str, references: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equals_sacrebleu_in_figure_signature_and_interval(
+    twin: str, references: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SACREBLEU_SEED", "7")
     metric = sacrebleu_metrics()[twin]
     theirs = metric.corpus_score(HYPOTHESES, references, n_bootstrap=200)  # type: ignore[attr-defined]
@@ -126,7 +131,9 @@ def test_equals_sacrebleu_in_figure_signature_and_interval(twin: str, references
 def test_rouge_equals_the_library(kind: str, stemming: bool) -> None:
     from rouge_score.rouge_scorer import RougeScorer
 
-    hypotheses, first, second = ([line.replace(" in ", "\n") for line in lines] for lines in (HYPOTHESES, REFERENCES, OTHER))
+    hypotheses, first, second = (
+        [line.replace(" in ", "\n") for line in lines] for lines in (HYPOTHESES, REFERENCES, OTHER)
+    )
     scorer = RougeScorer([kind], use_stemmer=stemming)
     sentences = zip(hypotheses, first, second, strict=True)
     theirs = [max(scorer.score(target, line)[kind].fmeasure for target in pair) for line, *pair in sentences]
@@ -147,7 +154,9 @@ def test_rouge_of_several_references_equals_the_librarys_own(stemming: bool) -> 
     hypotheses, *references = texts
     kinds = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
     scorer = RougeScorer(kinds, use_stemmer=stemming)
-    theirs = [scorer.score_multi(each, line) for line, each in zip(hypotheses, zip(*references, strict=True), strict=True)]
+    theirs = [
+        scorer.score_multi(each, line) for line, each in zip(hypotheses, zip(*references, strict=True), strict=True)
+    ]
     marked = [[line.replace("\n", " <n> ") for line in lines] for lines in (hypotheses, *references)]
     for first, *others in ((hypotheses, *references), marked):
         for made in score(first, others, kinds, stemming=stemming, bootstrap=0):
@@ -195,7 +204,9 @@ def test_rouge_on_paper() -> None:
     """Lin (2004), section 3: of "police killed the gunman", "police kill the gunman" has 3 of 4 words, 1 of 3 pairs, a common
     subsequence of 3; "the gunman kill police" the same words, the same pair, a subsequence of 2."""
     references = [["police killed the gunman"] * 2]
-    made = score(["police kill the gunman", "the gunman kill police"], references, ["rouge1", "rouge2", "rougeL"], bootstrap=0)
+    made = score(
+        ["police kill the gunman", "the gunman kill police"], references, ["rouge1", "rouge2", "rougeL"], bootstrap=0
+    )
     np.testing.assert_allclose([s.statistics[:, 0] for s in made], [[75, 75], [100 / 3, 100 / 3], [75, 50]])
 
 
@@ -209,14 +220,18 @@ def test_lsum_takes_lines_as_sentences_and_l_does_not() -> None:
 # Languages, case, tokens
 
 
-@pytest.mark.parametrize(("language", "tokenizer"), [("", "13a"), ("de", "13a"), ("zh", "zh"), ("zh_CN", "zh"), ("zh-Hant", "zh")])
+@pytest.mark.parametrize(
+    ("language", "tokenizer"), [("", "13a"), ("de", "13a"), ("zh", "zh"), ("zh_CN", "zh"), ("zh-Hant", "zh")]
+)
 def test_the_language_chooses_the_tokenizer(language: str, tokenizer: str) -> None:
     (made,) = score(["我们 走"], [["我们 走 吧"]], ["bleu"], language=language, bootstrap=0)
     assert f"|tok:{tokenizer}|" in made.signature
 
 
 @pytest.mark.parametrize("language", ["ja", "ko"])
-def test_a_tokenizer_that_is_missing_falls_back_to_characters_and_says_so(language: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_tokenizer_that_is_missing_falls_back_to_characters_and_says_so(
+    language: str, caplog: pytest.LogCaptureFixture
+) -> None:
     from seq2seq.evaluation import bleu
 
     bleu._say_characters.cache_clear()
@@ -248,13 +263,17 @@ def test_lower_casing_forgives_case(cased: str) -> None:
         (["a"], ["a"], "not a list of lines"),
     ],
 )
-def test_what_cannot_be_paired_is_refused(name: str, hypotheses: list[str], references: list[list[str]], says: str) -> None:
+def test_what_cannot_be_paired_is_refused(
+    name: str, hypotheses: list[str], references: list[list[str]], says: str
+) -> None:
     with pytest.raises(DataError, match=says):
         score(hypotheses, references, [name])
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"metrics='rouge-l' is unknown \(did you mean 'rouge.*choose one of: bleu, chrf"):
+    with pytest.raises(
+        ConfigError, match=r"metrics='rouge-l' is unknown \(did you mean 'rouge.*choose one of: bleu, chrf"
+    ):
         score(["a"], [["a"]], ["bleu", "rouge-l"])
 
 

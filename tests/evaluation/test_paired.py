@@ -99,7 +99,9 @@ def means(values: np.ndarray) -> np.ndarray:
 def test_randomisation_of_a_mean_solved_on_paper() -> None:
     """Three sentences, differences 1, 2 and 3: of the eight swaps two give a mean difference of 2 up to its sign, and none exceeds it."""
     system, baseline = means(np.array([1.0, 2.0, 3.0])), means(np.zeros(3))
-    seen = [abs(sum(sign * d for sign, d in zip(signs, (1, 2, 3), strict=True))) / 3 for signs in product((-1, 1), repeat=3)]
+    seen = [
+        abs(sum(sign * d for sign, d in zip(signs, (1, 2, 3), strict=True))) / 3 for signs in product((-1, 1), repeat=3)
+    ]
     assert sorted(seen) == pytest.approx([0, 0, 2 / 3, 2 / 3, 4 / 3, 4 / 3, 2, 2])
     assert randomisation([system], [baseline], mean, trials=4000) == pytest.approx(2 / 8, abs=0.03)
     smaller = means(np.array([1.0, 2.0, -3.0]))  # a difference of 0, which all swaps reach
@@ -118,11 +120,15 @@ def test_randomisation_over_seeds_is_that_of_all_swaps(systems: int, baselines: 
     def difference(swapped: tuple[bool, ...], pairs: list[Any] = pairs) -> float:
         """A ratio of sums, so that it matters what is added to what."""
         where = np.array(swapped)[:, None]
-        return abs(float(np.mean([mean(np.where(where, b, a).sum(0)) - mean(np.where(where, a, b).sum(0)) for a, b in pairs])))
+        return abs(
+            float(np.mean([mean(np.where(where, b, a).sum(0)) - mean(np.where(where, a, b).sum(0)) for a, b in pairs]))
+        )
 
     def exact(pairs: list[Any]) -> float:
         seen = difference((False,) * 4, pairs)
-        return float(np.mean([difference(swapped, pairs) >= seen - 1e-12 for swapped in product((False, True), repeat=4)]))
+        return float(
+            np.mean([difference(swapped, pairs) >= seen - 1e-12 for swapped in product((False, True), repeat=4)])
+        )
 
     assert randomisation(ours, theirs, mean, trials=8000) == pytest.approx(exact(pairs), abs=0.02)
     if systems == baselines:

@@ -7,7 +7,14 @@ import pytest
 
 from seq2seq.data.word_links import parse_links
 from seq2seq.errors import DataError
-from seq2seq.evaluation.alignment import LINKS, SYMMETRIZATIONS, alignment_scores, one_to_one_links, read_gold, recall_by_distance
+from seq2seq.evaluation.alignment import (
+    LINKS,
+    SYMMETRIZATIONS,
+    alignment_scores,
+    one_to_one_links,
+    read_gold,
+    recall_by_distance,
+)
 
 Links = set[tuple[int, int]]
 
@@ -108,7 +115,9 @@ def test_growing_is_that_of_the_published_pseudo_code(how: str) -> None:
     for seed in range(400):
         rng = np.random.default_rng(seed)
         one, other = (
-            {(i, i) for i in range(9) if rng.random() < 0.7} | {(int(s), int(t)) for s, t in rng.integers(9, size=(5, 2))} for _ in "12"
+            {(i, i) for i in range(9) if rng.random() < 0.7}
+            | {(int(s), int(t)) for s, t in rng.integers(9, size=(5, 2))}
+            for _ in "12"
         )
         assert SYMMETRIZATIONS[how](one, other) == published(how, one, other), seed
 
@@ -152,9 +161,21 @@ WRONG = {
         ["0-0", "", "2-1 3-1"],
         "a.align, line 3: link 3-1 is beyond the 3 source words, which are counted from 0",
     ),
-    "beyond the target": ("a.align", ["0p3", "", ""], "a.align, line 1: link 0-3 is beyond the 3 target words, which are counted from 0"),
-    "talp beyond": ("a.talp", ["1-1", "", "3-3"], "a.talp, line 3: link 3-3 is beyond the 2 target words, which are counted from 1"),
-    "naacl beyond": ("a.naacl", ["1 2 3", "3 4 1 P"], "a.naacl, line 2: link 4-1 is beyond the 3 source words, which are counted from 1"),
+    "beyond the target": (
+        "a.align",
+        ["0p3", "", ""],
+        "a.align, line 1: link 0-3 is beyond the 3 target words, which are counted from 0",
+    ),
+    "talp beyond": (
+        "a.talp",
+        ["1-1", "", "3-3"],
+        "a.talp, line 3: link 3-3 is beyond the 2 target words, which are counted from 1",
+    ),
+    "naacl beyond": (
+        "a.naacl",
+        ["1 2 3", "3 4 1 P"],
+        "a.naacl, line 2: link 4-1 is beyond the 3 source words, which are counted from 1",
+    ),
     "pair 0": ("a.naacl", ["1 1 1", "0 1 1"], "a.naacl, line 2: '0 1 1' is no link"),
 }
 

@@ -33,7 +33,9 @@ def fate(config: Config) -> Outcome:
 
 
 def test_the_others_run_and_all_is_told_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(TrainingError, match=r"1 of 6 cells of the grid failed, as told above; the same command tries them again"):
+    with pytest.raises(
+        TrainingError, match=r"1 of 6 cells of the grid failed, as told above; the same command tries them again"
+    ):
         sweep(["seed=4,3,2,1,5,1"], fate)
     assert caplog.messages == [
         "cell 1 of 6: seed=4",
@@ -122,10 +124,14 @@ def table(tmp_path: Path) -> Path:
     return tmp_path / "conf"
 
 
-@pytest.mark.parametrize(("choice", "names"), [("glob(*)", "dot general local_p"), ("dot", "dot"), ("local_p,dot", "local_p dot")])
+@pytest.mark.parametrize(
+    ("choice", "names"), [("glob(*)", "dot general local_p"), ("dot", "dot"), ("local_p,dot", "local_p dot")]
+)
 def test_a_group_of_experiments_is_a_grid(choice: str, names: str, table: Path) -> None:
     seen: list[tuple[str, int]] = []
-    sweep([f"experiment/own_table={choice}", "seed=1,2"], lambda config: seen.append((config.variant, config.seed)), table)
+    sweep(
+        [f"experiment/own_table={choice}", "seed=1,2"], lambda config: seen.append((config.variant, config.seed)), table
+    )
     assert seen == [(f"table_{name}", seed) for name in names.split() for seed in (1, 2)]
 
 
@@ -145,7 +151,9 @@ def test_a_cell_is_named_by_what_is_its_own() -> None:
     assert Grid(Path(), CELLS).label(CELLS[1]) == "seed=2"
     assert Grid(Path(), CELLS[:1]).label(CELLS[0]) == "data=toy experiment/luong_table=dot seed=1"
     assert Grid(Path(), [CELLS[0], CELLS[0]]).label(CELLS[0]) == "data=toy experiment/luong_table=dot seed=1"
-    assert Grid(Path(), []).label(CELLS[0]) == "data=toy experiment/luong_table=dot seed=1"  # whose sweeper says nothing before
+    assert (
+        Grid(Path(), []).label(CELLS[0]) == "data=toy experiment/luong_table=dot seed=1"
+    )  # whose sweeper says nothing before
 
 
 def test_cells_of_which_nothing_was_heard(tmp_path: Path) -> None:
@@ -157,8 +165,16 @@ def test_cells_of_which_nothing_was_heard(tmp_path: Path) -> None:
 
 
 def test_the_summary_on_paper() -> None:
-    twice = [Outcome(TRAINED, "a b", words="x=1"), Outcome(BEFORE, "a b", words="x=2"), Outcome(BEFORE, "c", words="x=3")]
-    assert summary(twice) == ["2 cells are one run, a b: x=1, x=2", "grid: 2 finished (1 before), 0 failed", "seq2seq compare 'a b' c"]
+    twice = [
+        Outcome(TRAINED, "a b", words="x=1"),
+        Outcome(BEFORE, "a b", words="x=2"),
+        Outcome(BEFORE, "c", words="x=3"),
+    ]
+    assert summary(twice) == [
+        "2 cells are one run, a b: x=1, x=2",
+        "grid: 2 finished (1 before), 0 failed",
+        "seq2seq compare 'a b' c",
+    ]
     require_all(twice)
     assert summary([]) == ["grid: 0 finished (0 before), 0 failed"]
 
@@ -175,7 +191,9 @@ def test_what_needs_no_text_is_found_wrong_before_any_cell_is_begun(caplog: pyte
     assert [message.split(":")[0] for message in caplog.messages] == ["model/attention=dot"]
     assert "not 16 and 32" in caplog.messages[0]
     assert cli.main(["train", "-m", "seed=1,2", "training.patience=0"]) == 2
-    assert [message.split(":")[:2] for message in caplog.messages[1:]] == [[f"seed={n}", " training has no end"] for n in (1, 2)]
+    assert [message.split(":")[:2] for message in caplog.messages[1:]] == [
+        [f"seed={n}", " training has no end"] for n in (1, 2)
+    ]
     assert list(Path().iterdir()) == []
 
 

@@ -98,7 +98,9 @@ def test_a_process_that_is_killed_is_one_sentence(launcher: str, caplog: pytest.
 @pytest.mark.parametrize("launcher", EACH)
 def test_a_ctrl_c_reaches_all_processes(launcher: str, tmp_path: Path) -> None:
     """The first cell presses it once it is at work; it and the second would otherwise wait for ever, the third is not begun."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it puts into the background without it
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell starts what it puts into the background without it
     place, master = str(tmp_path), os.getpid()
     cells = "seed=1,2,3" if launcher == "joblib" else "seed=1,2"
 
@@ -128,11 +130,15 @@ def test_a_ctrl_c_reaches_all_processes(launcher: str, tmp_path: Path) -> None:
 def test_without_slurm_there_is_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(TrainingError, match="2 of 2 cells"):
         sweep(["seed=1,2", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu"], lambda config: None)
-    assert [message for message in caplog.messages if message.startswith("the launcher gave up: ") and "srun" in message]
+    assert [
+        message for message in caplog.messages if message.startswith("the launcher gave up: ") and "srun" in message
+    ]
 
 
 def test_settings_of_slurm_are_checked() -> None:
-    with pytest.raises(ConfigError, match=r"hydra\.launcher\.partitoin is no setting \(did you mean hydra\.launcher\.partition\?\)"):
+    with pytest.raises(
+        ConfigError, match=r"hydra\.launcher\.partitoin is no setting \(did you mean hydra\.launcher\.partition\?\)"
+    ):
         sweep(["seed=1,2", "hydra/launcher=submitit_slurm", "hydra.launcher.partitoin=gpu"], lambda config: None)
 
 
@@ -143,7 +149,9 @@ def test_a_launcher_that_is_not_installed_is_one_sentence(name: str, monkeypatch
 
     Plugins.instance()  # which has found it, and is to forget it
     monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], f"{name}.yaml")
-    with pytest.raises(ConfigError, match=rf"hydra/launcher={name} needs more packages: pip install 'seq2seq\[sweep\]'"):
+    with pytest.raises(
+        ConfigError, match=rf"hydra/launcher={name} needs more packages: pip install 'seq2seq\[sweep\]'"
+    ):
         sweep(["seed=1,2", f"hydra/launcher={name}"], lambda config: None)
 
 
@@ -160,7 +168,9 @@ def test_a_launcher_that_is_not_installed_is_one_sentence(name: str, monkeypatch
         ("submitit_slurm", {}, 5, 1),
     ],
 )
-def test_cells_share_the_cores(launcher: str, settings: dict[str, Any], cells: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cells_share_the_cores(
+    launcher: str, settings: dict[str, Any], cells: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("seq2seq.launch.processes.available_cores", lambda: 8)
     assert AT_ONCE[launcher](settings, cells, 8) == at_once
     config = compose_config()
@@ -173,4 +183,6 @@ def test_cells_share_the_cores(launcher: str, settings: dict[str, Any], cells: i
     assert (trainer.threads, trainer.progress) == (5, "none")
     advice = crowded(asked, launcher, settings, cells)
     assert bool(advice) == (5 * at_once > 8)
-    assert not advice or advice.startswith(f"{at_once} cells at once with trainer.threads=5 each are too many for 8 cores")
+    assert not advice or advice.startswith(
+        f"{at_once} cells at once with trainer.threads=5 each are too many for 8 cores"
+    )

@@ -25,7 +25,12 @@ from seq2seq.nn.rnn.encoder import BRIDGES
 
 VARIANTS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
 NAMED = [(family, name) for family in MODELS for name in VARIANTS if (family, name) != ("transformer", "coverage")]
-QUICK = {("rnn", "coverage"), ("rnn", "local_p"), ("transformer", "scaled_dot"), ("transformer", "local_m")}  # the rest is slow to export
+QUICK = {
+    ("rnn", "coverage"),
+    ("rnn", "local_p"),
+    ("transformer", "scaled_dot"),
+    ("transformer", "local_m"),
+}  # the rest is slow to export
 TINY = {
     "rnn": {"embedding": 6, "hidden": 8},
     "transformer": {"size": 8, "heads": 2, "feedforward": 7, "encoder_layers": 1, "decoder_layers": 2},
@@ -71,12 +76,18 @@ SCORES = {  # (weights, q (Q), h (M), position of h) -> score, written as the pa
     "scaled_dot": lambda m, q, h, s: q @ h / len(q) ** 0.5,
     "general": lambda m, q, h, s: q @ m["keys.weight"] @ h,
     "scaled_general": lambda m, q, h, s: m["gain"] * (q @ m["keys.weight"] @ h),
-    "concat": lambda m, q, h, s: m["energy.weight"][0] @ np.tanh(np.hstack((m["query.weight"], m["keys.weight"])) @ np.hstack((q, h))),
+    "concat": lambda m, q, h, s: (
+        m["energy.weight"][0] @ np.tanh(np.hstack((m["query.weight"], m["keys.weight"])) @ np.hstack((q, h)))
+    ),
     "concat_identity": lambda m, q, h, s: (
         m["energy.weight"][0] @ np.tanh(np.hstack((m["query.weight"], np.eye(len(h)))) @ np.hstack((q, h)))
     ),
-    "additive": lambda m, q, h, s: m["energy.weight"][0] @ np.tanh(m["query.weight"] @ q + m["keys.weight"] @ h + m["query.bias"]),
-    "normed_additive": lambda m, q, h, s: m["gain"] * SCORES["additive"](m, q, h, s) / np.linalg.norm(m["energy.weight"][0]),
+    "additive": lambda m, q, h, s: (
+        m["energy.weight"][0] @ np.tanh(m["query.weight"] @ q + m["keys.weight"] @ h + m["query.bias"])
+    ),
+    "normed_additive": lambda m, q, h, s: (
+        m["gain"] * SCORES["additive"](m, q, h, s) / np.linalg.norm(m["energy.weight"][0])
+    ),
     "location": lambda m, q, h, s: m["position.weight"][s] @ q,
     "cosine": lambda m, q, h, s: m["gain"] * (q @ h) / (np.linalg.norm(q) * np.linalg.norm(h)),
     "euclidean": lambda m, q, h, s: -((q - h) ** 2).sum() / len(q) ** 0.5,
@@ -95,7 +106,9 @@ WEIGHTS = {  # scores (..., S), those of positions that are not allowed -inf -> 
 }
 SOURCE, TARGET = 11, 13  # entries of the vocabularies
 B, S, T = 3, 6, 4
-FIRST = 16  # rows of choices that are tried every time: each holds more pairs that no row before it has than those after it
+FIRST = (
+    16  # rows of choices that are tried every time: each holds more pairs that no row before it has than those after it
+)
 
 
 def center(m, q, S, head=0):
@@ -152,13 +165,21 @@ def fits(row):
         or (row.get("residual") and max(layers) < 2)
         or (row.get("bridge", "zero").startswith("copy") and layers[0] != layers[1])
         or (row.get("encoder_hidden") and row.get("bridge", "zero").startswith("copy"))
-        or (row.get("encoder_hidden") and row.get("attention_heads", 1) == 1 and SCORERS[row.get("scorer", "general")].alike)
+        or (
+            row.get("encoder_hidden")
+            and row.get("attention_heads", 1) == 1
+            and SCORERS[row.get("scorer", "general")].alike
+        )
         or (row.get("bridge") in ("copy_all", "directions", "reduce") and row.get("cell", "lstm") != "lstm")
         or (row.get("bridge") == "directions" and not twice(row))
         or (row.get("bridge") in ("backward", "directions") and row.get("direction", "both") in ("forward", "reverse"))
         or (row.get("bridge") == "backward" and row.get("direction") == "first" and row.get("layers", (1, 1))[0] > 1)
         or (row.get("order") == "previous" and row.get("readout") == "state")
-        or (row.get("order") in ("luong", "plain") and row.get("readout") == "state" and row.get("window", "everywhere") != "last")
+        or (
+            row.get("order") in ("luong", "plain")
+            and row.get("readout") == "state"
+            and row.get("window", "everywhere") != "last"
+        )
     )
 
 
@@ -173,13 +194,18 @@ def pairs(family):
     """A greedy covering design: rows of choices that hold every pair of values that can go together at least once."""
     draw, choices = random.Random(1), CHOICES[family]
     items = [(name, value) for name, values in choices.items() for value in values]
-    missing = {frozenset(pair) for pair in itertools.combinations(items, 2) if pair[0][0] != pair[1][0] and fits(dict(pair))}
+    missing = {
+        frozenset(pair) for pair in itertools.combinations(items, 2) if pair[0][0] != pair[1][0] and fits(dict(pair))
+    }
     rows = []
     while missing:
         row = dict(min(missing, key=lambda pair: sorted(map(str, pair))))
         for name in draw.sample([*choices], len(choices)):
             if name not in row:
-                best = sorted(choices[name], key=lambda value: -sum(frozenset(((name, value), item)) in missing for item in row.items()))
+                best = sorted(
+                    choices[name],
+                    key=lambda value: -sum(frozenset(((name, value), item)) in missing for item in row.items()),
+                )
                 row[name] = next(value for value in best if fits({**row, name: value}))
         missing -= {frozenset(pair) for pair in itertools.combinations(row.items(), 2)}
         rows.append(row)
@@ -215,7 +241,9 @@ def problem(config, dtype):
         target[0, 2] = UNK
     target_in, target_out = target[:, :-1].clone(), target[:, 1:].clone()
     target_out[torch.arange(T) >= steps[:, None]] = PAD
-    return SimpleNamespace(config=config, model=model, source=source, copy=copy, target_in=target_in, target_out=target_out)
+    return SimpleNamespace(
+        config=config, model=model, source=source, copy=copy, target_in=target_in, target_out=target_out
+    )
 
 
 def pytest_generate_tests(metafunc):

@@ -89,7 +89,9 @@ def test_a_setting_makes_another_model(family, name, value):
     given = BASE[family] | NEEDS.get(name, {}) | NEEDS.get(f"{name}={value}", {})
     before, after = made(family, given), made(family, given | {name: value})
     weights = before.state_dict()
-    if {key: weight.shape for key, weight in weights.items()} != {key: weight.shape for key, weight in after.state_dict().items()}:
+    if {key: weight.shape for key, weight in weights.items()} != {
+        key: weight.shape for key, weight in after.state_dict().items()
+    }:
         return
     if name not in ("init", "embedding_init", "initializer"):
         after.load_state_dict(weights)
@@ -110,7 +112,9 @@ def test_the_same_settings_make_the_same_model():
 
 @torch.no_grad()
 @pytest.mark.parametrize("scorer", [name for name, kind in SCORERS.items() if kind.reads])
-@pytest.mark.parametrize(("window", "normalizer"), [*itertools.product(["everywhere", "local_m", "local_p"], ["softmax", "sparsemax"])])
+@pytest.mark.parametrize(
+    ("window", "normalizer"), [*itertools.product(["everywhere", "local_m", "local_p"], ["softmax", "sparsemax"])]
+)
 @pytest.mark.parametrize("pays", [("SHORT", 0), ("FEW", 3)])
 def test_fused_kernels_serve_where_they_can(pays, scorer, window, normalizer, monkeypatch):
     """An inner product under a softmax, in a window without a gain, and nobody asks for the weights; not for several sentences
@@ -118,7 +122,11 @@ def test_fused_kernels_serve_where_they_can(pays, scorer, window, normalizer, mo
     calls = []
     fused = transformer.scaled_dot_product_attention
     for module in (transformer, multihead):
-        monkeypatch.setattr(module, "scaled_dot_product_attention", lambda *words, **given: calls.append(given) or fused(*words, **given))
+        monkeypatch.setattr(
+            module,
+            "scaled_dot_product_attention",
+            lambda *words, **given: calls.append(given) or fused(*words, **given),
+        )
     attention = {"attention.scorer": scorer, "attention.window": window, "attention.normalizer": normalizer}
     model = made("transformer", BASE["transformer"] | attention)
     memory = model.encode(torch.randint(4, V, (3, 6)))

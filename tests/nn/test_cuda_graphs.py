@@ -29,7 +29,14 @@ def walk(model, memory, attention):
     for number in range(5):
         token = torch.arange(4, 10) + number % 3
         output, state = model.step(token, state, memory, attention)
-        said.append((output.features.clone(), output.weights, output.maps, {name: value.clone() for name, value in state.items()}))
+        said.append(
+            (
+                output.features.clone(),
+                output.weights,
+                output.maps,
+                {name: value.clone() for name, value in state.items()},
+            )
+        )
         if number != 2:  # then as greedy search goes on
             state = model.select(torch.tensor([[1, 0], [3, 3], [4, 5]]), state)
     return said
@@ -52,7 +59,9 @@ def test_steps_say_the_same(case, close, attention):
     model = Replayed(case.model, lambda work: work)
     for memory in memories(case):
         assert_same(walk(model, memory, attention), walk(case.model, memory, attention), close)
-    assert len(model.steps) == (2 if case.config.attention.coverage and memory.states.dtype == torch.float64 else 1)  # sums get wider
+    assert len(model.steps) == (
+        2 if case.config.attention.coverage and memory.states.dtype == torch.float64 else 1
+    )  # sums get wider
 
 
 @torch.no_grad()

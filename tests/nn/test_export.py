@@ -67,14 +67,19 @@ def test_step_is_exported_for_every_batch_source_and_past(variant):
     state = walked(model, memory, past)
     shapes = (
         {0: rows},
-        {name: {0: rows, 2: Dim.AUTO} if value.dim() == 4 else dynamic(value, rows, source) for name, value in state.items()},
+        {
+            name: {0: rows, 2: Dim.AUTO} if value.dim() == 4 else dynamic(value, rows, source)
+            for name, value in state.items()
+        },
         type(memory)(
             *({0: rows, 1: Dim.AUTO} for _ in range(3)),
             {0: rows},
             {name: {0: rows, value.shape.index(source): Dim.AUTO} for name, value in memory.cached.items()},
         ),
     )
-    program = export(Step(model), (torch.tensor([4, 5, 6]), state, memory), dynamic_shapes=shapes, strict=False).module()
+    program = export(
+        Step(model), (torch.tensor([4, 5, 6]), state, memory), dynamic_shapes=shapes, strict=False
+    ).module()
     for lengths, size, steps in ((LENGTHS, 8, 4), ((3, 2), 5, 1), (LENGTHS, 9, 0)):
         memory = model.encode(sources(lengths, size))
         state, token = walked(model, memory, steps), torch.arange(4, 4 + len(lengths))

@@ -11,9 +11,13 @@ def loss(case):
 def needless(case, name):
     """Whether the loss does not depend on this parameter, which then has a gradient of zeros."""
     attention = case.config.attention
-    if attention.window == "last" or (attention.scorer == "uniform" and attention.window != "local_p"):  # the weights are constant
+    if attention.window == "last" or (
+        attention.scorer == "uniform" and attention.window != "local_p"
+    ):  # the weights are constant
         parts = [".scorer.", ".direction", "cross.query.", "cross.key.", "around_cross.norm."]
-        if attention.window == "last" and getattr(case.config, "bridge", "") == "zero":  # what is read backwards ends at its first step
+        if (
+            attention.window == "last" and getattr(case.config, "bridge", "") == "zero"
+        ):  # what is read backwards ends at its first step
             last = f"encoder.backwards.{len(case.model.encoder.backwards) - 1}"
             parts += [f"{last}.{name}" for name in ("weight_hh", "cell.recurrent", "cell.candidate")]
         return any(part in name for part in parts)
@@ -25,7 +29,10 @@ def test_the_gradient_is_that_of_the_loss(case):
     step = 1e-6
     case.model.double()
     parameters = list(case.model.parameters())
-    directions = [torch.randn(w.shape, dtype=w.dtype, generator=torch.Generator().manual_seed(i)) for i, w in enumerate(parameters)]
+    directions = [
+        torch.randn(w.shape, dtype=w.dtype, generator=torch.Generator().manual_seed(i))
+        for i, w in enumerate(parameters)
+    ]
 
     def moved(by):
         with torch.no_grad():

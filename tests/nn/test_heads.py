@@ -57,18 +57,28 @@ def test_cross_entropy_is_torchs(chunk, smoothing):
     given = (features, head.output.weight, head.output.bias)
     ours = head.loss(Output(features), memory(target), target, smoothing)
     logits = head.output(features).flatten(0, 1)
-    total, nll = (cross_entropy(logits, target.flatten(), ignore_index=PAD, reduction="sum", label_smoothing=x) for x in (smoothing, 0.0))
+    total, nll = (
+        cross_entropy(logits, target.flatten(), ignore_index=PAD, reduction="sum", label_smoothing=x)
+        for x in (smoothing, 0.0)
+    )
     torch.testing.assert_close(ours.total, total)
     torch.testing.assert_close(ours.nll, nll)
     assert not ours.nll.requires_grad
-    for left, right in zip(torch.autograd.grad(3 * ours.total, given), torch.autograd.grad(3 * total, given), strict=True):
+    for left, right in zip(
+        torch.autograd.grad(3 * ours.total, given), torch.autograd.grad(3 * total, given), strict=True
+    ):
         torch.testing.assert_close(left, right)
 
 
 @pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
 def test_cross_entropy_makes_no_gradient_where_none_is_wanted(without, monkeypatch):
     """In validation the parameters still ask for one."""
-    head, output, tokens, target = VocabularyHead(H, V), Output(torch.randn(B, T, H)), torch.zeros(B, S).long(), torch.ones(B, T).long()
+    head, output, tokens, target = (
+        VocabularyHead(H, V),
+        Output(torch.randn(B, T, H)),
+        torch.zeros(B, S).long(),
+        torch.ones(B, T).long(),
+    )
     wanted = head.loss(output, memory(tokens), target).total
     monkeypatch.setattr(torch, "zeros_like", None)
     with without():
@@ -90,7 +100,11 @@ def test_loss_is_that_of_the_probabilities(problem, chunk, smoothing):
     ours = head.loss(output, source, target, smoothing)
     torch.testing.assert_close(ours.nll, nll.detach())
     torch.testing.assert_close(ours.total, total)
-    read = [output.features, *([output.weights] if head.reads_weights else []), *([output.parts] if head.reads_parts else [])]
+    read = [
+        output.features,
+        *([output.weights] if head.reads_weights else []),
+        *([output.parts] if head.reads_parts else []),
+    ]
     given = [*read, *head.parameters()]
     for left, right in zip(torch.autograd.grad(ours.total, given), torch.autograd.grad(total, given), strict=True):
         torch.testing.assert_close(left, right)
@@ -124,8 +138,13 @@ def test_rows_of_a_sentence_share_its_source(problem):
 def test_copying_is_see_et_al_equations_8_and_9(name):
     """The gate of `copy` reads the features in place of context, state and input."""
     torch.manual_seed(4)
-    head, tokens = HEADS[name](H, V, parts=PARTS).double(), torch.tensor([[4, 4, 9, 5, 3], [9, 10, 9, 6, 3], [8, 7, 3, 11, 8]])
-    output = Output(torch.randn(B, T, H).double(), torch.rand(B, T, S).double(), parts=torch.randn(B, T, PARTS).double())
+    head, tokens = (
+        HEADS[name](H, V, parts=PARTS).double(),
+        torch.tensor([[4, 4, 9, 5, 3], [9, 10, 9, 6, 3], [8, 7, 3, 11, 8]]),
+    )
+    output = Output(
+        torch.randn(B, T, H).double(), torch.rand(B, T, S).double(), parts=torch.randn(B, T, PARTS).double()
+    )
     scores = head.log_probs(output, memory(tokens))
     for b in range(B):
         for t in range(T):
@@ -133,7 +152,9 @@ def test_copying_is_see_et_al_equations_8_and_9(name):
             logits = head.output.weight.numpy() @ x + head.output.bias.numpy()
             seen = output.parts[b, t].numpy() if name == "pointer" else x
             gate = 1 / (1 + math.exp(-(head.gate.weight.numpy()[0] @ seen + head.gate.bias.item())))
-            expected = [gate * math.exp(logit) / sum(math.exp(other) for other in logits) for logit in logits] + [0.0] * S
+            expected = [gate * math.exp(logit) / sum(math.exp(other) for other in logits) for logit in logits] + [
+                0.0
+            ] * S
             for s in range(S):
                 expected[tokens[b, s]] += (1 - gate) * attention[s] / attention.sum()
             for entry, probability in enumerate(expected):
@@ -144,7 +165,9 @@ def test_copying_is_see_et_al_equations_8_and_9(name):
 def test_without_copying_a_word_beyond_the_vocabulary_is_unknown():
     head, output = VocabularyHead(H, V), Output(torch.randn(B, T, H))
     extended, unknown = torch.full((B, T), V + 1), torch.full((B, T), UNK)
-    torch.testing.assert_close(head.loss(output, memory(extended), extended), head.loss(output, memory(unknown), unknown))
+    torch.testing.assert_close(
+        head.loss(output, memory(extended), extended), head.loss(output, memory(unknown), unknown)
+    )
 
 
 def test_a_batch_of_padding_costs_nothing(problem):

@@ -17,7 +17,15 @@ from seq2seq.nn.rnn.cells import CELLS, LSTMCell, RecurrentCell
 from seq2seq.nn.rnn.encoder import BRIDGES
 
 WORDS, EMBEDDING, HIDDEN, WIDTH, TABLE = 200, 20, 24, 0.05, 0.7
-FED = ("luong", "plain", "context", "bahdanau", "previous", "gnmt", "gnmt_v2")  # what enters the first cell, or all of them
+FED = (
+    "luong",
+    "plain",
+    "context",
+    "bahdanau",
+    "previous",
+    "gnmt",
+    "gnmt_v2",
+)  # what enters the first cell, or all of them
 RECURRENT = [{"cell": cell, "order": order, "layers": (2, 2)} for cell, order in itertools.product(CELLS, FED)]
 SCORED = [{"scorer": scorer, "attention_heads": heads} for scorer, heads in itertools.product(SCORERS, (1, 2))]
 OTHERS = [
@@ -27,7 +35,11 @@ OTHERS = [
     {"window": "local_p", "attention_heads": 2},
     {"scorer": "additive", "coverage": True},
 ]
-GAINS = {"scaled_general": lambda K: 1.0, "cosine": lambda K: 10.0, "normed_additive": lambda K: K**-0.5}  # tf/nmt; ours; tf/nmt
+GAINS = {
+    "scaled_general": lambda K: 1.0,
+    "cosine": lambda K: 10.0,
+    "normed_additive": lambda K: K**-0.5,
+}  # tf/nmt; ours; tf/nmt
 
 
 @pytest.fixture(scope="module", params=RECURRENT + SCORED + OTHERS, ids=lambda row: "-".join(map(str, row.values())))
@@ -37,7 +49,9 @@ def made(request, design):
 
     def make(initializer):
         given = {"init": WIDTH, "embedding_init": TABLE} if initializer == "uniform" else {}
-        row = design.settings("rnn", request.param, embedding=EMBEDDING, hidden=HIDDEN, initializer=initializer, **given, **wide)
+        row = design.settings(
+            "rnn", request.param, embedding=EMBEDDING, hidden=HIDDEN, initializer=initializer, **given, **wide
+        )
         torch.manual_seed(1)
         return build_model(row, WORDS, WORDS)
 
@@ -70,7 +84,9 @@ def of_states(model):
         if isinstance(part, nn.RNNBase):
             yield part.weight_hh_l0, part.hidden_size
         elif isinstance(part, RecurrentCell):
-            yield from ((layer.weight, part.size) for name, layer in part.named_children() if name in ("recurrent", "candidate"))
+            yield from (
+                (layer.weight, part.size) for name, layer in part.named_children() if name in ("recurrent", "candidate")
+            )
 
 
 @torch.no_grad()
@@ -124,7 +140,9 @@ def test_bahdanaus_biases_and_the_vector_of_the_score_are_zero(made):
     for name, weight in model.named_parameters():
         if is_bias(name) or name.endswith("energy.weight"):
             assert weight.any().item() == (normed and not is_bias(name)), name
-    assert all(part.isfinite().all() for part in model(torch.full((2, 3), 5), torch.full((2, 2), 5)) if part is not None)
+    assert all(
+        part.isfinite().all() for part in model(torch.full((2, 3), 5), torch.full((2, 2), 5)) if part is not None
+    )
 
 
 @torch.no_grad()

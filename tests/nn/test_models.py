@@ -88,7 +88,9 @@ def test_hypotheses_are_selected_by_sentence_or_as_a_list(case, close, capacity)
     ]
     for step, rows in enumerate(map(torch.tensor, selections)):
         token = torch.arange(len(listed["number"])) % 7 + 4
-        (one, listed), (other, grouped) = (model.step(token, state, memory, attention=True) for state in (listed, grouped))
+        (one, listed), (other, grouped) = (
+            model.step(token, state, memory, attention=True) for state in (listed, grouped)
+        )
         for name in PARTS:
             close(getattr(one, name), getattr(other, name))
         listed, grouped = model.select(rows.flatten(), listed), model.select(rows, grouped)
@@ -110,7 +112,9 @@ def test_padding_and_neighbours_change_nothing(case, close):
     close(loss(case, wider, padded).total, loss(case, memory, whole).total)
     close(model.head.log_probs(padded, wider)[..., : scores.size(-1)], scores)
     for b, length in enumerate(memory.mask.sum(1).tolist()):
-        alone = model.encode(case.source[b : b + 1, :length], case.copy[b : b + 1, :length] if case.model.head.reads_weights else None)
+        alone = model.encode(
+            case.source[b : b + 1, :length], case.copy[b : b + 1, :length] if case.model.head.reads_weights else None
+        )
         single = model.decode(case.target_in[b : b + 1], alone, attention=True)
         close(alone.summary[0], memory.summary[b])
         close(single.features[0], whole.features[b])
@@ -155,7 +159,10 @@ def test_words_beyond_the_vocabulary_are_read_as_unknown(case, close):
     extended[:, 1], unknown[:, 1] = case.model.head.output.out_features + 2, UNK
     close(case.model.decode(extended, memory).features, case.model.decode(unknown, memory).features)
     state = case.model.start(memory)
-    close(case.model.step(extended[:, 1], state, memory)[0].features, case.model.step(unknown[:, 1], state, memory)[0].features)
+    close(
+        case.model.step(extended[:, 1], state, memory)[0].features,
+        case.model.step(unknown[:, 1], state, memory)[0].features,
+    )
 
 
 def test_every_pair_of_choices_is_covered_or_refused(design):
@@ -172,18 +179,34 @@ LOCAL_P = (("center_range", "S-1"), ("rounding", "floor"), ("renormalize", True)
 REFUSED = [  # family, settings, settings of the attention, words of the sentence
     *[("rnn", {}, {"scorer": scorer, "coverage": True}, r"model\.attention\.coverage=true .*") for scorer in UNCOVERED],
     ("transformer", {}, {"coverage": True}, r"model\.attention\.coverage=true .* model=rnn"),
-    *[("rnn", {}, {"window": window, "width": 3}, r"model\.attention\.width=3 .*ignored") for window in ("everywhere", "last")],
-    *[(family, {}, {"scorer": "dot", "hidden": 9}, r"model\.attention\.hidden=9 .*ignored") for family in MODELS],
-    *[(family, {}, {"window": "last"}, r"model\.attention\.scorer=general .*ignored: window=last") for family in MODELS],
     *[
-        (family, {}, {"scorer": "uniform", "normalizer": "sparsemax"}, r"normalizer=sparsemax .*ignored: scorer=uniform")
+        ("rnn", {}, {"window": window, "width": 3}, r"model\.attention\.width=3 .*ignored")
+        for window in ("everywhere", "last")
+    ],
+    *[(family, {}, {"scorer": "dot", "hidden": 9}, r"model\.attention\.hidden=9 .*ignored") for family in MODELS],
+    *[
+        (family, {}, {"window": "last"}, r"model\.attention\.scorer=general .*ignored: window=last")
+        for family in MODELS
+    ],
+    *[
+        (
+            family,
+            {},
+            {"scorer": "uniform", "normalizer": "sparsemax"},
+            r"normalizer=sparsemax .*ignored: scorer=uniform",
+        )
         for family in MODELS
     ],
     ("rnn", {"max_length": 9}, {}, r"model\.max_length=9 .*ignored"),
     ("transformer", {"max_length": 9}, {}, r"model\.max_length=9 .*ignored"),
     ("transformer", {"max_length": 9, "positions": "rotary"}, {}, r"model\.max_length=9 .*ignored"),
     ("rnn", {"hidden": 7}, {}, r"model\.hidden=7"),
-    ("rnn", {"order": "bahdanau", "input_feeding": False}, {}, r"model\.input_feeding=False .*ignored: model\.order=bahdanau"),
+    (
+        "rnn",
+        {"order": "bahdanau", "input_feeding": False},
+        {},
+        r"model\.input_feeding=False .*ignored: model\.order=bahdanau",
+    ),
     ("rnn", {"residual": True}, {}, r"model\.residual=true .*ignored"),
     ("rnn", {"bridge": "copy", "decoder_layers": 2}, {}, r"model\.bridge=copy .*not 1 and 2"),
     ("transformer", {"size": 9}, {}, r"model\.size=9 .*model\.heads=2"),
@@ -195,25 +218,56 @@ REFUSED = [  # family, settings, settings of the attention, words of the sentenc
     ("rnn", {"head": "copying"}, {}, r"model\.head='copying' .*did you mean 'copy'"),
     ("rnn", {"cell": "rnn"}, {}, r"model\.cell='rnn' .*lstm, gru"),
     ("rnn", {}, {"heads": 3}, r"model\.hidden=8 .*model\.attention\.heads=3"),
-    ("rnn", {}, {"scorer": "additive", "coverage": True, "heads": 2}, r"coverage=true needs one head, not model\.attention\.heads=2"),
+    (
+        "rnn",
+        {},
+        {"scorer": "additive", "coverage": True, "heads": 2},
+        r"coverage=true needs one head, not model\.attention\.heads=2",
+    ),
     ("transformer", {}, {"heads": 2}, r"model\.attention\.heads=2 .*ignored: model\.heads=2"),
     ("transformer", {"head": "pointer"}, {}, r"model\.head=pointer .*model\.head=copy"),
-    *[("rnn", {}, {"window": "local_m", name: value}, rf"attention\.{name}={value} .*ignored") for name, value in LOCAL_P],
+    *[
+        ("rnn", {}, {"window": "local_m", name: value}, rf"attention\.{name}={value} .*ignored")
+        for name, value in LOCAL_P
+    ],
     ("rnn", {}, {"window_size": "2D"}, r"attention\.window_size=2D .*ignored"),
     ("rnn", {"initializer": "bahdanau", "init": 0.2}, {}, r"model\.init=0\.2 .*ignored: model\.initializer=bahdanau"),
     ("rnn", {"reverse": True}, {}, r"model\.reverse=true .*ignored: model\.bidirectional=true"),
-    ("rnn", {"bidirectional": False, "bidirectional_layers": 1}, {}, r"bidirectional_layers=1 .*ignored: model\.bidirectional=false"),
+    (
+        "rnn",
+        {"bidirectional": False, "bidirectional_layers": 1},
+        {},
+        r"bidirectional_layers=1 .*ignored: model\.bidirectional=false",
+    ),
     ("rnn", {"bidirectional_layers": 2}, {}, r"bidirectional_layers=2 is more than model\.encoder_layers=1"),
     ("rnn", {"bridge": "backward", "bidirectional": False}, {}, r"model\.bridge=backward needs"),
-    ("rnn", {"bridge": "backward", "bidirectional_layers": 1, "encoder_layers": 2}, {}, r"model\.bridge=backward needs"),
+    (
+        "rnn",
+        {"bridge": "backward", "bidirectional_layers": 1, "encoder_layers": 2},
+        {},
+        r"model\.bridge=backward needs",
+    ),
     *[
         ("rnn", {"order": order, "feed": "context"}, {}, rf"model\.feed=context .*ignored: model\.order={order}")
         for order in ("bahdanau", "gnmt")
     ],
-    ("rnn", {"input_feeding": False, "feed": "context"}, {}, r"model\.feed=context .*ignored: model\.input_feeding=false"),
+    (
+        "rnn",
+        {"input_feeding": False, "feed": "context"},
+        {},
+        r"model\.feed=context .*ignored: model\.input_feeding=false",
+    ),
     ("rnn", {"readout_state": "previous"}, {}, r"model\.readout_state=previous .*ignored: .*order=bahdanau"),
-    *[("rnn", {"readout": "state", "input_feeding": fed}, {}, r"model\.readout=state would ignore") for fed in (True, False)],
-    ("rnn", {"readout": "state", "features": 5, "order": "gnmt"}, {}, r"model\.features=5 .*ignored: model\.readout=state"),
+    *[
+        ("rnn", {"readout": "state", "input_feeding": fed}, {}, r"model\.readout=state would ignore")
+        for fed in (True, False)
+    ],
+    (
+        "rnn",
+        {"readout": "state", "features": 5, "order": "gnmt"},
+        {},
+        r"model\.features=5 .*ignored: model\.readout=state",
+    ),
     (
         "rnn",
         {"readout": "state", "tie": "target", "order": "gnmt"},
@@ -229,10 +283,18 @@ REFUSED = [  # family, settings, settings of the attention, words of the sentenc
     ),
     ("rnn", {"residual_from": 3}, {}, r"model\.residual_from=3 .*ignored: model\.residual=false"),
     ("rnn", {"bridge": "copy_all", "encoder_layers": 2}, {}, r"model\.bridge=copy_all .*not 2 and 1"),
-    *[("rnn", {"bridge": bridge, "cell": "gru"}, {}, rf"model\.bridge={bridge} .*model\.cell=gru") for bridge in ("copy_all", "reduce")],
+    *[
+        ("rnn", {"bridge": bridge, "cell": "gru"}, {}, rf"model\.bridge={bridge} .*model\.cell=gru")
+        for bridge in ("copy_all", "reduce")
+    ],
     ("rnn", {"encoder_hidden": 7}, {}, r"model\.encoder_hidden=7 must be even"),
     ("rnn", {"encoder_hidden": 6}, {"heads": 4}, r"model\.encoder_hidden=6 .*model\.attention\.heads=4"),
-    ("rnn", {"encoder_hidden": 6, "bridge": "copy"}, {}, r"model\.bridge=copy needs model\.encoder_hidden=6 and hidden=8 equal"),
+    (
+        "rnn",
+        {"encoder_hidden": 6, "bridge": "copy"},
+        {},
+        r"model\.bridge=copy needs model\.encoder_hidden=6 and hidden=8 equal",
+    ),
     ("rnn", {"encoder_hidden": 6}, {"scorer": "dot"}, r"model\.attention\.scorer .*not 8 and 6"),
     ("rnn", {"readout": "tahn"}, {}, r"model\.readout='tahn' .*did you mean 'tanh'"),
     ("rnn", {"bridge": "dens"}, {}, r"model\.bridge='dens' .*did you mean 'dense'"),

@@ -67,7 +67,10 @@ expected = given.double() @ layer.whole.double().T * scale * layer.scale + layer
 print((layer(x) - expected).abs().max().item() < 1e-4)
 """
     told = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
-    assert subprocess.run([sys.executable, "-c", code], env=told, capture_output=True, text=True, check=True).stdout == "True\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], env=told, capture_output=True, text=True, check=True).stdout
+        == "True\n"
+    )
 
 
 def test_what_the_commands_offer_is_what_there_is():

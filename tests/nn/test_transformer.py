@@ -51,7 +51,11 @@ def scrambled(module):
 
 def cross(design, scorer="scaled_dot", window="everywhere", normalizer="softmax"):
     part = design.size // design.heads
-    parts = SCORERS[scorer](Sizes(part, part, 5, S)), WINDOWS[window](design.size, WindowConfig(1), design.heads), NORMALIZERS[normalizer]
+    parts = (
+        SCORERS[scorer](Sizes(part, part, 5, S)),
+        WINDOWS[window](design.size, WindowConfig(1), design.heads),
+        NORMALIZERS[normalizer],
+    )
     return MultiHeadAttention(design.size, design.size, design.heads, *parts)
 
 
@@ -116,7 +120,9 @@ def test_rotary_products_depend_on_the_distance_only(number):
 def test_self_attention_with_rotary_sees_distances_and_nothing_else():
     """Moving all positions changes no score, moving them apart does: queries and keys are both turned, values are not."""
     own, x = scrambled(SelfAttention(Design(D, HEADS, INNER), Rotary(D // HEADS))), torch.randn(B, T, D).double()
-    (q, k, v), (far_q, far_k, far_v), (wide_q, wide_k, _) = (own.split(x, number) for number in (NUMBER, NUMBER + 9, NUMBER * 3))
+    (q, k, v), (far_q, far_k, far_v), (wide_q, wide_k, _) = (
+        own.split(x, number) for number in (NUMBER, NUMBER + 9, NUMBER * 3)
+    )
     torch.testing.assert_close(q @ k.mT, far_q @ far_k.mT, rtol=1e-5, atol=1e-5)
     assert not torch.allclose(q @ k.mT, wide_q @ wide_k.mT, atol=1e-3)
     torch.testing.assert_close(v, far_v)
@@ -130,8 +136,12 @@ def test_rotary_is_a_turn_in_every_plane():
     for pair in range(3):
         a, b = x[..., 2 * pair], x[..., 2 * pair + 1]
         theta = at * 10000 ** (-2 * pair / 6)
-        torch.testing.assert_close(turned[..., 2 * pair], a * math.cos(theta) - b * math.sin(theta), atol=1e-6, rtol=1e-6)
-        torch.testing.assert_close(turned[..., 2 * pair + 1], a * math.sin(theta) + b * math.cos(theta), atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(
+            turned[..., 2 * pair], a * math.cos(theta) - b * math.sin(theta), atol=1e-6, rtol=1e-6
+        )
+        torch.testing.assert_close(
+            turned[..., 2 * pair + 1], a * math.sin(theta) + b * math.cos(theta), atol=1e-6, rtol=1e-6
+        )
 
 
 @torch.no_grad()
@@ -151,7 +161,10 @@ def test_positions():
     expected = torch.zeros(T, D)
     for t, at in enumerate(number.tolist()):
         for i in range(D // 2):
-            expected[t, i], expected[t, D // 2 + i] = math.sin(at / 10000 ** (2 * i / D)), math.cos(at / 10000 ** (2 * i / D))
+            expected[t, i], expected[t, D // 2 + i] = (
+                math.sin(at / 10000 ** (2 * i / D)),
+                math.cos(at / 10000 ** (2 * i / D)),
+            )
     torch.testing.assert_close(sinusoidal(x, number), x * D**0.5 + expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(learned(x, number), x * D**0.5 + learned.table.weight[number])
     torch.testing.assert_close(rotary(x, number), x * D**0.5)

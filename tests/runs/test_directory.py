@@ -107,7 +107,9 @@ def test_a_misspelt_run_is_guessed(tiny_run: Path) -> None:
 
 
 def test_the_name_of_a_run_says_what_it_is() -> None:
-    config = compose_config(["model/attention=local_p", "model.attention.normalizer=sparsemax", "model.attention.coverage=true", "seed=7"])
+    config = compose_config(
+        ["model/attention=local_p", "model.attention.normalizer=sparsemax", "model.attention.coverage=true", "seed=7"]
+    )
     assert variant(config) == "rnn-general-local_p-sparsemax-coverage"
     assert run_directory(config, "text").name.startswith("toy-rnn-general-local_p-sparsemax-coverage-s7-")
     settings = ([], ["trainer=cpu"], ["data.cache=x"], ["training.clip=2"])
@@ -115,7 +117,9 @@ def test_the_name_of_a_run_says_what_it_is() -> None:
 
 
 def test_weights_are_as_readable_as_other_files(tiny_run: Path) -> None:
-    modes = {path.name: path.stat().st_mode & 0o777 for path in (tiny_run / "weights.safetensors", tiny_run / "config.yaml")}
+    modes = {
+        path.name: path.stat().st_mode & 0o777 for path in (tiny_run / "weights.safetensors", tiny_run / "config.yaml")
+    }
     assert len(set(modes.values())) == 1, modes
 
 
@@ -165,5 +169,7 @@ def test_weights_that_are_no_numbers_are_refused(run_copy: Path, wrong: float) -
     name = sorted(weights)[0]
     weights[name].view(-1)[0] = wrong
     save_file(weights, run_copy / WEIGHTS)
-    with pytest.raises(RunError, match=rf"weights\.safetensors holds weights that are not finite numbers, such as in {re.escape(name)}"):
+    with pytest.raises(
+        RunError, match=rf"weights\.safetensors holds weights that are not finite numbers, such as in {re.escape(name)}"
+    ):
         Run.open(run_copy).model()

@@ -53,7 +53,9 @@ class Fake:
 
     def select(self, rows, state):
         assert rows.dim() == 2, "the search does not say whose the rows are"
-        assert (rows // (len(state["length"]) // self.batches[-1])).eq(self.sentences(rows, state)).all(), "rows of other sentences"
+        assert (rows // (len(state["length"]) // self.batches[-1])).eq(self.sentences(rows, state)).all(), (
+            "rows of other sentences"
+        )
         return {name: value[rows.flatten()] for name, value in state.items()}
 
     def sentences(self, rows, state):
@@ -88,7 +90,9 @@ class Hashed(Fake):
         self.seed, self.levels, self.scale, self.end = seed, levels, scale, end
 
     def features(self, key, seen, inside):
-        return hashed(torch.cat([key[:, None] + self.seed, seen + 1], 1), torch.cat([inside[:, :1], inside], 1))[:, None]
+        return hashed(torch.cat([key[:, None] + self.seed, seen + 1], 1), torch.cat([inside[:, :1], inside], 1))[
+            :, None
+        ]
 
     def logits(self, flat, memory):
         level = flat * (torch.arange(self.size) * 7919 + 13) % 10007 % self.levels
@@ -120,7 +124,9 @@ class Reducible(Hashed):
     def step(self, token, state, memory, attention=False):
         if self.ids is None:
             return super().step(token, state, memory, attention)
-        whole = torch.where(token < len(self.ids), self.ids[token.clamp(max=len(self.ids) - 1)], token - len(self.ids) + self.size)
+        whole = torch.where(
+            token < len(self.ids), self.ids[token.clamp(max=len(self.ids) - 1)], token - len(self.ids) + self.size
+        )
         return super().step(whole, state, memory, attention)
 
     def logits(self, flat, memory):
@@ -178,4 +184,6 @@ def step_function(model, memory):
 
 @pytest.fixture
 def fakes():
-    return SimpleNamespace(Hashed=Hashed, Barred=Barred, Reducible=Reducible, Markov=Markov, sources=sources, step_function=step_function)
+    return SimpleNamespace(
+        Hashed=Hashed, Barred=Barred, Reducible=Reducible, Markov=Markov, sources=sources, step_function=step_function
+    )

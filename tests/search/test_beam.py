@@ -48,7 +48,9 @@ class Case:
     """The models, memories and options of one row of OPTIONS."""
 
     def __init__(self, fakes, name, batch, seed=0):
-        options = {"max_length": 9, "end": 0.5, "size": 9, "models": 1, "levels": 10007, "copies": False} | OPTIONS[name]
+        options = {"max_length": 9, "end": 0.5, "size": 9, "models": 1, "levels": 10007, "copies": False} | OPTIONS[
+            name
+        ]
         made = {key: options.pop(key) for key in ("end", "size", "models", "levels", "copies")}
         self.fakes, self.options, self.source = fakes, options, fakes.sources(batch, seed)
         kind = {"levels": made["levels"], "end": made["end"], "copies": made["copies"]}
@@ -65,10 +67,16 @@ class Case:
     def twin(self, row):
         options = {"n_best": 1} | self.options
         penalty = options.get("penalty", Penalty("none"))
-        limits = {key: options[key] for key in ("max_length", "min_length", "no_repeat", "prefix", "never") if key in options}
+        limits = {
+            key: options[key] for key in ("max_length", "min_length", "no_repeat", "prefix", "never") if key in options
+        }
         ranking = twin.Ranking(penalty.length, penalty.alpha, penalty.coverage, penalty.kind)
-        steps, states = zip(*(self.fakes.step_function(m, m.encode(self.source[row : row + 1])) for m in self.models), strict=True)
-        return twin.beam_search(steps, states, twin.TokenLimits(**limits), beam=options["beam"], n_best=options["n_best"], ranking=ranking)
+        steps, states = zip(
+            *(self.fakes.step_function(m, m.encode(self.source[row : row + 1])) for m in self.models), strict=True
+        )
+        return twin.beam_search(
+            steps, states, twin.TokenLimits(**limits), beam=options["beam"], n_best=options["n_best"], ranking=ranking
+        )
 
 
 def assert_same(found, expected, tolerance=1e-9):
@@ -104,7 +112,9 @@ def test_score_is_the_models_own(fakes, name):
     case = Case(fakes, name, 5)
     for row, hypotheses in enumerate(case.search()):
         memories = [model.encode(case.source[row : row + 1].expand(len(hypotheses), -1)) for model in case.models]
-        for found, expected in zip(hypotheses, score(case.models, memories, [h.tokens for h in hypotheses], True), strict=True):
+        for found, expected in zip(
+            hypotheses, score(case.models, memories, [h.tokens for h in hypotheses], True), strict=True
+        ):
             steps = len(found.tokens) + found.finished
             assert found.token_log_probs == pytest.approx(expected.token_log_probs[:steps])
             assert found.log_prob == pytest.approx(sum(expected.token_log_probs[:steps]))
@@ -118,14 +128,18 @@ def test_hypotheses_keep_to_the_rules(fakes, name):
     for hypotheses in case.search():
         assert 1 <= len(hypotheses) <= options.get("n_best", 1)
         assert len({tuple(h.tokens) for h in hypotheses}) == len(hypotheses)
-        assert [(not h.finished, -h.score) for h in hypotheses] == sorted((not h.finished, -h.score) for h in hypotheses)
+        assert [(not h.finished, -h.score) for h in hypotheses] == sorted(
+            (not h.finished, -h.score) for h in hypotheses
+        )
         for h in hypotheses:
             assert not {PAD, BOS, EOS, *options.get("never", ())} & set(h.tokens)
             assert len(h.tokens) <= options["max_length"]
             assert not h.finished or len(h.tokens) >= options.get("min_length", 0)
             prefix, n = options.get("prefix", []), options.get("no_repeat", 0)
             assert h.tokens[: len(prefix)] == prefix
-            ngrams = [tuple(h.tokens[i : i + n]) for i in range(len(h.tokens) - n + 1) if i + n > len(prefix)] if n else []
+            ngrams = (
+                [tuple(h.tokens[i : i + n]) for i in range(len(h.tokens) - n + 1) if i + n > len(prefix)] if n else []
+            )
             assert len(set(ngrams)) == len(ngrams)
 
 
@@ -138,7 +152,10 @@ def test_huge_beam_is_exhaustive(fakes, length):
     every = [list(tokens) for size in range(longest + 1) for tokens in itertools.product(words, repeat=size)]
     for row, hypotheses in enumerate(found):
         memory = model.encode(source[row : row + 1].expand(len(every), -1))
-        scores = {tuple(h.tokens): h.log_prob / LENGTH_PENALTIES[length](len(h.tokens) + 1, 0.8) for h in score([model], [memory], every)}
+        scores = {
+            tuple(h.tokens): h.log_prob / LENGTH_PENALTIES[length](len(h.tokens) + 1, 0.8)
+            for h in score([model], [memory], every)
+        }
         assert all(h.finished for h in hypotheses)
         assert [tuple(h.tokens) for h in hypotheses] == sorted(scores, key=lambda tokens: -scores[tokens])
 
@@ -173,8 +190,13 @@ def test_search_goes_on_while_there_is_hope(fakes, limit):
     table[BOS, EOS], table[BOS, A], table[BOS, idle] = 0.6, 0.3, 0.1
     table[A, B] = table[B, EOS] = table[idle, idle] = 1.0
     model = fakes.Markov(table)
-    ((found,),) = beam_search([model], [model.encode(fakes.sources(1))], beam=2, max_length=limit, penalty=Penalty("average"))
-    assert found.tokens == [A, B]  # log(0.3) / 3 is above log(0.6), which ended before; log(0.3) and log(0.3) / 2, without EOS, are not
+    ((found,),) = beam_search(
+        [model], [model.encode(fakes.sources(1))], beam=2, max_length=limit, penalty=Penalty("average")
+    )
+    assert found.tokens == [
+        A,
+        B,
+    ]  # log(0.3) / 3 is above log(0.6), which ended before; log(0.3) and log(0.3) / 2, without EOS, are not
     assert found.score == pytest.approx(math.log(0.3) / 3)
 
 
@@ -200,7 +222,9 @@ def test_ensemble_of_twice_the_same_is_one(fakes):
     model, source = fakes.Hashed(9), fakes.sources(8)
     one, two = ([model] * n for n in (1, 2))
     options = {"beam": 4, "n_best": 4, "max_length": 9, "attention": True}
-    for found, expected in zip(*(beam_search(m, [model.encode(source)] * len(m), **options) for m in (one, two)), strict=True):
+    for found, expected in zip(
+        *(beam_search(m, [model.encode(source)] * len(m), **options) for m in (one, two)), strict=True
+    ):
         assert_same(found, expected)
 
 

@@ -37,8 +37,14 @@ def test_a_coverage_penalty_never_raises_a_score(kind):
     assert (charge > 0).any()
     assert (charge >= 0).all()
     log_prob = -covered.sum(-1)
-    assert (Penalty("gnmt", 0.9, 0.7, kind)(log_prob, 6, covered, mask) <= Penalty("gnmt", 0.9, 0.7, kind).bound(log_prob, 6)).all()
-    alone = [[twin.COVERAGE_PENALTIES[kind](c[:n].numpy()).sum() for c in row] for row, n in zip(covered, mask.sum(1), strict=True)]
+    assert (
+        Penalty("gnmt", 0.9, 0.7, kind)(log_prob, 6, covered, mask)
+        <= Penalty("gnmt", 0.9, 0.7, kind).bound(log_prob, 6)
+    ).all()
+    alone = [
+        [twin.COVERAGE_PENALTIES[kind](c[:n].numpy()).sum() for c in row]
+        for row, n in zip(covered, mask.sum(1), strict=True)
+    ]
     torch.testing.assert_close(charge, torch.tensor(alone, dtype=torch.float64))
 
 

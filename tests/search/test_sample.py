@@ -140,7 +140,14 @@ def test_cold_is_greedy(fakes):
 
 def test_truncation_on_paper():
     scores = torch.tensor([[0.1, 0.4, 0.2, 0.2, 0.1]], dtype=torch.float64).log()
-    cases = {(2, 1.0): [1, 2], (3, 1.0): [1, 2, 3], (0, 1.0): [0, 1, 2, 3, 4], (0, 0.39): [1], (0, 0.41): [1, 2], (0, 0.75): [1, 2, 3]}
+    cases = {
+        (2, 1.0): [1, 2],
+        (3, 1.0): [1, 2, 3],
+        (0, 1.0): [0, 1, 2, 3, 4],
+        (0, 0.39): [1],
+        (0, 0.41): [1, 2],
+        (0, 0.75): [1, 2, 3],
+    }
     for (top_k, top_p), kept in (cases | {(3, 0.6): [1, 2], (3, 0.8): [1, 2, 3], (9, 1.0): [0, 1, 2, 3, 4]}).items():
         found = truncate(scores, top_k, top_p)[0]
         assert (found > -torch.inf).nonzero().flatten().tolist() == kept
@@ -150,7 +157,11 @@ def test_truncation_on_paper():
 def test_draw_on_paper():
     scores = torch.tensor([0.0, 0.5, 0.0, 0.25, 0.25, 0.0], dtype=torch.float64).log()
     for number, token in ((0.0, 1), (0.499, 1), (0.5, 3), (0.749, 3), (0.75, 4), (1 - 2.0**-48, 4)):
-        assert draw(scores[None], torch.tensor([number], dtype=torch.float64)).item() == token == twin.draw(scores.numpy(), number)
+        assert (
+            draw(scores[None], torch.tensor([number], dtype=torch.float64)).item()
+            == token
+            == twin.draw(scores.numpy(), number)
+        )
 
 
 def test_seeds_differ(fakes):

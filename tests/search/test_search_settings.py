@@ -50,4 +50,11 @@ def test_what_is_asked_for_at_least_is_more_than_the_usual_most(lively: Lively) 
     """--min-length is a wish of now, max_ratio a guard against endless output."""
     translator = double(lively(), min_length=60, max_length=70)
     assert len(next(iter(translator.hypotheses(["the cat"])))[0].target) >= 60
-    assert len(next(iter(double(lively(), min_ratio=9.0, max_ratio=9.0, max_length=50).hypotheses(["the cat sleeps"])))[0].target) >= 27
+    assert (
+        len(
+            next(iter(double(lively(), min_ratio=9.0, max_ratio=9.0, max_length=50).hypotheses(["the cat sleeps"])))[
+                0
+            ].target
+        )
+        >= 27
+    )

@@ -16,8 +16,12 @@ from seq2seq.search.shortlist import Shortlist
 SIZE, SOURCE = 40, 50
 SEARCHES = {
     "beam": lambda models, memories, **o: beam_search(models, memories, max_length=7, beam=3, n_best=2, **o),
-    "trigrams": lambda models, memories, **o: beam_search(models, memories, max_length=7, beam=3, rules=[NoRepeat(2)], **o),
-    "sample": lambda models, memories, **o: sample(models, memories, max_length=7, seeds=range(len(memories[0].mask)), samples=2, **o),
+    "trigrams": lambda models, memories, **o: beam_search(
+        models, memories, max_length=7, beam=3, rules=[NoRepeat(2)], **o
+    ),
+    "sample": lambda models, memories, **o: sample(
+        models, memories, max_length=7, seeds=range(len(memories[0].mask)), samples=2, **o
+    ),
 }
 
 
@@ -58,7 +62,9 @@ def test_it_is_the_search_with_the_others_barred(fakes, search, seed, copies):
     expected = find([whole], [memory._replace(cached={BARRED: barred})], prefix=prefix)
     assert [[h.tokens for h in some] for some in found] == [[h.tokens for h in some] for some in expected]
     torch.testing.assert_close([h.score for some in found for h in some], [h.score for some in expected for h in some])
-    assert all(tokens[: len(start)] == start for start, some in zip(prefix, found, strict=True) for tokens in [some[0].tokens])
+    assert all(
+        tokens[: len(start)] == start for start, some in zip(prefix, found, strict=True) for tokens in [some[0].tokens]
+    )
 
 
 def test_a_sentence_is_kept_to_its_own_ids(fakes):
@@ -72,7 +78,9 @@ def test_a_sentence_is_kept_to_its_own_ids(fakes):
 
 
 def test_ids_and_copies_have_numbers(step):
-    candidates = Shortlist(torch.full((SOURCE, 1), 9), SIZE)(torch.tensor([[5, EOS]]), torch.tensor([[SIZE + 1, EOS]]), [[20]])
+    candidates = Shortlist(torch.full((SOURCE, 1), 9), SIZE)(
+        torch.tensor([[5, EOS]]), torch.tensor([[SIZE + 1, EOS]]), [[20]]
+    )
     ids = candidates.ids.tolist()
     assert ids == {1: [PAD, UNK, BOS, EOS, 9, 20], 8: [*range(6), 9, 20], 128: list(range(SIZE))}[step]
     assert [ids[i] for i in (candidates.barred[0] == 0).nonzero()] == [PAD, UNK, BOS, EOS, 9, 20]

@@ -66,7 +66,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("average", "keep", "chosen", "files"), CASES)
-def test_exactly_the_wanted_checkpoints_are_kept(average: str, keep: int, chosen: list[int], files: set[int], tmp_path: Path) -> None:
+def test_exactly_the_wanted_checkpoints_are_kept(
+    average: str, keep: int, chosen: list[int], files: set[int], tmp_path: Path
+) -> None:
     kept, model = CheckpointKeeper(tmp_path, keep, average), nn.Linear(1, 1)
     best = []
     for update, score in SCORES.items():
@@ -103,7 +105,11 @@ def test_the_moving_average_is_what_is_kept(trained: Callable[..., Path]) -> Non
     run = trained("training.ema=0.5", "training.keep=1", "training.monitor=loss")
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     saved = load_file(run / "weights.safetensors")
-    assert all(np.array_equal(saved[name], value.numpy()) for name, value in state["callbacks"]["Average"].items() if name != "updates")
+    assert all(
+        np.array_equal(saved[name], value.numpy())
+        for name, value in state["callbacks"]["Average"].items()
+        if name != "updates"
+    )
     assert not all(np.array_equal(saved[name], state["state_dict"][f"model.{name}"].numpy()) for name in saved)
 
 
@@ -114,14 +120,22 @@ def test_a_run_may_start_from_the_weights_of_another(
     from seq2seq.training.run import train
 
     caplog.set_level("INFO", "seq2seq")
-    settings = (f"init_from={tiny_run}", "training.learning_rate=0", "training.max_updates=1", "training.label_smoothing=0.2")
+    settings = (
+        f"init_from={tiny_run}",
+        "training.learning_rate=0",
+        "training.max_updates=1",
+        "training.label_smoothing=0.2",
+    )
     run = train(compose_config(small(tmp_path, *settings)))
     ours, theirs = load_file(run / "weights.safetensors"), load_file(tiny_run / "weights.safetensors")
     assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
     assert "differs from init_from: training.label_smoothing 0.1 -> 0.2" in caplog.text
     assert "differs from init_from: model" not in caplog.text
     begun_anew = load_file(run / "checkpoints" / "update-1.safetensors")
-    for path in (run / "checkpoints" / "last.ckpt", run / "weights.safetensors"):  # as if cut off before the first validation
+    for path in (
+        run / "checkpoints" / "last.ckpt",
+        run / "weights.safetensors",
+    ):  # as if cut off before the first validation
         path.unlink()
     again = load_file(resume(compose_config([f"resume={run}"])) / "weights.safetensors")
     assert all(np.array_equal(again[name], begun_anew[name]) for name in again)
@@ -136,7 +150,9 @@ def test_weights_go_on_with_their_tokenizer_on_other_text(
 
     other = shutil.copytree(corpus, tmp_path / "corpus")
     for side in ("en", "de"):
-        (other / f"train.{side}").write_text("".join(line[::-1].strip() + "\n" for line in (corpus / f"train.{side}").open()))
+        (other / f"train.{side}").write_text(
+            "".join(line[::-1].strip() + "\n" for line in (corpus / f"train.{side}").open())
+        )
     caplog.set_level("INFO", "seq2seq")
     words = (f"init_from={tiny_run}", f"data.root={other}", "tokenizer.size=110", "training.max_updates=2")
     run = train(compose_config(small(tmp_path / "runs", *words)))

@@ -29,7 +29,9 @@ VARIANTS = [
 @pytest.mark.parametrize("wanted", [5_000_000, 12_345_678])
 @pytest.mark.parametrize(("family", "attention"), VARIANTS)
 def test_every_variant_gets_near(family: str, attention: str, wanted: int) -> None:
-    config = compose_config([f"model={family}", f"model/attention={attention}", f"model.parameters={wanted}", "model.tie=all"])
+    config = compose_config(
+        [f"model={family}", f"model/attention={attention}", f"model.parameters={wanted}", "model.tie=all"]
+    )
     found = sized(config.model, 8000, 8000)
     number = sum(p.numel() for p in check_model(found, 8000, 8000).parameters())
     assert abs(number - wanted) <= TOLERANCE * wanted
@@ -68,7 +70,10 @@ def test_nothing_moves_where_nothing_is_asked() -> None:
             ["model.parameters=99999", "model/attention=dot", "model.encoder_hidden=300"],
             r"model\.parameters chooses model\.hidden, and with 4: .*not 4 and 300",
         ),
-        (["model=transformer", "model.parameters=7"], r"by model\.feedforward alone: the nearest is [\d,]+ with model\.feedforward=1;"),
+        (
+            ["model=transformer", "model.parameters=7"],
+            r"by model\.feedforward alone: the nearest is [\d,]+ with model\.feedforward=1;",
+        ),
     ],
 )
 def test_what_cannot_be_had_is_told_with_the_nearest(words: list[str], sentence: str) -> None:
@@ -91,7 +96,9 @@ def test_the_run_keeps_the_size_that_was_found(small: Callable[..., list[str]], 
 
 
 @pytest.mark.parametrize("family", ["rnn", "transformer"])
-def test_weights_that_no_machine_holds_are_refused(family: str, small: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_weights_that_no_machine_holds_are_refused(
+    family: str, small: Callable[..., list[str]], tmp_path: Path
+) -> None:
     config = compose_config(small(tmp_path / "runs", f"model={family}", "model.parameters=100000000000"))
     with pytest.raises(ConfigError, match=r"a model of [\d,]+ parameters takes 3\d\d GiB, and this machine has \d+"):
         train(config)

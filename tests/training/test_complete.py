@@ -33,7 +33,10 @@ def everything(folder: Path) -> dict[Path, bytes]:
 
 def same_as(run: Path, other: Path) -> bool:
     a, b = (load_file(folder / "weights.safetensors") for folder in (run, other))
-    return all(torch.equal(a[name], b[name]) for name in a) and Run.open(run).info["batches"] == Run.open(other).info["batches"]
+    return (
+        all(torch.equal(a[name], b[name]) for name in a)
+        and Run.open(run).info["batches"] == Run.open(other).info["batches"]
+    )
 
 
 @pytest.fixture
@@ -58,7 +61,9 @@ def cut_off(config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
     return planned(config).folder
 
 
-def test_a_new_one_is_trained_and_then_left_as_it_is(config: Config, tiny_run: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_new_one_is_trained_and_then_left_as_it_is(
+    config: Config, tiny_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder, trained = complete(config)
     assert trained
     assert same_as(folder, tiny_run)
@@ -97,7 +102,9 @@ def test_one_that_another_process_trains_is_left_to_it(cut_off: Path, config: Co
 
 def test_one_that_another_process_finished_meanwhile(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = complete(config)[0]
-    monkeypatch.setattr(Path, "exists", lambda self, exists=Path.exists: self != folder and exists(self))  # when it was looked for
+    monkeypatch.setattr(
+        Path, "exists", lambda self, exists=Path.exists: self != folder and exists(self)
+    )  # when it was looked for
     monkeypatch.setattr(resuming, "make_directory", lambda plan: False)
     assert complete(config) == (folder, False)
 
@@ -136,7 +143,11 @@ def test_changes_are_told_only_when_nothing_is_refused(cut_off: Path, caplog: py
     with locked(cut_off), pytest.raises(BusyError):
         resume(compose_config([f"resume={cut_off}", "training.max_updates=7"]))
     with pytest.raises(ConfigError, match="training has no end"):
-        resume(compose_config([f"resume={cut_off}", "trainer.log_every=7", "training.max_updates=0", "training.patience=0"]))
+        resume(
+            compose_config(
+                [f"resume={cut_off}", "trainer.log_every=7", "training.max_updates=0", "training.patience=0"]
+            )
+        )
     assert caplog.messages == []
     resume(compose_config([f"resume={cut_off}", "training.max_updates=7"]))
     assert "changed on resuming: training.max_updates 6 -> 7" in caplog.messages
@@ -145,8 +156,18 @@ def test_changes_are_told_only_when_nothing_is_refused(cut_off: Path, caplog: py
 @pytest.mark.slow
 def test_two_grids_at_once_share_the_work(small: Small, tmp_path: Path) -> None:
     """Each cell is trained by one of them, and what both say adds up; then everything is finished."""
-    command = [sys.executable, "-m", "seq2seq", "train", "-m", "model/attention=dot,general,cosine", *small(tmp_path / "runs")]
-    call: Callable[[int], Any] = lambda _: subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)  # noqa: E731
+    command = [
+        sys.executable,
+        "-m",
+        "seq2seq",
+        "train",
+        "-m",
+        "model/attention=dot,general,cosine",
+        *small(tmp_path / "runs"),
+    ]
+    call: Callable[[int], Any] = lambda _: subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=200
+    )  # noqa: E731
     with ThreadPoolExecutor(2) as pool:
         ended = list(pool.map(call, range(2)))
     assert [done.returncode for done in ended] == [0, 0], [done.stderr for done in ended]
@@ -162,7 +183,11 @@ def test_two_grids_at_once_share_the_work(small: Small, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_joblib_trains_cells_side_by_side(small: Small, tmp_path: Path) -> None:
-    words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *(word for word in small(tmp_path / "runs") if "threads" not in word)]
+    words = [
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+        *(word for word in small(tmp_path / "runs") if "threads" not in word),
+    ]
     command = [sys.executable, "-m", "seq2seq", "train", "-m", "model/attention=dot,general", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr

@@ -43,7 +43,9 @@ def batches(count, rows=3, source=5, target=4):
         out[(seed + 1) % rows, target - 2 :] = torch.tensor([EOS, PAD])
         target_in = torch.cat((torch.full((rows, 1), BOS), out[:, :-1]), 1)
         links = torch.rand(rows, target, source, generator=generator).softmax(-1)
-        yield Batch(ids, target_in, out, torch.arange(rows) + seed, torch.tensor(float((out != PAD).sum())), ids.clone(), links)
+        yield Batch(
+            ids, target_in, out, torch.arange(rows) + seed, torch.tensor(float((out != PAD).sum())), ids.clone(), links
+        )
 
 
 def learnt(module, batch):
@@ -71,7 +73,9 @@ CASES = [(name, head) for name in MODELS for head in ("vocabulary", "copy")]
 QUICK = [("bahdanau", "copy"), ("transformer", "vocabulary")]
 
 
-@pytest.mark.parametrize(("name", "head"), [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES])
+@pytest.mark.parametrize(
+    ("name", "head"), [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES]
+)
 def test_recorded_batches_are_learnt_from_alike(name, head, as_on_a_device, fx):
     record, coverage = fx(), 0.5 if name == "coverage" else 0.0
     guidance = Guidance(guided_cross_entropy, 0.5) if name == "bahdanau" else None
@@ -93,7 +97,8 @@ def test_under_autocast_too(as_on_a_device, fx):
         assert losses[0].total.dtype == losses[1].total.dtype == torch.float32
         torch.testing.assert_close(*losses)
         slopes = [
-            torch.autograd.grad(loss.total, list(module.parameters())) for loss, module in zip(losses, (plain, recorded), strict=True)
+            torch.autograd.grad(loss.total, list(module.parameters()))
+            for loss, module in zip(losses, (plain, recorded), strict=True)
         ]
         for ours, theirs in zip(*slopes, strict=True):
             torch.testing.assert_close(ours, theirs)
@@ -176,7 +181,12 @@ def test_a_training_with_them_is_the_same(trained, monkeypatch, fx):
     for module in (checks, fit):
         monkeypatch.setattr(module, "on_gpu", lambda trainer: True)
     monkeypatch.setattr(fit, "CUDAGraphs", recorder)
-    settings = ["model.dropout=0", "training.pad_to_multiple_of=64", "training.max_updates=12", "training.validate_every=6"]
+    settings = [
+        "model.dropout=0",
+        "training.pad_to_multiple_of=64",
+        "training.max_updates=12",
+        "training.validate_every=6",
+    ]
     settings += ["model=transformer", "model.size=16", "model.heads=2", "model.feedforward=16"]
     plain, recorded = trained(*settings), trained(*settings, "trainer.graphs=true")
     assert [len(record.graphs) > 0 for record in recorders] == [True]

@@ -51,7 +51,9 @@ def test_a_file_that_cannot_grow_is_one_sentence(size: int, small: Callable[...,
     assert f"{tmp_path}/" in last
     assert "File too large" in last
     runs = [path for path in (tmp_path / "runs").glob("*") if path.is_dir()] if (tmp_path / "runs").exists() else []
-    assert not [path for path in tmp_path.rglob(".*") if path.suffix != ".part" and not path.name.endswith(".lock")]  # nothing half-written
+    assert not [
+        path for path in tmp_path.rglob(".*") if path.suffix != ".part" and not path.name.endswith(".lock")
+    ]  # nothing half-written
     assert cli.main(["train", f"resume={runs[0]}"] if runs else words) == 0
     assert not [*tmp_path.rglob("*.part")]  # blocks of text that were encoded in vain, or not
     assert Run.open(next((tmp_path / "runs").iterdir())).info["finished"]
@@ -61,8 +63,12 @@ def test_a_file_that_cannot_grow_is_one_sentence(size: int, small: Callable[...,
 def test_a_folder_that_cannot_be_is_told_before_any_work(setting: str, tmp_path: Path) -> None:
     """By the setting, not by the name of what would have been made in it hours later."""
     (tmp_path / "file").write_text("dear")
-    config = compose_config(["data=mine", "data.train=[nowhere]", "data.dev=[nowhere]", f"{setting}={tmp_path}/file/below"])
-    with pytest.raises(ConfigError, match=f"{setting}={tmp_path}/file/below cannot be a folder: {tmp_path}/file is a file"):
+    config = compose_config(
+        ["data=mine", "data.train=[nowhere]", "data.dev=[nowhere]", f"{setting}={tmp_path}/file/below"]
+    )
+    with pytest.raises(
+        ConfigError, match=f"{setting}={tmp_path}/file/below cannot be a folder: {tmp_path}/file is a file"
+    ):
         train(config)
     assert (tmp_path / "file").read_text() == "dear"
     check_folder(setting, tmp_path / "not" / "yet")
@@ -130,7 +136,9 @@ def test_lock_and_log_of_a_run_are_not_written_through_a_link(tmp_path: Path) ->
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_what_happens_in_threads_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_happens_in_threads_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     """A full disk in a sentence; another error is a bug, and keeps its traceback."""
 
     def fail(error: Exception) -> None:

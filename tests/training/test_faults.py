@@ -41,7 +41,9 @@ def test_a_loss_that_is_not_finite_is_one_sentence_and_can_be_resumed(
 
     def spoiled(self: TrainingModule, batch: Any) -> Any:
         loss = original(self, batch)
-        return loss._replace(total=loss.total * float("nan")) if self.training and self.trainer.global_step == 4 else loss
+        return (
+            loss._replace(total=loss.total * float("nan")) if self.training and self.trainer.global_step == 4 else loss
+        )
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "losses", spoiled)
@@ -122,13 +124,18 @@ def test_full_memory_is_one_sentence(
 ) -> None:
     from seq2seq.training.module import TrainingModule
 
-    for error in (torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")):
+    for error in (
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+    ):
         monkeypatch.setattr(TrainingModule, "losses", lambda *rest, error=error: (_ for _ in ()).throw(error))
         assert cli.main(["train", *small(tmp_path / type(error).__name__)]) == 2
         assert "memory is full: lower training.batch_tokens=256" in capfd.readouterr().err.splitlines()[-1]
 
 
-def test_rouge_of_a_script_that_it_does_not_read_is_refused_before_any_work(small: Small, corpus: Path, tmp_path: Path) -> None:
+def test_rouge_of_a_script_that_it_does_not_read_is_refused_before_any_work(
+    small: Small, corpus: Path, tmp_path: Path
+) -> None:
     other = shutil.copytree(corpus, tmp_path / "corpus")
     (other / "dev.de").write_text("кот спит\n" * 12, encoding="utf-8")
     with pytest.raises(DataError, match="no reference has any; take chrf"):
@@ -157,14 +164,19 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
         raise FULL
 
     with monkeypatch.context() as patch:
-        patch.setattr("seq2seq.utils.files.os", SimpleNamespace(replace=os.replace, getpid=os.getpid))  # os.replace of that module alone
+        patch.setattr(
+            "seq2seq.utils.files.os", SimpleNamespace(replace=os.replace, getpid=os.getpid)
+        )  # os.replace of that module alone
         patch.setattr(place, full)
         assert cli.main(["train", f"resume={run_copy}", "training.max_updates=8", "training.patience=9"]) == 2
     assert "No space left on device" in capfd.readouterr().err.splitlines()[-1]
     assert not list(run_copy.rglob(".*"))
     after = everything(run_copy)
     assert before.keys() <= after.keys()
-    assert load_file(run_copy / "weights.safetensors").keys() == load_file(run_copy / "checkpoints" / "update-6.safetensors").keys()
+    assert (
+        load_file(run_copy / "weights.safetensors").keys()
+        == load_file(run_copy / "checkpoints" / "update-6.safetensors").keys()
+    )
     assert cli.main(["train", f"resume={run_copy}", "training.max_updates=8"]) == 0
     assert Run.open(run_copy).info["updates"] == 8
 
@@ -176,7 +188,9 @@ def test_a_failed_beginning_leaves_no_directory(small: Small, tmp_path: Path, mo
 
 
 def test_positions_too_few_for_the_text_are_refused_before_a_directory_is_made(small: Small, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"model\.max_length=5 is too small: the longest training source has \d+ tokens"):
+    with pytest.raises(
+        ConfigError, match=r"model\.max_length=5 is too small: the longest training source has \d+ tokens"
+    ):
         train(compose_config(small(tmp_path, "model.attention.scorer=location", "model.max_length=5")))
     assert not list(tmp_path.iterdir())
 
@@ -186,11 +200,17 @@ def test_positions_too_few_for_the_text_are_refused_before_a_directory_is_made(s
 def test_a_signal_stops_with_a_checkpoint(number: int, small: Small, tmp_path: Path) -> None:
     settings = small(tmp_path, "training.max_updates=100000", "training.validate_every=100000", "trainer.log_every=1")
     process = subprocess.Popen(
-        [sys.executable, "-m", "seq2seq", "train", *settings], stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        [sys.executable, "-m", "seq2seq", "train", *settings],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
     )
     try:
         until = time.monotonic() + 90
-        while not any(len(path.read_text().splitlines()) > 3 for path in tmp_path.glob("*/metrics.csv")) and time.monotonic() < until:
+        while (
+            not any(len(path.read_text().splitlines()) > 3 for path in tmp_path.glob("*/metrics.csv"))
+            and time.monotonic() < until
+        ):
             time.sleep(0.1)
         process.send_signal(number)
         said = process.communicate(timeout=60)[1]
@@ -201,7 +221,9 @@ def test_a_signal_stops_with_a_checkpoint(number: int, small: Small, tmp_path: P
     assert f"go on with: seq2seq train resume={run}" in said
     update = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert cli.main(["train", f"resume={run}", f"training.max_updates={update + 2}"]) == 0
-    assert [int(row["update"]) for row in read_metrics(run / "metrics.csv") if row["loss"]] == list(range(1, update + 3))
+    assert [int(row["update"]) for row in read_metrics(run / "metrics.csv") if row["loss"]] == list(
+        range(1, update + 3)
+    )
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
@@ -268,7 +290,9 @@ def test_what_cuts_writing_off_is_told_as_what_it_is(cause, tmp_path, monkeypatc
         PlainFile().save_checkpoint({}, tmp_path / "last.ckpt")
 
 
-def test_weights_stay_until_no_checkpoint_names_them(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_stay_until_no_checkpoint_names_them(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A kill in a validation leaves the last checkpoint, with the updates that it knows to be the best."""
     original, seen = Checkpoint.save, list[bool]()
 

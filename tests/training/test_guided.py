@@ -131,7 +131,9 @@ def test_attention_goes_where_the_links_are(name: str, loss: str) -> None:
         optimizer.zero_grad()
         (module.losses(batch).total / batch.update_size).backward()
         optimizer.step()
-    weights = module.model.decode(batch.target_in, module.model.encode(batch.source, batch.copy), attention=True).weights
+    weights = module.model.decode(
+        batch.target_in, module.model.encode(batch.source, batch.copy), attention=True
+    ).weights
     assert batch.links is not None
     known = batch.links.amax(-1) == 1
     assert (weights.argmax(-1) == batch.links.argmax(-1))[known].double().mean() > 0.95
@@ -146,7 +148,9 @@ def weights_of(run: Path) -> dict[str, Tensor]:
     return load_file(run / "weights.safetensors")
 
 
-def test_a_resumed_training_is_the_same_one(trained: Callable[..., Path], small: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_a_resumed_training_is_the_same_one(
+    trained: Callable[..., Path], small: Callable[..., list[str]], tmp_path: Path
+) -> None:
     whole, half = trained(*GUIDED), trained(*GUIDED, "training.max_updates=3")
     assert Run.open(half).info["links"]
     resume(compose_config([f"resume={half}", "training.max_updates=6"]))

@@ -33,7 +33,10 @@ def everything(folder: Path) -> dict[Path, bytes]:
 
 
 def test_training_without_an_end_is_refused(small: Small, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"training has no end: set training\.max_updates, max_epochs, max_minutes, patience or stop_at"):
+    with pytest.raises(
+        ConfigError,
+        match=r"training has no end: set training\.max_updates, max_epochs, max_minutes, patience or stop_at",
+    ):
         train(compose_config(small(tmp_path / "runs", *NO_END)))
     assert not (tmp_path / "runs").exists()
 
@@ -62,7 +65,9 @@ def scripted(scores: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation.Dev, "figures", lambda self, module: (1.0, next(coming)))
 
 
-def test_patience_counts_validations_without_progress(trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patience_counts_validations_without_progress(
+    trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     scripted([1.0, 3.0, 2.0, 3.0, 9.0], monkeypatch)
     run = trained(*NO_END, "training.patience=2", "training.validate_every=1")
     assert len(validations(run)) == 4
@@ -76,7 +81,9 @@ def test_stop_at_ends_at_the_score(trained: Callable[..., Path], monkeypatch: py
     assert Run.open(run).info["dev_score"] == 30.0
 
 
-def test_max_minutes_leaves_out_validation_and_ends_with_one(trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_max_minutes_leaves_out_validation_and_ends_with_one(
+    trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A clock on which each update takes a second, and each validation an hour."""
     now = [0.0]
     monkeypatch.setattr("seq2seq.training.clock.time.perf_counter", lambda: now[0])
@@ -109,7 +116,9 @@ def test_the_clock_stands_still_outside_training() -> None:
     assert watch.since is not None
 
 
-def test_other_text_under_the_same_name_makes_another_run(tiny_run: Path, small: Small, corpus: Path, tmp_path: Path) -> None:
+def test_other_text_under_the_same_name_makes_another_run(
+    tiny_run: Path, small: Small, corpus: Path, tmp_path: Path
+) -> None:
     other = shutil.copytree(corpus, tmp_path / "other")
     with (other / "train.de").open("a") as de, (other / "train.en").open("a") as en:
         de.write("Noch ein Satz.\n")
@@ -124,7 +133,9 @@ def test_other_text_under_the_same_name_makes_another_run(tiny_run: Path, small:
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "adafactor", "sgd"])
 def test_mixed_precision_trains(model: str, optimizer: str, trained: Callable[..., Path]) -> None:
     size = ["model.size=8", "model.heads=2", "model.feedforward=16"] if model == "transformer" else []
-    run = trained(f"model={model}", *size, f"training.optimizer={optimizer}", "trainer.precision=bf16", "training.monitor=loss")
+    run = trained(
+        f"model={model}", *size, f"training.optimizer={optimizer}", "trainer.precision=bf16", "training.monitor=loss"
+    )
     rows = [float(row["dev_loss"]) for row in validations(run)]
     assert rows[-1] < rows[0]
     assert {w.dtype for w in load_file(run / "weights.safetensors").values()} == {torch.float32}

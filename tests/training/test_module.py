@@ -46,7 +46,9 @@ def part(batch: Batch, rows: slice) -> Batch:
 
 def module_of(model: nn.Module, accumulate: int = 1, world: int = 1, coverage: float = 0.0) -> TrainingModule:
     module = TrainingModule(model, lambda m: torch.optim.SGD(m.parameters(), 1.0), lambda update: 1.0, 0.1, coverage)
-    module.trainer = SimpleNamespace(accumulate_grad_batches=accumulate, world_size=world, global_step=6, current_epoch=1)  # type: ignore[assignment]
+    module.trainer = SimpleNamespace(
+        accumulate_grad_batches=accumulate, world_size=world, global_step=6, current_epoch=1
+    )  # type: ignore[assignment]
     return module
 
 
@@ -96,7 +98,9 @@ def test_a_loss_that_is_not_finite_names_update_epoch_batch_and_lines() -> None:
     model = build_model(SMALL["rnn"](), 10, 10)
     nn.init.constant_(model.head.output.bias, float("nan"))
     batch = copy_task(7)._replace(index=torch.tensor([41, 0, 6, 7, 8, 9, 10]))
-    with pytest.raises(TrainingError, match=r"the loss is nan at update 7 \(epoch 2, batch 4, lines 42, 1, 7, 8, 9 and 2 more\); lower"):
+    with pytest.raises(
+        TrainingError, match=r"the loss is nan at update 7 \(epoch 2, batch 4, lines 42, 1, 7, 8, 9 and 2 more\); lower"
+    ):
         module_of(model).training_step(batch, 3)
 
 
@@ -104,7 +108,9 @@ def test_where_looking_waits_the_first_of_several_is_named_later() -> None:
     """As on an accelerator, where the step does not look and the log does."""
     module = module_of(build_model(SMALL["rnn"](), 10, 10))
     index = torch.tensor([41, 0])
-    module.unseen = [BatchLoss(u, 1, u, index + u, torch.tensor(x)) for u, x in ((1, 2.0), (2, float("inf")), (3, float("nan")))]
+    module.unseen = [
+        BatchLoss(u, 1, u, index + u, torch.tensor(x)) for u, x in ((1, 2.0), (2, float("inf")), (3, float("nan")))
+    ]
     with pytest.raises(TrainingError, match=r"the loss is inf at update 2 \(epoch 1, batch 2, lines 44, 3\); lower"):
         module.require_finite()
     module.require_finite()  # they were looked at

@@ -56,7 +56,9 @@ def adafactor(w: Array, slopes: Array) -> Array:
     rows, columns = 0 * w[:, :1], 0 * w[:1]
     for t, g in enumerate(slopes, 1):
         alpha = max(1e-3, np.sqrt((w**2).mean())) * min(RATE, t**-0.5)
-        rows, columns = (old + t**-0.8 * ((g**2).mean(axis, keepdims=True) - old) for old, axis in ((rows, 1), (columns, 0)))
+        rows, columns = (
+            old + t**-0.8 * ((g**2).mean(axis, keepdims=True) - old) for old, axis in ((rows, 1), (columns, 0))
+        )
         update = g / np.sqrt(rows * columns / rows.mean())
         w = w - RATE * DECAY * w - alpha * update / max(1, np.sqrt((update**2).mean()))
     return w

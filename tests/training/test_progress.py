@@ -76,4 +76,8 @@ def test_metrics_are_kept_up_to_the_checkpoint(tmp_path: Path) -> None:
         file.write("8,1,0.")
     assert [row["update"] for row in read_metrics(first.path)] == ["2", "4", "6"]
     Metrics(tmp_path, 4).write(update=6, epoch=1, loss=0.25)
-    assert [(row["update"], row["loss"]) for row in read_metrics(first.path)] == [("2", "0.333333"), ("4", "0.333333"), ("6", "0.25")]
+    assert [(row["update"], row["loss"]) for row in read_metrics(first.path)] == [
+        ("2", "0.333333"),
+        ("4", "0.333333"),
+        ("6", "0.25"),
+    ]

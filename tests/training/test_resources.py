@@ -25,7 +25,10 @@ def test_variants_see_the_same_batches_and_seeds_do_not(tiny_run: Path, trained:
     found = checksums(tiny_run)
     assert [update for update, _ in found] == ["2", "4", "6"]
     assert len({checksum for _, checksum in found}) == 3
-    for settings in (TRANSFORMER, ("model/attention=local_p", "model.cell=gru", "model.dropout=0.5", "training.learning_rate=0.1")):
+    for settings in (
+        TRANSFORMER,
+        ("model/attention=local_p", "model.cell=gru", "model.dropout=0.5", "training.learning_rate=0.1"),
+    ):
         assert checksums(trained(*settings)) == found
     assert not set(checksums(trained("seed=2"))) & set(found)
 
@@ -52,7 +55,9 @@ def test_an_old_run_without_them_goes_on(run_copy: Path) -> None:
     state = torch.load(path, weights_only=True)
     del state["loops"]["fit_loop"]["state_dict"]["combined_loader"][0]["checksum"]
     torch.save(state, path)
-    (run_copy / "run.json").write_text(json.dumps({name: value for name, value in Run.open(run_copy).info.items() if name not in new}))
+    (run_copy / "run.json").write_text(
+        json.dumps({name: value for name, value in Run.open(run_copy).info.items() if name not in new})
+    )
     lines = [line.split(",") for line in table.read_text().splitlines()]
     place = lines[0].index("batches")
     table.write_text("".join(",".join([*line[:place], *line[place + 1 :]]) + "\n" for line in lines))

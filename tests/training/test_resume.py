@@ -84,7 +84,9 @@ def going_on(run: Path, *more: str) -> Path:
     return resume(compose_config([f"resume={run}", *more]))
 
 
-@pytest.mark.parametrize("update", [pytest.param(1, marks=pytest.mark.slow), 5, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "update", [pytest.param(1, marks=pytest.mark.slow), 5, pytest.param(8, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_ends_as_if_it_had_not_been(
     update: int, whole: Path, stopped: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -103,9 +105,14 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
         left, right = mine["callbacks"][name], theirs["callbacks"][name]
         assert left.keys() == right.keys()
         for key in left.keys() - ({"last"} if name == "Log" else set()):
-            assert left[key].equal(right[key]) if isinstance(left[key], torch.Tensor) else left[key] == right[key], (name, key)
+            assert left[key].equal(right[key]) if isinstance(left[key], torch.Tensor) else left[key] == right[key], (
+                name,
+                key,
+            )
     assert mine["loops"]["fit_loop"]["state_dict"] == theirs["loops"]["fit_loop"]["state_dict"]
-    left, right = ([group["lr"] for group in checkpoint["optimizer_states"][0]["param_groups"]] for checkpoint in (mine, theirs))
+    left, right = (
+        [group["lr"] for group in checkpoint["optimizer_states"][0]["param_groups"]] for checkpoint in (mine, theirs)
+    )
     assert left == right
 
 
@@ -115,7 +122,9 @@ def test_the_test_above_sees_epochs_end_and_the_rate_fall(whole: Path) -> None:
     assert len(rates) > 1
 
 
-def test_a_run_that_goes_on_says_nothing_of_the_end_that_was_none(trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_goes_on_says_nothing_of_the_end_that_was_none(
+    trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither its updates nor its time: a comparison would take them for the budget of what came after."""
     run = trained("training.max_updates=4")
     said = Run.open(run).info
@@ -127,10 +136,21 @@ def test_a_run_that_goes_on_says_nothing_of_the_end_that_was_none(trained: Calla
     found = Run.open(run).info
     assert found["finished"] is False
     assert (
-        not {"updates", "seconds", "processor_seconds", "batches", "weights_from", "dev_score", "target_tokens", "peak_memory"}
+        not {
+            "updates",
+            "seconds",
+            "processor_seconds",
+            "batches",
+            "weights_from",
+            "dev_score",
+            "target_tokens",
+            "peak_memory",
+        }
         & found.keys()
     )
-    assert {name: said[name] for name in found.keys() - {"finished"}} == {name: found[name] for name in found.keys() - {"finished"}}
+    assert {name: said[name] for name in found.keys() - {"finished"}} == {
+        name: found[name] for name in found.keys() - {"finished"}
+    }
     assert {"id", "data", "tokenizer", "seed", "versions", "started", "corpus"} <= found.keys()
     going_on(run)
     assert Run.open(run).info.keys() == said.keys()
@@ -159,7 +179,9 @@ def test_no_row_comes_twice(whole: Path, stopped: Callable[..., Path]) -> None:
     run = stopped(3, *HARD)
     for _ in range(2):
         with (run / "metrics.csv").open("a") as file:
-            file.write("9,1,1,1,1,1,1,1,1,1,1,,\n10,1,1,")  # what a killed run had written after its checkpoint, the last line in part
+            file.write(
+                "9,1,1,1,1,1,1,1,1,1,1,,\n10,1,1,"
+            )  # what a killed run had written after its checkpoint, the last line in part
     going_on(run)
     assert rows(run) == rows(whole)
 
@@ -172,17 +194,27 @@ def test_the_saved_settings_take_the_place_of_the_defaults(tiny_run: Path) -> No
 
 
 FREE = ["max_updates=9", "max_epochs=9", "max_minutes=9", "patience=9", "stop_at=9"]
-FREE = [*[f"training.{word}" for word in FREE], "trainer.log_every=9", "trainer.progress=lines", "trainer.threads=2", "trainer=cpu"]
+FREE = [
+    *[f"training.{word}" for word in FREE],
+    "trainer.log_every=9",
+    "trainer.progress=lines",
+    "trainer.threads=2",
+    "trainer=cpu",
+]
 
 
 @pytest.mark.parametrize("word", [*FREE, "data.cache=elsewhere", "model.hidden=8"])
 def test_limits_logging_devices_and_places_may_be_given(word: str, tiny_run: Path) -> None:
     from seq2seq.training.resume import refuse_changes
 
-    refuse_changes(read_config(tiny_run / "config.yaml"), replace(compose_config([f"resume={tiny_run}", word]), resume=""))
+    refuse_changes(
+        read_config(tiny_run / "config.yaml"), replace(compose_config([f"resume={tiny_run}", word]), resume="")
+    )
 
 
-def test_a_run_stopped_at_its_last_update_only_finishes(stopped: Callable[..., Path], trained: Callable[..., Path]) -> None:
+def test_a_run_stopped_at_its_last_update_only_finishes(
+    stopped: Callable[..., Path], trained: Callable[..., Path]
+) -> None:
     run, full = stopped(5, "training.max_updates=5"), trained("training.max_updates=5")
     assert not Run.open(run).info["finished"]
     going_on(run)
@@ -191,7 +223,9 @@ def test_a_run_stopped_at_its_last_update_only_finishes(stopped: Callable[..., P
     assert same(weights(run), weights(full))
 
 
-def test_a_run_stopped_at_the_end_of_its_last_epoch_only_finishes(stopped: Callable[..., Path], trained: Callable[..., Path]) -> None:
+def test_a_run_stopped_at_the_end_of_its_last_epoch_only_finishes(
+    stopped: Callable[..., Path], trained: Callable[..., Path]
+) -> None:
     settings = ("training.max_epochs=1", "training.max_updates=0", "training.validate_every=0")
     full = trained(*settings)
     run = stopped(last(full)["global_step"], *settings)
@@ -228,13 +262,27 @@ def test_the_raised_limit_is_saved(run_copy: Path) -> None:
 
 
 OTHERS = {
-    "transformer": ("model=transformer", "model.size=8", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1"),
+    "transformer": (
+        "model=transformer",
+        "model.size=8",
+        "model.heads=2",
+        "model.feedforward=16",
+        "model.encoder_layers=1",
+    ),
     "sampled subwords": ("tokenizer.sampling=0.2", "model.dropout=0.2"),
-    "adafactor, copying": ("training.optimizer=adafactor", "model.head=copy", "tokenizer=word", "training.average=last", "training.keep=2"),
+    "adafactor, copying": (
+        "training.optimizer=adafactor",
+        "model.head=copy",
+        "tokenizer=word",
+        "training.average=last",
+        "training.keep=2",
+    ),
 }
 
 
-@pytest.mark.parametrize("kind", ["transformer", *(pytest.param(kind, marks=pytest.mark.slow) for kind in list(OTHERS)[1:])])
+@pytest.mark.parametrize(
+    "kind", ["transformer", *(pytest.param(kind, marks=pytest.mark.slow) for kind in list(OTHERS)[1:])]
+)
 def test_other_models_go_on_exactly_too(kind: str, stopped: Callable[..., Path], trained: Callable[..., Path]) -> None:
     settings = (*OTHERS[kind], "training.batch_tokens=1024", "training.max_updates=8")
     run, unbroken = stopped(5, *settings), trained(*settings)

@@ -28,7 +28,10 @@ def test_rates_at_chosen_updates(name: str) -> None:
 
 def test_halvings_are_where_the_shares_say_whatever_their_rounding() -> None:
     """0.7 - 0.5 is less than two tenths in binary: a rate that falls one update late would be that of the interval before."""
-    rates = [SCHEDULES["luong"](update, Schedule(warmup=0, total=100, halve_from=0.5, halve_every=0.1)) for update in range(100)]
+    rates = [
+        SCHEDULES["luong"](update, Schedule(warmup=0, total=100, halve_from=0.5, halve_every=0.1))
+        for update in range(100)
+    ]
     assert rates == [1.0] * 50 + [0.5 ** (1 + late // 10) for late in range(50)]
 
 
@@ -59,7 +62,9 @@ def test_a_plateau_goes_on_from_its_state() -> None:
 def test_a_schedule_that_plans_for_an_end_needs_one(name: str) -> None:
     check_schedule(name, 10)
     if name in ("luong", "cosine"):
-        with pytest.raises(ConfigError, match=rf"training\.schedule={name} needs an end .*max_updates or training\.max_epochs"):
+        with pytest.raises(
+            ConfigError, match=rf"training\.schedule={name} needs an end .*max_updates or training\.max_epochs"
+        ):
             check_schedule(name, 0)
     else:
         check_schedule(name, 0)

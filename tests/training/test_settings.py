@@ -22,7 +22,11 @@ from seq2seq.training.module import TrainingModule
 from seq2seq.training.run import make_model, train
 from seq2seq.translator import Translator
 
-LAST = ("training.ema=0.5", "training.average=last", "training.validate_every=2")  # no checkpoint is better than another: all are at 0
+LAST = (
+    "training.ema=0.5",
+    "training.average=last",
+    "training.validate_every=2",
+)  # no checkpoint is better than another: all are at 0
 FALLING = ("training.schedule=plateau", "training.plateau_patience=1", "training.validate_every=2")
 LUONG = ("training.schedule=luong", "training.warmup=0")
 OTHER: dict[str, tuple[tuple[str, ...], object]] = {  # setting -> what else must be, and another value
@@ -72,7 +76,9 @@ def trained_once(trained: Callable[..., Path]) -> Callable[..., Path]:
     [pytest.param(*case, marks=() if QUICK & {case[0], case[2]} else pytest.mark.slow) for case in CASES],
     ids=lambda value: str(value) if not isinstance(value, tuple) else "",
 )
-def test_a_setting_makes_another_training(name: str, needs: tuple[str, ...], value: object, trained_once: Callable[..., Path]) -> None:
+def test_a_setting_makes_another_training(
+    name: str, needs: tuple[str, ...], value: object, trained_once: Callable[..., Path]
+) -> None:
     before, after = fate(trained_once(*needs)), fate(trained_once(*needs, f"training.{name}={value}"))
     moved = any(not torch.equal(before[1][key], after[1][key]) for key in before[1])
     assert moved or (name == "validate_every" and len(before[0]) != len(after[0]))
@@ -111,7 +117,9 @@ def test_products_are_of_the_precision(
 def test_the_seed_draws_the_weights(small: Callable[..., list[str]], tmp_path: Path) -> None:
     configs = [compose_config(small(tmp_path, f"seed={seed}")) for seed in (1, 1, 2)]
     prepared = prepare(configs[0].data, configs[0].tokenizer)
-    one, same, other = ([p.detach().clone() for p in make_model(config, prepared, None).parameters()] for config in configs)
+    one, same, other = (
+        [p.detach().clone() for p in make_model(config, prepared, None).parameters()] for config in configs
+    )
     assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
     assert all(not torch.equal(a, b) for a, b in zip(one, other, strict=True) if a.dim() > 1)
 
@@ -166,7 +174,9 @@ def test_tensorboard_has_the_figures_where_it_is_installed(tiny_run: Path) -> No
     assert [event.step for event in board.Scalars("loss")] == [2, 4, Run.open(tiny_run).info["updates"]]
 
 
-def test_gradients_are_not_kept_beyond_their_update(trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_are_not_kept_beyond_their_update(
+    trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """But through the batches that one update accumulates."""
     seen: list[set[bool]] = []
     step = TrainingModule.training_step

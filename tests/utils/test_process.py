@@ -28,7 +28,8 @@ def given_back(function, **environment):
     """MiB of 192 that a process gives back to the system when it needs them no more."""
     asked = subprocess.run(
         [sys.executable, "-c", FREE.format(function=function)],
-        env={name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))} | environment,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+        | environment,
         capture_output=True,
         text=True,
         check=True,
@@ -47,7 +48,9 @@ def test_freed_memory_is_kept_unless_the_user_has_said_what_to_do():
 def test_what_the_user_has_set_stays():
     code = f"from seq2seq.utils.process import prepare; prepare(); import os; print(*(os.environ[name] for name in {list(ENVIRONMENT)}))"
     first, *others = ENVIRONMENT
-    asked = subprocess.run([sys.executable, "-c", code], env=os.environ | {first: "7"}, capture_output=True, text=True, check=True)
+    asked = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {first: "7"}, capture_output=True, text=True, check=True
+    )
     assert asked.stdout.split() == ["7", *(ENVIRONMENT[name] for name in others)]
 
 

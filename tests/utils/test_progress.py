@@ -27,10 +27,15 @@ def passing(seconds: list[float], items: int, each: float) -> Iterator[int]:
         yield item
 
 
-def test_a_line_every_few_seconds_where_there_is_no_terminal(seconds: list[float], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_every_few_seconds_where_there_is_no_terminal(
+    seconds: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "seq2seq")
     assert list(counted(passing(seconds, 12, 1.0), "pairs read", 20)) == list(range(12))
-    assert caplog.messages == ["pairs read: 5 of 20 (1 a second, 0:00:15 left)", "pairs read: 10 of 20 (1 a second, 0:00:10 left)"]
+    assert caplog.messages == [
+        "pairs read: 5 of 20 (1 a second, 0:00:15 left)",
+        "pairs read: 10 of 20 (1 a second, 0:00:10 left)",
+    ]
     caplog.clear()
     list(counted(passing(seconds, 6000, 0.001), "pairs read"))
     assert len(caplog.messages) == 1
@@ -49,7 +54,9 @@ def test_a_terminal_has_one_line_that_goes(
     assert capsys.readouterr().err == "".join(f"\r{line}\x1b[K" for line in lines) + "\r\x1b[K"
 
 
-def test_what_is_quick_says_nothing(seconds: list[float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_quick_says_nothing(
+    seconds: list[float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert list(counted("ab", "letters")) == ["a", "b"]
     assert capsys.readouterr().err == ""

@@ -80,12 +80,20 @@ def virtual(folder: Path, packages: list[list[str]], see: list[Path]) -> Path:
 def text(folder: Path, config: Config, test: str) -> Path:
     """Subwords of all splits, between spaces, and the vocabulary in three ways of writing it."""
     data, tokenizer = config.data, prepare(config.data, config.tokenizer).vocabularies.source
-    splits = {"train": train_pairs(data), "valid": dev_pairs(data), "few": islice(dev_pairs(data), 4), "test": test_pairs(data, test)}
+    splits = {
+        "train": train_pairs(data),
+        "valid": dev_pairs(data),
+        "few": islice(dev_pairs(data), 4),
+        "test": test_pairs(data, test),
+    }
     folder.mkdir(parents=True, exist_ok=True)
     for name, pairs in splits.items():
         kept = [pair for pair in pairs if pair.source and pair.target]
         for language, side in (("en", "source"), ("de", "target")):
-            write(folder / f"{name}.{language}", (" ".join(plain(tokenizer.segment(getattr(pair, side)))) for pair in kept))
+            write(
+                folder / f"{name}.{language}",
+                (" ".join(plain(tokenizer.segment(getattr(pair, side)))) for pair in kept),
+            )
     pieces = plain(tokenizer.pieces(range(len(SPECIAL), tokenizer.size)))
     write(folder / "vocabulary.txt", [*SPECIAL, *pieces])
     write(folder / "counts.txt", (f"{piece}\t1" for piece in pieces))

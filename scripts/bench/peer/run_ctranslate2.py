@@ -20,8 +20,15 @@ def make() -> None:
 
 def decode() -> None:
     kind = Path(job.out).stem.rpartition("-")[2]  # float32, int8
-    translator = ctranslate2.Translator(f"{job.folder}/ctranslate2", compute_type=kind, inter_threads=1, intra_threads=job.threads)
-    length = {"min_decoding_length": job.tokens, "max_decoding_length": job.tokens, "beam_size": job.beam, "max_batch_size": job.batch}
+    translator = ctranslate2.Translator(
+        f"{job.folder}/ctranslate2", compute_type=kind, inter_threads=1, intra_threads=job.threads
+    )
+    length = {
+        "min_decoding_length": job.tokens,
+        "max_decoding_length": job.tokens,
+        "beam_size": job.beam,
+        "max_batch_size": job.batch,
+    }
     sources = watch.read(job, "test.en")
     for numbers in watch.batches(job):
         lines = [sources[i] for i in numbers]

@@ -76,7 +76,9 @@ def decode() -> None:
     from fairseq_cli.generate import cli_main
 
     def timed(original: Any, self: Any, models: Any, sample: Any, *rest: Any, **options: Any) -> Any:
-        return seen.timed(len(sample["net_input"]["src_tokens"]), lambda: original(self, models, sample, *rest, **options))
+        return seen.timed(
+            len(sample["net_input"]["src_tokens"]), lambda: original(self, models, sample, *rest, **options)
+        )
 
     watch.wrap(SequenceGenerator, "generate", timed)
     length = ["--min-len", job.tokens, "--max-len-a", 0, "--max-len-b", job.tokens, "--beam", job.beam]

@@ -20,7 +20,13 @@ def side(language: str) -> dict[str, Any]:
 
 
 def recurrent(more: dict[str, Any]) -> dict[str, Any]:
-    part = {"type": "recurrent", "rnn_type": "lstm", "dropout": 0.3, "num_layers": 1, "embeddings": {"embedding_dim": 256}}
+    part = {
+        "type": "recurrent",
+        "rnn_type": "lstm",
+        "dropout": 0.3,
+        "num_layers": 1,
+        "embeddings": {"embedding_dim": 256},
+    }
     return part | more
 
 
@@ -33,10 +39,22 @@ ATTENTION = {"A1": "luong", "A2": "bahdanau"}.get(job.work)
 RECURRENT: dict[str, Any] = {
     "encoder": recurrent({"hidden_size": 256, "bidirectional": True}),
     "decoder": recurrent(
-        {"hidden_size": 512, "hidden_dropout": 0.3, "input_feeding": True, "init_hidden": "bridge", "attention": ATTENTION}
+        {
+            "hidden_size": 512,
+            "hidden_dropout": 0.3,
+            "input_feeding": True,
+            "init_hidden": "bridge",
+            "attention": ATTENTION,
+        }
     ),
 }
-TRANSFORMER = {"tied_embeddings": True, "tied_softmax": True, "initializer": "xavier_uniform", "encoder": LAYERS, "decoder": LAYERS}
+TRANSFORMER = {
+    "tied_embeddings": True,
+    "tied_softmax": True,
+    "initializer": "xavier_uniform",
+    "encoder": LAYERS,
+    "decoder": LAYERS,
+}
 LENGTH = {"max_output_length": job.tokens, "min_output_length": job.tokens}
 SETTINGS: dict[str, Any] = {
     "name": "bench", "joeynmt_version": "2.3.0", "model_dir": f"{job.folder}/model", "use_cuda": False, "fp16": False, "random_seed": 1,

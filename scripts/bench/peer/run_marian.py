@@ -11,7 +11,9 @@ from transformers import MarianConfig, MarianMTModel
 PAD, UNK, BOS, EOS = range(4)
 seen = watch.begin()
 job = seen.job
-vocabulary = {piece: i for i, piece in enumerate(Path(job.data, "vocabulary.txt").read_text(encoding="utf-8").splitlines())}
+vocabulary = {
+    piece: i for i, piece in enumerate(Path(job.data, "vocabulary.txt").read_text(encoding="utf-8").splitlines())
+}
 
 
 def ids(name: str) -> list[list[int]]:
@@ -40,13 +42,25 @@ def cut(pairs: list[tuple[list[int], list[int]]], chance: random.Random) -> list
 
 def make() -> MarianMTModel:
     torch.manual_seed(1)
-    size = {"d_model": 256, "vocab_size": len(vocabulary), "max_position_embeddings": 512, "dropout": 0.1, "activation_function": "relu"}
+    size = {
+        "d_model": 256,
+        "vocab_size": len(vocabulary),
+        "max_position_embeddings": 512,
+        "dropout": 0.1,
+        "activation_function": "relu",
+    }
     sides = {
         f"{side}_{name}": value
         for side in ("encoder", "decoder")
         for name, value in (("layers", 3), ("attention_heads", 4), ("ffn_dim", 1024))
     }
-    special = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS, "decoder_start_token_id": BOS, "forced_eos_token_id": None}
+    special = {
+        "pad_token_id": PAD,
+        "bos_token_id": BOS,
+        "eos_token_id": EOS,
+        "decoder_start_token_id": BOS,
+        "forced_eos_token_id": None,
+    }
     return MarianMTModel(MarianConfig(**size, **sides, **special, scale_embedding=True, tie_word_embeddings=True))
 
 
@@ -60,7 +74,9 @@ def train() -> None:
             wanted = padded([[*t, EOS] for _, t in batch])
             mask = (source != PAD).long()
             logits = model(input_ids=source, attention_mask=mask, decoder_input_ids=given, use_cache=False).logits
-            loss = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=PAD, label_smoothing=0.1)
+            loss = functional.cross_entropy(
+                logits.flatten(0, 1), wanted.flatten(), ignore_index=PAD, label_smoothing=0.1
+            )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -75,7 +91,10 @@ def decode() -> None:
     for numbers in watch.batches(job):
         source = padded([sources[i] + [EOS] for i in numbers])
         mask = (source != PAD).long()
-        seen.timed(len(numbers), lambda source=source, mask=mask: model.generate(input_ids=source, attention_mask=mask, **length))
+        seen.timed(
+            len(numbers),
+            lambda source=source, mask=mask: model.generate(input_ids=source, attention_mask=mask, **length),
+        )
 
 
 {"train": train, "decode": decode, "make": lambda: None}[job.job]()

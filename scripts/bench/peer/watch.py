@@ -83,7 +83,9 @@ class Watch:
 
     def save(self, intervals: list[clock.Interval]) -> None:
         """What was seen. This is the end: some peers catch every exception, so none is raised."""
-        Path(self.job.out).write_text(json.dumps({"intervals": intervals, "memory": clock.peak_memory()}), encoding="utf-8")
+        Path(self.job.out).write_text(
+            json.dumps({"intervals": intervals, "memory": clock.peak_memory()}), encoding="utf-8"
+        )
         os._exit(0)
 
 

@@ -12,7 +12,9 @@ from typing import Any
 from seq2seq.compare.result import Comparison
 from seq2seq.evaluation.attention_records import AttentionRecord
 
-WEIGHTS_CHUNK = 100  # sentences in a block: some 100 kB unpacked, so that one more sentence is there within milliseconds
+WEIGHTS_CHUNK = (
+    100  # sentences in a block: some 100 kB unpacked, so that one more sentence is there within milliseconds
+)
 MAPS_CHUNK = 10  # a sentence has some 50 times as many weights in a large Transformer
 LARGEST = 50_000_000  # bytes of attention: a browser takes about a second to read them, and mail or a repository still take the file
 WEIGHTS_AT_MOST = 40_000_000  # of these, so that some are left for layers and heads
@@ -28,7 +30,9 @@ def block(name: str, content: bytes) -> str:
 
 def encoded(value: Any) -> bytes:
     """JSON; half of a surrogate pair, which UTF-8 cannot write, becomes JSON's own escape."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "backslashreplace")
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def texts(comparison: Comparison) -> Iterator[str]:
@@ -40,7 +44,9 @@ def texts(comparison: Comparison) -> Iterator[str]:
         if row.variant in comparison.hypotheses:
             yield block(f"hypotheses-{number}", encoded(list(comparison.hypotheses[row.variant])))
         if row.variant in comparison.qualities:
-            yield block(f"qualities-{number}", encoded([round(float(value), 2) for value in comparison.qualities[row.variant]]))
+            yield block(
+                f"qualities-{number}", encoded([round(float(value), 2) for value in comparison.qualities[row.variant]])
+            )
 
 
 def framed(head: Any, body: Sequence[bytes]) -> bytes:
@@ -53,13 +59,20 @@ def weights(sentences: Chunk) -> bytes:
     """[source, target, centres or null, [[alternative, score], ...]] of each sentence, then all weights (T, S)."""
     for sentence in sentences:
         assert sentence.weights.shape == (len(sentence.target), len(sentence.source))
-    return framed([described(sentence) for sentence in sentences], [sentence.weights.tobytes() for sentence in sentences])
+    return framed(
+        [described(sentence) for sentence in sentences], [sentence.weights.tobytes() for sentence in sentences]
+    )
 
 
 def described(sentence: AttentionRecord) -> list[Any]:
     """All of a sentence but its weights."""
     centers = None if sentence.centers is None else [round(float(center), 3) for center in sentence.centers]
-    return [sentence.source, sentence.target, centers, [[text, round(float(score), 4)] for text, score in sentence.alternatives]]
+    return [
+        sentence.source,
+        sentence.target,
+        centers,
+        [[text, round(float(score), 4)] for text, score in sentence.alternatives],
+    ]
 
 
 def maps(sentences: Chunk) -> bytes:

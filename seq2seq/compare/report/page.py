@@ -30,7 +30,10 @@ def write_report(comparison: Comparison, path: Path) -> None:
 
     Attention beyond blocks.LARGEST bytes is left out, last sentences first, and the page says so. OSError where nothing can be written.
     """
-    with written(path, follow=True) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+    with (
+        written(path, follow=True) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+    ):
         file.writelines(page(comparison))
 
 

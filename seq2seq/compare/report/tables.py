@@ -42,7 +42,8 @@ def summary(comparison: Comparison) -> Iterator[str]:
     of = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0] if seeds else 0)
     variants = f"{len(comparison.rows)} variant{'s' * (len(comparison.rows) != 1)}"
     yield from paragraphs(
-        [f"{variants}, {of} seed{'s' * (of != '1')} each, on {comparison.sentences:,} sentences of {comparison.test}."], "lead"
+        [f"{variants}, {of} seed{'s' * (of != '1')} each, on {comparison.sentences:,} sentences of {comparison.test}."],
+        "lead",
     )
     yield from paragraphs(comparison.header)
     if comparison.broken:
@@ -89,7 +90,11 @@ def cell(figure: Figure | None, column: Column, baseline: VariantRow | None) -> 
     """Value ± deviation, interval, and what the tests say of the difference."""
     if figure is None or math.isnan(figure.value):
         return '<td class="number missing"><span title="the runs do not say">–</span></td>\n'
-    deviation = "" if figure.deviation is None else f' <span class="deviation">± {number(figure.deviation, column.digits)}</span>'
+    deviation = (
+        ""
+        if figure.deviation is None
+        else f' <span class="deviation">± {number(figure.deviation, column.digits)}</span>'
+    )
     lines = [f"<b>{number(figure.value, column.digits)}</b>{deviation}"]
     if figure.interval:
         lines.append(f"<small>[{', '.join(number(bound, column.digits) for bound in figure.interval)}]</small>")
@@ -129,7 +134,9 @@ def tests(comparison: Comparison) -> Iterator[str]:
     if not rows:
         return
     yield '<details><summary>Every test against the baseline</summary><div class="wide"><table><thead><tr>'
-    yield "".join(f'<th scope="col">{label}</th>' for label in ("Variant", "Measure", "Test", "p", "p after correction"))
+    yield "".join(
+        f'<th scope="col">{label}</th>' for label in ("Variant", "Measure", "Test", "p", "p after correction")
+    )
     yield "</tr></thead><tbody>\n"
     for variant, label, test, p, corrected in rows:
         after = "" if corrected is None else text(p_value(corrected))
@@ -140,7 +147,11 @@ def tests(comparison: Comparison) -> Iterator[str]:
 
 def notes(comparison: Comparison) -> Iterator[str]:
     """Signatures and what else stands below the table."""
-    signed = [f"{text(column.title)}: <code>{text(column.signature)}</code>" for column in comparison.columns if column.signature]
+    signed = [
+        f"{text(column.title)}: <code>{text(column.signature)}</code>"
+        for column in comparison.columns
+        if column.signature
+    ]
     if signed or comparison.footnotes:
         yield from listed([*map(text, comparison.footnotes), *signed])
 
@@ -149,19 +160,27 @@ def health(comparison: Comparison) -> Iterator[str]:
     """The warnings of each variant."""
     if not comparison.health:
         some = "Nothing in the attention of these variants calls for a warning."
-        yield from paragraphs([some if comparison.explained else "No attention was kept, so nothing can be said of it."])
+        yield from paragraphs(
+            [some if comparison.explained else "No attention was kept, so nothing can be said of it."]
+        )
         return
     yield '<dl class="health">\n'
     for row in comparison.rows:
         if said := [warned.sentence for warned in comparison.health if warned.variant == row.variant]:
-            yield f'<dt dir="auto">{text(row.variant)}</dt>' + "".join(f"<dd>{text(sentence)}</dd>" for sentence in said) + "\n"
+            yield (
+                f'<dt dir="auto">{text(row.variant)}</dt>'
+                + "".join(f"<dd>{text(sentence)}</dd>" for sentence in said)
+                + "\n"
+            )
     yield "</dl>\n"
 
 
 def versions(comparison: Comparison) -> Iterator[str]:
     """What it was made with."""
     if comparison.versions:
-        yield from paragraphs(["Made with " + ", ".join(f"{name} {version}" for name, version in comparison.versions.items()) + "."])
+        yield from paragraphs(
+            ["Made with " + ", ".join(f"{name} {version}" for name, version in comparison.versions.items()) + "."]
+        )
 
 
 def left_out(notices: Sequence[str]) -> Iterator[str]:
@@ -212,7 +231,10 @@ def curves(row: VariantRow) -> list[list[Point]]:
     logged = [{point.update for point in curve if not math.isnan(point.loss)} for curve in row.curves]
     common = sorted(set.intersection(*filter(None, logged))) if any(logged) else []
     kept = {*common[:: math.ceil(len(common) / MOST_POINTS) or 1], *common[-1:]}
-    return [[point for point in curve if point.update in kept or not math.isnan(point.dev_loss + point.dev_score)] for curve in row.curves]
+    return [
+        [point for point in curve if point.update in kept or not math.isnan(point.dev_loss + point.dev_score)]
+        for curve in row.curves
+    ]
 
 
 def plain(value: Any) -> Any:

@@ -174,7 +174,13 @@ def present(verb: Verb, person: int, support: bool) -> VerbGroup:
     unit = object()
     head = verb.base.split("_")[0] if support else verb.english_present(person)
     finite = Word(verb.german_present(person), (unit,))
-    return VerbGroup(words([lex.DO[person]] * support), words(verb.english(head), unit), finite, (), words(verb.particle.split(), unit))
+    return VerbGroup(
+        words([lex.DO[person]] * support),
+        words(verb.english(head), unit),
+        finite,
+        (),
+        words(verb.particle.split(), unit),
+    )
 
 
 def past(verb: Verb, person: int, support: bool) -> VerbGroup:
@@ -189,7 +195,12 @@ def perfect(verb: Verb, person: int, support: bool) -> VerbGroup:
     """has opened - hat ... aufgemacht."""
     helper, unit = object(), object()
     finite = Word(verb.auxiliary[person], (helper,))
-    return VerbGroup(words([lex.HAVE[person]], helper), words(verb.english(verb.perfect), unit), finite, words([verb.participle], unit))
+    return VerbGroup(
+        words([lex.HAVE[person]], helper),
+        words(verb.english(verb.perfect), unit),
+        finite,
+        words([verb.participle], unit),
+    )
 
 
 def modal(forms: Modal) -> Tense:
@@ -199,7 +210,9 @@ def modal(forms: Modal) -> Tense:
         helper, unit = object(), object()
         main = words(verb.english(verb.base.split("_")[0]), unit)
         closing = words([verb.particle + verb.infinitive], unit)
-        return VerbGroup(words(forms.english[person].split(), helper), main, Word(forms.german[person], (helper,)), closing)
+        return VerbGroup(
+            words(forms.english[person].split(), helper), main, Word(forms.german[person], (helper,)), closing
+        )
 
     return tense
 
@@ -238,7 +251,14 @@ class Clause(NamedTuple):
     def main(self, front: Phrase = EMPTY) -> Phrase:
         """A statement: German has the verb second, so that the subject gives way to whatever is fronted."""
         first, after = (front, self.subject) if front.target else (self.subject, EMPTY)
-        target = (*first.target, self.verb.finite, *after.target, *self._middle(), *self.verb.closing, *self.verb.particle)
+        target = (
+            *first.target,
+            self.verb.finite,
+            *after.target,
+            *self._middle(),
+            *self.verb.closing,
+            *self.verb.particle,
+        )
         return Phrase(front.source + self._english(), target)
 
     def question(self, front: Phrase = EMPTY) -> Phrase:
@@ -249,7 +269,9 @@ class Clause(NamedTuple):
 
     def subordinate(self, opener: Phrase = EMPTY) -> Phrase:
         """A German subordinate clause has the finite verb last, written as one with its prefix."""
-        finite = self.verb.finite._replace(text="".join(word.text for word in self.verb.particle) + self.verb.finite.text)
+        finite = self.verb.finite._replace(
+            text="".join(word.text for word in self.verb.particle) + self.verb.finite.text
+        )
         target = (*opener.target, *self.subject.target, *self._middle(), *self.verb.closing, finite)
         return Phrase(opener.source + self._english(), target)
 

@@ -207,7 +207,9 @@ def _verb(row: str) -> Verb:
     base, past, perfect, infinitive, third, participle, auxiliary, particle, case, kinds = row.split(maxsplit=9)
     taken = {"acc": ACCUSATIVE, "dat": DATIVE}[case]
     helper = {"haben": HABEN, "sein": SEIN}[auxiliary]
-    return Verb(base, past, perfect, infinitive, third, participle, helper, particle.strip("-"), taken, tuple(kinds.split()))
+    return Verb(
+        base, past, perfect, infinitive, third, participle, helper, particle.strip("-"), taken, tuple(kinds.split())
+    )
 
 
 def _adjectives(text: str) -> tuple[Adjective, ...]:
@@ -224,7 +226,9 @@ VERBS = {verb.base: verb for verb in map(_verb, _VERBS.strip().splitlines())}
 THING_ADJECTIVES = _adjectives(
     "new=neu old=alt big=groß small=klein red=rot green=grün blue=blau beautiful=schön cheap=billig heavy=schwer"
 )
-PERSON_ADJECTIVES = _adjectives("young=jung old=alt friendly=freundlich famous=berühmt tired=müde clever=klug poor=arm rich=reich")
+PERSON_ADJECTIVES = _adjectives(
+    "young=jung old=alt friendly=freundlich famous=berühmt tired=müde clever=klug poor=arm rich=reich"
+)
 FITTING = {"person": PERSON_ADJECTIVES, "inside": THING_ADJECTIVES[:8]}  # a kitchen is neither cheap nor heavy
 
 HAVE, BE, DO = ("have", "have", "has", "have"), ("am", "are", "is", "are"), ("do", "do", "does", "do")
@@ -237,8 +241,20 @@ WANT = Modal(("want to", "want to", "wants to", "want to"), ("will", "willst", "
 # Each unit is English=German; what _ joins belongs to one unit.
 PRESENT_TIMES = ("today=heute", "every=jeden day=Tag", "in_the=am evening=Abend", "at_the=am weekend=Wochenende", "in=im summer=Sommer",
                  "in=im winter=Winter", "on=am Monday=Montag", "on=am Friday=Freitag", "on=am Sunday=Sonntag")  # fmt: skip
-PAST_TIMES = ("yesterday=gestern", "last=letzte week=Woche", "last=letztes year=Jahr", "last=letzten month=Monat", "on=am Monday=Montag")
-FUTURE_TIMES = ("tomorrow=morgen", "next=nächste week=Woche", "next=nächstes year=Jahr", "today=heute", "on=am Sunday=Sonntag")
+PAST_TIMES = (
+    "yesterday=gestern",
+    "last=letzte week=Woche",
+    "last=letztes year=Jahr",
+    "last=letzten month=Monat",
+    "on=am Monday=Montag",
+)
+FUTURE_TIMES = (
+    "tomorrow=morgen",
+    "next=nächste week=Woche",
+    "next=nächstes year=Jahr",
+    "today=heute",
+    "on=am Sunday=Sonntag",
+)
 SMALL_NUMBERS = ("two=zwei", "three=drei", "four=vier", "five=fünf", "six=sechs", "seven=sieben", "eight=acht", "nine=neun", "ten=zehn",
                  "eleven=elf", "twelve=zwölf")  # fmt: skip
 DIGITS = tuple(f"{number}={number}" for number in range(13, 100))

@@ -84,7 +84,12 @@ WHO = pronoun("who whom", "wer wen wem", lex.THIRD)
 
 IT = tuple(pronoun("it it", german, lex.THIRD) for german in ("er ihn ihm", "sie sie ihr", "es es ihm"))  # by gender
 
-RELATIVE = (("der", "den", "dem"), ("die", "die", "der"), ("das", "das", "dem"), ("die", "die", "denen"))  # by gender, then plural
+RELATIVE = (
+    ("der", "den", "dem"),
+    ("die", "die", "der"),
+    ("das", "das", "dem"),
+    ("die", "die", "denen"),
+)  # by gender, then plural
 
 
 def bare(noun: Noun, determiners: tuple[Determiner, ...], plural: bool) -> Slot:
@@ -106,7 +111,8 @@ def noun_phrases(noun: Noun, determiners: tuple[Determiner, ...] = (lex.THE, lex
 def of_kinds(*kinds: str, build: Callable[[Noun], Slot] = noun_phrases) -> Slot:
     """`build` of each noun of these kinds, plain nouns twice as often as compounds."""
     nouns = {
-        kind: [[build(noun) for noun in table.values() if noun.kind == kind] for table in (lex.NOUNS, lex.COMPOUNDS)] for kind in kinds
+        kind: [[build(noun) for noun in table.values() if noun.kind == kind] for table in (lex.NOUNS, lex.COMPOUNDS)]
+        for kind in kinds
     }
     return [[simple, simple, compound] if compound else simple for simple, compound in nouns.values()]
 
@@ -164,7 +170,11 @@ SUBJECTS = [PEOPLE, PEOPLE, PERSONS, [HE, SHE], [ME, YOU, WE, THEY], COUPLES]
 
 SHORT = [PEOPLE, PEOPLE, [HE, SHE, WE, THEY]]
 
-ACTIONS = [actions(verb) for verb in VERBS.values() if verb.kinds[0] in ("ware", "furniture", "opening", "text", "food", "person")]
+ACTIONS = [
+    actions(verb)
+    for verb in VERBS.values()
+    if verb.kinds[0] in ("ware", "furniture", "opening", "text", "food", "person")
+]
 
 DEFINITE = (lex.THE, lex.MY, lex.THIS)
 
@@ -172,7 +182,9 @@ OBJECTS = of_kinds("ware", "text", "furniture", build=partial(noun_phrases, dete
 
 GIFTS = of_kinds("ware", "text", "food")
 
-THINGS = of_kinds("ware", "opening", "furniture", build=lambda noun: [bare(noun, DEFINITE, False), bare(noun, DEFINITE, True)])
+THINGS = of_kinds(
+    "ware", "opening", "furniture", build=lambda noun: [bare(noun, DEFINITE, False), bare(noun, DEFINITE, True)]
+)
 
 COUNTABLE = of_kinds("ware", "text", "furniture", build=partial(adorned, determiners=(lex.A,), plural=True))
 
@@ -268,11 +280,15 @@ def located(subject: Nominal, verb: Verb, preposition: str, place: NounPhrase, s
     return sentence(setting.main(partial(clause, subject, verb, place=prepositional(preposition, place))))
 
 
-def place_first(subject: Nominal, action: Action, preposition: str, place: NounPhrase, tense: Tense) -> TranslationExample:
+def place_first(
+    subject: Nominal, action: Action, preposition: str, place: NounPhrase, tense: Tense
+) -> TranslationExample:
     return sentence(action.clause(subject, tense).main(prepositional(preposition, place)))
 
 
-def motion(subject: Nominal, verb: Verb, goal: tuple[str, Nominal], companion: Nominal, setting: Setting) -> TranslationExample:
+def motion(
+    subject: Nominal, verb: Verb, goal: tuple[str, Nominal], companion: Nominal, setting: Setting
+) -> TranslationExample:
     goal_phrase, company = prepositional(*goal), prepositional("with=mit", companion)
     return sentence(setting.main(partial(clause, subject, verb, place=company, complement=goal_phrase)))
 
@@ -281,34 +297,53 @@ def no_motion(subject: Nominal, verb: Verb, goal: tuple[str, Nominal], setting: 
     return sentence(setting.main(partial(clause, subject, verb, complement=prepositional(*goal), negated=True)))
 
 
-def because(subject: Nominal, action: Action, setting: Setting, other: Nominal, reason: Action, later: Tense) -> TranslationExample:
-    return sentence(join(setting.main(partial(action.clause, subject)), reason.clause(other, later).subordinate(phrase("because=weil"))))
+def because(
+    subject: Nominal, action: Action, setting: Setting, other: Nominal, reason: Action, later: Tense
+) -> TranslationExample:
+    return sentence(
+        join(
+            setting.main(partial(action.clause, subject)),
+            reason.clause(other, later).subordinate(phrase("because=weil")),
+        )
+    )
 
 
 def because_it(subject: Nominal, verb: Verb, thing: NounPhrase, other: Nominal, reason: Verb) -> TranslationExample:
     """`it` has the German gender of the thing."""
     later = Action(reason, pronoun_of(thing)).clause(other, present)
-    return sentence(join(Action(verb, thing).clause(subject, present).main(), later.subordinate(phrase("because=weil"))))
+    return sentence(
+        join(Action(verb, thing).clause(subject, present).main(), later.subordinate(phrase("because=weil")))
+    )
 
 
 def described(thing: NounPhrase, adjectives: tuple[Adjective, Adjective]) -> TranslationExample:
     first, second = adjectives
-    return sentence(be(thing, first, negated=True).main() + BOTH_COMMA + phrase("but=aber") + be(pronoun_of(thing), second).main())
+    return sentence(
+        be(thing, first, negated=True).main() + BOTH_COMMA + phrase("but=aber") + be(pronoun_of(thing), second).main()
+    )
 
 
-def reported(subject: Nominal, verb: Verb, tense: Tense, other: Nominal, action: Action, setting: Setting) -> TranslationExample:
+def reported(
+    subject: Nominal, verb: Verb, tense: Tense, other: Nominal, action: Action, setting: Setting
+) -> TranslationExample:
     content = action.clause(other, setting.tense, time=phrase(setting.time)).subordinate(phrase("that=dass"))
     return sentence(join(clause(subject, verb, tense).main(), content))
 
 
-def conditional(subject: Nominal, condition: Action, other: Nominal, action: Action, tense: Tense) -> TranslationExample:
+def conditional(
+    subject: Nominal, condition: Action, other: Nominal, action: Action, tense: Tense
+) -> TranslationExample:
     """The fronted clause takes the first place, so that the verb follows at once."""
     front = condition.clause(subject, present).subordinate(phrase("if=wenn")) + BOTH_COMMA
     return sentence(action.clause(other, tense).main(front))
 
 
-def coordinated(subject: Nominal, action: Action, setting: Setting, other: Nominal, second: Action) -> TranslationExample:
-    return sentence(setting.main(partial(action.clause, subject)) + phrase("and=und") + second.clause(other, setting.tense).main())
+def coordinated(
+    subject: Nominal, action: Action, setting: Setting, other: Nominal, second: Action
+) -> TranslationExample:
+    return sentence(
+        setting.main(partial(action.clause, subject)) + phrase("and=und") + second.clause(other, setting.tense).main()
+    )
 
 
 def relative_subject(head: NounPhrase, inner: Action, outer: Action, tense: Tense) -> TranslationExample:
@@ -316,7 +351,9 @@ def relative_subject(head: NounPhrase, inner: Action, outer: Action, tense: Tens
     return sentence(outer.clause(Modified(head, bracketed(inner.clause(who, tense).subordinate())), present).main())
 
 
-def relative_object(subject: Nominal, verb: Verb, thing: NounPhrase, owner: Nominal, inner: Verb, tense: Tense) -> TranslationExample:
+def relative_object(
+    subject: Nominal, verb: Verb, thing: NounPhrase, owner: Nominal, inner: Verb, tense: Tense
+) -> TranslationExample:
     that = phrase(f"that={RELATIVE[thing.form][ACCUSATIVE]}")
     known = Modified(thing, bracketed(clause(owner, inner, tense).subordinate(that)))
     return sentence(Action(verb, known).clause(subject, present).main())
@@ -346,10 +383,14 @@ def pronoun_of(thing: NounPhrase) -> Pronoun:
 KINDS = {
     "statement": SentenceKind(0.13, statement, SUBJECTS, ACTIONS, SETTINGS),
     "negative": SentenceKind(0.08, negative, SUBJECTS, ACTIONS, tensed(POLAR)),
-    "numbered": SentenceKind(0.07, numbered, SUBJECTS, verbs("buy", "sell", "find", "need", "see"), COUNTABLE, NUMBERS, SETTINGS),
+    "numbered": SentenceKind(
+        0.07, numbered, SUBJECTS, verbs("buy", "sell", "find", "need", "see"), COUNTABLE, NUMBERS, SETTINGS
+    ),
     "giving": SentenceKind(0.05, giving, SUBJECTS, verbs_of("giving"), [PEOPLE, PERSONS], GIFTS, SETTINGS),
     "question": SentenceKind(0.06, question, SUBJECTS, ACTIONS, tensed(POLAR, fronted=(False,))),
-    "question of": SentenceKind(0.03, question_of, ["when=wann", "why=warum", "where=wo"], SUBJECTS, ACTIONS, [present, past, POLAR]),
+    "question of": SentenceKind(
+        0.03, question_of, ["when=wann", "why=warum", "where=wo"], SUBJECTS, ACTIONS, [present, past, POLAR]
+    ),
     "question who": SentenceKind(0.03, question_who, ACTIONS, tensed(MODALS, fronted=(False,))),
     "located": SentenceKind(0.04, located, SUBJECTS, verbs_of("rest"), list(lex.PREPOSITIONS), PLACES, SETTINGS),
     "place first": SentenceKind(0.04, place_first, SUBJECTS, ACTIONS, list(lex.PREPOSITIONS), PLACES, TENSES),
@@ -360,11 +401,20 @@ KINDS = {
         0.05, because_it, PEOPLE, verbs("buy", "find", "bring_along"), OBJECTS, [HE, SHE], verbs("need", "look_for")
     ),
     "described": SentenceKind(0.03, described, THINGS, list(permutations(lex.THING_ADJECTIVES, 2))),
-    "reported": SentenceKind(0.05, reported, SHORT, verbs_of("saying"), [present, past], SHORT, ACTIONS, tensed(MODALS, fronted=(False,))),
+    "reported": SentenceKind(
+        0.05, reported, SHORT, verbs_of("saying"), [present, past], SHORT, ACTIONS, tensed(MODALS, fronted=(False,))
+    ),
     "conditional": SentenceKind(0.06, conditional, SHORT, ACTIONS, SHORT, ACTIONS, [present, MODALS]),
     "coordinated": SentenceKind(0.03, coordinated, SHORT, ACTIONS, SETTINGS, SHORT, ACTIONS),
     "relative subject": SentenceKind(0.05, relative_subject, PERSONS, ACTIONS, ACTIONS, TENSES),
     "relative object": SentenceKind(
-        0.03, relative_object, SHORT, verbs("sell", "find", "need"), OBJECTS, SHORT, verbs("buy", "forget"), [past, perfect, MODALS]
+        0.03,
+        relative_object,
+        SHORT,
+        verbs("sell", "find", "need"),
+        OBJECTS,
+        SHORT,
+        verbs("buy", "forget"),
+        [past, perfect, MODALS],
     ),
 }

@@ -29,19 +29,24 @@ class MultiHeadAttention(nn.Module):
 
     direction = None  # of coverage, which several heads do not have
 
-    def __init__(self, query: int, memory: int, heads: int, scorer: Scorer, window: Window, normalize: Normalizer) -> None:
+    def __init__(
+        self, query: int, memory: int, heads: int, scorer: Scorer, window: Window, normalize: Normalizer
+    ) -> None:
         """query, memory: their sizes; scorer: for memory / heads of both."""
         super().__init__()
         self.heads, self.scorer, self.window, self.normalize = heads, scorer, window, normalize
         self.value, self.out = Linear(memory, memory), Linear(memory, memory)
         self.query, self.key = (
-            Linear(size, memory) if part in scorer.reads else nn.Identity() for part, size in (("query", query), ("keys", memory))
+            Linear(size, memory) if part in scorer.reads else nn.Identity()
+            for part, size in (("query", query), ("keys", memory))
         )
         self.fused = isinstance(scorer, Product) and not window.gains and normalize is softmax
 
     def cache(self, states: Tensor) -> Cached:
         """(B, S, M) -> values (B, heads, S, d) and what the scorer keeps of the keys."""
-        keys, values = (split(part(states), self.heads).contiguous() for part in (self.key, self.value))  # once, not in every step
+        keys, values = (
+            split(part(states), self.heads).contiguous() for part in (self.key, self.value)
+        )  # once, not in every step
         return {"values": values, **self.scorer.cache(keys)}
 
     def forward(
@@ -70,7 +75,9 @@ class MultiHeadAttention(nn.Module):
             assert isinstance(self.scorer, Product)
             queries, shape = self.scorer.queries(query), (*query.shape[:-1], mask.size(1))
             allowed = view.allowed.expand(-1, -1, shape[-2], -1)
-            mixed = scaled_dot_product_attention(queries, cached["keys"].to(queries.dtype), cached["values"], attn_mask=allowed, scale=1.0)
+            mixed = scaled_dot_product_attention(
+                queries, cached["keys"].to(queries.dtype), cached["values"], attn_mask=allowed, scale=1.0
+            )
             return by.project(merge(mixed), self.out), None
         weights = weigh(self.scorer(query, cached), view, self.normalize)
         return by.project(merge(weights.to(x.dtype) @ cached["values"]), self.out), weights if attention else None

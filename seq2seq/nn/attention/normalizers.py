@@ -25,11 +25,15 @@ def sparsemax(scores: Tensor) -> Tensor:
 
 def entmax(scores: Tensor) -> Tensor:
     """max(a / 2 - tau, 0)^2, between softmax and sparsemax: entmax with alpha = 1.5  (Peters et al. 2019, eq. 12 and algorithm 2)."""
-    scores = ((scores - scores.amax(-1, keepdim=True)) / 2).clamp_min(-2)  # tau is at least -1: what is far below gets nothing
+    scores = ((scores - scores.amax(-1, keepdim=True)) / 2).clamp_min(
+        -2
+    )  # tau is at least -1: what is far below gets nothing
     ordered = scores.sort(-1, descending=True).values
     rank = torch.arange(1, scores.size(-1) + 1, device=scores.device, dtype=scores.dtype)
     mean, square = ordered.cumsum(-1) / rank, ordered.square().cumsum(-1) / rank
-    spread = (1 / rank - (square - mean.square())).clamp_min(torch.finfo(scores.dtype).tiny)  # 0 has a root without a slope
+    spread = (1 / rank - (square - mean.square())).clamp_min(
+        torch.finfo(scores.dtype).tiny
+    )  # 0 has a root without a slope
     threshold = mean - spread.sqrt()  # tau, if so many positions keep weight
     support = (threshold <= ordered).sum(-1, keepdim=True)
     return (scores - threshold.gather(-1, support - 1)).clamp_min(0).square()

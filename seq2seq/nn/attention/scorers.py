@@ -38,7 +38,9 @@ class Scorer(nn.Module):
     """score(q, h) for all pairs: `cache` runs once per source, `forward` at every step."""
 
     uses: ClassVar[frozenset[str]] = frozenset()  # of the settings hidden, max_length, coverage: those it reads
-    reads: ClassVar[frozenset[str]] = frozenset({"query", "keys"})  # what the score depends on: nothing else needs to be projected
+    reads: ClassVar[frozenset[str]] = frozenset(
+        {"query", "keys"}
+    )  # what the score depends on: nothing else needs to be projected
     alike: ClassVar[bool] = False  # whether it compares query and memory as they are, which then need one size
 
     def __init__(self, sizes: Sizes, key_size: int | None = None) -> None:
@@ -208,7 +210,9 @@ class Uniform(Scorer):
     reads = frozenset()
 
     def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
-        zero = query[..., :1] * 0  # of the query, so that all before it has a gradient: data-parallel training waits for every one
+        zero = (
+            query[..., :1] * 0
+        )  # of the query, so that all before it has a gradient: data-parallel training waits for every one
         return zero.expand(*query.shape[:-1], cached["keys"].size(-2))
 
 

@@ -33,7 +33,9 @@ class View(NamedTuple):
         """The same with a place for heads, (B, 1 or heads, T, S)."""
         if self.allowed.dim() == 4:
             return self
-        return self._replace(allowed=self.allowed.unsqueeze(1), gain=None if self.gain is None else self.gain.unsqueeze(1))
+        return self._replace(
+            allowed=self.allowed.unsqueeze(1), gain=None if self.gain is None else self.gain.unsqueeze(1)
+        )
 
 
 class Window(nn.Module):
@@ -104,7 +106,8 @@ class LocalP(Window):
         center = self.center(query, mask)
         distance = torch.arange(mask.size(-1), device=mask.device) - center.unsqueeze(-1)
         allowed = self.around(
-            center.floor() if self.reach.rounding == "floor" else center, mask if center.dim() == 2 else mask.unsqueeze(1)
+            center.floor() if self.reach.rounding == "floor" else center,
+            mask if center.dim() == 2 else mask.unsqueeze(1),
         )
         gain = torch.exp(-2 * (distance / self.reach.width).square())  # sigma = D / 2
         return View(allowed, gain, self.reach.renormalize, center)

@@ -15,7 +15,9 @@ from seq2seq.nn.ops import devices
 PIECE = 2**20  # numbers that exist at once on the processor
 
 
-def additive_scores(query: Tensor, keys: Tensor, vector: Tensor, amount: Tensor | None = None, direction: Tensor | None = None) -> Tensor:
+def additive_scores(
+    query: Tensor, keys: Tensor, vector: Tensor, amount: Tensor | None = None, direction: Tensor | None = None
+) -> Tensor:
     """v . tanh(q + k + a d) of query (..., T, K), keys (..., S, K), vector (K), amount (..., T, S) and direction (K) -> (..., T, S)."""
     if torch.compiler.is_compiling():
         return paired(query, keys, amount, direction).tanh() @ vector.to(query.dtype)
@@ -41,7 +43,9 @@ class AdditiveScores(torch.autograd.Function):
     """Query (N, T, K), keys (N, S, K), vector (K), amount (N, T, S), direction (K) -> (N, T, S)."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, keys: Tensor, vector: Tensor, amount: Tensor | None, direction: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, query: Tensor, keys: Tensor, vector: Tensor, amount: Tensor | None, direction: Tensor | None
+    ) -> Tensor:
         ctx.save_for_backward(query, keys, vector, amount, direction)
         scores = query.new_empty(*query.shape[:2], keys.size(1))
         v = vector.to(query.dtype)
@@ -52,8 +56,12 @@ class AdditiveScores(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         query, keys, vector, amount, direction = ctx.saved_tensors
-        kinds = [None if x is None else torch.promote_types(x.dtype, torch.float32) for x in ctx.saved_tensors]  # of sums over pieces
-        grads: list[Any] = [None if x is None else torch.zeros_like(x, dtype=d) for x, d in zip(ctx.saved_tensors, kinds, strict=True)]
+        kinds = [
+            None if x is None else torch.promote_types(x.dtype, torch.float32) for x in ctx.saved_tensors
+        ]  # of sums over pieces
+        grads: list[Any] = [
+            None if x is None else torch.zeros_like(x, dtype=d) for x, d in zip(ctx.saved_tensors, kinds, strict=True)
+        ]
         for rows, steps in pieces(query, keys):
             part = cut(rows, steps, query, keys, amount)
             high, slope = paired(*part, direction).tanh_(), slopes[0][rows, steps]  # (n, t, S, K), (n, t, S)
@@ -78,6 +86,8 @@ def pieces(query: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
             yield slice(row, row + rows), slice(step, step + steps)
 
 
-def cut(rows: slice, steps: slice, query: Tensor, keys: Tensor, amount: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+def cut(
+    rows: slice, steps: slice, query: Tensor, keys: Tensor, amount: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """What a piece is made of."""
     return query[rows, steps], keys[rows], None if amount is None else amount[rows, steps]

@@ -39,7 +39,9 @@ class CrossEntropy(torch.autograd.Function):
         return (*(grad * outer[0] for grad in grads), None, None, None)
 
 
-def chunks(features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoothing: float, grads: list[Tensor]) -> tuple[Tensor, Tensor]:
+def chunks(
+    features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoothing: float, grads: list[Tensor]
+) -> tuple[Tensor, Tensor]:
     """The two sums of CrossEntropy; adds the gradients of features, weight and bias to `grads`, unless it is empty.
 
     A row of padding counts nothing if its features are zero; on their gradient, which is not, nobody depends."""

@@ -34,10 +34,15 @@ def compiles(device: torch.device, kind: torch.dtype) -> bool:
     try:
         from seq2seq.nn.ops.kernels import cross_entropy
 
-        cross_entropy(torch.zeros(1, 4, device=device, dtype=kind), torch.zeros(1, dtype=torch.long, device=device), 0.0)
+        cross_entropy(
+            torch.zeros(1, 4, device=device, dtype=kind), torch.zeros(1, dtype=torch.long, device=device), 0.0
+        )
     except Exception as error:  # no Triton, no C compiler, a GPU too old: each has its own
         log.warning(
-            "no fused kernels for %s on %s, torch's operations are used: %s", kind, device, (str(error) or repr(error)).splitlines()[0]
+            "no fused kernels for %s on %s, torch's operations are used: %s",
+            kind,
+            device,
+            (str(error) or repr(error)).splitlines()[0],
         )
         return False
     return True

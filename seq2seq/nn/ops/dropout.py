@@ -20,7 +20,9 @@ def kept(size: tuple[int, ...] | torch.Size, p: float, device: torch.device) -> 
     source = np.random.SFC64(int(torch.randint(2**63 - 1, ())))
     bits = torch.from_numpy(np.atleast_1d(source.random_raw(-(-count // 4))).view(np.int16))[:count]
     least = round(p * STEPS) - STEPS // 2  # of the numbers from -32,768 on that keep their unit
-    return bits.clamp_(least - 1, least).sub_(least - 1).to(torch.int8).view(size)  # comparing, to bool, is not vectorised
+    return (
+        bits.clamp_(least - 1, least).sub_(least - 1).to(torch.int8).view(size)
+    )  # comparing, to bool, is not vectorised
 
 
 class Masked(torch.autograd.Function):

@@ -54,7 +54,9 @@ def score_slopes(
         j = start + tl.arange(0, POSITIONS)
         inside = (j < OTHER)[:, None] & (k < K)[None, :]
         theirs = tl.load(other + (n * OTHER + j)[:, None] * K + k[None, :], mask=inside, other=0.0).to(tl.float32)
-        slope = tl.load(slopes + n * OWN * OTHER + row % OWN * own_step + j * other_step, mask=j < OTHER, other=0.0).to(tl.float32)
+        slope = tl.load(slopes + n * OWN * OTHER + row % OWN * own_step + j * other_step, mask=j < OTHER, other=0.0).to(
+            tl.float32
+        )
         height = tanh(mine[None, :] + theirs)
         inner += tl.sum((1 - height * height) * slope[:, None], 0)
         high += tl.sum(height * slope[:, None], 0)
@@ -80,7 +82,9 @@ class TritonAdditiveScores(torch.autograd.Function):
         ctx.save_for_backward(query, keys, vector)
         (N, T, K), S = query.shape, keys.size(1)
         scores = query.new_empty(N, T, S)
-        launch(score_pairs, (N * T, triton.cdiv(S, POSITIONS)), query, keys, vector, scores, T, S, K, POSITIONS, FEATURES)
+        launch(
+            score_pairs, (N * T, triton.cdiv(S, POSITIONS)), query, keys, vector, scores, T, S, K, POSITIONS, FEATURES
+        )
         return scores
 
     @staticmethod
@@ -88,10 +92,46 @@ class TritonAdditiveScores(torch.autograd.Function):
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query, keys, vector = ctx.saved_tensors
         (N, T, K), S, slopes = query.shape, keys.size(1), outer[0].contiguous()
-        to_query, to_keys, to_vector = torch.empty_like(query), torch.empty_like(keys), torch.empty_like(query, dtype=torch.float32)
+        to_query, to_keys, to_vector = (
+            torch.empty_like(query),
+            torch.empty_like(keys),
+            torch.empty_like(query, dtype=torch.float32),
+        )
         blocks, common = triton.cdiv(K, FEATURES), (POSITIONS, FEATURES)
-        launch(score_slopes, (N * T, blocks), slopes, query, keys, vector, to_query, to_vector, T, S, S, 1, K, True, *common)
-        launch(score_slopes, (N * S, blocks), slopes, keys, query, vector, to_keys, to_vector, S, T, 1, S, K, False, *common)
+        launch(
+            score_slopes,
+            (N * T, blocks),
+            slopes,
+            query,
+            keys,
+            vector,
+            to_query,
+            to_vector,
+            T,
+            S,
+            S,
+            1,
+            K,
+            True,
+            *common,
+        )
+        launch(
+            score_slopes,
+            (N * S, blocks),
+            slopes,
+            keys,
+            query,
+            vector,
+            to_keys,
+            to_vector,
+            S,
+            T,
+            1,
+            S,
+            K,
+            False,
+            *common,
+        )
         return to_query, to_keys, to_vector.sum((0, 1)).to(vector.dtype)
 
 
@@ -141,7 +181,10 @@ class TritonLSTMGates(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         gates, cell = gates.contiguous(), cell.contiguous()
-        opened, after = torch.empty_like(gates), torch.empty_like(cell, dtype=torch.promote_types(gates.dtype, cell.dtype))
+        opened, after = (
+            torch.empty_like(gates),
+            torch.empty_like(cell, dtype=torch.promote_types(gates.dtype, cell.dtype)),
+        )
         hidden = torch.empty_like(after)
         count = cell.numel()
         launch(open_gates, (triton.cdiv(count, BLOCK),), gates, cell, opened, hidden, after, cell.size(1), count, BLOCK)
@@ -154,7 +197,19 @@ class TritonLSTMGates(torch.autograd.Function):
         opened, cell, after = ctx.saved_tensors
         to_gates, to_cell = torch.empty_like(opened), torch.empty_like(cell)
         count, given = cell.numel(), [slope.contiguous() for slope in slopes]
-        launch(close_gates, (triton.cdiv(count, BLOCK),), *given, opened, cell, after, to_gates, to_cell, cell.size(1), count, BLOCK)
+        launch(
+            close_gates,
+            (triton.cdiv(count, BLOCK),),
+            *given,
+            opened,
+            cell,
+            after,
+            to_gates,
+            to_cell,
+            cell.size(1),
+            count,
+            BLOCK,
+        )
         return to_gates, to_cell
 
 

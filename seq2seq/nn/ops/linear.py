@@ -37,7 +37,9 @@ class PackedLinear(Linear):
         return y
 
     def _apply(self, *words: Any, **given: Any) -> Any:
-        raise TypeError("a packed layer can neither move nor change its numbers: move the model first, then nn.precision.PRECISIONS")
+        raise TypeError(
+            "a packed layer can neither move nor change its numbers: move the model first, then nn.precision.PRECISIONS"
+        )
 
     def rows(self, ids: Tensor) -> "PackedLinear":
         return PackedLinear(super().rows(ids))

@@ -51,7 +51,9 @@ def maxout(x: Tensor) -> Tensor:
 READOUTS: dict[str, Readout | None] = {
     "tanh": Readout(torch.tanh),  # tanh(W [c; h])  (Luong et al. 2015, eq. 5)
     "linear": Readout(lambda x: x, bias=True),  # V [h; c] + b  (See et al. 2017, eq. 4)
-    "maxout": Readout(maxout, 2, embedded=True, bias=True),  # max of pairs of U h + V E y + C c + b  (Bahdanau et al. 2015, section A.2.2)
+    "maxout": Readout(
+        maxout, 2, embedded=True, bias=True
+    ),  # max of pairs of U h + V E y + C c + b  (Bahdanau et al. 2015, section A.2.2)
     "state": None,  # the decoder's state alone  (Wu et al. 2016, figure 1)
 }
 
@@ -99,7 +101,9 @@ class RecurrentDecoder(nn.Module):
         rows = memory.mask.size(0)
         state = {"number": torch.zeros(rows, dtype=torch.long, device=memory.mask.device)}
         if self.carried:
-            state["feed"] = memory.states.new_zeros(rows, self.feature_size if self.fed == "features" else self.memory_size)
+            state["feed"] = memory.states.new_zeros(
+                rows, self.feature_size if self.fed == "features" else self.memory_size
+            )
         for layer, (cell, known) in enumerate(zip(self.cells, self.bridge(memory), strict=True)):
             state |= {f"{name}{layer}": value for name, value in (cell.start(known["hidden"]) | known).items()}
         if self.attention.direction is not None:
@@ -121,7 +125,9 @@ class RecurrentDecoder(nn.Module):
         cell = self.cells[0]
         return cell(given.gates, fed, {name: state[f"{name}0"] for name in cell.parts}, by)
 
-    def upper(self, new: State, beside: Tensor | None, state: State, masks: Tensor | None, by: Plain) -> tuple[Tensor, State]:
+    def upper(
+        self, new: State, beside: Tensor | None, state: State, masks: Tensor | None, by: Plain
+    ) -> tuple[Tensor, State]:
         """The first cell's next state -> what the top one puts out (N, H), the next states of all; beside (N, M) enters the upper ones."""
         top, after = new["hidden"], {f"{name}0": value for name, value in new.items()}
         for layer, cell in enumerate(self.cells[1:], 1):
@@ -137,16 +143,32 @@ class RecurrentDecoder(nn.Module):
         B = memory.mask.size(0)
         covered = state["covered"].unflatten(0, (B, -1)) if "covered" in state else None
         seen = self.attention(
-            query.unflatten(0, (B, -1)), memory.states, memory.cached, memory.mask, state["number"].unflatten(0, (B, -1)), covered, by
+            query.unflatten(0, (B, -1)),
+            memory.states,
+            memory.cached,
+            memory.mask,
+            state["number"].unflatten(0, (B, -1)),
+            covered,
+            by,
         )
-        return seen.context.flatten(0, 1), seen.weights.unsqueeze(2).flatten(0, 1) if seen.maps is None else seen.maps.flatten(0, 1)
+        return seen.context.flatten(0, 1), seen.weights.unsqueeze(2).flatten(
+            0, 1
+        ) if seen.maps is None else seen.maps.flatten(0, 1)
 
     def reads(self, top: Tensor, state: State) -> Tensor:
         """The state that the readout sees: of the new one (N, Q) and all before it."""
         return top
 
     def finish(
-        self, top: Tensor, context: Tensor, maps: Tensor, given: StepInput, cells: State, state: State, masks: Tensor | None, by: Plain
+        self,
+        top: Tensor,
+        context: Tensor,
+        maps: Tensor,
+        given: StepInput,
+        cells: State,
+        state: State,
+        masks: Tensor | None,
+        by: Plain,
     ) -> StepOutput:
         """What a step yields of the new state (N, Q), the context (N, M), maps (N, heads, S) and the cells' next states."""
         features = self.reads(top, state)
@@ -159,9 +181,13 @@ class RecurrentDecoder(nn.Module):
             after["covered"] = state["covered"] + maps[:, 0]
         if self.carried:
             after["feed"] = features if self.fed == "features" else context
-        return StepOutput(features, maps, after, torch.cat((context, top, given.embedded), -1) if self.keeps_parts else None)
+        return StepOutput(
+            features, maps, after, torch.cat((context, top, given.embedded), -1) if self.keeps_parts else None
+        )
 
-    def moment(self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> StepOutput:
+    def moment(
+        self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None
+    ) -> StepOutput:
         """One step in the order of the subclass; masks (layers, N, H) of dropout."""
         raise NotImplementedError
 
@@ -191,13 +217,17 @@ class RecurrentDecoder(nn.Module):
             return [None] * steps
         keep = 1 - self.dropout.p
         size = max(self.cells[-1].size, self.feature_size)
-        return kept((steps, len(self.cells), rows, size), self.dropout.p, like.device).to(like.dtype).div_(keep).unbind(0)
+        return (
+            kept((steps, len(self.cells), rows, size), self.dropout.p, like.device).to(like.dtype).div_(keep).unbind(0)
+        )
 
 
 class LuongDecoder(RecurrentDecoder):
     """h_t = cell(y_{t-1}, h_{t-1}), then attend with h_t  (Luong et al. 2015, section 3); nothing is fed back."""
 
-    def moment(self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> StepOutput:
+    def moment(
+        self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None
+    ) -> StepOutput:
         top, cells = self.upper(self.first(given, state.get("feed"), state, by), None, state, masks, by)
         context, maps = self.attend(top, state, memory, by)
         return self.finish(top, context, maps, given, cells, state, masks, by)
@@ -220,7 +250,9 @@ class BahdanauDecoder(RecurrentDecoder):
 
     fed = "context"
 
-    def moment(self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> StepOutput:
+    def moment(
+        self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None
+    ) -> StepOutput:
         context, maps = self.attend(state[f"hidden{len(self.cells) - 1}"], state, memory, by)
         top, cells = self.upper(self.first(given, context, state, by), None, state, masks, by)
         return self.finish(top, context, maps, given, cells, state, masks, by)
@@ -238,7 +270,9 @@ class GNMTDecoder(RecurrentDecoder):
 
     fed, beside = "context", True
 
-    def moment(self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> StepOutput:
+    def moment(
+        self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None
+    ) -> StepOutput:
         context, maps = self.attend(state["hidden0"], state, memory, by)
         top, cells = self.upper(self.first(given, context, state, by), context, state, masks, by)
         return self.finish(top, context, maps, given, cells, state, masks, by)
@@ -250,14 +284,18 @@ class GNMT2Decoder(RecurrentDecoder):
 
     fed, carried, beside = "context", True, True
 
-    def moment(self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None) -> StepOutput:
+    def moment(
+        self, given: StepInput, state: State, memory: Memory, by: Plain, masks: Tensor | None = None
+    ) -> StepOutput:
         new = self.first(given, state["feed"], state, by)
         context, maps = self.attend(new["hidden"], state, memory, by)
         top, cells = self.upper(new, context, state, masks, by)
         return self.finish(top, context, maps, given, cells, state, masks, by)
 
 
-DECODERS: dict[tuple[str, str], type[RecurrentDecoder]] = {  # by model.order, and what tells decoders of one order apart
+DECODERS: dict[
+    tuple[str, str], type[RecurrentDecoder]
+] = {  # by model.order, and what tells decoders of one order apart
     ("luong", ""): LuongDecoder,
     ("luong", "attentional"): InputFeedingDecoder,
     ("luong", "context"): ContextFeedingDecoder,

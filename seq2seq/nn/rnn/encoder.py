@@ -98,11 +98,19 @@ class RecurrentEncoder(nn.Module):
         for number, there in enumerate(self.forwards):
             below, given = x, self.dropout(x)
             states = run(there, given)
-            end = {name: value.gather(1, last.expand(-1, 1, value.size(-1))).squeeze(1) for name, value in states.items()}
+            end = {
+                name: value.gather(1, last.expand(-1, 1, value.size(-1))).squeeze(1) for name, value in states.items()
+            }
             x = states["hidden"]
             if number < len(self.backwards):
-                back = {name: reverse(value, mask) for name, value in run(self.backwards[number], reverse(given, mask)).items()}
-                x, end = torch.cat((x, back["hidden"]), -1), {name: torch.cat((end[name], back[name][:, 0]), -1) for name in end}
+                back = {
+                    name: reverse(value, mask)
+                    for name, value in run(self.backwards[number], reverse(given, mask)).items()
+                }
+                x, end = (
+                    torch.cat((x, back["hidden"]), -1),
+                    {name: torch.cat((end[name], back[name][:, 0]), -1) for name in end},
+                )
             ends.append(end)
             if number + 1 >= self.residual:
                 x = x + below  # past the dropout, which else would thin it out layer by layer
@@ -144,7 +152,9 @@ class Backward(Bridge):
         self.project = Linear(memory // 2, layers * hidden)
 
     def forward(self, memory: Memory) -> Sequence[State]:
-        return [{"hidden": hidden} for hidden in self.project(memory.summary.chunk(2, -1)[1]).tanh().chunk(self.layers, -1)]
+        return [
+            {"hidden": hidden} for hidden in self.project(memory.summary.chunk(2, -1)[1]).tanh().chunk(self.layers, -1)
+        ]
 
 
 class Copy(Bridge):

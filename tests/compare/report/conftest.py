@@ -11,8 +11,12 @@ from seq2seq.compare.result import Column, Comparison, Figure, HealthWarning, Po
 from seq2seq.evaluation.attention_records import Alternative, AttentionRecord
 
 COLUMNS = (
-    Column("bleu", "BLEU", "higher", 2, "nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"),
-    Column("chrf", "chrF", "higher", 2, "nrefs:1|bs:1000|seed:12345|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0"),
+    Column(
+        "bleu", "BLEU", "higher", 2, "nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"
+    ),
+    Column(
+        "chrf", "chrF", "higher", 2, "nrefs:1|bs:1000|seed:12345|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0"
+    ),
     Column("aer", "AER", "lower", 2, "bs:1000|seed:12345|links:sure+possible"),
     Column("length_ratio", "Length", "", 3),
     Column("parameters", "Parameters", "lower", 0),
@@ -24,9 +28,15 @@ BUCKETS = ("1-5", "6-10", "11-20", "21-")
 PAIRS = [
     ("The old teacher opens the window .", "Der alte Lehrer macht das Fenster auf ."),
     ("Peter buys a new kitchen table .", "Peter kauft einen neuen Küchentisch ."),
-    ("A small child sleeps in the garden behind our house .", "Ein kleines Kind schläft im Garten hinter unserem Haus ."),
+    (
+        "A small child sleeps in the garden behind our house .",
+        "Ein kleines Kind schläft im Garten hinter unserem Haus .",
+    ),
     ("Two women are waiting for the train to the airport .", "Zwei Frauen warten auf den Zug zum Flughafen ."),
-    ("Yesterday the doctor gave her friend an expensive book .", "Gestern gab die Ärztin ihrem Freund ein teures Buch ."),
+    (
+        "Yesterday the doctor gave her friend an expensive book .",
+        "Gestern gab die Ärztin ihrem Freund ein teures Buch .",
+    ),
     ("Does your brother like the red bicycle ?", "Mag dein Bruder das rote Fahrrad ?"),
     ("I know that the singer has lost his key .", "Ich weiß , dass der Sänger seinen Schlüssel verloren hat ."),
 ]
@@ -70,7 +80,10 @@ def explain(variant: str, number: int, heads: tuple[int, int] = (2, 4)) -> Atten
     """What a variant looked at in a sentence: along the diagonal with noise, each in its own way."""
     rng = np.random.default_rng([number, VARIANTS.index(variant)])
     source_text, target_text = line(number)
-    source, target = pieces(source_text, np.random.default_rng(number)), pieces(target_text, np.random.default_rng(number))
+    source, target = (
+        pieces(source_text, np.random.default_rng(number)),
+        pieces(target_text, np.random.default_rng(number)),
+    )
     if not target_text:
         target = ()
     shape = (len(target), len(source))
@@ -113,7 +126,15 @@ def row(variant: str, place: int) -> VariantRow:
     """Figures, curves of three seeds and scores by length of a variant."""
     rng = np.random.default_rng(place)
     bleu = [38.1, 38.9, 37.2, 39.6, 21.3][place % 5] + place // 5
-    means = (bleu, bleu + 21, 31 - bleu / 4, 0.98 + place / 200, 1.7e6 * (1 + place), 9400 / (1 + 0.3 * place), 41.5 - 4.2 * place)
+    means = (
+        bleu,
+        bleu + 21,
+        31 - bleu / 4,
+        0.98 + place / 200,
+        1.7e6 * (1 + place),
+        9400 / (1 + 0.3 * place),
+        41.5 - 4.2 * place,
+    )
     tested = {"bleu", "chrf", "aer", "length_ratio"} if place else set()
     figures = {}
     for column, mean in zip(COLUMNS, means, strict=True):
@@ -121,13 +142,27 @@ def row(variant: str, place: int) -> VariantRow:
         p = {"bootstrap": 0.0005, "randomisation": 0.0004} if place > 2 else {"bootstrap": 0.21, "randomisation": 0.19}
         near = (mean * 0.97, mean * 1.03) if column.key in {"bleu", "chrf", "aer"} else None
         if column.key != "aer" or variant != "none":
-            told = {"p": p, "corrected": {test: min(1.0, 4 * value) for test, value in p.items()}} if column.key in tested else {}
+            told = (
+                {"p": p, "corrected": {test: min(1.0, 4 * value) for test, value in p.items()}}
+                if column.key in tested
+                else {}
+            )
             figures[column.key] = Figure(float(np.mean(values)), values, float(np.std(values, ddof=1)), near, **told)
     curves = tuple(curve(bleu, 1 + 0.3 * place, seed, rng) for seed in range(3))
-    buckets = {key: tuple(float(b - 1.5 * n + rng.normal()) for n in range(4)) for key, b in (("bleu", bleu), ("chrf", bleu + 21))}
+    buckets = {
+        key: tuple(float(b - 1.5 * n + rng.normal()) for n in range(4))
+        for key, b in (("bleu", bleu), ("chrf", bleu + 21))
+    }
     settings = {"model": "transformer" if variant == "transformer" else "rnn", "model.attention.scorer": "additive"}
     return VariantRow(
-        variant, settings["model"], (1, 2, 3), tuple(f"runs/{variant}-s{s}" for s in (1, 2, 3)), settings, figures, curves, buckets
+        variant,
+        settings["model"],
+        (1, 2, 3),
+        tuple(f"runs/{variant}-s{s}" for s in (1, 2, 3)),
+        settings,
+        figures,
+        curves,
+        buckets,
     )
 
 
@@ -154,15 +189,24 @@ def make_comparison(sentences: int = 250, variants: Sequence[str] = VARIANTS, **
         columns=COLUMNS,
         rows=[row(variant, place) for place, variant in enumerate(variants)],
         baseline=variants[0],
-        header=["All runs had 5,000 updates of 4,096 target tokens.", "The runs of local_p were made with another version: 0.3.0."],
-        footnotes=["p by paired bootstrap and approximate randomisation, 1,000 each, with Holm's correction over the rows of a column."],
+        header=[
+            "All runs had 5,000 updates of 4,096 target tokens.",
+            "The runs of local_p were made with another version: 0.3.0.",
+        ],
+        footnotes=[
+            "p by paired bootstrap and approximate randomisation, 1,000 each, with Holm's correction over the rows of a column."
+        ],
         broken=[("runs/dot-s1", "its training was not finished"), ("runs/dot-s2", "weights.safetensors is missing")],
         buckets=BUCKETS,
         health=[
             HealthWarning(
-                "local_p", "The window never moves: over the steps of a sentence its centre has a standard deviation of 0.3 positions."
+                "local_p",
+                "The window never moves: over the steps of a sentence its centre has a standard deviation of 0.3 positions.",
             ),
-            HealthWarning("local_p", "The local window is mostly outside the sentence: 63% of its 2D + 1 positions lie beyond the ends."),
+            HealthWarning(
+                "local_p",
+                "The local window is mostly outside the sentence: 63% of its 2D + 1 positions lie beyond the ends.",
+            ),
         ],
         hypotheses={variant: [target for _, target in lines] for variant in variants},
         explained={variant: Lazy(variant, sentences) for variant in variants},

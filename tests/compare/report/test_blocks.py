@@ -9,7 +9,12 @@ from seq2seq.evaluation.attention_records import AttentionRecord
 
 def test_each_notice_names_the_limit_that_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of three sentences the weights of two fit, and then the maps of one; weights and maps take 0.9 MB each."""
-    for name, value in {"WEIGHTS_CHUNK": 1, "MAPS_CHUNK": 1, "WEIGHTS_AT_MOST": 2_000_000, "LARGEST": 3_000_000}.items():
+    for name, value in {
+        "WEIGHTS_CHUNK": 1,
+        "MAPS_CHUNK": 1,
+        "WEIGHTS_AT_MOST": 2_000_000,
+        "LARGEST": 3_000_000,
+    }.items():
         monkeypatch.setattr(blocks, name, value)
     weights = np.random.default_rng(1).integers(256, size=(700, 1000), dtype=np.uint8)
     sentence = AttentionRecord(("a",) * 1000, ("b",) * 700, weights, weights[None, None])

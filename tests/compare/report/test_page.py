@@ -49,7 +49,11 @@ class Reader(HTMLParser):
             element["text"] += data
 
     def tagged(self, tag: str, **attributes: str) -> list[dict[str, Any]]:
-        return [e for e in self.all if e["tag"] == tag and all(e.get(key.rstrip("_")) == value for key, value in attributes.items())]
+        return [
+            e
+            for e in self.all
+            if e["tag"] == tag and all(e.get(key.rstrip("_")) == value for key, value in attributes.items())
+        ]
 
     def block(self, name: str) -> bytes:
         (element,) = self.tagged("script", id=name)
@@ -106,7 +110,9 @@ def test_maps_are_apart_and_only_of_those_that_have_some(reader: Reader, compari
     number = list(made.explained).index("transformer")
     for want, (_, maps) in zip(made.explained["transformer"], kept(reader, number, 130, "maps"), strict=True):
         np.testing.assert_array_equal(maps, want.maps)
-    assert {e["id"].split("-")[1] for e in reader.tagged("script") if e.get("id", "").startswith("maps-")} == {str(number)}
+    assert {e["id"].split("-")[1] for e in reader.tagged("script") if e.get("id", "").startswith("maps-")} == {
+        str(number)
+    }
 
 
 def test_texts_and_figures_come_back(reader: Reader, comparison: Make) -> None:
@@ -115,7 +121,9 @@ def test_texts_and_figures_come_back(reader: Reader, comparison: Make) -> None:
     assert json.loads(reader.block("references-0")) == made.references[0]
     for number, row in enumerate(made.rows):
         assert json.loads(reader.block(f"hypotheses-{number}")) == made.hypotheses[row.variant]
-        np.testing.assert_allclose(json.loads(reader.block(f"qualities-{number}")), made.qualities[row.variant], atol=0.005)
+        np.testing.assert_allclose(
+            json.loads(reader.block(f"qualities-{number}")), made.qualities[row.variant], atol=0.005
+        )
     (data,) = reader.tagged("script", id="comparison")
     assert [variant["name"] for variant in json.loads(data["text"])["variants"]] == [row.variant for row in made.rows]
 
@@ -123,14 +131,20 @@ def test_texts_and_figures_come_back(reader: Reader, comparison: Make) -> None:
 def test_the_table_says_every_figure(reader: Reader, comparison: Make) -> None:
     rows = [e["text"] for e in reader.tagged("tr")]
     for row in comparison(130).rows:
-        (text,) = [text for text in rows if text.strip().startswith(row.variant + " ") or text.strip().startswith(row.variant + "model")]
+        (text,) = [
+            text
+            for text in rows
+            if text.strip().startswith(row.variant + " ") or text.strip().startswith(row.variant + "model")
+        ]
         for column in comparison(1).columns:
             if figure := row.figures.get(column.key):
                 assert f"{figure.value:,.{column.digits}f}".replace(",", "\u202f") in text
     assert "baseline" in rows[1]
     assert sum("baseline" in text for text in rows) == 1
     values = [float(e["data-value"]) for e in reader.tagged("td") if "data-value" in e]
-    assert values == [r.figures[c.key].value for r in comparison(1).rows for c in comparison(1).columns if c.key in r.figures]
+    assert values == [
+        r.figures[c.key].value for r in comparison(1).rows for c in comparison(1).columns if c.key in r.figures
+    ]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +174,13 @@ def test_a_difference_is_marked_where_every_test_says_so(
 def test_broken_runs_warnings_and_notes_are_named(reader: Reader, comparison: Make) -> None:
     (body,) = reader.tagged("body")
     made = comparison(1)
-    said = [*made.header, *made.footnotes, *sum(made.broken, ()), *(w.sentence for w in made.health), *(c.signature for c in made.columns)]
+    said = [
+        *made.header,
+        *made.footnotes,
+        *sum(made.broken, ()),
+        *(w.sentence for w in made.health),
+        *(c.signature for c in made.columns),
+    ]
     assert all(sentence in body["text"] for sentence in said)
 
 
@@ -168,7 +188,9 @@ def evil(comparison: Make) -> Comparison:
     """Markup in every text of a comparison."""
     made = comparison(12, ("additive", "local_p"))
     named = {"additive": EVIL, "local_p": EVIL + "2"}
-    rows = [replace(row, variant=named[row.variant], settings={EVIL: EVIL}, buckets={EVIL: (1.0,) * 4}) for row in made.rows]
+    rows = [
+        replace(row, variant=named[row.variant], settings={EVIL: EVIL}, buckets={EVIL: (1.0,) * 4}) for row in made.rows
+    ]
     explained = AttentionRecord((EVIL, ""), (EVIL,), np.full((1, 2), 127, np.uint8), alternatives=((EVIL, -1.0),))  # type: ignore[arg-type]
     rename: Callable[[Any], Any] = lambda mapping: {named[key]: value for key, value in mapping.items()}  # noqa: E731
     return replace(
@@ -231,10 +253,15 @@ def test_labels_and_ids(reader: Reader) -> None:
     assert all(e.get("scope") for e in reader.tagged("th"))
 
 
-def test_the_largest_are_left_out_and_the_page_says_so(comparison: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_largest_are_left_out_and_the_page_says_so(
+    comparison: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = read(comparison(60), tmp_path)
     monkeypatch.setattr(blocks, "WEIGHTS_CHUNK", 10)
-    sizes = {kind: sum(len(e["text"]) for e in whole.tagged("script") if e.get("id", "").startswith(kind)) for kind in ("weights", "maps")}
+    sizes = {
+        kind: sum(len(e["text"]) for e in whole.tagged("script") if e.get("id", "").startswith(kind))
+        for kind in ("weights", "maps")
+    }
     monkeypatch.setattr(blocks, "LARGEST", sizes["weights"] + sizes["maps"] // 2)
     few = read(comparison(60), tmp_path)
     number = 3
@@ -264,7 +291,9 @@ def test_it_is_written_as_a_stream(comparison: Make, tmp_path: Path) -> None:
     explained = comparison(8).explained["transformer"][7]
     peaks, sizes = [], []
     for sentences in (100, 100, 400):  # what is imported and kept comes with the first
-        made = comparison(1, ("transformer",), sources=[""] * sentences, explained={"transformer": [explained] * sentences})
+        made = comparison(
+            1, ("transformer",), sources=[""] * sentences, explained={"transformer": [explained] * sentences}
+        )
         tracemalloc.start()
         write_report(made, tmp_path / "report.html")
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -285,7 +314,8 @@ def test_a_failed_page_leaves_the_old_one(comparison: Make, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "changes", [{"rows": [], "explained": {}, "columns": (), "baseline": ""}, {"sources": [], "references": []}, {"health": ()}]
+    "changes",
+    [{"rows": [], "explained": {}, "columns": (), "baseline": ""}, {"sources": [], "references": []}, {"health": ()}],
 )
 def test_a_comparison_with_little_in_it(changes: dict[str, Any], comparison: Make, tmp_path: Path) -> None:
     assert read(comparison(3, **changes), tmp_path).tagged("table", id="results")

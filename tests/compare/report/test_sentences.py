@@ -39,7 +39,9 @@ def test_the_page_says_how_many_there_are_and_of_how_many(comparison: Make, tmp_
     assert "20 of the 250 sentences" in page
 
 
-@pytest.mark.parametrize(("words", "said"), [(["5"], "would be ignored"), (["-1", "--report", "x.html"], "is too small")])
+@pytest.mark.parametrize(
+    ("words", "said"), [(["5"], "would be ignored"), (["-1", "--report", "x.html"], "is too small")]
+)
 def test_what_cannot_be_is_one_sentence(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "nowhere", "--sentences", *words]) == 2
     assert said in capsys.readouterr().err

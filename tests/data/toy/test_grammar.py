@@ -12,7 +12,9 @@ from seq2seq.data.toy.templates import HE, ME, SHE, YOU, Action, Setting, Transl
 from seq2seq.data.toy.translation import pharaoh
 
 
-def the(noun: str, adjective: str = "", determiner: lex.Determiner = lex.THE, plural: bool = False, number: str = "") -> NounPhrase:
+def the(
+    noun: str, adjective: str = "", determiner: lex.Determiner = lex.THE, plural: bool = False, number: str = ""
+) -> NounPhrase:
     found = next((a for a in (*lex.THING_ADJECTIVES, *lex.PERSON_ADJECTIVES) if a.english == adjective), None)
     return NounPhrase(determiner, found, (NOUNS | COMPOUNDS)[noun], plural, number)
 
@@ -76,7 +78,9 @@ PAPER: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
 
 
 @pytest.mark.parametrize(("make", "source", "target", "links"), PAPER, ids=[row[1] for row in PAPER])
-def test_derivations_solved_on_paper(make: Callable[[], TranslationExample], source: str, target: str, links: str) -> None:
+def test_derivations_solved_on_paper(
+    make: Callable[[], TranslationExample], source: str, target: str, links: str
+) -> None:
     example = make()
     assert (example.source, example.target, pharaoh(example.alignment)) == (source, target, links)
 
@@ -90,8 +94,18 @@ def test_derivations_solved_on_paper(make: Callable[[], TranslationExample], sou
     ],
 )
 def test_the_indefinite_declension(case: int, masculine: str, feminine: str, neuter: str, plural: str) -> None:
-    phrases = [the("man", "old", lex.A), the("woman", "old", lex.A), the("child", "old", lex.A), the("man", "old", lex.A, True)]
-    assert [" ".join(word.text for word in phrase.phrase(case).target) for phrase in phrases] == [masculine, feminine, neuter, plural]
+    phrases = [
+        the("man", "old", lex.A),
+        the("woman", "old", lex.A),
+        the("child", "old", lex.A),
+        the("man", "old", lex.A, True),
+    ]
+    assert [" ".join(word.text for word in phrase.phrase(case).target) for phrase in phrases] == [
+        masculine,
+        feminine,
+        neuter,
+        plural,
+    ]
 
 
 def test_verbs_agree_with_their_subject() -> None:

@@ -26,7 +26,11 @@ def everything(corpus: NewsCorpus) -> list[NewsExample]:
 
 def name_like(word: str) -> bool:
     return (
-        any(word.endswith(ending) for kind in (summarization.PEOPLE, summarization.TOWNS, summarization.FIRMS) for ending in kind.endings)
+        any(
+            word.endswith(ending)
+            for kind in (summarization.PEOPLE, summarization.TOWNS, summarization.FIRMS)
+            for ending in kind.endings
+        )
         and word[0].isupper()
     )
 
@@ -70,7 +74,9 @@ def test_the_summary_is_a_function_of_the_report(kind: summarization.NewsKind) -
         found: dict[str, str] = {}
         text = f" {example.source} "
         for wordings in kind.events:
-            matches = sorted((m for wording in wordings if (m := re.search(pattern(wording), text))), key=re.Match.start)
+            matches = sorted(
+                (m for wording in wordings if (m := re.search(pattern(wording), text))), key=re.Match.start
+            )
             assert matches, example.source
             found |= matches[0].groupdict()
             text = text[matches[0].end() - 2 :]  # events keep their order

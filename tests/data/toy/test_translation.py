@@ -89,7 +89,9 @@ def test_names_and_digits_are_copied_and_linked_to_themselves(corpus: ToyCorpus)
     assert len(rare) > 200
     assert {*lex.PEOPLE, *lex.TOWNS} <= set(found)
     trained = {word for example in corpus.train for word in tokens(example.source)}
-    assert {word for example in corpus.test for word in tokens(example.source) if word in names} - trained  # some can only be copied
+    assert {
+        word for example in corpus.test for word in tokens(example.source) if word in names
+    } - trained  # some can only be copied
 
 
 def test_raw_text_of_moderate_length(corpus: ToyCorpus) -> None:
@@ -125,7 +127,11 @@ def test_raw_text_of_moderate_length(corpus: ToyCorpus) -> None:
 )
 def test_articles_and_adjectives_agree_with_the_gender_of_a_noun(corpus: ToyCorpus, gender: str, nouns: str) -> None:
     """Weak adjectives have -e in the singular of der, die (nominative, accusative) and das, else -en."""
-    stems = {adjective.stem + ending for adjective in (*lex.THING_ADJECTIVES, *lex.PERSON_ADJECTIVES) for ending in ("e", "en")}
+    stems = {
+        adjective.stem + ending
+        for adjective in (*lex.THING_ADJECTIVES, *lex.PERSON_ADJECTIVES)
+        for ending in ("e", "en")
+    }
     wanted, seen = set(nouns.split()), Counter[str]()
     for example in everything(corpus):
         for number, part in enumerate(example.target.strip(".?").split(", ")):
@@ -139,7 +145,9 @@ def test_articles_and_adjectives_agree_with_the_gender_of_a_noun(corpus: ToyCorp
                     assert article in gender.split(), example
                 elif noun in wanted and adjective in stems:
                     seen[noun] += 1
-                    ending_en = article in ("den", "dem") or gender == "die den" or (gender, article) == ("die der", "der")
+                    ending_en = (
+                        article in ("den", "dem") or gender == "die den" or (gender, article) == ("die der", "der")
+                    )
                     assert article in gender.split(), example
                     assert adjective.endswith("en") == ending_en, example
     assert len(seen) > len(wanted) / 2
@@ -267,8 +275,10 @@ def test_files_hold_one_line_for_each_example(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "toy").iterdir()) == sorted(
         f"{split}.{ending}" for split in ("train", "dev", "test") for ending in ("en", "de", "align")
     )
-    lines = [(tmp_path / "toy" / f"dev.{ending}").read_text(encoding="utf-8").split("\n") for ending in ("en", "de", "align")]
-    assert [tuple(row) for row in zip(*lines, strict=True)] == [(e.source, e.target, pharaoh(e.alignment)) for e in corpus.dev] + [
-        ("", "", "")
+    lines = [
+        (tmp_path / "toy" / f"dev.{ending}").read_text(encoding="utf-8").split("\n") for ending in ("en", "de", "align")
     ]
+    assert [tuple(row) for row in zip(*lines, strict=True)] == [
+        (e.source, e.target, pharaoh(e.alignment)) for e in corpus.dev
+    ] + [("", "", "")]
     assert pharaoh(((0, 0), (1, 2))) == "0-0 1-2"

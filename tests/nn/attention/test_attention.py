@@ -33,7 +33,9 @@ class Composed:
 
     def __call__(self, query=None, states=None, mask=MASK, step=STEPS, covered=None):
         query, states = self.query if query is None else query, self.states if states is None else states
-        return self.attention(query, states, self.attention.cache(states), mask, step, self.covered if covered is None else covered)
+        return self.attention(
+            query, states, self.attention.cache(states), mask, step, self.covered if covered is None else covered
+        )
 
 
 @pytest.fixture(params=PRODUCT, ids=lambda row: "-".join(map(str, row)))
@@ -80,7 +82,9 @@ def test_weights_sum_to_one_before_the_gain_and_to_at_most_one_after_it(composed
 def test_the_context_is_the_weighted_mean_of_the_states(composed):
     seen = composed()
     for b, t in itertools.product(range(B), range(T)):
-        torch.testing.assert_close(seen.context[b, t], sum(seen.weights[b, t, s] * composed.states[b, s] for s in range(S)))
+        torch.testing.assert_close(
+            seen.context[b, t], sum(seen.weights[b, t, s] * composed.states[b, s] for s in range(S))
+        )
 
 
 @torch.no_grad()
@@ -88,7 +92,9 @@ def test_all_steps_at_once_are_one_by_one(composed):
     """T steps, or W hypotheses, each with its own number and coverage; sentences do not see each other."""
     seen = composed()
     for t in range(T):
-        one = composed(query=composed.query[:, t : t + 1], step=STEPS[:, t : t + 1], covered=composed.covered[:, t : t + 1])
+        one = composed(
+            query=composed.query[:, t : t + 1], step=STEPS[:, t : t + 1], covered=composed.covered[:, t : t + 1]
+        )
         torch.testing.assert_close(one.weights, seen.weights[:, t : t + 1])
         torch.testing.assert_close(one.context, seen.context[:, t : t + 1])
     for b in range(B):
@@ -120,7 +126,9 @@ def test_every_parameter_gets_a_gradient(composed):
     for name, weight in [*given.items(), *composed.attention.named_parameters()]:
         assert weight.grad is not None, name
         assert weight.grad.isfinite().all(), name
-        assert one or weight.grad.any() or (name == "query" and type(composed.attention.scorer) is SCORERS["uniform"]), name
+        assert (
+            one or weight.grad.any() or (name == "query" and type(composed.attention.scorer) is SCORERS["uniform"])
+        ), name
 
 
 @torch.no_grad()
@@ -142,7 +150,10 @@ def read(composed):
         (WINDOWS, type(composed.attention.window)),
         (NORMALIZERS, composed.attention.normalize),
     )
-    return (*(next(name for name, row in table.items() if row is part) for table, part in parts), composed.attention.direction is not None)
+    return (
+        *(next(name for name, row in table.items() if row is part) for table, part in parts),
+        composed.attention.direction is not None,
+    )
 
 
 @torch.no_grad()
@@ -151,7 +162,9 @@ def test_coverage_matters_and_starts_from_nothing(scorer):
     composed = Composed(scorer, "everywhere", "softmax", True)
     plain = Composed(scorer, "everywhere", "softmax", False)
     plain.attention.load_state_dict(composed.attention.state_dict(), strict=False)
-    torch.testing.assert_close(composed(covered=torch.zeros(B, T, S).double()).weights, plain(composed.query, composed.states).weights)
+    torch.testing.assert_close(
+        composed(covered=torch.zeros(B, T, S).double()).weights, plain(composed.query, composed.states).weights
+    )
     assert not torch.allclose(composed().weights, plain(composed.query, composed.states).weights)
 
 
@@ -163,7 +176,9 @@ SPARSE = ("sparsemax", "entmax")
 def test_sparse_weights_are_those_that_bisection_finds(name, scale, papers):
     scores = np.random.default_rng(1).normal(size=(20, 8)) * scale
     lengths = np.arange(20) % 8 + 1
-    masked = torch.from_numpy(scores).masked_fill(torch.arange(8) >= torch.from_numpy(lengths)[:, None], torch.finfo(torch.float64).min)
+    masked = torch.from_numpy(scores).masked_fill(
+        torch.arange(8) >= torch.from_numpy(lengths)[:, None], torch.finfo(torch.float64).min
+    )
     weights = NORMALIZERS[name](masked)
     for row, full, length in zip(weights, scores, lengths, strict=True):
         np.testing.assert_allclose(row[:length], papers.weights[name](full[:length]), atol=1e-9)
@@ -172,7 +187,9 @@ def test_sparse_weights_are_those_that_bisection_finds(name, scale, papers):
 
 def test_sparsemax_by_hand():
     scores = torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 1.5], [9.0, 0.0, 1.0], [0.5, 0.5, -3.0]])
-    torch.testing.assert_close(sparsemax(scores), torch.tensor([[1 / 3] * 3, [0.75, 0.0, 0.25], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0]]))
+    torch.testing.assert_close(
+        sparsemax(scores), torch.tensor([[1 / 3] * 3, [0.75, 0.0, 0.25], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
+    )
 
 
 def test_entmax_by_hand():

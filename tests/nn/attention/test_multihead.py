@@ -37,19 +37,32 @@ class Twin:
 
     def weigh(self, queries, states):
         """Queries (T, Q) of the steps from 0, states (S, M) -> weights (heads, T, S)."""
-        parts, (T, S) = zip(self.heads("query", queries), self.heads("key", states), strict=True), (len(queries), len(states))
-        gains = np.array([[self.view(self.window, q, t, S, WIDTH, head) for t, q in enumerate(queries)] for head in range(HEADS)])
-        scores = np.array([[[self.score(self.scorer, q[t], k[s], s) for s in range(S)] for t in range(T)] for q, k in parts])
+        parts, (T, S) = (
+            zip(self.heads("query", queries), self.heads("key", states), strict=True),
+            (len(queries), len(states)),
+        )
+        gains = np.array(
+            [[self.view(self.window, q, t, S, WIDTH, head) for t, q in enumerate(queries)] for head in range(HEADS)]
+        )
+        scores = np.array(
+            [[[self.score(self.scorer, q[t], k[s], s) for s in range(S)] for t in range(T)] for q, k in parts]
+        )
         return self.normalize(np.where(gains > 0, scores, -np.inf)) * gains
 
     def mix(self, weights, states):
         """-> (T, M): what the heads read side by side, projected."""
-        return linear(self.m, "out", np.concatenate([w @ v for w, v in zip(weights, self.heads("value", states), strict=True)], -1))
+        return linear(
+            self.m,
+            "out",
+            np.concatenate([w @ v for w, v in zip(weights, self.heads("value", states), strict=True)], -1),
+        )
 
     def __call__(self, queries, memory):
         """Queries (B, T, Q) -> weights (B, heads, T, S), zero on padding, and what is read (B, T, M)."""
         maps, read = np.zeros((len(queries), HEADS, queries.size(1), memory.mask.size(1))), []
-        for row, (query, states, mask) in enumerate(zip(queries.numpy(), memory.states.numpy(), memory.mask.numpy(), strict=True)):
+        for row, (query, states, mask) in enumerate(
+            zip(queries.numpy(), memory.states.numpy(), memory.mask.numpy(), strict=True)
+        ):
             maps[row][..., mask] = weights = self.weigh(query, states[mask])
             read.append(self.mix(weights, states[mask]))
         return torch.from_numpy(maps), torch.from_numpy(np.stack(read))
@@ -86,7 +99,9 @@ def test_the_heads_of_a_recurrent_decoder_are_the_papers(parts, design, papers, 
         output, state = case.model.step(token, state, memory, attention=True)
         outputs.append(output)
         queries.append(state["hidden0"])
-    features, weights, maps = (torch.stack([getattr(output, name) for output in outputs], -2) for name in ("features", "weights", "maps"))
+    features, weights, maps = (
+        torch.stack([getattr(output, name) for output in outputs], -2) for name in ("features", "weights", "maps")
+    )
     expected, read = Twin(papers, parts, decoder.attention)(torch.stack(queries, 1), memory)
     close(maps[:, 0], expected)
     close(weights, expected.mean(1))

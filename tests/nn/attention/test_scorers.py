@@ -12,9 +12,13 @@ COVERED = {  # (weights, q, h, the coverage of its position, its direction) -> s
     "additive": lambda m, q, h, c, w: (
         m["energy.weight"][0] @ np.tanh(m["query.weight"] @ q + m["keys.weight"] @ h + m["query.bias"] + w * c)
     ),
-    "concat": lambda m, q, h, c, w: m["energy.weight"][0] @ np.tanh(m["query.weight"] @ q + m["keys.weight"] @ h + w * c),
+    "concat": lambda m, q, h, c, w: (
+        m["energy.weight"][0] @ np.tanh(m["query.weight"] @ q + m["keys.weight"] @ h + w * c)
+    ),
     "concat_identity": lambda m, q, h, c, w: m["energy.weight"][0] @ np.tanh(m["query.weight"] @ q + h + w * c),
-    "normed_additive": lambda m, q, h, c, w: m["gain"] * COVERED["additive"](m, q, h, c, w) / np.linalg.norm(m["energy.weight"][0]),
+    "normed_additive": lambda m, q, h, c, w: (
+        m["gain"] * COVERED["additive"](m, q, h, c, w) / np.linalg.norm(m["energy.weight"][0])
+    ),
     "scaled_general": lambda m, q, h, c, w: m["gain"] * q @ (m["keys.weight"] @ h + c * w),
     "dot": lambda m, q, h, c, w: q @ (h + c * w),
     "scaled_dot": lambda m, q, h, c, w: q @ (h + c * w) / len(q) ** 0.5,
@@ -51,7 +55,9 @@ def test_a_score_is_its_formula(name, leading, papers):
     scores = scorer(queries, scorer.cache(states))
     assert scores.shape == (*leading, T, S)
     for q, h, row in zip(*(x.flatten(0, -3).numpy() for x in (queries, states, scores)), strict=True):
-        np.testing.assert_allclose(row, [[papers.scores[name](m, q[t], h[s], s) for s in range(S)] for t in range(T)], atol=1e-10)
+        np.testing.assert_allclose(
+            row, [[papers.scores[name](m, q[t], h[s], s) for s in range(S)] for t in range(T)], atol=1e-10
+        )
 
 
 @torch.no_grad()
@@ -60,7 +66,12 @@ def test_a_score_is_its_formula(name, leading, papers):
 def test_a_score_with_coverage_is_its_formula(name, leading, papers):
     scorer = make(name)
     m = papers.of(scorer)
-    queries, states, amount, w = numbers(*leading, T, D), numbers(*leading, S, D), numbers(*leading, T, S), numbers(scorer.key_size)
+    queries, states, amount, w = (
+        numbers(*leading, T, D),
+        numbers(*leading, S, D),
+        numbers(*leading, T, S),
+        numbers(scorer.key_size),
+    )
     scores, along = scorer(queries, scorer.cache(states), Covered(amount, w)), w.numpy()
     for q, h, c, row in zip(*(x.flatten(0, -3).numpy() for x in (queries, states, amount, scores)), strict=True):
         expected = [[COVERED[name](m, q[t], h[s], c[t, s], along) for s in range(S)] for t in range(T)]
@@ -72,7 +83,9 @@ def test_a_score_with_coverage_is_its_formula(name, leading, papers):
 def test_a_product_is_its_queries_times_its_keys(name):
     scorer, query, states = make(name), numbers(2, T, D), numbers(2, S, D)
     cached = scorer.cache(states)
-    torch.testing.assert_close(scorer(query, cached), torch.einsum("btk,bsk->bts", scorer.queries(query), cached["keys"]))
+    torch.testing.assert_close(
+        scorer(query, cached), torch.einsum("btk,bsk->bts", scorer.queries(query), cached["keys"])
+    )
 
 
 @torch.no_grad()
@@ -81,7 +94,10 @@ def test_a_score_reads_what_it_says(name):
     """`reads` is what it depends on; the keys' size is `key_size`."""
     scorer, query, states = make(name), numbers(2, T, D), numbers(2, S, D)
     before = scorer(query, scorer.cache(states))
-    moved = {"query": scorer(query + numbers(D), scorer.cache(states)), "keys": scorer(query, scorer.cache(states + numbers(S, D)))}
+    moved = {
+        "query": scorer(query + numbers(D), scorer.cache(states)),
+        "keys": scorer(query, scorer.cache(states + numbers(S, D))),
+    }
     assert scorer.reads == {part for part, after in moved.items() if not after.equal(before)}
     assert scorer.cache(states)["keys"].shape == (2, S, scorer.key_size)
 

@@ -116,7 +116,9 @@ def test_a_setting_that_is_not_said_to_be_read_is_not_read(name):
     step = torch.arange(9).expand(2, 9)
     others = {"width": 4, "window_size": "2D", "center_range": "S-1", "rounding": "floor", "renormalize": True}
     for setting, value in others.items():
-        base = WindowConfig(1, rounding="floor" if setting == "window_size" else "none")  # around a position: between two both see as many
+        base = WindowConfig(
+            1, rounding="floor" if setting == "window_size" else "none"
+        )  # around a position: between two both see as many
         usual, changed = WINDOWS[name](4, base), WINDOWS[name](4, base._replace(**{setting: value}))
         changed.load_state_dict(usual.state_dict())
         pairs = zip(usual(query, step, MASK), changed(query, step, MASK), strict=True)

@@ -47,13 +47,19 @@ def test_sums_over_pieces_are_wide(monkeypatch):
     slopes = []
     for dtype, piece in ((torch.float32, 2**20), (torch.bfloat16, 1)):
         monkeypatch.setattr(module, "PIECE", piece)
-        slopes.append(torch.autograd.grad(additive_scores(query.to(dtype), keys.to(dtype), vector).float().sum(), keys)[0])
+        slopes.append(
+            torch.autograd.grad(additive_scores(query.to(dtype), keys.to(dtype), vector).float().sum(), keys)[0]
+        )
     assert (slopes[1] - slopes[0]).norm() / slopes[0].norm() < 0.01
 
 
 @pytest.mark.parametrize(("steps", "positions"), [(0, 5), (3, 0), (0, 0)])
 def test_nothing_gives_nothing(steps, positions):
-    assert additive_scores(torch.zeros(2, steps, 4), torch.zeros(2, positions, 4), torch.zeros(4)).shape == (2, steps, positions)
+    assert additive_scores(torch.zeros(2, steps, 4), torch.zeros(2, positions, 4), torch.zeros(4)).shape == (
+        2,
+        steps,
+        positions,
+    )
 
 
 @pytest.mark.parametrize("piece", [1, 7, 2 * S * K, T * S * K, 3 * T * S * K])

@@ -14,7 +14,9 @@ from seq2seq.nn.ops import additive, devices, kernels, scan
 
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 EXACT, ROUNDED = {"rtol": 1e-4, "atol": 1e-5}, {"rtol": 0.03, "atol": 0.03}
-KINDS = pytest.mark.parametrize(("kind", "near"), [(torch.float32, EXACT), (torch.bfloat16, ROUNDED)], ids=["float32", "bfloat16"])
+KINDS = pytest.mark.parametrize(
+    ("kind", "near"), [(torch.float32, EXACT), (torch.bfloat16, ROUNDED)], ids=["float32", "bfloat16"]
+)
 
 
 def numbers(*shapes, kind=torch.float32):
@@ -30,7 +32,9 @@ def assert_twins(ours, theirs, given, near):
     for left, right in zip(found, expected, strict=True):
         assert left.dtype == right.dtype
         torch.testing.assert_close(left, right, **near)
-    for left, right in zip(torch.autograd.grad(found, given, slopes), torch.autograd.grad(expected, given, slopes), strict=True):
+    for left, right in zip(
+        torch.autograd.grad(found, given, slopes), torch.autograd.grad(expected, given, slopes), strict=True
+    ):
         assert left.dtype == right.dtype
         torch.testing.assert_close(left, right, **near)
 
@@ -64,7 +68,8 @@ def test_a_part_of_a_tensor():
     gates, cell = (x.detach().t().requires_grad_() for x in numbers((20, 3), (5, 3)))
     assert_twins(kernels.TritonLSTMGates.apply, scan.Plain().lstm, [gates, cell], EXACT)
     query, keys, vector = (
-        x.detach().transpose(-1, -2).requires_grad_() if x.dim() == 3 else x for x in numbers((2, 6, 3), (2, 6, 4), (6,))
+        x.detach().transpose(-1, -2).requires_grad_() if x.dim() == 3 else x
+        for x in numbers((2, 6, 3), (2, 6, 4), (6,))
     )
     assert_twins(kernels.TritonAdditiveScores.apply, pieces, [query, keys, vector], EXACT)
 
@@ -88,12 +93,17 @@ def test_nothing_is_nothing(sizes):
     N, T, S, K = sizes
     given = numbers((N, T, K), (N, S, K), (K,))
     assert_twins(kernels.TritonAdditiveScores.apply, pieces, given, EXACT)
-    assert [len(x) for x in kernels.cross_entropy(torch.empty(0, 4, device=DEVICE), torch.empty(0, device=DEVICE).long(), 0.1)] == [0, 0, 0]
+    assert [
+        len(x)
+        for x in kernels.cross_entropy(torch.empty(0, 4, device=DEVICE), torch.empty(0, device=DEVICE).long(), 0.1)
+    ] == [0, 0, 0]
 
 
 def test_models_learn_the_same_with_them(variant, close, monkeypatch):
     model = variant.model.to(DEVICE)
-    source, copy, target_in, target_out = (x.to(DEVICE) for x in (variant.source, variant.copy, variant.target_in, variant.target_out))
+    source, copy, target_in, target_out = (
+        x.to(DEVICE) for x in (variant.source, variant.copy, variant.target_in, variant.target_out)
+    )
     parameters = [p for p in model.parameters() if p.requires_grad]
 
     def learnt():

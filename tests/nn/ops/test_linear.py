@@ -69,7 +69,9 @@ def test_a_model_is_packed_where_onednn_serves(precision, monkeypatch):
         return nn.ModuleDict({"deep": nn.Sequential(layer(), nn.ReLU()), "single": Linear(SIZE, 1)})
 
     found = PRECISIONS[precision](model())
-    assert isinstance(found["deep"][0], PackedLinear) == (precision == "32" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    assert isinstance(found["deep"][0], PackedLinear) == (
+        precision == "32" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
     assert not isinstance(found["single"], PackedLinear)  # weights of attention, and gates: nothing to gain
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     assert not isinstance(packed(model().bfloat16())["deep"][0], PackedLinear)

@@ -15,7 +15,9 @@ from seq2seq.nn.rnn.cells import CELLS
 def test_a_cell_is_torchs_cell(name, fed):
     torch.manual_seed(1)
     cell, twin = CELLS[name](4, fed, 5), {"lstm": nn.LSTMCell, "gru": nn.GRUCell}[name](4 + fed, 5)
-    after_input = cell.recurrent.weight[:, :fed] if name == "lstm" else cell.feed.weight if fed else cell.input.weight[:, :0]
+    after_input = (
+        cell.recurrent.weight[:, :fed] if name == "lstm" else cell.feed.weight if fed else cell.input.weight[:, :0]
+    )
     twin.weight_ih.copy_(torch.cat((cell.input.weight, after_input), 1))
     twin.weight_hh.copy_(cell.recurrent.weight[:, fed:] if name == "lstm" else cell.recurrent.weight)
     twin.bias_ih.copy_(cell.input.bias)

@@ -19,13 +19,17 @@ class Twin:
     def __init__(self, decoder, memory, row):
         self.weights = {name: weight.detach().numpy() for name, weight in decoder.named_parameters()}
         self.states = memory.states[row, : int(memory.mask[row].sum())].numpy()
-        first = self.weights["bridge.project.weight"] @ memory.summary[row].numpy() + self.weights["bridge.project.bias"]
+        first = (
+            self.weights["bridge.project.weight"] @ memory.summary[row].numpy() + self.weights["bridge.project.bias"]
+        )
         self.hidden = np.split(np.tanh(first), len(decoder.cells))
         self.cell, self.feed = [np.zeros_like(h) for h in self.hidden], np.zeros(8)
 
     def lstm(self, layer, given, fed):
         """The gates of an LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
-        into, bias, back = (self.weights[f"cells.{layer}.{name}"] for name in ("input.weight", "input.bias", "recurrent.weight"))
+        into, bias, back = (
+            self.weights[f"cells.{layer}.{name}"] for name in ("input.weight", "input.bias", "recurrent.weight")
+        )
         i, f, g, o = np.split(into @ given + bias + back @ np.concatenate((fed, self.hidden[layer])), 4)
         self.cell[layer] = sigmoid(f) * self.cell[layer] + sigmoid(i) * np.tanh(g)
         self.hidden[layer] = sigmoid(o) * np.tanh(self.cell[layer])
@@ -47,7 +51,9 @@ class Twin:
             return (weight @ np.concatenate((context, top, y)) + self.weights["combine.bias"]).reshape(-1, 2).max(1)
         if readout == "linear":  # See et al. 2017, eq. 4
             return weight @ np.concatenate((context, top)) + self.weights["combine.bias"]
-        return top if readout == "state" else np.tanh(weight @ np.concatenate((context, top)))  # Luong et al. 2015, eq. 5
+        return (
+            top if readout == "state" else np.tanh(weight @ np.concatenate((context, top)))
+        )  # Luong et al. 2015, eq. 5
 
     def attend(self, query):
         """Luong et al. 2015, eq. 7-8, general."""
@@ -85,14 +91,24 @@ def test_a_decoder_follows_its_papers_equations(order, readout, layers, residual
         with pytest.raises(ConfigError, match=r"model\.readout"):
             design.settings("rnn", row)
         return
-    assert set(design.choices["rnn"]["order"]) == {"luong", "plain", "context", "bahdanau", "previous", "gnmt", "gnmt_v2"}
+    assert set(design.choices["rnn"]["order"]) == {
+        "luong",
+        "plain",
+        "context",
+        "bahdanau",
+        "previous",
+        "gnmt",
+        "gnmt_v2",
+    }
     case = design.problem(design.settings("rnn", row), torch.float64)
     memory = case.model.encode(case.source)
     output = case.model.decode(case.target_in, memory)
     for number in range(3):
         twin = Twin(case.model.decoder, memory, number)
         for t, token in enumerate(case.target_in[number].tolist()):
-            np.testing.assert_allclose(output.features[number, t].numpy(), twin.step(token, order, readout, residual), atol=1e-10)
+            np.testing.assert_allclose(
+                output.features[number, t].numpy(), twin.step(token, order, readout, residual), atol=1e-10
+            )
 
 
 @torch.no_grad()
@@ -133,7 +149,11 @@ def test_dropout_masks_are_drawn_beforehand_and_multiply_each_step(order, design
     whole = decoder.decode(case.target_in, memory).features
     state = decoder.start(memory)
     for t in range(steps):
-        hooks = [hook for layer in (1, 2) for hook in masked_below(decoder.cells[layer - 1], decoder.cells[layer], drawn[t, layer - 1])]
+        hooks = [
+            hook
+            for layer in (1, 2)
+            for hook in masked_below(decoder.cells[layer - 1], decoder.cells[layer], drawn[t, layer - 1])
+        ]
         output, after = decoder.step(case.target_in[:, t], state, memory)
         for hook in hooks:
             hook.remove()
@@ -156,7 +176,9 @@ def test_masks_of_dropout_keep_the_mean_and_are_there_in_training_only(design):
     decoder.train()
     masks = torch.stack(list(decoder.draw_masks(500, 20, torch.zeros(1))))
     assert masks.shape == (20, 2, 500, 8)
-    assert set(masks.unique().tolist()) == {0.0, 1 / 0.75} or torch.allclose(masks.unique(), torch.tensor([0.0, 1 / 0.75]))
+    assert set(masks.unique().tolist()) == {0.0, 1 / 0.75} or torch.allclose(
+        masks.unique(), torch.tensor([0.0, 1 / 0.75])
+    )
     assert masks.mean().item() == pytest.approx(1, abs=0.02)
     torch.manual_seed(1)
     first, second = (case.model(case.source, case.target_in).features for _ in range(2))

@@ -55,7 +55,11 @@ def test_step_by_step_it_is_torchs_layer_and_keeps_the_cells(both):
     for end, parts in (("", ours.forwards), ("_reverse", ours.backwards)):
         for layer, scan in enumerate(parts):
             assert isinstance(scan, Scan)
-            weights = {"weight_ih": scan.cell.input.weight, "weight_hh": scan.cell.recurrent.weight, "bias_ih": scan.cell.input.bias}
+            weights = {
+                "weight_ih": scan.cell.input.weight,
+                "weight_hh": scan.cell.recurrent.weight,
+                "bias_ih": scan.cell.input.bias,
+            }
             for kind, weight in weights.items():
                 getattr(twin, f"{kind}_l{layer}{end}").data = weight.data
             getattr(twin, f"bias_hh_l{layer}{end}").data.zero_()
@@ -84,13 +88,19 @@ def test_the_first_layer_alone_reads_in_both_directions():
     source = torch.randint(1, 9, (3, 5))
     x = ours.embedding(source)
     first = torch.cat((ours.forwards[0](x)[0], ours.backwards[0](x.flip(1))[0].flip(1)), -1)
-    torch.testing.assert_close(ours(source, torch.ones(3, 5).bool()).states, ours.forwards[2](ours.forwards[1](first)[0])[0])
+    torch.testing.assert_close(
+        ours(source, torch.ones(3, 5).bool()).states, ours.forwards[2](ours.forwards[1](first)[0])[0]
+    )
 
 
 def test_rows_are_reversed_inside_their_length():
     x = torch.tensor([[1, 2, 3, 4, 5], [1, 2, 3, 8, 9], [1, 2, 3, 4, 9]])[..., None]
     back = reverse(x, MASK).squeeze(-1).tolist()
-    assert [row[:n] for row, n in zip(back, LENGTHS.tolist(), strict=True)] == [[5, 4, 3, 2, 1], [3, 2, 1], [4, 3, 2, 1]]
+    assert [row[:n] for row, n in zip(back, LENGTHS.tolist(), strict=True)] == [
+        [5, 4, 3, 2, 1],
+        [3, 2, 1],
+        [4, 3, 2, 1],
+    ]
     assert reverse(reverse(x, MASK), MASK).equal(x)
 
 

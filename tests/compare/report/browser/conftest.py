@@ -73,7 +73,9 @@ class Browser:
     def send(self, method: str, **parameters: Any) -> Any:
         """The result of a command; events that come meanwhile are kept."""
         self.number += 1
-        whole = {"id": self.number, "method": method, "params": parameters} | ({"sessionId": self.session} if self.session else {})
+        whole = {"id": self.number, "method": method, "params": parameters} | (
+            {"sessionId": self.session} if self.session else {}
+        )
         os.write(self.write, json.dumps(whole).encode() + b"\0")
         while True:
             message = self.message()
@@ -109,7 +111,9 @@ class Browser:
             "Runtime.exceptionThrown": lambda p: p["exceptionDetails"],
             "Runtime.consoleAPICalled": lambda p: p["args"],
             "Log.entryAdded": lambda p: p["entry"],
-            "Network.requestWillBeSent": lambda p: None if p["request"]["url"].startswith("file:") else p["request"]["url"],
+            "Network.requestWillBeSent": lambda p: (
+                None if p["request"]["url"].startswith("file:") else p["request"]["url"]
+            ),
         }
         told = [kinds[event["method"]](event["params"]) for event in self.events if event.get("method") in kinds]
         return [one for one in told if one]
@@ -122,7 +126,9 @@ class Browser:
     def mouse(self, selector: str, kind: str = "move") -> None:
         """Move to the middle of an element, scrolled into sight, and `click` it."""
         self.js(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center', behavior: 'instant'}})")
-        box = self.js(f"(b => [b.x + b.width / 2, b.y + b.height / 2])(document.querySelector({selector!r}).getBoundingClientRect())")
+        box = self.js(
+            f"(b => [b.x + b.width / 2, b.y + b.height / 2])(document.querySelector({selector!r}).getBoundingClientRect())"
+        )
         at = {"x": box[0], "y": box[1]}
         self.send("Input.dispatchMouseEvent", type="mouseMoved", **at)
         for pressed in ("mousePressed", "mouseReleased") if kind == "click" else ():

@@ -45,7 +45,15 @@ def show(page: Any, *variants: int) -> None:
 def test_it_opens_with_the_first_sentence_and_the_baseline(page: Any) -> None:
     assert sentence(page) == 0
     assert texts(page, ".panel h3") == ["additive", "general", "local_p"]
-    assert texts(page, "#sentence dt") == ["Source", "Reference", "additive", "general", "local_p", "transformer", "none"]
+    assert texts(page, "#sentence dt") == [
+        "Source",
+        "Reference",
+        "additive",
+        "general",
+        "local_p",
+        "transformer",
+        "none",
+    ]
     assert page.js("document.querySelector('#sentence dd[dir]').textContent") == "The old teacher opens the window ."
 
 
@@ -98,7 +106,9 @@ def test_pointing_at_a_word_shows_what_every_variant_looked_at(page: Any, compar
 
 def test_a_word_that_another_does_not_write(shown: Any, comparison: Make) -> None:
     explained = {}
-    for number, (name, target) in enumerate({"additive": ("\u2581rot", ""), "general": ("\u2581blau", "\u2581rot", "")}.items()):
+    for number, (name, target) in enumerate(
+        {"additive": ("\u2581rot", ""), "general": ("\u2581blau", "\u2581rot", "")}.items()
+    ):
         weights = np.full((len(target), 2), 100 + number, np.uint8)
         explained[name] = [AttentionRecord(("\u2581red", ""), target, weights)]
     page = shown(1, ("additive", "general"), explained=explained)
@@ -160,7 +170,9 @@ def test_local_p_shows_its_centre_and_its_gaussian(page: Any, comparison: Make) 
     explained = comparison(130).explained["local_p"][2]
     assert explained.centers is not None
     page.js("(state.merged = false, choose(2))")
-    at = page.js("[...document.querySelectorAll(\".panel[data-variant='2'] .over .centre\")].map(c => Number(c.getAttribute('cx')))")
+    at = page.js(
+        "[...document.querySelectorAll(\".panel[data-variant='2'] .over .centre\")].map(c => Number(c.getAttribute('cx')))"
+    )
     most = len(explained.source) - 1
     np.testing.assert_allclose(at, [(np.clip(center, -0.5, most) + 0.5) * 24 for center in explained.centers], atol=0.1)
     assert page.js("document.querySelectorAll(\".panel[data-variant='0'] .centre\").length") == 0
@@ -177,7 +189,9 @@ def test_local_p_shows_its_centre_and_its_gaussian(page: Any, comparison: Make) 
 
 def test_other_hypotheses_of_the_beam(page: Any, comparison: Make) -> None:
     rows = texts(page, ".panel[data-variant='0'] .beam li")
-    assert rows == [f"{score:.3f}".replace("-", "−") + text for text, score in comparison(1).explained["additive"][0].alternatives]
+    assert rows == [
+        f"{score:.3f}".replace("-", "−") + text for text, score in comparison(1).explained["additive"][0].alternatives
+    ]
     assert not texts(page, ".panel[data-variant='1'] .beam li")
 
 
@@ -210,7 +224,9 @@ def test_sentences_are_found_and_sorted(page: Any, comparison: Make) -> None:
     made = comparison(130)
 
     def find(query: str) -> list[int]:
-        page.js(f"(i => {{ i.value = {query!r}; i.dispatchEvent(new Event('input')); }})(document.querySelector('input[type=search]'))")
+        page.js(
+            f"(i => {{ i.value = {query!r}; i.dispatchEvent(new Event('input')); }})(document.querySelector('input[type=search]'))"
+        )
         return list(page.js("list.matches"))
 
     assert find("DOCTOR") == [i for i, source in enumerate(made.sources) if "doctor" in source]
@@ -233,7 +249,9 @@ def test_sentences_are_found_and_sorted(page: Any, comparison: Make) -> None:
 def test_chosen_sentences_keep_their_numbers(shown: Any) -> None:
     page = shown(3, numbers=[1, 21, 41], of=60)
     assert texts(page, ".entry .count") == ["1", "21", "41"]
-    page.js("(i => { i.value = '21'; i.dispatchEvent(new Event('input')); })(document.querySelector('input[type=search]'))")
+    page.js(
+        "(i => { i.value = '21'; i.dispatchEvent(new Event('input')); })(document.querySelector('input[type=search]'))"
+    )
     assert sentence(page) == 1
     assert texts(page, "#sentence h3")[0].startswith("Sentence 21with")
     assert page.complaints() == []

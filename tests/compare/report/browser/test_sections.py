@@ -18,7 +18,9 @@ HEADS = "[...document.querySelectorAll('#results thead th')]"
 
 
 def column(page: Any, number: int) -> list[str]:
-    return list(page.js(f"[...document.querySelectorAll('#results tbody tr')].map(r => r.cells[{number}].dataset.value ?? '')"))
+    return list(
+        page.js(f"[...document.querySelectorAll('#results tbody tr')].map(r => r.cells[{number}].dataset.value ?? '')")
+    )
 
 
 @pytest.mark.parametrize("number", range(8))
@@ -55,7 +57,12 @@ def test_curves_are_means_over_the_seeds(x: str, y: str, page: Any, comparison: 
         places = np.array([[getattr(seed[update], x) for update in updates] for seed in seeds])
         found = page.js(f"meanCurve(data.variants[{number}].curves, '{x}', '{y}')")
         assert [point["update"] for point in found] == updates
-        for name, want in (("x", places.mean(0)), ("y", values.mean(0)), ("low", values.min(0)), ("high", values.max(0))):
+        for name, want in (
+            ("x", places.mean(0)),
+            ("y", values.mean(0)),
+            ("low", values.min(0)),
+            ("high", values.max(0)),
+        ):
             np.testing.assert_allclose([point[name] for point in found], want, rtol=1e-5)
     page.js(f"drawCurves('{x}', '{y}')")
     assert page.js("document.querySelectorAll('#curve-chart .line').length") == 5
@@ -64,7 +71,9 @@ def test_curves_are_means_over_the_seeds(x: str, y: str, page: Any, comparison: 
 
 def test_every_chart_names_its_variants_inside_it(page: Any) -> None:
     for chart in ("curve", "length", "speed", "size"):
-        names = page.js(f"[...document.querySelectorAll('#{chart}-chart .name')].map(e => e.querySelector('title').textContent).sort()")
+        names = page.js(
+            f"[...document.querySelectorAll('#{chart}-chart .name')].map(e => e.querySelector('title').textContent).sort()"
+        )
         assert names == ["additive", "general", "local_p", "none", "transformer"]
         boxes = page.js(f"""[...document.querySelectorAll('#{chart}-chart svg, #{chart}-chart .name')]
             .map(e => e.getBoundingClientRect()).map(b => [b.left, b.top, b.right, b.bottom])""")
@@ -72,20 +81,26 @@ def test_every_chart_names_its_variants_inside_it(page: Any) -> None:
         for i, box in enumerate(texts):
             assert box[0] >= whole[0]
             assert box[2] <= whole[2] + 1
-            assert not [o for o in texts[:i] if box[0] < o[2] and box[2] > o[0] and box[1] < o[3] - 2 and box[3] - 2 > o[1]], chart
+            assert not [
+                o for o in texts[:i] if box[0] < o[2] and box[2] > o[0] and box[1] < o[3] - 2 and box[3] - 2 > o[1]
+            ], chart
 
 
 def test_many_variants_and_lone_points(shown: Any, comparison: Make) -> None:
     """Twenty variants on the same place, one point each."""
     made = comparison(1, ("additive",))
     rows = [
-        replace(made.rows[0], variant=f"a rather long name of variant {i}", curves=((Point(1, 1, 1, 2.0, 2.0, 30.0),),)) for i in range(20)
+        replace(made.rows[0], variant=f"a rather long name of variant {i}", curves=((Point(1, 1, 1, 2.0, 2.0, 30.0),),))
+        for i in range(20)
     ]
     page = shown(1, ("additive",), rows=rows, baseline=rows[0].variant)
     places = page.js("[...document.querySelectorAll('#curve-chart .name')].map(e => Number(e.getAttribute('y')))")
     assert len(places) == 20
     assert min(np.diff(sorted(places))) > 10
-    assert len(set(page.js("[...document.querySelectorAll('#curve-chart .name')].map(e => e.lastChild.textContent)"))) == 20
+    assert (
+        len(set(page.js("[...document.querySelectorAll('#curve-chart .name')].map(e => e.lastChild.textContent)")))
+        == 20
+    )
     assert page.complaints() == []
 
 
@@ -99,7 +114,10 @@ def test_names_and_ticks_that_would_read_alike_are_told_apart(shown: Any, compar
     ]
     page = shown(2, rows=rows, baseline=rows[0].variant, explained={}, hypotheses={}, qualities={})
     for chart in ("curve", "length", "speed", "size"):
-        assert page.js(f"[...document.querySelectorAll('#{chart}-chart .name')].map(e => e.lastChild.textContent).sort()") == names
+        assert (
+            page.js(f"[...document.querySelectorAll('#{chart}-chart .name')].map(e => e.lastChild.textContent).sort()")
+            == names
+        )
         right, *ends = page.js(
             f"[...document.querySelectorAll('#{chart}-chart svg, #{chart}-chart .name')].map(e => e.getBoundingClientRect().right)"
         )
@@ -107,7 +125,9 @@ def test_names_and_ticks_that_would_read_alike_are_told_apart(shown: Any, compar
         for anchor in ("centre", "end"):
             ticks = page.js(f"[...document.querySelectorAll('#{chart}-chart .tick.{anchor}')].map(e => e.textContent)")
             assert len(ticks) == len(set(ticks)) > 1
-    options = page.js("[...document.querySelectorAll('#cost-controls select')].map(e => [...e.options].map(o => o.text))")
+    options = page.js(
+        "[...document.querySelectorAll('#cost-controls select')].map(e => [...e.options].map(o => o.text))"
+    )
     assert all(len(texts) == len(set(texts)) for texts in options)
     assert page.complaints() == []
 
@@ -126,7 +146,13 @@ def test_hostile_names_stay_text(shown: Any, comparison: Make) -> None:
     made = comparison(2, ("additive",))
     explained = {evil: [AttentionRecord((evil, ""), (evil,), np.full((1, 2), 99, np.uint8))] * 2}
     page = shown(
-        2, ("additive",), title=evil, baseline=evil, rows=[replace(made.rows[0], variant=evil)], sources=[evil] * 2, explained=explained
+        2,
+        ("additive",),
+        title=evil,
+        baseline=evil,
+        rows=[replace(made.rows[0], variant=evil)],
+        sources=[evil] * 2,
+        explained=explained,
     )
     assert page.js("document.title") == evil
     assert page.js("document.images.length") == 0
@@ -157,7 +183,17 @@ def test_what_was_left_out_is_said_where_it_is_missed(shown: Any, monkeypatch: p
 def test_text_can_be_read_in_both_colour_schemes(scheme: str, page: Any) -> None:
     """At least 4.5 to 1 between text and what it stands on, 3 to 1 for lines of charts (WCAG 2, 1.4.3 and 1.4.11)."""
     page.scheme(scheme)
-    names = ["paper", "field", "warn-field", "ink", "soft", "accent", "better", "worse", *(f"series-{n}" for n in range(7))]
+    names = [
+        "paper",
+        "field",
+        "warn-field",
+        "ink",
+        "soft",
+        "accent",
+        "better",
+        "worse",
+        *(f"series-{n}" for n in range(7)),
+    ]
     colours = page.js(
         f"Object.fromEntries({names}.map(n => [n, getComputedStyle(document.documentElement).getPropertyValue('--' + n).trim()]))"
     )
