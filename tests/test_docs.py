@@ -164,8 +164,8 @@ def test_the_table_of_results(run, tmp_path):
 
 
 PLACES = {  # where the README's parts of a new score go: file -> what stands behind them
-    "code": ("seq2seq/nn/scorers.py", "SCORERS: dict["),
-    "row": ("seq2seq/nn/scorers.py", '    "uniform": Uniform,\n'),
+    "code": ("seq2seq/nn/attention/scorers.py", "SCORERS: dict["),
+    "row": ("seq2seq/nn/attention/scorers.py", '    "uniform": Uniform,\n'),
     "formula": ("tests/nn/conftest.py", '    "uniform": lambda m, q, h, s:'),
 }
 

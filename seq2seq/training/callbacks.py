@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from seq2seq.data.batching import TrainBatches
-from seq2seq.training.checkpoint import MovingAverage
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.progress import Progress
@@ -31,25 +30,6 @@ def training_ends(trainer: L.Trainer, batch_idx: int) -> bool:
     """Whether no update follows."""
     last_epoch = trainer.current_epoch + 1 == trainer.max_epochs and epoch_ends(trainer, batch_idx)
     return trainer.should_stop or trainer.global_step == trainer.max_steps or last_epoch
-
-
-class Average(L.Callback):
-    """Keeps the exponential moving average going."""
-
-    def __init__(self, average: MovingAverage) -> None:
-        self.average = average
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if update_ends(trainer, batch_idx):
-            self.average.update()
-
-    def state_dict(self) -> dict[str, Any]:
-        return dict(self.average.state())
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.average.restore(state_dict)
 
 
 class RandomState(L.Callback):

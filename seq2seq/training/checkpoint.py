@@ -133,3 +133,22 @@ def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
         for name, value in load_file(path).items():
             total[name] = total[name] + value.double() if name in total else value.double()
     return {name: (value / len(paths)).float() for name, value in total.items()}
+
+
+class Average(L.Callback):
+    """Keeps the exponential moving average going."""
+
+    def __init__(self, average: MovingAverage) -> None:
+        self.average = average
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if update_ends(trainer, batch_idx):
+            self.average.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.average.state())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.average.restore(state_dict)

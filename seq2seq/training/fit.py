@@ -20,8 +20,8 @@ from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.cuda_graphs import CUDAGraphs
 from seq2seq.runs.checkpoint import read_checkpoint
 from seq2seq.runs.directory import INFO, LAST, read_info
-from seq2seq.training.callbacks import Average, Log, RandomState, TimeLimit
-from seq2seq.training.checkpoint import Checkpoint, MovingAverage, PlainFile
+from seq2seq.training.callbacks import Log, RandomState, TimeLimit
+from seq2seq.training.checkpoint import Average, Checkpoint, MovingAverage, PlainFile
 from seq2seq.training.checks import metric_of, on_gpu
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance
 from seq2seq.training.metrics import Metrics

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from seq2seq.data import plan as plan_module
+from seq2seq.data import batching
 from seq2seq.data.batching import by_length, in_order, plan
 
 Lengths = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -52,7 +52,7 @@ def test_plan_sorts_what_was_shuffled(kind: type, lengths: Lengths) -> None:
 
 @pytest.mark.parametrize("part", [1, 7, 1000])
 def test_sorting_in_parts_is_stable(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_module, "PART", part)
+    monkeypatch.setattr(batching, "PART", part)
     numbers, sizes = np.random.default_rng(1).permutation(500), np.random.default_rng(2).integers(0, 9, 500)
     assert by_length(numbers, sizes).tolist() == numbers[np.argsort(sizes[numbers], kind="stable")].tolist()
     assert by_length(numbers[:0], sizes[:0]).tolist() == []

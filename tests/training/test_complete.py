@@ -165,9 +165,10 @@ def test_two_grids_at_once_share_the_work(small: Small, tmp_path: Path) -> None:
         "model/attention=dot,general,cosine",
         *small(tmp_path / "runs"),
     ]
-    call: Callable[[int], Any] = lambda _: subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=200
-    )  # noqa: E731
+
+    def call(_: int) -> Any:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+
     with ThreadPoolExecutor(2) as pool:
         ended = list(pool.map(call, range(2)))
     assert [done.returncode for done in ended] == [0, 0], [done.stderr for done in ended]

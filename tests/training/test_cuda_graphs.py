@@ -8,7 +8,7 @@ import torch
 from seq2seq.config import AttentionConfig, RNNConfig, TransformerConfig
 from seq2seq.data.batching import Batch
 from seq2seq.ids import BOS, EOS, PAD
-from seq2seq.nn import recording
+from seq2seq.nn import cuda_graphs as recording
 from seq2seq.nn.build import build_model
 from seq2seq.nn.ops import devices
 from seq2seq.runs.metrics import read_metrics

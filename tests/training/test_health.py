@@ -13,7 +13,7 @@ from seq2seq.config import AttentionConfig, RNNConfig
 from seq2seq.data.readers import Pair
 from seq2seq.evaluation.attention_maps import AttentionMap
 from seq2seq.launch.compose import compose_config
-from seq2seq.training import health
+from seq2seq.training import validation
 from seq2seq.training.run import train
 from seq2seq.training.validation import IN_A_ROW, SAMPLE, Watch
 
@@ -39,7 +39,7 @@ def validate(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
                 assert len(found) == SAMPLE
                 return ((i, AttentionMap(of(i), None, None)) for i in range(len(found)))
 
-            monkeypatch.setattr(health, "look", look)
+            monkeypatch.setattr(validation, "look", look)
             watch()
         return [record.getMessage() for record in caplog.records]
 

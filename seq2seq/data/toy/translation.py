@@ -13,7 +13,7 @@ from seq2seq.data.toy.templates import KINDS, TranslationExample
 from seq2seq.errors import ConfigError
 from seq2seq.utils.files import write_text
 
-__all__ = ["TranslationExample", "ToyCorpus", "generate", "maximum", "pharaoh", "write"]
+__all__ = ["ToyCorpus", "TranslationExample", "generate", "maximum", "pharaoh", "write"]
 
 
 class ToyCorpus(NamedTuple):

@@ -9,8 +9,7 @@ import torch
 
 pytest.importorskip("triton")
 
-from seq2seq.nn import heads
-from seq2seq.nn.ops import additive, devices, kernels, scan
+from seq2seq.nn.ops import additive, cross_entropy, devices, kernels, scan
 
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 EXACT, ROUNDED = {"rtol": 1e-4, "atol": 1e-5}, {"rtol": 0.03, "atol": 0.03}
@@ -81,8 +80,8 @@ def test_cross_entropy(kind, near, smoothing, V):
     (logits,) = numbers((4, V), kind=kind)
     target = torch.tensor([3, V - 1, 0, 5], device=DEVICE)
     room = [torch.empty(6, V, device=DEVICE) for _ in range(2)]
-    *sums, slope = heads.slopes(logits.detach().clone(), target, smoothing, room)
-    found = heads.slopes(logits.detach().clone(), target, smoothing, [])
+    *sums, slope = cross_entropy.slopes(logits.detach().clone(), target, smoothing, room)
+    found = cross_entropy.slopes(logits.detach().clone(), target, smoothing, [])
     for ours, theirs in zip(found, (*sums, slope), strict=True):
         assert ours.dtype == theirs.dtype
         torch.testing.assert_close(ours, theirs, **near)
