@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def open_runs(paths: Iterable[Path], broken: Broken) -> tuple[list[Run], list[st
     for path in expand(paths):
         if any(path.resolve() == run.folder.resolve() for run in runs):
             notes.append(f"{path} was named twice and counts once.")
-        elif run := broken.attempt(path, lambda path=path: opened(path)):  # type: ignore[misc]
+        elif run := broken.attempt(path, partial(opened, path)):
             runs.append(run)
     if not runs:
         raise RunError(f"no run is left to compare: {'; '.join(why for _, why in broken)}")
@@ -153,9 +154,7 @@ def check_same_data(one: Run, other: Run) -> None:
 
 def make_cells(runs: Iterable[Run], test: TestSet, broken: Broken, options: Mapping[str, Any]) -> list[EvaluatedRun]:
     """Each run with its translations: from the run where they are kept, else made now and kept. `options` are those of EvaluationSpec."""
-    cells = [
-        broken.attempt(run.folder, lambda run=run: make_cell(EvaluationSpec((run,), **options), test)) for run in runs
-    ]  # type: ignore[misc]
+    cells = [broken.attempt(run.folder, partial(make_cell, EvaluationSpec((run,), **options), test)) for run in runs]
     return [cell for cell in cells if cell is not None]
 
 
