@@ -1,4 +1,4 @@
-"""What happens around an update? Averaging, the log, random numbers, limits and interrupts, each a callback of Lightning."""
+"""Lightning callbacks for the log, random states and the time limit, and when updates, epochs and the training end."""
 
 import math
 import random

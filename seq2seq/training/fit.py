@@ -20,8 +20,9 @@ from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.cuda_graphs import CUDAGraphs
 from seq2seq.runs.checkpoint import read_checkpoint
 from seq2seq.runs.directory import INFO, LAST, read_info
+from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.callbacks import Log, RandomState, TimeLimit
-from seq2seq.training.checkpoint import Average, Checkpoint, MovingAverage, PlainFile
+from seq2seq.training.checkpoint import Checkpoint, PlainFile
 from seq2seq.training.checks import metric_of, on_gpu
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance
 from seq2seq.training.metrics import Metrics
@@ -68,7 +69,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     validation = Validation(
         dev, kept, checkpoint, metrics, clock, average, every=t.validate_every, patience=t.patience, stop_at=t.stop_at, plateau=plateau
     )  # fmt: skip
-    averaging = [Average(average)] if average else []
+    averaging = [average] if average else []
     figures = Log(metrics, progress, clock, batches, config.trainer.log_every)
     looking = [figures, TimeLimit(clock, t.max_minutes, log.info), validation]
     trainer = make_trainer(folder, config, [clock, *averaging, RandomState(), *looking, checkpoint])

@@ -20,8 +20,9 @@ from seq2seq.errors import TrainingError
 from seq2seq.evaluation.attention_maps import health_of, look
 from seq2seq.runs.directory import WEIGHTS
 from seq2seq.runs.weights import load_weights, save_weights
+from seq2seq.training.averaging import MovingAverage, mean_weights
 from seq2seq.training.callbacks import epoch_ends, training_ends, update_ends
-from seq2seq.training.checkpoint import Checkpoint, MovingAverage, mean_weights
+from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.metrics import Metrics
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.optim import Plateau

@@ -13,7 +13,7 @@ from torch import nn
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.runs.weights import save_weights
-from seq2seq.training.checkpoint import MovingAverage, mean_weights
+from seq2seq.training.averaging import MovingAverage, mean_weights
 from seq2seq.training.validation import CheckpointKeeper
 
 

@@ -166,7 +166,7 @@ def test_two_grids_at_once_share_the_work(small: Small, tmp_path: Path) -> None:
         *small(tmp_path / "runs"),
     ]
 
-    def call(_: int) -> Any:
+    def call(_: int) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
 
     with ThreadPoolExecutor(2) as pool:

@@ -86,7 +86,7 @@ def test_max_minutes_leaves_out_validation_and_ends_with_one(
 ) -> None:
     """A clock on which each update takes a second, and each validation an hour."""
     now = [0.0]
-    monkeypatch.setattr("seq2seq.training.clock.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("seq2seq.training.resources.time.perf_counter", lambda: now[0])
     original = Checkpoint.on_train_batch_start
 
     def second(*arguments: Any) -> None:

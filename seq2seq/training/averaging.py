@@ -1,0 +1,76 @@
+"""Averages of weights: an exponential moving average during training, and the mean of saved checkpoints."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from seq2seq.training.callbacks import update_ends
+
+
+class MovingAverage(L.Callback):
+    """An exponential moving average of a model's weights  (Polyak & Juditsky 1992; the decay of Kingma & Ba 2015, section 7.2).
+
+    The decay grows as (1 + n) / (10 + n) up to `decay`, so that the initial weights are soon forgotten."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model, self.decay, self.updates = model, decay, 0
+        self.weights = {name: p.detach().clone() for name, p in model.named_parameters()}
+
+    @property
+    def state_key(self) -> str:
+        return "Average"
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if update_ends(trainer, batch_idx):
+            self.update()
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the average towards the model's current weights."""
+        self.updates += 1
+        share = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+        parameters = dict(self.model.named_parameters())
+        # Lightning moves the model to its device after the average was created
+        self.weights = {name: self.weights[name].to(p.device) for name, p in parameters.items()}
+        torch._foreach_lerp_(list(self.weights.values()), [p.detach() for p in parameters.values()], share)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within this context the model's weights are the average."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, p in self.model.named_parameters():
+            mine = self.weights[name].clone()
+            self.weights[name].copy_(p)
+            p.copy_(mine)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**self.weights, "updates": self.updates}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.updates = int(state_dict["updates"])
+        for name, weight in self.weights.items():
+            weight.copy_(torch.as_tensor(state_dict[name]))
+
+
+def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of the weights in safetensors files, summed in float64, as float32."""
+    total: dict[str, Tensor] = {}
+    for path in paths:
+        for name, value in load_file(path).items():
+            total[name] = total[name] + value.double() if name in total else value.double()
+    return {name: (value / len(paths)).float() for name, value in total.items()}
