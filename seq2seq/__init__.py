@@ -13,7 +13,7 @@ def __getattr__(name: str) -> Any:
     if name == "Translator":
         from seq2seq.utils import process
 
-        process.prepare()
+        process.set_environment()
         from seq2seq.translator import Translator
 
         return Translator

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import seq2seq
 from seq2seq.errors import Seq2SeqError, unknown
 from seq2seq.utils import process
-from seq2seq.utils.console import speak
+from seq2seq.utils.console import log_to_stderr
 
 
 class Command(NamedTuple):
@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def start(name: str, argv: list[str]) -> int | None:
     """Import command `name` and run it."""
-    process.prepare()
-    speak()
+    process.set_environment()
+    log_to_stderr()
     command: Callable[[list[str]], int | None] = importlib.import_module(
         f"seq2seq.commands.{COMMANDS[name].module}"
     ).main

@@ -37,7 +37,7 @@ WORK: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-process.prepare()  # as the commands do, in the measuring process and for those that it starts
+process.set_environment()  # as the commands do, in the measuring process and for those that it starts
 process.keep_freed_memory()  # as training does
 
 

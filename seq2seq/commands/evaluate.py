@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
     from seq2seq.evaluation.metrics import TASKS, score
     from seq2seq.evaluation.testset import chosen, from_files, from_settings
     from seq2seq.runs.directory import Run
-    from seq2seq.utils.progress import Count
+    from seq2seq.utils.progress import ProgressCounter
 
     runs = tuple(Run.open(path) for path in options.runs)
     data, metrics = runs[0].config.data, wanted_metrics(options, TASKS[runs[0].config.task])
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
         from_settings(data, name, options.gold) if name else from_files(options.source, options.reference, options.gold)
     )
     made = EvaluationSpec(runs, options.device, options.precision, search_options(options))
-    with Count("translated", len(test.sources)) as count:
+    with ProgressCounter("translated", len(test.sources)) as count:
         made.translator.done = count.add
         translated = translate(made, test)
     try:

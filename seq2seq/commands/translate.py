@@ -37,8 +37,8 @@ def main(argv: list[str]) -> None:
             )
 
     from seq2seq.translator import Translator
-    from seq2seq.utils.files import naming, placed
-    from seq2seq.utils.progress import Count
+    from seq2seq.utils.files import atomic_path, error_filename
+    from seq2seq.utils.progress import ProgressCounter
 
     translator = Translator.open(
         *options.runs, device=options.device, precision=options.precision, **search_options(options)
@@ -49,16 +49,16 @@ def main(argv: list[str]) -> None:
     with ExitStack() as stack:
         maps = None
         if to_file():  # else the translations themselves are seen
-            translator.done = stack.enter_context(Count("translated")).add
+            translator.done = stack.enter_context(ProgressCounter("translated")).add
         if options.attention:
             maps = stack.enter_context(
-                stack.enter_context(placed(options.attention, follow=True)).open("w", encoding="utf-8")
+                stack.enter_context(atomic_path(options.attention, follow=True)).open("w", encoding="utf-8")
             )
         for number, found in enumerate(translator.hypotheses(stdin_lines(), attention=wanted)):
             for line in shown(found, options, translator.search.n_best):
                 print(line, flush=translator.search.window == 1)
             if maps is not None:
-                with naming(options.attention):
+                with error_filename(options.attention):
                     maps.write(
                         json.dumps(
                             {"line": number + 1, "hypotheses": [attention(h) for h in found]}, ensure_ascii=False

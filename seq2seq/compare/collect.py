@@ -15,8 +15,8 @@ from seq2seq.evaluation.testset import TestSet
 from seq2seq.runs.directory import CONFIG, INFO, WEIGHTS, Run, absent
 from seq2seq.runs.metrics import read_lines, read_metrics, whole
 from seq2seq.runs.weights import tensors
-from seq2seq.utils.progress import Count
-from seq2seq.utils.untrusted import NUMBER, TEXT, WHOLE, check_kinds
+from seq2seq.utils.progress import ProgressCounter
+from seq2seq.utils.untrusted import NUMBER, TEXT, WHOLE, check_types
 
 log = logging.getLogger("seq2seq")
 Links = list[set[Link]]  # of each sentence
@@ -47,7 +47,7 @@ class EvaluatedRun:
 def check_said(run: Run) -> None:
     """RunError where run.json has something of another kind than SAID."""
     try:
-        check_kinds(run.info, SAID)
+        check_types(run.info, SAID)
     except ValueError as error:
         raise RunError(f"{run.folder / INFO} is damaged: {error}") from None
 
@@ -180,7 +180,7 @@ def evaluate(made: EvaluationSpec, test: TestSet) -> Evaluation:
     """What the run keeps of the test set, translated now if it does not. RunError where that cannot be."""
     if (found := kept(made, test)) is None:
         log.info("%s has no evaluation of this text with these settings: translating", made.runs[0].folder)
-        with Count("translated", len(test.sources)) as count:
+        with ProgressCounter("translated", len(test.sources)) as count:
             made.translator.done = count.add
             keep(made, test, translate(made, test), [])
         found = kept(made, test)

@@ -27,7 +27,7 @@ from seq2seq.data.word_links import token_links
 from seq2seq.errors import DataError
 from seq2seq.ids import UNK
 from seq2seq.utils.process import available_cores
-from seq2seq.utils.progress import Count
+from seq2seq.utils.progress import ProgressCounter
 
 BLOCK = 8192  # pairs, as they are read
 EACH = 4  # blocks for a process at least: a new one takes as long to start as one of them
@@ -88,7 +88,10 @@ def encode(folder: Path, pairs: Iterable[AnyPair], total: int, rules: Rules) -> 
     for half in [joined, *blocks.glob(".*")]:  # a process was killed
         rmtree(half, ignore_errors=True)
     workers, made, counts = min(available_cores(), total // BLOCK // EACH), [], Counts(Counter(), Counter(), Counter())
-    with Count("pairs encoded", total) as count, closing(_made(folder, blocks, pairs, rules, workers)) as coming:
+    with (
+        ProgressCounter("pairs encoded", total) as count,
+        closing(_made(folder, blocks, pairs, rules, workers)) as coming,
+    ):
         for block, size in coming:
             counts.add(json.loads((block / COUNTS).read_text(encoding="utf-8")))
             made.append(block)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from seq2seq.utils.files import naming
+from seq2seq.utils.files import error_filename
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
-        with naming(folder):
+        with error_filename(folder):
             yield temporary
         temporary.chmod(0o755)
         try:
@@ -41,7 +41,7 @@ def resumed_folder(folder: Path) -> Iterator[Path | None]:
     part, lock = (folder.with_name(f".{folder.name}.{ending}") for ending in ("part", "lock"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (
-        naming(folder),
+        error_filename(folder),
         lock.open("w") as file,
     ):  # which stays: two processes could hold that of a file that is made again
         if not _locked(file, folder):

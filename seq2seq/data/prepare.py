@@ -23,7 +23,7 @@ from seq2seq.data.tokenizer import Tokenizer, train
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError, RunError
 from seq2seq.utils.files import write_json
-from seq2seq.utils.progress import counted
+from seq2seq.utils.progress import with_progress
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def read_once(data: DataConfig, linked: bool = False) -> Seen:
     dev = list(dev_pairs(data))
     tests, missing = read_tests(data)
     overlap = Overlap({"dev": dev} | tests)
-    for pair in counted(training, "pairs read"):
+    for pair in with_progress(training, "pairs read"):
         count += 1
         overlap.add(pair.source)
         digest.update(f"{pair.source}\n{pair.target}\n".encode())

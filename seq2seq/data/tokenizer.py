@@ -16,7 +16,7 @@ import sentencepiece
 from seq2seq.data.segmentation import Cut, bpe, together, unigram
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.ids import BOS, EOS, PAD, UNK
-from seq2seq.utils.files import written
+from seq2seq.utils.files import atomic_write
 
 SPACE = "▁"
 WORDS = re.compile(f"^[^{SPACE}]+|{SPACE}[^{SPACE}]*")
@@ -56,7 +56,7 @@ class Tokenizer:
 
     def save(self, path: Path) -> None:
         """Write the model file, whole or not at all."""
-        with written(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(self.serialized)
 
     @cached_property

@@ -46,8 +46,8 @@ from seq2seq.evaluation.testset import TestSet, text_hash
 from seq2seq.ids import UNK
 from seq2seq.runs.directory import WEIGHTS, Run, inside
 from seq2seq.translator import Translation, Translator
-from seq2seq.utils.files import write_json, write_text, written
-from seq2seq.utils.untrusted import NUMBER, WHOLE, WORD, check_kinds
+from seq2seq.utils.files import atomic_write, write_json, write_text
+from seq2seq.utils.untrusted import NUMBER, WHOLE, WORD, check_types
 
 HYPOTHESES, ALIGNMENTS, EXPLAINED, SENTENCES, SCORES = (
     "hypotheses.txt",
@@ -208,7 +208,7 @@ def keep(
     for name, lines in ((HYPOTHESES, translated.hypotheses), (ALIGNMENTS, translated.links)):
         write_text(folder / name, "".join(f"{line}\n" for line in lines))
     translated.entries.seek(0)
-    with written(folder / EXPLAINED) as temporary, temporary.open("wb") as file:
+    with atomic_write(folder / EXPLAINED) as temporary, temporary.open("wb") as file:
         shutil.copyfileobj(translated.entries, file)
     write_sums(folder / SENTENCES, translated.sums)
     write_json(folder / SCORES, report)
@@ -248,7 +248,7 @@ def kept(made: EvaluationSpec, test: TestSet) -> Evaluation | None:
         wanted["weights"] = believed(wanted["weights"], found["weights"])
         found["search"] = {name: found["search"][name] for name in wanted["search"]}
         decoding = {name: report["decoding"][name] for name in DECODING}
-        check_kinds(decoding, DECODING)
+        check_types(decoding, DECODING)
         whole = found == wanted and text_hash(hypotheses) == report["hypotheses"] and len(sums) == n == len(hypotheses)
         explained = (
             AttentionRecordFile(folder / EXPLAINED, n)

@@ -11,7 +11,7 @@ from typing import Any
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.alignment import to_numpy
 from seq2seq.evaluation.score import Array
-from seq2seq.utils.files import written
+from seq2seq.utils.files import atomic_write
 
 SHADES = ((0.8, "█"), (0.6, "▓"), (0.4, "▒"), (0.2, "░"), (0.05, "·"), (0.0, " "))  # the least weight of each
 
@@ -52,13 +52,13 @@ def legend() -> str:
 def png(
     path: Path, weights: Any, source: Sequence[str], target: Sequence[str], title: str = "", follow: bool = True
 ) -> None:
-    """Draw the map into a PNG file, written whole or not at all; `follow` as in `files.written`.
+    """Draw the map into a PNG file, written whole or not at all; `follow` as in `files.atomic_write`.
 
     Raises ConfigError without matplotlib, an optional extra; DataError if weights are not (T, S).
     """
     array = _checked(weights, source, target)
     figure = _figure(array, [printable(word) for word in source], [printable(word) for word in target], title)
-    with written(path, follow) as temporary:
+    with atomic_write(path, follow) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from seq2seq.config import Config
 from seq2seq.launch.grid import Grid
-from seq2seq.utils.console import speak
+from seq2seq.utils.console import log_to_stderr
 from seq2seq.utils.process import available_cores
 
 log = logging.getLogger("seq2seq")
@@ -44,7 +44,7 @@ def crowded(config: Config, launcher: str, settings: Mapping[str, Any], cells: i
 def set_apart(words: str) -> None:
     """In a process of its own a cell says which it is with every line, and hears of a Ctrl-C from the grid alone: that of the
     terminal would end also processes that wait for the next cell."""
-    speak(f"[{words}] ")
+    log_to_stderr(f"[{words}] ")
     for handler in logging.getLogger().handlers:  # a process may be given several cells, one after another
         handler.setFormatter(logging.Formatter(f"[{words}] ".replace("%", "%%") + "%(message)s"))
     with suppress(OSError):  # it leads its own group already

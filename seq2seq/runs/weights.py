@@ -13,7 +13,7 @@ from torch import nn
 from seq2seq.errors import ConfigError, RunError, TrainingError
 from seq2seq.nn.build import EncoderDecoder, Unfilled, build_model
 from seq2seq.runs.directory import CONFIG, WEIGHTS, Run
-from seq2seq.utils.files import written
+from seq2seq.utils.files import atomic_write
 
 SHORTLIST, TABLE = "shortlist.safetensors", "translations"
 
@@ -22,7 +22,7 @@ OWN = f"the model of its {CONFIG}"  # what weights are expected to fit
 
 def save_weights(weights: dict[str, torch.Tensor], path: Path, **words: str) -> None:
     """Named tensors, and words about them, as safetensors; whole or not at all. TrainingError if the disk does not take them."""
-    with written(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode  # that of every new file; safetensors makes its own for the owner alone
         try:

@@ -12,7 +12,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from seq2seq.runs.directory import LAST
 from seq2seq.training.callbacks import update_ends
-from seq2seq.utils.files import written
+from seq2seq.utils.files import atomic_write
 
 
 class PlainFile(TorchCheckpointIO):
@@ -39,7 +39,7 @@ class Checkpoint(L.Callback):
 
     def save(self, trainer: L.Trainer) -> None:
         """checkpoints/last.ckpt; loads with weights_only=True."""
-        with written(self.path) as temporary:
+        with atomic_write(self.path) as temporary:
             trainer.save_checkpoint(temporary)
 
     def state_dict(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.runs.metrics import read_metrics
-from seq2seq.utils.files import naming, write_text
+from seq2seq.utils.files import error_filename, write_text
 
 BOARD = "tensorboard"  # folder of TensorBoard's files
 
@@ -30,10 +30,10 @@ class Metrics:
 
     def write(self, **row: Any) -> None:
         """One row, on disk at once."""
-        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
+        with error_filename(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(line({name: format(v, ".6g") if isinstance(v, float) else v for name, v in row.items()}))
         if self.board:
-            with naming(self.path.parent / BOARD):
+            with error_filename(self.path.parent / BOARD):
                 for name, value in row.items():
                     if name != "update" and not isinstance(value, str):
                         self.board.add_scalar(name, value, row["update"])

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from seq2seq.utils.progress import LINES, clock
+from seq2seq.utils.progress import LOG_INTERVAL, format_duration
 
 log = logging.getLogger("seq2seq")
 
@@ -53,7 +53,7 @@ class Progress:
     def line(self, update: int, epoch: int, loss: float, speed: float, seconds: float) -> None:
         """What the log says of the last updates."""
         self.text = f"epoch {epoch}  loss {loss:.3f}  {speed:,.0f} tokens/s"
-        if self.lines and time.monotonic() - self.said >= LINES:
+        if self.lines and time.monotonic() - self.said >= LOG_INTERVAL:
             self.said = time.monotonic()
             log.info("update %d  %s  %s", update, self.text, self.left(update, seconds))
 
@@ -61,7 +61,9 @@ class Progress:
         """The time left, if there is a limit."""
         done = self.limits.share(update, seconds)
         new = done - self.first[1]
-        return f"{clock((1 - done) / new * (seconds - self.began))} left" if new > 0 else f"{clock(seconds)} so far"
+        if new <= 0:
+            return f"{format_duration(seconds)} so far"
+        return f"{format_duration((1 - done) / new * (seconds - self.began))} left"
 
     def stop(self) -> None:
         """Take the bar away."""

@@ -9,15 +9,50 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
-def speak(prefix: str = "") -> None:
-    """What the package logs goes to stderr, each line behind `prefix`; stdout is for results."""
+def log_to_stderr(prefix: str = "") -> None:
+    """Log the package's messages to stderr, each line starting with `prefix`; stdout is for results."""
     logging.basicConfig(format=prefix.replace("%", "%%") + "%(message)s")
     logging.getLogger("seq2seq").setLevel(logging.INFO)
     logging.getLogger("sacrebleu").setLevel(logging.ERROR)
 
 
-class LogFile(logging.FileHandler):
-    """A log that cannot be written is an error as with any file, not a page of tracebacks."""
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Log the package's messages to the file `path` as well, with the time, and silence Lightning's own.
+
+    A log that cannot be written raises OSError. An OSError in another thread is logged as one line."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    if path.is_symlink():  # files of a run directory are never written through links
+        path.unlink()
+    handler = _LogFile(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("seq2seq")
+    logger.addHandler(handler)
+    level, thread_hook = logger.level, threading.excepthook
+    if not level and not logging.getLogger().handlers:  # logging is not configured: the file still wants INFO
+        logger.setLevel(logging.INFO)
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if isinstance(args.exc_value, OSError):
+            _log_thread_error(args.exc_value)
+        else:
+            thread_hook(args)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = thread_hook
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        with suppress(OSError):  # closing flushes, which fails if an earlier write failed
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """Raises OSError when the log cannot be written; logging's own handler prints a traceback and continues."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         if isinstance(error := sys.exception(), OSError):
@@ -25,33 +60,7 @@ class LogFile(logging.FileHandler):
         super().handleError(record)
 
 
-@contextmanager
-def logging_to(path: Path) -> Iterator[None]:
-    """What the package logs goes to `path` as well, with the time; Lightning's own remarks are silenced."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning\..*")
-    if path.is_symlink():  # in a run directory nothing leads elsewhere
-        path.unlink()
-    handler = LogFile(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger = logging.getLogger("seq2seq")
-    logger.addHandler(handler)
-    level, threads = logger.level, threading.excepthook
-    if not level and not logging.getLogger().handlers:  # nobody set up the logging, and nobody hears it but the file
-        logger.setLevel(logging.INFO)
-    threading.excepthook = lambda args: told(args) if isinstance(args.exc_value, OSError) else threads(args)
-    try:
-        yield
-    finally:
-        threading.excepthook = threads
-        logger.setLevel(level)
-        logger.removeHandler(handler)
-        with suppress(OSError):  # what it could not write before it cannot write now
-            handler.close()
-
-
-def told(args: threading.ExceptHookArgs) -> None:
-    """TensorBoard writes in a thread of its own; a full disk is told here, and raised at the next figure."""
+def _log_thread_error(error: OSError) -> None:
+    """TensorBoard writes from its own thread: a full disk is logged here, and raised when the next value is written."""
     with suppress(OSError):  # the log may be on the same disk
-        logging.getLogger("seq2seq").warning("%s", args.exc_value)
+        logging.getLogger("seq2seq").warning("%s", error)

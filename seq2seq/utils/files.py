@@ -1,7 +1,7 @@
-"""How is a file written, so that it is there as a whole or not at all?
+"""Atomic writing of files: a file is there as a whole or not at all.
 
-A run directory may be a stranger's, and a link in it leads anywhere: it is replaced by the file. Where the user names a file,
-`follow` says that a link is followed, and that a device or a pipe is itself what is written to.
+Symbolic links are replaced by the file, since a run directory from elsewhere may hold links that lead anywhere. With
+`follow=True`, for paths that the user names, links are followed, and devices and pipes are written to directly.
 """
 
 import errno
@@ -13,16 +13,29 @@ from pathlib import Path
 from typing import Any
 
 
+def write_text(path: Path, text: str, follow: bool = False) -> None:
+    """Write `text` as UTF-8, its line endings unchanged. Raises OSError, which names `path`."""
+    with atomic_write(path, follow) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, non-ASCII characters unescaped. Raises OSError, which names `path`."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
 @contextmanager
-def written(path: Path, follow: bool = False) -> Iterator[Path]:
-    """`placed`, where all that happens inside is writing: an OSError names `path`."""
-    with naming(path), placed(path, follow) as temporary:
+def atomic_write(path: Path, follow: bool = False) -> Iterator[Path]:
+    """`atomic_path`, for a block that does nothing but write: an OSError inside names `path`."""
+    with error_filename(path), atomic_path(path, follow) as temporary:
         yield temporary
 
 
 @contextmanager
-def placed(path: Path, follow: bool = False) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` when all went well, and is removed when it did not."""
+def atomic_path(path: Path, follow: bool = False) -> Iterator[Path]:
+    """Yield a temporary path next to `path`; it is renamed to `path` on success and removed on an exception.
+
+    Creates missing parent folders. Raises IsADirectoryError if `path` is a folder."""
     check_file(path)
     if follow and path.exists() and not path.is_file():
         yield path
@@ -39,28 +52,17 @@ def placed(path: Path, follow: bool = False) -> Iterator[Path]:
 
 
 def check_file(path: Path) -> None:
-    """IsADirectoryError where no file can be written, before any work is done for it."""
+    """Raise IsADirectoryError if `path` is a folder; call it before the work whose result goes there."""
     if path.is_dir() or not path.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """An OSError inside that names no file, as that of a full disk does, is of `path`."""
+def error_filename(path: Path) -> Iterator[None]:
+    """Name `path` in an OSError that names no file, such as that of a full disk."""
     try:
         yield
     except OSError as error:
         if error.filename is None and error.errno is not None:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
-
-
-def write_text(path: Path, text: str, follow: bool = False) -> None:
-    """UTF-8, lines ended as they are in `text`."""
-    with written(path, follow) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Indented, letters as they are."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")

@@ -1,34 +1,38 @@
-"""What of the machine may this process use, and how? Cores, threads that wait, freed memory: said before torch works in it."""
+"""Process-wide settings that must be made before torch is used: threads, caches, malloc. And the number of cores."""
 
 import ctypes
 import os
 from contextlib import suppress
 
-ENVIRONMENT = {  # read when torch is loaded; what the user has set stays
-    "GOMP_SPINCOUNT": "2000",  # a waiting thread gives its core up soon: else two of them crawl beside one foreign process
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",  # shapes of LSTMs that are kept compiled: 1024, the default, grow to hundreds of MiB
-    "LRU_CACHE_CAPACITY": "64",  # shapes of products that torch keeps so, the same
+ENVIRONMENT = {  # read when torch is loaded
+    # Waiting OpenMP threads yield their core early; spinning, two of them slow to a crawl next to one foreign process.
+    "GOMP_SPINCOUNT": "2000",
+    # Shapes whose oneDNN kernels stay compiled, LSTMs above all; with the default, 1024, they grow to hundreds of MiB.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
+    # The same for matrix products, in torch's own cache of them.
+    "LRU_CACHE_CAPACITY": "64",
 }
 
-# glibc's malloc.h. New pages are cleared by the kernel one by one, which takes its share of an update (docs/benchmarks.md)
+# Options of glibc's malloc.h. The kernel zeroes new pages one by one, a measurable part of an update (docs/benchmarks.md).
 MALLOC = {
-    -4: 0,  # M_MMAP_MAX: large blocks come from the heap as well
-    -1: 2**31 - 1,  # M_TRIM_THRESHOLD: whose end is given back to the system only beyond 2 GiB
-    -2: 2**26,  # M_TOP_PAD: and which grows by 64 MiB
+    -4: 0,  # M_MMAP_MAX: allocate large blocks on the heap as well
+    -1: 2**31 - 1,  # M_TRIM_THRESHOLD: return the top of the heap to the system only beyond 2 GiB
+    -2: 2**26,  # M_TOP_PAD: grow the heap by 64 MiB at a time
 }
 
 
-def prepare() -> None:
-    """Call it first; what the user has set by environment variables stays."""
+def set_environment() -> None:
+    """Set the variables of ENVIRONMENT that the user has not set. Call it before torch is imported."""
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
 
 
 def keep_freed_memory() -> None:
-    """For training, whose needs do not grow; only GNU's C library knows how. What the user has set stays."""
-    if any(variable.startswith("MALLOC_") for variable in os.environ) or "glibc.malloc" in os.environ.get(
-        "GLIBC_TUNABLES", ""
-    ):
+    """Keep freed memory in the allocator instead of returning it to the system, for training, whose needs do not grow.
+
+    Does nothing without glibc, or where the user has set MALLOC_* or GLIBC_TUNABLES=glibc.malloc..."""
+    tuned = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
+    if tuned or any(variable.startswith("MALLOC_") for variable in os.environ):
         return
     with suppress(AttributeError, OSError, TypeError):
         for option, value in MALLOC.items():
@@ -36,5 +40,5 @@ def keep_freed_memory() -> None:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""How far is a long work? A line that changes on a terminal, else one every few seconds, with the rate and the time left."""
+"""Progress of long work, with rate and time left: one changing line on a terminal, else a log line every few seconds."""
 
 import logging
 import shutil
@@ -10,53 +10,57 @@ from typing import TypeVar
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-LINES, SCREEN = 5.0, 0.2  # seconds between lines of a log, and between looks of a terminal
+LOG_INTERVAL, TERMINAL_INTERVAL = 5.0, 0.2  # seconds between log lines, and between updates of a terminal's line
 
 
-class Count:
-    """Counts what is done; as a context it takes its line away from the terminal at the end."""
+def with_progress(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Yield `items` and show how many there were; `label` and `total` as in `ProgressCounter`."""
+    with ProgressCounter(label, total) as progress:
+        for item in items:
+            yield item
+            progress.add(1)
 
-    def __init__(self, what: str, total: int | None = None) -> None:
-        """total: how many there will be; None if nobody knows."""
-        self.what, self.total, self.done = what, total, 0
-        self.screen = sys.stderr.isatty()
-        self.began = self.said = time.monotonic()
+
+class ProgressCounter:
+    """Counts finished items and shows `label: 50 of 1,000 (10 a second, 0:01:35 left)`.
+
+    A context manager: on exit it clears its line on the terminal."""
+
+    def __init__(self, label: str, total: int | None = None) -> None:
+        """label: what is counted; total: how many there will be, None if unknown."""
+        self.label, self.total, self.done = label, total, 0
+        self.terminal = sys.stderr.isatty()
+        self.started = self.last_shown = time.monotonic()
 
     def add(self, number: int) -> None:
-        """So many more are done."""
+        """Count `number` more items."""
         self.done += number
         now = time.monotonic()
-        if now - self.said >= (SCREEN if self.screen else LINES):
-            self.said = now
-            if self.screen:
-                width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be taken back
-                print(f"\r{self.text(now)[:width]}\x1b[K", end="", file=sys.stderr, flush=True)
-            else:
-                log.info("%s", self.text(now))
+        if now - self.last_shown < (TERMINAL_INTERVAL if self.terminal else LOG_INTERVAL):
+            return
+        self.last_shown = now
+        if self.terminal:
+            width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be cleared
+            print(f"\r{self.text(now)[:width]}\x1b[K", end="", file=sys.stderr, flush=True)
+        else:
+            log.info("%s", self.text(now))
 
     def text(self, now: float) -> str:
-        """What there is to say."""
-        rate = self.done / (now - self.began)
-        left = f", {clock((self.total - self.done) / rate)} left" if self.total and rate else ""
-        return f"{self.what}: {self.done:,}{f' of {self.total:,}' if self.total else ''} ({rate:,.0f} a second{left})"
+        """The line to show at time `now`, in seconds of `time.monotonic`."""
+        rate = self.done / (now - self.started)
+        left = f", {format_duration((self.total - self.done) / rate)} left" if self.total and rate else ""
+        total = f" of {self.total:,}" if self.total else ""
+        return f"{self.label}: {self.done:,}{total} ({rate:,.0f} a second{left})"
 
-    def __enter__(self) -> "Count":
+    def __enter__(self) -> "ProgressCounter":
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.screen and self.said > self.began:
+        if self.terminal and self.last_shown > self.started:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def counted(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """The same items; says meanwhile how many there were."""
-    with Count(what, total) as count:
-        for item in items:
-            yield item
-            count.add(1)
-
-
-def clock(seconds: float) -> str:
-    """h:mm:ss."""
+def format_duration(seconds: float) -> str:
+    """`h:mm:ss`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -16,7 +16,6 @@ from seq2seq.errors import RunError, TrainingError
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import WEIGHTS, Run, run_directory, variant
 from seq2seq.runs.weights import load_weights, save_weights
-from seq2seq.utils.files import written
 
 
 def rewrite(path: Path, old: str, new: str) -> None:
@@ -151,16 +150,6 @@ def test_weights_come_back(tiny_run: Path, tmp_path: Path) -> None:
 def test_shared_weights_come_back_shared(trained: Callable[..., Path]) -> None:
     model = Run.open(trained("model.tie=all", "training.max_updates=1")).model()
     assert model.head.output.weight.data_ptr() == model.decoder.embedding.weight.data_ptr()
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "file"
-    with written(path) as temporary:
-        temporary.write_text("old")
-    with pytest.raises(UnicodeEncodeError), written(path) as temporary:
-        temporary.write_text("half \ud800", encoding="utf-8")
-    assert path.read_text() == "old"
-    assert [p.name for p in path.parent.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])

@@ -22,7 +22,7 @@ from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.checks import check_folder
 from seq2seq.training.run import train
 from seq2seq.utils.console import logging_to
-from seq2seq.utils.files import naming, write_text, written
+from seq2seq.utils.files import atomic_write, error_filename, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,9 +77,9 @@ def test_a_folder_that_cannot_be_is_told_before_any_work(setting: str, tmp_path:
 
 
 def test_an_error_without_a_name_is_given_one(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"\[Errno 28\] full: '.*/x'"), naming(tmp_path / "x"):
+    with pytest.raises(OSError, match=r"\[Errno 28\] full: '.*/x'"), error_filename(tmp_path / "x"):
         raise OSError(28, "full")
-    with pytest.raises(OSError, match=r"\[Errno 28\] full: 'y'"), naming(tmp_path / "x"):
+    with pytest.raises(OSError, match=r"\[Errno 28\] full: 'y'"), error_filename(tmp_path / "x"):
         raise OSError(28, "full", "y")
     assert not [*tmp_path.iterdir()]
 
@@ -155,5 +155,5 @@ def test_what_happens_in_threads_is_told(
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     for wrong in (tmp_path, Path(".")):
-        with pytest.raises(IsADirectoryError), written(wrong):
+        with pytest.raises(IsADirectoryError), atomic_write(wrong):
             pass

@@ -1,4 +1,4 @@
-"""What is said to the process before it works: settings of the user stay, freed memory is kept."""
+"""Process settings: variables that the user has set stay, and freed memory is kept."""
 
 import os
 import platform
@@ -12,50 +12,53 @@ from seq2seq.utils.process import ENVIRONMENT
 FREE = """
 from seq2seq.utils.process import {function}
 
-def held():
+def resident():
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
 
 {function}()
 blocks = [bytearray(b"x" * 2**26) for _ in range(3)]
-full = held()
+full = resident()
 del blocks
-print(full - held())
+print(full - resident())
 """
+SHOW = f"import os; print(*(os.environ[name] for name in {list(ENVIRONMENT)}))"
 
 
-def given_back(function, **environment):
-    """MiB of 192 that a process gives back to the system when it needs them no more."""
-    asked = subprocess.run(
+def returned_memory(function, **environment):
+    """MiB, of 192 freed, that a process returns to the system after it has called `function`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    done = subprocess.run(
         [sys.executable, "-c", FREE.format(function=function)],
-        env={name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
-        | environment,
+        env=inherited | environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    return float(asked.stdout)
+    return float(done.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs GNU's C library")
-def test_freed_memory_is_kept_unless_the_user_has_said_what_to_do():
-    assert given_back("prepare") > 180
-    assert given_back("keep_freed_memory") < 1
-    assert given_back("keep_freed_memory", MALLOC_MMAP_THRESHOLD_="100000") > 180
-    assert given_back("keep_freed_memory", GLIBC_TUNABLES="glibc.malloc.mmap_threshold=100000") > 180
+def shown_variables(code, environment):
+    """The values of ENVIRONMENT's variables in a process that has run `code`."""
+    command = [sys.executable, "-c", f"{code}; {SHOW}"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
 
 
-def test_what_the_user_has_set_stays():
-    code = f"from seq2seq.utils.process import prepare; prepare(); import os; print(*(os.environ[name] for name in {list(ENVIRONMENT)}))"
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs the GNU C library")
+def test_freed_memory_is_kept_unless_the_user_has_tuned_malloc():
+    assert returned_memory("set_environment") > 180
+    assert returned_memory("keep_freed_memory") < 1
+    assert returned_memory("keep_freed_memory", MALLOC_MMAP_THRESHOLD_="100000") > 180
+    assert returned_memory("keep_freed_memory", GLIBC_TUNABLES="glibc.malloc.mmap_threshold=100000") > 180
+
+
+def test_variables_set_by_the_user_stay():
     first, *others = ENVIRONMENT
-    asked = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {first: "7"}, capture_output=True, text=True, check=True
-    )
-    assert asked.stdout.split() == ["7", *(ENVIRONMENT[name] for name in others)]
+    code = "from seq2seq.utils.process import set_environment; set_environment()"
+    shown = shown_variables(code, os.environ | {first: "7"})
+    assert shown == ["7", *(ENVIRONMENT[name] for name in others)]
 
 
-def test_who_translates_from_python_has_them_too():
-    code = f"import os, seq2seq; seq2seq.Translator; print(*(os.environ[name] for name in {list(ENVIRONMENT)}))"
+def test_loading_the_translator_sets_them_too():
     environment = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
-    asked = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert asked.stdout.split() == list(ENVIRONMENT.values())
+    assert shown_variables("import seq2seq; seq2seq.Translator", environment) == list(ENVIRONMENT.values())

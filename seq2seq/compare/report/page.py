@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seq2seq.compare.report import blocks, tables
 from seq2seq.compare.result import Comparison
-from seq2seq.utils.files import written
+from seq2seq.utils.files import atomic_write
 
 PAGE = Path(__file__).parent / "page"
 STYLES = ("report.css", "explorer.css")
@@ -31,7 +31,7 @@ def write_report(comparison: Comparison, path: Path) -> None:
     Attention beyond blocks.LARGEST bytes is left out, last sentences first, and the page says so. OSError where nothing can be written.
     """
     with (
-        written(path, follow=True) as temporary,
+        atomic_write(path, follow=True) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
     ):
         file.writelines(page(comparison))
