@@ -45,6 +45,7 @@ class Translation(NamedTuple):
     finished: bool = True
     ids: Sequence[int] = ()  # of the hypothesis as it was found, without EOS; those of copies lie beyond the vocabulary
     read: EncodedSource | None = None  # the line as ids; None where it is empty
+    truncated: bool = False  # the line has more than data.truncate_source words, and only the first were read
 
 
 EMPTY = Translation("", 0.0, 0.0, [], [])
@@ -57,12 +58,10 @@ class Translator:
     models: Sequence[Model]
     vocabularies: Vocabularies
     search: SearchConfig
-    done: Callable[[int], object] = lambda sentences: None  # told after each batch how many were in it
     shortlist: Shortlist | None = None  # keeps each sentence to translations of its tokens
     truncate: int = 0  # sources are cut to so many words; 0: they are not
 
     def __post_init__(self) -> None:
-        self.sources_read = self.sources_cut = 0  # how many were
         limits = [m.max_source for m in self.models if m.max_source is not None]
         self.limit = min(limits, default=None)
         self.most_steps = min((m.max_target for m in self.models if m.max_target is not None), default=None)
@@ -119,26 +118,38 @@ class Translator:
         """Where the (first) model is."""
         return next(self.models[0].parameters()).device
 
-    def translate(self, lines: Iterable[str]) -> list[str]:
-        """The best translation of each line; an empty line gives an empty one. DataError for one text in place of lines."""
-        return [found[0].text for found in self.hypotheses(lines)]
+    def translate(self, lines: Iterable[str], *, progress: Callable[[int], object] | None = None) -> list[str]:
+        """The best translation of each line; an empty line gives an empty one.
+
+        `progress` is called after each batch with its number of sentences. Raises DataError for one text in place of lines."""
+        return [found[0].text for found in self.hypotheses(lines, progress=progress)]
 
     def hypotheses(
-        self, lines: Iterable[str], attention: bool = False, prefix: Sequence[str] | None = None
+        self,
+        lines: Iterable[str],
+        *,
+        attention: bool = False,
+        prefix: Iterable[str] | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> Iterator[list[Translation]]:
         """The search.n_best translations of each line, best first, in the order of the lines.
 
-        Lines are read `search.window` at a time and sorted by length inside it, so that memory stays bounded."""
+        `prefix` holds the text that each translation begins with; `progress` is called after each batch with its number of sentences.
+        Lines are read `search.window` at a time and sorted by length inside it, so that memory stays bounded.
+        Raises DataError for one text in place of lines."""
         refuse_text(lines)
-        stream = zip(iter(lines), iter(prefix), strict=True) if prefix is not None else ((line, "") for line in lines)
+        stream = zip(lines, prefix, strict=True) if prefix is not None else ((line, "") for line in lines)
         while window := list(islice(stream, self.search.window)):
-            yield from self._window([self.read(line) for line, _ in window], [start for _, start in window], attention)
+            sources = [self.read(line) for line, _ in window]
+            found = self._window(sources, [start for _, start in window], attention, progress)
+            for (line, _), alternatives in zip(window, found, strict=True):
+                truncated = self._is_truncated(line)
+                yield [one._replace(truncated=truncated) for one in alternatives]
 
     def read(self, line: str) -> EncodedSource:
         """Ids of a source line, of which `truncate` words are read. What is then over the model's limit is cut, once with a warning,
         or DataError, as search.long_source says."""
         text = shortened(line, self.truncate)
-        self.sources_read, self.sources_cut = self.sources_read + 1, self.sources_cut + (text != line)
         encoded = self.vocabularies.encode_source(text if text.strip() else "")
         if self.limit is None or len(encoded.ids) <= self.limit:
             return encoded
@@ -160,11 +171,8 @@ class Translator:
         known = max(0, max(copy, default=0) - self.vocabularies.target.size + 1)  # unknown words that are still there
         return EncodedSource([*encoded.ids[:keep], EOS], [*copy, EOS], encoded.unknown[:known])
 
-    def tell_cut(self) -> None:
-        """Say how many sources were cut to `truncate` words, if any were."""
-        if self.sources_cut:
-            cut, read = self.sources_cut, self.sources_read
-            log.warning("%d of %d sources were cut to %d words (data.truncate_source)", cut, read, self.truncate)
+    def _is_truncated(self, line: str) -> bool:
+        return shortened(line, self.truncate) != line
 
     def read_target(self, line: str, source: EncodedSource) -> list[int]:
         """Ids of a target line, without EOS. DataError if the model has no positions for them."""
@@ -174,7 +182,13 @@ class Translator:
             raise DataError(f"a target line has {len(ids)} tokens, more than {limit}: {line[:60]!r}...")
         return ids[:-1]
 
-    def _window(self, sources: list[EncodedSource], prefix: list[str], attention: bool) -> list[list[Translation]]:
+    def _window(
+        self,
+        sources: list[EncodedSource],
+        prefix: list[str],
+        attention: bool,
+        progress: Callable[[int], object] | None,
+    ) -> list[list[Translation]]:
         results: list[list[Translation]] = [[EMPTY] * self.search.n_best for _ in sources]
         order = sorted(
             (i for i, source in enumerate(sources) if len(source.ids) > 1), key=lambda i: -len(sources[i].ids)
@@ -185,7 +199,8 @@ class Translator:
             found = self._search([sources[i] for i in rows], starts, attention or self.search.replace_unknown)
             for i, hypotheses in zip(rows, found, strict=True):
                 results[i] = [self._text(sources[i], h, attention, self.search.replace_unknown) for h in hypotheses]
-            self.done(len(rows))
+            if progress is not None:
+                progress(len(rows))
         return results
 
     def _memories(self, ids: Tensor, copy: Tensor) -> list[Memory]:
@@ -255,7 +270,7 @@ class Translator:
         )  # knows every piece that the source vocabulary lacks
         return [written if i == UNK else piece for i, piece, written in zip(source.ids, known, as_target, strict=True)]
 
-    def forced(self, pairs: Iterable[tuple[str, str]], attention: bool = False) -> Iterator[Translation]:
+    def forced(self, pairs: Iterable[tuple[str, str]], *, attention: bool = False) -> Iterator[Translation]:
         """Each target of (source, target) as if it had been found: its log-probability in full, the attention on request."""
         pairs = iter(pairs)
         while window := list(islice(pairs, self.search.window)):
@@ -272,7 +287,8 @@ class Translator:
                     results[i] = self._text(read[i], hypothesis, attention, replace_unknown=False)._replace(
                         text=window[i][1]
                     )
-            yield from results
+            for (line, _), result in zip(window, results, strict=True):
+                yield result._replace(truncated=self._is_truncated(line))
 
     def score(self, sources: Iterable[str], targets: Iterable[str]) -> list[float]:
         """The log-probability of each target given its source: natural logarithm, EOS included. DataError if their numbers differ."""
@@ -287,6 +303,12 @@ class Translator:
         if target is not None:
             return next(self.forced([(source, target)], attention=True))
         return next(iter(self.hypotheses([source], attention=True)))[0]
+
+
+def warn_truncated(truncated: int, total: int, words: int) -> None:
+    """Log a warning if any of `total` sources were `truncated` to their first `words` words (data.truncate_source)."""
+    if truncated:
+        log.warning("%d of %d sources were cut to %d words (data.truncate_source)", truncated, total, words)
 
 
 def refuse_text(*texts: Iterable[str]) -> None:

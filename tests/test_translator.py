@@ -183,18 +183,20 @@ def test_what_is_given_keeps_its_unknown_words(lively: Lively) -> None:
     """Else it would have other words than those that gold links count."""
     pair = ("Zxqyvia Zxqyvia Zxqyvia", "Qwmnor Qwmnor")
     plain, replaced = (
-        next(Translator.open(lively(*WORDS), replace_unknown=way).forced([pair], True)) for way in (False, True)
+        next(Translator.open(lively(*WORDS), replace_unknown=way).forced([pair], attention=True))
+        for way in (False, True)
     )
     assert UNK in plain.ids
     assert replaced.target == plain.target
 
 
 def test_a_head_that_copies_says_words_it_does_not_know(lively: Lively) -> None:
-    translator = double(lively(*WORDS, "model.head=copy"))
+    translator = double(
+        lively(*WORDS, "model.head=copy"), min_length=3
+    )  # the end of the sentence can be copied as well
     for model in translator.models:
         torch.nn.init.zeros_(model.head.gate.weight)  # type: ignore[attr-defined]
         torch.nn.init.constant_(model.head.gate.bias, -20.0)  # type: ignore[attr-defined]
-    translator.search.min_length = 3  # the end of the sentence can be copied as well
     found = translator.hypotheses(["Zxqyvia Qwmnor Zxqyvia"], attention=True)
     words = set(next(iter(found))[0].text.split())
     assert words <= {"Zxqyvia", "Qwmnor"}

@@ -100,11 +100,12 @@ def untrained(name: str, precision: str, options: argparse.Namespace) -> tuple[T
     search = replace(config.search, beam=options.beam, batch=options.batch, **length)
     lines = [pair.source for pair in test_pairs(config.data, work.test_set(config))][: options.lines]
     ready: Any = PRECISIONS[precision](model.eval().to(limit.DEVICE))
-    translator = Translator([Replayed(ready, CUDAGraphs()) if options.graphs else ready], prepared.vocabularies, search)
+    models = [Replayed(ready, CUDAGraphs()) if options.graphs else ready]
+    shortlist = None
     if options.shortlist:
         table = translations(prepared.train, prepared.vocabularies.source.size, options.shortlist)
-        translator.shortlist = Shortlist(torch.from_numpy(table).to(limit.DEVICE), prepared.vocabularies.target.size)
-    return translator, lines
+        shortlist = Shortlist(torch.from_numpy(table).to(limit.DEVICE), prepared.vocabularies.target.size)
+    return Translator(models, prepared.vocabularies, search, shortlist=shortlist), lines
 
 
 def timed(translator: Translator, lines: list[str]) -> clock.Interval:

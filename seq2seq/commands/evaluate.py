@@ -37,8 +37,7 @@ def main(argv: list[str]) -> None:
     )
     made = EvaluationSpec(runs, options.device, options.precision, search_options(options))
     with ProgressCounter("translated", len(test.sources)) as count:
-        made.translator.done = count.add
-        translated = translate(made, test)
+        translated = translate(made, test, progress=count.add)
     try:
         scores = score(
             translated.hypotheses, test.references, metrics, language=data.target,

@@ -27,14 +27,16 @@ def main(argv: list[str]) -> None:
         parser.error("--source and --target belong together")
 
     from seq2seq.data.readers import read_sides
-    from seq2seq.translator import Translator
+    from seq2seq.translator import Translator, warn_truncated
 
     pairs = read_sides(options.source, options.target) if options.source else tabbed_pairs()
     translator = Translator.open(*options.runs, device=options.device, precision=options.precision)
+    total = truncated = 0
     for found in translator.forced(pairs):
+        total, truncated = total + 1, truncated + found.truncated
         more = [found.log_prob / max(len(found.target), 1), len(found.target)] if options.per_token else []
         print(tabbed([found.log_prob, *more]))
-    translator.tell_cut()
+    warn_truncated(truncated, total, translator.truncate)
 
 
 def tabbed_pairs() -> Iterator[tuple[str, str]]:

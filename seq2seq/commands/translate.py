@@ -36,36 +36,35 @@ def main(argv: list[str]) -> None:
                 f"{path} is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {path}"
             )
 
-    from seq2seq.translator import Translator
+    from seq2seq.translator import Translator, warn_truncated
     from seq2seq.utils.files import atomic_path, error_filename
     from seq2seq.utils.progress import ProgressCounter
 
-    translator = Translator.open(
-        *options.runs, device=options.device, precision=options.precision, **search_options(options)
-    )
+    search = search_options(options)
     if sys.stdin.isatty():
-        translator.search.window = 1  # answer each line as it comes
+        search["window"] = 1  # answer each line as it comes
+    translator = Translator.open(*options.runs, device=options.device, precision=options.precision, **search)
     wanted = options.attention is not None or options.alignment
+    total = truncated = 0
     with ExitStack() as stack:
         maps = None
-        if to_file():  # else the translations themselves are seen
-            translator.done = stack.enter_context(ProgressCounter("translated")).add
+        # counted only where the translations themselves are not on the screen
+        progress = stack.enter_context(ProgressCounter("translated")).add if to_file() else None
         if options.attention:
             maps = stack.enter_context(
                 stack.enter_context(atomic_path(options.attention, follow=True)).open("w", encoding="utf-8")
             )
-        for number, found in enumerate(translator.hypotheses(stdin_lines(), attention=wanted)):
+        for found in translator.hypotheses(stdin_lines(), attention=wanted, progress=progress):
+            total, truncated = total + 1, truncated + found[0].truncated
             for line in shown(found, options, translator.search.n_best):
                 print(line, flush=translator.search.window == 1)
             if maps is not None:
                 with error_filename(options.attention):
                     maps.write(
-                        json.dumps(
-                            {"line": number + 1, "hypotheses": [attention(h) for h in found]}, ensure_ascii=False
-                        )
+                        json.dumps({"line": total, "hypotheses": [attention(h) for h in found]}, ensure_ascii=False)
                         + "\n"
                     )
-    translator.tell_cut()
+    warn_truncated(truncated, total, translator.truncate)
 
 
 def to_file() -> bool:

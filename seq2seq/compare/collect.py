@@ -181,8 +181,7 @@ def evaluate(made: EvaluationSpec, test: TestSet) -> Evaluation:
     if (found := kept(made, test)) is None:
         log.info("%s has no evaluation of this text with these settings: translating", made.runs[0].folder)
         with ProgressCounter("translated", len(test.sources)) as count:
-            made.translator.done = count.add
-            keep(made, test, translate(made, test), [])
+            keep(made, test, translate(made, test, progress=count.add), [])
         found = kept(made, test)
     if found is None:
         raise RunError(f"{made.folder(test.name)} changes while it is read")

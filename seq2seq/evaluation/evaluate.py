@@ -45,7 +45,7 @@ from seq2seq.evaluation.score import Array
 from seq2seq.evaluation.testset import TestSet, text_hash
 from seq2seq.ids import UNK
 from seq2seq.runs.directory import WEIGHTS, Run, inside
-from seq2seq.translator import Translation, Translator
+from seq2seq.translator import Translation, Translator, warn_truncated
 from seq2seq.utils.files import atomic_write, write_json, write_text
 from seq2seq.utils.untrusted import NUMBER, WHOLE, WORD, check_types
 
@@ -143,18 +143,21 @@ class Evaluation(NamedTuple):
     folder: Path
 
 
-def translate(made: EvaluationSpec, test: TestSet) -> TestTranslations:
-    """Translate `test` as ever, but with the whole beam, and look at what each best hypothesis was made from."""
-    n, step = len(test.sources), made.search.window
+def translate(made: EvaluationSpec, test: TestSet, progress: Callable[[int], object] | None = None) -> TestTranslations:
+    """Translate `test` as ever, but with the whole beam, and look at what each best hypothesis was made from.
+
+    `progress` is called after each batch with its number of sentences."""
+    n, step, truncated = len(test.sources), made.search.window, 0
     hypotheses, links, sums, spent = [""] * n, [""] * n, np.zeros((n, 2 * len(SUMS))), np.zeros(2)
     translator, entries = whole_beam(made.translator), tempfile.TemporaryFile()  # noqa: SIM115  the caller reads it
     with ZipFile(entries, "w", ZIP_DEFLATED, compresslevel=4) as file:
         writer = AttentionRecordWriter(file)
         for start in range(0, n, step):
             began = clocks()
-            found = list(translator.hypotheses(test.sources[start : start + step]))
+            found = list(translator.hypotheses(test.sources[start : start + step], progress=progress))
             spent += clocks() - began
             best = [alternatives[0] for alternatives in found]
+            truncated += sum(one.truncated for one in best)
             hypotheses[start : start + step] = [one.text for one in best]
             for i, looked in look(translator, best):
                 links[start + i] = word_links(best[i]._replace(attention=looked.weights))
@@ -162,12 +165,12 @@ def translate(made: EvaluationSpec, test: TestSet) -> TestTranslations:
                 writer.add(start + i, explained(found[i], looked))
             for i in (i for i, one in enumerate(best) if not one.read):
                 writer.add(start + i, EMPTY)
-    translator.tell_cut()
+    warn_truncated(truncated, n, translator.truncate)
     decoding = {
         "seconds": float(spent[0]), "processor_seconds": float(spent[1]), "sentences": n, "threads": torch.get_num_threads(),
         "device": str(translator.device), "batch": translator.search.batch,
     }  # fmt: skip
-    return TestTranslations(hypotheses, links, sums, decoding, entries, translator.sources_cut)
+    return TestTranslations(hypotheses, links, sums, decoding, entries, truncated)
 
 
 def clocks() -> Array:

@@ -17,6 +17,7 @@ from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.data.readers import Pair
 from seq2seq.data.report import report_lines
 from seq2seq.ids import EOS
+from seq2seq.translator import warn_truncated
 
 Lively = Callable[..., Path]
 SPACES = st.text(" \t\u00a0\u2028", max_size=3)
@@ -105,14 +106,14 @@ def test_use_is_cut_like_training(
     translator = Translator.open(run, precision="64")
     assert translator.truncate == 3
     with caplog.at_level(logging.WARNING, "seq2seq"):
-        found = translator.translate(lines)
-        translator.tell_cut()
-    cut = sum(len(line.split()) > 3 for line in lines)
-    assert caplog.messages == [f"{cut} of {len(lines)} sources were cut to 3 words (data.truncate_source)"]
+        found = [alternatives[0] for alternatives in translator.hypotheses(lines)]
+        truncated = [one.truncated for one in found]
+        warn_truncated(sum(truncated), len(lines), translator.truncate)
+    assert truncated == [len(line.split()) > 3 for line in lines]
+    assert caplog.messages == [f"{sum(truncated)} of {len(lines)} sources were cut to 3 words (data.truncate_source)"]
     fresh = Translator.open(run, precision="64")
-    assert found == fresh.translate(short)
-    fresh.tell_cut()
-    assert len(caplog.messages) == 1
+    assert [one.text for one in found] == fresh.translate(short)
+    assert not any(alternatives[0].truncated for alternatives in fresh.hypotheses(short))
     targets = ["Der Mann kauft einen Tisch und geht" for _ in lines]
     assert translator.score(lines, targets) == pytest.approx(fresh.score(short, targets))
     seen = translator.attention(lines[0])
