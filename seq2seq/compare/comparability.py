@@ -8,9 +8,7 @@ from seq2seq.compare.columns import number
 from seq2seq.compare.variants import Variant
 from seq2seq.config.search import THROUGHPUT
 
-NEAR = (
-    1.02  # numbers of parameters that count as the same, or as the one that was asked for, as docs/experiments.md says
-)
+NEAR = 1.02  # ratio up to which numbers of parameters count as equal, to each other or to model.parameters
 
 
 def sentences(variants: Sequence[Variant]) -> list[str]:

@@ -99,7 +99,7 @@ class TrainingModule(L.LightningModule):
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """Gradients go as soon as they are used. Lightning keeps them until the next way back, and what comes before that would have
-        to find its place around them: up to a sixth more memory (docs/benchmarks.md)."""
+        to find its place around them: up to a sixth more memory (docs/explanation/benchmarks.md)."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         optimizer.zero_grad()
 

@@ -147,7 +147,7 @@ def test_p_of_a_mean_is_that_of_the_normal_distribution(effect: float) -> None:
 
 @pytest.mark.parametrize("effect", [0.08, 0.1, 0.12])  # of 1.6, 2 and 2.4 standard errors
 def test_p_of_the_bootstrap_is_that_of_one_side(effect: float) -> None:
-    """As sacreBLEU's, which docs/comparing.md says."""
+    """As sacreBLEU's, which docs/how-to/compare-runs.md says."""
     rng = np.random.default_rng(4)
     difference = rng.normal(0, 1, 400)
     difference = (difference - difference.mean()) / difference.std() + effect
