@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from seq2seq.config import MODELS, Config, ModelConfig
-from seq2seq.config.choices import choices
+from seq2seq.config.choices import field_choices
 
 WIDTH = 118
 
@@ -81,7 +81,7 @@ def row(field: "dataclasses.Field[Any]", prefix: str) -> list[str]:
         if isinstance(field.type, types.GenericAlias)
         else getattr(field.type, "__name__", str(field.type))
     )
-    names = choices(field)
+    names = field_choices(field)
     text = field.metadata.get("help", "which kind; chosen by the group") + (
         f"; one of: {', '.join(names)}" if names else ""
     )

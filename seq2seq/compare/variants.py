@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.config import Config
-from seq2seq.config.io import NOT_THE_RESULT, flatten
+from seq2seq.config.io import NOT_HASHED, flatten
 from seq2seq.config.search import THROUGHPUT
 from seq2seq.errors import ConfigError, unknown
 from seq2seq.runs.directory import variant
 
 APART = (
-    NOT_THE_RESULT | {"seed", "schema"} | {f"search.{name}" for name in THROUGHPUT}
+    NOT_HASHED | {"seed", "schema"} | {f"search.{name}" for name in THROUGHPUT}
 )  # what does not make another variant
 
 

@@ -1,11 +1,11 @@
-"""What can be set, what is it by default, and why? The YAML files in conf/ may set nothing that is not here."""
+"""All settings of a run as dataclasses, with default and help. The YAML files in conf/ set nothing else."""
 
 from dataclasses import dataclass
 
 from omegaconf import MISSING
 
 from seq2seq.config.data import DataConfig, TokenizerConfig
-from seq2seq.config.fields import Group, check_name, part, setting
+from seq2seq.config.fields import Group, check_path_part, setting, subgroup
 from seq2seq.config.model import MODELS, AttentionConfig, ModelConfig, RNNConfig, TransformerConfig
 from seq2seq.config.search import SearchConfig
 from seq2seq.config.training import TrainerConfig, TrainingConfig
@@ -16,41 +16,40 @@ SCHEMA = 1  # raised whenever a saved config would be read differently
 
 @dataclass(kw_only=True)
 class Config(Group):
-    """Everything that makes a run."""
+    """All settings of a run."""
 
-    schema: int = setting(SCHEMA, "version of this layout")
+    schema: int = setting(SCHEMA, "version of the layout of saved settings")
     task: str = setting(
-        "translation", "what is learnt: it chooses defaults of other settings and what evaluate measures", table="TASKS"
+        "translation", "chooses the defaults of other settings, and the metrics of evaluate", table="TASKS"
     )
-    variant: str = setting("", "the run's name beside its corpus; empty: model and attention")
-    runs: str = setting("runs", "folder that run directories are made in")
-    seed: int = setting(1, "seed of weights, order of batches, dropout")
+    variant: str = setting("", "name of the run, after that of its corpus; empty: model and attention")
+    runs: str = setting("runs", "folder of run directories")
+    seed: int = setting(1, "seed of weights, batch order and dropout")
     resume: str = setting(
-        "",
-        "run directory to go on with; its settings win, only limits, logging, devices and where the text lies may change",
+        "", "run directory to resume with its own settings; only limits, logging, devices and data paths may change"
     )
     init_from: str = setting("", "run directory whose weights to start from")
-    data: DataConfig = part(DataConfig)
-    tokenizer: TokenizerConfig = part(TokenizerConfig)
+    data: DataConfig = subgroup(DataConfig)
+    tokenizer: TokenizerConfig = subgroup(TokenizerConfig)
     model: ModelConfig = MISSING
-    training: TrainingConfig = part(TrainingConfig)
-    trainer: TrainerConfig = part(TrainerConfig)
-    search: SearchConfig = part(SearchConfig)
+    training: TrainingConfig = subgroup(TrainingConfig)
+    trainer: TrainerConfig = subgroup(TrainerConfig)
+    search: SearchConfig = subgroup(SearchConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.schema != SCHEMA:
-            raise ConfigError(f"schema={self.schema} is not for setting: this version writes {SCHEMA}")
-        check_name("variant", self.variant)
-        check_name("data.name", self.data.name)
+            raise ConfigError(f"schema={self.schema} cannot be set: this version writes {SCHEMA}")
+        check_path_part("variant", self.variant)
+        check_path_part("data.name", self.data.name)
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed={self.seed} is out of range: at least 0 and below 2^32")
         if self.training.guided_alignment and self.tokenizer.sampling:
-            why = f"tokenizer.sampling={self.tokenizer.sampling} cuts words into others in each epoch"
             raise ConfigError(
-                f"training.guided_alignment={self.training.guided_alignment} needs subwords that stay: {why}"
+                f"training.guided_alignment={self.training.guided_alignment} needs a fixed segmentation:"
+                f" tokenizer.sampling={self.tokenizer.sampling} splits words differently in each epoch"
             )
-        chosen = isinstance(self.model, ModelConfig)  # MISSING in a schema that waits for it
+        chosen = isinstance(self.model, ModelConfig)  # MISSING while Hydra composes
         if chosen and self.model.tie == "all" and not self.tokenizer.joint:
             raise ConfigError("model.tie=all needs one vocabulary for both sides: tokenizer.joint=true")
 

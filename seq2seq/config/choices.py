@@ -1,5 +1,7 @@
-"""Names that settings and options can take, and the check that they do. They stand here as text, because importing the
-tables themselves would import torch; a test holds each entry equal to the keys of its table."""
+"""Names that settings and options can take.
+
+They are listed as text, since importing the tables themselves imports torch; a test compares each entry with the keys
+of its table."""
 
 import dataclasses
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from seq2seq.config import Config
 from seq2seq.errors import ConfigError, unknown
 
-CHOICES: dict[str, tuple[str, ...]] = {  # table -> its keys, in its order
+CHOICES: dict[str, tuple[str, ...]] = {  # table -> its keys, in the same order
     "TASKS": ("translation", "summarization"),
     "SCORERS": (
         "dot", "scaled_dot", "general", "scaled_general", "concat", "concat_identity", "additive", "normed_additive",
@@ -31,21 +33,21 @@ CHOICES: dict[str, tuple[str, ...]] = {  # table -> its keys, in its order
 }  # fmt: skip
 
 
-def choices(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
-    """All values that the setting can take; () for a setting that is not chosen from a list."""
+def field_choices(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
+    """All values that the setting can take; () if it is not chosen from a list."""
     table = field.metadata.get("table", "")
     return CHOICES[table] if table else tuple(field.metadata.get("choices", ()))
 
 
-def check_names(config: Config) -> None:
-    """ConfigError, with the nearest name and the choices, for a setting whose value is not in its table."""
-    _check(config, "")
+def check_choices(config: Config) -> None:
+    """Raise ConfigError, with the nearest name and the choices, for a setting whose value is not in its table."""
+    _check_group(config, "")
 
 
-def _check(group: Any, prefix: str) -> None:
+def _check_group(group: Any, prefix: str) -> None:
     for field in dataclasses.fields(group):
-        value, allowed = getattr(group, field.name), choices(field)
+        value, allowed = getattr(group, field.name), field_choices(field)
         if dataclasses.is_dataclass(value):
-            _check(value, f"{prefix}{field.name}.")
+            _check_group(value, f"{prefix}{field.name}.")
         elif allowed and value not in allowed:
             raise ConfigError(unknown(prefix + field.name, str(value), allowed))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from seq2seq.config.fields import Group, check_name, setting
+from seq2seq.config.fields import Group, check_path_part, setting
 from seq2seq.errors import ConfigError
 
 GENERATED = ("toy", "toy_summaries")  # formats that read nothing: the package makes the text
@@ -55,17 +55,17 @@ class DataConfig(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least(1, "max_words", "max_tokens", "max_ratio", "pairs")
-        self.at_least(0, "truncate_source", "truncate_target")
+        self.check_at_least(1, "max_words", "max_tokens", "max_ratio", "pairs")
+        self.check_at_least(0, "truncate_source", "truncate_target")
         if self.format not in GENERATED:
-            self.ignored(("pairs", "toy_seed"), "it belongs to data.format=toy and toy_summaries")
+            self.refuse_ignored(("pairs", "toy_seed"), "it belongs to data.format=toy and toy_summaries")
         else:
-            self.ignored(
+            self.refuse_ignored(
                 ("train", "dev", "test", "root", "source", "target"),
                 f"data={self.format} is generated; data=mine reads files",
             )
         for name in self.test:  # a folder of each run's evaluation
-            check_name("data.test", name)
+            check_path_part("data.test", name)
             if not name.strip("."):
                 raise ConfigError(f"data.test={name!r} names no folder: give the test set another name")
         if "dev" in self.test:
@@ -73,11 +73,11 @@ class DataConfig(Group):
                 "data.test.dev cannot be: --test dev is the development set; give the test set another name"
             )
         if self.format != "tsv":
-            self.ignored(("columns",), "it belongs to data.format=tsv")
+            self.refuse_ignored(("columns",), "it belongs to data.format=tsv")
         elif len(self.columns) != 2 or min(self.columns) < 0:
             raise ConfigError(f"data.columns={self.columns} must be two columns, counted from 0")
         if self.format != "hub":
-            self.ignored(("hub", "hub_config"), "it belongs to data.format=hub")
+            self.refuse_ignored(("hub", "hub_config"), "it belongs to data.format=hub")
 
 
 @dataclass(kw_only=True)
@@ -101,9 +101,9 @@ class TokenizerConfig(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least(8, "size")
-        self.within(0, 1, "sampling")
+        self.check_at_least(8, "size")
+        self.check_within(0, 1, "sampling")
         if not 0.98 <= self.character_coverage <= 1:
             raise ConfigError(f"tokenizer.character_coverage={self.character_coverage} is out of range: from 0.98 to 1")
         if self.kind in ("word", "char"):
-            self.ignored(("sampling",), f"tokenizer.kind={self.kind} has one segmentation only")
+            self.refuse_ignored(("sampling",), f"tokenizer.kind={self.kind} has one segmentation only")

@@ -1,38 +1,39 @@
-"""What is a setting, and how does a group of settings check itself?"""
+"""Declaring settings with default and help, and the base class of groups of settings, which checks their values."""
 
 import dataclasses
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import field
+from types import GenericAlias
 from typing import Any
 
 from seq2seq.errors import ConfigError, unknown
 
 
-def setting(default: Any, why: str, choices: Sequence[str] = (), table: str = "") -> Any:
-    """A dataclass field with its help. `table` names the table of the package that holds the choices."""
-    metadata = {"help": why, "choices": tuple(choices), "table": table}
+def setting(default: Any, help_text: str, choices: Sequence[str] = (), table: str = "") -> Any:
+    """A dataclass field with its help and, if closed, its `choices` or the `table` in choices.CHOICES that has them."""
+    metadata = {"help": help_text, "choices": tuple(choices), "table": table}
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-def part(kind: type[Any]) -> Any:
-    """A field that holds a group of settings."""
-    return field(default_factory=kind)
+def subgroup(group: type[Any]) -> Any:
+    """A dataclass field that holds a group of settings."""
+    return field(default_factory=group)
 
 
-def check_name(name: str, value: str) -> None:
-    """ConfigError for a value of the setting `name` that may lead out of the folder whose name it is part of."""
+def check_path_part(name: str, value: str) -> None:
+    """Raise ConfigError if `value` of the setting `name`, part of a directory's name, could lead out of its folder."""
     if not re.fullmatch(r"[\w.,=+-]*", value):
         raise ConfigError(f"{name}={value!r} is part of a directory's name: letters, digits and . , = + - _ only")
 
 
 class Group:
-    """Base of every group of settings: checks the closed choices; subclasses refuse what cannot work together."""
+    """Base class of groups of settings. Checks closed choices; subclasses refuse combinations that cannot work."""
 
-    path = ""  # where the group stands in the whole, for messages
+    path = ""  # dotted name of the group, for messages
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
@@ -40,26 +41,35 @@ class Group:
             if choices and value not in choices:
                 raise ConfigError(unknown(f"{self.path}.{f.name}".lstrip("."), str(value), choices))
 
-    def ignored(self, names: Sequence[str], why: str) -> None:
-        """Refuse each of `names` that differs from its default: it would do nothing, `why`."""
-        made = {f.name: f.default_factory for f in dataclasses.fields(self)}  # type: ignore[arg-type]
-        defaults = {f.name: f.default for f in dataclasses.fields(self)}  # type: ignore[arg-type]
-        defaults |= {name: make() for name, make in made.items() if make is not dataclasses.MISSING}
+    def refuse_ignored(self, names: Sequence[str], why: str) -> None:
+        """Raise ConfigError for the first of `names` that is not at its default, as it would have no effect: `why`."""
+        fields = {f.name: f for f in dataclasses.fields(self)}  # type: ignore[arg-type]
         for name in names:
-            if (value := getattr(self, name)) != defaults[name]:
+            if (value := getattr(self, name)) != default_value(fields[name]):
                 raise ConfigError(f"{self.path}.{name}={value} would be ignored: {why}")
 
-    def at_least(self, least: float, *names: str) -> None:
-        """Refuse each of `names` that is below `least`, endless, or no number."""
+    def check_at_least(self, least: float, *names: str) -> None:
+        """Raise ConfigError for the first of `names` that is below `least`, infinite or nan."""
         for name in names:
             value = getattr(self, name)
             if not math.isfinite(value):
-                raise ConfigError(f"{self.path}.{name}={value} is not a number to work with")
+                raise ConfigError(f"{self.path}.{name}={value} is not a finite number")
             if value < least:
                 raise ConfigError(f"{self.path}.{name}={value} is too small: at least {least}")
 
-    def within(self, low: float, high: float, *names: str) -> None:
-        """Refuse each of `names` outside [low, high)."""
+    def check_within(self, low: float, high: float, *names: str) -> None:
+        """Raise ConfigError for the first of `names` outside [low, high)."""
         for name in names:
-            if not low <= (value := getattr(self, name)) < high:
+            value = getattr(self, name)
+            if not low <= value < high:
                 raise ConfigError(f"{self.path}.{name}={value} is out of range: at least {low} and below {high}")
+
+
+def default_value(field: "dataclasses.Field[Any]") -> Any:
+    """The default of a dataclass field, made by its factory if it has one."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def type_name(field: "dataclasses.Field[Any]") -> str:
+    """`int`, `list[str]`: the type of a setting as it is written."""
+    return str(field.type) if isinstance(field.type, GenericAlias) else getattr(field.type, "__name__", str(field.type))

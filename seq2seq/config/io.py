@@ -1,4 +1,4 @@
-"""How are settings saved, read again, compared and told apart by a hash?"""
+"""Saving, reading, comparing and hashing of settings."""
 
 import dataclasses
 import hashlib
@@ -16,17 +16,17 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 
 import seq2seq
 from seq2seq.config import MODELS, SCHEMA, Config, ModelConfig
+from seq2seq.config.fields import type_name
 from seq2seq.errors import ConfigError, RunError, choose
 from seq2seq.utils.files import write_text
 
-# Where something lies, runs or is shown; everything else, the precision of the trainer too, makes another run.
-NOT_THE_RESULT = {"resume", "runs", "data.root", "data.cache", "data.how", "data.licence"} | {
+# Paths, devices and display. Every other setting, trainer.precision among them, makes another run.
+NOT_HASHED = {"resume", "runs", "data.root", "data.cache", "data.how", "data.licence"} | {
     f"trainer.{name}" for name in ("accelerator", "devices", "threads", "log_every", "progress", "graphs")
 }
 
-
-FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, in C
-MOST_TEXT, DEEPEST = 1 << 20, 20  # characters and levels of a saved config; ours have some 5,000 and 4
+MAX_CHARACTERS, MAX_DEPTH = 1 << 20, 20  # of a saved config; ours have about 5,000 characters and 4 levels
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C where PyYAML was built with it
 
 
 def to_yaml(config: Config) -> str:
@@ -35,14 +35,15 @@ def to_yaml(config: Config) -> str:
 
 
 def write_config(config: Config, path: Path) -> None:
-    """Write every setting, under a comment that names the version; whole or not at all."""
+    """Write every setting to `path`, atomically, under a comment that names this version."""
     write_text(path, f"# written by seq2seq {seq2seq.__version__}\n{to_yaml(config)}")
 
 
 def read_config(path: Path) -> Config:
-    """Read what `write_config` wrote. It can run no code: plain YAML, no interpolation, no key that is not a setting.
+    """Read what `write_config` wrote. Runs no code: plain YAML, no interpolation, no key that is not a setting.
 
-    Raises RunError, one sentence with the path: missing, no YAML, another schema, an unknown setting or an impossible one."""
+    Raises RunError, which names `path`, if the file is missing, not YAML, of another schema, or has an unknown setting
+    or an impossible value."""
     try:
         text = path.read_text(encoding="utf-8")
         return build_config(_parse(text))
@@ -51,39 +52,25 @@ def read_config(path: Path) -> Config:
     except UnicodeDecodeError as error:
         raise RunError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
     except yaml.YAMLError as error:
-        raise RunError(f"{path} is not valid YAML{_place(error)}") from None
+        raise RunError(f"{path} is not valid YAML{_position(error)}") from None
     except ConfigError as error:
         raise RunError(f"{path}: {' '.join(str(error).split())}") from None
 
 
-def _place(error: yaml.YAMLError) -> str:
-    """Where PyYAML stopped reading, counted from 1, or '' if it does not say."""
+def _position(error: yaml.YAMLError) -> str:
+    """`: line 2, column 5`, counted from 1, or '' if PyYAML does not know."""
     mark = getattr(error, "problem_mark", None)
     return f": line {mark.line + 1}, column {mark.column + 1}" if mark else ""
 
 
-def _refuse_bombs(text: str) -> None:
-    """What is short to write and long to read has no place in a saved config, which may be a stranger's."""
-    if len(text) > MOST_TEXT:
-        raise ConfigError(f"{len(text)} characters are too many for a saved config")
-    depth = 0
-    for event in yaml.parse(text, Loader=FAST):
-        if isinstance(event, yaml.AliasEvent):
-            raise ConfigError("aliases (*name) have no place in a saved config")
-        if tag := getattr(event, "tag", None):
-            raise ConfigError(f"tags ({tag[:40]}) have no place in a saved config")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise ConfigError("it is nested too deeply for a saved config")
-
-
 def _parse(text: str) -> dict[str, Any]:
-    _refuse_bombs(text)
+    """The nested values of a saved config; ConfigError unless it is one of this schema."""
+    _refuse_expansion(text)
     saved = OmegaConf.to_container(OmegaConf.create(text), resolve=False) if text.strip() else None
-    if "${" in json.dumps(saved):  # an escape in YAML hides it from the text
-        raise ConfigError("'${' has no place in a saved config: there is nothing to interpolate")
+    if "${" in json.dumps(saved):  # in the values, since YAML escapes can hide it in the text
+        raise ConfigError("'${' is not allowed in a saved config: there is nothing to interpolate")
     if not isinstance(saved, dict) or "schema" not in saved:
-        raise ConfigError("no saved config: it has no `schema`")
+        raise ConfigError("not a saved config: it has no `schema`")
     if saved["schema"] != SCHEMA:
         writer = re.match(r"# written by (seq2seq \S+)", text)
         by = writer[1] if writer else "another version of seq2seq"
@@ -93,57 +80,107 @@ def _parse(text: str) -> dict[str, Any]:
     return saved  # type: ignore[return-value]
 
 
-def build_config(values: Mapping[str, Any]) -> Config:
-    """From nested plain values to dataclasses, each of which checks itself; `model.name` picks the class of the model.
+def _refuse_expansion(text: str) -> None:
+    """ConfigError for YAML that is short to write and long to read, since a config may come from someone else."""
+    if len(text) > MAX_CHARACTERS:
+        raise ConfigError(f"{len(text)} characters are too many for a saved config")
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError("aliases (*name) are not allowed in a saved config")
+        if tag := getattr(event, "tag", None):
+            raise ConfigError(f"tags ({tag[:40]}) are not allowed in a saved config")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise ConfigError("it is nested too deeply for a saved config")
 
-    Raises ConfigError: a key that is no setting, a value of another type, a combination that cannot work."""
+
+def build_config(values: Mapping[str, Any]) -> Config:
+    """Turn nested plain values into dataclasses, which check themselves; `model.name` picks the class of the model.
+
+    Raises ConfigError for a key that is not a setting, a value of another type, or a combination that cannot work."""
     model = values.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("name"), str):
         raise ConfigError(f"model.name is missing; choose one of: {', '.join(MODELS)}")
     choose(MODELS, model["name"], "model.name")
+    _check_mappings(Config, values)
     try:
-        return OmegaConf.to_object(OmegaConf.merge(typed(model["name"]), values))  # type: ignore[return-value]
+        return OmegaConf.to_object(OmegaConf.merge(_typed_defaults(model["name"]), values))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise ConfigError(sentence(error)) from None
+        raise ConfigError(describe(error)) from None
+
+
+def _check_mappings(group: Any, values: Mapping[str, Any], prefix: str = "") -> None:
+    """ConfigError for a plain value where a mapping belongs: OmegaConf's own error would not name the setting."""
+    for field in dataclasses.fields(group):
+        name, value = prefix + field.name, values.get(field.name)
+        subgroup = MODELS[value["name"]] if name == "model" else field.type  # type: ignore[index]
+        if dataclasses.is_dataclass(subgroup) and isinstance(value, Mapping):
+            _check_mappings(subgroup, value, f"{name}.")
+        elif value is not None and not isinstance(value, Mapping):
+            if dataclasses.is_dataclass(subgroup):
+                raise ConfigError(f"{name} is a group of settings, not a value")
+            if type_name(field).startswith("dict"):
+                raise ConfigError(f"{name} is not {TYPES[type_name(field)]}")
 
 
 @cache
-def typed(family: str) -> DictConfig:
-    """Type and default of every setting; made once for each family, since it takes as long as reading the values."""
-    whole = OmegaConf.structured(Config)
-    whole.model = OmegaConf.structured(MODELS[family])
-    return whole
+def _typed_defaults(family: str) -> DictConfig:
+    """Type and default of every setting. Cached, since making it takes as long as reading the values."""
+    defaults = OmegaConf.structured(Config)
+    defaults.model = OmegaConf.structured(MODELS[family])
+    return defaults
 
 
-def sentence(error: OmegaConfBaseException) -> str:
-    """What OmegaConf found wrong, in one sentence: the setting, the nearest right name, or the type that is wanted."""
+def describe(error: OmegaConfBaseException) -> str:
+    """OmegaConf's error in one describe of ours: the setting, and the nearest name or the type that is expected."""
     name = error.full_key or str(error.key or "")
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
         return unknown_setting(name, error.object_type)
     if isinstance(error, MissingMandatoryValue):
         return f"{name} has no value"
-    if "is not a ListConfig" in str(error):
-        return f"{name} is a list: write {name}=[...], with commas in between"
-    if "is not Optional" in str(error):
-        return f"{name}=null is no value; for the default leave it out"
-    if wrong := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", str(error.msg)):
-        return f"{name}={wrong[1]} is no {wrong[2].lower()}"
-    return f"{name}: {str(error.msg or error).splitlines()[0].strip()}"
+    message = str(error.msg or error)
+    if "is not a ListConfig" in message:
+        return f"{name} is a list: write {name}=[...], separated by commas"
+    if re.search("is not Optional|Incompatible value 'None'", message):
+        return f"{name} cannot be null; leave it out for the default"
+    settings, setting = every_setting(), name.split("[")[0]
+    while setting and setting not in settings:  # an entry of a dict, such as data.test.NAME
+        setting = setting.rpartition(".")[0]
+    if not setting:
+        return f"{name}: {message.splitlines()[0].strip()}"
+    value = re.match(r"Value '(.*)' (?:of type|is not a valid)", message)
+    given = f"{name}={value[1]}" if value and name == setting else setting
+    return f"{given} is not {TYPES[type_name(settings[setting])]}"
+
+
+TYPES = {  # type of a setting -> how a sentence names it
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "list[str]": "a list of names",
+    "list[int]": "a list of integers",
+    "dict[str, list[str]]": "a list of names for each test set",
+}
 
 
 def unknown_setting(name: str, group: Any = Config) -> str:
-    """The sentence for the dotted `name`, which is no setting of the dataclass `group`."""
+    """The error describe for the dotted `name`, which is not a setting of the dataclass `group`."""
     above, _, last = name.rpartition(".")
     if not dataclasses.is_dataclass(group):
         return f"{name} is new: write +{name}=... to add it"
-    owner = [key for key, model in MODELS.items() if above == "model" and last in _names(model)]
-    if owner:
-        return f"{name} is a setting of model={owner[0]} only"
+    for family, model in MODELS.items():
+        if above == "model" and last in _names(model):
+            return f"{name} is a setting of model={family} only"
     elsewhere = [found for found in every_setting() if found.rpartition(".")[2] == last]
     here = [f"{above}.{known}".lstrip(".") for known in _names(group)]
     near = elsewhere or get_close_matches(name, here, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"{name} is no setting{hint}; choose one of: {', '.join(here)}"
+    return f"{name} is not a setting{hint}; choose one of: {', '.join(here)}"
 
 
 def _names(group: Any) -> list[str]:
@@ -151,27 +188,25 @@ def _names(group: Any) -> list[str]:
 
 
 def every_setting() -> dict[str, dataclasses.Field[Any]]:
-    """Dotted name -> field of every setting there is, of all model families."""
-    return dict(_walk(Config, ""))
+    """Dotted name -> field of every setting, of all model families."""
+    return dict(_fields(Config, ""))
 
 
-def _walk(group: type[Any], prefix: str) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+def _fields(group: type[Any], prefix: str) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
     for field in dataclasses.fields(group):
-        inner = (
-            list(MODELS.values())
-            if field.type is ModelConfig
-            else [field.type]
-            if dataclasses.is_dataclass(field.type)
-            else []
-        )
-        for kind in inner:
-            yield from _walk(kind, f"{prefix}{field.name}.")  # type: ignore[arg-type]
-        if not inner:
+        subgroups: list[Any] = []
+        if field.type is ModelConfig:
+            subgroups = list(MODELS.values())
+        elif dataclasses.is_dataclass(field.type):
+            subgroups = [field.type]
+        else:
             yield prefix + field.name, field
+        for subgroup in subgroups:
+            yield from _fields(subgroup, f"{prefix}{field.name}.")
 
 
 def flatten(config: Config) -> dict[str, Any]:
-    """Dotted name -> value of every setting; `data.test` is one value."""
+    """Dotted name -> value of every setting; the dict `data.test` is one value."""
     return dict(_values(config, ""))
 
 
@@ -191,6 +226,6 @@ def differences(a: Config, b: Config) -> list[tuple[str, Any, Any]]:
 
 
 def settings_hash(config: Config, data_hash: str) -> str:
-    """8 hexadecimal digits over what defines the result of a run: the text and all settings but NOT_THE_RESULT."""
-    defining = {name: value for name, value in flatten(config).items() if name not in NOT_THE_RESULT}
+    """8 hexadecimal digits that identify a run: of the hash of its text and of all settings but NOT_HASHED."""
+    defining = {name: value for name, value in flatten(config).items() if name not in NOT_HASHED}
     return hashlib.sha256(json.dumps([defining, data_hash], sort_keys=True).encode()).hexdigest()[:8]

@@ -1,10 +1,10 @@
-"""Which settings make a model?"""
+"""Settings of the model: what both families share, the attention, and the two families."""
 
 from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from seq2seq.config.fields import Group, part, setting
+from seq2seq.config.fields import Group, setting, subgroup
 from seq2seq.errors import ConfigError
 
 
@@ -13,66 +13,67 @@ class AttentionConfig(Group):
     """One attention variant. conf/model/attention/*.yaml: one file per named variant."""
 
     path = "model.attention"
-    scorer: str = setting("general", "how well a source position matches the decoder", table="SCORERS")
-    window: str = setting("everywhere", "which source positions a step may see", table="WINDOWS")
-    normalizer: str = setting("softmax", "scores to weights", table="NORMALIZERS")
+    scorer: str = setting("general", "attention score of a source position", table="SCORERS")
+    window: str = setting("everywhere", "source positions that a step can attend to", table="WINDOWS")
+    normalizer: str = setting("softmax", "turns scores into weights", table="NORMALIZERS")
     coverage: bool = setting(
-        False, "score what was attended before as well (See et al. 2017, eq. 11); recurrent decoders"
+        False, "the score also reads the sum of earlier attention (See et al. 2017, eq. 11); recurrent decoders only"
     )
     heads: int = setting(
-        1, "heads of a recurrent decoder's attention (Chen et al. 2018, section 4.1); a Transformer's are model.heads"
+        1, "attention heads of a recurrent decoder (Chen et al. 2018, section 4.1); a Transformer's are model.heads"
     )
-    hidden: int = setting(256, "size inside the additive and concat scores")
-    width: int = setting(10, "D of a local window (Luong et al. 2015, section 3.2)")
-    window_size: str = setting("2D+1", "positions that a local window sees; 2D leaves out the last", ("2D+1", "2D"))
+    hidden: int = setting(256, "hidden size of the additive and concat scores")
+    width: int = setting(10, "half-width D of a local window (Luong et al. 2015, section 3.2)")
+    window_size: str = setting("2D+1", "positions in a local window; 2D leaves out the last", ("2D+1", "2D"))
     center_range: str = setting(
         "S",
-        "window=local_p: what the predicted share is of, the length of the source or, as in Luong's code, the length less 1",
+        "window=local_p: what the predicted fraction is multiplied by, source length S or, as in Luong's code, S - 1",
         ("S", "S-1"),
     )
     rounding: str = setting(
         "none",
-        "window=local_p: floor lies the window, not its Gaussian, around the floor of the centre, as Luong's code does",
+        "window=local_p: floor rounds the centre of the window, but not that of its Gaussian, as Luong's code does",
         ("none", "floor"),
     )
     renormalize: bool = setting(
-        False, "window=local_p: weights sum to one after the Gaussian too, an option of Luong's code"
+        False, "window=local_p: normalise the weights again after the Gaussian, an option of Luong's code"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least(1, "hidden", "width", "heads")
+        self.check_at_least(1, "hidden", "width", "heads")
         if self.heads > 1 and self.coverage:
             raise ConfigError(f"model.attention.coverage=true needs one head, not model.attention.heads={self.heads}")
 
 
 @dataclass(kw_only=True)
 class ModelConfig(Group):
-    """What both model families have."""
+    """Settings that both model families have."""
 
     path = "model"
     name: str = MISSING
-    encoder_layers: int = setting(1, "layers of the encoder")
-    decoder_layers: int = setting(1, "layers of the decoder")
-    dropout: float = setting(0.2, "share of activations dropped in training")
+    encoder_layers: int = setting(1, "number of encoder layers")
+    decoder_layers: int = setting(1, "number of decoder layers")
+    dropout: float = setting(0.2, "dropout probability")
     tie: str = setting(
-        "none", "shared tables: target input with output, or all three (Press & Wolf 2017)", ("none", "target", "all")
+        "none",
+        "weight tying: target embedding and output layer, or the source embedding as well (Press & Wolf 2017)",
+        ("none", "target", "all"),
     )
-    head: str = setting("vocabulary", "features to probabilities", table="HEADS")
+    head: str = setting("vocabulary", "output layer; copy and pointer can also copy source words", table="HEADS")
     max_length: int = setting(
-        512, "most positions of learned positions and of the location score; nothing else has a limit"
+        512, "longest sequence for learned positions and the location score; nothing else has a limit"
     )
     parameters: int = setting(
-        0,
-        "choose model.hidden of an rnn, model.feedforward of a transformer, for about so many parameters; 0: as they are set",
+        0, "about so many parameters in all, by choosing model.hidden (rnn) or model.feedforward (transformer); 0: off"
     )
-    attention: AttentionConfig = part(AttentionConfig)
+    attention: AttentionConfig = subgroup(AttentionConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least(1, "encoder_layers", "decoder_layers", "max_length")
-        self.at_least(0, "parameters")
-        self.within(0, 1, "dropout")
+        self.check_at_least(1, "encoder_layers", "decoder_layers", "max_length")
+        self.check_at_least(0, "parameters")
+        self.check_within(0, 1, "dropout")
 
 
 @dataclass(kw_only=True)
@@ -81,69 +82,74 @@ class RNNConfig(ModelConfig):
 
     name: str = "rnn"
     cell: str = setting("lstm", "recurrent cell", table="CELLS")
-    embedding: int = setting(256, "size of the embeddings")
-    hidden: int = setting(512, "size of the decoder")
-    encoder_hidden: int = setting(0, "size of the encoder's states, which its directions share; 0: that of the decoder")
+    embedding: int = setting(256, "embedding size")
+    hidden: int = setting(512, "hidden size of the decoder")
+    encoder_hidden: int = setting(0, "size of the encoder's states, both directions together; 0: that of the decoder")
     features: int = setting(
-        0, "size of what the head reads; 0: that of the decoder, or of the embeddings where they are tied"
+        0, "size of what the head reads; 0: that of the decoder, or of the embeddings if they are tied"
     )
     bidirectional: bool = setting(True, "read the source in both directions")
     bidirectional_layers: int = setting(
-        0, "so many lower layers read in both directions, the others forwards (Wu et al. 2016: 1); 0: all"
+        0, "number of lower encoder layers that are bidirectional, the others read forwards (Wu et al. 2016: 1); 0: all"
     )
     reverse: bool = setting(
-        False, "read the source last to first (Sutskever et al. 2014, section 3.3); bidirectional=false"
+        False,
+        "read the source from last word to first (Sutskever et al. 2014, section 3.3); needs bidirectional=false",
     )
     order: str = setting(
         "luong",
-        "attend with the new state (luong), with the previous one (bahdanau), or with the first layer's, the context going to all layers: "
-        "with its previous state (gnmt; Wu et al. 2016) or its new one (gnmt_v2; code of tf/nmt)",
+        "attend with the new state (luong), the previous one (bahdanau), or the first layer's, with the context fed"
+        " to all layers: with its previous state (gnmt; Wu et al. 2016) or its new one (gnmt_v2; code of tf/nmt)",
         ("luong", "bahdanau", "gnmt", "gnmt_v2"),
     )
-    input_feeding: bool = setting(True, "the attentional state enters the next step (Luong et al. 2015, section 3.3)")
+    input_feeding: bool = setting(
+        True, "feed the attentional state into the next step (Luong et al. 2015, section 3.3)"
+    )
     feed: str = setting(
         "attentional",
-        "what is fed: the attentional state or the context (code of See et al. 2017)",
+        "what input feeding feeds: the attentional state, or the context (code of See et al. 2017)",
         ("attentional", "context"),
     )
-    readout: str = setting("tanh", "what is made of state and context before the head", table="READOUTS")
+    readout: str = setting("tanh", "how state and context are combined before the head", table="READOUTS")
     readout_state: str = setting(
         "new",
-        "order=bahdanau: the state that the readout sees; previous is that of the paper's appendix and code",
+        "order=bahdanau: the state that the readout reads; previous is that of the paper's appendix and code",
         ("new", "previous"),
     )
-    bridge: str = setting("dense", "the decoder's first state from the encoder's last", table="BRIDGES")
-    initializer: str = setting("uniform", "what the weights start as", table="INITIALIZERS")
+    bridge: str = setting("dense", "how the encoder's last states become the decoder's initial state", table="BRIDGES")
+    initializer: str = setting("uniform", "weight initialisation", table="INITIALIZERS")
     embedding_init: float = setting(
-        0.3, "embeddings start uniform between plus and minus this: narrow ones, when tied, hold the first updates up"
+        0.3,
+        "initialise embeddings uniformly within plus or minus this; a narrow range, with tied embeddings,"
+        " slows the first updates",
     )
     init: float = setting(
-        0.1, "other matrices start uniform between plus and minus this (Luong et al. 2015, section 4.1)"
+        0.1, "initialise other matrices uniformly within plus or minus this (Luong et al. 2015, section 4.1)"
     )
     residual: bool = setting(
-        False, "add each layer's input to its output, from layer residual_from on (Wu et al. 2016, section 3.1)"
+        False, "residual connections between layers, from layer residual_from on (Wu et al. 2016, section 3.1)"
     )
-    residual_from: int = setting(2, "the first layer with a residual connection, counted from 1 (Wu et al. 2016: 3)")
+    residual_from: int = setting(2, "first layer with a residual connection, counted from 1 (Wu et al. 2016: 3)")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least(1, "embedding", "hidden")
-        self.at_least(0, "embedding_init", "init", "features", "bidirectional_layers", "encoder_hidden")
-        self.at_least(2, "residual_from")
-        hidden = 0 if self.parameters else self.hidden  # 0: training.budget will choose it, and mind the heads
+        self.check_at_least(1, "embedding", "hidden")
+        self.check_at_least(0, "embedding_init", "init", "features", "bidirectional_layers", "encoder_hidden")
+        self.check_at_least(2, "residual_from")
+        hidden = 0 if self.parameters else self.hidden  # training.budget will choose it, a multiple of the heads
         for name, size in (("hidden", hidden), ("encoder_hidden", self.encoder_hidden or hidden)):
             if size % self.attention.heads:
                 raise ConfigError(
                     f"model.{name}={size} must be a multiple of model.attention.heads={self.attention.heads}"
                 )
         if self.initializer != "uniform":
-            self.ignored(("init", "embedding_init"), f"model.initializer={self.initializer} has numbers of its own")
-        self.check_directions()
-        self.check_order()
-        self.check_layers()
+            self.refuse_ignored(("init", "embedding_init"), f"model.initializer={self.initializer} uses its own values")
+        self._check_directions()
+        self._check_order()
+        self._check_layers()
 
-    def check_directions(self) -> None:
-        """Which way the source is read."""
+    def _check_directions(self) -> None:
+        """Refuse impossible reading directions of the encoder."""
         if self.bidirectional and self.memory_size % 2:
             name = "encoder_hidden" if self.encoder_hidden else "hidden"
             raise ConfigError(f"model.{name}={self.memory_size} must be even: half for each direction of the encoder")
@@ -152,72 +158,74 @@ class RNNConfig(ModelConfig):
                 "model.reverse=true would be ignored: model.bidirectional=true reads the source both ways"
             )
         if not self.bidirectional:
-            self.ignored(("bidirectional_layers",), "model.bidirectional=false has none")
+            self.refuse_ignored(("bidirectional_layers",), "model.bidirectional=false has none")
         if self.bidirectional_layers > self.encoder_layers:
             raise ConfigError(
-                f"model.bidirectional_layers={self.bidirectional_layers} is more than model.encoder_layers={self.encoder_layers}"
+                f"model.bidirectional_layers={self.bidirectional_layers} is more"
+                f" than model.encoder_layers={self.encoder_layers}"
             )
-        both = self.bidirectional_layers or self.encoder_layers if self.bidirectional else 0
-        if self.bridge in ("backward", "directions") and both < self.encoder_layers:
+        backward_layers = (self.bidirectional_layers or self.encoder_layers) if self.bidirectional else 0
+        if self.bridge in ("backward", "directions") and backward_layers < self.encoder_layers:
             raise ConfigError(
                 f"model.bridge={self.bridge} needs layers that read backwards: model.bidirectional=true in all layers"
             )
 
-    def check_order(self) -> None:
-        """What enters the cells and the readout."""
+    def _check_order(self) -> None:
+        """Refuse impossible inputs of the cells and of the readout."""
         if self.order != "luong":
-            self.ignored(("input_feeding", "feed"), f"model.order={self.order} always feeds the context into the cell")
+            self.refuse_ignored(
+                ("input_feeding", "feed"), f"model.order={self.order} always feeds the context into the cell"
+            )
         if not self.input_feeding:
-            self.ignored(("feed",), "model.input_feeding=false feeds nothing")
+            self.refuse_ignored(("feed",), "model.input_feeding=false feeds nothing")
         if self.order != "bahdanau":
-            self.ignored(("readout_state",), "it belongs to model.order=bahdanau")
+            self.refuse_ignored(("readout_state",), "it belongs to model.order=bahdanau")
         if self.readout == "state":
             entering = self.order != "luong" or (self.input_feeding and self.feed == "context")
-            if not entering and self.attention.window != "last":  # which is what is chosen to have none
+            if not entering and self.attention.window != "last":  # window=last means no attention
                 raise ConfigError(
-                    "model.readout=state would ignore the attention: the context must enter the cells, as with model.order=gnmt"
+                    "model.readout=state would ignore the attention: the context must enter the cells,"
+                    " as with model.order=gnmt"
                 )
-            self.ignored(("features", "readout_state"), "model.readout=state is the decoder's state itself")
+            self.refuse_ignored(("features", "readout_state"), "model.readout=state is the decoder's state itself")
             if self.tie != "none" and self.embedding != self.hidden:
                 raise ConfigError(
-                    f"model.tie={self.tie} and model.readout=state need one model.embedding={self.embedding} and model.hidden={self.hidden}"
+                    f"model.tie={self.tie} and model.readout=state need"
+                    f" model.embedding={self.embedding} and model.hidden={self.hidden} to be equal"
                 )
         elif self.tie != "none":
-            self.ignored(("features",), f"model.tie={self.tie} makes it model.embedding={self.embedding}")
+            self.refuse_ignored(("features",), f"model.tie={self.tie} makes it model.embedding={self.embedding}")
 
-    def check_layers(self) -> None:
-        """What connects layers."""
+    def _check_layers(self) -> None:
+        """Refuse impossible connections between layers."""
         layers = max(self.encoder_layers, self.decoder_layers)
         if self.residual and layers < self.residual_from:
             raise ConfigError(
-                f"model.residual=true would be ignored: it begins with layer {self.residual_from}, and there are {layers}"
+                f"model.residual=true would be ignored: it starts at layer {self.residual_from}, and there are {layers}"
             )
         if not self.residual:
-            self.ignored(("residual_from",), "model.residual=false has none")
-        self.check_bridge()
+            self.refuse_ignored(("residual_from",), "model.residual=false has none")
+        self._check_bridge()
 
-    def check_bridge(self) -> None:
-        """Whether the encoder ends with what the decoder is to begin with."""
-        both = self.bridge == "directions"
-        if both and self.decoder_layers != 2 * self.encoder_layers:
-            needed = f"decoder_layers={2 * self.encoder_layers}, two for each of the encoder"
-            raise ConfigError(f"model.bridge=directions needs {needed}, not {self.decoder_layers}")
-        if both and self.memory_size != 2 * self.hidden:
-            raise ConfigError(
-                f"model.bridge=directions needs encoder_hidden={2 * self.hidden}, twice model.hidden, not {self.memory_size}"
-            )
-        if self.bridge in ("copy", "copy_all") and self.encoder_layers != self.decoder_layers:
-            raise ConfigError(
-                f"model.bridge={self.bridge} needs as many encoder as decoder layers, not {self.encoder_layers} and {self.decoder_layers}"
-            )
-        if self.bridge in ("copy", "copy_all") and self.memory_size != self.hidden:
-            raise ConfigError(
-                f"model.bridge={self.bridge} needs model.encoder_hidden={self.encoder_hidden} and hidden={self.hidden} equal"
-            )
+    def _check_bridge(self) -> None:
+        """Refuse a bridge that the encoder's last states do not fit."""
+        bridge = f"model.bridge={self.bridge}"
+        if self.bridge == "directions":
+            if self.decoder_layers != 2 * self.encoder_layers:
+                needed = f"decoder_layers={2 * self.encoder_layers}, two for each of the encoder"
+                raise ConfigError(f"{bridge} needs {needed}, not {self.decoder_layers}")
+            if self.memory_size != 2 * self.hidden:
+                needed = f"encoder_hidden={2 * self.hidden}, twice model.hidden"
+                raise ConfigError(f"{bridge} needs {needed}, not {self.memory_size}")
+        if self.bridge in ("copy", "copy_all"):
+            if self.encoder_layers != self.decoder_layers:
+                layers = f"{self.encoder_layers} and {self.decoder_layers}"
+                raise ConfigError(f"{bridge} needs as many encoder as decoder layers, not {layers}")
+            if self.memory_size != self.hidden:
+                sizes = f"model.encoder_hidden={self.encoder_hidden} and hidden={self.hidden}"
+                raise ConfigError(f"{bridge} needs {sizes} equal")
         if self.bridge in ("copy_all", "directions", "reduce") and self.cell != "lstm":
-            raise ConfigError(
-                f"model.bridge={self.bridge} hands over the cells of an LSTM, and model.cell={self.cell} has none"
-            )
+            raise ConfigError(f"{bridge} copies the cell states of an LSTM, and model.cell={self.cell} has none")
 
     @property
     def memory_size(self) -> int:
@@ -237,21 +245,21 @@ class TransformerConfig(ModelConfig):
     """A Transformer (Vaswani et al. 2017)."""
 
     name: str = "transformer"
-    encoder_layers: int = setting(3, "layers of the encoder")
-    decoder_layers: int = setting(3, "layers of the decoder")
+    encoder_layers: int = setting(3, "number of encoder layers")
+    decoder_layers: int = setting(3, "number of decoder layers")
     size: int = setting(256, "size of embeddings and layers")
     heads: int = setting(4, "attention heads; they share `size`")
-    feedforward: int = setting(1024, "inner size of the feed-forward layers")
+    feedforward: int = setting(1024, "hidden size of the feed-forward layers")
     norm_order: str = setting(
         "pre", "normalise before each sublayer (Xiong et al. 2020) or after it (Vaswani et al. 2017)", ("pre", "post")
     )
     norm: str = setting("layer", "LayerNorm, or RMSNorm (Zhang & Sennrich 2019)", table="NORMS")
-    activation: str = setting("relu", "inside the feed-forward layers", table="ACTIVATIONS")
-    positions: str = setting("sinusoidal", "how order is told", ("sinusoidal", "learned", "rotary"))
+    activation: str = setting("relu", "activation of the feed-forward layers", table="ACTIVATIONS")
+    positions: str = setting("sinusoidal", "positional encoding", ("sinusoidal", "learned", "rotary"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least(1, "size", "heads", "feedforward")
+        self.check_at_least(1, "size", "heads", "feedforward")
         if self.size % self.heads:
             raise ConfigError(f"model.size={self.size} must be a multiple of model.heads={self.heads}")
         if self.positions == "rotary" and self.size // self.heads % 2:
@@ -260,7 +268,8 @@ class TransformerConfig(ModelConfig):
             raise ConfigError(f"model.positions=sinusoidal needs an even model.size, not {self.size}")
         if self.attention.heads > 1:
             raise ConfigError(
-                f"model.attention.heads={self.attention.heads} would be ignored: model.heads={self.heads} is for all of a Transformer"
+                f"model.attention.heads={self.attention.heads} would be ignored:"
+                f" model.heads={self.heads} is that of all attention in a Transformer"
             )
         if self.head == "pointer":
             raise ConfigError(
@@ -268,7 +277,8 @@ class TransformerConfig(ModelConfig):
             )
         if self.attention.coverage:
             raise ConfigError(
-                "model.attention.coverage=true needs a decoder that goes step by step: model=rnn (training.coverage_loss serves both)"
+                "model.attention.coverage=true needs a decoder that runs step by step: model=rnn"
+                " (training.coverage_loss works with both)"
             )
 
 

@@ -59,14 +59,14 @@ class SearchConfig(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least(1, "beam", "n_best", "max_length", "batch", "window")
-        self.at_least(
+        self.check_at_least(1, "beam", "n_best", "max_length", "batch", "window")
+        self.check_at_least(
             0, "alpha", "coverage_penalty", "min_length", "min_ratio", "max_ratio", "temperature", "no_repeat", "top_k"
         )
         if self.length_penalty == "none":
-            self.ignored(("alpha",), "search.length_penalty=none has no power")
+            self.refuse_ignored(("alpha",), "search.length_penalty=none has no power")
         if self.sampling:
-            self.ignored(
+            self.refuse_ignored(
                 RANKING, "search.sampling=true draws search.n_best samples, it keeps no beam and ranks nothing"
             )
             if self.temperature <= 0:
@@ -74,7 +74,7 @@ class SearchConfig(Group):
             if not 0 < self.top_p <= 1:
                 raise ConfigError(f"search.top_p={self.top_p} must be above 0 and at most 1")
         else:
-            self.ignored(DRAWING, "it belongs to search.sampling=true")
+            self.refuse_ignored(DRAWING, "it belongs to search.sampling=true")
             if self.n_best > self.beam:
                 raise ConfigError(f"search.n_best={self.n_best} is more than search.beam={self.beam} can find")
         if self.min_ratio > self.max_ratio:
@@ -85,12 +85,12 @@ class SearchConfig(Group):
     def check_limit(self, limit: int | None) -> None:
         """ConfigError for a setting that a model whose longest source is `limit` would ignore."""
         if limit is None:
-            self.ignored(("long_source",), "the model takes a source of any length")
+            self.refuse_ignored(("long_source",), "the model takes a source of any length")
 
     def changed(self, **given: Any) -> "SearchConfig":
         """The same with the settings in `given`; of the rest, what these leave without effect goes back to its default.
 
-        ConfigError for a name that is no setting, a value of another type, and what cannot work together."""
+        ConfigError for a name that is not a setting, a value of another type, and what cannot work together."""
         for name, value in given.items():
             default = choose(vars(self), name, "search setting")
             if not isinstance(value, (float, int) if isinstance(default, float) else type(default)):

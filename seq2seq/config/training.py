@@ -61,8 +61,8 @@ class TrainingConfig(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least(1, "batch_tokens", "accumulate", "pad_to_multiple_of", "keep", "plateau_patience")
-        self.at_least(
+        self.check_at_least(1, "batch_tokens", "accumulate", "pad_to_multiple_of", "keep", "plateau_patience")
+        self.check_at_least(
             0,
             "warmup",
             "coverage_loss",
@@ -74,20 +74,20 @@ class TrainingConfig(Group):
             "stop_at",
             "validate_every",
         )
-        self.at_least(0, "learning_rate", "weight_decay", "patience", "dev_lines", "halve_every")
-        self.within(0, 1, "beta1", "beta2", "label_smoothing", "ema", "halve_from", "plateau_factor")
+        self.check_at_least(0, "learning_rate", "weight_decay", "patience", "dev_lines", "halve_every")
+        self.check_within(0, 1, "beta1", "beta2", "label_smoothing", "ema", "halve_from", "plateau_factor")
         if not self.guided_alignment:
-            self.ignored(("guided_loss",), "it belongs to training.guided_alignment")
+            self.refuse_ignored(("guided_loss",), "it belongs to training.guided_alignment")
         if self.optimizer not in ("adam", "adamw"):
-            self.ignored(("beta1", "beta2"), f"training.optimizer={self.optimizer} has no such decay")
+            self.refuse_ignored(("beta1", "beta2"), f"training.optimizer={self.optimizer} has no such decay")
         if self.schedule != "luong":
-            self.ignored(("halve_from", "halve_every"), "it belongs to training.schedule=luong")
+            self.refuse_ignored(("halve_from", "halve_every"), "it belongs to training.schedule=luong")
         elif self.halve_every <= 0:
             raise ConfigError(f"training.halve_every={self.halve_every} must be above 0")
         if self.schedule != "plateau":
-            self.ignored(("plateau_patience", "plateau_factor"), "it belongs to training.schedule=plateau")
+            self.refuse_ignored(("plateau_patience", "plateau_factor"), "it belongs to training.schedule=plateau")
         if self.monitor == "loss":
-            self.ignored(("dev_lines",), "training.monitor=loss decodes nothing")
+            self.refuse_ignored(("dev_lines",), "training.monitor=loss decodes nothing")
 
 
 @dataclass(kw_only=True)
@@ -105,5 +105,5 @@ class TrainerConfig(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least(1, "devices", "log_every")
-        self.at_least(0, "threads")
+        self.check_at_least(1, "devices", "log_every")
+        self.check_at_least(0, "threads")

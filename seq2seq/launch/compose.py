@@ -18,8 +18,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.config import MODELS, Config
-from seq2seq.config.choices import check_names
-from seq2seq.config.io import build_config, every_setting, sentence
+from seq2seq.config.choices import check_choices
+from seq2seq.config.io import build_config, every_setting, describe
 from seq2seq.errors import ConfigError, unknown
 from seq2seq.launch.processes import AT_ONCE
 
@@ -33,7 +33,7 @@ def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) ->
     """The settings of conf/train.yaml, or the saved ones of the run that `resume` names, with `overrides`; `folder` is looked
     into for groups before conf/.
 
-    Raises ConfigError, one sentence: a misspelt key, a value of another type, an unknown name, what cannot work together."""
+    Raises ConfigError, one describe: a misspelt key, a value of another type, an unknown name, what cannot work together."""
     path = [f"hydra.searchpath=[{folder.as_uri()}]"] if folder else []
     with one_sentence(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         primary = register_saved(run) if (run := resumed(overrides)) else register()
@@ -60,7 +60,7 @@ def to_config(composed: DictConfig) -> Config:
     if group := next((key for key in values if "/" in key), ""):
         raise ConfigError(no_group(group))
     config = build_config(values)
-    check_names(config)
+    check_choices(config)
     return config
 
 
@@ -116,7 +116,7 @@ def one_sentence() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """What Hydra found wrong, in one sentence: the setting, the value, the nearest right name, the choices."""
+    """What Hydra found wrong, in one describe: the setting, the value, the nearest right name, the choices."""
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} cannot be read: write SETTING=VALUE, a VALUE with blanks or brackets in two pairs of quotes: '{EXAMPLE}'"
     if isinstance(error, MissingConfigException) and error.options is not None:
@@ -132,11 +132,11 @@ def explain(error: BaseException) -> str:
     if not isinstance(cause, OmegaConfBaseException):
         return " ".join(str(error).split())
     name = str(cause.full_key)
-    return place + (no_group(name) if "/" in name else sentence(cause))
+    return place + (no_group(name) if "/" in name else describe(cause))
 
 
 def no_file(path: str, group: str, options: Sequence[str]) -> str:
-    """The sentence for a file, `path`, that a group does not have; `options` are those of `group`, which may be the one above."""
+    """The describe for a file, `path`, that a group does not have; `options` are those of `group`, which may be the one above."""
     own, _, name = path.rpartition("/")
     if own == "hydra/launcher" and name in AT_ONCE:
         return f"{own}={name} needs more packages: pip install 'seq2seq[sweep]'"
@@ -155,14 +155,14 @@ def stems(folder: Path) -> list[str]:
 
 
 def several(setting: str, values: str) -> str:
-    """The sentence for values that only a grid can have."""
+    """The describe for values that only a grid can have."""
     field = every_setting().get(setting)
     listed = f", or write {setting}=[{values}] for a list" if field and "list" in str(field.type) else ""
     return f"{setting}={values} are several values: add -m to run once for each{listed}"
 
 
 def no_group(name: str) -> str:
-    """The sentence for a group that conf/ does not have."""
+    """The describe for a group that conf/ does not have."""
     groups = sorted(
         {str(path.parent.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml")} - {".", "model/_task"}
     )

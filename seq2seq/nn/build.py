@@ -104,7 +104,7 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
     head = choose(HEADS, config.head, "model.head")(config.feature_size, target_size, table, parts)
     attention, limit = build_attention(config)
     if limit is None:
-        config.ignored(("max_length",), "only the location score and learned positions have a limit")
+        config.refuse_ignored(("max_length",), "only the location score and learned positions have a limit")
     encoder, decoder = build_recurrent_encoder(config, source), build_recurrent_decoder(config, target, attention, head)
     model = EncoderDecoder(encoder, decoder, head, limit, None)
     initialize = choose(INITIALIZERS, config.initializer, "model.initializer")
@@ -191,7 +191,7 @@ def build_transformer(config: TransformerConfig, source_size: int, target_size: 
     limit = config.max_length if config.positions == "learned" else None
     location = "max_length" in SCORERS[config.attention.scorer].uses
     if limit is None and not location:
-        config.ignored(("max_length",), "only the location score and learned positions have a limit")
+        config.refuse_ignored(("max_length",), "only the location score and learned positions have a limit")
     return EncoderDecoder(encoder, decoder, head, config.max_length if location else limit, limit)
 
 
@@ -207,12 +207,12 @@ def build_score(config: ModelConfig, sizes: Sizes, window_query: int, heads: int
     reach = WindowConfig(*(getattr(attention, name) for name in WindowConfig._fields))
     window = choose(WINDOWS, attention.window, "model.attention.window")(window_query, reach, heads)
     unread = [name for name in ("hidden", *WindowConfig._fields) if name not in scorer.uses | window.uses]
-    attention.ignored(unread, f"neither scorer={attention.scorer} nor window={attention.window} reads it")
+    attention.refuse_ignored(unread, f"neither scorer={attention.scorer} nor window={attention.window} reads it")
     if window.single and scorer.reads:
         why = f"window={attention.window} has one position, and its weight is 1; scorer=uniform says so"
         raise ConfigError(f"model.attention.scorer={attention.scorer} would be ignored: {why}")
     if not scorer.reads:
-        attention.ignored(("normalizer",), f"scorer={attention.scorer} gives equal scores, and so equal weights")
+        attention.refuse_ignored(("normalizer",), f"scorer={attention.scorer} gives equal scores, and so equal weights")
     return scorer, window
 
 

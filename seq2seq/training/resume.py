@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from seq2seq.config import Config, TrainingConfig
-from seq2seq.config.io import NOT_THE_RESULT, differences, write_config
+from seq2seq.config.io import NOT_HASHED, differences, write_config
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.runs.checkpoint import progress, read_checkpoint
@@ -19,7 +19,7 @@ from seq2seq.utils.files import write_json
 log = logging.getLogger("seq2seq")
 
 LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_at")
-FREE = NOT_THE_RESULT - {"runs"} | {f"training.{name}" for name in LIMITS}
+FREE = NOT_HASHED - {"runs"} | {f"training.{name}" for name in LIMITS}
 
 
 def resume(config: Config) -> Path:

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from seq2seq.commands.attentions import tables
 from seq2seq.config import AttentionConfig, Config, RNNConfig, TransformerConfig
-from seq2seq.config.choices import CHOICES, choices
+from seq2seq.config.choices import CHOICES, field_choices
 from seq2seq.config.io import (
     build_config,
     differences,
@@ -31,9 +31,9 @@ GROUPS = sorted(
 )
 DEFAULT = build_config({"model": {"name": "rnn"}})
 WRONG = {  # what is written -> words of the sentence
-    "trainin.learning_rate=1": ("trainin is no setting", "did you mean training?"),
+    "trainin.learning_rate=1": ("trainin is not a setting", "did you mean training?"),
     "training.leraning_rate=1": (
-        "training.leraning_rate is no setting",
+        "training.leraning_rate is not a setting",
         "did you mean training.learning_rate?",
         "training.warmup",
     ),
@@ -78,16 +78,16 @@ WRONG = {  # what is written -> words of the sentence
     "seed=1,2": ("seed=1,2 are several values: add -m",),
     "data.train=a,b": ("data.train=a,b are several values: add -m", "data.train=[a,b] for a list"),
     "model/attention=glob(*)": ("model/attention=glob(*) are several values: add -m",),
-    "model.parameters=1e6": ("model.parameters=1000000.0 is no integer",),
-    "seed=x": ("seed=x is no integer",),
-    "search.sampling=perhaps": ("search.sampling", "perhaps"),
+    "model.parameters=1e6": ("model.parameters=1000000.0 is not an integer",),
+    "seed=x": ("seed=x is not an integer",),
+    "search.sampling=perhaps": ("search.sampling=perhaps is not true or false",),
     "tokenizer.character_coverage=0.9": ("tokenizer.character_coverage=0.9 is out of range",),
-    "training.learning_rate=nan": ("training.learning_rate=nan is not a number to work with",),
-    "model.attention=null": ("model.attention=null is no value",),
-    "variant=null": ("variant=null is no value; for the default leave it out",),
-    "model.dropout=null": ("model.dropout=null is no value",),
-    "training.learning_rate=inf": ("training.learning_rate=inf is not a number",),
-    "search.alpha=nan": ("search.alpha=nan is not a number",),
+    "training.learning_rate=nan": ("training.learning_rate=nan is not a finite number",),
+    "model.attention=null": ("model.attention cannot be null",),
+    "variant=null": ("variant cannot be null; leave it out for the default",),
+    "model.dropout=null": ("model.dropout cannot be null",),
+    "training.learning_rate=inf": ("training.learning_rate=inf is not a finite number",),
+    "search.alpha=nan": ("search.alpha=nan is not a finite number",),
     "search.min_ratio=4": ("search.min_ratio=4.0 is above search.max_ratio=3.0",),
     "variant=../evil": ("variant='../evil' is part of a directory's name",),
     "data.name=a/b": ("data.name='a/b' is part of a directory's name",),
@@ -96,8 +96,8 @@ WRONG = {  # what is written -> words of the sentence
     "+resume=": ("+resume= names no run directory to go on with",),
     "resume=a,b": ("resume=a,b names no run directory",),
     "model.heads=4": ("model.heads is a setting of model=transformer only",),
-    "+training.foo=1": ("training.foo is no setting",),
-    "+foo=1": ("foo is no setting",),
+    "+training.foo=1": ("training.foo is not a setting",),
+    "+foo=1": ("foo is not a setting",),
     "data.test={mine: [a]}": ("data.test.mine is new", "+data.test.mine=..."),
     "seed=${sed}": ("seed", "sed"),
     "~model": ("model",),
@@ -191,7 +191,7 @@ def test_every_score_is_listed_with_its_formula() -> None:
 @pytest.mark.parametrize("name", [name for name, field in every_setting().items() if field.metadata.get("table")])
 def test_every_table_that_a_setting_names_is_there(name: str) -> None:
     field = every_setting()[name]
-    assert field.default in choices(field)
+    assert field.default in field_choices(field)
 
 
 def test_values_and_groups_arrive() -> None:
@@ -217,7 +217,7 @@ def test_a_folder_of_the_users_is_looked_into(tmp_path: Path) -> None:
     config = compose_config(["experiment=own"], tmp_path)
     assert (config.data.name, config.data.train, config.seed) == ("own", ["a"], 7)
     (tmp_path / "data" / "own.yaml").write_text("nmae: own")
-    with pytest.raises(ConfigError, match=r"data\.nmae is no setting \(did you mean data\.name\?\)"):
+    with pytest.raises(ConfigError, match=r"data\.nmae is not a setting \(did you mean data\.name\?\)"):
         compose_config(["data=own"], tmp_path)
     (tmp_path / "data" / "own.yaml").write_text("name: [own")
     with pytest.raises(ConfigError, match=r"own\.yaml"):
@@ -244,8 +244,8 @@ def test_what_is_written_is_read_again(overrides: list[str], tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("seed: 1", "sed: 1", ("sed is no setting", "did you mean seed?")),
-        ("seed: 1", "seed: x", ("seed=x is no integer",)),
+        ("seed: 1", "sed: 1", ("sed is not a setting", "did you mean seed?")),
+        ("seed: 1", "seed: x", ("seed=x is not an integer",)),
         ("variant: ''", "variant: ${oc.env:HOME}", ("nothing to interpolate",)),
         ("variant: ''", r'variant: "\u0024{oc.env:HOME}"', ("nothing to interpolate",)),
         ("seed: 1", "seed: [", ("YAML", "line")),
@@ -256,7 +256,7 @@ def test_what_is_written_is_read_again(overrides: list[str], tmp_path: Path) -> 
         ("  name: transformer\n", "", ("model.name is missing",)),
         ("  heads: 4", "  heads: 5", ("model.size=256 must be a multiple",)),
         ("  heads: 4", "  heads: 4\n  cell: gru", ("model.cell is a setting of model=rnn only",)),
-        ("  heads: 4", "  heads: 4\n  _target_: os.system", ("model._target_ is no setting",)),
+        ("  heads: 4", "  heads: 4\n  _target_: os.system", ("model._target_ is not a setting",)),
     ],
 )
 def test_a_spoiled_config_is_refused_by_name(saved: Path, old: str, new: str, words: tuple[str, ...]) -> None:
@@ -310,7 +310,7 @@ def test_each_setting_differs_and_counts(name: str) -> None:
 
 
 def test_the_version_of_the_layout_is_not_for_setting() -> None:
-    with pytest.raises(ConfigError, match="schema=2 is not for setting: this version writes 1"):
+    with pytest.raises(ConfigError, match="schema=2 cannot be set: this version writes 1"):
         compose_config(["schema=2"])
 
 

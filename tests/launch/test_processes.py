@@ -137,7 +137,7 @@ def test_without_slurm_there_is_one_sentence(caplog: pytest.LogCaptureFixture) -
 
 def test_settings_of_slurm_are_checked() -> None:
     with pytest.raises(
-        ConfigError, match=r"hydra\.launcher\.partitoin is no setting \(did you mean hydra\.launcher\.partition\?\)"
+        ConfigError, match=r"hydra\.launcher\.partitoin is not a setting \(did you mean hydra\.launcher\.partition\?\)"
     ):
         sweep(["seed=1,2", "hydra/launcher=submitit_slurm", "hydra.launcher.partitoin=gpu"], lambda config: None)
 

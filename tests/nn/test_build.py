@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seq2seq.config import MODELS, AttentionConfig
-from seq2seq.config.choices import choices
+from seq2seq.config.choices import field_choices
 from seq2seq.ids import EOS
 from seq2seq.nn import transformer
 from seq2seq.nn.attention import attention as attention_module
@@ -54,7 +54,9 @@ def values(family, name):
     """What a setting can be, but for what it is in BASE, or by default."""
     kind = AttentionConfig if "." in name else MODELS[family]
     field = next(field for field in dataclasses.fields(kind) if field.name == name.rpartition(".")[2])
-    return [value for value in OTHER.get(name) or choices(field) if value != BASE[family].get(name, field.default)]
+    return [
+        value for value in OTHER.get(name) or field_choices(field) if value != BASE[family].get(name, field.default)
+    ]
 
 
 CASES = [

@@ -272,7 +272,7 @@ REFUSED = [  # family, settings, settings of the attention, words of the sentenc
         "rnn",
         {"readout": "state", "tie": "target", "order": "gnmt"},
         {},
-        r"model\.tie=target and model\.readout=state need one model\.embedding=6 .*hidden=8",
+        r"model\.tie=target and model\.readout=state need model\.embedding=6 .*hidden=8",
     ),
     ("rnn", {"tie": "target", "features": 5}, {}, r"model\.features=5 .*ignored: model\.tie=target"),
     (

@@ -178,7 +178,7 @@ def test_text_alone_says_what_a_run_learnt_from(trained: Callable[..., Path]) ->
 
 REFUSED = {
     ("model/attention=mean",): "training.guided_alignment=1.0 would be ignored: scorer=uniform learns no weights",
-    ("tokenizer.sampling=0.1",): "training.guided_alignment=1.0 needs subwords that stay: tokenizer.sampling=0.1",
+    ("tokenizer.sampling=0.1",): "training.guided_alignment=1.0 needs a fixed segmentation: tokenizer.sampling=0.1",
     ("data.format=tsv",): "data.format=tsv has no word links to learn from",
 }
 

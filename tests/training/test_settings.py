@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from seq2seq.config import TrainingConfig
-from seq2seq.config.choices import choices
+from seq2seq.config.choices import field_choices
 from seq2seq.data.prepare import prepare
 from seq2seq.launch.compose import compose_config
 from seq2seq.nn.build import EncoderDecoder
@@ -44,7 +44,7 @@ ELSEWHERE = {"max_minutes", "stop_at", "patience", "dev_lines", "monitor"}  # be
 WORDS = [  # of each list of choices those that are not the default
     (field.name, ("training.weight_decay=0.1",), value)
     for field in dataclasses.fields(TrainingConfig)
-    for value in choices(field)
+    for value in field_choices(field)
     if field.name in ("optimizer", "schedule") and value not in (field.default, "plateau")
 ]
 GUIDED = [("guided_loss", ("training.guided_alignment=0.5",), "squared_error")]
