@@ -12,7 +12,13 @@ from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 import seq2seq
 from seq2seq.config import MODELS, SCHEMA, Config, ModelConfig
@@ -150,7 +156,7 @@ def describe(error: OmegaConfBaseException) -> str:
     settings, setting = every_setting(), name.split("[")[0]
     while setting and setting not in settings:  # an entry of a dict, such as data.test.NAME
         setting = setting.rpartition(".")[0]
-    if not setting:
+    if not setting or isinstance(error, InterpolationResolutionError):
         return f"{name}: {message.splitlines()[0].strip()}"
     value = re.match(r"Value '(.*)' (?:of type|is not a valid)", message)
     given = f"{name}={value[1]}" if value and name == setting else setting
