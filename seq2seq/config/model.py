@@ -98,8 +98,8 @@ class RNNConfig(ModelConfig):
     )
     order: str = setting(
         "luong",
-        "query of the attention: the new state (luong) or the previous one (bahdanau); or that of the first layer, whose"
-        " context goes to all layers: its previous state (gnmt; Wu et al. 2016) or its new one (gnmt_v2; code of tf/nmt)",
+        "attention reads the new state (luong) or the previous one (bahdanau); or the first layer's, and the context"
+        " enters all layers: its previous state (gnmt; Wu et al. 2016) or its new one (gnmt_v2; code of tf/nmt)",
         ("luong", "bahdanau", "gnmt", "gnmt_v2"),
     )
     input_feeding: bool = setting(

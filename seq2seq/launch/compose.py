@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.config import MODELS, Config
 from seq2seq.config.choices import check_choices
-from seq2seq.config.io import build_config, every_setting, describe
+from seq2seq.config.io import build_config, describe, every_setting
 from seq2seq.errors import ConfigError, unknown
 from seq2seq.launch.processes import AT_ONCE
 
