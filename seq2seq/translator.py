@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seq2seq.config import SearchConfig
-from seq2seq.data.filters import shortened
+from seq2seq.data.filters import truncate_words
 from seq2seq.data.vocabulary import EncodedSource, Vocabularies
 from seq2seq.errors import ConfigError, DataError, RunError, choose
 from seq2seq.ids import EOS, PAD, UNK
@@ -149,7 +149,7 @@ class Translator:
     def read(self, line: str) -> EncodedSource:
         """Ids of a source line, of which `truncate` words are read. What is then over the model's limit is cut, once with a warning,
         or DataError, as search.long_source says."""
-        text = shortened(line, self.truncate)
+        text = truncate_words(line, self.truncate)
         encoded = self.vocabularies.encode_source(text if text.strip() else "")
         if self.limit is None or len(encoded.ids) <= self.limit:
             return encoded
@@ -172,7 +172,7 @@ class Translator:
         return EncodedSource([*encoded.ids[:keep], EOS], [*copy, EOS], encoded.unknown[:known])
 
     def _is_truncated(self, line: str) -> bool:
-        return shortened(line, self.truncate) != line
+        return truncate_words(line, self.truncate) != line
 
     def read_target(self, line: str, source: EncodedSource) -> list[int]:
         """Ids of a target line, without EOS. DataError if the model has no positions for them."""

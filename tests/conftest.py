@@ -37,9 +37,9 @@ SMALL = (
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with train, dev and test .en and .de: 120, 12 and 12 pairs of the embedded corpus; word links of the 120."""
-    from seq2seq.data.toy.translation import generate, pharaoh
+    from seq2seq.data.toy.translation import generate_translations, pharaoh
 
-    folder, toy = tmp_path_factory.mktemp("corpus"), generate(pairs=144, dev=2, test=2)
+    folder, toy = tmp_path_factory.mktemp("corpus"), generate_translations(pairs=144, dev=2, test=2)
     for name, start, stop in (("train", 0, 120), ("dev", 120, 132), ("test", 132, 144)):
         for side in ("source", "target"):
             lines = [getattr(example, side) + "\n" for example in toy.train[start:stop]]

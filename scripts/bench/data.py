@@ -23,7 +23,7 @@ from seq2seq.data.batching import TrainBatches
 from seq2seq.data.corpora import train_pairs
 from seq2seq.data.dataset import PairArrays, join_arrays
 from seq2seq.data.prepare import Prepared, prepare
-from seq2seq.data.toy.translation import generate
+from seq2seq.data.toy.translation import generate_translations
 from seq2seq.launch.compose import compose_config
 from seq2seq.utils.process import available_cores
 
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def write(folder: Path, pairs: int) -> None:
     """train.en, .de, dev.en, .de."""
-    toy = generate(pairs=min(pairs, DIFFERENT), dev=100, test=2)
+    toy = generate_translations(pairs=min(pairs, DIFFERENT), dev=100, test=2)
     for name, examples in (("train", islice(cycle(toy.train), pairs)), ("dev", toy.dev)):
         with (
             (folder / f"{name}.en").open("w", encoding="utf-8") as english,
@@ -91,11 +91,11 @@ def encode(folder: Path, data: DataConfig, prepared: Prepared, cores: int) -> No
     folder.mkdir()
     prepared.vocabularies.save(folder)
     encoding.available_cores = lambda: cores
-    encoding.encode(
+    encoding.encode_corpus(
         folder,
         train_pairs(data),
         len(prepared.train),
-        encoding.Rules(data.max_words, data.max_ratio, data.max_tokens, False),
+        encoding.EncodingRules(data.max_words, data.max_ratio, data.max_tokens, False),
     )
 
 

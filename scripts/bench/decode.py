@@ -18,7 +18,7 @@ import torch
 import work
 
 from seq2seq.data.corpora import test_pairs
-from seq2seq.data.ibm1 import translations
+from seq2seq.data.ibm1 import translation_table
 from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import build_model
 from seq2seq.nn.cuda_graphs import CUDAGraphs, Replayed
@@ -103,7 +103,7 @@ def untrained(name: str, precision: str, options: argparse.Namespace) -> tuple[T
     models = [Replayed(ready, CUDAGraphs()) if options.graphs else ready]
     shortlist = None
     if options.shortlist:
-        table = translations(prepared.train, prepared.vocabularies.source.size, options.shortlist)
+        table = translation_table(prepared.train, prepared.vocabularies.source.size, options.shortlist)
         shortlist = Shortlist(torch.from_numpy(table).to(limit.DEVICE), prepared.vocabularies.target.size)
     return Translator(models, prepared.vocabularies, search, shortlist=shortlist), lines
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seq2seq.compare.collect import Broken, open_runs
-from seq2seq.data.word_links import Gold, Link
+from seq2seq.data.word_links import GoldAlignment, Link
 from seq2seq.evaluation.alignment import alignment_scores, recall_by_distance
 from seq2seq.evaluation.evaluate import EvaluationSpec, forced_links
 from seq2seq.evaluation.testset import from_settings
@@ -55,12 +55,12 @@ def row(name: str, cells: Sequence[str]) -> str:
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def moved(gold: Gold) -> int:
+def moved(gold: GoldAlignment) -> int:
     """By how many words a sentence has."""
     return max(abs(s - t) for s, t in gold.sure)
 
 
-def sizes(gold: Sequence[Gold]) -> list[int]:
+def sizes(gold: Sequence[GoldAlignment]) -> list[int]:
     """Sentences and links in each column."""
     links = [abs(s - t) for g in gold for s, t in g.sure]
     return [sum(moved(g) in d for g in gold) for d in SENTENCES.values()] + [
@@ -68,7 +68,7 @@ def sizes(gold: Sequence[Gold]) -> list[int]:
     ]
 
 
-def figures(links: Sequence[set[Link]], gold: Sequence[Gold]) -> list[float]:
+def figures(links: Sequence[set[Link]], gold: Sequence[GoldAlignment]) -> list[float]:
     """In the order of SENTENCES and LINKS."""
     found = []
     for distances in SENTENCES.values():
@@ -77,7 +77,7 @@ def figures(links: Sequence[set[Link]], gold: Sequence[Gold]) -> list[float]:
     return found + [recall_by_distance(links, [g.sure for g in gold], distances) for distances in LINKS.values()]
 
 
-def bound(gold: Gold, length: int, reach: int) -> set[Link]:
+def bound(gold: GoldAlignment, length: int, reach: int) -> set[Link]:
     """One link a target word: of its gold links the nearest, where it moved by `reach` at most, else s = t, or the last of `length`."""
     links = set()
     for t in range(max(t for _, t in gold.sure) + 1):

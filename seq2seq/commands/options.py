@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from seq2seq.config import SearchConfig
-from seq2seq.data.readers import decode
+from seq2seq.data.readers import decode_line
 from seq2seq.errors import ConfigError, choose
 
 PRECISIONS = ("32", "bf16", "16", "int8", "64")  # of nn.precision, which imports torch
@@ -63,7 +63,7 @@ def search_options(options: argparse.Namespace) -> dict[str, Any]:
 def stdin_lines() -> Iterator[str]:
     """Lines of stdin as they come, ended by newlines alone. DataError names a line that is not UTF-8."""
     for number, line in enumerate(sys.stdin.buffer, 1):
-        yield decode(line, "stdin", number)
+        yield decode_line(line, "stdin", number)
 
 
 def tabbed(parts: Iterable[object]) -> str:

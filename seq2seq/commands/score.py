@@ -26,10 +26,10 @@ def main(argv: list[str]) -> None:
     if (options.source is None) != (options.target is None):
         parser.error("--source and --target belong together")
 
-    from seq2seq.data.readers import read_sides
+    from seq2seq.data.readers import read_parallel
     from seq2seq.translator import Translator, warn_truncated
 
-    pairs = read_sides(options.source, options.target) if options.source else tabbed_pairs()
+    pairs = read_parallel(options.source, options.target) if options.source else tabbed_pairs()
     translator = Translator.open(*options.runs, device=options.device, precision=options.precision)
     total = truncated = 0
     for found in translator.forced(pairs):

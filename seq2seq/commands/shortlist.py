@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
 
     import torch
 
-    from seq2seq.data.ibm1 import coverage, translations
+    from seq2seq.data.ibm1 import table_coverage, translation_table
     from seq2seq.runs.directory import Run
 
     run = Run.open(options.run)
@@ -42,23 +42,23 @@ def main(argv: list[str]) -> None:
     if not 1 <= most <= size:
         raise ConfigError(f"--most={most} is not between 1 and the {size:,} entries of the target vocabulary")
     prepared = training_text(run)
-    table = translations(prepared.train, run.vocabularies.source.size, most)
+    table = translation_table(prepared.train, run.vocabularies.source.size, most)
     path = save_translations(run, torch.from_numpy(table))
     counts = [n for n in SHOWN if n < most] + [most]
     print("--shortlist  of the development text's target subwords, so many are in it")
-    for count, share in zip(counts, coverage(table, prepared.dev, counts), strict=True):
+    for count, share in zip(counts, table_coverage(table, prepared.dev, counts), strict=True):
         print(f"{count:11,}  {share:.1%}")
     print(f"kept in {path}")
 
 
 def training_text(run: "Run") -> "Prepared":
     """As it was prepared for the run, or anew; another text is refused before any work."""
-    from seq2seq.data.prepare import prepare, read_once, reopen
+    from seq2seq.data.prepare import prepare, reopen, scan_corpus
 
     data, tokenizer = run.config.data, run.config.tokenizer
     given = run.vocabularies if run.config.init_from else None
     try:
         return reopen(data, tokenizer, run.info["data"], given, run.info.get("links", ""))
     except DataError:  # it is not in the cache any more
-        run.check_text(read_once(data).hash, run.vocabularies.sha256)
+        run.check_text(scan_corpus(data).hash, run.vocabularies.sha256)
         return prepare(data, tokenizer, given)

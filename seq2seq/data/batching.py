@@ -22,7 +22,7 @@ from seq2seq.errors import RunError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 
 T = TypeVar("T")
-END = object()
+_END = object()
 
 
 class Batch(NamedTuple):
@@ -93,7 +93,7 @@ def _shifted(target_out: Tensor) -> Tensor:
     return target_in.masked_fill(target_in == EOS, PAD)
 
 
-class Consumed(NamedTuple):
+class _Position(NamedTuple):
     """What is over once the last batch of an update was handed over."""
 
     done: int  # batches of the epoch's list
@@ -127,7 +127,7 @@ class TrainBatches:
         self.multiple, self.early, self.guided, self.sentences = multiple, early, guided, sentences
         self.accumulate, self.rank, self.world = accumulate, rank, world
         self.epoch, self.done = 0, 0  # batches of the epoch's list that whole updates have consumed
-        self.checksum = NOTHING  # over them and those of the epochs before; "" where these are not known
+        self.checksum = INITIAL_CHECKSUM  # over them and those of the epochs before; "" where these are not known
         self.waited = 0.0  # seconds that whoever trains has waited for batches
         self._planned: tuple[int, BatchPlan] | None = None
         self._target_lengths = corpus.target_lengths
@@ -137,7 +137,7 @@ class TrainBatches:
         if self._planned is None or self._planned[0] != self.epoch:
             self._planned = (
                 self.epoch,
-                plan(longest_sides(self.corpus, self.multiple), self.batch_tokens, self.seed, self.epoch),
+                plan_epoch(longest_sides(self.corpus, self.multiple), self.batch_tokens, self.seed, self.epoch),
             )
         return self._planned[1]
 
@@ -156,7 +156,7 @@ class TrainBatches:
         return self.updates * self.accumulate
 
     def __iter__(self) -> Iterator[Batch]:
-        coming = ahead(map(pinned, self._epoch()), self.early) if self.early else self._epoch()
+        coming = prefetched(map(pin_memory, self._epoch()), self.early) if self.early else self._epoch()
         total = len(self.plan())
         while True:
             asked = time.perf_counter()
@@ -170,16 +170,16 @@ class TrainBatches:
                 self.checksum = over.checksum
             yield batch
 
-    def _epoch(self) -> Iterator[tuple[Batch, Consumed | None]]:
+    def _epoch(self) -> Iterator[tuple[Batch, _Position | None]]:
         """The batches, and with the last of an update what is consumed with it."""
         batches, rows, checksum = self.plan(), self.corpus.at(self.epoch), self.checksum
         for start in range(self.done, len(batches), self.per_update):
             update = [batches[n] for n in range(start, min(start + self.per_update, len(batches)))]
             size = self._size(update, rows)
-            checksum = reduce(chained, update, checksum) if checksum else ""
+            checksum = reduce(extend_checksum, update, checksum) if checksum else ""
             for a in range(self.accumulate):
                 last = a == self.accumulate - 1
-                over = Consumed(start + self.per_update, checksum) if last else None
+                over = _Position(start + self.per_update, checksum) if last else None
                 yield self._batch(update, a * self.world + self.rank, rows, size), over
 
     def _batch(self, update: list[NDArray[np.int64]], n: int, rows: Rows, size: int) -> Batch:
@@ -215,16 +215,16 @@ class TrainBatches:
         self.epoch, self.done, self.checksum = state["epoch"], state["done"], state["checksum"]
 
 
-def ahead(items: Iterator[T], count: int) -> Iterator[T]:
+def prefetched(items: Iterator[T], count: int) -> Iterator[T]:
     """The same items, each made by a thread while those before are used; what it raises is raised here."""
     with ThreadPoolExecutor(1) as pool:
-        coming = deque(pool.submit(next, items, END) for _ in range(count))
-        while (item := coming.popleft().result()) is not END:
-            coming.append(pool.submit(next, items, END))
+        coming = deque(pool.submit(next, items, _END) for _ in range(count))
+        while (item := coming.popleft().result()) is not _END:
+            coming.append(pool.submit(next, items, _END))
             yield item  # type: ignore[misc]
 
 
-def pinned(made: tuple[Batch, Consumed | None]) -> tuple[Batch, Consumed | None]:
+def pin_memory(made: tuple[Batch, _Position | None]) -> tuple[Batch, _Position | None]:
     """In memory that a GPU reads by itself, where there is one."""
     batch, over = made
     if not torch.cuda.is_available():
@@ -241,15 +241,15 @@ def eval_batches(
     `update_size` are those of the batch."""
     rows, target, sides = corpus.at(0), corpus.target_lengths, longest_sides(corpus)
     short = np.flatnonzero(sides <= longest)
-    batches = in_order(sides[short], batch_tokens)
+    batches = plan_by_length(sides[short], batch_tokens)
     for n in range(rank, len(batches), world):
         numbers = short[batches[n]]
         yield collate(numbers, rows, corpus.target_size, float(target[numbers].sum()), copying)
 
 
-PART = 1 << 20  # pairs that are sorted together
+SORT_BLOCK = 1 << 20  # pairs that are sorted together
 
-NOTHING = "0" * 12  # the checksum before the first batch
+INITIAL_CHECKSUM = "0" * 12  # the checksum before the first batch
 
 
 class BatchPlan(Sequence[NDArray[np.int64]]):
@@ -273,19 +273,21 @@ def longest_sides(corpus: Corpus, multiple: int = 1) -> NDArray[np.integer[Any]]
     return longest.astype(np.min_scalar_type(int(longest.max(initial=0))))
 
 
-def plan(longest: NDArray[Any], batch_tokens: int, seed: int, epoch: int) -> BatchPlan:
+def plan_epoch(longest: NDArray[Any], batch_tokens: int, seed: int, epoch: int) -> BatchPlan:
     """Cut the corpus into batches of pairs of like length, in random order: a function of the `longest_sides`, (seed, epoch)
     and `batch_tokens` alone. Every pair comes once; rows times the longest side of a batch is at most
     `batch_tokens`, unless it is a single pair. Every epoch has as many batches: which pairs of a length meet is chance, the
     lengths of the batches are not."""
     generator = np.random.default_rng([seed, epoch])
-    order = by_length(generator.permutation(np.arange(len(longest), dtype=np.min_scalar_type(-len(longest)))), longest)
+    order = sort_by_length(
+        generator.permutation(np.arange(len(longest), dtype=np.min_scalar_type(-len(longest)))), longest
+    )
     return BatchPlan(order, generator.permutation(_cut(longest[order], batch_tokens)))
 
 
-def by_length(numbers: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
+def sort_by_length(numbers: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
     """The same numbers sorted by lengths[number], those of one length as they come: a stable sort, in a fraction of its memory."""
-    parts = [numbers[start : start + PART] for start in range(0, len(numbers), PART)]
+    parts = [numbers[start : start + SORT_BLOCK] for start in range(0, len(numbers), SORT_BLOCK)]
     counts = [np.bincount(lengths[part], minlength=int(lengths.max(initial=0)) + 1) for part in parts]
     free = np.cumsum(sum(counts)) - sum(counts)  # where the next number of each length goes
     out = np.empty_like(numbers)
@@ -296,12 +298,12 @@ def by_length(numbers: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
-def chained(checksum: str, numbers: NDArray[np.integer[Any]]) -> str:
+def extend_checksum(checksum: str, numbers: NDArray[np.integer[Any]]) -> str:
     """12 hexadecimal digits over all batches up to this one, of the pairs `numbers`, in their order."""
-    return hashlib.sha256(checksum.encode() + numbers.astype("<i8").tobytes()).hexdigest()[: len(NOTHING)]
+    return hashlib.sha256(checksum.encode() + numbers.astype("<i8").tobytes()).hexdigest()[: len(INITIAL_CHECKSUM)]
 
 
-def in_order(longest: NDArray[Any], batch_tokens: int) -> BatchPlan:
+def plan_by_length(longest: NDArray[Any], batch_tokens: int) -> BatchPlan:
     """Cut the corpus into batches by length, the shortest first, without chance: for validation."""
     order = np.argsort(longest, kind="stable")
     return BatchPlan(order, _cut(longest[order], batch_tokens))

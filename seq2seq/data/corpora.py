@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from seq2seq.config import DataConfig
 from seq2seq.config.data import GENERATED
-from seq2seq.data.readers import READERS, Layout, LinkedPair, Pair, find, not_empty, read_lines, read_text
+from seq2seq.data.readers import READERS, FileLayout, LinkedPair, Pair, find_file, read_lines, read_text, require_pairs
 from seq2seq.errors import ConfigError, choose
 from seq2seq.ids import BREAK
 
-ALIGN = "a word aligner makes it of the two sides, a line `0-0 1-2` for each pair (training.guided_alignment)"
+ALIGN_HINT = "a word aligner makes it of the two sides, a line `0-0 1-2` for each pair (training.guided_alignment)"
 
 if TYPE_CHECKING:
     from seq2seq.data.toy.summarization import NewsCorpus
@@ -32,7 +32,7 @@ def train_pairs(data: DataConfig) -> Iterator[Pair]:
 def linked_pairs(data: DataConfig) -> Iterator[LinkedPair]:
     """The training pairs with their word links: the toy corpus' own, or of format=text those of `links_file` beside the text.
     ConfigError for other formats; DataError for links that do not fit."""
-    from seq2seq.data.word_links import linked
+    from seq2seq.data.word_links import read_linked
 
     if data.format == "toy":
         return (LinkedPair(*example) for example in _toy(data).train)
@@ -41,9 +41,12 @@ def linked_pairs(data: DataConfig) -> Iterator[LinkedPair]:
             f"data.format={data.format} has no word links to learn from: data=toy has, and format=text in files NAME.align"
         )
     root, layout = data_root(data), _layout(data)
-    files = [(name, *(links_file(data, name) or (find(f"{name}.align", root, ALIGN), False))) for name in data.train]
-    pairs = (pair for name, path, turn in files for pair in linked(read_text([name], layout), path, turn))
-    return not_empty(pairs, f"data.train={data.train}")
+    files = [
+        (name, *(links_file(data, name) or (find_file(f"{name}.align", root, ALIGN_HINT), False)))
+        for name in data.train
+    ]
+    pairs = (pair for name, path, turn in files for pair in read_linked(read_text([name], layout), path, turn))
+    return require_pairs(pairs, f"data.train={data.train}")
 
 
 def dev_pairs(data: DataConfig) -> Iterator[Pair]:
@@ -72,13 +75,15 @@ def gold_alignment(data: DataConfig, split: str) -> list[str] | None:
     names = data.dev if split == "dev" else _test_files(data, split)
     if data.format != "text":
         return None
-    from seq2seq.data.word_links import turned
+    from seq2seq.data.word_links import swap_links
 
     files = [links_file(data, name) for name in names]
     if not any(files):
         return None
-    given = (file or (find(f"{name}.align", data_root(data)), False) for name, file in zip(names, files, strict=True))
-    return [turned(line) if turn else line for path, turn in given for line in read_lines(path)]
+    given = (
+        file or (find_file(f"{name}.align", data_root(data)), False) for name, file in zip(names, files, strict=True)
+    )
+    return [swap_links(line) if turn else line for path, turn in given for line in read_lines(path)]
 
 
 def links_file(data: DataConfig, name: str) -> tuple[Path, bool] | None:
@@ -104,7 +109,7 @@ def _pairs(data: DataConfig, split: str, names: Sequence[str], what: str = "") -
         return (Pair(example.source, example.target) for example in getattr(_toy(data), split))
     if not names:
         raise ConfigError(f"data.{what or split}=[] names no files: a corpus needs them (data={data.name})")
-    return not_empty(_read(data, names), f"data.{what or split}={list(names)}")
+    return require_pairs(_read(data, names), f"data.{what or split}={list(names)}")
 
 
 def _read(data: DataConfig, names: Sequence[str]) -> Iterator[Pair]:
@@ -119,8 +124,8 @@ def _read(data: DataConfig, names: Sequence[str]) -> Iterator[Pair]:
     return READERS[data.format](names, _layout(data, breaks))
 
 
-def _layout(data: DataConfig, breaks: str = " ") -> Layout:
-    return Layout(data_root(data), data.source, data.target, data.columns, data.how, breaks)
+def _layout(data: DataConfig, breaks: str = " ") -> FileLayout:
+    return FileLayout(data_root(data), data.source, data.target, data.columns, data.how, breaks)
 
 
 def _toy(data: DataConfig) -> "ToyCorpus | NewsCorpus":
@@ -131,4 +136,8 @@ def _toy(data: DataConfig) -> "ToyCorpus | NewsCorpus":
 def _generated(kind: str, pairs: int, seed: int) -> "ToyCorpus | NewsCorpus":
     from seq2seq.data.toy import summarization, translation
 
-    return summarization.generate(pairs, seed) if kind == "toy_summaries" else translation.generate(pairs, seed)
+    return (
+        summarization.generate_summaries(pairs, seed)
+        if kind == "toy_summaries"
+        else translation.generate_translations(pairs, seed)
+    )

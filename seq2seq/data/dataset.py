@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from seq2seq.errors import DataError
 
 Ids = NDArray[np.integer]
-FORMAT = 1  # raised whenever a folder would be read differently
-BLOCK = 4096  # pairs written together
+FORMAT_VERSION = 1  # raised whenever a folder would be read differently
+WRITE_BLOCK = 4096  # pairs written together
 META = "arrays.json"  # written last: a folder without it is not whole
-MAX_LONGEST = 1 << 20
+MAX_LENGTH = 1 << 20
 
 
 class EncodedPair(NamedTuple):
@@ -79,7 +79,7 @@ class _RowWriter:
     def add(self, row: EncodedPair) -> None:
         self.block.append(row)
         self.pairs, self.same = self.pairs + 1, self.same and row.copy == row.source
-        if len(self.block) == BLOCK:
+        if len(self.block) == WRITE_BLOCK:
             self.flush()
 
     def flush(self) -> None:
@@ -91,7 +91,7 @@ class _RowWriter:
 
 @contextmanager
 def write_arrays(
-    folder: Path, source_size: int, target_size: int, longest: int = MAX_LONGEST, linked: bool = False
+    folder: Path, source_size: int, target_size: int, longest: int = MAX_LENGTH, linked: bool = False
 ) -> Iterator[Callable[[EncodedPair], None]]:
     """A function that adds an encoded pair to `folder`, which is whole when the block has ended well.
 
@@ -133,7 +133,7 @@ def join_arrays(parts: Sequence[Path], folder: Path) -> None:
 
 
 def _write_meta(folder: Path, pairs: int, target_size: int, types: dict[str, str], totals: dict[str, int]) -> None:
-    meta = {"format": FORMAT, "pairs": pairs, "target_size": target_size, "types": types, "totals": totals}
+    meta = {"format": FORMAT_VERSION, "pairs": pairs, "target_size": target_size, "types": types, "totals": totals}
     (folder / META).write_text(json.dumps(meta), encoding="utf-8")
 
 
@@ -176,7 +176,7 @@ class PairArrays:
             raise DataError(
                 f"{folder}: no encoded corpus can be read there; delete the folder, it will be made again"
             ) from error
-        if meta.get("format") != FORMAT:
+        if meta.get("format") != FORMAT_VERSION:
             raise DataError(f"{folder} was written by another version: delete it, it will be made again")
         self.folder, self.target_size, self._pairs, self.types = (
             folder,

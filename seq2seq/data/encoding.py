@@ -17,10 +17,10 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 from seq2seq.data.dataset import PairArrays, join_arrays, write_arrays
-from seq2seq.data.filters import Filters
-from seq2seq.data.folders import whole_folder
+from seq2seq.data.filters import PairFilter
+from seq2seq.data.folders import atomic_folder
 from seq2seq.data.readers import AnyPair, LinkedPair
-from seq2seq.data.report import COMPARED, RoundTrip
+from seq2seq.data.report import MAX_COMPARED, RoundTrip
 from seq2seq.data.sampling import encode_pair, text_row
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.data.word_links import token_links
@@ -29,12 +29,12 @@ from seq2seq.ids import UNK
 from seq2seq.utils.process import available_cores
 from seq2seq.utils.progress import ProgressCounter
 
-BLOCK = 8192  # pairs, as they are read
-EACH = 4  # blocks for a process at least: a new one takes as long to start as one of them
+BLOCK_PAIRS = 8192  # pairs, as they are read
+MIN_BLOCKS_PER_WORKER = 4  # blocks for a process at least: a new one takes as long to start as one of them
 COUNTS = "counts.json"
 
 
-class Counts(NamedTuple):
+class EncodingCounts(NamedTuple):
     """What was seen of some pairs: sums, why pairs were dropped, and by what texts differ from what their ids say."""
 
     sums: Counter[str]
@@ -68,7 +68,7 @@ class Counts(NamedTuple):
         } | links
 
 
-class Rules(NamedTuple):
+class EncodingRules(NamedTuple):
     """What decides which pairs are kept, and what is kept of them."""
 
     max_words: int
@@ -78,19 +78,23 @@ class Rules(NamedTuple):
     truncate: tuple[int, int] = (0, 0)  # source and target, to so many words; 0: not
 
 
-def encode(folder: Path, pairs: Iterable[AnyPair], total: int, rules: Rules) -> Counts:
+def encode_corpus(folder: Path, pairs: Iterable[AnyPair], total: int, rules: EncodingRules) -> EncodingCounts:
     """Arrays `train` and `text` in `folder`, where the vocabularies are, of `total` pairs, or so; with their links if they are linked.
 
     What an earlier call that was cut off has left in `folder` is used: it must have been of the same pairs and rules.
     DataError if a process that encodes is ended."""
-    blocks, joined = folder / f"blocks-{BLOCK}", folder / "joined"
+    blocks, joined = folder / f"blocks-{BLOCK_PAIRS}", folder / "joined"
     blocks.mkdir(exist_ok=True)
     for half in [joined, *blocks.glob(".*")]:  # a process was killed
         rmtree(half, ignore_errors=True)
-    workers, made, counts = min(available_cores(), total // BLOCK // EACH), [], Counts(Counter(), Counter(), Counter())
+    workers, made, counts = (
+        min(available_cores(), total // BLOCK_PAIRS // MIN_BLOCKS_PER_WORKER),
+        [],
+        EncodingCounts(Counter(), Counter(), Counter()),
+    )
     with (
         ProgressCounter("pairs encoded", total) as count,
-        closing(_made(folder, blocks, pairs, rules, workers)) as coming,
+        closing(_encoded_blocks(folder, blocks, pairs, rules, workers)) as coming,
     ):
         for block, size in coming:
             counts.add(json.loads((block / COUNTS).read_text(encoding="utf-8")))
@@ -102,28 +106,28 @@ def encode(folder: Path, pairs: Iterable[AnyPair], total: int, rules: Rules) -> 
     return counts
 
 
-def _made(
-    folder: Path, blocks: Path, pairs: Iterable[AnyPair], rules: Rules, workers: int
+def _encoded_blocks(
+    folder: Path, blocks: Path, pairs: Iterable[AnyPair], rules: EncodingRules, workers: int
 ) -> Generator[tuple[Path, int], None, None]:
     """Each block, and its number of pairs, in order, as they come to be there."""
-    cut = ((blocks / f"{number:06}", block) for number, block in enumerate(batched(pairs)))
+    cut = ((blocks / f"{number:06}", block) for number, block in enumerate(_in_blocks(pairs)))
     if workers < 2:
         for path, block in cut:
-            if not whole(path):
+            if not is_complete(path):
                 encode_block(folder, path, block, rules)
             yield path, len(block)
         return
     waiting: deque[tuple[Path, int, Future[None] | None]] = deque()
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _init_worker)
     try:
         for path, block in cut:
             waiting.append(
-                (path, len(block), None if whole(path) else pool.submit(encode_block, folder, path, block, rules))
+                (path, len(block), None if is_complete(path) else pool.submit(encode_block, folder, path, block, rules))
             )
             while len(waiting) > 2 * workers:  # so much text is in memory
-                yield _ready(*waiting.popleft())
+                yield _finished(*waiting.popleft())
         while waiting:
-            yield _ready(*waiting.popleft())
+            yield _finished(*waiting.popleft())
     except BaseException:  # nobody waits for blocks that may be made again
         for process in list((pool._processes or {}).values()):
             process.kill()
@@ -132,13 +136,13 @@ def _made(
     pool.shutdown()
 
 
-def _begin() -> None:
+def _init_worker() -> None:
     """A worker leaves Ctrl-C to the process that it works for, and ends with it, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()  # type: ignore[union-attr, func-returns-value]
 
 
-def _ready(path: Path, size: int, future: "Future[None] | None") -> tuple[Path, int]:
+def _finished(path: Path, size: int, future: "Future[None] | None") -> tuple[Path, int]:
     try:
         if future is not None:
             future.result()
@@ -148,7 +152,7 @@ def _ready(path: Path, size: int, future: "Future[None] | None") -> tuple[Path, 
     return path, size
 
 
-def whole(path: Path) -> bool:
+def is_complete(path: Path) -> bool:
     """Whether a block was made, and neither a full disk nor a power cut has spoilt it; what is left of it is removed."""
     try:
         json.loads((path / COUNTS).read_text(encoding="utf-8"))
@@ -160,10 +164,10 @@ def whole(path: Path) -> bool:
         return False
 
 
-def batched(pairs: Iterable[AnyPair]) -> Iterator[list[AnyPair]]:
+def _in_blocks(pairs: Iterable[AnyPair]) -> Iterator[list[AnyPair]]:
     """Lists of BLOCK pairs, the last may be shorter."""
     stream = iter(pairs)
-    while block := list(islice(stream, BLOCK)):
+    while block := list(islice(stream, BLOCK_PAIRS)):
         yield block
 
 
@@ -172,14 +176,14 @@ def _vocabularies(folder: Path) -> Vocabularies:
     return Vocabularies.open(folder)
 
 
-def encode_block(folder: Path, path: Path, pairs: list[AnyPair], rules: Rules) -> None:
+def encode_block(folder: Path, path: Path, pairs: list[AnyPair], rules: EncodingRules) -> None:
     """The arrays of some pairs, and what was seen of them, as the folder `path`; whole or not at all."""
     vocabularies, sums = _vocabularies(folder), Counter[str]()
-    filters = Filters(rules.max_words, rules.max_ratio, rules.truncate)
-    trip = RoundTrip(COMPARED if int(path.name) == 0 else 0)
+    filters = PairFilter(rules.max_words, rules.max_ratio, rules.truncate)
+    trip = RoundTrip(MAX_COMPARED if int(path.name) == 0 else 0)
     sizes, linked = (vocabularies.source.size, vocabularies.target.size), isinstance(pairs[0], LinkedPair)
     with (
-        whole_folder(path) as temporary,
+        atomic_folder(path) as temporary,
         write_arrays(temporary / "train", *sizes, rules.max_tokens + 1, linked) as add,
         write_arrays(temporary / "text", 256, 256, 0) as add_text,
     ):
@@ -203,5 +207,5 @@ def encode_block(folder: Path, path: Path, pairs: list[AnyPair], rules: Rules) -
             trip.add(pair.target, vocabularies.target.decode(row.target))
         sums.update(cut_source=filters.cut["source"], cut_target=filters.cut["target"])
         sums.update(read=filters.read, lines=trip.lines, lossy=trip.lossy, compared=min(trip.lossy, trip.most))
-        counts = Counts(sums, filters.dropped, trip.differences)
+        counts = EncodingCounts(sums, filters.dropped, trip.differences)
         (temporary / COUNTS).write_text(json.dumps(counts._asdict(), ensure_ascii=False), encoding="utf-8")

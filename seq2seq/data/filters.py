@@ -8,7 +8,7 @@ from functools import cache
 from seq2seq.data.readers import AnyPair
 
 
-class Filters:
+class PairFilter:
     """Keeps pairs that are worth training on, and counts the rest in `dropped`: reason -> pairs.
 
     A pair goes when a side is empty, has more than `max_words` white-space words, or more than `max_ratio` times the
@@ -34,7 +34,7 @@ class Filters:
 
     def __call__(self, pairs: Iterable[AnyPair]) -> Iterator[AnyPair]:
         for whole in pairs:
-            source, target = map(shortened, (whole.source, whole.target), self.truncate)
+            source, target = map(truncate_words, (whole.source, whole.target), self.truncate)
             pair = whole._replace(source=source, target=target)
             self.read += 1
             self.cut.update(source=pair.source != whole.source, target=pair.target != whole.target)
@@ -44,7 +44,7 @@ class Filters:
                 yield pair
 
 
-def shortened(text: str, words: int) -> str:
+def truncate_words(text: str, words: int) -> str:
     """The first `words` white-space words of a text, and what stands before and between them; all of it if `words` is 0."""
     if not words or len(text) < 2 * words:  # one that has as many words is at least so long
         return text

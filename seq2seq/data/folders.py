@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder that becomes `folder` when the block ends well. If another process was first, its folder stays."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
@@ -33,11 +33,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def resumed_folder(folder: Path) -> Iterator[Path | None]:
+def resumable_folder(folder: Path) -> Iterator[Path | None]:
     """A folder beside `folder` that becomes it when the block ends well; None if `folder` is there by now.
 
     What lies in it stays when the block does not end well, and is found by whoever comes next. One process works in it at a
-    time, others wait; where the file system has no locks everyone has a `whole_folder`, and the first wins."""
+    time, others wait; where the file system has no locks everyone has a `atomic_folder`, and the first wins."""
     part, lock = (folder.with_name(f".{folder.name}.{ending}") for ending in ("part", "lock"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -45,7 +45,7 @@ def resumed_folder(folder: Path) -> Iterator[Path | None]:
         lock.open("w") as file,
     ):  # which stays: two processes could hold that of a file that is made again
         if not _locked(file, folder):
-            with whole_folder(folder) as own:
+            with atomic_folder(folder) as own:
                 yield own
         elif folder.is_dir():
             yield None

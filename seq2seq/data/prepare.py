@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from seq2seq.config import DataConfig, TokenizerConfig
 from seq2seq.data.corpora import dev_pairs, linked_pairs, test_names, test_pairs, train_pairs
 from seq2seq.data.dataset import PairArrays, write_arrays
-from seq2seq.data.encoding import Rules, encode
-from seq2seq.data.filters import Filters, shortened
-from seq2seq.data.folders import resumed_folder
+from seq2seq.data.encoding import EncodingRules, encode_corpus
+from seq2seq.data.filters import PairFilter, truncate_words
+from seq2seq.data.folders import resumable_folder
 from seq2seq.data.readers import AnyPair, LinkedPair, Pair
 from seq2seq.data.report import Overlap, report_lines
 from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
-from seq2seq.data.tokenizer import Tokenizer, train
+from seq2seq.data.tokenizer import Tokenizer, train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError, RunError
 from seq2seq.utils.files import write_json
@@ -27,7 +27,7 @@ from seq2seq.utils.progress import with_progress
 
 log = logging.getLogger(__name__)
 
-LAYOUT = 4  # raised whenever the same text and settings would give another folder
+CACHE_VERSION = 4  # raised whenever the same text and settings would give another folder
 REPORT = "report.json"
 TOKENIZER_LINES = 4_000_000  # lines that a tokenizer is trained on; of more, every k-th
 
@@ -62,10 +62,10 @@ def prepare(
 
     `vocabularies` are used in place of new ones; `tokenizer` then says how they were made. `linked`: with the word links of the
     training pairs. Processes may do so at once. DataError or ConfigError names what is wrong with the text or its settings."""
-    seen = read_once(data, linked)
-    folder = _place(data, tokenizer, seen, vocabularies)
+    seen = scan_corpus(data, linked)
+    folder = _cache_folder(data, tokenizer, seen, vocabularies)
     if not folder.is_dir():
-        with resumed_folder(folder) as part:
+        with resumable_folder(folder) as part:
             if part is not None:
                 write_json(part / REPORT, _build(part, data, tokenizer, vocabularies, seen))
     return open_prepared(folder, seen)
@@ -79,8 +79,8 @@ def reopen(
     links_hash: str = "",
 ) -> Prepared:
     """What `prepare` made of the text, and links, with these hashes; none of it is read again. DataError if it is not there any more."""
-    seen = Seen(0, data_hash, {}, {}, links_hash)
-    folder = _place(data, tokenizer, seen, vocabularies)
+    seen = CorpusScan(0, data_hash, {}, {}, links_hash)
+    folder = _cache_folder(data, tokenizer, seen, vocabularies)
     if not folder.is_dir():
         raise DataError(
             f"{folder.absolute()} is missing: the prepared text is looked for there (data.cache, or $SEQ2SEQ_CACHE)"
@@ -93,7 +93,7 @@ def cache_root(data: DataConfig) -> Path:
     return Path(data.cache or os.environ.get("SEQ2SEQ_CACHE") or "cache").expanduser()
 
 
-class Seen(NamedTuple):
+class CorpusScan(NamedTuple):
     """What one reading of the text shows; test sets may come and go without the corpus being another."""
 
     pairs: int  # for training, unfiltered
@@ -103,7 +103,7 @@ class Seen(NamedTuple):
     links: str = ""  # sha256 of the word links of the training pairs; "" where none are wanted
 
 
-def open_prepared(folder: Path, seen: Seen) -> Prepared:
+def open_prepared(folder: Path, seen: CorpusScan) -> Prepared:
     """What `prepare` made of that text in `folder`. DataError or RunError if it is not whole."""
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
@@ -118,12 +118,12 @@ def open_prepared(folder: Path, seen: Seen) -> Prepared:
     return Prepared(folder, Vocabularies.open(folder), *arrays, pairs, report, seen.hash, seen.links)
 
 
-def read_once(data: DataConfig, linked: bool = False) -> Seen:
+def scan_corpus(data: DataConfig, linked: bool = False) -> CorpusScan:
     """Read all text, and the links of training text if it is `linked`; every error of either shows here, before any work."""
     digest, links, count = hashlib.sha256(), hashlib.sha256(), 0
-    training = _training(data, linked)
+    training = _training_pairs(data, linked)
     dev = list(dev_pairs(data))
-    tests, missing = read_tests(data)
+    tests, missing = read_test_sets(data)
     overlap = Overlap({"dev": dev} | tests)
     for pair in with_progress(training, "pairs read"):
         count += 1
@@ -134,14 +134,14 @@ def read_once(data: DataConfig, linked: bool = False) -> Seen:
     digest.update(b"\0")
     for pair in dev:
         digest.update(f"{pair.source}\n{pair.target}\n".encode())
-    return Seen(count, digest.hexdigest(), overlap.counts(), missing, links.hexdigest() if linked else "")
+    return CorpusScan(count, digest.hexdigest(), overlap.counts(), missing, links.hexdigest() if linked else "")
 
 
-def _training(data: DataConfig, linked: bool) -> Iterator[AnyPair]:
+def _training_pairs(data: DataConfig, linked: bool) -> Iterator[AnyPair]:
     return linked_pairs(data) if linked else train_pairs(data)
 
 
-def read_tests(data: DataConfig) -> tuple[dict[str, list[Pair]], dict[str, str]]:
+def read_test_sets(data: DataConfig) -> tuple[dict[str, list[Pair]], dict[str, str]]:
     """The test sets, and why others cannot be read: they are for later, and one that is damaged is no reason not to train."""
     tests, missing = {}, {}
     for name in test_names(data):
@@ -152,31 +152,35 @@ def read_tests(data: DataConfig) -> tuple[dict[str, list[Pair]], dict[str, str]]
     return tests, missing
 
 
-def _place(data: DataConfig, tokenizer: TokenizerConfig, seen: Seen, vocabularies: Vocabularies | None) -> Path:
+def _cache_folder(
+    data: DataConfig, tokenizer: TokenizerConfig, seen: CorpusScan, vocabularies: Vocabularies | None
+) -> Path:
     """A folder named by whatever changes its content, hashed. The rate of sampling does not, only whether there is any."""
     settings = asdict(tokenizer) | {"sampling": tokenizer.sampling > 0}
     limits, given = (
-        [data.max_words, data.max_tokens, data.max_ratio, *truncation(data)],
+        [data.max_words, data.max_tokens, data.max_ratio, *_truncation(data)],
         vocabularies and vocabularies.sha256,
     )
     text = [seen.hash, seen.links] if seen.links else seen.hash
-    key = hashlib.sha256(json.dumps([LAYOUT, text, settings, limits, given], sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(
+        json.dumps([CACHE_VERSION, text, settings, limits, given], sort_keys=True).encode()
+    ).hexdigest()
     return cache_root(data) / f"{data.name}-{key[:16]}"
 
 
-def truncation(data: DataConfig) -> tuple[int, int]:
+def _truncation(data: DataConfig) -> tuple[int, int]:
     """To how many words sources and training targets are cut; 0: they are not."""
     return data.truncate_source, data.truncate_target
 
 
 def _build(
-    folder: Path, data: DataConfig, tokenizer: TokenizerConfig, given: Vocabularies | None, text: Seen
+    folder: Path, data: DataConfig, tokenizer: TokenizerConfig, given: Vocabularies | None, text: CorpusScan
 ) -> dict[str, Any]:
-    vocabularies = given or _made_before(folder) or _train_tokenizers(data, tokenizer, text.pairs)
+    vocabularies = given or _saved_vocabularies(folder) or _train_tokenizers(data, tokenizer, text.pairs)
     vocabularies.save(folder)
     long, cut = _write_dev(folder, data, vocabularies)
-    rules = Rules(data.max_words, data.max_ratio, data.max_tokens, tokenizer.sampling > 0, truncation(data))
-    seen = encode(folder, _training(data, bool(text.links)), text.pairs, rules)
+    rules = EncodingRules(data.max_words, data.max_ratio, data.max_tokens, tokenizer.sampling > 0, _truncation(data))
+    seen = encode_corpus(folder, _training_pairs(data, bool(text.links)), text.pairs, rules)
     if not seen.sums["kept"]:
         raise DataError(f"none of the {seen.sums['read']} training pairs is left by data.max_tokens={data.max_tokens}")
     return seen.report() | {
@@ -188,11 +192,11 @@ def _build(
         "tokenizers": {"source": vocabularies.source.sha256, "target": vocabularies.target.sha256},
         "long_dev": long,
         "cut_dev": cut,
-        "truncation": truncation(data),
+        "truncation": _truncation(data),
     }
 
 
-def _made_before(folder: Path) -> Vocabularies | None:
+def _saved_vocabularies(folder: Path) -> Vocabularies | None:
     """What was learnt before the work was cut off."""
     try:
         return Vocabularies.open(folder)
@@ -200,8 +204,8 @@ def _made_before(folder: Path) -> Vocabularies | None:
         return None
 
 
-def _filters(data: DataConfig) -> Filters:
-    return Filters(data.max_words, data.max_ratio, truncation(data))
+def _filters(data: DataConfig) -> PairFilter:
+    return PairFilter(data.max_words, data.max_ratio, _truncation(data))
 
 
 def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) -> Vocabularies:
@@ -209,7 +213,7 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) 
 
     def learn(texts: Iterator[str]) -> Tokenizer:
         normalizer, coverage = tokenizer.normalizer, tokenizer.character_coverage
-        return train(
+        return train_tokenizer(
             texts, kind=tokenizer.kind, size=tokenizer.size, normalizer=normalizer, character_coverage=coverage
         )
 
@@ -242,7 +246,7 @@ def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies) -> tu
     sizes = vocabularies.source.size, vocabularies.target.size
     with write_arrays(folder / "dev", *sizes) as add, write_arrays(folder / "dev_text", 256, 256, 0) as add_text:
         for pair in dev_pairs(data):
-            source = shortened(pair.source, data.truncate_source)
+            source = truncate_words(pair.source, data.truncate_source)
             add(row := encode_pair(Pair(source, pair.target), vocabularies))
             add_text(text_row(pair))
             long += max(len(row.source), len(row.target)) > data.max_tokens + 1

@@ -36,7 +36,7 @@ class LinkedPair(NamedTuple):
 AnyPair = Pair | LinkedPair
 
 
-class Layout(NamedTuple):
+class FileLayout(NamedTuple):
     """Where the files of a corpus are, and what its sides are called."""
 
     root: Path  # folder of relative names
@@ -47,10 +47,10 @@ class Layout(NamedTuple):
     breaks: str = " "  # format=jsonl: what a line break inside a target becomes
 
 
-Reader = Callable[[Sequence[str], Layout], Iterator[Pair]]
+Reader = Callable[[Sequence[str], FileLayout], Iterator[Pair]]
 
 
-def find(name: str, root: Path, how: str = "") -> Path:
+def find_file(name: str, root: Path, how: str = "") -> Path:
     """The file `name` (absolute, or under `root`), or the same with .gz. MissingError if there is neither."""
     path = root / name
     if path.is_dir():
@@ -72,14 +72,14 @@ def read_lines(path: Path) -> Iterator[str]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                yield decode(line, path, number)
+                yield decode_line(line, path, number)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: not a whole gzip file ({error})") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def decode(line: bytes, path: Path | str, number: int) -> str:
+def decode_line(line: bytes, path: Path | str, number: int) -> str:
     """A line without its ending, and the first one without a byte order mark. DataError, which names the place, if it is not UTF-8."""
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -90,15 +90,15 @@ def decode(line: bytes, path: Path | str, number: int) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def read_text(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
+def read_text(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
     """Two plain files for each name: name.source and name.target, line by line. DataError if their counts differ."""
     for name in names:
-        yield from read_sides(
-            *(find(f"{name}.{ending}", layout.root, layout.how) for ending in (layout.source, layout.target))
+        yield from read_parallel(
+            *(find_file(f"{name}.{ending}", layout.root, layout.how) for ending in (layout.source, layout.target))
         )
 
 
-def read_sides(*paths: Path) -> Iterator[Pair]:
+def read_parallel(*paths: Path) -> Iterator[Pair]:
     """Two plain files, line by line. DataError if their counts differ."""
     sides = [read_lines(path) for path in paths]
     for done, (source, target) in enumerate(zip_longest(*sides)):
@@ -111,10 +111,10 @@ def read_sides(*paths: Path) -> Iterator[Pair]:
         yield Pair(source, target)
 
 
-def read_tsv(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
+def read_tsv(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
     """Columns separated by tabs; nothing is quoted. DataError if a line has too few."""
     first, second = layout.columns
-    for path in (find(name, layout.root, layout.how) for name in names):
+    for path in (find_file(name, layout.root, layout.how) for name in names):
         for number, line in enumerate(read_lines(path), 1):
             cells = line.split("\t")
             if len(cells) <= max(first, second):
@@ -124,9 +124,9 @@ def read_tsv(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
             yield Pair(cells[first], cells[second])
 
 
-def read_jsonl(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
+def read_jsonl(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
     """One JSON object a line. DataError if it is none, or lacks a field."""
-    for path in (find(name, layout.root, layout.how) for name in names):
+    for path in (find_file(name, layout.root, layout.how) for name in names):
         for number, line in enumerate(read_lines(path), 1):
             try:
                 row = json.loads(line)
@@ -135,10 +135,10 @@ def read_jsonl(names: Sequence[str], layout: Layout) -> Iterator[Pair]:
                 RecursionError,
             ) as error:  # an integer of thousands of digits, a list in a list in a list ...
                 raise DataError(f"{path}:{number}: not JSON, or none that can be a pair ({error})") from error
-            yield pair_of(row, layout.source, layout.target, f"{path}:{number}", layout.breaks)
+            yield pair_from_record(row, layout.source, layout.target, f"{path}:{number}", layout.breaks)
 
 
-def pair_of(row: Any, source: str, target: str, where: str, breaks: str = " ") -> Pair:
+def pair_from_record(row: Any, source: str, target: str, where: str, breaks: str = " ") -> Pair:
     """The pair in the fields of a record, or in those of its field "translation". Line breaks become spaces, in the target
     `breaks`: one side is one line wherever it is written. DataError names the field, the nearest and all."""
     if (
@@ -167,7 +167,7 @@ def _field(row: Any, name: str, where: str, breaks: str) -> str:
     return breaks.join(lines if breaks == " " else [line.strip() for line in lines if line.strip()])
 
 
-def not_empty(pairs: Iterable[T], what: str) -> Iterator[T]:
+def require_pairs(pairs: Iterable[T], what: str) -> Iterator[T]:
     """The same pairs. DataError at the end if there were none."""
     empty = True
     for pair in pairs:
@@ -194,7 +194,7 @@ def read_hub(
     datasets = _library()
     for split in splits:
         for number, row in enumerate(_rows(datasets, name, split, config), 1):
-            yield pair_of(row, source, target, f"{name}[{split}]:{number}", breaks)
+            yield pair_from_record(row, source, target, f"{name}[{split}]:{number}", breaks)
 
 
 def _library() -> Any:

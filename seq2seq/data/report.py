@@ -7,13 +7,13 @@ from typing import Any
 
 from seq2seq.data.readers import Pair
 
-COMPARED = 1000  # lossy lines, of the first block, looked at character by character; one takes about a millisecond
+MAX_COMPARED = 1000  # lossy lines, of the first block, looked at character by character; one takes about a millisecond
 
 
 class RoundTrip:
     """Counts the lines that do not come back from their ids as they were, and by what they differ."""
 
-    def __init__(self, most: int = COMPARED) -> None:
+    def __init__(self, most: int = MAX_COMPARED) -> None:
         """most: lossy lines that are looked at."""
         self.most, self.lines, self.lossy = most, 0, 0
         self.differences: Counter[str] = Counter()
@@ -24,16 +24,18 @@ class RoundTrip:
         if back != text:
             self.lossy += 1
             if self.lossy <= self.most:
-                self.differences.update(differences(text, back))
+                self.differences.update(text_differences(text, back))
 
 
-def differences(before: str, after: str) -> list[str]:
+def text_differences(before: str, after: str) -> list[str]:
     """Every place where two texts differ, such as "U+00A0 -> ' '"."""
     changes = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
-    return [f"{_shown(before[a:b])} -> {_shown(after[c:d])}" for change, a, b, c, d in changes if change != "equal"]
+    return [
+        f"{_describe(before[a:b])} -> {_describe(after[c:d])}" for change, a, b, c, d in changes if change != "equal"
+    ]
 
 
-def _shown(text: str) -> str:
+def _describe(text: str) -> str:
     """In quotes if it can be told from its looks, else as code points."""
     plain = text.isprintable() and (text.isascii() or any(c.isalnum() for c in text) or text == "⁇")
     return repr(text[:30]) if plain else " ".join(f"U+{ord(c):04X}" for c in text[:8])
@@ -63,13 +65,13 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     sizes, tokens, lossy = report["vocabulary"], report["tokens"], report["lossy"]
     each = f"{sizes['source']:,} and {sizes['target']:,} entries"
     lines = [
-        *_cut(report),
+        *_truncation_lines(report),
         f"training pairs: {report['kept']:,} of {report['read']:,} kept; dropped: {dropped}",
-        f"development pairs: {report['overlap']['dev'][1]:,}{_long(report['long_dev'])}",
+        f"development pairs: {report['overlap']['dev'][1]:,}{_long_note(report['long_dev'])}",
         f"vocabulary: {sizes['source']:,} entries for both sides" if sizes["joint"] else f"vocabularies: {each}",
         f"training tokens: {tokens['source']:,} source, {tokens['target']:,} target, ends of sentences included; "
         f"unknown: {tokens['unknown_source']:,} and {tokens['unknown_target']:,}",
-        f"lines that do not come back from their ids as they were: {lossy['lines']:,} of {lossy['of']:,}{_commonest(lossy)}",
+        f"lines that do not come back from their ids as they were: {lossy['lines']:,} of {lossy['of']:,}{_lossy_note(lossy)}",
     ]
     if links := report.get("links"):
         lines.append(f"word links: {links['tokens']:,} between subwords, in {links['pairs']:,} of the pairs")
@@ -80,7 +82,7 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     return lines + [f"test set {name} cannot be used: {why}" for name, why in report["missing"].items()]
 
 
-def _cut(report: dict[str, Any]) -> list[str]:
+def _truncation_lines(report: dict[str, Any]) -> list[str]:
     """What was cut before all else, for each side that may be."""
     (source, target), cut, read, dev = report["truncation"], report["cut"], report["read"], report["overlap"]["dev"][1]
     sources = f"{cut['source']:,} of {read:,} training sources and {report['cut_dev']:,} of {dev:,} development sources"
@@ -88,13 +90,13 @@ def _cut(report: dict[str, Any]) -> list[str]:
     return said + [f"cut to {target:,} words: {cut['target']:,} of {read:,} training targets"] * (target > 0)
 
 
-def _long(pairs: int) -> str:
+def _long_note(pairs: int) -> str:
     return (
         f"; {pairs:,} with a side beyond data.max_tokens, which are translated but not in the dev loss" if pairs else ""
     )
 
 
-def _commonest(lossy: dict[str, Any]) -> str:
+def _lossy_note(lossy: dict[str, Any]) -> str:
     shown = ", ".join(f"{what} {count:,} times" for what, count in lossy["differences"])
     where = f" (in the first {lossy['compared']:,} of them)" if lossy["lines"] > lossy["compared"] else ""
     return f"; commonest{where}: {shown}" if shown else ""

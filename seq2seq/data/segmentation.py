@@ -10,18 +10,18 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 from random import Random
 
-WORDS = 2**16  # whose ways of being cut are remembered
-RARER = 10.0  # an unknown letter's score is so much below the least of all
+CACHED_WORDS = 2**16  # whose ways of being cut are remembered
+UNKNOWN_PENALTY = 10.0  # an unknown letter's score is so much below the least of all
 
-Cut = Callable[[str, Random], list[str]]
+Segmenter = Callable[[str, Random], list[str]]
 
 
-def unigram(scores: Mapping[str, float], alpha: float) -> Cut:
+def unigram_segmenter(scores: Mapping[str, float], alpha: float) -> Segmenter:
     """Segmentations with probabilities in proportion to exp(alpha * sum of their pieces' scores)  (Kudo 2018, section 3.2, over
     all of them): sums forward over the lattice of pieces, draws backward."""
-    longest, unknown = max(map(len, scores), default=1), min(scores.values(), default=0.0) - RARER
+    longest, unknown = max(map(len, scores), default=1), min(scores.values(), default=0.0) - UNKNOWN_PENALTY
 
-    @lru_cache(WORDS)
+    @lru_cache(CACHED_WORDS)
     def lattice(word: str) -> list[tuple[list[int], list[float]]]:
         """For each end of a piece where it may begin, and the cumulative weights of these."""
         sums, ways = [0.0], []
@@ -46,7 +46,7 @@ def unigram(scores: Mapping[str, float], alpha: float) -> Cut:
     return cut
 
 
-def bpe(scores: Mapping[str, float], alpha: float) -> Cut:
+def bpe_dropout_segmenter(scores: Mapping[str, float], alpha: float) -> Segmenter:
     """Merges in the order they were learnt, of which each is left out with probability alpha whenever it could be next
     (Provilkov et al. 2020, algorithm 1)."""
 
@@ -66,7 +66,7 @@ def bpe(scores: Mapping[str, float], alpha: float) -> Cut:
     return cut
 
 
-def together(pieces: list[str], known: Mapping[str, float]) -> list[str]:
+def merge_unknown(pieces: list[str], known: Mapping[str, float]) -> list[str]:
     """Unknown letters that follow each other are one unknown piece, as SentencePiece has it."""
     joined: list[str] = []
     for piece in pieces:

@@ -13,14 +13,14 @@ from random import Random
 
 import sentencepiece
 
-from seq2seq.data.segmentation import Cut, bpe, together, unigram
+from seq2seq.data.segmentation import Segmenter, bpe_dropout_segmenter, merge_unknown, unigram_segmenter
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.utils.files import atomic_write
 
-SPACE = "▁"
-WORDS = re.compile(f"^[^{SPACE}]+|{SPACE}[^{SPACE}]*")
-SPECIAL = {"pad_id": PAD, "unk_id": UNK, "bos_id": BOS, "eos_id": EOS}
+SPACE_MARK = "▁"
+WORD_PATTERN = re.compile(f"^[^{SPACE_MARK}]+|{SPACE_MARK}[^{SPACE_MARK}]*")
+SPECIAL_IDS = {"pad_id": PAD, "unk_id": UNK, "bos_id": BOS, "eos_id": EOS}
 
 
 class Tokenizer:
@@ -36,15 +36,15 @@ class Tokenizer:
             loaded = False
         if not loaded:
             raise RunError(f"{name}: not a whole SentencePiece model")
-        for special, wanted in SPECIAL.items():
+        for special, wanted in SPECIAL_IDS.items():
             if (found := getattr(self._model, special)()) != wanted:
                 raise RunError(f"{name}: {special}={found}, but this package needs {wanted}")
         self.size: int = self._model.vocab_size()
         self._pieces: list[str] = [self._model.id_to_piece(i) for i in range(self.size)]
         for i in (PAD, BOS, EOS):
             self._pieces[i] = ""
-        self._cuts: dict[float, Cut] = {}
-        self._pieces[UNK] = self._model.decode([UNK]).replace(" ", SPACE)
+        self._cuts: dict[float, Segmenter] = {}
+        self._pieces[UNK] = self._model.decode([UNK]).replace(" ", SPACE_MARK)
 
     @classmethod
     def open(cls, path: Path) -> "Tokenizer":
@@ -73,10 +73,10 @@ class Tokenizer:
         et al. 2020). A function of (text, alpha, seed) alone."""
         if alpha not in self._cuts:
             merges = [*self._scores.values()] == [-float(i) for i in range(len(self._scores))]
-            self._cuts[alpha] = (bpe if merges else unigram)(self._scores, alpha)
+            self._cuts[alpha] = (bpe_dropout_segmenter if merges else unigram_segmenter)(self._scores, alpha)
         cut, chance = self._cuts[alpha], Random(seed)
-        words = WORDS.findall("".join(self.segment(text)))  # as SentencePiece normalises it
-        return [piece for word in words for piece in together(cut(word, chance), self._scores)]
+        words = WORD_PATTERN.findall("".join(self.segment(text)))  # as SentencePiece normalises it
+        return [piece for word in words for piece in merge_unknown(cut(word, chance), self._scores)]
 
     @cached_property
     def _scores(self) -> dict[str, float]:
@@ -85,10 +85,11 @@ class Tokenizer:
 
     def _words_apart(self, pieces: list[str]) -> list[str]:
         """SentencePiece returns unknown words that follow each other as one piece: they would count, and be copied, as one."""
-        if not any(SPACE in piece[1:] for piece in pieces):
+        if not any(SPACE_MARK in piece[1:] for piece in pieces):
             return pieces
         words = (
-            WORDS.findall(piece) if i == UNK else [piece] for piece, i in zip(pieces, self.ids_of(pieces), strict=True)
+            WORD_PATTERN.findall(piece) if i == UNK else [piece]
+            for piece, i in zip(pieces, self.ids_of(pieces), strict=True)
         )
         return [word for piece in words for word in piece]
 
@@ -111,15 +112,15 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int], unknown: Sequence[str] = ()) -> str:
         """Text of ids; the inverse of `encode` where nothing is unknown."""
-        return join(self.pieces(ids, unknown))
+        return join_pieces(self.pieces(ids, unknown))
 
 
-def join(pieces: Iterable[str]) -> str:
+def join_pieces(pieces: Iterable[str]) -> str:
     """Text of pieces: the mark of a word's beginning becomes a space, the one before the first word goes."""
-    return "".join(pieces).replace(SPACE, " ").removeprefix(" ")
+    return "".join(pieces).replace(SPACE_MARK, " ").removeprefix(" ")
 
 
-def train(
+def train_tokenizer(
     texts: Iterable[str], *, kind: str, size: int, normalizer: str = "identity", character_coverage: float = 1.0
 ) -> Tokenizer:
     """Learn a tokenizer; the same text gives the same bytes.
@@ -141,14 +142,14 @@ def train(
             max_sentence_length=1_000_000,
             num_threads=1,
             minloglevel=2,
-            **SPECIAL,  # type: ignore[arg-type]
+            **SPECIAL_IDS,  # type: ignore[arg-type]
         )
     except RuntimeError as error:
-        raise ConfigError(_sentence(str(error), size)) from error
+        raise ConfigError(_training_error(str(error), size)) from error
     return Tokenizer(model.getvalue())
 
 
-def _sentence(message: str, size: int) -> str:
+def _training_error(message: str, size: int) -> str:
     if found := re.search(r"value <= (\d+)", message):
         return f"tokenizer.size={size} is more than the training text supports: at most {found[1]}"
     if found := re.search(r"\d+ vs (\d+)", message):

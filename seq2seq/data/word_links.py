@@ -12,38 +12,36 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seq2seq.data.readers import LinkedPair, Pair, read_lines
-from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.data.tokenizer import SPACE_MARK, Tokenizer
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError
-
-MARK = "\u2581"  # what SentencePiece writes for a space, so at the start of a word
 
 Link = tuple[int, int]
 
 
-class Gold(NamedTuple):
+class GoldAlignment(NamedTuple):
     """A human's alignment of a sentence: the sure links, and the possible ones, which include the sure."""
 
     sure: frozenset[Link]
     possible: frozenset[Link]
 
 
-def words_of(pieces: Sequence[str]) -> list[int]:
+def word_indices(pieces: Sequence[str]) -> list[int]:
     """The number of the word that each piece belongs to. A piece with the mark starts a word, unless all before it were marks."""
     numbers, word, empty = [], 0, True
     for piece in pieces:
-        if piece.startswith(MARK) and not empty:
+        if piece.startswith(SPACE_MARK) and not empty:
             word, empty = word + 1, True
         numbers.append(word)
-        empty = empty and not piece.strip(MARK)
+        empty = empty and not piece.strip(SPACE_MARK)
     return numbers
 
 
-def words(pieces: Sequence[str]) -> list[str]:
-    """The words that the pieces make up, numbered as by `words_of`."""
+def words_from_pieces(pieces: Sequence[str]) -> list[str]:
+    """The words that the pieces make up, numbered as by `word_indices`."""
     made: dict[int, str] = {}
-    for piece, word in zip(pieces, words_of(pieces), strict=True):
-        made[word] = made.get(word, "") + piece.replace(MARK, "")
+    for piece, word in zip(pieces, word_indices(pieces), strict=True):
+        made[word] = made.get(word, "") + piece.replace(SPACE_MARK, "")
     return list(made.values())
 
 
@@ -52,7 +50,7 @@ def format_links(links: AbstractSet[Link]) -> str:
     return " ".join(f"{s}-{t}" for s, t in sorted(links))
 
 
-def parse_links(line: str, where: str = "alignment") -> Gold:
+def parse_links(line: str, where: str = "alignment") -> GoldAlignment:
     """The links of a line of Pharaoh text: "0-1" is sure, "0p1" possible. Raises DataError, naming `where`."""
     kinds: dict[str, set[Link]] = {"-": set(), "p": set()}
     for link in line.split():
@@ -61,10 +59,10 @@ def parse_links(line: str, where: str = "alignment") -> Gold:
                 f"{where}: {link!r} is no link; a sure one reads 0-1, source word 0 to target word 1, a possible one 0p1"
             )
         kinds[match[2]].add((int(match[1]), int(match[3])))
-    return Gold(frozenset(kinds["-"]), frozenset(kinds["-"] | kinds["p"]))
+    return GoldAlignment(frozenset(kinds["-"]), frozenset(kinds["-"] | kinds["p"]))
 
 
-def check_inside(links: Iterable[Link], sizes: Sequence[int], where: str, first: int = 0) -> None:
+def check_links(links: Iterable[Link], sizes: Sequence[int], where: str, first: int = 0) -> None:
     """DataError, naming `where`, for a link of a word that is not there. `sizes`: source and target words; `first`: the first one's
     number in the file."""
     links = list(links)
@@ -79,12 +77,12 @@ def check_inside(links: Iterable[Link], sizes: Sequence[int], where: str, first:
                 )
 
 
-def turned(line: str) -> str:
+def swap_links(line: str) -> str:
     """The links of a line, `0-1 2p3`, the other way round."""
     return re.sub(r"\b(\d+)([-p])(\d+)\b", r"\3\2\1", line)
 
 
-def linked(pairs: Iterator[Pair], path: Path, turn: bool = False) -> Iterator[LinkedPair]:
+def read_linked(pairs: Iterator[Pair], path: Path, turn: bool = False) -> Iterator[LinkedPair]:
     """Pairs with the lines of a file beside them, `0-0 1-2`, of which the possible links, `0p1`, count too; `turn`: `1-0`.
 
     DataError names the line that is no such thing or links a word that is not there, or tells how many lines there are."""
@@ -93,13 +91,13 @@ def linked(pairs: Iterator[Pair], path: Path, turn: bool = False) -> Iterator[Li
             counts = [done + sum(1 for _ in rest) + (one is not None) for rest, one in ((lines, line), (pairs, pair))]
             raise DataError(f"{path} has {counts[0]} lines for {counts[1]} pairs")
         where = f"{path}:{done + 1}"
-        links = sorted(parse_links(turned(line) if turn else line, where).possible)
+        links = sorted(parse_links(swap_links(line) if turn else line, where).possible)
         yield LinkedPair(pair.source, pair.target, checked(links, pair, where))
 
 
 def checked(links: Sequence[Link], pair: Pair, where: str) -> tuple[Link, ...]:
     """The links of a pair. DataError if one is of a word that is not there."""
-    check_inside(links, (count_words(pair.source), count_words(pair.target)), where)
+    check_links(links, (count_words(pair.source), count_words(pair.target)), where)
     return tuple(links)
 
 
@@ -111,13 +109,17 @@ def count_words(text: str) -> int:
 def token_links(pair: LinkedPair, vocabularies: Vocabularies) -> list[int]:
     """The links of a pair's tokens, as `Row` has them; those of words that were cut off are gone.
 
-    DataError as `own_words`."""
-    return spread(pair.links, own_words(pair.source, vocabularies.source), own_words(pair.target, vocabularies.target))
+    DataError as `checked_word_indices`."""
+    return subword_links(
+        pair.links,
+        checked_word_indices(pair.source, vocabularies.source),
+        checked_word_indices(pair.target, vocabularies.target),
+    )
 
 
-def own_words(text: str, tokenizer: Tokenizer) -> list[int]:
+def checked_word_indices(text: str, tokenizer: Tokenizer) -> list[int]:
     """The word that each subword belongs to. DataError where they are not those between spaces, by which links are counted."""
-    numbers = words_of(tokenizer.segment(text))
+    numbers = word_indices(tokenizer.segment(text))
     if (made := max(numbers, default=-1) + 1) != count_words(text):
         raise DataError(
             f"{text!r} has {count_words(text)} words by its spaces, {made} as the tokenizer normalises it: its links cannot be told; "
@@ -126,7 +128,7 @@ def own_words(text: str, tokenizer: Tokenizer) -> list[int]:
     return numbers
 
 
-def spread(links: Iterable[Link], source: Sequence[int], target: Sequence[int]) -> list[int]:
+def subword_links(links: Iterable[Link], source: Sequence[int], target: Sequence[int]) -> list[int]:
     """Links of words, and the word that each subword of the two sides belongs to -> t s t s ..., ordered."""
     places, wanted = defaultdict(list), defaultdict(list)
     for place, word in enumerate(source):

@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.data.word_links import Gold, Link, check_inside, format_links, parse_links, words, words_of
+from seq2seq.data.word_links import (
+    GoldAlignment,
+    Link,
+    check_links,
+    format_links,
+    parse_links,
+    word_indices,
+    words_from_pieces,
+)
 from seq2seq.errors import DataError
 from seq2seq.evaluation.score import Array, How, Score, figure
 
@@ -19,7 +27,7 @@ from seq2seq.evaluation.score import Array, How, Score, figure
 def merge(weights: Any, source: Sequence[int], target: Sequence[int]) -> Array:
     """Weights (T, S) of pieces -> (target words, source words): the sum over a source word, the mean over a target word.
 
-    `source` and `target` are the word of each piece, as by `words_of`. Rows and columns behind them, of EOS and padding,
+    `source` and `target` are the word of each piece, as by `word_indices`. Rows and columns behind them, of EOS and padding,
     are dropped, so that a row sums to one less what EOS got. `weights` is an array or a tensor on any device.
     Raises DataError where there are more pieces than weights.
     """
@@ -38,7 +46,11 @@ def word_weights(found: Any) -> tuple[list[str], list[str], Array]:
 
     `found` has the subwords `source` and `target`, the `attention` between them, and says whether it is `finished`, by EOS."""
     source, target = found.source[:-1], found.target[:-1] if found.finished else found.target  # without EOS
-    return words(source), words(target), merge(found.attention, words_of(source), words_of(target))
+    return (
+        words_from_pieces(source),
+        words_from_pieces(target),
+        merge(found.attention, word_indices(source), word_indices(target)),
+    )
 
 
 def word_links(found: Any, kind: str = "argmax") -> str:
@@ -83,7 +95,7 @@ def one_to_one_links(weights: Array) -> set[Link]:
 
 def alignment_scores(
     links: Sequence[AbstractSet[Link]],
-    gold: Sequence[Gold],
+    gold: Sequence[GoldAlignment],
     bootstrap: int = 1000,
     seed: int = 12345,
     made: str = "argmax|of:references",
@@ -132,7 +144,7 @@ NAACL = re.compile(r"0*([1-9][0-9]*)\s+([0-9]+)\s+([0-9]+)(?:\s+([SP]))?(?:\s+[0
 Sizes = Sequence[tuple[int, int]]  # source and target words of each pair
 
 
-def read_gold(lines: Sequence[str], sizes: Sizes, name: str) -> list[Gold]:
+def read_gold(lines: Sequence[str], sizes: Sizes, name: str) -> list[GoldAlignment]:
     """The links of pairs of `sizes` words. `name` is the file's: one that ends in .talp counts words from 1, and one whose lines
     are of four columns is NAACL's. DataError names the line that is none, or that links a word which is not there, or says how
     many pairs there are."""
@@ -146,15 +158,15 @@ def read_gold(lines: Sequence[str], sizes: Sizes, name: str) -> list[Gold]:
     return READERS[kind](lines, sizes, name)
 
 
-def pharaoh(lines: Sequence[str], sizes: Sizes, name: str, first: int = 0) -> list[Gold]:
+def pharaoh(lines: Sequence[str], sizes: Sizes, name: str, first: int = 0) -> list[GoldAlignment]:
     """A line a pair, words counted from `first`."""
     if len(lines) != len(sizes):
         raise DataError(f"{name} has {len(lines)} lines for {len(sizes)} pairs")
     found = []
     for number, (line, size) in enumerate(zip(lines, sizes, strict=True), 1):
         where = f"{name}, line {number}"
-        gold = Gold(*(frozenset(lowered(links, where, first)) for links in parse_links(line, where)))
-        check_inside(sorted(gold.possible), size, where, first)
+        gold = GoldAlignment(*(frozenset(lowered(links, where, first)) for links in parse_links(line, where)))
+        check_links(sorted(gold.possible), size, where, first)
         found.append(gold)
     return found
 
@@ -168,7 +180,7 @@ def lowered(links: frozenset[Link], where: str, first: int) -> set[Link]:
     return {(s - first, t - first) for s, t in links}
 
 
-def naacl(lines: Sequence[str], sizes: Sizes, name: str) -> list[Gold]:
+def naacl(lines: Sequence[str], sizes: Sizes, name: str) -> list[GoldAlignment]:
     """A line a link."""
     pairs = len(sizes)
     sure: list[set[Link]] = [set() for _ in range(pairs)]
@@ -184,14 +196,14 @@ def naacl(lines: Sequence[str], sizes: Sizes, name: str) -> list[Gold]:
         if pair > pairs:
             raise DataError(f"{name}, line {number}: pair {pair} of {pairs}")
         if source and target:
-            check_inside([(source - 1, target - 1)], sizes[pair - 1], f"{name}, line {number}", first=1)
+            check_links([(source - 1, target - 1)], sizes[pair - 1], f"{name}, line {number}", first=1)
             possible[pair - 1].add((source - 1, target - 1))
             if match[4] != "P":
                 sure[pair - 1].add((source - 1, target - 1))
-    return [Gold(frozenset(s), frozenset(p)) for s, p in zip(sure, possible, strict=True)]
+    return [GoldAlignment(frozenset(s), frozenset(p)) for s, p in zip(sure, possible, strict=True)]
 
 
-READERS: dict[str, Callable[[Sequence[str], Sizes, str], list[Gold]]] = {
+READERS: dict[str, Callable[[Sequence[str], Sizes, str], list[GoldAlignment]]] = {
     "pharaoh": pharaoh,
     "talp": partial(pharaoh, first=1),
     "naacl": naacl,

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from seq2seq.config.search import THROUGHPUT, SearchConfig
-from seq2seq.data.word_links import Link, own_words, parse_links
+from seq2seq.data.word_links import Link, checked_word_indices, parse_links
 from seq2seq.errors import DataError, RunError
 from seq2seq.evaluation import attention_stats, text_stats
 from seq2seq.evaluation.alignment import LINKS, word_links
@@ -329,7 +329,7 @@ def forced_links(made: EvaluationSpec, test: TestSet) -> dict[str, list[set[Link
     for text, tokenizer in chain(
         ((s, own.source) for s in test.sources), ((t, own.target) for t in test.references[0])
     ):
-        own_words(text, tokenizer)
+        checked_word_indices(text, tokenizer)
     forced = made.translator.forced(zip(test.sources, test.references[0], strict=True), attention=True)
     lines = [[word_links(one, kind) for kind in LINKS] for one in forced]
     links = {kind: [row[i] for row in lines] for i, kind in enumerate(LINKS)}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from seq2seq.config import DataConfig
 from seq2seq.data.corpora import dev_pairs, gold_alignment, test_names, test_pairs
 from seq2seq.data.readers import read_lines
-from seq2seq.data.word_links import Gold, count_words
+from seq2seq.data.word_links import GoldAlignment, count_words
 from seq2seq.errors import ConfigError, DataError, choose
 from seq2seq.evaluation.alignment import read_gold
 
@@ -21,7 +21,7 @@ class TestSet(NamedTuple):
     name: str
     sources: list[str]
     references: list[list[str]]  # one list for each set of references
-    gold: list[Gold] | None = None  # word alignments of the sources with the first references
+    gold: list[GoldAlignment] | None = None  # word alignments of the sources with the first references
 
     @property
     def sha256(self) -> str:

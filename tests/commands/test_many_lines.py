@@ -18,10 +18,12 @@ TIE = 1e-4
 @pytest.fixture(scope="module")
 def many():
     """Lines of 1 to 300 words of the embedded corpus, each with its number in it, shuffled by length."""
-    from seq2seq.data.toy.translation import generate
+    from seq2seq.data.toy.translation import generate_translations
 
     draw = random.Random(5)
-    words = sorted({word for example in generate(pairs=500, dev=2, test=2).train for word in example.source.split()})
+    words = sorted(
+        {word for example in generate_translations(pairs=500, dev=2, test=2).train for word in example.source.split()}
+    )
     return [" ".join([str(number), *draw.choices(words, k=draw.randint(0, 299))]) for number in range(LINES)]
 
 

@@ -13,7 +13,7 @@ from seq2seq.compare.compare import compare
 from seq2seq.compare.paired_tests import TestOptions
 from seq2seq.compare.result import Comparison
 from seq2seq.compare.variants import group
-from seq2seq.data.word_links import Gold
+from seq2seq.data.word_links import GoldAlignment
 from seq2seq.evaluation import metrics
 from seq2seq.evaluation.attention_maps import AttentionMap
 from seq2seq.evaluation.attention_records import AttentionRecord, in_bytes
@@ -29,11 +29,11 @@ SOURCES = ["a b", "c d", "a b c", "d e f g", "a b c d e f", "g h i j k l m"]  # 
 REFERENCES = ["A B C D", "C D E F", "A B C D E", "D E F G H", "A B C D E F", "G H I J K L"]
 HYPOTHESES = ["A B C D", "D C E F", "A B C", "D E F x H", "a b c d e f", "x x x x x"]
 METRICS = "2,1000,1,2,9\n4,3000,2,8,8\n6,4000,12,9,7\n"  # 1000, 2000 and 100 tokens by second; 500, 333.3, 1000 by processor second
-GOLD = [Gold(frozenset({(0, 0), (1, 1)}), frozenset({(0, 0), (1, 1), (0, 1)}))] * 6
+GOLD = [GoldAlignment(frozenset({(0, 0), (1, 1)}), frozenset({(0, 0), (1, 1), (0, 1)}))] * 6
 
 
 def compared(
-    cells: Sequence[EvaluatedRun], *metrics: str, gold: list[Gold] | None = None, samples: int = 40
+    cells: Sequence[EvaluatedRun], *metrics: str, gold: list[GoldAlignment] | None = None, samples: int = 40
 ) -> Comparison:
     variants, _ = group(cells)
     asked = TestOptions(

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.data.batching import Batch, TrainBatches, ahead, empty_batch, eval_batches
+from seq2seq.data.batching import Batch, TrainBatches, empty_batch, eval_batches, prefetched
 from seq2seq.data.dataset import Corpus, EncodedPair, PairArrays, write_arrays
 from seq2seq.data.readers import Pair
 from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
-from seq2seq.data.tokenizer import train
+from seq2seq.data.tokenizer import train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import RunError
 from seq2seq.ids import BOS, EOS, PAD, UNK
@@ -40,7 +40,7 @@ def plain(
 def sampled(tmp_path_factory: pytest.TempPathFactory) -> SampledCorpus:
     folder = tmp_path_factory.mktemp("sampled")
     pairs = [Pair("the cat sees it " * n, "die Katze sieht sie " * (n + 1)) for n in range(1, 60)]
-    joint = train([side for pair in pairs for side in pair], kind="bpe", size=40)
+    joint = train_tokenizer([side for pair in pairs for side in pair], kind="bpe", size=40)
     both = Vocabularies(joint, joint)
     with write_arrays(folder / "ids", 40, 40) as add, write_arrays(folder / "text", 256, 256, 0) as add_text:
         for pair in pairs:
@@ -124,7 +124,7 @@ def test_what_a_thread_makes_ahead() -> None:
             yield number
         raise RunError("no more")
 
-    coming = ahead(numbers(), 3)
+    coming = prefetched(numbers(), 3)
     assert made == []
     assert next(coming) == 0
     before = threading.active_count()
@@ -134,8 +134,8 @@ def test_what_a_thread_makes_ahead() -> None:
     with pytest.raises(RunError, match="no more"):
         next(coming)
     assert threading.active_count() == before - 1
-    assert list(ahead(iter([]), 2)) == []
-    coming = ahead(itertools.count(), 3)
+    assert list(prefetched(iter([]), 2)) == []
+    coming = prefetched(itertools.count(), 3)
     assert [next(coming), next(coming)] == [0, 1]
     coming.close()  # as at the end of a training
     assert threading.active_count() == before - 1

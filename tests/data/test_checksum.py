@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
-from seq2seq.data.batching import NOTHING, TrainBatches, chained
+from seq2seq.data.batching import INITIAL_CHECKSUM, TrainBatches, extend_checksum
 from seq2seq.data.dataset import EncodedPair, PairArrays, write_arrays
 from seq2seq.ids import EOS
 
@@ -37,7 +37,7 @@ def by_hand(batches: list[list[int]]) -> str:
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_it_is_that_of_the_batches_handed_over(plain: PairArrays, accumulate: int, early: int) -> None:
     batches = TrainBatches(plain, BUDGET, 7, accumulate=accumulate, early=early)
-    assert batches.checksum == NOTHING
+    assert batches.checksum == INITIAL_CHECKSUM
     seen: list[list[int]] = []
     for number, batch in enumerate(itertools.chain(batches, batches), 1):
         seen.append(batch.index.tolist())
@@ -69,9 +69,17 @@ def test_other_batches_have_another(plain: PairArrays, other: dict[str, int]) ->
 
 def test_the_order_and_the_cut_count() -> None:
     one, two = np.array([1]), np.array([2])
-    assert chained(chained(NOTHING, one), two) != chained(chained(NOTHING, two), one)
-    assert chained(chained(NOTHING, one), two) != chained(NOTHING, np.array([1, 2]))
-    assert chained(NOTHING, one.astype(np.int32)) == chained(NOTHING, one.astype(">i8")) == by_hand([[1]])
+    assert extend_checksum(extend_checksum(INITIAL_CHECKSUM, one), two) != extend_checksum(
+        extend_checksum(INITIAL_CHECKSUM, two), one
+    )
+    assert extend_checksum(extend_checksum(INITIAL_CHECKSUM, one), two) != extend_checksum(
+        INITIAL_CHECKSUM, np.array([1, 2])
+    )
+    assert (
+        extend_checksum(INITIAL_CHECKSUM, one.astype(np.int32))
+        == extend_checksum(INITIAL_CHECKSUM, one.astype(">i8"))
+        == by_hand([[1]])
+    )
 
 
 def test_what_an_old_checkpoint_does_not_say_stays_unknown(plain: PairArrays) -> None:

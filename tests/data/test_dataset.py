@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seq2seq.data.dataset import BLOCK, EncodedPair, PairArrays, write_arrays
-from seq2seq.data.folders import whole_folder
+from seq2seq.data.dataset import WRITE_BLOCK, EncodedPair, PairArrays, write_arrays
+from seq2seq.data.folders import atomic_folder
 from seq2seq.data.readers import Pair
 from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
-from seq2seq.data.tokenizer import train
+from seq2seq.data.tokenizer import train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError
 
@@ -39,7 +39,7 @@ def write(folder: Path, pairs: list[EncodedPair], size: int, longest: int = 10) 
 
 @pytest.mark.parametrize("copied", [True, False])
 @pytest.mark.parametrize(("size", "dtype"), [(200, "u1"), (250, "u2"), (60_000, "u2"), (65_530, "i4"), (70_000, "i4")])
-@pytest.mark.parametrize("count", [1, 5, BLOCK + 3])
+@pytest.mark.parametrize("count", [1, 5, WRITE_BLOCK + 3])
 def test_round_trip(tmp_path: Path, count: int, size: int, dtype: str, copied: bool) -> None:
     pairs = rows(count, size, copied)
     arrays = write(tmp_path / "a", pairs, size)
@@ -75,7 +75,7 @@ def fail(folder: Path) -> None:
 
 
 def test_an_error_leaves_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "a") as temporary:
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "a") as temporary:
         fail(temporary)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(KeyboardInterrupt), write_arrays(tmp_path / "b", 9, 9):
@@ -86,7 +86,7 @@ def test_an_error_leaves_no_folder(tmp_path: Path) -> None:
 
 def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
     def make(text: str) -> None:
-        with whole_folder(tmp_path / "a") as temporary:
+        with atomic_folder(tmp_path / "a") as temporary:
             (temporary / "x").write_text(text)
             barrier.wait(10)
 
@@ -101,7 +101,7 @@ PAIRS = [Pair(f"the cat sees {n} dogs\u2028", f"die Katze sieht {n} Hunde") for 
 
 
 def sampled(folder: Path, alpha: float = 0.3, seed: int = 1) -> tuple[SampledCorpus, Vocabularies]:
-    joint = train([side for pair in PAIRS for side in pair], kind="bpe", size=60)
+    joint = train_tokenizer([side for pair in PAIRS for side in pair], kind="bpe", size=60)
     both = Vocabularies(joint, joint)
     with write_arrays(folder / "ids", 60, 60) as add, write_arrays(folder / "text", 256, 256, 0) as add_text:
         for pair in PAIRS:

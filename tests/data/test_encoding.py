@@ -19,16 +19,16 @@ import pytest
 
 from seq2seq.data import encoding, folders
 from seq2seq.data.dataset import EncodedPair, PairArrays, join_arrays, write_arrays
-from seq2seq.data.encoding import Rules, encode
-from seq2seq.data.folders import resumed_folder
+from seq2seq.data.encoding import EncodingRules, encode_corpus
+from seq2seq.data.folders import resumable_folder
 from seq2seq.data.readers import Pair
-from seq2seq.data.tokenizer import train
+from seq2seq.data.tokenizer import train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError
 from seq2seq.utils.files import write_json
 
 WORDS = ["the", "cat", "sees", "a", "big", "dog", "in", "Bonn", "Q\u00a0"]
-RULES = Rules(max_words=9, max_ratio=3.0, max_tokens=12, keep_text=True)
+RULES = EncodingRules(max_words=9, max_ratio=3.0, max_tokens=12, keep_text=True)
 
 
 def corpus(lines: int) -> list[Pair]:
@@ -43,7 +43,9 @@ PAIRS = corpus(200)
 def folder(tmp_path: Path) -> Callable[[str], Path]:
     """A folder of this name with vocabularies that do not know "Q"."""
     known = [side.replace("Q\u00a0", "the") for pair in PAIRS for side in pair if side]
-    vocabularies = Vocabularies(train(known, kind="word", size=20), train(known, kind="word", size=20))
+    vocabularies = Vocabularies(
+        train_tokenizer(known, kind="word", size=20), train_tokenizer(known, kind="word", size=20)
+    )
 
     def make(name: str) -> Path:
         (tmp_path / name).mkdir()
@@ -64,11 +66,11 @@ def test_blocks_and_processes_change_nothing(
 ) -> None:
     """But for how many lines are compared: those of the first block."""
     one, many = folder("one"), folder("many")
-    expected = encode(one, PAIRS, len(PAIRS), RULES)
-    monkeypatch.setattr(encoding, "BLOCK", block)
-    monkeypatch.setattr(encoding, "EACH", 1)
+    expected = encode_corpus(one, PAIRS, len(PAIRS), RULES)
+    monkeypatch.setattr(encoding, "BLOCK_PAIRS", block)
+    monkeypatch.setattr(encoding, "MIN_BLOCKS_PER_WORKER", 1)
     monkeypatch.setattr(encoding, "available_cores", lambda: cores)
-    found = encode(many, iter(PAIRS), len(PAIRS), RULES)
+    found = encode_corpus(many, iter(PAIRS), len(PAIRS), RULES)
     compared = [counts.sums.pop("compared") for counts in (found, expected)]
     assert 0 < compared[0] < compared[1]
     assert found.differences <= expected.differences
@@ -83,12 +85,12 @@ def test_blocks_and_processes_change_nothing(
 
 def test_what_was_cut_off_goes_on(folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     one, cut = folder("one"), folder("cut")
-    encode(one, PAIRS, len(PAIRS), RULES)
-    monkeypatch.setattr(encoding, "BLOCK", 32)
+    encode_corpus(one, PAIRS, len(PAIRS), RULES)
+    monkeypatch.setattr(encoding, "BLOCK_PAIRS", 32)
     made, real = [], encoding.encode_block
 
     def until(last: int) -> Callable[..., None]:
-        def block(folder: Path, path: Path, pairs: list[Pair], rules: Rules) -> None:
+        def block(folder: Path, path: Path, pairs: list[Pair], rules: EncodingRules) -> None:
             if int(path.name) > last:
                 (path.parent / f".{path.name}-killed").mkdir()
                 raise KeyboardInterrupt
@@ -101,8 +103,8 @@ def test_what_was_cut_off_goes_on(folder: Callable[[str], Path], monkeypatch: py
         monkeypatch.setattr(encoding, "encode_block", until(last))
         if last < 99:
             with pytest.raises(KeyboardInterrupt):
-                encode(cut, PAIRS, len(PAIRS), RULES)
-    encode(cut, PAIRS, len(PAIRS), RULES)
+                encode_corpus(cut, PAIRS, len(PAIRS), RULES)
+    encode_corpus(cut, PAIRS, len(PAIRS), RULES)
     assert made == [f"{number:06}" for number in range(7)]  # each once
     assert content(cut) == content(one)
 
@@ -113,16 +115,16 @@ def test_a_block_that_was_spoilt_is_made_again(
 ) -> None:
     """By a power cut: what was written is empty, or not there at all."""
     one, cut = folder("one"), folder("cut")
-    monkeypatch.setattr(encoding, "BLOCK", 32)
-    encode(one, PAIRS, len(PAIRS), RULES)
+    monkeypatch.setattr(encoding, "BLOCK_PAIRS", 32)
+    encode_corpus(one, PAIRS, len(PAIRS), RULES)
     real = encoding.join_arrays
     monkeypatch.setattr(encoding, "join_arrays", full)
     with pytest.raises(OSError, match="disk"):
-        encode(cut, PAIRS, len(PAIRS), RULES)
+        encode_corpus(cut, PAIRS, len(PAIRS), RULES)
     monkeypatch.setattr(encoding, "join_arrays", real)
     (cut / "blocks-32" / "000002" / spoilt).write_bytes(b"")
     (cut / "blocks-32" / "000003" / spoilt).unlink()
-    encode(cut, PAIRS, len(PAIRS), RULES)
+    encode_corpus(cut, PAIRS, len(PAIRS), RULES)
     assert content(cut) == content(one)
 
 
@@ -131,12 +133,12 @@ def test_what_was_cut_off_at_the_very_end_goes_on(
 ) -> None:
     """The arrays are there, and the blocks are about to go."""
     one, cut = folder("one"), folder("cut")
-    encode(one, PAIRS, len(PAIRS), RULES)
+    encode_corpus(one, PAIRS, len(PAIRS), RULES)
     with monkeypatch.context() as patch:
         patch.setattr(encoding, "rmtree", lambda path, **options: None)
-        encode(cut, PAIRS, len(PAIRS), RULES)
+        encode_corpus(cut, PAIRS, len(PAIRS), RULES)
     assert list((cut / "joined").iterdir())
-    encode(cut, PAIRS, len(PAIRS), RULES)
+    encode_corpus(cut, PAIRS, len(PAIRS), RULES)
     assert content(cut) == content(one)
 
 
@@ -188,28 +190,28 @@ def stop(part: Path | None, error: BaseException) -> None:
 
 def test_a_folder_is_resumed(tmp_path: Path) -> None:
     target = tmp_path / "a"
-    with pytest.raises(KeyboardInterrupt), resumed_folder(target) as found:
+    with pytest.raises(KeyboardInterrupt), resumable_folder(target) as found:
         stop(found, KeyboardInterrupt())
     assert not target.exists()
-    with resumed_folder(target) as found:
+    with resumable_folder(target) as found:
         assert found
         assert (found / "done").read_text() == "1"
     assert {path.name for path in tmp_path.iterdir()} == {"a", ".a.lock"}
     assert [path.name for path in target.iterdir()] == ["done"]
-    with resumed_folder(target) as found:
+    with resumable_folder(target) as found:
         assert found is None
     assert {path.name for path in tmp_path.iterdir()} == {"a", ".a.lock"}
 
 
 def test_what_is_wrong_before_any_work_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError), resumed_folder(tmp_path / "a"):
+    with pytest.raises(DataError), resumable_folder(tmp_path / "a"):
         raise DataError("the text is wrong")
     assert [path.name for path in tmp_path.iterdir()] == [".a.lock"]
 
 
 def test_a_cache_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "cache").symlink_to(tmp_path / "not mounted")
-    with pytest.raises(FileExistsError), resumed_folder(tmp_path / "cache" / "a"):
+    with pytest.raises(FileExistsError), resumable_folder(tmp_path / "cache" / "a"):
         pass
 
 
@@ -218,7 +220,7 @@ def test_without_locks_everyone_works_on_their_own(tmp_path: Path, monkeypatch: 
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(folders.fcntl, "flock", none)
-    with resumed_folder(tmp_path / "a") as first, resumed_folder(tmp_path / "a") as second:
+    with resumable_folder(tmp_path / "a") as first, resumable_folder(tmp_path / "a") as second:
         assert first
         assert second
         assert first != second
@@ -232,7 +234,7 @@ def test_one_makes_it_and_the_others_wait(tmp_path: Path) -> None:
     made: list[Any] = []
 
     def make(number: int) -> None:
-        with resumed_folder(tmp_path / "a") as part:
+        with resumable_folder(tmp_path / "a") as part:
             if part is not None:
                 made.append(number)
                 if len(made) < 3:
@@ -252,10 +254,10 @@ import itertools, signal, sys
 from pathlib import Path
 from seq2seq.data import encoding, folders
 from seq2seq.data.readers import Pair
-encoding.BLOCK, encoding.EACH, encoding.available_cores = 64, 1, lambda: 2
+encoding.BLOCK_PAIRS, encoding.MIN_BLOCKS_PER_WORKER, encoding.available_cores = 64, 1, lambda: 2
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it puts into the background without it
-    encoding.encode(Path(sys.argv[1]), itertools.repeat(Pair("the cat", "a dog")), 1000, encoding.Rules(9, 3.0, 9, False))
+    encoding.encode_corpus(Path(sys.argv[1]), itertools.repeat(Pair("the cat", "a dog")), 1000, encoding.EncodingRules(9, 3.0, 9, False))
 """
 
 

@@ -30,12 +30,12 @@ def written(
 )
 def test_the_textbook(rounds: int, expected: tuple[float, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Koehn 2010, figure 4.4: das Haus, das Buch, ein Buch, without the empty word."""
-    monkeypatch.setattr(ibm1, "ROUNDS", rounds)
+    monkeypatch.setattr(ibm1, "ITERATIONS", rounds)
     text = [([DAS, HAUS], [THE, HOUSE]), ([DAS, BUCH], [THE, BOOK]), ([EIN, BUCH], [A, BOOK])]
     together = [(s, t) for source, target in text for t in target for s in source]
     both = sorted(set(together))
     cell = np.array([both.index(pair) for pair in together])
-    found = ibm1.likelihoods(cell, np.full(6, 2), np.array([s for s, _ in both]))
+    found = ibm1.translation_probabilities(cell, np.full(6, 2), np.array([s for s, _ in both]))
     chances = dict(zip(both, found, strict=True))
     assert (chances[DAS, THE], chances[DAS, BOOK], chances[EIN, BOOK]) == pytest.approx(expected, abs=5e-5)
 
@@ -43,7 +43,7 @@ def test_the_textbook(rounds: int, expected: tuple[float, ...], monkeypatch: pyt
 def slowly(pairs: list[tuple[list[int], list[int]]]) -> dict[int, dict[int, float]]:
     """t(target | source) by loops, with EOS as the empty word."""
     chance: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(lambda: 1.0))
-    for _ in range(ibm1.ROUNDS):
+    for _ in range(ibm1.ITERATIONS):
         count: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
         for source, target in pairs:
             for t in target:
@@ -63,7 +63,7 @@ def test_translations_are_those_of_a_slow_twin(tmp_path: Path) -> None:
         (draw.choices(range(4, 12), k=draw.randint(1, 6)), draw.choices(range(4, 12), k=draw.randint(0, 6)))
         for _ in range(40)
     ]
-    expected, table = slowly(pairs), ibm1.translations(written(tmp_path / "a", pairs), 13, 5)
+    expected, table = slowly(pairs), ibm1.translation_table(written(tmp_path / "a", pairs), 13, 5)
     assert table.shape == (13, 5)
     assert (table[[PAD, 1, 2, 12]] == PAD).all()  # never seen
     for s in [EOS, *range(4, 12)]:
@@ -75,14 +75,14 @@ def test_translations_are_those_of_a_slow_twin(tmp_path: Path) -> None:
 
 def test_of_a_large_corpus_every_kth_pair_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = written(tmp_path / "a", [([4], [4]), ([5], [5])] * 10)
-    monkeypatch.setattr(ibm1, "CELLS", 50)  # of 80: every second
-    table = ibm1.translations(arrays, 12, 2)
+    monkeypatch.setattr(ibm1, "MAX_COOCCURRENCES", 50)  # of 80: every second
+    table = ibm1.translation_table(arrays, 12, 2)
     assert list(table[4]) == [4, PAD]
     assert list(table[5]) == [PAD, PAD]
 
 
 def test_words_that_the_vocabulary_lacks_are_left_out(tmp_path: Path) -> None:
-    table = ibm1.translations(written(tmp_path / "a", [([4], [12, UNK, 5])], copies=[[12]]), 12, 3)
+    table = ibm1.translation_table(written(tmp_path / "a", [([4], [12, UNK, 5])], copies=[[12]]), 12, 3)
     assert list(table[4]) == [5, PAD, PAD]
 
 
@@ -90,4 +90,4 @@ def test_coverage(tmp_path: Path) -> None:
     """Of 6, 7, 8, 4: 6 is the first translation of 4, 7 the second; 4 stands in the source; 8 is not found."""
     table = np.full((12, 2), PAD, np.int32)
     table[4] = 6, 7
-    assert ibm1.coverage(table, written(tmp_path / "a", [([4], [6, 7, 8, 4])]), [1, 2]) == [0.5, 0.75]
+    assert ibm1.table_coverage(table, written(tmp_path / "a", [([4], [6, 7, 8, 4])]), [1, 2]) == [0.5, 0.75]

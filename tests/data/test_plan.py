@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seq2seq.data import batching
-from seq2seq.data.batching import by_length, in_order, plan
+from seq2seq.data.batching import plan_by_length, plan_epoch, sort_by_length
 
 Lengths = Callable[..., tuple[np.ndarray, np.ndarray]]
 
@@ -17,8 +17,8 @@ Lengths = Callable[..., tuple[np.ndarray, np.ndarray]]
 def test_plan_holds_every_pair_once_within_the_budget(count: int, budget: int, lengths: Lengths) -> None:
     source, target = lengths(count)
     for batches in (
-        plan(np.maximum(source, target), budget, seed=3, epoch=2),
-        in_order(np.maximum(source, target), budget),
+        plan_epoch(np.maximum(source, target), budget, seed=3, epoch=2),
+        plan_by_length(np.maximum(source, target), budget),
     ):
         assert sorted(np.concatenate(list(batches)).tolist()) == list(range(count))
         for numbers in batches:
@@ -28,12 +28,12 @@ def test_plan_holds_every_pair_once_within_the_budget(count: int, budget: int, l
 
 def test_a_budget_can_be_used_up() -> None:
     same_length = np.full(12, 32)
-    assert [len(numbers) for numbers in plan(same_length, 128, seed=1, epoch=0)] == [4, 4, 4]
+    assert [len(numbers) for numbers in plan_epoch(same_length, 128, seed=1, epoch=0)] == [4, 4, 4]
 
 
 def test_plan_is_a_function_of_seed_and_epoch(lengths: Lengths) -> None:
     def flat(seed: int, epoch: int) -> list[list[int]]:
-        return [numbers.tolist() for numbers in plan(np.maximum(*lengths(500)), 128, seed, epoch)]
+        return [numbers.tolist() for numbers in plan_epoch(np.maximum(*lengths(500)), 128, seed, epoch)]
 
     assert flat(1, 0) == flat(1, 0)
     assert len({str(flat(seed, epoch)) for seed, epoch in itertools.product(range(3), range(3))}) == 9
@@ -46,21 +46,21 @@ def test_plan_sorts_what_was_shuffled(kind: type, lengths: Lengths) -> None:
     longest = np.maximum(*lengths(500))
     generator = np.random.default_rng([3, 2])
     shuffled = generator.permutation(500)
-    batches = plan(longest.astype(kind), 128, 3, 2)
+    batches = plan_epoch(longest.astype(kind), 128, 3, 2)
     assert batches.order.tolist() == shuffled[np.argsort(longest[shuffled], kind="stable")].tolist()
 
 
 @pytest.mark.parametrize("part", [1, 7, 1000])
 def test_sorting_in_parts_is_stable(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "PART", part)
+    monkeypatch.setattr(batching, "SORT_BLOCK", part)
     numbers, sizes = np.random.default_rng(1).permutation(500), np.random.default_rng(2).integers(0, 9, 500)
-    assert by_length(numbers, sizes).tolist() == numbers[np.argsort(sizes[numbers], kind="stable")].tolist()
-    assert by_length(numbers[:0], sizes[:0]).tolist() == []
+    assert sort_by_length(numbers, sizes).tolist() == numbers[np.argsort(sizes[numbers], kind="stable")].tolist()
+    assert sort_by_length(numbers[:0], sizes[:0]).tolist() == []
 
 
 def test_plan_mixes_and_wastes_little(lengths: Lengths) -> None:
     source, target = lengths(5000)
-    first, second = (plan(np.maximum(source, target), 1024, 1, epoch) for epoch in (0, 1))
+    first, second = (plan_epoch(np.maximum(source, target), 1024, 1, epoch) for epoch in (0, 1))
     longest = [source[numbers].max() for numbers in first]
     assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.3  # short and long ones alternate
     mates = [

@@ -15,7 +15,7 @@ from seq2seq.config.data import GENERATED
 from seq2seq.data import prepare as module
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.data.readers import READERS, Pair
-from seq2seq.data.report import Overlap, RoundTrip, differences, report_lines
+from seq2seq.data.report import Overlap, RoundTrip, report_lines, text_differences
 from seq2seq.errors import ConfigError, DataError, RunError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -219,7 +219,7 @@ def test_toy(tmp_path: Path) -> None:
     ],
 )
 def test_differences(before: str, after: str, shown: list[str]) -> None:
-    assert differences(before, after) == shown
+    assert text_differences(before, after) == shown
 
 
 def test_round_trip_and_overlap_count() -> None:

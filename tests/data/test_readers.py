@@ -10,8 +10,8 @@ import pytest
 
 from seq2seq.config import DataConfig
 from seq2seq.data import corpora
-from seq2seq.data.filters import Filters
-from seq2seq.data.readers import READERS, Layout, Pair, find, read_hub, read_lines
+from seq2seq.data.filters import PairFilter
+from seq2seq.data.readers import READERS, FileLayout, Pair, find_file, read_hub, read_lines
 from seq2seq.errors import ConfigError, DataError
 
 PAIRS = [
@@ -24,8 +24,8 @@ PAIRS = [
 ]
 
 
-def layout(root: Path) -> Layout:
-    return Layout(root, "en", "de", how="ask a friend")
+def layout(root: Path) -> FileLayout:
+    return FileLayout(root, "en", "de", how="ask a friend")
 
 
 def write(root: Path, kind: str, pairs: list[Pair], suffix: str) -> list[str]:
@@ -182,7 +182,7 @@ def test_links_go_the_way_that_their_file_names(tmp_path: Path) -> None:
 def test_a_folder_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "c.en").mkdir()
     with pytest.raises(DataError, match=r"c\.en is a folder, where a file of lines is needed"):
-        find("c.en", tmp_path)
+        find_file("c.en", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_folder_is_no_text(tmp_path: Path) -> None:
     ],
 )
 def test_filters(pair: Pair, reason: str | None) -> None:
-    filters = Filters(max_words=20, max_ratio=2)
+    filters = PairFilter(max_words=20, max_ratio=2)
     assert list(filters([pair, PAIRS[0]])) == ([PAIRS[0]] if reason else [pair, PAIRS[0]])
     assert (filters.read, dict(filters.dropped)) == (2, {reason: 1} if reason else {})
 

@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from seq2seq.data.segmentation import bpe, together, unigram
-from seq2seq.data.tokenizer import train
+from seq2seq.data.segmentation import bpe_dropout_segmenter, merge_unknown, unigram_segmenter
+from seq2seq.data.tokenizer import train_tokenizer
 
 SCORES = {"a": -1.0, "b": -2.5, "ab": -2.0, "ba": -2.2, "aba": -4.0, "c": -0.5}
 DRAWS = 20_000
@@ -30,7 +30,7 @@ def ways(word):
 def test_a_segmentation_is_as_likely_as_its_pieces_say(word, alpha):
     """Kudo 2018, section 3.2: P(x) to the power of alpha, over all segmentations."""
     weights = {pieces: math.exp(alpha * sum(SCORES.get(piece, -14.0) for piece in pieces)) for pieces in ways(word)}
-    cut, chance = unigram(SCORES, alpha), Random(1)
+    cut, chance = unigram_segmenter(SCORES, alpha), Random(1)
     seen = Counter(tuple(cut(word, chance)) for _ in range(DRAWS))
     assert set(seen) <= set(weights)
     for pieces, weight in weights.items():
@@ -41,27 +41,27 @@ def test_a_segmentation_is_as_likely_as_its_pieces_say(word, alpha):
 def test_merges_are_left_out_as_often_as_asked():
     """Provilkov et al. 2020, algorithm 1, on paper: aab with the merges ab, then aab; each is left out with probability p."""
     merges, p = {"ab": 0.0, "aab": -1.0, "a": -2.0, "b": -3.0}, 0.4
-    cut, chance = bpe(merges, p), Random(1)
+    cut, chance = bpe_dropout_segmenter(merges, p), Random(1)
     seen = Counter("-".join(cut("aab", chance)) for _ in range(DRAWS))
     for pieces, share in {"a-a-b": p, "a-ab": (1 - p) * p, "aab": (1 - p) * (1 - p)}.items():
         assert abs(seen[pieces] / DRAWS - share) < 5 * math.sqrt(share * (1 - share) / DRAWS)
 
 
 def test_the_first_of_equal_merges_is_the_leftmost_and_the_best_comes_first():
-    assert bpe({"ab": 0.0, "ba": -1.0}, 0.0)("abab", Random(1)) == ["ab", "ab"]
-    assert bpe({"ba": 0.0, "ab": -1.0}, 0.0)("abab", Random(1)) == ["a", "ba", "b"]
-    assert bpe({"ba": 0.0, "ab": -1.0}, 1.0)("abab", Random(1)) == [*"abab"]
+    assert bpe_dropout_segmenter({"ab": 0.0, "ba": -1.0}, 0.0)("abab", Random(1)) == ["ab", "ab"]
+    assert bpe_dropout_segmenter({"ba": 0.0, "ab": -1.0}, 0.0)("abab", Random(1)) == ["a", "ba", "b"]
+    assert bpe_dropout_segmenter({"ba": 0.0, "ab": -1.0}, 1.0)("abab", Random(1)) == [*"abab"]
 
 
 def test_unknown_letters_are_one_piece():
-    assert together(["▁", "ж", "у", "a", "к"], {"▁": 0.0, "a": 0.0}) == ["▁", "жу", "a", "к"]
+    assert merge_unknown(["▁", "ж", "у", "a", "к"], {"▁": 0.0, "a": 0.0}) == ["▁", "жу", "a", "к"]
 
 
 TEXT = ["the cat sees the small tree", "a dog finds the old house", "trees and houses"] * 20
 
 
 def test_without_dropout_bpe_is_sentencepieces():
-    tokenizer = train(TEXT, kind="bpe", size=60)
+    tokenizer = train_tokenizer(TEXT, kind="bpe", size=60)
     for line in (*TEXT[:3], "the жук sees  two cats", "", " x"):
         assert tokenizer.segment_sampled(line, 0.0, 1) == tokenizer.segment(line)
 
@@ -69,8 +69,8 @@ def test_without_dropout_bpe_is_sentencepieces():
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 def test_another_process_draws_the_same(kind):
     code = f"""
-from seq2seq.data.tokenizer import train
-tokenizer = train({TEXT!r}, kind={kind!r}, size=28)
+from seq2seq.data.tokenizer import train_tokenizer
+tokenizer = train_tokenizer({TEXT!r}, kind={kind!r}, size=28)
 print([tokenizer.segment_sampled("the small dog sees old trees", 0.3, seed) for seed in range(9)])
 """
     said = {
@@ -83,7 +83,7 @@ print([tokenizer.segment_sampled("the small dog sees old trees", 0.3, seed) for 
 
 def test_unigram_draws_as_sentencepiece_does():
     """Shares of each segmentation of one word, in as many draws of both."""
-    tokenizer = train(TEXT, kind="unigram", size=28)
+    tokenizer = train_tokenizer(TEXT, kind="unigram", size=28)
     ours = Counter(tuple(tokenizer.segment_sampled("trees", 0.2, seed)) for seed in range(4000))
     theirs = Counter(
         tuple(tokenizer._model.encode("trees", out_type=str, enable_sampling=True, alpha=0.2, nbest_size=-1))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sentencepiece
 
-from seq2seq.data.tokenizer import Tokenizer, join, train
+from seq2seq.data.tokenizer import Tokenizer, join_pieces, train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.ids import BOS, EOS, PAD, UNK
@@ -40,7 +40,7 @@ def text(lines: int = 300, seed: int = 0) -> list[str]:
     return [" ".join(rng.choices(WORDS, k=rng.randint(1, 9))) + rng.choice(".!?") for _ in range(lines)]
 
 
-TOKENIZERS = {kind: train(text(), kind=kind, size=size) for kind, size in KINDS.items()}
+TOKENIZERS = {kind: train_tokenizer(text(), kind=kind, size=size) for kind, size in KINDS.items()}
 kinds = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -74,7 +74,7 @@ def test_decoding_is_that_of_sentencepiece(kind: str) -> None:
 @kinds
 def test_training_is_deterministic_and_ids_are_ours(kind: str, tmp_path: Path) -> None:
     tokenizer = TOKENIZERS[kind]
-    assert train(text(), kind=kind, size=KINDS[kind]).sha256 == tokenizer.sha256
+    assert train_tokenizer(text(), kind=kind, size=KINDS[kind]).sha256 == tokenizer.sha256
     assert tokenizer.size <= KINDS[kind]
     tokenizer.save(tmp_path / "a.spm")
     again = Tokenizer.open(tmp_path / "a.spm")
@@ -87,7 +87,7 @@ def test_training_is_deterministic_and_ids_are_ours(kind: str, tmp_path: Path) -
 def test_control_symbols_cannot_be_written(kind: str) -> None:
     for line in ("<s>", "</s> <pad> <unk>", "the <s> cat", "<s></s>", "▁<s>", "<unk>"):
         assert not {PAD, BOS, EOS} & set(TOKENIZERS[kind].encode(line))
-    without = train(["abc bca cab"] * 9, kind=kind, size=8)  # "<s>" is then one unknown piece
+    without = train_tokenizer(["abc bca cab"] * 9, kind=kind, size=8)  # "<s>" is then one unknown piece
     assert not {PAD, BOS, EOS} & set(without.encode("abc <s> abc<s>"))
 
 
@@ -96,7 +96,7 @@ def test_each_unknown_word_counts(kind: str) -> None:
     tokenizer = TOKENIZERS[kind]
     ids = tokenizer.encode("the жук щука cat")
     assert ids.count(UNK) == 2
-    assert join(tokenizer.segment("the жук щука cat")) == "the жук щука cat"
+    assert join_pieces(tokenizer.segment("the жук щука cat")) == "the жук щука cat"
     assert tokenizer.decode(ids) == "the ⁇ ⁇ cat"
 
 
@@ -112,7 +112,7 @@ def test_sampling_is_a_function_of_the_seed(kind: str) -> None:
 
 
 def test_normalizer_changes_text() -> None:
-    folded = train(text(), kind="bpe", size=90, normalizer="nfkc_cf")
+    folded = train_tokenizer(text(), kind="bpe", size=90, normalizer="nfkc_cf")
     assert folded.decode(folded.encode("The  no\u00a0break CAT")) == "the no break cat"
 
 
@@ -126,15 +126,15 @@ def test_normalizer_changes_text() -> None:
 )
 def test_a_size_that_cannot_be(kind: str, size: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
-        train(text(), kind=kind, size=size)
+        train_tokenizer(text(), kind=kind, size=size)
     if size == 9000:
         possible = int(str(caught.value).split()[-1])
-        assert train(text(), kind=kind, size=possible).size == possible
+        assert train_tokenizer(text(), kind=kind, size=possible).size == possible
 
 
 def test_no_text() -> None:
     with pytest.raises(ConfigError, match="no training text"):
-        train([], kind="char", size=100)
+        train_tokenizer([], kind="char", size=100)
 
 
 @pytest.mark.parametrize("content", [b"", b"junk junk junk", TOKENIZERS["bpe"].serialized[:500]])
@@ -156,8 +156,8 @@ def test_foreign_ids() -> None:
 
 
 def vocabularies(joint: bool, kind: str = "word") -> Vocabularies:
-    source = train(["the cat sees a dog in Bonn"] * 9, kind=kind, size=60)
-    return Vocabularies(source, source if joint else train(["die Katze sieht Bonn"] * 9, kind=kind, size=60))
+    source = train_tokenizer(["the cat sees a dog in Bonn"] * 9, kind=kind, size=60)
+    return Vocabularies(source, source if joint else train_tokenizer(["die Katze sieht Bonn"] * 9, kind=kind, size=60))
 
 
 def test_copying_on_paper() -> None:
@@ -176,7 +176,9 @@ def test_copying_on_paper() -> None:
 
 @pytest.mark.parametrize(("joint", "kind"), [*itertools.product([True, False], KINDS)])
 def test_copying_everything_gives_the_source(joint: bool, kind: str) -> None:
-    both = Vocabularies(TOKENIZERS[kind], TOKENIZERS[kind] if joint else train(["abc the cat"] * 9, kind=kind, size=12))
+    both = Vocabularies(
+        TOKENIZERS[kind], TOKENIZERS[kind] if joint else train_tokenizer(["abc the cat"] * 9, kind=kind, size=12)
+    )
     for line in ["the жук cat жук", *text(20, seed=5)]:
         encoded = both.encode_source(line)
         assert both.decode_target(encoded.copy, encoded.unknown) == line

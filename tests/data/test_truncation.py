@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from seq2seq import Translator
 from seq2seq.config import DataConfig, TokenizerConfig
-from seq2seq.data.filters import Filters, shortened
+from seq2seq.data.filters import PairFilter, truncate_words
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.data.readers import Pair
 from seq2seq.data.report import report_lines
@@ -28,21 +28,21 @@ TEXT = st.lists(st.tuples(SPACES, st.text("ab\u00fc.", max_size=4), SPACES), max
 
 @given(TEXT, st.integers(1, 9))
 def test_the_first_words_as_they_stand(text: str, words: int) -> None:
-    cut = shortened(text, words)
+    cut = truncate_words(text, words)
     assert text.startswith(cut)
     assert cut.split() == text.split()[:words]
     assert cut == text if len(text.split()) <= words else cut == cut.rstrip()
-    assert shortened(cut, words) == cut
-    assert shortened(text, 0) == text
+    assert truncate_words(cut, words) == cut
+    assert truncate_words(text, 0) == text
 
 
 def test_a_long_text_is_cut_in_little_time() -> None:
-    assert len(shortened("word " * 1_000_000, 400)) == 1999
-    assert shortened("x" * 5_000_000, 400) == "x" * 5_000_000
+    assert len(truncate_words("word " * 1_000_000, 400)) == 1999
+    assert truncate_words("x" * 5_000_000, 400) == "x" * 5_000_000
 
 
 def test_pairs_are_cut_before_they_are_judged_and_counted() -> None:
-    filters = Filters(max_words=4, max_ratio=9, truncate=(3, 2))
+    filters = PairFilter(max_words=4, max_ratio=9, truncate=(3, 2))
     pairs = [Pair("a b c d e f", "a b c"), Pair("a b c", "a b"), Pair("a b c d", ""), Pair("", "a b c")]
     assert list(filters(pairs)) == [Pair("a b c", "a b"), Pair("a b c", "a b")]
     assert (filters.read, filters.dropped, filters.cut) == (4, {"an empty side": 2}, {"source": 2, "target": 2})

@@ -19,7 +19,7 @@ from seq2seq.data.corpora import linked_pairs
 from seq2seq.data.prepare import Prepared, prepare, reopen
 from seq2seq.data.readers import LinkedPair
 from seq2seq.data.report import report_lines
-from seq2seq.data.word_links import count_words, spread, words_of
+from seq2seq.data.word_links import count_words, subword_links, word_indices
 from seq2seq.errors import ConfigError, DataError
 
 PAIRS = [
@@ -64,28 +64,40 @@ def prepared(root: Path, linked: bool = True, kind: str = "bpe", **more: Any) ->
 def word_links(corpus: Prepared, i: int) -> set[tuple[int, int]]:
     """Back from subwords to the words that they make up."""
     row, both = corpus.train.row(i), corpus.vocabularies
-    source, target = words_of(both.source.pieces(row.source[:-1])), words_of(both.target.pieces(row.target[:-1]))
+    source, target = (
+        word_indices(both.source.pieces(row.source[:-1])),
+        word_indices(both.target.pieces(row.target[:-1])),
+    )
     return {(source[s], target[t]) for t, s in np.asarray(row.links).reshape(-1, 2)}
 
 
 def test_every_subword_of_linked_words_on_paper() -> None:
     """▁the ▁o ld ▁c at / ▁die ▁alt e ▁Ka tze, where `the` is linked with nothing and `cat` with `alte Katze`."""
-    source, target = words_of(["▁the", "▁o", "ld", "▁c", "at"]), words_of(["▁die", "▁alt", "e", "▁Ka", "tze"])
-    assert spread([(2, 2), (1, 1), (2, 1), (2, 1)], source, target) == [
+    source, target = word_indices(["▁the", "▁o", "ld", "▁c", "at"]), word_indices(["▁die", "▁alt", "e", "▁Ka", "tze"])
+    assert subword_links([(2, 2), (1, 1), (2, 1), (2, 1)], source, target) == [
         *(1, 1, 1, 2, 1, 3, 1, 4),
         *(2, 1, 2, 2, 2, 3, 2, 4),
         *(3, 3, 3, 4),
         *(4, 3, 4, 4),
     ]
-    assert spread([(2, 2), (7, 0), (0, 7)], source, target) == [3, 3, 3, 4, 4, 3, 4, 4]  # words that were cut off
-    assert spread([], source, target) == []
+    assert subword_links([(2, 2), (7, 0), (0, 7)], source, target) == [
+        3,
+        3,
+        3,
+        4,
+        4,
+        3,
+        4,
+        4,
+    ]  # words that were cut off
+    assert subword_links([], source, target) == []
 
 
 @given(st.lists(st.sampled_from(["a", "ü", "b", " ", "▁"]), max_size=12).map("".join))
 def test_words_are_counted_as_pieces_number_them(text: str) -> None:
     text = text.replace("▁", " ").strip(" ")
     pieces = [*("▁" + text).replace(" ", "▁")]
-    assert count_words(text) == (len(set(words_of(pieces))) if text else 0)
+    assert count_words(text) == (len(set(word_indices(pieces))) if text else 0)
 
 
 @pytest.mark.parametrize("kind", ["bpe", "word", "char", "unigram"])
@@ -113,8 +125,8 @@ def test_words_that_are_cut_lose_their_links(root: Path) -> None:
 @pytest.mark.parametrize("cores", [1, 2])
 def test_blocks_and_processes_change_no_link(cores: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = prepared(root)
-    monkeypatch.setattr(encoding, "BLOCK", 16)
-    monkeypatch.setattr(encoding, "EACH", 1)
+    monkeypatch.setattr(encoding, "BLOCK_PAIRS", 16)
+    monkeypatch.setattr(encoding, "MIN_BLOCKS_PER_WORKER", 1)
     monkeypatch.setattr(encoding, "available_cores", lambda: cores)
     many = prepared(root, cache=str(root / "other"))
     assert [word_links(many, i) for i in range(len(many.train))] == [word_links(one, i) for i in range(len(one.train))]

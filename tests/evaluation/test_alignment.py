@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from seq2seq.data.word_links import MARK, Gold, Link, format_links, parse_links, words, words_of
+from seq2seq.data.tokenizer import SPACE_MARK
+from seq2seq.data.word_links import GoldAlignment, Link, format_links, parse_links, word_indices, words_from_pieces
 from seq2seq.errors import DataError
 from seq2seq.evaluation.alignment import alignment_scores, argmax_links, merge
 
 
 def pieces(text: str) -> list[str]:
-    return text.replace("_", MARK).split()
+    return text.replace("_", SPACE_MARK).split()
 
 
 @pytest.mark.parametrize(
@@ -24,8 +25,8 @@ def pieces(text: str) -> list[str]:
     ],
 )
 def test_a_mark_starts_a_word(text: str, numbers: list[int], joined: list[str]) -> None:
-    assert words_of(pieces(text)) == numbers
-    assert words(pieces(text)) == joined
+    assert word_indices(pieces(text)) == numbers
+    assert words_from_pieces(pieces(text)) == joined
 
 
 def test_merged_weights_on_paper() -> None:
@@ -67,9 +68,9 @@ def test_a_clear_permutation_is_found_as_it_is() -> None:
 def test_pharaoh_text_comes_back() -> None:
     links = {(0, 0), (12, 3), (2, 10)}
     assert format_links(links) == "0-0 2-10 12-3"
-    assert parse_links(format_links(links)) == Gold(frozenset(links), frozenset(links))
-    assert parse_links(" 0-0 1p2\n") == Gold(frozenset({(0, 0)}), frozenset({(0, 0), (1, 2)}))
-    assert parse_links("") == Gold(frozenset(), frozenset())
+    assert parse_links(format_links(links)) == GoldAlignment(frozenset(links), frozenset(links))
+    assert parse_links(" 0-0 1p2\n") == GoldAlignment(frozenset({(0, 0)}), frozenset({(0, 0), (1, 2)}))
+    assert parse_links("") == GoldAlignment(frozenset(), frozenset())
     assert format_links(set()) == ""
 
 
@@ -79,7 +80,7 @@ def test_what_is_no_link_is_refused_with_its_place(link: str) -> None:
         parse_links(f"1-1 {link}\n", "gold.txt:2")
 
 
-def figures(links: list[set[Link]], gold: list[Gold]) -> dict[str, float]:
+def figures(links: list[set[Link]], gold: list[GoldAlignment]) -> dict[str, float]:
     return {made.name: made.value for made in alignment_scores(links, gold, bootstrap=0)}
 
 
@@ -98,7 +99,7 @@ def test_a_corpus_sums_before_it_divides() -> None:
 def test_with_sure_links_only_the_error_is_one_minus_f1() -> None:
     rng = np.random.default_rng(0)
     links, gold = ([{(int(s), int(t)) for s, t in rng.integers(0, 4, (6, 2))} for _ in range(20)] for _ in range(2))
-    made = figures(links, [Gold(frozenset(g), frozenset(g)) for g in gold])
+    made = figures(links, [GoldAlignment(frozenset(g), frozenset(g)) for g in gold])
     f1 = 2 * made["precision"] * made["recall"] / (made["precision"] + made["recall"])
     assert made["aer"] == pytest.approx(100 - f1)
 

@@ -34,19 +34,19 @@ class Phrase(NamedTuple):
 EMPTY = Phrase()
 
 
-def words(text: Iterable[str], *units: object) -> tuple[Word, ...]:
+def _words(text: Iterable[str], *units: object) -> tuple[Word, ...]:
     return tuple(Word(word, units) for word in text)
 
 
 def phrase(notation: str) -> Phrase:
     """Units written English=German; _ joins the words of one: `in_the=am evening=Abend`."""
-    units = [(object(), *sides) for sides in _parsed(notation)]
+    units = [(object(), *sides) for sides in _parse_notation(notation)]
     source = tuple(Word(word, (unit,)) for unit, english, _ in units for word in english)
     return Phrase(source, tuple(Word(word, (unit,)) for unit, _, german in units for word in german))
 
 
 @cache
-def _parsed(notation: str) -> tuple[tuple[list[str], list[str]], ...]:
+def _parse_notation(notation: str) -> tuple[tuple[list[str], list[str]], ...]:
     pairs = (pair.split("=") for pair in notation.split())
     return tuple((source.split("_"), target.split("_")) for source, target in pairs)
 
@@ -129,7 +129,7 @@ class NounPhrase(NamedTuple):
         unit, german = object(), lex.NO if negation else self.determiner
         english = self.determiner.plural if self.plural else self.determiner.singular
         units = (unit, negation) if negation else (unit,)
-        return Phrase(words(english.split(), unit), words([german.stem + german.endings[case][self.form]], *units))
+        return Phrase(_words(english.split(), unit), _words([german.stem + german.endings[case][self.form]], *units))
 
 
 class Modified(NamedTuple):
@@ -175,11 +175,11 @@ def present(verb: Verb, person: int, support: bool) -> VerbGroup:
     head = verb.base.split("_")[0] if support else verb.english_present(person)
     finite = Word(verb.german_present(person), (unit,))
     return VerbGroup(
-        words([lex.DO[person]] * support),
-        words(verb.english(head), unit),
+        _words([lex.DO[person]] * support),
+        _words(verb.english(head), unit),
         finite,
         (),
-        words(verb.particle.split(), unit),
+        _words(verb.particle.split(), unit),
     )
 
 
@@ -187,8 +187,8 @@ def past(verb: Verb, person: int, support: bool) -> VerbGroup:
     """opened - hat ... aufgemacht; both are linked to the one English word, to `did` the auxiliary alone."""
     helper, unit = object(), object()
     finite = Word(verb.auxiliary[person], (helper,) if support else (unit,))
-    main = words(verb.english(verb.base.split("_")[0] if support else verb.past), unit)
-    return VerbGroup(words(["did"] * support, helper), main, finite, words([verb.participle], unit))
+    main = _words(verb.english(verb.base.split("_")[0] if support else verb.past), unit)
+    return VerbGroup(_words(["did"] * support, helper), main, finite, _words([verb.participle], unit))
 
 
 def perfect(verb: Verb, person: int, support: bool) -> VerbGroup:
@@ -196,10 +196,10 @@ def perfect(verb: Verb, person: int, support: bool) -> VerbGroup:
     helper, unit = object(), object()
     finite = Word(verb.auxiliary[person], (helper,))
     return VerbGroup(
-        words([lex.HAVE[person]], helper),
-        words(verb.english(verb.perfect), unit),
+        _words([lex.HAVE[person]], helper),
+        _words(verb.english(verb.perfect), unit),
         finite,
-        words([verb.participle], unit),
+        _words([verb.participle], unit),
     )
 
 
@@ -208,10 +208,10 @@ def modal(forms: Modal) -> Tense:
 
     def tense(verb: Verb, person: int, support: bool) -> VerbGroup:
         helper, unit = object(), object()
-        main = words(verb.english(verb.base.split("_")[0]), unit)
-        closing = words([verb.particle + verb.infinitive], unit)
+        main = _words(verb.english(verb.base.split("_")[0]), unit)
+        closing = _words([verb.particle + verb.infinitive], unit)
         return VerbGroup(
-            words(forms.english[person].split(), helper), main, Word(forms.german[person], (helper,)), closing
+            _words(forms.english[person].split(), helper), main, Word(forms.german[person], (helper,)), closing
         )
 
     return tense
@@ -220,7 +220,7 @@ def modal(forms: Modal) -> Tense:
 def copula(verb: Verb, person: int, support: bool) -> VerbGroup:
     """is - ist; the verb is not asked."""
     unit = object()
-    return VerbGroup(words([lex.BE[person]], unit), (), Word(lex.SEIN[person], (unit,)))
+    return VerbGroup(_words([lex.BE[person]], unit), (), Word(lex.SEIN[person], (unit,)))
 
 
 class Clause(NamedTuple):
@@ -282,7 +282,7 @@ def clause(subject: Nominal, verb: Verb, tense: Tense, objects: tuple[tuple[Nomi
     indefinite object says kein, and nothing says nicht."""
     unit = object() if negated else None
     indefinite = any(isinstance(nominal, NounPhrase) and nominal.determiner is lex.A for nominal, _ in objects)
-    negation = Phrase(words(["not"] * negated, unit), words(["nicht"] * (negated and not indefinite), unit))
+    negation = Phrase(_words(["not"] * negated, unit), _words(["nicht"] * (negated and not indefinite), unit))
     group = tense(verb, subject.person, negated or inverted)
     full, light = EMPTY, EMPTY
     for nominal, case in objects:

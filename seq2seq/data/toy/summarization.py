@@ -12,18 +12,18 @@ from typing import NamedTuple
 
 from seq2seq.errors import ConfigError
 
-FIRST = (
+FIRST_SYLLABLES = (
     "Al Ar Bal Ban Bel Ber Bor Bran Cal Cam Car Cor Dal Dar Del Dor Dun El Er Fal Far Fen Gal Gar Gor Hal Han Har Hel Hol Is Jan Jor "
     "Kal Kar Kel Kor Lan Lar Lin Lor Mal Mar Mel Mor Nal Nor Ol Or Pal Par Pel Per Ral Ran Ris Ros Sal San Sel Sol Tal Tar Tol Tor "
     "Ul Val Var Ven Vor Wal Wen Wil Yar Zan"
 )
 
-MIDDLES = tuple(consonant + vowel for consonant in "bdfgklmnrstv" for vowel in "aeiou")
+MIDDLE_SYLLABLES = tuple(consonant + vowel for consonant in "bdfgklmnrstv" for vowel in "aeiou")
 
-PARTS = (FIRST.split(), ("a", "e", "i", "o"), MIDDLES)
+SYLLABLES = (FIRST_SYLLABLES.split(), ("a", "e", "i", "o"), MIDDLE_SYLLABLES)
 
 
-class Names(NamedTuple):
+class NameGenerator(NamedTuple):
     """Names of one kind: one of each of PARTS, and one of `endings`, which no other kind has."""
 
     endings: tuple[str, ...]
@@ -31,21 +31,21 @@ class Names(NamedTuple):
     @property
     def size(self) -> int:
         """How many there are."""
-        return prod(map(len, (*PARTS, self.endings)))
+        return prod(map(len, (*SYLLABLES, self.endings)))
 
     def draw(self, rng: random.Random) -> str:
         """One of them, all alike."""
-        return "".join(part[int(rng.random() * len(part))] for part in (*PARTS, self.endings))
+        return "".join(part[int(rng.random() * len(part))] for part in (*SYLLABLES, self.endings))
 
 
-PEOPLE = Names(("nd", "nsen", "nz", "sk", "tz", "rini", "llo", "kov"))
+PEOPLE = NameGenerator(("nd", "nsen", "nz", "sk", "tz", "rini", "llo", "kov"))
 
-TOWNS = Names(("burg", "dale", "field", "ford", "ham", "port", "stead", "ville"))
+TOWNS = NameGenerator(("burg", "dale", "field", "ford", "ham", "port", "stead", "ville"))
 
-FIRMS = Names(("corp", "mex", "tech", "trans", "works", "line", "soft", "plan"))
+FIRMS = NameGenerator(("corp", "mex", "tech", "trans", "works", "line", "soft", "plan"))
 
 
-MOST = 1_000_000  # of some 10^20 that there are: none has to be drawn again, and all are in memory
+MAX_PAIRS = 1_000_000  # of some 10^20 that there are: none has to be drawn again, and all are in memory
 
 
 class NewsExample(NamedTuple):
@@ -66,7 +66,7 @@ class NewsCorpus(NamedTuple):
 Fact = Callable[[random.Random], str]
 
 
-class NewsKind(NamedTuple):
+class NewsTemplate(NamedTuple):
     """A kind of event. In templates {name} is a fact, the same wherever it stands in a report."""
 
     facts: Mapping[str, Fact]
@@ -75,35 +75,35 @@ class NewsKind(NamedTuple):
     beside: tuple[str, ...]  # sentences that look like an event and are none
 
 
-def number(low: int, high: int) -> Fact:
+def number_between(low: int, high: int) -> Fact:
     """`low` to `high`, in digits."""
     return lambda rng: str(low + int(rng.random() * (high - low + 1)))
 
 
-def one(words: str) -> Fact:
+def one_of(words: str) -> Fact:
     """One of the words."""
-    return partial(pick, words.split())
+    return partial(choose_one, words.split())
 
 
-def several(names: Names, rng: random.Random) -> str:
+def several_names(names: NameGenerator, rng: random.Random) -> str:
     """Two to four names: `A , B and C`."""
     *first, last = (names.draw(rng) for _ in range(2 + int(rng.random() * 3)))
     return f"{' , '.join(first)} and {last}"
 
 
-def pick(choices: Sequence[str], rng: random.Random) -> str:
+def choose_one(choices: Sequence[str], rng: random.Random) -> str:
     return choices[int(rng.random() * len(choices))]
 
 
 PERSON, TOWN, FIRM = PEOPLE.draw, TOWNS.draw, FIRMS.draw
-DAY = one("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+DAY = one_of("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
 FACTS = {  # of sentences that stand beside any event
-    "person_": PERSON, "other_": PERSON, "town_": TOWN, "place_": TOWN, "firm_": FIRM, "day_": DAY, "number_": number(20, 9999),
-    "year_": number(1900, 2020), "few_": number(2, 19), "high_": number(20, 99),
-    "thing_": one("roof road bridge station market garden hall school"),
-    "quality_": one("old new small quiet busy cold warm dark"), "weather_": one("cold warm windy dry wet cloudy sunny grey"),
+    "person_": PERSON, "other_": PERSON, "town_": TOWN, "place_": TOWN, "firm_": FIRM, "day_": DAY, "number_": number_between(20, 9999),
+    "year_": number_between(1900, 2020), "few_": number_between(2, 19), "high_": number_between(20, 99),
+    "thing_": one_of("roof road bridge station market garden hall school"),
+    "quality_": one_of("old new small quiet busy cold warm dark"), "weather_": one_of("cold warm windy dry wet cloudy sunny grey"),
 }  # fmt: skip
-BESIDE = (
+DISTRACTORS = (
     "It was a {weather_} day in {town_} .",
     "The weather stayed {weather_} until {day_} .",
     '" The {thing_} was {quality_} , " said {person_} .',
@@ -118,9 +118,9 @@ BESIDE = (
     "{person_} had said so in {year_} .",
 )
 
-KINDS = {
-    "match": NewsKind(
-        {"winner": TOWN, "loser": TOWN, "high": number(20, 99), "low": number(2, 19), "scorer": PERSON, "day": DAY},
+TEMPLATES = {
+    "match": NewsTemplate(
+        {"winner": TOWN, "loser": TOWN, "high": number_between(20, 99), "low": number_between(2, 19), "scorer": PERSON, "day": DAY},
         (
             (
                 "{winner} beat {loser} {high} to {low} on {day} .",
@@ -132,7 +132,7 @@ KINDS = {
         "{winner} defeats {loser} {high} : {low} , {scorer} shines",
         ("Last year {town_} beat {place_} {high_} to {few_} .", "{town_} lost to {place_} in {year_} ."),
     ),
-    "succession": NewsKind(
+    "succession": NewsTemplate(
         {"new": PERSON, "old": PERSON, "firm": FIRM},
         (
             ("{firm} has chosen {new} as its next president .", "{new} was named president of {firm} .",
@@ -142,8 +142,8 @@ KINDS = {
         "{new} replaces {old} as head of {firm}",
         ("{person_} has been a manager at {firm_} since {year_} .", "{other_} was not chosen ."),
     ),
-    "accident": NewsKind(
-        {"hurt": partial(several, PEOPLE), "vehicle": one("bus train truck car tram ferry"), "town": TOWN, "day": DAY},
+    "accident": NewsTemplate(
+        {"hurt": partial(several_names, PEOPLE), "vehicle": one_of("bus train truck car tram ferry"), "town": TOWN, "day": DAY},
         (
             (
                 "{hurt} were injured when a {vehicle} left its way near {town} on {day} .",
@@ -154,8 +154,8 @@ KINDS = {
         "{vehicle} crash in {town} hurts {hurt}",
         ("The road was closed for {few_} hours .", "{person_} called the police .", "An accident in {place_} in {year_} was worse ."),
     ),
-    "flood": NewsKind(
-        {"towns": partial(several, TOWNS), "level": number(100, 999), "water": one("river lake sea"), "day": DAY},
+    "flood": NewsTemplate(
+        {"towns": partial(several_names, TOWNS), "level": number_between(100, 999), "water": one_of("river lake sea"), "day": DAY},
         (
             ("Heavy rain on {day} put the streets of {towns} under water .", "The streets of {towns} were under water on {day} .",
              "In {towns} the water stood in the streets on {day} ."),
@@ -164,8 +164,8 @@ KINDS = {
         "{water} rises {level} cm , floods hit {towns}",
         ("{place_} stayed dry .", "Only in {year_} was the rain as heavy .", "{firm_} sent {few_} pumps to {place_} ."),
     ),
-    "sale": NewsKind(
-        {"buyer": FIRM, "seller": FIRM, "price": number(100, 9999)},
+    "sale": NewsTemplate(
+        {"buyer": FIRM, "seller": FIRM, "price": number_between(100, 9999)},
         (
             ("{buyer} will pay {price} million for {seller} .", "{seller} goes to {buyer} for {price} million .",
              "For {price} million {seller} becomes a part of {buyer} .", "The owners of {seller} accept {price} million from {buyer} ."),
@@ -173,8 +173,8 @@ KINDS = {
         "{buyer} buys {seller} for {price} million",
         ("{firm_} had offered {number_} million .", "Shares of {firm_} did not move .", "{firm_} has {number_} workers ."),
     ),
-    "race": NewsKind(
-        {"first": PERSON, "second": PERSON, "third": PERSON, "race": one("marathon rowing skiing cycling swimming sailing"), "town": TOWN},
+    "race": NewsTemplate(
+        {"first": PERSON, "second": PERSON, "third": PERSON, "race": one_of("marathon rowing skiing cycling swimming sailing"), "town": TOWN},
         (
             ("In the {race} at {town} {second} and {third} came in behind {first} .",
              "{first} was faster than {second} and {third} in the {race} at {town} .",
@@ -183,8 +183,8 @@ KINDS = {
         "{first} wins {race} gold ahead of {second} and {third}",
         ("{person_} gave up after {few_} kilometres .", "{person_} won in {year_} .", "{other_} and {person_} did not start ."),
     ),
-    "opening": NewsKind(
-        {"building": one("museum library theatre hospital stadium airport zoo"), "town": TOWN, "cost": number(100, 9999), "day": DAY},
+    "opening": NewsTemplate(
+        {"building": one_of("museum library theatre hospital stadium airport zoo"), "town": TOWN, "cost": number_between(100, 9999), "day": DAY},
         (
             ("The new {building} of {town} opened its doors on {day} .",
              "On {day} the first visitors came to the new {building} in {town} ."),
@@ -193,14 +193,14 @@ KINDS = {
         "{town} opens {building} for {cost} million",
         ("{place_} closed its {thing_} in {year_} .", "{person_} drew the plans .", "About {number_} people stood in line ."),
     ),
-    "election": NewsKind(
-        {f"{what}{n}": draw for n in range(4) for what, draw in (("who", PERSON), ("votes", number(100, 9999)))},
+    "election": NewsTemplate(
+        {f"{what}{n}": draw for n in range(4) for what, draw in (("who", PERSON), ("votes", number_between(100, 9999)))},
         tuple((f"{{who{n}}} got {{votes{n}}} votes .", f"{{votes{n}}} people voted for {{who{n}}} .") for n in range(4)),
         "votes : " + " , ".join(f"{{who{n}}} {{votes{n}}}" for n in range(4)),
         ("In {year_} {person_} got {number_} votes .", "{person_} did not take part .", "{number_} votes were not counted ."),
     ),
-    "verdict": NewsKind(
-        {"guilty": PERSON, "judge": PERSON, "years": number(2, 99), "crime": one("theft fraud arson smuggling robbery forgery")},
+    "verdict": NewsTemplate(
+        {"guilty": PERSON, "judge": PERSON, "years": number_between(2, 99), "crime": one_of("theft fraud arson smuggling robbery forgery")},
         (
             ("{judge} , the judge , sent {guilty} to prison for {years} years .",
              "{guilty} must go to prison for {years} years , said judge {judge} .",
@@ -213,35 +213,35 @@ KINDS = {
 }  # fmt: skip
 
 
-def generate(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500) -> NewsCorpus:
+def generate_summaries(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500) -> NewsCorpus:
     """A corpus of `pairs` training examples, the same for the same arguments on every machine. Kinds come alike often.
 
     Raises ConfigError for more than MOST."""
-    if pairs > MOST:
-        raise ConfigError(f"data.pairs={pairs} is more than the reports are made for: at most {MOST}")
+    if pairs > MAX_PAIRS:
+        raise ConfigError(f"data.pairs={pairs} is more than the reports are made for: at most {MAX_PAIRS}")
     rng = random.Random(seed)
     found: dict[str, str] = {}
-    kinds = tuple(KINDS.values())
+    kinds = tuple(TEMPLATES.values())
     while len(found) < pairs + dev + test:
-        example = report(kinds[int(rng.random() * len(kinds))], rng)
+        example = generate_report(kinds[int(rng.random() * len(kinds))], rng)
         found.setdefault(example.source, example.target)
     examples = [NewsExample(*both) for both in found.items()]
     return NewsCorpus(examples[dev + test :], examples[:dev], examples[dev : dev + test])
 
 
-def report(kind: NewsKind, rng: random.Random) -> NewsExample:
+def generate_report(kind: NewsTemplate, rng: random.Random) -> NewsExample:
     """The sentences that matter, in their order, among two or three that do not."""
-    facts = drawn(kind.facts, rng)
-    sentences = [pick(wordings, rng).format(**facts) for wordings in kind.events]
+    facts = draw_facts(kind.facts, rng)
+    sentences = [choose_one(wordings, rng).format(**facts) for wordings in kind.events]
     beside: set[str] = set()
     for count in range(2 + int(rng.random() * 2)):
         while len(beside) == count:
-            beside.add(template := pick(kind.beside if rng.random() < 0.5 else BESIDE, rng))
-        sentences.insert(int(rng.random() * (len(sentences) + 1)), template.format(**drawn(FACTS, rng)))
+            beside.add(template := choose_one(kind.beside if rng.random() < 0.5 else DISTRACTORS, rng))
+        sentences.insert(int(rng.random() * (len(sentences) + 1)), template.format(**draw_facts(FACTS, rng)))
     return NewsExample(" ".join(sentences), kind.summary.format(**facts))
 
 
-def drawn(facts: Mapping[str, Fact], rng: random.Random) -> dict[str, str]:
+def draw_facts(facts: Mapping[str, Fact], rng: random.Random) -> dict[str, str]:
     """A value of each fact, no two alike."""
     while True:
         values = {name: draw(rng) for name, draw in facts.items()}

@@ -31,18 +31,18 @@ from seq2seq.data.toy.grammar import (
 )
 from seq2seq.data.toy.lexicon import ACCUSATIVE, DATIVE, MANY, VERBS, Adjective, Determiner, Noun, Verb
 
-Slot = list[Any]
+Choices = list[Any]
 
 
-def pick(rng: random.Random, slot: Slot) -> Any:
+def sample(rng: random.Random, slot: Choices) -> Any:
     item = slot[int(rng.random() * len(slot))]
-    return pick(rng, item) if isinstance(item, list) else item
+    return sample(rng, item) if isinstance(item, list) else item
 
 
-def size(slot: Slot) -> int:
+def count_choices(slot: Choices) -> int:
     """The number of different alternatives."""
     different = {id(item): item for item in slot}.values()
-    return sum(size(item) if isinstance(item, list) else 1 for item in different)
+    return sum(count_choices(item) if isinstance(item, list) else 1 for item in different)
 
 
 class Action(NamedTuple):
@@ -92,23 +92,23 @@ RELATIVE = (
 )  # by gender, then plural
 
 
-def bare(noun: Noun, determiners: tuple[Determiner, ...], plural: bool) -> Slot:
+def without_adjective(noun: Noun, determiners: tuple[Determiner, ...], plural: bool) -> Choices:
     return [NounPhrase(determiner, None, noun, plural) for determiner in determiners]
 
 
-def adorned(noun: Noun, determiners: tuple[Determiner, ...], plural: bool) -> Slot:
+def with_adjectives(noun: Noun, determiners: tuple[Determiner, ...], plural: bool) -> Choices:
     """Without adjective twice as often as with one."""
-    plain, fitting = bare(noun, determiners, plural), lex.FITTING.get(noun.kind, lex.THING_ADJECTIVES)
+    plain, fitting = without_adjective(noun, determiners, plural), lex.FITTING.get(noun.kind, lex.THING_ADJECTIVES)
     return [plain, plain, [built._replace(adjective=adjective) for built, adjective in product(plain, fitting)]]
 
 
-def noun_phrases(noun: Noun, determiners: tuple[Determiner, ...] = (lex.THE, lex.A, lex.MY, lex.THIS)) -> Slot:
+def noun_phrases(noun: Noun, determiners: tuple[Determiner, ...] = (lex.THE, lex.A, lex.MY, lex.THIS)) -> Choices:
     """In the singular twice as often as in the plural."""
-    singular, plural = (adorned(noun, determiners, number) for number in (False, True))
+    singular, plural = (with_adjectives(noun, determiners, number) for number in (False, True))
     return [singular, singular, plural]
 
 
-def of_kinds(*kinds: str, build: Callable[[Noun], Slot] = noun_phrases) -> Slot:
+def nouns_of(*kinds: str, build: Callable[[Noun], Choices] = noun_phrases) -> Choices:
     """`build` of each noun of these kinds, plain nouns twice as often as compounds."""
     nouns = {
         kind: [[build(noun) for noun in table.values() if noun.kind == kind] for table in (lex.NOUNS, lex.COMPOUNDS)]
@@ -117,38 +117,40 @@ def of_kinds(*kinds: str, build: Callable[[Noun], Slot] = noun_phrases) -> Slot:
     return [[simple, simple, compound] if compound else simple for simple, compound in nouns.values()]
 
 
-def mapped(function: Callable[[Any], Any], slot: Slot) -> Slot:
+def map_choices(function: Callable[[Any], Any], slot: Choices) -> Choices:
     """`function` of every alternative, at any depth; what stands there twice still does."""
-    made = {id(item): mapped(function, item) if isinstance(item, list) else function(item) for item in slot}
+    made = {id(item): map_choices(function, item) if isinstance(item, list) else function(item) for item in slot}
     return [made[id(item)] for item in slot]
 
 
-def settings(tense: Tense, times: tuple[str, ...], fronted: tuple[bool, ...] = (False, True)) -> Slot:
+def timed_settings(tense: Tense, times: tuple[str, ...], fronted: tuple[bool, ...] = (False, True)) -> Choices:
     return [[Setting(tense)], [Setting(tense, time, front) for time, front in product(times, fronted)]]
 
 
-def tensed(modals: list[Tense], fronted: tuple[bool, ...] = (False, True)) -> Slot:
+def tensed_settings(modals: list[Tense], fronted: tuple[bool, ...] = (False, True)) -> Choices:
     """Tenses with times that suit them."""
-    future = [settings(tense, lex.FUTURE_TIMES, fronted) for tense in modals]
-    return [settings(present, lex.PRESENT_TIMES, fronted), settings(past, lex.PAST_TIMES, fronted), future]
+    future = [timed_settings(tense, lex.FUTURE_TIMES, fronted) for tense in modals]
+    return [timed_settings(present, lex.PRESENT_TIMES, fronted), timed_settings(past, lex.PAST_TIMES, fronted), future]
 
 
-def names(common: tuple[str, ...], rare: tuple[str, ...]) -> Slot:
+def name_choices(common: tuple[str, ...], rare: tuple[str, ...]) -> Choices:
     """One name in six is a rare one, which few training sentences have: it has to be copied."""
     known = [Name(name) for name in common]
     return [known] * 5 + [[Name(name) for name in rare]]
 
 
-def actions(verb: Verb) -> Slot:
-    things = of_kinds(*verb.kinds)
-    return mapped(partial(Action, verb), [things, [HE, SHE, THEY], PEOPLE] if verb.kinds[0] == "person" else things)
+def actions_of(verb: Verb) -> Choices:
+    things = nouns_of(*verb.kinds)
+    return map_choices(
+        partial(Action, verb), [things, [HE, SHE, THEY], PEOPLE] if verb.kinds[0] == "person" else things
+    )
 
 
-def verbs(*bases: str) -> Slot:
+def verbs_named(*bases: str) -> Choices:
     return [VERBS[base] for base in bases]
 
 
-def verbs_of(kind: str) -> Slot:
+def verbs_of(kind: str) -> Choices:
     return [verb for verb in VERBS.values() if kind in verb.kinds]
 
 
@@ -158,11 +160,11 @@ MODALS = [*POLAR, modal(lex.MUST), modal(lex.WANT)]
 
 TENSES = [present, present, past, MODALS]
 
-SETTINGS = [*tensed(MODALS), [Setting(perfect)]]
+SETTINGS = [*tensed_settings(MODALS), [Setting(perfect)]]
 
-PEOPLE, TOWNS = names(lex.PEOPLE, lex.RARE_PEOPLE), names(lex.TOWNS, lex.RARE_TOWNS)
+PEOPLE, TOWNS = name_choices(lex.PEOPLE, lex.RARE_PEOPLE), name_choices(lex.TOWNS, lex.RARE_TOWNS)
 
-PERSONS = of_kinds("person", build=partial(noun_phrases, determiners=(lex.THE, lex.MY, lex.OUR)))
+PERSONS = nouns_of("person", build=partial(noun_phrases, determiners=(lex.THE, lex.MY, lex.OUR)))
 
 COUPLES = [Couple(*pair) for pair in permutations(lex.PEOPLE, 2)]
 
@@ -171,28 +173,31 @@ SUBJECTS = [PEOPLE, PEOPLE, PERSONS, [HE, SHE], [ME, YOU, WE, THEY], COUPLES]
 SHORT = [PEOPLE, PEOPLE, [HE, SHE, WE, THEY]]
 
 ACTIONS = [
-    actions(verb)
+    actions_of(verb)
     for verb in VERBS.values()
     if verb.kinds[0] in ("ware", "furniture", "opening", "text", "food", "person")
 ]
 
 DEFINITE = (lex.THE, lex.MY, lex.THIS)
 
-OBJECTS = of_kinds("ware", "text", "furniture", build=partial(noun_phrases, determiners=DEFINITE))
+OBJECTS = nouns_of("ware", "text", "furniture", build=partial(noun_phrases, determiners=DEFINITE))
 
-GIFTS = of_kinds("ware", "text", "food")
+GIFTS = nouns_of("ware", "text", "food")
 
-THINGS = of_kinds(
-    "ware", "opening", "furniture", build=lambda noun: [bare(noun, DEFINITE, False), bare(noun, DEFINITE, True)]
+THINGS = nouns_of(
+    "ware",
+    "opening",
+    "furniture",
+    build=lambda noun: [without_adjective(noun, DEFINITE, False), without_adjective(noun, DEFINITE, True)],
 )
 
-COUNTABLE = of_kinds("ware", "text", "furniture", build=partial(adorned, determiners=(lex.A,), plural=True))
+COUNTABLE = nouns_of("ware", "text", "furniture", build=partial(with_adjectives, determiners=(lex.A,), plural=True))
 
 NUMBERS = [list(lex.SMALL_NUMBERS), list(lex.DIGITS)]
 
-PLACES = of_kinds("inside", build=partial(adorned, determiners=(lex.THE, lex.OUR), plural=False))
+PLACES = nouns_of("inside", build=partial(with_adjectives, determiners=(lex.THE, lex.OUR), plural=False))
 
-GOALS = [mapped(lambda town: ("to=nach", town), TOWNS), mapped(lambda host: ("to=zu", host), PERSONS)]
+GOALS = [map_choices(lambda town: ("to=nach", town), TOWNS), map_choices(lambda host: ("to=zu", host), PERSONS)]
 
 
 class TranslationExample(NamedTuple):
@@ -233,19 +238,19 @@ def _text(side: list[Word]) -> str:
     return text[0].upper() + text[1:]
 
 
-class SentenceKind:
+class SentenceTemplate:
     """A kind of sentence: its share of the corpus, how it is composed, and of what."""
 
-    def __init__(self, share: float, compose: Callable[..., TranslationExample], *slots: Slot) -> None:
+    def __init__(self, share: float, compose: Callable[..., TranslationExample], *slots: Choices) -> None:
         self.share, self.compose, self.slots = share, compose, slots
 
     @cached_property
     def size(self) -> int:
         """The number of its derivations."""
-        return prod(map(size, self.slots))
+        return prod(map(count_choices, self.slots))
 
     def draw(self, rng: random.Random) -> TranslationExample:
-        return self.compose(*(pick(rng, slot) for slot in self.slots))
+        return self.compose(*(sample(rng, slot) for slot in self.slots))
 
 
 def statement(subject: Nominal, action: Action, setting: Setting) -> TranslationExample:
@@ -380,41 +385,54 @@ def pronoun_of(thing: NounPhrase) -> Pronoun:
     return THEY if thing.plural else IT[thing.noun.gender]
 
 
-KINDS = {
-    "statement": SentenceKind(0.13, statement, SUBJECTS, ACTIONS, SETTINGS),
-    "negative": SentenceKind(0.08, negative, SUBJECTS, ACTIONS, tensed(POLAR)),
-    "numbered": SentenceKind(
-        0.07, numbered, SUBJECTS, verbs("buy", "sell", "find", "need", "see"), COUNTABLE, NUMBERS, SETTINGS
+TEMPLATES = {
+    "statement": SentenceTemplate(0.13, statement, SUBJECTS, ACTIONS, SETTINGS),
+    "negative": SentenceTemplate(0.08, negative, SUBJECTS, ACTIONS, tensed_settings(POLAR)),
+    "numbered": SentenceTemplate(
+        0.07, numbered, SUBJECTS, verbs_named("buy", "sell", "find", "need", "see"), COUNTABLE, NUMBERS, SETTINGS
     ),
-    "giving": SentenceKind(0.05, giving, SUBJECTS, verbs_of("giving"), [PEOPLE, PERSONS], GIFTS, SETTINGS),
-    "question": SentenceKind(0.06, question, SUBJECTS, ACTIONS, tensed(POLAR, fronted=(False,))),
-    "question of": SentenceKind(
+    "giving": SentenceTemplate(0.05, giving, SUBJECTS, verbs_of("giving"), [PEOPLE, PERSONS], GIFTS, SETTINGS),
+    "question": SentenceTemplate(0.06, question, SUBJECTS, ACTIONS, tensed_settings(POLAR, fronted=(False,))),
+    "question of": SentenceTemplate(
         0.03, question_of, ["when=wann", "why=warum", "where=wo"], SUBJECTS, ACTIONS, [present, past, POLAR]
     ),
-    "question who": SentenceKind(0.03, question_who, ACTIONS, tensed(MODALS, fronted=(False,))),
-    "located": SentenceKind(0.04, located, SUBJECTS, verbs_of("rest"), list(lex.PREPOSITIONS), PLACES, SETTINGS),
-    "place first": SentenceKind(0.04, place_first, SUBJECTS, ACTIONS, list(lex.PREPOSITIONS), PLACES, TENSES),
-    "motion": SentenceKind(0.07, motion, SUBJECTS, verbs_of("motion"), GOALS, [PEOPLE, PERSONS], SETTINGS),
-    "no motion": SentenceKind(0.02, no_motion, SUBJECTS, verbs_of("motion"), GOALS, tensed(POLAR)),
-    "because": SentenceKind(0.08, because, SUBJECTS, ACTIONS, SETTINGS, SHORT, ACTIONS, TENSES),
-    "because it": SentenceKind(
-        0.05, because_it, PEOPLE, verbs("buy", "find", "bring_along"), OBJECTS, [HE, SHE], verbs("need", "look_for")
+    "question who": SentenceTemplate(0.03, question_who, ACTIONS, tensed_settings(MODALS, fronted=(False,))),
+    "located": SentenceTemplate(0.04, located, SUBJECTS, verbs_of("rest"), list(lex.PREPOSITIONS), PLACES, SETTINGS),
+    "place first": SentenceTemplate(0.04, place_first, SUBJECTS, ACTIONS, list(lex.PREPOSITIONS), PLACES, TENSES),
+    "motion": SentenceTemplate(0.07, motion, SUBJECTS, verbs_of("motion"), GOALS, [PEOPLE, PERSONS], SETTINGS),
+    "no motion": SentenceTemplate(0.02, no_motion, SUBJECTS, verbs_of("motion"), GOALS, tensed_settings(POLAR)),
+    "because": SentenceTemplate(0.08, because, SUBJECTS, ACTIONS, SETTINGS, SHORT, ACTIONS, TENSES),
+    "because it": SentenceTemplate(
+        0.05,
+        because_it,
+        PEOPLE,
+        verbs_named("buy", "find", "bring_along"),
+        OBJECTS,
+        [HE, SHE],
+        verbs_named("need", "look_for"),
     ),
-    "described": SentenceKind(0.03, described, THINGS, list(permutations(lex.THING_ADJECTIVES, 2))),
-    "reported": SentenceKind(
-        0.05, reported, SHORT, verbs_of("saying"), [present, past], SHORT, ACTIONS, tensed(MODALS, fronted=(False,))
+    "described": SentenceTemplate(0.03, described, THINGS, list(permutations(lex.THING_ADJECTIVES, 2))),
+    "reported": SentenceTemplate(
+        0.05,
+        reported,
+        SHORT,
+        verbs_of("saying"),
+        [present, past],
+        SHORT,
+        ACTIONS,
+        tensed_settings(MODALS, fronted=(False,)),
     ),
-    "conditional": SentenceKind(0.06, conditional, SHORT, ACTIONS, SHORT, ACTIONS, [present, MODALS]),
-    "coordinated": SentenceKind(0.03, coordinated, SHORT, ACTIONS, SETTINGS, SHORT, ACTIONS),
-    "relative subject": SentenceKind(0.05, relative_subject, PERSONS, ACTIONS, ACTIONS, TENSES),
-    "relative object": SentenceKind(
+    "conditional": SentenceTemplate(0.06, conditional, SHORT, ACTIONS, SHORT, ACTIONS, [present, MODALS]),
+    "coordinated": SentenceTemplate(0.03, coordinated, SHORT, ACTIONS, SETTINGS, SHORT, ACTIONS),
+    "relative subject": SentenceTemplate(0.05, relative_subject, PERSONS, ACTIONS, ACTIONS, TENSES),
+    "relative object": SentenceTemplate(
         0.03,
         relative_object,
         SHORT,
-        verbs("sell", "find", "need"),
+        verbs_named("sell", "find", "need"),
         OBJECTS,
         SHORT,
-        verbs("buy", "forget"),
+        verbs_named("buy", "forget"),
         [past, perfect, MODALS],
     ),
 }

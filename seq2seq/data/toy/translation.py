@@ -9,11 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from seq2seq.data.toy.templates import KINDS, TranslationExample
+from seq2seq.data.toy.templates import TEMPLATES, TranslationExample
 from seq2seq.errors import ConfigError
 from seq2seq.utils.files import write_text
-
-__all__ = ["ToyCorpus", "TranslationExample", "generate", "maximum", "pharaoh", "write"]
 
 
 class ToyCorpus(NamedTuple):
@@ -24,17 +22,19 @@ class ToyCorpus(NamedTuple):
     test: list[TranslationExample]
 
 
-def generate(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500) -> ToyCorpus:
+def generate_translations(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500) -> ToyCorpus:
     """A corpus of `pairs` training examples, the same for the same arguments on every machine.
 
     Each kind of sentence has its share. Raises ConfigError if `pairs` is more than the grammar can give.
     """
     total = pairs + dev + test
-    if total > maximum():
-        raise ConfigError(f"data.pairs={pairs} is more than the toy grammar can give: at most {maximum() - dev - test}")
+    if total > max_sentences():
+        raise ConfigError(
+            f"data.pairs={pairs} is more than the toy grammar can give: at most {max_sentences() - dev - test}"
+        )
     rng = random.Random(seed)
     found: dict[str, TranslationExample] = {}
-    for kind, wanted in zip(KINDS.values(), _apportioned(total), strict=True):
+    for kind, wanted in zip(TEMPLATES.values(), _apportioned(total), strict=True):
         wanted += len(found)
         while len(found) < wanted:
             example = kind.draw(rng)
@@ -44,9 +44,9 @@ def generate(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500)
     return ToyCorpus(examples[dev + test :], examples[:dev], examples[dev : dev + test])
 
 
-def maximum() -> int:
+def max_sentences() -> int:
     """The most sentences that leave every kind its share, and no kind more than half used up, so that drawing stays quick."""
-    return min(int(kind.size / 2 / kind.share) for kind in KINDS.values())
+    return min(int(kind.size / 2 / kind.share) for kind in TEMPLATES.values())
 
 
 def pharaoh(alignment: Iterable[tuple[int, int]]) -> str:
@@ -54,7 +54,7 @@ def pharaoh(alignment: Iterable[tuple[int, int]]) -> str:
     return " ".join(f"{i}-{j}" for i, j in alignment)
 
 
-def write(folder: Path, corpus: ToyCorpus) -> None:
+def write_corpus(folder: Path, corpus: ToyCorpus) -> None:
     """Write {train,dev,test}.{en,de,align} into `folder`, one line for each example."""
     for split, examples in corpus._asdict().items():
         _write_lines(folder / f"{split}.en", (example.source for example in examples))
@@ -68,7 +68,7 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 
 def _apportioned(total: int) -> list[int]:
     """Whole numbers in the proportion of the shares that sum to `total`."""
-    bounds, sum_of_shares = [0.0], sum(kind.share for kind in KINDS.values())
-    for kind in KINDS.values():
+    bounds, sum_of_shares = [0.0], sum(kind.share for kind in TEMPLATES.values())
+    for kind in TEMPLATES.values():
         bounds.append(bounds[-1] + kind.share / sum_of_shares)
     return [round(total * high) - round(total * low) for low, high in pairwise(bounds)]

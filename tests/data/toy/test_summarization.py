@@ -9,7 +9,16 @@ from collections.abc import Callable
 import pytest
 
 from seq2seq.data.toy import summarization
-from seq2seq.data.toy.summarization import BESIDE, FACTS, KINDS, NewsCorpus, NewsExample, drawn, generate, report
+from seq2seq.data.toy.summarization import (
+    DISTRACTORS,
+    FACTS,
+    TEMPLATES,
+    NewsCorpus,
+    NewsExample,
+    draw_facts,
+    generate_report,
+    generate_summaries,
+)
 from seq2seq.errors import ConfigError
 
 FIELDS, WORD = re.compile(r"\{(\w+)\}"), "[A-Za-z0-9]+"
@@ -17,7 +26,7 @@ FIELDS, WORD = re.compile(r"\{(\w+)\}"), "[A-Za-z0-9]+"
 
 @pytest.fixture(scope="module")
 def corpus() -> NewsCorpus:
-    return generate(2500, dev=250, test=250)
+    return generate_summaries(2500, dev=250, test=250)
 
 
 def everything(corpus: NewsCorpus) -> list[NewsExample]:
@@ -36,20 +45,23 @@ def name_like(word: str) -> bool:
 
 
 def test_the_same_corpus_for_the_same_seed_whatever_the_hash_seed(digests: Callable[..., list[str]]) -> None:
-    here = hashlib.sha256(repr(tuple(generate(300, seed=3, dev=20, test=20))).encode()).hexdigest()
-    assert digests("seq2seq.data.toy.summarization", "tuple(generate(300, seed=3, dev=20, test=20))") == [here, here]
-    assert generate(300, seed=4).train != generate(300, seed=3).train
+    here = hashlib.sha256(repr(tuple(generate_summaries(300, seed=3, dev=20, test=20))).encode()).hexdigest()
+    assert digests("seq2seq.data.toy.summarization", "tuple(generate_summaries(300, seed=3, dev=20, test=20))") == [
+        here,
+        here,
+    ]
+    assert generate_summaries(300, seed=4).train != generate_summaries(300, seed=3).train
 
 
 def test_as_many_as_asked_and_no_source_twice(corpus: NewsCorpus) -> None:
     assert [len(part) for part in corpus] == [2500, 250, 250]
     assert len({example.source for example in everything(corpus)}) == 3000
     with pytest.raises(ConfigError, match=r"^data\.pairs=1000001 .* at most 1000000$"):
-        generate(1_000_001)
+        generate_summaries(1_000_001)
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_templates_name_facts_that_there_are(kind: summarization.NewsKind) -> None:
+@pytest.mark.parametrize("kind", TEMPLATES.values(), ids=TEMPLATES)
+def test_templates_name_facts_that_there_are(kind: summarization.NewsTemplate) -> None:
     """Every fact of the summary stands in each wording of exactly one event, and nowhere beside."""
     matter = set(FIELDS.findall(kind.summary))
     homes = [[set(FIELDS.findall(wording)) for wording in wordings] for wordings in kind.events]
@@ -60,17 +72,17 @@ def test_templates_name_facts_that_there_are(kind: summarization.NewsKind) -> No
         assert all(wording <= kind.facts.keys() for wording in event)
     counts = Counter(fact for event in homes for fact in event[0] & matter)
     assert counts == dict.fromkeys(matter, 1)
-    for template in (*kind.beside, *BESIDE):
+    for template in (*kind.beside, *DISTRACTORS):
         assert set(FIELDS.findall(template)) <= FACTS.keys()
         assert not any(template in wordings for wordings in kind.events)
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_the_summary_is_a_function_of_the_report(kind: summarization.NewsKind) -> None:
+@pytest.mark.parametrize("kind", TEMPLATES.values(), ids=TEMPLATES)
+def test_the_summary_is_a_function_of_the_report(kind: summarization.NewsTemplate) -> None:
     """What matters is found again in the report by its templates alone, and gives the summary."""
     rng = random.Random(5)
     for _ in range(60):
-        example = report(kind, rng)
+        example = generate_report(kind, rng)
         found: dict[str, str] = {}
         text = f" {example.source} "
         for wordings in kind.events:
@@ -92,8 +104,8 @@ def pattern(wording: str) -> str:
 
 def test_facts_of_a_report_differ() -> None:
     rng = random.Random(2)
-    few = {name: summarization.one("a b c") for name in ("x", "y", "z")}
-    assert all(sorted(drawn(few, rng).values()) == ["a", "b", "c"] for _ in range(50))
+    few = {name: summarization.one_of("a b c") for name in ("x", "y", "z")}
+    assert all(sorted(draw_facts(few, rng).values()) == ["a", "b", "c"] for _ in range(50))
 
 
 def test_text_is_words_with_white_space_between(corpus: NewsCorpus) -> None:
@@ -139,7 +151,7 @@ def test_a_summary_says_more_than_the_report_does(corpus: NewsCorpus) -> None:
 def test_every_kind_comes_about_equally_often(corpus: NewsCorpus) -> None:
     marks = {"match": "shines", "succession": "replaces", "accident": "crash", "flood": "floods", "sale": "buys", "race": "gold",
              "opening": "opens", "election": "votes", "verdict": "gets"}  # fmt: skip
-    assert marks.keys() == KINDS.keys()
+    assert marks.keys() == TEMPLATES.keys()
     for mark in marks.values():
         assert 1 / 14 < sum(mark in example.target.split() for example in corpus.train) / len(corpus.train) < 1 / 6
 

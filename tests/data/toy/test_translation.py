@@ -12,8 +12,16 @@ from seq2seq.data.toy import lexicon as lex
 from seq2seq.data.toy import templates as kinds
 from seq2seq.data.toy.grammar import Name, past, present
 from seq2seq.data.toy.lexicon import VERBS
-from seq2seq.data.toy.templates import KINDS, Action, SentenceKind, Setting, TranslationExample, pick, size
-from seq2seq.data.toy.translation import ToyCorpus, generate, maximum, pharaoh, write
+from seq2seq.data.toy.templates import (
+    TEMPLATES,
+    Action,
+    SentenceTemplate,
+    Setting,
+    TranslationExample,
+    count_choices,
+    sample,
+)
+from seq2seq.data.toy.translation import ToyCorpus, generate_translations, max_sentences, pharaoh, write_corpus
 from seq2seq.errors import ConfigError
 
 PRESENT = """
@@ -31,7 +39,7 @@ PREFIXES = {
 
 @pytest.fixture(scope="module")
 def corpus() -> ToyCorpus:
-    return generate(6000, dev=200, test=200)
+    return generate_translations(6000, dev=200, test=200)
 
 
 def everything(corpus: ToyCorpus) -> list[TranslationExample]:
@@ -44,13 +52,16 @@ def tokens(text: str) -> list[str]:
 
 def drawn(kind: str, count: int = 300) -> list[TranslationExample]:
     rng = random.Random(7)
-    return [KINDS[kind].draw(rng) for _ in range(count)]
+    return [TEMPLATES[kind].draw(rng) for _ in range(count)]
 
 
 def test_the_same_corpus_for_the_same_seed_whatever_the_hash_seed(digests: Callable[..., list[str]]) -> None:
-    here = hashlib.sha256(repr(tuple(generate(300, seed=3, dev=20, test=20))).encode()).hexdigest()
-    assert digests("seq2seq.data.toy.translation", "tuple(generate(300, seed=3, dev=20, test=20))") == [here, here]
-    assert generate(300, seed=4).train != generate(300, seed=3).train
+    here = hashlib.sha256(repr(tuple(generate_translations(300, seed=3, dev=20, test=20))).encode()).hexdigest()
+    assert digests("seq2seq.data.toy.translation", "tuple(generate_translations(300, seed=3, dev=20, test=20))") == [
+        here,
+        here,
+    ]
+    assert generate_translations(300, seed=4).train != generate_translations(300, seed=3).train
 
 
 def test_as_many_as_asked_and_no_source_twice(corpus: ToyCorpus) -> None:
@@ -62,7 +73,7 @@ def test_as_many_as_asked_and_no_source_twice(corpus: ToyCorpus) -> None:
 def test_one_translation_for_each_source(corpus: ToyCorpus) -> None:
     """Also between kinds, and in any order of drawing."""
     seen: dict[str, str] = {example.source: example.target for example in everything(corpus)}
-    for name in KINDS:
+    for name in TEMPLATES:
         for example in drawn(name, 500):
             assert seen.setdefault(example.source, example.target) == example.target
 
@@ -231,47 +242,47 @@ def test_every_phenomenon_occurs(corpus: ToyCorpus, phenomenon: str) -> None:
 
 
 def test_too_many_pairs_are_refused_at_once_with_the_maximum() -> None:
-    with pytest.raises(ConfigError, match=rf"^data\.pairs=1000000000 .* at most {maximum() - 1000}$"):
-        generate(10**9)
-    assert maximum() > 100_000
+    with pytest.raises(ConfigError, match=rf"^data\.pairs=1000000000 .* at most {max_sentences() - 1000}$"):
+        generate_translations(10**9)
+    assert max_sentences() > 100_000
 
 
 def test_the_maximum_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     small = {
-        "who": SentenceKind(
+        "who": SentenceTemplate(
             1.0,
             kinds.question_who,
             [Action(VERBS[verb], Name("Anna")) for verb in ("see", "help", "call", "visit")],
             [Setting(present), Setting(past)],
         )
     }
-    monkeypatch.setattr("seq2seq.data.toy.translation.KINDS", small)
-    assert maximum() == 4
-    assert len(generate(4, dev=0, test=0).train) == 4
+    monkeypatch.setattr("seq2seq.data.toy.translation.TEMPLATES", small)
+    assert max_sentences() == 4
+    assert len(generate_translations(4, dev=0, test=0).train) == 4
     with pytest.raises(ConfigError, match="at most 2"):
-        generate(3, dev=1, test=1)
+        generate_translations(3, dev=1, test=1)
 
 
 def test_a_slot_counts_and_draws_what_it_holds() -> None:
     inner = ["a", "b"]
     slot = [inner, inner, ["c", ["d"]], "e"]
-    assert size(slot) == 5
+    assert count_choices(slot) == 5
     rng = random.Random(0)
-    counts = Counter(pick(rng, slot) for _ in range(4000))
+    counts = Counter(sample(rng, slot) for _ in range(4000))
     assert set(counts) == set("abcde")
     assert counts["a"] == pytest.approx(1000, rel=0.2)
     assert counts["d"] == pytest.approx(500, rel=0.2)
 
 
 def test_shares_sum_to_one_and_are_kept(corpus: ToyCorpus) -> None:
-    assert sum(kind.share for kind in KINDS.values()) == pytest.approx(1)
+    assert sum(kind.share for kind in TEMPLATES.values()) == pytest.approx(1)
     described = sum(", aber " in example.target for example in everything(corpus))
-    assert described == round(len(everything(corpus)) * KINDS["described"].share)
+    assert described == round(len(everything(corpus)) * TEMPLATES["described"].share)
 
 
 def test_files_hold_one_line_for_each_example(tmp_path: Path) -> None:
-    corpus = generate(50, dev=5, test=4)
-    write(tmp_path / "toy", corpus)
+    corpus = generate_translations(50, dev=5, test=4)
+    write_corpus(tmp_path / "toy", corpus)
     assert sorted(path.name for path in (tmp_path / "toy").iterdir()) == sorted(
         f"{split}.{ending}" for split in ("train", "dev", "test") for ending in ("en", "de", "align")
     )

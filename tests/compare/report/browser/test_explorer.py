@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from seq2seq.compare.result import Comparison
-from seq2seq.data.word_links import MARK, words, words_of
+from seq2seq.data.tokenizer import SPACE_MARK
+from seq2seq.data.word_links import word_indices, words_from_pieces
 from seq2seq.evaluation.alignment import merge
 from seq2seq.evaluation.attention_records import AttentionRecord
 
@@ -201,18 +202,28 @@ def test_words_are_made_as_elsewhere(number: int, page: Any, comparison: Make) -
     made = f"explained(1, {number}).then(s => viewOf(s, s.weights, true))"
     view = page.js(f"{made}.then(v => ({{s: v.source.labels, t: v.target.labels, w: [...v.weights]}}))")
     source, target = explained.source[:-1], explained.target[:-1]
-    assert view["s"] == [*words(source), "⏎"]
-    assert view["t"] == ([*words(target), "⏎"] if explained.target else [])
+    assert view["s"] == [*words_from_pieces(source), "⏎"]
+    assert view["t"] == ([*words_from_pieces(target), "⏎"] if explained.target else [])
     if explained.target:
         made = np.array(view["w"]).reshape(len(view["t"]), len(view["s"]))[:-1, :-1]
-        np.testing.assert_allclose(made, merge(explained.weights / 255, words_of(source), words_of(target)), atol=1e-6)
+        np.testing.assert_allclose(
+            made, merge(explained.weights / 255, word_indices(source), word_indices(target)), atol=1e-6
+        )
 
 
 @pytest.mark.parametrize(
-    "pieces", [[], ["a"], [MARK], [MARK, "a", MARK], [MARK, MARK + "a", "b", MARK + "c"], ["a", "b", MARK + MARK, "c"]]
+    "pieces",
+    [
+        [],
+        ["a"],
+        [SPACE_MARK],
+        [SPACE_MARK, "a", SPACE_MARK],
+        [SPACE_MARK, SPACE_MARK + "a", "b", SPACE_MARK + "c"],
+        ["a", "b", SPACE_MARK + SPACE_MARK, "c"],
+    ],
 )
 def test_numbers_of_words_are_those_of_the_evaluation(pieces: list[str], page: Any) -> None:
-    assert page.js(f"wordsOf({json.dumps(pieces)})") == words_of(pieces)
+    assert page.js(f"wordsOf({json.dumps(pieces)})") == word_indices(pieces)
 
 
 def test_a_centre_lies_within_its_word(page: Any) -> None:
