@@ -122,10 +122,8 @@ def lines(corpus: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def p_of() -> Callable[..., float]:
     """`p_of(test, metric, system, baseline, references, samples)`: p of systems of several runs, each a list of lines."""
-    import numpy as np
-
     from seq2seq.evaluation.metrics import score
-    from seq2seq.evaluation.significance import paired_bootstrap, randomisation, resampled
+    from seq2seq.evaluation.significance import paired_bootstrap, randomisation
 
     def p(
         test: str, name: str, system: list[list[str]], baseline: list[list[str]], references: list[str], samples: int
@@ -133,12 +131,14 @@ def p_of() -> Callable[..., float]:
         ours, theirs = (
             [score(lines, [references], [name], bootstrap=0)[0] for lines in runs] for runs in (system, baseline)
         )
-        corpus, statistics = ours[0].corpus, [[made.statistics for made in runs] for runs in (ours, theirs)]
+        systems: dict[str, Any] = {
+            "system": [made.statistics for made in ours],
+            "baseline": [made.statistics for made in theirs],
+            "formula": ours[0].formula,
+        }
         if test == "randomisation":
-            return randomisation(*statistics, corpus, samples)
-        values = resampled([*statistics[0], *statistics[1]], corpus, samples)
-        parts = values[:, : len(system)].mean(1), values[:, len(system) :].mean(1)
-        return paired_bootstrap(*parts, float(np.mean([s.value for s in ours]) - np.mean([s.value for s in theirs])))
+            return randomisation(**systems, trials=samples)
+        return paired_bootstrap(**systems, samples=samples)
 
     return p
 

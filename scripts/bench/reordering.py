@@ -13,8 +13,9 @@ from pathlib import Path
 from seq2seq.compare.collect import Broken, open_runs
 from seq2seq.data.word_links import GoldAlignment, Link
 from seq2seq.evaluation.alignment import alignment_scores, recall_by_distance
-from seq2seq.evaluation.evaluate import EvaluationSpec, forced_links
-from seq2seq.evaluation.testset import from_settings
+from seq2seq.evaluation.evaluate import EvaluationSpec
+from seq2seq.evaluation.store import load_or_align
+from seq2seq.evaluation.testset import load_test_set
 from seq2seq.runs.directory import Run, variant
 
 ANY = 10_000
@@ -26,7 +27,7 @@ BOUNDS = {"a right link for each target word": ANY, "the same to 2 words away, e
 def main(test: str, *folders: str) -> None:
     """A row a run: alignment error of sentences, recall of links, by how far they moved; in percent."""
     runs, _ = open_runs(map(Path, folders), Broken())
-    known = from_settings(runs[0].config.data, test)
+    known = load_test_set(runs[0].config.data, test)
     gold, lengths = known.gold or [], [len(source.split()) for source in known.sources]
     print(row("variant", [*(f"AER, moved {d}" for d in SENTENCES), *(f"found, moved {d}" for d in LINKS)]))
     print(row("---", ["---:"] * (len(SENTENCES) + len(LINKS))))
@@ -38,7 +39,7 @@ def main(test: str, *folders: str) -> None:
         print(
             row(
                 label(run),
-                [f"{value:.1f}" for value in figures(forced_links(EvaluationSpec((run,)), known)["argmax"], gold)],
+                [f"{value:.1f}" for value in figures(load_or_align(EvaluationSpec((run,)), known)["argmax"], gold)],
             )
         )
 

@@ -143,8 +143,8 @@ def compared(options: argparse.Namespace) -> "Comparison":
     from seq2seq.compare.reverse import open_reverse, with_reverse
     from seq2seq.compare.variants import check_baseline, choose_baseline, group
     from seq2seq.errors import RunError
-    from seq2seq.evaluation.metrics import TASKS, named
-    from seq2seq.evaluation.score import How
+    from seq2seq.evaluation.metrics import TASK_METRICS, expand_names
+    from seq2seq.evaluation.score import MetricOptions
 
     for key in columns(options):
         choose(COLUMNS, key, "--columns")
@@ -153,10 +153,10 @@ def compared(options: argparse.Namespace) -> "Comparison":
     if options.baseline:
         check_baseline(options.baseline, [run.config for run in runs])
     test = test_set(options, runs)
-    metrics = named(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])
+    metrics = expand_names(options.metrics.split(",") if options.metrics else TASK_METRICS[runs[0].config.task])
     for key in columns(options):
         refuse(key, impossible(key, metrics, test.gold is not None, options.symmetrize if options.reverse else ""))
-    made = {"device": options.device, "precision": options.precision, "given": search_options(options)}
+    made = {"device": options.device, "precision": options.precision, "options": search_options(options)}
     if options.reverse and test.gold is None:
         raise ConfigError(
             "--reverse would be ignored: no gold links of this test set are known; --gold FILE names them"
@@ -170,7 +170,7 @@ def compared(options: argparse.Namespace) -> "Comparison":
         notes += partners
     variants, doubles = group(cells)
     baseline = choose_baseline(variants, options.baseline)
-    how = How(language=runs[0].config.data.target, bootstrap=0, seed=SEED)
+    how = MetricOptions(language=runs[0].config.data.target, bootstrap=0, seed=SEED)
     found = compare(variants, baseline, TestOptions(test, how, metrics, options.bootstrap, options.trials))
     for key in set(columns(options)) - {column.key for column in found.columns}:
         refuse(key, "there is no variant all of whose runs have it")
@@ -186,11 +186,13 @@ def refuse(key: str, why: str) -> None:
 def test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "TestSet":
     """What all runs are evaluated on. ConfigError for a name that one of them does not know, or for text that differs between them;
     DataError where nobody has it."""
-    from seq2seq.evaluation.testset import chosen, from_files
+    from seq2seq.evaluation.testset import choose_name, read_test_set
 
-    named = "" if options.source else chosen(runs[0].config.data, options.test)
+    named = "" if options.source else choose_name(runs[0].config.data, options.test)
     test = (
-        common_set(runs, named, options.gold) if named else from_files(options.source, options.reference, options.gold)
+        common_set(runs, named, options.gold)
+        if named
+        else read_test_set(options.source, options.reference, options.gold)
     )
     if not test.sources:
         raise DataError(f"{options.source} has no lines: there is nothing to compare on")
@@ -201,7 +203,7 @@ def common_set(runs: "Sequence[Run]", name: str, gold: Path | None) -> "TestSet"
     """That of the first run whose text is on this machine; a run whose text is elsewhere learnt from the same, by its run.json.
 
     ConfigError for other text in another run, DataError where no run has it, or one has it damaged."""
-    from seq2seq.evaluation.testset import from_settings
+    from seq2seq.evaluation.testset import load_test_set
 
     found: list[tuple[Run, TestSet]] = []
     missing: list[Exception] = []
@@ -209,7 +211,7 @@ def common_set(runs: "Sequence[Run]", name: str, gold: Path | None) -> "TestSet"
         if any(run.config.data == other.config.data for other, _ in found):
             continue
         try:
-            found.append((run, from_settings(run.config.data, name, gold)))
+            found.append((run, load_test_set(run.config.data, name, gold)))
         except MissingError as error:
             missing.append(error)
     if not found:

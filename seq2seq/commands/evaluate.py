@@ -23,34 +23,37 @@ def main(argv: list[str]) -> None:
     """`seq2seq evaluate RUN --test NAME`, or with files."""
     options = parse(argv)
 
-    from seq2seq.evaluation.evaluate import EvaluationSpec, keep, reported, translate
-    from seq2seq.evaluation.metrics import TASKS, score
-    from seq2seq.evaluation.testset import chosen, from_files, from_settings
+    from seq2seq.evaluation.evaluate import EvaluationSpec, translate_test_set
+    from seq2seq.evaluation.metrics import TASK_METRICS, score
+    from seq2seq.evaluation.store import make_report, write_evaluation
+    from seq2seq.evaluation.testset import choose_name, load_test_set, read_test_set
     from seq2seq.runs.directory import Run
     from seq2seq.utils.progress import ProgressCounter
 
     runs = tuple(Run.open(path) for path in options.runs)
-    data, metrics = runs[0].config.data, wanted_metrics(options, TASKS[runs[0].config.task])
-    name = "" if options.source else chosen(data, options.test)
+    data, metrics = runs[0].config.data, wanted_metrics(options, TASK_METRICS[runs[0].config.task])
+    name = "" if options.source else choose_name(data, options.test)
     test = (
-        from_settings(data, name, options.gold) if name else from_files(options.source, options.reference, options.gold)
+        load_test_set(data, name, options.gold)
+        if name
+        else read_test_set(options.source, options.reference, options.gold)
     )
     made = EvaluationSpec(runs, options.device, options.precision, search_options(options))
     with ProgressCounter("translated", len(test.sources)) as count:
-        translated = translate(made, test, progress=count.add)
+        translated = translate_test_set(made, test, progress=count.add)
     try:
         scores = score(
             translated.hypotheses, test.references, metrics, language=data.target,
             lowercase=options.lowercase, stemming=options.stemming, bootstrap=options.bootstrap,
         )  # fmt: skip
     except DataError:
-        keep(made, test, translated, [])  # for the figures that can be
+        write_evaluation(made, test, translated, [])  # for the figures that can be
         raise
     scores += alignment_error(made, test, options.bootstrap) if test.gold else []
     plain = [s.as_dict() for s in scores]
-    report = reported(made, test, translated, plain)
+    report = make_report(made, test, translated, plain)
     print(json.dumps(report, ensure_ascii=False, indent=1) if options.json else "\n".join(map(str, scores)))
-    keep(made, test, translated, plain)
+    write_evaluation(made, test, translated, plain)
     if not options.json:
         print(f"kept in {made.folder(test.name)}")
 
@@ -59,10 +62,10 @@ def alignment_error(made: "EvaluationSpec", test: "TestSet", bootstrap: int) -> 
     """Alignment error rate, precision and recall of the attention against a human's, or the grammar's, links; none, and why, where
     the run cannot be asked."""
     from seq2seq.evaluation.alignment import alignment_scores
-    from seq2seq.evaluation.evaluate import forced_links
+    from seq2seq.evaluation.store import load_or_align
 
     try:
-        return alignment_scores(forced_links(made, test)["argmax"], test.gold or [], bootstrap)
+        return alignment_scores(load_or_align(made, test)["argmax"], test.gold or [], bootstrap)
     except DataError as error:
         log.warning("no alignment error: %s", error)
         return []

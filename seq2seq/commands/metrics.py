@@ -28,9 +28,9 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
 
     from seq2seq.data.readers import read_lines
-    from seq2seq.evaluation.metrics import TASKS, score
+    from seq2seq.evaluation.metrics import TASK_METRICS, score
 
-    metrics = wanted_metrics(options, TASKS["translation"])
+    metrics = wanted_metrics(options, TASK_METRICS["translation"])
     hypotheses = list(read_lines(options.hypotheses))
     references = [list(read_lines(path)) for path in options.reference]
     for path, lines in zip(options.reference, references, strict=True):
@@ -76,9 +76,9 @@ def resamples(text: str) -> int:
 
 def wanted_metrics(options: argparse.Namespace, usual: Sequence[str]) -> list[str]:
     """The names of the metrics that were asked for, or `usual`. ConfigError for an unknown one, and for options that none reads."""
-    from seq2seq.evaluation.metrics import named
+    from seq2seq.evaluation.metrics import expand_names
 
-    names = named(options.metrics.split(",") if options.metrics is not None else usual)
+    names = expand_names(options.metrics.split(",") if options.metrics is not None else usual)
     for option, readers in (("stemming", "rouge"), ("lowercase", ("bleu", "chrf"))):
         if getattr(options, option) and not any(name.startswith(readers) for name in names):
             raise ConfigError(f"--{option} would be ignored: none of --metrics {','.join(names)} reads it")

@@ -51,10 +51,10 @@ def main(argv: list[str]) -> None:
     source, target, weights = (found.source, found.target, found.attention) if options.subwords else word_weights(found)
     print(found.text)
     width = os.get_terminal_size().columns if sys.stdout.isatty() else 100
-    print(heatmap.text(weights, source, target, width))
+    print(heatmap.render_text(weights, source, target, width))
     print(heatmap.legend())
     if path := options.png or default_path(options.run, options.sentence):
-        heatmap.png(path, weights, source, target, found.text, follow=path == options.png)
+        heatmap.write_png(path, weights, source, target, found.text, follow=path == options.png)
         print(path)
 
 

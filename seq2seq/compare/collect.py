@@ -10,12 +10,12 @@ from typing import Any
 
 from seq2seq.data.word_links import Link
 from seq2seq.errors import ConfigError, DataError, RunError
-from seq2seq.evaluation.evaluate import Evaluation, EvaluationSpec, forced_links, keep, kept, translate
+from seq2seq.evaluation.evaluate import EvaluationSpec
+from seq2seq.evaluation.store import Evaluation, load_or_align, load_or_translate
 from seq2seq.evaluation.testset import TestSet
 from seq2seq.runs.directory import CONFIG, INFO, WEIGHTS, Run, absent
 from seq2seq.runs.metrics import read_lines, read_metrics, whole
 from seq2seq.runs.weights import tensors
-from seq2seq.utils.progress import ProgressCounter
 from seq2seq.utils.untrusted import NUMBER, TEXT, WHOLE, check_types
 
 log = logging.getLogger("seq2seq")
@@ -162,8 +162,8 @@ def make_cell(made: EvaluationSpec, test: TestSet) -> EvaluatedRun:
     """The same of one run. RunError for one that cannot be evaluated, has neither weights nor their number, or is damaged."""
     run = made.runs[0]
     check_said(run)
-    metrics, evaluated = logged(run), evaluate(made, test)
-    for _ in evaluated.explained or ():  # each is checked as it is read
+    metrics, evaluated = logged(run), load_or_translate(made, test)
+    for _ in evaluated.attention_records or ():  # each is checked as it is read
         pass
     return EvaluatedRun(run, evaluated, metrics, parameters(run), *linked(made, test))
 
@@ -171,18 +171,6 @@ def make_cell(made: EvaluationSpec, test: TestSet) -> EvaluatedRun:
 def linked(made: EvaluationSpec, test: TestSet) -> tuple[Mapping[str, Links], str]:
     """The links that gold ones are compared with; where there cannot be any, why. The other figures do not depend on them."""
     try:
-        return (forced_links(made, test) if test.gold else {}), ""
+        return (load_or_align(made, test) if test.gold else {}), ""
     except DataError as error:
         return {}, str(error)
-
-
-def evaluate(made: EvaluationSpec, test: TestSet) -> Evaluation:
-    """What the run keeps of the test set, translated now if it does not. RunError where that cannot be."""
-    if (found := kept(made, test)) is None:
-        log.info("%s has no evaluation of this text with these settings: translating", made.runs[0].folder)
-        with ProgressCounter("translated", len(test.sources)) as count:
-            keep(made, test, translate(made, test, progress=count.add), [])
-        found = kept(made, test)
-    if found is None:
-        raise RunError(f"{made.folder(test.name)} changes while it is read")
-    return found

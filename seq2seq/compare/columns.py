@@ -11,9 +11,10 @@ import numpy as np
 from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.compare.result import Column
 from seq2seq.evaluation import attention_stats, text_stats
-from seq2seq.evaluation.alignment import LINKS, SYMMETRIZATIONS, alignment_scores
+from seq2seq.evaluation.alignment import LINKS, alignment_scores
 from seq2seq.evaluation.metrics import METRICS
-from seq2seq.evaluation.score import ERRORS, How, Score, figure
+from seq2seq.evaluation.score import LOWER_IS_BETTER, MetricOptions, Score, make_score
+from seq2seq.evaluation.symmetrization import SYMMETRIZATIONS
 from seq2seq.evaluation.testset import TestSet
 
 Found = Score | float | None  # sums over sentences, which can be resampled; a plain number; None: the run does not say
@@ -23,17 +24,17 @@ class Measure(NamedTuple):
     """A column and where its figures come from."""
 
     column: Column
-    of: Callable[[EvaluatedRun, TestSet, How], Found]
+    of: Callable[[EvaluatedRun, TestSet, MetricOptions], Found]
     tested: bool = False  # against the baseline
     shown: bool = False  # unless other columns are asked for; JSON and CSV have all
 
 
-def metric(name: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
+def metric(name: str, cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
     """A row of METRICS."""
     return METRICS[name](cell.evaluated.hypotheses, test.references, how)
 
 
-def alignment(name: str, kind: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
+def alignment(name: str, kind: str, cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
     """aer, precision or recall of the links of a kind, where gold links are known; no precision where no link is claimed, no recall
     where none is sure."""
     if test.gold is None or kind not in cell.links or (name == "precision" and not any(cell.links[kind])):
@@ -46,14 +47,14 @@ def alignment(name: str, kind: str, cell: EvaluatedRun, test: TestSet, how: How)
     )
 
 
-def repetition(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
+def repetition(cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
     """Share of bigrams that came before in their hypothesis, in percent."""
     return of_lines(
         "repetition", "n:2", text_stats.repetition, [(line,) for line in cell.evaluated.hypotheses], test, how
     )
 
 
-def copied(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
+def copied(cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
     """Share of words that are words of the source, in percent."""
     pairs = list(zip(test.sources, cell.evaluated.hypotheses, strict=True))
     return of_lines("copied", "case:mixed", text_stats.copied, pairs, test, how)
@@ -65,22 +66,22 @@ def of_lines(
     measure: Callable[..., attention_stats.Sums],
     lines: Sequence[tuple[str, ...]],
     test: TestSet,
-    how: How,
+    how: MetricOptions,
 ) -> Score:
     """A share in percent; the signature says what it is of the first references, which also repeat and copy."""
     human = [measure(*some[:-1], reference) for some, reference in zip(lines, test.references[0], strict=True)]
     signature = f"{kind}|tok:letters,marks,digits|references:{attention_stats.percent(np.array(human).sum(0)):.2f}"
-    return figure(name, np.array([measure(*some) for some in lines]), attention_stats.percent, signature, how)
+    return make_score(name, np.array([measure(*some) for some in lines]), attention_stats.percent, signature, how)
 
 
-def attention(name: str, signature: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
+def attention(name: str, signature: str, cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
     """A mean over target positions."""
-    return figure(name, cell.evaluated.sums[name], attention_stats.ratio, signature, how)
+    return make_score(name, cell.evaluated.sums[name], attention_stats.ratio, signature, how)
 
 
-def unknown(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
+def unknown(cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
     """Share of subwords that are the unknown one, in percent."""
-    return figure(
+    return make_score(
         "unknown",
         cell.evaluated.sums["unknown"],
         attention_stats.percent,
@@ -89,17 +90,17 @@ def unknown(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
     )
 
 
-def parameters(cell: EvaluatedRun, test: TestSet, how: How) -> Found:
+def parameters(cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
     """Numbers in the weights."""
     return float(cell.parameters)
 
 
-def info(name: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
+def info(name: str, cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
     """A number of run.json."""
     return number(cell.run.info.get(name))
 
 
-def training_speed(column: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
+def training_speed(column: str, cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
     """Median over the rows of metrics.csv of target tokens by a second of `column`."""
     points = [(number(row.get("target_tokens")), number(row.get(column))) for row in cell.metrics]
     known = [
@@ -114,7 +115,7 @@ def training_speed(column: str, cell: EvaluatedRun, test: TestSet, how: How) -> 
     return number(median(speeds)) if speeds else None
 
 
-def decoding_speed(clock: str, cell: EvaluatedRun, test: TestSet, how: How) -> Found:
+def decoding_speed(clock: str, cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
     """Sentences by a second of `clock`."""
     seconds, sentences = (number(cell.evaluated.decoding.get(name)) for name in (clock, "sentences"))
     return number(sentences / seconds) if seconds and sentences else None
@@ -137,7 +138,7 @@ LABELS = {
 def _metrics() -> dict[str, Measure]:
     return {
         name: Measure(
-            Column(name, LABELS[name], "lower" if name in ERRORS else "higher"),
+            Column(name, LABELS[name], "lower" if name in LOWER_IS_BETTER else "higher"),
             partial(metric, name),
             tested=True,
             shown=True,

@@ -24,9 +24,9 @@ from seq2seq.compare.paired_tests import (
 )
 from seq2seq.compare.result import Column, Comparison, Figure, HealthWarning, Point, VariantRow
 from seq2seq.compare.variants import Variant, differing
-from seq2seq.evaluation.attention_maps import health_of
-from seq2seq.evaluation.attention_records import from_bytes
-from seq2seq.evaluation.bleu import SACRE
+from seq2seq.evaluation.attention_maps import attention_health
+from seq2seq.evaluation.attention_records import dequantize
+from seq2seq.evaluation.bleu import SACREBLEU_METRICS
 from seq2seq.evaluation.metrics import METRICS
 from seq2seq.evaluation.score import Score
 
@@ -59,7 +59,7 @@ def compare(variants: Sequence[Variant], baseline: Variant, asked: TestOptions) 
         rows=[made_row(row, columns, settings) for row in rows],
         baseline=baseline.name, header=sentences(rows), footnotes=footnotes(rows, asked), buckets=labels,
         hypotheses={name: cell.evaluated.hypotheses for name, cell in first.items()},
-        explained={name: found for name, cell in first.items() if (found := cell.evaluated.explained) is not None},
+        explained={name: found for name, cell in first.items() if (found := cell.evaluated.attention_records) is not None},
         quality="chrF2 of the sentence", qualities={name: qualities(cell, asked) for name, cell in first.items()},
         health=[warned for row in rows for warned in warnings(row)],
         windows={name: width for name, cell in first.items() if (width := window(cell))},
@@ -71,11 +71,11 @@ def warnings(variant: Variant) -> list[HealthWarning]:
     """What is odd about where its runs looked while they translated; the seed is named where there are several."""
     found = []
     for cell in variant.cells:
-        health = health_of(cell.run.config.model)
-        for seen in (cell.evaluated.explained or ()) if health.learnt else ():
-            health.add(from_bytes(seen.weights, whole=health.width is None), seen.centers)
+        health = attention_health(cell.run.config.model)
+        for seen in (cell.evaluated.attention_records or ()) if health.learnt else ():
+            health.add(dequantize(seen.weights, normalize=health.width is None), seen.centers)
         which = f"Seed {cell.run.config.seed}: " if len(variant.cells) > 1 else ""
-        found += [HealthWarning(variant.name, which + sentence) for sentence in health.warnings()]
+        found += [HealthWarning(variant.name, which + sentence) for sentence in health.warnings().values()]
     return found
 
 
@@ -107,7 +107,7 @@ def plain(found: Sequence[Found]) -> Figure:
 
 def inside(score: Score, where: NDArray[np.int64]) -> float:
     """The figure of some sentences alone."""
-    return score.corpus(score.statistics[where].sum(0))
+    return score.formula(score.statistics[where].sum(0))
 
 
 def length_buckets(sources: Sequence[str]) -> tuple[list[str], Members]:
@@ -149,7 +149,7 @@ def curve(cell: EvaluatedRun) -> list[Point]:
 def qualities(cell: EvaluatedRun, asked: TestOptions) -> list[float]:
     """chrF of each sentence, by which a reader finds those that are worth a look."""
     chrf = METRICS["chrf"](cell.evaluated.hypotheses, asked.test.references, asked.how)
-    return [chrf.corpus(row) for row in chrf.statistics]
+    return [chrf.formula(row) for row in chrf.statistics]
 
 
 def window(cell: EvaluatedRun) -> int:
@@ -185,6 +185,6 @@ def whose(rows: Sequence[Variant], asked: TestOptions) -> str:
     made = ""
     if not one_seed_each(rows):
         made = "Tests are ours: scores are averaged over seeds inside each resample, for which sacreBLEU has no test. "
-    elif any(name in SACRE for name in asked.metrics):
+    elif any(name in SACREBLEU_METRICS for name in asked.metrics):
         made = "BLEU, chrF and TER are tested by sacreBLEU and by ours, which count ties: the larger p is told. Others by ours. "
     return f"{made}They ask what other sentences would say of these runs, not what other seeds would."

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from seq2seq.compare.columns import COLUMNS
 from seq2seq.compare.result import Column, Comparison, Figure, VariantRow
-from seq2seq.evaluation.heatmap import columns as width_of
+from seq2seq.evaluation.heatmap import display_width as width_of
 from seq2seq.evaluation.heatmap import printable
 
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}

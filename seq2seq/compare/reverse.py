@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from seq2seq.compare.collect import Broken, EvaluatedRun, Links, expand
 from seq2seq.compare.variants import settings_of
 from seq2seq.errors import ConfigError
-from seq2seq.evaluation.alignment import SYMMETRIZATIONS
-from seq2seq.evaluation.evaluate import EvaluationSpec, forced_links
+from seq2seq.evaluation.evaluate import EvaluationSpec
+from seq2seq.evaluation.store import load_or_align
+from seq2seq.evaluation.symmetrization import SYMMETRIZATIONS
 from seq2seq.evaluation.testset import TestSet
 from seq2seq.runs.directory import Run
 
@@ -78,8 +79,8 @@ def alike(one: Run, other: Run) -> bool:
 
 
 def turned_links(run: Run, test: TestSet, options: Mapping[str, Any]) -> Links:
-    """Its links of the other direction, written as this one's. DataError as of `forced_links`."""
-    found = forced_links(EvaluationSpec((run,), **options), test.reversed())["argmax"]
+    """Its links of the other direction, written as this one's. DataError as of `load_or_align`."""
+    found = load_or_align(EvaluationSpec((run,), **options), test.reversed())["argmax"]
     return [{(s, t) for t, s in links} for links in found]
 
 

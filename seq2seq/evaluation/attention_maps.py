@@ -1,4 +1,4 @@
-"""What did a model look at while it wrote what it found? Its decoder runs once more over the hypotheses, all steps at once.
+"""Attention maps of finished translations: the decoder runs once more over each hypothesis, all steps at once.
 
 T steps of a hypothesis, its EOS included if it has one; S source positions, EOS included.
 """
@@ -19,86 +19,94 @@ from seq2seq.nn.attention.windows import Window
 from seq2seq.search.ensemble import mean_attention
 from seq2seq.translator import Translation, Translator, padded
 
-PLACES = 2**18  # of the maps of a batch, T times S: with 48 heads 48 MiB
+MAX_WEIGHTS = 2**18  # T times S, summed over a batch: with 48 heads these are 48 MiB
 
 
 class AttentionMap(NamedTuple):
-    """Attention of one hypothesis."""
+    """The attention of one hypothesis."""
 
-    weights: NDArray[np.float32]  # (T, S) the mean over an ensemble
-    maps: NDArray[np.float32] | None  # (layers, heads, T, S) where there is more than one, and one model
+    weights: NDArray[np.float32]  # (T, S) the last layer's, mean over its heads; mean over an ensemble
+    maps: NDArray[np.float32] | None  # (layers, heads, T, S); None for a single head, and for an ensemble
     centers: (
         NDArray[np.float32] | None
-    )  # (T,) that a window predicts, in positions from 0: the last layer's, where it has one head
+    )  # (T,) predicted by the last layer's window, in positions from 0; None unless it has one
 
 
 @torch.inference_mode()
-def look(translator: Translator, found: Sequence[Translation]) -> Iterator[tuple[int, AttentionMap]]:
-    """For each of `found` that is not empty, its number and what was attended to, in no order; a batch at a time is in memory."""
+def compute_attention_maps(
+    translator: Translator, translations: Sequence[Translation]
+) -> Iterator[tuple[int, AttentionMap]]:
+    """Index and attention map of each translation of a line that is not empty, in no particular order.
+
+    Only one batch of maps is in memory at a time."""
     order = sorted(
-        (i for i, f in enumerate(found) if f.read), key=lambda i: -len(found[i].source) - len(found[i].target)
+        (i for i, translation in enumerate(translations) if translation.read),
+        key=lambda i: -len(translations[i].source) - len(translations[i].target),
     )
-    for rows in batches(order, found, translator.search.batch):
+    for rows in batches(order, translations, translator.search.batch):
         ids, copy = (
-            padded([getattr(found[i].read, name) for i in rows], translator.device) for name in ("ids", "copy")
+            padded([getattr(translations[i].read, name) for i in rows], translator.device) for name in ("ids", "copy")
         )
-        given = padded([[BOS, *found[i].ids] for i in rows], translator.device)
-        with centers_of(translator.models[0]) as seen:
-            outputs = [model.decode(given, model.encode(ids, copy), attention=True) for model in translator.models]
-        weights, maps = mean_attention([output.weights for output in outputs]), outputs[0].maps
-        alone = len(outputs) == 1
-        several = alone and maps is not None and maps.size(1) * maps.size(2) > 1
-        centers = torch.cat(seen, -1) if alone and seen else None
+        target_in = padded([[BOS, *translations[i].ids] for i in rows], translator.device)
+        with record_centers(translator.models[0]) as recorded:
+            outputs = [model.decode(target_in, model.encode(ids, copy), attention=True) for model in translator.models]
+        ensemble = len(outputs) > 1
+        weights = mean_attention([output.weights for output in outputs])
+        maps = None if ensemble else outputs[0].maps
+        if maps is not None and maps.size(1) * maps.size(2) == 1:  # the single head's map is `weights`
+            maps = None
+        centers = None if ensemble or not recorded else torch.cat(recorded, -1)
         for row, i in enumerate(rows):
-            T, S = len(found[i].target), len(found[i].source)
-            own = numbers(maps[row, ..., :T, :S]) if several and maps is not None else None
-            yield (
-                i,
-                AttentionMap(
-                    numbers(weights[row, :T, :S]), own, None if centers is None else numbers(centers[row, :T])
-                ),
+            T, S = len(translations[i].target), len(translations[i].source)
+            attention = AttentionMap(
+                weights=_copy_to_numpy(weights[row, :T, :S]),
+                maps=None if maps is None else _copy_to_numpy(maps[row, ..., :T, :S]),
+                centers=None if centers is None else _copy_to_numpy(centers[row, :T]),
             )
+            yield i, attention
 
 
-def batches(order: Sequence[int], found: Sequence[Translation], most: int) -> Iterator[list[int]]:
-    """Lines `order`, the longest first, in batches of `most` at most whose maps are not too large together."""
-    at = 0
-    while at < len(order):
-        longest = found[order[at]]
-        size = min(most, max(1, PLACES // (len(longest.source) * len(longest.target))))
-        yield list(order[at : at + size])
-        at += size
+def batches(order: Sequence[int], translations: Sequence[Translation], limit: int) -> Iterator[list[int]]:
+    """The indices `order`, longest translations first, in batches of up to `limit` that keep to MAX_WEIGHTS."""
+    start = 0
+    while start < len(order):
+        longest = translations[order[start]]
+        size = min(limit, max(1, MAX_WEIGHTS // (len(longest.source) * len(longest.target))))
+        yield list(order[start : start + size])
+        start += size
 
 
 @contextmanager
-def centers_of(model: Any) -> Iterator[list[Tensor]]:
-    """The centres that the last layer's window predicts inside: (B, T') each, one after the other in time. None of several heads,
-    each of which looks elsewhere."""
-    windows = [module for module in model.modules() if isinstance(module, Window)]
-    seen: list[Tensor] = []
+def record_centers(model: Any) -> Iterator[list[Tensor]]:
+    """The list that collects the centres predicted by the last layer's window inside the `with` block, (B, T') for each of its calls.
 
-    def keep(window: Any, given: Any, view: Any) -> None:
+    It stays empty for a window without predicted centres, and for several heads with a centre each."""
+    windows = [module for module in model.modules() if isinstance(module, Window)]
+    recorded: list[Tensor] = []
+
+    def record(window: Any, inputs: Any, view: Any) -> None:
         center = getattr(view, "center", None)
         if center is not None and (center.dim() == 2 or center.size(1) == 1):
-            seen.append(center.flatten(1))
+            recorded.append(center.flatten(1))
 
-    hook = windows[-1].register_forward_hook(keep) if windows else None
+    hook = windows[-1].register_forward_hook(record) if windows else None
     try:
-        yield seen
+        yield recorded
     finally:
         if hook:
             hook.remove()
 
 
-def health_of(model: ModelConfig) -> Health:
-    """What is to be made of the attention with these settings; nothing of one that learns nothing, nor of heads that each have a
-    centre of their own: their mean is nobody's."""
+def attention_health(model: ModelConfig) -> Health:
+    """An empty Health for attention with these settings.
+
+    It judges nothing where weights are not learnt, nor where several heads each predict a centre: their mean is no head's attention."""
     attention = model.attention
     heads = model.heads if isinstance(model, TransformerConfig) else attention.heads
     local, predicted = attention.window.startswith("local"), attention.window == "local_p"
     return Health(attention.width if local else None, learnt=heads == 1 if predicted else attention.scorer != "uniform")
 
 
-def numbers(values: Tensor) -> NDArray[np.float32]:
-    """As an array of its own, so that the batch can go."""
+def _copy_to_numpy(values: Tensor) -> NDArray[np.float32]:
+    """A float32 array with memory of its own, so that the batch can be freed."""
     return np.array(values.float().cpu().numpy())

@@ -1,7 +1,8 @@
-"""How is it kept what a run looked at, for every sentence of a test set? One zip file, an entry a sentence, nothing in it code.
+"""Attention records: the attention of every sentence of a test set, in one zip file that is read a sentence at a time.
 
-An entry is a line of JSON (subwords, alternatives, the shape of the maps, whether there are centres), then the bytes of the
-weights (T, S), of the maps (layers, heads, T, S) and of the centres (T,), float32 with the lowest byte first.
+An entry per sentence: a line of JSON (subwords, alternatives, layers and heads of the maps, whether there are centres), then the bytes
+of the weights (T, S), of the maps (layers, heads, T, S) and of the centres (T,), little-endian float32. The file may come from a
+stranger: nothing in it is code, and what is read is checked.
 """
 
 import json
@@ -19,56 +20,63 @@ from seq2seq.errors import RunError
 
 
 class Alternative(NamedTuple):
-    """Another hypothesis of the beam."""
+    """A hypothesis of the beam other than the best."""
 
     text: str
     score: float
 
 
 class AttentionRecord(NamedTuple):
-    """What a variant looked at while it wrote one sentence. Weights are bytes: 255 is a weight of 1."""
+    """The attention over one translation; weights are quantized to bytes, 255 being a weight of 1."""
 
     source: tuple[str, ...]  # subwords, EOS included
     target: tuple[str, ...]
-    weights: NDArray[np.uint8]  # (T, S) what the head and the plots see
-    maps: NDArray[np.uint8] | None = None  # (layers, heads, T, S) where there is more than one
+    weights: NDArray[np.uint8]  # (T, S) the last layer's, mean over its heads
+    maps: NDArray[np.uint8] | None = None  # (layers, heads, T, S); None for a single head
     centers: NDArray[np.float32] | None = None  # (T,) of a predicted window, in source positions from 0
     alternatives: tuple[Alternative, ...] = ()
 
 
-MAPS = 2**28  # bytes of single maps before compression that one file takes: behind them sentences have the mean alone
-ENTRY = 2**26  # bytes; an entry that claims more is not ours
-MOST = 1000  # layers, or heads
-KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of compression; others raise errors of their own
-DAMAGED = (  # what reading a file raises that is not ours, a list in a list in a list ... among it
+EMPTY_RECORD = AttentionRecord((), (), np.zeros((0, 0), np.uint8))  # of an empty line
+
+MAX_MAPS_BYTES = 2**28  # of all maps in a file, before compression; later sentences are stored without maps
+MAX_ENTRY_BYTES = 2**26  # of an entry, before compression: a larger one was not written by AttentionRecordWriter
+MAX_HEADS = 1000  # in a layer, and layers
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # other methods raise errors of their own
+READ_ERRORS = (  # what reading a damaged or hostile file can raise; RecursionError, of deeply nested JSON, is a RuntimeError
     OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-CENTERS = np.dtype("<f4")
+CENTERS_DTYPE = np.dtype("<f4")
 
 
 class AttentionRecordWriter:
-    """Takes sentences in any order, into an open file."""
+    """Writes records into an open zip file, in any order of sentences."""
 
     def __init__(self, file: zipfile.ZipFile) -> None:
-        self.file, self.left = file, MAPS
+        self.file, self.free = file, MAX_MAPS_BYTES
 
-    def add(self, number: int, found: AttentionRecord) -> None:
-        """Sentence `number`, from 0. Its single maps are left out where the file has no room for more, or an entry would be too large."""
-        maps = found.maps
-        if maps is not None and (maps.nbytes > self.left or maps.nbytes + found.weights.nbytes > ENTRY // 2):
+    def add(self, number: int, record: AttentionRecord) -> None:
+        """Write the record of sentence `number`, from 0; without its maps if they exceed what the file or an entry may hold."""
+        maps = record.maps
+        if maps is not None and (maps.nbytes > self.free or maps.nbytes + record.weights.nbytes > MAX_ENTRY_BYTES // 2):
             maps = None
-        self.left -= 0 if maps is None else maps.nbytes
+        self.free -= 0 if maps is None else maps.nbytes
         head = {
-            "source": found.source, "target": found.target, "alternatives": found.alternatives,
-            "maps": None if maps is None else maps.shape[:2], "centers": found.centers is not None,
+            "source": record.source, "target": record.target, "alternatives": record.alternatives,
+            "maps": None if maps is None else maps.shape[:2], "centers": record.centers is not None,
         }  # fmt: skip
-        centers = b"" if found.centers is None else found.centers.astype(CENTERS).tobytes()
-        body = [found.weights.tobytes(), b"" if maps is None else maps.tobytes(), centers]
-        self.file.writestr(str(number), json.dumps(head, ensure_ascii=False).encode() + b"\n" + b"".join(body))
+        body = record.weights.tobytes()
+        if maps is not None:
+            body += maps.tobytes()
+        if record.centers is not None:
+            body += record.centers.astype(CENTERS_DTYPE).tobytes()
+        self.file.writestr(str(number), json.dumps(head, ensure_ascii=False).encode() + b"\n" + body)
 
 
 class AttentionRecordFile(Sequence[AttentionRecord]):
-    """Every sentence of a test set, read when it is asked for. RunError, with the path, for a file that is damaged or not ours."""
+    """The records of every sentence of a test set, each read from the zip file when it is indexed.
+
+    Indexing raises RunError, with the path, if the file or the entry is damaged or of another format."""
 
     def __init__(self, path: Path, sentences: int) -> None:
         self.path, self.sentences = path, sentences
@@ -92,64 +100,59 @@ class AttentionRecordFile(Sequence[AttentionRecord]):
 
     @cached_property
     def file(self) -> zipfile.ZipFile:
-        """Opened once: its list of entries is as long as the test set."""
+        """The zip file, opened once: its directory has an entry per sentence."""
         return zipfile.ZipFile(self.path)
 
     def read(self, number: int) -> AttentionRecord:
-        """One entry, checked: what a stranger wrote must fit what it says of itself."""
+        """The record of sentence `number`, from 0. Raises RunError if it cannot be read."""
         try:
             entry = self.file.getinfo(str(number))
-            if entry.file_size > ENTRY:
+            if entry.file_size > MAX_ENTRY_BYTES:
                 raise ValueError(f"{entry.file_size} bytes are too many for a sentence")
-            if entry.compress_type not in KINDS:
-                raise ValueError(f"compression {entry.compress_type} is not ours")
+            if entry.compress_type not in COMPRESSIONS:
+                raise ValueError(f"compression {entry.compress_type} is not supported")
             head, _, body = self.file.read(entry).partition(b"\n")
-            return parsed(json.loads(head), body)
-        except DAMAGED as error:
+            return parse_record(json.loads(head), body)
+        except READ_ERRORS as error:
             raise RunError(f"{self.path}: sentence {number + 1} cannot be read: {error}") from None
 
 
-def parsed(head: dict[str, Any], body: bytes) -> AttentionRecord:
-    """One of DAMAGED where the head is not that of the body, or a number is not finite."""
+def parse_record(head: dict[str, Any], body: bytes) -> AttentionRecord:
+    """The record with this JSON head and these bytes. Raises one of READ_ERRORS if they do not fit, or a number is not finite."""
     source, target = (tuple(str(piece) for piece in head[name]) for name in ("source", "target"))
-    shape = len(target), len(source)
+    T, S = len(target), len(source)
     layers, heads = (int(n) for n in head["maps"] or (0, 0))
-    sizes = (
-        shape[0] * shape[1],
-        layers * heads * shape[0] * shape[1],
-        CENTERS.itemsize * shape[0] * bool(head["centers"]),
-    )
-    if head["maps"] and not (0 < layers <= MOST and 0 < heads <= MOST):
-        raise ValueError(f"{layers} layers of {heads} heads are none")
-    if sum(sizes) != len(body):
-        raise ValueError(f"{len(body)} bytes in place of {sum(sizes)}")
-    weights, maps, centers = (body[sum(sizes[:i]) : sum(sizes[: i + 1])] for i in range(3))
-    others = tuple(Alternative(str(text), float(score)) for text, score in head["alternatives"])
-    places = np.frombuffer(centers, CENTERS).astype(np.float32) if head["centers"] else None
-    if not np.isfinite([other.score for other in others]).all() or (
-        places is not None and not np.isfinite(places).all()
-    ):
+    if head["maps"] and not (0 < layers <= MAX_HEADS and 0 < heads <= MAX_HEADS):
+        raise ValueError(f"{layers} layers of {heads} heads are out of range")
+    weights_end = T * S
+    maps_end = weights_end + layers * heads * T * S
+    centers_end = maps_end + (T * CENTERS_DTYPE.itemsize if head["centers"] else 0)
+    if len(body) != centers_end:
+        raise ValueError(f"{len(body)} bytes instead of {centers_end}")
+    weights = np.frombuffer(body[:weights_end], np.uint8).reshape(T, S)
+    maps = centers = None
+    if head["maps"]:
+        maps = np.frombuffer(body[weights_end:maps_end], np.uint8).reshape(layers, heads, T, S)
+    if head["centers"]:
+        centers = np.frombuffer(body[maps_end:], CENTERS_DTYPE).astype(np.float32)
+    alternatives = tuple(Alternative(str(text), float(score)) for text, score in head["alternatives"])
+    scores_finite = np.isfinite([alternative.score for alternative in alternatives]).all()
+    if not scores_finite or (centers is not None and not np.isfinite(centers).all()):
         raise ValueError("scores and centres must be finite numbers")
-    return AttentionRecord(
-        source, target, np.frombuffer(weights, np.uint8).reshape(shape),
-        np.frombuffer(maps, np.uint8).reshape(layers, heads, *shape) if head["maps"] else None,
-        places, others,
-    )  # fmt: skip
+    return AttentionRecord(source, target, weights, maps, centers, alternatives)
 
 
-def in_bytes(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """255 is a weight of 1."""
+def quantize(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Weights from 0 to 1 as the nearest bytes; 255 is a weight of 1."""
     return np.asarray((weights.clip(0, 1) * 255).round(), dtype=np.uint8)
 
 
-def from_bytes(weights: NDArray[np.uint8], whole: bool) -> NDArray[np.float32]:
-    """The weights again, (T, S). whole: their rows sum to one, and what small ones lost by rounding is spread over those that were left
-    with nothing; among hundreds of positions it can be most of a row."""
-    found = np.asarray(weights / 255, dtype=np.float32)
-    if whole:
-        lost = (1 - found.sum(1, keepdims=True)).clip(0)
-        found += lost * (weights == 0) / np.maximum((weights == 0).sum(1, keepdims=True), 1)
-    return found
+def dequantize(weights: NDArray[np.uint8], normalize: bool) -> NDArray[np.float32]:
+    """Weights (T, S) from bytes. normalize: rows are known to sum to one, so what a row lacks is spread over its weights of zero.
 
-
-EMPTY = AttentionRecord((), (), np.zeros((0, 0), np.uint8))  # of a line without text
+    Weights below half a byte are rounded to zero; among hundreds of positions these can be most of a row."""
+    values = np.asarray(weights / 255, dtype=np.float32)
+    if normalize:
+        missing = (1 - values.sum(1, keepdims=True)).clip(0)
+        values += missing * (weights == 0) / np.maximum((weights == 0).sum(1, keepdims=True), 1)
+    return values

@@ -1,4 +1,4 @@
-"""What do BLEU, chrF and TER say? The only door to sacrebleu, which is imported on use."""
+"""BLEU, chrF and TER by sacreBLEU, and its paired tests. The only module that imports sacrebleu, when it is first used."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seq2seq.evaluation.score import Array, How, Score, figure
+from seq2seq.evaluation.score import Array, MetricOptions, Score, make_score
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
@@ -15,70 +15,87 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def score(name: str, hypotheses: Sequence[str], references: Sequence[Sequence[str]], how: How) -> Score:
-    """A row of SACRE: sacrebleu's statistics, formula and signature; the resampling is ours, so that every figure shares it."""
-    metric = SACRE[name](how)
+def sacrebleu_score(
+    name: str, hypotheses: Sequence[str], references: Sequence[Sequence[str]], options: MetricOptions
+) -> Score:
+    """The score by a metric of SACREBLEU_METRICS: sacreBLEU's statistics, formula and signature.
+
+    The bootstrap is ours, so that every score is resampled in the same way."""
+    metric = SACREBLEU_METRICS[name](options)
     statistics = np.array(metric._extract_corpus_statistics(hypotheses, references), dtype=np.float64)
-    if how.bootstrap:
-        metric.n_bootstrap, metric.seed = how.bootstrap, str(how.seed)
-    return figure(name, statistics, partial(_corpus, metric), str(metric.get_signature()), how)
+    if options.bootstrap:
+        metric.n_bootstrap, metric.seed = options.bootstrap, str(options.seed)  # for the signature
+    return make_score(name, statistics, partial(_score_of_sums, metric), str(metric.get_signature()), options)
 
 
-def paired_test(
-    kind: str,
-    names: Sequence[str],
+def sacrebleu_p_values(
+    test: str,
+    metrics: Sequence[str],
     systems: Sequence[Sequence[str]],
     references: Sequence[Sequence[str]],
-    how: How,
+    *,
+    options: MetricOptions,
     samples: int,
 ) -> dict[str, list[float]]:
-    """sacrebleu's own p-values of each system but the first, which the others are tested against, by name of the metric.
+    """sacreBLEU's own p-values by metric: of each system but the first, which is the baseline.
 
-    kind: a row of TESTS; systems: the hypotheses of each; names: rows of SACRE. `samples` resamples or trials."""
+    test: a key of PAIRED_TESTS; metrics: keys of SACREBLEU_METRICS; systems: the hypotheses of each; samples: resamples or trials.
+    """
     from sacrebleu.significance import PairedTest
 
-    metrics = {name: SACRE[name](how) for name in names}
-    test = PairedTest([(str(i), lines) for i, lines in enumerate(systems)], metrics, references, TESTS[kind], samples)
-    test._seed = how.seed
-    found = list(test()[1].values())[1:]  # after the systems' names, in the order of the metrics
-    return {name: [float(result.p_value) for result in results[1:]] for name, results in zip(names, found, strict=True)}  # type: ignore
+    made = {name: SACREBLEU_METRICS[name](options) for name in metrics}
+    named_systems = [(str(i), lines) for i, lines in enumerate(systems)]
+    paired = PairedTest(named_systems, made, references, PAIRED_TESTS[test], samples)
+    paired._seed = options.seed
+    results = list(paired()[1].values())[
+        1:
+    ]  # the first entry holds the systems' names, the others are in the order of `metrics`
+    return {
+        name: [float(result.p_value) for result in of_systems[1:]]  # type: ignore
+        for name, of_systems in zip(metrics, results, strict=True)
+    }
 
 
-def bleu(how: How) -> "Metric":
-    """BLEU (Papineni et al. 2002, section 2.3) of plain text, tokenised as the target language asks (Post 2018), or of
-    characters where the tokenizer for the language is not installed."""
+def bleu(options: MetricOptions) -> "Metric":
+    """BLEU (Papineni et al. 2002, section 2.3) of detokenised text, tokenised for the target language (Post 2018), or into
+    characters where that language's tokenizer is not installed."""
     from sacrebleu.metrics.bleu import BLEU
 
-    language = how.language.lower().replace("_", "-").split("-")[0]
+    language = options.language.lower().replace("_", "-").split("-")[0]
     try:
-        return BLEU(trg_lang=language, lowercase=how.lowercase)
+        return BLEU(trg_lang=language, lowercase=options.lowercase)
     except RuntimeError:
-        _say_characters(language)
-        return BLEU(tokenize="char", lowercase=how.lowercase)
+        _warn_characters(language)
+        return BLEU(tokenize="char", lowercase=options.lowercase)
 
 
-def chrf(how: How, words: int = 0) -> "Metric":
-    """chrF2 (Popovic 2015, eq. 1) of character 6-grams; with word n-grams up to `words` = 2, chrF++ (Popovic 2017)."""
+def chrf(options: MetricOptions, word_order: int = 0) -> "Metric":
+    """chrF2 (Popovic 2015, eq. 1) of character 6-grams; with word n-grams up to `word_order` = 2, chrF2++ (Popovic 2017)."""
     from sacrebleu.metrics.chrf import CHRF
 
-    return CHRF(word_order=words, lowercase=how.lowercase)
+    return CHRF(word_order=word_order, lowercase=options.lowercase)
 
 
-def ter(how: How) -> "Metric":
+def ter(options: MetricOptions) -> "Metric":
     """TER (Snover et al. 2006): edits and shifts per reference word, case ignored; lower is better."""
     from sacrebleu.metrics.ter import TER
 
     return TER()
 
 
-@cache  # said once, not at every validation
-def _say_characters(language: str) -> None:
+@cache  # warns once per language, not at every validation
+def _warn_characters(language: str) -> None:
     log.warning("BLEU of %s is of characters (tok:char): pip install 'sacrebleu[%s]' for words", language, language)
 
 
-def _corpus(metric: "Metric", sums: Array) -> float:
+def _score_of_sums(metric: "Metric", sums: Array) -> float:
     return float(metric._compute_score_from_stats(sums.tolist()).score)
 
 
-SACRE: dict[str, Callable[[How], "Metric"]] = {"bleu": bleu, "chrf": chrf, "chrf++": partial(chrf, words=2), "ter": ter}
-TESTS = {"bootstrap": "bs", "randomisation": "ar"}  # our names of the tests, and sacrebleu's
+SACREBLEU_METRICS: dict[str, Callable[[MetricOptions], "Metric"]] = {
+    "bleu": bleu,
+    "chrf": chrf,
+    "chrf++": partial(chrf, word_order=2),
+    "ter": ter,
+}
+PAIRED_TESTS = {"bootstrap": "bs", "randomisation": "ar"}  # our name of a test -> sacreBLEU's

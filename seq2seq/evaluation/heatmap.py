@@ -1,4 +1,4 @@
-"""Where did the model look? Attention weights as text for a terminal, or as a PNG.
+"""Attention heatmaps as text for a terminal, or as a PNG.
 
 Rows are T target words, columns S source words, weights from 0 to 1.
 """
@@ -14,47 +14,48 @@ from seq2seq.evaluation.score import Array
 from seq2seq.utils.files import atomic_write
 
 SHADES = ((0.8, "█"), (0.6, "▓"), (0.4, "▒"), (0.2, "░"), (0.05, "·"), (0.0, " "))  # the least weight of each
+BIDI_CONTROLS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
-def shade(weight: float, width: int) -> str:
-    """The weight as characters of growing blackness, for any terminal, file or mail."""
-    return next((mark for least, mark in SHADES if weight >= least), " ") * width
+def render_text(weights: Any, source: Sequence[str], target: Sequence[str], width: int = 80) -> str:
+    """The heatmap of weights (T, S) as lines of at most `width` columns, which should be 20 or more.
 
-
-def text(weights: Any, source: Sequence[str], target: Sequence[str], width: int = 80) -> str:
-    """A map of `width` columns at most, 20 or more: each source word heads a column, each target word a row.
-
-    Too wide: source words are cut, all to one length as large as fits, then the last source words are left out, and a
-    line says how many. Target words get a quarter of the width at most. Raises DataError if weights are not (T, S).
+    If it is too wide, source words are cut, all to one length that is as large as fits; if it still is, the last source words are left
+    out, and a line gives their number. Target words get at most a quarter of the width. Raises DataError for weights of another shape.
     """
     array = _checked(weights, source, target)
     names, heads = [printable(word) for word in target], [printable(word) for word in source]
-    margin = min(max((columns(name) for name in names), default=0), max(width // 4, 1))
+    margin = min(max((display_width(name) for name in names), default=0), max(width // 4, 1))
     shown = heads[: max((width - margin) // 2, 1)]
-    longest = next(
-        (cut for cut in range(max(map(columns, heads), default=1), 0, -1) if _wide(shown, cut) <= width - margin), 1
-    )
-    heads = [fit(head, min(columns(head), longest) or 1) for head in shown]
+    cut = max(map(display_width, heads), default=1)
+    while cut > 1 and _header_width(shown, cut) > width - margin:
+        cut -= 1
+    heads = [fit_width(head, min(display_width(head), cut) or 1) for head in shown]
     lines = [" ".join(["".ljust(margin), *heads])]
     for name, row in zip(names, array, strict=True):
-        cells = (shade(float(weight), columns(head)) for head, weight in zip(heads, row, strict=False))
-        lines.append(" ".join([fit(name, margin), *cells]))
+        cells = (shade(float(weight), display_width(head)) for head, weight in zip(heads, row, strict=False))
+        lines.append(" ".join([fit_width(name, margin), *cells]))
     if left_out := len(source) - len(shown):
         lines.append(f"(+{left_out} source words)")
     return "\n".join(line.rstrip() for line in lines)
 
 
+def shade(weight: float, width: int) -> str:
+    """`width` block characters that are the darker, the larger the weight is."""
+    return next((mark for least, mark in SHADES if weight >= least), " ") * width
+
+
 def legend() -> str:
-    """What the characters of `shade` stand for."""
+    """The least weight of each character of `shade`, in one line."""
     return "  ".join(f"{mark} from {least:g}" for least, mark in reversed(SHADES) if mark.strip())
 
 
-def png(
+def write_png(
     path: Path, weights: Any, source: Sequence[str], target: Sequence[str], title: str = "", follow: bool = True
 ) -> None:
-    """Draw the map into a PNG file, written whole or not at all; `follow` as in `files.atomic_write`.
+    """Write the heatmap of weights (T, S) as a PNG file, atomically; `follow` as in `files.atomic_write`.
 
-    Raises ConfigError without matplotlib, an optional extra; DataError if weights are not (T, S).
+    Raises ConfigError without matplotlib, an optional extra; DataError for weights of another shape.
     """
     array = _checked(weights, source, target)
     figure = _figure(array, [printable(word) for word in source], [printable(word) for word in target], title)
@@ -89,37 +90,36 @@ def _checked(weights: Any, source: Sequence[str], target: Sequence[str]) -> Arra
     return array
 
 
-def _wide(heads: Sequence[str], cut: int) -> int:
-    """Columns of the header, a space before each word, if no word may have more than `cut`."""
-    return sum(1 + max(min(columns(head), cut), 1) for head in heads)
+def _header_width(heads: Sequence[str], cut: int) -> int:
+    """Columns of the header, with a space before each word, if words are cut to `cut` columns."""
+    return sum(1 + max(min(display_width(head), cut), 1) for head in heads)
 
 
-def columns(word: str) -> int:
-    """Columns of a terminal: two for a wide character, none for one that combines with the last."""
-    return sum(_columns(character) for character in word)
+def display_width(word: str) -> int:
+    """Columns of a terminal that the word takes: two for a wide character, none for a combining or invisible one."""
+    return sum(_character_width(character) for character in word)
 
 
-def _columns(character: str) -> int:
+def _character_width(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def fit(word: str, width: int) -> str:
-    """The word in exactly `width` columns: padded, or cut; three columns and more end the cut in an ellipsis."""
-    if (short := width - columns(word)) >= 0:
-        return word + " " * short
-    kept, end = "", "…" * (width > 2)
+def fit_width(word: str, width: int) -> str:
+    """The word in exactly `width` columns: padded with spaces, or cut, with an ellipsis from three columns on."""
+    if (free := width - display_width(word)) >= 0:
+        return word + " " * free
+    kept, end = "", "…" if width > 2 else ""
     for character in word:
-        if columns(kept + character + end) > width:
+        if display_width(kept + character + end) > width:
             break
         kept += character
-    return fit(kept + end, width)
+    return fit_width(kept + end, width)
 
 
 def printable(word: str) -> str:
-    """The word without what would move the cursor or turn the direction of writing."""
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in TURNING else c for c in word)
-
-
-TURNING = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    """The word with a replacement character for each that would move the cursor or change the direction of writing."""
+    return "".join(
+        "\ufffd" if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in BIDI_CONTROLS else c for c in word
+    )

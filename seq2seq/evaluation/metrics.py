@@ -1,13 +1,14 @@
-"""How good are these hypotheses? One call for every metric; each result says how it was made and how sure it is."""
+"""Scores of hypotheses against references: the table METRICS, and one function for any selection of them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from seq2seq.errors import DataError, choose
-from seq2seq.evaluation import bleu, rouge
-from seq2seq.evaluation.score import How, Score
+from seq2seq.evaluation.bleu import sacrebleu_score
+from seq2seq.evaluation.rouge import rouge
+from seq2seq.evaluation.score import MetricOptions, Score
 
-Measure = Callable[[Sequence[str], Sequence[Sequence[str]], How], Score]
+Metric = Callable[[Sequence[str], Sequence[Sequence[str]], MetricOptions], Score]  # hypotheses, references, options
 
 
 def score(
@@ -21,26 +22,28 @@ def score(
     bootstrap: int = 1000,
     seed: int = 12345,
 ) -> list[Score]:
-    """Score plain, detokenised text: one Score per name in `metrics`, a key of METRICS each.
+    """Score n lines of plain, detokenised text: one Score per name in `metrics`, each a key of METRICS.
 
-    `references` holds one list per set of references, each as long as `hypotheses`. The rest is explained in How.
-    Raises ConfigError for an unknown metric; DataError for no text at all, or lists of different lengths.
+    `references` holds one or more sets of references, each a list of n lines. The keyword arguments are the fields of MetricOptions.
+    Raises ConfigError for an unknown metric; DataError if there are no hypotheses or no references, or their numbers differ.
     """
-    measures = [choose(METRICS, name, "metrics") for name in metrics]
+    entries = [choose(METRICS, name, "metrics") for name in metrics]
     _check(hypotheses, references)
-    how = How(language, lowercase, stemming, bootstrap, seed)
-    return [measure(hypotheses, references, how) for measure in measures]
+    options = MetricOptions(language, lowercase, stemming, bootstrap, seed)
+    return [metric(hypotheses, references, options) for metric in entries]
 
 
-def named(metrics: Iterable[str]) -> list[str]:
-    """The keys of METRICS that names of a user stand for, each once: `rouge` is all four, and L never comes without Lsum, nor Lsum
-    without L, since text of several lines has two quite different figures. ConfigError for a name that is none."""
+def expand_names(metrics: Iterable[str]) -> list[str]:
+    """The keys of METRICS that names given by a user stand for, each once: groups are replaced by their members.
+
+    `rouge` is all four. rougeL and rougeLsum always come together: they differ on text of several lines, and some papers report
+    Lsum as ROUGE-L. Raises ConfigError for an unknown name."""
     known = {name: (name,) for name in METRICS} | GROUPS
     return list(dict.fromkeys(each for name in metrics for each in choose(known, name, "--metrics")))
 
 
 def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-    """Refuse what cannot be paired."""
+    """DataError unless every set of references has a line for each hypothesis."""
     if not hypotheses:
         raise DataError("there is nothing to score: no hypotheses")
     if not references:
@@ -55,24 +58,24 @@ def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> No
             raise DataError(f"{len(hypotheses)} hypotheses cannot be paired with {len(lines)} references{which}")
 
 
-METRICS: dict[str, Measure] = {
-    "bleu": partial(bleu.score, "bleu"),
-    "chrf": partial(bleu.score, "chrf"),
-    "chrf++": partial(bleu.score, "chrf++"),
-    "ter": partial(bleu.score, "ter"),
-    "rouge1": partial(rouge.rouge, "1"),
-    "rouge2": partial(rouge.rouge, "2"),
-    "rougeL": partial(rouge.rouge, "L"),
-    "rougeLsum": partial(rouge.rouge, "Lsum"),
+METRICS: dict[str, Metric] = {
+    "bleu": partial(sacrebleu_score, "bleu"),
+    "chrf": partial(sacrebleu_score, "chrf"),
+    "chrf++": partial(sacrebleu_score, "chrf++"),
+    "ter": partial(sacrebleu_score, "ter"),
+    "rouge1": partial(rouge, "1"),
+    "rouge2": partial(rouge, "2"),
+    "rougeL": partial(rouge, "L"),
+    "rougeLsum": partial(rouge, "Lsum"),
 }
 
-GROUPS = {  # a name that stands for several
+GROUPS = {  # names that stand for several metrics
     "rouge": ("rouge1", "rouge2", "rougeL", "rougeLsum"),
     "rougeL": ("rougeL", "rougeLsum"),
     "rougeLsum": ("rougeLsum", "rougeL"),
 }
 
-TASKS: dict[str, tuple[str, ...]] = {  # task -> what it is measured by unless told otherwise
+TASK_METRICS: dict[str, tuple[str, ...]] = {  # task -> its default metrics
     "translation": ("bleu", "chrf", "ter"),
     "summarization": GROUPS["rouge"],
 }

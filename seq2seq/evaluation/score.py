@@ -1,6 +1,6 @@
-"""What is a figure made of? Sums over sentences and a function of those sums, so that any figure can be resampled.
+"""The score of a corpus as a formula over sums of sentence statistics, so that every score can be resampled.
 
-n sentences, k statistics of each.
+n sentences, k statistics per sentence.
 """
 
 from collections.abc import Callable
@@ -12,40 +12,44 @@ from numpy.typing import NDArray
 from seq2seq.evaluation.significance import bootstrap_interval
 
 Array = NDArray[float64]
-ERRORS = frozenset({"ter", "aer"})  # the figures that are better when lower
+LOWER_IS_BETTER = frozenset({"ter", "aer"})  # names of scores; of all others higher is better
 
 
-class How(NamedTuple):
-    """How a figure is measured; its signature says so again."""
+class MetricOptions(NamedTuple):
+    """Options of a metric; those that change a score are part of its signature."""
 
-    language: str = ""  # code of the target language, such as de or zh_CN; it chooses the tokenizer of BLEU
+    language: str = ""  # code of the target language, such as de or zh_CN; chooses BLEU's tokenizer
     lowercase: bool = False  # BLEU and chrF ignore case; TER and ROUGE always do
     stemming: bool = False  # ROUGE compares Porter stems: English only
-    bootstrap: int = 1000  # resamples behind the interval; 0: no interval
+    bootstrap: int = 1000  # resamples for the confidence interval; 0: no interval
     seed: int = 12345  # of the resamples
 
 
 class Score(NamedTuple):
-    """A figure of a corpus, with all that a test of significance needs. `value == corpus(statistics.sum(0))`."""
+    """The score of a corpus, with the sentence statistics that a significance test needs.
+
+    `value == formula(statistics.sum(0))`."""
 
     name: str
     value: float  # 0 to 100; TER may exceed it
-    signature: str  # how it was measured, key:value|...
+    signature: str  # how it was measured, key:value|..., as sacreBLEU's
     interval: tuple[float, float] | None  # 95 %, by bootstrap over sentences
     statistics: Array  # (n, k), in the order of the sentences
-    corpus: Callable[[Array], float]  # sums (k,) -> value
+    formula: Callable[[Array], float]  # sums (k,) -> value
 
     def __str__(self) -> str:
         between = f" [{self.interval[0]:.2f}, {self.interval[1]:.2f}]" if self.interval else ""
         return f"{self.name} = {self.value:.2f}{between} {self.signature}"
 
     def as_dict(self) -> dict[str, Any]:
-        """What a report keeps: plain values, ready for JSON."""
+        """Name, value, signature and interval as plain values, ready for JSON."""
         interval = list(self.interval) if self.interval else None
         return {"name": self.name, "value": self.value, "signature": self.signature, "interval": interval}
 
 
-def figure(name: str, statistics: Array, corpus: Callable[[Array], float], signature: str, how: How) -> Score:
-    """The Score of `statistics` (n, k) under `corpus`, its interval included where `how` asks for one."""
-    interval = bootstrap_interval(statistics, corpus, how.bootstrap, how.seed) if how.bootstrap else None
-    return Score(name, corpus(statistics.sum(0)), signature, interval, statistics, corpus)
+def make_score(
+    name: str, statistics: Array, formula: Callable[[Array], float], signature: str, options: MetricOptions
+) -> Score:
+    """The Score of `statistics` (n, k) under `formula`, with a bootstrap interval if `options.bootstrap` is not 0."""
+    interval = bootstrap_interval(statistics, formula, options.bootstrap, options.seed) if options.bootstrap else None
+    return Score(name, formula(statistics.sum(0)), signature, interval, statistics, formula)

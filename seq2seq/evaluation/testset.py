@@ -1,4 +1,4 @@
-"""On what are runs evaluated? A test set of their settings, or plain files, with the word links where they are known."""
+"""Test sets: sources, references and gold alignments, from a run's data settings or from plain files."""
 
 import hashlib
 import re
@@ -25,19 +25,21 @@ class TestSet(NamedTuple):
 
     @property
     def sha256(self) -> str:
-        """Of the text, without the links."""
+        """SHA-256 of sources and references, as hexadecimal digits; the gold alignments do not count."""
         return text_hash(self.sources, *self.references)
 
     def reversed(self) -> "TestSet":
-        """The other direction: the first references are the sources."""
+        """The test set of the other direction, whose sources are the first references; without gold alignments."""
         return TestSet(f"{self.name}-reversed", self.references[0], [self.sources])
 
-    def with_gold(self, path: Path) -> "TestSet":
-        """The same with the links in a file; `evaluation.gold` says which notations it may have. DataError for other text."""
-        return self.linked(list(read_lines(path)), str(path).removesuffix(".gz"))
+    def with_gold_file(self, path: Path) -> "TestSet":
+        """The test set with the gold alignments of a file. Raises DataError as `with_gold`."""
+        return self.with_gold(list(read_lines(path)), str(path).removesuffix(".gz"))
 
-    def linked(self, lines: Sequence[str], name: str) -> "TestSet":
-        """The same with the links in the lines of the file `name`. DataError as `read_gold`."""
+    def with_gold(self, lines: Sequence[str], name: str) -> "TestSet":
+        """The test set with the gold alignments in the lines of the file `name`, in a notation of `alignment.read_gold`.
+
+        Raises DataError for lines that are no links or do not fit the text, and if there is no link at all."""
         sizes = [
             (count_words(source), count_words(target))
             for source, target in zip(self.sources, self.references[0], strict=True)
@@ -51,38 +53,40 @@ class TestSet(NamedTuple):
 TestSet.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
 
 
-def chosen(data: DataConfig, name: str | None) -> str:
-    """The name that was asked for, or that of the only test set. ConfigError, with the choices, where none was and there are others."""
+def choose_name(data: DataConfig, name: str | None) -> str:
+    """`name` if it is given, else the name of the only test set of the data settings.
+
+    Raises ConfigError, with the choices, if none is given and there is not exactly one."""
     known = test_names(data)
     if not name and len(known) != 1:
         raise ConfigError(f"--test is missing; choose one of: {', '.join([*known, 'dev'])}")
     return name or known[0]
 
 
-def from_settings(data: DataConfig, name: str, gold: Path | None = None) -> TestSet:
-    """The test set `name` of a run's data settings, or its dev set, with its own links or those in the file `gold`. ConfigError for
-    another name, DataError for its files."""
+def load_test_set(data: DataConfig, name: str, gold: Path | None = None) -> TestSet:
+    """The test set `name` of a run's data settings, or its `dev` set, with the gold alignments of the file `gold`, else its own if it
+    has some. Raises ConfigError for an unknown name, DataError for its files."""
     choose(dict.fromkeys([*test_names(data), "dev"]), name, "--test")
     pairs = list(dev_pairs(data) if name == "dev" else test_pairs(data, name))
     test = TestSet(name, [p.source for p in pairs], [[p.target for p in pairs]])
     if gold:
-        return test.with_gold(gold)
+        return test.with_gold_file(gold)
     lines = gold_alignment(data, name)
-    return test if lines is None else test.linked(lines, f"the gold alignment of {name}")
+    return test if lines is None else test.with_gold(lines, f"the gold alignment of {name}")
 
 
-def from_files(source: Path, references: Sequence[Path], gold: Path | None = None) -> TestSet:
-    """Plain files; counts must agree. The name tells other text apart, even in files of the same name."""
+def read_test_set(source: Path, references: Sequence[Path], gold: Path | None = None) -> TestSet:
+    """The test set of plain text files, one line per sentence; its name ends in a hash of the text, so that other text in files of
+    the same names gets another one. Raises DataError if the files differ in length."""
     sources, sets = list(read_lines(source)), [list(read_lines(path)) for path in references]
     for path, lines in zip(references, sets, strict=True):
         if len(lines) != len(sources):
             raise DataError(f"{source} has {len(sources)} lines, but {path} has {len(lines)}")
-    test = TestSet(
-        re.sub(r"\W+", "-", source.name.removesuffix(".gz")) + f"-{text_hash(sources, *sets)[:8]}", sources, sets
-    )
-    return test.with_gold(gold) if gold else test
+    stem = re.sub(r"\W+", "-", source.name.removesuffix(".gz"))
+    test = TestSet(f"{stem}-{text_hash(sources, *sets)[:8]}", sources, sets)
+    return test.with_gold_file(gold) if gold else test
 
 
 def text_hash(*texts: Sequence[str]) -> str:
-    """SHA-256 of lines; as hexadecimal digits."""
+    """SHA-256 of the lines of all texts, as hexadecimal digits."""
     return hashlib.sha256("\n".join(chain(*texts)).encode()).hexdigest()

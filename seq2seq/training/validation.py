@@ -17,7 +17,7 @@ from seq2seq.config import ModelConfig
 from seq2seq.data.batching import Batch
 from seq2seq.data.readers import Pair
 from seq2seq.errors import TrainingError
-from seq2seq.evaluation.attention_maps import health_of, look
+from seq2seq.evaluation.attention_maps import attention_health, compute_attention_maps
 from seq2seq.runs.directory import WEIGHTS
 from seq2seq.runs.weights import load_weights, save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
@@ -45,14 +45,14 @@ class Watch:
 
     def __call__(self) -> None:
         """Once for each validation, the model being in its place and in evaluation mode."""
-        health = health_of(self.model)
+        health = attention_health(self.model)
         if not health.learnt:
             return
         whole = ((pair.source, pair.target) for pair in self.pairs if pair.source.strip() and pair.target.strip())
         given = list(self.translator.forced(whole))
-        for _, looked in look(self.translator, given):
+        for _, looked in compute_attention_maps(self.translator, given):
             health.add(looked.weights, looked.centers)
-        warnings = health.found()
+        warnings = health.warnings()
         self.found = Counter({kind: self.found[kind] + 1 for kind in warnings})
         for kind, sentence in warnings.items():
             if self.found[kind] == IN_A_ROW:

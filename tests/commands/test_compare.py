@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from seq2seq.evaluation.bleu import paired_test
+from seq2seq.evaluation.bleu import sacrebleu_p_values
 from seq2seq.evaluation.metrics import score
-from seq2seq.evaluation.score import How
+from seq2seq.evaluation.score import MetricOptions
 from seq2seq.evaluation.significance import holm
 from seq2seq.translator import Translator
 
@@ -55,8 +55,13 @@ def test_one_seed_each_is_tested_by_sacrebleu(compared: Callable[..., Any], runs
     lines = [(runs / name / "evaluation/test/hypotheses.txt").read_text().split("\n")[:-1] for name in names]
     references = [(corpus / "test.de").read_text().splitlines()]
     for test in ("bootstrap", "randomisation"):
-        theirs = paired_test(
-            test, ["chrf"], lines, references, How("de"), {"bootstrap": 40, "randomisation": 20}[test]
+        theirs = sacrebleu_p_values(
+            test,
+            ["chrf"],
+            lines,
+            references,
+            options=MetricOptions("de"),
+            samples={"bootstrap": 40, "randomisation": 20}[test],
         )["chrf"]
         assert [r["figures"]["chrf"]["p"][test] for r in found["rows"][1:]] == theirs
     assert any("tested by sacreBLEU and by ours" in note for note in found["footnotes"])

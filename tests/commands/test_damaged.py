@@ -136,7 +136,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "compressed in another way": (
         looked(lambda head, body: entry(body, **head), zipfile.ZIP_LZMA),
-        "compression 14 is not ours",
+        "compression 14 is not supported",
     ),
     "metrics not UTF-8": (
         writes("metrics.csv", b"update,batches\n\xff,a\n"),

@@ -13,7 +13,8 @@ from safetensors.numpy import save_file
 
 from seq2seq.compare.collect import EvaluatedRun, logged, parameters
 from seq2seq.config import Config
-from seq2seq.evaluation.evaluate import SUMS, Evaluation
+from seq2seq.evaluation.evaluate import SUMS
+from seq2seq.evaluation.store import Evaluation
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 

@@ -15,14 +15,10 @@ from seq2seq.compare.result import Comparison
 from seq2seq.compare.variants import group
 from seq2seq.data.word_links import GoldAlignment
 from seq2seq.evaluation import metrics
-from seq2seq.evaluation.attention_maps import AttentionMap
-from seq2seq.evaluation.attention_records import AttentionRecord, in_bytes
-from seq2seq.evaluation.evaluate import ATTENTION, SUMS, sums_of
+from seq2seq.evaluation.attention_records import AttentionRecord, quantize
 from seq2seq.evaluation.metrics import score
-from seq2seq.evaluation.score import How
+from seq2seq.evaluation.score import MetricOptions
 from seq2seq.evaluation.testset import TestSet
-from seq2seq.ids import UNK
-from seq2seq.translator import EMPTY
 
 Make = Callable[..., EvaluatedRun]
 SOURCES = ["a b", "c d", "a b c", "d e f g", "a b c d e f", "g h i j k l m"]  # 2, 2, 3, 4, 6 and 7 words
@@ -37,7 +33,11 @@ def compared(
 ) -> Comparison:
     variants, _ = group(cells)
     asked = TestOptions(
-        TestSet("made", SOURCES, [REFERENCES], gold), How("en", bootstrap=0), metrics or ("chrf",), samples, samples
+        TestSet("made", SOURCES, [REFERENCES], gold),
+        MetricOptions("en", bootstrap=0),
+        metrics or ("chrf",),
+        samples,
+        samples,
     )
     return compare(variants, variants[0], asked)
 
@@ -57,7 +57,7 @@ def test_scores_are_against_every_set_of_references(name: str, make_cell: Make) 
     """As the metric itself has them, which is not what it has with the first set alone."""
     sets = [["a b c d e"] * 3, HYPOTHESES[:3]]
     (expected,) = score(HYPOTHESES[:3], sets, [name], bootstrap=0)
-    found = metric(name, make_cell(HYPOTHESES[:3]), TestSet("made", ["s"] * 3, sets), How(bootstrap=0))
+    found = metric(name, make_cell(HYPOTHESES[:3]), TestSet("made", ["s"] * 3, sets), MetricOptions(bootstrap=0))
     assert found.value == pytest.approx(expected.value)
     assert f"nrefs:{len(sets)}" in found.signature
     assert found.value != pytest.approx(score(HYPOTHESES[:3], sets[:1], [name], bootstrap=0)[0].value)
@@ -98,19 +98,6 @@ def test_behaviour_is_counted(make_cell: Make) -> None:
     found = figures(make_cell(HYPOTHESES))
     assert found["repetition"] == pytest.approx(100 * 3 / 21)
     assert found["copied"] == pytest.approx(100 * 6 / 27)
-
-
-def test_the_sums_of_a_sentence_are_those_of_its_own_attention() -> None:
-    """Three steps on the diagonal, all weight on one place each; of its four subwords two are unknown."""
-    found = EMPTY._replace(ids=[UNK, 7, UNK, 8])
-    weights = np.eye(3, dtype=np.float32)
-    sums = dict(zip(SUMS, np.reshape(sums_of(found, AttentionMap(weights, None, None)), (-1, 2)).tolist(), strict=True))
-    assert sums == {"entropy": [0, 3], "entropy_share": [0, 3], "diagonality": [3, 3], "unknown": [2, 4]}
-    even = np.full((3, 3), 1 / 3, np.float32)
-    sums = dict(zip(SUMS, np.reshape(sums_of(found, AttentionMap(even, None, None)), (-1, 2)).tolist(), strict=True))
-    assert sums["entropy"] == pytest.approx([3 * np.log(3), 3])
-    assert sums["entropy_share"] == pytest.approx([3, 3])
-    assert list(sums) == [*ATTENTION, "unknown"]
 
 
 @pytest.mark.parametrize("metric", ["bleu", "chrf", "rouge1"])
@@ -204,7 +191,7 @@ def test_every_seed_is_asked_for_its_health(make_cell: Make) -> None:
         4, 600, dtype=np.float32
     )  # of which bytes keep the 0.4 alone
     spread = [
-        AttentionRecord(("a",) * 600, ("A", "B", "C", ""), in_bytes(np.roll(long, 7 * i, axis=1))) for i in range(12)
+        AttentionRecord(("a",) * 600, ("A", "B", "C", ""), quantize(np.roll(long, 7 * i, axis=1))) for i in range(12)
     ]
     assert compared([make_cell(HYPOTHESES, "variant=d", explained=spread)]).health == []
     assert compared(cells[:1]).health == []

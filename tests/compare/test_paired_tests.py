@@ -12,8 +12,8 @@ from seq2seq.compare.compare import compare
 from seq2seq.compare.paired_tests import TestOptions
 from seq2seq.compare.result import Figure
 from seq2seq.compare.variants import group
-from seq2seq.evaluation.bleu import TESTS, paired_test
-from seq2seq.evaluation.score import How
+from seq2seq.evaluation.bleu import PAIRED_TESTS, sacrebleu_p_values
+from seq2seq.evaluation.score import MetricOptions
 from seq2seq.evaluation.testset import TestSet
 
 Make = Callable[..., EvaluatedRun]
@@ -42,7 +42,7 @@ OTHER = [" ".join(line.split()[: 2 + i % 5]) for i, line in enumerate(REFERENCES
 def figures_of(cells: list[EvaluatedRun], *metrics: str) -> list[dict[str, Figure]]:
     """Of each variant, the first of which is the baseline."""
     variants, _ = group(cells)
-    asked = TestOptions(TestSet("made", REFERENCES, [REFERENCES]), How("en", bootstrap=0), metrics, 200, 200)
+    asked = TestOptions(TestSet("made", REFERENCES, [REFERENCES]), MetricOptions("en", bootstrap=0), metrics, 200, 200)
     return [dict(row.figures) for row in compare(variants, variants[0], asked).rows]
 
 
@@ -68,7 +68,9 @@ def test_one_sentence_that_differs_is_no_proof(name: str, seeds: int, make_cell:
         for i in range(seeds)
     ]
     assert figures_of(cells, name)[1][name].p["randomisation"] == 1
-    assert paired_test("randomisation", ["bleu"], [ONE, changed], [REFERENCES], How("en"), 200)["bleu"] == [1 / 201]
+    assert sacrebleu_p_values(
+        "randomisation", ["bleu"], [ONE, changed], [REFERENCES], options=MetricOptions("en"), samples=200
+    )["bleu"] == [1 / 201]
 
 
 @pytest.mark.parametrize(("apart", "worse"), [(1, 1), (12, 9), (20, 14), (60, 37)])
@@ -79,11 +81,17 @@ def test_sentences_that_differ_alike_are_a_sign_test(apart: int, worse: int, mak
     texts += [[*[right] * (apart - worse), *[wrong] * worse, *[right] * (99 - apart)]]
     variants, _ = group([make_cell(text, f"variant={who}") for who, text in zip("ab", texts, strict=True)])
     asked = TestOptions(
-        TestSet("made", [right] * 99, [[right] * 99]), How("en", bootstrap=0), ["bleu", "chrf", "ter"], 0, 4000
+        TestSet("made", [right] * 99, [[right] * 99]),
+        MetricOptions("en", bootstrap=0),
+        ["bleu", "chrf", "ter"],
+        0,
+        4000,
     )
     figures = compare(variants, variants[0], asked).rows[1].figures
     exact = min(1, 2 * sum(comb(apart, heads) for heads in range(worse, apart + 1)) / 2**apart)
-    alone = paired_test("randomisation", ["bleu", "ter"], texts, [[right] * 99], How("en"), 4000)
+    alone = sacrebleu_p_values(
+        "randomisation", ["bleu", "ter"], texts, [[right] * 99], options=MetricOptions("en"), samples=4000
+    )
     for name in ("bleu", "chrf", "ter"):
         assert figures[name].p["randomisation"] == pytest.approx(exact, abs=0.02), name
     assert max(alone["bleu"][0], alone["ter"][0]) < 0.7 * exact
@@ -93,13 +101,15 @@ def test_the_larger_p_is_told(make_cell: Make, p_of: Any, monkeypatch: pytest.Mo
     p = p_of("randomisation", "bleu", [OTHER], [ONE], REFERENCES, 200)
     for theirs in (p / 2, (1 + p) / 2):
         monkeypatch.setattr(
-            paired_tests, "paired_test", lambda kind, names, *_, theirs=theirs: {name: [theirs] for name in names}
+            paired_tests,
+            "sacrebleu_p_values",
+            lambda kind, names, *_, theirs=theirs, **__: {name: [theirs] for name in names},
         )
         figures = figures_of([make_cell(ONE), make_cell(OTHER, "variant=b")], "bleu")
         assert figures[1]["bleu"].p["randomisation"] == pytest.approx(max(p, theirs))
 
 
-@pytest.mark.parametrize("test", TESTS)
+@pytest.mark.parametrize("test", PAIRED_TESTS)
 @pytest.mark.parametrize("name", ["bleu", "chrf", "rougeL"])
 def test_p_of_several_seeds(test: str, name: str, make_cell: Make, p_of: Any) -> None:
     """Runs of one seed are partners in the swaps; with other numbers of seeds each is with each."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seq2seq.evaluation import attention_maps
-from seq2seq.evaluation.attention_maps import look
+from seq2seq.evaluation.attention_maps import compute_attention_maps
 from seq2seq.runs.directory import Run
 from seq2seq.translator import Translator
 
@@ -21,15 +21,15 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("places", [attention_maps.PLACES, 1])
+@pytest.mark.parametrize("places", [attention_maps.MAX_WEIGHTS, 1])
 def test_weights_are_those_of_the_search(
     family: str, places: int, lively: Lively, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of its own size, in batches or one by one; empty lines have none."""
-    monkeypatch.setattr(attention_maps, "PLACES", places)
+    monkeypatch.setattr(attention_maps, "MAX_WEIGHTS", places)
     translator = Translator.open(lively(*FAMILIES[family]))
     found = [alternatives[0] for alternatives in translator.hypotheses(lines, attention=True)]
-    seen = dict(look(translator, found))
+    seen = dict(compute_attention_maps(translator, found))
     assert sorted(seen) == [i for i, line in enumerate(lines) if line.strip()]
     for i, looked in seen.items():
         np.testing.assert_allclose(looked.weights, found[i].attention, atol=1e-5)
@@ -40,14 +40,15 @@ def test_weights_are_those_of_the_search(
 def test_single_maps_of_a_transformer(lively: Lively, lines: list[str]) -> None:
     """The weights are the mean of the last layer's heads; a recurrent decoder has one map, which is not kept twice."""
     translator = Translator.open(lively(*TRANSFORMER))
-    for _, looked in look(translator, [found[0] for found in translator.hypotheses(lines)]):
+    for _, looked in compute_attention_maps(translator, [found[0] for found in translator.hypotheses(lines)]):
         assert looked.maps is not None
         assert looked.maps.shape == (2, 2, *looked.weights.shape)
         np.testing.assert_allclose(looked.maps.sum(-1), 1, atol=1e-5)
         np.testing.assert_allclose(looked.maps[-1].mean(0), looked.weights, atol=1e-6)
     translator = Translator.open(lively())
     assert all(
-        looked.maps is None for _, looked in look(translator, [found[0] for found in translator.hypotheses(lines)])
+        looked.maps is None
+        for _, looked in compute_attention_maps(translator, [found[0] for found in translator.hypotheses(lines)])
     )
 
 
@@ -55,7 +56,7 @@ def test_an_ensemble_has_its_mean_alone(lively: Lively, lines: list[str]) -> Non
     run = lively(*TRANSFORMER)
     one, two = Translator.open(run), Translator.open(run, run)
     found = [found[0] for found in one.hypotheses(lines)]
-    alone, together = dict(look(one, found)), dict(look(two, found))
+    alone, together = dict(compute_attention_maps(one, found)), dict(compute_attention_maps(two, found))
     for i, looked in together.items():
         np.testing.assert_allclose(looked.weights, alone[i].weights, atol=1e-6)
         assert looked.maps is None
@@ -70,9 +71,10 @@ def test_heads_that_each_have_a_centre_have_none_together(family: str, lively: L
     run = lively("model/attention=local_p", *FAMILIES[family], f"{HEADS[family]}=2")
     translator = Translator.open(run)
     assert {
-        looked.centers is None for _, looked in look(translator, [found[0] for found in translator.hypotheses(lines)])
+        looked.centers is None
+        for _, looked in compute_attention_maps(translator, [found[0] for found in translator.hypotheses(lines)])
     } == {True}
-    assert not attention_maps.health_of(Run.open(run).config.model).learnt
+    assert not attention_maps.attention_health(Run.open(run).config.model).learnt
 
 
 @pytest.mark.parametrize("family", HEADS)
@@ -81,7 +83,7 @@ def test_predicted_centres(family: str, lively: Lively, lines: list[str]) -> Non
     one = (*FAMILIES[family], "model.heads=1") if family == "transformer" else ()
     translator = Translator.open(lively("model/attention=local_p", "model.attention.width=1", *one))
     found = [found[0] for found in translator.hypotheses(lines)]
-    for i, looked in look(translator, found):
+    for i, looked in compute_attention_maps(translator, found):
         assert looked.centers is not None
         assert looked.centers.shape == (len(found[i].target),)
         assert (looked.centers >= 0).all()

@@ -11,13 +11,13 @@ import pytest
 from seq2seq.errors import RunError
 from seq2seq.evaluation import attention_records
 from seq2seq.evaluation.attention_records import (
-    ENTRY,
+    MAX_ENTRY_BYTES,
     Alternative,
     AttentionRecord,
     AttentionRecordFile,
     AttentionRecordWriter,
-    from_bytes,
-    in_bytes,
+    dequantize,
+    quantize,
 )
 
 
@@ -43,7 +43,7 @@ def write(path: Path, sentences: list[AttentionRecord], order: list[int]) -> Att
 
 def test_sentences_come_back_in_order(tmp_path: Path) -> None:
     """Whatever the order they were written in, with or without single maps and centres, an empty one too."""
-    given = [example(3, 4), example(1, 7, maps=False), example(5, 2, centers=False), attention_records.EMPTY]
+    given = [example(3, 4), example(1, 7, maps=False), example(5, 2, centers=False), attention_records.EMPTY_RECORD]
     found = write(tmp_path / "a.zip", given, [2, 0, 3, 1])
     assert len(found) == 4
     for one, other in zip(given, found, strict=True):
@@ -71,7 +71,7 @@ def test_one_sentence_is_read_without_the_others(tmp_path: Path, monkeypatch: py
 
 def test_single_maps_stop_where_the_file_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """72 bytes of maps a sentence: two fit, and the mean is there for all."""
-    monkeypatch.setattr(attention_records, "MAPS", 150)
+    monkeypatch.setattr(attention_records, "MAX_MAPS_BYTES", 150)
     found = write(tmp_path / "a.zip", [example(3, 4)] * 4, [0, 1, 2, 3])
     assert [one.maps is not None for one in found] == [True, True, False, False]
     assert all(one.weights.shape == (3, 4) for one in found)
@@ -79,7 +79,7 @@ def test_single_maps_stop_where_the_file_is_full(tmp_path: Path, monkeypatch: py
 
 def test_bytes_are_the_nearest() -> None:
     weights = np.array([[0, 1, 0.5, 1.0000001, 1 / 255, 0.0019]], dtype=np.float32)
-    assert in_bytes(weights).tolist() == [[0, 255, 128, 255, 1, 0]]
+    assert quantize(weights).tolist() == [[0, 255, 128, 255, 1, 0]]
 
 
 HEAD = {"source": ["a", "b"], "target": ["c"], "alternatives": [], "maps": None, "centers": False}
@@ -113,8 +113,8 @@ def test_a_file_that_is_damaged_or_swells_is_told(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="cannot be read"):
             AttentionRecordFile(path, 1)[0]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("0", b"\0" * (ENTRY + 1))
-    assert path.stat().st_size < ENTRY / 500
+        file.writestr("0", b"\0" * (MAX_ENTRY_BYTES + 1))
+    assert path.stat().st_size < MAX_ENTRY_BYTES / 500
     with pytest.raises(RunError, match="too many for a sentence"):
         AttentionRecordFile(path, 1)[0]
 
@@ -134,9 +134,9 @@ def test_small_weights_are_not_lost_in_bytes(positions: int) -> None:
     """A third on one place and the rest on hundreds, each of them less than half a byte, is not all on one place."""
     weights = np.full((2, positions), 0.7 / (positions - 1), np.float32)
     weights[:, 1] = 0.3
-    whole = from_bytes(in_bytes(weights), whole=True)
+    whole = dequantize(quantize(weights), normalize=True)
     np.testing.assert_allclose(whole, weights, atol=1 / 510)
     np.testing.assert_allclose(whole.sum(1), 1, atol=positions / 510 if positions < 200 else 1e-3)
-    assert (from_bytes(in_bytes(weights), whole=False).sum(1) < 0.31).all() == (positions > 300)
+    assert (dequantize(quantize(weights), normalize=False).sum(1) < 0.31).all() == (positions > 300)
     nowhere = np.zeros((1, positions), np.float32)
-    np.testing.assert_allclose(from_bytes(in_bytes(nowhere), whole=True), 1 / positions, rtol=1e-6)
+    np.testing.assert_allclose(dequantize(quantize(nowhere), normalize=True), 1 / positions, rtol=1e-6)

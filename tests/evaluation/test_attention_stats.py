@@ -5,7 +5,7 @@ from math import log
 import numpy as np
 import pytest
 
-from seq2seq.evaluation.attention_stats import diagonality, entropy, percent, ratio, spread
+from seq2seq.evaluation.attention_stats import diagonality, entropy, normalized_entropy, percent, ratio
 from seq2seq.evaluation.text_stats import copied, repetition, tokens, unknown
 
 
@@ -45,8 +45,8 @@ def test_entropy_on_paper() -> None:
     """One place: 0; two alike: ln 2; all four: ln 4. A row that sums to less is as one that sums to 1, one of nothing counts not."""
     weights = np.array([[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25] * 4, [0.1, 0.1, 0, 0], [0, 0, 0, 0]])
     assert entropy(weights) == pytest.approx((0 + log(2) + log(4) + log(2), 4))
-    assert spread(weights) == pytest.approx((0.5 + 1 + 0.5, 4))
-    assert spread(np.ones((3, 1))) == (0, 0)
+    assert normalized_entropy(weights) == pytest.approx((0.5 + 1 + 0.5, 4))
+    assert normalized_entropy(np.ones((3, 1))) == (0, 0)
 
 
 def test_diagonality_on_paper() -> None:

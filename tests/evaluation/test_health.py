@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seq2seq.evaluation import health
-from seq2seq.evaluation.health import WARNINGS, Health, Sentence
+from seq2seq.evaluation.health import WARNINGS, Health, SentenceHealth
 
 Sick = Callable[[np.random.Generator, int, int], tuple[np.ndarray, np.ndarray | None]]
 WIDTH = 3
@@ -141,19 +141,19 @@ def looked_at(
 def test_each_sickness_is_told_and_no_other(name: str, bytes_only: bool) -> None:
     make, width = SICK[name]
     found = looked_at(make, width, bytes_only=bytes_only)
-    assert found.warnings() == [WARNINGS[name](found.sentences)]
+    assert found.warnings() == {name: WARNINGS[name](found.sentences)}
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("make", "width"), HEALTHY, ids=lambda part: getattr(part, "__name__", str(part)))
 def test_the_healthy_are_left_alone(make: Sick, width: int | None, seed: int) -> None:
     for bytes_only in (False, True):
-        assert looked_at(make, width, seed, bytes_only=bytes_only).warnings() == []
+        assert looked_at(make, width, seed, bytes_only=bytes_only).warnings() == {}
 
 
 @pytest.mark.parametrize("name", WARNINGS)
 def test_a_warning_is_a_whole_sentence_with_its_figure(name: str) -> None:
-    (warning,) = looked_at(*SICK[name]).warnings()
+    (warning,) = looked_at(*SICK[name]).warnings().values()
     assert warning[0].isupper()
     assert warning.endswith(".")
     assert any(character.isdigit() for character in warning)
@@ -164,14 +164,12 @@ def test_what_is_uniform_by_choice_is_not_warned_of() -> None:
     assert not looked_at(uniform, None, learnt=False).warnings()
 
 
-def test_uniform_inside_a_predicted_window_is_seen_behind_its_gaussian() -> None:
-    assert looked_at(uniform_in_window, WIDTH).warnings() == [
-        WARNINGS["flat"](looked_at(uniform_in_window, WIDTH).sentences)
-    ]
+def test_uniform_weights_inside_a_predicted_window_are_found_behind_its_gaussian() -> None:
+    assert list(looked_at(uniform_in_window, WIDTH).warnings()) == ["flat"]
 
 
 def test_a_few_sentences_or_tiny_ones_say_nothing() -> None:
-    assert not looked_at(hard, None, sentences=health.FEWEST_SENTENCES - 1).warnings()
+    assert not looked_at(hard, None, sentences=health.MIN_SENTENCES - 1).warnings()
     tiny = Health()
     for shape in [(0, 3), (1, 9), (9, 1), (2, 2), (0, 0)] * 20:
         tiny.add(np.ones(shape))
@@ -220,7 +218,7 @@ def test_other_shapes_are_refused(weights: np.ndarray, centers: np.ndarray | Non
 def test_what_is_kept_does_not_grow_with_the_maps() -> None:
     found = looked_at(diagonal, None, sentences=300)
     assert all(isinstance(value, float) for sentence in found.sentences for value in sentence)
-    assert len(found.sentences[0]) == len(Sentence._fields)
+    assert len(found.sentences[0]) == len(SentenceHealth._fields)
     assert sum(array.nbytes for array in found.previous.values()) <= 20 * 8 * sum(range(25))
 
 

@@ -29,47 +29,49 @@ def random_weights(rows: int, cells: int) -> np.ndarray:
 
 
 def test_a_small_map_on_paper() -> None:
-    drawn = heatmap.text(np.array([[1.0, 0.0, 0.1], [0.25, 0.45, 0.65]]), ["the", "big", "dog"], ["der", "Hund"])
+    drawn = heatmap.render_text(np.array([[1.0, 0.0, 0.1], [0.25, 0.45, 0.65]]), ["the", "big", "dog"], ["der", "Hund"])
     assert drawn == "     the big dog\nder  ███     ···\nHund ░░░ ▒▒▒ ▓▓▓"
 
 
 def columns_before(line: str, mark: str) -> int:
-    return heatmap.columns(line[: line.index(mark)])
+    return heatmap.display_width(line[: line.index(mark)])
 
 
 def from_column(line: str, column: int) -> str:
     """What stands from a column on, which a space comes before."""
     line = line.ljust(400)
-    return next(line[i:] for i in range(1, len(line)) if line[i - 1] == " " and heatmap.columns(line[:i]) == column)
+    return next(
+        line[i:] for i in range(1, len(line)) if line[i - 1] == " " and heatmap.display_width(line[:i]) == column
+    )
 
 
 @pytest.mark.parametrize("width", [20, 33, 80, 200])
 @pytest.mark.parametrize("source", [SOURCE, MIXED, SOURCE * 5], ids=["latin", "mixed", "long"])
 def test_the_width_is_kept_and_every_cell_stands_under_its_word(source: list[str], width: int) -> None:
-    lines = heatmap.text(np.eye(len(source)), source, ["w"] * len(source), width).split("\n")
-    assert max(map(heatmap.columns, lines)) <= width
+    lines = heatmap.render_text(np.eye(len(source)), source, ["w"] * len(source), width).split("\n")
+    assert max(map(heatmap.display_width, lines)) <= width
     rows = [line for line in lines if "█" in line]
     starts = [columns_before(row, "█") for row in rows]
     widths = [row.count("█") for row in rows]
     for word, start, wide in zip(source, starts, widths, strict=False):
-        assert from_column(lines[0], start).startswith(heatmap.fit(word, wide).rstrip())
+        assert from_column(lines[0], start).startswith(heatmap.fit_width(word, wide).rstrip())
     assert all(start + wide + 1 == after for start, wide, after in zip(starts, widths, starts[1:], strict=False))
     assert len(rows) == len(source) or lines[-1] == f"(+{len(source) - len(rows)} source words)"
 
 
 def test_words_are_cut_to_one_length_as_large_as_fits() -> None:
-    header = heatmap.text(random_weights(len(TARGET), len(SOURCE)), SOURCE, TARGET, 60).split("\n")[0]
+    header = heatmap.render_text(random_weights(len(TARGET), len(SOURCE)), SOURCE, TARGET, 60).split("\n")[0]
     assert " ".join(header.split()) == "a man in a blue shi… is sta… on a lad… cle… a win…"
 
 
 def test_columns_on_paper() -> None:
-    assert [heatmap.columns(word) for word in MIXED] == [4, 4, 4, 1, 2, 4, 0, 0]
+    assert [heatmap.display_width(word) for word in MIXED] == [4, 4, 4, 1, 2, 4, 0, 0]
 
 
 @pytest.mark.parametrize("word", [*SOURCE, *MIXED])
 @pytest.mark.parametrize("width", range(1, 9))
 def test_a_fitted_word_has_just_that_width(word: str, width: int) -> None:
-    assert heatmap.columns(heatmap.fit(word, width)) == width
+    assert heatmap.display_width(heatmap.fit_width(word, width)) == width
 
 
 def test_blackness_grows_with_the_weight() -> None:
@@ -82,13 +84,13 @@ def test_blackness_grows_with_the_weight() -> None:
 
 def test_no_control_character_of_the_text() -> None:
     weights = np.eye(2)
-    assert "\x1b" not in heatmap.text(weights, ["a\x1b[31m", "b\nc"], ["\u202ex", "\ty"])
-    assert heatmap.text(weights, ["a\nb", "c"], ["x", "y"]).count("\n") == 2
+    assert "\x1b" not in heatmap.render_text(weights, ["a\x1b[31m", "b\nc"], ["\u202ex", "\ty"])
+    assert heatmap.render_text(weights, ["a\nb", "c"], ["x", "y"]).count("\n") == 2
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (1, 3), (6,)])
 def test_weights_of_another_shape_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
-    for draw in (heatmap.text, lambda *args: heatmap.png(tmp_path / "x.png", *args)):
+    for draw in (heatmap.render_text, lambda *args: heatmap.write_png(tmp_path / "x.png", *args)):
         with pytest.raises(DataError, match="do not fit 1 target and 2 source words"):
             draw(np.ones(shape), ["a", "b"], ["x"])
 
@@ -96,7 +98,7 @@ def test_weights_of_another_shape_are_refused(shape: tuple[int, ...], tmp_path: 
 def test_a_png_is_written_whole_and_a_dollar_is_no_formula(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     before = "matplotlib.pyplot" in sys.modules
-    heatmap.png(tmp_path / "map.png", random_weights(2, 3), ["$a_{$", "b$", "c"], ["x", "$y^$"], title="$_{$")
+    heatmap.write_png(tmp_path / "map.png", random_weights(2, 3), ["$a_{$", "b$", "c"], ["x", "$y^$"], title="$_{$")
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG\r\n")
     assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
     assert ("matplotlib.pyplot" in sys.modules) == before
@@ -104,7 +106,7 @@ def test_a_png_is_written_whole_and_a_dollar_is_no_formula(tmp_path: Path) -> No
 
 def test_a_png_shows_large_weights_darker(tmp_path: Path) -> None:
     image = pytest.importorskip("matplotlib.image")
-    heatmap.png(tmp_path / "map.png", np.array([[1.0, 0.0]]), ["a", "b"], ["x"])
+    heatmap.write_png(tmp_path / "map.png", np.array([[1.0, 0.0]]), ["a", "b"], ["x"])
     drawn = image.imread(tmp_path / "map.png")[:, :, 0]
     middle = drawn[drawn.shape[0] // 2]
     first, second = (middle[int(share * len(middle)) :][:10] for share in (0.25, 0.5))
@@ -120,12 +122,12 @@ def test_a_png_that_cannot_be_finished_leaves_nothing(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="no space left"):
-        heatmap.png(tmp_path / "map.png", np.eye(1), ["a"], ["x"])
+        heatmap.write_png(tmp_path / "map.png", np.eye(1), ["a"], ["x"])
     assert not list(tmp_path.iterdir())
 
 
 def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ConfigError, match=r"pip install 'seq2seq\[plot\]'"):
-        heatmap.png(tmp_path / "map.png", np.eye(1), ["a"], ["x"])
+        heatmap.write_png(tmp_path / "map.png", np.eye(1), ["a"], ["x"])
     assert not list(tmp_path.iterdir())

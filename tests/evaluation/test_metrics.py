@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.evaluation.metrics import GROUPS, METRICS, TASKS, named, score
-from seq2seq.evaluation.score import ERRORS
+from seq2seq.evaluation.metrics import GROUPS, METRICS, TASK_METRICS, expand_names, score
+from seq2seq.evaluation.score import LOWER_IS_BETTER
 
 TEXT = "the a man woman dog, Street runs sits in on near 2 green lights. old children play playing football again &"
 WORDS = TEXT.split()
@@ -46,12 +46,12 @@ def value(hypotheses: list[str], references: list[list[str]], name: str, **how: 
 
 
 def test_a_perfect_hypothesis_gets_the_best_figure(name: str) -> None:
-    assert value(REFERENCES, [REFERENCES], name) == pytest.approx(0 if name in ERRORS else 100)
+    assert value(REFERENCES, [REFERENCES], name) == pytest.approx(0 if name in LOWER_IS_BETTER else 100)
 
 
 def test_one_perfect_reference_among_several_is_enough(name: str) -> None:
     """TER divides by the mean length of the references; 0 edits stay 0."""
-    assert value(REFERENCES, [OTHER, REFERENCES], name) == pytest.approx(0 if name in ERRORS else 100)
+    assert value(REFERENCES, [OTHER, REFERENCES], name) == pytest.approx(0 if name in LOWER_IS_BETTER else 100)
 
 
 def test_the_order_of_the_sentences_does_not_matter(name: str) -> None:
@@ -62,7 +62,7 @@ def test_the_order_of_the_sentences_does_not_matter(name: str) -> None:
 
 def test_wrong_pairs_make_it_worse(name: str) -> None:
     right, wrong = value(HYPOTHESES, [REFERENCES], name), value(HYPOTHESES[1:] + HYPOTHESES[:1], [REFERENCES], name)
-    assert (wrong > right + 5) if name in ERRORS else (wrong < right - 5)
+    assert (wrong > right + 5) if name in LOWER_IS_BETTER else (wrong < right - 5)
 
 
 def test_empty_hypotheses_get_nothing(name: str) -> None:
@@ -80,9 +80,9 @@ def test_the_interval_holds_the_figure_and_is_the_same_again(name: str) -> None:
 def test_the_figure_is_the_function_of_the_summed_statistics(name: str) -> None:
     (made,) = score(HYPOTHESES, [REFERENCES], [name], bootstrap=0)
     assert made.statistics.shape[0] == len(HYPOTHESES)
-    assert made.corpus(made.statistics.sum(0)) == made.value
+    assert made.formula(made.statistics.sum(0)) == made.value
     half = score(HYPOTHESES[:30], [REFERENCES[:30]], [name], bootstrap=0)[0]
-    assert made.corpus(made.statistics[:30].sum(0)) == pytest.approx(half.value)
+    assert made.formula(made.statistics[:30].sum(0)) == pytest.approx(half.value)
 
 
 def test_the_signature_says_how_and_which_version(name: str) -> None:
@@ -169,14 +169,14 @@ def test_rouge_of_several_references_equals_the_librarys_own(stemming: bool) -> 
 
 def test_a_name_may_stand_for_several() -> None:
     """L and Lsum come together, `rouge` is all; each once, in the order of asking."""
-    assert named(["rouge"]) == ["rouge1", "rouge2", "rougeL", "rougeLsum"]
-    assert named(["bleu", "rougeL"]) == ["bleu", "rougeL", "rougeLsum"]
-    assert named(["rougeLsum", "rouge", "chrf"]) == ["rougeLsum", "rougeL", "rouge1", "rouge2", "chrf"]
-    for metrics in (*TASKS.values(), *GROUPS.values(), *([name] for name in METRICS)):
-        assert ("rougeL" in named(metrics)) == ("rougeLsum" in named(metrics))
-        assert set(named(metrics)) <= set(METRICS)
+    assert expand_names(["rouge"]) == ["rouge1", "rouge2", "rougeL", "rougeLsum"]
+    assert expand_names(["bleu", "rougeL"]) == ["bleu", "rougeL", "rougeLsum"]
+    assert expand_names(["rougeLsum", "rouge", "chrf"]) == ["rougeLsum", "rougeL", "rouge1", "rouge2", "chrf"]
+    for metrics in (*TASK_METRICS.values(), *GROUPS.values(), *([name] for name in METRICS)):
+        assert ("rougeL" in expand_names(metrics)) == ("rougeLsum" in expand_names(metrics))
+        assert set(expand_names(metrics)) <= set(METRICS)
     with pytest.raises(ConfigError, match=r"--metrics='rouge-l' is unknown \(did you mean 'rouge"):
-        named(["rouge-l"])
+        expand_names(["rouge-l"])
 
 
 def paper_bleu(hypotheses: list[str], references: list[str]) -> float:
@@ -234,7 +234,7 @@ def test_a_tokenizer_that_is_missing_falls_back_to_characters_and_says_so(
 ) -> None:
     from seq2seq.evaluation import bleu
 
-    bleu._say_characters.cache_clear()
+    bleu._warn_characters.cache_clear()
     made = [score(["犬がいる"], [["犬がいた"]], ["bleu"], language=language, bootstrap=0)[0] for _ in range(2)]
     if "mecab" in made[0].signature:
         pytest.skip(f"sacrebleu[{language}] is installed")

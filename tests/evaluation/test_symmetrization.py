@@ -9,12 +9,12 @@ from seq2seq.data.word_links import parse_links
 from seq2seq.errors import DataError
 from seq2seq.evaluation.alignment import (
     LINKS,
-    SYMMETRIZATIONS,
     alignment_scores,
     one_to_one_links,
     read_gold,
     recall_by_distance,
 )
+from seq2seq.evaluation.symmetrization import SYMMETRIZATIONS
 
 Links = set[tuple[int, int]]
 
@@ -201,10 +201,10 @@ def test_a_gold_file_belongs_to_its_text(tmp_path: Path) -> None:
 
     (tmp_path / "a.talp").write_text("1-2\n")
     test = TestSet("x", ["a b"], [["c d"]])
-    gold = test.with_gold(tmp_path / "a.talp").gold
+    gold = test.with_gold_file(tmp_path / "a.talp").gold
     assert gold is not None
     assert gold[0].sure == {(0, 1)}
     (tmp_path / "a.align").write_text("1-2\n")  # counted from 1 in a file that counts from 0
     with pytest.raises(DataError, match=r"a\.align, line 1: link 1-2 is beyond the 2 target words"):
-        test.with_gold(tmp_path / "a.align")
-    assert test.with_gold(tmp_path / "a.talp").sha256 == test.sha256 != test.reversed().sha256
+        test.with_gold_file(tmp_path / "a.align")
+    assert test.with_gold_file(tmp_path / "a.talp").sha256 == test.sha256 != test.reversed().sha256

@@ -39,7 +39,7 @@ def validate(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
                 assert len(found) == SAMPLE
                 return ((i, AttentionMap(of(i), None, None)) for i in range(len(found)))
 
-            monkeypatch.setattr(validation, "look", look)
+            monkeypatch.setattr(validation, "compute_attention_maps", look)
             watch()
         return [record.getMessage() for record in caplog.records]
 

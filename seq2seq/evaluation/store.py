@@ -1,0 +1,218 @@
+"""The stored evaluations of a run: writing them, and reading those that are still valid.
+
+RUN/evaluation/NAME/
+  hypotheses.txt     the best translation of each line
+  alignments.txt     its word links by attention, Pharaoh text
+  explained.zip      attention records: attention, single heads and the beam's alternatives of each sentence (attention_records.py)
+  sentences.csv      statistics of each sentence: SUMS
+  forced.json        word links of the references by forced decoding, where gold links are known
+  scores.json        scores, and everything that the translations depend on
+"""
+
+import csv
+import io
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seq2seq.data.word_links import Link, parse_links
+from seq2seq.errors import DataError, RunError
+from seq2seq.evaluation.alignment import LINKS
+from seq2seq.evaluation.attention_records import READ_ERRORS, AttentionRecordFile
+from seq2seq.evaluation.evaluate import SUMS, EvaluationSpec, TestTranslations, align_references, translate_test_set
+from seq2seq.evaluation.score import Array
+from seq2seq.evaluation.testset import TestSet, text_hash
+from seq2seq.utils.files import atomic_write, write_json, write_text
+from seq2seq.utils.progress import ProgressCounter
+from seq2seq.utils.untrusted import NUMBER, WHOLE, WORD, check_types
+
+log = logging.getLogger("seq2seq")
+
+HYPOTHESES, ALIGNMENTS, RECORDS = "hypotheses.txt", "alignments.txt", "explained.zip"
+SENTENCES, FORCED, SCORES = "sentences.csv", "forced.json", "scores.json"
+SENTENCE_COLUMNS = [f"{name}{end}" for name in SUMS for end in ("", "_of")]  # of sentences.csv
+DECODING = {  # what scores.json says of decoding -> its type
+    "seconds": NUMBER,
+    "processor_seconds": NUMBER,
+    "sentences": WHOLE,
+    "threads": WHOLE,
+    "device": WORD,
+    "batch": WHOLE,
+}
+MAX_SUM = 1e15  # of one statistic of a sentence: larger values are damage, and would overflow sums over sentences
+
+
+class Evaluation(NamedTuple):
+    """A stored evaluation of a test set of n sentences."""
+
+    hypotheses: list[str]
+    sums: Mapping[str, Array]  # name in SUMS -> (n, 2)
+    decoding: Mapping[str, Any]  # the keys of DECODING
+    search: Mapping[str, Any]  # the search settings
+    attention_records: AttentionRecordFile | None  # None: not stored, and the weights are missing
+    folder: Path
+
+
+def load_or_translate(spec: EvaluationSpec, test: TestSet) -> Evaluation:
+    """The stored evaluation of `test`; where there is none, or one of other text, weights or settings, translate and store it now.
+
+    Raises RunError if the run cannot be read or written to."""
+    evaluation = read_evaluation(spec, test)
+    if evaluation is None:
+        log.info("%s has no evaluation of this text with these settings: translating", spec.runs[0].folder)
+        with ProgressCounter("translated", len(test.sources)) as count:
+            translations = translate_test_set(spec, test, progress=count.add)
+        write_evaluation(spec, test, translations, [])
+        evaluation = read_evaluation(spec, test)
+    if evaluation is None:
+        raise RunError(f"{spec.folder(test.name)} was changed while it was read")
+    return evaluation
+
+
+def write_evaluation(
+    spec: EvaluationSpec, test: TestSet, translations: TestTranslations, scores: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Write all files of an evaluation but forced.json, scores.json last; returns what scores.json holds.
+
+    Scores of the same hypotheses that were stored before are kept."""
+    folder = spec.folder(test.name)
+    report = make_report(spec, test, translations, scores)
+    report["scores"] += _earlier_scores(folder, report)
+    for name, lines in ((HYPOTHESES, translations.hypotheses), (ALIGNMENTS, translations.links)):
+        write_text(folder / name, "".join(f"{line}\n" for line in lines))
+    translations.records.seek(0)
+    with atomic_write(folder / RECORDS) as temporary, temporary.open("wb") as file:
+        shutil.copyfileobj(translations.records, file)
+    write_sums(folder / SENTENCES, translations.sums)
+    write_json(folder / SCORES, report)
+    return report
+
+
+def make_report(
+    spec: EvaluationSpec, test: TestSet, translations: TestTranslations, scores: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What scores.json holds: the test set, the runs, all that the translations depend on, decoding times, and `scores`."""
+    return {
+        "test": test.name,
+        "sentences": len(test.sources),
+        "runs": [str(run.folder) for run in spec.runs],
+        **spec.fingerprint(test),
+        "search": vars(spec.search),  # with the settings that affect throughput alone
+        "hypotheses": text_hash(translations.hypotheses),
+        "cut_sources": translations.cut_sources,
+        "decoding": translations.decoding,
+        "scores": list(scores),
+    }
+
+
+def _earlier_scores(folder: Path, report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Scores in the folder of the same hypotheses that are not in `report`."""
+    try:
+        stored = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        if text_hash(read_lines(folder / HYPOTHESES)) != report["hypotheses"]:
+            return []
+        new = {(score["name"], score["signature"]) for score in report["scores"]}
+        return [score for score in stored["scores"] if (score["name"], score["signature"]) not in new]
+    except READ_ERRORS:
+        return []
+
+
+def read_evaluation(spec: EvaluationSpec, test: TestSet) -> Evaluation | None:
+    """The stored evaluation of `test`, or None unless it is complete and of this text, these weights and these settings.
+
+    Where the weights are missing, the stored hash is trusted, and attention records may be missing too."""
+    folder, n = spec.folder(test.name), len(test.sources)
+    try:
+        report = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        hypotheses, sums = read_lines(folder / HYPOTHESES), read_sums(folder / SENTENCES)
+        current = _is_current(report, spec.fingerprint(test))
+        decoding = {name: report["decoding"][name] for name in DECODING}
+        check_types(decoding, DECODING)
+        if not current or text_hash(hypotheses) != report["hypotheses"] or not len(sums) == n == len(hypotheses):
+            return None
+        records = None
+        if (folder / RECORDS).exists() or not spec.runs[0].gone:
+            records = AttentionRecordFile(folder / RECORDS, n)
+            if len(records.file.namelist()) != n:
+                return None
+    except READ_ERRORS:
+        return None
+    columns = {name: sums[:, 2 * i : 2 * i + 2] for i, name in enumerate(SUMS)}
+    return Evaluation(hypotheses, columns, decoding, vars(spec.search), records, folder)
+
+
+def _is_current(report: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> bool:
+    """Whether scores.json holds this fingerprint."""
+    stored = {name: report[name] for name in fingerprint}
+    stored["search"] = {name: stored["search"][name] for name in fingerprint["search"]}
+    return stored == {**fingerprint, "weights": _known_hashes(fingerprint["weights"], stored["weights"])}
+
+
+def _known_hashes(hashes: Sequence[str], stored: Sequence[str]) -> list[str]:
+    """The hashes of the weights, with the stored one in place of those that are missing."""
+    return [ours or theirs for ours, theirs in zip(hashes, stored, strict=True)]
+
+
+def load_or_align(spec: EvaluationSpec, test: TestSet) -> dict[str, list[set[Link]]]:
+    """The stored word links of the first references by forced decoding; where there are none of this text and these weights, compute
+    and store them now. For each key of LINKS the links of every pair.
+
+    Raises DataError if the run has neither weights nor stored links, or as `align_references`."""
+    path = spec.folder(test.name) / FORCED
+    fingerprint = spec.fingerprint(test) | {"search": {}}
+    links = _read_links(path, fingerprint, len(test.sources))
+    if links is None:
+        if spec.runs[0].gone and not path.exists():
+            raise DataError(f"neither weights nor {FORCED}")
+        lines = align_references(spec, test)
+        write_json(path, {"depends": fingerprint, "links": lines})
+        links = _parse_links(lines)
+    return links
+
+
+def _read_links(path: Path, fingerprint: Mapping[str, Any], pairs: int) -> dict[str, list[set[Link]]] | None:
+    """The links in forced.json, or None unless it is complete and holds this fingerprint."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        weights = _known_hashes(fingerprint["weights"], stored["depends"]["weights"])
+        current = stored["depends"] == {**fingerprint, "weights": weights}
+        if current and all(len(stored["links"][kind]) == pairs for kind in LINKS):
+            return _parse_links(stored["links"])
+    except READ_ERRORS:
+        pass
+    return None
+
+
+def _parse_links(lines: Mapping[str, Sequence[str]]) -> dict[str, list[set[Link]]]:
+    return {kind: [set(parse_links(line).sure) for line in lines[kind]] for kind in LINKS}
+
+
+def write_sums(path: Path, sums: Array) -> None:
+    """Write the statistics (n, 2 len(SUMS)) as CSV, a row per sentence."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(SENTENCE_COLUMNS)
+    rows.writerows([format(value, ".9g") for value in row] for row in sums)
+    write_text(path, text.getvalue())
+
+
+def read_sums(path: Path) -> Array:
+    """The statistics (n, 2 len(SUMS)) of a CSV file. Raises ValueError for other columns, or values that are not finite numbers."""
+    head, *rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    if head != SENTENCE_COLUMNS:
+        raise ValueError("other columns")
+    sums = np.array(rows, dtype=np.float64).reshape(len(rows), len(SENTENCE_COLUMNS))
+    if not (np.abs(sums) < MAX_SUM).all():
+        raise ValueError("no sums")
+    return sums
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of hypotheses.txt, which may hold any character but the newline."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return file.read().split("\n")[:-1]
