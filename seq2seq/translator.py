@@ -18,7 +18,7 @@ from seq2seq.data.filters import truncate_words
 from seq2seq.data.vocabulary import EncodedSource, Vocabularies
 from seq2seq.errors import ConfigError, DataError, RunError, choose
 from seq2seq.ids import EOS, PAD, UNK
-from seq2seq.nn.cuda_graphs import CUDAGraphs, Replayed
+from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
 from seq2seq.nn.interface import Memory, Model
 from seq2seq.nn.precision import PRECISIONS
 from seq2seq.runs.directory import WEIGHTS, Run
@@ -103,7 +103,7 @@ class Translator:
                 )
         held = choose(PRECISIONS, precision, "precision")
         models: list[Any] = [held(run.model(weights).to(device)) for run in opened]
-        models = [Replayed(model, CUDAGraphs()) for model in models] if graphs else models
+        models = [GraphedModel(model, CUDAGraphRecorder()) for model in models] if graphs else models
         usual, truncate = first.config.search, first.config.data.truncate_source
         return cls(
             models,

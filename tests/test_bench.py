@@ -76,10 +76,10 @@ def test_traffic_on_paper():
 def test_every_work_can_be_built():
     import work
 
-    from seq2seq.nn.build import check_model
+    from seq2seq.nn.build import build_meta_model
 
     for name in work.WORK:
-        check_model(work.settings(name).model)
+        build_meta_model(work.settings(name).model)
 
 
 def script(name, *words):

@@ -9,7 +9,7 @@ import torch
 from seq2seq.config.io import flatten
 from seq2seq.ids import EOS
 from seq2seq.launch.compose import compose_config, conf_dir
-from seq2seq.nn.build import build_model, check_model
+from seq2seq.nn.build import build_model, build_meta_model
 from seq2seq.training.optim import check_schedule
 
 FOLDER = conf_dir() / "experiment"
@@ -124,7 +124,7 @@ def test_what_has_no_schedule_ends_by_the_dev_set_and_not_within_an_epoch(name):
 
 
 def count(name, source, target):
-    return sum(weight.numel() for weight in check_model(composed(name).model, source, target).parameters())
+    return sum(weight.numel() for weight in build_meta_model(composed(name).model, source, target).parameters())
 
 
 def test_rnnsearch_has_the_matrices_of_its_appendix():

@@ -275,7 +275,7 @@ def test_recorded_steps_translate_the_same(
     run = lively(*VARIANTS[variant])
     expected = double(run).translate(lines)
     monkeypatch.setattr(devices, "asynchronous", lambda x: True)
-    monkeypatch.setattr(translator, "CUDAGraphs", lambda: lambda work: work)
+    monkeypatch.setattr(translator, "CUDAGraphRecorder", lambda: lambda work: work)
     monkeypatch.setattr(translator, "check_device", lambda device, graphs: None)
     recorded = Translator.open(run, run, precision="64", graphs=True)
     assert recorded.translate(lines) == expected

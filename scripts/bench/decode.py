@@ -21,7 +21,7 @@ from seq2seq.data.corpora import test_pairs
 from seq2seq.data.ibm1 import translation_table
 from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import build_model
-from seq2seq.nn.cuda_graphs import CUDAGraphs, Replayed
+from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
 from seq2seq.nn.precision import PRECISIONS
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.translator import Translator
@@ -100,7 +100,7 @@ def untrained(name: str, precision: str, options: argparse.Namespace) -> tuple[T
     search = replace(config.search, beam=options.beam, batch=options.batch, **length)
     lines = [pair.source for pair in test_pairs(config.data, work.test_set(config))][: options.lines]
     ready: Any = PRECISIONS[precision](model.eval().to(limit.DEVICE))
-    models = [Replayed(ready, CUDAGraphs()) if options.graphs else ready]
+    models = [GraphedModel(ready, CUDAGraphRecorder()) if options.graphs else ready]
     shortlist = None
     if options.shortlist:
         table = translation_table(prepared.train, prepared.vocabularies.source.size, options.shortlist)

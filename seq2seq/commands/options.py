@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from seq2seq.config import SearchConfig
+from seq2seq.config.choices import CHOICES
 from seq2seq.data.readers import decode_line
 from seq2seq.errors import ConfigError, choose
-
-PRECISIONS = ("32", "bf16", "16", "int8", "64")  # of nn.precision, which imports torch
 
 
 def add_search_options(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +34,9 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
     """On what the model runs."""
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
+    precisions = CHOICES["PRECISIONS"]
     parser.add_argument(
-        "--precision", default="32", type=one_of("--precision", PRECISIONS), metavar="{" + ",".join(PRECISIONS) + "}",
+        "--precision", default="32", type=one_of("--precision", precisions), metavar="{" + ",".join(precisions) + "}",
         help="numbers that the model is held in: bf16 and int8 are faster, and translate a little differently (default: 32)",
     )  # fmt: skip
 

@@ -24,6 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {  # table -> its keys, in the same order
     "INITIALIZERS": ("uniform", "bahdanau"),
     "NORMS": ("layer", "rms"),
     "ACTIVATIONS": ("relu", "gelu", "swiglu"),
+    "PRECISIONS": ("32", "bf16", "16", "int8", "64"),
     "OPTIMIZERS": ("sgd", "adam", "adamw", "adagrad", "adadelta", "adafactor"),
     "SCHEDULES": ("constant", "inverse_sqrt", "luong", "plateau", "cosine"),
     "GUIDED_LOSSES": ("cross_entropy", "squared_error"),

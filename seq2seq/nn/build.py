@@ -1,6 +1,6 @@
-"""Which settings become which parts? The only place where a model's settings meet its constructors."""
+"""Builds models from their settings: the only place where ModelConfig meets the constructors of the parts."""
 
-from copy import copy as shallow
+from copy import copy as copy_module
 from typing import Any, TypeVar
 
 import torch
@@ -18,17 +18,17 @@ from seq2seq.nn.attention.windows import WINDOWS, Window, WindowConfig
 from seq2seq.nn.heads import HEADS, VocabularyHead
 from seq2seq.nn.init import INITIALIZERS
 from seq2seq.nn.interface import Memory, Output, State
-from seq2seq.nn.layers import ACTIVATIONS, NORMS, Positions
+from seq2seq.nn.layers import ACTIVATIONS, NORMS, PositionalEncoding
 from seq2seq.nn.rnn.cells import CELLS
 from seq2seq.nn.rnn.decoder import DECODERS, READOUTS, RecurrentDecoder
 from seq2seq.nn.rnn.encoder import BRIDGES, RecurrentEncoder
-from seq2seq.nn.transformer import Design, TransformerDecoder, TransformerEncoder
+from seq2seq.nn.transformer import LayerConfig, TransformerDecoder, TransformerEncoder
 
 Part = TypeVar("Part", bound=nn.Module)
 
 
 class EncoderDecoder(nn.Module):
-    """interface.Model, for any encoder, decoder and head."""
+    """Implements interface.Model with any encoder, decoder and head."""
 
     def __init__(
         self,
@@ -43,46 +43,55 @@ class EncoderDecoder(nn.Module):
         self.max_source, self.max_target = max_source, max_target
 
     def encode(self, source: Tensor, copy: Tensor | None = None) -> Memory:
+        """As interface.Model."""
         mask = source != PAD
         encoded = self.encoder(source, mask)
-        return Memory(
-            source if copy is None else copy, encoded.states, mask, encoded.summary, self.decoder.cache(encoded)
-        )
+        tokens = source if copy is None else copy
+        return Memory(tokens, encoded.states, mask, encoded.summary, self.decoder.cache(encoded))
 
     def start(self, memory: Memory, capacity: int | None = None) -> State:
+        """As interface.Model."""
         return self.decoder.start(memory, capacity)
 
     def step(self, token: Tensor, state: State, memory: Memory, attention: bool = False) -> tuple[Output, State]:
+        """As interface.Model."""
         return self.decoder.step(token, state, memory, attention or self.head.reads_weights)
 
     def select(self, rows: Tensor, state: State) -> State:
+        """As interface.Model."""
         return self.decoder.select(rows, state)
 
     def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:
+        """As interface.Model."""
         return self.decoder.decode(target_in, memory, attention or self.head.reads_weights)
 
-    def reduced(self, ids: Tensor) -> "EncoderDecoder":
-        decoder, head = alike(self.decoder), alike(self.head)
+    def restrict_vocabulary(self, ids: Tensor) -> "EncoderDecoder":
+        """As interface.Model. The result shares all other parts with this model."""
+        decoder, head = shallow_copy(self.decoder), shallow_copy(self.head)
         decoder.embedding = nn.Embedding.from_pretrained(self.decoder.embedding.weight.detach()[ids], padding_idx=PAD)
         head.output = head.output.rows(ids)
         return EncoderDecoder(self.encoder, decoder, head, self.max_source, self.max_target).train(self.training)
 
     def forward(self, source: Tensor, target_in: Tensor, copy: Tensor | None = None, attention: bool = False) -> Output:
+        """As interface.Model.__call__."""
         return self.decode(target_in, self.encode(source, copy), attention)
 
 
-def alike(module: Part) -> Part:
-    """Another module with the same parts, which can be given others of its own."""
-    other = shallow(module)
+def shallow_copy(module: Part) -> Part:
+    """A module that shares its submodules with `module`, and in which they can be replaced."""
+    other = copy_module(module)
     other._modules = module._modules.copy()
     return other
 
 
 def build_model(config: ModelConfig, source_size: int, target_size: int) -> EncoderDecoder:
-    """The model of `config` for vocabularies of these sizes. Settings that cannot work or would be ignored: ConfigError."""
+    """The model of `config` for these vocabulary sizes.
+
+    Raises ConfigError for settings that cannot work, or that would be ignored."""
     if config.tie == "all" and source_size != target_size:
         raise ConfigError(
-            f"model.tie=all needs one vocabulary for both sides (tokenizer.joint=true), not {source_size} and {target_size} entries"
+            f"model.tie=all needs one vocabulary for both sides (tokenizer.joint=true), "
+            f"not {source_size} and {target_size} entries"
         )
     match config:
         case RNNConfig():
@@ -94,13 +103,11 @@ def build_model(config: ModelConfig, source_size: int, target_size: int) -> Enco
 
 
 def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderDecoder:
-    """A recurrent encoder-decoder."""
-    target = embedding(target_size, config.embedding)
-    source = target if config.tie == "all" else embedding(source_size, config.embedding)
-    parts, table = (
-        config.memory_size + config.hidden + config.embedding,
-        None if config.tie == "none" else target.weight,
-    )
+    """A recurrent encoder-decoder; ConfigError as in build_model."""
+    target = make_embedding(target_size, config.embedding)
+    source = target if config.tie == "all" else make_embedding(source_size, config.embedding)
+    table = None if config.tie == "none" else target.weight
+    parts = config.memory_size + config.hidden + config.embedding
     head = choose(HEADS, config.head, "model.head")(config.feature_size, target_size, table, parts)
     attention, limit = build_attention(config)
     if limit is None:
@@ -113,7 +120,7 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
 
 
 def build_recurrent_encoder(config: RNNConfig, source: nn.Embedding) -> RecurrentEncoder:
-    """The encoder, which keeps what the bridge wants of it."""
+    """The encoder of a recurrent model; it keeps the cell states of its layers if the bridge reads them."""
     both = (config.bidirectional_layers or config.encoder_layers) if config.bidirectional else 0
     return RecurrentEncoder(
         source, choose(CELLS, config.cell, "model.cell"), config.memory_size, config.encoder_layers, config.dropout,
@@ -123,15 +130,14 @@ def build_recurrent_encoder(config: RNNConfig, source: nn.Embedding) -> Recurren
 
 
 def build_attention(config: RNNConfig) -> tuple[Attention | MultiHeadAttention, int | None]:
-    """The attention of a recurrent decoder, and the most source positions that it knows."""
+    """The attention of a recurrent decoder, and the longest source that it can score (None: no limit)."""
     heads, memory = config.attention.heads, config.memory_size
-    several = heads > 1
-    query = memory if several else config.hidden  # several heads project it to the memory's size
+    query = memory if heads > 1 else config.hidden  # multi-head attention projects the query to the memory's size
     sizes = Sizes(query // heads, memory // heads, config.attention.hidden, config.max_length)
-    scorer, window = build_score(config, sizes, config.hidden, heads if several else None)
+    scorer, window = build_scorer_and_window(config, sizes, config.hidden, heads if heads > 1 else None)
     normalize = choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer")
     limit = config.max_length if "max_length" in scorer.uses else None
-    if several:
+    if heads > 1:
         return MultiHeadAttention(config.hidden, memory, heads, scorer, window, normalize), limit
     return Attention(scorer, window, normalize, config.attention.coverage), limit
 
@@ -139,52 +145,52 @@ def build_attention(config: RNNConfig) -> tuple[Attention | MultiHeadAttention, 
 def build_recurrent_decoder(
     config: RNNConfig, target: nn.Embedding, attention: Attention | MultiHeadAttention, head: VocabularyHead
 ) -> RecurrentDecoder:
-    """The decoder of the order that the settings say."""
-    kind = {"luong": config.feed if config.input_feeding else "", "bahdanau": config.readout_state}.get(
-        config.order, ""
-    )
-    decoder, cell, hidden = DECODERS[config.order, kind], choose(CELLS, config.cell, "model.cell"), config.hidden
+    """The recurrent decoder of `model.order`."""
+    variants = {"luong": config.feed if config.input_feeding else "", "bahdanau": config.readout_state}
+    decoder = DECODERS[config.order, variants.get(config.order, "")]
+    cell, hidden = choose(CELLS, config.cell, "model.cell"), config.hidden
     features = hidden if config.readout == "state" else config.feature_size
     fed = {"features": features, "context": config.memory_size, "": 0}[decoder.fed]
     above = hidden + config.memory_size if decoder.beside else hidden
     cells = [cell(config.embedding, fed, hidden), *(cell(above, 0, hidden) for _ in range(config.decoder_layers - 1))]
     bridge = choose(BRIDGES, config.bridge, "model.bridge")(config.memory_size, hidden, config.decoder_layers)
     return decoder(
-        target, cells, attention, bridge, config.memory_size, features, config.dropout, config.residual_from if config.residual else 0,
-        choose(READOUTS, config.readout, "model.readout"), head.reads_parts,
+        target, cells, attention, bridge, config.memory_size, features, config.dropout,
+        config.residual_from if config.residual else 0, choose(READOUTS, config.readout, "model.readout"),
+        head.reads_parts,
     )  # fmt: skip
 
 
 def build_transformer(config: TransformerConfig, source_size: int, target_size: int) -> EncoderDecoder:
-    """A Transformer."""
-    target = embedding(target_size, config.size)
-    source = target if config.tie == "all" else embedding(source_size, config.size)
+    """A Transformer encoder-decoder; ConfigError as in build_model."""
+    target = make_embedding(target_size, config.size)
+    source = target if config.tie == "all" else make_embedding(source_size, config.size)
     for table in (source, target):
         nn.init.normal_(table.weight, std=config.size**-0.5)
-    head = choose(HEADS, config.head, "model.head")(
-        config.size, target_size, None if config.tie == "none" else target.weight
-    )
-    norm, activation = (
-        choose(NORMS, config.norm, "model.norm"),
-        choose(ACTIVATIONS, config.activation, "model.activation"),
-    )
-    design = Design(
-        config.size, config.heads, config.feedforward, config.dropout, config.norm_order == "pre", norm, activation
+    shared = None if config.tie == "none" else target.weight
+    head = choose(HEADS, config.head, "model.head")(config.size, target_size, shared)
+    layers = LayerConfig(
+        config.size,
+        config.heads,
+        config.feedforward,
+        config.dropout,
+        pre_norm=config.norm_order == "pre",
+        norm=choose(NORMS, config.norm, "model.norm"),
+        activation=choose(ACTIVATIONS, config.activation, "model.activation"),
     )
     normalize = choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer")
-    part = config.size // config.heads
+    head_size = config.size // config.heads
 
-    def cross() -> MultiHeadAttention:
-        sizes = Sizes(part, part, config.attention.hidden, config.max_length)
-        return MultiHeadAttention(
-            config.size, config.size, config.heads, *build_score(config, sizes, config.size, config.heads), normalize
-        )
+    def cross_attention() -> MultiHeadAttention:
+        sizes = Sizes(head_size, head_size, config.attention.hidden, config.max_length)
+        scorer, window = build_scorer_and_window(config, sizes, config.size, config.heads)
+        return MultiHeadAttention(config.size, config.size, config.heads, scorer, window, normalize)
 
-    def positions() -> Positions:
-        return Positions(config.positions, config.size, config.heads, config.max_length)
+    def positions() -> PositionalEncoding:
+        return PositionalEncoding(config.positions, config.size, config.heads, config.max_length)
 
-    encoder = TransformerEncoder(source, positions(), config.encoder_layers, design)
-    decoder = TransformerDecoder(target, positions(), config.decoder_layers, design, cross)
+    encoder = TransformerEncoder(source, positions(), config.encoder_layers, layers)
+    decoder = TransformerDecoder(target, positions(), config.decoder_layers, layers, cross_attention)
     for name, weight in [*encoder.named_parameters(), *decoder.named_parameters()]:
         if weight.dim() == 2 and "embedding" not in name and "table" not in name:
             nn.init.xavier_uniform_(weight)
@@ -195,13 +201,15 @@ def build_transformer(config: TransformerConfig, source_size: int, target_size: 
     return EncoderDecoder(encoder, decoder, head, config.max_length if location else limit, limit)
 
 
-def embedding(entries: int, size: int) -> nn.Embedding:
-    """A table that gives PAD no gradient; when the output shares it, the output does."""
+def make_embedding(entries: int, size: int) -> nn.Embedding:
+    """An embedding whose entry of PAD gets no gradient, except from an output layer that shares it."""
     return nn.Embedding(entries, size, padding_idx=PAD)
 
 
-def build_score(config: ModelConfig, sizes: Sizes, window_query: int, heads: int | None) -> tuple[Scorer, Window]:
-    """Scorer and window; settings that neither reads are refused."""
+def build_scorer_and_window(
+    config: ModelConfig, sizes: Sizes, window_query: int, heads: int | None
+) -> tuple[Scorer, Window]:
+    """The scorer and window of `config`. Raises ConfigError for attention settings that neither of them reads."""
     attention: AttentionConfig = config.attention
     scorer = choose(SCORERS, attention.scorer, "model.attention.scorer")(sizes)
     reach = WindowConfig(*(getattr(attention, name) for name in WindowConfig._fields))
@@ -216,10 +224,10 @@ def build_score(config: ModelConfig, sizes: Sizes, window_query: int, heads: int
     return scorer, window
 
 
-class Unfilled(TorchFunctionMode):
-    """Parameters that are made inside keep what their memory held: their values will come from a file.
+class SkipInit(TorchFunctionMode):
+    """A context in which parameters are left uninitialized, because their values will come from a file.
 
-    On the meta device this is also what keeps torch from importing sympy, which takes longer than all the rest."""
+    On the meta device it also keeps torch from importing sympy, which would take longer than building the model."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__name__", "") in ("uniform_", "normal_", "zero_", "fill_"):
@@ -227,7 +235,7 @@ class Unfilled(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def check_model(config: ModelConfig, source_size: int = 8, target_size: int = 8) -> EncoderDecoder:
-    """The model without numbers, which takes neither time nor memory. Raises what building it would raise."""
-    with torch.device("meta"), Unfilled():
+def build_meta_model(config: ModelConfig, source_size: int = 8, target_size: int = 8) -> EncoderDecoder:
+    """As `build_model`, with the same errors, on the meta device, which takes next to no time and memory."""
+    with torch.device("meta"), SkipInit():
         return build_model(config, source_size, target_size)

@@ -1,4 +1,4 @@
-"""What does a model promise to training, search and export?
+"""The interface between models, heads and their users: training, search and export.
 
 Shapes in this package: B sentences, W hypotheses of each, N = B * W rows (row n belongs to sentence n // W), T target
 steps, S source positions, Q query size, K key size, M memory size, H feature size, V target vocabulary.
@@ -10,130 +10,134 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 from torch.nn import Parameter
 
-BARRED = (
-    "barred"  # in Memory.cached: (B, V) -inf on the ids that a sentence may not use, 0 on others; absent: all may come
-)
-State = dict[str, Tensor]  # what one step hands to the next; every value has its N rows first, or their B sentences
+State = dict[str, Tensor]  # the decoder's state between steps; the first dimension of every value is N, or B
+
+# Optional entry of Memory.cached: (B, V), added to the logits; -inf on ids that a sentence may not use, else 0.
+LOGIT_MASK = "logit_mask"
 
 
 class EncoderOutput(NamedTuple):
-    """What an encoder makes of the source."""
+    """The output of an encoder."""
 
     states: Tensor  # (B, S, M)
     summary: Tensor  # (B, M)
-    ends: Tensor  # (B, layers, M) the last hidden state of each recurrent layer; (B, 0, M) where there is none
-    cells: Tensor | None = None  # (B, layers, M) likewise of an LSTM's cell, if it is asked for
+    ends: Tensor  # (B, layers, M) the final hidden state of each recurrent layer; (B, 0, M) if there is none
+    cells: Tensor | None = None  # (B, layers, M) the final cell state of each LSTM layer, if the bridge reads it
 
 
 class Memory(NamedTuple):
-    """What the decoder sees of the source: computed once per sentence, never repeated for hypotheses."""
+    """What the decoder reads of the source: computed once per sentence, never repeated for its hypotheses."""
 
-    tokens: (
-        Tensor  # (B, S) what copying a position yields: ids of the target vocabulary, V + k for the k-th unknown word
-    )
+    tokens: Tensor  # (B, S) the id that copying a position yields: of the target vocabulary, V + k for unknown word k
     states: Tensor  # (B, S, M)
-    mask: Tensor  # (B, S) bool, True on tokens
+    mask: Tensor  # (B, S) bool, True on tokens, False on padding
     summary: Tensor  # (B, M)
-    cached: dict[str, Tensor]  # (B, ...) all that depends on the source alone: projected keys and values
+    cached: dict[str, Tensor]  # (B, ...) everything that depends on the source alone, such as projected keys and values
 
     def select(self, rows: Tensor) -> "Memory":
-        """Keep the sentences `rows` (B',)."""
+        """The memory of the sentences `rows` (B')."""
         tokens, states, mask, summary = (part.index_select(0, rows) for part in self[:4])
-        return Memory(
-            tokens, states, mask, summary, {name: value.index_select(0, rows) for name, value in self.cached.items()}
-        )
+        cached = {name: value.index_select(0, rows) for name, value in self.cached.items()}
+        return Memory(tokens, states, mask, summary, cached)
 
 
 class Output(NamedTuple):
-    """What the decoder says: (B, T, ...) from decode, (N, ...) from step. Attention only if asked for, or needed."""
+    """The decoder's output: (B, T, ...) from `decode`, (N, ...) from `step`; attention if requested or read by the
+    head."""
 
-    features: Tensor  # (..., H) what the head reads
-    weights: Tensor | None = None  # (..., S) attention over the source: the last layer's, averaged over its heads
-    maps: Tensor | None = None  # decode (B, layers, heads, T, S), step (N, layers, heads, S): every single map
-    parts: Tensor | None = None  # (..., M + Q + E) context, state and input side by side, for a head that reads them
+    features: Tensor  # (..., H) the input of the head
+    weights: Tensor | None = None  # (..., S) attention over the source: of the last layer, averaged over its heads
+    maps: Tensor | None = None  # attention of every head: decode (B, layers, heads, T, S), step (N, layers, heads, S)
+    parts: Tensor | None = None  # (..., M + Q + E) context, state and input embedding, for a head that reads them
 
 
 class Loss(NamedTuple):
-    """Sums over the target tokens that are not padding; scalars."""
+    """Scalar sums over the target tokens that are not padding."""
 
-    total: Tensor  # label-smoothed, to be differentiated
-    nll: Tensor  # negative log-likelihood in nats, for the eye
+    total: Tensor  # label-smoothed cross-entropy, differentiable
+    nll: Tensor  # negative log-likelihood in nats, detached
 
 
 class Head(Protocol):
-    """From features to probabilities."""
+    """Maps decoder features to probabilities of the next token."""
 
     @property
     def reads_weights(self) -> bool:
-        """Whether it needs the attention weights."""
+        """Whether it needs `Output.weights`."""
         ...
 
     @property
     def reads_parts(self) -> bool:
-        """Whether it needs context, state and input."""
+        """Whether it needs `Output.parts`."""
         ...
 
     def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:
-        """Log-probabilities (..., V), or (..., V + S) of a head that copies.
+        """Log-probabilities (..., V), or (..., V + S) from a head that copies. The caller may overwrite the result.
 
-        It is the caller's, who may overwrite it. `rows` (R,) are the sentences that R flat rows of `output` belong to; without
-        it row n is of n // W."""
+        `rows` (R,) gives the sentence of each of R flat rows of `output`; without it, row n belongs to sentence n //
+        W."""
         ...
 
     def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
-        """Cross-entropy of `target_out` (B, T) under `output` of decode, PAD left out."""
+        """Cross-entropy of `target_out` (B, T), PAD excluded, given the `output` of `decode`."""
         ...
 
 
 class Model(Protocol):
-    """An attention encoder-decoder. Law: `decode` equals repeated `step`."""
+    """An attention encoder-decoder. Every model guarantees that `decode` equals repeated `step`."""
 
     @property
-    def head(self) -> Head: ...
+    def head(self) -> Head:
+        """The output layer."""
+        ...
 
     @property
     def max_source(self) -> int | None:
-        """Longest source in tokens, EOS included; None knows no limit."""
+        """The longest source in tokens, EOS included; None means no limit."""
         ...
 
     @property
     def max_target(self) -> int | None:
-        """Most target steps; None knows no limit."""
+        """The most target steps; None means no limit."""
         ...
 
     def parameters(self) -> Iterator[Parameter]:
-        """torch.nn.Module's: they tell the device."""
+        """As of torch.nn.Module; callers read the device from them."""
         ...
 
     def encode(self, source: Tensor, copy: Tensor | None = None) -> Memory:
-        """source (B, S) ids, EOS at the end, PAD behind; copy (B, S) target ids of its tokens, None: the same ids."""
+        """source (B, S): ids, EOS, then PAD. copy (B, S): the target ids of its tokens; None: the same ids."""
         ...
 
     def start(self, memory: Memory, capacity: int | None = None) -> State:
-        """The state before the first token, B rows. None: caches grow by concatenation, a pure function; a number of
-        steps: caches are allocated once and written in place, and the state given to `step` is then spent."""
+        """The state before the first token, B rows.
+
+        capacity=None: caches grow by concatenation, and `step` is a pure function of its arguments. An integer: caches
+        for this many steps are allocated once and written in place; a state must not be used again after it was given
+        to `step`."""
         ...
 
     def step(self, token: Tensor, state: State, memory: Memory, attention: bool = False) -> tuple[Output, State]:
-        """One step for N = B * W rows: token (N,), ids >= V are read as UNK. `attention` asks for weights and maps."""
+        """One step for N = B * W rows; token (N,), ids >= V are read as UNK. attention: return weights and maps too."""
         ...
 
     def select(self, rows: Tensor, state: State) -> State:
-        """Keep, repeat or reorder hypotheses: rows are indices into N, as a list (N',), or (B', W') where row b is of one
-        sentence, and of the b-th, as before, if there are still as many: caches with room then stay where they are. The
-        state given may be spent."""
+        """Keep, repeat or reorder hypotheses. `rows` holds indices into N.
+
+        A list (N',), or (B', W') in which each row stays within one sentence. If B' is still B, row b must be of
+        sentence b: preallocated caches are then not moved. The given state must not be used again."""
         ...
 
-    def reduced(self, ids: Tensor) -> "Model":
-        """The same with these target ids (V',) alone, which become 0 .. V' - 1; ids that stand for copies begin at V'."""
+    def restrict_vocabulary(self, ids: Tensor) -> "Model":
+        """A model with the target ids `ids` (V',) only, renumbered 0 .. V' - 1; ids of copied words start at V'."""
         ...
 
     def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:
-        """Every step at once, the target being known: target_in (B, T)."""
+        """All steps of a known target (teacher forcing): target_in (B, T). attention: also return weights and maps."""
         ...
 
     def __call__(
         self, source: Tensor, target_in: Tensor, copy: Tensor | None = None, attention: bool = False
     ) -> Output:
-        """decode(target_in, encode(source, copy))."""
+        """decode(target_in, encode(source, copy), attention)."""
         ...

@@ -1,65 +1,98 @@
-"""Where does a Transformer's decoder keep the keys and values of the steps before? In two ways, of the same numbers.
+"""Key-value caches of the Transformer decoder: grown by concatenation, or preallocated and written in place.
 
-given to a layer   queries, keys, values (N, heads, 1, d) of this step
-given back         the same with all steps so far, and what may be seen of them, for scaled dot-product attention
+Both classes of cache have one method: `append` takes the queries, keys and values (N, heads, 1, d) of a step, and
+returns the queries with the keys and values of all steps so far, and a mask of what may be attended, for scaled
+dot-product attention.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from seq2seq.nn.interface import State
+from seq2seq.nn.interface import Memory, State
 from seq2seq.nn.ops import devices
 
-SEEN = "seen"  # of a state whose caches have room
+VISIBLE = (
+    "visible"  # entry of a state with preallocated caches: (N, capacity, G), the slots of each hypothesis's own past
+)
 
 
-def names(layer: int) -> tuple[str, str]:
-    """What the caches of a layer are called in the state."""
+class Attendable(NamedTuple):
+    """The arguments of scaled dot-product attention; the shapes are those of the cache."""
+
+    query: Tensor
+    keys: Tensor
+    values: Tensor
+    mask: Tensor | None
+
+
+def cache_names(layer: int) -> tuple[str, str]:
+    """The names of a layer's caches in the state."""
     return f"own_keys{layer}", f"own_values{layer}"
 
 
-class Growing:
-    """A row's own past, (N, heads, t, d), grown by concatenation: no value is ever changed, as export wants it."""
+def empty(memory: Memory, layers: int, heads: int, capacity: int | None = None) -> State:
+    """The state before the first step: step numbers (B,) and empty caches, to grow or for `capacity` steps."""
+    B, D = memory.mask.size(0), memory.states.size(-1)
+    size = (0,) if capacity is None else (capacity, 1)
+    state = {"number": torch.zeros(B, dtype=torch.long, device=memory.mask.device)}
+    for layer in range(layers):
+        for name in cache_names(layer):
+            state[name] = memory.states.new_zeros(B, heads, *size, D // heads)
+    if capacity is not None:
+        state[VISIBLE] = memory.mask.new_zeros(B, capacity, 1)
+    return state
+
+
+class GrowingCache:
+    """One block per row, (N, heads, t, d), grown by concatenation: no tensor is changed, as torch.export requires."""
 
     def __init__(self, state: State) -> None:
-        self.state, self.after = state, State()
+        self.state, self.next_state = state, State()
 
-    def add(self, layer: int, query: Tensor, *new: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """One step more. Under autocast the memory, and so the cache, is wider than what comes."""
-        for name, value in zip(names(layer), new, strict=True):
-            self.after[name] = torch.cat((self.state[name], value.to(self.state[name].dtype)), 2)
-        return query, *(self.after[name] for name in names(layer)), None  # type: ignore[return-value]
+    def append(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Attendable:
+        """Append a step; no mask. Under autocast the cache has the wider dtype of the memory."""
+        keys, values = (
+            torch.cat((self.state[name], new.to(self.state[name].dtype)), 2)
+            for name, new in zip(cache_names(layer), (key, value), strict=True)
+        )
+        self.next_state |= dict(zip(cache_names(layer), (keys, values), strict=True))
+        return Attendable(query, keys, values, None)
 
 
-class Room:
-    """A block for each group of G hypotheses, (N / G, heads, capacity, G, d), written in place.
+class PreallocatedCache:
+    """One block per group of G hypotheses, (N / G, heads, capacity, G, d), written in place.
 
-    What hypothesis g computed at step t stays in slot (t, g) for good. A reordering moves none of it, it only changes
-    which slots each hypothesis has as its past: `seen` (N, capacity, G)."""
+    What hypothesis g computed at step t stays in slot (t, g). Reordering hypotheses moves no key and no value: it only
+    changes which slots are the past of each hypothesis, in VISIBLE (N, capacity, G)."""
 
     def __init__(self, state: State) -> None:
-        self.seen = state[SEEN]
-        rows, capacity, self.group = self.seen.shape
+        visible = state[VISIBLE]
+        rows, capacity, self.group = visible.shape
         self.state, self.number = state, state["number"][:1]
-        self.used = used(state, capacity, 1)
-        self.write(self.seen, 1, slots(rows, self.group, self.seen.device).unsqueeze(1))
-        self.allowed = self.seen[:, : self.used].reshape(-1, 1, self.group, self.used * self.group)
-        self.after: State = {SEEN: self.seen}
+        self.length = steps_held(state, capacity, 1)
+        self.write(visible, 1, own_slots(rows, self.group, visible.device).unsqueeze(1))
+        self.mask = visible[:, : self.length].reshape(-1, 1, self.group, self.length * self.group)
+        self.next_state: State = {VISIBLE: visible}
 
-    def add(self, layer: int, query: Tensor, *new: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """One step more: queries (N / G, heads, G, d), keys and values (N / G, heads, steps * G, d)."""
-        for name, value in zip(names(layer), new, strict=True):
-            self.after[name] = self.write(
-                self.state[name], 2, self.grouped(value).unsqueeze(2).to(self.state[name].dtype)
-            )
-        whole = (self.after[name][:, :, : self.used].flatten(2, 3) for name in names(layer))
-        return self.grouped(query), *whole, self.allowed  # type: ignore[return-value]
+    def append(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Attendable:
+        """Write a step.
+
+        Returns queries (N / G, heads, G, d), keys and values (N / G, heads, steps * G, d), mask (N / G, 1, G, steps *
+        G)."""
+        caches = []
+        for name, new in zip(cache_names(layer), (key, value), strict=True):
+            new = self.grouped(new).unsqueeze(2).to(self.state[name].dtype)
+            self.next_state[name] = self.write(self.state[name], 2, new)
+            caches.append(self.next_state[name][:, :, : self.length].flatten(2, 3))
+        return Attendable(self.grouped(query), caches[0], caches[1], self.mask)
 
     def write(self, cache: Tensor, dim: int, value: Tensor) -> Tensor:
-        """Put in the place of this step what it made."""
+        """Write `value` to the slots of this step, along `dim`, in place. Returns `cache`."""
         if devices.asynchronous(cache):
             return cache.index_copy_(dim, self.number, value)
-        cache.narrow(dim, self.used - 1, 1).copy_(value)
+        cache.narrow(dim, self.length - 1, 1).copy_(value)
         return cache
 
     def grouped(self, x: Tensor) -> Tensor:
@@ -67,40 +100,48 @@ class Room:
         return x.squeeze(2).unflatten(0, (-1, self.group)).transpose(1, 2)
 
 
-def used(state: State, capacity: int, more: int = 0) -> int:
-    """Steps that a cache holds, and `more`; all of it where asking how many there are would wait."""
+def cache_of(state: State) -> GrowingCache | PreallocatedCache:
+    """The cache of the kind that `state` holds."""
+    return PreallocatedCache(state) if VISIBLE in state else GrowingCache(state)
+
+
+def steps_held(state: State, capacity: int, more: int = 0) -> int:
+    """The number of steps in the caches plus `more`; the whole capacity where reading it would make the host wait."""
     number = state["number"]
     return capacity if devices.asynchronous(number) or not len(number) else int(number[0]) + more
 
 
-def slots(rows: int, group: int, device: torch.device) -> Tensor:
-    """(N, G) bool: which slot of its block a row writes."""
+def own_slots(rows: int, group: int, device: torch.device) -> Tensor:
+    """(N, G) bool: the slot of its block that each row writes."""
     return torch.arange(rows, device=device).unsqueeze(1) % group == torch.arange(group, device=device)
 
 
 def select(rows: Tensor, state: State) -> State:
-    """The states of `rows`, (N',) or (B', W') as in interface.Model.select; caches with room are only moved where they must be."""
+    """As interface.Model.select; preallocated caches are copied only if necessary."""
     flat = rows.flatten()
-    if SEEN not in state:
+    if VISIBLE not in state:
         return {name: value.index_select(0, flat) for name, value in state.items()}
     chosen = {name: value.index_select(0, flat) for name, value in state.items() if not name.startswith("own_")}
     caches = {name: value for name, value in state.items() if name.startswith("own_")}
-    group, width = state[SEEN].size(2), rows.size(1) if rows.dim() == 2 else 1
+    group, width = state[VISIBLE].size(2), rows.size(1) if rows.dim() == 2 else 1
     if group == width > 1:
-        moved = rows.size(0) != len(state[SEEN]) // group
+        if rows.size(0) == len(state[VISIBLE]) // group:  # the same sentences: every block stays where it is
+            return chosen | caches
         blocks = rows[:, 0] // group
-        return chosen | {name: value.index_select(0, blocks) if moved else value for name, value in caches.items()}
-    held = used(state, chosen[SEEN].size(1))
-    slot = chosen[SEEN][:, :held].int().argmax(2)[:, None, :, None, None]  # (N', 1, held, 1, 1)
-    chosen[SEEN] = chosen[SEEN].any(2, keepdim=True) & slots(len(flat), width, flat.device).unsqueeze(1)
-    return chosen | {name: regrouped(value, flat // group, slot, width) for name, value in caches.items()}
+        return chosen | {name: value.index_select(0, blocks) for name, value in caches.items()}
+    held = steps_held(state, chosen[VISIBLE].size(1))
+    slot = chosen[VISIBLE][:, :held].int().argmax(2)[:, None, :, None, None]  # (N', 1, held, 1, 1)
+    chosen[VISIBLE] = chosen[VISIBLE].any(2, keepdim=True) & own_slots(len(flat), width, flat.device).unsqueeze(1)
+    return chosen | {name: regroup(value, flat // group, slot, width) for name, value in caches.items()}
 
 
-def regrouped(cache: Tensor, blocks: Tensor, slot: Tensor, width: int) -> Tensor:
-    """(N / G, heads, capacity, G, d) -> blocks of `width` rows, whose pasts are in `blocks` (N') and the `slot` of each step."""
+def regroup(cache: Tensor, blocks: Tensor, slot: Tensor, width: int) -> Tensor:
+    """A cache (N / G, heads, capacity, G, d) as blocks of `width` rows.
+
+    The past of row n is in block `blocks[n]`, at `slot[n]` (N', 1, steps, 1, 1) of each step."""
     _, heads, capacity, _, size = cache.shape
-    held = cache[:, :, : slot.size(2)].index_select(0, blocks)  # (N', heads, held, G, d)
+    held = cache[:, :, : slot.size(2)].index_select(0, blocks)  # (N', heads, steps, G, d)
     own = held.gather(3, slot.expand(-1, heads, -1, -1, size)).squeeze(3).unflatten(0, (-1, width))
-    made = cache.new_zeros(len(blocks) // width, heads, capacity, width, size)
-    made[:, :, : slot.size(2)] = own.permute(0, 2, 3, 1, 4)
-    return made
+    regrouped = cache.new_zeros(len(blocks) // width, heads, capacity, width, size)
+    regrouped[:, :, : slot.size(2)] = own.permute(0, 2, 3, 1, 4)
+    return regrouped

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from seq2seq.errors import ConfigError, RunError, TrainingError
-from seq2seq.nn.build import EncoderDecoder, Unfilled, build_model
+from seq2seq.nn.build import EncoderDecoder, SkipInit, build_model
 from seq2seq.runs.directory import CONFIG, WEIGHTS, Run
 from seq2seq.utils.files import atomic_write
 
@@ -77,13 +77,13 @@ def load_model(run: Run, weights: str = WEIGHTS) -> EncoderDecoder:
     with (
         tensors(path) as file,
         torch.device("meta"),
-        Unfilled(),
+        SkipInit(),
     ):  # takes no memory for what the config asks for and the file lacks
         layers = run.config.model.encoder_layers + run.config.model.decoder_layers
         if layers > len(file.keys()):
             raise RunError(f"{path} does not fit {OWN}: {layers} layers, {len(file.keys())} tensors")
         check_fit(build(run), file, path, OWN)
-    with Unfilled():
+    with SkipInit():
         model = build(run)
     load_weights(model, path)
     return model.eval()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.ids import BOS, EOS, PAD, UNK
-from seq2seq.nn.interface import BARRED, Memory, Model
+from seq2seq.nn.interface import LOGIT_MASK, Memory, Model
 from seq2seq.search.hypothesis import Hypothesis
 
 STEP = 128  # ids; a multiple of it is looked at, since fast products are made ready for each shape once
@@ -42,13 +42,15 @@ class Candidates:
             self.numbers(torch.tensor(start, dtype=torch.long, device=self.ids.device)).tolist() for start in prefix
         ]
         found = search(
-            [model.reduced(self.ids) for model in models], [self.memory(memory) for memory in memories], prefix=starts
+            [model.restrict_vocabulary(self.ids) for model in models],
+            [self.memory(memory) for memory in memories],
+            prefix=starts,
         )
         return [[self.whole(hypothesis, ids) for hypothesis in some] for some in found]
 
     def memory(self, memory: Memory) -> Memory:
         """What the decoder sees of the source, for a model of these ids alone."""
-        return memory._replace(tokens=self.numbers(memory.tokens), cached=memory.cached | {BARRED: self.barred})
+        return memory._replace(tokens=self.numbers(memory.tokens), cached=memory.cached | {LOGIT_MASK: self.barred})
 
     def numbers(self, ids: Tensor) -> Tensor:
         """Of target ids and copies; the ids are among the candidates."""

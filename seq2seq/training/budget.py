@@ -6,7 +6,7 @@ from math import lcm
 
 from seq2seq.config import ModelConfig
 from seq2seq.errors import ConfigError
-from seq2seq.nn.build import check_model
+from seq2seq.nn.build import build_meta_model
 from seq2seq.training.resources import parameters
 
 TOLERANCE = 0.02  # share of the wanted number that is near enough
@@ -27,7 +27,7 @@ def sized(model: ModelConfig, source_size: int, target_size: int) -> ModelConfig
 
     def count(steps: int) -> int:
         try:
-            return parameters(check_model(of(steps), source_size, target_size))
+            return parameters(build_meta_model(of(steps), source_size, target_size))
         except ConfigError as error:
             raise ConfigError(f"model.parameters chooses model.{name}, and with {steps * step}: {error}") from None
 

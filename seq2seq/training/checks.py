@@ -11,7 +11,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.evaluation.metrics import score
 from seq2seq.nn.attention.scorers import SCORERS
 from seq2seq.nn.attention.windows import WINDOWS
-from seq2seq.nn.build import EncoderDecoder, check_model
+from seq2seq.nn.build import EncoderDecoder, build_meta_model
 from seq2seq.runs.directory import WEIGHTS, Run
 from seq2seq.runs.weights import check_fit, tensors
 from seq2seq.training.optim import check_schedule
@@ -25,7 +25,7 @@ def check_settings(config: Config) -> None:
     """All that needs no text."""
     check_folder("runs", Path(config.runs))
     check_folder("data.cache", cache_root(config.data))
-    config.search.check_limit(check_model(config.model).max_source)
+    config.search.check_limit(build_meta_model(config.model).max_source)
     check_limits(config.training)
     check_attention(config)
     check_device(config.trainer)
@@ -131,7 +131,7 @@ def check_memory(numbers: int) -> None:
 
 def check_plan(config: Config, prepared: Prepared, start: Run | None) -> None:
     """Whether the text and the weights of `start` fit the model."""
-    model = check_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
+    model = build_meta_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
     check_memory(parameters(model))
     check_lengths(model, prepared, config.training.pad_to_multiple_of)
     if start:

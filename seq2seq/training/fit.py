@@ -17,7 +17,7 @@ from seq2seq.data.prepare import Prepared
 from seq2seq.errors import TrainingError
 from seq2seq.evaluation.metrics import score
 from seq2seq.nn.build import EncoderDecoder
-from seq2seq.nn.cuda_graphs import CUDAGraphs
+from seq2seq.nn.cuda_graphs import CUDAGraphRecorder
 from seq2seq.runs.checkpoint import read_checkpoint
 from seq2seq.runs.directory import INFO, LAST, read_info
 from seq2seq.training.averaging import MovingAverage
@@ -48,7 +48,8 @@ class TrainingData(L.LightningDataModule):
 
 log = logging.getLogger("seq2seq")
 EARLY = 4  # batches that are made while a GPU learns from others
-PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+# trainer.precision -> precision of Lightning: weights in float32, bf16 and 16 by autocast
+LIGHTNING_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder) -> None:
@@ -151,7 +152,7 @@ def make_module(config: Config, model: EncoderDecoder, course: Schedule, plateau
         lambda update: SCHEDULES[t.schedule](update, course) * (plateau.rate if plateau else 1.0),
         t.label_smoothing,
         t.coverage_loss,
-        CUDAGraphs() if config.trainer.graphs else None,
+        CUDAGraphRecorder() if config.trainer.graphs else None,
         Guidance(GUIDED_LOSSES[t.guided_loss], t.guided_alignment) if t.guided_alignment else None,
     )
 
@@ -161,7 +162,7 @@ def make_trainer(folder: Path, config: Config, callbacks: list[L.Callback]) -> L
     t = config.training
     return L.Trainer(
         default_root_dir=folder, accelerator=config.trainer.accelerator, devices=config.trainer.devices,
-        precision=PRECISION[config.trainer.precision], max_steps=t.max_updates or -1, max_epochs=t.max_epochs or -1,
+        precision=LIGHTNING_PRECISION[config.trainer.precision], max_steps=t.max_updates or -1, max_epochs=t.max_epochs or -1,
         accumulate_grad_batches=t.accumulate, gradient_clip_val=t.clip or None, plugins=[PlainFile()],
         callbacks=callbacks, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         use_distributed_sampler=False, num_sanity_val_steps=0, reload_dataloaders_every_n_epochs=1,

@@ -113,7 +113,7 @@ def test_a_model_with_fewer_ids_says_what_the_whole_says_of_them(precision: str,
         ids = torch.tensor([0, 1, 2, 3, 7, 12, 31])
         memory = model.encode(torch.tensor([[5, 9, 3]]))
         before = {name: value.clone() for name, value in model.named_parameters()}
-        small = model.reduced(ids)
+        small = model.restrict_vocabulary(ids)
         with torch.inference_mode():
             whole = model.decode(torch.tensor([[2, 7, 31, 12]]), memory)
             part = small.decode(torch.tensor([[2, 4, 6, 5]]), memory)

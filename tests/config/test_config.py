@@ -173,7 +173,8 @@ def test_every_score_window_and_normaliser_has_a_named_variant() -> None:
 TABLES = {
     "ACTIVATIONS": "nn.layers", "BRIDGES": "nn.rnn.encoder", "CELLS": "nn.rnn.cells", "FORMATS": "compare.formats",
     "GUIDED_LOSSES": "training.loss", "HEADS": "nn.heads", "INITIALIZERS": "nn.init", "METRICS": "evaluation.metrics",
-    "NORMALIZERS": "nn.attention.normalizers", "NORMS": "nn.layers", "OPTIMIZERS": "training.optim", "READOUTS": "nn.rnn.decoder",
+    "NORMALIZERS": "nn.attention.normalizers", "NORMS": "nn.layers", "OPTIMIZERS": "training.optim",
+    "PRECISIONS": "nn.precision", "READOUTS": "nn.rnn.decoder",
     "SCHEDULES": "training.optim", "SCORERS": "nn.attention.scorers", "SYMMETRIZATIONS": "evaluation.symmetrization",
     "TASKS": "evaluation.metrics", "WINDOWS": "nn.attention.windows",
 }  # fmt: skip

@@ -11,7 +11,7 @@ from seq2seq.config.io import differences, read_config, write_config
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.metrics import METRICS, TASK_METRICS, expand_names
 from seq2seq.launch.compose import compose_config, conf_dir
-from seq2seq.nn.build import check_model
+from seq2seq.nn.build import build_meta_model
 
 SUMMARIES = "task=summarization"
 
@@ -31,7 +31,7 @@ def test_model_and_task_go_together_in_any_order(model: str, task: str) -> None:
     one, other = (compose_config(words) for words in permutations([f"model={model}", f"task={task}"]))
     assert one == other
     assert (one.model.name, one.task) == (model, task)
-    check_model(one.model)
+    build_meta_model(one.model)
 
 
 def test_translation_is_the_defaults_as_they_are() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seq2seq.nn import cuda_graphs
-from seq2seq.nn.cuda_graphs import Replayed
+from seq2seq.nn.cuda_graphs import GraphedModel
 from seq2seq.nn.ops import devices
 from seq2seq.search.beam import beam_search
 
@@ -56,7 +56,7 @@ def assert_same(ours, theirs, close):
 @torch.no_grad()
 @pytest.mark.parametrize("attention", [False, True])
 def test_steps_say_the_same(case, close, attention):
-    model = Replayed(case.model, lambda work: work)
+    model = GraphedModel(case.model, lambda work: work)
     for memory in memories(case):
         assert_same(walk(model, memory, attention), walk(case.model, memory, attention), close)
     assert len(model.steps) == (
@@ -68,7 +68,7 @@ def test_steps_say_the_same(case, close, attention):
 def test_nothing_but_tensors_makes_them(variant, close, fx):
     """The recorder knows nothing of our code."""
     record = fx()
-    model = Replayed(variant.model, record)
+    model = GraphedModel(variant.model, record)
     for memory in memories(variant):
         assert_same(walk(model, memory, True), walk(variant.model, memory, True), close)
     assert len(record.graphs) == 1
@@ -76,7 +76,7 @@ def test_nothing_but_tensors_makes_them(variant, close, fx):
 
 @pytest.mark.parametrize("beam", [1, 3])
 def test_a_search_finds_the_same(variant, beam):
-    model = Replayed(variant.model, lambda work: work)
+    model = GraphedModel(variant.model, lambda work: work)
     for memory in memories(variant):
         options = {"beam": beam, "n_best": beam, "max_length": torch.tensor([3, 9, 6]), "attention": True}
         found, expected = (beam_search([each], [memory], **options) for each in (model, variant.model))
@@ -90,8 +90,8 @@ def test_a_search_finds_the_same(variant, beam):
 
 @torch.no_grad()
 def test_the_last_used_shapes_are_kept(variant, monkeypatch):
-    monkeypatch.setattr(cuda_graphs, "MOST", 2)
-    model, recorded = Replayed(variant.model, lambda work: recorded.append(1) or work), []
+    monkeypatch.setattr(cuda_graphs, "MAX_GRAPHS", 2)
+    model, recorded = GraphedModel(variant.model, lambda work: recorded.append(1) or work), []
     memory = next(memories(variant))
     for count in (1, 2, 1, 2, 1, 3, 3, 1, 2):
         part = memory.select(torch.arange(count))

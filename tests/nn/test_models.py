@@ -9,7 +9,7 @@ from seq2seq.config import MODELS, AttentionConfig
 from seq2seq.errors import ConfigError
 from seq2seq.ids import PAD, UNK
 from seq2seq.nn.attention.scorers import SCORERS
-from seq2seq.nn.build import build_model, check_model
+from seq2seq.nn.build import build_model, build_meta_model
 from seq2seq.nn.interface import Output
 
 PARTS = ("features", "weights", "maps")
@@ -172,7 +172,7 @@ def test_every_pair_of_choices_is_covered_or_refused(design):
         for pair in itertools.combinations(items, 2):
             if pair[0][0] != pair[1][0] and frozenset(pair) not in covered:
                 with pytest.raises(ConfigError, match=r"model\."):
-                    check_model(design.settings(family, dict(pair)))
+                    build_meta_model(design.settings(family, dict(pair)))
 
 
 LOCAL_P = (("center_range", "S-1"), ("rounding", "floor"), ("renormalize", True))
@@ -304,7 +304,7 @@ REFUSED = [  # family, settings, settings of the attention, words of the sentenc
 @pytest.mark.parametrize(("family", "model", "attention", "words"), REFUSED)
 def test_what_cannot_work_or_would_be_ignored_is_refused_by_name(family, model, attention, words, design):
     with pytest.raises(ConfigError, match=words) as caught:
-        check_model(MODELS[family](**{**design.tiny[family], **model, "attention": AttentionConfig(**attention)}))
+        build_meta_model(MODELS[family](**{**design.tiny[family], **model, "attention": AttentionConfig(**attention)}))
     assert "\n" not in str(caught.value)
 
 

@@ -11,8 +11,8 @@ from seq2seq.nn.attention.multihead import MultiHeadAttention
 from seq2seq.nn.attention.normalizers import NORMALIZERS
 from seq2seq.nn.attention.scorers import SCORERS, Sizes
 from seq2seq.nn.attention.windows import WINDOWS, WindowConfig
-from seq2seq.nn.layers import ACTIVATIONS, NORMS, FeedForward, Positions, Rotary, swiglu
-from seq2seq.nn.transformer import DecoderLayer, Design, EncoderLayer, SelfAttention
+from seq2seq.nn.layers import ACTIVATIONS, NORMS, FeedForward, PositionalEncoding, Rotary, swiglu
+from seq2seq.nn.transformer import DecoderLayer, LayerConfig, EncoderLayer, SelfAttention
 
 D, HEADS, INNER, B, S, T = 8, 2, 10, 2, 5, 4
 MASK = torch.arange(S) < torch.tensor([5, 3])[:, None]
@@ -63,7 +63,7 @@ def cross(design, scorer="scaled_dot", window="everywhere", normalizer="softmax"
 @pytest.mark.parametrize("pre", [True, False], ids=["pre", "post"])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_layers_are_torchs(activation, pre):
-    design = Design(D, HEADS, INNER, pre_norm=pre, activation=ACTIVATIONS[activation])
+    design = LayerConfig(D, HEADS, INNER, pre_norm=pre, activation=ACTIVATIONS[activation])
     options = {"dropout": 0.0, "activation": activation, "batch_first": True, "norm_first": pre, "dtype": torch.float64}
     encoder, decoder = scrambled(EncoderLayer(design, None)), scrambled(DecoderLayer(design, None, cross(design)))
     x, y = torch.randn(B, S, D).double(), torch.randn(B, T, D).double()
@@ -73,9 +73,9 @@ def test_layers_are_torchs(activation, pre):
 
     twin = copied(decoder, nn.TransformerDecoderLayer(D, HEADS, INNER, **options))
     later = torch.ones(T, T, dtype=torch.bool).triu(1)
-    q, k, v = decoder.own.split(decoder.around_own.before(y), NUMBER)
-    own = decoder.around_own.after(y, decoder.own.mix(q, k, v, causal=True))
-    ours = decoder.outward(own, decoder.cross.cache(x), MASK, NUMBER.expand(B, T), attention=False)[0]
+    q, k, v = decoder.own.qkv(decoder.around_own.prepare(y), NUMBER)
+    own = decoder.around_own.combine(y, decoder.own.attend(q, k, v, causal=True))
+    ours = decoder.after_self_attention(own, decoder.cross.cache(x), MASK, NUMBER.expand(B, T), attention=False)[0]
     torch.testing.assert_close(ours, twin(y, x, tgt_mask=later, memory_key_padding_mask=~MASK))
 
 
@@ -83,7 +83,7 @@ def test_layers_are_torchs(activation, pre):
 @pytest.mark.parametrize(("scorer", "window", "normalizer"), [*itertools.product(SCORERS, WINDOWS, NORMALIZERS)])
 def test_asking_for_weights_changes_nothing(scorer, window, normalizer):
     """The fused kernel and the composed attention agree, and each head is the attention of its part."""
-    layer = scrambled(cross(Design(D, HEADS, INNER), scorer, window, normalizer))
+    layer = scrambled(cross(LayerConfig(D, HEADS, INNER), scorer, window, normalizer))
     x, states = torch.randn(B, T, D).double(), torch.randn(B, S, D).double()
     cached, step = layer.cache(states), NUMBER.expand(B, T)
     fast, none = layer.attend(x, cached, MASK, step, attention=False)
@@ -99,7 +99,7 @@ def test_asking_for_weights_changes_nothing(scorer, window, normalizer):
 @torch.no_grad()
 def test_only_what_a_score_reads_is_projected():
     for scorer, kind in SCORERS.items():
-        layer = cross(Design(D, HEADS, INNER), scorer)
+        layer = cross(LayerConfig(D, HEADS, INNER), scorer)
         assert {name for name in ("query", "key") if isinstance(getattr(layer, name), nn.Linear)} == {
             {"query": "query", "keys": "key"}[part] for part in kind.reads
         }
@@ -119,9 +119,9 @@ def test_rotary_products_depend_on_the_distance_only(number):
 @torch.no_grad()
 def test_self_attention_with_rotary_sees_distances_and_nothing_else():
     """Moving all positions changes no score, moving them apart does: queries and keys are both turned, values are not."""
-    own, x = scrambled(SelfAttention(Design(D, HEADS, INNER), Rotary(D // HEADS))), torch.randn(B, T, D).double()
+    own, x = scrambled(SelfAttention(LayerConfig(D, HEADS, INNER), Rotary(D // HEADS))), torch.randn(B, T, D).double()
     (q, k, v), (far_q, far_k, far_v), (wide_q, wide_k, _) = (
-        own.split(x, number) for number in (NUMBER, NUMBER + 9, NUMBER * 3)
+        own.qkv(x, number) for number in (NUMBER, NUMBER + 9, NUMBER * 3)
     )
     torch.testing.assert_close(q @ k.mT, far_q @ far_k.mT, rtol=1e-5, atol=1e-5)
     assert not torch.allclose(q @ k.mT, wide_q @ wide_k.mT, atol=1e-3)
@@ -157,7 +157,9 @@ def test_rotary_keeps_its_angles_in_half_precision(number):
 @torch.no_grad()
 def test_positions():
     x, number = torch.randn(1, T, D), torch.tensor([0, 1, 2, 30])
-    sinusoidal, learned, rotary = (Positions(kind, D, HEADS, 31) for kind in ("sinusoidal", "learned", "rotary"))
+    sinusoidal, learned, rotary = (
+        PositionalEncoding(kind, D, HEADS, 31) for kind in ("sinusoidal", "learned", "rotary")
+    )
     expected = torch.zeros(T, D)
     for t, at in enumerate(number.tolist()):
         for i in range(D // 2):

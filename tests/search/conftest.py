@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seq2seq.ids import EOS, PAD
-from seq2seq.nn.interface import BARRED, Memory, Output
+from seq2seq.nn.interface import LOGIT_MASK, Memory, Output
 
 PRIME = 2147483647
 
@@ -107,7 +107,7 @@ class Barred(Hashed):
     def log_probs(self, output, memory, rows=None):
         found = super().log_probs(output, memory)
         each = len(output.features) // len(memory.mask)
-        barred = memory.cached[BARRED].repeat_interleave(each, 0)
+        barred = memory.cached[LOGIT_MASK].repeat_interleave(each, 0)
         return (found + torch.nn.functional.pad(barred, (0, found.shape[-1] - barred.shape[1]))).log_softmax(-1)
 
 
@@ -116,7 +116,7 @@ class Reducible(Hashed):
 
     ids = None
 
-    def reduced(self, ids):
+    def restrict_vocabulary(self, ids):
         other = Reducible(self.size, seed=self.seed, copies=self.copies)
         other.ids = ids
         return other
@@ -130,7 +130,7 @@ class Reducible(Hashed):
         return super().step(whole, state, memory, attention)
 
     def logits(self, flat, memory):
-        barred = memory.cached[BARRED].repeat_interleave(len(flat) // len(memory.mask), 0)
+        barred = memory.cached[LOGIT_MASK].repeat_interleave(len(flat) // len(memory.mask), 0)
         return super().logits(flat, memory)[:, self.ids] + barred
 
 

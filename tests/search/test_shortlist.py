@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seq2seq.ids import BOS, EOS, PAD, UNK
-from seq2seq.nn.interface import BARRED
+from seq2seq.nn.interface import LOGIT_MASK
 from seq2seq.search import shortlist
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import NoRepeat
@@ -59,7 +59,7 @@ def test_it_is_the_search_with_the_others_barred(fakes, search, seed, copies):
     barred = torch.zeros(rows.shape, dtype=torch.float64).masked_fill_(~rows, -torch.inf)
     whole = fakes.Barred(SIZE, seed=seed, copies=copies)
     memory = whole.encode(source)
-    expected = find([whole], [memory._replace(cached={BARRED: barred})], prefix=prefix)
+    expected = find([whole], [memory._replace(cached={LOGIT_MASK: barred})], prefix=prefix)
     assert [[h.tokens for h in some] for some in found] == [[h.tokens for h in some] for some in expected]
     torch.testing.assert_close([h.score for some in found for h in some], [h.score for some in expected for h in some])
     assert all(

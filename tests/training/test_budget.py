@@ -10,7 +10,7 @@ from seq2seq.config import MODELS
 from seq2seq.config.io import differences
 from seq2seq.errors import ConfigError
 from seq2seq.launch.compose import compose_config, conf_dir
-from seq2seq.nn.build import check_model
+from seq2seq.nn.build import build_meta_model
 from seq2seq.runs.directory import Run
 from seq2seq.training.budget import SIZES, TOLERANCE, largest, sized
 from seq2seq.training.resume import complete
@@ -33,19 +33,19 @@ def test_every_variant_gets_near(family: str, attention: str, wanted: int) -> No
         [f"model={family}", f"model/attention={attention}", f"model.parameters={wanted}", "model.tie=all"]
     )
     found = sized(config.model, 8000, 8000)
-    number = sum(p.numel() for p in check_model(found, 8000, 8000).parameters())
+    number = sum(p.numel() for p in build_meta_model(found, 8000, 8000).parameters())
     assert abs(number - wanted) <= TOLERANCE * wanted
     name, step = SIZES[family]
     assert [name for name, *_ in differences(config, replace(config, model=found))] == [f"model.{name}"]
     for steps in (-step, step):  # its neighbours are no nearer
-        other = check_model(replace(found, **{name: getattr(found, name) + steps}), 8000, 8000)
+        other = build_meta_model(replace(found, **{name: getattr(found, name) + steps}), 8000, 8000)
         assert abs(sum(p.numel() for p in other.parameters()) - wanted) >= abs(number - wanted)
 
 
 @pytest.mark.parametrize("hidden", [2, 64, 65 * 2, 1000])
 def test_a_number_that_can_be_had_is_had(hidden: int) -> None:
     model = compose_config([f"model.hidden={hidden}"]).model
-    exact = sum(p.numel() for p in check_model(model, 50, 60).parameters())
+    exact = sum(p.numel() for p in build_meta_model(model, 50, 60).parameters())
     assert sized(replace(model, hidden=512, parameters=exact), 50, 60) == replace(model, parameters=exact)
 
 

@@ -123,7 +123,7 @@ def test_cuda_is_recorded_while_a_thread_may_pin_batches(monkeypatch):
     monkeypatch.setattr(torch.cuda, "CUDAGraph", CUDAGraph)
     monkeypatch.setattr(torch.cuda, "graph", graph)
     monkeypatch.setattr(torch, "clear_autocast_cache", lambda: said.append("cleared"))
-    replay = recording.CUDAGraphs()(lambda: said.append("worked"))
+    replay = recording.CUDAGraphRecorder()(lambda: said.append("worked"))
     replay()
     assert said == ["cleared", ("pool", "thread_local"), "worked", "recorded", "cleared", "replayed"]
 
@@ -180,7 +180,7 @@ def test_a_training_with_them_is_the_same(trained, monkeypatch, fx):
     monkeypatch.setattr(devices, "asynchronous", lambda x: True)
     for module in (checks, fit):
         monkeypatch.setattr(module, "on_gpu", lambda trainer: True)
-    monkeypatch.setattr(fit, "CUDAGraphs", recorder)
+    monkeypatch.setattr(fit, "CUDAGraphRecorder", recorder)
     settings = [
         "model.dropout=0",
         "training.pad_to_multiple_of=64",

@@ -82,7 +82,9 @@ def test_the_heads_of_a_transformer_are_the_papers(parts, design, papers, close)
     x, cached = torch.randn(*case.target_in.shape, 8, dtype=torch.float64), case.model.decoder.cached(memory, 1)
     expected, read = Twin(papers, parts, layer.cross)(layer.around_cross.norm(x), memory)
     for asked in (True, False):
-        y, maps = layer.outward(x, cached, memory.mask, torch.arange(x.size(1)).expand(x.size(0), -1), asked)
+        y, maps = layer.after_self_attention(
+            x, cached, memory.mask, torch.arange(x.size(1)).expand(x.size(0), -1), asked
+        )
         close(y, x + read + layer.feed(layer.around_feed.norm(x + read)))
         if asked:
             close(maps, expected)

@@ -6,7 +6,7 @@ from torch import nn
 
 from seq2seq.nn.ops import linear as module
 from seq2seq.nn.ops.linear import ROWS, Linear, PackedLinear
-from seq2seq.nn.precision import PRECISIONS, Int8Linear, packed
+from seq2seq.nn.precision import PRECISIONS, Int8Linear, pack_linears
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 SIZE, MADE = 37, 70
@@ -74,7 +74,7 @@ def test_a_model_is_packed_where_onednn_serves(precision, monkeypatch):
     )
     assert not isinstance(found["single"], PackedLinear)  # weights of attention, and gates: nothing to gain
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
-    assert not isinstance(packed(model().bfloat16())["deep"][0], PackedLinear)
+    assert not isinstance(pack_linears(model().bfloat16())["deep"][0], PackedLinear)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert not isinstance(packed(model())["deep"][0], PackedLinear)
+    assert not isinstance(pack_linears(model())["deep"][0], PackedLinear)
     assert not isinstance(PRECISIONS["64"](model())["deep"][0], PackedLinear)
