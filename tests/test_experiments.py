@@ -9,7 +9,7 @@ import torch
 from seq2seq.config.io import flatten
 from seq2seq.ids import EOS
 from seq2seq.launch.compose import compose_config, conf_dir
-from seq2seq.nn.build import build_model, build_meta_model
+from seq2seq.nn.build import build_meta_model, build_model
 from seq2seq.training.optim import check_schedule
 
 FOLDER = conf_dir() / "experiment"

@@ -9,7 +9,7 @@ from seq2seq.config import MODELS, AttentionConfig
 from seq2seq.errors import ConfigError
 from seq2seq.ids import PAD, UNK
 from seq2seq.nn.attention.scorers import SCORERS
-from seq2seq.nn.build import build_model, build_meta_model
+from seq2seq.nn.build import build_meta_model, build_model
 from seq2seq.nn.interface import Output
 
 PARTS = ("features", "weights", "maps")

@@ -12,7 +12,7 @@ from seq2seq.nn.attention.normalizers import NORMALIZERS
 from seq2seq.nn.attention.scorers import SCORERS, Sizes
 from seq2seq.nn.attention.windows import WINDOWS, WindowConfig
 from seq2seq.nn.layers import ACTIVATIONS, NORMS, FeedForward, PositionalEncoding, Rotary, swiglu
-from seq2seq.nn.transformer import DecoderLayer, LayerConfig, EncoderLayer, SelfAttention
+from seq2seq.nn.transformer import DecoderLayer, EncoderLayer, LayerConfig, SelfAttention
 
 D, HEADS, INNER, B, S, T = 8, 2, 10, 2, 5, 4
 MASK = torch.arange(S) < torch.tensor([5, 3])[:, None]
