@@ -1,27 +1,29 @@
-"""Which errors does this package raise on purpose, and how do they read?
+"""Errors that this package raises on purpose.
 
-Seq2SeqError         whatever the user can mend: the command line prints one line and exits with 2
+Seq2SeqError         base class: the command line prints one line and exits with status 2
 ├── ConfigError      a setting that cannot work, would be ignored, or is misspelt
 ├── DataError        text that cannot be read as what it should be; the message names file and line
 │   └── MissingError text that is not on this machine
-├── RunError         a run directory that is missing, half-written, of another version or does not fit
-│   └── BusyError    one that another process trains in
-└── TrainingError    training that cannot go on: a loss that is not finite, a disk that is full
+├── RunError         a run directory that is missing, incomplete, of another version, or does not fit
+│   └── BusyError    a run directory that another process trains in
+└── TrainingError    training that cannot continue: a loss that is not finite, a full disk
+
+Any other exception is a bug. `choose` and `unknown` word the error for a name that is not among the choices.
 """
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
-from typing import TypeVar
+from seq2seq.runtime.errors import ConfigError, Seq2SeqError, choose, unknown
 
-T = TypeVar("T")
-
-
-class Seq2SeqError(Exception):
-    """Base class: `except Seq2SeqError` catches whatever the user can mend."""
-
-
-class ConfigError(Seq2SeqError):
-    """A setting that cannot work, would be ignored, or is misspelt."""
+__all__ = [
+    "BusyError",
+    "ConfigError",
+    "DataError",
+    "MissingError",
+    "RunError",
+    "Seq2SeqError",
+    "TrainingError",
+    "choose",
+    "unknown",
+]
 
 
 class DataError(Seq2SeqError):
@@ -33,7 +35,7 @@ class MissingError(DataError):
 
 
 class RunError(Seq2SeqError):
-    """A run directory that is missing, half-written, of another version, or does not fit."""
+    """A run directory that is missing, incomplete, of another version, or does not fit."""
 
 
 class BusyError(RunError):
@@ -41,19 +43,4 @@ class BusyError(RunError):
 
 
 class TrainingError(Seq2SeqError):
-    """Training that cannot go on."""
-
-
-def choose(table: Mapping[str, T], name: str, setting: str) -> T:
-    """Return table[name]; else raise ConfigError with the setting, the value, the nearest name and the choices."""
-    if name in table:
-        return table[name]
-    raise ConfigError(unknown(setting, name, table))
-
-
-def unknown(setting: str, value: str, choices: Iterable[str]) -> str:
-    """The sentence for a value that is none of the choices."""
-    choices = list(choices)
-    near = get_close_matches(value, choices, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"{setting}={value!r} is unknown{hint}; choose one of: {', '.join(choices)}"
+    """Training that cannot continue."""

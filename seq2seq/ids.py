@@ -1,4 +1,8 @@
-"""Which ids mean the same in every vocabulary, and which word in every text? Ids are checked whenever a tokenizer is loaded."""
+"""Ids of the special tokens, which every tokenizer is checked for when it is loaded, and the line break of
+summaries."""
 
-PAD, UNK, BOS, EOS = 0, 1, 2, 3
-BREAK = "<n>"  # where a line of a summary ended, which is now one line
+from seq2seq.runtime.ids import BOS, EOS, PAD, UNK
+
+__all__ = ["BOS", "BREAK", "EOS", "PAD", "UNK"]
+
+BREAK = "<n>"  # marks the end of a line within a summary, which is kept as one line of text

@@ -1,4 +1,7 @@
-"""How is text translated? The public Python API: open a run, translate, score, look at the attention."""
+"""The Python API: `Translator` opens run directories, translates, scores given translations and returns attention.
+
+Shapes: B sentences, S source positions.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,52 +25,60 @@ from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
 from seq2seq.nn.interface import Memory, Model
 from seq2seq.nn.precision import PRECISIONS
 from seq2seq.runs.directory import WEIGHTS, Run
+from seq2seq.runtime.hypothesis import Hypothesis
+from seq2seq.runtime.penalties import Penalties
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import NoRepeat
-from seq2seq.search.forced import score
-from seq2seq.search.hypothesis import Hypothesis
-from seq2seq.search.penalties import Penalty
+from seq2seq.search.forced import score_targets
 from seq2seq.search.sample import sample
 from seq2seq.search.shortlist import Shortlist
 
 log = logging.getLogger("seq2seq")
 
+Progress = Callable[[int], object]  # called after each batch with its number of sentences
+
 
 class Translation(NamedTuple):
-    """One hypothesis of one line, as text."""
+    """One hypothesis for one source line, as text."""
 
     text: str
-    score: float  # what it is ranked by
+    score: float  # what it is ranked by: the log-probability after length and coverage penalties
     log_prob: float  # natural logarithm, EOS included
-    source: list[str]  # subwords of the line as it was read, EOS included
-    target: list[str]  # subwords of the hypothesis, with EOS if it ended by itself
-    attention: NDArray[np.float32] | None = None  # (len(target), len(source))
-    finished: bool = True
-    ids: Sequence[int] = ()  # of the hypothesis as it was found, without EOS; those of copies lie beyond the vocabulary
-    read: EncodedSource | None = None  # the line as ids; None where it is empty
+    source: list[str]  # subwords of the line as the model read it, EOS (an empty string) included
+    target: list[str]  # subwords of the hypothesis, with EOS if `finished`
+    attention: NDArray[np.float32] | None = None  # (len(target), len(source)), if asked for
+    finished: bool = True  # it ended with EOS; False: at the maximum length, or because no token was allowed
+    ids: Sequence[int] = ()  # target ids as the search found them, without EOS; ids >= V are copied source words
+    encoded: EncodedSource | None = None  # the line as ids; None if it is empty
     truncated: bool = False  # the line has more than data.truncate_source words, and only the first were read
 
 
-EMPTY = Translation("", 0.0, 0.0, [], [])
+EMPTY = Translation("", 0.0, 0.0, [], [])  # of an empty line
 
 
 @dataclass
 class Translator:
-    """One model, or an ensemble that speaks by its mean probability, with its tokenizer and its way of searching."""
+    """A trained model, or an ensemble that decodes by its mean probability, with its tokenizers and search settings.
+
+    >>> translator = Translator.open("runs/multi30k-additive-s1", beam=5)
+    >>> translator.translate(["A dog runs .", "Two men talk ."])
+
+    Raises ConfigError for a search setting that the models would ignore."""
 
     models: Sequence[Model]
     vocabularies: Vocabularies
     search: SearchConfig
-    shortlist: Shortlist | None = None  # keeps each sentence to translations of its tokens
-    truncate: int = 0  # sources are cut to so many words; 0: they are not
+    shortlist: Shortlist | None = None  # restricts each sentence to likely translations of its tokens
+    truncate: int = 0  # source words that are read, as data.truncate_source; 0: all
 
     def __post_init__(self) -> None:
-        limits = [m.max_source for m in self.models if m.max_source is not None]
-        self.limit = min(limits, default=None)
-        self.most_steps = min((m.max_target for m in self.models if m.max_target is not None), default=None)
-        self.copying = all(m.head.reads_weights for m in self.models)  # type: ignore[attr-defined]
-        self.warned = False
-        self.search.check_limit(self.limit)
+        sources = [model.max_source for model in self.models if model.max_source is not None]
+        targets = [model.max_target for model in self.models if model.max_target is not None]
+        self.max_source = min(sources, default=None)  # source tokens, EOS included; None: no limit
+        self.max_target = min(targets, default=None)  # target steps, EOS included; None: no limit
+        self.copies = all(model.head.reads_weights for model in self.models)  # type: ignore[attr-defined]
+        self._warned_of_long_source = False
+        self.search.check_limit(self.max_source)
 
     @classmethod
     def open(
@@ -80,14 +91,22 @@ class Translator:
         shortlist: int = 0,
         **search: Any,
     ) -> "Translator":
-        """Open one run directory, or several as an ensemble. `search` replaces settings of the (first) run's search; `precision`
-        is that of the numbers in the models, a row of nn.precision.PRECISIONS; `graphs` records the steps of the search as CUDA graphs, for
-        one search at a time; `shortlist` keeps each sentence to so many
-        translations of each of its tokens, those that `seq2seq shortlist` left in the (first) run, 0: to none. Probabilities are then
-        those among these words; those of `score` always among all.
+        """Open one run directory, or several as an ensemble.
 
-        Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for the settings and the device."""
-        check_device(device, graphs)
+        weights: file name in the run directory
+        device: torch device, such as "cpu" or "cuda:1"
+        precision: of weights and activations, an entry of nn.precision.PRECISIONS
+        graphs: record the steps of the search as CUDA graphs; such a translator runs one search at a time
+        shortlist: restrict each sentence to so many translations of each of its tokens, from the table that
+            `seq2seq shortlist` stored in the (first) run; 0: no restriction. Probabilities of a search are then
+            normalized over these words, those of `score` over all.
+        search: settings of SearchConfig that replace those of the (first) run
+
+        >>> Translator.open("runs/one", "runs/two", device="cuda", beam=10, n_best=3)
+
+        Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for a setting or
+        device that cannot work."""
+        _check_device(device, graphs)
         if not runs:
             raise ConfigError("no run directory is given: there is nothing to translate with")
         opened = [Run.open(run) for run in runs]
@@ -101,27 +120,28 @@ class Translator:
                 raise RunError(
                     f"{other.folder} cannot join {first.folder} in an ensemble: only one of them copies words"
                 )
-        held = choose(PRECISIONS, precision, "precision")
-        models: list[Any] = [held(run.model(weights).to(device)) for run in opened]
-        models = [GraphedModel(model, CUDAGraphRecorder()) for model in models] if graphs else models
-        usual, truncate = first.config.search, first.config.data.truncate_source
+        convert = choose(PRECISIONS, precision, "precision")
+        models: list[Any] = [convert(run.model(weights).to(device)) for run in opened]
+        if graphs:
+            models = [GraphedModel(model, CUDAGraphRecorder()) for model in models]
         return cls(
             models,
             first.vocabularies,
-            usual.changed(**search),
-            shortlist=shortlist_of(first, shortlist, device),
-            truncate=truncate,
+            first.config.search.changed(**search),
+            shortlist=_open_shortlist(first, shortlist, device),
+            truncate=first.config.data.truncate_source,
         )
 
     @property
     def device(self) -> torch.device:
-        """Where the (first) model is."""
+        """The device of the (first) model."""
         return next(self.models[0].parameters()).device
 
-    def translate(self, lines: Iterable[str], *, progress: Callable[[int], object] | None = None) -> list[str]:
+    def translate(self, lines: Iterable[str], *, progress: Progress | None = None) -> list[str]:
         """The best translation of each line; an empty line gives an empty one.
 
-        `progress` is called after each batch with its number of sentences. Raises DataError for one text in place of lines."""
+        `progress` is called after each batch with its number of sentences.
+        Raises DataError for a single string in place of lines."""
         return [found[0].text for found in self.hypotheses(lines, progress=progress)]
 
     def hypotheses(
@@ -130,179 +150,222 @@ class Translator:
         *,
         attention: bool = False,
         prefix: Iterable[str] | None = None,
-        progress: Callable[[int], object] | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[list[Translation]]:
-        """The search.n_best translations of each line, best first, in the order of the lines.
+        """The `search.n_best` translations of each line, best first, in the order of the lines.
 
-        `prefix` holds the text that each translation begins with; `progress` is called after each batch with its number of sentences.
-        Lines are read `search.window` at a time and sorted by length inside it, so that memory stays bounded.
-        Raises DataError for one text in place of lines."""
-        refuse_text(lines)
+        >>> for translations in translator.hypotheses(lines, attention=True):
+        ...     print(translations[0].text, translations[0].attention.shape)
+
+        `prefix` holds the text that each translation begins with. `progress` is called after each batch with its number
+        of sentences. `search.window` lines at a time are read and sorted by length, so that memory stays bounded.
+        Raises DataError for a single string in place of lines."""
+        _refuse_single_string(lines)
         stream = zip(lines, prefix, strict=True) if prefix is not None else ((line, "") for line in lines)
         while window := list(islice(stream, self.search.window)):
-            sources = [self.read(line) for line, _ in window]
-            found = self._window(sources, [start for _, start in window], attention, progress)
-            for (line, _), alternatives in zip(window, found, strict=True):
+            sources = [self.encode_source(line) for line, _ in window]
+            found = self._translate_window(sources, [start for _, start in window], attention, progress)
+            for (line, _), translations in zip(window, found, strict=True):
                 truncated = self._is_truncated(line)
-                yield [one._replace(truncated=truncated) for one in alternatives]
+                yield [one._replace(truncated=truncated) for one in translations]
 
-    def read(self, line: str) -> EncodedSource:
-        """Ids of a source line, of which `truncate` words are read. What is then over the model's limit is cut, once with a warning,
-        or DataError, as search.long_source says."""
+    def forced_decode(self, pairs: Iterable[tuple[str, str]], *, attention: bool = False) -> Iterator[Translation]:
+        """Each target of the (source, target) pairs as if the search had found it, with its log-probability.
+
+        >>> [given.log_prob for given in translator.forced_decode([("A dog runs .", "Ein Hund rennt .")])]
+        """
+        pairs = iter(pairs)
+        while window := list(islice(pairs, self.search.window)):
+            sources = [self.encode_source(line) for line, _ in window]
+            targets = [self.encode_target(target, source) for (_, target), source in zip(window, sources, strict=True)]
+            order = sorted(range(len(window)), key=lambda i: -len(sources[i].ids) - len(targets[i]))
+            results: list[Translation] = [EMPTY] * len(window)
+            for at in range(0, len(order), self.search.batch):
+                rows = order[at : at + self.search.batch]
+                memories = self._encode(*self._tensors([sources[i] for i in rows]))
+                found = score_targets(self.models, memories, [targets[i] for i in rows], attention=attention)
+                for i, hypothesis in zip(rows, found, strict=True):
+                    results[i] = self._translation(sources[i], hypothesis, attention, replace_unknown=False)
+            for (line, target), result in zip(window, results, strict=True):
+                yield result._replace(text=target, truncated=self._is_truncated(line))
+
+    def score(self, sources: Iterable[str], targets: Iterable[str]) -> list[float]:
+        """The log-probability of each target given its source: natural logarithm, EOS included.
+
+        >>> translator.score(["A dog runs ."], ["Ein Hund rennt ."])
+
+        Raises DataError if the numbers of sources and targets differ, or for a single string in place of lines."""
+        _refuse_single_string(sources, targets)
+        sources, targets = list(sources), list(targets)
+        if len(sources) != len(targets):
+            raise DataError(f"{len(sources)} sources cannot be scored with {len(targets)} targets")
+        return [found.log_prob for found in self.forced_decode(zip(sources, targets, strict=True))]
+
+    def attention(self, source: str, target: str | None = None) -> Translation:
+        """A translation with its attention (target subwords, source subwords): of the given `target`, or the best one
+        found.
+
+        >>> found = translator.attention("A dog runs .")
+        >>> found.source, found.target, found.attention
+        """
+        if target is not None:
+            return next(self.forced_decode([(source, target)], attention=True))
+        return next(self.hypotheses([source], attention=True))[0]
+
+    def encode_source(self, line: str) -> EncodedSource:
+        """Ids of a source line, of which the first `truncate` words are read.
+
+        A line that is still longer than the model's limit is cut, which is logged once, or, with
+        search.long_source=refuse, raises DataError."""
         text = truncate_words(line, self.truncate)
         encoded = self.vocabularies.encode_source(text if text.strip() else "")
-        if self.limit is None or len(encoded.ids) <= self.limit:
+        size, limit = len(encoded.ids), self.max_source
+        if limit is None or size <= limit:
             return encoded
         if self.search.long_source == "refuse":
-            size = len(encoded.ids)
             raise DataError(
-                f"a source line has {size} tokens, more than the model's {self.limit} (model.max_length): {line[:60]!r}..."
+                f"a source line has {size} tokens, more than the model's {limit} (model.max_length): {line[:60]!r}..."
             )
-        if not self.warned:
-            size = len(encoded.ids)
+        if not self._warned_of_long_source:
             log.warning(
                 "a source line of %d tokens was cut to the model's %d (model.max_length); others may be too",
                 size,
-                self.limit,
+                limit,
             )
-            self.warned = True
-        keep = self.limit - 1
-        copy = encoded.copy[:keep]
-        known = max(0, max(copy, default=0) - self.vocabularies.target.size + 1)  # unknown words that are still there
-        return EncodedSource([*encoded.ids[:keep], EOS], [*copy, EOS], encoded.unknown[:known])
+            self._warned_of_long_source = True
+        copy = encoded.copy[: limit - 1]
+        unknown = max(0, max(copy, default=0) - self.vocabularies.target.size + 1)  # unknown words that are left
+        return EncodedSource([*encoded.ids[: limit - 1], EOS], [*copy, EOS], encoded.unknown[:unknown])
+
+    def encode_target(self, line: str, source: EncodedSource) -> list[int]:
+        """Ids of a target line, without EOS; words copied from `source` have ids >= V.
+
+        Raises DataError for a line that is too long for the model."""
+        ids = self.vocabularies.encode_target(line, source.unknown if self.copies else ())
+        if self.max_target is not None and len(ids) > self.max_target:
+            limit = f"the model's {self.max_target} (model.max_length)"
+            raise DataError(f"a target line has {len(ids)} tokens, more than {limit}: {line[:60]!r}...")
+        return ids[:-1]
 
     def _is_truncated(self, line: str) -> bool:
         return truncate_words(line, self.truncate) != line
 
-    def read_target(self, line: str, source: EncodedSource) -> list[int]:
-        """Ids of a target line, without EOS. DataError if the model has no positions for them."""
-        ids = self.vocabularies.encode_target(line, source.unknown if self.copying else ())
-        if self.most_steps is not None and len(ids) > self.most_steps:
-            limit = f"the model's {self.most_steps} (model.max_length)"
-            raise DataError(f"a target line has {len(ids)} tokens, more than {limit}: {line[:60]!r}...")
-        return ids[:-1]
-
-    def _window(
-        self,
-        sources: list[EncodedSource],
-        prefix: list[str],
-        attention: bool,
-        progress: Callable[[int], object] | None,
+    def _translate_window(
+        self, sources: Sequence[EncodedSource], prefix: Sequence[str], attention: bool, progress: Progress | None
     ) -> list[list[Translation]]:
-        results: list[list[Translation]] = [[EMPTY] * self.search.n_best for _ in sources]
-        order = sorted(
-            (i for i, source in enumerate(sources) if len(source.ids) > 1), key=lambda i: -len(sources[i].ids)
-        )
-        for at in range(0, len(order), self.search.batch):
-            rows = order[at : at + self.search.batch]
-            starts = [self.read_target(prefix[i], sources[i]) for i in rows]
-            found = self._search([sources[i] for i in rows], starts, attention or self.search.replace_unknown)
+        """The translations of each source; empty ones are not searched for."""
+        search = self.search
+        results: list[list[Translation]] = [[EMPTY] * search.n_best for _ in sources]
+        not_empty = (i for i, source in enumerate(sources) if len(source.ids) > 1)
+        order = sorted(not_empty, key=lambda i: -len(sources[i].ids))
+        for at in range(0, len(order), search.batch):
+            rows = order[at : at + search.batch]
+            starts = [self.encode_target(prefix[i], sources[i]) for i in rows]
+            found = self._search([sources[i] for i in rows], starts, attention or search.replace_unknown)
             for i, hypotheses in zip(rows, found, strict=True):
-                results[i] = [self._text(sources[i], h, attention, self.search.replace_unknown) for h in hypotheses]
+                results[i] = [
+                    self._translation(sources[i], hypothesis, attention, search.replace_unknown)
+                    for hypothesis in hypotheses
+                ]
             if progress is not None:
                 progress(len(rows))
         return results
 
-    def _memories(self, ids: Tensor, copy: Tensor) -> list[Memory]:
+    def _search(
+        self, sources: Sequence[EncodedSource], prefix: Sequence[Sequence[int]], attention: bool
+    ) -> list[list[Hypothesis]]:
+        """The hypotheses of a batch of sources, each of which begins with its prefix of target ids."""
+        settings = self.search
+        min_lengths, max_lengths = self._length_limits(sources, prefix)
+        common: dict[str, Any] = {
+            "min_length": torch.tensor(min_lengths, device=self.device),
+            "max_length": torch.tensor(max_lengths, device=self.device),
+            "constraints": [NoRepeat(settings.no_repeat)] if settings.no_repeat else [],
+            "attention": attention,
+        }
+        search: Callable[..., list[list[Hypothesis]]]
+        if settings.sampling:
+            search = partial(
+                sample,
+                seeds=[sentence_seed(source.ids, settings.seed) for source in sources],
+                samples=settings.n_best,
+                temperature=settings.temperature,
+                top_k=settings.top_k,
+                top_p=settings.top_p,
+                **common,
+            )
+        else:
+            penalties = Penalties(
+                settings.length_penalty,
+                alpha=settings.alpha,
+                coverage=settings.coverage_penalty,
+                coverage_kind=settings.coverage_penalty_kind,
+            )
+            search = partial(beam_search, beam=settings.beam, n_best=settings.n_best, penalties=penalties, **common)
+        ids, copy = self._tensors(sources)
+        memories = self._encode(ids, copy)
+        if self.shortlist is None:
+            return search(self.models, memories, prefix=prefix)
+        return self.shortlist.candidates(ids, copy, prefix).search(search, self.models, memories, prefix)
+
+    def _length_limits(
+        self, sources: Sequence[EncodedSource], prefix: Sequence[Sequence[int]]
+    ) -> tuple[list[int], list[int]]:
+        """Minimum and maximum number of target tokens of each source.
+
+        The minimum overrides max_ratio, and a prefix overrides all maxima."""
+        settings = self.search
+        longest = settings.max_length
+        if self.max_target:
+            longest = min(longest, self.max_target - 1)
+        min_lengths, max_lengths = [], []
+        for source, start in zip(sources, prefix, strict=True):
+            size = len(source.ids) - 1
+            least = min(max(settings.min_length, int(settings.min_ratio * size)), longest)
+            most = min(int(settings.max_ratio * size) + 10, longest)
+            min_lengths.append(least)
+            max_lengths.append(max(most, least, len(start)))
+        return min_lengths, max_lengths
+
+    def _tensors(self, sources: Sequence[EncodedSource]) -> tuple[Tensor, Tensor]:
+        """Source ids (B, S), and the target ids (B, S) that copying them yields."""
+        ids = padded([source.ids for source in sources], self.device)
+        return ids, padded([source.copy for source in sources], self.device)
+
+    def _encode(self, ids: Tensor, copy: Tensor) -> list[Memory]:
         with torch.inference_mode():
             return [model.encode(ids, copy) for model in self.models]
 
-    def _ids(self, sources: Sequence[EncodedSource]) -> tuple[Tensor, Tensor]:
-        """Of the sources, and of what copying them yields: (B, S)."""
-        ids, copy = (padded([getattr(s, name) for s in sources], self.device) for name in ("ids", "copy"))
-        return ids, copy
-
-    def _search(
-        self, sources: Sequence[EncodedSource], prefix: list[list[int]], attention: bool
-    ) -> list[list[Hypothesis]]:
-        s, sizes = self.search, [len(source.ids) - 1 for source in sources]
-        longest = min(s.max_length, (self.most_steps or s.max_length + 1) - 1)
-        least = [min(max(s.min_length, int(s.min_ratio * size)), longest) for size in sizes]
-        shares = [max(low, min(int(s.max_ratio * size) + 10, longest)) for size, low in zip(sizes, least, strict=True)]
-        most = [max(limit, len(start)) for limit, start in zip(shares, prefix, strict=True)]
-        common: dict[str, Any] = {
-            "max_length": torch.tensor(most, device=self.device),
-            "min_length": torch.tensor(least, device=self.device),
-            "rules": [NoRepeat(s.no_repeat)] if s.no_repeat else [],
-            "attention": attention,
-        }
-        if s.sampling:
-            drawing: dict[str, Any] = {
-                "samples": s.n_best,
-                "temperature": s.temperature,
-                "top_k": s.top_k,
-                "top_p": s.top_p,
-            }
-            search: Callable[..., list[list[Hypothesis]]] = partial(
-                sample, seeds=[hash_of(source.ids, s.seed) for source in sources], **drawing, **common
-            )
-        else:
-            penalty = Penalty(s.length_penalty, s.alpha, s.coverage_penalty, s.coverage_penalty_kind)
-            search = partial(beam_search, beam=s.beam, n_best=s.n_best, penalty=penalty, **common)
-        ids, copy = self._ids(sources)
-        memories = self._memories(ids, copy)
-        if self.shortlist is None:
-            return search(self.models, memories, prefix=prefix)
-        return self.shortlist(ids, copy, prefix).run(search, self.models, memories, prefix)
-
-    def _text(self, source: EncodedSource, found: Hypothesis, attention: bool, replace_unknown: bool) -> Translation:
+    def _translation(
+        self, source: EncodedSource, found: Hypothesis, attention: bool, replace_unknown: bool
+    ) -> Translation:
+        """A hypothesis as text. `replace_unknown` needs its attention, which is returned only with `attention`."""
         tokens, words = list(found.tokens), list(source.unknown)
         pieces = self._source_pieces(source)
         if replace_unknown and found.attention is not None:
-            size = self.vocabularies.target.size
             for t, token in enumerate(tokens):
-                if token == UNK:  # Luong et al. 2015, section 4.1: the word that was looked at most
+                if token == UNK:  # take the source word with the most attention (Luong et al. 2015, section 4.1)
                     words.append(pieces[int(found.attention[t, :-1].argmax())])
-                    tokens[t] = size + len(words) - 1
-        text = self.vocabularies.decode_target(tokens, words)
-        ends = [*tokens, EOS] if found.finished else tokens
+                    tokens[t] = self.vocabularies.target.size + len(words) - 1
         weights = found.attention.float().numpy() if attention and found.attention is not None else None
-        target = self.vocabularies.target.pieces(ends, words)
         return Translation(
-            text, found.score, found.log_prob, pieces, target, weights, found.finished, found.tokens, source
+            text=self.vocabularies.decode_target(tokens, words),
+            score=found.score,
+            log_prob=found.log_prob,
+            source=pieces,
+            target=self.vocabularies.target.pieces([*tokens, EOS] if found.finished else tokens, words),
+            attention=weights,
+            finished=found.finished,
+            ids=found.tokens,
+            encoded=source,
         )
 
     def _source_pieces(self, source: EncodedSource) -> list[str]:
-        """The subwords of a source as text; an unknown one as it was written."""
+        """The subwords of a source as text; unknown ones as they were written."""
         known = self.vocabularies.source.pieces(source.ids)
-        as_target = self.vocabularies.target.pieces(
-            source.copy, source.unknown
-        )  # knows every piece that the source vocabulary lacks
-        return [written if i == UNK else piece for i, piece, written in zip(source.ids, known, as_target, strict=True)]
-
-    def forced(self, pairs: Iterable[tuple[str, str]], *, attention: bool = False) -> Iterator[Translation]:
-        """Each target of (source, target) as if it had been found: its log-probability in full, the attention on request."""
-        pairs = iter(pairs)
-        while window := list(islice(pairs, self.search.window)):
-            read = [self.read(line) for line, _ in window]
-            ids = [self.read_target(target, source) for (_, target), source in zip(window, read, strict=True)]
-            order = sorted(range(len(window)), key=lambda i: -len(read[i].ids) - len(ids[i]))
-            results: list[Translation] = [EMPTY] * len(window)
-            for at in range(0, len(order), self.search.batch):
-                rows = order[at : at + self.search.batch]
-                found = score(
-                    self.models, self._memories(*self._ids([read[i] for i in rows])), [ids[i] for i in rows], attention
-                )
-                for i, hypothesis in zip(rows, found, strict=True):
-                    results[i] = self._text(read[i], hypothesis, attention, replace_unknown=False)._replace(
-                        text=window[i][1]
-                    )
-            for (line, _), result in zip(window, results, strict=True):
-                yield result._replace(truncated=self._is_truncated(line))
-
-    def score(self, sources: Iterable[str], targets: Iterable[str]) -> list[float]:
-        """The log-probability of each target given its source: natural logarithm, EOS included. DataError if their numbers differ."""
-        refuse_text(sources, targets)
-        sources, targets = list(sources), list(targets)
-        if len(sources) != len(targets):
-            raise DataError(f"{len(sources)} sources cannot be scored with {len(targets)} targets")
-        return [found.log_prob for found in self.forced(zip(sources, targets, strict=True))]
-
-    def attention(self, source: str, target: str | None = None) -> Translation:
-        """The attention (target, source) to a sentence, of its best translation or of a given one, with both sides' subwords."""
-        if target is not None:
-            return next(self.forced([(source, target)], attention=True))
-        return next(iter(self.hypotheses([source], attention=True)))[0]
+        # the target side has the text of every piece that the source vocabulary lacks
+        written = self.vocabularies.target.pieces(source.copy, source.unknown)
+        return [text if i == UNK else piece for i, piece, text in zip(source.ids, known, written, strict=True)]
 
 
 def warn_truncated(truncated: int, total: int, words: int) -> None:
@@ -311,47 +374,47 @@ def warn_truncated(truncated: int, total: int, words: int) -> None:
         log.warning("%d of %d sources were cut to %d words (data.truncate_source)", truncated, total, words)
 
 
-def refuse_text(*texts: Iterable[str]) -> None:
-    """DataError for one text in place of lines: its letters would be taken for them."""
+def _refuse_single_string(*texts: Iterable[str]) -> None:
+    """DataError for a string in place of lines: its letters would be taken for lines."""
     if any(isinstance(text, str) for text in texts):
         raise DataError("lines are wanted, and this is one text: put it into a list")
 
 
-def shortlist_of(run: Run, most: int, device: str) -> Shortlist | None:
-    """The run's, with `most` translations of each token; 0: none. ConfigError for more than it has."""
+def _open_shortlist(run: Run, most: int, device: str) -> Shortlist | None:
+    """The run's shortlist with `most` translations of each token; 0: None. ConfigError for more than it has."""
     if not most:
         return None
     table = run.translations()
     if not 0 < most <= table.shape[1]:
         raise ConfigError(
-            f"shortlist={most} is not between 0 and the {table.shape[1]} translations that {run.folder} keeps of each token"
+            f"shortlist={most} is not between 0 and the {table.shape[1]} translations "
+            f"that {run.folder} keeps of each token"
         )
     return Shortlist(table[:, :most].to(device), run.vocabularies.target.size)
 
 
-def check_device(name: str, graphs: bool = False) -> None:
-    """ConfigError for a device that torch does not know or this machine does not have, or that cannot record graphs."""
+def _check_device(name: str, graphs: bool = False) -> None:
+    """ConfigError for a device that torch does not know or this machine lacks, or that cannot record CUDA graphs."""
     if graphs and not name.startswith("cuda"):
         raise ConfigError(f"graphs need a GPU, and device={name} has nothing to record")
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = (
-            "torch knows no such kind; cpu, cuda and cuda:1 are some"
-            if "Expected one of" in str(error)
-            else str(error).splitlines()[0]
-        )
+        why = str(error).splitlines()[0]
+        if "Expected one of" in str(error):
+            why = "torch knows no such kind; cpu, cuda and cuda:1 are some"
         raise ConfigError(f"device={name} cannot be used: {why}") from None
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
-    """(B, longest), PAD behind."""
+    """Rows of ids as one tensor (B, longest), padded with PAD on the right."""
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows], device=device)
 
 
-def hash_of(ids: Sequence[int], seed: int) -> int:
-    """A seed that is a function of the sentence and `seed` alone: samples do not depend on the batch or the order."""
+def sentence_seed(ids: Sequence[int], seed: int) -> int:
+    """A hash of the sentence's ids and `seed`, so that samples depend neither on the batch nor on the order of
+    lines."""
     value = seed
     for i in ids:
         value = (value * 1000003 + i + 1) % 2**61

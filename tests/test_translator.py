@@ -1,4 +1,4 @@
-"""Does the translator say the same whatever the batches, and what its models would say?"""
+"""Translator: the same results for any batches, and those that its models alone would give."""
 
 import logging
 import math
@@ -16,38 +16,42 @@ from seq2seq.data.vocabulary import EncodedSource
 from seq2seq.errors import DataError, RunError
 from seq2seq.ids import EOS, UNK
 from seq2seq.nn.ops import devices
-from seq2seq.search.forced import score
-from seq2seq.search.hypothesis import Hypothesis
-from seq2seq.translator import Translation, hash_of
+from seq2seq.runtime.hypothesis import Hypothesis
+from seq2seq.search.forced import score_targets
+from seq2seq.translator import Translation, sentence_seed
 
 Lively = Callable[..., Path]
 TRANSFORMER = (
-    "model=transformer", "model.size=8", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1", "model.decoder_layers=2",
+    "model=transformer", "model.size=8", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1",
+    "model.decoder_layers=2",
 )  # fmt: skip
 WORDS = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false")
 VARIANTS = {
-    "rnn": (), "rnn copy": (*WORDS, "model.head=copy"), "local_p": ("model/attention=local_p", "model.attention.width=3"),
-    "coverage": ("model.attention.scorer=additive", "model.attention.coverage=true"), "transformer": TRANSFORMER,
-}  # fmt: skip
+    "rnn": (),
+    "rnn copy": (*WORDS, "model.head=copy"),
+    "local_p": ("model/attention=local_p", "model.attention.width=3"),
+    "coverage": ("model.attention.scorer=additive", "model.attention.coverage=true"),
+    "transformer": TRANSFORMER,
+}
 
 
 def double(run: Path, **search: object) -> Translator:
     return Translator.open(run, precision="64", **search)
 
 
-def test_an_ensemble_takes_what_each_of_its_models_takes() -> None:
+def test_ensemble_has_the_tightest_limits_of_its_models() -> None:
     def limits(*models: tuple[int | None, int | None]) -> tuple[int | None, int | None]:
         head = SimpleNamespace(reads_weights=False)
         parts = [SimpleNamespace(max_source=source, max_target=target, head=head) for source, target in models]
-        made = Translator(parts, None, SearchConfig())  # type: ignore[arg-type]
-        return made.limit, made.most_steps
+        ensemble = Translator(parts, None, SearchConfig())  # type: ignore[arg-type]
+        return ensemble.max_source, ensemble.max_target
 
     assert limits((90, 70), (80, None), (None, 75)) == (80, 70)
     assert limits((None, None)) == (None, None)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_batches_and_windows_change_nothing(variant: str, lively: Lively, lines: list[str]) -> None:
+def test_batch_and_window_change_no_translation(variant: str, lively: Lively, lines: list[str]) -> None:
     """In float64 to the last letter, for several sizes of batch and window, with two hypotheses each."""
     run = lively(*VARIANTS[variant])
     expected = list(double(run, batch=1, n_best=2, min_length=4).hypotheses(lines))
@@ -71,7 +75,7 @@ def test_empty_lines_give_empty_lines(lively: Lively, lines: list[str]) -> None:
     assert double(lively()).translate([""]) == [""]
 
 
-def test_the_input_is_read_a_window_at_a_time(lively: Lively, lines: list[str]) -> None:
+def test_input_is_read_one_window_at_a_time(lively: Lively, lines: list[str]) -> None:
     read = []
 
     def coming() -> object:
@@ -84,31 +88,34 @@ def test_the_input_is_read_a_window_at_a_time(lively: Lively, lines: list[str]) 
     assert len(read) == 3
 
 
-def test_n_best_are_different_and_in_order(lively: Lively, lines: list[str]) -> None:
+def test_n_best_hypotheses_are_distinct_and_ordered_by_score(lively: Lively, lines: list[str]) -> None:
     for found in double(lively(), beam=4, n_best=4).hypotheses([line for line in lines if line.strip()]):
         assert len({tuple(h.target) for h in found}) == 4
         assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
 
 
 @pytest.mark.parametrize("variant", ["rnn", "rnn copy"])
-def test_a_forced_target_has_the_log_probability_of_the_search(variant: str, lively: Lively, lines: list[str]) -> None:
+def test_forced_decoding_gives_the_log_probability_of_the_search(
+    variant: str, lively: Lively, lines: list[str]
+) -> None:
     """Ids are forced as they were found, since text may be segmented otherwise."""
     translator = double(lively(*VARIANTS[variant]), length_penalty="none", max_length=60, min_length=4)
     with torch.no_grad():
         translator.models[0].head.output.bias[EOS] = 8.0  # type: ignore[attr-defined]
     checked = 0
     for line in (line for line in lines if line.strip()):
-        source = translator.read(line)
+        source = translator.encode_source(line)
         found = translator._search([source], [[]], True)[0][0]
         if found.finished:
-            again = score(translator.models, translator._memories(*translator._ids([source])), [found.tokens], True)[0]
+            memories = translator._encode(*translator._tensors([source]))
+            (again,) = score_targets(translator.models, memories, [found.tokens], attention=True)
             assert again.log_prob == pytest.approx(found.log_prob, abs=1e-9) == pytest.approx(found.score, abs=1e-9)
             torch.testing.assert_close(again.attention, found.attention)
             checked += 1
     assert checked > 2
 
 
-def test_scores_do_not_depend_on_their_neighbours(lively: Lively, lines: list[str]) -> None:
+def test_scores_do_not_depend_on_the_batch(lively: Lively, lines: list[str]) -> None:
     targets = [line[::-1] for line in reversed(lines)]
     one = [s for pair in zip(lines, targets, strict=True) for s in double(lively()).score([pair[0]], [pair[1]])]
     for batch, window in ((7, 2048), (2, 3)):
@@ -116,7 +123,7 @@ def test_scores_do_not_depend_on_their_neighbours(lively: Lively, lines: list[st
     assert all(math.isfinite(s) and s < 0 for s in one)
 
 
-def test_an_ensemble_of_a_run_with_itself_is_the_run(lively: Lively, lines: list[str]) -> None:
+def test_ensemble_of_a_run_with_itself_is_the_run(lively: Lively, lines: list[str]) -> None:
     run = lively()
     one, three = double(run), Translator.open(run, run, run, precision="64")
     for left, right in zip(one.hypotheses(lines, attention=True), three.hypotheses(lines, attention=True), strict=True):
@@ -126,7 +133,7 @@ def test_an_ensemble_of_a_run_with_itself_is_the_run(lively: Lively, lines: list
             np.testing.assert_allclose(left[0].attention, right[0].attention, atol=1e-6)
 
 
-def test_an_ensemble_speaks_one_vocabulary(lively: Lively) -> None:
+def test_ensemble_of_different_tokenizers_or_heads_is_refused(lively: Lively) -> None:
     with pytest.raises(RunError, match=r"cannot join .* its tokenizer is another one"):
         Translator.open(lively(), lively("tokenizer.kind=char"))
     with pytest.raises(RunError, match=r"cannot join .* only one of them copies"):
@@ -142,7 +149,7 @@ def test_a_long_source_is_cut_with_one_warning_or_refused(
 ) -> None:
     settings = (*kind, "model.max_length=80", "data.max_tokens=79")
     translator = double(lively(*settings))
-    assert translator.limit == 80
+    assert translator.max_source == 80
     long = "the cat sleeps . " * 40
     caplog.clear()
     with caplog.at_level(logging.WARNING, "seq2seq"):
@@ -159,38 +166,38 @@ def test_a_long_source_is_cut_with_one_warning_or_refused(
             translator.score(["the cat"], [long])
 
 
-def test_a_recurrent_model_takes_any_length(lively: Lively) -> None:
-    assert double(lively()).limit is None
+def test_recurrent_model_takes_a_source_of_any_length(lively: Lively) -> None:
+    assert double(lively()).max_source is None
     assert len(double(lively()).translate(["the cat sleeps . " * 100])) == 1
 
 
-def test_an_unknown_word_is_replaced_by_the_source_word_it_attended_to(lively: Lively) -> None:
+def test_unknown_word_is_replaced_by_the_source_word_with_the_most_attention(lively: Lively) -> None:
     """Also a word that only the target vocabulary knows."""
     translator = Translator.open(lively(*WORDS), replace_unknown=True)
     vocabularies, size = translator.vocabularies, translator.vocabularies.target.size
     only_target = next(p for p in vocabularies.target.pieces(range(4, size)) if UNK in vocabularies.source.ids_of([p]))
     text = vocabularies.target.decode(vocabularies.target.ids_of([only_target]), [])
-    source = translator.read(f"{text} Zxqyvia .")
+    source = translator.encode_source(f"{text} Zxqyvia .")
     weights = torch.tensor([[0.1, 0.7, 0.1, 0.1], [0.6, 0.2, 0.1, 0.1], [0.0, 0.3, 0.1, 0.6], [0.1, 0.1, 0.1, 0.7]])
     hypothesis = Hypothesis([UNK, UNK, UNK], -1.0, -1.0, [-1.0] * 3, True, weights)
-    found = translator._text(source, hypothesis, True, replace_unknown=True)
+    found = translator._translation(source, hypothesis, True, replace_unknown=True)
     assert found.text == f"Zxqyvia {text} Zxqyvia"  # the end of the sentence, attended to most by the third, is no word
     assert len(found.source) == 4
-    assert "Zxqyvia" not in translator._text(source, hypothesis, True, replace_unknown=False).text
+    assert "Zxqyvia" not in translator._translation(source, hypothesis, True, replace_unknown=False).text
 
 
-def test_what_is_given_keeps_its_unknown_words(lively: Lively) -> None:
+def test_forced_decoding_keeps_unknown_words(lively: Lively) -> None:
     """Else it would have other words than those that gold links count."""
     pair = ("Zxqyvia Zxqyvia Zxqyvia", "Qwmnor Qwmnor")
     plain, replaced = (
-        next(Translator.open(lively(*WORDS), replace_unknown=way).forced([pair], attention=True))
+        next(Translator.open(lively(*WORDS), replace_unknown=way).forced_decode([pair], attention=True))
         for way in (False, True)
     )
     assert UNK in plain.ids
     assert replaced.target == plain.target
 
 
-def test_a_head_that_copies_says_words_it_does_not_know(lively: Lively) -> None:
+def test_copying_model_produces_unknown_source_words(lively: Lively) -> None:
     translator = double(
         lively(*WORDS, "model.head=copy"), min_length=3
     )  # the end of the sentence can be copied as well
@@ -203,7 +210,7 @@ def test_a_head_that_copies_says_words_it_does_not_know(lively: Lively) -> None:
     assert words
 
 
-def test_a_translation_begins_with_its_prefix(lively: Lively, lines: list[str]) -> None:
+def test_translation_begins_with_its_prefix(lively: Lively, lines: list[str]) -> None:
     translator = double(lively(*WORDS), max_length=12)
     known = translator.vocabularies.target.decode([10, 11], [])
     prefixes = [known if number % 2 else "" for number in range(len(lines))]
@@ -214,7 +221,7 @@ def test_a_translation_begins_with_its_prefix(lively: Lively, lines: list[str]) 
         assert start or best[0].text == text
 
 
-def test_samples_depend_on_the_seed_and_the_sentence_alone(lively: Lively, lines: list[str]) -> None:
+def test_samples_depend_only_on_seed_and_sentence(lively: Lively, lines: list[str]) -> None:
     options = {"sampling": True, "beam": 5, "length_penalty": "average", "n_best": 3}
 
     def drawn(some: list[str], **more: object) -> list[list[str]]:
@@ -231,13 +238,13 @@ def test_samples_depend_on_the_seed_and_the_sentence_alone(lively: Lively, lines
     assert len({text for found in first for text in found}) > len(lines)
 
 
-def test_the_hash_of_a_sentence_tells_order_and_length() -> None:
+def test_sentence_seed_depends_on_order_and_length() -> None:
     sentences = [[4, 5, 3], [5, 4, 3], [4, 5, 5, 3], [0, 4, 5, 3], [4, 3]]
-    assert len({hash_of(ids, seed) for ids in sentences for seed in (1, 2)}) == 10
+    assert len({sentence_seed(ids, seed) for ids in sentences for seed in (1, 2)}) == 10
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_attention_has_a_row_for_each_target_subword(variant: str, lively: Lively, lines: list[str]) -> None:
+def test_attention_has_one_row_per_target_subword(variant: str, lively: Lively, lines: list[str]) -> None:
     translator = double(lively(*VARIANTS[variant]), n_best=2)
     for line, found in zip(lines, translator.hypotheses(lines, attention=True), strict=True):
         for h in found if line.strip() else []:
@@ -260,23 +267,23 @@ def test_attention_of_one_sentence(lively: Lively) -> None:
     assert given.attention.shape == (len(given.target), len(given.source))
 
 
-def test_reading_keeps_the_way_to_copy(lively: Lively) -> None:
-    encoded = double(lively(*WORDS)).read("Zxqyvia . Zxqyvia")
+def test_encoded_source_has_ids_for_copying(lively: Lively) -> None:
+    encoded = double(lively(*WORDS)).encode_source("Zxqyvia . Zxqyvia")
     assert isinstance(encoded, EncodedSource)
     assert encoded.unknown[0] == "▁Zxqyvia"
     assert encoded.copy[0] == encoded.copy[2] >= 40
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_recorded_steps_translate_the_same(
+def test_cuda_graphs_change_no_translation(
     variant: str, lively: Lively, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An ensemble too, with a recorder that only does the work again."""
+    """For an ensemble, with a stand-in for CUDA graphs that runs the step again."""
     run = lively(*VARIANTS[variant])
     expected = double(run).translate(lines)
     monkeypatch.setattr(devices, "asynchronous", lambda x: True)
     monkeypatch.setattr(translator, "CUDAGraphRecorder", lambda: lambda work: work)
-    monkeypatch.setattr(translator, "check_device", lambda device, graphs: None)
+    monkeypatch.setattr(translator, "_check_device", lambda device, graphs: None)
     recorded = Translator.open(run, run, precision="64", graphs=True)
     assert recorded.translate(lines) == expected
     assert all(model.steps for model in recorded.models)  # type: ignore[attr-defined]

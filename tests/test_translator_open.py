@@ -1,4 +1,4 @@
-"""What does a translator need, and what does it refuse?"""
+"""Opening a translator: settings that are refused, and modules that are not imported."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def test_wrong_search_settings_are_refused(lively: Lively) -> None:
         Translator.open(lively(), n_best=9)
 
 
-def test_settings_of_python_are_checked_like_those_of_the_command_line(tiny_run: Path) -> None:
+def test_search_settings_are_checked_for_name_and_type(tiny_run: Path) -> None:
     for search, message in (
         ({"beem": 3}, "did you mean 'beam'"),
         ({"beam": "5"}, r"search\.beam='5' is no int"),
@@ -37,7 +37,7 @@ def test_settings_of_python_are_checked_like_those_of_the_command_line(tiny_run:
         Translator.open(tiny_run).score(["a"], ["b", "c"])
 
 
-def test_a_run_opens_without_what_only_training_needs(tiny_run: Path) -> None:
+def test_opening_a_run_does_not_import_what_only_training_needs(tiny_run: Path) -> None:
     """Each of these takes longer to import than a short line takes to translate."""
     heavy = ("sympy", "hydra", "lightning", "sacrebleu", "rouge_score", "matplotlib")
     code = f"""
@@ -50,7 +50,7 @@ sys.exit(", ".join(set({heavy}) & set(sys.modules)))
     assert done.stderr.strip() == ""
 
 
-def test_one_text_is_not_taken_for_lines(lively: Lively) -> None:
+def test_single_string_in_place_of_lines_is_refused(lively: Lively) -> None:
     translator = double(lively())
     for wrong in (
         lambda: translator.translate("the cat"),
@@ -61,12 +61,12 @@ def test_one_text_is_not_taken_for_lines(lively: Lively) -> None:
             wrong()
 
 
-def test_a_translator_needs_a_run() -> None:
+def test_translator_needs_a_run() -> None:
     with pytest.raises(ConfigError, match="no run directory is given"):
         Translator.open()
 
 
-def test_what_is_to_be_done_with_long_sources_needs_a_limit(lively: Lively) -> None:
+def test_long_source_is_refused_for_a_model_without_a_limit(lively: Lively) -> None:
     with pytest.raises(
         ConfigError, match=r"search\.long_source=refuse would be ignored: the model takes a source of any length"
     ):

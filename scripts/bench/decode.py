@@ -82,7 +82,7 @@ def passes(name: str, precision: str, options: argparse.Namespace) -> tuple[cloc
     """Sentences a second in batches of options.batch, the longest together, and the memory: what peers are measured by."""
     torch.set_num_threads(options.threads)
     translator, lines = untrained(name, precision, options)
-    lines = sorted(lines, key=lambda line: -len(translator.read(line).ids))
+    lines = sorted(lines, key=lambda line: -len(translator.encode_source(line).ids))
     batches = [lines[at : at + options.batch] for at in range(0, len(lines), options.batch)]
     translator.translate(batches[0])
     clock.wait_for_quiet(options.wait)

@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     pairs = read_parallel(options.source, options.target) if options.source else tabbed_pairs()
     translator = Translator.open(*options.runs, device=options.device, precision=options.precision)
     total = truncated = 0
-    for found in translator.forced(pairs):
+    for found in translator.forced_decode(pairs):
         total, truncated = total + 1, truncated + found.truncated
         more = [found.log_prob / max(len(found.target), 1), len(found.target)] if options.per_token else []
         print(tabbed([found.log_prob, *more]))

@@ -1,61 +1,57 @@
-"""Which settings say how a translation is found?"""
+"""Search settings: beam search or sampling, limits of the output, batches."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from seq2seq.config.fields import Group, setting
 from seq2seq.errors import ConfigError, choose
+from seq2seq.runtime.penalties import COVERAGE_PENALTIES, LENGTH_PENALTIES
 
-RANKING = (
-    "beam",
-    "length_penalty",
-    "alpha",
-    "coverage_penalty",
-    "coverage_penalty_kind",
-)  # what search.sampling=true does not read
-DRAWING = ("seed", "temperature", "top_k", "top_p")  # what it alone reads
-THROUGHPUT = ("batch", "window")  # what changes no translation
+BEAM_ONLY = ("beam", "length_penalty", "alpha", "coverage_penalty", "coverage_penalty_kind")  # ignored when sampling
+SAMPLING_ONLY = ("seed", "temperature", "top_k", "top_p")  # ignored by beam search
+THROUGHPUT = ("batch", "window")  # settings that change no translation
 
 
 @dataclass(kw_only=True)
 class SearchConfig(Group):
-    """How a translation is found; dev and test use the same."""
+    """How translations are found, in validation and in use.
+
+    Raises ConfigError for settings that cannot work together."""
 
     path = "search"
-    beam: int = setting(5, "hypotheses kept; 1 is greedy")
-    n_best: int = setting(1, "hypotheses returned")
+    beam: int = setting(5, "live hypotheses of the beam; 1 is greedy search")
+    n_best: int = setting(1, "hypotheses returned for each line")
     length_penalty: str = setting(
         "average",
-        "how a score is made fair to length: none, average (divide by length) or gnmt (Wu et al. 2016, eq. 14)",
-        ("none", "average", "gnmt"),
+        "divides the log-probability: none, average (by length^alpha) or gnmt (Wu et al. 2016, eq. 14)",
+        tuple(LENGTH_PENALTIES),
     )
-    alpha: float = setting(1.0, "power of the length penalty")
-    coverage_penalty: float = setting(0.0, "beta of the coverage penalty")
+    alpha: float = setting(1.0, "exponent of the length penalty")
+    coverage_penalty: float = setting(0.0, "weight of the coverage penalty (beta of Wu et al. 2016)")
     coverage_penalty_kind: str = setting(
         "gnmt",
-        "what it charges: source that was not attended to (gnmt: Wu et al. 2016, eq. 14) or more than once (summary: Gehrmann et al. 2018)",
-        ("gnmt", "summary"),
+        "what it charges for: source positions that were not attended to (gnmt: Wu et al. 2016, eq. 14) "
+        "or attended to repeatedly (summary: Gehrmann et al. 2018)",
+        tuple(COVERAGE_PENALTIES),
     )
-    min_length: int = setting(0, "fewest target tokens")
-    max_length: int = setting(200, "most target tokens")
-    min_ratio: float = setting(0.0, "fewest target tokens per source token")
-    max_ratio: float = setting(3.0, "most target tokens per source token, + 10")
-    no_repeat: int = setting(0, "n-grams of this size never come twice; 0: they may")
-    sampling: bool = setting(False, "draw tokens at random in place of the beam")
-    seed: int = setting(1, "sampling: another seed draws other samples")
+    min_length: int = setting(0, "minimum number of target tokens")
+    max_length: int = setting(200, "maximum number of target tokens")
+    min_ratio: float = setting(0.0, "minimum number of target tokens per source token")
+    max_ratio: float = setting(3.0, "maximum number of target tokens per source token; 10 more are allowed")
+    no_repeat: int = setting(0, "no n-gram of this size occurs twice in a hypothesis; 0: no such constraint")
+    sampling: bool = setting(False, "sample tokens at random instead of beam search")
+    seed: int = setting(1, "sampling: random seed")
     temperature: float = setting(1.0, "sampling: divides the log-probabilities")
-    top_k: int = setting(0, "sampling: only the k likeliest tokens; 0: all")
+    top_k: int = setting(0, "sampling: only from the k likeliest tokens; 0: from all")
     top_p: float = setting(
-        1.0, "sampling: only the likeliest tokens that together have this probability (Holtzman et al. 2020)"
+        1.0, "sampling: only from the likeliest tokens that together have this probability (Holtzman et al. 2020)"
     )
-    replace_unknown: bool = setting(
-        False, "an unknown target word is replaced by the source word that got most attention"
-    )
+    replace_unknown: bool = setting(False, "replace an unknown target word by the source word with the most attention")
     long_source: str = setting(
         "cut", "a source longer than the model's limit is cut with a warning, or refused", ("cut", "refuse")
     )
     batch: int = setting(64, "sentences decoded together")
-    window: int = setting(2048, "lines that are sorted by length together; memory is bounded by it")
+    window: int = setting(2048, "lines that are read and sorted by length together; it bounds the memory")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,14 +63,14 @@ class SearchConfig(Group):
             self.refuse_ignored(("alpha",), "search.length_penalty=none has no power")
         if self.sampling:
             self.refuse_ignored(
-                RANKING, "search.sampling=true draws search.n_best samples, it keeps no beam and ranks nothing"
+                BEAM_ONLY, "search.sampling=true draws search.n_best samples, it keeps no beam and ranks nothing"
             )
             if self.temperature <= 0:
                 raise ConfigError(f"search.temperature={self.temperature} must be above 0")
             if not 0 < self.top_p <= 1:
                 raise ConfigError(f"search.top_p={self.top_p} must be above 0 and at most 1")
         else:
-            self.refuse_ignored(DRAWING, "it belongs to search.sampling=true")
+            self.refuse_ignored(SAMPLING_ONLY, "it belongs to search.sampling=true")
             if self.n_best > self.beam:
                 raise ConfigError(f"search.n_best={self.n_best} is more than search.beam={self.beam} can find")
         if self.min_ratio > self.max_ratio:
@@ -83,19 +79,20 @@ class SearchConfig(Group):
             raise ConfigError(f"search.min_length={self.min_length} is above search.max_length={self.max_length}")
 
     def check_limit(self, limit: int | None) -> None:
-        """ConfigError for a setting that a model whose longest source is `limit` would ignore."""
+        """Raise ConfigError for a setting that a model whose longest source is `limit` tokens, None: any, would
+        ignore."""
         if limit is None:
             self.refuse_ignored(("long_source",), "the model takes a source of any length")
 
     def changed(self, **given: Any) -> "SearchConfig":
-        """The same with the settings in `given`; of the rest, what these leave without effect goes back to its default.
+        """A copy with the settings in `given`; other settings that these leave without effect return to their defaults.
 
-        ConfigError for a name that is not a setting, a value of another type, and what cannot work together."""
+        Raises ConfigError for an unknown name, a value of the wrong type, and settings that cannot work together."""
         for name, value in given.items():
             default = choose(vars(self), name, "search setting")
             if not isinstance(value, (float, int) if isinstance(default, float) else type(default)):
                 raise ConfigError(f"search.{name}={value!r} is no {type(default).__name__}")
-        idle = {*(RANKING if given.get("sampling", self.sampling) else DRAWING)}
+        idle = set(BEAM_ONLY if given.get("sampling", self.sampling) else SAMPLING_ONLY)
         if given.get("length_penalty", self.length_penalty) == "none":
             idle.add("alpha")
         return SearchConfig(**{name: value for name, value in vars(self).items() if name not in idle} | given)

@@ -40,12 +40,13 @@ def compute_attention_maps(
 
     Only one batch of maps is in memory at a time."""
     order = sorted(
-        (i for i, translation in enumerate(translations) if translation.read),
+        (i for i, translation in enumerate(translations) if translation.encoded),
         key=lambda i: -len(translations[i].source) - len(translations[i].target),
     )
     for rows in batches(order, translations, translator.search.batch):
         ids, copy = (
-            padded([getattr(translations[i].read, name) for i in rows], translator.device) for name in ("ids", "copy")
+            padded([getattr(translations[i].encoded, name) for i in rows], translator.device)
+            for name in ("ids", "copy")
         )
         target_in = padded([[BOS, *translations[i].ids] for i in rows], translator.device)
         with record_centers(translator.models[0]) as recorded:

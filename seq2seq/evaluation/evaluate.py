@@ -130,7 +130,7 @@ def translate_test_set(
                 sums[start + i] = sentence_sums(best[i], attention)
                 writer.add(start + i, attention_record(found[i], attention))
             for i, translation in enumerate(best):
-                if not translation.read:  # an empty line
+                if not translation.encoded:  # an empty line
                     writer.add(start + i, EMPTY_RECORD)
     warn_truncated(truncated, n, translator.truncate)
     decoding = {
@@ -167,7 +167,7 @@ def attention_record(translations: Sequence[Translation], attention: AttentionMa
         weights=quantize(attention.weights),
         maps=None if attention.maps is None else quantize(attention.maps),
         centers=attention.centers,
-        alternatives=tuple(Alternative(other.text, other.score) for other in others if other.read),
+        alternatives=tuple(Alternative(other.text, other.score) for other in others if other.encoded),
     )
 
 
@@ -183,7 +183,7 @@ def align_references(spec: EvaluationSpec, test: TestSet) -> dict[str, list[str]
         checked_word_indices(text, tokenizer)
     links: dict[str, list[str]] = {kind: [] for kind in LINKS}
     pairs = zip(test.sources, test.references[0], strict=True)
-    for translation in spec.translator.forced(pairs, attention=True):
+    for translation in spec.translator.forced_decode(pairs, attention=True):
         for kind in LINKS:
             links[kind].append(word_links(translation, kind))
     return links

@@ -1,15 +1,19 @@
-"""Which target sentences are the likeliest? Beam search over any Model of nn.interface, or an ensemble of them.
+"""Batched beam search over any `Model`, or an ensemble; finished sentences leave the batch.
 
-In every step the candidates of a sentence are the continuations of its W live hypotheses, ranked by log-probability;
-of equal ones the lower hypothesis, then the lower id comes first. Of the best 2 W
+At each step the candidates of a sentence are all continuations of its W live hypotheses, ranked by log-probability;
+ties are broken by the lower hypothesis, then the lower id. Of the best 2 W candidates
 
 * EOS among the first W ends its hypothesis, which is kept with its score if it is among the n_best so far;
-* the first W others are the next live hypotheses. They are never ranked by score: all have the same length.
+* the first W others are the next live hypotheses. Live hypotheses are never ranked by score: all have the same length.
 
 A sentence is done when W hypotheses have ended, when its live ones have max_length tokens (one more step has shown
-whether EOS is among the first W), or when no token is allowed. What then has not ended ranks behind all that have.
-It is also done when no live hypothesis can reach the n_best any more, which changes nothing but the time.
-All of this looks at one sentence alone, so that its hypotheses do not depend on the others in the batch.
+whether EOS is among the first W), or when no token is allowed. Hypotheses that have not ended by then rank after all
+that have. It is also done when no live hypothesis can reach the n_best any more, which saves time and changes no
+result. All of this is decided within a sentence, so that its hypotheses do not depend on the other sentences of the
+batch.
+
+Shapes: B sentences still in the batch, W live hypotheses of each (1 at the first step), t tokens so far, S source
+positions, V ids (V + S with a head that copies).
 """
 
 from collections.abc import Sequence
@@ -18,86 +22,87 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seq2seq.errors import ConfigError
 from seq2seq.ids import EOS
 from seq2seq.nn.interface import Memory, Model
-from seq2seq.search.base import Lengths, Search, run
-from seq2seq.search.constraints import Rule
-from seq2seq.search.hypothesis import Ends, Hypothesis, SearchStep
-from seq2seq.search.penalties import NO_PENALTY, Penalty
-from seq2seq.search.topk import continuations
+from seq2seq.runtime.hypothesis import Hypothesis
+from seq2seq.runtime.options import check_beam
+from seq2seq.runtime.penalties import NO_PENALTIES, Penalties
+from seq2seq.search.backtrace import Endings, SearchStep
+from seq2seq.search.base import Lengths, Search, run_search
+from seq2seq.search.constraints import Constraint
+from seq2seq.search.topk import topk_continuations
 
 
-class Beam(Search):
-    """The live hypotheses of a batch and the best that have ended."""
+class BeamSearch(Search):
+    """The live hypotheses of a batch, and the best that have ended."""
 
-    def __init__(self, memory: Memory, *, width: int, n_best: int, penalty: Penalty, **options: Any) -> None:
+    def __init__(self, memory: Memory, *, beam: int, n_best: int, penalties: Penalties, **options: Any) -> None:
         super().__init__(memory, **options)
-        if not 1 <= n_best <= width:
-            raise ConfigError(f"n_best={n_best} does not fit beam={width}: at least 1 and at most the beam")
-        self.width, self.penalty = width, penalty
-        batch, device = len(self.limits), self.limits.device
+        check_beam(beam, n_best)
+        self.beam, self.penalties = beam, penalties
+        batch, device = len(self.max_lengths), self.max_lengths.device
         self.log_prob = torch.zeros(batch, 1, device=device)  # (B, W); -inf: not alive
-        self.covered = (
-            torch.zeros(batch, 1, memory.mask.shape[1], device=device) if penalty.coverage else None
-        )  # (B, W, S)
-        self.ends = Ends.empty(self.log_prob.new_empty(batch, n_best))
-        self.ended = torch.zeros_like(self.limits)  # (B,) how many have
+        self.covered = (  # (B, W, S) attention summed over the steps
+            torch.zeros(batch, 1, memory.mask.shape[1], device=device) if penalties.coverage else None
+        )
+        self.endings = Endings.empty(self.log_prob.new_empty(batch, n_best))
+        self.num_ended = torch.zeros_like(self.max_lengths)  # (B,) hypotheses that have ended by EOS
 
     @property
     def needs_attention(self) -> bool:
         return self.attention or self.covered is not None
 
     def advance(self, log_probs: Tensor, weights: Tensor | None) -> Tensor | None:
-        eos = log_probs[..., EOS].clone()  # before any rule
-        self.rules(log_probs, self.tokens)
-        ids = log_probs.shape[-1]
-        score, place = continuations(log_probs, self.log_prob, 2 * self.width)  # (B, 2 W)
-        parent, token = place // ids, place % ids
+        eos_log_prob = log_probs[..., EOS].clone()  # before any constraint
+        self.constraint(log_probs, self.tokens)
+        vocabulary_size = log_probs.shape[-1]
+        log_prob, index = topk_continuations(log_probs, self.log_prob, 2 * self.beam)  # (B, 2 W)
+        parent, token = index // vocabulary_size, index % vocabulary_size
         covered = None if self.covered is None or weights is None else self.covered + weights
-        onward = (token == EOS).int().argsort(dim=1, stable=True)[:, : self.width]  # (B, W)
-        ended = ((token == EOS) & (score != -torch.inf))[:, : self.width, None] & (
-            parent[:, : self.width, None] == self.slots()
+        ends = ((token == EOS) & (log_prob != -torch.inf))[:, : self.beam, None] & (
+            parent[:, : self.beam, None] == self._slots()
         )
-        score, place, parent, token = (part.gather(1, onward) for part in (score, place, parent, token))
-        self.close(ended.any(1), self.log_prob + log_probs[..., EOS], covered, score)
-        taken = log_probs.flatten(1).gather(1, place)
-        self.steps.append(SearchStep(token, parent, taken, eos, weights if self.attention else None))
-        self.log_prob = score
+        live = (token == EOS).int().argsort(dim=1, stable=True)[:, : self.beam]  # (B, W) the first that are not EOS
+        log_prob, index, parent, token = (part.gather(1, live) for part in (log_prob, index, parent, token))
+        self._end(ends.any(1), self.log_prob + log_probs[..., EOS], covered, log_prob)
+        token_log_prob = log_probs.flatten(1).gather(1, index)
+        self.steps.append(SearchStep(token, parent, token_log_prob, eos_log_prob, weights if self.attention else None))
+        self.log_prob = log_prob
         self.tokens = torch.cat(
             [self.tokens.gather(1, parent[..., None].expand(-1, -1, self.tokens.shape[2])), token[..., None]], 2
         )
         if covered is not None:
             self.covered = covered.gather(1, parent[..., None].expand(-1, -1, covered.shape[2]))
-        return parent if self.width > 1 else None
+        return parent if self.beam > 1 else None
 
-    def slots(self) -> Tensor:
-        """0..W-1."""
+    def _slots(self) -> Tensor:
+        """(W,) the numbers of the live hypotheses."""
         return torch.arange(self.log_prob.shape[1], device=self.log_prob.device)
 
-    def close(self, ended: Tensor, log_prob: Tensor, covered: Tensor | None, onward: Tensor) -> None:
-        """Keep what ends in this step, and say which sentences are done.
+    def _end(self, by_eos: Tensor, eos_log_prob: Tensor, covered: Tensor | None, next_log_prob: Tensor) -> None:
+        """Keep the hypotheses that end at this step, and mark the sentences that are done.
 
-        ended (B, W) which hypotheses do by EOS, log_prob (B, W) and covered (B, W, S) with it; onward (B, W) the next live ones."""
+        by_eos (B, W) marks those that end by EOS, with log-probabilities eos_log_prob (B, W) and coverage covered (B,
+        W, S), EOS included in both; next_log_prob (B, W) are the log-probabilities of the next live hypotheses."""
         length = self.tokens.shape[2]
-        last = (self.limits == length) | (onward == -torch.inf).all(1)
-        by_eos = self.penalty(log_prob, length + 1, covered, self.mask)
-        by_force = self.penalty(self.log_prob, length, self.covered, self.mask)
-        real = (ended | last[:, None]) & (self.log_prob != -torch.inf) & ~self.done[:, None]
-        score = torch.where(ended, by_eos, by_force).masked_fill(~real, -torch.inf)
-        places = self.slots().expand_as(ended)
-        more = Ends(
-            score, torch.where(ended, log_prob, self.log_prob), torch.full_like(places, length), places, ended & real
-        )
-        self.ends = self.ends.best(more)
-        self.ended = self.ended + ended.sum(1)
-        hope = self.penalty.bound(onward.amax(1), self.limits + 1)
-        settled = self.ends.finished[:, -1] & (hope <= self.ends.score[:, -1])
-        self.done = self.done | last | (self.ended >= self.width) | settled
+        mask = None if covered is None else self.mask[:, None]
+        stops = (self.max_lengths == length) | (next_log_prob == -torch.inf).all(1)  # (B,)
+        score_by_eos = self.penalties.score(eos_log_prob, length + 1, covered, mask)
+        score_without = self.penalties.score(self.log_prob, length, self.covered, mask)
+        ends = (by_eos | stops[:, None]) & (self.log_prob != -torch.inf) & ~self.done[:, None]
+        score = torch.where(by_eos, score_by_eos, score_without).masked_fill(~ends, -torch.inf)
+        log_prob = torch.where(by_eos, eos_log_prob, self.log_prob)
+        slots = self._slots().expand_as(by_eos)
+        ended = Endings(score, log_prob, torch.full_like(slots, length), slots, by_eos & ends)
+        self.endings = self.endings.merge(ended)
+        self.num_ended = self.num_ended + by_eos.sum(1)
+        best_possible = self.penalties.upper_bound(next_log_prob.amax(1), self.max_lengths + 1)
+        settled = self.endings.finished[:, -1] & (best_possible <= self.endings.score[:, -1])
+        self.done = self.done | stops | (self.num_ended >= self.beam) | settled
 
     def select(self, sentences: Tensor) -> None:
         super().select(sentences)
-        self.log_prob, self.ended = self.log_prob[sentences], self.ended[sentences]
+        self.log_prob, self.num_ended = self.log_prob[sentences], self.num_ended[sentences]
         self.covered = None if self.covered is None else self.covered[sentences]
 
 
@@ -110,22 +115,27 @@ def beam_search(
     min_length: Lengths = 0,
     beam: int = 5,
     n_best: int = 1,
-    penalty: Penalty = NO_PENALTY,
-    rules: Sequence[Rule] = (),
+    penalties: Penalties = NO_PENALTIES,
+    constraints: Sequence[Constraint] = (),
     prefix: Sequence[Sequence[int]] | None = None,
     attention: bool = False,
 ) -> list[list[Hypothesis]]:
-    """The `n_best` hypotheses of each sentence that `beam` live ones lead to, best first; a beam of 1 is greedy search.
+    """The `n_best` hypotheses of each sentence found with `beam` live ones, best first; a beam of 1 is greedy search.
 
-    `models` speak as one by their mean probability; `memories` are what each of them encoded of the same B sentences.
-    Lengths count tokens without EOS, the prefix included, and are hard limits: one for all or one of each sentence (B,).
-    `prefix` holds the first tokens of each sentence, which count in the scores as all others do.
-    Never empty, but maybe fewer than `n_best` where fewer are possible. Raises ConfigError on limits that cannot be met."""
-    options: dict[str, Any] = {
-        "rules": rules,
-        "min_length": min_length,
-        "max_length": max_length,
-        "prefix": prefix,
-        "attention": attention,
-    }
-    return run(Beam(memories[0], width=beam, n_best=n_best, penalty=penalty, **options), models, memories)
+    Several `models` decode together by their mean probability; `memories` hold each model's encoding of the same B
+    sentences. Lengths count tokens without EOS, the prefix included, and are hard limits: one for all or one for each
+    sentence (B,). `prefix` holds the first tokens of each sentence, which count in the scores like all others.
+    `attention` asks for the attention of each hypothesis. Each sentence has at least one hypothesis, and fewer than
+    `n_best` only where fewer are possible. Raises ConfigError on limits that cannot be met."""
+    search = BeamSearch(
+        memories[0],
+        beam=beam,
+        n_best=n_best,
+        penalties=penalties,
+        constraints=constraints,
+        min_length=min_length,
+        max_length=max_length,
+        prefix=prefix,
+        attention=attention,
+    )
+    return run_search(search, models, memories)

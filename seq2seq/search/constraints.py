@@ -1,6 +1,6 @@
-"""Which tokens may come next? Rules mask the others.
+"""Constraints on the next token of a hypothesis: forbidden ids, repeated n-grams, a minimum length, a prefix.
 
-A rule is called with scores (B, W, V), which it masks in place with -inf, and tokens (B, W, t), the hypotheses so far.
+Shapes: B sentences, W hypotheses of each, t tokens so far, V ids.
 """
 
 from collections.abc import Sequence
@@ -12,21 +12,23 @@ from torch import Tensor
 from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD
 
-NOTHING = -1  # no token is forced here
+FREE = -1  # in Prefix.tokens: after the end of a sentence's prefix
 
 
-class Rule(Protocol):
-    """Masks what may not come next."""
+class Constraint(Protocol):
+    """Masks the tokens that may not come next."""
 
-    def __call__(self, scores: Tensor, tokens: Tensor) -> None: ...
+    def __call__(self, scores: Tensor, tokens: Tensor) -> None:
+        """Set scores (B, W, V) to -inf in place at ids that may not follow the hypotheses tokens (B, W, t)."""
+        ...
 
-    def select(self, sentences: Tensor) -> "Rule":
-        """The rule for the sentences (B',) that stay in the batch."""
+    def select(self, sentences: Tensor) -> "Constraint":
+        """The constraint for the sentences (B',) that stay in the batch."""
         ...
 
 
-class Never:
-    """Some ids are never produced, such as UNK."""
+class ForbiddenTokens:
+    """Some ids are never generated, such as UNK."""
 
     def __init__(self, *ids: int) -> None:
         self.ids = ids
@@ -34,12 +36,14 @@ class Never:
     def __call__(self, scores: Tensor, tokens: Tensor) -> None:
         scores[..., list(self.ids)] = -torch.inf
 
-    def select(self, sentences: Tensor) -> "Never":
+    def select(self, sentences: Tensor) -> "ForbiddenTokens":
         return self
 
 
 class NoRepeat:
-    """No n-gram of `size` tokens comes twice in a hypothesis (Paulus et al. 2018, section 2.5)."""
+    """No n-gram of `size` tokens occurs twice in a hypothesis (Paulus et al. 2018, section 2.5).
+
+    Raises ConfigError if `size` is below 1."""
 
     def __init__(self, size: int) -> None:
         if size < 1:
@@ -52,9 +56,9 @@ class NoRepeat:
             return
         ngrams = tokens.unfold(-1, self.size, 1)  # (B, W, t - n + 1, n)
         context = tokens[..., length - self.size + 1 :]  # (B, W, n - 1)
-        again = (ngrams[..., :-1] == context[:, :, None]).all(-1)
-        # PAD is never produced anyway: it takes the writes of n-grams that do not match
-        scores.scatter_(-1, torch.where(again, ngrams[..., -1], PAD), -torch.inf)
+        repeats = (ngrams[..., :-1] == context[:, :, None]).all(-1)
+        # n-grams that do not match write to PAD, which is never generated anyway
+        scores.scatter_(-1, torch.where(repeats, ngrams[..., -1], PAD), -torch.inf)
 
     def select(self, sentences: Tensor) -> "NoRepeat":
         return self
@@ -74,47 +78,51 @@ class MinLength:
 
 
 class Prefix:
-    """Hypotheses begin with given tokens, whatever `rules` say of them; behind these all rules hold.
+    """Hypotheses begin with given tokens, even if `constraints` forbid them; after the prefix all `constraints` hold.
 
-    `tokens` (B, P) with NOTHING behind the end of each prefix."""
+    `tokens` (B, P) holds FREE after the end of each prefix."""
 
-    def __init__(self, tokens: Tensor, rules: Sequence[Rule]) -> None:
-        self.tokens, self.rules = tokens, rules
+    def __init__(self, tokens: Tensor, constraints: Sequence[Constraint]) -> None:
+        self.tokens, self.constraints = tokens, constraints
 
     def __call__(self, scores: Tensor, tokens: Tensor) -> None:
         step = tokens.shape[-1]
         if step >= self.tokens.shape[1]:
-            self.free(scores, tokens)
+            self._constrain(scores, tokens)
             return
-        forced = self.tokens[:, step, None, None].expand(*scores.shape[:2], 1)  # (B, W, 1)
-        place, bound = forced.clamp(min=0), forced != NOTHING
-        kept = scores.gather(-1, place)
-        self.free(scores, tokens)
-        scores.masked_fill_(bound, -torch.inf)
-        scores.scatter_(-1, place, torch.where(bound, kept, scores.gather(-1, place)))
+        token = self.tokens[:, step, None, None].expand(*scores.shape[:2], 1)  # (B, W, 1)
+        index, forced = token.clamp(min=0), token != FREE
+        score = scores.gather(-1, index)
+        self._constrain(scores, tokens)
+        scores.masked_fill_(forced, -torch.inf)
+        scores.scatter_(-1, index, torch.where(forced, score, scores.gather(-1, index)))
 
-    def free(self, scores: Tensor, tokens: Tensor) -> None:
-        """All rules but the prefix."""
-        for rule in self.rules:
-            rule(scores, tokens)
+    def _constrain(self, scores: Tensor, tokens: Tensor) -> None:
+        for constraint in self.constraints:
+            constraint(scores, tokens)
 
     def select(self, sentences: Tensor) -> "Prefix":
-        return Prefix(self.tokens[sentences], [rule.select(sentences) for rule in self.rules])
+        return Prefix(self.tokens[sentences], [constraint.select(sentences) for constraint in self.constraints])
 
 
-def combine(
-    rules: Sequence[Rule], min_length: Tensor, max_length: Tensor, prefix: Sequence[Sequence[int]] | None
+def combine_constraints(
+    constraints: Sequence[Constraint],
+    min_lengths: Tensor,
+    max_lengths: Tensor,
+    prefix: Sequence[Sequence[int]] | None,
 ) -> Prefix:
-    """All that restricts a search as one rule: no PAD, no BOS, `rules`, lengths (B,) and the prefix of each sentence.
+    """All constraints of a search as one: no PAD, no BOS, `constraints`, minimum lengths (B,) and each sentence's
+    prefix.
 
-    Raises ConfigError on a prefix that holds PAD, BOS or EOS, or is longer than the hypothesis may be."""
-    prefix = prefix or [[]] * len(min_length)
-    for number, (ids, longest) in enumerate(zip(prefix, max_length.tolist(), strict=True)):
+    Maximum lengths (B,) are not enforced here, only checked. Raises ConfigError on a prefix that holds PAD, BOS or EOS,
+    or is longer than the hypothesis may be."""
+    prefix = prefix or [[]] * len(min_lengths)
+    for number, (ids, longest) in enumerate(zip(prefix, max_lengths.tolist(), strict=True)):
         if {PAD, BOS, EOS} & set(ids):
             raise ConfigError(f"prefix={list(ids)} of sentence {number} holds PAD, BOS or EOS ({PAD}, {BOS}, {EOS})")
         if len(ids) > longest:
             raise ConfigError(f"prefix={list(ids)} of sentence {number} is longer than max_length={longest}")
     width = max(map(len, prefix), default=0)
-    padded = [[*ids, *[NOTHING] * (width - len(ids))] for ids in prefix]
-    tokens = torch.tensor(padded, dtype=torch.long, device=min_length.device).view(len(prefix), width)
-    return Prefix(tokens, [Never(PAD, BOS), *rules, MinLength(min_length)])
+    padded = [[*ids, *[FREE] * (width - len(ids))] for ids in prefix]
+    tokens = torch.tensor(padded, dtype=torch.long, device=min_lengths.device).view(len(prefix), width)
+    return Prefix(tokens, [ForbiddenTokens(PAD, BOS), *constraints, MinLength(min_lengths)])

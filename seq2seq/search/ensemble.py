@@ -1,4 +1,4 @@
-"""How do several models speak with one voice?"""
+"""Several models that decode together by their mean probability."""
 
 import math
 from collections.abc import Sequence
@@ -10,22 +10,22 @@ from seq2seq.errors import ConfigError
 from seq2seq.nn.interface import Memory, Model
 
 
-def mean_probability(log_probs: Sequence[Tensor]) -> Tensor:
-    """log of the models' mean probability, at least in float32: each (..., V) -> (..., V)."""
+def log_mean_probability(log_probs: Sequence[Tensor]) -> Tensor:
+    """Logarithm of the models' mean probability, in float32 or wider: each (..., V) -> (..., V)."""
     wide = [part.to(torch.promote_types(part.dtype, torch.float32)) for part in log_probs]
     return wide[0] if len(wide) == 1 else torch.stack(wide).logsumexp(0) - math.log(len(wide))
 
 
 def mean_attention(weights: Sequence[Tensor | None]) -> Tensor:
-    """The models' mean attention: each (..., S) -> (..., S)."""
-    asked = [part for part in weights if part is not None]
-    return asked[0] if len(asked) == 1 else torch.stack(asked).mean(0)
+    """Mean attention of the models that return weights: each (..., S) -> (..., S)."""
+    present = [part for part in weights if part is not None]
+    return present[0] if len(present) == 1 else torch.stack(present).mean(0)
 
 
 class Ensemble:
     """Models that step together, each with the Memory of the same B sentences; one model is an ensemble of one.
 
-    Memories stay at B rows; the states have B rows at first and B * W after `select`.
+    Memories have B rows; states have B rows at first and B * W after `select_rows`.
     Raises ConfigError if `capacity` steps are more than a model can take."""
 
     def __init__(self, models: Sequence[Model], memories: Sequence[Memory], capacity: int) -> None:
@@ -38,20 +38,21 @@ class Ensemble:
         self.states = [model.start(memory, capacity) for model, memory in zip(models, memories, strict=True)]
 
     def step(self, tokens: Tensor, attention: bool) -> tuple[Tensor, Tensor | None]:
-        """tokens (B, W) -> log-probabilities (B, W, V) and, if asked for, attention weights (B, W, S)."""
+        """tokens (B, W) -> log-probabilities (B, W, V) and, if `attention`, attention weights (B, W, S), else None."""
         outputs = []
         for i, (model, memory) in enumerate(zip(self.models, self.memories, strict=True)):
             output, self.states[i] = model.step(tokens.flatten(), self.states[i], memory, attention)
             outputs.append(output)
         parts = zip(self.models, outputs, self.memories, strict=True)
-        log_probs = mean_probability([model.head.log_probs(output, memory) for model, output, memory in parts])
+        log_probs = log_mean_probability([model.head.log_probs(output, memory) for model, output, memory in parts])
         weights = mean_attention([output.weights for output in outputs]) if attention else None
         return log_probs.unflatten(0, tokens.shape), None if weights is None else weights.unflatten(0, tokens.shape)
 
-    def select(self, rows: Tensor) -> None:
-        """Keep, repeat or reorder the hypotheses: rows (B', W') are indices into N, as in interface.Model.select."""
+    def select_rows(self, rows: Tensor) -> None:
+        """Keep, repeat or reorder hypotheses in the states: rows (B', W') index the B * W rows, as in
+        `Model.select`."""
         self.states = [model.select(rows, state) for model, state in zip(self.models, self.states, strict=True)]
 
-    def leave(self, sentences: Tensor) -> None:
-        """Keep only the sentences (B',) in the memories; their hypotheses are for `select`."""
+    def select_sentences(self, sentences: Tensor) -> None:
+        """Keep the sentences (B',) in the memories; `select_rows` does so in the states."""
         self.memories = [memory.select(sentences) for memory in self.memories]

@@ -1,7 +1,7 @@
-"""How are target sentences drawn at random, the same ones in any batch?
+"""Batched ancestral sampling, with temperature, top-k and top-p; the same seeds draw the same samples in any batch.
 
-Every number drawn is a function of (seed of the sentence, step, number of the sample), so nothing is left to the
-order of draws; a token is found by inverting the distribution function over the ids in their order.
+Every random number is a function of (seed of the sentence, step, number of the sample), so nothing depends on the order
+of draws. A token is drawn by inverting the cumulative distribution over the ids in their order.
 """
 
 from collections.abc import Sequence
@@ -13,64 +13,70 @@ from torch import Tensor
 from seq2seq.errors import ConfigError
 from seq2seq.ids import EOS, PAD
 from seq2seq.nn.interface import Memory, Model
-from seq2seq.search.base import Lengths, Search, run
-from seq2seq.search.constraints import Rule
-from seq2seq.search.hypothesis import Ends, Hypothesis, SearchStep
-from seq2seq.search.topk import largest
+from seq2seq.runtime.hypothesis import Hypothesis
+from seq2seq.runtime.options import check_sampling
+from seq2seq.search.backtrace import Endings, SearchStep
+from seq2seq.search.base import Lengths, Search, run_search
+from seq2seq.search.constraints import Constraint
+from seq2seq.search.topk import stable_topk
 
-GAMMA = 0x9E3779B97F4A7C15
+GAMMA = 0x9E3779B97F4A7C15  # the increment of SplitMix64: 2^64 divided by the golden ratio, odd
 
 
-def signed(word: int) -> int:
+def to_int64(word: int) -> int:
     """The int64 whose bits are the lowest 64 of `word`."""
     return (word + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
-def mix(x: Tensor) -> Tensor:
-    """The finaliser of SplitMix64 (Steele et al. 2014); int64 that wraps around stands for uint64."""
+def splitmix64(x: Tensor) -> Tensor:
+    """The output function of SplitMix64 (Steele et al. 2014), elementwise; int64 with wraparound stands for uint64."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
-        x = (x ^ logical_shift(x, shift)) * signed(factor)
+        x = (x ^ logical_shift(x, shift)) * to_int64(factor)
     return x
 
 
 def logical_shift(x: Tensor, places: int) -> Tensor:
-    """x >> places with zeros moving in, the sign being a bit like others."""
+    """x >> places of int64 with zeros shifted in, the sign bit being a bit like any other."""
     return (x >> places) & ((1 << (64 - places)) - 1)
 
 
-def uniform(seeds: Tensor, step: int, samples: int) -> Tensor:
-    """seeds (B,) int64 -> (B, samples) float64 in [0, 1): multiples of 2^-48, so that u * total < total always."""
+def uniform_numbers(seeds: Tensor, step: int, samples: int) -> Tensor:
+    """Random numbers (B, samples) in [0, 1) for seeds (B,) int64; float64.
+
+    They are multiples of 2^-48, so that u * total < total for every total."""
     counter = (step << 32) + 1 + torch.arange(samples, device=seeds.device)
-    return logical_shift(mix(mix(seeds[:, None] + signed(GAMMA)) + counter * signed(GAMMA)), 16).double() * 2.0**-48
+    bits = splitmix64(splitmix64(seeds[:, None] + to_int64(GAMMA)) + counter * to_int64(GAMMA))
+    return logical_shift(bits, 16).double() * 2.0**-48
 
 
-def truncate(scores: Tensor, top_k: int, top_p: float) -> Tensor:
-    """scores (R, V) with -inf wherever an id is not among the `top_k` likeliest (0: all) or, of these, not in the smallest set
-    whose probability reaches `top_p` (Holtzman et al. 2020, eq. 2); of equal ids the lower is the likelier."""
+def truncate_distribution(scores: Tensor, top_k: int, top_p: float) -> Tensor:
+    """Logits (R, V) with -inf outside the `top_k` likeliest ids (0: all) and the nucleus of these with probability
+    `top_p`.
+
+    The nucleus is the smallest set that reaches it (Holtzman et al. 2020, eq. 2). Of equal ids the lower counts as
+    likelier."""
     if 0 < top_k < scores.shape[1]:
-        values, index = largest(scores, top_k)
+        values, index = stable_topk(scores, top_k)
         scores = torch.full_like(scores, -torch.inf).scatter(1, index, values)
     if top_p < 1:
         values, index = scores.sort(dim=1, descending=True, stable=True)
-        chances = values.double().softmax(1)
-        values = values.masked_fill(chances.cumsum(1) - chances >= top_p, -torch.inf)
+        probabilities = values.double().softmax(1)
+        values = values.masked_fill(probabilities.cumsum(1) - probabilities >= top_p, -torch.inf)
         scores = torch.empty_like(scores).scatter(1, index, values)
     return scores
 
 
-def draw(scores: Tensor, numbers: Tensor) -> Tensor:
-    """scores (R, V), logits, and numbers (R,) in [0, 1) -> ids (R,): the first whose distribution function is above the number."""
+def draw_tokens(scores: Tensor, numbers: Tensor) -> Tensor:
+    """Ids (R,) from logits (R, V) and numbers (R,) in [0, 1): the first whose cumulative probability is above the
+    number."""
     highest = scores.amax(1, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
-    reached = (scores - highest).double().exp().cumsum(1)
-    return (
-        torch.searchsorted(reached, numbers[:, None] * reached[:, -1:], right=True)
-        .flatten()
-        .clamp(max=scores.shape[1] - 1)
-    )
+    cumulative = (scores - highest).double().exp().cumsum(1)
+    ids = torch.searchsorted(cumulative, numbers[:, None] * cumulative[:, -1:], right=True).flatten()
+    return ids.clamp(max=scores.shape[1] - 1)
 
 
-class Sampler(Search):
-    """The samples of a batch: W of each sentence, which never mix."""
+class Sampling(Search):
+    """The samples of a batch: W of each sentence, each of which continues itself alone."""
 
     def __init__(
         self,
@@ -84,15 +90,14 @@ class Sampler(Search):
         **options: Any,
     ) -> None:
         super().__init__(memory, **options)
-        if samples < 1 or temperature <= 0 or top_k < 0 or not 0 < top_p <= 1:
-            values = f"samples={samples}, temperature={temperature}, top_k={top_k}, top_p={top_p}"
-            raise ConfigError(f"{values}: samples >= 1, temperature > 0, top_k >= 0 and 0 < top_p <= 1 must hold")
-        if len(seeds) != len(self.limits):
-            raise ConfigError(f"{len(seeds)} seeds for {len(self.limits)} sentences: one of each is needed")
-        self.seeds = torch.tensor([signed(seed) for seed in seeds], dtype=torch.long, device=self.limits.device)
+        check_sampling(samples, temperature, top_k, top_p)
+        if len(seeds) != len(self.max_lengths):
+            raise ConfigError(f"{len(seeds)} seeds for {len(self.max_lengths)} sentences: one of each is needed")
+        device = self.max_lengths.device
+        self.seeds = torch.tensor([to_int64(seed) for seed in seeds], dtype=torch.long, device=device)
         self.samples, self.temperature, self.top_k, self.top_p = samples, temperature, top_k, top_p
-        self.log_prob = torch.zeros(len(seeds), samples, device=self.limits.device)
-        self.ends = Ends.empty(self.log_prob)
+        self.log_prob = torch.zeros(len(seeds), samples, device=device)  # (B, W)
+        self.endings = Endings.empty(self.log_prob)
 
     def advance(self, log_probs: Tensor, weights: Tensor | None) -> Tensor | None:
         first, length = not self.steps, self.tokens.shape[2]
@@ -102,29 +107,32 @@ class Sampler(Search):
             log_probs = log_probs.expand(-1, self.samples, -1)
             weights = None if weights is None else weights.expand(-1, self.samples, -1)
         scores = log_probs / self.temperature
-        self.rules(scores, self.tokens)
-        numbers = uniform(self.seeds, length, self.samples)
-        token = draw(truncate(scores.flatten(0, 1), self.top_k, self.top_p), numbers.flatten()).view_as(slots)
-        stopped = (self.limits == length)[:, None] & (token != EOS) | (scores == -torch.inf).all(2)
-        taken = log_probs.gather(2, token[..., None])[..., 0]
-        self.close(stopped, token == EOS, taken, slots)
-        self.steps.append(SearchStep(token, slots, taken, log_probs[..., EOS], weights))
-        self.tokens = torch.cat([self.tokens, token.masked_fill(self.over(), PAD)[..., None]], 2)
+        self.constraint(scores, self.tokens)
+        numbers = uniform_numbers(self.seeds, length, self.samples)
+        truncated = truncate_distribution(scores.flatten(0, 1), self.top_k, self.top_p)
+        token = draw_tokens(truncated, numbers.flatten()).view_as(slots)
+        stopped = (self.max_lengths == length)[:, None] & (token != EOS) | (scores == -torch.inf).all(2)
+        token_log_prob = log_probs.gather(2, token[..., None])[..., 0]
+        self._end(stopped, token == EOS, token_log_prob, slots)
+        self.steps.append(SearchStep(token, slots, token_log_prob, log_probs[..., EOS], weights))
+        self.tokens = torch.cat([self.tokens, token.masked_fill(self._ended(), PAD)[..., None]], 2)
         return torch.zeros_like(slots) if first else None
 
-    def over(self) -> Tensor:
+    def _ended(self) -> Tensor:
         """(B, W) which samples have ended."""
-        return self.ends.score != -torch.inf
+        return self.endings.score != -torch.inf
 
-    def close(self, stopped: Tensor, by_eos: Tensor, taken: Tensor, slots: Tensor) -> None:
-        """Add `taken` (B, W) to the samples that go on or end by EOS, and note where samples end."""
-        before = self.over()
-        self.log_prob = torch.where(before | stopped, self.log_prob, self.log_prob + taken)
+    def _end(self, stopped: Tensor, by_eos: Tensor, token_log_prob: Tensor, slots: Tensor) -> None:
+        """Add token_log_prob (B, W) to the samples that continue or end by EOS, and record those that end at this step.
+
+        stopped (B, W) are those that end without EOS: at the maximum length, or because no token is allowed."""
+        before = self._ended()
+        self.log_prob = torch.where(before | stopped, self.log_prob, self.log_prob + token_log_prob)
         length = torch.full_like(slots, self.tokens.shape[2])
-        fresh = Ends(self.log_prob, self.log_prob, length, slots, by_eos & ~stopped)
+        here = Endings(self.log_prob, self.log_prob, length, slots, by_eos & ~stopped)
         now = (stopped | by_eos) & ~before
-        self.ends = Ends(*(torch.where(now, new, old) for new, old in zip(fresh, self.ends, strict=True)))
-        self.done = self.over().all(1)
+        self.endings = Endings(*(torch.where(now, new, old) for new, old in zip(here, self.endings, strict=True)))
+        self.done = self._ended().all(1)
 
     def select(self, sentences: Tensor) -> None:
         super().select(sentences)
@@ -143,21 +151,28 @@ def sample(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
-    rules: Sequence[Rule] = (),
+    constraints: Sequence[Constraint] = (),
     prefix: Sequence[Sequence[int]] | None = None,
     attention: bool = False,
 ) -> list[list[Hypothesis]]:
-    """`samples` hypotheses of each sentence, in the order of their numbers; a sentence's depend on its seed alone.
+    """`samples` hypotheses of each sentence, in the order of their numbers; those of a sentence depend on its seed
+    alone.
 
-    The log-probabilities are divided by `temperature`, then truncated to the `top_k` likeliest ids, then to those that make up
-    `top_p`. A hypothesis' score is its log-probability under the models, before any of this. The rest is as in beam_search.
-    Raises ConfigError on settings out of range and on limits that cannot be met."""
-    options: dict[str, Any] = {
-        "rules": rules,
-        "min_length": min_length,
-        "max_length": max_length,
-        "prefix": prefix,
-        "attention": attention,
-    }
-    drawing: dict[str, Any] = {"samples": samples, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    return run(Sampler(memories[0], seeds=seeds, **drawing, **options), models, memories)
+    The log-probabilities are divided by `temperature`, then truncated to the `top_k` likeliest ids (0: all), then to
+    those that make up `top_p`. The score of a hypothesis is its log-probability under the models, before any of this.
+    The other arguments are those of `beam_search`. Raises ConfigError on options out of range and on limits that cannot
+    be met."""
+    search = Sampling(
+        memories[0],
+        seeds=seeds,
+        samples=samples,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        constraints=constraints,
+        min_length=min_length,
+        max_length=max_length,
+        prefix=prefix,
+        attention=attention,
+    )
+    return run_search(search, models, memories)

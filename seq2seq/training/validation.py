@@ -49,7 +49,7 @@ class Watch:
         if not health.learnt:
             return
         whole = ((pair.source, pair.target) for pair in self.pairs if pair.source.strip() and pair.target.strip())
-        given = list(self.translator.forced(whole))
+        given = list(self.translator.forced_decode(whole))
         for _, looked in compute_attention_maps(self.translator, given):
             health.add(looked.weights, looked.centers)
         warnings = health.warnings()

@@ -1,4 +1,4 @@
-"""Which models can a search be tested on without any network? Ones whose probabilities are looked up or hashed."""
+"""Models to test searches on: no networks, their probabilities are looked up in a table or hashed."""
 
 from types import SimpleNamespace
 
@@ -12,9 +12,9 @@ PRIME = 2147483647
 
 
 class Fake:
-    """Keeps all tokens seen in place in its state, so that a search that forgets to reorder it is caught.
+    """Base class of the models. The state holds all tokens fed so far, so a search that does not reorder it is caught.
 
-    Subclasses say by `log_probs_of(features)` what follows; `attends` chooses the weights."""
+    Subclasses define `features` of the tokens so far, and `logits` of the features."""
 
     max_source = max_target = None
 
@@ -29,37 +29,40 @@ class Fake:
 
     def start(self, memory, capacity=None):
         rows = len(memory.mask)
-        return {"seen": torch.zeros(rows, capacity, dtype=torch.long), "length": torch.zeros(rows, dtype=torch.long)}
+        return {"tokens": torch.zeros(rows, capacity, dtype=torch.long), "length": torch.zeros(rows, dtype=torch.long)}
 
     def step(self, token, state, memory, attention=False):
         rows, batch = len(token), len(memory.mask)
         assert rows % batch == 0, "memory does not fit the rows"
-        assert len(state["seen"]) == rows, "the state does not fit the rows"
+        assert len(state["tokens"]) == rows, "the state does not fit the rows"
         self.rows.append(rows)
         self.batches.append(batch)
-        seen, length = state["seen"], state["length"]
+        tokens, length = state["tokens"], state["length"]
         state.clear()  # spent
-        seen.scatter_(1, length[:, None], token[:, None])
+        tokens.scatter_(1, length[:, None], token[:, None])
         length = length + 1
         key = memory.summary[:, 0].repeat_interleave(rows // batch)
-        inside = torch.arange(seen.shape[1]) < length[:, None]
-        features = self.features(key, seen, inside)
+        inside = torch.arange(tokens.shape[1]) < length[:, None]
+        features = self.features(key, tokens, inside)
         mask = memory.mask.repeat_interleave(rows // batch, 0)
-        return Output(features, self.attend(features, mask) if attention else None), {"seen": seen, "length": length}
+        return Output(features, self.attend(features, mask) if attention else None), {
+            "tokens": tokens,
+            "length": length,
+        }
 
     def attend(self, features, mask):
         scores = (features[:, :1] * (torch.arange(mask.shape[1]) * 7919 + 13) % 10007).to(self.dtype) / 2000
         return scores.masked_fill(~mask, -torch.inf).softmax(-1)
 
     def select(self, rows, state):
-        assert rows.dim() == 2, "the search does not say whose the rows are"
+        assert rows.dim() == 2, "rows must be grouped by sentence"
         assert (rows // (len(state["length"]) // self.batches[-1])).eq(self.sentences(rows, state)).all(), (
             "rows of other sentences"
         )
         return {name: value[rows.flatten()] for name, value in state.items()}
 
     def sentences(self, rows, state):
-        """Whose the rows must be: the first's, and their own where none has left."""
+        """The sentences that rows must belong to: the first row's, and their own index if no sentence has left."""
         first = rows[:, :1] // (len(state["length"]) // self.batches[-1])
         return first if len(rows) < self.batches[-1] else torch.arange(len(rows))[:, None]
 
@@ -89,8 +92,8 @@ class Hashed(Fake):
         super().__init__(size, **options)
         self.seed, self.levels, self.scale, self.end = seed, levels, scale, end
 
-    def features(self, key, seen, inside):
-        return hashed(torch.cat([key[:, None] + self.seed, seen + 1], 1), torch.cat([inside[:, :1], inside], 1))[
+    def features(self, key, tokens, inside):
+        return hashed(torch.cat([key[:, None] + self.seed, tokens + 1], 1), torch.cat([inside[:, :1], inside], 1))[
             :, None
         ]
 
@@ -102,7 +105,7 @@ class Hashed(Fake):
 
 
 class Barred(Hashed):
-    """The whole vocabulary, what a sentence may not use at -inf."""
+    """Has the whole vocabulary, with ids that a sentence may not use at -inf."""
 
     def log_probs(self, output, memory, rows=None):
         found = super().log_probs(output, memory)
@@ -112,7 +115,7 @@ class Barred(Hashed):
 
 
 class Reducible(Hashed):
-    """Knows the ids `ids` of its vocabulary alone."""
+    """Can be reduced to some ids of its vocabulary."""
 
     ids = None
 
@@ -135,23 +138,23 @@ class Reducible(Hashed):
 
 
 class Markov(Fake):
-    """What follows depends on the last token alone: `table` (V, V) of probabilities."""
+    """A Markov chain: the next token depends on the last one alone, with probabilities `table` (V, V)."""
 
     def __init__(self, table):
         super().__init__(len(table))
         self.table = torch.as_tensor(table, dtype=torch.float64)
-        self.table[self.table.sum(1) == 0] = 1 / len(table)  # never left, but a probability all the same
+        self.table[self.table.sum(1) == 0] = 1 / len(table)  # states without transitions: any distribution
 
-    def features(self, key, seen, inside):
+    def features(self, key, tokens, inside):
         last = inside.sum(1, keepdim=True) - 1
-        return seen.gather(1, last)
+        return tokens.gather(1, last)
 
     def logits(self, flat, memory):
         return self.table[flat[:, 0]].log()
 
 
 def hashed(ids, inside):
-    """ids (N, L) -> (N,): a number made of the ids inside."""
+    """A hash (N,) of the ids (N, L) that are `inside`."""
     value = torch.ones(len(ids), dtype=torch.long)
     for column, kept in zip(ids.unbind(1), inside.unbind(1), strict=True):
         value = torch.where(kept, (value * 48271 + column * 69621) % PRIME, value)
@@ -169,7 +172,7 @@ def sources(count, seed=0, longest=7):
 
 
 def step_function(model, memory):
-    """One sentence of a model as a step of the runtime without torch, and its first state."""
+    """A model as a step function of runtime.search for one sentence, and its first state."""
     size = int(memory.mask.sum())
     short = Memory(memory.tokens[:, :size], memory.states[:, :size], memory.mask[:, :size], memory.summary, {})
 

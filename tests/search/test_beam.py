@@ -1,4 +1,4 @@
-"""Does beam search find what it promises, for every option and in any batch?"""
+"""Beam search against a NumPy twin and chains solved on paper, for every option and in any batch."""
 
 import itertools
 import math
@@ -9,13 +9,13 @@ import torch
 from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.nn.ops import devices
-from seq2seq.runtime import search as twin
+from seq2seq.runtime import search as numpy_search
+from seq2seq.runtime.penalties import LENGTH_PENALTIES, NO_PENALTIES, Penalties
 from seq2seq.search import base
 from seq2seq.search.beam import beam_search
-from seq2seq.search.constraints import Never, NoRepeat
+from seq2seq.search.constraints import ForbiddenTokens, NoRepeat
 from seq2seq.search.ensemble import Ensemble
-from seq2seq.search.forced import score
-from seq2seq.search.penalties import LENGTH_PENALTIES, Penalty
+from seq2seq.search.forced import score_targets
 
 A, B = 4, 5
 
@@ -24,59 +24,61 @@ OPTIONS = {
     "plain": {"beam": 4, "n_best": 4},
     "ties": {"beam": 5, "n_best": 5, "levels": 3},
     "all tied": {"beam": 3, "n_best": 3, "levels": 1},
-    "average": {"beam": 4, "n_best": 3, "penalty": Penalty("average")},
-    "gnmt": {"beam": 5, "n_best": 2, "penalty": Penalty("gnmt", 0.6)},
-    "coverage": {"beam": 5, "n_best": 5, "penalty": Penalty("gnmt", 0.6, 0.4)},
-    "coverage, summary": {"beam": 4, "n_best": 4, "penalty": Penalty("gnmt", 0.9, 0.8, "summary")},
-    "coverage, greedy": {"beam": 1, "penalty": Penalty("average", 1.0, 2.0)},
+    "average": {"beam": 4, "n_best": 3, "penalties": Penalties("average")},
+    "gnmt": {"beam": 5, "n_best": 2, "penalties": Penalties("gnmt", alpha=0.6)},
+    "coverage": {"beam": 5, "n_best": 5, "penalties": Penalties("gnmt", alpha=0.6, coverage=0.4)},
+    "coverage, summary": {
+        "beam": 4,
+        "n_best": 4,
+        "penalties": Penalties("gnmt", alpha=0.9, coverage=0.8, coverage_kind="summary"),
+    },
+    "coverage, greedy": {"beam": 1, "penalties": Penalties("average", coverage=2.0)},
     "minimum": {"beam": 3, "n_best": 3, "min_length": 4},
     "exact length": {"beam": 3, "n_best": 3, "min_length": 5, "max_length": 5},
     "short": {"beam": 5, "n_best": 5, "max_length": 2, "end": -2.0},
-    "nothing": {"beam": 5, "n_best": 5, "max_length": 0, "end": -2.0, "penalty": Penalty("average", 1.0, 0.3)},
+    "nothing": {"beam": 5, "n_best": 5, "max_length": 0, "end": -2.0, "penalties": Penalties("average", coverage=0.3)},
     "no repeat": {"beam": 4, "n_best": 4, "no_repeat": 2, "end": -4.0},
     "no word twice": {"beam": 4, "n_best": 4, "no_repeat": 1, "end": -4.0, "min_length": 8},
     "no trigram": {"beam": 2, "n_best": 2, "no_repeat": 3, "size": 6, "end": -4.0},
     "prefix": {"beam": 3, "n_best": 3, "prefix": [A, UNK, A], "min_length": 2, "no_repeat": 1},
-    "never": {"beam": 3, "n_best": 3, "never": [UNK, B]},
+    "forbidden": {"beam": 3, "n_best": 3, "forbidden": [UNK, B]},
     "copies": {"beam": 4, "n_best": 4, "copies": True, "no_repeat": 2},
-    "ensemble": {"beam": 4, "n_best": 4, "models": 3, "penalty": Penalty("average", 1.0, 0.2)},
+    "ensemble": {"beam": 4, "n_best": 4, "models": 3, "penalties": Penalties("average", coverage=0.2)},
     "wide": {"beam": 12, "n_best": 12, "size": 6, "levels": 4},
 }
 
 
 class Case:
-    """The models, memories and options of one row of OPTIONS."""
+    """The models, sources and options of one entry of OPTIONS."""
 
     def __init__(self, fakes, name, batch, seed=0):
-        options = {"max_length": 9, "end": 0.5, "size": 9, "models": 1, "levels": 10007, "copies": False} | OPTIONS[
-            name
-        ]
-        made = {key: options.pop(key) for key in ("end", "size", "models", "levels", "copies")}
-        self.fakes, self.options, self.source = fakes, options, fakes.sources(batch, seed)
-        kind = {"levels": made["levels"], "end": made["end"], "copies": made["copies"]}
-        self.models = [fakes.Hashed(made["size"], seed=100 * seed + i, **kind) for i in range(made["models"])]
+        self.options = {"max_length": 9} | OPTIONS[name]
+        count, size = self.options.pop("models", 1), self.options.pop("size", 9)
+        model = {"end": 0.5, "levels": 10007, "copies": False}
+        model = {key: self.options.pop(key, default) for key, default in model.items()}
+        self.fakes, self.source = fakes, fakes.sources(batch, seed)
+        self.models = [fakes.Hashed(size, seed=100 * seed + i, **model) for i in range(count)]
 
     def search(self, rows=slice(None), **more):
         options = {"attention": True} | self.options | more
-        never, no_repeat, prefix = options.pop("never", ()), options.pop("no_repeat", 0), options.pop("prefix", None)
-        rules = [Never(*never), *([NoRepeat(no_repeat)] if no_repeat else [])]
+        constraints = [ForbiddenTokens(*options.pop("forbidden", ()))]
+        if no_repeat := options.pop("no_repeat", 0):
+            constraints.append(NoRepeat(no_repeat))
+        prefix = options.pop("prefix", None)
         source = self.source[rows]
         memories = [model.encode(source) for model in self.models]
-        return beam_search(self.models, memories, rules=rules, prefix=prefix and [prefix] * len(source), **options)
+        prefixes = [prefix] * len(source) if prefix else None
+        return beam_search(self.models, memories, constraints=constraints, prefix=prefixes, **options)
 
-    def twin(self, row):
+    def numpy_search(self, row):
         options = {"n_best": 1} | self.options
-        penalty = options.get("penalty", Penalty("none"))
-        limits = {
-            key: options[key] for key in ("max_length", "min_length", "no_repeat", "prefix", "never") if key in options
-        }
-        ranking = twin.Ranking(penalty.length, penalty.alpha, penalty.coverage, penalty.kind)
+        beam, n_best = options.pop("beam"), options.pop("n_best")
+        penalties = options.pop("penalties", NO_PENALTIES)
         steps, states = zip(
             *(self.fakes.step_function(m, m.encode(self.source[row : row + 1])) for m in self.models), strict=True
         )
-        return twin.beam_search(
-            steps, states, twin.TokenLimits(**limits), beam=options["beam"], n_best=options["n_best"], ranking=ranking
-        )
+        constraints = numpy_search.Constraints(**options)
+        return numpy_search.beam_search(steps, states, constraints, beam=beam, n_best=n_best, penalties=penalties)
 
 
 def assert_same(found, expected, tolerance=1e-9):
@@ -90,11 +92,11 @@ def assert_same(found, expected, tolerance=1e-9):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_equals_twin(fakes, name):
+def test_equals_numpy_search(fakes, name):
     for seed in range(3):
         case = Case(fakes, name, 6, seed)
         for row, found in enumerate(case.search()):
-            assert_same(found, case.twin(row))
+            assert_same(found, case.numpy_search(row))
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -108,13 +110,12 @@ def test_any_batch_gives_the_same(fakes, name):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_score_is_the_models_own(fakes, name):
+def test_score_equals_forced_decoding(fakes, name):
     case = Case(fakes, name, 5)
     for row, hypotheses in enumerate(case.search()):
         memories = [model.encode(case.source[row : row + 1].expand(len(hypotheses), -1)) for model in case.models]
-        for found, expected in zip(
-            hypotheses, score(case.models, memories, [h.tokens for h in hypotheses], True), strict=True
-        ):
+        forced = score_targets(case.models, memories, [h.tokens for h in hypotheses], attention=True)
+        for found, expected in zip(hypotheses, forced, strict=True):
             steps = len(found.tokens) + found.finished
             assert found.token_log_probs == pytest.approx(expected.token_log_probs[:steps])
             assert found.log_prob == pytest.approx(sum(expected.token_log_probs[:steps]))
@@ -122,7 +123,7 @@ def test_score_is_the_models_own(fakes, name):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_hypotheses_keep_to_the_rules(fakes, name):
+def test_hypotheses_meet_the_constraints(fakes, name):
     case = Case(fakes, name, 20)
     options = case.options
     for hypotheses in case.search():
@@ -132,7 +133,7 @@ def test_hypotheses_keep_to_the_rules(fakes, name):
             (not h.finished, -h.score) for h in hypotheses
         )
         for h in hypotheses:
-            assert not {PAD, BOS, EOS, *options.get("never", ())} & set(h.tokens)
+            assert not {PAD, BOS, EOS, *options.get("forbidden", ())} & set(h.tokens)
             assert len(h.tokens) <= options["max_length"]
             assert not h.finished or len(h.tokens) >= options.get("min_length", 0)
             prefix, n = options.get("prefix", []), options.get("no_repeat", 0)
@@ -145,23 +146,23 @@ def test_hypotheses_keep_to_the_rules(fakes, name):
 
 @pytest.mark.parametrize("length", LENGTH_PENALTIES)
 def test_huge_beam_is_exhaustive(fakes, length):
-    penalty, longest, vocabulary = Penalty(length, 0.8), 3, 7
+    penalties, longest, vocabulary = Penalties(length, alpha=0.8), 3, 7
     model, source = fakes.Hashed(vocabulary), fakes.sources(3)
-    found = beam_search([model], [model.encode(source)], beam=400, n_best=400, max_length=longest, penalty=penalty)
+    found = beam_search([model], [model.encode(source)], beam=400, n_best=400, max_length=longest, penalties=penalties)
     words = [UNK, *range(4, vocabulary)]
     every = [list(tokens) for size in range(longest + 1) for tokens in itertools.product(words, repeat=size)]
     for row, hypotheses in enumerate(found):
         memory = model.encode(source[row : row + 1].expand(len(every), -1))
         scores = {
             tuple(h.tokens): h.log_prob / LENGTH_PENALTIES[length](len(h.tokens) + 1, 0.8)
-            for h in score([model], [memory], every)
+            for h in score_targets([model], [memory], every)
         }
         assert all(h.finished for h in hypotheses)
         assert [tuple(h.tokens) for h in hypotheses] == sorted(scores, key=lambda tokens: -scores[tokens])
 
 
 def chain(fakes):
-    """From BOS to A (0.7) or B (0.3); A ends with 0.3 or goes to A (0.3), B (0.4); B ends with 0.9 or goes to A (0.1)."""
+    """BOS is followed by A (0.7) or B (0.3); A by EOS (0.3), A (0.3) or B (0.4); B by EOS (0.9) or A (0.1)."""
     table = torch.zeros(6, 6)
     table[BOS, A], table[BOS, B] = 0.7, 0.3
     table[A, EOS], table[A, A], table[A, B] = 0.3, 0.3, 0.4
@@ -179,24 +180,21 @@ def test_markov_chain_solved_on_paper(fakes):
         assert [h.tokens for h in best] == [[B], [A, B], [A], [A, A, B]]
         assert [math.exp(h.log_prob) for h in best] == pytest.approx([0.27, 0.252, 0.21, 0.0756])
         assert best[1].token_log_probs == pytest.approx([math.log(p) for p in (0.7, 0.4, 0.9)])
-    for (mean,) in beam_search([model], [memory], beam=6, max_length=9, penalty=Penalty("average")):
+    for (mean,) in beam_search([model], [memory], beam=6, max_length=9, penalties=Penalties("average")):
         assert mean.tokens == [A, B]
         assert mean.score == pytest.approx(math.log(0.252) / 3)
 
 
 @pytest.mark.parametrize("limit", [2, 5])
-def test_search_goes_on_while_there_is_hope(fakes, limit):
+def test_search_continues_while_a_live_hypothesis_can_still_win(fakes, limit):
     table, idle = torch.zeros(7, 7), 6
     table[BOS, EOS], table[BOS, A], table[BOS, idle] = 0.6, 0.3, 0.1
     table[A, B] = table[B, EOS] = table[idle, idle] = 1.0
     model = fakes.Markov(table)
-    ((found,),) = beam_search(
-        [model], [model.encode(fakes.sources(1))], beam=2, max_length=limit, penalty=Penalty("average")
-    )
-    assert found.tokens == [
-        A,
-        B,
-    ]  # log(0.3) / 3 is above log(0.6), which ended before; log(0.3) and log(0.3) / 2, without EOS, are not
+    memory = model.encode(fakes.sources(1))
+    ((found,),) = beam_search([model], [memory], beam=2, max_length=limit, penalties=Penalties("average"))
+    # log(0.3) / 3 is above log(0.6), which ended before; log(0.3) and log(0.3) / 2, without EOS, are not
+    assert found.tokens == [A, B]
     assert found.score == pytest.approx(math.log(0.3) / 3)
 
 
@@ -209,7 +207,7 @@ def test_impossible_continuations_end_unfinished(fakes):
         assert found.log_prob == 0
 
 
-def test_mean_of_probabilities(fakes):
+def test_ensemble_takes_the_mean_of_probabilities(fakes):
     models, source = [fakes.Hashed(6, seed) for seed in range(2)], fakes.sources(4)
     memories = [model.encode(source) for model in models]
     first = torch.full((4, 1), BOS)
@@ -218,7 +216,7 @@ def test_mean_of_probabilities(fakes):
     torch.testing.assert_close(both, (each[0] + each[1]) / 2)
 
 
-def test_ensemble_of_twice_the_same_is_one(fakes):
+def test_ensemble_of_a_model_with_itself_is_the_model(fakes):
     model, source = fakes.Hashed(9), fakes.sources(8)
     one, two = ([model] * n for n in (1, 2))
     options = {"beam": 4, "n_best": 4, "max_length": 9, "attention": True}
@@ -243,7 +241,7 @@ def test_limits_of_each_sentence(fakes):
 
 def test_finished_sentences_leave_in_groups(fakes, monkeypatch):
     def batches(share):
-        monkeypatch.setattr(base, "LEAVING", share)
+        monkeypatch.setattr(base, "MIN_DONE_SHARE", share)
         model = fakes.Hashed(9, end=1.0)
         found = beam_search([model], [model.encode(fakes.sources(40))], beam=3, max_length=30)
         return model, found
@@ -260,16 +258,16 @@ def test_finished_sentences_leave_in_groups(fakes, monkeypatch):
 
 @pytest.mark.parametrize("every", [2, 3, 100])
 @pytest.mark.parametrize("name", ["plain", "coverage", "short", "no word twice"])
-def test_looking_rarely_changes_nothing(fakes, monkeypatch, name, every):
+def test_checking_rarely_for_finished_sentences_changes_nothing(fakes, monkeypatch, name, every):
     case = Case(fakes, name, 20)
     expected = case.search()
-    monkeypatch.setattr(base, "LOOK", every)
+    monkeypatch.setattr(base, "CHECK_EVERY", every)
     monkeypatch.setattr(devices, "asynchronous", lambda x: True)
     for one, other in zip(case.search(), expected, strict=True):
         assert_same(one, other)
 
 
-def test_attention_only_when_asked(fakes):
+def test_attention_is_returned_only_if_asked_for(fakes):
     case = Case(fakes, "coverage", 5)
     for asked, plain, source in zip(case.search(), case.search(attention=False), case.source, strict=True):
         assert [h.tokens for h in asked] == [h.tokens for h in plain]
@@ -299,13 +297,13 @@ def test_empty_batch(fakes):
         ({"prefix": [[A] * 6, []]}, "of sentence 0 is longer than max_length=5"),
     ],
 )
-def test_refusals(fakes, options, words):
+def test_options_that_cannot_work_are_refused(fakes, options, words):
     model = fakes.Hashed(9)
     with pytest.raises(ConfigError, match=words):
         beam_search([model], [model.encode(fakes.sources(2))], **({"max_length": 5} | options))
 
 
-def test_refusals_of_parts(fakes):
+def test_parts_refuse_what_cannot_work(fakes):
     with pytest.raises(ConfigError, match="no_repeat=0"):
         NoRepeat(0)
     model = fakes.Hashed(9)

@@ -1,4 +1,4 @@
-"""Are samples drawn from the right distribution, and the same ones in any batch?"""
+"""Sampling: the distribution of samples, a NumPy twin, and the same samples in any batch."""
 
 from collections import Counter
 
@@ -8,11 +8,11 @@ import torch
 
 from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD
-from seq2seq.runtime import search as twin
+from seq2seq.runtime import search as numpy_search
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import NoRepeat
-from seq2seq.search.forced import score
-from seq2seq.search.sample import draw, sample, truncate, uniform
+from seq2seq.search.forced import score_targets
+from seq2seq.search.sample import draw_tokens, sample, truncate_distribution, uniform_numbers
 
 OPTIONS = {
     "plain": {},
@@ -29,7 +29,7 @@ OPTIONS = {
 
 
 class Case:
-    """A model and the options of one row of OPTIONS."""
+    """A model and the options of one entry of OPTIONS."""
 
     def __init__(self, fakes, name, batch, samples=4):
         options = {"max_length": 8, "levels": 10007, "copies": False, "no_repeat": 0, "prefix": []} | OPTIONS[name]
@@ -40,16 +40,19 @@ class Case:
 
     def sample(self, rows=slice(None), **more):
         source, seeds = self.source[rows], self.seeds[rows]
-        rules = [NoRepeat(self.no_repeat)] if self.no_repeat else []
-        options = self.options | {"rules": rules, "prefix": [self.prefix] * len(source), "attention": True} | more
+        constraints = [NoRepeat(self.no_repeat)] if self.no_repeat else []
+        options = (
+            self.options | {"constraints": constraints, "prefix": [self.prefix] * len(source), "attention": True} | more
+        )
         return sample([self.model], [self.model.encode(source)], seeds=seeds, **options)
 
-    def twin(self, row):
+    def numpy_search(self, row):
         options = dict(self.options)
         limits = {key: options.pop(key) for key in ("max_length", "min_length") if key in options}
         step, state = self.fakes.step_function(self.model, self.model.encode(self.source[row : row + 1]))
         limits |= {"no_repeat": self.no_repeat, "prefix": self.prefix}
-        return twin.sample([step], [state], twin.TokenLimits(**limits), seed=self.seeds[row], **options)
+        constraints = numpy_search.Constraints(**limits)
+        return numpy_search.sample([step], [state], constraints, seed=self.seeds[row], **options)
 
 
 def assert_same(found, expected):
@@ -61,10 +64,10 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_equals_twin(fakes, name):
+def test_equals_numpy_search(fakes, name):
     case = Case(fakes, name, 12)
     for row, found in enumerate(case.sample()):
-        assert_same(found, case.twin(row))
+        assert_same(found, case.numpy_search(row))
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -80,18 +83,19 @@ def test_any_batch_gives_the_same(fakes, name):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_score_is_the_models_own(fakes, name):
+def test_score_equals_forced_decoding(fakes, name):
     case = Case(fakes, name, 4)
     for row, samples in enumerate(case.sample()):
         memory = case.model.encode(case.source[row : row + 1].expand(len(samples), -1))
-        for found, expected in zip(samples, score([case.model], [memory], [h.tokens for h in samples]), strict=True):
+        forced = score_targets([case.model], [memory], [h.tokens for h in samples])
+        for found, expected in zip(samples, forced, strict=True):
             steps = len(found.tokens) + found.finished
             assert found.token_log_probs == pytest.approx(expected.token_log_probs[:steps])
             assert found.score == found.log_prob == pytest.approx(sum(expected.token_log_probs[:steps]))
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_samples_keep_to_the_rules(fakes, name):
+def test_samples_meet_the_constraints(fakes, name):
     case = Case(fakes, name, 10)
     for samples in case.sample():
         assert len(samples) == 4
@@ -101,7 +105,7 @@ def test_samples_keep_to_the_rules(fakes, name):
             assert case.options.get("min_length", 0) <= len(h.tokens) <= case.options["max_length"]
 
 
-def test_distribution(fakes):
+def test_samples_have_the_distribution_of_the_model(fakes):
     table = torch.zeros(7, 7)
     table[BOS, 4:] = torch.tensor([0.5, 0.3, 0.2])
     table[4, EOS] = table[5, EOS] = 1.0
@@ -117,7 +121,7 @@ def test_distribution(fakes):
 
 def test_numbers_are_uniform_and_independent():
     seeds = torch.arange(-50, 50)
-    numbers = torch.stack([uniform(seeds, step, 20) for step in range(50)])  # (50, 100, 20)
+    numbers = torch.stack([uniform_numbers(seeds, step, 20) for step in range(50)])  # (50, 100, 20)
     assert 0 <= numbers.min() < 1e-3
     assert 1 - 1e-3 < numbers.max() < 1
     counts = torch.histc(numbers.float(), 20, 0, 1)
@@ -125,10 +129,10 @@ def test_numbers_are_uniform_and_independent():
     for axis in range(3):
         pairs = torch.stack([numbers.narrow(axis, at, numbers.shape[axis] - 1).flatten() for at in (0, 1)])
         assert torch.corrcoef(pairs)[0, 1].abs() < 0.015
-    assert numbers[3, 7, 5].item() == twin.uniform(-43, 3, 5)
+    assert numbers[3, 7, 5].item() == numpy_search.uniform_number(-43, 3, 5)
 
 
-def test_cold_is_greedy(fakes):
+def test_low_temperature_top_1_and_tiny_top_p_are_greedy(fakes):
     model, source = fakes.Hashed(9), fakes.sources(20)
     memory = model.encode(source)
     options = [{"temperature": 1e-6}, {"top_k": 1}, {"top_p": 1e-9}]
@@ -149,22 +153,21 @@ def test_truncation_on_paper():
         (0, 0.75): [1, 2, 3],
     }
     for (top_k, top_p), kept in (cases | {(3, 0.6): [1, 2], (3, 0.8): [1, 2, 3], (9, 1.0): [0, 1, 2, 3, 4]}).items():
-        found = truncate(scores, top_k, top_p)[0]
+        found = truncate_distribution(scores, top_k, top_p)[0]
         assert (found > -torch.inf).nonzero().flatten().tolist() == kept
-        np.testing.assert_array_equal(found.numpy(), twin.truncate(scores[0].numpy(), top_k, top_p))
+        np.testing.assert_array_equal(
+            found.numpy(), numpy_search.truncate_distribution(scores[0].numpy(), top_k, top_p)
+        )
 
 
 def test_draw_on_paper():
     scores = torch.tensor([0.0, 0.5, 0.0, 0.25, 0.25, 0.0], dtype=torch.float64).log()
     for number, token in ((0.0, 1), (0.499, 1), (0.5, 3), (0.749, 3), (0.75, 4), (1 - 2.0**-48, 4)):
-        assert (
-            draw(scores[None], torch.tensor([number], dtype=torch.float64)).item()
-            == token
-            == twin.draw(scores.numpy(), number)
-        )
+        assert draw_tokens(scores[None], torch.tensor([number], dtype=torch.float64)).item() == token
+        assert numpy_search.draw_token(scores.numpy(), number) == token
 
 
-def test_seeds_differ(fakes):
+def test_different_seeds_draw_different_samples(fakes):
     model = fakes.Hashed(30, scale=0.5, end=-9.0)
     memory = model.encode(fakes.sources(1).expand(8, -1))
     drawn = sample([model], [memory], seeds=range(8), samples=3, max_length=6)
@@ -180,7 +183,7 @@ def test_seeds_differ(fakes):
         ({"samples": 0}, "samples=0"),
     ],
 )
-def test_refusals(fakes, options, words):
+def test_options_that_cannot_work_are_refused(fakes, options, words):
     model = fakes.Hashed(9)
     with pytest.raises(ConfigError, match=words):
         sample([model], [model.encode(fakes.sources(2))], **({"max_length": 5, "seeds": [1, 2]} | options))
