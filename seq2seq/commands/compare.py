@@ -143,7 +143,7 @@ def compared(options: argparse.Namespace) -> "Comparison":
     from seq2seq.compare.reverse import open_reverse, with_reverse
     from seq2seq.compare.variants import check_baseline, choose_baseline, group
     from seq2seq.errors import RunError
-    from seq2seq.evaluation.metrics import TASK_METRICS, expand_names
+    from seq2seq.evaluation.metrics import TASKS, expand_names
     from seq2seq.evaluation.score import MetricOptions
 
     for key in columns(options):
@@ -153,7 +153,7 @@ def compared(options: argparse.Namespace) -> "Comparison":
     if options.baseline:
         check_baseline(options.baseline, [run.config for run in runs])
     test = test_set(options, runs)
-    metrics = expand_names(options.metrics.split(",") if options.metrics else TASK_METRICS[runs[0].config.task])
+    metrics = expand_names(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])
     for key in columns(options):
         refuse(key, impossible(key, metrics, test.gold is not None, options.symmetrize if options.reverse else ""))
     made = {"device": options.device, "precision": options.precision, "options": search_options(options)}

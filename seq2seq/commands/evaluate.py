@@ -24,14 +24,14 @@ def main(argv: list[str]) -> None:
     options = parse(argv)
 
     from seq2seq.evaluation.evaluate import EvaluationSpec, translate_test_set
-    from seq2seq.evaluation.metrics import TASK_METRICS, score
+    from seq2seq.evaluation.metrics import TASKS, score
     from seq2seq.evaluation.store import make_report, write_evaluation
     from seq2seq.evaluation.testset import choose_name, load_test_set, read_test_set
     from seq2seq.runs.directory import Run
     from seq2seq.utils.progress import ProgressCounter
 
     runs = tuple(Run.open(path) for path in options.runs)
-    data, metrics = runs[0].config.data, wanted_metrics(options, TASK_METRICS[runs[0].config.task])
+    data, metrics = runs[0].config.data, wanted_metrics(options, TASKS[runs[0].config.task])
     name = "" if options.source else choose_name(data, options.test)
     test = (
         load_test_set(data, name, options.gold)

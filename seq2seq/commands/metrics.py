@@ -28,9 +28,9 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
 
     from seq2seq.data.readers import read_lines
-    from seq2seq.evaluation.metrics import TASK_METRICS, score
+    from seq2seq.evaluation.metrics import TASKS, score
 
-    metrics = wanted_metrics(options, TASK_METRICS["translation"])
+    metrics = wanted_metrics(options, TASKS["translation"])
     hypotheses = list(read_lines(options.hypotheses))
     references = [list(read_lines(path)) for path in options.reference]
     for path, lines in zip(options.reference, references, strict=True):

@@ -75,7 +75,7 @@ GROUPS = {  # names that stand for several metrics
     "rougeLsum": ("rougeLsum", "rougeL"),
 }
 
-TASK_METRICS: dict[str, tuple[str, ...]] = {  # task -> its default metrics
+TASKS: dict[str, tuple[str, ...]] = {  # task -> its default metrics
     "translation": ("bleu", "chrf", "ter"),
     "summarization": GROUPS["rouge"],
 }

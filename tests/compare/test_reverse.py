@@ -44,7 +44,7 @@ def joined(make_cell: Make, monkeypatch: pytest.MonkeyPatch) -> Joined:
         return {"argmax": THERE[name]}
 
     monkeypatch.setattr(reverse.Run, "open", opened)
-    monkeypatch.setattr(reverse, "forced_links", links)
+    monkeypatch.setattr(reverse, "load_or_align", links)
 
     def join(cells: list[str], partners: list[str]) -> tuple[dict[str, Any], list[str], Broken]:
         broken, paths = Broken(), []

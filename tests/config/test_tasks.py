@@ -9,7 +9,7 @@ from seq2seq.config import MODELS, Config
 from seq2seq.config.choices import CHOICES
 from seq2seq.config.io import differences, read_config, write_config
 from seq2seq.errors import ConfigError
-from seq2seq.evaluation.metrics import METRICS, TASK_METRICS, expand_names
+from seq2seq.evaluation.metrics import METRICS, TASKS, expand_names
 from seq2seq.launch.compose import compose_config, conf_dir
 from seq2seq.nn.build import build_meta_model
 
@@ -17,16 +17,16 @@ SUMMARIES = "task=summarization"
 
 
 def test_every_task_has_a_file_and_metrics() -> None:
-    assert {path.stem for path in (conf_dir() / "task").glob("*.yaml")} == set(TASK_METRICS) == set(CHOICES["TASKS"])
+    assert {path.stem for path in (conf_dir() / "task").glob("*.yaml")} == set(TASKS) == set(CHOICES["TASKS"])
     assert {path.stem for path in (conf_dir() / "model" / "_task").glob("*.yaml")} == {
-        f"{m}_{t}" for m, t in product(MODELS, TASK_METRICS)
+        f"{m}_{t}" for m, t in product(MODELS, TASKS)
     }
-    for metrics in TASK_METRICS.values():
+    for metrics in TASKS.values():
         assert set(metrics) <= set(METRICS)
         assert expand_names(metrics) == list(metrics)
 
 
-@pytest.mark.parametrize(("model", "task"), list(product(MODELS, TASK_METRICS)))
+@pytest.mark.parametrize(("model", "task"), list(product(MODELS, TASKS)))
 def test_model_and_task_go_together_in_any_order(model: str, task: str) -> None:
     one, other = (compose_config(words) for words in permutations([f"model={model}", f"task={task}"]))
     assert one == other

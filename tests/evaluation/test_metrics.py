@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.evaluation.metrics import GROUPS, METRICS, TASK_METRICS, expand_names, score
+from seq2seq.evaluation.metrics import GROUPS, METRICS, TASKS, expand_names, score
 from seq2seq.evaluation.score import LOWER_IS_BETTER
 
 TEXT = "the a man woman dog, Street runs sits in on near 2 green lights. old children play playing football again &"
@@ -172,7 +172,7 @@ def test_a_name_may_stand_for_several() -> None:
     assert expand_names(["rouge"]) == ["rouge1", "rouge2", "rougeL", "rougeLsum"]
     assert expand_names(["bleu", "rougeL"]) == ["bleu", "rougeL", "rougeLsum"]
     assert expand_names(["rougeLsum", "rouge", "chrf"]) == ["rougeLsum", "rougeL", "rouge1", "rouge2", "chrf"]
-    for metrics in (*TASK_METRICS.values(), *GROUPS.values(), *([name] for name in METRICS)):
+    for metrics in (*TASKS.values(), *GROUPS.values(), *([name] for name in METRICS)):
         assert ("rougeL" in expand_names(metrics)) == ("rougeLsum" in expand_names(metrics))
         assert set(expand_names(metrics)) <= set(METRICS)
     with pytest.raises(ConfigError, match=r"--metrics='rouge-l' is unknown \(did you mean 'rouge"):
