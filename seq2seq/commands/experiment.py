@@ -7,8 +7,8 @@ from seq2seq.commands import Parser
 from seq2seq.commands.settings_help import settings_help
 from seq2seq.config.io import to_yaml
 from seq2seq.errors import ConfigError
-from seq2seq.launch.compose import compose_config, conf_dir, resumed
-from seq2seq.launch.sweep import Task, nothing, sweep
+from seq2seq.launch.compose import compose_config, conf_dir, resume_folder
+from seq2seq.launch.sweep import Task, sweep
 
 EVERY_CELL = (
     "run once for each combination of the values given with commas; given again, it goes on where it was cut off"
@@ -16,7 +16,7 @@ EVERY_CELL = (
 
 
 def experiment(
-    name: str, purpose: str, argv: Sequence[str], task: Task, cell: Task | None = None, check: Task = nothing
+    name: str, purpose: str, argv: Sequence[str], task: Task, cell: Task | None = None, check: Task | None = None
 ) -> None:
     """Be the command `name`: compose the settings in `argv` and give them to `task`; with -m those of each cell of a grid to `cell`,
     once those of all of them have passed `check`.
@@ -38,8 +38,8 @@ def experiment(
     folder = found(options.config_dir)
     if options.help:
         print(parser.format_help() + settings_help([conf_dir(), *([folder] if folder else [])]))
-    elif options.multirun and resumed(options.settings):
-        raise ConfigError("resume goes on with one run: it cannot be swept with -m")
+    elif options.multirun and resume_folder(options.settings):
+        raise ConfigError("resume continues one run: it cannot be combined with -m")
     elif options.multirun and options.cfg:
         raise ConfigError("--cfg prints one set of settings: leave -m out")
     elif options.multirun:

@@ -1,6 +1,5 @@
-"""How do the words of a command line become settings? Through Hydra, and this is its only door."""
+"""From the words of a command line to settings, by Hydra, whose errors become ConfigError in one sentence."""
 
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,51 +20,64 @@ from seq2seq.config import MODELS, Config
 from seq2seq.config.choices import check_choices
 from seq2seq.config.io import build_config, describe, every_setting
 from seq2seq.errors import ConfigError, unknown
-from seq2seq.launch.processes import AT_ONCE
+from seq2seq.launch.processes import CONCURRENT_JOBS
 
-log = logging.getLogger("seq2seq")
-
-OTHERS = ("tokenizer", "training", "trainer", "search", "data")  # groups that ask for nothing but themselves
-EXAMPLE = 'data.licence="free (CC0)"'
+PLAIN_GROUPS = ("tokenizer", "training", "trainer", "search", "data")  # groups whose files set nothing but their group
+QUOTED_EXAMPLE = 'data.licence="free (CC0)"'
 
 
 def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) -> Config:
-    """The settings of conf/train.yaml, or the saved ones of the run that `resume` names, with `overrides`; `folder` is looked
-    into for groups before conf/.
+    """The settings of conf/train.yaml, or the saved ones of the run that `resume` names, changed by `overrides`.
 
-    Raises ConfigError, one describe: a misspelt key, a value of another type, an unknown name, what cannot work together."""
-    path = [f"hydra.searchpath=[{folder.as_uri()}]"] if folder else []
-    with one_sentence(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        primary = register_saved(run) if (run := resumed(overrides)) else register()
-        composed = hydra.compose(primary, overrides=[*path, *map(appended, overrides)])
+    `folder` is searched for groups before conf/. Raises ConfigError, in one sentence, for a misspelt key, a value of
+    another type, an unknown name, or a combination that cannot work; RunError for a `resume` that is not a run."""
+    search_path = [f"hydra.searchpath=[{folder.as_uri()}]"] if folder else []
+    overrides = [append_group(override) for override in overrides]
+    with hydra_errors(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        run = resume_folder(overrides)
+        primary = register_saved_run(run) if run else register_defaults()
+        composed = hydra.compose(primary, overrides=[*search_path, *overrides])
     return to_config(composed)
 
 
-def resumed(overrides: Sequence[str]) -> str:
-    """The run directory in `resume=...`, if any. ConfigError for none, or several."""
+def resume_folder(overrides: Sequence[str]) -> str:
+    """The run directory in `resume=...`, or '' without one. Raises ConfigError if it is empty, or several."""
     words = [word for word in overrides if re.match(r"\+{0,2}resume=", word)]
     if not words:
         return ""
-    with one_sentence():
+    with hydra_errors():
         folder = OverridesParser.create().parse_overrides(words)[-1].value()
-    if not folder or not isinstance(folder, str | int | float):  # 2026 is a name too
-        raise ConfigError(f"{words[-1]} names no run directory to go on with")
-    return words[-1].partition("=")[2] if not isinstance(folder, str) else folder
+    if not folder or not isinstance(folder, str | int | float):  # a directory may be named 2026
+        raise ConfigError(f"{words[-1]} does not name a run directory to resume")
+    return folder if isinstance(folder, str) else words[-1].partition("=")[2]
+
+
+def append_group(override: str) -> str:
+    """`override` as Hydra reads it: experiment/NAME=... is not in the defaults list and needs a + to be appended to it.
+
+    Raises ConfigError for a number in place of the name of a file, which Hydra takes for a bug."""
+    if number := re.fullmatch(r"([\w/]*)=([-+]?[\d.]+(?:[eE]\d+)?)", override):
+        group = number[1]
+        if not group or (conf_dir() / group).is_dir():
+            raise ConfigError(unknown(group, number[2], _file_names(group)) if group else _unreadable(override))
+    return f"+{override}" if re.match(r"experiment/[^=]+=", override) else override
 
 
 def to_config(composed: DictConfig) -> Config:
-    """What Hydra composed, as dataclasses; names of tables are checked as well."""
-    with one_sentence():
+    """What Hydra composed, as dataclasses. Raises ConfigError, also for names that are not in their tables."""
+    with hydra_errors():
         values: dict[str, Any] = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     if group := next((key for key in values if "/" in key), ""):
-        raise ConfigError(no_group(group))
+        raise ConfigError(_unknown_group(group))
     config = build_config(values)
     check_choices(config)
     return config
 
 
-def register() -> str:
-    """Give Hydra the type and default of every setting: `schema`, model/NAME_schema. Returns the primary config's name."""
+def register_defaults() -> str:
+    """Store type and default of every setting in Hydra, as `schema` and model/NAME_schema.
+
+    Returns the name of the primary config."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for name, model in MODELS.items():
@@ -73,98 +85,107 @@ def register() -> str:
     return "train"
 
 
-def register_saved(folder: str) -> str:
-    """The same with the settings of a run in place of the defaults; no file of conf/ is read unless it is asked for."""
-    from seq2seq.runs.directory import Run  # torch takes its time
+def register_saved_run(folder: str) -> str:
+    """The same with a run's settings in place of the defaults; files of conf/ are read only if overrides name them.
+
+    Raises RunError if `folder` is not a run directory."""
+    from seq2seq.runs.directory import Run  # and with it sentencepiece, which composing alone does not need
 
     saved = Run.open(folder).config
-    register()
+    register_defaults()
     store = ConfigStore.instance()
     store.store(name="schema", node=replace(saved, model=MISSING))
     store.store(group="model", name=f"{saved.model.name}_schema", node=saved.model)
-    store.store(
-        group="model", name="saved_schema", node={"defaults": [f"{saved.model.name}_schema", {"attention": None}]}
-    )
+    saved_model = {"defaults": [f"{saved.model.name}_schema", {"attention": None}]}
+    store.store(group="model", name="saved_schema", node=saved_model)
     store.store(group="task", name="saved_schema", node={}, package="_global_")
-    for name in MODELS:  # what a file of conf/model takes from its task is what was saved
-        store.store(
-            group="model/_task", name=f"{name}_saved_schema", node={"defaults": [{"/model/attention@attention": None}]}
-        )
-    chosen = [{"model": "saved_schema"}, {"task": "saved_schema"}, *({group: None} for group in OTHERS)]
+    for name in MODELS:  # a file of conf/model includes one of conf/model/_task, which then changes nothing
+        unchanged = {"defaults": [{"/model/attention@attention": None}]}
+        store.store(group="model/_task", name=f"{name}_saved_schema", node=unchanged)
+    chosen = [{"model": "saved_schema"}, {"task": "saved_schema"}, *({group: None} for group in PLAIN_GROUPS)]
     store.store(name="saved", node={"defaults": ["schema", *chosen, {"experiment": None}]})
     return "saved"
 
 
 def conf_dir() -> Path:
-    """The folder conf/: inside the package when installed from a wheel, else at the top of the checkout."""
+    """The folder conf/: inside the package if installed from a wheel, else at the top of the checkout."""
     package = Path(__file__).resolve().parents[1]
     return next(folder for folder in (package / "conf", package.parent / "conf") if (folder / "train.yaml").is_file())
 
 
-def appended(override: str) -> str:
-    """experiment/NAME=... is not in the defaults list and has to be appended to it."""
-    return f"+{override}" if re.match(r"experiment/[^=]+=", override) else override
-
-
 @contextmanager
-def one_sentence() -> Iterator[None]:
-    """Errors of Hydra, OmegaConf and YAML become ConfigError."""
+def hydra_errors() -> Iterator[None]:
+    """Turn errors of Hydra, OmegaConf and PyYAML into ConfigError."""
     try:
         yield
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ConfigError(explain(error)) from None
+        raise ConfigError(_explain(error)) from None
 
 
-def explain(error: BaseException) -> str:
-    """What Hydra found wrong, in one describe: the setting, the value, the nearest right name, the choices."""
+def _explain(error: BaseException) -> str:
+    """Hydra's error in one sentence of ours: the setting, the value, the nearest name, the choices."""
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be read: write SETTING=VALUE, a VALUE with blanks or brackets in two pairs of quotes: '{EXAMPLE}'"
+        return _unreadable(str(error.override))
+    message = str(error)
     if isinstance(error, MissingConfigException) and error.options is not None:
-        path, group = re.findall(r"(?:Could not find|options in) '([^']*)'", str(error))
-        return no_file(path, group, [option for option in error.options if not option.endswith("schema")])
-    if one := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '([^=']*)=([^']*)'", str(error)):
-        return several(one[1], one[2])
-    file = re.match(r"In '([^']*)'", str(error))
+        path, group = re.findall(r"(?:Could not find|options in) '([^']*)'", message)
+        return _missing_file(path, group, [option for option in error.options if not option.endswith("schema")])
+    if one := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '([^=']*)=([^']*)'", message):
+        return _several_values(one[1], one[2])
+    if twice := re.match(
+        r"Multiple values for ([\w/@]+)\.|Could not append to config\. An item is already at '(.*?)'", message
+    ):
+        name = twice[1] or twice[2]
+        return f"{name} is there already: write {name}=... without +"
+    file = re.match(r"In '([^']*)'", message)
     place = f"{file[1]}.yaml: " if file else ""
     cause: BaseException | None = error
     while cause and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__ or cause.__context__
     if not isinstance(cause, OmegaConfBaseException):
-        return " ".join(str(error).split())
+        return " ".join(message.split())
     name = str(cause.full_key)
-    return place + (no_group(name) if "/" in name else describe(cause))
+    return place + (_unknown_group(name) if "/" in name else describe(cause))
 
 
-def no_file(path: str, group: str, options: Sequence[str]) -> str:
-    """The describe for a file, `path`, that a group does not have; `options` are those of `group`, which may be the one above."""
+def _unreadable(override: str) -> str:
+    """The sentence for an override that Hydra cannot parse."""
+    return (
+        f"{override!r} cannot be read: write SETTING=VALUE, a VALUE with blanks or brackets in two pairs of quotes:"
+        f" '{QUOTED_EXAMPLE}'"
+    )
+
+
+def _missing_file(path: str, group: str, options: Sequence[str]) -> str:
+    """The sentence for a file `path` that does not exist; `options` are those of `group`, maybe a parent of its group."""
     own, _, name = path.rpartition("/")
-    if own == "hydra/launcher" and name in AT_ONCE:
+    folder = conf_dir() / own
+    if own == "hydra/launcher" and name in CONCURRENT_JOBS:
         return f"{own}={name} needs more packages: pip install 'seq2seq[sweep]'"
-    if not name and (conf_dir() / own).is_dir():
-        return f"{own}= has no value; choose one of: {', '.join(stems(conf_dir() / own))}"
-    if (folder := conf_dir() / path).is_dir():
-        return f"{own}={name} is a folder: write {path}=NAME; choose one of: {', '.join(stems(folder))}"
+    if not name and folder.is_dir():
+        return f"{own}= has no value; choose one of: {', '.join(_file_names(own))}"
+    if (conf_dir() / path).is_dir():
+        return f"{own}={name} is a folder: write {path}=NAME; choose one of: {', '.join(_file_names(path))}"
     if own == group:
         return unknown(own, name, options)
-    return unknown(own, name, stems(conf_dir() / own)) if (conf_dir() / own).is_dir() else no_group(own)
+    return unknown(own, name, _file_names(own)) if folder.is_dir() else _unknown_group(own)
 
 
-def stems(folder: Path) -> list[str]:
-    """The names of the files of a group."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+def _file_names(group: str) -> list[str]:
+    """The names of the files of a group of conf/."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
-def several(setting: str, values: str) -> str:
-    """The describe for values that only a grid can have."""
+def _several_values(setting: str, values: str) -> str:
+    """The sentence for values with commas outside of a grid."""
     field = every_setting().get(setting)
     listed = f", or write {setting}=[{values}] for a list" if field and "list" in str(field.type) else ""
     return f"{setting}={values} are several values: add -m to run once for each{listed}"
 
 
-def no_group(name: str) -> str:
-    """The describe for a group that conf/ does not have."""
-    groups = sorted(
-        {str(path.parent.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml")} - {".", "model/_task"}
-    )
-    near = get_close_matches(name, groups, n=1)
-    return f"{name} is no group{f' (did you mean {near[0]}?)' if near else ''}; choose one of: {', '.join(groups)}"
+def _unknown_group(name: str) -> str:
+    """The sentence for a group that conf/ does not have."""
+    groups = {str(path.parent.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml")} - {".", "model/_task"}
+    near = get_close_matches(name, sorted(groups), n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"{name} is not a group{hint}; choose one of: {', '.join(sorted(groups))}"

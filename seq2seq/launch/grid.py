@@ -1,13 +1,13 @@
-"""What became of the cells of a grid, whichever processes trained them? A file for each, read when all are over.
+"""The jobs of a grid and how they ended, recorded in files, since a launcher may run each job in another process.
 
-{runs}/.sweeps/{date}/multirun.yaml   what was swept, by Hydra
-                      0.json ..       the outcome of each cell
-                      stop            a Ctrl-C was heard: cells that have not begun do not begin
+{runs}/.sweeps/{date}/multirun.yaml   what was swept, written by Hydra
+                      0.json ..       the outcome of each job
+                      stop            made on Ctrl-C: jobs that have not started do not start
 """
 
 import json
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -17,96 +17,94 @@ from uuid import uuid4
 from seq2seq.errors import TrainingError
 from seq2seq.utils.files import write_json
 
-TRAINED, BEFORE, ELSEWHERE, FAILED, STOPPED = (
-    "trained",
-    "finished before",
-    "trained by another process",
-    "failed",
-    "stopped",
-)
-SILENT = "no word from its process: it was killed, was out of memory or of time, or is still at work"
+TRAINED = "trained"
+BEFORE = "finished before"
+ELSEWHERE = "trained by another process"
+FAILED = "failed"
+STOPPED = "stopped"
+NO_REPORT = "its process did not report: it was killed, ran out of memory or time, or is still running"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a cell ended."""
+    """How a job ended. The names of the fields are the keys of its JSON file."""
 
     state: str
     run: str = ""  # the run directory, if it is finished
     reason: str = ""  # why it failed
-    words: str = ""  # which cell it is
+    words: str = ""  # the job's label
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of one command, and the folder of what became of them, which all their processes must reach."""
+    """The jobs of one command, and the folder of their outcomes, which all their processes must be able to reach."""
 
     folder: Path
-    cells: Sequence[Sequence[str]]  # the words of each, as Hydra reads them
+    jobs: Sequence[Sequence[str]]  # the overrides of each job; empty if only the sweeper knows them
 
     @classmethod
-    def under(cls, runs: str, cells: Sequence[Sequence[str]]) -> "Grid":
-        """A grid whose run directories are made in `runs`."""
-        return cls(Path(runs).absolute() / ".sweeps" / f"{datetime.now():%Y%m%d-%H%M%S}-{uuid4().hex[:8]}", cells)
+    def new(cls, runs: str, jobs: Sequence[Sequence[str]]) -> "Grid":
+        """A grid whose run directories are made in `runs`; its own folder gets a unique name."""
+        return cls(Path(runs).absolute() / ".sweeps" / f"{datetime.now():%Y%m%d-%H%M%S}-{uuid4().hex[:8]}", jobs)
 
-    def label(self, words: Sequence[str]) -> str:
-        """Those words that not all cells share; all, where there is one cell."""
-        shared = set(words).intersection(*self.cells) if len(self.cells) > 1 else set()
-        own = [word for word in words if word not in shared] or words
-        return " ".join(word.lstrip("+") for word in own)
+    def label(self, overrides: Sequence[str]) -> str:
+        """A job's overrides without those that all jobs share; all of them if there is only one job."""
+        shared = set(overrides).intersection(*self.jobs) if len(self.jobs) > 1 else set()
+        own = [override for override in overrides if override not in shared] or overrides
+        return " ".join(override.lstrip("+") for override in own)
 
-    def note(self, number: int, outcome: Outcome, words: str) -> None:
-        """Cell `number` has ended."""
-        write_json(self.folder / f"{number}.json", asdict(replace(outcome, words=words)))
+    def record(self, number: int, outcome: Outcome, label: str) -> None:
+        """Write the outcome of job `number`, counted from 0."""
+        write_json(self.folder / f"{number}.json", asdict(replace(outcome, words=label)))
 
     def stop(self) -> None:
-        """No other cell begins."""
+        """Keep jobs that have not started from starting, in all processes."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "stop").touch()
 
     @property
     def stopped(self) -> bool:
-        """Whether no other cell begins."""
+        """Whether `stop` was called, in any process."""
         return (self.folder / "stop").exists()
 
     def outcomes(self) -> list[Outcome]:
-        """One of each cell, in their order."""
-        found = {
-            int(path.stem): Outcome(**json.loads(path.read_text(encoding="utf-8")))
-            for path in self.folder.glob("[0-9]*.json")
-        }
-        lost = Outcome(STOPPED) if self.stopped else Outcome(FAILED, reason=SILENT)
-        silent = {n: replace(lost, words=self.label(words)) for n, words in enumerate(self.cells)}
-        return [outcome for _, outcome in sorted((silent | found).items())]
+        """The outcome of each job, in order; one that is not recorded counts as failed, or stopped if the grid was."""
+        missing = Outcome(STOPPED) if self.stopped else Outcome(FAILED, reason=NO_REPORT)
+        found = {number: replace(missing, words=self.label(job)) for number, job in enumerate(self.jobs)}
+        for path in self.folder.glob("[0-9]*.json"):
+            found[int(path.stem)] = Outcome(**json.loads(path.read_text(encoding="utf-8")))
+        return [outcome for _, outcome in sorted(found.items())]
 
 
 def summary(outcomes: Sequence[Outcome]) -> list[str]:
-    """The lines that tell how a grid ended: what failed and why, cells that are one run, how many of each, the command for the table."""
+    """The last lines of a grid's log: failed and unfinished jobs, jobs sharing a run, counts, a `compare` command."""
     lines = [f"failed: {outcome.words}: {outcome.reason}" for outcome in outcomes if outcome.state == FAILED]
     lines += [f"not finished: {outcome.words}" for outcome in outcomes if outcome.state == STOPPED]
-    runs = {
-        run: [outcome for outcome in outcomes if outcome.run == run]
-        for run in dict.fromkeys(o.run for o in outcomes if o.run)
-    }
+    runs: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.run:
+            runs[outcome.run].append(outcome)
     for run, same in runs.items():
         if len(same) > 1:
-            lines.append(
-                f"{len(same)} cells are one run, {run}: {', '.join(dict.fromkeys(outcome.words for outcome in same))}"
-            )
+            labels = dict.fromkeys(outcome.words for outcome in same)
+            lines.append(f"{len(same)} jobs are one run, {run}: {', '.join(labels)}")
     counts = Counter(outcome.state for outcome in outcomes)
-    done = len(runs) + sum(outcome.state == TRAINED and not outcome.run for outcome in outcomes)
+    without_run = sum(outcome.state == TRAINED and not outcome.run for outcome in outcomes)
     before = sum(all(outcome.state == BEFORE for outcome in same) for same in runs.values())
-    told = [f"{done} finished ({before} before)", f"{counts[FAILED]} failed"]
-    told += [f"{counts[state]} {words}" for state, words in OTHERS.items() if counts[state]]
-    return [*lines, f"grid: {', '.join(told)}", *([f"seq2seq compare {shlex.join(runs)}"] if runs else [])]
+    parts = [f"{len(runs) + without_run} finished ({before} before)", f"{counts[FAILED]} failed"]
+    if counts[ELSEWHERE]:
+        parts.append(f"{counts[ELSEWHERE]} being trained by another process")
+    if counts[STOPPED]:
+        parts.append(f"{counts[STOPPED]} not finished; repeat the command to continue")
+    lines.append(f"grid: {', '.join(parts)}")
+    if runs:
+        lines.append(f"seq2seq compare {shlex.join(runs)}")
+    return lines
 
 
-def require_all(outcomes: Sequence[Outcome]) -> None:
-    """TrainingError if a cell failed."""
+def check_failures(outcomes: Sequence[Outcome]) -> None:
+    """Raise TrainingError if a job failed."""
     if failed := sum(outcome.state == FAILED for outcome in outcomes):
         raise TrainingError(
-            f"{failed} of {len(outcomes)} cells of the grid failed, as told above; the same command tries them again"
+            f"{failed} of {len(outcomes)} jobs of the grid failed, see above; repeat the command to retry them"
         )
-
-
-OTHERS = {ELSEWHERE: "being trained by another process", STOPPED: "not finished; the same command goes on"}

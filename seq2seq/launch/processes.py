@@ -1,4 +1,4 @@
-"""How do cells of a grid share a machine, and hear of a Ctrl-C, when a launcher gives each a process of its own?"""
+"""Jobs in processes of their own, as the launchers of joblib and submitit run them: shares of the cores, and Ctrl-C."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any
 
@@ -18,46 +18,84 @@ from seq2seq.utils.process import available_cores
 
 log = logging.getLogger("seq2seq")
 
-EVERY = 1.0  # seconds between looks at whether the grid was stopped
+POLL_SECONDS = 1.0  # how often a job checks whether the grid was stopped
 PACKAGES = {"hydra_plugins", "joblib", "submitit"}
 
 
-def fair(config: Config, launcher: str, settings: Mapping[str, Any], cells: int) -> Config:
-    """The settings of one of `cells` in a process of its own: its share of the cores, and no bar, of which there would be several."""
-    cores = available_cores()
-    at_once = AT_ONCE.get(launcher, lambda *_: 1)(settings, cells or cores, cores)  # 0: nobody knows how many
-    threads = config.trainer.threads or settings.get("cpus_per_task") or max(1, cores // at_once)
-    progress = "lines" if config.trainer.progress == "auto" else config.trainer.progress
-    return replace(config, trainer=replace(config.trainer, threads=threads, progress=progress))
+@dataclass(frozen=True)
+class Launcher:
+    """The launcher of a grid."""
+
+    name: str  # of hydra/launcher
+    settings: Mapping[str, Any]  # hydra.launcher
+    jobs: int  # in the grid; 0 if only the sweeper knows
+
+    def concurrent_jobs(self) -> int:
+        """How many jobs share this machine's cores at a time."""
+        cores = available_cores()
+        count = CONCURRENT_JOBS.get(self.name, _one_job)
+        return count(self.settings, self.jobs or cores, cores)
+
+    def configure(self, config: Config) -> Config:
+        """The settings of one job: with its share of the cores, and lines in place of several progress bars."""
+        share = max(1, available_cores() // self.concurrent_jobs())
+        threads = config.trainer.threads or self.settings.get("cpus_per_task") or share
+        progress = "lines" if config.trainer.progress == "auto" else config.trainer.progress
+        return replace(config, trainer=replace(config.trainer, threads=threads, progress=progress))
+
+    def advice(self, config: Config) -> str:
+        """A warning if all jobs together would use more threads than there are cores, else ''."""
+        cores, jobs, threads = available_cores(), self.concurrent_jobs(), config.trainer.threads
+        if threads * jobs <= cores:
+            return ""
+        return (
+            f"{jobs} jobs at a time with trainer.threads={threads} each are too many for {cores} cores"
+            " and slow each other down; trainer.threads=0 shares the cores"
+        )
 
 
-def crowded(config: Config, launcher: str, settings: Mapping[str, Any], cells: int) -> str:
-    """A piece of advice where more threads are asked for than there are cores, else ''."""
-    cores = available_cores()
-    at_once = AT_ONCE.get(launcher, lambda *_: 1)(settings, cells or cores, cores)  # 0: nobody knows how many
-    if config.trainer.threads * at_once <= cores:
-        return ""
-    wanted = f"{at_once} cells at once with trainer.threads={config.trainer.threads} each are too many for {cores} cores and slow each other"
-    return f"{wanted}; trainer.threads=0 shares them"
+def _one_job(settings: Mapping[str, Any], jobs: int, cores: int) -> int:
+    return 1
 
 
-def set_apart(words: str) -> None:
-    """In a process of its own a cell says which it is with every line, and hears of a Ctrl-C from the grid alone: that of the
-    terminal would end also processes that wait for the next cell."""
-    log_to_stderr(f"[{words}] ")
-    for handler in logging.getLogger().handlers:  # a process may be given several cells, one after another
-        handler.setFormatter(logging.Formatter(f"[{words}] ".replace("%", "%%") + "%(message)s"))
+def _joblib_jobs(settings: Mapping[str, Any], jobs: int, cores: int) -> int:
+    """hydra.launcher.n_jobs, where -1 means all cores and -2 all but one."""
+    wanted = int(settings.get("n_jobs") or -1)
+    return max(1, min(jobs, wanted if wanted > 0 else cores + 1 + wanted))
+
+
+def _all_jobs(settings: Mapping[str, Any], jobs: int, cores: int) -> int:
+    return max(1, jobs)
+
+
+# hydra/launcher -> jobs at a time on one machine, from its settings, the number of jobs and that of cores
+CONCURRENT_JOBS: dict[str, Callable[[Mapping[str, Any], int, int], int]] = {
+    "basic": _one_job,
+    "joblib": _joblib_jobs,
+    "submitit_local": _all_jobs,
+    "submitit_slurm": _one_job,  # on a machine, or part of one, of its own
+}
+
+
+def set_apart(label: str) -> None:
+    """In a job's own process: start each log line with the job's label, and leave the terminal's process group.
+
+    A Ctrl-C then reaches the job through the grid alone; the terminal's would also end processes that are idle."""
+    prefix = f"[{label}] "
+    log_to_stderr(prefix)
+    for handler in logging.getLogger().handlers:  # one process may run several jobs, one after another
+        handler.setFormatter(logging.Formatter(prefix.replace("%", "%%") + "%(message)s"))
     with suppress(OSError):  # it leads its own group already
         os.setpgid(0, 0)
 
 
 @contextmanager
-def listening(grid: Grid) -> Iterator[None]:
-    """While a cell is at work in a process of its own, the end of the grid comes as a Ctrl-C."""
+def interrupt_when_stopped(grid: Grid) -> Iterator[None]:
+    """In a job's own process: raise KeyboardInterrupt in the main thread once the grid is stopped."""
     over = threading.Event()
 
     def watch() -> None:
-        while not over.wait(EVERY):
+        while not over.wait(POLL_SECONDS):
             if grid.stopped:
                 os.kill(os.getpid(), signal.SIGINT)
                 return
@@ -72,16 +110,16 @@ def listening(grid: Grid) -> Iterator[None]:
 
 
 @contextmanager
-def patience(grid: Grid) -> Iterator[None]:
-    """The first Ctrl-C, or kill, asks the cells of all processes to save and end; the second ends the waiting for them."""
+def stop_on_signal(grid: Grid) -> Iterator[None]:
+    """In the command's process: a first SIGINT or SIGTERM asks all jobs to save and end, a second ends the waiting."""
 
-    def hear(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if grid.stopped:
             raise KeyboardInterrupt
         grid.stop()
-        log.info("stopping: each cell ends after its update; once more leaves them to themselves, or ends them at once")
+        log.info("stopping: each job ends after its current update; press Ctrl-C again to stop waiting for them")
 
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
@@ -89,23 +127,7 @@ def patience(grid: Grid) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def from_launcher(error: BaseException) -> bool:
-    """Whether a launcher raised it, such as for a process that was killed or a cluster that is not there."""
+def raised_by_launcher(error: BaseException) -> bool:
+    """Whether a launcher raised `error`, such as for a process that was killed or a cluster that is missing."""
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
     return bool(modules) and modules[-1].split(".")[0] in PACKAGES
-
-
-def joblib_jobs(settings: Mapping[str, Any], cells: int, cores: int) -> int:
-    """hydra.launcher.n_jobs, -1 being all cores and -2 all but one."""
-    jobs = int(settings.get("n_jobs") or -1)
-    return max(1, min(cells, jobs if jobs > 0 else cores + 1 + jobs))
-
-
-AT_ONCE: dict[
-    str, Callable[[Mapping[str, Any], int, int], int]
-] = {  # hydra/launcher -> cells at once on a machine of so many cores
-    "basic": lambda settings, cells, cores: 1,
-    "joblib": joblib_jobs,
-    "submitit_local": lambda settings, cells, cores: max(1, cells),
-    "submitit_slurm": lambda settings, cells, cores: 1,
-}

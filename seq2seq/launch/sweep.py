@@ -1,4 +1,4 @@
-"""How is a grid run? By Hydra's sweeper and launcher; what became of each cell is told at the end."""
+"""Running a grid with Hydra's sweeper and launcher. A job that fails stops no other; a summary ends the log."""
 
 import logging
 import os
@@ -16,128 +16,127 @@ from omegaconf import DictConfig
 
 from seq2seq.config import Config
 from seq2seq.errors import BusyError, ConfigError, Seq2SeqError, TrainingError
-from seq2seq.launch.compose import appended, conf_dir, one_sentence, register, to_config
-from seq2seq.launch.grid import BEFORE, ELSEWHERE, FAILED, STOPPED, TRAINED, Grid, Outcome, require_all, summary
-from seq2seq.launch.processes import crowded, fair, from_launcher, listening, patience, set_apart
+from seq2seq.launch.compose import append_group, conf_dir, hydra_errors, register_defaults, to_config
+from seq2seq.launch.grid import BEFORE, ELSEWHERE, FAILED, STOPPED, TRAINED, Grid, Outcome, check_failures, summary
+from seq2seq.launch.processes import Launcher, interrupt_when_stopped, raised_by_launcher, set_apart, stop_on_signal
 
 log = logging.getLogger("seq2seq")
 
 Task = Callable[[Config], object]
 
 
-def nothing(config: Config) -> None:
-    """A check of settings that finds nothing wrong."""
+def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None, check: Task | None = None) -> None:
+    """Run `task` for every combination of `overrides`, then log what became of each job.
 
-
-def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None, check: Task = nothing) -> None:
-    """Run `task` for every combination, by Hydra's sweeper and launcher, and tell what became of each. Before that all are composed and
-    given to `check`, which raises ConfigError for one that cannot be.
-
-    What `task` raises keeps no other cell from running; TrainingError at the end."""
-    words = [*(["--config-dir", str(folder)] if folder else []), *map(appended, overrides)]
-    swept = any(
-        word.startswith(("hydra/sweeper=", "hydra.sweeper.params")) for word in words
-    )  # what cells there are, only it knows
-    own = [word for word in words if not word.startswith(("hydra/", "hydra.")) or word.startswith("hydra.searchpath=")]
-    cells = [] if swept else combinations(own, check)
-    grid = Grid.under(cells[0][1].runs if cells else Config.runs, [tasks for tasks, _ in cells])
-    place = [] if any(word.startswith("hydra.sweep.dir=") for word in words) else [sweep_dir(grid.folder)]
-    crash: Exception | None = None
-    launched = any(re.match("hydra/launcher=(?!basic$)", word) for word in words)
+    First all jobs are composed and given to `check`, which raises ConfigError for settings that cannot work. `folder`
+    is searched for groups before conf/. Raises ConfigError before any job starts, TrainingError at the end if jobs
+    failed, KeyboardInterrupt if the grid was stopped."""
+    overrides = [*(["--config-dir", str(folder)] if folder else []), *map(append_group, overrides)]
+    # Another sweeper than Hydra's own, such as Optuna's, chooses its jobs while it runs.
+    unknown_jobs = any(override.startswith(("hydra/sweeper=", "hydra.sweeper.params")) for override in overrides)
+    jobs = [] if unknown_jobs else compose_jobs(overrides, check)
+    grid = Grid.new(jobs[0][1].runs if jobs else Config.runs, [job for job, _ in jobs])
+    own_place = any(override.startswith("hydra.sweep.dir=") for override in overrides)
+    place = [] if own_place else [_sweep_dir(grid.folder)]
+    launched = any(re.match("hydra/launcher=(?!basic$)", override) for override in overrides)
     if launched:
-        log.info("%s cells; what becomes of each is noted in %s", len(cells) or "the", grid.folder)
+        log.info("%s jobs; their outcomes are recorded in %s", len(jobs) or "the", grid.folder)
+    crash: Exception | None = None
     try:
-        with patience(grid) if launched else nullcontext():
-            hydra_main([*words, *place], Cells(task, grid))
+        with stop_on_signal(grid) if launched else nullcontext():
+            hydra_main([*overrides, *place], JobRunner(task, grid))
     except KeyboardInterrupt:
         grid.stop()
-    except Seq2SeqError:  # before any cell
+    except Seq2SeqError:  # before any job
         raise
     except Exception as error:
         crash = error
-    if crash and from_launcher(crash):
-        log.error("the launcher gave up: %s", " ".join(str(crash).split()))
+    if crash and raised_by_launcher(crash):
+        log.error("the launcher failed: %s", " ".join(str(crash).split()))
     outcomes = grid.outcomes()
     for line in summary(outcomes):
         log.info("%s", line)
-    if crash and not from_launcher(crash):
+    if crash and not raised_by_launcher(crash):
         raise crash
     if grid.stopped:
         raise KeyboardInterrupt
-    require_all(outcomes)
-    if crash and not cells:
-        raise TrainingError(
-            "the launcher gave up, as told above: cells may be missing; the same command tries them again"
-        )
+    check_failures(outcomes)
+    if crash and not jobs:
+        raise TrainingError("the launcher failed, see above: jobs may be missing; repeat the command to retry them")
 
 
-def combinations(words: Sequence[str], check: Task) -> list[tuple[list[str], Config]]:
-    """The words and the settings of each cell. ConfigError, after a line for each, if there are some that cannot be."""
+def compose_jobs(overrides: Sequence[str], check: Task | None) -> list[tuple[list[str], Config]]:
+    """The overrides and the settings of each job. Logs a line for each invalid job and then raises ConfigError."""
+    # Hydra's own settings do not change which jobs there are, but for a folder to search.
+    own = [
+        word for word in overrides if not word.startswith(("hydra/", "hydra.")) or word.startswith("hydra.searchpath=")
+    ]
     found: list[tuple[list[str], Config | ConfigError]] = []
 
     def compose(composed: DictConfig) -> None:
+        result: Config | ConfigError
         try:
-            check(config := to_config(composed))
-            found.append((list(HydraConfig.get().overrides.task), config))
+            result = to_config(composed)
+            if check:
+                check(result)
         except ConfigError as error:
-            found.append((list(HydraConfig.get().overrides.task), error))
+            result = error
+        found.append((list(HydraConfig.get().overrides.task), result))
 
-    with tempfile.TemporaryDirectory() as nowhere:
-        hydra_main([*words, sweep_dir(Path(nowhere))], compose)
+    with tempfile.TemporaryDirectory() as unused:
+        hydra_main([*own, _sweep_dir(Path(unused))], compose)
     if not found:
-        raise ConfigError(
-            f"the grid has no cell: nothing fits {', '.join(word for word in words if 'glob(' in word) or ' '.join(words)}"
-        )
-    grid = Grid(Path(), [cell for cell, _ in found])
-    right = [(cell, config) for cell, config in found if isinstance(config, Config)]
-    for cell, error in found:
+        patterns = [word for word in own if "glob(" in word] or own
+        raise ConfigError(f"the grid has no jobs: nothing matches {', '.join(patterns)}")
+    grid = Grid(Path(), [job for job, _ in found])
+    valid = [(job, config) for job, config in found if isinstance(config, Config)]
+    for job, error in found:
         if isinstance(error, ConfigError):
-            log.error("%s: %s", grid.label(cell), error)
-    if len(right) < len(found):
-        raise ConfigError(
-            f"{len(found) - len(right)} of {len(found)} cells of the grid cannot be, as told above; none was begun"
-        )
-    return right
+            log.error("%s: %s", grid.label(job), error)
+    if invalid := len(found) - len(valid):
+        raise ConfigError(f"{invalid} of {len(found)} jobs of the grid are invalid, see above; none was started")
+    return valid
 
 
-def sweep_dir(folder: Path) -> str:
-    """The word that tells Hydra where to leave its record of a sweep."""
+def _sweep_dir(folder: Path) -> str:
+    """The override that tells Hydra where to record a sweep."""
     return "hydra.sweep.dir='{}'".format(str(folder).replace("'", r"\'"))
 
 
-def hydra_main(words: Sequence[str], task: Callable[[DictConfig], None]) -> None:
-    """Hydra's own command line in multirun mode, its errors left to us."""
-    register()
-    before, sys.argv = sys.argv, ["seq2seq train", "--multirun", *words]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints errors its way and exits with 1
+def hydra_main(overrides: Sequence[str], task: Callable[[DictConfig], None]) -> None:
+    """Run Hydra's command line in multirun mode. Its errors become ConfigError; those of `task` are passed on."""
+    register_defaults()
+    before, sys.argv = sys.argv, ["seq2seq train", "--multirun", *overrides]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints errors itself and exits with 1
     try:
-        with one_sentence():
+        with hydra_errors():
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(task)()
     finally:
         sys.argv = before
 
 
-class Cells:
-    """The cells of a grid, each called in whichever process the launcher has for it: how it ended is noted where all can read it."""
+class JobRunner:
+    """Called by Hydra with the settings of each job, in whichever process the launcher chose; records the outcome."""
 
     def __init__(self, task: Task, grid: Grid) -> None:
         self.task, self.grid, self.process = task, grid, os.getpid()
 
     def __call__(self, composed: DictConfig) -> None:
         job, apart = HydraConfig.get(), os.getpid() != self.process
-        words = self.grid.label(job.overrides.task)
+        label = self.grid.label(job.overrides.task)
         if apart:
-            set_apart(words)
+            set_apart(label)
         if self.grid.stopped:
             return
         if not apart:
-            log.info("cell %d%s: %s", job.job.num + 1, f" of {len(cells)}" if (cells := self.grid.cells) else "", words)
-        outcome = Outcome(FAILED, reason="a bug, with a traceback")
+            total = f" of {len(self.grid.jobs)}" if self.grid.jobs else ""
+            log.info("job %d%s: %s", job.job.num + 1, total, label)
+        outcome = Outcome(FAILED, reason="a bug, see the traceback")
         try:
-            with listening(self.grid) if apart else nullcontext():
+            with interrupt_when_stopped(self.grid) if apart else nullcontext():
                 config = to_config(composed)
-                ended = self.task(self.placed(config, job) if apart else config)
-            outcome = ended if isinstance(ended, Outcome) else Outcome(TRAINED)
+                result = self.task(self._configured(config, job) if apart else config)
+            outcome = result if isinstance(result, Outcome) else Outcome(TRAINED)
         except Seq2SeqError as error:
             outcome = Outcome(ELSEWHERE if isinstance(error, BusyError) else FAILED, reason=str(error))
         except KeyboardInterrupt:
@@ -145,15 +144,14 @@ class Cells:
             if not apart:
                 raise
         finally:
-            self.grid.note(job.job.num, outcome, words)
-        if told := outcome.reason or (f"finished before: {outcome.run}" if outcome.state == BEFORE else ""):
-            log.log(
-                logging.ERROR if outcome.state == FAILED else logging.INFO, "%s%s", "" if apart else f"{words}: ", told
-            )
+            self.grid.record(job.job.num, outcome, label)
+        if message := outcome.reason or (f"finished before: {outcome.run}" if outcome.state == BEFORE else ""):
+            level = logging.ERROR if outcome.state == FAILED else logging.INFO
+            log.log(level, "%s%s", "" if apart else f"{label}: ", message)
 
-    def placed(self, config: Config, job: HydraConf) -> Config:
-        """With a fair share of the machine; the first cell says where more is asked for."""
-        where = (job.runtime.choices["hydra/launcher"], job.launcher, len(self.grid.cells))
-        if job.job.num == 0 and (advice := crowded(config, *where)):
+    def _configured(self, config: Config, job: HydraConf) -> Config:
+        """`config` with its share of the machine; the first job logs a warning if more is asked for."""
+        launcher = Launcher(job.runtime.choices["hydra/launcher"], job.launcher, len(self.grid.jobs))
+        if job.job.num == 0 and (advice := launcher.advice(config)):
             log.warning("%s", advice)
-        return fair(config, *where)
+        return launcher.configure(config)

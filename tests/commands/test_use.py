@@ -271,7 +271,7 @@ def test_resume_on_the_command_line(say: Say, run_copy: Path) -> None:
     assert "model.hidden=16 is given, but the run goes on with its own model.hidden=8" in err
     assert say("train", f"resume={run_copy}", "training.max_updates=7")[0] == 0
     code, _, err = say("train", "-m", f"resume={run_copy}", "seed=1,2")
-    assert (code, err) == (2, "seq2seq: resume goes on with one run: it cannot be swept with -m\n")
+    assert (code, err) == (2, "seq2seq: resume continues one run: it cannot be combined with -m\n")
     code, _, err = say("train", f"resume={str(run_copy).replace('general', 'genral')}")
     assert code == 2
     assert f"did you mean {run_copy}?" in err
