@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from seq2seq.compare.collect import Broken, open_runs
+from seq2seq.compare.collect import SkippedRuns, open_runs
 from seq2seq.data.word_links import GoldAlignment, Link
 from seq2seq.evaluation.alignment import alignment_scores, recall_by_distance
 from seq2seq.evaluation.evaluate import EvaluationSpec
@@ -26,7 +26,7 @@ BOUNDS = {"a right link for each target word": ANY, "the same to 2 words away, e
 
 def main(test: str, *folders: str) -> None:
     """A row a run: alignment error of sentences, recall of links, by how far they moved; in percent."""
-    runs, _ = open_runs(map(Path, folders), Broken())
+    runs, _ = open_runs(map(Path, folders), SkippedRuns())
     known = load_test_set(runs[0].config.data, test)
     gold, lengths = known.gold or [], [len(source.split()) for source in known.sources]
     print(row("variant", [*(f"AER, moved {d}" for d in SENTENCES), *(f"found, moved {d}" for d in LINKS)]))

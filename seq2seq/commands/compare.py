@@ -136,45 +136,47 @@ def check(options: argparse.Namespace) -> None:
 
 def compared(options: argparse.Namespace) -> "Comparison":
     """Open, evaluate, group, compare."""
-    from seq2seq.compare.collect import Broken, make_cells, open_runs
-    from seq2seq.compare.columns import COLUMNS, impossible
+    from seq2seq.compare.collect import SkippedRuns, evaluate_runs, open_runs
+    from seq2seq.compare.columns import COLUMNS, unavailable_reason
     from seq2seq.compare.compare import compare
     from seq2seq.compare.paired_tests import TestOptions
     from seq2seq.compare.reverse import open_reverse, with_reverse
-    from seq2seq.compare.variants import check_baseline, choose_baseline, group
+    from seq2seq.compare.variants import check_baseline, choose_baseline, group_runs
     from seq2seq.errors import RunError
     from seq2seq.evaluation.metrics import TASKS, expand_names
     from seq2seq.evaluation.score import MetricOptions
 
     for key in columns(options):
         choose(COLUMNS, key, "--columns")
-    broken = Broken()
-    runs, notes = open_runs(options.runs, broken)
+    skipped = SkippedRuns()
+    runs, notes = open_runs(options.runs, skipped)
     if options.baseline:
         check_baseline(options.baseline, [run.config for run in runs])
     test = test_set(options, runs)
     metrics = expand_names(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])
     for key in columns(options):
-        refuse(key, impossible(key, metrics, test.gold is not None, options.symmetrize if options.reverse else ""))
+        refuse(
+            key, unavailable_reason(key, metrics, test.gold is not None, options.symmetrize if options.reverse else "")
+        )
     made = {"device": options.device, "precision": options.precision, "options": search_options(options)}
     if options.reverse and test.gold is None:
         raise ConfigError(
             "--reverse would be ignored: no gold links of this test set are known; --gold FILE names them"
         )
-    reverse = open_reverse(options.reverse, runs[0], broken) if options.reverse else None
-    cells = make_cells(runs, test, broken, made)
-    if not cells:
-        raise RunError(f"no run is left to compare: {'; '.join(f'{run}: {why}' for run, why in broken)}")
+    reverse = open_reverse(options.reverse, runs[0], skipped) if options.reverse else None
+    evaluated = evaluate_runs(runs, test, skipped, made)
+    if not evaluated:
+        raise RunError(f"no run is left to compare: {'; '.join(f'{run}: {why}' for run, why in skipped)}")
     if reverse:
-        cells, partners = with_reverse(cells, reverse, test, options.symmetrize, made, broken)
+        evaluated, partners = with_reverse(evaluated, reverse, test, options.symmetrize, made, skipped)
         notes += partners
-    variants, doubles = group(cells)
+    variants, doubles = group_runs(evaluated)
     baseline = choose_baseline(variants, options.baseline)
     how = MetricOptions(language=runs[0].config.data.target, bootstrap=0, seed=SEED)
     found = compare(variants, baseline, TestOptions(test, how, metrics, options.bootstrap, options.trials))
     for key in set(columns(options)) - {column.key for column in found.columns}:
         refuse(key, "there is no variant all of whose runs have it")
-    return replace(found, header=[*found.header, *notes, *doubles], broken=tuple(broken))
+    return replace(found, header=[*found.header, *notes, *doubles], skipped=tuple(skipped))
 
 
 def refuse(key: str, why: str) -> None:

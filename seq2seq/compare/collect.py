@@ -1,4 +1,7 @@
-"""Which runs are compared? Those that can be opened and evaluated, each with its translations of the test set."""
+"""The runs of a comparison, opened, checked and evaluated on one test set.
+
+Runs that cannot be read or evaluated are left out, with the reason. Runs of different text raise ConfigError.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,8 +9,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from seq2seq.config import Config
 from seq2seq.data.word_links import Link
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.evaluation.evaluate import EvaluationSpec
@@ -19,67 +23,59 @@ from seq2seq.runs.weights import tensors
 from seq2seq.utils.untrusted import NUMBER, TEXT, WHOLE, check_types
 
 log = logging.getLogger("seq2seq")
-Links = list[set[Link]]  # of each sentence
-SAID = {  # by run.json, and used here
-    "updates": WHOLE, "parameters": WHOLE, "batches": TEXT, "seconds": NUMBER, "processor_seconds": NUMBER, "peak_memory": NUMBER,
-}  # fmt: skip
+T = TypeVar("T")
+Links = list[set[Link]]  # one set of word links per sentence
+INFO_TYPES = {  # types of the entries of run.json that a comparison reads
+    "updates": WHOLE,
+    "parameters": WHOLE,
+    "batches": TEXT,
+    "seconds": NUMBER,
+    "processor_seconds": NUMBER,
+    "peak_memory": NUMBER,
+}
 
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """A run and what it made of the test set. All of it was read: nothing of a damaged run is found out later."""
+    """A run with its evaluation on the test set. All files were read: a damaged run cannot fail later."""
 
     run: Run
-    evaluated: Evaluation
-    metrics: Sequence[Mapping[str, str]]  # the rows that training logged
-    parameters: int  # numbers in the weights, shared ones once; by run.json where they are gone
+    evaluation: Evaluation
+    metrics: Sequence[Mapping[str, str]]  # rows of metrics.csv
+    parameters: int  # counted in the weights, shared ones once; from run.json where the weights are missing
     links: Mapping[str, Links] = field(
         default_factory=dict
-    )  # of each reference, by how they were found; empty without gold links
-    unlinked: str = ""  # why there are none in spite of gold links
+    )  # link method -> links of the references; empty without gold
+    no_links_reason: str = ""  # why `links` is empty although there are gold links
 
     @property
     def name(self) -> str:
-        """The directory's."""
+        """Name of the run directory."""
         return self.run.folder.name
 
+    @property
+    def folder(self) -> Path:
+        """The run directory."""
+        return self.run.folder
 
-def check_said(run: Run) -> None:
-    """RunError where run.json has something of another kind than SAID."""
-    try:
-        check_types(run.info, SAID)
-    except ValueError as error:
-        raise RunError(f"{run.folder / INFO} is damaged: {error}") from None
+    @property
+    def config(self) -> Config:
+        """The run's settings."""
+        return self.run.config
 
-
-def logged(run: Run) -> list[dict[str, str]]:
-    """The rows that training logged; none where there is no such file. RunError if it is damaged."""
-    path = run.folder / "metrics.csv"
-    if not path.is_file():
-        return []
-    rows = read_metrics(path)
-    if not all(map(whole, read_lines(path)[:-1])):  # the last one may have been cut off
-        raise RunError(f"{path} is damaged: it has lines with more or fewer cells than the first")
-    if not rows and run.info.get("finished"):
-        raise RunError(f"{path} is damaged: a training that is finished has logged nothing")
-    return rows
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """The content of run.json."""
+        return self.run.info
 
 
-def parameters(run: Run) -> int:
-    """Numbers in the weights, or as run.json has them. RunError where neither is there, or the weights are damaged."""
-    if run.gone:
-        if run.info.get("parameters") is None:
-            raise RunError(f"{run.folder} has neither {WEIGHTS} nor a number of parameters in {INFO}")
-        return int(run.info["parameters"])
-    with tensors(run.folder / WEIGHTS) as file:
-        return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  not a dict
+class SkippedRuns(list[tuple[str, str]]):
+    """(run directory, reason) of every run that is left out of the comparison."""
 
+    def attempt(self, folder: Path, work: Callable[[], T]) -> T | None:
+        """Return `work()`; if the run or its text is at fault, record `folder` and return None.
 
-class Broken(list[tuple[str, str]]):
-    """Runs that are left out, and why."""
-
-    def attempt(self, folder: Path, work: Callable[[], Any]) -> Any:
-        """What `work` gives, or None where the run, or its text, is at fault; a setting that is wrong is the user's to mend."""
+        ConfigError is passed on, since a wrong setting is for the user to correct."""
         try:
             return work()
         except (RunError, DataError, OSError) as error:
@@ -88,89 +84,128 @@ class Broken(list[tuple[str, str]]):
             return None
 
 
-def expand(paths: Iterable[Path]) -> list[Path]:
-    """Run directories: those given, and in place of a folder of runs those in it, by name. RunError for what was mistyped."""
-    return [run for path in paths for run in ([path] if is_run(path) else inner(path))]
+def open_runs(paths: Iterable[Path], skipped: SkippedRuns) -> tuple[list[Run], list[str]]:
+    """Open every run once; return the runs and a sentence about each path that was given twice.
 
-
-def inner(folder: Path) -> list[Path]:
-    """The run directories in a folder, by name. RunError where there are none, or no such folder."""
-    if not folder.is_dir():
-        raise RunError(absent(folder))
-    found = sorted(path for path in folder.iterdir() if is_run(path) and not path.name.startswith("."))
-    if not found:
-        raise RunError(f"{folder} is no run directory, and holds none")
-    return found
-
-
-def is_run(path: Path) -> bool:
-    """Whether it looks like a run directory, a broken one included."""
-    return any((path / name).is_file() for name in (CONFIG, INFO, WEIGHTS))
-
-
-def open_runs(paths: Iterable[Path], broken: Broken) -> tuple[list[Run], list[str]]:
-    """Every run once, and sentences about those that were named twice. ConfigError for runs of different text."""
+    RunError if no run is left, ConfigError if the runs were trained on different text."""
     runs: list[Run] = []
     notes: list[str] = []
-    for path in expand(paths):
+    for path in run_directories(paths):
         if any(path.resolve() == run.folder.resolve() for run in runs):
-            notes.append(f"{path} was named twice and counts once.")
-        elif run := broken.attempt(path, partial(opened, path)):
+            notes.append(f"{path} was given twice and is counted once.")
+        elif run := skipped.attempt(path, partial(open_run, path)):
             runs.append(run)
     if not runs:
-        raise RunError(f"no run is left to compare: {'; '.join(why for _, why in broken)}")
+        raise RunError(f"no run is left to compare: {'; '.join(reason for _, reason in skipped)}")
     for other in runs[1:]:
         check_same_data(runs[0], other)
     return runs, notes
 
 
-def opened(path: Path) -> Run:
-    """RunError for what is no run, or does not say what it learnt from."""
+def run_directories(paths: Iterable[Path]) -> list[Path]:
+    """The given run directories, with each folder of runs replaced by the runs in it. RunError for any other path."""
+    return [run for path in paths for run in ([path] if looks_like_run(path) else runs_in(path))]
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The run directories directly inside a folder, sorted by name. RunError if it has none or does not exist."""
+    if not folder.is_dir():
+        raise RunError(absent(folder))
+    found = sorted(path for path in folder.iterdir() if looks_like_run(path) and not path.name.startswith("."))
+    if not found:
+        raise RunError(f"{folder} is not a run directory and contains none")
+    return found
+
+
+def looks_like_run(path: Path) -> bool:
+    """Whether a path is a run directory, possibly a damaged one."""
+    return any((path / name).is_file() for name in (CONFIG, INFO, WEIGHTS))
+
+
+def open_run(path: Path) -> Run:
+    """Open a run directory. RunError if it is not a run or its run.json does not identify the training data."""
     run = Run.open(path)
     if not run.info.get("data"):
-        raise RunError(f"{run.folder / INFO} is damaged: it does not say what data the run learnt from")
+        raise RunError(f"{run.folder / INFO} is damaged: it does not say what data the run was trained on")
     return run
 
 
 def check_same_data(one: Run, other: Run) -> None:
-    """ConfigError unless both learnt from the same text, in the same direction."""
+    """ConfigError unless both runs were trained on the same text in the same direction."""
     datas = [run.config.data for run in (one, other)]
-    ways = [f"{data.source}-{data.target}" for data in datas]
-    if ways[0] != ways[1]:
+    directions = [f"{data.source}-{data.target}" for data in datas]
+    if directions[0] != directions[1]:
         raise ConfigError(
-            f"{one.folder} translates {ways[0]}, {other.folder} {ways[1]}: their figures cannot be compared"
+            f"{one.folder} translates {directions[0]}, {other.folder} {directions[1]}: their figures cannot be compared"
         )
     if one.info.get("data") != other.info.get("data"):
         names = [f"{run.folder} (data={data.name})" for run, data in zip((one, other), datas, strict=True)]
-        hint = (
-            f"; name the runs of one text, such as {one.folder.parent / datas[0].name}-*"
-            if datas[0].name != datas[1].name
-            else ""
-        )
+        hint = ""
+        if datas[0].name != datas[1].name:
+            hint = f"; name the runs of one text, such as {one.folder.parent / datas[0].name}-*"
         raise ConfigError(
-            f"{names[0]} and {names[1]} learnt from different text: their figures cannot be compared{hint}"
+            f"{names[0]} and {names[1]} were trained on different text: their figures cannot be compared{hint}"
         )
 
 
-def make_cells(runs: Iterable[Run], test: TestSet, broken: Broken, options: Mapping[str, Any]) -> list[EvaluatedRun]:
-    """Each run with its translations: from the run where they are kept, else made now and kept. `options` are those of EvaluationSpec."""
-    cells = [broken.attempt(run.folder, partial(make_cell, EvaluationSpec((run,), **options), test)) for run in runs]
-    return [cell for cell in cells if cell is not None]
+def evaluate_runs(
+    runs: Iterable[Run], test: TestSet, skipped: SkippedRuns, options: Mapping[str, Any]
+) -> list[EvaluatedRun]:
+    """Evaluate each run, from its stored evaluation where there is one. `options` are those of EvaluationSpec."""
+    evaluated = [
+        skipped.attempt(run.folder, partial(evaluate_run, EvaluationSpec((run,), **options), test)) for run in runs
+    ]
+    return [run for run in evaluated if run is not None]
 
 
-def make_cell(made: EvaluationSpec, test: TestSet) -> EvaluatedRun:
-    """The same of one run. RunError for one that cannot be evaluated, has neither weights nor their number, or is damaged."""
-    run = made.runs[0]
-    check_said(run)
-    metrics, evaluated = logged(run), load_or_translate(made, test)
-    for _ in evaluated.attention_records or ():  # each is checked as it is read
+def evaluate_run(spec: EvaluationSpec, test: TestSet) -> EvaluatedRun:
+    """Evaluate one run and read all of its files.
+
+    RunError if it cannot be evaluated, is damaged, or has neither weights nor a number of parameters in run.json."""
+    run = spec.runs[0]
+    check_info(run)
+    metrics, evaluation = logged_metrics(run), load_or_translate(spec, test)
+    for _ in evaluation.attention_records or ():  # reading a record checks it
         pass
-    return EvaluatedRun(run, evaluated, metrics, parameters(run), *linked(made, test))
+    return EvaluatedRun(run, evaluation, metrics, count_parameters(run), *links_or_reason(spec, test))
 
 
-def linked(made: EvaluationSpec, test: TestSet) -> tuple[Mapping[str, Links], str]:
-    """The links that gold ones are compared with; where there cannot be any, why. The other figures do not depend on them."""
+def check_info(run: Run) -> None:
+    """RunError if an entry of run.json has another type than INFO_TYPES says."""
     try:
-        return (load_or_align(made, test) if test.gold else {}), ""
+        check_types(run.info, INFO_TYPES)
+    except ValueError as error:
+        raise RunError(f"{run.folder / INFO} is damaged: {error}") from None
+
+
+def logged_metrics(run: Run) -> list[dict[str, str]]:
+    """The rows of metrics.csv; none if there is no such file. RunError if it is damaged."""
+    path = run.folder / "metrics.csv"
+    if not path.is_file():
+        return []
+    rows = read_metrics(path)
+    if not all(map(whole, read_lines(path)[:-1])):  # the last line may be incomplete after an interruption
+        raise RunError(f"{path} is damaged: it has lines with more or fewer cells than the first")
+    if not rows and run.info.get("finished"):
+        raise RunError(f"{path} is damaged: training is finished, but nothing was logged")
+    return rows
+
+
+def count_parameters(run: Run) -> int:
+    """Number of parameters in the weights; where these are missing, as recorded in run.json.
+
+    RunError if neither exists or the weights are damaged."""
+    if run.gone:
+        if run.info.get("parameters") is None:
+            raise RunError(f"{run.folder} has neither {WEIGHTS} nor a number of parameters in {INFO}")
+        return int(run.info["parameters"])
+    with tensors(run.folder / WEIGHTS) as file:
+        return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  not a dict
+
+
+def links_or_reason(spec: EvaluationSpec, test: TestSet) -> tuple[Mapping[str, Links], str]:
+    """The word links to compare with the gold links, or why there are none. The other columns do not depend on them."""
+    try:
+        return (load_or_align(spec, test) if test.gold else {}), ""
     except DataError as error:
         return {}, str(error)

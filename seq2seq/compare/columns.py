@@ -1,4 +1,4 @@
-"""What is measured of a run? One row of COLUMNS a measure: of its translations, its attention, or its cost."""
+"""The columns of a comparison: measures of a run's translations, its attention, and its cost. `COLUMNS` lists them."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,129 +17,134 @@ from seq2seq.evaluation.score import LOWER_IS_BETTER, MetricOptions, Score, make
 from seq2seq.evaluation.symmetrization import SYMMETRIZATIONS
 from seq2seq.evaluation.testset import TestSet
 
-Found = Score | float | None  # sums over sentences, which can be resampled; a plain number; None: the run does not say
+# A Score has sums per sentence, which can be resampled; a float is final; None means that the run lacks the measure.
+Value = Score | float | None
 
 
 class Measure(NamedTuple):
-    """A column and where its figures come from."""
+    """A column and the function that computes its value for one run."""
 
     column: Column
-    of: Callable[[EvaluatedRun, TestSet, MetricOptions], Found]
-    tested: bool = False  # against the baseline
-    shown: bool = False  # unless other columns are asked for; JSON and CSV have all
+    compute: Callable[[EvaluatedRun, TestSet, MetricOptions], Value]
+    tested: bool = False  # for significance against the baseline
+    shown: bool = False  # by default; JSON and CSV have every column
 
 
-def metric(name: str, cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
-    """A row of METRICS."""
-    return METRICS[name](cell.evaluated.hypotheses, test.references, how)
+def metric_score(name: str, run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+    """A metric of METRICS on the hypotheses."""
+    return METRICS[name](run.evaluation.hypotheses, test.references, options)
 
 
-def alignment(name: str, kind: str, cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
-    """aer, precision or recall of the links of a kind, where gold links are known; no precision where no link is claimed, no recall
-    where none is sure."""
-    if test.gold is None or kind not in cell.links or (name == "precision" and not any(cell.links[kind])):
+def alignment_score(name: str, method: str, run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+    """aer, precision or recall of the links found by `method`, against the gold links.
+
+    None without gold links, for precision if no link is predicted, and for recall if no gold link is sure."""
+    if test.gold is None or method not in run.links:
+        return None
+    links = run.links[method]
+    if name == "precision" and not any(links):
         return None
     if name == "recall" and not any(gold.sure for gold in test.gold):
         return None
-    made = f"{kind}|of:references"
-    return next(
-        score for score in alignment_scores(cell.links[kind], test.gold, 0, how.seed, made) if score.name == name
-    )
+    scores = alignment_scores(links, test.gold, 0, options.seed, f"{method}|of:references")
+    return next(score for score in scores if score.name == name)
 
 
-def repetition(cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
-    """Share of bigrams that came before in their hypothesis, in percent."""
-    return of_lines(
-        "repetition", "n:2", text_stats.repetition, [(line,) for line in cell.evaluated.hypotheses], test, how
-    )
+def repetition(run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+    """Percentage of bigrams that occurred earlier in their hypothesis."""
+    lines = [(line,) for line in run.evaluation.hypotheses]
+    return percentage("repetition", "n:2", text_stats.repetition, lines, test, options)
 
 
-def copied(cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
-    """Share of words that are words of the source, in percent."""
-    pairs = list(zip(test.sources, cell.evaluated.hypotheses, strict=True))
-    return of_lines("copied", "case:mixed", text_stats.copied, pairs, test, how)
+def copied(run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+    """Percentage of the hypotheses' words that are words of the source."""
+    pairs = list(zip(test.sources, run.evaluation.hypotheses, strict=True))
+    return percentage("copied", "case:mixed", text_stats.copied, pairs, test, options)
 
 
-def of_lines(
+def percentage(
     name: str,
-    kind: str,
+    settings: str,
     measure: Callable[..., attention_stats.Sums],
     lines: Sequence[tuple[str, ...]],
     test: TestSet,
-    how: MetricOptions,
+    options: MetricOptions,
 ) -> Score:
-    """A share in percent; the signature says what it is of the first references, which also repeat and copy."""
+    """`measure` of each tuple of lines, the hypothesis last, as a percentage over the corpus.
+
+    The signature holds the same percentage of the first references, since these repeat and copy words too."""
     human = [measure(*some[:-1], reference) for some, reference in zip(lines, test.references[0], strict=True)]
-    signature = f"{kind}|tok:letters,marks,digits|references:{attention_stats.percent(np.array(human).sum(0)):.2f}"
-    return make_score(name, np.array([measure(*some) for some in lines]), attention_stats.percent, signature, how)
+    signature = f"{settings}|tok:letters,marks,digits|references:{attention_stats.percent(np.array(human).sum(0)):.2f}"
+    return make_score(name, np.array([measure(*some) for some in lines]), attention_stats.percent, signature, options)
 
 
-def attention(name: str, signature: str, cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
-    """A mean over target positions."""
-    return make_score(name, cell.evaluated.sums[name], attention_stats.ratio, signature, how)
+def attention_mean(name: str, signature: str, run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+    """Mean over target positions of an attention statistic."""
+    return make_score(name, run.evaluation.sums[name], attention_stats.ratio, signature, options)
 
 
-def unknown(cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
-    """Share of subwords that are the unknown one, in percent."""
-    return make_score(
-        "unknown",
-        cell.evaluated.sums["unknown"],
-        attention_stats.percent,
-        "of:subwords, before search.replace_unknown",
-        how,
-    )
+def unknown_subwords(run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+    """Percentage of the hypotheses' subwords that are the unknown token."""
+    signature = "of:subwords, before search.replace_unknown"
+    return make_score("unknown", run.evaluation.sums["unknown"], attention_stats.percent, signature, options)
 
 
-def parameters(cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
-    """Numbers in the weights."""
-    return float(cell.parameters)
+def parameter_count(run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+    """Number of parameters."""
+    return float(run.parameters)
 
 
-def info(name: str, cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
-    """A number of run.json."""
-    return number(cell.run.info.get(name))
+def info_number(name: str, run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+    """A number from run.json."""
+    return finite_float(run.info.get(name))
 
 
-def training_speed(column: str, cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
-    """Median over the rows of metrics.csv of target tokens by a second of `column`."""
-    points = [(number(row.get("target_tokens")), number(row.get(column))) for row in cell.metrics]
-    known = [
-        (0.0, 0.0),
-        *((tokens, seconds) for tokens, seconds in points if tokens is not None and seconds is not None),
-    ]
+def training_speed(clock: str, run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+    """Target tokens per second of `clock`, a column of metrics.csv: the median over its rows."""
+    points = [(0.0, 0.0)]
+    for row in run.metrics:
+        tokens, seconds = finite_float(row.get("target_tokens")), finite_float(row.get(clock))
+        if tokens is not None and seconds is not None:
+            points.append((tokens, seconds))
     speeds = [
         (after - before) / (end - start)
-        for (before, start), (after, end) in pairwise(known)
+        for (before, start), (after, end) in pairwise(points)
         if after > before and end > start
     ]
-    return number(median(speeds)) if speeds else None
+    return finite_float(median(speeds)) if speeds else None
 
 
-def decoding_speed(clock: str, cell: EvaluatedRun, test: TestSet, how: MetricOptions) -> Found:
-    """Sentences by a second of `clock`."""
-    seconds, sentences = (number(cell.evaluated.decoding.get(name)) for name in (clock, "sentences"))
-    return number(sentences / seconds) if seconds and sentences else None
+def decoding_speed(clock: str, run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+    """Sentences per second of `clock`, an entry of the evaluation's decoding record."""
+    seconds, sentences = (finite_float(run.evaluation.decoding.get(name)) for name in (clock, "sentences"))
+    return finite_float(sentences / seconds) if seconds and sentences else None
 
 
-def number(value: Any) -> float | None:
-    """A number that may stand in a file as text; None for what is none, such as an empty cell."""
+def finite_float(value: Any) -> float | None:
+    """A number, possibly written as text; None for anything else, such as an empty cell, inf or nan."""
     try:
         return float(value) if np.isfinite(float(value)) else None
     except (TypeError, ValueError):
         return None
 
 
-LABELS = {
-    "bleu": "BLEU", "chrf": "chrF2", "chrf++": "chrF2++", "ter": "TER", "rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L",
+METRIC_LABELS = {
+    "bleu": "BLEU",
+    "chrf": "chrF2",
+    "chrf++": "chrF2++",
+    "ter": "TER",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
     "rougeLsum": "ROUGE-Lsum",
-}  # fmt: skip
+}
 
 
-def _metrics() -> dict[str, Measure]:
+def _metric_columns() -> dict[str, Measure]:
     return {
         name: Measure(
-            Column(name, LABELS[name], "lower" if name in LOWER_IS_BETTER else "higher"),
-            partial(metric, name),
+            Column(name, METRIC_LABELS[name], "lower" if name in LOWER_IS_BETTER else "higher"),
+            partial(metric_score, name),
             tested=True,
             shown=True,
         )
@@ -147,66 +152,88 @@ def _metrics() -> dict[str, Measure]:
     }
 
 
-def _alignments() -> dict[str, Measure]:
-    """aer, precision, recall of every way to find links: aer, aer_one_to_one, aer_grow_diag_final_and, ..."""
-    made = {}
-    for kind in (*LINKS, *SYMMETRIZATIONS):
+def _alignment_columns() -> dict[str, Measure]:
+    """aer, precision and recall of the argmax links and of every other method (aer_one_to_one, aer_union, ...)."""
+    columns = {}
+    for method in (*LINKS, *SYMMETRIZATIONS):
         for name, better in (("aer", "lower"), ("precision", "higher"), ("recall", "higher")):
-            key = name if kind == "argmax" else f"{name}_{kind.replace('-', '_')}"
-            label = " ".join([name.upper() if name == "aer" else name, *([] if kind == "argmax" else [kind])])
-            made[key] = Measure(
-                Column(key, label, better), partial(alignment, name, kind), tested=name == "aer", shown=name == "aer"
+            key, label = name, name.upper() if name == "aer" else name
+            if method != "argmax":
+                key, label = f"{name}_{method.replace('-', '_')}", f"{label} {method}"
+            is_error = name == "aer"
+            columns[key] = Measure(
+                Column(key, label, better), partial(alignment_score, name, method), tested=is_error, shown=is_error
             )
-    return made
+    return columns
 
 
-def impossible(key: str, metrics: Sequence[str], gold: bool, joined: str) -> str:
-    """Why no run can have the column; empty where one may. gold: whether gold links are known; joined: the row of SYMMETRIZATIONS
-    that links of both directions are made by, empty where there is one direction alone."""
+def unavailable_reason(key: str, metrics: Sequence[str], gold: bool, symmetrization: str) -> str:
+    """Why no run can have the column `key`; empty if one may.
+
+    gold: whether there are gold links. symmetrization: the heuristic in use; empty without reverse runs."""
     if key in METRICS:
         return "" if key in metrics else f"the metrics are {', '.join(metrics)}; --metrics chooses them"
-    name, _, kind = key.partition("_")
+    name, _, method = key.partition("_")
     if name not in ("aer", "precision", "recall"):
         return ""
     if not gold:
         return "no gold links of this test set are known; --gold FILE names them"
-    kind = kind.replace("_", "-")
-    return f"it is made by --reverse RUN --symmetrize {kind}" if kind in SYMMETRIZATIONS and kind != joined else ""
+    method = method.replace("_", "-")
+    if method in SYMMETRIZATIONS and method != symmetrization:
+        return f"it is made by --reverse RUN --symmetrize {method}"
+    return ""
 
 
-MAP = "of:hypotheses|weights:last layer, mean over heads"
+LAST_LAYER = "of:hypotheses|weights:last layer, mean over heads"
+WALL_CLOCK = "median over the rows of metrics.csv, target tokens"
+CPU_TIME = f"{WALL_CLOCK}, CPU time"
 
 COLUMNS: dict[str, Measure] = {
-    **_metrics(),
-    **_alignments(),
+    **_metric_columns(),
+    **_alignment_columns(),
     "repetition": Measure(Column("repetition", "repetition", "lower", 2, "", "%"), repetition),
     "copied": Measure(Column("copied", "copied", "", 2, "", "%"), copied),
-    "unknown": Measure(Column("unknown", "unknown", "lower", 2, "", "%"), unknown),
-    "entropy": Measure(Column("entropy", "entropy", "", 2, "", "nats"), partial(attention, "entropy", MAP), shown=True),
-    "entropy_share": Measure(Column("entropy_share", "entropy / ln S", "", 3), partial(attention, "entropy_share", MAP)),
-    "diagonality": Measure(Column("diagonality", "diagonality", "", 3), partial(attention, "diagonality", MAP)),
-    "parameters": Measure(Column("parameters", "parameters", "", 0), parameters, shown=True),
+    "unknown": Measure(Column("unknown", "unknown", "lower", 2, "", "%"), unknown_subwords),
+    "entropy": Measure(
+        Column("entropy", "entropy", "", 2, "", "nats"), partial(attention_mean, "entropy", LAST_LAYER), shown=True
+    ),
+    "entropy_share": Measure(
+        Column("entropy_share", "entropy / ln S", "", 3), partial(attention_mean, "entropy_share", LAST_LAYER)
+    ),
+    "diagonality": Measure(
+        Column("diagonality", "diagonality", "", 3), partial(attention_mean, "diagonality", LAST_LAYER)
+    ),
+    "parameters": Measure(Column("parameters", "parameters", "", 0), parameter_count, shown=True),
     "training_tokens_per_second": Measure(
-        Column("training_tokens_per_second", "training", "higher", 0, "median of metrics.csv, target tokens", "tokens/s"),
-        partial(training_speed, "seconds"), shown=True,
+        Column("training_tokens_per_second", "training", "higher", 0, WALL_CLOCK, "tokens/s"),
+        partial(training_speed, "seconds"),
+        shown=True,
     ),
     "training_tokens_per_processor_second": Measure(
-        Column("training_tokens_per_processor_second", "training", "higher", 0, "the same by processor time", "tokens/processor s"),
+        Column("training_tokens_per_processor_second", "training", "higher", 0, CPU_TIME, "tokens/CPU s"),
         partial(training_speed, "processor_seconds"),
     ),
     "decoding_sentences_per_second": Measure(
-        Column("decoding_sentences_per_second", "decoding", "higher", 1, "", "sentences/s"), partial(decoding_speed, "seconds"), shown=True
+        Column("decoding_sentences_per_second", "decoding", "higher", 1, "", "sentences/s"),
+        partial(decoding_speed, "seconds"),
+        shown=True,
     ),
     "decoding_sentences_per_processor_second": Measure(
-        Column("decoding_sentences_per_processor_second", "decoding", "higher", 1, "the same by processor time", "sentences/processor s"),
+        Column("decoding_sentences_per_processor_second", "decoding", "higher", 1, "CPU time", "sentences/CPU s"),
         partial(decoding_speed, "processor_seconds"),
     ),
-    "peak_memory": Measure(Column("peak_memory", "memory", "lower", 0, "of training", "MiB"), partial(info, "peak_memory"), shown=True),
+    "peak_memory": Measure(
+        Column("peak_memory", "peak memory", "lower", 0, "during training", "MiB"),
+        partial(info_number, "peak_memory"),
+        shown=True,
+    ),
     "training_seconds": Measure(
-        Column("training_seconds", "training time", "lower", 0, "validation left out", "s"), partial(info, "seconds"), shown=True
+        Column("training_seconds", "training time", "lower", 0, "without validation", "s"),
+        partial(info_number, "seconds"),
+        shown=True,
     ),
     "training_processor_seconds": Measure(
-        Column("training_processor_seconds", "processor time", "lower", 0, "of training, validation left out", "s"),
-        partial(info, "processor_seconds"),
+        Column("training_processor_seconds", "training time", "lower", 0, "without validation", "CPU s"),
+        partial(info_number, "processor_seconds"),
     ),
-}  # fmt: skip
+}

@@ -1,148 +1,163 @@
-"""What should a reader know before the figures? What the runs had in common, and what they should have had."""
+"""Whether the runs can be compared fairly: sentences above the table on budget, data order, decoding and seeds."""
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from seq2seq.compare.collect import EvaluatedRun
-from seq2seq.compare.columns import number
+from seq2seq.compare.columns import finite_float
 from seq2seq.compare.variants import Variant
 from seq2seq.config.search import THROUGHPUT
 
-NEAR = 1.02  # ratio up to which numbers of parameters count as equal, to each other or to model.parameters
+SIMILAR_SIZE = 1.02  # ratio up to which numbers of parameters count as equal, to each other or to model.parameters
 
 
-def sentences(variants: Sequence[Variant]) -> list[str]:
-    """What every check has to say."""
+def comparability_notes(variants: Sequence[Variant]) -> list[str]:
+    """The sentences of all CHECKS."""
     return [sentence for check in CHECKS for sentence in check(variants)]
 
 
-def every(variants: Sequence[Variant]) -> list[EvaluatedRun]:
-    """All cells."""
-    return [cell for variant in variants for cell in variant.cells]
-
-
-def unfinished(variants: Sequence[Variant]) -> list[str]:
-    """Runs whose training goes on, or was cut off."""
-    names = [cell.name for cell in every(variants) if not cell.run.info.get("finished")]
-    return [f"Training is not finished: {', '.join(names)}."] if names else []
-
-
-def gone(variants: Sequence[Variant]) -> list[str]:
-    """Runs without weights, whose translations nobody can make again."""
-    names = [cell.name for cell in every(variants) if cell.run.gone]
-    return [f"Without weights, taken at the word of what was kept: {', '.join(names)}."] if names else []
-
-
-def unlinked(variants: Sequence[Variant]) -> list[str]:
-    """Runs that cannot be compared with gold links, and why."""
-    return [f"Without alignment error: {cell.name}: {cell.unlinked}." for cell in every(variants) if cell.unlinked]
-
-
-def seeds(variants: Sequence[Variant]) -> list[str]:
-    """Whether every variant has the same seeds."""
-    if len({variant.seeds for variant in variants}) == 1:
-        return []
-    each = "; ".join(f"{variant.name}: {', '.join(map(str, variant.seeds))}" for variant in variants)
-    return [f"The variants do not have the same seeds ({each})."]
-
-
 def budget(variants: Sequence[Variant]) -> list[str]:
-    """Whether they cost the same, in updates or in time; as many parameters alone are no budget."""
-    cells = every(variants)
-    if len(cells) < 2:
+    """Whether all runs had the same number of updates or time limit; the same number of parameters is no budget."""
+    runs = all_runs(variants)
+    if len(runs) < 2:
         return []
-    sizes = sorted({cell.parameters for cell in cells})
-    span = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
-    asked = {cell.run.config.model.parameters for cell in cells}
-    equal = sizes[-1] <= NEAR * max(sizes[0], 1) or (
-        len(asked) == 1 and 0 not in asked
-    )  # each within NEAR of what was asked for
-    near = [f"parameters ({span})"] if equal else []
-    updates = [int(cell.run.info["updates"]) for cell in cells if isinstance(cell.run.info.get("updates"), int)]
-    each = [f"updates ({updates[0]:,})"] if len(set(updates)) == 1 and len(updates) == len(cells) else []
-    if same := [*each, *time_limit(cells)]:
-        found = [f"Equal budget: all runs had the same {listed([*same, *near])}."]
+    size = shared_size(runs)
+    updates = [int(run.info["updates"]) for run in runs if isinstance(run.info.get("updates"), int)]
+    shared = shared_time_limit(runs)
+    if len(set(updates)) == 1 and len(updates) == len(runs):
+        shared = [f"number of updates ({updates[0]:,})", *shared]
+    if shared:
+        notes = [f"Equal budget: all runs had the same {enumerated([*shared, *size])}."]
     else:
-        found = ["No equal budget: the runs had neither the same updates nor a time limit that all of them reached."]
-        found += [f"All runs had the same {listed(near)}."] if near else []
-    found += [f"The runs had {min(updates):,} to {max(updates):,} updates."] if len(set(updates)) > 1 else []
-    silent = [cell.name for cell in cells if not isinstance(cell.run.info.get("updates"), int)]
-    return found + ([f"Not known how many updates these runs had: {', '.join(silent)}."] if silent else [])
+        notes = [
+            "No equal budget: the runs share neither a number of updates nor a time limit that all of them reached."
+        ]
+        notes += [f"All runs had the same {enumerated(size)}."] if size else []
+    if len(set(updates)) > 1:
+        notes.append(f"The runs had {min(updates):,} to {max(updates):,} updates.")
+    unknown = [run.name for run in runs if not isinstance(run.info.get("updates"), int)]
+    return notes + ([f"Unknown number of updates: {', '.join(unknown)}."] if unknown else [])
 
 
-def time_limit(cells: Sequence[EvaluatedRun]) -> list[str]:
-    """That of all runs, if they have the same and trained until it was over."""
-    minutes = {cell.run.config.training.max_minutes for cell in cells}
-    limit = minutes.pop()
-    reached = all((number(cell.run.info.get("seconds")) or 0) >= 60 * limit for cell in cells)
-    return [f"time limit ({limit:g} minutes)"] if limit and not minutes and reached else []
+def shared_size(runs: Sequence[EvaluatedRun]) -> list[str]:
+    """The number of parameters, if all runs are within SIMILAR_SIZE or were sized by the same `model.parameters`."""
+    sizes = sorted({run.parameters for run in runs})
+    targets = {run.config.model.parameters for run in runs}
+    same_target = len(targets) == 1 and 0 not in targets
+    if not same_target and sizes[-1] > SIMILAR_SIZE * max(sizes[0], 1):
+        return []
+    span = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
+    return [f"number of parameters ({span})"]
 
 
-def listed(parts: Sequence[str]) -> str:
-    """a, b and c."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+def shared_time_limit(runs: Sequence[EvaluatedRun]) -> list[str]:
+    """The time limit, if it is the same for all runs and all of them trained until it was over."""
+    limits = {run.config.training.max_minutes for run in runs}
+    limit = limits.pop()
+    reached = all((finite_float(run.info.get("seconds")) or 0) >= 60 * limit for run in runs)
+    return [f"time limit ({limit:g} minutes)"] if limit and not limits and reached else []
 
 
-def batches(variants: Sequence[Variant]) -> list[str]:
-    """Whether the runs of each seed learnt from the same batches in the same order, by their checksums."""
-    by_seed = sorted(every(variants), key=lambda cell: cell.run.config.seed)
-    groups = [list(some) for _, some in groupby(by_seed, key=lambda cell: cell.run.config.seed)]
-    groups = [some for some in groups if len(some) > 1]
-    logged = {id(cell): checksums(cell) for cell in by_seed}
-    unknown = [cell.name for some in groups for cell in some if not logged[id(cell)]]
-    found = []
-    for some in groups:
-        told = [cell for cell in some if logged[id(cell)]]
-        common = set.intersection(*(set(logged[id(cell)]) for cell in told)) if told else set()
-        last = max(common, default=0)
-        kinds = {logged[id(cell)][last]: cell.name for cell in told} if common else {}
-        if len(kinds) > 1:
-            found.append(
-                f"Not the same batches by update {last:,}: {listed(list(kinds.values()))}, though their seed is the same."
-            )
-        if len(told) > 1 and not common:
-            found.append(
-                f"Not known whether the batches were the same: {listed([c.name for c in told])} log no update in common."
-            )
+def batch_order(variants: Sequence[Variant]) -> list[str]:
+    """Whether runs with the same seed were trained on the same batches in the same order, by the logged checksums."""
+    by_seed = sorted(all_runs(variants), key=lambda run: run.config.seed)
+    groups = [list(group) for _, group in groupby(by_seed, key=lambda run: run.config.seed)]
+    groups = [group for group in groups if len(group) > 1]
+    checksums = {id(run): batch_checksums(run) for run in by_seed}
+    notes = []
+    for group in groups:
+        known = [run for run in group if checksums[id(run)]]
+        common = set.intersection(*(set(checksums[id(run)]) for run in known)) if known else set()
+        if common:
+            last = max(common)
+            different = {checksums[id(run)][last]: run.name for run in known}  # one run per checksum
+            if len(different) > 1:
+                names = enumerated(list(different.values()))
+                notes.append(f"Different batches by update {last:,} in spite of the same seed: {names}.")
+        elif len(known) > 1:
+            names = enumerated([run.name for run in known])
+            notes.append(f"Unknown whether the batches were the same: {names} logged no common update.")
+    unknown = [run.name for group in groups for run in group if not checksums[id(run)]]
     if unknown:
-        found.append(f"Not known whether the batches were the same, since these runs do not say: {', '.join(unknown)}.")
-    return found or (["Runs of one seed learnt from the same batches in the same order."] if groups else [])
+        notes.append(f"Unknown whether the batches were the same: no checksums in {', '.join(unknown)}.")
+    return notes or (["Runs with the same seed were trained on the same batches in the same order."] if groups else [])
 
 
-def checksums(cell: EvaluatedRun) -> dict[int, str]:
-    """Update -> of all batches up to it: the rows of metrics.csv, and the end of a run that is shorter than any row."""
-    found = {int(row["update"]): row["batches"] for row in cell.metrics if row.get("batches")}
-    info = cell.run.info
-    return found | ({int(info["updates"]): str(info["batches"])} if info.get("batches") and info.get("updates") else {})
+def batch_checksums(run: EvaluatedRun) -> dict[int, str]:
+    """Update -> checksum of all batches up to it, from metrics.csv; the last update's from run.json."""
+    found = {int(row["update"]): row["batches"] for row in run.metrics if row.get("batches")}
+    info = run.info
+    if info.get("batches") and info.get("updates"):
+        found[int(info["updates"])] = str(info["batches"])
+    return found
 
 
-def search(variants: Sequence[Variant]) -> list[str]:
-    """Whether the translations were found in the same way."""
-    settings = [cell.evaluated.search for cell in every(variants)]
+def search_settings(variants: Sequence[Variant]) -> list[str]:
+    """Search settings that differ between the runs."""
+    settings = [run.evaluation.search for run in all_runs(variants)]
     names = [
         name
         for name in settings[0]
         if name not in THROUGHPUT and any(some[name] != settings[0][name] for some in settings)
     ]
     each = [f"search.{name} ({', '.join(dict.fromkeys(str(some[name]) for some in settings))})" for name in names]
-    return [f"The runs do not search alike: {listed(each)}."] if each else []
+    return [f"The runs were decoded with different settings: {enumerated(each)}."] if each else []
 
 
-def speed(variants: Sequence[Variant]) -> list[str]:
-    """Whether decoding was timed under the same conditions."""
-    timed = [cell.evaluated.decoding for cell in every(variants)]
+def seed_sets(variants: Sequence[Variant]) -> list[str]:
+    """Variants that were trained with different seeds."""
+    if len({variant.seeds for variant in variants}) == 1:
+        return []
+    each = "; ".join(f"{variant.name}: {', '.join(map(str, variant.seeds))}" for variant in variants)
+    return [f"The variants have different seeds ({each})."]
+
+
+def unfinished_runs(variants: Sequence[Variant]) -> list[str]:
+    """Runs whose training still continues or was interrupted."""
+    names = [run.name for run in all_runs(variants) if not run.info.get("finished")]
+    return [f"Training is not finished: {', '.join(names)}."] if names else []
+
+
+def runs_without_weights(variants: Sequence[Variant]) -> list[str]:
+    """Runs without weights, whose stored evaluation cannot be verified."""
+    names = [run.name for run in all_runs(variants) if run.run.gone]
+    return [f"Without weights, the stored evaluation is used unverified: {', '.join(names)}."] if names else []
+
+
+def runs_without_links(variants: Sequence[Variant]) -> list[str]:
+    """Runs that cannot be compared with the gold links, and why."""
+    return [
+        f"Without alignment error: {run.name}: {run.no_links_reason}."
+        for run in all_runs(variants)
+        if run.no_links_reason
+    ]
+
+
+def timing_conditions(variants: Sequence[Variant]) -> list[str]:
+    """Conditions under which decoding speed was measured that differ between the runs."""
+    timed = [run.evaluation.decoding for run in all_runs(variants)]
     names = [name for name in ("threads", "device", "batch") if any(some[name] != timed[0][name] for some in timed)]
     each = [f"{name} ({', '.join(dict.fromkeys(str(some[name]) for some in timed))})" for name in names]
-    return [f"Decoding was timed with different {listed(each)}."] if each else []
+    return [f"Decoding speed was measured with different {enumerated(each)}."] if each else []
+
+
+def all_runs(variants: Sequence[Variant]) -> list[EvaluatedRun]:
+    """The runs of all variants."""
+    return [run for variant in variants for run in variant.runs]
+
+
+def enumerated(parts: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 CHECKS: list[Callable[[Sequence[Variant]], list[str]]] = [
     budget,
-    batches,
-    search,
-    seeds,
-    unfinished,
-    gone,
-    unlinked,
-    speed,
+    batch_order,
+    search_settings,
+    seed_sets,
+    unfinished_runs,
+    runs_without_weights,
+    runs_without_links,
+    timing_conditions,
 ]

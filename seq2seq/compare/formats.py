@@ -1,4 +1,4 @@
-"""How is a comparison written? One row of FORMATS each: for a terminal, a README, a spreadsheet, a program, a paper."""
+"""Table formats of a comparison: terminal, Markdown, CSV, JSON and LaTeX. `FORMATS` lists them."""
 
 import csv
 import io
@@ -12,132 +12,161 @@ from seq2seq.compare.result import Column, Comparison, Figure, VariantRow
 from seq2seq.evaluation.heatmap import display_width as width_of
 from seq2seq.evaluation.heatmap import printable
 
+Keys = Sequence[str]  # of the columns to write; empty: the default of the format
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
+LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "<": r"$<$", ">": r"$>$",
+}  # fmt: skip
+
+
+# The table as text, whatever the format
 
 
 class TableCell(NamedTuple):
-    """One figure in words."""
+    """One figure as text."""
 
-    lines: Sequence[str]  # value and deviation, interval, p; the first alone may be there
+    lines: Sequence[str]  # value ± deviation; then, where they exist, interval and p-values
     best: bool = False  # of its column
 
 
 class Table(NamedTuple):
-    """A head for each column, the variants' first; a row for each variant."""
+    """A table of text; the first column names the variants."""
 
     title: str
-    heads: Sequence[Sequence[str]]  # lines of each
+    heads: Sequence[Sequence[str]]  # the lines of each column heading
     rows: Sequence[Sequence[TableCell]]
 
 
-def main_table(comparison: Comparison, keys: Sequence[str] = ()) -> Table:
-    """The columns `keys`, or else those that COLUMNS shows."""
-    columns = [c for c in comparison.columns if (c.key in keys if keys else COLUMNS[c.key].shown)]
-    columns.sort(key=lambda column: keys.index(column.key) if keys else 0)
-    heads = [["variant", "(seeds)"], *(head(column) for column in columns)]
+def tables(comparison: Comparison, keys: Keys) -> list[Table]:
+    """The main table, and one by source length for the first column that has such figures."""
+    main = main_table(comparison, keys)
+    if len(comparison.buckets) < 2:
+        return [main]
+    for column in chosen_columns(comparison, keys):
+        if any(column.key in row.buckets for row in comparison.rows):
+            return [main, bucket_table(comparison, column)]
+    return [main]
+
+
+def chosen_columns(comparison: Comparison, keys: Keys) -> list[Column]:
+    """The columns with the given keys, or those that COLUMNS shows by default, in the order of the comparison."""
+    return [c for c in comparison.columns if (c.key in keys if keys else COLUMNS[c.key].shown)]
+
+
+def main_table(comparison: Comparison, keys: Keys = ()) -> Table:
+    """One row per variant, one column per measure, in the order of `keys`."""
+    columns = chosen_columns(comparison, keys)
+    if keys:
+        columns.sort(key=lambda column: keys.index(column.key))
+    heads = [["variant", "(seeds)"], *(column_heading(column) for column in columns)]
     rows = []
     for row in comparison.rows:
-        name = row.variant + " (baseline)" * (row.variant == comparison.baseline and len(comparison.rows) > 1)
-        cells = [figure_cell(c, row.figures.get(c.key), best(comparison, c)) for c in columns]
+        is_baseline = row.variant == comparison.baseline and len(comparison.rows) > 1
+        name = f"{row.variant} (baseline)" if is_baseline else row.variant
+        cells = [figure_cell(c, row.figures.get(c.key), best_value(comparison, c)) for c in columns]
         rows.append([TableCell([name, f"({', '.join(map(str, row.seeds))})"]), *cells])
     return Table(comparison.title, heads, rows)
 
 
-def bucket_table(comparison: Comparison, key: str) -> Table:
-    """One column's figures by source length."""
-    column = next(column for column in comparison.columns if column.key == key)
+def bucket_table(comparison: Comparison, column: Column) -> Table:
+    """The figures of one column by source length."""
     heads = [["variant"], *([label] for label in comparison.buckets)]
     rows = [
-        [TableCell([row.variant]), *(TableCell([f"{value:,.{column.digits}f}"]) for value in row.buckets[key])]
+        [TableCell([row.variant]), *(TableCell([decimal(value, column.digits)]) for value in row.buckets[column.key])]
         for row in comparison.rows
-        if key in row.buckets
+        if column.key in row.buckets
     ]
     return Table(f"{column.label} by source length in words", heads, rows)
 
 
-def bucketed(comparison: Comparison, keys: Sequence[str]) -> list[str]:
-    """The columns to show by source length: of those that are shown the first that has such figures."""
-    shown = [c.key for c in comparison.columns if (c.key in keys if keys else COLUMNS[c.key].shown)]
-    return [key for key in shown if any(key in row.buckets for row in comparison.rows)][: len(comparison.buckets) > 1]
+def column_heading(column: Column) -> list[str]:
+    """Label with an arrow towards better values, and unit."""
+    label = column.label + ARROWS[column.better]
+    return [label, column.unit] if column.unit else [label]
 
 
-def head(column: Column) -> list[str]:
-    """Label and unit, and which way is better."""
-    return [column.label + ARROWS[column.better], *([column.unit] if column.unit else [])]
-
-
-def figure_cell(column: Column, figure: Figure | None, winner: float | None) -> TableCell:
-    """A figure as lines; a dash where there is none."""
+def figure_cell(column: Column, figure: Figure | None, best: float | None) -> TableCell:
+    """A figure as lines of text; a dash where there is none."""
     if figure is None:
         return TableCell(["-"])
-    lines = [
-        shown(figure.value, column.digits)
-        + (f" ± {shown(figure.deviation, column.digits)}" if figure.deviation is not None else "")
-    ]
+    value = decimal(figure.value, column.digits)
+    if figure.deviation is not None:
+        value += f" ± {decimal(figure.deviation, column.digits)}"
+    lines = [value]
     if figure.interval:
-        lines.append(f"[{', '.join(shown(bound, column.digits) for bound in figure.interval)}]")
+        lines.append(f"[{', '.join(decimal(bound, column.digits) for bound in figure.interval)}]")
     if figure.corrected:
         lines.append("p " + " / ".join(p_value(p) for p in figure.corrected.values()))
-    return TableCell(lines, figure.value == winner)
+    return TableCell(lines, figure.value == best)
 
 
-def shown(value: float, digits: int) -> str:
-    """With thousands apart."""
+def decimal(value: float, digits: int) -> str:
+    """A number with thousands separators."""
     return f"{value:,.{digits}f}"
 
 
 def p_value(p: float) -> str:
-    """Three places; below that nobody should care."""
+    """Three decimals, or "<0.001"."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def best(comparison: Comparison, column: Column) -> float | None:
-    """The best value of a column; None where no value is better than another."""
+def best_value(comparison: Comparison, column: Column) -> float | None:
+    """The best value of a column; None where all are equal or neither direction is better."""
     values = [row.figures[column.key].value for row in comparison.rows if column.key in row.figures]
     if not column.better or len(set(values)) < 2:
         return None
     return max(values) if column.better == "higher" else min(values)
 
 
-def signatures(comparison: Comparison, keys: Sequence[str] = ()) -> list[str]:
+def header_lines(comparison: Comparison) -> list[str]:
+    """The sentences above the table, skipped runs included."""
+    return [*comparison.header, *(f"{run} is left out: {reason}" for run, reason in comparison.skipped)]
+
+
+def signatures(comparison: Comparison, keys: Keys) -> list[str]:
     """How each column that is shown was measured."""
-    columns = [c for c in comparison.columns if (c.key in keys if keys else COLUMNS[c.key].shown)]
-    return [f"{column.title}: {column.signature}" for column in columns if column.signature]
+    return [f"{c.title}: {c.signature}" for c in chosen_columns(comparison, keys) if c.signature]
 
 
-Keys = Sequence[str]  # of the columns to write; empty: those that a format has by itself
+def one_line(text: str) -> str:
+    """Text without line breaks, which could end a comment or a table cell, and without control characters."""
+    return printable(re.sub(r"\s+", " ", text))
+
+
+def after_value(cell: TableCell) -> str:
+    """Interval and p-values, to be written after the value on the same line."""
+    return "".join(f" {line}" if line[0] in "[(" else f" ({line})" for line in cell.lines[1:])
+
+
+# Terminal
 
 
 def terminal(comparison: Comparison, keys: Keys, width: int = 0) -> str:
-    """Tables of `width` columns, as many as are needed; 0: one table, as wide as it is."""
+    """Tables of at most `width` columns of text, split where they are wider; 0: never split."""
     from rich.console import Console
 
     text = io.StringIO()
     console = Console(
         file=text, width=width or 10_000, force_terminal=bool(width), highlight=False, legacy_windows=False
     )
-    said = [*comparison.header, *(f"{run} is left out: {why}" for run, why in comparison.broken)]
-    console.print(printable_lines([comparison.title, *said]), markup=False)
+    console.print(printable_lines([comparison.title, *header_lines(comparison)]), markup=False)
     for table in tables(comparison, keys):
         console.print("" if table.title == comparison.title else f"\n{printable(table.title)}", markup=False)
-        for part in parts(table, width):
+        for part in split_table(table, width):
             console.print(rich_table(part))
     console.print(printable_lines([*comparison.footnotes, *signatures(comparison, keys)]), markup=False)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def tables(comparison: Comparison, keys: Keys) -> list[Table]:
-    """The main one, and that of source lengths."""
-    return [main_table(comparison, keys), *(bucket_table(comparison, key) for key in bucketed(comparison, keys))]
-
-
 def printable_lines(lines: Sequence[str]) -> str:
-    """One below the other, without what would move the cursor."""
+    """Lines without the control characters that would move the cursor."""
     return "\n".join(map(printable, lines))
 
 
-def parts(table: Table, width: int) -> list[Table]:
-    """The table in tables of `width` at most, each with the variants; a column is never cut."""
+def split_table(table: Table, width: int) -> list[Table]:
+    """Tables of at most `width`, each with the names of the variants; a column is never cut."""
     sizes = [
         max(map(width_of, [*head, *(line for row in table.rows for line in row[i].lines)])) + 2
         for i, head in enumerate(table.heads)
@@ -155,134 +184,152 @@ def parts(table: Table, width: int) -> list[Table]:
 
 
 def rich_table(table: Table) -> Any:
-    """Cells of several lines, the best of a column bold."""
+    """A rich.table.Table with cells of several lines, the best of each column in bold."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    made = RichTable(box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False, padding=(0, 2, 0, 0))
+    result = RichTable(box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False, padding=(0, 2, 0, 0))
     for i, head in enumerate(table.heads):
-        made.add_column(Text(printable_lines(head)), justify="right" if i else "left", no_wrap=True)
+        result.add_column(Text(printable_lines(head)), justify="right" if i else "left", no_wrap=True)
     for row in table.rows:
-        made.add_row(*(Text(printable_lines(cell.lines), style="bold" if cell.best else "") for cell in row))
-    return made
+        result.add_row(*(Text(printable_lines(cell.lines), style="bold" if cell.best else "") for cell in row))
+    return result
+
+
+# Markdown
 
 
 def markdown(comparison: Comparison, keys: Keys) -> str:
-    """Tables of one line a row, and lists above and below."""
-    said = [
-        *map(escaped, comparison.header),
-        *(f"{code(run)} is left out: {escaped(why)}" for run, why in comparison.broken),
-    ]
-    blocks = [f"**{escaped(comparison.title)}**", "\n".join(f"* {line}" for line in said)]
+    """Tables of one line per row, with lists above and below."""
+    header = [escape_markdown(line) for line in comparison.header]
+    header += [f"{code(run)} is left out: {escape_markdown(reason)}" for run, reason in comparison.skipped]
+    blocks = [f"**{escape_markdown(comparison.title)}**", "\n".join(f"* {line}" for line in header)]
     for table in tables(comparison, keys):
-        heads = [escaped(" ".join(head)) for head in table.heads]
-        lines = [row_of(heads), row_of(["---", *["---:"] * (len(heads) - 1)])]
-        lines += [
-            row_of([bold(escaped(cell.lines[0]), cell.best, "**", "**") + tail(cell) for cell in row])
-            for row in table.rows
-        ]
-        blocks += [*([f"{escaped(table.title)}:"] if table.title != comparison.title else []), "\n".join(lines)]
-    blocks.append(
-        "\n".join(
-            f"* {line}" for line in [*map(escaped, comparison.footnotes), *map(code, signatures(comparison, keys))]
-        )
-    )
+        heads = [escape_markdown(" ".join(head)) for head in table.heads]
+        lines = [markdown_row(heads), markdown_row(["---", *["---:"] * (len(heads) - 1)])]
+        lines += [markdown_row([markdown_cell(cell) for cell in row]) for row in table.rows]
+        if table.title != comparison.title:
+            blocks.append(f"{escape_markdown(table.title)}:")
+        blocks.append("\n".join(lines))
+    notes = [*map(escape_markdown, comparison.footnotes), *map(code, signatures(comparison, keys))]
+    blocks.append("\n".join(f"* {line}" for line in notes))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def row_of(cells: Sequence[str]) -> str:
-    """One line of a Markdown table."""
+def markdown_row(cells: Sequence[str]) -> str:
+    """One line of a table."""
     return f"| {' | '.join(cells)} |"
 
 
-def escaped(text: str) -> str:
-    """Without what Markdown would read as more than text."""
+def markdown_cell(cell: TableCell) -> str:
+    """A figure, the best of a column in bold."""
+    value = escape_markdown(cell.lines[0])
+    return (f"**{value}**" if cell.best else value) + after_value(cell)
+
+
+def escape_markdown(text: str) -> str:
+    """Text in which nothing is markup."""
     return "".join("\\" + c if c in "\\|*_<>`[]" else c for c in one_line(text))
 
 
 def code(text: str) -> str:
-    """As it is, between marks that it cannot end."""
+    """Inline code that its content cannot end."""
     return "`" + one_line(text).replace("`", "'") + "`"
 
 
-def one_line(text: str) -> str:
-    """Without line breaks, behind which a stranger's words would be more than a comment or a cell."""
-    return printable(re.sub(r"\s+", " ", text))
-
-
-def tail(cell: TableCell) -> str:
-    """What stands behind a value, on its line: interval, p."""
-    return "".join(f" {line}" if line[0] in "[(" else f" ({line})" for line in cell.lines[1:])
-
-
-def bold(text: str, best: bool, before: str, behind: str) -> str:
-    """Marked where it is the best."""
-    return f"{before}{text}{behind}" if best else text
+# LaTeX
 
 
 def latex(comparison: Comparison, keys: Keys) -> str:
-    """A tabular for the package booktabs; what stands above and below the table is in comments."""
-    said = [*comparison.header, *(f"{run} is left out: {why}" for run, why in comparison.broken)]
-    lines = [comment(line) for line in [comparison.title, *said]]
+    """A tabular for the booktabs package; header and footnotes are comments."""
+    lines = [latex_comment(line) for line in [comparison.title, *header_lines(comparison)]]
     for table in tables(comparison, keys):
-        heads = " & ".join(tex(" ".join(head)) for head in table.heads)
-        body = [
-            " & ".join(bold(tex(c.lines[0]), c.best, r"\textbf{", "}") + tex(tail(c)) for c in row)
-            for row in table.rows
-        ]
-        lines += [] if table.title == comparison.title else [comment(table.title)]
+        heads = " & ".join(escape_latex(" ".join(head)) for head in table.heads)
+        if table.title != comparison.title:
+            lines.append(latex_comment(table.title))
         lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.heads) - 1)}}}", r"\toprule", rf"{heads} \\", r"\midrule"]
-        lines += [*(rf"{row} \\" for row in body), r"\bottomrule", r"\end{tabular}"]
-    return "\n".join([*lines, *map(comment, [*comparison.footnotes, *signatures(comparison, keys)])]) + "\n"
+        lines += [" & ".join(map(latex_cell, row)) + r" \\" for row in table.rows]
+        lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [latex_comment(line) for line in [*comparison.footnotes, *signatures(comparison, keys)]]
+    return "\n".join(lines) + "\n"
 
 
-def comment(line: str) -> str:
-    """What LaTeX does not read."""
+def latex_cell(cell: TableCell) -> str:
+    """A figure, the best of a column in bold."""
+    value = escape_latex(cell.lines[0])
+    return (rf"\textbf{{{value}}}" if cell.best else value) + escape_latex(after_value(cell))
+
+
+def latex_comment(line: str) -> str:
+    """A line that LaTeX ignores."""
     return f"% {one_line(line)}"
 
 
-def tex(text: str) -> str:
-    """Every character as LaTeX prints it."""
-    return "".join(TEX.get(c, c) for c in one_line(text))
+def escape_latex(text: str) -> str:
+    """Text that LaTeX prints as it is."""
+    return "".join(LATEX.get(c, c) for c in one_line(text))
 
 
-def as_json(comparison: Comparison, keys: Keys) -> str:
-    """All figures of all seeds, by source length too; what is long and stands elsewhere is left out: text, curves, attention."""
-    return json.dumps(plain(comparison, keys), ensure_ascii=False, indent=1) + "\n"
+# JSON
 
 
-def plain(comparison: Comparison, keys: Keys) -> dict[str, Any]:
-    """The same in plain values."""
+def comparison_json(comparison: Comparison, keys: Keys) -> str:
+    """All figures of all seeds, by source length too; without texts, learning curves and attention."""
+    return json.dumps(json_values(comparison, keys), ensure_ascii=False, indent=1) + "\n"
+
+
+def json_values(comparison: Comparison, keys: Keys) -> dict[str, Any]:
+    """A comparison as plain values."""
     c = comparison
     wanted = {column.key for column in c.columns if not keys or column.key in keys}
     return {
-        "title": c.title, "test": c.test, "sentences": len(c.sources), "baseline": c.baseline, "header": list(c.header),
-        "footnotes": list(c.footnotes), "broken": [{"run": run, "why": why} for run, why in c.broken], "buckets": list(c.buckets),
-        "columns": [column._asdict() for column in c.columns if column.key in wanted], "rows": [plain_row(row, wanted) for row in c.rows],
-        "health": [warned._asdict() for warned in c.health], "versions": dict(c.versions),
-    }  # fmt: skip
-
-
-def plain_row(row: VariantRow, wanted: set[str]) -> dict[str, Any]:
-    """A row in plain values."""
-    figures = {key: plain_figure(figure) for key, figure in row.figures.items() if key in wanted}
-    buckets = {key: list(values) for key, values in row.buckets.items() if key in wanted}
-    about = {"variant": row.variant, "family": row.family, "seeds": list(row.seeds), "runs": list(row.runs)}
-    return about | {"settings": dict(row.settings), "figures": figures, "buckets": buckets}
-
-
-def plain_figure(figure: Figure) -> dict[str, Any]:
-    """A figure in plain values."""
-    return {
-        name: dict(v) if name in ("p", "corrected") else list(v) if isinstance(v, tuple) else v
-        for name, v in figure._asdict().items()
+        "title": c.title,
+        "test": c.test,
+        "sentences": len(c.sources),
+        "baseline": c.baseline,
+        "header": list(c.header),
+        "footnotes": list(c.footnotes),
+        "broken": [{"run": run, "why": reason} for run, reason in c.skipped],
+        "buckets": list(c.buckets),
+        "columns": [column._asdict() for column in c.columns if column.key in wanted],
+        "rows": [json_row(row, wanted) for row in c.rows],
+        "health": [warning._asdict() for warning in c.health],
+        "versions": dict(c.versions),
     }
 
 
-def as_csv(comparison: Comparison, keys: Keys) -> str:
-    """A row a variant, a column a number: KEY, KEY.deviation, KEY.low, KEY.high, KEY.p.TEST, KEY.corrected.TEST, KEY.BUCKET."""
-    rows = [flat(row, comparison, keys) for row in comparison.rows]
+def json_row(row: VariantRow, wanted: set[str]) -> dict[str, Any]:
+    """A row as plain values, with the columns that are wanted."""
+    return {
+        "variant": row.variant,
+        "family": row.family,
+        "seeds": list(row.seeds),
+        "runs": list(row.runs),
+        "settings": dict(row.settings),
+        "figures": {key: json_figure(figure) for key, figure in row.figures.items() if key in wanted},
+        "buckets": {key: list(values) for key, values in row.buckets.items() if key in wanted},
+    }
+
+
+def json_figure(figure: Figure) -> dict[str, Any]:
+    """A figure as plain values."""
+    return {
+        "value": figure.value,
+        "values": list(figure.values),
+        "deviation": figure.deviation,
+        "interval": list(figure.interval) if figure.interval else None,
+        "p": dict(figure.p),
+        "corrected": dict(figure.corrected),
+    }
+
+
+# CSV
+
+
+def comparison_csv(comparison: Comparison, keys: Keys) -> str:
+    """A row per variant with KEY, KEY.deviation, KEY.low, KEY.high, KEY.p.TEST, KEY.corrected.TEST, KEY.BUCKET."""
+    rows = [csv_row(row, comparison, keys) for row in comparison.rows]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()
@@ -290,34 +337,28 @@ def as_csv(comparison: Comparison, keys: Keys) -> str:
     return text.getvalue()
 
 
-def flat(row: VariantRow, comparison: Comparison, keys: Keys) -> dict[str, Any]:
-    """One row of CSV."""
+def csv_row(row: VariantRow, comparison: Comparison, keys: Keys) -> dict[str, Any]:
+    """Column name of the CSV file -> value, for one variant."""
     seeds, runs = " ".join(map(str, row.seeds)), " ".join(row.runs)
-    found: dict[str, Any] = {"variant": row.variant, "family": row.family, "seeds": seeds, "runs": runs}
+    values: dict[str, Any] = {"variant": row.variant, "family": row.family, "seeds": seeds, "runs": runs}
     for column in comparison.columns:
         key, figure = column.key, row.figures.get(column.key)
         if figure is None or (keys and key not in keys):
             continue
-        found |= {key: figure.value, f"{key}.deviation": figure.deviation}
-        found |= dict(zip((f"{key}.low", f"{key}.high"), figure.interval, strict=True)) if figure.interval else {}
-        found |= {f"{key}.p.{test}": p for test, p in figure.p.items()}
-        found |= {f"{key}.corrected.{test}": p for test, p in figure.corrected.items()}
-        found |= {
-            f"{key}.{label}": value for label, value in zip(comparison.buckets, row.buckets.get(key, ()), strict=False)
-        }
-    return found
+        values |= {key: figure.value, f"{key}.deviation": figure.deviation}
+        if figure.interval:
+            values[f"{key}.low"], values[f"{key}.high"] = figure.interval
+        values |= {f"{key}.p.{test}": p for test, p in figure.p.items()}
+        values |= {f"{key}.corrected.{test}": p for test, p in figure.corrected.items()}
+        buckets = zip(comparison.buckets, row.buckets.get(key, ()), strict=False)
+        values |= {f"{key}.{label}": value for label, value in buckets}
+    return values
 
-
-TEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "<": r"$<$", ">": r"$>$",
-}  # fmt: skip
 
 FORMATS: dict[str, Callable[[Comparison, Keys], str]] = {
     "terminal": terminal,
     "markdown": markdown,
-    "csv": as_csv,
-    "json": as_json,
+    "csv": comparison_csv,
+    "json": comparison_json,
     "latex": latex,
 }

@@ -1,11 +1,12 @@
-"""Are the variants really different from the baseline? Paired tests over sentences, corrected for how many they are.
+"""Paired significance tests of variants against the baseline, over sentences, with Holm's correction.
 
-A variant's figure is the mean over its seeds. r resamples.
+The figure of a variant is the mean over its seeds; seeds are averaged inside each resample. r resamples.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import mean
-from typing import NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,103 +17,120 @@ from seq2seq.evaluation.score import Array, MetricOptions, Score
 from seq2seq.evaluation.significance import bootstrap_p_value, holm, percentile_interval, randomisation, resample_scores
 from seq2seq.evaluation.testset import TestSet
 
-Scores = Mapping[str, Sequence[Score]]  # variant -> of each seed
-Values = dict[str, dict[str, float]]  # test -> variant -> p
+Scores = Mapping[str, Sequence[Score]]  # variant -> one score per seed
+PValues = dict[str, dict[str, float]]  # test -> variant -> p-value
 
 
-class TestOptions(NamedTuple):
-    """What is wanted."""
+@dataclass(frozen=True)
+class TestOptions:
+    """What to compute, and on which test set."""
+
+    __test__: ClassVar[bool] = False  # tells pytest that this is no class of tests
 
     test: TestSet
-    how: MetricOptions  # the language, the seed; its own bootstrap is 0, since runs are resampled together
-    metrics: Sequence[str]  # rows of METRICS
-    bootstrap: int = 1000  # resamples; 0: no intervals, and no such test
-    trials: int = 10000  # of approximate randomisation; 0: no such test
+    metric_options: MetricOptions  # language and seed; its `bootstrap` is 0, since the runs are resampled together
+    metrics: Sequence[str]  # keys of METRICS
+    bootstrap: int = 1000  # resamples; 0: neither intervals nor the bootstrap test
+    trials: int = 10000  # of approximate randomisation; 0: without this test
 
     @property
     def samples(self) -> dict[str, int]:
-        """Of each test that is asked for."""
+        """Test -> number of resamples or trials, without the tests that are switched off."""
         return {name: n for name, n in zip(PAIRED_TESTS, (self.bootstrap, self.trials), strict=True) if n}
 
 
-def resample(scores: Scores, asked: TestOptions) -> dict[str, Array]:
-    """Variant -> (r,): sentences are drawn, the same for all runs, and scores averaged over seeds inside each resample."""
+def resampled_means(scores: Scores, options: TestOptions) -> dict[str, Array]:
+    """Variant -> (r,) figures on resampled sentences: the same sentences for all runs, averaged over seeds."""
     flat = [score for some in scores.values() for score in some]
-    values = resample_scores([score.statistics for score in flat], flat[0].formula, asked.bootstrap, asked.how.seed)
+    values = resample_scores(
+        [score.statistics for score in flat], flat[0].formula, options.bootstrap, options.metric_options.seed
+    )
     ends = np.cumsum([len(some) for some in scores.values()])[:-1]
     return {name: part.mean(1) for name, part in zip(scores, np.split(values, ends, axis=1), strict=True)}
 
 
-def with_intervals(figures: Mapping[str, Figure], drawn: Mapping[str, Array]) -> dict[str, Figure]:
-    """The same figures, each with that of its resamples."""
+def with_intervals(figures: Mapping[str, Figure], resampled: Mapping[str, Array]) -> dict[str, Figure]:
+    """The figures, with the confidence interval of those that were resampled."""
     return {
-        name: f._replace(interval=percentile_interval(drawn[name])) if name in drawn else f
-        for name, f in figures.items()
+        name: figure._replace(interval=percentile_interval(resampled[name])) if name in resampled else figure
+        for name, figure in figures.items()
     }
 
 
-def with_tests(
+def with_p_values(
     figures: Mapping[str, Figure],
     scores: Scores,
-    drawn: Mapping[str, Array],
+    resampled: Mapping[str, Array],
     baseline: str,
-    asked: TestOptions,
-    theirs: Values,
+    options: TestOptions,
+    sacrebleu: PValues,
 ) -> dict[str, Figure]:
-    """The same figures, all but the baseline's with p and corrected p: the larger of ours and, where there are some, `theirs`.
+    """The figures, all but the baseline's with p-values and Holm-corrected p-values.
 
-    Those are sacreBLEU's, and the same but for ties: it does not count swaps that give the very difference that was seen, and where few
-    sentences differ most of them do."""
+    Where sacreBLEU has a p-value as well, the larger one is reported. The two differ in ties alone: sacreBLEU does not
+    count swaps that give exactly the observed difference, and where few sentences differ most swaps do."""
     others = [name for name in scores if name != baseline]
-    found = {}
-    for test in asked.samples:
-        own = theirs.get(test, {})
-        found[test] = {name: max(p, own.get(name, p)) for name, p in ours(test, scores, drawn, baseline, asked).items()}
+    p: PValues = {}
+    for test in options.samples:
+        own = own_p_values(test, scores, resampled, baseline, options)
+        theirs = sacrebleu.get(test, {})
+        p[test] = {name: max(own[name], theirs.get(name, 0.0)) for name in others}
     corrected = {
-        test: dict(zip(others, holm([values[name] for name in others]), strict=True)) for test, values in found.items()
+        test: dict(zip(others, holm([values[name] for name in others]), strict=True)) for test, values in p.items()
     }
     return {
-        name: f._replace(p=row(found, name), corrected=row(corrected, name)) if name in others else f
-        for name, f in figures.items()
+        name: figure._replace(p=p_of(p, name), corrected=p_of(corrected, name)) if name in others else figure
+        for name, figure in figures.items()
     }
 
 
-def row(values: Values, name: str) -> dict[str, float]:
-    """Test -> p of one variant."""
-    return {test: some[name] for test, some in values.items()}
+def p_of(p: PValues, name: str) -> dict[str, float]:
+    """Test -> p-value of one variant."""
+    return {test: values[name] for test, values in p.items()}
 
 
-def ours(test: str, scores: Scores, drawn: Mapping[str, Array], baseline: str, asked: TestOptions) -> dict[str, float]:
-    """p of every variant but the baseline."""
-    base, found = scores[baseline], {}
+def own_p_values(
+    test: str, scores: Scores, resampled: Mapping[str, Array], baseline: str, options: TestOptions
+) -> dict[str, float]:
+    """p-value of every variant against the baseline, by this package's implementation of `test`."""
+    base = scores[baseline]
+    p = {}
     for name, some in scores.items():
-        if name != baseline and test == "bootstrap":
+        if name == baseline:
+            continue
+        if test == "bootstrap":
             difference = mean(score.value for score in some) - mean(score.value for score in base)
-            found[name] = bootstrap_p_value(system=drawn[name], baseline=drawn[baseline], difference=difference)
-        elif name != baseline:
-            here, there = ([score.statistics for score in runs] for runs in (some, base))
-            found[name] = randomisation(
-                system=here, baseline=there, formula=base[0].formula, trials=asked.trials, seed=asked.how.seed
+            p[name] = bootstrap_p_value(system=resampled[name], baseline=resampled[baseline], difference=difference)
+        else:
+            system, reference = ([score.statistics for score in runs] for runs in (some, base))
+            p[name] = randomisation(
+                system=system,
+                baseline=reference,
+                formula=base[0].formula,
+                trials=options.trials,
+                seed=options.metric_options.seed,
             )
-    return found
+    return p
 
 
-def sacrebleus(rows: Sequence[Variant], asked: TestOptions) -> dict[str, Values]:
-    """Metric -> sacreBLEU's own p-values, which it has for one run against another; the first row is the baseline."""
-    names = [name for name in asked.metrics if name in SACREBLEU_METRICS]
+def sacrebleu_tests(rows: Sequence[Variant], options: TestOptions) -> dict[str, PValues]:
+    """Metric -> sacreBLEU's own p-values. Empty with several seeds, which it cannot test; rows[0] is the baseline."""
+    names = [name for name in options.metrics if name in SACREBLEU_METRICS]
     if not names or not one_seed_each(rows) or len(rows) < 2:
         return {}
-    systems = [row.cells[0].evaluated.hypotheses for row in rows]
-    made = {
-        test: sacrebleu_p_values(test, names, systems, asked.test.references, options=asked.how, samples=n)
-        for test, n in asked.samples.items()
+    systems = [row.runs[0].evaluation.hypotheses for row in rows]
+    by_test = {
+        test: sacrebleu_p_values(
+            test, names, systems, options.test.references, options=options.metric_options, samples=n
+        )
+        for test, n in options.samples.items()
     }
     others = [row.name for row in rows[1:]]
     return {
-        name: {test: dict(zip(others, values[name], strict=True)) for test, values in made.items()} for name in names
+        name: {test: dict(zip(others, values[name], strict=True)) for test, values in by_test.items()} for name in names
     }
 
 
 def one_seed_each(rows: Sequence[Variant]) -> bool:
-    """Whether no variant has several runs."""
-    return all(len(row.cells) == 1 for row in rows)
+    """Whether every variant has a single run."""
+    return all(len(row.runs) == 1 for row in rows)

@@ -1,6 +1,6 @@
-"""What is known once runs have been compared? Plain data, from which every table and the report are made.
+"""The result of a comparison as plain data; every table format and the report are written from it.
 
-A variant is what its runs share but for their seeds. S source and T target subwords of a sentence, EOS included.
+S source and T target subwords of a sentence, end of sentence included.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,34 +11,34 @@ from seq2seq.evaluation.attention_records import AttentionRecord
 
 
 class Column(NamedTuple):
-    """One measure."""
+    """One measure: a column of the table."""
 
     key: str  # bleu, aer, training_tokens_per_second, ...: the key in JSON and CSV
-    label: str  # head of the column
-    better: str = ""  # "higher", "lower"; empty: neither
+    label: str  # column heading
+    better: str = ""  # "higher", "lower", or empty where neither is better
     digits: int = 2
     signature: str = ""  # how it was measured; a footnote
     unit: str = ""
 
     @property
     def title(self) -> str:
-        """Its label and unit: by the label alone several columns may be meant."""
+        """Label and unit; the label alone may be that of several columns."""
         return f"{self.label}, {self.unit}" if self.unit else self.label
 
 
 class Figure(NamedTuple):
-    """One measure of one variant."""
+    """The value of one measure for one variant, with its uncertainty."""
 
     value: float  # mean over the seeds
-    values: tuple[float, ...]  # of each seed, in the order of VariantRow.seeds
+    values: tuple[float, ...]  # one per seed, in the order of VariantRow.seeds
     deviation: float | None = None  # sample standard deviation over the seeds; None for one seed
-    interval: tuple[float, float] | None = None  # 95 %, by bootstrap over sentences, of the mean over the seeds
-    p: Mapping[str, float] = {}  # test -> p against the baseline row, before correction: "bootstrap", "randomisation"
-    corrected: Mapping[str, float] = {}  # the same after Holm's correction over the rows of the column
+    interval: tuple[float, float] | None = None  # 95% confidence interval of `value`, by bootstrap over sentences
+    p: Mapping[str, float] = {}  # test ("bootstrap", "randomisation") -> p-value against the baseline, uncorrected
+    corrected: Mapping[str, float] = {}  # the same, Holm-corrected over the rows of the column
 
 
 class Point(NamedTuple):
-    """One row of a learning curve; nan where it has no such figure."""
+    """One row of a learning curve; nan where metrics.csv has no value."""
 
     update: int
     seconds: float
@@ -50,64 +50,58 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class VariantRow:
-    """One variant."""
+    """One variant: a row of the table, with its learning curves."""
 
     variant: str
     family: str  # rnn, transformer
     seeds: tuple[int, ...]
-    runs: tuple[str, ...]  # their directories
+    runs: tuple[str, ...]  # run directories
     settings: Mapping[str, str]  # the settings in which the compared variants differ
-    figures: Mapping[str, Figure]  # column key -> figure; a key is missing where the run does not say
-    curves: tuple[tuple[Point, ...], ...] = ()  # of each seed
-    buckets: Mapping[str, tuple[float, ...]] = field(
-        default_factory=dict
-    )  # column key -> mean over seeds in each of Comparison.buckets
+    figures: Mapping[str, Figure]  # column key -> figure; a key is missing where a run lacks the measure
+    curves: tuple[tuple[Point, ...], ...] = ()  # one per seed
+    buckets: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # column key -> mean in each length bucket
 
 
 class HealthWarning(NamedTuple):
-    """Something about a variant's attention that its user should know."""
+    """A problem of a variant's attention."""
 
     variant: str
-    sentence: str  # in plain words, complete
+    sentence: str  # a complete sentence
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that compared runs have to say."""
+    """Everything that tables and report show. Texts and attention are those of each variant's first seed."""
 
     title: str
     test: str  # name of the test set
     sources: Sequence[str]
-    references: Sequence[Sequence[str]]  # one list for each set of references
+    references: Sequence[Sequence[str]]  # one list per set of references
     columns: Sequence[Column]
     rows: Sequence[VariantRow]
     baseline: str  # the variant that the others are tested against
-    header: Sequence[str] = ()  # sentences above the table: the budget, what differs between the runs that should not
-    footnotes: Sequence[str] = ()  # below it: signatures, corrections
-    broken: Sequence[tuple[str, str]] = ()  # run directory, why it is left out
-    buckets: Sequence[str] = ()  # source lengths, such as "1-10"
+    header: Sequence[str] = ()  # sentences above the table: budget, unintended differences between the runs
+    footnotes: Sequence[str] = ()  # sentences below the table: intervals, tests
+    skipped: Sequence[tuple[str, str]] = ()  # run directory, reason
+    buckets: Sequence[str] = ()  # ranges of source length, such as "1-10"
     health: Sequence[HealthWarning] = ()
-    hypotheses: Mapping[str, Sequence[str]] = field(default_factory=dict)  # variant -> lines of its first seed
-    explained: Mapping[str, Sequence[AttentionRecord]] = field(
-        default_factory=dict
-    )  # variant -> each sentence, of its first seed
-    quality: str = ""  # what `qualities` measures, such as "chrF of the sentence"; higher is better
-    qualities: Mapping[str, Sequence[float]] = field(
-        default_factory=dict
-    )  # variant -> of each sentence, of its first seed
-    windows: Mapping[str, int] = field(default_factory=dict)  # variant -> D of a local window
-    versions: Mapping[str, str] = field(default_factory=dict)
-    of: int = 0  # sentences of the test set, where not all of them are here to be read
-    numbers: Sequence[int] | None = None  # theirs in the test set, from 1, where not all of them are here
+    hypotheses: Mapping[str, Sequence[str]] = field(default_factory=dict)  # variant -> one line per sentence
+    attention: Mapping[str, Sequence[AttentionRecord]] = field(default_factory=dict)  # variant -> one per sentence
+    quality: str = ""  # name of the measure in `qualities`, such as "sentence chrF2"; higher is better
+    qualities: Mapping[str, Sequence[float]] = field(default_factory=dict)  # variant -> one value per sentence
+    windows: Mapping[str, int] = field(default_factory=dict)  # variant -> D of its local window
+    versions: Mapping[str, str] = field(default_factory=dict)  # package -> version
+    test_size: int = 0  # sentences of the test set, if only some of them are included here; 0: all
+    numbers: Sequence[int] | None = None  # 1-based numbers of the included sentences; None: all
 
     @property
     def sentences(self) -> int:
-        """That the figures are of."""
-        return self.of or len(self.sources)
+        """Number of sentences that the figures are computed on."""
+        return self.test_size or len(self.sources)
 
 
 def with_sentences(comparison: Comparison, count: int) -> Comparison:
-    """The same with `count` sentences to read, evenly over the test set, 0: all. Figures stay those of the whole."""
+    """Include only `count` sentences, evenly spaced over the test set (0: all). Figures stay those of the whole set."""
     n = len(comparison.sources)
     if not 0 < count < n:
         return comparison
@@ -118,15 +112,16 @@ def with_sentences(comparison: Comparison, count: int) -> Comparison:
 
     return replace(
         comparison,
-        of=comparison.sentences,
+        test_size=comparison.sentences,
         numbers=[i + 1 for i in chosen],
         sources=some(comparison.sources),
         references=[some(lines) for lines in comparison.references],
         hypotheses={name: some(lines) for name, lines in comparison.hypotheses.items()},
-        explained={name: some(every) for name, every in comparison.explained.items()},
+        attention={name: some(records) for name, records in comparison.attention.items()},
         qualities={name: some(values) for name, values in comparison.qualities.items()},
         footnotes=[
             *comparison.footnotes,
-            f"To be read: {count:,} of the {n:,} sentences, evenly over the test set; figures are of all.",
+            f"The report includes {count:,} of the {n:,} sentences, evenly spaced over the test set; "
+            "all figures are computed on the whole set.",
         ],
     )

@@ -1,4 +1,4 @@
-"""Which runs are one variant? Those whose settings differ in nothing but the seed."""
+"""Variants: runs whose settings differ in nothing but the seed, and the names that tell variants apart."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,86 +10,89 @@ from seq2seq.config.search import THROUGHPUT
 from seq2seq.errors import ConfigError, unknown
 from seq2seq.runs.directory import variant
 
-APART = (
-    NOT_HASHED | {"seed", "schema"} | {f"search.{name}" for name in THROUGHPUT}
-)  # what does not make another variant
+# Settings in which the runs of one variant may differ.
+IGNORED_SETTINGS = NOT_HASHED | {"seed", "schema"} | {f"search.{name}" for name in THROUGHPUT}
 
 
 class Variant(NamedTuple):
-    """Runs of one row."""
+    """The runs behind one row of the table."""
 
     name: str
-    cells: tuple[EvaluatedRun, ...]  # by seed
-    settings: dict[str, Any]  # all that the variants could differ in
+    runs: tuple[EvaluatedRun, ...]  # sorted by seed
+    settings: dict[str, Any]  # every setting in which variants may differ
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Of the cells."""
-        return tuple(cell.run.config.seed for cell in self.cells)
+        """The seed of each run."""
+        return tuple(run.config.seed for run in self.runs)
 
 
-def group(cells: Sequence[EvaluatedRun]) -> tuple[list[Variant], list[str]]:
-    """The variants in the order in which they first come, and sentences about second runs of a seed, which are left out."""
+def group_runs(runs: Sequence[EvaluatedRun]) -> tuple[list[Variant], list[str]]:
+    """Group runs into variants, in order of first appearance.
+
+    A second run with the same settings and seed is left out; the returned sentences name these."""
     groups: list[tuple[dict[str, Any], dict[int, EvaluatedRun]]] = []  # settings, and the runs that have them by seed
     notes = []
-    for cell in cells:
-        settings = settings_of(cell.run.config)
-        seeds = next((seeds for some, seeds in groups if some == settings), None)
-        if seeds is None:
-            groups.append((settings, seeds := {}))
-        if (first := seeds.setdefault(cell.run.config.seed, cell)) is not cell:
-            notes.append(f"{cell.run.folder} is left out: it has the settings and the seed of {first.run.folder}.")
-    cells_of = [tuple(seeds[seed] for seed in sorted(seeds)) for _, seeds in groups]
-    named = names([variant(some[0].run.config) for some in cells_of], [settings for settings, _ in groups])
-    return [
-        Variant(name, some, settings) for name, some, (settings, _) in zip(named, cells_of, groups, strict=True)
-    ], notes
+    for run in runs:
+        settings = variant_settings(run.config)
+        by_seed = next((by_seed for known, by_seed in groups if known == settings), None)
+        if by_seed is None:
+            by_seed = {}
+            groups.append((settings, by_seed))
+        first = by_seed.setdefault(run.config.seed, run)
+        if first is not run:
+            notes.append(f"{run.folder} is left out: it has the settings and the seed of {first.folder}.")
+    members = [tuple(by_seed[seed] for seed in sorted(by_seed)) for _, by_seed in groups]
+    settings_of_groups = [settings for settings, _ in groups]
+    names = variant_names([variant(some[0].config) for some in members], settings_of_groups)
+    return [Variant(*each) for each in zip(names, members, settings_of_groups, strict=True)], notes
 
 
-def settings_of(config: Config) -> dict[str, Any]:
-    """Every setting by which runs can be another variant."""
-    return {name: value for name, value in flatten(config).items() if name not in APART}
+def variant_settings(config: Config) -> dict[str, Any]:
+    """The settings that define a variant: all but IGNORED_SETTINGS, with dotted names."""
+    return {name: value for name, value in flatten(config).items() if name not in IGNORED_SETTINGS}
 
 
-def names(plain: Sequence[str], settings: Sequence[dict[str, Any]]) -> list[str]:
-    """The name of each group's runs, with the settings in which groups of one name differ."""
-    named = []
-    for name, own in zip(plain, settings, strict=True):
-        shown = differing([some for some, other in zip(settings, plain, strict=True) if other == name])
-        named.append(" ".join([name, *(f"{short(setting, shown)}={own.get(setting)}" for setting in shown)]))
-    return named
+def variant_names(base_names: Sequence[str], settings: Sequence[dict[str, Any]]) -> list[str]:
+    """A unique name for each group: its base name, plus the settings in which groups of the same base name differ."""
+    names = []
+    for base_name, own in zip(base_names, settings, strict=True):
+        shown = differing_settings([s for s, other in zip(settings, base_names, strict=True) if other == base_name])
+        names.append(" ".join([base_name, *(f"{short_name(name, shown)}={own.get(name)}" for name in shown)]))
+    return names
 
 
-def short(setting: str, shown: Sequence[str]) -> str:
-    """The last part of a setting's name, or all of it where another one that is shown ends so: `hidden`, `model.attention.hidden`."""
+def short_name(setting: str, shown: Sequence[str]) -> str:
+    """The last part of a setting's name, or the whole name where another shown setting ends alike (`hidden`)."""
     last = setting.rpartition(".")[2]
-    return last if [other.rpartition(".")[2] for other in shown].count(last) == 1 else setting
+    same_end = [other for other in shown if other.rpartition(".")[2] == last]
+    return last if len(same_end) == 1 else setting
 
 
-def differing(settings: Sequence[dict[str, Any]]) -> list[str]:
-    """The names of the settings that are not the same in all."""
+def differing_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
+    """Names of the settings that do not have the same value everywhere."""
     every = dict.fromkeys(name for some in settings for name in some)
     return [name for name in every if any(some.get(name) != settings[0].get(name) for some in settings)]
 
 
 def check_baseline(name: str, configs: Sequence[Config]) -> None:
-    """ConfigError for a name that no variant of runs with these settings can have: told before anything is translated."""
-    plain = [variant(config) for config in configs]
-    known = names(plain, [settings_of(config) for config in configs])
-    if name not in {*plain, *known}:  # the plain one serves where the other runs of that name turn out to be broken
-        raise ConfigError(unknown("--baseline", name, dict.fromkeys(known)))
+    """ConfigError if no variant of these runs can have that name; checked before anything is translated."""
+    base_names = [variant(config) for config in configs]
+    names = variant_names(base_names, [variant_settings(config) for config in configs])
+    if name not in {*base_names, *names}:  # the base name is right if the other runs that share it are skipped later
+        raise ConfigError(unknown("--baseline", name, dict.fromkeys(names)))
 
 
 def choose_baseline(variants: Sequence[Variant], name: str | None) -> Variant:
-    """The variant of that name; without one the first that has no attention, else the first. ConfigError for another name."""
+    """The variant of that name; by default the first without attention, else the first. ConfigError if unknown."""
     if name is None:
-        bare = (
+        without_attention = (
             v
             for v in variants
             if v.settings["model.attention.scorer"] == "uniform" and v.settings["model.attention.window"] == "last"
         )
-        return next(bare, variants[0])
-    for one in variants:
-        if name == one.name:
-            return one
-    raise ConfigError(unknown("--baseline", name, [one.name for one in variants]))
+        return next(without_attention, variants[0])
+    for candidate in variants:
+        if name == candidate.name:
+            return candidate
+    raise ConfigError(unknown("--baseline", name, [candidate.name for candidate in variants]))

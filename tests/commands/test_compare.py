@@ -46,7 +46,7 @@ def test_figures_are_means_of_what_the_runs_wrote(compared: Callable[..., Any], 
         for test in ("bootstrap", "randomisation"):
             figures = [r["figures"][name] for r in found["rows"][1:]]
             assert [f["corrected"][test] for f in figures] == pytest.approx(holm([f["p"][test] for f in figures]))
-    assert any("scores are averaged over seeds inside each resample" in note for note in found["footnotes"])
+    assert any("Scores are averaged over seeds within each resample" in note for note in found["footnotes"])
 
 
 def test_one_seed_each_is_tested_by_sacrebleu(compared: Callable[..., Any], runs: Path, corpus: Path) -> None:
@@ -64,7 +64,7 @@ def test_one_seed_each_is_tested_by_sacrebleu(compared: Callable[..., Any], runs
             samples={"bootstrap": 40, "randomisation": 20}[test],
         )["chrf"]
         assert [r["figures"]["chrf"]["p"][test] for r in found["rows"][1:]] == theirs
-    assert any("tested by sacreBLEU and by ours" in note for note in found["footnotes"])
+    assert any("tested by sacreBLEU and by this package" in note for note in found["footnotes"])
 
 
 def test_what_is_kept_is_used_and_what_is_of_another_text_is_not(
@@ -113,7 +113,9 @@ def test_runs_without_weights_are_compared_by_what_they_kept(
     (own / "rnn-general-1/evaluation/test/explained.zip").unlink()
     after = compared(own, "--gold", gold, "--report", own / "report.html")
     assert after["rows"] == before["rows"]
-    assert after["header"][-1].startswith("Without weights, taken at the word of what was kept: rnn-uniform-last-1, ")
+    assert after["header"][-1].startswith(
+        "Without weights, the stored evaluation is used unverified: rnn-uniform-last-1, "
+    )
     assert after["header"][:-1] == before["header"]
     assert "<html" in (own / "report.html").read_text()
     (own / "rnn-general-1/evaluation/test/hypotheses.txt").write_text("other\n" * 12)
@@ -145,7 +147,7 @@ def test_what_is_mistyped_is_no_broken_run(say: Say, own: Path, tmp_path: Path, 
     (tmp_path / "empty").mkdir()
     for words, why in (
         ([good, typed], f"{typed} is not a run directory: it does not exist (did you mean "),
-        ([good, tmp_path / "empty"], f"{tmp_path / 'empty'} is no run directory, and holds none"),
+        ([good, tmp_path / "empty"], f"{tmp_path / 'empty'} is not a run directory and contains none"),
         (
             [good, "--gold", gold, "--reverse", typed],
             f"{typed} is not a run directory: it does not exist (did you mean ",
@@ -161,7 +163,7 @@ def test_runs_of_other_text_are_refused(say: Say, own: Path, tmp_path: Path) -> 
     info.write_text(json.dumps(json.loads(info.read_text()) | {"data": "0" * 64}))
     code, out, err = say("compare", own / "rnn-general-1", own / "rnn-general-2")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
-    assert err.endswith("learnt from different text: their figures cannot be compared\n")
+    assert err.endswith("were trained on different text: their figures cannot be compared\n")
     config = own / "rnn-general-2/config.yaml"
     config.write_text(re.sub("(?m)^  name: mine$", "  name: other", config.read_text()))
     assert (

@@ -13,7 +13,7 @@ def test_runs_that_are_the_same_count_once(compared: Callable[..., Any], own: Pa
     copy = shutil.copytree(own / "rnn-general-1", own / "z-copy")
     found = compared(own / "rnn-general-1", own / "rnn-general-2", own / "rnn-general-1/", copy)
     assert [r["seeds"] for r in found["rows"]] == [[1, 2]]
-    assert any("was named twice and counts once" in line for line in found["header"])
+    assert any("was given twice and is counted once" in line for line in found["header"])
     assert any(f"{copy} is left out: it has the settings and the seed of" in line for line in found["header"])
     assert not found["rows"][0]["figures"]["chrf"]["p"]
 
@@ -46,7 +46,7 @@ def test_the_header_says_what_the_runs_had_in_common(compared: Callable[..., Any
     one, other = own / "rnn-general-1", own / "rnn-uniform-last-1"
     assert (
         compared(one, other)["header"][0]
-        == "Equal budget: all runs had the same updates (4) and parameters (4,448 to 4,512)."
+        == "Equal budget: all runs had the same number of updates (4) and number of parameters (4,448 to 4,512)."
     )
 
     def say_batches(run: Path, *sums: str) -> None:
@@ -56,21 +56,27 @@ def test_the_header_says_what_the_runs_had_in_common(compared: Callable[..., Any
     for run in (one, other):
         say_batches(run, "")
     assert (
-        "Runs of one seed learnt from the same batches in the same order." in compared(one, other)["header"]
+        "Runs with the same seed were trained on the same batches in the same order." in compared(one, other)["header"]
     )  # by run.json
     for run in (one, other):
         info = json.loads((run / "run.json").read_text())
         (run / "run.json").write_text(json.dumps({name: value for name, value in info.items() if name != "batches"}))
     assert any(
-        line.startswith("Not known whether the batches were the same, since") for line in compared(one, other)["header"]
+        line.startswith("Unknown whether the batches were the same: no checksums in ")
+        for line in compared(one, other)["header"]
     )
     say_batches(one, "aaaaaaaa", "bbbbbbbb", "cccccccc")
     say_batches(other, "aaaaaaaa", "bbbbbbbb")
-    assert "Runs of one seed learnt from the same batches in the same order." in compared(one, other)["header"]
+    assert (
+        "Runs with the same seed were trained on the same batches in the same order." in compared(one, other)["header"]
+    )
     say_batches(other, "aaaaaaaa", "dddddddd")
-    assert any(line.startswith("Not the same batches by update 4: ") for line in compared(one, other)["header"])
     assert any(
-        "do not search alike: search.beam (2, 3)" in line
+        line.startswith("Different batches by update 4 in spite of the same seed: ")
+        for line in compared(one, other)["header"]
+    )
+    assert any(
+        "were decoded with different settings: search.beam (2, 3)" in line
         for line in compared(one, changed(other, "beam: 3", "beam: 2"))["header"]
     )
     info = json.loads((other / "run.json").read_text())

@@ -144,7 +144,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "empty metrics": (
         writes("metrics.csv", ""),
-        "metrics.csv is damaged: a training that is finished has logged nothing",
+        "metrics.csv is damaged: training is finished, but nothing was logged",
     ),
     "metrics of a short line": (
         writes("metrics.csv", "update,batches\n1,a\n2\n3,c\n"),
@@ -166,7 +166,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
         writes("metrics.csv", f"update,batches\n1,{'1' * 200_000}\n"),
         "metrics.csv is damaged: field larger",
     ),
-    "no data": (says(data=None), "run.json is damaged: it does not say what data the run learnt from"),
+    "no data": (says(data=None), "run.json is damaged: it does not say what data the run was trained on"),
     "updates in a list": (says(updates=[1]), "run.json is damaged: updates is not a non-negative integer"),
     "updates in words": (
         says(updates="many", batches="abc"),

@@ -1,40 +1,61 @@
-"""Is text of runs nothing but text, wherever it stands in a table?"""
+"""Figures in table cells, and text of runs that must stay text in every table format."""
 
 import re
 
-from seq2seq.compare.formats import latex, markdown, terminal
+import pytest
+
+from seq2seq.compare.formats import figure_cell, latex, markdown, p_value, terminal
 from seq2seq.compare.result import Column, Comparison, Figure, VariantRow
 
 EVIL = "cpu\n\\input{/etc/passwd}\u2028<img src=x onerror=alert(1)>\r```\x1b[2J|\x85* [a](b)"
+COLUMN = Column("bleu", "BLEU", "higher", 1)
+FIGURE = Figure(1234.56, (1234.0, 1235.0), 0.71, (-1.0, 2000.04), {}, {"bootstrap": 0.0004, "randomisation": 0.25})
 
 
-def spoiled() -> Comparison:
-    """Whatever may come from a run says the same."""
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0, "<0.001"), (0.00099, "<0.001"), (0.001, "0.001"), (0.0506, "0.051"), (1.0, "1.000")]
+)
+def test_p_value_has_three_decimals(p: float, text: str) -> None:
+    assert p_value(p) == text
+
+
+def test_figure_cell_has_value_interval_and_p_values() -> None:
+    assert figure_cell(COLUMN, FIGURE, 1234.56) == (["1,234.6 ± 0.7", "[-1.0, 2,000.0]", "p <0.001 / 0.250"], True)
+    bare = FIGURE._replace(deviation=None, interval=None, corrected={})
+    assert figure_cell(COLUMN, bare, 9.0) == (["1,234.6"], False)
+    assert figure_cell(COLUMN, None, None).lines == ["-"]
+
+
+def hostile_comparison() -> Comparison:
+    """EVIL in every text that may come from a run."""
     row = VariantRow(
         EVIL, "rnn", (1,), (EVIL,), {EVIL: EVIL}, {"bleu": Figure(20.0, (20.0,))}, buckets={"bleu": (19.0, 21.0)}
     )
     return Comparison(
         EVIL, EVIL, ["a", "b"], [["a", "b"]], [Column("bleu", "BLEU", signature=EVIL)], [row], EVIL,
-        header=[EVIL], footnotes=[EVIL], broken=[(EVIL, EVIL)], buckets=[EVIL, "2"],
+        header=[EVIL], footnotes=[EVIL], skipped=[(EVIL, EVIL)], buckets=[EVIL, "2"],
     )  # fmt: skip
 
 
-def test_nothing_of_a_run_stands_outside_a_comment_or_a_cell_of_latex() -> None:
-    for line in latex(spoiled(), []).splitlines():
+def test_latex_has_text_of_runs_in_comments_and_cells_only() -> None:
+    lines = latex(hostile_comparison(), []).splitlines()
+    for line in lines:
         assert re.match(r"% |\\(begin|end)\{tabular\}|\\(top|mid|bottom)rule$|.*\\\\$", line), line
         assert line.startswith("%") or "\\input" not in line
-    assert latex(spoiled(), []).count("% cpu \\input{/etc/passwd} ") == 4  # title, header, broken, footnote
+    comments = "\n".join(lines).count("% cpu \\input{/etc/passwd} ")
+    assert comments == 4  # title, header, skipped run, footnote
 
 
-def test_nothing_of_a_run_is_markup_in_markdown() -> None:
-    said = markdown(spoiled(), [])
-    for line in said.splitlines():
+def test_markdown_has_no_markup_from_runs() -> None:
+    text = markdown(hostile_comparison(), [])
+    for line in text.splitlines():
         assert re.match(r"\*\*cpu |\* |\| |BLEU by source length|$", line), line
-        outside = re.sub(r"`[^`]*`", "", line.replace("\\`", ""))  # of code, in which nothing is markup
-        assert not re.search(r"(?<!\\)(<|>|`|\[)", outside), outside
-    assert "\x1b" not in said
+        outside_code = re.sub(r"`[^`]*`", "", line.replace("\\`", ""))  # nothing inside inline code is markup
+        assert not re.search(r"(?<!\\)(<|>|`|\[)", outside_code), outside_code
+    assert "\x1b" not in text
 
 
-def test_the_terminal_shows_no_other_lines_than_ours() -> None:
-    assert "\x1b" not in terminal(spoiled(), [])
-    assert not any(line.startswith(("\\input", "<img")) for line in terminal(spoiled(), []).splitlines())
+def test_terminal_has_no_control_characters_or_lines_from_runs() -> None:
+    text = terminal(hostile_comparison(), [])
+    assert "\x1b" not in text
+    assert not any(line.startswith(("\\input", "<img")) for line in text.splitlines())

@@ -1,23 +1,23 @@
-"""Are runs of one variant found to be one, and others called what tells them apart?"""
+"""Grouping of runs into variants, and the names of variants."""
 
 from collections.abc import Callable
 
 import pytest
 
 from seq2seq.compare.collect import EvaluatedRun
-from seq2seq.compare.variants import group
+from seq2seq.compare.variants import group_runs
 
 Make = Callable[..., EvaluatedRun]
-ALIKE = {
+SAME_VARIANT = {
     "seed": ("seed=1", "seed=2"),
     "batch of the search": ("search.batch=5", "search.batch=7"),
     "window of the search": ("search.window=5", "search.window=7"),
     "threads": ("trainer.threads=1", "trainer.threads=2"),
-    "zeros": ("training.label_smoothing=0.0", "training.label_smoothing=-0.0"),
+    "negative zero": ("training.label_smoothing=0.0", "training.label_smoothing=-0.0"),
 }
-NAMED = {  # what differs -> names
+NAMES = {  # settings of two runs, names of their variants
     "one setting": (("search.beam=2",), ("search.beam=3",), ["rnn-general beam=2", "rnn-general beam=3"]),
-    "two of one last part": (
+    "two settings with the same last part": (
         ("model.hidden=8", "model.attention.scorer=additive", "model.attention.hidden=16"),
         ("model.hidden=16", "model.attention.scorer=additive", "model.attention.hidden=8"),
         [
@@ -29,25 +29,25 @@ NAMED = {  # what differs -> names
 }
 
 
-@pytest.mark.parametrize("case", ALIKE)
-def test_what_makes_no_other_variant(case: str, make_cell: Make) -> None:
-    one, other = ALIKE[case]
-    variants, notes = group([make_cell(["a"], "seed=1", one), make_cell(["a"], "seed=2", other)])
+@pytest.mark.parametrize("case", SAME_VARIANT)
+def test_runs_of_one_variant_may_differ_in(case: str, make_run: Make) -> None:
+    one, other = SAME_VARIANT[case]
+    variants, notes = group_runs([make_run(["a"], "seed=1", one), make_run(["a"], "seed=2", other)])
     assert [variant.seeds for variant in variants] == [(1, 2)]
     assert not notes
 
 
-@pytest.mark.parametrize("case", NAMED)
-def test_variants_are_called_what_tells_them_apart(case: str, make_cell: Make) -> None:
-    one, other, named = NAMED[case]
-    variants, _ = group([make_cell(["a"], *words) for words in (one, other)])
-    assert [variant.name for variant in variants] == named
+@pytest.mark.parametrize("case", NAMES)
+def test_names_show_the_settings_that_differ(case: str, make_run: Make) -> None:
+    one, other, names = NAMES[case]
+    variants, _ = group_runs([make_run(["a"], *words) for words in (one, other)])
+    assert [variant.name for variant in variants] == names
 
 
-def test_the_second_run_of_a_seed_is_left_out(make_cell: Make) -> None:
+def test_second_run_of_a_seed_is_left_out(make_run: Make) -> None:
     first, second, third = (
-        make_cell(["a"], f"seed={seed}", name=name) for seed, name in ((2, "first"), (2, "second"), (1, "third"))
+        make_run(["a"], f"seed={seed}", name=name) for seed, name in ((2, "first"), (2, "second"), (1, "third"))
     )
-    (variant,), (note,) = group([first, second, third])
-    assert variant.cells == (third, first)
-    assert note == f"{second.run.folder} is left out: it has the settings and the seed of {first.run.folder}."
+    (variant,), (note,) = group_runs([first, second, third])
+    assert variant.runs == (third, first)
+    assert note == f"{second.folder} is left out: it has the settings and the seed of {first.folder}."

@@ -1,3 +1,3 @@
-"""How does a comparison become one HTML file that needs neither server nor network?"""
+"""A comparison as one HTML file that needs neither a server nor a network."""
 
 from seq2seq.compare.report.page import write_report as write_report

@@ -1,4 +1,4 @@
-"""What stands where in the page? The template's places, filled one after the other, so that the page is never in memory as a whole."""
+"""The HTML page of a report: the template's places, filled one after the other and never held in memory as a whole."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ from seq2seq.utils.files import atomic_write
 
 PAGE = Path(__file__).parent / "page"
 STYLES = ("report.css", "explorer.css")
-SCRIPTS = (
+SCRIPTS = (  # in order: a script may use those before it
     "page.js",
     "table.js",
     "chart.js",
@@ -21,15 +21,15 @@ SCRIPTS = (
     "heatmap.js",
     "sentences.js",
     "explorer.js",
-)  # each may use those before it
+)
 PLACE = re.compile(r"\$\{(\w+)\}")
 
 
 def write_report(comparison: Comparison, path: Path) -> None:
-    """One HTML file with everything in it: tables, curves, and what each variant looked at in each sentence.
+    """Write a self-contained HTML file with tables, learning curves, and every variant's attention in each sentence.
 
-    Attention beyond blocks.LARGEST bytes is left out, last sentences first, and the page says so. OSError where nothing can be written.
-    """
+    Attention beyond blocks.ATTENTION_LIMIT bytes is left out, last sentences first, and the page says so.
+    OSError if the file cannot be written."""
     with (
         atomic_write(path, follow=True) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
@@ -38,45 +38,45 @@ def write_report(comparison: Comparison, path: Path) -> None:
 
 
 def page(comparison: Comparison) -> Iterator[str]:
-    """The text of the page, piece by piece."""
-    places = parts(comparison)
+    """The HTML in pieces."""
+    content = place_content(comparison)
     template = (PAGE / "template.html").read_text(encoding="utf-8")
     for number, piece in enumerate(PLACE.split(template)):
-        if number % 2:
-            yield from places[piece]()
+        if number % 2:  # the name of a place
+            yield from content[piece]()
         else:
             yield piece
 
 
-def parts(comparison: Comparison) -> dict[str, Callable[[], Iterable[str]]]:
-    """Name of a place in the template -> what to write there."""
+def place_content(comparison: Comparison) -> dict[str, Callable[[], Iterable[str]]]:
+    """Name of a place in the template -> function that returns its content."""
     style, script = joined(STYLES), joined(SCRIPTS)
-    attention = blocks.AttentionBlock(list(comparison.explained.values()), len(comparison.sources))
+    attention = blocks.AttentionBlocks(list(comparison.attention.values()), len(comparison.sources))
     return {
-        "title": lambda: [tables.text(comparison.title)],
-        "policy": lambda: [policy(style, script)],
+        "title": lambda: [tables.escaped(comparison.title)],
+        "policy": lambda: [content_security_policy(style, script)],
         "style": lambda: [style],
         "script": lambda: [script],
         "summary": lambda: tables.summary(comparison),
-        "table": lambda: tables.main_table(comparison),
-        "tests": lambda: tables.tests(comparison),
+        "table": lambda: tables.results_table(comparison),
+        "tests": lambda: tables.tests_table(comparison),
         "notes": lambda: tables.notes(comparison),
         "health": lambda: tables.health(comparison),
         "versions": lambda: tables.versions(comparison),
-        "data": lambda: [tables.as_json(comparison)],
-        "texts": lambda: blocks.texts(comparison),
+        "data": lambda: [tables.page_json(comparison)],
+        "texts": lambda: blocks.text_blocks(comparison),
         "attention": attention.blocks,
-        "left_out": lambda: tables.left_out(attention.notices()),
+        "left_out": lambda: tables.paragraphs(attention.notices(), "notice"),
     }
 
 
 def joined(names: Iterable[str]) -> str:
-    """Files of the page, one after the other."""
+    """The content of several files of the page folder."""
     return "\n".join((PAGE / name).read_text(encoding="utf-8") for name in names)
 
 
-def policy(style: str, script: str) -> str:
-    """What the browser may run: this style and this script, known by their hashes; it may load nothing."""
+def content_security_policy(style: str, script: str) -> str:
+    """A policy that allows this style and this script, by their hashes, and no requests."""
     return (
         f"default-src 'none'; script-src '{sha256(script)}'; style-src '{sha256(style)}'; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
@@ -84,5 +84,5 @@ def policy(style: str, script: str) -> str:
 
 
 def sha256(text: str) -> str:
-    """The hash as the policy writes it."""
+    """SHA-256 of a text, in the notation of the policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,4 +1,4 @@
-"""A comparison as it might have come from runs, made up: every kind of attention, script and accident that a report has to show."""
+"""A made-up comparison with every kind of attention, script and missing value that a report has to show."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -40,7 +40,7 @@ PAIRS = [
     ("Does your brother like the red bicycle ?", "Mag dein Bruder das rote Fahrrad ?"),
     ("I know that the singer has lost his key .", "Ich weiß , dass der Sänger seinen Schlüssel verloren hat ."),
 ]
-ODD = {  # number of the sentence -> source, hypothesis
+ODD = {  # sentence number -> source, hypothesis
     3: ("الأستاذ القديم يفتح النافذة .", "المعلم العجوز يفتح الشباك ."),
     4: ("我们昨天在花园里看见了一只小猫。", "昨日、庭で小さな猫を見ました。"),
     5: ('</script><img src=x onerror=alert(1)> & "quotes" <!--', "</script><script>document.title='broken'</script>"),
@@ -51,16 +51,18 @@ ODD = {  # number of the sentence -> source, hypothesis
 
 
 def pieces(text: str, rng: np.random.Generator) -> tuple[str, ...]:
-    """Subwords as SentencePiece writes them, longer words in two, and the empty end of the sentence."""
-    made: list[str] = []
+    """Subwords as SentencePiece writes them, longer words in two, and an empty piece for the end of the sentence."""
+    found: list[str] = []
     for word in text.split():
         at = int(rng.integers(2, max(3, len(word)))) if len(word) > 6 else len(word)
-        made += ["\u2581" + word[:at], *([word[at:]] if word[at:] else [])]
-    return (*made, "")
+        found.append("\u2581" + word[:at])
+        if word[at:]:
+            found.append(word[at:])
+    return (*found, "")
 
 
 def line(number: int) -> tuple[str, str]:
-    """Source and target of a sentence; further ones are made of two."""
+    """Source and target of a sentence; those beyond PAIRS are two pairs joined."""
     if number in ODD:
         return ODD[number]
     one, other = PAIRS[number % len(PAIRS)], PAIRS[number // len(PAIRS) % len(PAIRS)]
@@ -76,16 +78,12 @@ def as_bytes(weights: np.ndarray) -> np.ndarray:
     return np.round(weights * 255).astype(np.uint8)
 
 
-def explain(variant: str, number: int, heads: tuple[int, int] = (2, 4)) -> AttentionRecord:
-    """What a variant looked at in a sentence: along the diagonal with noise, each in its own way."""
+def record_of(variant: str, number: int, heads: tuple[int, int] = (2, 4)) -> AttentionRecord:
+    """The attention of a variant in a sentence: along the diagonal with noise, different for each variant."""
     rng = np.random.default_rng([number, VARIANTS.index(variant)])
     source_text, target_text = line(number)
-    source, target = (
-        pieces(source_text, np.random.default_rng(number)),
-        pieces(target_text, np.random.default_rng(number)),
-    )
-    if not target_text:
-        target = ()
+    source = pieces(source_text, np.random.default_rng(number))
+    target = pieces(target_text, np.random.default_rng(number)) if target_text else ()
     shape = (len(target), len(source))
     centers = np.linspace(0, len(source) - 1, len(target)) + rng.normal(0, 0.6, len(target))
     distance = np.arange(len(source)) - centers[:, None]
@@ -102,11 +100,11 @@ def explain(variant: str, number: int, heads: tuple[int, int] = (2, 4)) -> Atten
     return AttentionRecord(source, target, as_bytes(softmax(scores)), alternatives=tuple(beam))
 
 
-class Lazy(Sequence[AttentionRecord]):
-    """Made when it is asked for, as what is read from files is."""
+class LazyRecords(Sequence[AttentionRecord]):
+    """Records made on access, as those in a file are read on access; `reads` counts accesses."""
 
     def __init__(self, variant: str, sentences: int) -> None:
-        self.variant, self.sentences, self.asked = variant, sentences, 0
+        self.variant, self.sentences, self.reads = variant, sentences, 0
 
     def __len__(self) -> int:
         return self.sentences
@@ -118,12 +116,12 @@ class Lazy(Sequence[AttentionRecord]):
     def __getitem__(self, number: Any) -> Any:
         if number >= self.sentences:
             raise IndexError(number)
-        self.asked += 1
-        return explain(self.variant, number)
+        self.reads += 1
+        return record_of(self.variant, number)
 
 
 def row(variant: str, place: int) -> VariantRow:
-    """Figures, curves of three seeds and scores by length of a variant."""
+    """A variant with three seeds: figures, learning curves, and scores by length."""
     rng = np.random.default_rng(place)
     bleu = [38.1, 38.9, 37.2, 39.6, 21.3][place % 5] + place // 5
     means = (
@@ -140,14 +138,14 @@ def row(variant: str, place: int) -> VariantRow:
     for column, mean in zip(COLUMNS, means, strict=True):
         values = tuple(float(mean * (1 + 0.005 * rng.normal())) for _ in range(3))
         p = {"bootstrap": 0.0005, "randomisation": 0.0004} if place > 2 else {"bootstrap": 0.21, "randomisation": 0.19}
-        near = (mean * 0.97, mean * 1.03) if column.key in {"bleu", "chrf", "aer"} else None
-        if column.key != "aer" or variant != "none":
-            told = (
-                {"p": p, "corrected": {test: min(1.0, 4 * value) for test, value in p.items()}}
-                if column.key in tested
-                else {}
-            )
-            figures[column.key] = Figure(float(np.mean(values)), values, float(np.std(values, ddof=1)), near, **told)
+        interval = (mean * 0.97, mean * 1.03) if column.key in {"bleu", "chrf", "aer"} else None
+        if column.key == "aer" and variant == "none":
+            continue
+        figure = Figure(float(np.mean(values)), values, float(np.std(values, ddof=1)), interval)
+        if column.key in tested:
+            corrected = {test: min(1.0, 4 * value) for test, value in p.items()}
+            figure = figure._replace(p=p, corrected=corrected)
+        figures[column.key] = figure
     curves = tuple(curve(bleu, 1 + 0.3 * place, seed, rng) for seed in range(3))
     buckets = {
         key: tuple(float(b - 1.5 * n + rng.normal()) for n in range(4))
@@ -167,7 +165,7 @@ def row(variant: str, place: int) -> VariantRow:
 
 
 def curve(bleu: float, slowness: float, seed: int, rng: np.random.Generator) -> tuple[Point, ...]:
-    """Training loss every 100 updates, figures of the dev set every 500; the first seed trains longest."""
+    """Training loss every 100 updates, dev figures every 500; the first seed trains longest."""
     points = []
     for update in range(100, 6001 - 500 * seed, 100):
         reached, nan = 1 - np.exp(-update / 1200), float("nan")
@@ -179,6 +177,7 @@ def curve(bleu: float, slowness: float, seed: int, rng: np.random.Generator) -> 
 
 
 def make_comparison(sentences: int = 250, variants: Sequence[str] = VARIANTS, **changes: Any) -> Comparison:
+    """A comparison of these variants, with some fields replaced."""
     lines = [line(number) for number in range(sentences)]
     rng = np.random.default_rng(1)
     made = Comparison(
@@ -194,14 +193,14 @@ def make_comparison(sentences: int = 250, variants: Sequence[str] = VARIANTS, **
             "The runs of local_p were made with another version: 0.3.0.",
         ],
         footnotes=[
-            "p by paired bootstrap and approximate randomisation, 1,000 each, with Holm's correction over the rows of a column."
+            "p: paired bootstrap / approximate randomisation, 1,000 each, Holm-corrected over the rows of the column."
         ],
-        broken=[("runs/dot-s1", "its training was not finished"), ("runs/dot-s2", "weights.safetensors is missing")],
+        skipped=[("runs/dot-s1", "its training was not finished"), ("runs/dot-s2", "weights.safetensors is missing")],
         buckets=BUCKETS,
         health=[
             HealthWarning(
                 "local_p",
-                "The window never moves: over the steps of a sentence its centre has a standard deviation of 0.3 positions.",
+                "The window never moves: its centre has a standard deviation of 0.3 positions over a sentence.",
             ),
             HealthWarning(
                 "local_p",
@@ -209,8 +208,8 @@ def make_comparison(sentences: int = 250, variants: Sequence[str] = VARIANTS, **
             ),
         ],
         hypotheses={variant: [target for _, target in lines] for variant in variants},
-        explained={variant: Lazy(variant, sentences) for variant in variants},
-        quality="chrF of the sentence",
+        attention={variant: LazyRecords(variant, sentences) for variant in variants},
+        quality="sentence chrF2",
         qualities={variant: [float(value) for value in rng.uniform(20, 90, sentences)] for variant in variants},
         windows={"local_p": 3} if "local_p" in variants else {},
         versions={"seq2seq": "0.3.0", "torch": "2.6.0", "sacrebleu": "2.6.0"},

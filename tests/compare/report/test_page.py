@@ -1,4 +1,4 @@
-"""Is everything in the page that was in the comparison, as text and nothing but text? Read with html.parser, without a browser."""
+"""The report page as HTML, read with html.parser: complete, without markup from data, self-contained, and streamed."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from seq2seq.compare.report import blocks, page, write_report
-from seq2seq.compare.result import Column, Comparison, Figure, HealthWarning
+from seq2seq.compare.result import Column, Comparison, HealthWarning, with_sentences
 from seq2seq.evaluation.attention_records import AttentionRecord
 
 Make = Callable[..., Comparison]
@@ -25,7 +25,7 @@ VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
 class Reader(HTMLParser):
-    """Elements with their attributes and own text; complains of what is not closed."""
+    """The elements of a page with their attributes and text; AssertionError if one is not closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -69,12 +69,13 @@ def read(comparison: Comparison, folder: Path) -> Reader:
 
 
 def unframed(content: bytes) -> tuple[Any, bytes]:
+    """The JSON head and the bytes after it."""
     length = int.from_bytes(content[:4], "little")
     return json.loads(content[4 : 4 + length]), content[4 + length :]
 
 
-def kept(reader: Reader, variant: int, sentences: int, kind: str = "weights") -> list[tuple[Any, np.ndarray]]:
-    """Heads and arrays of all sentences, from the blocks alone."""
+def read_blocks(reader: Reader, variant: int, sentences: int, kind: str = "weights") -> list[tuple[Any, np.ndarray]]:
+    """The head and the array of every sentence, from the blocks alone."""
     size = {"weights": blocks.WEIGHTS_CHUNK, "maps": blocks.MAPS_CHUNK}[kind]
     found = []
     for chunk in range(-(-sentences // size)):
@@ -92,30 +93,29 @@ def reader(comparison: Make, tmp_path_factory: pytest.TempPathFactory) -> Reader
     return read(comparison(130), tmp_path_factory.mktemp("report"))
 
 
-def test_blocks_hold_what_was_looked_at(reader: Reader, comparison: Make) -> None:
+def test_blocks_hold_the_attention_records(reader: Reader, comparison: Make) -> None:
     made = comparison(130)
-    for variant, explained in enumerate(made.explained.values()):
-        for want, (head, weights) in zip(explained, kept(reader, variant, 130), strict=True):
-            assert head[0] == list(want.source)
-            assert head[1] == list(want.target)
-            assert head[3] == [[text, round(score, 4)] for text, score in want.alternatives]
-            np.testing.assert_array_equal(weights, want.weights)
-            assert (head[2] is None) == (want.centers is None)
-            if want.centers is not None:
-                np.testing.assert_allclose(head[2], want.centers, atol=5e-4)
+    for variant, records in enumerate(made.attention.values()):
+        for record, (head, weights) in zip(records, read_blocks(reader, variant, 130), strict=True):
+            assert head[0] == list(record.source)
+            assert head[1] == list(record.target)
+            assert head[3] == [[text, round(score, 4)] for text, score in record.alternatives]
+            np.testing.assert_array_equal(weights, record.weights)
+            assert (head[2] is None) == (record.centers is None)
+            if record.centers is not None:
+                np.testing.assert_allclose(head[2], record.centers, atol=5e-4)
 
 
-def test_maps_are_apart_and_only_of_those_that_have_some(reader: Reader, comparison: Make) -> None:
+def test_maps_are_blocks_of_the_variants_that_have_some(reader: Reader, comparison: Make) -> None:
     made = comparison(130)
-    number = list(made.explained).index("transformer")
-    for want, (_, maps) in zip(made.explained["transformer"], kept(reader, number, 130, "maps"), strict=True):
-        np.testing.assert_array_equal(maps, want.maps)
-    assert {e["id"].split("-")[1] for e in reader.tagged("script") if e.get("id", "").startswith("maps-")} == {
-        str(number)
-    }
+    number = list(made.attention).index("transformer")
+    for record, (_, maps) in zip(made.attention["transformer"], read_blocks(reader, number, 130, "maps"), strict=True):
+        np.testing.assert_array_equal(maps, record.maps)
+    ids = [element.get("id", "") for element in reader.tagged("script")]
+    assert {name.split("-")[1] for name in ids if name.startswith("maps-")} == {str(number)}
 
 
-def test_texts_and_figures_come_back(reader: Reader, comparison: Make) -> None:
+def test_texts_and_variants_are_in_the_page(reader: Reader, comparison: Make) -> None:
     made = comparison(130)
     assert json.loads(reader.block("sources")) == made.sources
     assert json.loads(reader.block("references-0")) == made.references[0]
@@ -128,7 +128,7 @@ def test_texts_and_figures_come_back(reader: Reader, comparison: Make) -> None:
     assert [variant["name"] for variant in json.loads(data["text"])["variants"]] == [row.variant for row in made.rows]
 
 
-def test_the_table_says_every_figure(reader: Reader, comparison: Make) -> None:
+def test_table_has_every_figure(reader: Reader, comparison: Make) -> None:
     rows = [e["text"] for e in reader.tagged("tr")]
     for row in comparison(130).rows:
         (text,) = [
@@ -147,52 +147,32 @@ def test_the_table_says_every_figure(reader: Reader, comparison: Make) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("better", "value", "corrected", "said"),
-    [
-        ("higher", 41.0, {"bootstrap": 0.01, "randomisation": 0.04}, "▲ better"),
-        ("higher", 39.0, {"bootstrap": 0.01, "randomisation": 0.04}, "▼ worse"),
-        ("lower", 41.0, {"bootstrap": 0.01}, "▼ worse"),
-        ("lower", 39.0, {"bootstrap": 0.01}, "▲ better"),
-        ("", 39.0, {"bootstrap": 0.01}, "≠ differs"),
-        ("higher", 41.0, {"bootstrap": 0.01, "randomisation": 0.06}, ""),  # not by every test
-        ("higher", 41.0, {}, ""),
-    ],
-)
-def test_a_difference_is_marked_where_every_test_says_so(
-    better: str, value: float, corrected: dict[str, float], said: str, comparison: Make, tmp_path: Path
-) -> None:
-    made = comparison(1, ("additive", "general"))
-    figures = [Figure(40.0, (40.0,)), Figure(value, (value,), corrected=corrected)]
-    rows = [replace(row, figures={"x": figure}) for row, figure in zip(made.rows, figures, strict=True)]
-    found = read(replace(made, rows=rows, columns=(Column("x", "X", better),)), tmp_path).tagged("td", class_="number")
-    marks = [mark for mark in ("▲ better", "▼ worse", "≠ differs") if mark in found[1]["text"]]
-    assert marks == ([said] if said else [])
-    assert "p" not in found[0]["text"]
-
-
-def test_broken_runs_warnings_and_notes_are_named(reader: Reader, comparison: Make) -> None:
+def test_skipped_runs_warnings_and_notes_are_in_the_page(reader: Reader, comparison: Make) -> None:
     (body,) = reader.tagged("body")
     made = comparison(1)
-    said = [
+    expected = [
         *made.header,
         *made.footnotes,
-        *sum(made.broken, ()),
-        *(w.sentence for w in made.health),
-        *(c.signature for c in made.columns),
+        *sum(made.skipped, ()),
+        *(warning.sentence for warning in made.health),
+        *(column.signature for column in made.columns),
     ]
-    assert all(sentence in body["text"] for sentence in said)
+    assert all(sentence in body["text"] for sentence in expected)
 
 
-def evil(comparison: Make) -> Comparison:
-    """Markup in every text of a comparison."""
+def hostile_comparison(comparison: Make) -> Comparison:
+    """EVIL in every text of a comparison."""
     made = comparison(12, ("additive", "local_p"))
     named = {"additive": EVIL, "local_p": EVIL + "2"}
     rows = [
         replace(row, variant=named[row.variant], settings={EVIL: EVIL}, buckets={EVIL: (1.0,) * 4}) for row in made.rows
     ]
-    explained = AttentionRecord((EVIL, ""), (EVIL,), np.full((1, 2), 127, np.uint8), alternatives=((EVIL, -1.0),))  # type: ignore[arg-type]
-    rename: Callable[[Any], Any] = lambda mapping: {named[key]: value for key, value in mapping.items()}  # noqa: E731
+    weights = np.full((1, 2), 127, np.uint8)
+    record = AttentionRecord((EVIL, ""), (EVIL,), weights, alternatives=((EVIL, -1.0),))  # type: ignore[arg-type]
+
+    def rename(mapping: Any) -> Any:
+        return {named[key]: value for key, value in mapping.items()}
+
     return replace(
         made,
         title=EVIL,
@@ -204,21 +184,20 @@ def evil(comparison: Make) -> Comparison:
         columns=(*made.columns[:2], Column("aer", EVIL, "lower", 2, EVIL, EVIL)),
         header=[EVIL],
         footnotes=[EVIL],
-        broken=[(EVIL, EVIL)],
+        skipped=[(EVIL, EVIL)],
         buckets=[EVIL] * 4,
         health=[HealthWarning(EVIL, EVIL)],
         hypotheses=rename(made.hypotheses),
         qualities=rename(made.qualities),
         quality=EVIL,
-        explained={name: [explained] * 12 for name in named.values()},
+        attention={name: [record] * 12 for name in named.values()},
         windows={EVIL: 3},
         versions={EVIL: EVIL},
     )
 
 
 def test_nothing_from_data_is_markup(comparison: Make, tmp_path: Path) -> None:
-    """The elements are those of a harmless comparison of the same shape."""
-    reader = read(evil(comparison), tmp_path)
+    reader = read(hostile_comparison(comparison), tmp_path)
     assert not reader.tagged("img")
     assert not [e for e in reader.all if any(key.startswith("on") for key in e)]
     assert reader.tagged("h1")[0]["text"] == EVIL
@@ -230,7 +209,7 @@ def test_nothing_from_data_is_markup(comparison: Make, tmp_path: Path) -> None:
     assert EVIL not in scripts[0]["text"]
 
 
-def test_the_page_asks_for_nothing_and_runs_only_its_own(reader: Reader) -> None:
+def test_page_makes_no_requests_and_allows_only_its_own_script_and_style(reader: Reader) -> None:
     for element in reader.all:
         assert not {"src", "data", "action", "srcset", "poster"} & element.keys(), element
         assert element.get("href", "#").startswith("#")
@@ -244,7 +223,7 @@ def test_the_page_asks_for_nothing_and_runs_only_its_own(reader: Reader) -> None
     assert f"'{page.sha256(style)}'" in policy
 
 
-def test_labels_and_ids(reader: Reader) -> None:
+def test_ids_are_unique_and_references_to_them_resolve(reader: Reader) -> None:
     ids = [e["id"] for e in reader.all if "id" in e]
     assert len(ids) == len(set(ids))
     for element in reader.all:
@@ -253,7 +232,7 @@ def test_labels_and_ids(reader: Reader) -> None:
     assert all(e.get("scope") for e in reader.tagged("th"))
 
 
-def test_the_largest_are_left_out_and_the_page_says_so(
+def test_attention_beyond_the_limits_is_left_out_with_a_notice(
     comparison: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = read(comparison(60), tmp_path)
@@ -262,37 +241,37 @@ def test_the_largest_are_left_out_and_the_page_says_so(
         kind: sum(len(e["text"]) for e in whole.tagged("script") if e.get("id", "").startswith(kind))
         for kind in ("weights", "maps")
     }
-    monkeypatch.setattr(blocks, "LARGEST", sizes["weights"] + sizes["maps"] // 2)
+    monkeypatch.setattr(blocks, "ATTENTION_LIMIT", sizes["weights"] + sizes["maps"] // 2)
     few = read(comparison(60), tmp_path)
     number = 3
     assert few.has(f"maps-{number}-0")
     assert not few.has(f"maps-{number}-5")
     assert few.has(f"weights-{number}-5")
     (notice,) = [e["text"] for e in few.tagged("p", class_="notice") if "first" in e["text"]]
-    of = int(re.findall(r"first (\d+) of 60 sentences", notice)[0])
+    included = int(re.findall(r"first (\d+) of 60 sentences", notice)[0])
     assert notice.startswith("Maps of layers and heads")
-    assert few.has(f"maps-{number}-{of // 10 - 1}")
-    assert not few.has(f"maps-{number}-{of // 10}")
-    monkeypatch.setattr(blocks, "WEIGHTS_AT_MOST", sizes["weights"] // 2)
+    assert few.has(f"maps-{number}-{included // 10 - 1}")
+    assert not few.has(f"maps-{number}-{included // 10}")
+    monkeypatch.setattr(blocks, "WEIGHTS_LIMIT", sizes["weights"] // 2)
     fewer = read(comparison(60), tmp_path)
     assert not fewer.has("weights-0-5")
     assert len([e for e in fewer.tagged("p", class_="notice") if "first" in e["text"]]) == 2
     assert not [e for e in whole.tagged("p", class_="notice") if "first" in e["text"]]
 
 
-def test_each_sentence_is_asked_for_once_and_once_more_for_its_maps(comparison: Make, tmp_path: Path) -> None:
+def test_records_are_read_once_and_once_more_for_their_maps(comparison: Make, tmp_path: Path) -> None:
     made = comparison(30, ("additive", "transformer"))
     write_report(made, tmp_path / "report.html")
-    assert [explained.asked for explained in made.explained.values()] == [30, 60]  # type: ignore[attr-defined]
+    assert [records.reads for records in made.attention.values()] == [30, 60]  # type: ignore[attr-defined]
 
 
-def test_it_is_written_as_a_stream(comparison: Make, tmp_path: Path) -> None:
-    """The memory does not grow with the number of sentences, the page does."""
-    explained = comparison(8).explained["transformer"][7]
+def test_page_is_streamed(comparison: Make, tmp_path: Path) -> None:
+    """Memory does not grow with the number of sentences, although the page does."""
+    record = comparison(8).attention["transformer"][7]
     peaks, sizes = [], []
-    for sentences in (100, 100, 400):  # what is imported and kept comes with the first
+    for sentences in (100, 100, 400):  # the first includes imports and caches
         made = comparison(
-            1, ("transformer",), sources=[""] * sentences, explained={"transformer": [explained] * sentences}
+            1, ("transformer",), sources=[""] * sentences, attention={"transformer": [record] * sentences}
         )
         tracemalloc.start()
         write_report(made, tmp_path / "report.html")
@@ -303,11 +282,11 @@ def test_it_is_written_as_a_stream(comparison: Make, tmp_path: Path) -> None:
     assert peaks[2] < 1.1 * peaks[1]
 
 
-def test_a_failed_page_leaves_the_old_one(comparison: Make, tmp_path: Path) -> None:
+def test_failure_leaves_the_old_page(comparison: Make, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("old")
     with pytest.raises(AssertionError):
         write_report(
-            comparison(5, explained={"additive": [AttentionRecord(("a",), ("b",), np.zeros((2, 2), np.uint8))] * 5}),
+            comparison(5, attention={"additive": [AttentionRecord(("a",), ("b",), np.zeros((2, 2), np.uint8))] * 5}),
             tmp_path / "report.html",
         )
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.html", "old")]
@@ -315,12 +294,19 @@ def test_a_failed_page_leaves_the_old_one(comparison: Make, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "changes",
-    [{"rows": [], "explained": {}, "columns": (), "baseline": ""}, {"sources": [], "references": []}, {"health": ()}],
+    [{"rows": [], "attention": {}, "columns": (), "baseline": ""}, {"sources": [], "references": []}, {"health": ()}],
 )
-def test_a_comparison_with_little_in_it(changes: dict[str, Any], comparison: Make, tmp_path: Path) -> None:
+def test_comparison_with_empty_fields(changes: dict[str, Any], comparison: Make, tmp_path: Path) -> None:
     assert read(comparison(3, **changes), tmp_path).tagged("table", id="results")
 
 
-def test_half_a_surrogate_pair_is_written(comparison: Make, tmp_path: Path) -> None:
+def test_lone_surrogates_are_written(comparison: Make, tmp_path: Path) -> None:
     made = read(comparison(3, sources=["\ud800", "b", "c"], title="\udcff"), tmp_path)
     assert json.loads(made.block("sources")) == ["\ud800", "b", "c"]
+
+
+def test_page_with_some_of_the_sentences(comparison: Make, tmp_path: Path) -> None:
+    """It names the size of the whole test set and the number of sentences included."""
+    (body,) = read(with_sentences(comparison(sentences=250), 20), tmp_path).tagged("body")
+    assert "on 250 sentences of test_2016_flickr" in body["text"]
+    assert "20 of the 250 sentences" in body["text"]

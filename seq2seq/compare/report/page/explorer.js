@@ -2,7 +2,7 @@
 
 const WIDEST = 576; // px of a panel whose map is wider, so that two stand side by side
 
-const explorable = data.variants.flatMap((variant, i) => (variant.explained === null ? [] : [i]));
+const explorable = data.variants.flatMap((variant, i) => (variant.attention === null ? [] : [i]));
 const first = [...explorable].sort((a, b) => (data.variants[b].name === data.baseline) - (data.variants[a].name === data.baseline));
 const state = { number: 0, shown: new Set(first.slice(0, 3).sort((a, b) => a - b)), merged: true, picks: new Map(), pinned: null, turn: 0 };
 const panels = new Map(); // variant -> {view, map, strip, note} of what is drawn
@@ -68,7 +68,7 @@ function mapChoices(variant, maps) {
 
 /** The pieces of a panel, or a sentence that says why there is none. */
 async function panelOf(variant) {
-  const { name, explained: index, window } = data.variants[variant];
+  const { name, attention: index, window } = data.variants[variant];
   const article = make("article", { class: "panel", "data-variant": variant, "aria-label": name }, variantHead("h3", variant));
   const sentence = await explained(index, state.number);
   const alas = (text) => article.append(make("p", { class: "nothing" }, text));

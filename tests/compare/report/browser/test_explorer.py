@@ -85,7 +85,7 @@ def test_pixels_are_the_weights(page: Any, comparison: Make) -> None:
     page.js("state.merged = false")
     page.js("choose(1)")
     for variant, pixels in zip(("additive", "general", "local_p"), json.loads(page.js(PIXELS)), strict=True):
-        weights = comparison(130).explained[variant][1].weights.astype(float).ravel() / 255
+        weights = comparison(130).attention[variant][1].weights.astype(float).ravel() / 255
         reds = np.array(pixels).reshape(-1, 4)[:, 0]
         np.testing.assert_allclose(reds, 255 + (8 - 255) * weights, atol=1)
 
@@ -94,7 +94,7 @@ def test_pointing_at_a_word_shows_what_every_variant_looked_at(page: Any, compar
     page.js("(state.merged = false, choose(1))")
     page.mouse(ROW % (0, 2))
     for variant, name in ((0, "additive"), (1, "general"), (2, "local_p")):
-        explained = comparison(130).explained[name][1]
+        explained = comparison(130).attention[name][1]
         assert page.js(f"document.querySelector({ROW % (variant, 2)!r}).getAttribute('aria-selected')") == "true"
         figures = texts(page, f".panel[data-variant='{variant}'] .word i")
         row = explained.weights[1] / 255
@@ -112,7 +112,7 @@ def test_a_word_that_another_does_not_write(shown: Any, comparison: Make) -> Non
     ):
         weights = np.full((len(target), 2), 100 + number, np.uint8)
         explained[name] = [AttentionRecord(("\u2581red", ""), target, weights)]
-    page = shown(1, ("additive", "general"), explained=explained)
+    page = shown(1, ("additive", "general"), attention=explained)
     page.mouse(ROW % (1, 1))
     assert texts(page, ".note") == ["does not write “blau”", "“blau”"]
     page.mouse(ROW % (0, 1))
@@ -142,7 +142,7 @@ def test_layers_and_heads_of_a_transformer(page: Any, comparison: Make) -> None:
     page.js("(state.merged = false, choose(2))")
     show(page, 3)
     panel, drawn = "document.querySelector('.panel')", []
-    maps = comparison(130).explained["transformer"][2].maps
+    maps = comparison(130).attention["transformer"][2].maps
     assert maps is not None
     for layer, head, want in [
         ("0", "mean", maps[0].mean(0)),
@@ -168,7 +168,7 @@ def test_layers_and_heads_of_a_transformer(page: Any, comparison: Make) -> None:
 
 def test_local_p_shows_its_centre_and_its_gaussian(page: Any, comparison: Make) -> None:
     """The dot of each row is over its centre; the curve is highest there, and e^-2 as high D positions away."""
-    explained = comparison(130).explained["local_p"][2]
+    explained = comparison(130).attention["local_p"][2]
     assert explained.centers is not None
     page.js("(state.merged = false, choose(2))")
     at = page.js(
@@ -191,14 +191,14 @@ def test_local_p_shows_its_centre_and_its_gaussian(page: Any, comparison: Make) 
 def test_other_hypotheses_of_the_beam(page: Any, comparison: Make) -> None:
     rows = texts(page, ".panel[data-variant='0'] .beam li")
     assert rows == [
-        f"{score:.3f}".replace("-", "−") + text for text, score in comparison(1).explained["additive"][0].alternatives
+        f"{score:.3f}".replace("-", "−") + text for text, score in comparison(1).attention["additive"][0].alternatives
     ]
     assert not texts(page, ".panel[data-variant='1'] .beam li")
 
 
 @pytest.mark.parametrize("number", range(9))
 def test_words_are_made_as_elsewhere(number: int, page: Any, comparison: Make) -> None:
-    explained = comparison(130).explained["general"][number]
+    explained = comparison(130).attention["general"][number]
     made = f"explained(1, {number}).then(s => viewOf(s, s.weights, true))"
     view = page.js(f"{made}.then(v => ({{s: v.source.labels, t: v.target.labels, w: [...v.weights]}}))")
     source, target = explained.source[:-1], explained.target[:-1]
@@ -258,7 +258,7 @@ def test_sentences_are_found_and_sorted(page: Any, comparison: Make) -> None:
 
 
 def test_chosen_sentences_keep_their_numbers(shown: Any) -> None:
-    page = shown(3, numbers=[1, 21, 41], of=60)
+    page = shown(3, numbers=[1, 21, 41], test_size=60)
     assert texts(page, ".entry .count") == ["1", "21", "41"]
     page.js(
         "(i => { i.value = '21'; i.dispatchEvent(new Event('input')); })(document.querySelector('input[type=search]'))"

@@ -112,7 +112,7 @@ def test_names_and_ticks_that_would_read_alike_are_told_apart(shown: Any, compar
         replace(row, variant=name, figures={**row.figures, "parameters": Figure(size, (size,))})
         for row, name, size in zip(comparison(2).rows, names, sizes.values(), strict=False)
     ]
-    page = shown(2, rows=rows, baseline=rows[0].variant, explained={}, hypotheses={}, qualities={})
+    page = shown(2, rows=rows, baseline=rows[0].variant, attention={}, hypotheses={}, qualities={})
     for chart in ("curve", "length", "speed", "size"):
         assert (
             page.js(f"[...document.querySelectorAll('#{chart}-chart .name')].map(e => e.lastChild.textContent).sort()")
@@ -134,7 +134,7 @@ def test_names_and_ticks_that_would_read_alike_are_told_apart(shown: Any, compar
 
 def test_nothing_to_draw(shown: Any, comparison: Make) -> None:
     bare = [replace(row, curves=(), buckets={}, figures={}) for row in comparison(1).rows]
-    page = shown(3, rows=bare, explained={}, hypotheses={}, qualities={}, columns=())
+    page = shown(3, rows=bare, attention={}, hypotheses={}, qualities={}, columns=())
     assert page.js("document.querySelectorAll('.nothing').length") == 4
     page.key("ArrowRight")
     assert page.js("state.number") == 1
@@ -152,7 +152,7 @@ def test_hostile_names_stay_text(shown: Any, comparison: Make) -> None:
         baseline=evil,
         rows=[replace(made.rows[0], variant=evil)],
         sources=[evil] * 2,
-        explained=explained,
+        attention=explained,
     )
     assert page.js("document.title") == evil
     assert page.js("document.images.length") == 0
@@ -164,8 +164,8 @@ def test_hostile_names_stay_text(shown: Any, comparison: Make) -> None:
 def test_what_was_left_out_is_said_where_it_is_missed(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from seq2seq.compare.report import blocks
 
-    monkeypatch.setattr(blocks, "WEIGHTS_AT_MOST", 100_000)
-    monkeypatch.setattr(blocks, "LARGEST", 120_000)
+    monkeypatch.setattr(blocks, "WEIGHTS_LIMIT", 100_000)
+    monkeypatch.setattr(blocks, "ATTENTION_LIMIT", 120_000)
     page = shown(400, ("additive", "transformer"))
     page.js("choose(399)")
     assert (
