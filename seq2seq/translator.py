@@ -26,6 +26,7 @@ from seq2seq.nn.interface import Memory, Model
 from seq2seq.nn.precision import PRECISIONS
 from seq2seq.runs.directory import WEIGHTS, Run
 from seq2seq.runtime.hypothesis import Hypothesis
+from seq2seq.runtime.options import length_limits, sentence_seed
 from seq2seq.runtime.penalties import Penalties
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import NoRepeat
@@ -113,9 +114,7 @@ class Translator:
         first = opened[0]
         for other in opened[1:]:
             if other.vocabularies.sha256 != first.vocabularies.sha256:
-                raise RunError(
-                    f"{other.folder} cannot join {first.folder} in an ensemble: its tokenizer is another one"
-                )
+                raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: their tokenizers differ")
             if other.config.model.head != first.config.model.head:
                 raise RunError(
                     f"{other.folder} cannot join {first.folder} in an ensemble: only one of them copies words"
@@ -202,8 +201,7 @@ class Translator:
         return [found.log_prob for found in self.forced_decode(zip(sources, targets, strict=True))]
 
     def attention(self, source: str, target: str | None = None) -> Translation:
-        """A translation with its attention (target subwords, source subwords): of the given `target`, or the best one
-        found.
+        """A translation with its attention, (target subwords, source subwords): the given `target`, or the best one.
 
         >>> found = translator.attention("A dog runs .")
         >>> found.source, found.target, found.attention
@@ -276,9 +274,22 @@ class Translator:
     ) -> list[list[Hypothesis]]:
         """The hypotheses of a batch of sources, each of which begins with its prefix of target ids."""
         settings = self.search
-        min_lengths, max_lengths = self._length_limits(sources, prefix)
+        longest = settings.max_length
+        if self.max_target:
+            longest = min(longest, self.max_target - 1)
+        limits = [
+            length_limits(
+                len(source.ids) - 1,
+                min_length=settings.min_length,
+                max_length=longest,
+                min_ratio=settings.min_ratio,
+                max_ratio=settings.max_ratio,
+            )
+            for source in sources
+        ]
+        max_lengths = [max(most, len(start)) for (_, most), start in zip(limits, prefix, strict=True)]
         common: dict[str, Any] = {
-            "min_length": torch.tensor(min_lengths, device=self.device),
+            "min_length": torch.tensor([least for least, _ in limits], device=self.device),
             "max_length": torch.tensor(max_lengths, device=self.device),
             "constraints": [NoRepeat(settings.no_repeat)] if settings.no_repeat else [],
             "attention": attention,
@@ -307,25 +318,6 @@ class Translator:
         if self.shortlist is None:
             return search(self.models, memories, prefix=prefix)
         return self.shortlist.candidates(ids, copy, prefix).search(search, self.models, memories, prefix)
-
-    def _length_limits(
-        self, sources: Sequence[EncodedSource], prefix: Sequence[Sequence[int]]
-    ) -> tuple[list[int], list[int]]:
-        """Minimum and maximum number of target tokens of each source.
-
-        The minimum overrides max_ratio, and a prefix overrides all maxima."""
-        settings = self.search
-        longest = settings.max_length
-        if self.max_target:
-            longest = min(longest, self.max_target - 1)
-        min_lengths, max_lengths = [], []
-        for source, start in zip(sources, prefix, strict=True):
-            size = len(source.ids) - 1
-            least = min(max(settings.min_length, int(settings.min_ratio * size)), longest)
-            most = min(int(settings.max_ratio * size) + 10, longest)
-            min_lengths.append(least)
-            max_lengths.append(max(most, least, len(start)))
-        return min_lengths, max_lengths
 
     def _tensors(self, sources: Sequence[EncodedSource]) -> tuple[Tensor, Tensor]:
         """Source ids (B, S), and the target ids (B, S) that copying them yields."""
@@ -377,7 +369,7 @@ def warn_truncated(truncated: int, total: int, words: int) -> None:
 def _refuse_single_string(*texts: Iterable[str]) -> None:
     """DataError for a string in place of lines: its letters would be taken for lines."""
     if any(isinstance(text, str) for text in texts):
-        raise DataError("lines are wanted, and this is one text: put it into a list")
+        raise DataError("expected lines, not a single string: put it into a list")
 
 
 def _open_shortlist(run: Run, most: int, device: str) -> Shortlist | None:
@@ -396,13 +388,13 @@ def _open_shortlist(run: Run, most: int, device: str) -> Shortlist | None:
 def _check_device(name: str, graphs: bool = False) -> None:
     """ConfigError for a device that torch does not know or this machine lacks, or that cannot record CUDA graphs."""
     if graphs and not name.startswith("cuda"):
-        raise ConfigError(f"graphs need a GPU, and device={name} has nothing to record")
+        raise ConfigError(f"CUDA graphs need a GPU: device={name} cannot record any")
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         why = str(error).splitlines()[0]
         if "Expected one of" in str(error):
-            why = "torch knows no such kind; cpu, cuda and cuda:1 are some"
+            why = "torch has no such device type (examples: cpu, cuda, cuda:1)"
         raise ConfigError(f"device={name} cannot be used: {why}") from None
 
 
@@ -410,12 +402,3 @@ def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """Rows of ids as one tensor (B, longest), padded with PAD on the right."""
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows], device=device)
-
-
-def sentence_seed(ids: Sequence[int], seed: int) -> int:
-    """A hash of the sentence's ids and `seed`, so that samples depend neither on the batch nor on the order of
-    lines."""
-    value = seed
-    for i in ids:
-        value = (value * 1000003 + i + 1) % 2**61
-    return value

@@ -25,13 +25,13 @@ def test_wrong_search_settings_are_refused(lively: Lively) -> None:
 def test_search_settings_are_checked_for_name_and_type(tiny_run: Path) -> None:
     for search, message in (
         ({"beem": 3}, "did you mean 'beam'"),
-        ({"beam": "5"}, r"search\.beam='5' is no int"),
+        ({"beam": "5"}, r"search\.beam='5' must be of type int"),
         ({"n_best": 9}, "more than"),
     ):
         with pytest.raises(ConfigError, match=message):
             Translator.open(tiny_run, **search)
     assert Translator.open(tiny_run, alpha=1).search.alpha == 1
-    with pytest.raises(DataError, match="lines are wanted"):
+    with pytest.raises(DataError, match="expected lines, not a single string"):
         Translator.open(tiny_run).translate("the cat sleeps")
     with pytest.raises(DataError, match="1 sources cannot be scored with 2 targets"):
         Translator.open(tiny_run).score(["a"], ["b", "c"])

@@ -60,11 +60,9 @@ class SearchConfig(Group):
             0, "alpha", "coverage_penalty", "min_length", "min_ratio", "max_ratio", "temperature", "no_repeat", "top_k"
         )
         if self.length_penalty == "none":
-            self.refuse_ignored(("alpha",), "search.length_penalty=none has no power")
+            self.refuse_ignored(("alpha",), "search.length_penalty=none has no exponent")
         if self.sampling:
-            self.refuse_ignored(
-                BEAM_ONLY, "search.sampling=true draws search.n_best samples, it keeps no beam and ranks nothing"
-            )
+            self.refuse_ignored(BEAM_ONLY, "search.sampling=true draws search.n_best samples and ranks nothing")
             if self.temperature <= 0:
                 raise ConfigError(f"search.temperature={self.temperature} must be above 0")
             if not 0 < self.top_p <= 1:
@@ -79,8 +77,7 @@ class SearchConfig(Group):
             raise ConfigError(f"search.min_length={self.min_length} is above search.max_length={self.max_length}")
 
     def check_limit(self, limit: int | None) -> None:
-        """Raise ConfigError for a setting that a model whose longest source is `limit` tokens, None: any, would
-        ignore."""
+        """Raise ConfigError for a setting that a model with the longest source `limit` would ignore; None: no limit."""
         if limit is None:
             self.refuse_ignored(("long_source",), "the model takes a source of any length")
 
@@ -91,7 +88,7 @@ class SearchConfig(Group):
         for name, value in given.items():
             default = choose(vars(self), name, "search setting")
             if not isinstance(value, (float, int) if isinstance(default, float) else type(default)):
-                raise ConfigError(f"search.{name}={value!r} is no {type(default).__name__}")
+                raise ConfigError(f"search.{name}={value!r} must be of type {type(default).__name__}")
         idle = set(BEAM_ONLY if given.get("sampling", self.sampling) else SAMPLING_ONLY)
         if given.get("length_penalty", self.length_penalty) == "none":
             idle.add("alpha")

@@ -1,4 +1,6 @@
-"""Checks of the search options that the NumPy search and the batched search share."""
+"""Search options: checks, length limits and seeds, shared by the NumPy search and the batched search."""
+
+from collections.abc import Sequence
 
 from .errors import ConfigError
 
@@ -14,3 +16,23 @@ def check_sampling(samples: int, temperature: float, top_k: int, top_p: float) -
     if samples < 1 or temperature <= 0 or top_k < 0 or not 0 < top_p <= 1:
         values = f"samples={samples}, temperature={temperature}, top_k={top_k}, top_p={top_p}"
         raise ConfigError(f"{values}: samples >= 1, temperature > 0, top_k >= 0 and 0 < top_p <= 1 must hold")
+
+
+def length_limits(
+    source_length: int, *, min_length: int, max_length: int, min_ratio: float, max_ratio: float
+) -> tuple[int, int]:
+    """The minimum and maximum number of target tokens for a source of `source_length` tokens, all without EOS.
+
+    Ratios are target tokens per source token; max_ratio allows 10 more. A minimum above that overrides it, and nothing
+    exceeds max_length."""
+    least = min(max(min_length, int(min_ratio * source_length)), max_length)
+    most = min(int(max_ratio * source_length) + 10, max_length)
+    return least, max(least, most)
+
+
+def sentence_seed(ids: Sequence[int], seed: int) -> int:
+    """A hash of the source ids and `seed`, so that samples depend neither on the batch nor on the order of lines."""
+    value = seed
+    for i in ids:
+        value = (value * 1000003 + i + 1) % 2**61
+    return value

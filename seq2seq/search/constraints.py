@@ -27,7 +27,7 @@ class Constraint(Protocol):
         ...
 
 
-class ForbiddenTokens:
+class ForbiddenTokens(Constraint):
     """Some ids are never generated, such as UNK."""
 
     def __init__(self, *ids: int) -> None:
@@ -40,7 +40,7 @@ class ForbiddenTokens:
         return self
 
 
-class NoRepeat:
+class NoRepeat(Constraint):
     """No n-gram of `size` tokens occurs twice in a hypothesis (Paulus et al. 2018, section 2.5).
 
     Raises ConfigError if `size` is below 1."""
@@ -64,7 +64,7 @@ class NoRepeat:
         return self
 
 
-class MinLength:
+class MinLength(Constraint):
     """No EOS before `lengths` (B,) tokens."""
 
     def __init__(self, lengths: Tensor) -> None:
@@ -77,7 +77,7 @@ class MinLength:
         return MinLength(self.lengths[sentences])
 
 
-class Prefix:
+class Prefix(Constraint):
     """Hypotheses begin with given tokens, even if `constraints` forbid them; after the prefix all `constraints` hold.
 
     `tokens` (B, P) holds FREE after the end of each prefix."""

@@ -28,7 +28,7 @@ class Candidates:
         used = allowed.any(0)
         used[(~used).nonzero()[: -int(used.sum()) % SIZE_MULTIPLE]] = True
         self.ids = used.nonzero().squeeze(1)  # (V',) sorted, so PAD, UNK, BOS and EOS keep their numbers
-        self.barred = torch.zeros(len(allowed), len(self.ids), device=allowed.device).masked_fill_(
+        self.logit_mask = torch.zeros(len(allowed), len(self.ids), device=allowed.device).masked_fill_(
             ~allowed[:, self.ids], -torch.inf
         )
 
@@ -52,8 +52,10 @@ class Candidates:
         return [[self.restore(hypothesis, ids) for hypothesis in hypotheses] for hypotheses in found]
 
     def reduce(self, memory: Memory) -> Memory:
-        """The memory for a model reduced to the candidates: copies renumbered, ids of other sentences barred."""
-        return memory._replace(tokens=self.renumber(memory.tokens), cached=memory.cached | {LOGIT_MASK: self.barred})
+        """The memory for a model restricted to the candidates: copies renumbered, ids of other sentences masked."""
+        return memory._replace(
+            tokens=self.renumber(memory.tokens), cached=memory.cached | {LOGIT_MASK: self.logit_mask}
+        )
 
     def renumber(self, ids: Tensor) -> Tensor:
         """Numbers of target ids, which must be candidates, and of copies (ids >= V)."""

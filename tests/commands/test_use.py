@@ -135,8 +135,8 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "case without BLEU": (["evaluate", "RUN", "--test", "test", "--lowercase", "--metrics", "ter"], "--lowercase would be ignored"),
     "search for what is given": (["plot", "RUN", "--sentence", "a", "--target", "b", "--beam", "1"], "--beam would be ignored"),
     "n-best in a plot": (["plot", "RUN", "--sentence", "a", "--n-best", "2"], "search.n_best=2 would be ignored"),
-    "device of no kind": (["translate", "RUN", "--device", "gpu"], "device=gpu cannot be used: torch knows no such kind; cpu, cuda"),
-    "graphs of nothing": (["translate", "RUN", "--graphs"], "graphs need a GPU, and device=cpu has nothing to record"),
+    "device of no kind": (["translate", "RUN", "--device", "gpu"], "device=gpu cannot be used: torch has no such device type"),
+    "graphs of nothing": (["translate", "RUN", "--graphs"], "CUDA graphs need a GPU: device=cpu"),
     "source alone": (["score", "RUN", "--source", "x"], "--source and --target belong together"),
     "misspelt choice": (
         ["translate", "RUN", "--length-penalty", "averag"],

@@ -84,7 +84,7 @@ def test_ids_and_copies_are_renumbered_and_restored(size_multiple):
     )
     ids = candidates.ids.tolist()
     assert ids == {1: [PAD, UNK, BOS, EOS, 9, 20], 8: [*range(6), 9, 20], 128: list(range(SIZE))}[size_multiple]
-    assert [ids[i] for i in (candidates.barred[0] == 0).nonzero()] == [PAD, UNK, BOS, EOS, 9, 20]
+    assert [ids[i] for i in (candidates.logit_mask[0] == 0).nonzero()] == [PAD, UNK, BOS, EOS, 9, 20]
     wanted = [EOS, 9, 20, SIZE, SIZE + 1]
     numbers = candidates.renumber(torch.tensor(wanted)).tolist()
     assert numbers[-2:] == [len(ids), len(ids) + 1]
