@@ -27,12 +27,13 @@ from seq2seq.evaluation.score import Array, MetricOptions, Score, make_score
 
 
 def merge(weights: Any, source: Sequence[int], target: Sequence[int]) -> Array:
-    """Attention between words (target words, source words) from attention between pieces (T, S): summed over the pieces of a source
-    word, averaged over those of a target word.
+    """Attention between words (target words, source words) from attention between pieces (T, S).
 
-    `source` and `target` hold the word of each piece, as by `word_indices`; further rows and columns, of EOS and padding, are dropped, so
-    that a row sums to one minus the weight of EOS. `weights` is an array or a tensor on any device. Raises DataError if there are
-    more pieces than weights.
+    Weights are summed over the pieces of a source word and averaged over those of a target word.
+
+    `source` and `target` hold the word of each piece, as by `word_indices`; further rows and columns, of EOS and
+    padding, are dropped, so that a row sums to one minus the weight of EOS. `weights` is an array or a tensor on any
+    device. Raises DataError if there are more pieces than weights.
     """
     array = to_numpy(weights)
     if array.ndim != 2 or len(target) > array.shape[0] or len(source) > array.shape[1]:
@@ -78,14 +79,17 @@ def to_numpy(weights: Any) -> Array:
 
 
 def argmax_links(weights: Array) -> set[Link]:
-    """Each target word linked to the source word of its largest weight, the first of equals; none where all are 0. weights (T, S)."""
+    """Links each target word to the source word of its largest weight in (T, S).
+
+    Of equal weights the first one counts; a target word without weight has no link."""
     return {(int(row.argmax()), t) for t, row in enumerate(weights) if row.any()}
 
 
 def one_to_one_links(weights: Array) -> set[Link]:
-    """Competitive linking: the largest weight is a link, then the largest whose two words have none yet, and so on  (Melamed 2000).
+    """Competitive linking of weights (T, S)  (Melamed 2000).
 
-    Of equal weights the first target word's, then the first source word's; weights of 0 are no links. weights (T, S)."""
+    The largest weight is a link, then the largest whose two words have no link yet, and so on; weights of 0 are no
+    links. Of equal weights the first target word's, then the first source word's."""
     links: set[Link] = set()
     free_targets, free_sources = set(range(weights.shape[0])), set(range(weights.shape[1]))
     for index in np.argsort(-weights, axis=None, kind="stable"):
@@ -110,12 +114,14 @@ def alignment_scores(
     seed: int = 12345,
     method: str = "argmax|of:references",
 ) -> list[Score]:
-    """Alignment error rate, precision and recall of a corpus, x 100  (Och & Ney 2003): with links A, sure links S, possible links P,
+    """Alignment error rate, precision and recall of a corpus, x 100  (Och & Ney 2003).
+
+    With links A, sure links S and possible links P,
 
     AER = 1 - (|A and S| + |A and P|) / (|A| + |S|), precision = |A and P| / |A|, recall = |A and S| / |S|,
 
-    each size summed over the sentences. 0 / 0 counts as no error: AER 0, precision and recall 100. `method`: how the links were
-    found, for the signature. Raises DataError if the numbers of sentences differ or are zero.
+    each size summed over the sentences. 0 / 0 counts as no error: AER 0, precision and recall 100. `method`: how the
+    links were found, for the signature. Raises DataError if the numbers of sentences differ or are zero.
     """
     if len(links) != len(gold) or not links:
         raise DataError(f"alignments of {len(links)} sentences cannot be compared with gold alignments of {len(gold)}")
@@ -131,8 +137,8 @@ def recall_by_distance(
 ) -> float:
     """Recall of a corpus' gold links (s, t) with |s - t| in `distances`, x 100; 100 where there are none.
 
-    Recall of distant links separates models that read word order from those that only count. Raises ValueError if the numbers of
-    sentences differ."""
+    Recall of distant links separates models that read word order from those that only count. Raises ValueError if the
+    numbers of sentences differ."""
     wanted = [{link for link in g if abs(link[0] - link[1]) in distances} for g in gold]
     return _percent(sum(len(a & g) for a, g in zip(links, wanted, strict=True)), sum(map(len, wanted)))
 
@@ -159,9 +165,10 @@ Sizes = Sequence[tuple[int, int]]  # source and target words of each pair
 def read_gold(lines: Sequence[str], sizes: Sizes, name: str) -> list[GoldAlignment]:
     """The gold links of pairs of `sizes` words, from the lines of the file `name` in one of three notations.
 
-    NAACL: a line per link, `pair source target S` or P, counted from 1; recognised by its first line. Otherwise Pharaoh: a line per
-    pair, `0-0 1p2`, with words counted from 1 if the name ends in .talp, else from 0. Raises DataError, naming the line, for what is
-    no link or links a word beyond its sentence; and if the number of lines is not that of the pairs."""
+    NAACL: a line per link, `pair source target S` or P, counted from 1; recognised by its first line. Otherwise
+    Pharaoh: a line per pair, `0-0 1p2`, with words counted from 1 if the name ends in .talp, else from 0. Raises
+    DataError, naming the line, for what is no link or links a word beyond its sentence; and if the number of lines is
+    not that of the pairs."""
     if any(NAACL.fullmatch(line.strip()) for line in lines[:1]):
         kind = "naacl"
     else:
@@ -170,7 +177,9 @@ def read_gold(lines: Sequence[str], sizes: Sizes, name: str) -> list[GoldAlignme
 
 
 def read_pharaoh(lines: Sequence[str], sizes: Sizes, name: str, first: int = 0) -> list[GoldAlignment]:
-    """Gold links in Pharaoh's notation, a line per pair, words counted from `first`. Raises DataError as `read_gold`."""
+    """Gold links in Pharaoh's notation: a line per pair, words counted from `first`.
+
+    Raises DataError as `read_gold`."""
     if len(lines) != len(sizes):
         raise DataError(f"{name} has {len(lines)} lines for {len(sizes)} pairs")
     found = []
@@ -187,13 +196,16 @@ def _from_zero(links: frozenset[Link], where: str, first: int) -> frozenset[Link
     """The links counted from 0 instead of `first`."""
     if first and any(0 in link for link in links):
         raise DataError(
-            f"{where}: a link has word 0, and this notation counts from 1; end the file's name in .align if it counts from 0"
+            f"{where}: a link has word 0, and this notation counts from 1; "
+            "end the file's name in .align if it counts from 0"
         )
     return frozenset((s - first, t - first) for s, t in links)
 
 
 def read_naacl(lines: Sequence[str], sizes: Sizes, name: str) -> list[GoldAlignment]:
-    """Gold links in the notation of the NAACL 2003 shared task  (Mihalcea & Pedersen 2003), a line per link. Raises DataError as `read_gold`."""
+    """Gold links in the notation of the NAACL 2003 shared task: a line per link  (Mihalcea & Pedersen 2003).
+
+    Raises DataError as `read_gold`."""
     pairs = len(sizes)
     sure: list[set[Link]] = [set() for _ in range(pairs)]
     possible: list[set[Link]] = [set() for _ in range(pairs)]
@@ -202,7 +214,8 @@ def read_naacl(lines: Sequence[str], sizes: Sizes, name: str) -> list[GoldAlignm
             continue
         if not (match := NAACL.fullmatch(line.strip())):
             raise DataError(
-                f"{name}, line {number}: {line[:60]!r} is no link; one reads `pair source target S`, or P, counted from 1"
+                f"{name}, line {number}: {line[:60]!r} is no link; "
+                "one reads `pair source target S`, or P, counted from 1"
             )
         pair, source, target = (int(part) for part in match.groups()[:3])
         if pair > pairs:

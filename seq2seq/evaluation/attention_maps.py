@@ -1,4 +1,4 @@
-"""Attention maps of finished translations: the decoder runs once more over each hypothesis, all steps at once.
+"""Attention maps of finished translations, by running the decoder over each hypothesis once more, all steps together.
 
 T steps of a hypothesis, its EOS included if it has one; S source positions, EOS included.
 """
@@ -79,9 +79,9 @@ def batches(order: Sequence[int], translations: Sequence[Translation], limit: in
 
 @contextmanager
 def record_centers(model: Any) -> Iterator[list[Tensor]]:
-    """The list that collects the centres predicted by the last layer's window inside the `with` block, (B, T') for each of its calls.
+    """Collect the centres that the last layer's window predicts inside the `with` block, (B, T') per call.
 
-    It stays empty for a window without predicted centres, and for several heads with a centre each."""
+    The list stays empty for a window without predicted centres, and for several heads with a centre each."""
     windows = [module for module in model.modules() if isinstance(module, Window)]
     recorded: list[Tensor] = []
 
@@ -101,7 +101,8 @@ def record_centers(model: Any) -> Iterator[list[Tensor]]:
 def attention_health(model: ModelConfig) -> Health:
     """An empty Health for attention with these settings.
 
-    It judges nothing where weights are not learnt, nor where several heads each predict a centre: their mean is no head's attention."""
+    It warns of nothing where weights are not learnt, nor where several heads each predict a centre: the mean of their
+    weights is the attention of none."""
     attention = model.attention
     heads = model.heads if isinstance(model, TransformerConfig) else attention.heads
     local, predicted = attention.window.startswith("local"), attention.window == "local_p"

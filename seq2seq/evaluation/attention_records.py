@@ -1,8 +1,8 @@
 """Attention records: the attention of every sentence of a test set, in one zip file that is read a sentence at a time.
 
-An entry per sentence: a line of JSON (subwords, alternatives, layers and heads of the maps, whether there are centres), then the bytes
-of the weights (T, S), of the maps (layers, heads, T, S) and of the centres (T,), little-endian float32. The file may come from a
-stranger: nothing in it is code, and what is read is checked.
+An entry per sentence: a line of JSON (subwords, alternatives, layers and heads of the maps, whether there are centres),
+then the bytes of the weights (T, S), of the maps (layers, heads, T, S) and of the centres (T,), little-endian float32.
+The file may be hostile: nothing in it is code, and every entry is checked when it is read.
 """
 
 import json
@@ -43,9 +43,18 @@ MAX_MAPS_BYTES = 2**28  # of all maps in a file, before compression; later sente
 MAX_ENTRY_BYTES = 2**26  # of an entry, before compression: a larger one was not written by AttentionRecordWriter
 MAX_HEADS = 1000  # in a layer, and layers
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # other methods raise errors of their own
-READ_ERRORS = (  # what reading a damaged or hostile file can raise; RecursionError, of deeply nested JSON, is a RuntimeError
-    OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+READ_ERRORS = (  # what reading a damaged or hostile file can raise
+    OSError,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,  # RecursionError, of deeply nested JSON, is one
+    zipfile.BadZipFile,
+    zlib.error,
+)
 CENTERS_DTYPE = np.dtype("<f4")
 
 
@@ -56,7 +65,9 @@ class AttentionRecordWriter:
         self.file, self.free = file, MAX_MAPS_BYTES
 
     def add(self, number: int, record: AttentionRecord) -> None:
-        """Write the record of sentence `number`, from 0; without its maps if they exceed what the file or an entry may hold."""
+        """Write the record of sentence `number`, from 0.
+
+        Its maps are left out if they exceed what is left of MAX_MAPS_BYTES, or half of MAX_ENTRY_BYTES."""
         maps = record.maps
         if maps is not None and (maps.nbytes > self.free or maps.nbytes + record.weights.nbytes > MAX_ENTRY_BYTES // 2):
             maps = None
@@ -118,7 +129,9 @@ class AttentionRecordFile(Sequence[AttentionRecord]):
 
 
 def parse_record(head: dict[str, Any], body: bytes) -> AttentionRecord:
-    """The record with this JSON head and these bytes. Raises one of READ_ERRORS if they do not fit, or a number is not finite."""
+    """The record with this JSON head and these bytes.
+
+    Raises one of READ_ERRORS if they do not fit each other, or a number is not finite."""
     source, target = (tuple(str(piece) for piece in head[name]) for name in ("source", "target"))
     T, S = len(target), len(source)
     layers, heads = (int(n) for n in head["maps"] or (0, 0))
@@ -148,9 +161,10 @@ def quantize(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def dequantize(weights: NDArray[np.uint8], normalize: bool) -> NDArray[np.float32]:
-    """Weights (T, S) from bytes. normalize: rows are known to sum to one, so what a row lacks is spread over its weights of zero.
+    """Weights (T, S) from bytes.
 
-    Weights below half a byte are rounded to zero; among hundreds of positions these can be most of a row."""
+    normalize: rows are known to sum to one, so what a row lacks is spread over its zeros. Weights below half a byte
+    were rounded to zero; among hundreds of positions these can be most of a row."""
     values = np.asarray(weights / 255, dtype=np.float32)
     if normalize:
         missing = (1 - values.sum(1, keepdims=True)).clip(0)

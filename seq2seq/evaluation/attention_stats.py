@@ -1,14 +1,14 @@
 """Statistics of attention maps: entropy, entropy relative to its maximum, and diagonality.
 
-Each gives a sentence two numbers, a sum and out of how many, so that the value of a corpus is the ratio of their sums and can be
-resampled as any score. T target and S source positions of an attention map, EOS included.
+Each function returns two numbers for a sentence: a sum, and the number of positions summed over. The value of a corpus
+is the ratio of their totals, which can be resampled like any score. T target and S source positions, EOS included.
 """
 
 import numpy as np
 
 from seq2seq.evaluation.score import Array
 
-Sums = tuple[float, float]  # the sum over what is counted, and out of how many
+Sums = tuple[float, float]  # a sum, and the number of its terms
 
 
 def normalized_rows(weights: Array) -> Array:
@@ -21,7 +21,7 @@ def normalized_rows(weights: Array) -> Array:
 
 
 def entropy(weights: Array) -> Sums:
-    """H_t = - sum_s a_ts ln a_ts in nats, summed over target positions; and their number  (attention entropy of Ghader & Monz 2017).
+    """Attention entropy H_t = - sum_s a_ts ln a_ts in nats, summed over target positions  (Ghader & Monz 2017).
 
     H_t is 0 if all weight is on one position, ln S if it is uniform."""
     rows = normalized_rows(weights)
@@ -29,7 +29,7 @@ def entropy(weights: Array) -> Sums:
 
 
 def normalized_entropy(weights: Array) -> Sums:
-    """H_t / ln S, from 0 to 1 whatever the source length, summed over target positions; and their number.
+    """Entropy H_t / ln S, from 0 to 1 whatever the source length, summed over target positions.
 
     Undefined for S = 1, which counts as 0 out of 0."""
     size = weights.shape[1]
@@ -38,11 +38,12 @@ def normalized_entropy(weights: Array) -> Sums:
 
 
 def diagonality(weights: Array) -> Sums:
-    """D_t = 1 - sum_s a_ts |s - d_t| / max_s |s - d_t| with d_t = t (S - 1) / (T - 1), summed over target positions; and their number.
+    """Diagonality D_t = 1 - sum_s a_ts |s - d_t| / max_s |s - d_t|, summed over target positions.
 
-    D_t is 1 if all weight is on the diagonal from the first to the last position of both sides, 0 if all is as far from it as possible.
-    After Zhang et al. 2021 ("On the usefulness of self-attention for ASR"), whose maps are square; here the diagonal goes from corner
-    to corner. Undefined for T = 1 or S = 1, which counts as 0 out of 0."""
+    d_t = t (S - 1) / (T - 1). D_t is 1 if all weight is on the diagonal from the first to the last position of both
+    sides, 0 if all is as far from it as possible. After Zhang et al. 2021 ("On the usefulness of self-attention for
+    ASR"), whose maps are square; here the diagonal goes from corner to corner. Undefined for T = 1 or S = 1, which
+    counts as 0 out of 0."""
     T, S = weights.shape
     if T < 2 or S < 2:
         return 0.0, 0
@@ -59,5 +60,5 @@ def percent(sums: Array) -> float:
 
 
 def ratio(sums: Array) -> float:
-    """The value of a corpus from its summed Sums (2,); 0 for 0 out of 0."""
+    """The value of a corpus from the totals (2,) of its sentences' Sums; 0 for 0 out of 0."""
     return float(sums[0] / sums[1]) if sums[1] else 0.0

@@ -1,4 +1,4 @@
-"""BLEU, chrF and TER by sacreBLEU, and its paired tests. The only module that imports sacrebleu, when it is first used."""
+"""BLEU, chrF and TER by sacreBLEU, and its paired tests. Only this module imports sacrebleu, on first use."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -39,8 +39,8 @@ def sacrebleu_p_values(
 ) -> dict[str, list[float]]:
     """sacreBLEU's own p-values by metric: of each system but the first, which is the baseline.
 
-    test: a key of PAIRED_TESTS; metrics: keys of SACREBLEU_METRICS; systems: the hypotheses of each; samples: resamples or trials.
-    """
+    test: a key of PAIRED_TESTS; metrics: keys of SACREBLEU_METRICS; systems: the hypotheses of each; samples: how many
+    resamples or trials."""
     from sacrebleu.significance import PairedTest
 
     made = {name: SACREBLEU_METRICS[name](options) for name in metrics}
@@ -57,8 +57,9 @@ def sacrebleu_p_values(
 
 
 def bleu(options: MetricOptions) -> "Metric":
-    """BLEU (Papineni et al. 2002, section 2.3) of detokenised text, tokenised for the target language (Post 2018), or into
-    characters where that language's tokenizer is not installed."""
+    """BLEU (Papineni et al. 2002, section 2.3) of detokenised text, tokenised for the target language (Post 2018).
+
+    Text is split into characters, with a warning, where that language's tokenizer is not installed."""
     from sacrebleu.metrics.bleu import BLEU
 
     language = options.language.lower().replace("_", "-").split("-")[0]
@@ -70,7 +71,7 @@ def bleu(options: MetricOptions) -> "Metric":
 
 
 def chrf(options: MetricOptions, word_order: int = 0) -> "Metric":
-    """chrF2 (Popovic 2015, eq. 1) of character 6-grams; with word n-grams up to `word_order` = 2, chrF2++ (Popovic 2017)."""
+    """chrF2 of character 6-grams (Popovic 2015, eq. 1); with `word_order` 2, chrF2++ (Popovic 2017)."""
     from sacrebleu.metrics.chrf import CHRF
 
     return CHRF(word_order=word_order, lowercase=options.lowercase)

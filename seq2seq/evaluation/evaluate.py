@@ -1,4 +1,4 @@
-"""Translating a test set with a run, with the attention of every translation; and aligning its references by forced decoding."""
+"""Translate a test set with a run and record the attention; align its references by forced decoding."""
 
 import dataclasses
 import hashlib
@@ -43,7 +43,7 @@ SUMS = (*ATTENTION_STATISTICS, "unknown")  # statistics of each sentence, two nu
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSpec:
-    """How test sets are translated: the runs, the precision and the search settings, which translations depend on; and the device."""
+    """How test sets are translated: by which runs, with which precision and search settings, on which device."""
 
     runs: tuple[Run, ...]  # several are an ensemble, whose evaluation is stored in the first
     device: str = "cpu"
@@ -54,7 +54,9 @@ class EvaluationSpec:
 
     @cached_property
     def search(self) -> SearchConfig:
-        """The search settings of the (first) run, changed by `options`. Raises ConfigError as `SearchConfig.changed`."""
+        """The search settings of the (first) run, with those in `options` replaced.
+
+        Raises ConfigError as `SearchConfig.changed`."""
         changes = {name: value for name, value in self.options.items() if name not in ("shortlist", "graphs")}
         return self.runs[0].config.search.changed(**changes)
 
@@ -66,7 +68,9 @@ class EvaluationSpec:
         )
 
     def folder(self, test: str) -> Path:
-        """RUN/evaluation/NAME: the test set's name and all that differs from the run's settings, so that evaluations do not overwrite
+        """RUN/evaluation/NAME, where the evaluation of the test set `test` is stored.
+
+        NAME is that of the test set and all that differs from the run's settings, so that evaluations do not overwrite
         one another. Raises RunError if a symbolic link leads out of the run."""
         usual, shortlist = self.runs[0].config.search, self.options.get("shortlist", 0)
         parts = [test]
@@ -83,9 +87,9 @@ class EvaluationSpec:
         return inside(self.runs[0].folder, f"evaluation/{'-'.join(parts)}")
 
     def fingerprint(self, test: TestSet) -> dict[str, Any]:
-        """Everything that the translations of `test` depend on, as plain values: equal fingerprints mean equal translations.
+        """Everything that the translations of `test` depend on, as plain values.
 
-        The hash of weights that are missing is ""."""
+        Equal fingerprints mean equal translations. The hash of missing weights is ""."""
         return {
             "text": test.sha256,
             "weights": ["" if run.gone else file_hash(run.folder / WEIGHTS) for run in self.runs],
@@ -109,7 +113,7 @@ class TestTranslations(NamedTuple):
 def translate_test_set(
     spec: EvaluationSpec, test: TestSet, progress: Callable[[int], object] | None = None
 ) -> TestTranslations:
-    """Translate `test`, and compute the attention of the best hypotheses; their alternatives in the beam are recorded too.
+    """Translate `test`, and record the attention of each best hypothesis and its alternatives in the beam.
 
     `progress` is called after each batch with the number of its sentences."""
     n, window, truncated = len(test.sources), spec.search.window, 0
@@ -134,9 +138,13 @@ def translate_test_set(
                     writer.add(start + i, EMPTY_RECORD)
     warn_truncated(truncated, n, translator.truncate)
     decoding = {
-        "seconds": float(spent[0]), "processor_seconds": float(spent[1]), "sentences": n, "threads": torch.get_num_threads(),
-        "device": str(translator.device), "batch": translator.search.batch,
-    }  # fmt: skip
+        "seconds": float(spent[0]),
+        "processor_seconds": float(spent[1]),
+        "sentences": n,
+        "threads": torch.get_num_threads(),
+        "device": str(translator.device),
+        "batch": translator.search.batch,
+    }
     return TestTranslations(hypotheses, links, sums, decoding, records, truncated)
 
 
@@ -172,10 +180,10 @@ def attention_record(translations: Sequence[Translation], attention: AttentionMa
 
 
 def align_references(spec: EvaluationSpec, test: TestSet) -> dict[str, list[str]]:
-    """Word links between the sources and the first references, by the attention in forced decoding  (Luong et al. 2015, section 5.4).
+    """Word links of the first references, by attention in forced decoding  (Luong et al. 2015, section 5.4).
 
-    For each key of LINKS the links of every pair, as Pharaoh text. Raises DataError if the run's tokenizer makes other words of
-    the text than those between spaces, which gold links count."""
+    For each key of LINKS the links of every pair, as Pharaoh text. Raises DataError if the run's tokenizer splits the
+    text into other words than those between spaces, which gold links count."""
     vocabularies = spec.runs[0].vocabularies
     sources = ((text, vocabularies.source) for text in test.sources)
     targets = ((text, vocabularies.target) for text in test.references[0])

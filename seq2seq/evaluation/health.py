@@ -1,7 +1,7 @@
 """Health of an attention mechanism: warnings, in plain sentences, from the weights of a sample of sentences.
 
-T target and S source pieces or words, ends of sentences included; D the width of a local window, p its predicted centre. This module
-knows no models: weights are arrays, and weights that are not learnt are not judged.
+T target and S source pieces or words, ends of sentences included; D the width of a local window, p its predicted
+centre. This module knows no models: weights are arrays, and weights that are not learnt are not judged.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,13 +24,13 @@ STILL = 0.1  # of the standard deviation of an even walk over the sentence
 AT_END = 0.5  # positions from the first or the last: nearer to it than to its neighbour
 AT_END_STEPS = 0.9  # of the steps: an even walk over ten positions is there in a tenth of its steps
 OUTSIDE = 0.5  # of the 2D + 1 positions: from there on more of the window is beyond the sentence than in it
-SAME = 0.05  # of the weight moves between sentences: a third or more does where the source is read, even by an undertrained model
+SAME = 0.05  # of the weight moves between sentences; even in an undertrained model that reads the source, a third does
 MIN_PAIRS = 10  # of sentences of one length
 COMPARED_STEPS = 20  # of each sentence are compared with another's, so that what is kept of each length stays small
 
 
 class SentenceHealth(NamedTuple):
-    """Statistics of one sentence's attention. Shares are of its steps or of their weight; nan where one does not apply."""
+    """Statistics of one sentence's attention; nan where one does not apply."""
 
     sharp: float  # share of steps with at least SHARP of their weight on one position
     flat: float  # share of steps as good as uniform over the positions that they may see
@@ -44,18 +44,20 @@ class SentenceHealth(NamedTuple):
 
 
 class Health:
-    """Judges attention from sentences added one at a time; a few numbers are kept of each, so that whole corpora can be added."""
+    """Collects statistics of attention, sentence by sentence, and warns of what is wrong.
+
+    A few numbers are kept of each sentence, so that whole corpora can be added."""
 
     def __init__(self, width: int | None = None, learnt: bool = True) -> None:
-        """width: D of a local window, None if all positions are visible. learnt: whether the weights are learnt; with False, as for
-        mean pooling or the last position alone, there are no warnings."""
+        """width: D of a local window, None if all positions are visible. learnt: whether the weights are learnt; if
+        not, as in mean pooling, there are no warnings."""
         self.width = width
         self.learnt = learnt
         self.sentences: list[SentenceHealth] = []
         self.previous: dict[int, Array] = {}  # S -> first steps of the last sentence of that length
 
     def add(self, weights: Any, centers: Any = None) -> None:
-        """Add a sentence: weights (T, S) >= 0, rows of any sum; centers (T,) p of a predicted window, in positions from 0.
+        """Add a sentence: weights (T, S) >= 0, rows of any sum; centers (T,) p of a predicted window, from 0.
 
         Without centers, a window's centre is the number of the step. Raises ValueError for other shapes."""
         array = np.asarray(weights, dtype=float64)
@@ -68,7 +70,9 @@ class Health:
             self.sentences.append(self._statistics(array, middle))
 
     def warnings(self) -> dict[str, str]:
-        """Name in WARNINGS -> sentence, for each thing that is wrong, in the order of WARNINGS; without what another one implies."""
+        """The warnings that apply, by name in WARNINGS, without those that another one implies.
+
+        Empty for fewer than MIN_SENTENCES sentences."""
         if len(self.sentences) < MIN_SENTENCES:
             return {}
         found = {name: sentence for name, find in WARNINGS.items() if (sentence := find(self.sentences))}
@@ -111,7 +115,7 @@ class Health:
         return float(1 - np.clip(inside, 0, None).mean() / (2 * width + 1))
 
     def _change(self, rows: Array) -> float:
-        """Total variation distance between the steps of this sentence and those of the last one of its length, averaged."""
+        """Mean total variation distance of the steps from those of the last sentence of the same length."""
         positions, current = rows.shape[1], rows[:COMPARED_STEPS]
         before, self.previous[positions] = self.previous.get(positions), current
         if before is None:
@@ -121,19 +125,23 @@ class Health:
 
 
 def normalize_rows(weights: Array) -> Array:
-    """The weights (T, S) with rows that sum to one; a row of zeros, as when small weights were rounded to bytes, becomes uniform."""
+    """The weights (T, S) with rows that sum to one.
+
+    A row of zeros, as when small weights were rounded to bytes, becomes uniform."""
     sums = weights.sum(1, keepdims=True)
     return np.where(sums > 0, weights / np.where(sums > 0, sums, 1), 1 / weights.shape[1])
 
 
 def is_flat(weights: Array, visible: Array) -> NDArray[np.bool_]:
-    """Whether the entropy of each step is at least FLAT of the largest over its `visible` positions (T,), if these are several, (T,)."""
+    """(T,) whether the entropy of each row of (T, S) is at least FLAT of the largest over its `visible` positions (T,).
+
+    False where only one position is visible."""
     entropy = -(weights * np.log(np.where(weights > 0, weights, 1))).sum(1)
     return (entropy >= FLAT * np.log(np.maximum(visible, 1))) & (visible > 1)
 
 
 def walk(centers: Array, positions: int) -> tuple[float, float, float]:
-    """Standard deviation of the centres (T,), as a share of an even walk's and in positions; and the share of steps at an end."""
+    """Standard deviation of the centres (T,) relative to an even walk's, and in positions; share of steps at an end."""
     deviation = float(centers.std())
     nearest = np.minimum(centers, positions - 1 - centers)
     even = float(np.linspace(0, positions - 1, len(centers)).std())
@@ -159,7 +167,10 @@ def still(sentences: Sequence[SentenceHealth]) -> str:
     if not mean_of(sentences, "still") < STILL:
         return ""
     moved = mean_of(sentences, "moved")
-    return f"The window never moves: over the steps of a sentence its centre has a standard deviation of {moved:.2g} positions."
+    return (
+        "The window never moves: over the steps of a sentence its centre has a standard deviation of "
+        f"{moved:.2g} positions."
+    )
 
 
 def outside(sentences: Sequence[SentenceHealth]) -> str:
@@ -212,8 +223,8 @@ def same(sentences: Sequence[SentenceHealth]) -> str:
     if pairs < MIN_PAIRS or not share < SAME:
         return ""
     return (
-        f"The attention ignores the source: between two sentences of the same length only {share:.1%} of a step's weight lies elsewhere, "
-        f"whatever their words ({pairs} pairs)."
+        f"The attention ignores the source: between two sentences of the same length only {share:.1%} of a "
+        f"step's weight lies elsewhere, whatever their words ({pairs} pairs)."
     )
 
 

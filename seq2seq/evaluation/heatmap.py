@@ -20,8 +20,9 @@ BIDI_CONTROLS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2
 def render_text(weights: Any, source: Sequence[str], target: Sequence[str], width: int = 80) -> str:
     """The heatmap of weights (T, S) as lines of at most `width` columns, which should be 20 or more.
 
-    If it is too wide, source words are cut, all to one length that is as large as fits; if it still is, the last source words are left
-    out, and a line gives their number. Target words get at most a quarter of the width. Raises DataError for weights of another shape.
+    If it is too wide, source words are cut, all to one length that is as large as fits; if it still is, the last source
+    words are left out, and a line gives their number. Target words get at most a quarter of the width. Raises DataError
+    for weights of another shape.
     """
     array = _checked(weights, source, target)
     names, heads = [printable(word) for word in target], [printable(word) for word in source]

@@ -24,8 +24,9 @@ def score(
 ) -> list[Score]:
     """Score n lines of plain, detokenised text: one Score per name in `metrics`, each a key of METRICS.
 
-    `references` holds one or more sets of references, each a list of n lines. The keyword arguments are the fields of MetricOptions.
-    Raises ConfigError for an unknown metric; DataError if there are no hypotheses or no references, or their numbers differ.
+    `references` holds one or more sets of references, each a list of n lines. The keyword arguments are the fields of
+    MetricOptions. Raises ConfigError for an unknown metric; DataError if there are no hypotheses or no references, or
+    their numbers differ.
     """
     entries = [choose(METRICS, name, "metrics") for name in metrics]
     _check(hypotheses, references)
@@ -36,8 +37,8 @@ def score(
 def expand_names(metrics: Iterable[str]) -> list[str]:
     """The keys of METRICS that names given by a user stand for, each once: groups are replaced by their members.
 
-    `rouge` is all four. rougeL and rougeLsum always come together: they differ on text of several lines, and some papers report
-    Lsum as ROUGE-L. Raises ConfigError for an unknown name."""
+    `rouge` is all four. rougeL and rougeLsum always come together: they differ on text of several lines, and some
+    papers report Lsum as ROUGE-L. Raises ConfigError for an unknown name."""
     known = {name: (name,) for name in METRICS} | GROUPS
     return list(dict.fromkeys(each for name in metrics for each in choose(known, name, "--metrics")))
 

@@ -1,4 +1,4 @@
-"""ROUGE by Google's rouge-score package. The only module that imports rouge_score, when it is first used."""
+"""ROUGE by Google's rouge-score package. Only this module imports rouge_score, on first use."""
 
 import re
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from seq2seq.ids import BREAK
 def rouge(kind: str, hypotheses: Sequence[str], references: Sequence[Sequence[str]], options: MetricOptions) -> Score:
     """Mean F1 of ROUGE-`kind`, one of 1, 2, L, Lsum (Lin 2004, eq. 2-4 for L), x 100.
 
-    Each hypothesis is scored against its best reference. Lsum takes each line of a text as a sentence, where <n> ends a line too;
-    text with neither is one sentence. Tokens are runs of a-z and 0-9 after lower-casing, as in all published figures: an umlaut
-    splits a word. Raises DataError if no reference has any such token.
+    Each hypothesis is scored against its best reference. Lsum takes each line of a text as a sentence, where <n> ends a
+    line too; text with neither is one sentence. Tokens are runs of a-z and 0-9 after lower-casing, as in all published
+    figures: an umlaut splits a word. Raises DataError if no reference has any such token.
     """
     from rouge_score.rouge_scorer import RougeScorer
 

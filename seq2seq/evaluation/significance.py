@@ -1,7 +1,7 @@
 """Confidence intervals and paired significance tests of corpus scores, by resampling sentences or swapping outputs.
 
-n sentences, k statistics per sentence, r resamples. `formula` maps summed statistics (k,) to a score; both are fields of
-`score.Score`. A system is one run or several (one per seed); its score is the mean over its runs.
+n sentences, k statistics per sentence, r resamples. `formula` maps summed statistics (k,) to a score; both are fields
+of `score.Score`. A system is one run or several (one per seed); its score is the mean over its runs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,9 @@ def resample_counts(n: int, samples: int, seed: int) -> Iterator[Array]:
 
 
 def resample_scores(runs: Sequence[Array], formula: Formula, samples: int = 1000, seed: int = 12345) -> Array:
-    """The score of each run on the same resampled sentences, (samples, runs); `runs` holds the statistics (n, k) of each."""
+    """The score of each run on the same resampled sentences, (samples, runs).
+
+    `runs` holds the statistics (n, k) of each run."""
     joined = np.concatenate(runs, axis=1)
     sums = np.array([drawn @ joined for drawn in resample_counts(len(joined), samples, seed)])
     return np.array([[formula(part) for part in np.split(row, len(runs))] for row in sums])
@@ -51,18 +53,20 @@ def bootstrap_interval(
 
 
 def p_value(values: Array, observed: float) -> float:
-    """(1 + how many of `values` reach the observed difference) / (1 + how many there are)  (Riezler & Maxwell 2005, fig. 1).
+    """The p-value of an observed difference, given differences under the null hypothesis  (Riezler & Maxwell 2005, fig.
+    1).
 
-    sacreBLEU counts values that exceed it, which is the same but for ties."""
+    p = (1 + how many of `values` are at least `observed`) / (1 + how many there are). sacreBLEU counts those that
+    exceed it, which is the same but for ties."""
     return float((np.sum(values >= observed - TIE_TOLERANCE) + 1) / (len(values) + 1))
 
 
 def bootstrap_p_value(*, system: Array, baseline: Array, difference: float) -> float:
-    """p of an observed difference, from the scores (r,) of both systems on the same resamples  (Riezler & Maxwell 2005, fig. 2).
+    """p of a difference, from the scores (r,) of two systems on the same resamples  (Riezler & Maxwell 2005, fig. 2).
 
-    The resampled differences are shifted by their mean, which puts them where they would lie under the null hypothesis. As in
-    sacreBLEU, but for ties, their signs are dropped before the shift, so that beyond some 1.5 standard errors this is the p
-    of a one-sided test, half of a two-sided one."""
+    The resampled differences are shifted by their mean, which puts them where they would lie under the null hypothesis.
+    As in sacreBLEU, but for ties, their signs are dropped before the shift, so that beyond some 1.5 standard errors
+    this is the p of a one-sided test, half of a two-sided one."""
     differences = np.abs(system - baseline)
     return p_value(differences - differences.mean(), abs(difference))
 
@@ -75,10 +79,10 @@ def paired_bootstrap(
     samples: int = 1000,
     seed: int = 12345,
 ) -> float:
-    """p of the difference between two systems by paired bootstrap resampling  (Koehn 2004; Riezler & Maxwell 2005, fig. 2).
+    """p of the difference between two systems by paired bootstrap resampling  (Koehn 2004).
 
-    `system` and `baseline` hold the statistics (n, k) of each of their runs, over the same sentences. Scores are averaged over
-    the runs inside each of `samples` resamples. `bootstrap_p_value` says how p is to be read."""
+    `system` and `baseline` hold the statistics (n, k) of each of their runs, on the same sentences. Scores are averaged
+    over the runs inside each of `samples` resamples; see `bootstrap_p_value` for how p is computed and read."""
     scores = resample_scores([*system, *baseline], formula, samples, seed)
     observed = [float(np.mean([formula(run.sum(0)) for run in runs])) for runs in (system, baseline)]
     return bootstrap_p_value(
@@ -91,7 +95,8 @@ def paired_bootstrap(
 def swap_masks(n: int, trials: int, seed: int) -> Iterator[Array]:
     """For each of `trials`, which of n sentences are swapped (1), in blocks (up to TRIALS_PER_BLOCK, n).
 
-    The draws are those of sacreBLEU for the same seed, where 1 keeps a sentence: the absolute difference is the same."""
+    The draws are those of sacreBLEU for the same seed, which keeps where we swap: the difference only changes its
+    sign."""
     rng = np.random.default_rng(seed)
     for start in range(0, trials, TRIALS_PER_BLOCK):
         yield rng.integers(2, size=(min(TRIALS_PER_BLOCK, trials - start), n), dtype=bool).astype(float64)
@@ -108,8 +113,8 @@ def randomisation(
     """Two-sided p of the difference between two systems by approximate randomisation  (Riezler & Maxwell 2005, fig. 1).
 
     Under the null hypothesis it does not matter which system wrote a sentence: each trial swaps the outputs of random
-    sentences, the same ones for all runs. `system` and `baseline` hold the statistics (n, k) of each of their runs. Each run is
-    swapped with its partner if both systems have as many runs, else each with each."""
+    sentences, the same ones for all runs. `system` and `baseline` hold the statistics (n, k) of each of their runs.
+    Each run is swapped with its partner if both systems have as many runs, else each with each."""
     pairs = list(zip(system, baseline, strict=True) if len(system) == len(baseline) else product(system, baseline))
     totals = [(ours.sum(0), theirs.sum(0)) for ours, theirs in pairs]
     observed = abs(float(np.mean([formula(ours) - formula(theirs) for ours, theirs in totals])))

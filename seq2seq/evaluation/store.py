@@ -3,8 +3,8 @@
 RUN/evaluation/NAME/
   hypotheses.txt     the best translation of each line
   alignments.txt     its word links by attention, Pharaoh text
-  explained.zip      attention records: attention, single heads and the beam's alternatives of each sentence (attention_records.py)
-  sentences.csv      statistics of each sentence: SUMS
+  explained.zip      attention records of each sentence, see attention_records
+  sentences.csv      statistics of each sentence, see evaluate.SUMS
   forced.json        word links of the references by forced decoding, where gold links are known
   scores.json        scores, and everything that the translations depend on
 """
@@ -36,7 +36,7 @@ log = logging.getLogger("seq2seq")
 HYPOTHESES, ALIGNMENTS, RECORDS = "hypotheses.txt", "alignments.txt", "explained.zip"
 SENTENCES, FORCED, SCORES = "sentences.csv", "forced.json", "scores.json"
 SENTENCE_COLUMNS = [f"{name}{end}" for name in SUMS for end in ("", "_of")]  # of sentences.csv
-DECODING = {  # what scores.json says of decoding -> its type
+DECODING = {  # key of `decoding` in scores.json -> its type
     "seconds": NUMBER,
     "processor_seconds": NUMBER,
     "sentences": WHOLE,
@@ -59,9 +59,9 @@ class Evaluation(NamedTuple):
 
 
 def load_or_translate(spec: EvaluationSpec, test: TestSet) -> Evaluation:
-    """The stored evaluation of `test`; where there is none, or one of other text, weights or settings, translate and store it now.
+    """The stored evaluation of `test`, translated and stored now unless `read_evaluation` finds one.
 
-    Raises RunError if the run cannot be read or written to."""
+    Raises RunError if the run cannot be evaluated."""
     evaluation = read_evaluation(spec, test)
     if evaluation is None:
         log.info("%s has no evaluation of this text with these settings: translating", spec.runs[0].folder)
@@ -96,7 +96,7 @@ def write_evaluation(
 def make_report(
     spec: EvaluationSpec, test: TestSet, translations: TestTranslations, scores: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What scores.json holds: the test set, the runs, all that the translations depend on, decoding times, and `scores`."""
+    """What scores.json holds: test set, runs, all that the translations depend on, decoding times, and `scores`."""
     return {
         "test": test.name,
         "sentences": len(test.sources),
@@ -123,7 +123,7 @@ def _earlier_scores(folder: Path, report: Mapping[str, Any]) -> list[dict[str, A
 
 
 def read_evaluation(spec: EvaluationSpec, test: TestSet) -> Evaluation | None:
-    """The stored evaluation of `test`, or None unless it is complete and of this text, these weights and these settings.
+    """The stored evaluation of `test`; None unless it is complete, and of the same text, weights and settings.
 
     Where the weights are missing, the stored hash is trusted, and attention records may be missing too."""
     folder, n = spec.folder(test.name), len(test.sources)
@@ -159,10 +159,10 @@ def _known_hashes(hashes: Sequence[str], stored: Sequence[str]) -> list[str]:
 
 
 def load_or_align(spec: EvaluationSpec, test: TestSet) -> dict[str, list[set[Link]]]:
-    """The stored word links of the first references by forced decoding; where there are none of this text and these weights, compute
-    and store them now. For each key of LINKS the links of every pair.
+    """The stored word links of the first references by forced decoding, computed and stored now if there are none.
 
-    Raises DataError if the run has neither weights nor stored links, or as `align_references`."""
+    For each key of LINKS the links of every pair. Links of other text or other weights are replaced. Raises DataError
+    if the run has neither weights nor stored links, or as `align_references`."""
     path = spec.folder(test.name) / FORCED
     fingerprint = spec.fingerprint(test) | {"search": {}}
     links = _read_links(path, fingerprint, len(test.sources))
@@ -202,7 +202,9 @@ def write_sums(path: Path, sums: Array) -> None:
 
 
 def read_sums(path: Path) -> Array:
-    """The statistics (n, 2 len(SUMS)) of a CSV file. Raises ValueError for other columns, or values that are not finite numbers."""
+    """The statistics (n, 2 len(SUMS)) in a CSV file.
+
+    Raises ValueError for other columns, and for values that are not finite numbers."""
     head, *rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
     if head != SENTENCE_COLUMNS:
         raise ValueError("other columns")

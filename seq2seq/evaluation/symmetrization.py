@@ -48,7 +48,7 @@ def grow_diag_final_and(forward: Links, backward: Links) -> set[Link]:
 
 
 def _grow(links: Links, union: Links) -> set[Link]:
-    """Add neighbours, diagonal ones too, that are in the union and one of whose words has no link, until none is left."""
+    """Add neighbours in the union one of whose words has no link, diagonal ones too, until there are no more."""
     grown, size = set(links), -1
     while len(grown) > size:
         size = len(grown)

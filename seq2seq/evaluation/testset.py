@@ -37,7 +37,7 @@ class TestSet(NamedTuple):
         return self.with_gold(list(read_lines(path)), str(path).removesuffix(".gz"))
 
     def with_gold(self, lines: Sequence[str], name: str) -> "TestSet":
-        """The test set with the gold alignments in the lines of the file `name`, in a notation of `alignment.read_gold`.
+        """The test set with gold alignments: the lines of the file `name`, as read by `alignment.read_gold`.
 
         Raises DataError for lines that are no links or do not fit the text, and if there is no link at all."""
         sizes = [
@@ -64,8 +64,10 @@ def choose_name(data: DataConfig, name: str | None) -> str:
 
 
 def load_test_set(data: DataConfig, name: str, gold: Path | None = None) -> TestSet:
-    """The test set `name` of a run's data settings, or its `dev` set, with the gold alignments of the file `gold`, else its own if it
-    has some. Raises ConfigError for an unknown name, DataError for its files."""
+    """The test set `name` of a run's data settings, or its `dev` set.
+
+    Its gold alignments are those of the file `gold`, else its own if it has some. Raises ConfigError for an unknown
+    name, DataError for its files."""
     choose(dict.fromkeys([*test_names(data), "dev"]), name, "--test")
     pairs = list(dev_pairs(data) if name == "dev" else test_pairs(data, name))
     test = TestSet(name, [p.source for p in pairs], [[p.target for p in pairs]])
@@ -76,8 +78,10 @@ def load_test_set(data: DataConfig, name: str, gold: Path | None = None) -> Test
 
 
 def read_test_set(source: Path, references: Sequence[Path], gold: Path | None = None) -> TestSet:
-    """The test set of plain text files, one line per sentence; its name ends in a hash of the text, so that other text in files of
-    the same names gets another one. Raises DataError if the files differ in length."""
+    """The test set of plain text files, one line per sentence.
+
+    Its name ends in a hash of the text, so that other text in files of the same names gets another one. Raises
+    DataError if the files differ in length."""
     sources, sets = list(read_lines(source)), [list(read_lines(path)) for path in references]
     for path, lines in zip(references, sets, strict=True):
         if len(lines) != len(sources):

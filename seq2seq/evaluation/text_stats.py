@@ -1,6 +1,6 @@
 """Statistics of translated text: repetition, copied source words and unknown subwords.
 
-Each gives a sentence two numbers, what is counted and out of how many, as those of attention_stats.
+Each function returns two numbers for a sentence, a count and out of how many, as in attention_stats.
 """
 
 import re
@@ -16,7 +16,8 @@ JOINERS = "\u200c\u200d"  # inside words of Persian and of Indic scripts
 
 @cache
 def _word_pattern() -> re.Pattern[str]:
-    """Letters and digits with their combining marks: half the letters of Hindi are vowel signs, which \\w leaves out."""
+    """Letters and digits with their combining marks: half the letters of Hindi are vowel signs, which are not in
+    \\w."""
     marks = "".join(c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c).startswith("M"))
     return re.compile(rf"[\w{marks}{JOINERS}]+")
 
