@@ -123,10 +123,16 @@ def build_recurrent_encoder(config: RNNConfig, source: nn.Embedding) -> Recurren
     """The encoder of a recurrent model; it keeps the cell states of its layers if the bridge reads them."""
     both = (config.bidirectional_layers or config.encoder_layers) if config.bidirectional else 0
     return RecurrentEncoder(
-        source, choose(CELLS, config.cell, "model.cell"), config.memory_size, config.encoder_layers, config.dropout,
-        both=both, residual=config.residual_from if config.residual else 0, backwards=config.reverse,
+        source,
+        choose(CELLS, config.cell, "model.cell"),
+        config.memory_size,
+        config.encoder_layers,
+        dropout=config.dropout,
+        both=both,
+        residual=config.residual_from if config.residual else 0,
+        backwards=config.reverse,
         whole="cells" in choose(BRIDGES, config.bridge, "model.bridge").reads,
-    )  # fmt: skip
+    )
 
 
 def build_attention(config: RNNConfig) -> tuple[Attention | MultiHeadAttention, int | None]:
@@ -155,10 +161,17 @@ def build_recurrent_decoder(
     cells = [cell(config.embedding, fed, hidden), *(cell(above, 0, hidden) for _ in range(config.decoder_layers - 1))]
     bridge = choose(BRIDGES, config.bridge, "model.bridge")(config.memory_size, hidden, config.decoder_layers)
     return decoder(
-        target, cells, attention, bridge, config.memory_size, features, config.dropout,
-        config.residual_from if config.residual else 0, choose(READOUTS, config.readout, "model.readout"),
-        head.reads_parts,
-    )  # fmt: skip
+        target,
+        cells,
+        attention,
+        bridge,
+        memory_size=config.memory_size,
+        feature_size=features,
+        dropout=config.dropout,
+        residual=config.residual_from if config.residual else 0,
+        readout=choose(READOUTS, config.readout, "model.readout"),
+        keeps_parts=head.reads_parts,
+    )
 
 
 def build_transformer(config: TransformerConfig, source_size: int, target_size: int) -> EncoderDecoder:
@@ -212,8 +225,8 @@ def build_scorer_and_window(
     """The scorer and window of `config`. Raises ConfigError for attention settings that neither of them reads."""
     attention: AttentionConfig = config.attention
     scorer = choose(SCORERS, attention.scorer, "model.attention.scorer")(sizes)
-    reach = WindowConfig(*(getattr(attention, name) for name in WindowConfig._fields))
-    window = choose(WINDOWS, attention.window, "model.attention.window")(window_query, reach, heads)
+    form = WindowConfig(*(getattr(attention, name) for name in WindowConfig._fields))
+    window = choose(WINDOWS, attention.window, "model.attention.window")(window_query, form, heads)
     unread = [name for name in ("hidden", *WindowConfig._fields) if name not in scorer.uses | window.uses]
     attention.refuse_ignored(unread, f"neither scorer={attention.scorer} nor window={attention.window} reads it")
     if window.single and scorer.reads:

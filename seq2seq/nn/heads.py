@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from seq2seq.ids import PAD, UNK
 from seq2seq.nn.interface import LOGIT_MASK, Loss, Memory, Output
 from seq2seq.nn.ops import devices
-from seq2seq.nn.ops.cross_entropy import CHUNK, CrossEntropy
+from seq2seq.nn.ops.cross_entropy import CHUNK, linear_cross_entropy
 from seq2seq.nn.ops.linear import Linear
 
 
@@ -58,8 +58,7 @@ class VocabularyHead(nn.Module):
         """Sums of the cross-entropy of target_out (B, T), label-smoothed (Szegedy et al. 2016, section 7) and plain."""
         target, features = flatten_rows(target_out, output.features)
         target = target.where(target < self.output.out_features, UNK)  # this head cannot copy: V + k is unknown to it
-        needs_grad = torch.is_grad_enabled()  # always False inside of Function.forward
-        return Loss(*CrossEntropy.apply(features, self.output.weight, self.output.bias, target, smoothing, needs_grad))
+        return Loss(*linear_cross_entropy(features, self.output.weight, self.output.bias, target, smoothing))
 
 
 class CopyHead(VocabularyHead):

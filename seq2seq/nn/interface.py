@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 from torch.nn import Parameter
 
+Cached = dict[str, Tensor]  # everything that depends on the source alone, such as projected keys and values
 State = dict[str, Tensor]  # the decoder's state between steps; the first dimension of every value is N, or B
 
 # Optional entry of Memory.cached: (B, V), added to the logits; -inf on ids that a sentence may not use, else 0.
@@ -32,7 +33,7 @@ class Memory(NamedTuple):
     states: Tensor  # (B, S, M)
     mask: Tensor  # (B, S) bool, True on tokens, False on padding
     summary: Tensor  # (B, M)
-    cached: dict[str, Tensor]  # (B, ...) everything that depends on the source alone, such as projected keys and values
+    cached: Cached  # (B, ...) each
 
     def select(self, rows: Tensor) -> "Memory":
         """The memory of the sentences `rows` (B')."""

@@ -9,13 +9,13 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from seq2seq.ids import UNK
 from seq2seq.nn import kv_cache
-from seq2seq.nn.attention.attention import fused_pays, weigh
+from seq2seq.nn.attention.attention import weigh
 from seq2seq.nn.attention.multihead import MultiHeadAttention, merge, split
 from seq2seq.nn.attention.normalizers import softmax
-from seq2seq.nn.attention.scorers import Cached
 from seq2seq.nn.attention.windows import View
-from seq2seq.nn.interface import EncoderOutput, Memory, Output, State
+from seq2seq.nn.interface import Cached, EncoderOutput, Memory, Output, State
 from seq2seq.nn.layers import FeedForward, PositionalEncoding, Rotary
+from seq2seq.nn.ops.devices import fused_attention_pays
 from seq2seq.nn.ops.dropout import Dropout
 from seq2seq.nn.ops.linear import Linear
 
@@ -54,7 +54,7 @@ class Sublayer(nn.Module):
 
 def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
     """softmax(q k / sqrt(d)) v of (B, heads, N, d)  (Vaswani et al. 2017, eq. 1); fused where that is faster."""
-    if fused_pays(k):
+    if fused_attention_pays(k):
         return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
     scores = (q * q.size(-1) ** -0.5) @ k.to(q.dtype).transpose(-2, -1)
     if causal:

@@ -1,30 +1,59 @@
-"""How do scores become a context? Score, narrow, normalise, mix; the parts are in scorers.py and windows.py."""
+"""Attention of a decoder to a source: score, narrow to a window, normalize, mix.
 
-from functools import partial
-from typing import NamedTuple
+The parts are in scorers.py, windows.py and normalizers.py. B sentences, T target steps (one, all, or the W hypotheses of a
+sentence), S source positions, Q query size, M memory size.
+"""
+
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.errors import ConfigError
 from seq2seq.nn.attention.normalizers import Normalizer, softmax
-from seq2seq.nn.attention.scorers import Cached, Covered, Product, Scorer
-from seq2seq.nn.attention.windows import View, Window
-from seq2seq.nn.ops.scan import Plain
+from seq2seq.nn.attention.scorers import Covered, Scorer
+from seq2seq.nn.attention.windows import Everywhere, View, Window
+from seq2seq.nn.interface import Cached
+from seq2seq.nn.ops.linear import mix
 
-SHORT, FEW = 256, 2  # source positions, sentences
+
+class Source(Protocol):
+    """What attention reads of the source: `SourceMemory`, or the `Memory` of an encoder-decoder."""
+
+    @property
+    def states(self) -> Tensor:
+        """(B, S, M)."""
+        ...
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, S) bool, True on tokens."""
+        ...
+
+    @property
+    def cached(self) -> Cached:
+        """What the scorer computed of the states."""
+        ...
+
+
+class SourceMemory(NamedTuple):
+    """The source for attention alone, made once per source by `Attention.remember`."""
+
+    states: Tensor  # (B, S, M)
+    mask: Tensor  # (B, S) bool, True on tokens
+    cached: Cached
 
 
 class Attended(NamedTuple):
-    """What attention gives back for T steps."""
+    """The result of attention for T steps."""
 
     context: Tensor  # (B, T, M)
-    weights: Tensor  # (B, T, S), zero on padding; the mean of several heads
+    weights: Tensor  # (B, T, S), zero on padding; the mean over several heads
     maps: Tensor | None = None  # (B, T, heads, S) of several heads
 
 
 def weigh(scores: Tensor, view: View, normalize: Normalizer) -> Tensor:
-    """Scores and view of (..., T, S) -> weights, zero wherever the view does not allow; float32 at least."""
+    """Scores and view of (..., T, S) -> weights, zero wherever the view does not allow a position; in float32 at least."""
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     weights = normalize(scores.masked_fill(~view.allowed, torch.finfo(scores.dtype).min))
     if view.gain is None:
@@ -33,43 +62,78 @@ def weigh(scores: Tensor, view: View, normalize: Normalizer) -> Tensor:
     return weights / weights.sum(-1, keepdim=True) if view.renormalize else weights
 
 
-def fused_pays(keys: Tensor) -> bool:
-    """Whether one kernel for scores, softmax and mixing of (B, ..., S, d) is faster than three: on the processor only if S is
-    large, or B so small that calling them takes longer than what they do."""
-    return not keys.is_cpu or torch.compiler.is_compiling() or keys.size(-2) > SHORT or len(keys) <= FEW
-
-
 class Attention(nn.Module):
-    """Composes a scorer, a window and a normaliser; with `coverage` the scorer also sees what was attended before."""
+    """Any scorer, window and normalizer. With `coverage` the score also depends on what was attended before  (Tu et al. 2016;
+    See et al. 2017, eq. 11).
 
-    def __init__(self, scorer: Scorer, window: Window, normalize: Normalizer = softmax, coverage: bool = False) -> None:
+    Raises ConfigError for coverage with a score that has no place for it."""
+
+    def __init__(
+        self, scorer: Scorer, window: Window | None = None, normalize: Normalizer = softmax, coverage: bool = False
+    ) -> None:
+        """window: None sees every position."""
         super().__init__()
-        self.scorer, self.window, self.normalize = scorer, window, normalize
+        self.scorer, self.window, self.normalize = scorer, window or Everywhere(scorer.sizes.query), normalize
         if coverage and "coverage" not in scorer.uses:
-            raise ConfigError(
-                f"model.attention.coverage=true would be ignored: the {type(scorer).__name__.lower()} score has no place for it"
-            )
+            name = type(scorer).__name__.lower()
+            raise ConfigError(f"model.attention.coverage=true would be ignored: the {name} score has no place for it")
         self.direction = nn.Parameter(torch.randn(scorer.key_size) * scorer.key_size**-0.5) if coverage else None
 
     def cache(self, states: Tensor) -> Cached:
-        """(B, S, M) -> what the scorer wants to compute once per source."""
+        """States (B, S, M) -> what the scorer computes once per source."""
         return self.scorer.cache(states)
 
-    def forward(
-        self,
-        query: Tensor,
-        states: Tensor,
-        cached: Cached,
-        mask: Tensor,
-        step: Tensor,
-        covered: Tensor | None = None,
-        by: Plain | None = None,
-    ) -> Attended:
-        """query (B, T, Q), states (B, S, M), mask (B, S), step (B, T); covered (B, T, S), read only with coverage.
+    def remember(self, states: Tensor, mask: Tensor | None = None) -> SourceMemory:
+        """States (B, S, M), and their mask (B, S) bool, True on tokens, None: all -> the source as `forward` reads it.
 
-        `by`: how to multiply, in a loop over time."""
-        by = by or Plain()
+        Raises ValueError for shapes that do not fit."""
+        return remember(self, states, mask, self.scorer.sizes.memory)
+
+    def forward(
+        self, query: Tensor, memory: Source, step: Tensor | None = None, covered: Tensor | None = None
+    ) -> Attended:
+        """query (B, T, Q), step (B, T) the number of each step, None: 0 .. T - 1, covered (B, T, S) the sum of the weights of the
+        steps before, read only with coverage.
+
+        Raises ValueError for shapes that do not fit."""
+        step = checked_step(query, memory, step, self.scorer.sizes.query)
         before = None if self.direction is None or covered is None else Covered(covered, self.direction)
-        score = partial(self.scorer, by=by) if isinstance(self.scorer, Product) else self.scorer
-        weights = weigh(score(query, cached, before), self.window(query, step, mask), self.normalize)
-        return Attended(by.mix(weights.to(states.dtype), states), weights)
+        view = self.window(query, step, memory.mask)
+        weights = weigh(self.scorer(query, memory.cached, before), view, self.normalize)
+        return Attended(mix(weights.to(memory.states.dtype), memory.states), weights)
+
+
+class CachesStates(Protocol):
+    """An attention that computes once per source what it reads of the states."""
+
+    def cache(self, states: Tensor) -> Cached:
+        """States (B, S, M) -> keys, and values of several heads."""
+        ...
+
+
+def remember(attention: CachesStates, states: Tensor, mask: Tensor | None, size: int) -> SourceMemory:
+    """States (B, S, M) and their mask -> the source as `attention` reads it; ValueError for shapes that do not fit."""
+    if states.dim() != 3 or states.size(-1) != size:
+        raise ValueError(f"states have shape {tuple(states.shape)}, where (sentences, positions, {size}) is expected")
+    if mask is None:
+        mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
+    if mask.shape != states.shape[:2] or mask.dtype != torch.bool:
+        raise ValueError(
+            f"the mask is {mask.dtype} of shape {tuple(mask.shape)}, where bool of {tuple(states.shape[:2])} is expected"
+        )
+    return SourceMemory(states, mask, attention.cache(states))
+
+
+def checked_step(query: Tensor, memory: Source, step: Tensor | None, size: int) -> Tensor:
+    """The numbers of the steps (B, T), None: 0 .. T - 1. ValueError unless query (B, T, Q) and step (B, T) fit the memory of B
+    sentences; not asked while tracing."""
+    if step is None:
+        step = torch.arange(query.size(1), device=query.device).expand(query.shape[:2])
+    if torch.compiler.is_compiling():
+        return step
+    B = memory.mask.size(0)
+    if query.dim() != 3 or query.size(0) != B or query.size(2) != size:
+        raise ValueError(f"the query has shape {tuple(query.shape)}, where ({B}, steps, {size}) is expected")
+    if step.shape != query.shape[:2]:
+        raise ValueError(f"the step numbers have shape {tuple(step.shape)}, where {tuple(query.shape[:2])} is expected")
+    return step

@@ -1,7 +1,7 @@
-"""How well does each source position match a query? One class per formula, one row per class in SCORERS.
+"""Attention scores of a query against each source position: one class per formula, registered in `SCORERS`.
 
-q is the query, h a memory vector. Leading dimensions written ... may be (B,) or (B, heads); T may be one step, all
-steps, or the W hypotheses of a sentence.
+q is a query vector of size Q, h a memory vector of size M, K the size of keys. Leading dimensions written ... are (B,) or
+(B, heads); T is one step, all steps, or the W hypotheses of a sentence; S are source positions.
 """
 
 from typing import ClassVar, NamedTuple
@@ -11,24 +11,22 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from seq2seq.errors import ConfigError
+from seq2seq.nn.interface import Cached
 from seq2seq.nn.ops.additive import additive_scores
-from seq2seq.nn.ops.linear import Linear
-from seq2seq.nn.ops.scan import Plain
-
-Cached = dict[str, Tensor]  # all that depends on the source alone; every scorer has "keys" (..., S, K)
+from seq2seq.nn.ops.linear import Linear, linear
 
 
 class Sizes(NamedTuple):
     """The sizes that a scorer is built from."""
 
-    query: int
-    memory: int
-    hidden: int = 256
-    max_source: int = 512
+    query: int  # Q
+    memory: int  # M
+    hidden: int = 256  # K of the additive scores
+    max_source: int = 512  # longest source of the location score
 
 
 class Covered(NamedTuple):
-    """How much was attended before, as if each key were moved by it: k + amount * direction."""
+    """How much each position was attended before; it moves each key: k + amount * direction  (See et al. 2017, eq. 11)."""
 
     amount: Tensor  # (..., T, S)
     direction: Tensor  # (K,)
@@ -37,54 +35,55 @@ class Covered(NamedTuple):
 class Scorer(nn.Module):
     """score(q, h) for all pairs: `cache` runs once per source, `forward` at every step."""
 
-    uses: ClassVar[frozenset[str]] = frozenset()  # of the settings hidden, max_length, coverage: those it reads
+    uses: ClassVar[frozenset[str]] = frozenset()  # which of the settings hidden, max_length and coverage it reads
     reads: ClassVar[frozenset[str]] = frozenset(
         {"query", "keys"}
-    )  # what the score depends on: nothing else needs to be projected
-    alike: ClassVar[bool] = False  # whether it compares query and memory as they are, which then need one size
+    )  # what the score depends on; the rest is not projected
+    equal_sizes: ClassVar[bool] = False  # whether it compares query and memory directly, which then have one size
 
     def __init__(self, sizes: Sizes, key_size: int | None = None) -> None:
-        """key_size: project the memory to this size; None takes the memory as it is, to be compared with the query directly.
+        """key_size: the memory is projected to this size; None compares it with the query as it is.
 
         Raises ConfigError for sizes between which there is no such comparison."""
         super().__init__()
-        if self.alike and sizes.query != sizes.memory:
+        if self.equal_sizes and sizes.query != sizes.memory:
             raise ConfigError(
-                f"this model.attention.scorer compares the decoder's state with the encoder's directly and needs them of one size, "
-                f"not {sizes.query} and {sizes.memory}; general and additive take any sizes"
+                f"this model.attention.scorer compares the decoder's state with the encoder's directly and needs them of "
+                f"one size, not {sizes.query} and {sizes.memory}; general and additive take any sizes"
             )
-        self.key_size = key_size or sizes.memory
+        self.sizes, self.key_size = sizes, key_size or sizes.memory
         self.keys: nn.Module = Linear(sizes.memory, key_size, bias=False) if key_size else nn.Identity()
 
     def cache(self, states: Tensor) -> Cached:
-        """(..., S, M) -> what `forward` reads."""
+        """States (..., S, M) -> what `forward` reads of them; every scorer has "keys" (..., S, K)."""
         return {"keys": self.keys(states)}
 
     def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
-        """(..., T, Q) -> (..., T, S)."""
+        """Query (..., T, Q) -> scores (..., T, S)."""
         raise NotImplementedError
 
 
 class Product(Scorer):
-    """Base of the scores that are an inner product of something of q with something of h: fused kernels take them."""
+    """Base of the scores that are an inner product, queries(q) . key: fused kernels take them."""
 
     uses = frozenset({"coverage"})
 
     def queries(self, query: Tensor) -> Tensor:
-        """(..., T, Q) -> (..., T, K), so that the score is queries(q) . key."""
+        """(..., T, Q) -> (..., T, K)."""
         return query
 
-    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None, by: Plain | None = None) -> Tensor:
-        """`by`: how to multiply, in a loop over time."""
+    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
         query = self.queries(query)
-        scores = (by or Plain()).linear(query, cached["keys"])
-        return scores if covered is None else scores + covered.amount * (query @ covered.direction).unsqueeze(-1)
+        scores = linear(query, cached["keys"])
+        if covered is None:
+            return scores
+        return scores + covered.amount * (query @ covered.direction).unsqueeze(-1)
 
 
 class Dot(Product):
     """q . h  (Luong et al. 2015, section 3.1, dot)."""
 
-    alike = True
+    equal_sizes = True
 
 
 class ScaledDot(Dot):
@@ -131,13 +130,13 @@ class Cosine(Dot):
 class Euclidean(Scorer):
     """-|q - h|^2 / sqrt(Q), as (2 q . h - |h|^2 - |q|^2) / sqrt(Q)  (a Gaussian kernel under the softmax: Tsai et al. 2019, eq. 7)."""
 
-    alike = True
+    equal_sizes = True
 
     def cache(self, states: Tensor) -> Cached:
         return {"keys": states, "squares": states.square().sum(-1)}
 
     def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
-        products = query @ cached["keys"].transpose(-2, -1)
+        products = linear(query, cached["keys"])
         distance = cached["squares"].unsqueeze(-2) - 2 * products + query.square().sum(-1, keepdim=True)
         return -distance * query.size(-1) ** -0.5
 
@@ -153,8 +152,8 @@ class Additive(Scorer):
         self.energy = Linear(sizes.hidden, 1, bias=False)
 
     def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
-        # covered: See et al. 2017, eq. 11
-        return additive_scores(self.query(query), cached["keys"], self.vector(), *(covered or (None, None)))
+        amount, direction = covered or (None, None)
+        return additive_scores(self.query(query), cached["keys"], self.vector(), amount, direction)
 
     def vector(self) -> Tensor:
         """v (K)."""
@@ -192,7 +191,7 @@ class ConcatIdentity(Additive):
 
 
 class Location(Scorer):
-    """W q, one score per source position, whatever stands there  (Luong et al. 2015, eq. 8)."""
+    """W q, one score per source position, regardless of its content  (Luong et al. 2015, eq. 8)."""
 
     uses, reads = frozenset({"max_length"}), frozenset({"query"})
 
@@ -205,7 +204,7 @@ class Location(Scorer):
 
 
 class Uniform(Scorer):
-    """0: every position alike; mean pooling over the window  (the fixed context of Cho et al. 2014 with window=last)."""
+    """0: equal scores, mean pooling over the window  (the fixed context of Cho et al. 2014 with window=last)."""
 
     reads = frozenset()
 

@@ -1,4 +1,4 @@
-"""Which source positions may a step see? One class per answer, one row per class in WINDOWS (Luong et al. 2015, section 3.2)."""
+"""Windows: which source positions a target step can attend to, registered in `WINDOWS`  (Luong et al. 2015, section 3.2)."""
 
 from typing import ClassVar, NamedTuple
 
@@ -9,28 +9,28 @@ from seq2seq.nn.ops.linear import Linear
 
 
 class WindowConfig(NamedTuple):
-    """How far a window reaches from its centre; named as the settings of model.attention."""
+    """The form of a local window; fields are named as the settings of model.attention."""
 
     width: int = 10  # D
-    window_size: str = "2D+1"  # or 2D: the position at p + D is out
-    center_range: str = "S"  # what a predicted share is of: S, or S-1, that of the last position
-    rounding: str = "none"  # or floor: of the centre, where it says what is allowed
-    renormalize: bool = False  # weights sum to one after the gain as well
+    window_size: str = "2D+1"  # or "2D", without the position at p + D
+    center_range: str = "S"  # the predicted centre is a share of S, or of "S-1"
+    rounding: str = "none"  # or "floor": of the centre of the window, not of the Gaussian
+    renormalize: bool = False  # weights sum to one after the Gaussian, too
 
 
-REACH = WindowConfig()
+DEFAULT_WINDOW = WindowConfig()
 
 
 class View(NamedTuple):
-    """What a window lets through. Leading dimensions are (B,), or (B, heads) where each head has a view of its own."""
+    """The positions that each step can attend to. Leading dimensions are (B,), or (B, heads) where each head has its own view."""
 
     allowed: Tensor  # (B, T or 1, S) bool; at least one position of every row
-    gain: Tensor | None = None  # (B, T, S) in [0, 1], multiplies the weights after they were normalised
-    renormalize: bool = False  # whether they are then normalised again
+    gain: Tensor | None = None  # (B, T, S) in [0, 1], multiplies the normalized weights
+    renormalize: bool = False  # whether they are then normalized again
     center: Tensor | None = None  # (B, T) predicted, in positions from 0
 
     def of_heads(self) -> "View":
-        """The same with a place for heads, (B, 1 or heads, T, S)."""
+        """The same with a dimension for heads, (B, 1 or heads, T, S)."""
         if self.allowed.dim() == 4:
             return self
         return self._replace(
@@ -39,25 +39,25 @@ class View(NamedTuple):
 
 
 class Window(nn.Module):
-    """Narrows the source mask for each target step."""
+    """Base of the windows: narrows the source mask for each target step."""
 
     uses: ClassVar[frozenset[str]] = frozenset()  # the fields of WindowConfig that it reads
     gains: ClassVar[bool] = False  # whether its views have a gain
-    single: ClassVar[bool] = False  # whether they allow one position, whose weight is 1 whatever its score
+    single: ClassVar[bool] = False  # whether they allow one position only, whose weight is 1 whatever its score
 
-    def __init__(self, query_size: int, reach: WindowConfig = REACH, heads: int | None = None) -> None:
-        """heads: of multi-head attention, whose views may differ; None: there are none."""
+    def __init__(self, query_size: int, config: WindowConfig = DEFAULT_WINDOW, heads: int | None = None) -> None:
+        """query_size: Q. heads: of multi-head attention, each with a view of its own; None: one view."""
         super().__init__()
-        self.reach, self.heads = reach, heads
+        self.config, self.heads = config, heads
 
     def forward(self, query: Tensor, step: Tensor, mask: Tensor) -> View:
-        """query (B, T, Q), number of the step from 0 (B, T), mask (B, S) -> the view of each step."""
+        """query (B, T, Q), step (B, T) the number of each step from 0, mask (B, S) -> the view of each step."""
         raise NotImplementedError
 
     def around(self, center: Tensor, mask: Tensor) -> Tensor:
-        """center (B, T), less than D behind the last position, mask (B, S) -> allowed (B, T, S)."""
-        positions, center, D = torch.arange(mask.size(-1), device=mask.device), center.unsqueeze(-1), self.reach.width
-        right = positions < center + D if self.reach.window_size == "2D" else positions <= center + D
+        """Positions within D of the centre: center (..., T), at most D after the last position, mask (..., S) -> (..., T, S) bool."""
+        positions, center, D = torch.arange(mask.size(-1), device=mask.device), center.unsqueeze(-1), self.config.width
+        right = positions < center + D if self.config.window_size == "2D" else positions <= center + D
         return mask.unsqueeze(-2) & (positions >= center - D) & right
 
 
@@ -71,34 +71,34 @@ class Everywhere(Window):
 class LocalM(Window):
     """|s - t| <= D ("monotonic")  (Luong et al. 2015, section 3.2, local-m).
 
-    A step behind the end looks around the last position."""
+    Steps after the end of the source have the window of its last position."""
 
     uses = frozenset({"width", "window_size"})
 
     def forward(self, query: Tensor, step: Tensor, mask: Tensor) -> View:
-        last = mask.sum(-1, keepdim=True) - 1  # else a long translation would be blind at its end
+        last = mask.sum(-1, keepdim=True) - 1  # a long translation would otherwise see nothing at its end
         return View(self.around(torch.minimum(step, last), mask))
 
 
 class LocalP(Window):
     """|s - p| <= D, p = S sigmoid(v . tanh(W q)), then times exp(-2 (s - p)^2 / D^2)  (Luong et al. 2015, eq. 9-10, local-p).
 
-    S is the length of the source, EOS included, so that p, from 0, may lie behind the last position, by 1 at most. Each head has a p
-    of its own, by a v of its own. Luong's code differs from the paper: there p = (S - 1) sigmoid(...), and the window, but not the
-    Gaussian, lies around floor(p); it can normalise once more."""
+    S is the length of the source, EOS included, so that p, counted from 0, lies at most 1 after the last position. Each head predicts
+    its own p with its own v. Luong's code differs from the paper: p = (S - 1) sigmoid(...), the window, but not the Gaussian, is
+    centred at floor(p), and weights can be normalized once more."""
 
     uses = frozenset(WindowConfig._fields)
     gains = True
 
-    def __init__(self, query_size: int, reach: WindowConfig = REACH, heads: int | None = None) -> None:
-        super().__init__(query_size, reach, heads)
+    def __init__(self, query_size: int, config: WindowConfig = DEFAULT_WINDOW, heads: int | None = None) -> None:
+        super().__init__(query_size, config, heads)
         self.inner = Linear(query_size, query_size, bias=False)
         self.outer = Linear(query_size, heads or 1, bias=False)
 
     def center(self, query: Tensor, mask: Tensor) -> Tensor:
         """(B, T, Q), (B, S) -> p (B, T), or (B, heads, T), in positions from 0."""
         share = self.outer(self.inner(query).tanh()).transpose(-2, -1)  # (B, heads, T)
-        length = mask.sum(-1).view(-1, 1, 1) - int(self.reach.center_range == "S-1")
+        length = mask.sum(-1).view(-1, 1, 1) - int(self.config.center_range == "S-1")
         center = share.to(torch.promote_types(share.dtype, torch.float32)).sigmoid() * length
         return center if self.heads else center.squeeze(1)
 
@@ -106,11 +106,11 @@ class LocalP(Window):
         center = self.center(query, mask)
         distance = torch.arange(mask.size(-1), device=mask.device) - center.unsqueeze(-1)
         allowed = self.around(
-            center.floor() if self.reach.rounding == "floor" else center,
+            center.floor() if self.config.rounding == "floor" else center,
             mask if center.dim() == 2 else mask.unsqueeze(1),
         )
-        gain = torch.exp(-2 * (distance / self.reach.width).square())  # sigma = D / 2
-        return View(allowed, gain, self.reach.renormalize, center)
+        gain = torch.exp(-2 * (distance / self.config.width).square())  # sigma = D / 2
+        return View(allowed, gain, self.config.renormalize, center)
 
 
 class Last(Window):

@@ -1,7 +1,7 @@
-"""How are additive scores made when all pairs of a target step and a source position are too many to be kept?
+"""Additive attention scores v . tanh(q + k) without materializing the (T, S, K) tensor.
 
-In pieces that stay in the processor's caches, and made again on the way back. Shapes: N sentences (or heads), T steps,
-S positions, K the size of keys.
+The forward pass works in cache-sized blocks; the backward pass recomputes them. Shapes: N sentences (or heads), T target
+steps, S source positions, K the size of keys.
 """
 
 from collections.abc import Iterator
@@ -9,18 +9,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from seq2seq.nn.ops import devices
 
-PIECE = 2**20  # numbers that exist at once on the processor
+BLOCK = 2**20  # elements of a block on the CPU
 
 
 def additive_scores(
     query: Tensor, keys: Tensor, vector: Tensor, amount: Tensor | None = None, direction: Tensor | None = None
 ) -> Tensor:
-    """v . tanh(q + k + a d) of query (..., T, K), keys (..., S, K), vector (K), amount (..., T, S) and direction (K) -> (..., T, S)."""
+    """v . tanh(q + k), or with coverage v . tanh(q + k + a d).
+
+    query (..., T, K), keys (..., S, K), vector v (K), amount a (..., T, S), direction d (K) -> (..., T, S)."""
     if torch.compiler.is_compiling():
-        return paired(query, keys, amount, direction).tanh() @ vector.to(query.dtype)
+        return additive_scores_reference(query, keys, vector, amount, direction)
     q, k = (x.flatten(0, -3) for x in (query, keys.to(query.dtype)))
     if amount is None and devices.fused(q):
         from seq2seq.nn.ops import kernels
@@ -31,16 +34,23 @@ def additive_scores(
     return scores.view(*query.shape[:-1], keys.size(-2))
 
 
-def paired(query: Tensor, keys: Tensor, amount: Tensor | None, direction: Tensor | None) -> Tensor:
-    """q + k + a d for each pair, (..., T, S, K)."""
-    pairs = query.unsqueeze(-2) + keys.unsqueeze(-3)
+def additive_scores_reference(
+    query: Tensor, keys: Tensor, vector: Tensor, amount: Tensor | None = None, direction: Tensor | None = None
+) -> Tensor:
+    """The same by torch's operations, with the (..., T, S, K) tensor."""
+    return pair_sums(query, keys.to(query.dtype), amount, direction).tanh() @ vector.to(query.dtype)
+
+
+def pair_sums(query: Tensor, keys: Tensor, amount: Tensor | None, direction: Tensor | None) -> Tensor:
+    """q + k + a d for every pair of a step and a position, (..., T, S, K)."""
+    sums = query.unsqueeze(-2) + keys.unsqueeze(-3)
     if amount is None or direction is None:
-        return pairs
-    return pairs + (amount.unsqueeze(-1) * direction).to(pairs.dtype)
+        return sums
+    return sums + (amount.unsqueeze(-1) * direction).to(sums.dtype)
 
 
 class AdditiveScores(torch.autograd.Function):
-    """Query (N, T, K), keys (N, S, K), vector (K), amount (N, T, S), direction (K) -> (N, T, S)."""
+    """Query (N, T, K), keys (N, S, K), vector (K), amount (N, T, S) or None, direction (K) or None -> (N, T, S)."""
 
     @staticmethod
     def forward(
@@ -49,36 +59,35 @@ class AdditiveScores(torch.autograd.Function):
         ctx.save_for_backward(query, keys, vector, amount, direction)
         scores = query.new_empty(*query.shape[:2], keys.size(1))
         v = vector.to(query.dtype)
-        for rows, steps in pieces(query, keys):
-            scores[rows, steps] = paired(*cut(rows, steps, query, keys, amount), direction).tanh_() @ v
+        for rows, steps in blocks(query, keys):
+            scores[rows, steps] = pair_sums(*block_of(rows, steps, query, keys, amount), direction).tanh_() @ v
         return scores
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         query, keys, vector, amount, direction = ctx.saved_tensors
-        kinds = [
-            None if x is None else torch.promote_types(x.dtype, torch.float32) for x in ctx.saved_tensors
-        ]  # of sums over pieces
-        grads: list[Any] = [
-            None if x is None else torch.zeros_like(x, dtype=d) for x, d in zip(ctx.saved_tensors, kinds, strict=True)
+        grads: list[Any] = [  # sums over blocks, in float32 at least
+            None if x is None else torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32))
+            for x in ctx.saved_tensors
         ]
-        for rows, steps in pieces(query, keys):
-            part = cut(rows, steps, query, keys, amount)
-            high, slope = paired(*part, direction).tanh_(), slopes[0][rows, steps]  # (n, t, S, K), (n, t, S)
-            grads[2] += slope.flatten() @ high.flatten(0, 2)
-            inner = high.square_().neg_().add_(1).mul_(vector).mul_(slope.unsqueeze(-1))
-            grads[0][rows, steps] = inner.sum(2)
-            grads[1][rows] += inner.sum(1) if inner.size(1) > 1 else inner.squeeze(1)
+        for rows, steps in blocks(query, keys):
+            activation = pair_sums(*block_of(rows, steps, query, keys, amount), direction).tanh_()  # (n, t, S, K)
+            grad_output = grad_outputs[0][rows, steps]  # (n, t, S)
+            grads[2] += grad_output.flatten() @ activation.flatten(0, 2)
+            grad_sums = activation.square_().neg_().add_(1).mul_(vector).mul_(grad_output.unsqueeze(-1))
+            grads[0][rows, steps] = grad_sums.sum(2)
+            grads[1][rows] += grad_sums.sum(1) if grad_sums.size(1) > 1 else grad_sums.squeeze(1)
             if amount is not None:
-                grads[3][rows, steps] = (inner @ direction.to(inner.dtype)).to(amount.dtype)
-                grads[4] += amount[rows, steps].flatten().to(inner.dtype) @ inner.flatten(0, 2)
+                grads[3][rows, steps] = (grad_sums @ direction.to(grad_sums.dtype)).to(amount.dtype)
+                grads[4] += amount[rows, steps].flatten().to(grad_sums.dtype) @ grad_sums.flatten(0, 2)
         return tuple(None if x is None else grad.to(x.dtype) for x, grad in zip(ctx.saved_tensors, grads, strict=True))
 
 
-def pieces(query: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Sentences and steps of which all pairs are at most PIECE numbers, or those of one step."""
+def blocks(query: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Sentences and steps whose pairs are at most BLOCK elements, or those of one step."""
     N, T = query.shape[:2]
-    size, most = max(1, keys[0].numel() if len(keys) else 0), devices.at_once(query, PIECE)
+    size, most = max(1, keys[0].numel() if len(keys) else 0), devices.at_once(query, BLOCK)
     steps = max(1, min(T, most // size))
     rows = max(1, most // (steps * size))
     for row in range(0, N, rows):
@@ -86,8 +95,8 @@ def pieces(query: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
             yield slice(row, row + rows), slice(step, step + steps)
 
 
-def cut(
+def block_of(
     rows: slice, steps: slice, query: Tensor, keys: Tensor, amount: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """What a piece is made of."""
+    """Query, keys and amount of a block."""
     return query[rows, steps], keys[rows], None if amount is None else amount[rows, steps]

@@ -1,4 +1,4 @@
-"""What is it that a tensor is on? Whether looking at its numbers waits, how products are made there, and which kernels there are."""
+"""Properties of the device that a tensor is on: whether reading a value waits for it, the dtype of products, which kernels run there."""
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
@@ -9,57 +9,64 @@ from torch import Tensor
 
 log = logging.getLogger("seq2seq")
 
-KERNELS = (torch.float32, torch.bfloat16, torch.float16)  # numbers that nn/kernels.py takes
-MORE = 16  # times as many numbers in a piece on a device: each piece has to be launched there
+KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)  # that nn/ops/kernels.py takes
+LARGER = 16  # times as large are blocks on a device, where each has to be launched
+LONG_SOURCE, SMALL_BATCH = (
+    256,
+    2,
+)  # source positions, sentences: beyond the one, or up to the other, a fused kernel pays on the CPU
 
 
 def asynchronous(x: Tensor) -> bool:
-    """Whether the host runs ahead of the device of x, and would wait for it by asking for a number: all but the processor."""
+    """Whether the host runs ahead of the device of x, and would wait for it by reading a value: every device but the CPU."""
     return not x.is_cpu
 
 
-def at_once(x: Tensor, numbers: int) -> int:
-    """How many numbers a piece of work may make where x is, if the processor is best given so many."""
-    return numbers if x.is_cpu else MORE * numbers
+def at_once(x: Tensor, elements: int) -> int:
+    """The elements of a block of work on the device of x, where `elements` suit the CPU best."""
+    return elements if x.is_cpu else LARGER * elements
+
+
+def fused_attention_pays(keys: Tensor) -> bool:
+    """Whether one kernel for scores, softmax and mixing of keys (B, ..., S, d) is faster than three: on the CPU only if S is large, or B
+    so small that calling three takes longer than their work."""
+    return not keys.is_cpu or torch.compiler.is_compiling() or keys.size(-2) > LONG_SOURCE or len(keys) <= SMALL_BATCH
 
 
 def fused(x: Tensor) -> bool:
-    """Whether the kernels of nn/kernels.py serve x: on a GPU for which Triton, which comes with torch, can compile them."""
-    return x.is_cuda and x.dtype in KERNELS and compiles(x.device, x.dtype)
+    """Whether the kernels of nn/ops/kernels.py run for x: on a GPU for which Triton, which comes with torch, can compile them."""
+    return x.is_cuda and x.dtype in KERNEL_DTYPES and compiles(x.device, x.dtype)
 
 
 @cache
-def compiles(device: torch.device, kind: torch.dtype) -> bool:
-    """Whether one of them works there; if not, it is said why, and torch's operations do it."""
+def compiles(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether one of the kernels works there; if not, the reason is logged and torch's operations are used."""
     try:
         from seq2seq.nn.ops.kernels import cross_entropy
 
         cross_entropy(
-            torch.zeros(1, 4, device=device, dtype=kind), torch.zeros(1, dtype=torch.long, device=device), 0.0
+            torch.zeros(1, 4, device=device, dtype=dtype), torch.zeros(1, dtype=torch.long, device=device), 0.0
         )
     except Exception as error:  # no Triton, no C compiler, a GPU too old: each has its own
-        log.warning(
-            "no fused kernels for %s on %s, torch's operations are used: %s",
-            kind,
-            device,
-            (str(error) or repr(error)).splitlines()[0],
-        )
+        reason = (str(error) or repr(error)).splitlines()[0]
+        log.warning("no fused kernels for %s on %s, torch's operations are used: %s", dtype, device, reason)
         return False
     return True
 
 
 def product_dtype(x: Tensor) -> torch.dtype:
-    """The kind of numbers that autocast makes of x for a product; x's own where it is off."""
-    kind = x.device.type
-    return torch.get_autocast_dtype(kind) if autocast_exists(kind) and torch.is_autocast_enabled(kind) else x.dtype
+    """The dtype to which autocast converts x for a product; its own where autocast is off."""
+    device = x.device.type
+    enabled = autocast_exists(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if enabled else x.dtype
 
 
 def no_autocast(x: Tensor) -> AbstractContextManager[object]:
-    """Products in the numbers that they are given in."""
-    kind = x.device.type
-    return torch.autocast(kind, enabled=False) if autocast_exists(kind) else nullcontext()
+    """Products inside keep the dtype of their arguments."""
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if autocast_exists(device) else nullcontext()
 
 
-def autocast_exists(kind: str) -> bool:
-    """Whether torch has mixed precision for this kind of device."""
-    return torch.amp.autocast_mode.is_autocast_available(kind)
+def autocast_exists(device: str) -> bool:
+    """Whether torch has mixed precision for this type of device."""
+    return torch.amp.autocast_mode.is_autocast_available(device)

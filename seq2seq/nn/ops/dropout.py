@@ -1,4 +1,4 @@
-"""Which units are left out? Dropout that draws few random numbers and keeps one byte a unit for the way back."""
+"""Dropout with one random draw per four units and an int8 mask saved for the backward pass."""
 
 from typing import Any
 
@@ -7,26 +7,52 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-STEPS = 2**16  # a unit is kept or not by 16 random bits
+LEVELS = 2**16  # each mask entry compares 16 random bits with p
 
 
-def kept(size: tuple[int, ...] | torch.Size, p: float, device: torch.device) -> Tensor:
+def keep_mask(size: tuple[int, ...] | torch.Size, p: float, device: torch.device) -> Tensor:
     """int8 of this size: 1 with probability 1 - p, to the nearest 1 / 65,536, else 0.
 
-    On the processor torch draws a number for each unit, which takes longer than a layer's products; here one serves four."""
+    On the CPU torch draws a random number for each unit, which takes longer than the layer's products; here one serves four."""
     if device.type != "cpu":
         return (torch.rand(size, device=device) >= p).to(torch.int8)
     count = torch.Size(size).numel()
-    source = np.random.SFC64(int(torch.randint(2**63 - 1, ())))
-    bits = torch.from_numpy(np.atleast_1d(source.random_raw(-(-count // 4))).view(np.int16))[:count]
-    least = round(p * STEPS) - STEPS // 2  # of the numbers from -32,768 on that keep their unit
-    return (
-        bits.clamp_(least - 1, least).sub_(least - 1).to(torch.int8).view(size)
-    )  # comparing, to bool, is not vectorised
+    generator = np.random.SFC64(int(torch.randint(2**63 - 1, ())))
+    bits = torch.from_numpy(np.atleast_1d(generator.random_raw(-(-count // 4))).view(np.int16))[:count]
+    least = round(p * LEVELS) - LEVELS // 2  # of the values from -32,768 on that keep their unit
+    # a comparison, to bool, is not vectorised
+    return bits.clamp_(least - 1, least).sub_(least - 1).to(torch.int8).view(size)
 
 
-class Masked(torch.autograd.Function):
-    """x * mask * scale, of which the mask alone is kept."""
+def keep_scales(size: tuple[int, ...], p: float, like: Tensor) -> Tensor:
+    """Factors of dropout, 1 / (1 - p) with probability 1 - p, else 0, in the dtype and on the device of `like`."""
+    return keep_mask(size, p, like.device).to(like.dtype).div_(1 - p)
+
+
+class Dropout(nn.Module):
+    """x / (1 - p) for units that are kept, 0 for the others; the identity outside of training  (Srivastava et al. 2014, section 4)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(...) -> the same shape."""
+        if not self.training or not self.p:
+            return x
+        dropped: Tensor = MaskedScale.apply(x, keep_mask(x.shape, self.p, x.device), 1 / (1 - self.p))
+        return dropped
+
+    def relu(self, x: Tensor) -> Tensor:
+        """dropout(max(x, 0)) as one operation, which saves its result alone."""
+        if not self.training or not self.p:
+            return x.relu()
+        dropped: Tensor = MaskedReLU.apply(x, keep_mask(x.shape, self.p, x.device), 1 / (1 - self.p))
+        return dropped
+
+
+class MaskedScale(torch.autograd.Function):
+    """x * mask * scale; saves the mask."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, mask: Tensor, scale: float) -> Tensor:
@@ -35,12 +61,12 @@ class Masked(torch.autograd.Function):
         return x * mask.to(x.dtype).mul_(scale)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return Masked.apply(grads[0], *ctx.saved_tensors, ctx.scale), None, None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        return MaskedScale.apply(grad_outputs[0], *ctx.saved_tensors, ctx.scale), None, None
 
 
 class MaskedReLU(torch.autograd.Function):
-    """max(x, 0) * mask * scale, of which the result alone is kept: it is above 0 where a slope passes."""
+    """max(x, 0) * mask * scale; saves the result, which is above 0 where the gradient passes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, mask: Tensor, scale: float) -> Tensor:
@@ -51,28 +77,6 @@ class MaskedReLU(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
         (y,) = ctx.saved_tensors
-        return torch.ops.aten.threshold_backward(grads[0], y, 0).mul_(ctx.scale), None, None
-
-
-class Dropout(nn.Module):
-    """x / (1 - p) of the units that are kept, else 0, in training alone  (Srivastava et al. 2014, section 4, scaled early)."""
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(...) -> the same."""
-        if not self.training or not self.p:
-            return x
-        dropped: Tensor = Masked.apply(x, kept(x.shape, self.p, x.device), 1 / (1 - self.p))
-        return dropped
-
-    def relu(self, x: Tensor) -> Tensor:
-        """The same of max(x, 0): what the next layer keeps serves both on the way back."""
-        if not self.training or not self.p:
-            return x.relu()
-        dropped: Tensor = MaskedReLU.apply(x, kept(x.shape, self.p, x.device), 1 / (1 - self.p))
-        return dropped
+        return torch.ops.aten.threshold_backward(grad_outputs[0], y, 0).mul_(ctx.scale), None, None

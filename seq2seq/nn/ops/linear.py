@@ -1,18 +1,45 @@
-"""How is x W^T + b made? By torch while the layer learns; then by oneDNN, from a matrix that it has laid out for itself."""
+"""Linear layers: gradients deferred inside a `scan`, and oneDNN's prepacked weights in inference."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-ROWS = 512  # oneDNN keeps code for each number of rows: most of the larger ones, in encoders, never come again
+from seq2seq.nn.ops.scan import active
+
+ROWS = 512  # oneDNN compiles code for each number of rows; most larger ones, in encoders, never come again
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W^T + b of x (..., K), weight (N, K), or one for each sentence (B, ..., N, K), and bias (N) -> (..., N).
+
+    Inside a scan the gradient of the weight is computed after the loop; the weight has to outlive it."""
+    if (products := active()) is None:
+        if weight.dim() == 2:
+            return F.linear(x, weight, bias)
+        y = x @ weight.mT
+    else:
+        y = products.multiply(x, weight, weight)
+    return y if bias is None else y + bias.to(y.dtype)
+
+
+def mix(weights: Tensor, values: Tensor) -> Tensor:
+    """weights (B, ..., T, S) @ values (B, ..., S, M) -> (B, ..., T, M).
+
+    Inside a scan the gradient of the values is computed after the loop; the values have to outlive it."""
+    products = active()
+    return weights @ values if products is None else products.multiply(weights, values, values.mT)
 
 
 class Linear(nn.Linear):
-    """torch's layer, of which a part can be taken."""
+    """torch.nn.Linear by `linear`, of which a part can be taken."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
 
     def rows(self, ids: Tensor) -> "Linear":
-        """The layer that yields the numbers `ids` of (..., N), and learns nothing."""
+        """The layer that yields only the outputs `ids` (N',) of (..., N), frozen."""
         with torch.device("meta"):
             layer = Linear(self.in_features, len(ids), bias=self.bias is not None)
         layer.weight = nn.Parameter(self.weight.detach()[ids], requires_grad=False)
@@ -22,12 +49,14 @@ class Linear(nn.Linear):
 
 
 class PackedLinear(Linear):
-    """A layer that has learnt, and stays as it is, where it is (python scripts/bench/linear.py says what that brings)."""
+    """A trained layer for inference on the CPU, in the memory layout of oneDNN; `scripts/bench/linear.py` measures the gain.
 
-    def __init__(self, linear: nn.Linear) -> None:
+    It can neither be moved to another device nor change its dtype: TypeError."""
+
+    def __init__(self, layer: nn.Linear) -> None:
         with torch.device("meta"):
-            super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None)
-        self.weight, self.bias = linear.weight, linear.bias
+            super().__init__(layer.in_features, layer.out_features, bias=layer.bias is not None)
+        self.weight, self.bias = layer.weight, layer.bias
         self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,10 +65,8 @@ class PackedLinear(Linear):
         y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
         return y
 
-    def _apply(self, *words: Any, **given: Any) -> Any:
-        raise TypeError(
-            "a packed layer can neither move nor change its numbers: move the model first, then nn.precision.PRECISIONS"
-        )
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("a packed layer can change neither device nor dtype: do that to the model before packing it")
 
     def rows(self, ids: Tensor) -> "PackedLinear":
         return PackedLinear(super().rows(ids))

@@ -1,170 +1,158 @@
-"""How does a loop over time learn fast? The operations of a step, as torch has them, and with a way back of their own.
+"""A loop over time in which the gradients of large tensors are computed once, after the loop.
 
-Plain is torch's. Deferred has the same values and gradients, but keeps what each step gave to a matrix, and on the way
-back what came to it; when all steps are through, one product makes the gradient of both. A step of the way back then
-neither makes a gradient as large as the matrix nor adds it to those of the steps before.
+Autograd adds a weight gradient as large as the weight in every step of a loop. Inside `scan` the products with weights, and with
+the memory that attention reads, only record what they were given; when the backward pass has been through all steps, one
+matrix product yields the gradient of each. Values and gradients are those of torch's operations.
 """
 
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import repeat
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from seq2seq.nn.interface import State
 from seq2seq.nn.ops import devices
 
-
-class Plain:
-    """What the steps of a recurrent decoder are made of."""
-
-    def project(self, x: Tensor, layer: nn.Module) -> Tensor:
-        """What a linear layer makes of x (..., K) -> (..., N)."""
-        projected: Tensor = layer(x)
-        return projected
-
-    def linear(self, x: Tensor, weight: Tensor) -> Tensor:
-        """x (..., K), weight (N, K), or one for each sentence (B, N, K) -> x weight^T (..., N)."""
-        return x @ weight.mT
-
-    def mix(self, weights: Tensor, values: Tensor) -> Tensor:
-        """weights (B, T, S), values (B, S, M) -> (B, T, M)."""
-        return weights @ values
-
-    def lstm(self, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Input, forget, cell, output gates before their nonlinearities (N, 4 size), cell (N, size) -> hidden, cell."""
-        i, f, g, o = gates.chunk(4, -1)
-        cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
-        return o.sigmoid() * cell.tanh(), cell
+Inputs = TypeVar("Inputs", bound=tuple[Any, ...])
+Outputs = TypeVar("Outputs", bound=tuple[Any, ...])
 
 
-class Deferred(Plain):
-    """For one pass over a sequence of steps."""
+def scan(step: Callable[[Inputs, State], tuple[Outputs, State]], inputs: Inputs, state: State) -> tuple[Outputs, State]:
+    """Apply `step(inputs[t], state) -> (outputs[t], state)` for t = 0 .. T - 1, as jax.lax.scan does.
+
+    `inputs` is a (named) tuple of tensors (T, ...), or None where there is none. The outputs, (named) tuples of tensors (N, ...) or
+    None, are stacked to (N, T, ...). Where gradients are wanted, `linear` and `mix` are deferred inside `step`."""
+    outputs = []
+    with deferred() if gradients_wanted() else nullcontext():
+        for now in unstacked(inputs):
+            output, state = step(now, state)
+            outputs.append(output)
+    return stacked(outputs), state
+
+
+def unstacked(inputs: Inputs) -> Iterator[Inputs]:
+    """The inputs of each step."""
+    columns = [repeat(None) if part is None else part.unbind(0) for part in inputs]
+    return (make(type(inputs), parts) for parts in zip(*columns, strict=False))  # None has no end
+
+
+def stacked(outputs: Sequence[Outputs]) -> Outputs:
+    """The outputs of all steps, (N, T, ...)."""
+    parts = (None if column[0] is None else torch.stack(column, 1) for column in zip(*outputs, strict=True))
+    return make(type(outputs[0]), parts)
+
+
+def make(kind: Any, parts: Any) -> Any:
+    """A tuple, or a named tuple, of `parts`."""
+    return getattr(kind, "_make", kind)(parts)
+
+
+def gradients_wanted() -> bool:
+    """Whether the operations are recorded for a backward pass by autograd, and not traced by a compiler or for export."""
+    return torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+
+class _Active(threading.local):
+    """The deferred products of the scan that this thread is in."""
+
+    products: "DeferredProducts | None" = None
+
+
+_ACTIVE = _Active()
+
+
+def active() -> "DeferredProducts | None":
+    """Those of the scan that this thread is in; None outside of one, and where no gradients are wanted."""
+    return _ACTIVE.products
+
+
+@contextmanager
+def deferred() -> Iterator["DeferredProducts"]:
+    """Defer the gradients of `linear` and `mix` inside."""
+    outer, _ACTIVE.products = _ACTIVE.products, DeferredProducts()
+    try:
+        yield _ACTIVE.products
+    finally:
+        _ACTIVE.products = outer
+
+
+class DeferredProducts:
+    """Products with tensors that outlive the loop: a parameter or the memory, known by its identity."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[int, bool], tuple[Used, Tensor]] = {}
-
-    def project(self, x: Tensor, layer: nn.Module) -> Tensor:
-        if not isinstance(layer, nn.Linear):  # one that learns nothing
-            return super().project(x, layer)
-        return self.linear(x, layer.weight) if layer.bias is None else self.linear(x, layer.weight) + layer.bias
-
-    def linear(self, x: Tensor, weight: Tensor) -> Tensor:
-        return self.multiply(x, weight, weight)
-
-    def mix(self, weights: Tensor, values: Tensor) -> Tensor:
-        return self.multiply(weights, values, values.mT)
+        self.factors: dict[tuple[int, bool], tuple[SharedFactor, Tensor]] = {}
 
     def multiply(self, x: Tensor, owner: Tensor, matrix: Tensor) -> Tensor:
-        """x matrix^T, where the matrix is known by the tensor that the caller has of it."""
-        key = id(owner), matrix is owner  # the same states may be compared with and mixed
-        if key not in self.known:
-            used = Used(owner, matrix)
-            self.known[key] = used, Gather.apply(matrix, used)
-        used, mark = self.known[key]
-        y: Tensor = Multiply.apply(x, mark, used)
+        """x (..., K) times the transpose of `matrix` (..., N, K), which is `owner` or its transpose -> (..., N)."""
+        key = id(owner), matrix is owner  # the memory may be both compared with the query and mixed
+        if key not in self.factors:
+            factor = SharedFactor(owner, matrix)
+            self.factors[key] = factor, CollectGradient.apply(matrix, factor)
+        factor, token = self.factors[key]
+        y: Tensor = DeferredProduct.apply(x, token, factor)
         return y
 
-    def lstm(self, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        hidden, cell = fastest_lstm(gates)(gates, cell)
-        return hidden, cell
 
-
-def for_a_loop() -> Plain:
-    """For one pass over a sequence of steps: Deferred where gradients are wanted."""
-    return Deferred() if torch.is_grad_enabled() and not torch.compiler.is_compiling() else Plain()
-
-
-def fastest_lstm(gates: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Of those with the values of Plain.lstm."""
-    if devices.fused(gates):
-        from seq2seq.nn.ops import kernels
-
-        return kernels.TritonLSTMGates.apply
-    return LSTMGates.apply
-
-
-class Used:
-    """A matrix (..., N, K) in the precision of the products, what was multiplied by it, and what came back."""
+class SharedFactor:
+    """A matrix (..., N, K) that several products share, in the dtype of the products, with their inputs and output gradients."""
 
     def __init__(self, owner: Tensor, matrix: Tensor) -> None:
-        self.owner = owner  # no other tensor can have its id meanwhile
+        self.owner = owner  # keeps its id from being given to another tensor
         self.matrix = matrix.detach().to(devices.product_dtype(matrix))
-        self.given: list[Tensor] = []
-        self.back: dict[int, Tensor] = {}
-        self.task = -1
+        self.inputs: list[Tensor] = []
+        self.grad_outputs: dict[int, Tensor] = {}
+        self.backward_pass = -1
 
-    def came_back(self, number: int, slope: Tensor) -> None:
-        """Keep it until the matrix' turn; what is left of an earlier way back, on which nobody asked for that, is dropped."""
-        if (task := torch._C._current_graph_task_id()) != self.task:
-            self.back, self.task = {}, task
-        self.back[number] = slope
+    def add_grad_output(self, number: int, grad_output: Tensor) -> None:
+        """Record it for the product `number`; what an earlier backward pass left unused is dropped."""
+        if (current := torch._C._current_graph_task_id()) != self.backward_pass:
+            self.grad_outputs, self.backward_pass = {}, current
+        self.grad_outputs[number] = grad_output
 
     def gradient(self) -> Tensor | None:
-        """Of all products x matrix^T."""
-        if not self.back:
+        """Of the matrix, summed over all products x matrix^T."""
+        if not self.grad_outputs:
             return None
-        x, slope = (torch.cat([parts[number] for number in sorted(self.back)], -2) for parts in (self.given, self.back))
-        self.back = {}
-        return slope.mT @ x
+        numbers = sorted(self.grad_outputs)
+        x = torch.cat([self.inputs[number] for number in numbers], -2)
+        grad_output = torch.cat([self.grad_outputs[number] for number in numbers], -2)
+        self.grad_outputs = {}
+        return grad_output.mT @ x
 
 
-class Gather(torch.autograd.Function):
-    """The matrix as autograd sees it: a mark that all its products take, so that its gradient is asked for when theirs are known."""
+class CollectGradient(torch.autograd.Function):
+    """Gives autograd an empty token for the matrix, which all its products take: autograd asks for the gradient of the token, and so of
+    the matrix, when it has been through every product."""
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, used: Used) -> Tensor:
-        ctx.used = used
+    def forward(ctx: Any, matrix: Tensor, factor: SharedFactor) -> Tensor:
+        ctx.factor = factor
         return matrix.new_empty(0)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *mark: Tensor) -> tuple[Tensor | None, None]:
-        return ctx.used.gradient(), None
+    def backward(ctx: Any, *token: Tensor) -> tuple[Tensor | None, None]:
+        return ctx.factor.gradient(), None
 
 
-class Multiply(torch.autograd.Function):
-    """x matrix^T, of which the matrix' gradient is left to Gather."""
+class DeferredProduct(torch.autograd.Function):
+    """x matrix^T; its backward pass leaves the gradient of the matrix to CollectGradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, mark: Tensor, used: Used) -> Tensor:
-        ctx.used, ctx.number, ctx.kind = used, len(used.given), x.dtype
-        used.given.append(x.detach().to(used.matrix.dtype))
-        return used.given[-1] @ used.matrix.mT
+    def forward(ctx: Any, x: Tensor, token: Tensor, factor: SharedFactor) -> Tensor:
+        ctx.factor, ctx.number, ctx.dtype = factor, len(factor.inputs), x.dtype
+        factor.inputs.append(x.detach().to(factor.matrix.dtype))
+        return factor.inputs[-1] @ factor.matrix.mT
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None]:
-        slope = slopes[0]
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        grad_output = grad_outputs[0]
         if ctx.needs_input_grad[1]:
-            ctx.used.came_back(ctx.number, slope)
-        return (slope @ ctx.used.matrix).to(ctx.kind), slope.new_empty(0), None
-
-
-class LSTMGates(torch.autograd.Function):
-    """Plain.lstm, of whose way back each part is written to its place at once."""
-
-    @staticmethod
-    def forward(ctx: Any, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        opened = gates.sigmoid()
-        i, f, g, o = opened.chunk(4, -1)
-        torch.tanh(gates.chunk(4, -1)[2], out=g)
-        after = torch.addcmul(f * cell, i, g)
-        top = after.tanh()
-        ctx.save_for_backward(opened, cell, top)
-        return o * top, after
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor]:
-        opened, cell, top = ctx.saved_tensors
-        i, f, g, o = opened.chunk(4, -1)
-        slope = torch.empty_like(opened)
-        to_i, to_f, to_g, to_o = slope.chunk(4, -1)
-        sigmoid, tanh = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
-        sigmoid(slopes[0] * top, o, grad_input=to_o)
-        inner = tanh(slopes[0] * o, top).add_(slopes[1])
-        sigmoid(inner * g, i, grad_input=to_i)
-        sigmoid(inner * cell, f, grad_input=to_f)
-        tanh(inner * i, g, grad_input=to_g)
-        return slope, inner.mul_(f)
+            ctx.factor.add_grad_output(ctx.number, grad_output)
+        return (grad_output @ ctx.factor.matrix).to(ctx.dtype), grad_output.new_empty(0), None

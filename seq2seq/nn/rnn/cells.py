@@ -1,4 +1,8 @@
-"""What is one step of a recurrent layer? LSTM and GRU with the work that needs no previous state split off."""
+"""Recurrent cells: one step of an LSTM or a GRU, registered in `CELLS`.
+
+N rows, H the size of the state. The product with the input, which does not depend on the state, is made beforehand (`project`), for all
+steps at once where they are known.
+"""
 
 from typing import ClassVar
 
@@ -7,33 +11,33 @@ from torch import Tensor, nn
 
 from seq2seq.nn.interface import State
 from seq2seq.nn.ops.linear import Linear
-from seq2seq.nn.ops.scan import Plain
+from seq2seq.nn.ops.lstm import lstm_gates
 
 
 class RecurrentCell(nn.Module):
-    """One step for N rows. `project` is off the recurrence, so a known input is projected for all steps at once."""
+    """Base of the cells: one step for N rows."""
 
     gates: ClassVar[int]
-    parts: ClassVar[tuple[str, ...]]  # names of what it carries from step to step, "hidden" first
+    parts: ClassVar[tuple[str, ...]]  # names of the state's parts, "hidden" first
     sequence: ClassVar[type[nn.Module] | None] = None  # torch's own layer for whole sequences, for the encoder
 
     def __init__(self, given: int, fed: int, size: int) -> None:
-        """given: size of the input known beforehand; fed: size of what arrives with each step, 0 for nothing."""
+        """given: size of the input that is known beforehand; fed: size of the input that comes with each step, 0: none."""
         super().__init__()
         self.size, self.fed = size, fed
         self.input = Linear(given, self.gates * size)
 
     def project(self, given: Tensor) -> Tensor:
-        """(..., given) -> (..., gates * size)."""
+        """(..., given) -> (..., gates * H), off the recurrence."""
         projected: Tensor = self.input(given)
         return projected
 
     def start(self, hidden: Tensor) -> State:
-        """The first state from a first hidden vector (B, size)."""
+        """The first state, from a first hidden vector (B, H)."""
         return {"hidden": hidden}
 
-    def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
-        """projected (N, gates * size), fed (N, fed), state of (N, size) each -> the next state."""
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State) -> State:
+        """projected (N, gates * H), fed (N, fed), state of (N, H) each -> the next state."""
         raise NotImplementedError
 
 
@@ -45,14 +49,14 @@ class LSTMCell(RecurrentCell):
     def __init__(self, given: int, fed: int, size: int) -> None:
         super().__init__(given, fed, size)
         self.recurrent = Linear(fed + size, 4 * size, bias=False)
-        nn.init.constant_(self.input.bias[size : 2 * size], 1.0)  # remember at first (Jozefowicz et al. 2015)
+        nn.init.constant_(self.input.bias[size : 2 * size], 1.0)  # forget gates start open (Jozefowicz et al. 2015)
 
     def start(self, hidden: Tensor) -> State:
         return {"hidden": hidden, "cell": torch.zeros_like(hidden)}
 
-    def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State) -> State:
         before = state["hidden"] if fed is None else torch.cat((fed, state["hidden"]), -1)
-        hidden, cell = by.lstm(projected + by.project(before, self.recurrent), state["cell"])
+        hidden, cell = lstm_gates(projected + self.recurrent(before), state["cell"])
         return {"hidden": hidden, "cell": cell}
 
 
@@ -66,12 +70,12 @@ class GRUCell(RecurrentCell):
         self.feed = Linear(fed, 3 * size, bias=False) if fed else None
         self.recurrent = Linear(size, 3 * size)
 
-    def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State) -> State:
         hidden = state["hidden"]
         if fed is not None and self.feed is not None:
-            projected = projected + by.project(fed, self.feed)
-        recurrent = by.project(hidden, self.recurrent)
-        (r, z, n), (hr, hz, hn) = projected.chunk(3, -1), recurrent.chunk(3, -1)
+            projected = projected + self.feed(fed)
+        r, z, n = projected.chunk(3, -1)
+        hr, hz, hn = self.recurrent(hidden).chunk(3, -1)
         update = (z + hz).sigmoid()
         new = (n + (r + hr).sigmoid() * hn).tanh()
         return {"hidden": new + update * (hidden - new)}
@@ -89,13 +93,13 @@ class GRUChoCell(RecurrentCell):
         self.recurrent = Linear(size, 2 * size, bias=False)
         self.candidate = Linear(size, size, bias=False)
 
-    def forward(self, projected: Tensor, fed: Tensor | None, state: State, by: Plain) -> State:
+    def forward(self, projected: Tensor, fed: Tensor | None, state: State) -> State:
         hidden = state["hidden"]
         if fed is not None and self.feed is not None:
-            projected = projected + by.project(fed, self.feed)
+            projected = projected + self.feed(fed)
         gates, new = projected.split((2 * self.size, self.size), -1)
-        reset, update = (gates + by.project(hidden, self.recurrent)).sigmoid().chunk(2, -1)
-        new = (new + by.project(reset * hidden, self.candidate)).tanh()
+        reset, update = (gates + self.recurrent(hidden)).sigmoid().chunk(2, -1)
+        new = (new + self.candidate(reset * hidden)).tanh()
         return {"hidden": hidden + update * (new - hidden)}
 
 

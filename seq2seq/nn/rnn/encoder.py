@@ -1,7 +1,7 @@
 """How does a recurrent encoder-decoder read? Layers over whole sequences, in one direction or both, and what the decoder begins with."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,53 +9,37 @@ from torch import Tensor, nn
 from seq2seq.nn.interface import EncoderOutput, Memory, State
 from seq2seq.nn.ops.dropout import Dropout
 from seq2seq.nn.ops.linear import Linear
-from seq2seq.nn.ops.scan import for_a_loop
+from seq2seq.nn.ops.reverse import reverse
+from seq2seq.nn.ops.scan import scan
 from seq2seq.nn.rnn.cells import RecurrentCell
 
 
-def reverse(x: Tensor, mask: Tensor) -> Tensor:
-    """(B, S, ...), (B, S): each row's tokens last to first, its padding stays behind them."""
-    B, S = mask.shape
-    index = (mask.sum(1, keepdim=True) - 1 - torch.arange(S, device=mask.device)) % S  # (B, S)
-    turned: Tensor = Permuted.apply(x, (index + S * torch.arange(B, device=mask.device).unsqueeze(1)).flatten())
-    return turned
-
-
-class Permuted(torch.autograd.Function):
-    """The rows of x (B, S, ...) in another order, that of a permutation which is its own inverse: no sum on the way back."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor) -> Tensor:
-        ctx.index = index
-        return x.flatten(0, 1).index_select(0, index).view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        return slopes[0].flatten(0, 1).index_select(0, ctx.index).view_as(slopes[0]), None
-
-
-class Scan(nn.Module):
-    """A cell step by step, slower than torch's layers: for cells that torch has none for, and where every part of the state is wanted."""
+class CellLayer(nn.Module):
+    """A cell over a whole sequence, step by step: slower than torch's layers, for cells that torch lacks, and where every part of the
+    state is needed."""
 
     def __init__(self, cell: RecurrentCell) -> None:
         super().__init__()
         self.cell = cell
-        if cell.sequence is not None:  # begins like torch's layer, so that it makes no difference which of them it is
+        if cell.sequence is not None:  # the same first values as torch's layer, so that the choice makes no difference
             nn.init.uniform_(cell.input.bias, -(cell.size**-0.5), cell.size**-0.5)
 
     def forward(self, x: Tensor) -> State:
-        """(B, S, given) -> every part of the state after each position, (B, S, size)."""
-        projected, by = self.cell.project(x.transpose(0, 1)), for_a_loop()
-        state, states = self.cell.start(projected.new_zeros(x.size(0), self.cell.size)), []
-        for now in projected.unbind(0):
-            state = self.cell(now, None, state, by)
-            states.append(state)
-        return {name: torch.stack([state[name] for state in states], 1) for name in self.cell.parts}
+        """(B, S, given) -> every part of the state after each position, (B, S, H)."""
+        projected = self.cell.project(x.transpose(0, 1))
+        start = self.cell.start(projected.new_zeros(x.size(0), self.cell.size))
+        states, _ = scan(self.step, (projected,), start)
+        return dict(zip(self.cell.parts, states, strict=True))
+
+    def step(self, projected: tuple[Tensor], state: State) -> tuple[tuple[Tensor, ...], State]:
+        """One position of `scan`."""
+        state = self.cell(projected[0], None, state)
+        return tuple(state[name] for name in self.cell.parts), state
 
 
-def run(layer: nn.Module, x: Tensor) -> State:
-    """What Scan gives; of torch's layers the hidden state alone."""
-    return layer(x) if isinstance(layer, Scan) else {"hidden": layer(x)[0]}
+def run_layer(layer: nn.Module, x: Tensor) -> State:
+    """(B, S, given) -> the parts of the state after each position; of torch's layers the hidden state alone."""
+    return layer(x) if isinstance(layer, CellLayer) else {"hidden": layer(x)[0]}
 
 
 class RecurrentEncoder(nn.Module):
@@ -67,23 +51,24 @@ class RecurrentEncoder(nn.Module):
         cell: type[RecurrentCell],
         size: int,
         layers: int,
+        *,
         dropout: float = 0.0,
         both: int = 0,
         residual: int = 0,
         backwards: bool = False,
         whole: bool = False,
     ) -> None:
-        """size: of the output M; each of two directions has half of it. both: so many lower layers read in both directions (one in
-        Wu et al. 2016, section 3.2). residual: the first layer, from 1, whose input is added to its output; 0: none. backwards: the source
-        is read last to first (Sutskever et al. 2014, section 3.3); states stay where their tokens are. whole: every part of the last
-        states is kept."""
+        """size: of the output M; each of two directions has half of it. both: the number of lower layers that read in both directions
+        (one in Wu et al. 2016, section 3.2). residual: the first layer, from 1, whose input is added to its output; 0: none.
+        backwards: the source is read last to first (Sutskever et al. 2014, section 3.3); states stay where their tokens are. whole:
+        every part of the last states is returned."""
         super().__init__()
-        self.embedding, self.size, self.residual, self.turned = embedding, size, residual or layers + 1, backwards
+        self.embedding, self.size, self.residual, self.reversed = embedding, size, residual or layers + 1, backwards
 
         def layer(number: int) -> nn.Module:
             given, width = size if number else embedding.embedding_dim, size // 2 if number < both else size
             if whole or cell.sequence is None:
-                return Scan(cell(given, 0, width))
+                return CellLayer(cell(given, 0, width))
             return cell.sequence(given, width, batch_first=True)
 
         self.forwards = nn.ModuleList(map(layer, range(layers)))
@@ -93,42 +78,42 @@ class RecurrentEncoder(nn.Module):
     def forward(self, source: Tensor, mask: Tensor) -> EncoderOutput:
         """(B, S) ids, (B, S) mask -> states, summary and ends."""
         x, ends = self.embedding(source), []
-        x = reverse(x, mask) if self.turned else x
-        last = (mask.sum(1) - 1).view(-1, 1, 1)
-        for number, there in enumerate(self.forwards):
-            below, given = x, self.dropout(x)
-            states = run(there, given)
-            end = {
-                name: value.gather(1, last.expand(-1, 1, value.size(-1))).squeeze(1) for name, value in states.items()
-            }
-            x = states["hidden"]
-            if number < len(self.backwards):
-                back = {
-                    name: reverse(value, mask)
-                    for name, value in run(self.backwards[number], reverse(given, mask)).items()
-                }
-                x, end = (
-                    torch.cat((x, back["hidden"]), -1),
-                    {name: torch.cat((end[name], back[name][:, 0]), -1) for name in end},
-                )
+        x = reverse(x, mask) if self.reversed else x
+        for number in range(len(self.forwards)):
+            below = x
+            x, end = self.layer(number, self.dropout(x), mask)
             ends.append(end)
             if number + 1 >= self.residual:
-                x = x + below  # past the dropout, which else would thin it out layer by layer
+                x = x + below  # without its dropout, which would thin the residual path out layer by layer
         hidden, *cells = (torch.stack([end[name] for end in ends], 1) for name in ends[0])
-        return EncoderOutput(reverse(x, mask) if self.turned else x, ends[-1]["hidden"], hidden, *cells)
+        return EncoderOutput(reverse(x, mask) if self.reversed else x, ends[-1]["hidden"], hidden, *cells)
+
+    def layer(self, number: int, x: Tensor, mask: Tensor) -> tuple[Tensor, State]:
+        """(B, S, size of the input) -> hidden states (B, S, M), and the parts of the last states (B, M), both directions side by side."""
+        states = run_layer(self.forwards[number], x)
+        last = (mask.sum(1) - 1).view(-1, 1, 1)
+        end = {name: value.gather(1, last.expand(-1, 1, value.size(-1))).squeeze(1) for name, value in states.items()}
+        if number >= len(self.backwards):
+            return states["hidden"], end
+        backward_states = run_layer(self.backwards[number], reverse(x, mask))
+        backward = {name: reverse(value, mask) for name, value in backward_states.items()}
+        end = {name: torch.cat((end[name], backward[name][:, 0]), -1) for name in end}
+        return torch.cat((states["hidden"], backward["hidden"]), -1), end
 
 
 class Bridge(nn.Module):
-    """The decoder's first states, from the encoder's last. One class per way, one row per class in BRIDGES."""
+    """Base of the bridges: the decoder's first state, from the encoder's last."""
 
-    reads: ClassVar[frozenset[str]] = frozenset()  # of Encoded's ends and cells: those that memory.cached must hold
+    reads: ClassVar[frozenset[str]] = (
+        frozenset()
+    )  # of EncoderOutput's ends and cells: those that memory.cached must hold
 
     def __init__(self, memory: int, hidden: int, layers: int) -> None:
         super().__init__()
         self.hidden, self.layers = hidden, layers
 
     def forward(self, memory: Memory) -> Sequence[State]:
-        """-> the parts of each layer's state that are not zero: (B, hidden)."""
+        """The parts of each layer's state that are not zero: (B, H) each."""
         raise NotImplementedError
 
 
@@ -152,13 +137,12 @@ class Backward(Bridge):
         self.project = Linear(memory // 2, layers * hidden)
 
     def forward(self, memory: Memory) -> Sequence[State]:
-        return [
-            {"hidden": hidden} for hidden in self.project(memory.summary.chunk(2, -1)[1]).tanh().chunk(self.layers, -1)
-        ]
+        projected = self.project(memory.summary.chunk(2, -1)[1])
+        return [{"hidden": hidden} for hidden in projected.tanh().chunk(self.layers, -1)]
 
 
 class Copy(Bridge):
-    """The hidden states themselves, layer by layer; an LSTM's cells begin with zero."""
+    """The hidden states themselves, layer by layer; the cell states of an LSTM start at zero."""
 
     reads = frozenset({"ends"})
 
@@ -203,7 +187,7 @@ class Reduce(Bridge):
 
 
 class Zero(Bridge):
-    """Zeros: all that the decoder knows comes by attention."""
+    """Zeros: the decoder knows the source by attention alone."""
 
     def forward(self, memory: Memory) -> Sequence[State]:
         return [{"hidden": memory.summary.new_zeros(memory.summary.size(0), self.hidden)}] * self.layers
