@@ -168,7 +168,7 @@ def fits(row):
         or (
             row.get("encoder_hidden")
             and row.get("attention_heads", 1) == 1
-            and SCORERS[row.get("scorer", "general")].alike
+            and SCORERS[row.get("scorer", "general")].equal_sizes
         )
         or (row.get("bridge") in ("copy_all", "directions", "reduce") and row.get("cell", "lstm") != "lstm")
         or (row.get("bridge") == "directions" and not twice(row))
@@ -185,7 +185,7 @@ def fits(row):
 
 def twice(row):
     """Whether there are two layers of the decoder for one of the encoder, whose states are as wide as two of its."""
-    equal = row.get("attention_heads", 1) == 1 and SCORERS[row.get("scorer", "general")].alike
+    equal = row.get("attention_heads", 1) == 1 and SCORERS[row.get("scorer", "general")].equal_sizes
     return row.get("layers", (1, 2)) == (1, 2) and not row.get("encoder_hidden") and not equal
 
 

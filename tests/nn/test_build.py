@@ -10,10 +10,10 @@ from seq2seq.config import MODELS, AttentionConfig
 from seq2seq.config.choices import field_choices
 from seq2seq.ids import EOS
 from seq2seq.nn import transformer
-from seq2seq.nn.attention import attention as attention_module
 from seq2seq.nn.attention import multihead
 from seq2seq.nn.attention.scorers import SCORERS, Product
 from seq2seq.nn.build import build_model
+from seq2seq.nn.ops import devices
 from seq2seq.nn.ops.dropout import Dropout
 
 V = 13
@@ -117,7 +117,7 @@ def test_the_same_settings_make_the_same_model():
 @pytest.mark.parametrize(
     ("window", "normalizer"), [*itertools.product(["everywhere", "local_m", "local_p"], ["softmax", "sparsemax"])]
 )
-@pytest.mark.parametrize("pays", [("SHORT", 0), ("FEW", 3)])
+@pytest.mark.parametrize("pays", [("LONG_SOURCE", 0), ("SMALL_BATCH", 3)])
 def test_fused_kernels_serve_where_they_can(pays, scorer, window, normalizer, monkeypatch):
     """An inner product under a softmax, in a window without a gain, and nobody asks for the weights; not for several sentences
     of few positions."""
@@ -138,7 +138,7 @@ def test_fused_kernels_serve_where_they_can(pays, scorer, window, normalizer, mo
         few.append(model.decode(tokens, memory, attention=asked).features)
     assert not calls
     name, value = pays
-    monkeypatch.setattr(attention_module, name, value)
+    monkeypatch.setattr(devices, name, value)
     for asked in (False, True):
         calls.clear()
         torch.testing.assert_close(model.decode(tokens, memory, attention=asked).features, few[asked])

@@ -10,7 +10,8 @@ from seq2seq.ids import PAD, UNK
 from seq2seq.nn import heads
 from seq2seq.nn.heads import HEADS, CopyHead, VocabularyHead
 from seq2seq.nn.interface import Memory, Output
-from seq2seq.nn.ops.cross_entropy import CrossEntropy
+from seq2seq.nn.ops import cross_entropy as cross_entropy_module
+from seq2seq.nn.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy_reference
 
 B, T, S, H, V, PARTS = 3, 4, 5, 4, 9, 7
 WHOLE, PIECES = 2**22, 2 * V  # all rows at once; two at a time
@@ -22,7 +23,8 @@ def memory(tokens):
 
 @pytest.fixture(params=[WHOLE, PIECES], ids=["whole", "pieces"])
 def chunk(request, monkeypatch):
-    monkeypatch.setattr(heads, "CHUNK", request.param)
+    for module in (heads, cross_entropy_module):
+        monkeypatch.setattr(module, "CHUNK", request.param)
 
 
 @pytest.fixture(params=HEADS)
@@ -88,7 +90,24 @@ def test_cross_entropy_makes_no_gradient_where_none_is_wanted(without, monkeypat
 def test_cross_entropy_has_the_gradient_of_its_value(chunk):
     given = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
     target = torch.randint(1, V, (7,))
-    assert torch.autograd.gradcheck(lambda *x: CrossEntropy.apply(*x, target, 0.1, True)[0], given)
+    assert torch.autograd.gradcheck(lambda *x: linear_cross_entropy(*x, target, 0.1)[0], given)
+
+
+def test_cross_entropy_equals_its_reference(chunk):
+    given = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
+    target = torch.randint(1, V, (7,))
+    ours, reference = (
+        function(*given, target, 0.1) for function in (linear_cross_entropy, linear_cross_entropy_reference)
+    )
+    torch.testing.assert_close(ours, reference)
+
+
+def test_second_derivatives_of_the_loss_are_refused():
+    given = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
+    total, _ = linear_cross_entropy(*given, torch.randint(1, V, (7,)), 0.1)
+    (grad,) = torch.autograd.grad(total, given[:1], create_graph=True)
+    with pytest.raises(RuntimeError):
+        grad.sum().backward()
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

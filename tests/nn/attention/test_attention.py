@@ -33,9 +33,8 @@ class Composed:
 
     def __call__(self, query=None, states=None, mask=MASK, step=STEPS, covered=None):
         query, states = self.query if query is None else query, self.states if states is None else states
-        return self.attention(
-            query, states, self.attention.cache(states), mask, step, self.covered if covered is None else covered
-        )
+        covered = self.covered if covered is None else covered
+        return self.attention(query, self.attention.remember(states, mask), step, covered)
 
 
 @pytest.fixture(params=PRODUCT, ids=lambda row: "-".join(map(str, row)))

@@ -103,10 +103,10 @@ def test_a_score_reads_what_it_says(name):
 
 
 def test_sizes_that_differ_are_taken_or_refused_in_words():
-    assert {name for name, kind in SCORERS.items() if kind.alike} == {"dot", "scaled_dot", "cosine", "euclidean"}
+    assert {name for name, kind in SCORERS.items() if kind.equal_sizes} == {"dot", "scaled_dot", "cosine", "euclidean"}
     for kind in SCORERS.values():
         sizes = Sizes(D, D + 1, HIDDEN, S)
-        if kind.alike:
+        if kind.equal_sizes:
             with pytest.raises(ConfigError, match=rf"model\.attention\.scorer .* {D} and {D + 1}"):
                 kind(sizes)
         else:

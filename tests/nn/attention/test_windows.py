@@ -40,9 +40,9 @@ def test_local_m_follows_the_step_and_stays_at_the_end():
     assert seen(view("local_m", [[2], [2]], width=2)) == [[[0, 1, 2, 3, 4]], [[0, 1, 2]]]
 
 
-def local_p(share, width, **reach):
+def local_p(share, width, **form):
     """A window whose centre is `share` of the source: tanh(W q) is 1, so v is logit(share) in its only entry."""
-    window = LocalP(4, WindowConfig(width, **reach)).double()
+    window = LocalP(4, WindowConfig(width, **form)).double()
     with torch.no_grad():
         window.inner.weight.fill_(100.0)
         window.outer.weight.zero_()[0, 0] = math.log(share / (1 - share))

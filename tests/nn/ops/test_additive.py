@@ -5,7 +5,7 @@ import torch
 from torch.autograd import gradcheck
 
 from seq2seq.nn.ops import additive as module
-from seq2seq.nn.ops.additive import additive_scores, pieces
+from seq2seq.nn.ops.additive import additive_scores, blocks
 
 N, T, S, K = 3, 4, 5, 2
 
@@ -30,7 +30,7 @@ def formula(query, keys, vector, amount=None, direction=None):
 @pytest.mark.parametrize("piece", [1, 2 * S * K, T * S * K, 2 * T * S * K, 10**6])
 @pytest.mark.parametrize("covered", [False, True])
 def test_scores_and_gradients_are_those_of_the_formula(covered, piece, monkeypatch):
-    monkeypatch.setattr(module, "PIECE", piece)
+    monkeypatch.setattr(module, "BLOCK", piece)
     given = numbers(covered)
     found, expected = additive_scores(*given), formula(*given)
     torch.testing.assert_close(found, expected)
@@ -46,7 +46,7 @@ def test_sums_over_pieces_are_wide(monkeypatch):
     query, keys, vector = (torch.randn(size, requires_grad=True) for size in ((1, 500, 16), (1, 6, 16), (16,)))
     slopes = []
     for dtype, piece in ((torch.float32, 2**20), (torch.bfloat16, 1)):
-        monkeypatch.setattr(module, "PIECE", piece)
+        monkeypatch.setattr(module, "BLOCK", piece)
         slopes.append(
             torch.autograd.grad(additive_scores(query.to(dtype), keys.to(dtype), vector).float().sum(), keys)[0]
         )
@@ -64,10 +64,10 @@ def test_nothing_gives_nothing(steps, positions):
 
 @pytest.mark.parametrize("piece", [1, 7, 2 * S * K, T * S * K, 3 * T * S * K])
 def test_pieces_are_every_pair_once(piece, monkeypatch):
-    monkeypatch.setattr(module, "PIECE", piece)
+    monkeypatch.setattr(module, "BLOCK", piece)
     query, keys, *_ = numbers(False)
     seen = torch.zeros(N, T)
-    for rows, steps in pieces(query, keys):
+    for rows, steps in blocks(query, keys):
         seen[rows, steps] += 1
         assert seen[rows, steps].numel() * S * K <= max(piece, S * K)
     assert (seen == 1).all()

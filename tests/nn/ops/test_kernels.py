@@ -9,7 +9,8 @@ import torch
 
 pytest.importorskip("triton")
 
-from seq2seq.nn.ops import additive, cross_entropy, devices, kernels, scan
+from seq2seq.nn.ops import additive, cross_entropy, devices, kernels
+from seq2seq.nn.ops.lstm import lstm_gates_reference
 
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 EXACT, ROUNDED = {"rtol": 1e-4, "atol": 1e-5}, {"rtol": 0.03, "atol": 0.03}
@@ -53,19 +54,21 @@ def test_additive_scores(kind, near, sizes):
 @KINDS
 @pytest.mark.parametrize(("N", "size"), [(3, 5), (1, 1100), (7, 300)])
 def test_gates(kind, near, N, size):
-    assert_twins(kernels.TritonLSTMGates.apply, scan.Plain().lstm, numbers((N, 4 * size), (N, size), kind=kind), near)
+    assert_twins(
+        kernels.TritonLSTMGates.apply, lstm_gates_reference, numbers((N, 4 * size), (N, size), kind=kind), near
+    )
 
 
 def test_gates_of_two_kinds_of_numbers():
     """Under autocast the first cell may be wider than the gates."""
     (gates,), (cell,) = numbers((2, 12), kind=torch.bfloat16), numbers((2, 3))
-    assert_twins(kernels.TritonLSTMGates.apply, scan.Plain().lstm, [gates, cell], ROUNDED)
+    assert_twins(kernels.TritonLSTMGates.apply, lstm_gates_reference, [gates, cell], ROUNDED)
 
 
 def test_a_part_of_a_tensor():
     """What comes in strides is read as it is meant."""
     gates, cell = (x.detach().t().requires_grad_() for x in numbers((20, 3), (5, 3)))
-    assert_twins(kernels.TritonLSTMGates.apply, scan.Plain().lstm, [gates, cell], EXACT)
+    assert_twins(kernels.TritonLSTMGates.apply, lstm_gates_reference, [gates, cell], EXACT)
     query, keys, vector = (
         x.detach().transpose(-1, -2).requires_grad_() if x.dim() == 3 else x
         for x in numbers((2, 6, 3), (2, 6, 4), (6,))
@@ -80,8 +83,8 @@ def test_cross_entropy(kind, near, smoothing, V):
     (logits,) = numbers((4, V), kind=kind)
     target = torch.tensor([3, V - 1, 0, 5], device=DEVICE)
     room = [torch.empty(6, V, device=DEVICE) for _ in range(2)]
-    *sums, slope = cross_entropy.slopes(logits.detach().clone(), target, smoothing, room)
-    found = cross_entropy.slopes(logits.detach().clone(), target, smoothing, [])
+    *sums, slope = cross_entropy.softmax_gradient(logits.detach().clone(), target, smoothing, room)
+    found = cross_entropy.softmax_gradient(logits.detach().clone(), target, smoothing, [])
     for ours, theirs in zip(found, (*sums, slope), strict=True):
         assert ours.dtype == theirs.dtype
         torch.testing.assert_close(ours, theirs, **near)
@@ -134,7 +137,7 @@ import itertools
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from seq2seq.nn import kernels
+from seq2seq.nn.ops import kernels
 
 NUMBERS = {"slopes": "*fp32", "target": "*i64", "norms": "*fp32", "sums": "*fp32", "to_vector": "*fp32", "smoothing": "fp32"}
 NUMBERS |= {name: "i32" for name in "T S K V OWN OTHER own_step other_step size count".split()}

@@ -1,11 +1,10 @@
-"""Does each cell equal torch's own, or its paper's equations?"""
+"""Each cell equals torch's own, or its paper's equations."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from seq2seq.nn.ops.scan import Plain
 from seq2seq.nn.rnn.cells import CELLS
 
 
@@ -24,7 +23,7 @@ def test_a_cell_is_torchs_cell(name, fed):
     twin.bias_hh.zero_() if name == "lstm" else twin.bias_hh.copy_(cell.recurrent.bias)
     given, more = torch.randn(2, 4), torch.randn(2, fed)
     state = {part: torch.randn(2, 5) for part in cell.parts}
-    after = cell(cell.project(given), more if fed else None, state, Plain())
+    after = cell(cell.project(given), more if fed else None, state)
     hidden = twin(torch.cat((given, more), 1), tuple(state.values()) if name == "lstm" else state["hidden"])
     for ours, theirs in zip(after.values(), hidden if name == "lstm" else (hidden,), strict=True):
         torch.testing.assert_close(ours, theirs)
@@ -39,7 +38,7 @@ def test_the_first_gated_unit_is_its_papers(fed):
     cell = CELLS["gru_cho"](4, fed, 5).double()
     weights = {name: weight.numpy() for name, weight in cell.named_parameters()}
     e, c, s = (torch.randn(2, size, dtype=torch.float64) for size in (4, fed, 5))
-    after = cell(cell.project(e), c if fed else None, {"hidden": s}, Plain())["hidden"]
+    after = cell(cell.project(e), c if fed else None, {"hidden": s})["hidden"]
     for row in range(2):
         given = weights["input.weight"] @ e[row].numpy() + weights["input.bias"]
         given += weights["feed.weight"] @ c[row].numpy() if fed else 0

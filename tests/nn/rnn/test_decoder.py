@@ -145,8 +145,10 @@ def test_dropout_masks_are_drawn_beforehand_and_multiply_each_step(order, design
     drawn = torch.rand(steps, 3, 3, 8).double().round() * 2
     decoder.train()
     decoder.dropout.p = 0.0  # of the embeddings: drawn elsewhere
-    monkeypatch.setattr(decoder, "draw_masks", lambda *_: drawn.unbind(0))
-    whole = decoder.decode(case.target_in, memory).features
+    inputs = decoder.inputs
+    with monkeypatch.context() as patch:
+        patch.setattr(decoder, "inputs", lambda token: inputs(token)._replace(dropout=drawn))
+        whole = decoder.decode(case.target_in, memory).features
     state = decoder.start(memory)
     for t in range(steps):
         hooks = [
@@ -172,9 +174,9 @@ def masked_below(lower, upper, mask):
 def test_masks_of_dropout_keep_the_mean_and_are_there_in_training_only(design):
     case = design.problem(design.settings("rnn", {"layers": (1, 2)}, dropout=0.25), torch.float32)
     decoder = case.model.decoder
-    assert decoder.draw_masks(3, 2, torch.zeros(1)) == [None, None]
+    assert decoder.inputs(torch.zeros(2, 3, dtype=torch.long)).dropout is None
     decoder.train()
-    masks = torch.stack(list(decoder.draw_masks(500, 20, torch.zeros(1))))
+    masks = decoder.inputs(torch.zeros(20, 500, dtype=torch.long)).dropout
     assert masks.shape == (20, 2, 500, 8)
     assert set(masks.unique().tolist()) == {0.0, 1 / 0.75} or torch.allclose(
         masks.unique(), torch.tensor([0.0, 1 / 0.75])

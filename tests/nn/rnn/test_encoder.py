@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from seq2seq.nn.ops.reverse import reverse
 from seq2seq.nn.rnn.cells import CELLS
-from seq2seq.nn.rnn.encoder import BRIDGES, RecurrentEncoder, Scan, reverse
+from seq2seq.nn.rnn.encoder import BRIDGES, CellLayer, RecurrentEncoder
 
 LENGTHS = torch.tensor([5, 3, 4])
 MASK = torch.arange(5) < LENGTHS[:, None]
@@ -54,7 +55,7 @@ def test_step_by_step_it_is_torchs_layer_and_keeps_the_cells(both):
     twin = nn.LSTM(6, 8 // (1 + bool(both)), 2, batch_first=True, bidirectional=bool(both)).double()
     for end, parts in (("", ours.forwards), ("_reverse", ours.backwards)):
         for layer, scan in enumerate(parts):
-            assert isinstance(scan, Scan)
+            assert isinstance(scan, CellLayer)
             weights = {
                 "weight_ih": scan.cell.input.weight,
                 "weight_hh": scan.cell.recurrent.weight,
