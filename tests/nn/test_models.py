@@ -279,7 +279,7 @@ REFUSED = [  # family, settings, settings of the attention, words of the sentenc
         "rnn",
         {"residual": True, "residual_from": 3, "encoder_layers": 2},
         {},
-        r"model\.residual=true .*begins with layer 3.* are 2",
+        r"model\.residual=true .*starts at layer 3.* are 2",
     ),
     ("rnn", {"residual_from": 3}, {}, r"model\.residual_from=3 .*ignored: model\.residual=false"),
     ("rnn", {"bridge": "copy_all", "encoder_layers": 2}, {}, r"model\.bridge=copy_all .*not 2 and 1"),
