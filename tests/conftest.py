@@ -37,14 +37,15 @@ SMALL = (
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with train, dev and test .en and .de: 120, 12 and 12 pairs of the embedded corpus; word links of the 120."""
-    from seq2seq.data.toy.translation import generate_translations, pharaoh
+    from seq2seq.data.toy.translation import generate_translations
+    from seq2seq.data.word_links import format_links
 
     folder, toy = tmp_path_factory.mktemp("corpus"), generate_translations(pairs=144, dev=2, test=2)
     for name, start, stop in (("train", 0, 120), ("dev", 120, 132), ("test", 132, 144)):
         for side in ("source", "target"):
             lines = [getattr(example, side) + "\n" for example in toy.train[start:stop]]
             (folder / f"{name}.{'en' if side == 'source' else 'de'}").write_text("".join(lines), encoding="utf-8")
-    (folder / "train.align").write_text("".join(f"{pharaoh(example.alignment)}\n" for example in toy.train[:120]))
+    (folder / "train.align").write_text("".join(f"{format_links(example.alignment)}\n" for example in toy.train[:120]))
     return folder
 
 

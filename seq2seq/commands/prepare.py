@@ -16,5 +16,5 @@ def run(config: Config) -> None:
     from seq2seq.data.prepare import prepare
 
     prepared = prepare(config.data, config.tokenizer, linked=config.training.guided_alignment > 0)
-    prepared.tell()
+    prepared.log_report()
     print(prepared.folder)

@@ -1,4 +1,4 @@
-"""Which pairs does a data configuration name?"""
+"""The pairs and word alignments that a `DataConfig` names: training, development and test sets, read or generated."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,49 +8,59 @@ from typing import TYPE_CHECKING
 
 from seq2seq.config import DataConfig
 from seq2seq.config.data import GENERATED
-from seq2seq.data.readers import READERS, FileLayout, LinkedPair, Pair, find_file, read_lines, read_text, require_pairs
+from seq2seq.data.readers import (
+    READERS,
+    FileLayout,
+    LinkedPair,
+    Pair,
+    find_file,
+    read_hub,
+    read_lines,
+    read_text,
+    require_pairs,
+)
+from seq2seq.data.word_links import format_links, read_linked, swap_links
 from seq2seq.errors import ConfigError, choose
 from seq2seq.ids import BREAK
-
-ALIGN_HINT = "a word aligner makes it of the two sides, a line `0-0 1-2` for each pair (training.guided_alignment)"
 
 if TYPE_CHECKING:
     from seq2seq.data.toy.summarization import NewsCorpus
     from seq2seq.data.toy.translation import ToyCorpus
 
+ALIGN_HINT = "a word aligner writes it, one line `0-0 1-2` for each pair of lines (training.guided_alignment)"
+
 
 def data_root(data: DataConfig) -> Path:
-    """The folder that relative file names belong to."""
+    """The folder of relative file names: data.root, $SEQ2SEQ_DATA or ./data."""
     return Path(data.root or os.environ.get("SEQ2SEQ_DATA") or "data").expanduser()
 
 
 def train_pairs(data: DataConfig) -> Iterator[Pair]:
-    """The training pairs as they are, unfiltered. DataError if there are none."""
+    """The training pairs, unfiltered. ConfigError if data.train is empty, DataError if the files are."""
     return _pairs(data, "train", data.train)
 
 
 def linked_pairs(data: DataConfig) -> Iterator[LinkedPair]:
-    """The training pairs with their word links: the toy corpus' own, or of format=text those of `links_file` beside the text.
-    ConfigError for other formats; DataError for links that do not fit."""
-    from seq2seq.data.word_links import read_linked
+    """The training pairs with their word links: those of the toy corpus, or for format=text those of the `links_file` of each name.
 
+    ConfigError for other formats; DataError for links that do not fit the text."""
     if data.format == "toy":
         return (LinkedPair(*example) for example in _toy(data).train)
     if data.format != "text":
         raise ConfigError(
             f"data.format={data.format} has no word links to learn from: data=toy has, and format=text in files NAME.align"
         )
-    root, layout = data_root(data), _layout(data)
-    files = [
-        (name, *(links_file(data, name) or (find_file(f"{name}.align", root, ALIGN_HINT), False)))
-        for name in data.train
-    ]
-    pairs = (pair for name, path, turn in files for pair in read_linked(read_text([name], layout), path, turn))
+    layout = _layout(data)
+    files = []  # found before any is read
+    for name in data.train:
+        path, swapped = links_file(data, name) or (find_file(f"{name}.align", layout.root, ALIGN_HINT), False)
+        files.append((name, path, swapped))
+    pairs = (pair for name, path, swapped in files for pair in read_linked(read_text([name], layout), path, swapped))
     return require_pairs(pairs, f"data.train={data.train}")
 
 
 def dev_pairs(data: DataConfig) -> Iterator[Pair]:
-    """The development pairs. DataError if there are none."""
+    """The development pairs. ConfigError if data.dev is empty, DataError if the files are."""
     return _pairs(data, "dev", data.dev)
 
 
@@ -60,41 +70,44 @@ def test_names(data: DataConfig) -> list[str]:
 
 
 def test_pairs(data: DataConfig, name: str) -> Iterator[Pair]:
-    """The pairs of the test set `name`, read now. ConfigError if there is none of that name."""
+    """The pairs of the test set `name`. ConfigError if there is none of that name, DataError if it is empty."""
     return _pairs(data, "test", _test_files(data, name), f"test.{name}")
 
 
 def gold_alignment(data: DataConfig, split: str) -> list[str] | None:
-    """Gold word alignment of "dev" or of a test set, a line "0-0 1-2" for each pair; None if there is none.
+    """The gold word alignment of "dev" or of a test set, one line "0-0 1-2" for each pair; None if there is none.
 
-    format=text finds it by `links_file`. DataError if some are there and some not."""
+    For format=text it is in the `links_file` of each name. DataError if only some of the names have one."""
     if data.format == "toy":
-        from seq2seq.data.toy.translation import pharaoh
-
-        return [pharaoh(example.alignment) for example in getattr(_toy(data), "dev" if split == "dev" else "test")]
+        examples = getattr(_toy(data), "dev" if split == "dev" else "test")
+        return [format_links(example.alignment) for example in examples]
     names = data.dev if split == "dev" else _test_files(data, split)
     if data.format != "text":
         return None
-    from seq2seq.data.word_links import swap_links
-
     files = [links_file(data, name) for name in names]
     if not any(files):
         return None
-    given = (
-        file or (find_file(f"{name}.align", data_root(data)), False) for name, file in zip(names, files, strict=True)
-    )
-    return [swap_links(line) if turn else line for path, turn in given for line in read_lines(path)]
+    lines = []
+    for name, file in zip(names, files, strict=True):
+        path, swapped = file or (find_file(f"{name}.align", data_root(data)), False)
+        lines += [swap_links(line) if swapped else line for line in read_lines(path)]
+    return lines
 
 
 def links_file(data: DataConfig, name: str) -> tuple[Path, bool] | None:
-    """The file with the word links of the pairs NAME, .gz or not, and whether they are those of the other direction: NAME.en-de.align
-    counts English words first, whichever way the run translates; NAME.align goes the run's way."""
-    ways = {f"{data.source}-{data.target}.align": False, f"{data.target}-{data.source}.align": True, "align": False}
-    found = ((data_root(data) / f"{name}.{end}{packed}", turn) for end, turn in ways.items() for packed in ("", ".gz"))
-    return next(((path, turn) for path, turn in found if path.is_file()), None)
+    """The file with the word links of the pairs NAME, plain or .gz, and whether it names the target word first; None if there is none.
+
+    NAME.en-de.align names the English word first, whichever way the run translates; NAME.align the source word of the run."""
+    endings = {f"{data.source}-{data.target}.align": False, f"{data.target}-{data.source}.align": True, "align": False}
+    for ending, swapped in endings.items():
+        for packed in ("", ".gz"):
+            path = data_root(data) / f"{name}.{ending}{packed}"
+            if path.is_file():
+                return path, swapped
+    return None
 
 
-test_names.__test__ = test_pairs.__test__ = False  # type: ignore[attr-defined]  # pytest would collect them
+test_names.__test__ = test_pairs.__test__ = False  # type: ignore[attr-defined]  # pytest would collect them as tests
 
 
 def _test_files(data: DataConfig, name: str) -> Sequence[str]:
@@ -104,7 +117,7 @@ def _test_files(data: DataConfig, name: str) -> Sequence[str]:
 
 
 def _pairs(data: DataConfig, split: str, names: Sequence[str], what: str = "") -> Iterator[Pair]:
-    """`split` is a generated corpus' name for it, `what` is data's."""
+    """`split` is the field of a generated corpus, `what` (default: the same) the setting to name in messages."""
     if data.format in GENERATED:
         return (Pair(example.source, example.target) for example in getattr(_toy(data), split))
     if not names:
@@ -115,12 +128,9 @@ def _pairs(data: DataConfig, split: str, names: Sequence[str], what: str = "") -
 def _read(data: DataConfig, names: Sequence[str]) -> Iterator[Pair]:
     breaks = f" {BREAK} " if data.keep_breaks else " "
     if data.format == "hub":
-        from seq2seq.data.readers import read_hub
-
         local = data_root(data) / data.hub
-        return read_hub(
-            str(local) if local.is_dir() else data.hub, names, data.source, data.target, data.hub_config, breaks
-        )
+        name = str(local) if local.is_dir() else data.hub
+        return read_hub(name, names, data.source, data.target, data.hub_config, breaks)
     return READERS[data.format](names, _layout(data, breaks))
 
 

@@ -1,6 +1,7 @@
-"""How does an encoded corpus lie on disk, so that any pair is at hand without being in memory?
+"""Encoded corpora as flat arrays on disk, read through memory maps.
 
-A folder of flat arrays, read through memory maps: the ids of all sentences one after the other, and where each begins.
+A folder holds, for each side, the ids of all sentences one after the other (NAME.ids) and the offsets at which they begin
+(NAME.bounds), and `arrays.json` with sizes and dtypes.
 """
 
 import json
@@ -17,42 +18,52 @@ from seq2seq.errors import DataError
 Ids = NDArray[np.integer]
 FORMAT_VERSION = 1  # raised whenever a folder would be read differently
 WRITE_BLOCK = 4096  # pairs written together
-META = "arrays.json"  # written last: a folder without it is not whole
-MAX_LENGTH = 1 << 20
+META = "arrays.json"  # written last: a folder without it is incomplete
+MAX_LENGTH = 1 << 20  # tokens of a source, unless the caller knows a lower bound
 
 
 class EncodedPair(NamedTuple):
-    """An encoded pair, EOS at the end of each."""
+    """An encoded pair; source, target and copy end with EOS."""
 
     source: Sequence[int] | Ids
-    target: Sequence[int] | Ids  # ids >= the target vocabulary's size: unknown words that can be copied
-    copy: Sequence[int] | Ids  # what copying each source token yields; as long as source
-    links: Sequence[int] | Ids = ()  # t s t s ...: target tokens and the source tokens that they are linked with
+    target: Sequence[int] | Ids  # ids >= the size of the target vocabulary are unknown words that can be copied
+    copy: Sequence[int] | Ids  # the target id that copying each source token yields; as long as source
+    links: Sequence[int] | Ids = ()  # t s t s ...: positions of linked target and source tokens
 
 
 class Rows(Protocol):
-    """Encoded pairs by number; what batches are made of."""
+    """Encoded pairs by number, as `collate` reads them."""
 
     def __len__(self) -> int: ...
-    def row(self, i: int) -> EncodedPair: ...
+    def row(self, i: int) -> EncodedPair:
+        """Pair i."""
+        ...
 
 
 class Corpus(Protocol):
-    """Encoded pairs whose segmentation may differ from epoch to epoch; lengths, EOS included, do not."""
+    """Encoded pairs whose segmentation may differ between epochs. The lengths that batches are planned by do not."""
 
-    target_size: int
-    sampled: bool  # whether rows differ from epoch to epoch
+    target_size: int  # of the target vocabulary
+    sampled: bool  # whether rows differ between epochs
 
     def __len__(self) -> int: ...
     @property
-    def source_lengths(self) -> NDArray[np.int32]: ...
+    def source_lengths(self) -> NDArray[np.int32]:
+        """Tokens of each source, EOS included."""
+        ...
+
     @property
-    def target_lengths(self) -> NDArray[np.int32]: ...
-    def at(self, epoch: int) -> Rows: ...
+    def target_lengths(self) -> NDArray[np.int32]:
+        """Tokens of each target, EOS included."""
+        ...
+
+    def epoch_rows(self, epoch: int) -> Rows:
+        """The encoded pairs of one epoch."""
+        ...
 
 
 class _RaggedWriter:
-    """Appends sequences of numbers to NAME.ids and their ends to NAME.bounds."""
+    """Appends sequences of ids to NAME.ids and their ends to NAME.bounds."""
 
     def __init__(self, folder: Path, name: str, dtype: str, files: ExitStack) -> None:
         self.ids = files.enter_context((folder / f"{name}.ids").open("wb"))
@@ -69,16 +80,18 @@ class _RaggedWriter:
 
 
 class _RowWriter:
-    """Appends encoded pairs, a block at a time."""
+    """Appends encoded pairs, WRITE_BLOCK at a time."""
 
     def __init__(self, folder: Path, types: dict[str, str], files: ExitStack) -> None:
         self.sides = {name: _RaggedWriter(folder, name, dtype, files) for name, dtype in types.items()}
         self.block: list[EncodedPair] = []
-        self.pairs, self.same = 0, True  # whether copying yields the source ids in every row
+        self.pairs = 0
+        self.copy_is_source = True  # in every row so far
 
     def add(self, row: EncodedPair) -> None:
         self.block.append(row)
-        self.pairs, self.same = self.pairs + 1, self.same and row.copy == row.source
+        self.pairs += 1
+        self.copy_is_source = self.copy_is_source and row.copy == row.source
         if len(self.block) == WRITE_BLOCK:
             self.flush()
 
@@ -91,41 +104,45 @@ class _RowWriter:
 
 @contextmanager
 def write_arrays(
-    folder: Path, source_size: int, target_size: int, longest: int = MAX_LENGTH, linked: bool = False
+    folder: Path, source_size: int, target_size: int, max_length: int = MAX_LENGTH, linked: bool = False
 ) -> Iterator[Callable[[EncodedPair], None]]:
-    """A function that adds an encoded pair to `folder`, which is whole when the block has ended well.
+    """Yield a function that adds an encoded pair to `folder`, which is complete once the block ends without an error.
 
-    `longest` bounds the tokens of a source, hence the ids of its unknown words: below target_size + longest. Links are kept if the
-    pairs are `linked`; `longest` then bounds both sides."""
+    `max_length` bounds the tokens of a source, hence the ids of its unknown words: below target_size + max_length. With `linked`,
+    links are written, and `max_length` bounds both sides. A `copy` that equals `source` in every pair is not stored."""
     types = {
         "source": _dtype(source_size),
-        "target": _dtype(target_size + longest),
-        "copy": _dtype(target_size + longest),
+        "target": _dtype(target_size + max_length),
+        "copy": _dtype(target_size + max_length),
     }
-    types |= {"links": _dtype(longest)} if linked else {}
+    if linked:
+        types["links"] = _dtype(max_length)
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         writer = _RowWriter(folder, types, files)
         yield writer.add
         writer.flush()
-    if writer.same:
+    totals = {name: side.total for name, side in writer.sides.items()}
+    if writer.copy_is_source:
+        del totals["copy"]
         for file in folder.glob("copy.*"):
             file.unlink()
-    totals = {name: side.total for name, side in writer.sides.items() if not (writer.same and name == "copy")}
     _write_meta(folder, writer.pairs, target_size, types, totals)
 
 
 def join_arrays(parts: Sequence[Path], folder: Path) -> None:
-    """The pairs of folders that were written alike, one after the other, in `folder`. One is open at a time."""
+    """Concatenate folders that `write_arrays` wrote with the same arguments into `folder`; one of them is open at a time."""
     folder.mkdir(parents=True, exist_ok=True)
     counts, sides = zip(*[(len(part), set(part.sides)) for part in map(PairArrays, parts)], strict=True)
     first, totals = PairArrays(parts[0]), {}
-    for name in (name for name in first.types if any(name in kept for kept in sides)):
+    for name in first.types:
+        if not any(name in stored for stored in sides):
+            continue
         totals[name] = 0
         with (folder / f"{name}.ids").open("wb") as ids, (folder / f"{name}.bounds").open("wb") as bounds:
             bounds.write(np.zeros(1, np.int64).tobytes())
             for part in map(PairArrays, parts):
-                side = part.sides.get(name, part.sides["source"])
+                side = part.sides.get(name, part.sides["source"])  # a part without `copy` copies its source ids
                 ids.write(side.ids.astype(first.types[name]).tobytes())
                 bounds.write((side.bounds[1:] + totals[name]).tobytes())
                 totals[name] += len(side.ids)
@@ -142,7 +159,7 @@ def _dtype(size: int) -> str:
 
 
 class _Ragged:
-    """Sequences of different lengths, mapped from disk."""
+    """Sequences of different lengths, memory-mapped."""
 
     def __init__(self, folder: Path, name: str, dtype: str, count: int, total: int) -> None:
         self.ids = _map(folder / f"{name}.ids", dtype, total)
@@ -159,31 +176,26 @@ class _Ragged:
 def _map(path: Path, dtype: str, count: int) -> Ids:
     expected = count * np.dtype(dtype).itemsize
     if not path.is_file() or path.stat().st_size != expected:
-        raise DataError(f"{path} is missing or cut short: delete the folder {path.parent}, it will be made again")
+        raise DataError(f"{path} is missing or truncated: delete the folder {path.parent}, it will be rebuilt")
     return np.asarray(np.memmap(path, dtype, "r")) if expected else np.empty(0, dtype)
 
 
 class PairArrays:
-    """Encoded pairs on disk, EOS at the end of each side; it is its own rows in every epoch."""
+    """A folder of encoded pairs, as `write_arrays` wrote it: a `Corpus` with the same rows in every epoch."""
 
     sampled = False
 
     def __init__(self, folder: Path) -> None:
-        """DataError if the folder is not whole."""
+        """Map the arrays of `folder`. DataError if it is incomplete or was written in another format."""
         try:
             meta = json.loads((folder / META).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(
-                f"{folder}: no encoded corpus can be read there; delete the folder, it will be made again"
-            ) from error
+            raise DataError(f"{folder} holds no encoded corpus: delete the folder, it will be rebuilt") from error
         if meta.get("format") != FORMAT_VERSION:
-            raise DataError(f"{folder} was written by another version: delete it, it will be made again")
-        self.folder, self.target_size, self._pairs, self.types = (
-            folder,
-            int(meta["target_size"]),
-            int(meta["pairs"]),
-            meta["types"],
-        )
+            raise DataError(f"{folder} was written by another version: delete it, it will be rebuilt")
+        self.folder = folder
+        self.target_size, self._pairs = int(meta["target_size"]), int(meta["pairs"])
+        self.types: dict[str, str] = meta["types"]
         self.sides = {
             name: _Ragged(folder, name, self.types[name], self._pairs, total) for name, total in meta["totals"].items()
         }
@@ -196,19 +208,19 @@ class PairArrays:
         return self.sides["source"][i]
 
     def target(self, i: int) -> Ids:
-        """Target ids of pair i; ids >= target_size are unknown words that stand in the source too."""
+        """Target ids of pair i; ids >= target_size are unknown words that also occur in the source."""
         return self.sides["target"][i]
 
     def copy(self, i: int) -> Ids:
-        """What copying each source token yields, as long as the source."""
+        """The target id that copying each source token of pair i yields; as long as the source."""
         return self.sides.get("copy", self.sides["source"])[i]
 
     def links(self, i: int) -> Sequence[int] | Ids:
-        """t s t s ...: which target tokens of pair i are linked with which source tokens; nothing where that is not known."""
+        """t s t s ...: positions of linked target and source tokens of pair i; empty if no links were written."""
         return self.sides["links"][i] if "links" in self.sides else ()
 
     def row(self, i: int) -> EncodedPair:
-        """All of pair i."""
+        """Pair i."""
         return EncodedPair(self.source(i), self.target(i), self.copy(i), self.links(i))
 
     @property
@@ -221,6 +233,6 @@ class PairArrays:
         """Tokens of each target, EOS included."""
         return self.sides["target"].lengths()
 
-    def at(self, epoch: int) -> Rows:
-        """Its rows: the same in every epoch."""
+    def epoch_rows(self, epoch: int) -> Rows:
+        """The corpus itself: its rows are the same in every epoch."""
         return self

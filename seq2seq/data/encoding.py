@@ -1,4 +1,4 @@
-"""How does a corpus become arrays of ids? Block by block, on all cores; blocks that are there are not made again."""
+"""Encoding a corpus to arrays of ids: block by block on all cores. An interrupted run keeps the finished blocks."""
 
 import json
 import os
@@ -29,90 +29,87 @@ from seq2seq.ids import UNK
 from seq2seq.utils.process import available_cores
 from seq2seq.utils.progress import ProgressCounter
 
-BLOCK_PAIRS = 8192  # pairs, as they are read
-MIN_BLOCKS_PER_WORKER = 4  # blocks for a process at least: a new one takes as long to start as one of them
+BLOCK_PAIRS = 8192  # pairs of a block, before filtering
+MIN_BLOCKS_PER_WORKER = 4  # a process takes about as long to start as to encode one block
 COUNTS = "counts.json"
 
 
 class EncodingCounts(NamedTuple):
-    """What was seen of some pairs: sums, why pairs were dropped, and by what texts differ from what their ids say."""
+    """Statistics of encoded pairs: sums, dropped pairs by reason, and differences between texts and their decoded ids."""
 
     sums: Counter[str]
     dropped: Counter[str]
     differences: Counter[str]
 
     def add(self, more: dict[str, dict[str, int]]) -> None:
-        """Those of other pairs."""
-        for mine, theirs in zip(self, more.values(), strict=True):
-            mine.update(theirs)
+        """Add the statistics of other pairs, given as the dictionary of such a tuple."""
+        self.sums.update(more["sums"])
+        self.dropped.update(more["dropped"])
+        self.differences.update(more["differences"])
 
     def report(self) -> dict[str, Any]:
-        """As `report_lines` reads it."""
+        """The statistics as a part of the report that `report_lines` reads."""
         sums = self.sums
-        lossy = {
-            "lines": sums["lossy"],
-            "of": sums["lines"],
-            "compared": sums["compared"],
-            "differences": self.differences.most_common(3),
-        }
-        tokens = {name: sums[name] for name in ("source", "target", "unknown_source", "unknown_target")}
-        dropped, cut = dict(self.dropped.most_common()), {name: sums[f"cut_{name}"] for name in ("source", "target")}
-        links = {"links": {"pairs": sums["linked"], "tokens": sums["links"]}} if "links" in sums else {}
-        return {
+        report: dict[str, Any] = {
             "read": sums["read"],
             "kept": sums["kept"],
-            "dropped": dropped,
-            "cut": cut,
-            "tokens": tokens,
-            "lossy": lossy,
-        } | links
+            "dropped": dict(self.dropped.most_common()),
+            "cut": {name: sums[f"cut_{name}"] for name in ("source", "target")},
+            "tokens": {name: sums[name] for name in ("source", "target", "unknown_source", "unknown_target")},
+            "lossy": {
+                "lines": sums["lossy"],
+                "of": sums["lines"],
+                "compared": sums["compared"],
+                "differences": self.differences.most_common(3),
+            },
+        }
+        if "links" in sums:
+            report["links"] = {"pairs": sums["linked"], "tokens": sums["links"]}
+        return report
 
 
 class EncodingRules(NamedTuple):
-    """What decides which pairs are kept, and what is kept of them."""
+    """Which pairs are kept, and what of them is written."""
 
     max_words: int
     max_ratio: float
     max_tokens: int
-    keep_text: bool
-    truncate: tuple[int, int] = (0, 0)  # source and target, to so many words; 0: not
+    keep_text: bool  # also write the text, for sampled segmentation
+    truncate: tuple[int, int] = (0, 0)  # words that source and target are truncated to; 0: not truncated
 
 
 def encode_corpus(folder: Path, pairs: Iterable[AnyPair], total: int, rules: EncodingRules) -> EncodingCounts:
-    """Arrays `train` and `text` in `folder`, where the vocabularies are, of `total` pairs, or so; with their links if they are linked.
+    """Write the arrays `train` and `text` of `pairs` to `folder`, which holds the vocabularies; with links if the pairs have them.
 
-    What an earlier call that was cut off has left in `folder` is used: it must have been of the same pairs and rules.
-    DataError if a process that encodes is ended."""
+    `total` is the number of pairs, for the progress and the number of processes. Blocks that an interrupted call has left in `folder`
+    are used: they must be of the same pairs and rules. DataError if a worker process is killed."""
     blocks, joined = folder / f"blocks-{BLOCK_PAIRS}", folder / "joined"
     blocks.mkdir(exist_ok=True)
-    for half in [joined, *blocks.glob(".*")]:  # a process was killed
-        rmtree(half, ignore_errors=True)
-    workers, made, counts = (
-        min(available_cores(), total // BLOCK_PAIRS // MIN_BLOCKS_PER_WORKER),
-        [],
-        EncodingCounts(Counter(), Counter(), Counter()),
-    )
+    for incomplete in [joined, *blocks.glob(".*")]:  # left by a process that was killed
+        rmtree(incomplete, ignore_errors=True)
+    workers = min(available_cores(), total // BLOCK_PAIRS // MIN_BLOCKS_PER_WORKER)
+    counts, paths = EncodingCounts(Counter(), Counter(), Counter()), []
     with (
-        ProgressCounter("pairs encoded", total) as count,
-        closing(_encoded_blocks(folder, blocks, pairs, rules, workers)) as coming,
+        ProgressCounter("pairs encoded", total) as progress,
+        closing(_encoded_blocks(folder, blocks, pairs, rules, workers)) as encoded,
     ):
-        for block, size in coming:
-            counts.add(json.loads((block / COUNTS).read_text(encoding="utf-8")))
-            made.append(block)
-            count.add(size)
+        for path, size in encoded:
+            counts.add(json.loads((path / COUNTS).read_text(encoding="utf-8")))
+            paths.append(path)
+            progress.add(size)
     for name in ("train", "text"):
-        join_arrays([block / name for block in made], folder / name)
-    rmtree(blocks.rename(joined))  # else one that is removed by half could be taken for a whole one
+        join_arrays([path / name for path in paths], folder / name)
+    rmtree(blocks.rename(joined))  # renamed first: a partly removed folder of blocks must not be resumed from
     return counts
 
 
 def _encoded_blocks(
     folder: Path, blocks: Path, pairs: Iterable[AnyPair], rules: EncodingRules, workers: int
 ) -> Generator[tuple[Path, int], None, None]:
-    """Each block, and its number of pairs, in order, as they come to be there."""
-    cut = ((blocks / f"{number:06}", block) for number, block in enumerate(_in_blocks(pairs)))
+    """Encode the blocks that are missing; yield the folder and the number of pairs of each block, in order."""
+    numbered = ((blocks / f"{number:06}", block) for number, block in enumerate(_in_blocks(pairs)))
     if workers < 2:
-        for path, block in cut:
+        for path, block in numbered:
             if not is_complete(path):
                 encode_block(folder, path, block, rules)
             yield path, len(block)
@@ -120,15 +117,14 @@ def _encoded_blocks(
     waiting: deque[tuple[Path, int, Future[None] | None]] = deque()
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _init_worker)
     try:
-        for path, block in cut:
-            waiting.append(
-                (path, len(block), None if is_complete(path) else pool.submit(encode_block, folder, path, block, rules))
-            )
-            while len(waiting) > 2 * workers:  # so much text is in memory
+        for path, block in numbered:
+            future = None if is_complete(path) else pool.submit(encode_block, folder, path, block, rules)
+            waiting.append((path, len(block), future))
+            while len(waiting) > 2 * workers:  # bounds the text in memory
                 yield _finished(*waiting.popleft())
         while waiting:
             yield _finished(*waiting.popleft())
-    except BaseException:  # nobody waits for blocks that may be made again
+    except BaseException:  # do not wait for the blocks in progress: they can be encoded again
         for process in list((pool._processes or {}).values()):
             process.kill()
         pool.shutdown(wait=False, cancel_futures=True)
@@ -137,23 +133,24 @@ def _encoded_blocks(
 
 
 def _init_worker() -> None:
-    """A worker leaves Ctrl-C to the process that it works for, and ends with it, however that ends."""
+    """Let a worker ignore Ctrl-C, which its parent handles, and end when its parent ends, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()  # type: ignore[union-attr, func-returns-value]
 
 
-def _finished(path: Path, size: int, future: "Future[None] | None") -> tuple[Path, int]:
+def _finished(path: Path, size: int, future: Future[None] | None) -> tuple[Path, int]:
+    """Wait for a block; return its folder and its number of pairs."""
     try:
         if future is not None:
             future.result()
     except BrokenProcessPool:
-        why = "the memory was full, or prepare() was called by a script without `if __name__ == '__main__'`"
-        raise DataError(f"a process that encodes was ended: {why}; what is encoded is kept in {path.parent}") from None
+        why = "out of memory, or prepare() was called by a script without `if __name__ == '__main__'`"
+        raise DataError(f"an encoding process was killed: {why}; finished blocks are kept in {path.parent}") from None
     return path, size
 
 
 def is_complete(path: Path) -> bool:
-    """Whether a block was made, and neither a full disk nor a power cut has spoilt it; what is left of it is removed."""
+    """Whether a block was encoded and not damaged by a full disk or a power cut; a damaged one is removed."""
     try:
         json.loads((path / COUNTS).read_text(encoding="utf-8"))
         for name in ("train", "text"):
@@ -165,7 +162,7 @@ def is_complete(path: Path) -> bool:
 
 
 def _in_blocks(pairs: Iterable[AnyPair]) -> Iterator[list[AnyPair]]:
-    """Lists of BLOCK pairs, the last may be shorter."""
+    """Lists of BLOCK_PAIRS pairs; the last may be shorter."""
     stream = iter(pairs)
     while block := list(islice(stream, BLOCK_PAIRS)):
         yield block
@@ -177,10 +174,10 @@ def _vocabularies(folder: Path) -> Vocabularies:
 
 
 def encode_block(folder: Path, path: Path, pairs: list[AnyPair], rules: EncodingRules) -> None:
-    """The arrays of some pairs, and what was seen of them, as the folder `path`; whole or not at all."""
+    """Write the arrays of one block of pairs and their statistics to the folder `path`, atomically."""
     vocabularies, sums = _vocabularies(folder), Counter[str]()
     filters = PairFilter(rules.max_words, rules.max_ratio, rules.truncate)
-    trip = RoundTrip(MAX_COMPARED if int(path.name) == 0 else 0)
+    round_trip = RoundTrip(MAX_COMPARED if int(path.name) == 0 else 0)
     sizes, linked = (vocabularies.source.size, vocabularies.target.size), isinstance(pairs[0], LinkedPair)
     with (
         atomic_folder(path) as temporary,
@@ -203,9 +200,9 @@ def encode_block(folder: Path, path: Path, pairs: list[AnyPair], rules: Encoding
                 unknown_source=sum(i == UNK for i in row.source),
                 unknown_target=sum(i == UNK or i >= sizes[1] for i in row.target),
             )
-            trip.add(pair.source, vocabularies.source.decode(row.source))
-            trip.add(pair.target, vocabularies.target.decode(row.target))
-        sums.update(cut_source=filters.cut["source"], cut_target=filters.cut["target"])
-        sums.update(read=filters.read, lines=trip.lines, lossy=trip.lossy, compared=min(trip.lossy, trip.most))
-        counts = EncodingCounts(sums, filters.dropped, trip.differences)
+            round_trip.add(pair.source, vocabularies.source.decode(row.source))
+            round_trip.add(pair.target, vocabularies.target.decode(row.target))
+        sums.update(cut_source=filters.truncated["source"], cut_target=filters.truncated["target"])
+        sums.update(read=filters.read, lines=round_trip.lines, lossy=round_trip.lossy, compared=round_trip.compared)
+        counts = EncodingCounts(sums, filters.dropped, round_trip.differences)
         (temporary / COUNTS).write_text(json.dumps(counts._asdict(), ensure_ascii=False), encoding="utf-8")

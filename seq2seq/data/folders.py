@@ -1,4 +1,4 @@
-"""How is a folder made, so that it is there as a whole or not at all, and work that was cut off goes on?"""
+"""Folders that appear atomically once complete, and that an interrupted process leaves for the next one to resume."""
 
 import fcntl
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` when the block ends well. If another process was first, its folder stays."""
+    """Yield a temporary folder that is renamed to `folder` when the block succeeds. If another process was faster, its folder stays."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
@@ -34,16 +34,14 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def resumable_folder(folder: Path) -> Iterator[Path | None]:
-    """A folder beside `folder` that becomes it when the block ends well; None if `folder` is there by now.
+    """Yield a folder `.NAME.part` that is renamed to `folder` when the block succeeds; None if `folder` exists already.
 
-    What lies in it stays when the block does not end well, and is found by whoever comes next. One process works in it at a
-    time, others wait; where the file system has no locks everyone has a `atomic_folder`, and the first wins."""
+    If the block fails, its contents stay for the next attempt. One process works in it at a time while others wait. On a file system
+    without locks each process works in an `atomic_folder`, and the first to finish wins."""
     part, lock = (folder.with_name(f".{folder.name}.{ending}") for ending in ("part", "lock"))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        error_filename(folder),
-        lock.open("w") as file,
-    ):  # which stays: two processes could hold that of a file that is made again
+    # The lock file stays: if it were removed and created anew, two processes could each hold the lock of one of the two files.
+    with error_filename(folder), lock.open("w") as file:
         if not _locked(file, folder):
             with atomic_folder(folder) as own:
                 yield own
@@ -55,17 +53,17 @@ def resumable_folder(folder: Path) -> Iterator[Path | None]:
                 yield part
                 part.rename(folder)
             finally:
-                with suppress(OSError):  # only if it is empty
+                with suppress(OSError):  # unless it is empty, it stays
                     part.rmdir()
 
 
 def _locked(file: IO[str], folder: Path) -> bool:
-    """Wait until nobody else has the lock; False if there are none."""
+    """Wait for the lock of `file`; False if the file system has no locks."""
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.info("waiting for another process, which makes %s", folder)
+            log.info("waiting for another process, which is preparing %s", folder)
             fcntl.flock(file, fcntl.LOCK_EX)
     except OSError:
         return False

@@ -1,4 +1,7 @@
-"""Which target ids translate a source id? IBM model 1, learnt from the encoded pairs (Brown et al. 1993, section 4.1)."""
+"""IBM model 1: a table of the likeliest target ids of each source id, learnt from encoded pairs (Brown et al. 1993, section 4.1).
+
+Letters: C cooccurrences of a target position and a source position, P distinct pairs of ids among them.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,22 +9,20 @@ from numpy.typing import NDArray
 from seq2seq.data.dataset import Ids, PairArrays
 from seq2seq.ids import PAD, UNK
 
-MAX_COOCCURRENCES = (
-    2**25
-)  # pairs of positions that are learnt from, in less than 2 GiB; of a larger corpus, those of every k-th pair of sentences
-ITERATIONS = 5  # of expectation maximisation
+MAX_COOCCURRENCES = 2**25  # take less than 2 GiB of memory; of a larger corpus, every k-th sentence pair is used
+ITERATIONS = 5  # of expectation maximization
 
 
 def translation_table(pairs: PairArrays, source_size: int, most: int) -> NDArray[np.int32]:
     """The `most` likeliest target ids of each source id, likeliest first: (source_size, most), PAD where there are fewer.
 
-    The EOS at the end of each source is the empty word, which yields what no other explains."""
+    EOS at the end of each source serves as the empty word, from which target words without a counterpart are generated."""
     keys, lengths = cooccurrences(pairs)
-    both, cell = np.unique(keys, return_inverse=True)
+    distinct, pair_index = np.unique(keys, return_inverse=True)
     del keys
-    source, target = np.divmod(both, pairs.target_size)
-    chance = translation_probabilities(cell, lengths, source)
-    order = np.lexsort((target, -chance, source))
+    source, target = np.divmod(distinct, pairs.target_size)
+    probabilities = translation_probabilities(pair_index, lengths, source)
+    order = np.lexsort((target, -probabilities, source))
     source, target = source[order], target[order]
     rank = np.arange(len(source)) - np.searchsorted(source, source)
     table = np.full((source_size, most), PAD, np.int32)
@@ -30,23 +31,25 @@ def translation_table(pairs: PairArrays, source_size: int, most: int) -> NDArray
 
 
 def translation_probabilities(
-    cell: NDArray[np.int64], lengths: NDArray[np.int64], source: NDArray[np.int64]
+    pair_index: NDArray[np.int64], lengths: NDArray[np.int64], source: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """t(target | source) of each pair of ids (P,), P in all, the `source` of which is given.
+    """(P,) t(target | source) of each distinct pair of ids, by expectation maximization.
 
-    `cell` (C,) holds the pairs of ids that stand together, those of one target position one after the other, `lengths` of them."""
+    `pair_index` (C,) is the number of the pair of each cooccurrence, those of one target position next to each other; `lengths` is how
+    many each target position has; `source` (P,) is the source id of each pair."""
     first = np.cumsum(lengths) - lengths
-    chance = np.ones(len(source))
+    probabilities = np.ones(len(source))
     for _ in range(ITERATIONS):
-        share = chance[cell]
-        share /= np.add.reduceat(share, first).repeat(lengths)  # whom a target position is of (eq. 17)
-        count = np.bincount(cell, share, len(source))
-        chance = count / np.bincount(source, count)[source]
-    return chance
+        share = probabilities[pair_index]
+        share /= np.add.reduceat(share, first).repeat(lengths)  # expected counts (eq. 17)
+        count = np.bincount(pair_index, share, len(source))
+        probabilities = count / np.bincount(source, count)[source]
+    return probabilities
 
 
 def cooccurrences(pairs: PairArrays) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of each target token, with each position of its source: source id * target_size + target id; and how many it is with."""
+    """Each target position with each position of its source, as source id * target_size + target id: (C,); and the number of
+    cooccurrences of each target position."""
     step = 1 + int(pairs.source_lengths.astype(np.int64) @ pairs.target_lengths) // MAX_COOCCURRENCES
     keys, lengths = [], []
     for i in range(0, len(pairs), step):
@@ -57,14 +60,14 @@ def cooccurrences(pairs: PairArrays) -> tuple[NDArray[np.int64], NDArray[np.int6
 
 
 def _known_targets(target: Ids, size: int) -> Ids:
-    """Without words that the vocabulary lacks."""
+    """`target` without the words that the vocabulary lacks."""
     return np.asarray(target[(target < size) & (target != UNK)], np.int64)
 
 
 def table_coverage(table: NDArray[np.int32], pairs: PairArrays, counts: list[int]) -> list[float]:
     """The share of target tokens that are among the first n translations of a token of their source, for each n of `counts`.
 
-    Names and numbers that stand in the source as well count as found."""
+    Tokens that can be copied from the source count as covered. Words that the vocabulary lacks are left out."""
     found, total = np.zeros(len(counts), np.int64), 0
     for i in range(len(pairs)):
         target = _known_targets(pairs.target(i)[:-1], pairs.target_size)

@@ -1,4 +1,4 @@
-"""What happened to the text on its way to ids: what was dropped, what cannot come back, what is tested and trained on alike?"""
+"""The report of `prepare`: dropped pairs, text that encoding does not preserve, overlap of training and test sources."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -7,96 +7,119 @@ from typing import Any
 
 from seq2seq.data.readers import Pair
 
-MAX_COMPARED = 1000  # lossy lines, of the first block, looked at character by character; one takes about a millisecond
+MAX_COMPARED = 1000  # lossy lines, of the first block, compared character by character; one takes about a millisecond
 
 
 class RoundTrip:
-    """Counts the lines that do not come back from their ids as they were, and by what they differ."""
+    """Counts the lines that change when they are encoded and decoded, and how they change."""
 
-    def __init__(self, most: int = MAX_COMPARED) -> None:
-        """most: lossy lines that are looked at."""
-        self.most, self.lines, self.lossy = most, 0, 0
+    def __init__(self, max_compared: int = MAX_COMPARED) -> None:
+        """`max_compared`: lossy lines that are compared character by character."""
+        self.max_compared, self.lines, self.lossy = max_compared, 0, 0
         self.differences: Counter[str] = Counter()
 
-    def add(self, text: str, back: str) -> None:
-        """`back` is what the ids of `text` decode to."""
+    @property
+    def compared(self) -> int:
+        """Lossy lines that were compared character by character."""
+        return min(self.lossy, self.max_compared)
+
+    def add(self, text: str, decoded: str) -> None:
+        """Count a line; `decoded` is what the ids of `text` decode to."""
         self.lines += 1
-        if back != text:
+        if decoded != text:
             self.lossy += 1
-            if self.lossy <= self.most:
-                self.differences.update(text_differences(text, back))
+            if self.lossy <= self.max_compared:
+                self.differences.update(text_differences(text, decoded))
 
 
 def text_differences(before: str, after: str) -> list[str]:
     """Every place where two texts differ, such as "U+00A0 -> ' '"."""
     changes = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
-    return [
-        f"{_describe(before[a:b])} -> {_describe(after[c:d])}" for change, a, b, c, d in changes if change != "equal"
-    ]
+    return [f"{_quoted(before[a:b])} -> {_quoted(after[c:d])}" for change, a, b, c, d in changes if change != "equal"]
 
 
-def _describe(text: str) -> str:
-    """In quotes if it can be told from its looks, else as code points."""
+def _quoted(text: str) -> str:
+    """In quotes if it is recognizable in print, else as code points."""
     plain = text.isprintable() and (text.isascii() or any(c.isalnum() for c in text) or text == "⁇")
     return repr(text[:30]) if plain else " ".join(f"U+{ord(c):04X}" for c in text[:8])
 
 
 class Overlap:
-    """Counts the sources of dev and test sets that are in the training text too. Memory grows with those sets, not with the text."""
+    """Counts the sources of dev and test sets that also occur in the training text. Memory grows with those sets only."""
 
     def __init__(self, sets: Mapping[str, Iterable[Pair]]) -> None:
+        """`sets`: name -> pairs of each dev or test set."""
         self.sources = {name: [hash(pair.source) for pair in pairs] for name, pairs in sets.items()}
-        self._asked = {h for sources in self.sources.values() for h in sources}
-        self._met: set[int] = set()
+        self._wanted = {h for sources in self.sources.values() for h in sources}
+        self._found: set[int] = set()
 
     def add(self, source: str) -> None:
-        """`source` is in the training text; an empty one means nothing."""
-        if source and (h := hash(source)) in self._asked:
-            self._met.add(h)
+        """Record a source of the training text; empty ones are ignored."""
+        if source and (h := hash(source)) in self._wanted:
+            self._found.add(h)
 
     def counts(self) -> dict[str, list[int]]:
-        """name -> [sources that the training text has too, sources]."""
-        return {name: [sum(h in self._met for h in sources), len(sources)] for name, sources in self.sources.items()}
+        """name -> [sources that also occur in the training text, sources]."""
+        return {name: [sum(h in self._found for h in sources), len(sources)] for name, sources in self.sources.items()}
 
 
 def report_lines(report: dict[str, Any]) -> list[str]:
-    """The report of `prepare` for the eye."""
+    """The report of `prepare` as lines of text."""
     dropped = ", ".join(f"{count:,} with {reason}" for reason, count in report["dropped"].items()) or "none"
-    sizes, tokens, lossy = report["vocabulary"], report["tokens"], report["lossy"]
-    each = f"{sizes['source']:,} and {sizes['target']:,} entries"
     lines = [
         *_truncation_lines(report),
         f"training pairs: {report['kept']:,} of {report['read']:,} kept; dropped: {dropped}",
         f"development pairs: {report['overlap']['dev'][1]:,}{_long_note(report['long_dev'])}",
-        f"vocabulary: {sizes['source']:,} entries for both sides" if sizes["joint"] else f"vocabularies: {each}",
-        f"training tokens: {tokens['source']:,} source, {tokens['target']:,} target, ends of sentences included; "
-        f"unknown: {tokens['unknown_source']:,} and {tokens['unknown_target']:,}",
-        f"lines that do not come back from their ids as they were: {lossy['lines']:,} of {lossy['of']:,}{_lossy_note(lossy)}",
+        _vocabulary_line(report["vocabulary"]),
+        _token_line(report["tokens"]),
+        _lossy_line(report["lossy"]),
     ]
     if links := report.get("links"):
         lines.append(f"word links: {links['tokens']:,} between subwords, in {links['pairs']:,} of the pairs")
-    found = [f"{name} {met:,} of {count:,}" for name, (met, count) in report["overlap"].items() if met]
-    lines.append(
-        f"sources that are in the training text too: {', '.join(found) or 'none in ' + ', '.join(report['overlap'])}"
-    )
+    lines.append(_overlap_line(report["overlap"]))
     return lines + [f"test set {name} cannot be used: {why}" for name, why in report["missing"].items()]
 
 
 def _truncation_lines(report: dict[str, Any]) -> list[str]:
-    """What was cut before all else, for each side that may be."""
+    """One line for each side that is truncated."""
     (source, target), cut, read, dev = report["truncation"], report["cut"], report["read"], report["overlap"]["dev"][1]
-    sources = f"{cut['source']:,} of {read:,} training sources and {report['cut_dev']:,} of {dev:,} development sources"
-    said = [f"cut to {source:,} words: {sources}"] * (source > 0)
-    return said + [f"cut to {target:,} words: {cut['target']:,} of {read:,} training targets"] * (target > 0)
+    lines = []
+    if source:
+        training = f"{cut['source']:,} of {read:,} training sources"
+        lines.append(
+            f"truncated to {source:,} words: {training} and {report['cut_dev']:,} of {dev:,} development sources"
+        )
+    if target:
+        lines.append(f"truncated to {target:,} words: {cut['target']:,} of {read:,} training targets")
+    return lines
 
 
 def _long_note(pairs: int) -> str:
-    return (
-        f"; {pairs:,} with a side beyond data.max_tokens, which are translated but not in the dev loss" if pairs else ""
-    )
+    if not pairs:
+        return ""
+    return f"; {pairs:,} with a side beyond data.max_tokens, which are translated but not in the dev loss"
 
 
-def _lossy_note(lossy: dict[str, Any]) -> str:
-    shown = ", ".join(f"{what} {count:,} times" for what, count in lossy["differences"])
+def _vocabulary_line(sizes: dict[str, Any]) -> str:
+    if sizes["joint"]:
+        return f"vocabulary: {sizes['source']:,} entries for both sides"
+    return f"vocabularies: {sizes['source']:,} and {sizes['target']:,} entries"
+
+
+def _token_line(tokens: dict[str, int]) -> str:
+    counts = f"{tokens['source']:,} source, {tokens['target']:,} target (with EOS)"
+    return f"training tokens: {counts}; unknown: {tokens['unknown_source']:,} and {tokens['unknown_target']:,}"
+
+
+def _lossy_line(lossy: dict[str, Any]) -> str:
+    line = f"lines that change when encoded and decoded: {lossy['lines']:,} of {lossy['of']:,}"
+    differences = ", ".join(f"{difference} {count:,} times" for difference, count in lossy["differences"])
+    if not differences:
+        return line
     where = f" (in the first {lossy['compared']:,} of them)" if lossy["lines"] > lossy["compared"] else ""
-    return f"; commonest{where}: {shown}" if shown else ""
+    return f"{line}; most common{where}: {differences}"
+
+
+def _overlap_line(overlap: dict[str, list[int]]) -> str:
+    found = [f"{name} {shared:,} of {count:,}" for name, (shared, count) in overlap.items() if shared]
+    return f"sources that also occur in the training text: {', '.join(found) or 'none in ' + ', '.join(overlap)}"

@@ -1,4 +1,4 @@
-"""How is a corpus cut into subwords anew in every epoch, and yet the same on every machine?"""
+"""Subword regularization: a corpus whose segmentation is sampled anew in each epoch, reproducibly on every machine."""
 
 import zlib
 from functools import lru_cache, partial
@@ -15,21 +15,21 @@ from seq2seq.errors import DataError
 
 
 def encode_pair(pair: AnyPair, vocabularies: Vocabularies, segment: Segment = Tokenizer.segment) -> EncodedPair:
-    """The ids of a pair, unknown target words that stand in the source as V + k; `segment` cuts text into pieces."""
+    """The ids of a pair; the k-th unknown word of the source has target id V + k. `segment` cuts text into pieces."""
     source = vocabularies.encode_source(pair.source, segment)
     return EncodedPair(source.ids, vocabularies.encode_target(pair.target, source.unknown, segment), source.copy)
 
 
 def text_row(pair: AnyPair) -> EncodedPair:
-    """A pair of texts as bytes, to lie in arrays like ids."""
+    """A pair of texts as UTF-8 bytes, to be stored by `write_arrays` like ids."""
     source = pair.source.encode()
     return EncodedPair(source, pair.target.encode(), source)
 
 
 class SampledCorpus:
-    """Encoded pairs whose segmentation is drawn anew in each epoch (Kudo 2018): a function of (seed, epoch, line).
+    """A `Corpus` whose segmentation is sampled in each epoch (Kudo 2018), as a function of (seed, epoch, line).
 
-    Lengths stay those of the likeliest segmentation, so that batches are cut without segmenting the corpus."""
+    Its lengths are those of the likeliest segmentation, so that batches are planned without segmenting the corpus."""
 
     sampled = True
 
@@ -42,16 +42,11 @@ class SampledCorpus:
         seed: int,
         limits: tuple[float, float],
     ) -> None:
-        """`text` is a folder of `text_row`s, line for line those of `arrays`; DataError if it has none. A pair that is drawn
-        longer than `limits`, most tokens of source and target, keeps its likeliest segmentation."""
-        self.arrays, self.text, self.vocabularies, self.alpha, self.seed = (
-            arrays,
-            PairArrays(text),
-            vocabularies,
-            alpha,
-            seed,
-        )
-        self.target_size, self.limits = arrays.target_size, limits
+        """`arrays` hold the likeliest segmentation; `text` is a folder with the `text_row` of each pair, DataError if it has none.
+        A pair that is sampled longer than `limits`, tokens of source and target, keeps its likeliest segmentation."""
+        self.arrays, self.text, self.vocabularies = arrays, PairArrays(text), vocabularies
+        self.alpha, self.seed, self.limits = alpha, seed, limits
+        self.target_size = arrays.target_size
         if len(self.text) != len(arrays):
             raise DataError(f"{text} holds no text to sample from: the corpus was prepared with tokenizer.sampling=0")
 
@@ -60,27 +55,26 @@ class SampledCorpus:
 
     @property
     def source_lengths(self) -> NDArray[np.int32]:
-        """Tokens of each source unsampled, EOS included."""
+        """Tokens of each source in the likeliest segmentation, EOS included."""
         return self.arrays.source_lengths
 
     @property
     def target_lengths(self) -> NDArray[np.int32]:
-        """Tokens of each target unsampled, EOS included."""
+        """Tokens of each target in the likeliest segmentation, EOS included."""
         return self.arrays.target_lengths
 
-    def at(self, epoch: int) -> Rows:
-        """The segmentation of this epoch."""
+    def epoch_rows(self, epoch: int) -> Rows:
+        """The pairs as segmented in this epoch."""
         return _Epoch(self, epoch)
 
 
 class _Epoch:
-    """One epoch's segmentation."""
+    """The pairs as segmented in one epoch."""
 
     def __init__(self, corpus: SampledCorpus, epoch: int) -> None:
         self.corpus, self.epoch = corpus, epoch
-        self.row = lru_cache(maxsize=1 << 14)(
-            self._row
-        )  # an update's targets are counted first, its batches built after
+        # Cached because each row of an update is read twice: to count its target tokens, then to collate it.
+        self.row = lru_cache(maxsize=1 << 14)(self._row)
 
     def __len__(self) -> int:
         return len(self.corpus)

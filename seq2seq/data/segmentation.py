@@ -1,7 +1,6 @@
-"""How is a word cut into known pieces at random, the same way for the same seed on every machine?
+"""Random segmentation of words into subwords: unigram sampling and BPE-dropout, reproducible by seed on every machine.
 
-SentencePiece draws too, but its release 0.2.3 mixes the seed with a number of the process: a resumed training would go on
-with other text.
+SentencePiece samples too, but release 0.2.3 mixes the seed with a number of the process: a resumed training would see other text.
 """
 
 import math
@@ -10,64 +9,68 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 from random import Random
 
-CACHED_WORDS = 2**16  # whose ways of being cut are remembered
-UNKNOWN_PENALTY = 10.0  # an unknown letter's score is so much below the least of all
+CACHED_WORDS = 2**16  # words whose lattice is kept
+UNKNOWN_PENALTY = 10.0  # an unknown character scores this much less than the lowest piece, as in SentencePiece
 
-Segmenter = Callable[[str, Random], list[str]]
+Segmenter = Callable[[str, Random], list[str]]  # word, random numbers -> pieces
 
 
 def unigram_segmenter(scores: Mapping[str, float], alpha: float) -> Segmenter:
-    """Segmentations with probabilities in proportion to exp(alpha * sum of their pieces' scores)  (Kudo 2018, section 3.2, over
-    all of them): sums forward over the lattice of pieces, draws backward."""
+    """Samples a segmentation with probability proportional to exp(alpha * sum of the scores of its pieces), over all segmentations
+    (Kudo 2018, section 3.2): forward filtering over the lattice of pieces, backward sampling.
+
+    `scores` are the log-probabilities of the pieces."""
     longest, unknown = max(map(len, scores), default=1), min(scores.values(), default=0.0) - UNKNOWN_PENALTY
 
     @lru_cache(CACHED_WORDS)
     def lattice(word: str) -> list[tuple[list[int], list[float]]]:
-        """For each end of a piece where it may begin, and the cumulative weights of these."""
-        sums, ways = [0.0], []
+        """For each end of a piece: where it may begin, and the cumulative weights of these beginnings."""
+        sums, beginnings = [0.0], []
         for end in range(1, len(word) + 1):
             begins = [b for b in range(max(0, end - longest), end) if word[b:end] in scores or end - b == 1]
             logs = [sums[b] + alpha * scores.get(word[b:end], unknown) for b in begins]
             highest = max(logs)
             weights = list(accumulate(math.exp(log - highest) for log in logs))
             sums.append(highest + math.log(weights[-1]))
-            ways.append((begins, weights))
-        return ways
+            beginnings.append((begins, weights))
+        return beginnings
 
-    def cut(word: str, chance: Random) -> list[str]:
-        ways, end, pieces = lattice(word), len(word), []
+    def segment(word: str, rng: Random) -> list[str]:
+        beginnings, end, pieces = lattice(word), len(word), []
         while end:
-            begins, weights = ways[end - 1]
-            begin = chance.choices(begins, cum_weights=weights)[0]
+            begins, weights = beginnings[end - 1]
+            begin = rng.choices(begins, cum_weights=weights)[0]
             pieces.append(word[begin:end])
             end = begin
         return pieces[::-1]
 
-    return cut
+    return segment
 
 
 def bpe_dropout_segmenter(scores: Mapping[str, float], alpha: float) -> Segmenter:
-    """Merges in the order they were learnt, of which each is left out with probability alpha whenever it could be next
-    (Provilkov et al. 2020, algorithm 1)."""
+    """Applies merges in the order they were learnt; at every step each possible merge is dropped with probability alpha
+    (BPE-dropout, Provilkov et al. 2020, algorithm 1).
 
-    def cut(word: str, chance: Random) -> list[str]:
+    `scores` are 0, -1, -2, ... in the order of the merges."""
+
+    def segment(word: str, rng: Random) -> list[str]:
         pieces = list(word)
         while True:
-            possible = [
+            merges = [
                 (-scores[a + b], at)
                 for at, (a, b) in enumerate(pairwise(pieces))
-                if a + b in scores and chance.random() >= alpha
+                if a + b in scores and rng.random() >= alpha
             ]
-            if not possible:
+            if not merges:
                 return pieces
-            at = min(possible)[1]
+            at = min(merges)[1]
             pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
 
-    return cut
+    return segment
 
 
 def merge_unknown(pieces: list[str], known: Mapping[str, float]) -> list[str]:
-    """Unknown letters that follow each other are one unknown piece, as SentencePiece has it."""
+    """Join unknown pieces that follow each other to one, as SentencePiece does."""
     joined: list[str] = []
     for piece in pieces:
         if joined and piece not in known and joined[-1] not in known:

@@ -1,4 +1,7 @@
-"""How do the two sides of a pair become ids, and which source tokens can be copied to the target?"""
+"""Vocabularies of source and target: ids of both sides, and the target ids that copying source tokens yields.
+
+V is the size of the target vocabulary; id V + k stands for the k-th distinct piece of a source that the target vocabulary lacks.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -17,14 +20,12 @@ class EncodedSource(NamedTuple):
     """A source sentence as ids, EOS at the end."""
 
     ids: list[int]
-    copy: list[
-        int
-    ]  # what copying each token yields: its target id, or V + k for the k-th piece the target vocabulary lacks
-    unknown: list[str]  # those pieces, each once
+    copy: list[int]  # the target id that copying each token yields, V + k for unknown[k]
+    unknown: list[str]  # the pieces that the target vocabulary lacks, each once
 
 
 class Vocabularies:
-    """The tokenizers of the two sides; one object for both if joint."""
+    """The tokenizers of the two sides; one object for both if they are joint."""
 
     def __init__(self, source: Tokenizer, target: Tokenizer) -> None:
         self.source, self.target = source, target
@@ -36,36 +37,35 @@ class Vocabularies:
 
     @property
     def sha256(self) -> str:
-        """Of the models of both sides: tells whether two runs speak of the same ids."""
+        """SHA-256 of both models: ids mean the same in all runs in which it is equal."""
         return hashlib.sha256(f"{self.source.sha256} {self.target.sha256}".encode()).hexdigest()
 
     @classmethod
     def open(cls, folder: Path) -> "Vocabularies":
-        """What `save` wrote. RunError if it is missing or damaged."""
+        """Load what `save` wrote. RunError if it is missing or damaged."""
         folder = Path(folder)
         if (folder / JOINT).is_file():
             joint = Tokenizer.open(folder / JOINT)
             return cls(joint, joint)
         if not (folder / SOURCE).is_file():
-            raise RunError(f"{folder}: neither {JOINT} nor {SOURCE} is there")
+            raise RunError(f"{folder} has neither {JOINT} nor {SOURCE}")
         return cls(Tokenizer.open(folder / SOURCE), Tokenizer.open(folder / TARGET))
 
     def save(self, folder: Path) -> None:
         """Write joint.spm, or source.spm and target.spm."""
-        for name, tokenizer in (
-            {JOINT: self.source}.items() if self.joint else {SOURCE: self.source, TARGET: self.target}.items()
-        ):
+        files = {JOINT: self.source} if self.joint else {SOURCE: self.source, TARGET: self.target}
+        for name, tokenizer in files.items():
             tokenizer.save(Path(folder) / name)
 
     def encode_source(self, text: str, segment: Segment = Tokenizer.segment) -> EncodedSource:
-        """Ids of a source sentence, and what copying them yields. `segment` cuts text into pieces."""
+        """Ids of a source sentence, and the target ids that copying them yields. `segment` cuts text into pieces."""
         pieces = segment(self.source, text)
         ids = self.source.ids_of(pieces)
         copy, unknown = number_unknown(ids if self.joint else self.target.ids_of(pieces), pieces, self.target.size)
         return EncodedSource([*ids, EOS], [*copy, EOS], unknown)
 
     def encode_target(self, text: str, unknown: Sequence[str] = (), segment: Segment = Tokenizer.segment) -> list[int]:
-        """Ids of a target sentence, EOS at the end. A piece out of the vocabulary is V + k if it is unknown[k], else UNK."""
+        """Ids of a target sentence, EOS at the end. A piece that the vocabulary lacks is V + k if it is unknown[k], else UNK."""
         pieces = segment(self.target, text)
         ids = self.target.ids_of(pieces)
         if unknown and UNK in ids:
@@ -74,12 +74,12 @@ class Vocabularies:
         return [*ids, EOS]
 
     def decode_target(self, ids: Iterable[int], unknown: Sequence[str] = ()) -> str:
-        """Text of target ids; V + k is unknown[k], the k-th copied word of the source."""
+        """Text of target ids; V + k is unknown[k]."""
         return self.target.decode(ids, unknown)
 
 
 def number_unknown(ids: list[int], pieces: Sequence[str], size: int) -> tuple[list[int], list[str]]:
-    """Replace each UNK by `size` + k, k the number of its piece among the distinct unknown ones, which are returned too."""
+    """Replace each UNK by `size` + k, where k is the index of its piece among the distinct unknown pieces; return those as well."""
     if UNK not in ids:
         return ids, []
     numbers: dict[str, int] = {}

@@ -90,8 +90,8 @@ class Log(L.Callback):
         module.nll, module.tokens = torch.zeros(()), torch.zeros(())
         seconds, processor = self.clock.read()
         self.total_tokens += tokens
-        passed, waited = max(seconds - self.last, 1e-9), self.batches.waited - self.waited
-        self.last, self.waited = seconds, self.batches.waited
+        passed, waited = max(seconds - self.last, 1e-9), self.batches.wait_seconds - self.waited
+        self.last, self.waited = seconds, self.batches.wait_seconds
         self.metrics.write(
             update=trainer.global_step, epoch=trainer.current_epoch + 1, seconds=seconds, processor_seconds=processor, loss=loss,
             learning_rate=trainer.optimizers[0].param_groups[0]["lr"], gradient_norm=self.norm,

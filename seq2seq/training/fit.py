@@ -12,7 +12,7 @@ import lightning as L
 import torch
 
 from seq2seq.config import Config, TrainingConfig
-from seq2seq.data.batching import TrainBatches, eval_batches
+from seq2seq.data.batching import BatchOptions, TrainBatches, eval_batches
 from seq2seq.data.prepare import Prepared
 from seq2seq.errors import TrainingError
 from seq2seq.evaluation.metrics import score
@@ -47,7 +47,7 @@ class TrainingData(L.LightningDataModule):
 
 
 log = logging.getLogger("seq2seq")
-EARLY = 4  # batches that are made while a GPU learns from others
+PREFETCH = 4  # batches prepared ahead of a GPU
 # trainer.precision -> precision of Lightning: weights in float32, bf16 and 16 by autocast
 LIGHTNING_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -59,7 +59,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     forget_peaks()
     t, last = config.training, folder / LAST
     batches = make_batches(config, prepared, model)
-    course = make_course(t, batches.updates)
+    course = make_course(t, batches.updates_per_epoch)
     plateau = Plateau(t.plateau_patience, t.plateau_factor) if t.schedule == "plateau" else None
     module = make_module(config, model, course, plateau)
     clock, average = Clock(), MovingAverage(model, t.ema) if t.ema else None
@@ -115,10 +115,14 @@ def make_batches(config: Config, prepared: Prepared, model: EncoderDecoder) -> T
     limits = model.max_source or math.inf, model.max_target or math.inf
     sampling = config.tokenizer.sampling
     return TrainBatches(
-        prepared.sampled(sampling, config.seed, limits) if sampling else prepared.train, t.batch_tokens, config.seed,
-        accumulate=t.accumulate, copying=model.head.reads_weights, multiple=t.pad_to_multiple_of,
-        early=EARLY if on_gpu(config.trainer) else 0, guided=t.guided_alignment > 0, sentences=t.normalization == "sentences",
-    )  # fmt: skip
+        prepared.sampled_corpus(sampling, config.seed, limits) if sampling else prepared.train,
+        t.batch_tokens,
+        config.seed,
+        BatchOptions(model.head.reads_weights, t.guided_alignment > 0, t.pad_to_multiple_of),
+        accumulate=t.accumulate,
+        prefetch=PREFETCH if on_gpu(config.trainer) else 0,
+        count_sentences=t.normalization == "sentences",
+    )
 
 
 def make_course(t: TrainingConfig, updates: int) -> Schedule:

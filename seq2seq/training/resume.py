@@ -66,7 +66,7 @@ def go_on(run: Run, config: Config, prepared: Prepared | None = None) -> Path:
     run.check_text(prepared.data_hash, prepared.vocabularies.sha256, prepared.links_hash)
     begun = (run.folder / LAST).exists()  # its weights are then those of the checkpoint
     check_plan(config, prepared, Run.open(config.init_from) if config.init_from and not begun else None)
-    prepared.tell()
+    prepared.log_report()
     tell_changes(run.config, config)
     write_config(config, run.folder / CONFIG)
     said = {

@@ -46,7 +46,7 @@ def train(config: Config) -> Path:
 
     Whatever can be found wrong is found here; `work` then needs nothing but the directory and the prepared text in the cache."""
     plan = planned(config)
-    plan.prepared.tell()
+    plan.prepared.log_report()
     refuse_existing(plan.folder)
     if not make_directory(plan):
         refuse_existing(plan.folder)

@@ -137,7 +137,7 @@ def test_links_that_fit_the_other_way_round_are_told(say: Say, own: Path, corpus
     (tmp_path / "turned").write_text("\n".join(turned) + "\n")
     code, _, err = say("compare", own / "rnn-general-1", "--gold", tmp_path / "turned")
     assert code == 2
-    assert "the other way round they would all be there: a link names the source word first" in err
+    assert "with source and target swapped all links would fit: a link names the source word first" in err
 
 
 def test_links_of_other_weights_are_not_believed(compared: Callable[..., Any], own: Path, gold: Path) -> None:
@@ -167,7 +167,7 @@ def test_gold_counts_the_words_that_the_tokenizer_makes(say: Say, trained: Any, 
         "compare", run, *words, "--gold", tmp_path / "links", "--bootstrap", 0, "--trials", 0, "--format", "json"
     )
     assert code == 0
-    why = "'the old\\xa0teacher opens' has 3 words by its spaces, 4 as the tokenizer normalises it: its links cannot be told"
+    why = "'the old\\xa0teacher opens' has 3 words by its spaces, but 4 as the tokenizer normalizes it, so that word links cannot be mapped"
     said = next(line for line in json.loads(out)["header"] if "alignment error" in line)
     assert said.startswith(f"Without alignment error: {run.name}: {why}")
     assert {"bleu", "aer"} & json.loads(out)["rows"][0]["figures"].keys() == {"bleu"}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.data.batching import Batch, TrainBatches, empty_batch, eval_batches, prefetched
+from seq2seq.data.batching import Batch, BatchOptions, TrainBatches, empty_batch, eval_batches, prefetched
 from seq2seq.data.dataset import Corpus, EncodedPair, PairArrays, write_arrays
 from seq2seq.data.readers import Pair
 from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
@@ -76,7 +76,7 @@ def test_collated_row_by_row(plain: PairArrays) -> None:
 
 @pytest.mark.parametrize("copying", [True, False])
 def test_shapes_and_padding(corpus: Corpus, copying: bool) -> None:
-    for batch in TrainBatches(corpus, BUDGET, 1, copying=copying):
+    for batch in TrainBatches(corpus, BUDGET, 1, BatchOptions(copying)):
         assert batch.target_in.shape == batch.target_out.shape
         assert batch.index.shape == batch.source.shape[:1] == batch.target_out.shape[:1]
         for ids in (batch.source, batch.target_out):
@@ -99,7 +99,7 @@ def test_shapes_and_padding(corpus: Corpus, copying: bool) -> None:
 def test_lengths_are_a_multiple_where_one_is_asked_for(corpus: Corpus) -> None:
     """The same pairs, of which no batch is larger for it, in fewer shapes."""
     seen, shapes = [], set()
-    for batch in TrainBatches(corpus, 64, 1, copying=True, multiple=4):
+    for batch in TrainBatches(corpus, 64, 1, BatchOptions(copying=True, multiple=4)):
         assert batch.copy is not None
         assert batch.copy.shape == batch.source.shape
         for ids in (batch.source, batch.target_in, batch.target_out):
@@ -146,7 +146,7 @@ def test_a_checkpoint_from_before_a_property_of_the_order_is_gone_on_with(plain:
     state.pop("multiple")
     TrainBatches(plain, BUDGET, 7).load_state_dict(state)
     with pytest.raises(RunError, match="multiple was 1, now it is 8"):
-        TrainBatches(plain, BUDGET, 7, multiple=8).load_state_dict(state)
+        TrainBatches(plain, BUDGET, 7, BatchOptions(multiple=8)).load_state_dict(state)
 
 
 def test_unknown_words_are_unk_unless_copied(plain: PairArrays) -> None:
@@ -164,12 +164,17 @@ def epoch_of(
     corpus: Corpus, accumulate: int, world: int, epochs: int = 1, sentences: bool = False
 ) -> list[list[Batch]]:
     """The updates of some epochs, each the batches of all its ranks and micro-batches, by number."""
-    shared = {"accumulate": accumulate, "world": world, "copying": True, "sentences": sentences}
-    ranks = [TrainBatches(corpus, BUDGET, 7, rank=r, **shared) for r in range(world)]  # type: ignore[arg-type]
+    ranks = [
+        TrainBatches(
+            corpus, BUDGET, 7, BatchOptions(copying=True),
+            accumulate=accumulate, rank=rank, world=world, count_sentences=sentences,
+        )
+        for rank in range(world)
+    ]  # fmt: skip
     updates = []
     for _ in range(epochs):
         each = [list(batches) for batches in ranks]
-        assert {len(batches) for batches in each} == {ranks[0].updates * accumulate}
+        assert {len(batches) for batches in each} == {ranks[0].updates_per_epoch * accumulate}
         for u in range(len(each[0]) // accumulate):
             updates.append([each[r][u * accumulate + a] for a in range(accumulate) for r in range(world)])
     return updates
@@ -202,20 +207,20 @@ def test_the_size_of_an_update_may_be_its_sentences(corpus: Corpus) -> None:
 
 
 def test_an_empty_batch_counts_nothing() -> None:
-    batch = empty_batch(12, copying=True)
+    batch = empty_batch(12, BatchOptions(copying=True))
     assert (batch.target_out == PAD).all()
     assert batch.source.shape == batch.target_in.shape == batch.target_out.shape == (1, 1)
     assert (batch.index.tolist(), float(batch.update_size)) == ([-1], 12)
 
 
-@pytest.mark.parametrize("early", [0, 1, 5])
+@pytest.mark.parametrize("prefetch", [0, 1, 5])
 @pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize("stop", [1, 4, 7, 10_000])
-def test_resumed_is_uninterrupted(corpus: Corpus, accumulate: int, stop: int, early: int) -> None:
+def test_resumed_is_uninterrupted(corpus: Corpus, accumulate: int, stop: int, prefetch: int) -> None:
     """Also where batches were made that nobody has asked for yet."""
 
-    def loader(early: int = early) -> TrainBatches:
-        return TrainBatches(corpus, BUDGET, 7, accumulate=accumulate, copying=True, early=early)
+    def loader(prefetch: int = prefetch) -> TrainBatches:
+        return TrainBatches(corpus, BUDGET, 7, BatchOptions(copying=True), accumulate=accumulate, prefetch=prefetch)
 
     whole = loader(0)
     expected = [*whole, *whole, *whole]

@@ -2,11 +2,12 @@
 
 import hashlib
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 
-from seq2seq.data.batching import INITIAL_CHECKSUM, TrainBatches, extend_checksum
+from seq2seq.data.batching import INITIAL_CHECKSUM, BatchOptions, TrainBatches, extend_checksum
 from seq2seq.data.dataset import EncodedPair, PairArrays, write_arrays
 from seq2seq.ids import EOS
 
@@ -33,10 +34,10 @@ def by_hand(batches: list[list[int]]) -> str:
     return checksum
 
 
-@pytest.mark.parametrize("early", [0, 5])
+@pytest.mark.parametrize("prefetch", [0, 5])
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_it_is_that_of_the_batches_handed_over(plain: PairArrays, accumulate: int, early: int) -> None:
-    batches = TrainBatches(plain, BUDGET, 7, accumulate=accumulate, early=early)
+def test_it_is_that_of_the_batches_handed_over(plain: PairArrays, accumulate: int, prefetch: int) -> None:
+    batches = TrainBatches(plain, BUDGET, 7, accumulate=accumulate, prefetch=prefetch)
     assert batches.checksum == INITIAL_CHECKSUM
     seen: list[list[int]] = []
     for number, batch in enumerate(itertools.chain(batches, batches), 1):
@@ -57,11 +58,11 @@ def test_it_knows_nothing_of_devices_and_accumulation(plain: PairArrays) -> None
     assert len(ends) == 1
 
 
-@pytest.mark.parametrize("other", [{"seed": 8}, {"batch_tokens": 59}, {"multiple": 8}])
-def test_other_batches_have_another(plain: PairArrays, other: dict[str, int]) -> None:
+@pytest.mark.parametrize("other", [{"seed": 8}, {"batch_tokens": 59}, {"options": BatchOptions(multiple=8)}])
+def test_other_batches_have_another(plain: PairArrays, other: dict[str, Any]) -> None:
     ends = []
     for settings in ({}, other):
-        batches = TrainBatches(plain, **{"batch_tokens": BUDGET, "seed": 7, **settings})  # type: ignore[arg-type]
+        batches = TrainBatches(plain, **{"batch_tokens": BUDGET, "seed": 7, **settings})
         list(batches)
         ends.append(batches.checksum)
     assert ends[0] != ends[1]

@@ -50,7 +50,7 @@ def test_round_trip(tmp_path: Path, count: int, size: int, dtype: str, copied: b
         assert [list(side) for side in arrays.row(i)] == [list(side) for side in pairs[i]]
     assert arrays.source_lengths.tolist() == [len(row.source) for row in pairs]
     assert arrays.target_lengths.tolist() == [len(row.target) for row in pairs]
-    assert arrays.at(3) is arrays
+    assert arrays.epoch_rows(3) is arrays
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "meta", "version"])
@@ -65,7 +65,7 @@ def test_a_folder_that_is_not_whole(tmp_path: Path, damage: str) -> None:
         meta.unlink()
     else:
         meta.write_text(json.dumps(json.loads(meta.read_text()) | {"format": 0}))
-    with pytest.raises(DataError, match="will be made again"):
+    with pytest.raises(DataError, match="will be rebuilt"):
         PairArrays(tmp_path)
 
 
@@ -114,7 +114,7 @@ def test_sampled_segmentation_is_a_function_of_seed_epoch_and_line(tmp_path: Pat
     corpus, both = sampled(tmp_path)
 
     def ids(seed: int, epoch: int, lines: list[int]) -> dict[int, list[list[int]]]:
-        rows = SampledCorpus(corpus.arrays, tmp_path / "text", both, 0.3, seed, (inf, inf)).at(epoch)
+        rows = SampledCorpus(corpus.arrays, tmp_path / "text", both, 0.3, seed, (inf, inf)).epoch_rows(epoch)
         return {i: [list(side) for side in rows.row(i)] for i in lines}
 
     forward = ids(1, 0, list(range(40)))

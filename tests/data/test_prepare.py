@@ -152,7 +152,7 @@ def test_several_at_once(root: Path) -> None:
 def test_a_damaged_folder_is_named(root: Path) -> None:
     folder = prepare(settings(root), tokenizer()).folder
     (folder / "joint.spm").write_bytes(b"x")
-    with pytest.raises(RunError, match="not a whole SentencePiece model"):
+    with pytest.raises(RunError, match="not a complete SentencePiece model"):
         prepare(settings(root), tokenizer())
     (folder / "report.json").unlink()
     with pytest.raises(DataError, match="delete the folder"):
@@ -161,13 +161,13 @@ def test_a_damaged_folder_is_named(root: Path) -> None:
 
 def test_sampled(root: Path) -> None:
     prepared = prepare(settings(root), tokenizer(sampling=0.2))
-    rows = prepared.sampled(0.2, 1, (inf, inf)).at(0)
+    rows = prepared.sampled_corpus(0.2, 1, (inf, inf)).epoch_rows(0)
     both = prepared.vocabularies
     assert [
         Pair(both.source.decode(row.source), both.decode_target(row.target)) for row in map(rows.row, range(len(rows)))
     ] == TRAIN
     likeliest, longest = [prepared.train.row(i) for i in range(len(rows))], (20, 19)
-    short = prepared.sampled(0.2, 1, longest).at(0)
+    short = prepared.sampled_corpus(0.2, 1, longest).epoch_rows(0)
     for drawn, row, plain in zip(
         map(rows.row, range(len(rows))), map(short.row, range(len(rows))), likeliest, strict=True
     ):
@@ -176,14 +176,14 @@ def test_sampled(root: Path) -> None:
     assert 0 < sum(len(row.source) > 20 for row in map(rows.row, range(len(rows)))) < len(rows)
     assert prepare(settings(root), tokenizer(sampling=0.1)).folder == prepared.folder
     with pytest.raises(DataError, match=r"prepared with tokenizer\.sampling=0"):
-        prepare(settings(root), tokenizer()).sampled(0.2, 1, (inf, inf))
+        prepare(settings(root), tokenizer()).sampled_corpus(0.2, 1, (inf, inf))
 
 
 @pytest.mark.parametrize(
     ("data", "tokens", "error", "message"),
     [
         ({"train": ["empty"]}, {}, DataError, "none of the 2 training pairs is left"),
-        ({"max_tokens": 1}, {}, DataError, "is left by data.max_tokens=1"),
+        ({"max_tokens": 1}, {}, DataError, "data.max_tokens=1 leaves none of the"),
         ({}, {"size": 9000}, ConfigError, "tokenizer.size=9000 is more than the training text supports: at most"),
         ({"train": ["trian"]}, {}, DataError, "did you mean 'train"),
         ({"dev": []}, {}, ConfigError, "data.dev=\\[\\] names no files"),

@@ -92,9 +92,9 @@ def test_missing_file(tmp_path: Path) -> None:
     ("kind", "line", "message"),
     [
         ("tsv", "only one column", r"c\.tsv:7: 1 columns, but data\.columns=\[0,1\]"),
-        ("jsonl", "{", r"c\.jsonl:7: not JSON"),
-        ("jsonl", "[" * 200_000, r"c\.jsonl:7: not JSON"),
-        ("jsonl", "1" * 5_000, r"c\.jsonl:7: not JSON"),
+        ("jsonl", "{", r"c\.jsonl:7: not valid JSON"),
+        ("jsonl", "[" * 200_000, r"c\.jsonl:7: not valid JSON"),
+        ("jsonl", "1" * 5_000, r"c\.jsonl:7: not valid JSON"),
         ("jsonl", "[1]", r"c\.jsonl:7: a list, not an object"),
         (
             "jsonl",
@@ -115,7 +115,7 @@ def test_bad_line(tmp_path: Path, kind: str, line: str, message: str) -> None:
 
 def test_cut_gzip(tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(range(100)) * 100)[:-20])
-    with pytest.raises(DataError, match="not a whole gzip file"):
+    with pytest.raises(DataError, match="not a complete gzip file"):
         list(read_lines(tmp_path / "a.gz"))
 
 
@@ -181,7 +181,7 @@ def test_links_go_the_way_that_their_file_names(tmp_path: Path) -> None:
 
 def test_a_folder_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "c.en").mkdir()
-    with pytest.raises(DataError, match=r"c\.en is a folder, where a file of lines is needed"):
+    with pytest.raises(DataError, match=r"c\.en is a folder, but a text file is needed"):
         find_file("c.en", tmp_path)
 
 
@@ -248,7 +248,7 @@ def test_hub_by_configuration_or_by_its_parquet(tmp_path: Path, monkeypatch: pyt
         ("script", "test", "main"),
         ("script", "test", "refs/convert/parquet"),
     ]
-    with pytest.raises(DataError, match=r"data\.hub='broken', split 'test' cannot be had: broken"):
+    with pytest.raises(DataError, match=r"data\.hub='broken', split 'test' cannot be loaded: broken"):
         list(read_hub("broken", ["test"], "article", "highlights"))
 
 
@@ -282,7 +282,7 @@ def test_hub_by_the_library_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             list(read_hub(str(tmp_path / folder), ["valid"], "en", "de"))
         with pytest.raises(ConfigError, match=r"data\.hub_config='3\.0\.0' would be ignored"):
             list(read_hub(str(tmp_path / folder), ["train"], "en", "de", "3.0.0"))
-    with pytest.raises(DataError, match="cannot be had"):
+    with pytest.raises(DataError, match="cannot be loaded"):
         list(read_hub(str(tmp_path / "nothing"), ["train"], "en", "de"))
 
 

@@ -140,9 +140,9 @@ def test_no_text() -> None:
 @pytest.mark.parametrize("content", [b"", b"junk junk junk", TOKENIZERS["bpe"].serialized[:500]])
 def test_damaged_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.spm").write_bytes(content)
-    with pytest.raises(RunError, match=r"a\.spm: not a whole SentencePiece model"):
+    with pytest.raises(RunError, match=r"a\.spm: not a complete SentencePiece model"):
         Tokenizer.open(tmp_path / "a.spm")
-    with pytest.raises(RunError, match=r"b\.spm: no tokenizer can be read there"):
+    with pytest.raises(RunError, match=r"b\.spm: the tokenizer cannot be read"):
         Tokenizer.open(tmp_path / "b.spm")
 
 

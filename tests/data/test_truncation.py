@@ -45,7 +45,7 @@ def test_pairs_are_cut_before_they_are_judged_and_counted() -> None:
     filters = PairFilter(max_words=4, max_ratio=9, truncate=(3, 2))
     pairs = [Pair("a b c d e f", "a b c"), Pair("a b c", "a b"), Pair("a b c d", ""), Pair("", "a b c")]
     assert list(filters(pairs)) == [Pair("a b c", "a b"), Pair("a b c", "a b")]
-    assert (filters.read, filters.dropped, filters.cut) == (4, {"an empty side": 2}, {"source": 2, "target": 2})
+    assert (filters.read, filters.dropped, filters.truncated) == (4, {"an empty side": 2}, {"source": 2, "target": 2})
 
 
 LINES = [Pair(f"the report {n} says that it was {n} and more", f"it was {n}") for n in range(60)]
@@ -74,9 +74,9 @@ def test_training_and_dev_are_cut_and_references_are_not(tmp_path: Path) -> None
     assert [cut.dev.target(i).tolist() for i in range(2)] == [cut.vocabularies.encode_target(t, ["▁7"]) for _, t in DEV]
     assert len(cut.train.target(60)) == 6  # EOS
     lines = report_lines(cut.report)
-    assert "cut to 4 words: 60 of 61 training sources and 1 of 2 development sources" in lines
-    assert "cut to 5 words: 1 of 61 training targets" in lines
-    assert not [line for line in report_lines(whole.report) if "cut to" in line]
+    assert "truncated to 4 words: 60 of 61 training sources and 1 of 2 development sources" in lines
+    assert "truncated to 5 words: 1 of 61 training targets" in lines
+    assert not [line for line in report_lines(whole.report) if "truncated to" in line]
     assert prepared(tmp_path, truncate_source=4).folder not in (whole.folder, cut.folder)
     assert len({prepared(tmp_path, **{side: 4}).folder for side in ("truncate_source", "truncate_target")}) == 2
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from seq2seq.config import DataConfig, TokenizerConfig
 from seq2seq.data import encoding
-from seq2seq.data.batching import TrainBatches, empty_batch
+from seq2seq.data.batching import BatchOptions, TrainBatches, empty_batch
 from seq2seq.data.corpora import linked_pairs
 from seq2seq.data.prepare import Prepared, prepare, reopen
 from seq2seq.data.readers import LinkedPair
@@ -154,7 +154,7 @@ def test_the_cache_tells_links_apart_and_text_without_them_is_as_before(root: Pa
 def test_batches_share_one_among_the_linked(root: Path) -> None:
     corpus = prepared(root, truncate_source=4)
     for multiple in (1, 4):
-        for batch in TrainBatches(corpus.train, 64, 1, guided=True, multiple=multiple):
+        for batch in TrainBatches(corpus.train, 64, 1, BatchOptions(guided=True, multiple=multiple)):
             assert batch.links is not None
             assert batch.links.shape == (*batch.target_out.shape, batch.source.size(1))
             for table, i in zip(batch.links.numpy(), batch.index.tolist(), strict=True):
@@ -165,7 +165,7 @@ def test_batches_share_one_among_the_linked(root: Path) -> None:
                     assert row.sum() == pytest.approx(1.0 if places else 0.0)
                     assert all(row[s] == pytest.approx(1 / len(places)) for s in places)
     assert all(batch.links is None for batch in TrainBatches(corpus.train, 64, 1))
-    nothing = empty_batch(7, False, True).links
+    nothing = empty_batch(7, BatchOptions(guided=True)).links
     assert nothing is not None
     assert torch.equal(nothing, torch.zeros(1, 1, 1))
 
@@ -218,7 +218,7 @@ def test_a_tokenizer_that_makes_other_words_is_refused_for_links(root: Path) -> 
     """NFKC makes a space of one that does not break, and the links of all words behind it would be of their neighbours."""
     write(root, "more", [LinkedPair("it costs 10\u00a0000 euro", "es kostet 10\u00a0000 Euro", ((3, 3),)), *MORE])
     config = TokenizerConfig(kind="bpe", size=60, normalizer="nmt_nfkc")
-    with pytest.raises(DataError, match=r"it costs 10.*000 euro' has 4 words by its spaces, 5 as the tokenizer"):
+    with pytest.raises(DataError, match=r"it costs 10.*000 euro' has 4 words by its spaces, but 5 as the tokenizer"):
         prepare(settings(root), config, linked=True)
     prepare(settings(root), config)
     prepare(settings(root), replace(config, normalizer="identity"), linked=True)

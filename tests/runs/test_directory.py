@@ -49,7 +49,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda run: (run / "config.yaml").unlink(), "is not a whole run directory: config.yaml is missing"),
     "no info": (lambda run: (run / "run.json").unlink(), "is not a whole run directory: run.json is missing"),
     "no weights": (lambda run: (run / "weights.safetensors").unlink(), "is missing, though training is finished"),
-    "no tokenizer": (lambda run: (run / "joint.spm").unlink(), "neither joint.spm nor source.spm is there"),
+    "no tokenizer": (lambda run: (run / "joint.spm").unlink(), "has neither joint.spm nor source.spm"),
     "no directory": (lambda run: shutil.rmtree(run), "is not a run directory: it does not exist"),
     "a file": (lambda run: (shutil.rmtree(run), run.write_text("")), "is not a run directory: it is a file"),
     "info cut": (lambda run: truncate(run / "run.json"), "run.json is damaged"),

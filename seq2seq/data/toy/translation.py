@@ -1,6 +1,6 @@
-"""Which parallel corpus needs no download, gives each sentence one right translation, and knows its word links?
+"""An embedded parallel corpus: English sentences, their one German translation and gold word links, generated without a download.
 
-English and German from the synchronous grammar in `grammar`, over the words of `lexicon` and the kinds of `sentences`.
+The sentences come from the synchronous grammar in `grammar`, the words in `lexicon` and the sentence patterns in `templates`.
 """
 
 import random
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seq2seq.data.toy.templates import TEMPLATES, TranslationExample
+from seq2seq.data.word_links import format_links
 from seq2seq.errors import ConfigError
 from seq2seq.utils.files import write_text
 
 
 class ToyCorpus(NamedTuple):
-    """Three lists of examples; no source sentence occurs twice in them all."""
+    """Three lists of examples; no source sentence occurs twice in all of them."""
 
     train: list[TranslationExample]
     dev: list[TranslationExample]
@@ -25,19 +26,18 @@ class ToyCorpus(NamedTuple):
 def generate_translations(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500) -> ToyCorpus:
     """A corpus of `pairs` training examples, the same for the same arguments on every machine.
 
-    Each kind of sentence has its share. Raises ConfigError if `pairs` is more than the grammar can give.
-    """
+    Each template has its share of the corpus. Raises ConfigError if `pairs` is more than the grammar can generate."""
     total = pairs + dev + test
     if total > max_sentences():
         raise ConfigError(
-            f"data.pairs={pairs} is more than the toy grammar can give: at most {max_sentences() - dev - test}"
+            f"data.pairs={pairs} is more than the toy grammar can generate: at most {max_sentences() - dev - test}"
         )
     rng = random.Random(seed)
     found: dict[str, TranslationExample] = {}
-    for kind, wanted in zip(TEMPLATES.values(), _apportioned(total), strict=True):
-        wanted += len(found)
+    for template, count in zip(TEMPLATES.values(), _apportioned(total), strict=True):
+        wanted = len(found) + count
         while len(found) < wanted:
-            example = kind.draw(rng)
+            example = template.draw(rng)
             found.setdefault(example.source, example)
     examples = list(found.values())
     rng.shuffle(examples)
@@ -45,21 +45,17 @@ def generate_translations(pairs: int = 24000, seed: int = 1, dev: int = 500, tes
 
 
 def max_sentences() -> int:
-    """The most sentences that leave every kind its share, and no kind more than half used up, so that drawing stays quick."""
-    return min(int(kind.size / 2 / kind.share) for kind in TEMPLATES.values())
-
-
-def pharaoh(alignment: Iterable[tuple[int, int]]) -> str:
-    """Links as `0-0 1-2`: source position, target position."""
-    return " ".join(f"{i}-{j}" for i, j in alignment)
+    """The largest corpus in which every template has its share and uses at most half of its derivations, so that drawing a new one
+    stays fast."""
+    return min(int(template.size / 2 / template.share) for template in TEMPLATES.values())
 
 
 def write_corpus(folder: Path, corpus: ToyCorpus) -> None:
-    """Write {train,dev,test}.{en,de,align} into `folder`, one line for each example."""
+    """Write {train,dev,test}.{en,de,align} into `folder`, one line per example."""
     for split, examples in corpus._asdict().items():
         _write_lines(folder / f"{split}.en", (example.source for example in examples))
         _write_lines(folder / f"{split}.de", (example.target for example in examples))
-        _write_lines(folder / f"{split}.align", (pharaoh(example.alignment) for example in examples))
+        _write_lines(folder / f"{split}.align", (format_links(example.alignment) for example in examples))
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
@@ -67,8 +63,8 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def _apportioned(total: int) -> list[int]:
-    """Whole numbers in the proportion of the shares that sum to `total`."""
-    bounds, sum_of_shares = [0.0], sum(kind.share for kind in TEMPLATES.values())
-    for kind in TEMPLATES.values():
-        bounds.append(bounds[-1] + kind.share / sum_of_shares)
+    """Numbers of examples in proportion to the shares of the templates; they sum to `total`."""
+    bounds, sum_of_shares = [0.0], sum(template.share for template in TEMPLATES.values())
+    for template in TEMPLATES.values():
+        bounds.append(bounds[-1] + template.share / sum_of_shares)
     return [round(total * high) - round(total * low) for low, high in pairwise(bounds)]

@@ -9,7 +9,7 @@ from seq2seq.data.toy import templates as kinds
 from seq2seq.data.toy.grammar import Couple, Name, Nominal, NounPhrase, modal, past, perfect, present
 from seq2seq.data.toy.lexicon import COMPOUNDS, NOUNS, VERBS
 from seq2seq.data.toy.templates import HE, ME, SHE, YOU, Action, Setting, TranslationExample
-from seq2seq.data.toy.translation import pharaoh
+from seq2seq.data.word_links import format_links
 
 
 def the(
@@ -82,7 +82,7 @@ def test_derivations_solved_on_paper(
     make: Callable[[], TranslationExample], source: str, target: str, links: str
 ) -> None:
     example = make()
-    assert (example.source, example.target, pharaoh(example.alignment)) == (source, target, links)
+    assert (example.source, example.target, format_links(example.alignment)) == (source, target, links)
 
 
 @pytest.mark.parametrize(
