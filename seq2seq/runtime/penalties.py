@@ -95,8 +95,7 @@ class Penalties:
         return log_prob / LENGTH_PENALTIES[self.length](length, self.alpha)
 
     def coverage_charge(self, covered: Any, mask: Any = None) -> Any:
-        """Coverage penalty (...), at least 0, of covered (..., S): the sum over the positions where mask (..., S) is
-        True."""
+        """Coverage penalty (...) of covered (..., S), at least 0: summed over positions where mask (..., S) is True."""
         charge = COVERAGE_PENALTIES[self.coverage_kind](covered)
         return (charge if mask is None else charge * mask).sum(-1)
 

@@ -109,8 +109,7 @@ class LiveHypothesis:
 
 
 class StepEnsemble:
-    """Step functions that decode together by their mean probability, and the states of their hypotheses, at first
-    one."""
+    """Step functions that decode together by their mean probability, with the states of their N hypotheses."""
 
     def __init__(self, steps: Sequence[StepFunction], states: Sequence[State]) -> None:
         self.steps, self.states = steps, list(states)

@@ -65,11 +65,10 @@ class Search(ABC):
 
     @abstractmethod
     def advance(self, log_probs: Tensor, weights: Tensor | None) -> Tensor | None:
-        """Extend the hypotheses by one token. log_probs (B, W, V) may be overwritten; weights (B, W, S) is the
-        attention.
+        """Extend the hypotheses by one token, given log_probs (B, W, V), which it may overwrite, and weights (B, W, S).
 
-        Returns which hypothesis of the last step each new one continues, its parent (B, W); None if each continues its
-        own."""
+        Returns for each new hypothesis the one of the last step that it continues (B, W), its parent; None if each
+        hypothesis continues itself."""
 
     def select(self, sentences: Tensor) -> None:
         """Keep the sentences (B',)."""

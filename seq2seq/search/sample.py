@@ -50,11 +50,10 @@ def uniform_numbers(seeds: Tensor, step: int, samples: int) -> Tensor:
 
 
 def truncate_distribution(scores: Tensor, top_k: int, top_p: float) -> Tensor:
-    """Logits (R, V) with -inf outside the `top_k` likeliest ids (0: all) and the nucleus of these with probability
-    `top_p`.
+    """Logits (R, V) with -inf outside the `top_k` likeliest ids (0: all) and, of these, outside the nucleus.
 
-    The nucleus is the smallest set that reaches it (Holtzman et al. 2020, eq. 2). Of equal ids the lower counts as
-    likelier."""
+    The nucleus is the smallest set of ids with probability `top_p` together (Holtzman et al. 2020, eq. 2). Of equal
+    ids the lower counts as likelier."""
     if 0 < top_k < scores.shape[1]:
         values, index = stable_topk(scores, top_k)
         scores = torch.full_like(scores, -torch.inf).scatter(1, index, values)
@@ -67,8 +66,7 @@ def truncate_distribution(scores: Tensor, top_k: int, top_p: float) -> Tensor:
 
 
 def draw_tokens(scores: Tensor, numbers: Tensor) -> Tensor:
-    """Ids (R,) from logits (R, V) and numbers (R,) in [0, 1): the first whose cumulative probability is above the
-    number."""
+    """For each row of logits (R, V) the first id with a cumulative probability above its number (R,), from [0, 1)."""
     highest = scores.amax(1, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
     cumulative = (scores - highest).double().exp().cumsum(1)
     ids = torch.searchsorted(cumulative, numbers[:, None] * cumulative[:, -1:], right=True).flatten()

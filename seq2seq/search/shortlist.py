@@ -39,8 +39,7 @@ class Candidates:
         memories: Sequence[Memory],
         prefix: Sequence[Sequence[int]],
     ) -> list[list[Hypothesis]]:
-        """What `search`(models, memories, prefix=...) finds with the candidates alone, in ids of the whole
-        vocabulary."""
+        """What `search`(models, memories, prefix=...) finds among the candidates, in ids of the vocabulary."""
         ids = self.ids.tolist()
         device = self.ids.device
         starts = [self.renumber(torch.tensor(start, dtype=torch.long, device=device)).tolist() for start in prefix]

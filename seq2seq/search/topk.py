@@ -29,8 +29,7 @@ def stable_topk(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def lowest_indices_at_cutoff(scores: Tensor, values: Tensor, index: Tensor) -> Tensor:
-    """Indices (R, count) of a topk, with the lowest ones of the scores equal to its last value; topk takes any of
-    them."""
+    """Indices (R, count) of a topk, with the lowest of those whose score equals its last value; topk takes any."""
     size, count = scores.shape[1], values.shape[1]
     cutoff = values[:, -1:]
     columns = torch.arange(size, device=scores.device)
