@@ -1,4 +1,4 @@
-"""Which English words does the toy grammar know, and how does each inflect in German?"""
+"""The lexicon of the toy corpus: English words, their German translations and how both inflect."""
 
 from itertools import product
 from typing import NamedTuple
@@ -6,11 +6,11 @@ from typing import NamedTuple
 MASCULINE, FEMININE, NEUTER, PLURAL = range(4)  # columns of every table of endings
 NOMINATIVE, ACCUSATIVE, DATIVE = range(3)  # rows of every table of endings
 FIRST, SECOND, THIRD, MANY = range(4)  # I, you, he/she/it, we/they: columns of every conjugation
-Endings = tuple[tuple[str, ...], ...]
+Endings = tuple[tuple[str, ...], ...]  # [case][gender or PLURAL]
 
 
 class Noun(NamedTuple):
-    """A noun in both languages; `kind` says which verbs take it."""
+    """A noun in both languages; its `kind` decides which verbs take it."""
 
     singular: str
     plural: str
@@ -21,32 +21,34 @@ class Noun(NamedTuple):
     weak: bool = False  # the n-declension: der Junge, den Jungen
 
     def inflect(self, case: int, form: int) -> str:
-        """The German form; every dative plural ends in n, unless the plural is in s."""
+        """The German form in `case`; `form` is the gender, or PLURAL. A dative plural ends in n, unless the plural ends in s."""
         if form != PLURAL:
             return self.german_plural if self.weak and case != NOMINATIVE else self.german
-        return self.german_plural + ("" if case != DATIVE or self.german_plural[-1] in "ns" else "n")
+        if case == DATIVE and self.german_plural[-1] not in "ns":
+            return self.german_plural + "n"
+        return self.german_plural
 
 
 class Verb(NamedTuple):
-    """A verb in both languages. English phrasal verbs are written with _, the separable German prefix stands alone."""
+    """A verb in both languages. English phrasal verbs are written with _; a separable German prefix is kept apart."""
 
     base: str
     past: str
     perfect: str  # English participle
     infinitive: str
-    third: str
+    third: str  # German third person singular, without the prefix
     participle: str
     auxiliary: tuple[str, ...]  # of the German perfect, in four persons
-    particle: str
-    case: int
-    kinds: tuple[str, ...] = ()
+    particle: str  # the separable prefix
+    case: int  # of the object
+    kinds: tuple[str, ...] = ()  # of nouns that can be the object, or the role of the verb
 
     def english(self, head: str) -> list[str]:
-        """`head`, a form of the first word, with what follows it: looks -> looks for."""
+        """`head`, a form of the first word, and the words that follow it: looks -> looks for."""
         return [head, *self.base.split("_")[1:]]
 
     def english_present(self, person: int) -> str:
-        """First word of the simple present."""
+        """The first word of the simple present."""
         head = self.base.split("_")[0]
         if person != THIRD:
             return head
@@ -55,35 +57,36 @@ class Verb(NamedTuple):
         return head + ("es" if head.endswith(("s", "x", "z", "ch", "sh", "o")) else "s")
 
     def german_present(self, person: int) -> str:
-        """Finite form without its prefix: the irregular second person follows the third (gibt, gibst; isst, isst)."""
+        """The finite form without prefix; the second person is derived from the third (gibt, gibst; isst, isst)."""
         stem = self.third[:-1]
         second = self.third if stem[-1] in "sßz" else stem + "st"
         return (self.infinitive[:-2] + "e", second, self.third, self.infinitive)[person]
 
 
 class Adjective(NamedTuple):
-    """An adjective in both languages; endings go on the stem (müde, müd-)."""
+    """An adjective in both languages."""
 
     english: str
     german: str
 
     @property
     def stem(self) -> str:
+        """The German stem, which takes the endings: müd- of müde."""
         return self.german.removesuffix("e")
 
 
 class Determiner(NamedTuple):
-    """An article word in both languages, with its own endings and those it leaves to the adjective."""
+    """A determiner in both languages."""
 
     singular: str
     plural: str
     stem: str
-    endings: Endings
-    adjective: Endings
+    endings: Endings  # of the determiner itself
+    adjective: Endings  # of an adjective after it
 
 
 class Modal(NamedTuple):
-    """An auxiliary that takes a bare infinitive in German; four persons in each language."""
+    """An auxiliary that takes an infinitive, in four persons of each language."""
 
     english: tuple[str, ...]
     german: tuple[str, ...]
@@ -104,8 +107,8 @@ THE = Determiner("the", "the", "d", _DER, _WEAK)
 THIS = Determiner("this", "these", "dies", _DIESER, _WEAK)
 MY = Determiner("my", "my", "mein", _EIN, _MIXED)
 OUR = Determiner("our", "our", "unser", _EIN, _MIXED)
-A = Determiner("a", "", "ein", _EIN, _MIXED)  # its plural is no word at all
-NO = Determiner("", "", "kein", _EIN, _MIXED)  # what becomes of A under negation
+A = Determiner("a", "", "ein", _EIN, _MIXED)  # the plural has no determiner
+NO = Determiner("", "", "kein", _EIN, _MIXED)  # replaces A under negation
 
 _NOUNS = """
 table tables Tisch Tische m furniture             | chair chairs Stuhl Stühle m furniture
@@ -238,7 +241,7 @@ SHOULD = Modal(("should",) * 4, ("sollte", "solltest", "sollte", "sollten"))
 WILL = Modal(("will",) * 4, ("werde", "wirst", "wird", "werden"))
 WANT = Modal(("want to", "want to", "wants to", "want to"), ("will", "willst", "will", "wollen"))
 
-# Each unit is English=German; what _ joins belongs to one unit.
+# Each unit is written English=German, where _ joins the words of one unit.
 PRESENT_TIMES = ("today=heute", "every=jeden day=Tag", "in_the=am evening=Abend", "at_the=am weekend=Wochenende", "in=im summer=Sommer",
                  "in=im winter=Winter", "on=am Monday=Montag", "on=am Friday=Freitag", "on=am Sunday=Sonntag")  # fmt: skip
 PAST_TIMES = (

@@ -1,7 +1,7 @@
-"""Which corpus of reports and summaries needs no download, and gives each report one right summary?
+"""An embedded summarization corpus: short news reports with one right one-line summary each, generated without a download.
 
-A report has one or two sentences that matter, in one of several wordings each, and others beside them; the summary says what
-matters in words of its own. Names and numbers come from large sets (names.py): most of them are rare, and can only be copied.
+A report has one, two or four sentences that matter, in one of several wordings each, among others that do not; the summary states
+what matters in words of its own. Names and numbers come from large sets: most of them are rare, and can only be copied.
 """
 
 import random
@@ -17,71 +17,65 @@ FIRST_SYLLABLES = (
     "Kal Kar Kel Kor Lan Lar Lin Lor Mal Mar Mel Mor Nal Nor Ol Or Pal Par Pel Per Ral Ran Ris Ros Sal San Sel Sol Tal Tar Tol Tor "
     "Ul Val Var Ven Vor Wal Wen Wil Yar Zan"
 )
-
 MIDDLE_SYLLABLES = tuple(consonant + vowel for consonant in "bdfgklmnrstv" for vowel in "aeiou")
-
 SYLLABLES = (FIRST_SYLLABLES.split(), ("a", "e", "i", "o"), MIDDLE_SYLLABLES)
+MAX_PAIRS = 1_000_000  # of about 10^20 possible reports: duplicates stay rare, and all pairs fit in memory
 
 
 class NameGenerator(NamedTuple):
-    """Names of one kind: one of each of PARTS, and one of `endings`, which no other kind has."""
+    """Generates names of one kind: one of each of SYLLABLES, then one of `endings`, which no other kind has."""
 
     endings: tuple[str, ...]
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The number of different names."""
         return prod(map(len, (*SYLLABLES, self.endings)))
 
     def draw(self, rng: random.Random) -> str:
-        """One of them, all alike."""
-        return "".join(part[int(rng.random() * len(part))] for part in (*SYLLABLES, self.endings))
+        """A name, drawn uniformly."""
+        return "".join(choose_one(part, rng) for part in (*SYLLABLES, self.endings))
 
 
 PEOPLE = NameGenerator(("nd", "nsen", "nz", "sk", "tz", "rini", "llo", "kov"))
-
 TOWNS = NameGenerator(("burg", "dale", "field", "ford", "ham", "port", "stead", "ville"))
-
 FIRMS = NameGenerator(("corp", "mex", "tech", "trans", "works", "line", "soft", "plan"))
 
 
-MAX_PAIRS = 1_000_000  # of some 10^20 that there are: none has to be drawn again, and all are in memory
-
-
 class NewsExample(NamedTuple):
-    """Text with white space around every punctuation mark."""
+    """A report and its summary, with white space around every punctuation mark."""
 
     source: str
     target: str
 
 
 class NewsCorpus(NamedTuple):
-    """Three lists of examples; no source occurs twice in them all."""
+    """Three lists of examples; no source occurs twice in all of them."""
 
     train: list[NewsExample]
     dev: list[NewsExample]
     test: list[NewsExample]
 
 
-Fact = Callable[[random.Random], str]
+Fact = Callable[[random.Random], str]  # draws a value
 
 
 class NewsTemplate(NamedTuple):
-    """A kind of event. In templates {name} is a fact, the same wherever it stands in a report."""
+    """A kind of news. In its sentences, {name} is a fact, with the same value throughout a report."""
 
     facts: Mapping[str, Fact]
     events: tuple[tuple[str, ...], ...]  # wordings of each sentence that matters
     summary: str
-    beside: tuple[str, ...]  # sentences that look like an event and are none
+    distractors: tuple[str, ...]  # sentences that resemble an event but do not matter
 
 
 def number_between(low: int, high: int) -> Fact:
-    """`low` to `high`, in digits."""
+    """A whole number from `low` to `high`, in digits."""
     return lambda rng: str(low + int(rng.random() * (high - low + 1)))
 
 
 def one_of(words: str) -> Fact:
-    """One of the words."""
+    """One of the words of a string."""
     return partial(choose_one, words.split())
 
 
@@ -92,18 +86,19 @@ def several_names(names: NameGenerator, rng: random.Random) -> str:
 
 
 def choose_one(choices: Sequence[str], rng: random.Random) -> str:
+    """One of the choices, drawn uniformly."""
     return choices[int(rng.random() * len(choices))]
 
 
 PERSON, TOWN, FIRM = PEOPLE.draw, TOWNS.draw, FIRMS.draw
 DAY = one_of("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
-FACTS = {  # of sentences that stand beside any event
+FACTS = {  # of distractors
     "person_": PERSON, "other_": PERSON, "town_": TOWN, "place_": TOWN, "firm_": FIRM, "day_": DAY, "number_": number_between(20, 9999),
     "year_": number_between(1900, 2020), "few_": number_between(2, 19), "high_": number_between(20, 99),
     "thing_": one_of("roof road bridge station market garden hall school"),
     "quality_": one_of("old new small quiet busy cold warm dark"), "weather_": one_of("cold warm windy dry wet cloudy sunny grey"),
 }  # fmt: skip
-DISTRACTORS = (
+DISTRACTORS = (  # of any kind of news
     "It was a {weather_} day in {town_} .",
     "The weather stayed {weather_} until {day_} .",
     '" The {thing_} was {quality_} , " said {person_} .',
@@ -214,35 +209,36 @@ TEMPLATES = {
 
 
 def generate_summaries(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500) -> NewsCorpus:
-    """A corpus of `pairs` training examples, the same for the same arguments on every machine. Kinds come alike often.
+    """A corpus of `pairs` training examples, the same for the same arguments on every machine. All kinds of news are equally likely.
 
-    Raises ConfigError for more than MOST."""
+    Raises ConfigError for more than MAX_PAIRS."""
     if pairs > MAX_PAIRS:
         raise ConfigError(f"data.pairs={pairs} is more than the reports are made for: at most {MAX_PAIRS}")
     rng = random.Random(seed)
-    found: dict[str, str] = {}
-    kinds = tuple(TEMPLATES.values())
-    while len(found) < pairs + dev + test:
-        example = generate_report(kinds[int(rng.random() * len(kinds))], rng)
-        found.setdefault(example.source, example.target)
-    examples = [NewsExample(*both) for both in found.items()]
+    summaries: dict[str, str] = {}  # by report
+    templates = tuple(TEMPLATES.values())
+    while len(summaries) < pairs + dev + test:
+        example = generate_report(templates[int(rng.random() * len(templates))], rng)
+        summaries.setdefault(example.source, example.target)
+    examples = [NewsExample(*both) for both in summaries.items()]
     return NewsCorpus(examples[dev + test :], examples[:dev], examples[dev : dev + test])
 
 
-def generate_report(kind: NewsTemplate, rng: random.Random) -> NewsExample:
-    """The sentences that matter, in their order, among two or three that do not."""
-    facts = draw_facts(kind.facts, rng)
-    sentences = [choose_one(wordings, rng).format(**facts) for wordings in kind.events]
-    beside: set[str] = set()
+def generate_report(template: NewsTemplate, rng: random.Random) -> NewsExample:
+    """A report of the sentences that matter, in their order, among two or three distractors; and its summary."""
+    facts = draw_facts(template.facts, rng)
+    sentences = [choose_one(wordings, rng).format(**facts) for wordings in template.events]
+    used: set[str] = set()
     for count in range(2 + int(rng.random() * 2)):
-        while len(beside) == count:
-            beside.add(template := choose_one(kind.beside if rng.random() < 0.5 else DISTRACTORS, rng))
-        sentences.insert(int(rng.random() * (len(sentences) + 1)), template.format(**draw_facts(FACTS, rng)))
-    return NewsExample(" ".join(sentences), kind.summary.format(**facts))
+        while len(used) == count:  # until it is one that the report does not have
+            distractor = choose_one(template.distractors if rng.random() < 0.5 else DISTRACTORS, rng)
+            used.add(distractor)
+        sentences.insert(int(rng.random() * (len(sentences) + 1)), distractor.format(**draw_facts(FACTS, rng)))
+    return NewsExample(" ".join(sentences), template.summary.format(**facts))
 
 
 def draw_facts(facts: Mapping[str, Fact], rng: random.Random) -> dict[str, str]:
-    """A value of each fact, no two alike."""
+    """A value of each fact, all different."""
     while True:
         values = {name: draw(rng) for name, draw in facts.items()}
         if len(set(values.values())) == len(values):

@@ -4,15 +4,12 @@ The sentences come from the synchronous grammar in `grammar`, the words in `lexi
 """
 
 import random
-from collections.abc import Iterable
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
-from seq2seq.data.toy.templates import TEMPLATES, TranslationExample
-from seq2seq.data.word_links import format_links
+from seq2seq.data.toy.grammar import TranslationExample
+from seq2seq.data.toy.templates import TEMPLATES
 from seq2seq.errors import ConfigError
-from seq2seq.utils.files import write_text
 
 
 class ToyCorpus(NamedTuple):
@@ -48,18 +45,6 @@ def max_sentences() -> int:
     """The largest corpus in which every template has its share and uses at most half of its derivations, so that drawing a new one
     stays fast."""
     return min(int(template.size / 2 / template.share) for template in TEMPLATES.values())
-
-
-def write_corpus(folder: Path, corpus: ToyCorpus) -> None:
-    """Write {train,dev,test}.{en,de,align} into `folder`, one line per example."""
-    for split, examples in corpus._asdict().items():
-        _write_lines(folder / f"{split}.en", (example.source for example in examples))
-        _write_lines(folder / f"{split}.de", (example.target for example in examples))
-        _write_lines(folder / f"{split}.align", (format_links(example.alignment) for example in examples))
-
-
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    write_text(path, "".join(f"{line}\n" for line in lines), follow=True)
 
 
 def _apportioned(total: int) -> list[int]:

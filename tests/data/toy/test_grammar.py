@@ -6,9 +6,19 @@ import pytest
 
 from seq2seq.data.toy import lexicon as lex
 from seq2seq.data.toy import templates as kinds
-from seq2seq.data.toy.grammar import Couple, Name, Nominal, NounPhrase, modal, past, perfect, present
+from seq2seq.data.toy.grammar import (
+    Couple,
+    Name,
+    Nominal,
+    NounPhrase,
+    TranslationExample,
+    modal,
+    past,
+    perfect,
+    present,
+)
 from seq2seq.data.toy.lexicon import COMPOUNDS, NOUNS, VERBS
-from seq2seq.data.toy.templates import HE, ME, SHE, YOU, Action, Setting, TranslationExample
+from seq2seq.data.toy.templates import HE, ME, SHE, YOU, Action, Setting
 from seq2seq.data.word_links import format_links
 
 

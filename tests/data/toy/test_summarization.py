@@ -72,7 +72,7 @@ def test_templates_name_facts_that_there_are(kind: summarization.NewsTemplate) -
         assert all(wording <= kind.facts.keys() for wording in event)
     counts = Counter(fact for event in homes for fact in event[0] & matter)
     assert counts == dict.fromkeys(matter, 1)
-    for template in (*kind.beside, *DISTRACTORS):
+    for template in (*kind.distractors, *DISTRACTORS):
         assert set(FIELDS.findall(template)) <= FACTS.keys()
         assert not any(template in wordings for wordings in kind.events)
 

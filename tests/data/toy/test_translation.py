@@ -4,25 +4,22 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from seq2seq.data.toy import lexicon as lex
 from seq2seq.data.toy import templates as kinds
-from seq2seq.data.toy.grammar import Name, past, present
+from seq2seq.data.toy.grammar import Name, TranslationExample, past, present
 from seq2seq.data.toy.lexicon import VERBS
 from seq2seq.data.toy.templates import (
     TEMPLATES,
     Action,
     SentenceTemplate,
     Setting,
-    TranslationExample,
     count_choices,
     sample,
 )
-from seq2seq.data.toy.translation import ToyCorpus, generate_translations, max_sentences, write_corpus
-from seq2seq.data.word_links import format_links
+from seq2seq.data.toy.translation import ToyCorpus, generate_translations, max_sentences
 from seq2seq.errors import ConfigError
 
 PRESENT = """
@@ -279,17 +276,3 @@ def test_shares_sum_to_one_and_are_kept(corpus: ToyCorpus) -> None:
     assert sum(kind.share for kind in TEMPLATES.values()) == pytest.approx(1)
     described = sum(", aber " in example.target for example in everything(corpus))
     assert described == round(len(everything(corpus)) * TEMPLATES["described"].share)
-
-
-def test_files_hold_one_line_for_each_example(tmp_path: Path) -> None:
-    corpus = generate_translations(50, dev=5, test=4)
-    write_corpus(tmp_path / "toy", corpus)
-    assert sorted(path.name for path in (tmp_path / "toy").iterdir()) == sorted(
-        f"{split}.{ending}" for split in ("train", "dev", "test") for ending in ("en", "de", "align")
-    )
-    lines = [
-        (tmp_path / "toy" / f"dev.{ending}").read_text(encoding="utf-8").split("\n") for ending in ("en", "de", "align")
-    ]
-    assert [tuple(row) for row in zip(*lines, strict=True)] == [
-        (e.source, e.target, format_links(e.alignment)) for e in corpus.dev
-    ] + [("", "", "")]
