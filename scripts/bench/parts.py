@@ -17,6 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 from seq2seq.data.batching import TrainBatches
 from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import build_model
+from seq2seq.training.loss import LossOptions
 from seq2seq.training.module import TrainingModule
 from seq2seq.utils.process import available_cores
 
@@ -64,7 +65,7 @@ def update(name: str, precision: str, settings: Sequence[str]) -> Callable[[], N
         limit.DEVICE
     )
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
-    module = TrainingModule(model, lambda m: optimizer, lambda update: 1.0, config.training.label_smoothing)
+    module = TrainingModule(model, lambda m: optimizer, lambda update: 1.0, LossOptions(config.training.label_smoothing))
     first: Any = next(iter(TrainBatches(prepared.train, config.training.batch_tokens, 1)))
     batch = type(first)(*(None if part is None else part.to(limit.DEVICE) for part in first))
 

@@ -1,4 +1,4 @@
-"""Which settings say how the weights are found, and on what?"""
+"""Settings of training: how the weights are found (`TrainingConfig`), and on which devices (`TrainerConfig`)."""
 
 from dataclasses import dataclass
 
@@ -8,51 +8,55 @@ from seq2seq.errors import ConfigError
 
 @dataclass(kw_only=True)
 class TrainingConfig(Group):
-    """How the weights are found."""
+    """Batches, optimizer, losses, limits and validation."""
 
     path = "training"
     batch_tokens: int = setting(2048, "padded tokens of the longer side in one batch of one device")
     accumulate: int = setting(1, "batches per update")
-    pad_to_multiple_of: int = setting(
-        1, "lengths of a batch are filled up to a multiple of this; with 8 a GPU meets few shapes"
-    )
+    pad_to_multiple_of: int = setting(1, "pad lengths to a multiple of this; with 8 a GPU meets few different shapes")
     normalization: str = setting(
-        "tokens", "by whose number an update's loss is divided, which clip and SGD feel", ("tokens", "sentences")
+        "tokens",
+        "divide an update's loss by the number of its target tokens or sentences; clip and SGD depend on it",
+        ("tokens", "sentences"),
     )
-    optimizer: str = setting("adam", "how gradients move the weights", table="OPTIMIZERS")
-    learning_rate: float = setting(1e-3, "the peak of the schedule")
-    beta1: float = setting(0.9, "decay of Adam's and AdamW's mean; momentum of SGD is 0")
-    beta2: float = setting(0.98, "decay of Adam's and AdamW's variance")
-    weight_decay: float = setting(0.0, "decoupled weight decay of AdamW and Adafactor; L2 of SGD and Adam")
-    schedule: str = setting("inverse_sqrt", "learning rate over time", table="SCHEDULES")
+    optimizer: str = setting("adam", "optimizer", table="OPTIMIZERS")
+    learning_rate: float = setting(1e-3, "peak learning rate of the schedule")
+    beta1: float = setting(0.9, "decay of the first moment in Adam and AdamW; SGD has no momentum")
+    beta2: float = setting(0.98, "decay of the second moment in Adam and AdamW")
+    weight_decay: float = setting(0.0, "weight decay of matrices: decoupled in AdamW and Adafactor, L2 in the others")
+    schedule: str = setting("inverse_sqrt", "learning rate schedule", table="SCHEDULES")
     warmup: int = setting(400, "updates of linear warm-up")
-    halve_from: float = setting(
-        0.66, "schedule=luong: share of the updates after which the rate is halved for the first time"
+    halve_from: float = setting(0.66, "schedule=luong: share of the updates after which the rate is first halved")
+    halve_every: float = setting(
+        0.08, "schedule=luong: share of the updates between halvings, which are epochs in the paper"
     )
-    halve_every: float = setting(0.08, "schedule=luong: share of the updates between halvings; epochs in the paper")
-    plateau_patience: int = setting(2, "schedule=plateau: validations without progress before the rate falls")
-    plateau_factor: float = setting(0.5, "schedule=plateau: what the rate is then multiplied by")
-    label_smoothing: float = setting(0.1, "share of the target spread over the vocabulary (Szegedy et al. 2016)")
+    plateau_patience: int = setting(2, "schedule=plateau: validations without improvement before the rate falls")
+    plateau_factor: float = setting(0.5, "schedule=plateau: factor that the rate is then multiplied by")
+    label_smoothing: float = setting(
+        0.1, "share of the target probability spread over the vocabulary (Szegedy et al. 2016)"
+    )
     coverage_loss: float = setting(0.0, "weight of the coverage loss (See et al. 2017, eq. 12-13)")
     guided_alignment: float = setting(
         0.0, "weight of the loss that guides attention by given word links (Chen et al. 2016)"
     )
     guided_loss: str = setting(
-        "cross_entropy", "how far attention is from the links of guided_alignment", table="GUIDED_LOSSES"
+        "cross_entropy", "loss between attention and the links of guided_alignment", table="GUIDED_LOSSES"
     )
-    clip: float = setting(1.0, "largest norm of the gradient; 0: no limit")
-    max_updates: int = setting(0, "stop after so many updates; 0: no limit")
-    max_epochs: int = setting(0, "stop after so many passes over the corpus; 0: no limit")
-    max_minutes: float = setting(0.0, "stop after so many minutes of training, validation left out; 0: no limit")
+    clip: float = setting(1.0, "maximum norm of the gradient; 0: no limit")
+    max_updates: int = setting(0, "stop after this many updates; 0: no limit")
+    max_epochs: int = setting(0, "stop after this many passes over the corpus; 0: no limit")
+    max_minutes: float = setting(0.0, "stop after this many minutes of training, without validation; 0: no limit")
     stop_at: float = setting(0.0, "stop when the monitored score is reached; 0: never")
     validate_every: int = setting(500, "updates between validations; 0: at the end of each epoch")
-    monitor: str = setting("bleu", "the dev figure that chooses checkpoints and stops", ("bleu", "rouge", "loss"))
-    patience: int = setting(8, "stop after so many validations without progress; 0: never")
+    monitor: str = setting(
+        "bleu", "dev figure that ranks checkpoints and decides when to stop", ("bleu", "rouge", "loss")
+    )
+    patience: int = setting(8, "stop after this many validations without improvement; 0: never")
     dev_lines: int = setting(0, "decode only the first lines of the dev set in validation; 0: all")
-    keep: int = setting(3, "best checkpoints kept")
+    keep: int = setting(3, "number of best checkpoints that are kept")
     average: str = setting(
         "none",
-        "weights of the result: the best checkpoint, the mean of the kept best, of the last `keep`",
+        "weights of the result: the best checkpoint, or the mean of the best or of the last `keep` checkpoints",
         ("none", "best", "last"),
     )
     ema: float = setting(
@@ -62,18 +66,8 @@ class TrainingConfig(Group):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_at_least(1, "batch_tokens", "accumulate", "pad_to_multiple_of", "keep", "plateau_patience")
-        self.check_at_least(
-            0,
-            "warmup",
-            "coverage_loss",
-            "guided_alignment",
-            "clip",
-            "max_updates",
-            "max_epochs",
-            "max_minutes",
-            "stop_at",
-            "validate_every",
-        )
+        self.check_at_least(0, "warmup", "coverage_loss", "guided_alignment", "clip", "validate_every")
+        self.check_at_least(0, "max_updates", "max_epochs", "max_minutes", "stop_at")
         self.check_at_least(0, "learning_rate", "weight_decay", "patience", "dev_lines", "halve_every")
         self.check_within(0, 1, "beta1", "beta2", "label_smoothing", "ema", "halve_from", "plateau_factor")
         if not self.guided_alignment:
@@ -92,16 +86,20 @@ class TrainingConfig(Group):
 
 @dataclass(kw_only=True)
 class TrainerConfig(Group):
-    """On what it runs, and what it says; on resuming all but the precision may change."""
+    """Devices, precision and logging; on resuming all but the precision may change."""
 
     path = "trainer"
-    accelerator: str = setting("auto", "kind of device", ("auto", "cpu", "gpu"))
-    devices: int = setting(1, "devices to use")
-    precision: str = setting("32", "arithmetic of training", ("32", "bf16", "16"))
-    threads: int = setting(0, "threads of the processor; 0: as many as there are cores")
-    graphs: bool = setting(False, "record each shape of batch as a CUDA graph, and replay it; needs a GPU")
-    log_every: int = setting(50, "updates between lines of the log")
-    progress: str = setting("auto", "progress as a bar on a terminal, else lines", ("auto", "bar", "lines", "none"))
+    accelerator: str = setting("auto", "type of device; auto: an accelerator if there is one", ("auto", "cpu", "gpu"))
+    devices: int = setting(1, "number of devices")
+    precision: str = setting("32", "float32, or mixed precision with bfloat16 or float16", ("32", "bf16", "16"))
+    threads: int = setting(0, "CPU threads; 0: one per available core")
+    graphs: bool = setting(False, "record each shape of batch as a CUDA graph and replay it; needs a GPU")
+    log_every: int = setting(50, "updates between rows of metrics.csv and log lines")
+    progress: str = setting(
+        "auto",
+        "show progress as a bar or as log lines; auto: a bar on a terminal, else lines",
+        ("auto", "bar", "lines", "none"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

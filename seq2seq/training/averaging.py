@@ -1,4 +1,4 @@
-"""Averages of weights: an exponential moving average during training, and the mean of saved checkpoints."""
+"""Averages of weights: an exponential moving average during training, and the mean of saved weights."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +14,9 @@ from seq2seq.training.callbacks import update_ends
 
 
 class MovingAverage(L.Callback):
-    """An exponential moving average of a model's weights  (Polyak & Juditsky 1992; the decay of Kingma & Ba 2015, section 7.2).
+    """An exponential moving average of a model's weights  (Polyak & Juditsky 1992; Kingma & Ba 2015, section 7.2).
 
-    The decay grows as (1 + n) / (10 + n) up to `decay`, so that the initial weights are soon forgotten."""
+    At update n the decay is min(`decay`, (1 + n) / (10 + n)), so that the initial weights are soon forgotten."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model, self.decay, self.updates = model, decay, 0
@@ -24,7 +24,7 @@ class MovingAverage(L.Callback):
 
     @property
     def state_key(self) -> str:
-        return "Average"
+        return "Average"  # as in the checkpoints of earlier versions
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -38,13 +38,13 @@ class MovingAverage(L.Callback):
         self.updates += 1
         share = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
         parameters = dict(self.model.named_parameters())
-        # Lightning moves the model to its device after the average was created
+        # the model may have moved to its device after the average was created
         self.weights = {name: self.weights[name].to(p.device) for name, p in parameters.items()}
         torch._foreach_lerp_(list(self.weights.values()), [p.detach() for p in parameters.values()], share)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Within this context the model's weights are the average."""
+        """A context in which the model's weights are the average."""
         self._swap()
         try:
             yield
@@ -54,9 +54,9 @@ class MovingAverage(L.Callback):
     @torch.no_grad()
     def _swap(self) -> None:
         for name, p in self.model.named_parameters():
-            mine = self.weights[name].clone()
-            self.weights[name].copy_(p)
-            p.copy_(mine)
+            weight = p.clone()
+            p.copy_(self.weights[name])
+            self.weights[name].copy_(weight)
 
     def state_dict(self) -> dict[str, Any]:
         return {**self.weights, "updates": self.updates}
@@ -68,7 +68,7 @@ class MovingAverage(L.Callback):
 
 
 def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
-    """The mean of the weights in safetensors files, summed in float64, as float32."""
+    """The float32 mean of the weights in safetensors files, summed in float64."""
     total: dict[str, Tensor] = {}
     for path in paths:
         for name, value in load_file(path).items():

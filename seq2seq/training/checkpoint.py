@@ -1,7 +1,10 @@
-"""Saving checkpoints atomically, and stopping with one on a signal."""
+"""Checkpoints of a run: last.ckpt to resume from, and the weights that validation found worth keeping.
 
+Both are written atomically: a file is there as a whole or not at all."""
+
+import logging
 import signal
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -9,65 +12,135 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import nn
 
-from seq2seq.runs.directory import LAST
+from seq2seq.runs.directory import LAST, WEIGHTS
+from seq2seq.runs.weights import save_weights
 from seq2seq.training.callbacks import update_ends
 from seq2seq.utils.files import atomic_write
 
+log = logging.getLogger("seq2seq")
 
-class PlainFile(TorchCheckpointIO):
-    """Writes where it is told: Lightning's own goes by a temporary folder, maybe of another disk, and ours is beside the file."""
+
+class PlainCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint straight to the given path, which `Checkpoint` chooses next to the target.
+
+    Lightning's default writes through the system's temporary folder, which may be on another file system."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         try:
             with open(path, "wb") as file:
                 torch.save(checkpoint, file)
-        except RuntimeError as error:  # what torch makes of a disk that is full, or of a second Ctrl-C
+        except RuntimeError as error:  # torch raises it over the error of a full disk, or a second Ctrl-C
             if isinstance(error.__context__, OSError | KeyboardInterrupt):
                 raise error.__context__ from None
             raise
 
 
 class Checkpoint(L.Callback):
-    """Saves what resuming needs, whole or not at all; stops on Ctrl-C or a kill once an update, and its validation, is over."""
+    """Saves checkpoints/last.ckpt, and stops training on SIGINT (Ctrl-C) or SIGTERM.
 
-    def __init__(self, folder: Path, run: str, say: Callable[[str], None]) -> None:
-        """run: the run's id, which says whose checkpoint it is."""
-        self.path, self.run, self.say = folder / LAST, run, say
-        self.signal: int | None = None
-        self.handlers: dict[int, Any] = {}
+    The current update, and its validation, are finished first; a second signal raises KeyboardInterrupt immediately.
+    `stop_signal` is the signal that training was stopped by, None if there was none."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        """folder: of the run; run_id: its `id` in run.json, by which the checkpoint of another run is recognized."""
+        self.path, self.run_id = folder / LAST, run_id
+        self.stop_signal: int | None = None
+        self._previous_handlers: dict[int, Any] = {}
 
     def save(self, trainer: L.Trainer) -> None:
-        """checkpoints/last.ckpt; loads with weights_only=True."""
+        """Write the checkpoint; it loads with weights_only=True."""
         with atomic_write(self.path) as temporary:
             trainer.save_checkpoint(temporary)
 
+    def save_first(self, trainer: L.Trainer) -> None:
+        """Write the checkpoint if there is none."""
+        if not self.path.exists():
+            self.save(trainer)
+
     def state_dict(self) -> dict[str, Any]:
-        return {"run": self.run}
+        return {"run": self.run_id}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.handlers = {number: signal.signal(number, self.hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous_handlers[number] = signal.signal(number, self.handle_signal)
 
-    def hear(self, number: int, frame: FrameType | None) -> None:
-        """Once: stop after this update. Twice: stop now."""
-        if self.signal is not None:
+    def handle_signal(self, number: int, frame: FrameType | None) -> None:
+        """Ask training to stop after the current update. Raises KeyboardInterrupt the second time."""
+        if self.stop_signal is not None:
             raise KeyboardInterrupt
-        self.signal = number
-        self.say("stopping after this update; once more stops at once and loses what came after the last checkpoint")
+        self.stop_signal = number
+        log.info("stopping after this update; a second signal stops now and loses what follows the last checkpoint")
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if not update_ends(trainer, batch_idx):
             return
-        if (
-            self.signal is not None or not self.path.exists()
-        ):  # the first at once: before weights are kept, and while a full disk costs nothing
+        if self.stop_signal is not None:
             self.save(trainer)
-        if self.signal is not None:
             trainer.should_stop = True
+        else:  # after the first update: before any weights are kept, and while a full disk costs nothing
+            self.save_first(trainer)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        for number, handler in self.handlers.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
-        self.handlers = {}
+        self._previous_handlers = {}
+
+
+@dataclass
+class CheckpointKeeper:
+    """Keeps the weights of the best updates, and of the last ones where their mean is wanted.
+
+    They are saved as checkpoints/update-N.safetensors; weights.safetensors holds the best ones so far."""
+
+    folder: Path  # of the run
+    keep: int  # number of best updates, and of last updates, that are kept
+    average: str  # a choice of training.average: none, best or last
+    # update -> (score, minus the dev loss, which decides between equal scores)
+    scores: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    def path(self, update: int) -> Path:
+        """The file of the weights of an update."""
+        return self.folder / "checkpoints" / f"update-{update}.safetensors"
+
+    def ranked(self) -> list[int]:
+        """The updates, best first; the earlier one of equals first."""
+        return sorted(self.scores, key=lambda update: (*(-figure for figure in self.scores[update]), update))
+
+    def result_updates(self) -> list[int]:
+        """The updates whose weights, or the mean of them, are the result."""
+        if self.average == "last":
+            return self._last_updates()
+        return self.ranked()[: self.keep if self.average == "best" else 1]
+
+    def add(self, update: int, score: float, loss: float, model: nn.Module) -> bool:
+        """Save the model's weights if they are among those to keep. Returns whether they are the best so far.
+
+        Files that are no longer wanted stay until `remove_unwanted`."""
+        self.scores[update] = score, -loss
+        best = self.ranked()[0] == update
+        wanted = self.ranked()[: self.keep]
+        if self.average == "last":
+            wanted += self._last_updates()
+        if update in wanted:
+            save_weights(dict(model.named_parameters()), self.path(update))
+        if best:
+            save_weights(dict(model.named_parameters()), self.folder / WEIGHTS)
+        self.scores = {u: figures for u, figures in self.scores.items() if u in wanted}
+        return best
+
+    def remove_unwanted(self) -> None:
+        """Delete the weights that are no longer kept.
+
+        Call it once last.ckpt does not name them any more: a run that was killed needs all that its checkpoint
+        names."""
+        wanted = {self.path(update) for update in self.scores}
+        for path in (self.folder / "checkpoints").glob("update-*.safetensors"):
+            if path not in wanted:
+                path.unlink(missing_ok=True)
+
+    def _last_updates(self) -> list[int]:
+        return sorted(self.scores)[-self.keep :]

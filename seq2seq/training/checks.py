@@ -1,4 +1,4 @@
-"""What can be found wrong with a training before any work? ConfigError in one sentence."""
+"""Checks of the settings of a training before any work; what is wrong is raised as a ConfigError of one sentence."""
 
 import os
 from pathlib import Path
@@ -15,125 +15,133 @@ from seq2seq.nn.build import EncoderDecoder, build_meta_model
 from seq2seq.runs.directory import WEIGHTS, Run
 from seq2seq.runs.weights import check_fit, tensors
 from seq2seq.training.optim import check_schedule
-from seq2seq.training.resources import parameters
+from seq2seq.training.resources import count_parameters
 
-THESE = "the model of these settings"  # what weights to start from are expected to fit
-MOST_THREADS = 1024  # far more of them take down whatever else runs
+CONFIGURED_MODEL = "the model of these settings"  # what the weights of init_from have to fit, for messages
+MAX_THREADS = 1024  # far more threads would take down whatever else runs on the machine
 
 
 def check_settings(config: Config) -> None:
-    """All that needs no text."""
+    """All checks that need no text. Raises ConfigError."""
     check_folder("runs", Path(config.runs))
     check_folder("data.cache", cache_root(config.data))
     config.search.check_limit(build_meta_model(config.model).max_source)
     check_limits(config.training)
-    check_attention(config)
+    check_attention_losses(config)
     check_device(config.trainer)
 
 
 def check_folder(setting: str, folder: Path) -> None:
-    """ConfigError where no folder of that name is, or can be made."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise ConfigError(f"{setting}={folder} cannot be a folder: {there} is a file")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"{setting}={folder} cannot be written to: {there} does not let you")
+    """Raises ConfigError if `folder` is not, and cannot become, a directory that can be written to."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ConfigError(f"{setting}={folder} cannot be a folder: {existing} is a file")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"{setting}={folder} cannot be written to: no permission to write to {existing}")
 
 
 def check_limits(training: TrainingConfig) -> None:
-    """A training without an end would never hand anything out."""
-    if not (
-        training.max_updates or training.max_epochs or training.max_minutes or training.patience or training.stop_at
-    ):
+    """Raises ConfigError for a training without an end, or whose schedule or `stop_at` lacks what it depends on."""
+    t = training
+    if not (t.max_updates or t.max_epochs or t.max_minutes or t.patience or t.stop_at):
         raise ConfigError("training has no end: set training.max_updates, max_epochs, max_minutes, patience or stop_at")
-    if training.stop_at and training.monitor == "loss":
+    if t.stop_at and t.monitor == "loss":
         raise ConfigError(
-            f"training.stop_at={training.stop_at:g} would be ignored: it is a score to reach, not a training.monitor=loss"
+            f"training.stop_at={t.stop_at:g} would be ignored: training.monitor=loss has no score to reach"
         )
-    check_schedule(training.schedule, training.max_updates or training.max_epochs)
+    check_schedule(t.schedule, t.max_updates or t.max_epochs)
 
 
-def check_attention(config: Config) -> None:
-    """A loss of the attention moves nothing where the weights are not learnt."""
+def check_attention_losses(config: Config) -> None:
+    """Raises ConfigError for a loss of the attention weights where these are not learned."""
     attention = config.model.attention
+    if SCORERS[attention.scorer].reads or WINDOWS[attention.window].gains:
+        return
     for name in ("coverage_loss", "guided_alignment"):
-        given = getattr(config.training, name)
-        if given and not SCORERS[attention.scorer].reads and not WINDOWS[attention.window].gains:
-            mend = f"set training.{name}=0" + (f", which task={config.task} raises" if name == "coverage_loss" else "")
+        value = getattr(config.training, name)
+        if value:
+            origin = f", which task={config.task} raises" if name == "coverage_loss" else ""
             raise ConfigError(
-                f"training.{name}={given} would be ignored: scorer={attention.scorer} learns no weights; {mend}"
+                f"training.{name}={value} would be ignored: scorer={attention.scorer} learns no weights; "
+                f"set training.{name}=0{origin}"
             )
 
 
 def check_device(trainer: TrainerConfig) -> None:
-    """Refuse what this machine, or this version, cannot do, before any work."""
+    """Raises ConfigError for what this machine, or this version, cannot do."""
     if trainer.devices != 1:
-        raise ConfigError(f"trainer.devices={trainer.devices} is more than this version trains on: 1")
-    if trainer.threads > MOST_THREADS:
+        raise ConfigError(f"trainer.devices={trainer.devices} is not supported: this version trains on 1 device")
+    if trainer.threads > MAX_THREADS:
         raise ConfigError(
-            f"trainer.threads={trainer.threads} is more than a machine can take: at most {MOST_THREADS}, 0 takes all cores"
+            f"trainer.threads={trainer.threads} is too large: at most {MAX_THREADS}; 0 takes all available cores"
         )
     if trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("trainer.accelerator=gpu, but torch finds no GPU here; choose auto or cpu")
-    if trainer.precision == "16" and not on_gpu(trainer):
-        raise ConfigError("trainer.precision=16 needs a GPU; on the processor there are 32 and bf16")
-    if trainer.graphs and not on_gpu(trainer):
-        raise ConfigError("trainer.graphs=true needs a GPU; the processor has nothing to record")
+    if trainer.precision == "16" and not uses_gpu(trainer):
+        raise ConfigError("trainer.precision=16 needs a GPU; on the CPU choose 32 or bf16")
+    if trainer.graphs and not uses_gpu(trainer):
+        raise ConfigError("trainer.graphs=true needs a GPU: CUDA graphs record the work of one")
     if trainer.graphs and trainer.precision == "16":
         raise ConfigError(
-            "trainer.graphs=true cannot be with trainer.precision=16, whose losses are scaled too late for it; choose bf16 or 32"
+            "trainer.graphs=true does not work with trainer.precision=16: a graph computes gradients before the loss "
+            "is scaled; choose bf16 or 32"
         )
 
 
-def on_gpu(trainer: TrainerConfig) -> bool:
-    """Whether a GPU learns."""
+def uses_gpu(trainer: TrainerConfig) -> bool:
+    """Whether training runs on a GPU."""
     return trainer.accelerator != "cpu" and torch.cuda.is_available()
 
 
 def check_monitor(config: Config, prepared: Prepared) -> None:
-    """Refuse to watch a figure that the dev set cannot have, such as ROUGE of a script that it does not read."""
+    """Raises DataError for a dev set that training.monitor cannot score, such as ROUGE of a script it does not read."""
     if config.training.monitor != "loss":
         references = [pair.target for pair in prepared.dev_pairs[: config.training.dev_lines or None]]
-        score(references, [references], [metric_of(config.training.monitor)], language=config.data.target, bootstrap=0)
+        metric = monitored_metric(config.training.monitor)
+        score(references, [references], [metric], language=config.data.target, bootstrap=0)
 
 
-def metric_of(monitor: str) -> str:
-    """What a monitor is called among the metrics."""
+def monitored_metric(monitor: str) -> str:
+    """The name in METRICS of a choice of training.monitor."""
     return {"rouge": "rougeL"}.get(monitor, monitor)
 
 
+def check_plan(config: Config, prepared: Prepared, start: Run | None) -> None:
+    """Raises ConfigError or RunError unless the model fits the machine, the text and the weights of `start`."""
+    model = build_meta_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
+    check_memory(count_parameters(model))
+    check_lengths(model, prepared, config.training.pad_to_multiple_of)
+    if start:
+        with tensors(start.folder / WEIGHTS) as file:
+            check_fit(model, file, start.folder / WEIGHTS, CONFIGURED_MODEL)
+
+
+def check_memory(parameters: int) -> None:
+    """Raises ConfigError if this many float32 parameters exceed the machine's memory, where they are initialized."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 4 * parameters > memory:
+        raise ConfigError(
+            f"a model of {parameters:,} parameters takes {4 * parameters / 2**30:,.0f} GiB, and this machine has "
+            f"{memory / 2**30:,.0f}"
+        )
+
+
 def check_lengths(model: EncoderDecoder, prepared: Prepared, multiple: int) -> None:
-    """Text that the model has no positions for is refused before it is met."""
+    """Raises ConfigError for text that the model has too few positions for. multiple: training.pad_to_multiple_of."""
+    limits = {"source": model.max_source, "target": model.max_target}
     for name, pairs in (("training", prepared.train), ("dev", prepared.dev)):
-        for side, limit, lengths in (
-            ("source", model.max_source, pairs.source_lengths),
-            ("target", model.max_target, pairs.target_lengths),
-        ):
-            if limit is not None and limit % multiple:
+        lengths = {"source": pairs.source_lengths, "target": pairs.target_lengths}
+        for side, limit in limits.items():
+            if limit is None:
+                continue
+            if limit % multiple:
                 raise ConfigError(
-                    f"training.pad_to_multiple_of={multiple} does not divide model.max_length={limit}: beyond that there are no positions"
+                    f"training.pad_to_multiple_of={multiple} does not divide model.max_length={limit}, "
+                    "beyond which there are no positions"
                 )
-            if limit is not None and (longest := int(lengths.max())) > limit:
+            longest = int(lengths[side].max())
+            if longest > limit:
                 cure = "raise it, or lower data.max_tokens" if name == "training" else "raise it"
                 raise ConfigError(
                     f"model.max_length={limit} is too small: the longest {name} {side} has {longest} tokens; {cure}"
                 )
-
-
-def check_memory(numbers: int) -> None:
-    """ConfigError for so many weights that the machine, which makes them in its own memory, cannot hold them."""
-    has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if 4 * numbers > has:
-        raise ConfigError(
-            f"a model of {numbers:,} parameters takes {4 * numbers / 2**30:,.0f} GiB, and this machine has {has / 2**30:,.0f}"
-        )
-
-
-def check_plan(config: Config, prepared: Prepared, start: Run | None) -> None:
-    """Whether the text and the weights of `start` fit the model."""
-    model = build_meta_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
-    check_memory(parameters(model))
-    check_lengths(model, prepared, config.training.pad_to_multiple_of)
-    if start:
-        with tensors(start.folder / WEIGHTS) as file:
-            check_fit(model, file, start.folder / WEIGHTS, THESE)

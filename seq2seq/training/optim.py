@@ -1,4 +1,7 @@
-"""How do gradients move the weights? torch's optimizers under the names of the settings, one row each in OPTIMIZERS."""
+"""Optimizers and learning rate schedules, by the names of `training.optimizer` and `training.schedule`.
+
+`OPTIMIZERS` holds functions that build torch's optimizers; `SCHEDULES` holds functions from an update to the share of
+the peak learning rate. `Plateau` lowers the rate by what validation finds."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -11,70 +14,65 @@ from torch.optim import Optimizer
 from seq2seq.errors import ConfigError
 
 
-class Rates(NamedTuple):
-    """The numbers an optimizer may read."""
+class OptimizerOptions(NamedTuple):
+    """Hyperparameters that an optimizer may read."""
 
     learning_rate: float
     beta1: float
     beta2: float
     weight_decay: float
-    fused: bool  # one kernel for all; not where gradients are scaled, which it would undo after they are clipped
+    fused: bool  # one kernel for all parameters; off with gradient scaling, which it would undo only after clipping
 
 
-def sgd(parameters: Iterable[Any], rates: Rates) -> Optimizer:
-    """Stochastic gradient descent, no momentum  (as in Luong et al. 2015)."""
-    return torch.optim.SGD(parameters, lr=rates.learning_rate, weight_decay=rates.weight_decay)
+def sgd(parameters: Iterable[Any], options: OptimizerOptions) -> Optimizer:
+    """Stochastic gradient descent without momentum  (as in Luong et al. 2015)."""
+    return torch.optim.SGD(parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
 
 
-def adam(parameters: Iterable[Any], rates: Rates) -> Optimizer:
-    """Kingma & Ba 2015; weight decay is L2."""
+def adam(parameters: Iterable[Any], options: OptimizerOptions) -> Optimizer:
+    """Kingma & Ba 2015; weight decay is L2; epsilon = 1e-9 as in Vaswani et al. 2017, section 5.3."""
     return torch.optim.Adam(
         parameters,
-        lr=rates.learning_rate,
-        betas=rates[1:3],
+        lr=options.learning_rate,
+        betas=(options.beta1, options.beta2),
         eps=1e-9,
-        weight_decay=rates.weight_decay,
-        fused=rates.fused,
+        weight_decay=options.weight_decay,
+        fused=options.fused,
     )
 
 
-def adamw(parameters: Iterable[Any], rates: Rates) -> Optimizer:
-    """Loshchilov & Hutter 2019; decoupled weight decay."""
+def adamw(parameters: Iterable[Any], options: OptimizerOptions) -> Optimizer:
+    """Loshchilov & Hutter 2019: decoupled weight decay; epsilon as in `adam`."""
     return torch.optim.AdamW(
         parameters,
-        lr=rates.learning_rate,
-        betas=rates[1:3],
+        lr=options.learning_rate,
+        betas=(options.beta1, options.beta2),
         eps=1e-9,
-        weight_decay=rates.weight_decay,
-        fused=rates.fused,
+        weight_decay=options.weight_decay,
+        fused=options.fused,
     )
 
 
-def adafactor(parameters: Iterable[Any], rates: Rates) -> Optimizer:
-    """Shazeer & Stern 2018: sublinear memory."""
-    return torch.optim.Adafactor(parameters, lr=rates.learning_rate, weight_decay=rates.weight_decay)
-
-
-def adagrad(parameters: Iterable[Any], rates: Rates) -> Optimizer:
-    """Duchi et al. 2011; the sum of squares begins with 0.1, as in See et al. 2017."""
+def adagrad(parameters: Iterable[Any], options: OptimizerOptions) -> Optimizer:
+    """Duchi et al. 2011; the accumulator starts at 0.1, as in See et al. 2017."""
     return torch.optim.Adagrad(
-        parameters, lr=rates.learning_rate, weight_decay=rates.weight_decay, initial_accumulator_value=0.1
+        parameters, lr=options.learning_rate, weight_decay=options.weight_decay, initial_accumulator_value=0.1
     )
 
 
-def adadelta(parameters: Iterable[Any], rates: Rates) -> Optimizer:
-    """Zeiler 2012, rho = 0.95 and epsilon = 1e-6, as in Bahdanau et al. 2015, section B.2; its rate is 1."""
-    return torch.optim.Adadelta(parameters, lr=rates.learning_rate, rho=0.95, eps=1e-6, weight_decay=rates.weight_decay)
+def adadelta(parameters: Iterable[Any], options: OptimizerOptions) -> Optimizer:
+    """Zeiler 2012, rho = 0.95 and epsilon = 1e-6, as in Bahdanau et al. 2015, section B.2; its learning rate is 1."""
+    return torch.optim.Adadelta(
+        parameters, lr=options.learning_rate, rho=0.95, eps=1e-6, weight_decay=options.weight_decay
+    )
 
 
-def decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups: matrices decay, biases and gains do not."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+def adafactor(parameters: Iterable[Any], options: OptimizerOptions) -> Optimizer:
+    """Shazeer & Stern 2018: sublinear memory."""
+    return torch.optim.Adafactor(parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
 
 
-OPTIMIZERS: dict[str, Callable[[Iterable[Any], Rates], Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[[Iterable[Any], OptimizerOptions], Optimizer]] = {
     "sgd": sgd,
     "adam": adam,
     "adamw": adamw,
@@ -84,87 +82,94 @@ OPTIMIZERS: dict[str, Callable[[Iterable[Any], Rates], Optimizer]] = {
 }
 
 
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups of an optimizer: matrices decay; biases and gains do not."""
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
 class Schedule(NamedTuple):
-    """The numbers a schedule may read; updates are counted from 0."""
+    """Lengths that a schedule may read; updates are counted from 0."""
 
     warmup: int  # updates of linear warm-up
-    total: int  # updates of the whole training; 0 if nobody knows
+    total: int  # updates of the whole training; 0 if unknown
     halve_from: float  # share of the total after which Luong's halving begins
     halve_every: float  # share of the total between halvings
 
 
-ScheduleFunction = Callable[[int, Schedule], float]
+def warmup_factor(update: int, schedule: Schedule) -> float:
+    """min(1, (update + 1) / warmup)."""
+    return min(1.0, (update + 1) / max(schedule.warmup, 1))
 
 
-def constant(update: int, course: Schedule) -> float:
+def constant(update: int, schedule: Schedule) -> float:
     """1 after the warm-up."""
-    return warm(update, course)
+    return warmup_factor(update, schedule)
 
 
-def inverse_sqrt(update: int, course: Schedule) -> float:
+def inverse_sqrt(update: int, schedule: Schedule) -> float:
     """sqrt(warmup / update)  (Vaswani et al. 2017, eq. 3, scaled to peak at 1)."""
-    return warm(update, course) * math.sqrt(max(course.warmup, 1) / max(course.warmup, update + 1))
+    decay = math.sqrt(max(schedule.warmup, 1) / max(schedule.warmup, update + 1))
+    return warmup_factor(update, schedule) * decay
 
 
-def luong(update: int, course: Schedule) -> float:
-    """1, then halved again and again, at `halve_from` for the first time  (Luong et al. 2015, section 4.1: each epoch after the fifth)."""
-    intervals = (
-        update / course.total - course.halve_from
-    ) / course.halve_every + 1e-9  # which is to be whole in spite of rounding
-    return warm(update, course) * (0.5 ** (math.floor(intervals) + 1) if intervals >= 0 else 1.0)
+def luong(update: int, schedule: Schedule) -> float:
+    """1, halved at `halve_from` and every `halve_every` from then on.
+
+    In Luong et al. 2015, section 4.1, after each epoch beyond the fifth."""
+    intervals = (update / schedule.total - schedule.halve_from) / schedule.halve_every
+    intervals += 1e-9  # a whole number of intervals must not be rounded below it
+    decay = 0.5 ** (math.floor(intervals) + 1) if intervals >= 0 else 1.0
+    return warmup_factor(update, schedule) * decay
 
 
-def cosine(update: int, course: Schedule) -> float:
+def cosine(update: int, schedule: Schedule) -> float:
     """(1 + cos(pi x)) / 2, x from 0 after the warm-up to 1 at the end  (Loshchilov & Hutter 2017, eq. 5)."""
-    done = (update - course.warmup) / max(course.total - course.warmup, 1)
-    return warm(update, course) * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0))) / 2
+    done = (update - schedule.warmup) / max(schedule.total - schedule.warmup, 1)
+    return warmup_factor(update, schedule) * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0))) / 2
 
 
-def warm(update: int, course: Schedule) -> float:
-    """Rises linearly to 1 in the first updates."""
-    return min(1.0, (update + 1) / max(course.warmup, 1))
+SCHEDULES: dict[str, Callable[[int, Schedule], float]] = {
+    "constant": constant,
+    "inverse_sqrt": inverse_sqrt,
+    "luong": luong,
+    "plateau": constant,  # multiplied by Plateau.scale
+    "cosine": cosine,
+}
 
 
 class Plateau:
-    """Lowers the rate whenever `patience` scores in a row are no better than the best."""
+    """A factor of the learning rate that falls whenever `patience` scores in a row are no better than the best."""
 
     def __init__(self, patience: int, factor: float) -> None:
         self.patience, self.factor = patience, factor
-        self.best, self.waited, self.rate = -math.inf, 0, 1.0
+        self.best, self.waited, self.scale = -math.inf, 0, 1.0
 
-    def tell(self, score: float) -> None:
-        """A score, the higher the better."""
+    def step(self, score: float) -> None:
+        """Take the score of a validation into account; higher is better."""
         self.waited = 0 if score > self.best else self.waited + 1
         self.best = max(self.best, score)
         if self.waited >= self.patience:
-            self.rate, self.waited = self.rate * self.factor, 0
+            self.scale, self.waited = self.scale * self.factor, 0
 
-    def state(self) -> dict[str, float]:
-        """What a resumed run needs."""
-        return {"best": self.best, "waited": self.waited, "rate": self.rate}
+    def state_dict(self) -> dict[str, float]:
+        """What `load_state_dict` of a resumed run needs."""
+        return {"best": self.best, "waited": self.waited, "rate": self.scale}
 
-    def restore(self, state: dict[str, float]) -> None:
-        """Go on from `state`."""
-        self.best, self.waited, self.rate = state["best"], int(state["waited"]), state["rate"]
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Continue from a saved state."""
+        self.best, self.waited, self.scale = state["best"], int(state["waited"]), state["rate"]
 
 
 def needs_total(name: str) -> bool:
-    """Whether the schedule reads the length of the training."""
+    """Whether the schedule depends on the length of the training."""
     return name in ("luong", "cosine")
 
 
 def check_schedule(name: str, total: int) -> None:
-    """Refuse a schedule whose end nobody knows."""
+    """Raises ConfigError for a schedule that depends on the length of the training where `total` is 0, unknown."""
     if needs_total(name) and not total:
         raise ConfigError(
-            f"training.schedule={name} needs an end to plan for: set training.max_updates or training.max_epochs"
+            f"training.schedule={name} needs the length of training: set training.max_updates or training.max_epochs"
         )
-
-
-SCHEDULES: dict[str, ScheduleFunction] = {
-    "constant": constant,
-    "inverse_sqrt": inverse_sqrt,
-    "luong": luong,
-    "plateau": constant,  # its falls are decided by validation: see Plateau
-    "cosine": cosine,
-}

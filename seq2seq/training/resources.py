@@ -1,4 +1,4 @@
-"""What did a training take and see? Memory at its highest, the size of the model, the batches: kept in run.json."""
+"""The resources that a training takes: its time, its peak memory and its number of parameters."""
 
 import re
 import resource
@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
@@ -16,61 +16,46 @@ from torch import nn
 MIB = 1 << 20
 
 
-def forget_peaks() -> None:
-    """Memory is at its highest from now on: a process may train several runs, one after another."""
-    with suppress(OSError):  # only Linux can, and not in every container
-        Path("/proc/self/clear_refs").write_text("5")
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+class Elapsed(NamedTuple):
+    """Time spent on training."""
 
-
-def peaks() -> dict[str, float]:
-    """MiB that the process held at its highest since `forget_peaks`: in memory and, where torch used a GPU, on that."""
-    found = {"peak_memory": round(most_resident() / MIB, 1)}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        found["peak_gpu_memory"] = round(torch.cuda.max_memory_allocated() / MIB, 1)
-    return found
-
-
-def most_resident() -> int:
-    """Bytes; what getrusage says on Linux may be what the process was started from."""
-    with suppress(OSError):
-        if found := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()):
-            return 1024 * int(found[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def parameters(model: nn.Module) -> int:
-    """Numbers that are learnt; shared ones count once."""
-    return sum(p.numel() for p in model.parameters())
+    seconds: float
+    cpu_seconds: float  # of all threads of this process
 
 
 class Clock(L.Callback):
-    """Runs from the first batch; stands still inside `paused`."""
+    """Measures training time from the first batch on; it stands still inside `paused`."""
 
     def __init__(self) -> None:
-        self.before = (0.0, 0.0)  # seconds, processor seconds of the spans that are over
-        self.since: tuple[float, float] | None = None
+        self._before = Elapsed(0.0, 0.0)  # up to the last stop
+        self._started: Elapsed | None = None  # the readings of both clocks at the last start; None while stopped
 
-    def read(self) -> tuple[float, float]:
-        """Seconds of training, processor seconds of training (all threads of this process)."""
-        if self.since is None:
-            return self.before
-        wall, processor = self.since
-        return self.before[0] + time.perf_counter() - wall, self.before[1] + time.process_time() - processor
+    @property
+    def running(self) -> bool:
+        """Whether time is being counted."""
+        return self._started is not None
+
+    def read(self) -> Elapsed:
+        """The training time so far, that of earlier parts of a resumed run included."""
+        if self._started is None:
+            return self._before
+        return Elapsed(
+            self._before.seconds + time.perf_counter() - self._started.seconds,
+            self._before.cpu_seconds + time.process_time() - self._started.cpu_seconds,
+        )
 
     def start(self) -> None:
-        """Go on."""
-        self.since = (time.perf_counter(), time.process_time())
+        """Start counting, or continue."""
+        self._started = Elapsed(time.perf_counter(), time.process_time())
 
     def stop(self) -> None:
-        """Stand still."""
-        self.before, self.since = self.read(), None
+        """Stop counting."""
+        self._before, self._started = self.read(), None
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """For what is not training."""
-        running = self.since is not None
+        """A context whose time does not count as training, such as validation."""
+        running = self.running
         self.stop()
         yield
         if running:
@@ -86,4 +71,34 @@ class Clock(L.Callback):
         return {"spent": list(self.read())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.before = tuple(state_dict["spent"])
+        self._before = Elapsed(*state_dict["spent"])
+
+
+def reset_peak_memory() -> None:
+    """Start measuring peak memory anew: a process may train several runs, one after another."""
+    with suppress(OSError):  # only Linux can, and not in every container
+        Path("/proc/self/clear_refs").write_text("5")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_memory() -> dict[str, float]:
+    """Peak memory in MiB since `reset_peak_memory`: of the process and, where torch used a GPU, of that.
+
+    The keys are those of run.json."""
+    found = {"peak_memory": round(_peak_resident_bytes() / MIB, 1)}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        found["peak_gpu_memory"] = round(torch.cuda.max_memory_allocated() / MIB, 1)
+    return found
+
+
+def _peak_resident_bytes() -> int:
+    with suppress(OSError):  # on Linux getrusage may report the peak of the process that started this one
+        if found := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()):
+            return 1024 * int(found[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """The number of parameters; shared ones count once."""
+    return sum(p.numel() for p in model.parameters())

@@ -1,4 +1,4 @@
-"""How does a run go on where it was cut off? Under its own settings, of which only limits, logging and devices may be given anew."""
+"""Resuming a run from its last checkpoint under its own settings, apart from limits, logging, devices and folders."""
 
 import logging
 from dataclasses import replace
@@ -8,111 +8,122 @@ from seq2seq.config import Config, TrainingConfig
 from seq2seq.config.io import NOT_HASHED, differences, write_config
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
-from seq2seq.runs.checkpoint import progress, read_checkpoint
+from seq2seq.runs.checkpoint import progress_of, read_checkpoint
 from seq2seq.runs.directory import CONFIG, INFO, LAST, WEIGHTS, Run, inside, locked
 from seq2seq.training.checks import check_device, check_limits, check_plan
-from seq2seq.training.metrics import BOARD
+from seq2seq.training.metrics import TENSORBOARD
 from seq2seq.training.optim import needs_total
-from seq2seq.training.run import BEGUN, make_directory, planned, work
+from seq2seq.training.run import INITIAL_INFO, create_directory, plan_training, train_directory
 from seq2seq.utils.files import write_json
 
 log = logging.getLogger("seq2seq")
 
 LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_at")
-FREE = NOT_HASHED - {"runs"} | {f"training.{name}" for name in LIMITS}
+MAY_CHANGE = NOT_HASHED - {"runs"} | {f"training.{name}" for name in LIMITS}
 
 
 def resume(config: Config) -> Path:
-    """Go on with the run directory `config.resume`; `config` holds its saved settings and what was given beside them.
+    """Resume the run directory `config.resume`; `config` holds its saved settings and those given on the command line.
 
-    ConfigError for a setting that may not change, RunError for a run that is missing, damaged, over, or whose text changed."""
+    Raises ConfigError for a setting that may not change, and RunError for a run that is missing, damaged or finished,
+    or whose text has changed; BusyError if another process trains in it."""
     folder, config = Run.open(config.resume).folder, replace(config, resume="")
     with locked(folder):
-        return go_on(Run.open(folder), config)
+        return resume_directory(Run.open(folder), config)
 
 
 def complete(config: Config) -> tuple[Path, bool]:
-    """The run of these settings, finished, however far it was before: not begun, cut off, or finished already. Whether that took
-    any work. Limits that it was given since are its own. BusyError if another process trains in it."""
+    """Finish the run of these settings, whether it is new, interrupted or finished already.
+
+    Returns the run directory, and whether there was anything to train. An existing run keeps its own limits, which
+    `resume` may have raised.
+
+    Raises BusyError if another process trains in it."""
     if config.resume:
-        raise ConfigError(f"resume={config.resume} goes on with one run: it cannot be swept with -m")
-    plan = planned(config)
+        raise ConfigError(f"resume={config.resume} continues one run: it cannot be swept with -m")
+    plan = plan_training(config)
     if not plan.folder.exists():
-        make_directory(plan)  # this process or another
+        create_directory(plan)  # by this process or another one
     with locked(plan.folder):
         run = Run.open(plan.folder)
-        if not (finished := bool(run.info.get("finished"))):
-            training = with_limits(plan.config.training, run.config.training)
-            go_on(run, replace(plan.config, runs=run.config.runs, training=training), plan.prepared)
+        finished = bool(run.info.get("finished"))
+        if not finished:
+            training = with_limits_of(run.config.training, plan.config.training)
+            resume_directory(run, replace(plan.config, runs=run.config.runs, training=training), plan.prepared)
     return plan.folder, not finished
 
 
-def with_limits(training: TrainingConfig, saved: TrainingConfig) -> TrainingConfig:
-    """The same with the limits of `saved`, which `resume` may have raised."""
+def with_limits_of(saved: TrainingConfig, training: TrainingConfig) -> TrainingConfig:
+    """`training` with the limits of `saved`."""
     return replace(training, **{name: getattr(saved, name) for name in LIMITS})
 
 
-def go_on(run: Run, config: Config, prepared: Prepared | None = None) -> Path:
-    """The same in a directory that is locked; prepared: the text, where it was read already."""
+def resume_directory(run: Run, config: Config, prepared: Prepared | None = None) -> Path:
+    """Resume a run whose directory is locked. prepared: its text, None to prepare it. Raises the errors of `resume`.
+
+    Nothing is written before all checks have passed."""
     refuse_changes(run.config, config)
-    for name in (Path(LAST).parent.name, BOARD):
+    for name in (Path(LAST).parent.name, TENSORBOARD):
         inside(run.folder, name)
     check_limits(config.training)
     check_device(config.trainer)
-    refuse_over(run, config.training)
+    refuse_finished(run, config.training)
     if prepared is None:
         guided = config.training.guided_alignment > 0
         prepared = prepare(config.data, config.tokenizer, run.vocabularies if config.init_from else None, guided)
     run.check_text(prepared.data_hash, prepared.vocabularies.sha256, prepared.links_hash)
-    begun = (run.folder / LAST).exists()  # its weights are then those of the checkpoint
-    check_plan(config, prepared, Run.open(config.init_from) if config.init_from and not begun else None)
+    resumed = (run.folder / LAST).exists()  # then the weights are those of the checkpoint
+    check_plan(config, prepared, Run.open(config.init_from) if config.init_from and not resumed else None)
     prepared.log_report()
-    tell_changes(run.config, config)
+    log_changes(run.config, config)
     write_config(config, run.folder / CONFIG)
-    said = {
-        name: value for name, value in run.info.items() if name in BEGUN
-    }  # the rest was true of an end that is none
-    write_json(run.folder / INFO, said | {"finished": False})
-    return work(run.folder)
+    # what else run.json holds describes an end that is no longer the end
+    initial = {name: value for name, value in run.info.items() if name in INITIAL_INFO}
+    write_json(run.folder / INFO, initial | {"finished": False})
+    return train_directory(run.folder)
 
 
 def refuse_changes(saved: Config, given: Config) -> None:
-    """ConfigError for the first setting that is given another value than the saved one and is not free to change."""
+    """Raises ConfigError for the first setting that differs from the saved one and may not change."""
     for name, before, now in differences(saved, given):
-        if name not in FREE:
-            free = f"only training.{', '.join(LIMITS)}, data.root, data.cache and trainer settings other than precision may change"
-            raise ConfigError(f"{name}={now} is given, but the run goes on with its own {name}={before}: {free}")
+        if name not in MAY_CHANGE:
+            raise ConfigError(
+                f"{name}={now} is given, but the run was started with {name}={before}: on resuming only training."
+                f"{', '.join(LIMITS)}, data.root, data.cache and trainer settings other than precision may change"
+            )
 
 
-def tell_changes(saved: Config, given: Config) -> None:
-    """What the run goes on with that it did not begin with, to the log."""
+def log_changes(saved: Config, given: Config) -> None:
+    """Log the settings that differ from the saved ones."""
     for change in differences(saved, given):
         log.info("changed on resuming: %s %s -> %s", *change)
     if needs_total(given.training.schedule) and saved.training != given.training:
-        log.info("training.schedule=%s is from now on that of the longer or shorter training", given.training.schedule)
+        log.info("training.schedule=%s is planned anew for the changed length of training", given.training.schedule)
 
 
-def refuse_over(run: Run, training: TrainingConfig) -> None:
-    """RunError if the run is finished and a limit that it has reached still stands, or if it is past its last epoch."""
+def refuse_finished(run: Run, training: TrainingConfig) -> None:
+    """Raises RunError if the run is finished and one of the limits that it reached still stands.
+
+    Also if it is past its last epoch, or if it has weights but no checkpoint of its own."""
     path = run.folder / LAST
     if not path.exists():
         if (run.folder / WEIGHTS).exists():
             raise RunError(
-                f"{run.folder} has weights but no {LAST} to go on from; init_from={run.folder} starts a new run from them"
+                f"{run.folder} has weights but no {LAST} to resume from; "
+                f"init_from={run.folder} starts a new run from them"
             )
         return
     checkpoint = read_checkpoint(path)
-    done = progress(checkpoint, path)
+    progress = progress_of(checkpoint, path)
     if checkpoint["callbacks"].get("Checkpoint", {}).get("run", "") != run.info.get("id", ""):
         raise RunError(f"{path} is the checkpoint of another run")
-    reached = [
-        f"training.{name}={limit:g}"
-        for name, value in done.items()
-        if (limit := getattr(training, name)) and value >= limit
-    ]
+    limits = {name: getattr(training, name) for name in progress}
+    reached = [f"training.{name}={limit:g}" for name, limit in limits.items() if limit and progress[name] >= limit]
     if reached and run.info.get("finished"):
-        raise RunError(f"{run.folder} is finished, {' and '.join(reached)} being reached: raise the limit to go on")
-    if training.max_epochs and done["max_epochs"] > training.max_epochs:
+        verb = "is" if len(reached) == 1 else "are"
+        raise RunError(f"{run.folder} is finished: {' and '.join(reached)} {verb} reached; raise the limit to resume")
+    if training.max_epochs and progress["max_epochs"] > training.max_epochs:
         raise RunError(
-            f"{run.folder} is past training.max_epochs={training.max_epochs}: {done['max_epochs']} epochs are over"
+            f"{run.folder} is past training.max_epochs={training.max_epochs}: "
+            f"{progress['max_epochs']} epochs are complete"
         )

@@ -1,15 +1,17 @@
-"""What does a training do, from settings to a finished run directory?"""
+"""Training from settings to a finished run directory: planning, creating the directory, and training in it."""
 
 import logging
 import os
 import platform
+import random
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -21,9 +23,8 @@ from seq2seq.errors import RunError
 from seq2seq.nn.build import EncoderDecoder, build_model
 from seq2seq.runs.directory import CONFIG, INFO, LAST, WEIGHTS, Run, locked, read_info, run_directory
 from seq2seq.runs.weights import load_weights
-from seq2seq.training.budget import sized
-from seq2seq.training.callbacks import seed_everything
-from seq2seq.training.checks import THESE, check_monitor, check_plan, check_settings
+from seq2seq.training.budget import resize_to_budget
+from seq2seq.training.checks import CONFIGURED_MODEL, check_monitor, check_plan, check_settings
 from seq2seq.training.fit import fit
 from seq2seq.utils.console import logging_to
 from seq2seq.utils.files import write_json
@@ -31,81 +32,72 @@ from seq2seq.utils.process import available_cores
 
 log = logging.getLogger("seq2seq")
 
+# the entries of run.json that are written before training; a finished run has more
+INITIAL_INFO = ("id", "started", "versions", "seed", "data", "tokenizer", "corpus", "links")
+
 
 class TrainingPlan(NamedTuple):
     """A training that has not begun."""
 
     config: Config
     prepared: Prepared
-    start: Run | None  # whose weights it begins with
-    folder: Path  # the run directory, which may be there already
+    start: Run | None  # the run of init_from, whose weights it starts with
+    folder: Path  # the run directory, which may exist already
 
 
 def train(config: Config) -> Path:
-    """Make a new run directory and train in it. ConfigError before any work for settings that cannot be; returns the directory.
+    """Create a run directory and train in it. Returns the directory.
 
-    Whatever can be found wrong is found here; `work` then needs nothing but the directory and the prepared text in the cache."""
-    plan = planned(config)
+    Raises ConfigError or DataError for settings or text that cannot be trained on, before the directory is created, and
+    RunError if it exists. After this `train_directory` needs only the directory and the prepared text in the cache."""
+    plan = plan_training(config)
     plan.prepared.log_report()
     refuse_existing(plan.folder)
-    if not make_directory(plan):
+    if not create_directory(plan):
         refuse_existing(plan.folder)
     with locked(plan.folder):
-        return work(plan.folder)
+        return train_directory(plan.folder)
 
 
-def planned(config: Config) -> TrainingPlan:
-    """The prepared text, and where the run of these settings belongs. ConfigError for settings that cannot be."""
+def plan_training(config: Config) -> TrainingPlan:
+    """Prepare the text, and determine model and run directory. Raises ConfigError for settings that cannot work."""
     check_settings(config)
-    config, start = starting(config)
-    prepared = prepare(
-        config.data, config.tokenizer, start.vocabularies if start else None, config.training.guided_alignment > 0
-    )
-    config = replace(
-        config, model=sized(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
-    )
+    config, start = resolve_init_from(config)
+    vocabularies = start.vocabularies if start else None
+    prepared = prepare(config.data, config.tokenizer, vocabularies, config.training.guided_alignment > 0)
+    sizes = prepared.vocabularies.source.size, prepared.vocabularies.target.size
+    config = replace(config, model=resize_to_budget(config.model, *sizes))
     return TrainingPlan(config, prepared, start, run_directory(config, prepared.data_hash + prepared.links_hash))
 
 
-def refuse_existing(folder: Path) -> None:
-    """RunError if it is there: a finished run is never overwritten, an unfinished one never begun anew."""
-    if folder.exists():
-        if folder.joinpath(INFO).is_file() and read_info(folder).get("finished"):
-            raise RunError(f"{folder} exists and is finished: delete it, or change a setting or the seed")
-        raise RunError(f"{folder} exists: resume={folder} goes on with it")
+def resolve_init_from(config: Config) -> tuple[Config, Run | None]:
+    """The settings with the tokenizer of the run init_from, on which its weights depend, and that run.
 
-
-def starting(config: Config) -> tuple[Config, Run | None]:
-    """The run of init_from, and the settings with its tokenizer, without which its weights mean nothing; tells what differs."""
+    Logs the settings in which they differ."""
     if not config.init_from:
         return config, None
     run = Run.open(config.init_from)
     for name, theirs, ours in differences(run.config, config):
-        own = name.startswith("tokenizer.") and name != "tokenizer.sampling"
-        log.info(
-            "init_from brings its tokenizer: %s=%s, not %s" if own else "differs from init_from: %s %s -> %s",
-            name,
-            theirs,
-            ours,
-        )
+        if name.startswith("tokenizer.") and name != "tokenizer.sampling":
+            log.info("init_from brings its tokenizer: %s=%s, not %s", name, theirs, ours)
+        else:
+            log.info("differs from init_from: %s %s -> %s", name, theirs, ours)
     return replace(config, tokenizer=replace(run.config.tokenizer, sampling=config.tokenizer.sampling)), run
 
 
-BEGUN = (
-    "id",
-    "started",
-    "versions",
-    "seed",
-    "data",
-    "tokenizer",
-    "corpus",
-    "links",
-)  # what run.json says before anything is learnt
+def refuse_existing(folder: Path) -> None:
+    """Raises RunError if the run directory exists: finished runs are not overwritten, others not restarted."""
+    if folder.exists():
+        if folder.joinpath(INFO).is_file() and read_info(folder).get("finished"):
+            raise RunError(f"{folder} exists and is finished: delete it, or change a setting or the seed")
+        raise RunError(f"{folder} exists and is not finished: resume={folder} resumes it")
 
 
-def make_directory(plan: TrainingPlan) -> bool:
-    """The directory with settings and tokenizer, once these fit the text; there as a whole or not at all. False if another
-    process was first."""
+def create_directory(plan: TrainingPlan) -> bool:
+    """Create the run directory with settings, tokenizer and run.json, as a whole or not at all.
+
+    Returns False if another process was first.
+    Raises ConfigError, DataError or RunError if the settings do not fit the text or the weights of init_from."""
     config, prepared, start, folder = plan
     check_monitor(config, prepared)
     check_plan(config, prepared, start)
@@ -114,12 +106,7 @@ def make_directory(plan: TrainingPlan) -> bool:
     try:
         write_config(config, temporary / CONFIG)
         prepared.vocabularies.save(temporary)
-        info = {
-            "id": uuid4().hex, "started": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions(), "seed": config.seed,
-            "data": prepared.data_hash, "tokenizer": prepared.vocabularies.sha256, "corpus": prepared.report, "finished": False,
-        }  # fmt: skip
-        info |= {"links": prepared.links_hash} if prepared.links_hash else {}
-        write_json(temporary / INFO, info)
+        write_json(temporary / INFO, initial_info(config, prepared))
         os.replace(temporary, folder)
     except OSError:
         if not folder.exists():
@@ -130,23 +117,34 @@ def make_directory(plan: TrainingPlan) -> bool:
     return True
 
 
-def make_model(config: Config, prepared: Prepared, start: Run | None) -> EncoderDecoder:
-    """The model before its first update, from the seed or with the weights of `start`; all random numbers start here."""
-    torch.set_num_threads(config.trainer.threads or available_cores())
-    seed_everything(config.seed)
-    model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
-    if start:
-        load_weights(model, start.folder / WEIGHTS, THESE)
-    return model
+def initial_info(config: Config, prepared: Prepared) -> dict[str, Any]:
+    """The content of run.json before training: INITIAL_INFO, and that the run is not finished."""
+    info = {
+        "id": uuid4().hex,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"seq2seq": seq2seq.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "seed": config.seed,
+        "data": prepared.data_hash,
+        "tokenizer": prepared.vocabularies.sha256,
+        "corpus": prepared.report,
+        "finished": False,
+    }
+    if prepared.links_hash:
+        info["links"] = prepared.links_hash
+    return info
 
 
-def work(folder: Path) -> Path:
-    """Train in an existing run directory that is locked, from its last checkpoint where it has one."""
+def train_directory(folder: Path) -> Path:
+    """Train in a run directory that exists and is locked, from its last checkpoint if it has one.
+
+    Returns the directory."""
     run = Run.open(folder)
-    config, begun = run.config, (folder / LAST).exists()  # its weights are then those of the checkpoint
+    config = run.config
     vocabularies = run.vocabularies if config.init_from else None
     prepared = reopen(config.data, config.tokenizer, run.info["data"], vocabularies, run.info.get("links", ""))
-    model = make_model(config, prepared, Run.open(config.init_from) if config.init_from and not begun else None)
+    resumed = (folder / LAST).exists()  # then the weights are those of the checkpoint
+    start = Run.open(config.init_from) if config.init_from and not resumed else None
+    model = make_model(config, prepared, start)
     with logging_to(folder / "log.txt"):
         log.info("run directory: %s", folder)
         for line in parameter_table(model):
@@ -155,16 +153,30 @@ def work(folder: Path) -> Path:
     return folder
 
 
+def make_model(config: Config, prepared: Prepared, start: Run | None) -> EncoderDecoder:
+    """The model before its first update, initialized from the seed or with the weights of `start`.
+
+    All random generators are seeded here."""
+    torch.set_num_threads(config.trainer.threads or available_cores())
+    seed_everything(config.seed)
+    model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
+    if start:
+        load_weights(model, start.folder / WEIGHTS, CONFIGURED_MODEL)
+    return model
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the random generators of Python, NumPy and torch."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
 def parameter_table(model: nn.Module) -> list[str]:
-    """Parameters by part; shared ones are counted where they first occur."""
+    """Lines with the number of parameters by part of the model; shared ones count where they first occur."""
     counts: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         part = ".".join(name.split(".")[:2])
         counts[part] = counts.get(part, 0) + parameter.numel()
     rows = [f"  {part:<28}{count:>12,}" for part, count in counts.items()]
     return ["parameters", *rows, f"  {'all':<28}{sum(counts.values()):>12,}"]
-
-
-def versions() -> dict[str, str]:
-    """The versions that run.json records."""
-    return {"seq2seq": seq2seq.__version__, "torch": torch.__version__, "python": platform.python_version()}

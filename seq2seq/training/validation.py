@@ -1,29 +1,26 @@
-"""How good is the model now, and which checkpoints are worth keeping?"""
+"""Validation during training: dev loss and score, checks of the attention, and early stopping."""
 
 import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
-from torch import nn
 
 from seq2seq.config import ModelConfig
 from seq2seq.data.batching import Batch
 from seq2seq.data.readers import Pair
 from seq2seq.errors import TrainingError
 from seq2seq.evaluation.attention_maps import attention_health, compute_attention_maps
-from seq2seq.runs.directory import WEIGHTS
-from seq2seq.runs.weights import load_weights, save_weights
-from seq2seq.training.averaging import MovingAverage, mean_weights
+from seq2seq.ids import PAD
+from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.callbacks import epoch_ends, training_ends, update_ends
-from seq2seq.training.checkpoint import Checkpoint
-from seq2seq.training.metrics import Metrics
+from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper
+from seq2seq.training.metrics import MetricsWriter
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.optim import Plateau
 from seq2seq.training.resources import Clock
@@ -31,59 +28,62 @@ from seq2seq.translator import Translator
 
 log = logging.getLogger("seq2seq")
 
-SAMPLE = 64  # pairs: a small part of a validation
+MONITORED_PAIRS = 64  # whose attention is checked: a small part of a validation's time
+VALIDATIONS_IN_A_ROW = 3  # that find the same before it is logged: attention starts out uniform in every training
 
-IN_A_ROW = 3  # validations that find the same before it is told: every attention begins by looking everywhere
 
+class AttentionMonitor:
+    """Checks the attention on the first dev pairs.
 
-class Watch:
-    """Tells what is wrong with the attention, each thing once, when several validations have found it."""
+    Each warning is logged once, when several validations in a row found it."""
 
     def __init__(self, translator: Translator, model: ModelConfig, pairs: Sequence[Pair]) -> None:
-        self.translator, self.model, self.pairs = translator, model, pairs[:SAMPLE]
-        self.found: Counter[str] = Counter()  # the kind of a warning -> validations in a row that found it
+        self.translator, self.model = translator, model
+        first = pairs[:MONITORED_PAIRS]
+        self.pairs = [(pair.source, pair.target) for pair in first if pair.source.strip() and pair.target.strip()]
+        self.in_a_row: Counter[str] = Counter()  # kind of warning -> validations in a row that found it
 
-    def __call__(self) -> None:
-        """Once for each validation, the model being in its place and in evaluation mode."""
+    def check(self) -> None:
+        """To be called in each validation, with the model in evaluation mode."""
         health = attention_health(self.model)
         if not health.learnt:
             return
-        whole = ((pair.source, pair.target) for pair in self.pairs if pair.source.strip() and pair.target.strip())
-        given = list(self.translator.forced_decode(whole))
-        for _, looked in compute_attention_maps(self.translator, given):
-            health.add(looked.weights, looked.centers)
+        for _, attention in compute_attention_maps(self.translator, list(self.translator.forced_decode(self.pairs))):
+            health.add(attention.weights, attention.centers)
         warnings = health.warnings()
-        self.found = Counter({kind: self.found[kind] + 1 for kind in warnings})
+        self.in_a_row = Counter({kind: self.in_a_row[kind] + 1 for kind in warnings})
         for kind, sentence in warnings.items():
-            if self.found[kind] == IN_A_ROW:
+            if self.in_a_row[kind] == VALIDATIONS_IN_A_ROW:
                 log.warning("attention: %s", sentence)
 
 
-log = logging.getLogger("seq2seq")
+class DevFigures(NamedTuple):
+    """What a validation finds."""
+
+    loss: float  # negative log-likelihood in nats per target token, without label smoothing
+    score: float  # higher is better; minus the loss with training.monitor=loss
 
 
 @dataclass
-class Dev:
-    """The development set and the figure that is watched."""
+class DevSet:
+    """The development set, and how the current weights are scored on it."""
 
     batches: Callable[[], Iterable[Batch]]
-    decode: (
-        Callable[[], float] | None
-    )  # the score of the translations by the current weights, higher is better; None: the loss decides
-    monitor: str
-    watch: Callable[[], object] = lambda: None  # looks at the attention
+    decode: Callable[[], float] | None  # translates the dev set and returns the score; None: the loss is the score
+    monitor: str  # a choice of training.monitor, for messages
+    attention: AttentionMonitor | None = None
 
     def loss(self, module: TrainingModule) -> float:
-        """Negative log-likelihood in nats per target token, no smoothing."""
+        """Negative log-likelihood in nats per target token, in the model's mode."""
         nll, tokens = torch.zeros((), dtype=torch.float64), 0
         for batch in self.batches():
             moved = module.transfer_batch_to_device(batch, module.device, 0)
             nll += module.losses(moved).nll.double().cpu()
-            tokens += int((batch.target_out != 0).sum())
+            tokens += int((batch.target_out != PAD).sum())
         return nll.item() / max(tokens, 1)
 
-    def figures(self, module: TrainingModule) -> tuple[float, float]:
-        """dev loss, dev score (higher is better). TrainingError for weights that give no number."""
+    def evaluate(self, module: TrainingModule) -> DevFigures:
+        """The figures of the model's weights. Raises TrainingError if the loss is not finite."""
         training, model = module.training, module.model
         model.eval()
         with torch.inference_mode():
@@ -93,84 +93,56 @@ class Dev:
                 f"the dev loss is {loss}, these weights are not kept; lower training.learning_rate or set training.clip"
             )
         score = -loss if self.decode is None else self.decode()
-        self.watch()
+        if self.attention:
+            self.attention.check()
         model.train(training)
-        return loss, score
+        return DevFigures(loss, score)
 
 
 @dataclass
-class CheckpointKeeper:
-    """Checkpoints on disk: the `keep` best, and the last ones where their mean is wanted."""
+class EarlyStopping:
+    """Ends training once a score is reached, or once validations no longer improve."""
 
-    folder: Path  # of the run
-    keep: int
-    average: str  # none, best, last
-    scores: dict[int, tuple[float, float]] = field(
-        default_factory=dict
-    )  # update -> score and, where that is a tie, minus the dev loss
+    patience: int  # validations without improvement; 0: no limit
+    stop_at: float  # score; 0: none
+    best: float = -math.inf  # score
+    waited: int = 0  # validations since the last improvement
 
-    def path(self, update: int) -> Path:
-        """Where the weights of an update are."""
-        return self.folder / "checkpoints" / f"update-{update}.safetensors"
+    def step(self, score: float, improved: bool) -> None:
+        """Take a validation into account; improved: its weights are the best so far."""
+        self.best = max(self.best, score)
+        self.waited = 0 if improved else self.waited + 1
 
-    def chosen(self) -> list[int]:
-        """The updates whose weights make the result, best first."""
-        best = self.ranked()
-        return {"none": best[:1], "best": best[: self.keep], "last": sorted(self.scores)[-self.keep :]}[self.average]
-
-    def ranked(self) -> list[int]:
-        """The updates, best first; of equals the earlier."""
-        return sorted(self.scores, key=lambda update: (*(-figure for figure in self.scores[update]), update))
-
-    def add(self, update: int, score: float, loss: float, model: nn.Module) -> bool:
-        """Keep these weights if they are wanted; whether they are the best so far. Others wait for `drop`."""
-        self.scores[update] = score, -loss
-        best = self.ranked()[0] == update
-        wanted = self.ranked()[: self.keep]
-        wanted += sorted(self.scores)[-self.keep :] if self.average == "last" else []
-        if update in wanted:
-            save_weights(dict(model.named_parameters()), self.path(update))
-        if best:
-            save_weights(dict(model.named_parameters()), self.folder / WEIGHTS)
-        self.scores = {u: figures for u, figures in self.scores.items() if u in wanted}
-        return best
-
-    def drop(self) -> None:
-        """Remove weights that are not wanted: once no checkpoint names them, so that what goes on after a kill finds its own."""
-        wanted = {self.path(update) for update in self.scores}
-        for path in (self.folder / "checkpoints").glob("update-*.safetensors"):
-            if path not in wanted:
-                path.unlink(missing_ok=True)
+    def reason(self) -> str | None:
+        """Why training should stop now; None if it should not."""
+        if self.stop_at and self.best >= self.stop_at:
+            return f"training.stop_at={self.stop_at:g} is reached"
+        if self.patience and self.waited >= self.patience:
+            return f"no improvement in training.patience={self.patience} validations"
+        return None
 
 
 class Validation(L.Callback):
-    """Looks at the development set every few updates; keeps checkpoints, lowers the rate on a plateau, stops early."""
+    """Evaluates the dev set every few updates and after the last one, keeps checkpoints, and stops early."""
 
     def __init__(
         self,
-        dev: Dev,
-        kept: CheckpointKeeper,
+        dev: DevSet,
+        keeper: CheckpointKeeper,
         checkpoint: Checkpoint,
-        metrics: Metrics,
+        metrics: MetricsWriter,
         clock: Clock,
-        average: MovingAverage | None,
         *,
         every: int,
-        patience: int,
-        stop_at: float,
+        stopping: EarlyStopping,
+        average: MovingAverage | None,
         plateau: Plateau | None,
     ) -> None:
-        """every: updates, 0 for the end of each epoch; patience: validations without progress, 0 for no end."""
-        self.dev, self.kept, self.checkpoint, self.metrics, self.clock, self.average = (
-            dev,
-            kept,
-            checkpoint,
-            metrics,
-            clock,
-            average,
-        )
-        self.every, self.patience, self.stop_at, self.plateau = every, patience, stop_at or math.inf, plateau
-        self.last, self.waited, self.best = 0, 0, -math.inf
+        """every: updates between validations, 0 for the end of each epoch; average: evaluated and kept instead of the
+        model's own weights; plateau: is given each score."""
+        self.dev, self.keeper, self.checkpoint, self.metrics, self.clock = dev, keeper, checkpoint, metrics, clock
+        self.every, self.stopping, self.average, self.plateau = every, stopping, average, plateau
+        self.last_update = 0  # that was validated
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -181,75 +153,68 @@ class Validation(L.Callback):
         if due or training_ends(trainer, batch_idx):
             self.validate(trainer, pl_module)
 
-    def validate(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """One look; the weights are the moving average where there is one."""
-        assert isinstance(module, TrainingModule)
-        module.require_finite()  # before anything is kept
-        place: AbstractContextManager[None] = self.average.in_place() if self.average else nullcontext()
-        with self.clock.paused():
-            with place:
-                loss, score = self.dev.figures(module)
-                if not self.checkpoint.path.exists():  # weights without one could not be gone on with
-                    self.checkpoint.save(trainer)
-                best = self.kept.add(trainer.global_step, score, loss, module.model)
-            self.last, self.waited = trainer.global_step, 0 if best else self.waited + 1
-            self.best = max(self.best, score)
-            if self.plateau:
-                self.plateau.tell(score)
-            seconds, processor = self.clock.read()
-            self.metrics.write(
-                update=trainer.global_step,
-                epoch=trainer.current_epoch + 1,
-                seconds=seconds,
-                processor_seconds=processor,
-                dev_loss=loss,
-                dev_score=score,
-            )
-            log.info(
-                "update %d  dev loss %.3f  dev %s %.2f%s",
-                self.last,
-                loss,
-                self.dev.monitor,
-                abs(score),
-                "  (best)" if best else "",
-            )
-            self.decide(trainer)
-            self.checkpoint.save(trainer)
-            self.kept.drop()
+    def validate_final(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Validate after training unless that was done: a resumed run may have reached its limit already."""
+        if self.last_update < trainer.global_step:
+            self.validate(trainer, module)
 
-    def decide(self, trainer: L.Trainer) -> None:
-        """Stop when the score is reached or nothing has improved for long enough."""
-        if self.best >= self.stop_at:
-            log.info("training.stop_at=%g is reached", self.stop_at)
-            trainer.should_stop = True
-        elif self.patience and self.waited >= self.patience:
-            log.info("no progress in training.patience=%d validations", self.patience)
-            trainer.should_stop = True
+    def validate(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """One validation of the model's weights, or of their moving average; the training clock stands still."""
+        assert isinstance(module, TrainingModule)
+        module.check_finite()  # before any weights are kept
+        update = trainer.global_step
+        with self.clock.paused():
+            with self._averaged():
+                figures = self.dev.evaluate(module)
+            self.checkpoint.save_first(trainer)  # a run with weights but no checkpoint could not be resumed
+            with self._averaged():
+                best = self.keeper.add(update, figures.score, figures.loss, module.model)
+            self.last_update = update
+            self.stopping.step(figures.score, best)
+            if self.plateau:
+                self.plateau.step(figures.score)
+            self._report(trainer, figures, best)
+            if reason := self.stopping.reason():
+                log.info("%s", reason)
+                trainer.should_stop = True
+            self.checkpoint.save(trainer)
+            self.keeper.remove_unwanted()
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """A context in which the model has the weights that are evaluated and kept."""
+        return self.average.in_place() if self.average else nullcontext()
+
+    def _report(self, trainer: L.Trainer, figures: DevFigures, best: bool) -> None:
+        elapsed = self.clock.read()
+        self.metrics.write(
+            update=trainer.global_step,
+            epoch=trainer.current_epoch + 1,
+            seconds=elapsed.seconds,
+            processor_seconds=elapsed.cpu_seconds,
+            dev_loss=figures.loss,
+            dev_score=figures.score,
+        )
+        log.info(
+            "update %d  dev loss %.3f  dev %s %.2f%s",
+            trainer.global_step,
+            figures.loss,
+            self.dev.monitor,
+            abs(figures.score),
+            "  (best)" if best else "",
+        )
 
     def state_dict(self) -> dict[str, Any]:
-        plateau = self.plateau.state() if self.plateau else {}
         return {
-            "last": self.last,
-            "waited": self.waited,
-            "best": self.best,
-            "scores": dict(self.kept.scores),
-            "plateau": plateau,
+            "last": self.last_update,
+            "waited": self.stopping.waited,
+            "best": self.stopping.best,
+            "scores": dict(self.keeper.scores),
+            "plateau": self.plateau.state_dict() if self.plateau else {},
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.last, self.waited, self.best = state_dict["last"], state_dict["waited"], state_dict["best"]
-        self.kept.scores.update({int(update): tuple(figures) for update, figures in state_dict["scores"].items()})
+        self.last_update = state_dict["last"]
+        self.stopping.waited, self.stopping.best = state_dict["waited"], state_dict["best"]
+        self.keeper.scores.update({int(update): tuple(figures) for update, figures in state_dict["scores"].items()})
         if self.plateau and state_dict["plateau"]:
-            self.plateau.restore(state_dict["plateau"])
-
-
-def finish(kept: CheckpointKeeper, dev: Dev, module: TrainingModule) -> tuple[Sequence[int], float]:
-    """Put the chosen weights, or their mean, into the model and into the run. Returns the updates they come from and their score."""
-    updates = kept.chosen()
-    if len(updates) == 1:
-        load_weights(module.model, kept.path(updates[0]))
-        save_weights(dict(module.model.named_parameters()), kept.folder / WEIGHTS)
-        return updates, kept.scores[updates[0]][0]
-    save_weights(mean_weights([kept.path(update) for update in updates]), kept.folder / WEIGHTS)
-    load_weights(module.model, kept.folder / WEIGHTS)
-    return updates, dev.figures(module)[1]
+            self.plateau.load_state_dict(state_dict["plateau"])
