@@ -265,10 +265,10 @@ def test_attentions_lists_every_part_and_name(say: Say) -> None:
 def test_resume_on_the_command_line(say: Say, run_copy: Path) -> None:
     code, _, err = say("train", f"resume={run_copy}")
     assert code == 2
-    assert "is finished, training.max_updates=6 being reached" in err
+    assert "is finished: training.max_updates=6 is reached" in err
     code, _, err = say("train", f"resume={run_copy}", "model.hidden=16")
     assert (code, len(err.splitlines())) == (2, 1)
-    assert "model.hidden=16 is given, but the run goes on with its own model.hidden=8" in err
+    assert "model.hidden=16 is given, but the run was started with model.hidden=8" in err
     assert say("train", f"resume={run_copy}", "training.max_updates=7")[0] == 0
     code, _, err = say("train", "-m", f"resume={run_copy}", "seed=1,2")
     assert (code, err) == (2, "seq2seq: resume continues one run: it cannot be combined with -m\n")

@@ -1,10 +1,12 @@
 """Does a model whose steps were recorded find what it finds otherwise?"""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 
 from seq2seq.nn import cuda_graphs
-from seq2seq.nn.cuda_graphs import GraphedModel
+from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
 from seq2seq.nn.ops import devices
 from seq2seq.search.beam import beam_search
 
@@ -98,3 +100,27 @@ def test_the_last_used_shapes_are_kept(variant, monkeypatch):
         model.step(torch.full((count,), 5), model.start(part, 4), part)
     assert len(recorded) == 4  # 1, 2, 3 in the place of 2, 2 in the place of 3
     assert [shape[1] for shape in model.steps] == [1, 2]
+
+
+def test_cuda_graphs_are_recorded_while_a_thread_may_pin_batches(monkeypatch):
+    """With a memory pool of its own, and autocast's cache cleared before and after."""
+    calls = []
+
+    class CUDAGraph:
+        def replay(self):
+            calls.append("replayed")
+
+    @contextmanager
+    def graph(recorded, pool, capture_error_mode):
+        assert isinstance(recorded, CUDAGraph)
+        calls.append((pool, capture_error_mode))
+        yield
+        calls.append("recorded")
+
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", CUDAGraph)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    monkeypatch.setattr(torch, "clear_autocast_cache", lambda: calls.append("cleared"))
+    replay = CUDAGraphRecorder()(lambda: calls.append("worked"))
+    replay()
+    assert calls == ["cleared", ("pool", "thread_local"), "worked", "recorded", "cleared", "replayed"]

@@ -1,4 +1,4 @@
-"""Has a model as many parameters as were asked for?"""
+"""Models that are resized to about model.parameters parameters."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +12,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.launch.compose import compose_config, conf_dir
 from seq2seq.nn.build import build_meta_model
 from seq2seq.runs.directory import Run
-from seq2seq.training.budget import SIZES, TOLERANCE, largest, sized
+from seq2seq.training.budget import SIZES, TOLERANCE, largest_within, resize_to_budget
 from seq2seq.training.resume import complete
 from seq2seq.training.run import train
 
@@ -28,11 +28,11 @@ VARIANTS = [
 
 @pytest.mark.parametrize("wanted", [5_000_000, 12_345_678])
 @pytest.mark.parametrize(("family", "attention"), VARIANTS)
-def test_every_variant_gets_near(family: str, attention: str, wanted: int) -> None:
+def test_every_variant_comes_near_the_budget(family: str, attention: str, wanted: int) -> None:
     config = compose_config(
         [f"model={family}", f"model/attention={attention}", f"model.parameters={wanted}", "model.tie=all"]
     )
-    found = sized(config.model, 8000, 8000)
+    found = resize_to_budget(config.model, 8000, 8000)
     number = sum(p.numel() for p in build_meta_model(found, 8000, 8000).parameters())
     assert abs(number - wanted) <= TOLERANCE * wanted
     name, step = SIZES[family]
@@ -43,20 +43,20 @@ def test_every_variant_gets_near(family: str, attention: str, wanted: int) -> No
 
 
 @pytest.mark.parametrize("hidden", [2, 64, 65 * 2, 1000])
-def test_a_number_that_can_be_had_is_had(hidden: int) -> None:
+def test_number_that_can_be_reached_is_reached(hidden: int) -> None:
     model = compose_config([f"model.hidden={hidden}"]).model
     exact = sum(p.numel() for p in build_meta_model(model, 50, 60).parameters())
-    assert sized(replace(model, hidden=512, parameters=exact), 50, 60) == replace(model, parameters=exact)
+    assert resize_to_budget(replace(model, hidden=512, parameters=exact), 50, 60) == replace(model, parameters=exact)
 
 
-def test_the_size_that_is_found_suits_the_heads_and_the_one_that_was_set_need_not() -> None:
+def test_chosen_size_suits_the_heads_though_the_given_one_does_not() -> None:
     model = compose_config(["model.hidden=512", "model.attention.heads=3", "model.parameters=3000000"]).model
-    assert sized(model, 1000, 1000).hidden % 6 == 0
+    assert resize_to_budget(model, 1000, 1000).hidden % 6 == 0
 
 
-def test_nothing_moves_where_nothing_is_asked() -> None:
+def test_model_is_unchanged_without_a_budget() -> None:
     model = compose_config().model
-    assert sized(model, 50, 60) is model
+    assert resize_to_budget(model, 50, 60) is model
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_nothing_moves_where_nothing_is_asked() -> None:
     [
         (
             ["model.parameters=1000"],
-            r"model\.parameters=1,000 cannot be had by model\.hidden alone: the nearest is [\d,]+ with model\.hidden=2;",
+            r"model\.parameters=1,000 cannot be reached by .*hidden alone: the nearest is [\d,]+ with model\.hidden=2;",
         ),
         (
             ["model.parameters=99999", "model/attention=dot", "model.encoder_hidden=300"],
@@ -76,29 +76,28 @@ def test_nothing_moves_where_nothing_is_asked() -> None:
         ),
     ],
 )
-def test_what_cannot_be_had_is_told_with_the_nearest(words: list[str], sentence: str) -> None:
+def test_budget_that_cannot_be_reached_is_refused_with_the_nearest(words: list[str], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        sized(compose_config(words).model, 50, 60)
+        resize_to_budget(compose_config(words).model, 50, 60)
 
 
-def test_the_search_on_paper() -> None:
-    assert [largest(lambda n: n * n, wanted) for wanted in (0, 1, 3, 4, 99, 100)] == [1, 1, 1, 2, 9, 10]
+def test_bisection() -> None:
+    assert [largest_within(lambda n: n * n, wanted) for wanted in (0, 1, 3, 4, 99, 100)] == [1, 1, 1, 2, 9, 10]
 
 
-def test_the_run_keeps_the_size_that_was_found(small: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_run_saves_the_chosen_size(small: Callable[..., list[str]], tmp_path: Path) -> None:
     config = compose_config(small(tmp_path, "model.parameters=20500", "training.max_updates=2"))
     run = Run.open(train(config))
     assert abs(run.info["parameters"] - 20_500) <= 410
     assert run.info["parameters"] == sum(p.numel() for p in run.model().parameters())
-    assert (run.config.model.parameters, run.config.model.hidden) == (20_500, sized(config.model, 120, 120).hidden)
+    assert run.config.model.parameters == 20_500
+    assert run.config.model.hidden == resize_to_budget(config.model, 120, 120).hidden
     assert complete(config) == (run.folder, False)
     assert compose_config([f"resume={run.folder}"]).model == run.config.model
 
 
 @pytest.mark.parametrize("family", ["rnn", "transformer"])
-def test_weights_that_no_machine_holds_are_refused(
-    family: str, small: Callable[..., list[str]], tmp_path: Path
-) -> None:
+def test_model_larger_than_memory_is_refused(family: str, small: Callable[..., list[str]], tmp_path: Path) -> None:
     config = compose_config(small(tmp_path / "runs", f"model={family}", "model.parameters=100000000000"))
     with pytest.raises(ConfigError, match=r"a model of [\d,]+ parameters takes 3\d\d GiB, and this machine has \d+"):
         train(config)

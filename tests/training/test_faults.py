@@ -1,12 +1,11 @@
-"""What does training leave behind when something goes wrong? One sentence, and nothing lost."""
+"""Errors during training: the message is one sentence, and nothing that was saved is lost."""
 
 import errno
 import os
-import shutil
+import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,22 +16,18 @@ import torch
 from safetensors.torch import load_file
 
 from seq2seq import cli
-from seq2seq.errors import ConfigError, DataError, RunError
-from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
-from seq2seq.runs.metrics import read_metrics
-from seq2seq.training import checks, validation
-from seq2seq.training.checkpoint import Checkpoint, PlainFile
-from seq2seq.training.run import make_directory, train
+from seq2seq.training import validation
 
 Small = Callable[..., list[str]]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def everything(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and "tensorboard" not in path.parts}
 
 
-def test_a_loss_that_is_not_finite_is_one_sentence_and_can_be_resumed(
+def test_loss_that_is_not_finite_is_reported_and_the_run_can_be_resumed(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from seq2seq.training.module import TrainingModule
@@ -48,59 +43,26 @@ def test_a_loss_that_is_not_finite_is_one_sentence_and_can_be_resumed(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "losses", spoiled)
         assert cli.main(["train", *small(tmp_path)]) == 2
-    said = capfd.readouterr().err.splitlines()[-1]
-    assert said.startswith("seq2seq: the loss is nan at update 5 (epoch 1, batch 5, lines ")
+    message = capfd.readouterr().err.splitlines()[-1]
+    assert message.startswith("seq2seq: the loss is nan at update 5 (epoch 1, batch 5, lines ")
     assert signal.getsignal(signal.SIGINT) == handler
     (run,) = tmp_path.iterdir()
     assert cli.main(["train", f"resume={run}"]) == 0
     assert Run.open(run).info["updates"] == 6
 
 
-def test_an_existing_run_is_neither_overwritten_nor_begun_anew(
-    tiny_run: Path, small: Small, run_copy: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    before = everything(tiny_run)
-    assert cli.main(["train", *small(tiny_run.parent)]) == 2
-    assert f"{tiny_run} exists and is finished" in capfd.readouterr().err
-    assert everything(tiny_run) == before
-    info = run_copy / "run.json"
-    info.write_text(info.read_text().replace('"finished": true', '"finished": false'))
-    assert cli.main(["train", *small(run_copy.parent)]) == 2
-    assert f"{run_copy} exists: resume={run_copy} goes on with it" in capfd.readouterr().err
-
-
-def test_the_second_of_two_that_begin_at_once_leaves_the_first_alone(
-    tiny_run: Path, small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both found no directory; the other's is there when this one's is to be put in place."""
-    runs = tmp_path / "runs"
-
-    def slow(plan: Any) -> bool:
-        shutil.copytree(tiny_run, plan.folder)
-        return make_directory(plan)
-
-    monkeypatch.setattr("seq2seq.training.run.make_directory", slow)
-    with pytest.raises(RunError, match=f"{tiny_run.name} exists and is finished"):
-        train(compose_config(small(runs)))
-    assert [path.name for path in runs.iterdir()] == [tiny_run.name]
-    assert {p.name: b for p, b in everything(runs).items()} == {p.name: b for p, b in everything(tiny_run).items()}
-
-
-FULL = OSError(errno.ENOSPC, "No space left on device", "a file")
-
-
 PLACES = [
-    "seq2seq.runs.directory.save_file",
+    "seq2seq.runs.weights.save_file",
     "seq2seq.utils.files.os.replace",
     "lightning.Trainer.save_checkpoint",
     "pathlib.Path.write_text",
 ]
 
 
-def test_weights_that_are_no_numbers_displace_no_checkpoint(
+def test_weights_that_are_not_finite_replace_no_checkpoint(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """An update can spoil the weights though its loss was fine; if a validation follows, nothing of it may be kept."""
+    """An update can spoil the weights though its loss was finite; nothing of a validation that follows is kept."""
     original = validation.Validation.validate
 
     def spoiled(self: Any, trainer: Any, module: Any) -> None:
@@ -119,7 +81,7 @@ def test_weights_that_are_no_numbers_displace_no_checkpoint(
         assert cli.main(["train", f"resume={run}"]) == 0
 
 
-def test_full_memory_is_one_sentence(
+def test_out_of_memory_is_one_sentence(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from seq2seq.training.module import TrainingModule
@@ -130,38 +92,18 @@ def test_full_memory_is_one_sentence(
     ):
         monkeypatch.setattr(TrainingModule, "losses", lambda *rest, error=error: (_ for _ in ()).throw(error))
         assert cli.main(["train", *small(tmp_path / type(error).__name__)]) == 2
-        assert "memory is full: lower training.batch_tokens=256" in capfd.readouterr().err.splitlines()[-1]
-
-
-def test_rouge_of_a_script_that_it_does_not_read_is_refused_before_any_work(
-    small: Small, corpus: Path, tmp_path: Path
-) -> None:
-    other = shutil.copytree(corpus, tmp_path / "corpus")
-    (other / "dev.de").write_text("кот спит\n" * 12, encoding="utf-8")
-    with pytest.raises(DataError, match="no reference has any; take chrf"):
-        train(compose_config(small(tmp_path / "runs", f"data.root={other}", "training.monitor=rouge")))
-    assert not (tmp_path / "runs").exists()
-
-
-def test_rouge_is_refused_for_no_part_of_the_dev_set(small: Small, corpus: Path, tmp_path: Path) -> None:
-    other = shutil.copytree(corpus, tmp_path / "corpus")
-    for name, last in (("dev.de", "die Katze schläft"), ("dev.en", "the cat sleeps")):
-        (other / name).write_text("кот спит\n" * 150 + last + "\n", encoding="utf-8")
-    words = small(tmp_path / "runs", f"data.root={other}", "training.monitor=rouge")
-    assert Run.open(train(compose_config(words))).info["finished"]
-    with pytest.raises(DataError, match="no reference has any"):  # what is decoded is what counts
-        train(compose_config([*words, "training.dev_lines=150"]))
+        assert "out of memory: lower training.batch_tokens=256" in capfd.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
+def test_full_disk_is_one_sentence_and_leaves_no_partial_file(
     place: str, run_copy: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The first write after the run was resumed, whichever it is."""
+    """At the first write of a resumed run by each of the functions that write."""
     before = everything(run_copy)
 
     def full(*arguments: Any, **more: Any) -> None:
-        raise FULL
+        raise OSError(errno.ENOSPC, "No space left on device", "a file")
 
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -181,129 +123,33 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     assert Run.open(run_copy).info["updates"] == 8
 
 
-def test_a_failed_beginning_leaves_no_directory(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seq2seq.training.run.write_json", lambda *rest: (_ for _ in ()).throw(FULL))
-    assert cli.main(["train", *small(tmp_path)]) == 2
-    assert not list(tmp_path.iterdir())
-
-
-def test_positions_too_few_for_the_text_are_refused_before_a_directory_is_made(small: Small, tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"model\.max_length=5 is too small: the longest training source has \d+ tokens"
-    ):
-        train(compose_config(small(tmp_path, "model.attention.scorer=location", "model.max_length=5")))
-    assert not list(tmp_path.iterdir())
+def run_with_file_limit(size: int, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command whose files cannot exceed `size` bytes (RLIMIT_FSIZE): the system refuses every byte beyond it."""
+    return subprocess.run(
+        [sys.executable, "-m", "seq2seq", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_with_a_checkpoint(number: int, small: Small, tmp_path: Path) -> None:
-    settings = small(tmp_path, "training.max_updates=100000", "training.validate_every=100000", "trainer.log_every=1")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "seq2seq", "train", *settings],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    try:
-        until = time.monotonic() + 90
-        while (
-            not any(len(path.read_text().splitlines()) > 3 for path in tmp_path.glob("*/metrics.csv"))
-            and time.monotonic() < until
-        ):
-            time.sleep(0.1)
-        process.send_signal(number)
-        said = process.communicate(timeout=60)[1]
-    finally:
-        process.kill()
-    assert process.returncode == 130, said
-    (run,) = tmp_path.iterdir()
-    assert f"go on with: seq2seq train resume={run}" in said
-    update = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
-    assert cli.main(["train", f"resume={run}", f"training.max_updates={update + 2}"]) == 0
-    assert [int(row["update"]) for row in read_metrics(run / "metrics.csv") if row["loss"]] == list(
-        range(1, update + 3)
-    )
-
-
-def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    checkpoint = Checkpoint(tmp_path, "id", lambda text: None)
-    checkpoint.hear(signal.SIGINT, None)
-    with pytest.raises(KeyboardInterrupt):
-        checkpoint.hear(signal.SIGINT, None)
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which can do it")
-def test_float16_on_the_processor_is_refused(trained):
-    with pytest.raises(ConfigError, match=r"trainer.precision=16 needs a GPU; .* 32 and bf16"):
-        trained("trainer.precision=16")
-
-
-def test_more_devices_than_are_trained_on_are_refused(trained):
-    with pytest.raises(ConfigError, match=r"trainer\.devices=2"):
-        trained("trainer.devices=2")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which can do it")
-def test_a_gpu_that_is_not_there_is_told_before_any_work(trained):
-    with pytest.raises(ConfigError, match=r"trainer\.accelerator=gpu, but torch finds no GPU"):
-        trained("trainer.accelerator=gpu")
-
-
-@pytest.mark.parametrize("more", [[], ["trainer.accelerator=cpu"]])
-def test_there_is_nothing_to_record_on_the_processor(trained, more):
-    if not more and torch.cuda.is_available():
-        pytest.skip("there is a GPU, which can do it")
-    with pytest.raises(ConfigError, match=r"trainer\.graphs=true needs a GPU"):
-        trained("trainer.accelerator=auto", "trainer.graphs=true", *more)
-
-
-def test_lengths_filled_up_beyond_the_models_are_refused(trained):
-    with pytest.raises(ConfigError, match=r"training\.pad_to_multiple_of=8 does not divide model\.max_length=100"):
-        trained("model.attention.scorer=location", "model.max_length=100", "training.pad_to_multiple_of=8")
-
-
-def test_graphs_of_losses_that_are_scaled_are_refused(trained, monkeypatch):
-    monkeypatch.setattr(checks, "on_gpu", lambda trainer: True)
-    with pytest.raises(ConfigError, match=r"trainer\.graphs=true cannot be with trainer\.precision=16"):
-        trained("trainer.graphs=true", "trainer.precision=16")
-
-
-def test_threads_beyond_all_machines_are_refused(trained):
-    with pytest.raises(ConfigError, match=r"trainer\.threads=100000 is more than a machine can take: at most 1024"):
-        trained("trainer.threads=100000")
-
-
-@pytest.mark.parametrize("cause", [KeyboardInterrupt(), OSError(28, "full")])
-def test_what_cuts_writing_off_is_told_as_what_it_is(cause, tmp_path, monkeypatch):
-    """torch's file raises an error of its own over it while it is closed."""
-
-    def save(checkpoint, file):
-        try:
-            raise cause
-        finally:
-            raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos")
-
-    monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(type(cause)):
-        PlainFile().save_checkpoint({}, tmp_path / "last.ckpt")
-
-
-def test_weights_stay_until_no_checkpoint_names_them(
-    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A kill in a validation leaves the last checkpoint, with the updates that it knows to be the best."""
-    original, seen = Checkpoint.save, list[bool]()
-
-    def save(self: Checkpoint, trainer: Any) -> None:
-        if self.path.exists():
-            named = torch.load(self.path, weights_only=True)["callbacks"]["Validation"]["scores"]
-            seen.extend(self.path.with_name(f"update-{update}.safetensors").exists() for update in named)
-        original(self, trainer)
-
-    monkeypatch.setattr(Checkpoint, "save", save)
-    run = train(compose_config(small(tmp_path, "training.keep=1", "training.monitor=loss", "training.max_updates=9")))
-    assert len(seen) > 1
-    assert all(seen)
-    assert len(list((run / "checkpoints").glob("update-*"))) == 1
+@pytest.mark.parametrize("size", [100, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200])
+def test_file_size_limit_is_one_sentence(size: int, small: Callable[..., list[str]], tmp_path: Path) -> None:
+    words = ["train", *small(tmp_path / "runs", f"data.cache={tmp_path / 'cache'}")]
+    done = run_with_file_limit(size, *words)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Logging error" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("seq2seq: ")
+    assert f"{tmp_path}/" in last
+    assert "File too large" in last
+    runs = [path for path in (tmp_path / "runs").glob("*") if path.is_dir()] if (tmp_path / "runs").exists() else []
+    assert not [
+        path for path in tmp_path.rglob(".*") if path.suffix != ".part" and not path.name.endswith(".lock")
+    ]  # no partial files
+    assert cli.main(["train", f"resume={runs[0]}"] if runs else words) == 0
+    assert not [*tmp_path.rglob("*.part")]  # encoded blocks of text are removed or used
+    assert Run.open(next((tmp_path / "runs").iterdir())).info["finished"]

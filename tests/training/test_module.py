@@ -1,4 +1,4 @@
-"""Does training minimise what it says, however the batch is cut?"""
+"""The module that Lightning trains: its loss does not depend on how batches are split, and models learn from it."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -13,12 +13,14 @@ from seq2seq.data.batching import Batch
 from seq2seq.errors import TrainingError
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn.build import build_model
-from seq2seq.training.loss import coverage_loss
+from seq2seq.training.loss import LossOptions
 from seq2seq.training.module import BatchLoss, TrainingModule
-from seq2seq.training.optim import OPTIMIZERS, Rates, decayed
+from seq2seq.training.optim import OPTIMIZERS, OptimizerOptions, parameter_groups
 
 SMALL = {
-    "rnn": lambda **more: RNNConfig(embedding=12, hidden=16, dropout=0.0, attention=AttentionConfig(scorer="general"), **more),
+    "rnn": lambda **more: RNNConfig(
+        embedding=12, hidden=16, dropout=0.0, attention=AttentionConfig(scorer="general"), **more
+    ),
     "transformer": lambda **more: TransformerConfig(
         size=16, heads=2, feedforward=32, encoder_layers=1, decoder_layers=1, dropout=0.0,
         attention=AttentionConfig(scorer="scaled_dot"), **more,
@@ -27,7 +29,7 @@ SMALL = {
 
 
 def copy_task(rows: int, vocabulary: int = 10, longest: int = 5, seed: int = 0) -> Batch:
-    """Say again what was said."""
+    """Pairs whose target is their source."""
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(2, longest + 1, (rows,), generator=generator)
     ids = torch.randint(4, vocabulary, (rows, longest + 1), generator=generator)
@@ -39,13 +41,15 @@ def copy_task(rows: int, vocabulary: int = 10, longest: int = 5, seed: int = 0) 
 
 
 def part(batch: Batch, rows: slice) -> Batch:
-    """Some rows; update_size stay those of the whole."""
+    """Some of the rows, with the update_size of the whole."""
     cut = {name: getattr(batch, name)[rows] for name in ("source", "target_in", "target_out", "index", "copy")}
     return batch._replace(**cut)
 
 
 def module_of(model: nn.Module, accumulate: int = 1, world: int = 1, coverage: float = 0.0) -> TrainingModule:
-    module = TrainingModule(model, lambda m: torch.optim.SGD(m.parameters(), 1.0), lambda update: 1.0, 0.1, coverage)
+    module = TrainingModule(
+        model, lambda m: torch.optim.SGD(m.parameters(), 1.0), lambda update: 1.0, LossOptions(0.1, coverage)
+    )
     module.trainer = SimpleNamespace(
         accumulate_grad_batches=accumulate, world_size=world, global_step=6, current_epoch=1
     )  # type: ignore[assignment]
@@ -53,7 +57,7 @@ def module_of(model: nn.Module, accumulate: int = 1, world: int = 1, coverage: f
 
 
 def gradients(module: TrainingModule, batches: list[Batch], divisor: float) -> dict[str, Tensor]:
-    """As Lightning makes them: each loss divided by the batches that are accumulated."""
+    """Gradients as Lightning computes them: each loss is divided by the number of accumulated batches."""
     module.zero_grad()
     for number, batch in enumerate(batches):
         (module.training_step(batch, number) / divisor).backward()
@@ -63,8 +67,8 @@ def gradients(module: TrainingModule, batches: list[Batch], divisor: float) -> d
 @pytest.mark.parametrize("head", ["vocabulary", "copy"])
 @pytest.mark.parametrize("coverage", [0.0, 0.5])
 @pytest.mark.parametrize("family", SMALL)
-def test_a_batch_cut_into_four_gives_the_same_gradient(family: str, coverage: float, head: str) -> None:
-    """Four accumulations, or two on each of two devices; parts differ in their numbers of tokens, and one may be empty."""
+def test_batch_split_into_four_gives_the_same_gradient(family: str, coverage: float, head: str) -> None:
+    """Four accumulations, or two on each of two devices; parts differ in their numbers of tokens, and one is empty."""
     torch.manual_seed(1)
     model = build_model(SMALL[family](head=head), 10, 10).double()
     whole = copy_task(9)
@@ -77,7 +81,7 @@ def test_a_batch_cut_into_four_gives_the_same_gradient(family: str, coverage: fl
             torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-12, msg=name)
 
 
-def test_the_loss_is_a_mean_over_tokens() -> None:
+def test_loss_is_a_mean_over_tokens() -> None:
     model = build_model(SMALL["rnn"](), 10, 10)
     nn.init.zeros_(model.head.output.weight)
     batch = copy_task(3)
@@ -87,14 +91,7 @@ def test_the_loss_is_a_mean_over_tokens() -> None:
     assert module.tokens.item() == batch.update_size.item()
 
 
-def test_coverage_loss_on_paper() -> None:
-    weights = torch.tensor([[[0.75, 0.25], [0.5, 0.5], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]])
-    target_out = torch.tensor([[5, 6, EOS], [5, EOS, PAD]])
-    # row 0: min(.5, .75) + min(.5, .25) = .75, then min(0, 1.25) + min(1, .75) = .75; row 1: min(1, 1) = 1, then padding
-    assert coverage_loss(weights, target_out).item() == pytest.approx(0.75 + 0.75 + 1.0)
-
-
-def test_a_loss_that_is_not_finite_names_update_epoch_batch_and_lines() -> None:
+def test_loss_that_is_not_finite_is_reported_with_its_batch() -> None:
     model = build_model(SMALL["rnn"](), 10, 10)
     nn.init.constant_(model.head.output.bias, float("nan"))
     batch = copy_task(7)._replace(index=torch.tensor([41, 0, 6, 7, 8, 9, 10]))
@@ -104,16 +101,16 @@ def test_a_loss_that_is_not_finite_names_update_epoch_batch_and_lines() -> None:
         module_of(model).training_step(batch, 3)
 
 
-def test_where_looking_waits_the_first_of_several_is_named_later() -> None:
-    """As on an accelerator, where the step does not look and the log does."""
+def test_first_of_several_losses_that_are_not_finite_is_reported() -> None:
+    """As on an accelerator, where losses are checked by the log."""
     module = module_of(build_model(SMALL["rnn"](), 10, 10))
     index = torch.tensor([41, 0])
-    module.unseen = [
+    module.unchecked = [
         BatchLoss(u, 1, u, index + u, torch.tensor(x)) for u, x in ((1, 2.0), (2, float("inf")), (3, float("nan")))
     ]
     with pytest.raises(TrainingError, match=r"the loss is inf at update 2 \(epoch 1, batch 2, lines 44, 3\); lower"):
-        module.require_finite()
-    module.require_finite()  # they were looked at
+        module.check_finite()
+    module.check_finite()  # they were checked already
 
 
 def learn(model: nn.Module, optimizer: Any, steps: int) -> list[float]:
@@ -124,12 +121,12 @@ def learn(model: nn.Module, optimizer: Any, steps: int) -> list[float]:
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        losses.append(module.nll.item() / module.tokens.item())
-        module.nll, module.tokens = torch.zeros(()), torch.zeros(())
+        nll, tokens = module.pop_sums()
+        losses.append(nll / tokens)
     return losses
 
 
-def test_the_norm_of_the_gradient_is_limited() -> None:
+def test_gradient_norm_is_clipped() -> None:
     model = nn.Linear(3, 1, bias=False)
     module, optimizer = module_of(model), torch.optim.Adam(model.parameters(), fused=True)
     for limit, norm in ((None, 5.0), (6.0, 5.0), (2.0, 2.0)):
@@ -143,25 +140,18 @@ def test_every_optimizer_lowers_the_loss(name: str) -> None:
     torch.manual_seed(1)
     model = build_model(SMALL["rnn"](), 10, 10)
     rate = {"sgd": 1.0, "adafactor": 0.1, "adagrad": 0.15, "adadelta": 30.0}.get(name, 0.01)
-    losses = learn(model, OPTIMIZERS[name](decayed(model, 0.01), Rates(rate, 0.9, 0.98, 0.01, True)), 40)
+    options = OptimizerOptions(rate, 0.9, 0.98, 0.01, fused=True)
+    losses = learn(model, OPTIMIZERS[name](parameter_groups(model, 0.01), options), 40)
     assert sum(losses[-5:]) / 5 < 0.9 * losses[0]
 
 
-def test_vectors_do_not_decay() -> None:
-    model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))
-    matrices, vectors = decayed(model, 0.1)
-    assert [p.shape for p in matrices["params"]] == [(3, 2)]
-    assert len(vectors["params"]) == 3
-    assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.1, 0.0)
-
-
 @pytest.mark.parametrize("family", SMALL)
-def test_it_learns(family: str) -> None:
-    """Copying short sentences, to near nothing."""
+def test_model_learns_to_copy(family: str) -> None:
+    """Short sentences, until the loss is close to 0."""
     torch.manual_seed(1)
     model = build_model(SMALL[family](), 10, 10)
     module = module_of(model)
-    module.smoothing = 0.0
+    module.options = LossOptions()
     optimizer = torch.optim.Adam(model.parameters(), 2e-2 if family == "rnn" else 1e-2)
     for step in range(350):
         loss = module.training_step(copy_task(48, longest=4, seed=step), step)

@@ -1,4 +1,4 @@
-"""Does a run say which batches it has seen, and what it took?"""
+"""What a run records of its resources: parameters, time, memory, tokens, and the checksum of its batches."""
 
 import json
 import subprocess
@@ -12,6 +12,7 @@ import torch
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.runs.metrics import read_metrics
+from seq2seq.training.resources import Clock
 from seq2seq.training.resume import resume
 
 TRANSFORMER = ("model=transformer", "model.size=8", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1")
@@ -21,7 +22,7 @@ def checksums(run: Path) -> list[tuple[str, str]]:
     return [(row["update"], row["batches"]) for row in read_metrics(run / "metrics.csv") if row["loss"]]
 
 
-def test_variants_see_the_same_batches_and_seeds_do_not(tiny_run: Path, trained: Callable[..., Path]) -> None:
+def test_batches_depend_on_the_seed_but_not_on_the_variant(tiny_run: Path, trained: Callable[..., Path]) -> None:
     found = checksums(tiny_run)
     assert [update for update, _ in found] == ["2", "4", "6"]
     assert len({checksum for _, checksum in found}) == 3
@@ -33,7 +34,7 @@ def test_variants_see_the_same_batches_and_seeds_do_not(tiny_run: Path, trained:
     assert not set(checksums(trained("seed=2"))) & set(found)
 
 
-def test_a_finished_run_says_what_it_took(tiny_run: Path) -> None:
+def test_finished_run_records_its_resources(tiny_run: Path) -> None:
     info = Run.open(tiny_run).info
     assert info["parameters"] == sum(p.numel() for p in Run.open(tiny_run).model().parameters())
     assert info["target_tokens"] == int(read_metrics(tiny_run / "metrics.csv")[-2]["target_tokens"])
@@ -42,14 +43,14 @@ def test_a_finished_run_says_what_it_took(tiny_run: Path) -> None:
     assert ("peak_gpu_memory" in info) == torch.cuda.is_initialized()
 
 
-def test_tokens_after_the_last_row_count(trained: Callable[..., Path]) -> None:
+def test_tokens_after_the_last_row_are_counted(trained: Callable[..., Path]) -> None:
     often, seldom = (Run.open(trained("training.max_updates=5", f"trainer.log_every={every}")) for every in (1, 3))
     assert often.info["target_tokens"] == seldom.info["target_tokens"]
     assert often.info["batches"] == seldom.info["batches"] == checksums(often.folder)[-1][1]
 
 
-def test_an_old_run_without_them_goes_on(run_copy: Path) -> None:
-    """As written by a version that knew nothing of checksums."""
+def test_run_of_a_version_without_these_figures_can_be_resumed(run_copy: Path) -> None:
+    """As written by a version without checksums."""
     path, table = run_copy / "checkpoints" / "last.ckpt", run_copy / "metrics.csv"
     new = ("parameters", "target_tokens", "batches", "peak_memory")
     state = torch.load(path, weights_only=True)
@@ -66,25 +67,37 @@ def test_an_old_run_without_them_goes_on(run_copy: Path) -> None:
     assert Run.open(run_copy).info.keys() >= set(new)
 
 
-def test_a_resumed_run_has_seen_what_an_uninterrupted_one_has(run_copy: Path, trained: Callable[..., Path]) -> None:
+def test_resumed_run_has_the_batches_of_an_uninterrupted_one(run_copy: Path, trained: Callable[..., Path]) -> None:
     resume(compose_config([f"resume={run_copy}", "training.max_updates=10"]))
     assert checksums(run_copy) == checksums(trained("training.max_updates=10"))
 
 
-FORGETTING = """
+RESET = """
 import torch
-from seq2seq.training.resources import forget_peaks, peaks
-forget_peaks()
+from seq2seq.training.resources import peak_memory, reset_peak_memory
+reset_peak_memory()
 block = torch.ones(200 * 2**20 // 4)
-high = peaks()["peak_memory"]
+high = peak_memory()["peak_memory"]
 del block
-forget_peaks()
-print(high - peaks()["peak_memory"])
+reset_peak_memory()
+print(high - peak_memory()["peak_memory"])
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets")
-def test_memory_of_another_run_of_the_process_is_forgotten() -> None:
-    """In a process of its own: where others have run, the allocator may have been told to keep what is freed."""
-    done = subprocess.run([sys.executable, "-c", FORGETTING], check=True, capture_output=True, text=True)
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux can reset it")
+def test_peak_memory_of_an_earlier_run_of_the_process_is_reset() -> None:
+    """In a new process: after other tests the allocator may be set to keep freed memory."""
+    done = subprocess.run([sys.executable, "-c", RESET], check=True, capture_output=True, text=True)
     assert float(done.stdout) > 150
+
+
+def test_clock_stands_still_outside_training() -> None:
+    clock = Clock()
+    with clock.paused():
+        assert not clock.running
+    assert not clock.running
+    clock.start()
+    with clock.paused():
+        before = clock.read()
+        assert clock.read() == before
+    assert clock.running

@@ -1,4 +1,4 @@
-"""Does a resumed run end where an uninterrupted one does, and is what may not change refused?"""
+"""A resumed run ends exactly where an uninterrupted one does."""
 
 import csv
 import logging
@@ -20,7 +20,7 @@ from seq2seq.errors import RunError
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.training.checkpoint import Checkpoint
-from seq2seq.training.resume import resume
+from seq2seq.training.resume import LIMITS, refuse_changes, resume
 from seq2seq.training.run import train
 
 TIMES = {"seconds", "processor_seconds", "tokens_per_second", "waiting"}
@@ -50,12 +50,12 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def interrupt_at(update: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the signal of Ctrl-C came in the first batch of the update after `update` - 1."""
+    """Send SIGINT to training in the first batch of this update."""
     original = Checkpoint.on_train_batch_start
 
     def hook(self: Checkpoint, trainer: Any, *rest: Any) -> None:
-        if trainer.global_step == update - 1 and self.signal is None:
-            self.hear(signal.SIGINT, None)
+        if trainer.global_step == update - 1 and self.stop_signal is None:
+            self.handle_signal(signal.SIGINT, None)
         original(self, trainer, *rest)
 
     monkeypatch.setattr(Checkpoint, "on_train_batch_start", hook)
@@ -68,7 +68,7 @@ def whole(trained: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def stopped(small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Begin a run that is interrupted at an update."""
+    """`stopped(update, *settings)`: a run that was interrupted in this update."""
 
     def make(update: int, *more: str) -> Path:
         with monkeypatch.context() as patch:
@@ -80,23 +80,23 @@ def stopped(small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest
     return make
 
 
-def going_on(run: Path, *more: str) -> Path:
+def resumed(run: Path, *more: str) -> Path:
     return resume(compose_config([f"resume={run}", *more]))
 
 
 @pytest.mark.parametrize(
     "update", [pytest.param(1, marks=pytest.mark.slow), 5, pytest.param(8, marks=pytest.mark.slow)]
 )
-def test_an_interrupted_run_ends_as_if_it_had_not_been(
+def test_interrupted_run_ends_like_an_uninterrupted_one(
     update: int, whole: Path, stopped: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "seq2seq")
     run = stopped(update, *HARD)
     assert last(run)["global_step"] == update
     assert not Run.open(run).info["finished"]
-    going_on(run)
-    assert (run / "log.txt").read_text().count(f"going on after update {update}\n") == 1
-    assert "going on" not in (whole / "log.txt").read_text()
+    resumed(run)
+    assert (run / "log.txt").read_text().count(f"resuming after update {update}\n") == 1
+    assert "resuming" not in (whole / "log.txt").read_text()
     assert same(weights(run), weights(whole))
     assert rows(run) == rows(whole)
     mine, theirs = last(run), last(whole)
@@ -116,23 +116,23 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     assert left == right
 
 
-def test_the_test_above_sees_epochs_end_and_the_rate_fall(whole: Path) -> None:
+def test_uninterrupted_run_spans_epochs_and_learning_rates(whole: Path) -> None:
     assert {row["epoch"] for row in rows(whole)} >= {"1", "2"}
     rates = {row["learning_rate"] for row in rows(whole) if row["learning_rate"]}
     assert len(rates) > 1
 
 
-def test_a_run_that_goes_on_says_nothing_of_the_end_that_was_none(
+def test_resumed_run_does_not_record_a_premature_finish(
     trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither its updates nor its time: a comparison would take them for the budget of what came after."""
+    """Neither its updates nor its time: a comparison would take them for those of the whole run."""
     run = trained("training.max_updates=4")
-    said = Run.open(run).info
-    assert said["updates"] == 4
+    before = Run.open(run).info
+    assert before["updates"] == 4
     with monkeypatch.context() as patch:
         interrupt_at(9, patch)
         with pytest.raises(KeyboardInterrupt):
-            going_on(run, "training.max_updates=12")
+            resumed(run, "training.max_updates=12")
     found = Run.open(run).info
     assert found["finished"] is False
     assert (
@@ -148,12 +148,12 @@ def test_a_run_that_goes_on_says_nothing_of_the_end_that_was_none(
         }
         & found.keys()
     )
-    assert {name: said[name] for name in found.keys() - {"finished"}} == {
+    assert {name: before[name] for name in found.keys() - {"finished"}} == {
         name: found[name] for name in found.keys() - {"finished"}
     }
     assert {"id", "data", "tokenizer", "seed", "versions", "started", "corpus"} <= found.keys()
-    going_on(run)
-    assert Run.open(run).info.keys() == said.keys()
+    resumed(run)
+    assert Run.open(run).info.keys() == before.keys()
     assert Run.open(run).info["updates"] == 12
 
 
@@ -163,11 +163,11 @@ def full(trained: Callable[..., Path]) -> Path:
 
 
 @pytest.mark.parametrize("limit", [pytest.param(5, marks=pytest.mark.slow), 8])
-def test_a_raised_limit_goes_on_as_if_it_had_been_there(limit: int, full: Path, trained: Callable[..., Path]) -> None:
-    """Also where the limit fell between two validations, or at the end of an epoch."""
+def test_raised_limit_gives_the_run_of_that_limit(limit: int, full: Path, trained: Callable[..., Path]) -> None:
+    """Also where the old limit was between two validations, or at the end of an epoch."""
     run = trained(*STEADY, f"training.max_updates={limit}")
     assert last(run)["global_step"] == limit
-    going_on(run, "training.max_updates=12")
+    resumed(run, "training.max_updates=12")
     assert same(last(run)["state_dict"], last(full)["state_dict"])
     extra = [(row["update"], row["loss"]) for row in rows(run) if row not in rows(full)]
     assert [row for row in rows(run) if row in rows(full)] == rows(full)
@@ -175,27 +175,26 @@ def test_a_raised_limit_goes_on_as_if_it_had_been_there(limit: int, full: Path, 
     assert Run.open(run).info["finished"]
 
 
-def test_no_row_comes_twice(whole: Path, stopped: Callable[..., Path]) -> None:
+def test_metrics_csv_has_no_duplicate_rows_after_resume(whole: Path, stopped: Callable[..., Path]) -> None:
     run = stopped(3, *HARD)
     for _ in range(2):
         with (run / "metrics.csv").open("a") as file:
             file.write(
                 "9,1,1,1,1,1,1,1,1,1,1,,\n10,1,1,"
-            )  # what a killed run had written after its checkpoint, the last line in part
-    going_on(run)
+            )  # what a killed run wrote after its checkpoint, the last line in part
+    resumed(run)
     assert rows(run) == rows(whole)
 
 
-def test_the_saved_settings_take_the_place_of_the_defaults(tiny_run: Path) -> None:
+def test_saved_settings_replace_the_defaults(tiny_run: Path) -> None:
     saved = read_config(tiny_run / "config.yaml")
     assert replace(compose_config([f"resume={tiny_run}"]), resume="") == saved
     assert replace(compose_config([f"resume={tiny_run}", "model=rnn", "data=mine", "seed=1"]), resume="") == saved
     assert compose_config().model.hidden == 512  # not after resuming either
 
 
-FREE = ["max_updates=9", "max_epochs=9", "max_minutes=9", "patience=9", "stop_at=9"]
-FREE = [
-    *[f"training.{word}" for word in FREE],
+MAY_CHANGE = [
+    *[f"training.{limit}=9" for limit in LIMITS],
     "trainer.log_every=9",
     "trainer.progress=lines",
     "trainer.threads=2",
@@ -203,60 +202,58 @@ FREE = [
 ]
 
 
-@pytest.mark.parametrize("word", [*FREE, "data.cache=elsewhere", "model.hidden=8"])
-def test_limits_logging_devices_and_places_may_be_given(word: str, tiny_run: Path) -> None:
-    from seq2seq.training.resume import refuse_changes
-
+@pytest.mark.parametrize("word", [*MAY_CHANGE, "data.cache=elsewhere", "model.hidden=8"])
+def test_limits_logging_devices_and_folders_may_change(word: str, tiny_run: Path) -> None:
     refuse_changes(
         read_config(tiny_run / "config.yaml"), replace(compose_config([f"resume={tiny_run}", word]), resume="")
     )
 
 
-def test_a_run_stopped_at_its_last_update_only_finishes(
+def test_run_stopped_at_its_last_update_only_finishes(
     stopped: Callable[..., Path], trained: Callable[..., Path]
 ) -> None:
     run, full = stopped(5, "training.max_updates=5"), trained("training.max_updates=5")
     assert not Run.open(run).info["finished"]
-    going_on(run)
+    resumed(run)
     assert Run.open(run).info["finished"]
     assert rows(run) == rows(full)
     assert same(weights(run), weights(full))
 
 
-def test_a_run_stopped_at_the_end_of_its_last_epoch_only_finishes(
+def test_run_stopped_at_the_end_of_its_last_epoch_only_finishes(
     stopped: Callable[..., Path], trained: Callable[..., Path]
 ) -> None:
     settings = ("training.max_epochs=1", "training.max_updates=0", "training.validate_every=0")
     full = trained(*settings)
     run = stopped(last(full)["global_step"], *settings)
-    going_on(run)
+    resumed(run)
     assert rows(run) == rows(full)
 
 
-def test_a_limit_below_what_is_done_ends_the_training(stopped: Callable[..., Path]) -> None:
+def test_limit_that_was_passed_ends_the_training(stopped: Callable[..., Path]) -> None:
     run = stopped(5, "training.validate_every=0", "training.max_updates=20")
-    going_on(run, "training.max_updates=3")
+    resumed(run, "training.max_updates=3")
     assert Run.open(run).info["finished"]
     assert [(row["update"], row["dev_loss"] != "") for row in rows(run)] == [("2", False), ("4", False), ("5", True)]
 
 
-def test_an_epoch_before_the_present_one_is_refused(stopped: Callable[..., Path]) -> None:
+def test_max_epochs_below_the_current_epoch_is_refused(stopped: Callable[..., Path]) -> None:
     run = stopped(10, "training.max_updates=30", "training.validate_every=0", "training.batch_tokens=2048")
-    with pytest.raises(RunError, match=r"is past training\.max_epochs=1: \d epochs are over"):
-        going_on(run, "training.max_epochs=1")
+    with pytest.raises(RunError, match=r"is past training\.max_epochs=1: \d epochs are complete"):
+        resumed(run, "training.max_epochs=1")
 
 
-def test_a_run_without_a_checkpoint_begins_again(stopped: Callable[..., Path], tiny_run: Path) -> None:
+def test_run_without_a_checkpoint_starts_over(stopped: Callable[..., Path], tiny_run: Path) -> None:
     run = stopped(1)
     (run / "checkpoints" / "last.ckpt").unlink()
-    going_on(run)
+    resumed(run)
     assert rows(run) == rows(tiny_run)
     assert same(weights(run), weights(tiny_run))
 
 
-def test_the_raised_limit_is_saved(run_copy: Path) -> None:
+def test_raised_limit_is_saved(run_copy: Path) -> None:
     before = read_config(run_copy / "config.yaml")
-    going_on(run_copy, "training.max_updates=7")
+    resumed(run_copy, "training.max_updates=7")
     after = read_config(run_copy / "config.yaml")
     assert differences(before, after) == [("training.max_updates", 6, 7)]
 
@@ -283,20 +280,20 @@ OTHERS = {
 @pytest.mark.parametrize(
     "kind", ["transformer", *(pytest.param(kind, marks=pytest.mark.slow) for kind in list(OTHERS)[1:])]
 )
-def test_other_models_go_on_exactly_too(kind: str, stopped: Callable[..., Path], trained: Callable[..., Path]) -> None:
+def test_other_models_resume_exactly_too(kind: str, stopped: Callable[..., Path], trained: Callable[..., Path]) -> None:
     settings = (*OTHERS[kind], "training.batch_tokens=1024", "training.max_updates=8")
     run, unbroken = stopped(5, *settings), trained(*settings)
-    going_on(run)
+    resumed(run)
     assert rows(run) == rows(unbroken)
     assert same(weights(run), weights(unbroken))
 
 
-def test_a_worker_needs_the_directory_and_the_prepared_text_alone(stopped: Callable[..., Path], tiny_run: Path) -> None:
-    """Nothing is handed over in memory, and the text, which is not there, is not read again."""
+def test_worker_needs_only_the_directory_and_the_prepared_text(stopped: Callable[..., Path], tiny_run: Path) -> None:
+    """The text itself, whose folder does not exist here, is not read again."""
     run = stopped(3)
     rewrite = re.sub("root: .*", "root: /nowhere", (run / "config.yaml").read_text())
     (run / "config.yaml").write_text(rewrite)
-    code = f"from pathlib import Path; from seq2seq.training.run import work; work(Path({str(run)!r}))"
+    code = f"import pathlib, seq2seq.training.run as r; r.train_directory(pathlib.Path({str(run)!r}))"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[2])
     assert rows(run) == rows(tiny_run)
     assert same(weights(run), weights(tiny_run))

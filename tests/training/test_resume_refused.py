@@ -1,4 +1,4 @@
-"""What is refused when a run is to go on? One sentence each, and the run is left as it was."""
+"""Runs that are not resumed: the message is one sentence, and the run stays as it was."""
 
 import re
 import shutil
@@ -10,11 +10,11 @@ import torch
 
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.launch.compose import compose_config
-from seq2seq.runs.directory import Run
+from seq2seq.runs.directory import Run, locked
 from seq2seq.training.resume import resume
 
 
-def going_on(run: Path, *more: str) -> Path:
+def resumed(run: Path, *more: str) -> Path:
     return resume(compose_config([f"resume={run}", *more]))
 
 
@@ -37,29 +37,29 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("word", REFUSED)
-def test_what_may_not_change_is_refused_with_both_values(word: str, tiny_run: Path) -> None:
+def test_changed_setting_is_refused_with_both_values(word: str, tiny_run: Path) -> None:
     name, before, now = REFUSED[word]
     with pytest.raises(ConfigError) as caught:
-        going_on(tiny_run, word)
+        resumed(tiny_run, word)
     message = str(caught.value)
     assert f"{name}={now}" in message
     assert before in message
     assert "\n" not in message
 
 
-def test_a_finished_run_says_so(run_copy: Path) -> None:
+def test_finished_run_is_refused(run_copy: Path) -> None:
     before = {path: path.read_bytes() for path in run_copy.rglob("*") if path.is_file()}
     for words in ([], ["training.max_updates=4"], ["training.patience=9"]):
-        with pytest.raises(RunError, match=r"is finished, training\.max_updates=\d being reached: raise"):
-            going_on(run_copy, *words)
+        with pytest.raises(RunError, match=r"is finished: training\.max_updates=\d is reached; raise"):
+            resumed(run_copy, *words)
     assert {path: path.read_bytes() for path in run_copy.rglob("*") if path.is_file()} == before
     with pytest.raises(ConfigError, match="training has no end"):
-        going_on(run_copy, "training.max_updates=0", "training.patience=0")
+        resumed(run_copy, "training.max_updates=0", "training.patience=0")
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "tensorboard"])
-def test_folders_that_lead_out_of_the_run_are_refused(name: str, run_copy: Path, tmp_path: Path) -> None:
-    """What training writes there, and the old weights that it removes, would be another's."""
+def test_links_that_lead_out_of_the_run_are_refused(name: str, run_copy: Path, tmp_path: Path) -> None:
+    """Training would write there, and remove old weights that are not its own."""
     theirs = tmp_path / "theirs"
     shutil.copytree(run_copy / "checkpoints", theirs)
     (theirs / "update-999.safetensors").write_text("dear")
@@ -67,52 +67,51 @@ def test_folders_that_lead_out_of_the_run_are_refused(name: str, run_copy: Path,
     (run_copy / name).symlink_to(theirs)
     before = {path: path.read_bytes() for path in theirs.iterdir()}
     with pytest.raises(RunError, match=f"{name} leads out of the run"):
-        going_on(run_copy, "training.max_updates=9")
+        resumed(run_copy, "training.max_updates=9")
     assert {path: path.read_bytes() for path in theirs.iterdir()} == before
 
 
-def test_another_text_is_refused(run_copy: Path, corpus: Path, tmp_path: Path) -> None:
+def test_changed_text_is_refused(run_copy: Path, corpus: Path, tmp_path: Path) -> None:
     for path in corpus.iterdir():
         text = path.read_text().replace("a", "o") if path.name == "train.en" else path.read_text()
         (tmp_path / path.name).write_text(text)
     with pytest.raises(RunError, match=r"is not what .* was trained on"):
-        going_on(run_copy, "training.max_updates=9", f"data.root={tmp_path}")
+        resumed(run_copy, "training.max_updates=9", f"data.root={tmp_path}")
 
 
-def test_a_damaged_checkpoint_is_one_sentence(run_copy: Path) -> None:
+def test_damaged_checkpoint_is_refused(run_copy: Path) -> None:
     path = run_copy / "checkpoints" / "last.ckpt"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(RunError, match=r"last\.ckpt cannot be read"):
-        going_on(run_copy, "training.max_updates=9")
+        resumed(run_copy, "training.max_updates=9")
 
 
-def test_a_checkpoint_of_something_else_is_one_sentence(run_copy: Path) -> None:
+def test_checkpoint_of_another_program_is_refused(run_copy: Path) -> None:
     torch.save({"callbacks": {}, "loops": {}}, run_copy / "checkpoints" / "last.ckpt")
-    with pytest.raises(RunError, match=re.escape(f"{run_copy}/checkpoints/last.ckpt is no checkpoint of this package")):
-        going_on(run_copy, "training.max_updates=9")
+    path = run_copy / "checkpoints" / "last.ckpt"
+    with pytest.raises(RunError, match=re.escape(f"{path} is not a checkpoint of this package")):
+        resumed(run_copy, "training.max_updates=9")
 
 
-def test_weights_without_a_checkpoint_are_not_trained_over(run_copy: Path) -> None:
+def test_weights_without_a_checkpoint_are_not_overwritten(run_copy: Path) -> None:
     (run_copy / "checkpoints" / "last.ckpt").unlink()
     before = {path: path.read_bytes() for path in run_copy.rglob("*") if path.is_file()}
     for words in ([], ["training.max_updates=9"]):
-        with pytest.raises(RunError, match=r"has weights but no checkpoints/last\.ckpt to go on from; init_from="):
-            going_on(run_copy, *words)
+        with pytest.raises(RunError, match=r"has weights but no checkpoints/last\.ckpt to resume from; init_from="):
+            resumed(run_copy, *words)
     assert {path: path.read_bytes() for path in run_copy.rglob("*") if path.is_file()} == before
 
 
-def test_the_checkpoint_of_another_run_is_refused(run_copy: Path, trained: Callable[..., Path]) -> None:
+def test_checkpoint_of_another_run_is_refused(run_copy: Path, trained: Callable[..., Path]) -> None:
     shutil.copy(trained("seed=2") / "checkpoints" / "last.ckpt", run_copy / "checkpoints")
     with pytest.raises(RunError, match=r"last\.ckpt is the checkpoint of another run"):
-        going_on(run_copy, "training.max_updates=9")
+        resumed(run_copy, "training.max_updates=9")
 
 
-def test_only_one_process_trains_in_a_directory(trained):
-    from seq2seq.runs.directory import locked
-
+def test_only_one_process_trains_in_a_directory(trained: Callable[..., Path]) -> None:
     run = trained("training.max_updates=2")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     with locked(run), pytest.raises(RunError, match="is being trained by another process"):
-        going_on(run, "training.max_updates=4")
+        resumed(run, "training.max_updates=4")
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-    assert Run.open(going_on(run, "training.max_updates=4")).info["updates"] == 4
+    assert Run.open(resumed(run, "training.max_updates=4")).info["updates"] == 4

@@ -1,4 +1,4 @@
-"""Does a cell of a grid end in a finished run, however far the run was before?"""
+"""`complete` finishes a run, however far it was before; grids of runs."""
 
 import re
 import signal
@@ -21,7 +21,7 @@ from seq2seq.runs.directory import Run, locked
 from seq2seq.training import resume as resuming
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.resume import complete, resume
-from seq2seq.training.run import make_directory, planned, train
+from seq2seq.training.run import create_directory, plan_training, train
 
 Small = Callable[..., list[str]]
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,23 +45,23 @@ def config(small: Small, tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def cut_off(config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run that heard a Ctrl-C in its fourth update."""
+def interrupted(config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that was interrupted in its fourth update."""
     original = Checkpoint.on_train_batch_start
 
     def hook(self: Checkpoint, trainer: Any, *rest: Any) -> None:
         if trainer.global_step == 3:
-            self.hear(signal.SIGINT, None)
+            self.handle_signal(signal.SIGINT, None)
         original(self, trainer, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "on_train_batch_start", hook)
         with pytest.raises(KeyboardInterrupt):
             complete(config)
-    return planned(config).folder
+    return plan_training(config).folder
 
 
-def test_a_new_one_is_trained_and_then_left_as_it_is(
+def test_new_run_is_trained_and_then_left_as_it_is(
     config: Config, tiny_run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder, trained = complete(config)
@@ -72,90 +72,90 @@ def test_a_new_one_is_trained_and_then_left_as_it_is(
     caplog.clear()
     assert complete(config) == (folder, False)
     assert everything(folder) == before
-    assert caplog.messages == []  # whoever asked says it in a line
+    assert caplog.messages == []  # the caller logs it
     with pytest.raises(RunError, match="exists and is finished: delete it"):
         train(config)
 
 
 @pytest.mark.parametrize("spelling", ["{}", "{}/../runs"])
-def test_one_that_was_cut_off_goes_on(spelling: str, cut_off: Path, config: Config, tiny_run: Path) -> None:
-    """Also where its folder is spelled in another way, and what is free to change did."""
+def test_interrupted_run_is_resumed(spelling: str, interrupted: Path, config: Config, tiny_run: Path) -> None:
+    """Also where its folder is spelled differently, and settings that may change have changed."""
     other = replace(config, runs=spelling.format(config.runs), trainer=replace(config.trainer, log_every=3))
-    assert Run.open(cut_off).info["finished"] is False
+    assert Run.open(interrupted).info["finished"] is False
     folder, trained = complete(other)
-    assert (folder.resolve(), trained) == (cut_off.resolve(), True)
-    assert same_as(cut_off, tiny_run)
+    assert (folder.resolve(), trained) == (interrupted.resolve(), True)
+    assert same_as(interrupted, tiny_run)
 
 
-def test_one_that_is_only_a_directory_is_begun(config: Config, tiny_run: Path) -> None:
-    assert make_directory(planned(config))
-    assert not make_directory(planned(config))  # as for the later of two processes
+def test_run_that_is_only_a_directory_is_trained(config: Config, tiny_run: Path) -> None:
+    assert create_directory(plan_training(config))
+    assert not create_directory(plan_training(config))  # as in the second of two processes
     assert same_as(complete(config)[0], tiny_run)
 
 
-def test_one_that_another_process_trains_is_left_to_it(cut_off: Path, config: Config) -> None:
-    before = everything(cut_off)
-    with locked(cut_off), pytest.raises(BusyError, match="is being trained by another process"):
+def test_run_of_another_process_is_left_alone(interrupted: Path, config: Config) -> None:
+    before = everything(interrupted)
+    with locked(interrupted), pytest.raises(BusyError, match="is being trained by another process"):
         complete(config)
-    assert everything(cut_off) == before
+    assert everything(interrupted) == before
 
 
-def test_one_that_another_process_finished_meanwhile(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_that_another_process_has_just_finished(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = complete(config)[0]
     monkeypatch.setattr(
         Path, "exists", lambda self, exists=Path.exists: self != folder and exists(self)
-    )  # when it was looked for
-    monkeypatch.setattr(resuming, "make_directory", lambda plan: False)
+    )  # not at the first check
+    monkeypatch.setattr(resuming, "create_directory", lambda plan: False)
     assert complete(config) == (folder, False)
 
 
-def test_one_whose_limit_was_raised_is_finished(config: Config) -> None:
+def test_finished_run_with_a_raised_limit_stays_finished(config: Config) -> None:
     folder = complete(config)[0]
     resume(compose_config([f"resume={folder}", "training.max_updates=7"]))
     assert complete(config) == (folder, False)
     assert Run.open(folder).info["updates"] == 7
 
 
-def test_one_whose_limit_was_raised_and_that_was_cut_off_keeps_the_limit(cut_off: Path, config: Config) -> None:
-    """As saved by `resume`: the grid's own limit is not put back."""
-    path = cut_off / "config.yaml"
+def test_interrupted_run_keeps_its_raised_limit(interrupted: Path, config: Config) -> None:
+    """As saved by `resume`: the limit of the grid does not replace it."""
+    path = interrupted / "config.yaml"
     path.write_text(path.read_text().replace("max_updates: 6", "max_updates: 8"))
-    assert complete(config) == (cut_off, True)
-    run = Run.open(cut_off)
+    assert complete(config) == (interrupted, True)
+    run = Run.open(interrupted)
     assert (run.info["updates"], run.config.training.max_updates) == (8, 8)
 
 
-def test_one_that_is_damaged_is_one_sentence(cut_off: Path, config: Config) -> None:
-    (cut_off / "run.json").write_text("{")
+def test_damaged_run_is_refused(interrupted: Path, config: Config) -> None:
+    (interrupted / "run.json").write_text("{")
     with pytest.raises(RunError, match=r"run\.json is damaged"):
         complete(config)
 
 
-def test_settings_that_cannot_be_leave_nothing(config: Config, tmp_path: Path) -> None:
+def test_invalid_settings_create_nothing(config: Config, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="training has no end"):
         complete(replace(config, training=replace(config.training, max_updates=0, patience=0)))
     assert not (tmp_path / "runs").exists()
 
 
-def test_changes_are_told_only_when_nothing_is_refused(cut_off: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_changes_are_logged_only_after_all_checks(interrupted: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "seq2seq")
     caplog.clear()
-    with locked(cut_off), pytest.raises(BusyError):
-        resume(compose_config([f"resume={cut_off}", "training.max_updates=7"]))
+    with locked(interrupted), pytest.raises(BusyError):
+        resume(compose_config([f"resume={interrupted}", "training.max_updates=7"]))
     with pytest.raises(ConfigError, match="training has no end"):
         resume(
             compose_config(
-                [f"resume={cut_off}", "trainer.log_every=7", "training.max_updates=0", "training.patience=0"]
+                [f"resume={interrupted}", "trainer.log_every=7", "training.max_updates=0", "training.patience=0"]
             )
         )
     assert caplog.messages == []
-    resume(compose_config([f"resume={cut_off}", "training.max_updates=7"]))
+    resume(compose_config([f"resume={interrupted}", "training.max_updates=7"]))
     assert "changed on resuming: training.max_updates 6 -> 7" in caplog.messages
 
 
 @pytest.mark.slow
-def test_two_grids_at_once_share_the_work(small: Small, tmp_path: Path) -> None:
-    """Each cell is trained by one of them, and what both say adds up; then everything is finished."""
+def test_two_simultaneous_grids_share_the_work(small: Small, tmp_path: Path) -> None:
+    """Each job is trained by one of them; then all runs are finished."""
     command = [
         sys.executable,
         "-m",
@@ -183,7 +183,7 @@ def test_two_grids_at_once_share_the_work(small: Small, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_joblib_trains_cells_side_by_side(small: Small, tmp_path: Path) -> None:
+def test_joblib_trains_jobs_in_parallel(small: Small, tmp_path: Path) -> None:
     words = [
         "hydra/launcher=joblib",
         "hydra.launcher.n_jobs=2",

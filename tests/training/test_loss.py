@@ -1,4 +1,4 @@
-"""Does attention learn from given links, by the loss that is meant, and is nothing else touched?"""
+"""Losses of attention: guided alignment against a twin in NumPy and in training, and the coverage loss."""
 
 import math
 import shutil
@@ -18,14 +18,16 @@ from seq2seq.launch.compose import compose_config
 from seq2seq.nn.build import build_model
 from seq2seq.nn.cuda_graphs import Recorder
 from seq2seq.runs.directory import Run
-from seq2seq.training.loss import GUIDED_LOSSES, Guidance
+from seq2seq.training.loss import GUIDED_LOSSES, Guidance, LossOptions, coverage_loss
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.resume import resume
 from seq2seq.training.run import train
 
 V = 12
 MODELS = {
-    "rnn": lambda **more: RNNConfig(embedding=8, hidden=12, dropout=0.0, attention=AttentionConfig(scorer="general"), **more),
+    "rnn": lambda **more: RNNConfig(
+        embedding=8, hidden=12, dropout=0.0, attention=AttentionConfig(scorer="general"), **more
+    ),
     "heads": lambda **more: RNNConfig(
         embedding=8, hidden=12, dropout=0.0, attention=AttentionConfig(scorer="scaled_dot", heads=2), **more
     ),
@@ -36,8 +38,8 @@ MODELS = {
 }  # fmt: skip
 
 
-def backwards(rows: int = 4, length: int = 5) -> Batch:
-    """Say it the other way round; each word is linked with itself, the ends with nothing, and the last row is shorter."""
+def reversed_pairs(rows: int = 4, length: int = 5) -> Batch:
+    """Pairs whose target is the source reversed. Equal words are linked, EOS is not; the last row is shorter."""
     generator = torch.Generator().manual_seed(rows)
     ids = torch.randint(4, V, (rows, length), generator=generator)
     source, target = (torch.cat((words, torch.full((rows, 1), EOS)), 1) for words in (ids, ids.flip(1)))
@@ -54,11 +56,11 @@ def backwards(rows: int = 4, length: int = 5) -> Batch:
 def module_of(name: str, guidance: Guidance | None, record: Recorder | None = None, **more: str) -> TrainingModule:
     torch.manual_seed(1)
     model = build_model(MODELS[name](**more), V, V).double()
-    return TrainingModule(model, None, None, 0.1, 0.0, record, guidance)  # type: ignore[arg-type]
+    return TrainingModule(model, None, None, LossOptions(0.1, 0.0, guidance), record)  # type: ignore[arg-type]
 
 
 def twin(name: str, weights: Tensor, links: Tensor) -> float:
-    """Token by token, in NumPy."""
+    """The loss in NumPy, token by token."""
     total = 0.0
     for a, g in zip(weights.flatten(0, 1).detach().numpy(), links.flatten(0, 1).numpy(), strict=True):
         if g.any():
@@ -69,8 +71,8 @@ def twin(name: str, weights: Tensor, links: Tensor) -> float:
 
 @pytest.mark.parametrize("loss", GUIDED_LOSSES)
 @pytest.mark.parametrize("name", MODELS)
-def test_the_loss_is_that_of_its_twin_and_reaches_the_attention(name: str, loss: str) -> None:
-    batch, plain, guided = backwards(), module_of(name, None), module_of(name, Guidance(GUIDED_LOSSES[loss], 0.7))
+def test_loss_equals_its_twin_and_has_a_gradient_in_the_attention(name: str, loss: str) -> None:
+    batch, plain, guided = reversed_pairs(), module_of(name, None), module_of(name, Guidance(GUIDED_LOSSES[loss], 0.7))
     before, after = plain.losses(batch), guided.losses(batch)
     memory = guided.model.encode(batch.source, batch.copy)
     weights = guided.model.decode(batch.target_in, memory, attention=True).weights
@@ -79,13 +81,13 @@ def test_the_loss_is_that_of_its_twin_and_reaches_the_attention(name: str, loss:
     assert added.item() == pytest.approx(twin(loss, weights, batch.links))
     assert (after.total - before.total).item() == pytest.approx(0.7 * added.item())
     assert after.nll.item() == pytest.approx(before.nll.item())
-    slopes = torch.autograd.grad(
+    gradients = torch.autograd.grad(
         added, [p for n, p in guided.model.named_parameters() if "attention" in n or "cross" in n], allow_unused=True
     )
-    assert any(slope is not None and slope.abs().max() > 1e-4 for slope in slopes)
+    assert any(gradient is not None and gradient.abs().max() > 1e-4 for gradient in gradients)
 
 
-def test_the_losses_on_paper() -> None:
+def test_losses_by_hand() -> None:
     weights = torch.tensor([[[0.5, 0.5, 0.0], [0.2, 0.8, 0.0], [0.1, 0.2, 0.7]]])
     links = torch.tensor([[[0.5, 0.0, 0.5], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]])
     assert GUIDED_LOSSES["squared_error"](weights, links).item() == pytest.approx(0.25 + 0.25 + 0.04 + 0.04)
@@ -94,8 +96,8 @@ def test_the_losses_on_paper() -> None:
 
 
 @pytest.mark.parametrize("loss", GUIDED_LOSSES)
-def test_a_weight_of_zero_is_no_disaster(loss: str) -> None:
-    """As hard windows and sparse normalisers give."""
+def test_weight_of_zero_gives_finite_loss_and_gradient(loss: str) -> None:
+    """Hard windows and sparse normalizers give such weights."""
     weights = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]], requires_grad=True)
     found = GUIDED_LOSSES[loss](weights, torch.tensor([[[1.0, 0.0], [1.0, 0.0]]]))
     found.backward()
@@ -105,8 +107,8 @@ def test_a_weight_of_zero_is_no_disaster(loss: str) -> None:
 
 
 @pytest.mark.parametrize("gap", [1.0, 21.0, 60.0])
-def test_who_is_wrong_altogether_learns_the_most(gap: float) -> None:
-    """The slope of -log softmax is a - g, however small a is in numbers of 32 bits."""
+def test_gradient_of_the_cross_entropy_does_not_vanish(gap: float) -> None:
+    """The gradient of -log softmax is a - g, however small a is in float32."""
     scores = torch.tensor([[[0.0, gap]]], requires_grad=True)
     GUIDED_LOSSES["cross_entropy"](scores.softmax(-1), torch.tensor([[[1.0, 0.0]]])).backward()
     assert scores.grad is not None
@@ -114,8 +116,8 @@ def test_who_is_wrong_altogether_learns_the_most(gap: float) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_tokens_without_links_have_no_part(name: str) -> None:
-    batch = backwards()
+def test_tokens_without_links_do_not_count(name: str) -> None:
+    batch = reversed_pairs()
     assert batch.links is not None
     plain, guided = module_of(name, None), module_of(name, Guidance(GUIDED_LOSSES["cross_entropy"], 1.0))
     for links in (None, torch.zeros_like(batch.links)):
@@ -124,8 +126,8 @@ def test_tokens_without_links_have_no_part(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "loss"), [("rnn", "cross_entropy"), ("transformer", "squared_error")])
-def test_attention_goes_where_the_links_are(name: str, loss: str) -> None:
-    batch, module = backwards(16), module_of(name, Guidance(GUIDED_LOSSES[loss], 3.0))
+def test_attention_learns_the_links(name: str, loss: str) -> None:
+    batch, module = reversed_pairs(16), module_of(name, Guidance(GUIDED_LOSSES[loss], 3.0))
     optimizer = torch.optim.Adam(module.parameters(), 2e-2)
     for _ in range(100):
         optimizer.zero_grad()
@@ -148,7 +150,7 @@ def weights_of(run: Path) -> dict[str, Tensor]:
     return load_file(run / "weights.safetensors")
 
 
-def test_a_resumed_training_is_the_same_one(
+def test_resumed_guided_training_equals_an_uninterrupted_one(
     trained: Callable[..., Path], small: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     whole, half = trained(*GUIDED), trained(*GUIDED, "training.max_updates=3")
@@ -158,7 +160,7 @@ def test_a_resumed_training_is_the_same_one(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_other_links_are_refused_on_resuming(corpus: Path, small: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_changed_links_are_refused_on_resuming(corpus: Path, small: Callable[..., list[str]], tmp_path: Path) -> None:
     root = Path(shutil.copytree(corpus, tmp_path / "text"))
     run = train(compose_config(small(tmp_path / "runs", *GUIDED, "training.max_updates=2", f"data.root={root}")))
     (root / "train.align").write_text("0-0\n" * 120)
@@ -168,8 +170,8 @@ def test_other_links_are_refused_on_resuming(corpus: Path, small: Callable[..., 
     assert other != run
 
 
-def test_text_alone_says_what_a_run_learnt_from(trained: Callable[..., Path]) -> None:
-    """So that a guided one can be compared with another."""
+def test_data_hash_does_not_depend_on_the_links(trained: Callable[..., Path]) -> None:
+    """So that a guided run can be compared with one that is not."""
     plain, guided = (Run.open(trained("training.max_updates=1", *more)).info for more in ((), GUIDED[:1]))
     assert plain["data"] == guided["data"]
     assert plain["tokenizer"] == guided["tokenizer"]
@@ -184,7 +186,17 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("more", REFUSED)
-def test_what_cannot_be_is_told(more: tuple[str, ...], small: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_incompatible_settings_are_refused(
+    more: tuple[str, ...], small: Callable[..., list[str]], tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match=REFUSED[more]):
         train(compose_config(small(tmp_path, GUIDED[0], *more)))
     assert not list(tmp_path.iterdir())
+
+
+def test_coverage_loss_by_hand() -> None:
+    weights = torch.tensor([[[0.75, 0.25], [0.5, 0.5], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]])
+    target_out = torch.tensor([[5, 6, EOS], [5, EOS, PAD]])
+    # row 0: min(.5, .75) + min(.5, .25) = .75, then min(0, 1.25) + min(1, .75) = .75
+    # row 1: min(1, 1) = 1, then padding
+    assert coverage_loss(weights, target_out).item() == pytest.approx(0.75 + 0.75 + 1.0)

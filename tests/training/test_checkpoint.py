@@ -1,0 +1,162 @@
+"""Checkpoints: what is saved and kept, atomically, also when training is stopped by a signal."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from seq2seq import cli
+from seq2seq.launch.compose import compose_config
+from seq2seq.runs.directory import Run
+from seq2seq.runs.metrics import read_metrics
+from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO
+from seq2seq.training.run import train
+
+Small = Callable[..., list[str]]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+SCORES = {1: 3.0, 2: 9.0, 3: 1.0, 4: 7.0, 5: 8.0, 6: 2.0, 7: 9.0}
+
+
+CASES = [  # average, keep, updates of the result, updates whose weights are on disk
+    ("none", 1, [2], {2}), ("none", 3, [2], {2, 5, 7}), ("best", 3, [2, 7, 5], {2, 5, 7}),
+    ("last", 2, [6, 7], {2, 7, 6}), ("last", 1, [7], {2, 7}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("average", "keep", "chosen", "files"), CASES)
+def test_keeper_keeps_exactly_the_wanted_checkpoints(
+    average: str, keep: int, chosen: list[int], files: set[int], tmp_path: Path
+) -> None:
+    keeper, model = CheckpointKeeper(tmp_path, keep, average), nn.Linear(1, 1)
+    best = []
+    for update, score in SCORES.items():
+        nn.init.constant_(model.weight, update)
+        best.append(keeper.add(update, score, 1.0, model))
+        keeper.remove_unwanted()
+    assert best == [True, True, False, False, False, False, False]
+    assert keeper.result_updates() == chosen
+    assert {int(path.stem.removeprefix("update-")) for path in (tmp_path / "checkpoints").iterdir()} == files
+    assert all(load_file(keeper.path(update))["weight"] == update for update in files)
+    assert load_file(tmp_path / "weights.safetensors")["weight"] == 2
+
+
+def test_lower_dev_loss_decides_between_equal_scores(tmp_path: Path) -> None:
+    """Early in training BLEU is often 0 several times in a row."""
+    keeper, model = CheckpointKeeper(tmp_path, 2, "none"), nn.Linear(1, 1)
+    best = [keeper.add(update, 0.0, loss, model) for update, loss in enumerate((4.0, 3.0, 3.5, 3.0, 2.0), 1)]
+    assert best == [True, True, False, False, True]
+    assert keeper.ranked() == [5, 2]
+
+
+def test_weights_are_kept_until_no_checkpoint_names_them(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed in validation leaves last.ckpt, and all the weights that last.ckpt names."""
+    original, exists = Checkpoint.save, list[bool]()
+
+    def save(self: Checkpoint, trainer: Any) -> None:
+        if self.path.exists():
+            named = torch.load(self.path, weights_only=True)["callbacks"]["Validation"]["scores"]
+            exists.extend(self.path.with_name(f"update-{update}.safetensors").exists() for update in named)
+        original(self, trainer)
+
+    monkeypatch.setattr(Checkpoint, "save", save)
+    run = train(compose_config(small(tmp_path, "training.keep=1", "training.monitor=loss", "training.max_updates=9")))
+    assert len(exists) > 1
+    assert all(exists)
+    assert len(list((run / "checkpoints").glob("update-*"))) == 1
+
+
+def test_run_can_be_resumed_when_saving_a_first_checkpoint_fails(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whichever of the first two saves fails, with validation after the first update."""
+    save = Checkpoint.save
+    for number in (1, 2):
+        left = [number]
+
+        def failing(self: Checkpoint, trainer: Any, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                raise OSError(28, "No space left on device")
+            save(self, trainer)
+
+        words = small(tmp_path / str(number), "training.validate_every=1")
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoint, "save", failing)
+            assert cli.main(["train", *words]) == 2
+        (run,) = (tmp_path / str(number)).iterdir()
+        assert cli.main(["train", f"resume={run}"]) == 0
+        assert Run.open(run).info["finished"]
+
+
+def test_run_directory_holds_no_code(tiny_run: Path) -> None:
+    """Pickles load with weights_only=True; all other files are text, safetensors or tokenizers."""
+    files = [path for path in tiny_run.rglob("*") if path.is_file() and "tensorboard" not in path.parts]
+    suffixes = {path.suffix for path in files}
+    assert suffixes == {".yaml", ".json", ".spm", ".safetensors", ".csv", ".txt", ".ckpt", ".lock"}
+    assert torch.load(tiny_run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert load_file(tiny_run / "weights.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_stops_training_with_a_checkpoint(number: int, small: Small, tmp_path: Path) -> None:
+    settings = small(tmp_path, "training.max_updates=100000", "training.validate_every=100000", "trainer.log_every=1")
+    command = [sys.executable, "-m", "seq2seq", "train", *settings]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+
+    def some_rows_are_written() -> bool:
+        return any(len(path.read_text().splitlines()) > 3 for path in tmp_path.glob("*/metrics.csv"))
+
+    try:
+        deadline = time.monotonic() + 90
+        while not some_rows_are_written() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(number)
+        stderr = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130, stderr
+    (run,) = tmp_path.iterdir()
+    assert f"resume with: seq2seq train resume={run}" in stderr
+    update = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    assert cli.main(["train", f"resume={run}", f"training.max_updates={update + 2}"]) == 0
+    updates = [int(row["update"]) for row in read_metrics(run / "metrics.csv") if row["loss"]]
+    assert updates == list(range(1, update + 3))
+
+
+def test_second_signal_stops_immediately(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, "id")
+    checkpoint.handle_signal(signal.SIGINT, None)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.handle_signal(signal.SIGINT, None)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("cause", [KeyboardInterrupt(), OSError(28, "full")])
+def test_interrupted_writing_raises_its_cause(
+    cause: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On closing its file torch raises an error of its own, which hides the cause."""
+
+    def save(checkpoint: Any, file: Any) -> None:
+        try:
+            raise cause
+        finally:
+            raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos")
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(type(cause)):
+        PlainCheckpointIO().save_checkpoint({}, tmp_path / "last.ckpt")

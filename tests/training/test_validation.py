@@ -1,0 +1,137 @@
+"""Validation: checks of the attention, when it takes place, and what ends training."""
+
+import csv
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from seq2seq.config import AttentionConfig, RNNConfig
+from seq2seq.data.readers import Pair
+from seq2seq.evaluation.attention_maps import AttentionMap
+from seq2seq.launch.compose import compose_config
+from seq2seq.runs.directory import Run
+from seq2seq.training import validation
+from seq2seq.training.checkpoint import Checkpoint
+from seq2seq.training.run import train
+from seq2seq.training.validation import MONITORED_PAIRS, VALIDATIONS_IN_A_ROW, AttentionMonitor, DevFigures, DevSet
+
+FLAT = np.full((6, 8), 1 / 8, np.float32)
+PAIRS = [Pair(f"a {i}", "b") for i in range(MONITORED_PAIRS + 9)] + [Pair("", "b")]
+
+
+def diagonal(number: int) -> Any:
+    """Attention that moves along the source, from another position in each sentence."""
+    return np.eye(8, dtype=np.float32)[(np.arange(6) + number) % 8] * 0.9 + 0.1 / 8
+
+
+@pytest.fixture
+def warnings_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[..., list[str]]:
+    """`warnings_of(*weights)`: what is logged in validations whose attention is given, as functions of the sentence."""
+    caplog.set_level(logging.WARNING, "seq2seq")
+
+    def run(*weights: Callable[[int], Any], attention: AttentionConfig | None = None) -> list[str]:
+        model = RNNConfig(attention=attention or AttentionConfig())
+        monitor = AttentionMonitor(SimpleNamespace(forced=list), model, PAIRS)  # type: ignore[arg-type]
+        for of in weights:
+
+            def look(_: Any, found: list[Any], of: Any = of) -> Any:
+                assert len(found) == MONITORED_PAIRS
+                return ((i, AttentionMap(of(i), None, None)) for i in range(len(found)))
+
+            monkeypatch.setattr(validation, "compute_attention_maps", look)
+            monitor.check()
+        return [record.getMessage() for record in caplog.records]
+
+    return run
+
+
+def test_lasting_problem_is_logged_once(warnings_of: Callable[..., list[str]]) -> None:
+    (warning,) = warnings_of(*[lambda i: FLAT] * (VALIDATIONS_IN_A_ROW + 4))
+    assert warning.startswith("attention: ")
+    assert "uniform" in warning
+
+
+def test_passing_problem_is_not_logged(warnings_of: Callable[..., list[str]]) -> None:
+    flat = [lambda i: FLAT] * (VALIDATIONS_IN_A_ROW - 1)
+    assert not warnings_of(*flat, diagonal, *flat, diagonal)
+
+
+def test_attention_that_is_not_learned_is_not_checked(warnings_of: Callable[..., list[str]]) -> None:
+    assert not warnings_of(*[lambda i: FLAT] * VALIDATIONS_IN_A_ROW, attention=AttentionConfig(scorer="uniform"))
+
+
+def test_training_logs_the_warning(small: Callable[..., list[str]], tmp_path: Path) -> None:
+    """With weights so small that all scores are equal."""
+    words = ("model.init=1e-6", "training.learning_rate=1e-9", "training.max_updates=3", "training.validate_every=1")
+    run = train(compose_config(small(tmp_path, *words, "data.max_words=60")))
+    assert (run / "log.txt").read_text().count("attention: ") == 1
+
+
+NO_LIMITS = ("training.max_updates=0", "training.patience=0")
+
+
+def validations(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as file:
+        return [row for row in csv.DictReader(file) if row["dev_loss"]]
+
+
+def test_max_epochs_ends_with_a_last_validation(trained: Callable[..., Path]) -> None:
+    run = trained(*NO_LIMITS, "training.max_epochs=2", "training.validate_every=0", "training.batch_tokens=1024")
+    rows = validations(run)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert int(rows[1]["update"]) == 2 * int(rows[0]["update"]) == Run.open(run).info["updates"]
+
+
+def test_last_update_is_validated_once(trained: Callable[..., Path]) -> None:
+    run = trained("training.max_updates=4")
+    assert [(row["update"], row["epoch"]) for row in validations(run)] == [("3", "1"), ("4", "1")]
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
+
+
+def script_scores(scores: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the dev set give these scores, one after another."""
+    remaining = iter(scores)
+    monkeypatch.setattr(DevSet, "evaluate", lambda self, module: DevFigures(1.0, next(remaining)))
+
+
+def test_patience_counts_validations_without_progress(
+    trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script_scores([1.0, 3.0, 2.0, 3.0, 9.0], monkeypatch)
+    run = trained(*NO_LIMITS, "training.patience=2", "training.validate_every=1")
+    assert len(validations(run)) == 4
+    assert Run.open(run).info["weights_from"] == [2]
+
+
+def test_stop_at_ends_at_the_score(trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    script_scores([1.0, 29.9, 30.0, 31.0], monkeypatch)
+    run = trained(*NO_LIMITS, "training.stop_at=30", "training.validate_every=1")
+    assert len(validations(run)) == 3
+    assert Run.open(run).info["dev_score"] == 30.0
+
+
+def test_max_minutes_does_not_count_validation(trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each update takes a second, and each validation an hour."""
+    now = [0.0]
+    monkeypatch.setattr("seq2seq.training.resources.time.perf_counter", lambda: now[0])
+    original = Checkpoint.on_train_batch_start
+
+    def second(*arguments: Any) -> None:
+        now[0] += 1
+        original(*arguments)
+
+    def hour(self: Any, module: Any) -> DevFigures:
+        now[0] += 3600
+        return DevFigures(1.0, 1.0)
+
+    monkeypatch.setattr(Checkpoint, "on_train_batch_start", second)
+    monkeypatch.setattr(DevSet, "evaluate", hour)
+    run = trained(*NO_LIMITS, "training.max_minutes=0.1", "training.validate_every=4")
+    assert [(row["update"], row["seconds"]) for row in validations(run)] == [("4", "4"), ("6", "6")]
+    assert Run.open(run).info["seconds"] == 6
