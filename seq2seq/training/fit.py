@@ -40,10 +40,6 @@ log = logging.getLogger("seq2seq")
 PREFETCH = 4  # batches that are prepared while a GPU trains on others
 # trainer.precision -> precision of Lightning: weights in float32, bf16 and 16 by autocast
 LIGHTNING_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-    "32": "32-true",
-    "bf16": "bf16-mixed",
-    "16": "16-mixed",
-}  # trainer.precision -> Lightning's
 
 
 class TrainingData(L.LightningDataModule):

@@ -37,7 +37,7 @@ def warnings_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtur
 
     def run(*weights: Callable[[int], Any], attention: AttentionConfig | None = None) -> list[str]:
         model = RNNConfig(attention=attention or AttentionConfig())
-        monitor = AttentionMonitor(SimpleNamespace(forced=list), model, PAIRS)  # type: ignore[arg-type]
+        monitor = AttentionMonitor(SimpleNamespace(forced_decode=list), model, PAIRS)  # type: ignore[arg-type]
         for of in weights:
 
             def look(_: Any, found: list[Any], of: Any = of) -> Any:
