@@ -65,7 +65,9 @@ def update(name: str, precision: str, settings: Sequence[str]) -> Callable[[], N
         limit.DEVICE
     )
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
-    module = TrainingModule(model, lambda m: optimizer, lambda update: 1.0, LossOptions(config.training.label_smoothing))
+    module = TrainingModule(
+        model, lambda m: optimizer, lambda update: 1.0, LossOptions(config.training.label_smoothing)
+    )
     first: Any = next(iter(TrainBatches(prepared.train, config.training.batch_tokens, 1)))
     batch = type(first)(*(None if part is None else part.to(limit.DEVICE) for part in first))
 
