@@ -1,5 +1,7 @@
-"""Which models are the laws tried on? Every named variant in float64, and every pair of choices in float32. And what do the papers say of
-the parts of attention? Their formulas, in NumPy."""
+"""The models that the laws are tested on, and the papers' formulas of scores, windows and normalizers in NumPy.
+
+The models are every named variant in float64, and rows of choices that cover every pair of them in float32.
+"""
 
 import itertools
 import random
@@ -25,12 +27,12 @@ from seq2seq.nn.rnn.encoder import BRIDGES
 
 VARIANTS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
 NAMED = [(family, name) for family in MODELS for name in VARIANTS if (family, name) != ("transformer", "coverage")]
-QUICK = {
+QUICK = {  # variants that are not marked slow; all of them take long to export
     ("rnn", "coverage"),
     ("rnn", "local_p"),
     ("transformer", "scaled_dot"),
     ("transformer", "local_m"),
-}  # the rest is slow to export
+}
 TINY = {
     "rnn": {"embedding": 6, "hidden": 8},
     "transformer": {"size": 8, "heads": 2, "feedforward": 7, "encoder_layers": 1, "decoder_layers": 2},
@@ -38,7 +40,8 @@ TINY = {
 ATTENTION = {"scorer": tuple(SCORERS), "window": tuple(WINDOWS), "normalizer": tuple(NORMALIZERS)}
 ORDERS = {  # name of a decoder -> its settings
     "luong": {}, "plain": {"input_feeding": False}, "context": {"feed": "context"}, "bahdanau": {"order": "bahdanau"},
-    "previous": {"order": "bahdanau", "readout_state": "previous"}, "gnmt": {"order": "gnmt"}, "gnmt_v2": {"order": "gnmt_v2"},
+    "previous": {"order": "bahdanau", "readout_state": "previous"}, "gnmt": {"order": "gnmt"},
+    "gnmt_v2": {"order": "gnmt_v2"},
 }  # fmt: skip
 DIRECTIONS = {  # how the source is read
     "both": {}, "forward": {"bidirectional": False}, "reverse": {"bidirectional": False, "reverse": True},
@@ -71,7 +74,7 @@ CHOICES = {
         "positions": ("sinusoidal", "learned", "rotary"),
     },
 }
-SCORES = {  # (weights, q (Q), h (M), position of h) -> score, written as the papers do, for one query and one position
+SCORES = {  # (weights, q (Q), h (M), position of h) -> score of one query and one position, as the papers write it
     "dot": lambda m, q, h, s: q @ h,
     "scaled_dot": lambda m, q, h, s: q @ h / len(q) ** 0.5,
     "general": lambda m, q, h, s: q @ m["keys.weight"] @ h,
@@ -93,22 +96,20 @@ SCORES = {  # (weights, q (Q), h (M), position of h) -> score, written as the pa
     "euclidean": lambda m, q, h, s: -((q - h) ** 2).sum() / len(q) ** 0.5,
     "uniform": lambda m, q, h, s: 0.0,
 }
-VIEWS = {  # (weights, q (Q), step, length of the source, D, head) -> the gain of each of its positions, 0 where the step may not look
+VIEWS = {  # (weights, q (Q), step, source length, D, head) -> gain of each source position, 0 outside
     "everywhere": lambda m, q, t, S, D, head: np.ones(S),
     "local_m": lambda m, q, t, S, D, head: 1.0 * (abs(np.arange(S) - min(t, S - 1)) <= D),
     "local_p": lambda m, q, t, S, D, head: gaussian(np.arange(S) - center(m, q, S, head), D),
     "last": lambda m, q, t, S, D, head: 1.0 * (np.arange(S) == S - 1),
 }
-WEIGHTS = {  # scores (..., S), those of positions that are not allowed -inf -> weights
+WEIGHTS = {  # scores (..., S), -inf at positions that are not allowed -> weights
     "softmax": lambda scores: np.exp(scores) / np.exp(scores).sum(-1, keepdims=True),
-    "entmax": lambda scores: bisected(scores, 1.5),
-    "sparsemax": lambda scores: bisected(scores, 2.0),
+    "entmax": lambda scores: entmax(scores, 1.5),
+    "sparsemax": lambda scores: entmax(scores, 2.0),
 }
-SOURCE, TARGET = 11, 13  # entries of the vocabularies
+SOURCE, TARGET = 11, 13  # sizes of the vocabularies
 B, S, T = 3, 6, 4
-FIRST = (
-    16  # rows of choices that are tried every time: each holds more pairs that no row before it has than those after it
-)
+FIRST = 16  # rows of choices that are not marked slow: the greedy design has the most new pairs in its first rows
 
 
 def center(m, q, S, head=0):
@@ -121,9 +122,8 @@ def gaussian(distance, D):
     return np.exp(-(distance**2) / (2 * (D / 2) ** 2)) * (abs(distance) <= D)
 
 
-def bisected(scores, alpha):
-    """alpha-entmax, max((alpha - 1) a - tau, 0)^(1 / (alpha - 1))  (Peters et al. 2019, eq. 10), with tau found by bisection, so that the
-    sum is 1."""
+def entmax(scores, alpha):
+    """max((alpha - 1) a - tau, 0)^(1 / (alpha - 1))  (Peters et al. 2019, eq. 10); tau is found by bisection."""
     scores = (alpha - 1) * scores
     high = scores.max(-1, keepdims=True)
     low = high - 1
@@ -135,11 +135,11 @@ def bisected(scores, alpha):
 
 
 def settings(family, row, **more):
-    """A row of choices -> ModelConfig of tiny sizes; numbers that the choice would ignore keep their defaults."""
+    """A row of choices -> ModelConfig of tiny sizes; sizes that these choices do not use keep their defaults."""
     row = dict(row)
     layers = row.pop("layers", None)
-    usual = "gnmt" if row.get("readout") == "state" else "luong"  # the context has to enter somewhere
-    row |= ORDERS[row.pop("order", usual)] | DIRECTIONS[row.pop("direction", "both")]
+    default = "gnmt" if row.get("readout") == "state" else "luong"  # the context has to enter somewhere
+    row |= ORDERS[row.pop("order", default)] | DIRECTIONS[row.pop("direction", "both")]
     attention = {name: row.pop(name) for name in (*ATTENTION, *WindowConfig._fields, "coverage") if name in row}
     attention["heads"] = row.pop("attention_heads", 1)
     if row.get("tie", "none") != "none" and row.get("readout") == "state":
@@ -153,7 +153,7 @@ def settings(family, row, **more):
 
 
 def fits(row):
-    """Whether these choices can go together; what is not chosen yet does not object."""
+    """Whether these choices are compatible; a choice that is not in the row yet is compatible with all."""
     layers = row.get("layers", (2, 2))
     return not (
         (row.get("window") == "last" and row.get("scorer", "uniform") != "uniform")
@@ -171,7 +171,7 @@ def fits(row):
             and SCORERS[row.get("scorer", "general")].equal_sizes
         )
         or (row.get("bridge") in ("copy_all", "directions", "reduce") and row.get("cell", "lstm") != "lstm")
-        or (row.get("bridge") == "directions" and not twice(row))
+        or (row.get("bridge") == "directions" and not fits_directions(row))
         or (row.get("bridge") in ("backward", "directions") and row.get("direction", "both") in ("forward", "reverse"))
         or (row.get("bridge") == "backward" and row.get("direction") == "first" and row.get("layers", (1, 1))[0] > 1)
         or (row.get("order") == "previous" and row.get("readout") == "state")
@@ -183,15 +183,15 @@ def fits(row):
     )
 
 
-def twice(row):
-    """Whether there are two layers of the decoder for one of the encoder, whose states are as wide as two of its."""
+def fits_directions(row):
+    """Whether bridge=directions is possible: two decoder layers per encoder layer, of half the size of its states."""
     equal = row.get("attention_heads", 1) == 1 and SCORERS[row.get("scorer", "general")].equal_sizes
     return row.get("layers", (1, 2)) == (1, 2) and not row.get("encoder_hidden") and not equal
 
 
 @cache
 def pairs(family):
-    """A greedy covering design: rows of choices that hold every pair of values that can go together at least once."""
+    """A greedy covering design: rows of choices that contain every compatible pair of values at least once."""
     draw, choices = random.Random(1), CHOICES[family]
     items = [(name, value) for name, values in choices.items() for value in values]
     missing = {
@@ -214,14 +214,14 @@ def pairs(family):
 
 @cache
 def named(family, variant):
-    """The settings of a named variant, read from conf/, of tiny sizes; some of them copy."""
+    """The settings of a named variant, read from conf/, of tiny sizes; some with a copy head."""
     attention = compose_config([f"model={family}", f"model/attention={variant}"]).model.attention
     row = {name: getattr(attention, name) for name in (*ATTENTION, "coverage")}
     return settings(family, row, head="copy" if variant in ("coverage", "local_p", "sparsemax") else "vocabulary")
 
 
 def problem(config, dtype):
-    """A model with weights drawn at random, far enough from zero that every part matters, and a batch for it."""
+    """A model with random weights, far enough from zero that every part matters, and a batch for it."""
     torch.manual_seed(7)
     source_size = TARGET if config.tie == "all" else SOURCE
     model = build_model(config, source_size, TARGET).to(dtype).eval()
@@ -247,7 +247,7 @@ def problem(config, dtype):
 
 
 def pytest_generate_tests(metafunc):
-    """`variant` is every named variant of both families in float32; `case` the same in float64, and every pair of choices in float32."""
+    """`variant`: every named variant in float32. `case`: these in float64, and every row of choices in float32."""
     named = [pytest.param(("named", name), id="-".join(name)) for name in NAMED]
     marked = [pytest.param(name, id="-".join(name), marks=() if name in QUICK else pytest.mark.slow) for name in NAMED]
     pairwise = [
@@ -275,20 +275,20 @@ def variant(request):
 
 @pytest.fixture
 def close():
-    """Equal up to the rounding of their type."""
+    """Asserts that two tensors are equal up to the rounding errors of their dtype."""
     exact = {torch.float32: {"rtol": 2e-4, "atol": 2e-5}, torch.float64: {"rtol": 1e-8, "atol": 1e-9}}
     return lambda a, b: torch.testing.assert_close(a, b, **exact.get(a.dtype, {}))
 
 
 @pytest.fixture(scope="session")
 def design():
-    """The choices, the rows that cover their pairs, and how a row becomes settings."""
+    """The choices, the rows that cover their pairs, and functions that make settings and cases of a row."""
     return SimpleNamespace(choices=CHOICES, pairs=pairs, settings=settings, problem=problem, tiny=TINY)
 
 
 @pytest.fixture
 def papers():
-    """The formulas of scores, windows and normalisers, and how they are given the weights of a module."""
+    """The formulas of scores, windows and normalizers, and `of`, which gives them the weights of a module."""
 
     def weights(module):
         return {name: weight.detach().numpy() for name, weight in module.named_parameters()}

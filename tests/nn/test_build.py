@@ -1,4 +1,4 @@
-"""Does every setting of a model reach the part that it is meant for?"""
+"""Every model setting reaches the part that it is meant for."""
 
 import dataclasses
 import itertools
@@ -17,18 +17,20 @@ from seq2seq.nn.ops import devices
 from seq2seq.nn.ops.dropout import Dropout
 
 V = 13
-BASE = {  # settings under which each other setting has an effect
+BASE = {  # settings under which every other setting has an effect
     "rnn": {"embedding": 8, "hidden": 8, "encoder_layers": 2, "decoder_layers": 2, "residual": True, "dropout": 0.4},
     "transformer": {"size": 8, "heads": 2, "feedforward": 12, "encoder_layers": 2, "decoder_layers": 2, "dropout": 0.4},
 }
-OTHER = {  # numbers and switches; words have their tables
-    "encoder_layers": [1], "decoder_layers": [1], "dropout": [0.0, 0.1], "embedding": [6], "hidden": [10], "bidirectional": [False],
-    "input_feeding": [False], "embedding_init": [0.6], "init": [0.2], "residual": [False], "size": [12], "heads": [4],
-    "feedforward": [9], "attention.hidden": [7], "attention.width": [2], "attention.coverage": [True], "max_length": [30],
-    "features": [6], "encoder_hidden": [12], "bidirectional_layers": [1], "reverse": [True], "residual_from": [3], "attention.heads": [2],
+OTHER = {  # values of numeric settings and flags; other settings have a list of choices
+    "encoder_layers": [1], "decoder_layers": [1], "dropout": [0.0, 0.1], "embedding": [6], "hidden": [10],
+    "bidirectional": [False], "input_feeding": [False],
+    "embedding_init": [0.6], "init": [0.2], "residual": [False], "size": [12], "heads": [4],
+    "feedforward": [9], "attention.hidden": [7], "attention.width": [2], "attention.coverage": [True],
+    "max_length": [30], "features": [6], "encoder_hidden": [12], "bidirectional_layers": [1], "reverse": [True],
+    "residual_from": [3], "attention.heads": [2],
     "attention.renormalize": [True],
 }  # fmt: skip
-NEEDS = {  # what else must be so that a setting can be made
+NEEDS = {  # what a setting, or one value of it, requires to be valid or to have an effect
     "attention.hidden": {"attention.scorer": "additive"}, "attention.width": {"attention.window": "local_m"},
     "attention.window_size": {"attention.window": "local_m", "attention.width": 2},
     "attention.center_range": {"attention.window": "local_p"}, "attention.renormalize": {"attention.window": "local_p"},
@@ -36,22 +38,23 @@ NEEDS = {  # what else must be so that a setting can be made
     "reverse": {"bidirectional": False}, "readout_state": {"order": "bahdanau"},
     "residual_from": {"encoder_layers": 3, "decoder_layers": 3},
     "max_length": {"attention.scorer": "location"}, "order=bahdanau": {"input_feeding": True},
-    "attention.window=last": {"attention.scorer": "uniform"}, "bridge=directions": {"encoder_layers": 1, "encoder_hidden": 16},
+    "attention.window=last": {"attention.scorer": "uniform"},
+    "bridge=directions": {"encoder_layers": 1, "encoder_hidden": 16},
 }  # fmt: skip
 
 
-RECURRENT = {("transformer", "attention.coverage"), ("transformer", "attention.heads")}  # refused there
+REFUSED = {("transformer", "attention.coverage"), ("transformer", "attention.heads")}  # recurrent models only
 
 
 def names(family):
-    """The settings of a family, those of its attention with that word before them."""
-    elsewhere = ("name", "attention", "parameters")  # of a size that is found before the model is built
-    fields = [field.name for field in dataclasses.fields(MODELS[family]) if field.name not in elsewhere]
+    """The settings of a family; those of its attention start with "attention."."""
+    not_built = ("name", "attention", "parameters")  # `parameters` is replaced by sizes before the model is built
+    fields = [field.name for field in dataclasses.fields(MODELS[family]) if field.name not in not_built]
     return [*fields, *(f"attention.{field.name}" for field in dataclasses.fields(AttentionConfig))]
 
 
 def values(family, name):
-    """What a setting can be, but for what it is in BASE, or by default."""
+    """The values of a setting other than the one in BASE, or the default."""
     kind = AttentionConfig if "." in name else MODELS[family]
     field = next(field for field in dataclasses.fields(kind) if field.name == name.rpartition(".")[2])
     return [
@@ -64,20 +67,20 @@ CASES = [
     for family in MODELS
     for name in names(family)
     for value in values(family, name)
-    if (family, name) not in RECURRENT and (family, name, value) != ("transformer", "head", "pointer")
+    if (family, name) not in REFUSED and (family, name, value) != ("transformer", "head", "pointer")
 ]
 
 
-def made(family, given):
-    """The model, drawn from one seed."""
+def build(family, given):
+    """The model, initialized with a fixed seed."""
     plain = {name: value for name, value in given.items() if "." not in name}
     attention = {name.partition(".")[2]: value for name, value in given.items() if "." in name}
     torch.manual_seed(5)
     return build_model(MODELS[family](**{**plain, "attention": AttentionConfig(**attention)}), V, V)
 
 
-def fate(model):
-    """What the model in training says of some sentences, dropout drawn from one seed."""
+def train_output(model):
+    """The output of the model in training mode for some sentences, with a fixed seed for dropout."""
     torch.manual_seed(6)
     source, target = torch.randint(4, V, (3, 24)), torch.randint(4, V, (3, 5))
     source[:, -1] = EOS
@@ -86,30 +89,28 @@ def fate(model):
 
 @torch.no_grad()
 @pytest.mark.parametrize(("family", "name", "value"), CASES, ids=lambda value: str(value))
-def test_a_setting_makes_another_model(family, name, value):
-    """Other parameters; or, with the same ones, other numbers. Nothing between the settings and the model is lost."""
+def test_setting_changes_the_model(family, name, value):
+    """Its parameters are others, or with the same parameters its output is."""
     given = BASE[family] | NEEDS.get(name, {}) | NEEDS.get(f"{name}={value}", {})
-    before, after = made(family, given), made(family, given | {name: value})
-    weights = before.state_dict()
-    if {key: weight.shape for key, weight in weights.items()} != {
-        key: weight.shape for key, weight in after.state_dict().items()
-    }:
+    before, after = build(family, given), build(family, given | {name: value})
+    shapes, other_shapes = ({key: w.shape for key, w in model.state_dict().items()} for model in (before, after))
+    if shapes != other_shapes:
         return
     if name not in ("init", "embedding_init", "initializer"):
-        after.load_state_dict(weights)
-    one, other = fate(before), fate(after)
+        after.load_state_dict(before.state_dict())
+    one, other = train_output(before), train_output(after)
     assert one.shape != other.shape or not torch.allclose(one, other, atol=1e-6)
 
 
-def test_no_setting_is_left_out():
+def test_every_setting_is_tested():
     tried = {(family, name) for family, name, _ in CASES}
-    assert {(family, name) for family in MODELS for name in names(family)} - tried == RECURRENT
+    assert {(family, name) for family in MODELS for name in names(family)} - tried == REFUSED
 
 
 @torch.no_grad()
-def test_the_same_settings_make_the_same_model():
+def test_equal_settings_build_equal_models():
     for family, given in BASE.items():
-        assert fate(made(family, given)).equal(fate(made(family, given)))
+        assert train_output(build(family, given)).equal(train_output(build(family, given)))
 
 
 @torch.no_grad()
@@ -117,39 +118,39 @@ def test_the_same_settings_make_the_same_model():
 @pytest.mark.parametrize(
     ("window", "normalizer"), [*itertools.product(["everywhere", "local_m", "local_p"], ["softmax", "sparsemax"])]
 )
-@pytest.mark.parametrize("pays", [("LONG_SOURCE", 0), ("SMALL_BATCH", 3)])
-def test_fused_kernels_serve_where_they_can(pays, scorer, window, normalizer, monkeypatch):
-    """An inner product under a softmax, in a window without a gain, and nobody asks for the weights; not for several sentences
-    of few positions."""
+@pytest.mark.parametrize("limit", [("LONG_SOURCE", 0), ("SMALL_BATCH", 3)])
+def test_fused_kernels_are_used_where_possible(limit, scorer, window, normalizer, monkeypatch):
+    """For inner products under a softmax in a window without gain, if no weights are requested; not on small inputs."""
     calls = []
     fused = transformer.scaled_dot_product_attention
     for module in (transformer, multihead):
         monkeypatch.setattr(
             module,
             "scaled_dot_product_attention",
-            lambda *words, **given: calls.append(given) or fused(*words, **given),
+            lambda *args, **options: calls.append(options) or fused(*args, **options),
         )
     attention = {"attention.scorer": scorer, "attention.window": window, "attention.normalizer": normalizer}
-    model = made("transformer", BASE["transformer"] | attention)
+    model = build("transformer", BASE["transformer"] | attention)
     memory = model.encode(torch.randint(4, V, (3, 6)))
     model.eval()
-    tokens, few = torch.randint(4, V, (3, 5)), []
+    tokens, composed = torch.randint(4, V, (3, 5)), []
     for asked in (False, True):
-        few.append(model.decode(tokens, memory, attention=asked).features)
+        composed.append(model.decode(tokens, memory, attention=asked).features)
     assert not calls
-    name, value = pays
+    name, value = limit
     monkeypatch.setattr(devices, name, value)
+    product = issubclass(SCORERS[scorer], Product) and window != "local_p" and normalizer == "softmax"
     for asked in (False, True):
         calls.clear()
-        torch.testing.assert_close(model.decode(tokens, memory, attention=asked).features, few[asked])
-        product = issubclass(SCORERS[scorer], Product) and window != "local_p" and normalizer == "softmax"
-        assert len(calls) == 2 + 2 * (product and not asked)  # two layers, each with its self-attention
+        torch.testing.assert_close(model.decode(tokens, memory, attention=asked).features, composed[asked])
+        expected = 4 if product and not asked else 2  # two layers: cross-attention and self-attention, or the latter only
+        assert len(calls) == expected
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("family", MODELS)
-def test_both_sides_drop_out(family):
-    model = made(family, BASE[family]).train()
+def test_encoder_and_decoder_apply_dropout(family):
+    model = build(family, BASE[family]).train()
     assert {part.p for part in model.modules() if isinstance(part, Dropout)} == {BASE[family]["dropout"]}
     source, target = torch.randint(4, V, (2, 6)), torch.randint(4, V, (2, 5))
     memory, again = model.encode(source), model.encode(source)

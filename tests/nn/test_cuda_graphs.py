@@ -1,4 +1,4 @@
-"""Does a model whose steps were recorded find what it finds otherwise?"""
+"""Recorded steps give the same results as the model itself."""
 
 from contextlib import contextmanager
 
@@ -17,21 +17,21 @@ def as_on_a_device(monkeypatch):
 
 
 def memories(case):
-    """Of the same shapes, of other sentences."""
+    """Two memories of the same shapes: the sentences in two orders."""
     for order in ([0, 1, 2], [2, 0, 1]):
         source, copy = case.source[order], case.copy[order]
         yield case.model.encode(source, copy if case.model.head.reads_weights else None)
 
 
-def walk(model, memory, attention):
-    """What five steps of two hypotheses each say, in and out of order."""
+def run_steps(model, memory, attention):
+    """Outputs and states of five steps with two hypotheses per sentence, reordered after all steps but one."""
     rows = torch.arange(len(memory.mask)).repeat_interleave(2).view(-1, 2)
     state = model.select(rows, model.start(memory, 6))
-    said = []
+    results = []
     for number in range(5):
         token = torch.arange(4, 10) + number % 3
         output, state = model.step(token, state, memory, attention)
-        said.append(
+        results.append(
             (
                 output.features.clone(),
                 output.weights,
@@ -39,9 +39,9 @@ def walk(model, memory, attention):
                 {name: value.clone() for name, value in state.items()},
             )
         )
-        if number != 2:  # then as greedy search goes on
+        if number != 2:  # greedy search does not reorder
             state = model.select(torch.tensor([[1, 0], [3, 3], [4, 5]]), state)
-    return said
+    return results
 
 
 def assert_same(ours, theirs, close):
@@ -57,27 +57,26 @@ def assert_same(ours, theirs, close):
 
 @torch.no_grad()
 @pytest.mark.parametrize("attention", [False, True])
-def test_steps_say_the_same(case, close, attention):
+def test_recorded_steps_equal_the_models(case, close, attention):
     model = GraphedModel(case.model, lambda work: work)
     for memory in memories(case):
-        assert_same(walk(model, memory, attention), walk(case.model, memory, attention), close)
-    assert len(model.steps) == (
-        2 if case.config.attention.coverage and memory.states.dtype == torch.float64 else 1
-    )  # sums get wider
+        assert_same(run_steps(model, memory, attention), run_steps(case.model, memory, attention), close)
+    widens = case.config.attention.coverage and memory.states.dtype == torch.float64  # float32 coverage, for one step
+    assert len(model.steps) == (2 if widens else 1)
 
 
 @torch.no_grad()
-def test_nothing_but_tensors_makes_them(variant, close, fx):
-    """The recorder knows nothing of our code."""
+def test_recording_replays_tensor_operations_only(variant, close, fx):
+    """torch.fx as the recorder: the replay runs none of the model's Python code."""
     record = fx()
     model = GraphedModel(variant.model, record)
     for memory in memories(variant):
-        assert_same(walk(model, memory, True), walk(variant.model, memory, True), close)
+        assert_same(run_steps(model, memory, True), run_steps(variant.model, memory, True), close)
     assert len(record.graphs) == 1
 
 
 @pytest.mark.parametrize("beam", [1, 3])
-def test_a_search_finds_the_same(variant, beam):
+def test_beam_search_with_recorded_steps_finds_the_same(variant, beam):
     model = GraphedModel(variant.model, lambda work: work)
     for memory in memories(variant):
         options = {"beam": beam, "n_best": beam, "max_length": torch.tensor([3, 9, 6]), "attention": True}
@@ -91,7 +90,7 @@ def test_a_search_finds_the_same(variant, beam):
 
 
 @torch.no_grad()
-def test_the_last_used_shapes_are_kept(variant, monkeypatch):
+def test_least_recently_used_graph_is_dropped(variant, monkeypatch):
     monkeypatch.setattr(cuda_graphs, "MAX_GRAPHS", 2)
     model, recorded = GraphedModel(variant.model, lambda work: recorded.append(1) or work), []
     memory = next(memories(variant))

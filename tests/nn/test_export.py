@@ -1,4 +1,4 @@
-"""Can both graphs of every model be exported by torch.export, and do they hold at other sizes than those traced?"""
+"""`encode` and `step` of every model can be exported by torch.export, and hold at other sizes than the traced ones."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from torch.export import Dim, export
 from seq2seq.ids import EOS, PAD
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*_check_is_size", "ignore:.*assigned during export")
-LENGTHS = (8, 4, 2, 7)  # of other sources than the traced ones
+LENGTHS = (8, 4, 2, 7)  # of source sentences; other ones than were traced
 
 
 class Encode(nn.Module):
@@ -38,16 +38,16 @@ def sources(lengths, size):
     return source
 
 
-def same(left, right):
-    """Compare two trees of outputs."""
+def assert_same(left, right):
+    """Two trees of tensors are equal."""
     left, right = (torch.utils._pytree.tree_leaves(tree) for tree in (left, right))
     assert len(left) == len(right)
     for a, b in zip(left, right, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def walked(model, memory, steps):
-    """The state after some steps."""
+def state_after(model, memory, steps):
+    """The decoder state after some steps."""
     state = model.start(memory)
     for token in range(steps):
         state = model.step(torch.full((len(memory.mask),), 4 + token), state, memory)[1]
@@ -55,16 +55,16 @@ def walked(model, memory, steps):
 
 
 def dynamic(value, rows, size, axis=1):
-    """Rows are dynamic, and so is `axis` where it has `size` entries."""
+    """Dynamic shapes: the rows, and the dimensions from `axis` on that have `size` entries."""
     return {0: rows} | {at: Dim.AUTO for at in range(axis, value.dim()) if value.size(at) == size}
 
 
 @torch.no_grad()
-def test_step_is_exported_for_every_batch_source_and_past(variant):
+def test_exported_step_works_for_any_batch_source_length_and_prefix(variant):
     model, rows = variant.model, Dim.AUTO
     memory = model.encode(variant.source)
     source, past = variant.source.size(1), 2
-    state = walked(model, memory, past)
+    state = state_after(model, memory, past)
     shapes = (
         {0: rows},
         {
@@ -82,30 +82,30 @@ def test_step_is_exported_for_every_batch_source_and_past(variant):
     ).module()
     for lengths, size, steps in ((LENGTHS, 8, 4), ((3, 2), 5, 1), (LENGTHS, 9, 0)):
         memory = model.encode(sources(lengths, size))
-        state, token = walked(model, memory, steps), torch.arange(4, 4 + len(lengths))
-        same(program(token, state, memory), Step(model)(token, state, memory))
+        state, token = state_after(model, memory, steps), torch.arange(4, 4 + len(lengths))
+        assert_same(program(token, state, memory), Step(model)(token, state, memory))
 
 
-def encoded(case, source):
-    """Export `encode` with a dynamic batch and `source` positions; run it at the traced length, and at others if they are dynamic."""
+def check_encode(case, source):
+    """Export `encode` for a dynamic batch; compare at the traced length, and at others if `source` is dynamic."""
     rows, given = {0: Dim.AUTO, 1: source}, (case.source, case.copy)
     program = export(Encode(case.model), given, dynamic_shapes=(rows, rows), strict=False).module()
     sizes = (case.source.size(1),) if source is Dim.STATIC else (8, 11, 3)
     for size in sizes:
         other = sources([min(length, size) for length in LENGTHS], size)
-        same(program(other, other), case.model.encode(other, other))
+        assert_same(program(other, other), case.model.encode(other, other))
 
 
 @torch.no_grad()
-def test_encode_is_exported_for_every_batch_and_source(variant):
-    """A recurrent encoder has the traced length only: torch.export unrolls nn.LSTM and nn.GRU (torch 2.13)."""
-    encoded(variant, Dim.STATIC if hasattr(variant.config, "cell") else Dim.AUTO)
+def test_exported_encode_works_for_any_batch_and_source_length(variant):
+    """A recurrent encoder for the traced length only: torch.export unrolls nn.LSTM and nn.GRU (torch 2.13)."""
+    check_encode(variant, Dim.STATIC if hasattr(variant.config, "cell") else Dim.AUTO)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_a_recurrent_encoder_is_exported_for_every_source_with_torchs_loop(cell, design):
-    """torch.onnx.export registers these loops by itself; what was unrolled before in the same process must be forgotten first."""
+def test_recurrent_encoder_with_torchs_loop_works_for_any_source_length(cell, design):
+    """torch.onnx.export registers these loops by itself. Decompositions cached in this process are cleared first."""
     patches = pytest.importorskip("torch.export._patches", reason="this torch has no loop for recurrent layers")
     if not hasattr(patches, "register_gru_while_loop_decomposition"):
         pytest.skip("this torch has no loop for GRUs")
@@ -113,5 +113,5 @@ def test_a_recurrent_encoder_is_exported_for_every_source_with_torchs_loop(cell,
     operator = getattr(torch.ops.aten, cell).input
     operator._dispatch_cache.clear()
     with patches.register_lstm_while_loop_decomposition(), patches.register_gru_while_loop_decomposition():
-        encoded(case, Dim.DYNAMIC)
+        check_encode(case, Dim.DYNAMIC)
     operator._dispatch_cache.clear()

@@ -1,4 +1,4 @@
-"""Does the loss reach every parameter of every model, by the gradient that it has?"""
+"""The gradient of the loss is right, and reaches every parameter of every model."""
 
 import torch
 
@@ -8,24 +8,24 @@ def loss(case):
     return case.model.head.loss(case.model.decode(case.target_in, memory), memory, case.target_out, 0.1).total
 
 
-def needless(case, name):
-    """Whether the loss does not depend on this parameter, which then has a gradient of zeros."""
+def has_no_effect(case, name):
+    """Whether the loss does not depend on this parameter, so that its gradient is zero."""
     attention = case.config.attention
-    if attention.window == "last" or (
-        attention.scorer == "uniform" and attention.window != "local_p"
-    ):  # the weights are constant
+    constant = attention.scorer == "uniform" and attention.window != "local_p"
+    if attention.window == "last" or constant:  # the attention weights do not depend on parameters
         parts = [".scorer.", ".direction", "cross.query.", "cross.key.", "around_cross.norm."]
-        if (
-            attention.window == "last" and getattr(case.config, "bridge", "") == "zero"
-        ):  # what is read backwards ends at its first step
+        if attention.window == "last" and getattr(case.config, "bridge", "") == "zero":
+            # only the first step of the backward direction is read, which has no previous state
             last = f"encoder.backwards.{len(case.model.encoder.backwards) - 1}"
             parts += [f"{last}.{name}" for name in ("weight_hh", "cell.recurrent", "cell.candidate")]
         return any(part in name for part in parts)
-    return name.endswith((".cross.key.bias", ".attention.key.bias"))  # adds q . b to the scores of all positions alike
+    return name.endswith(
+        (".cross.key.bias", ".attention.key.bias")
+    )  # adds the same q . b to the score of every position
 
 
-def test_the_gradient_is_that_of_the_loss(case):
-    """In a random direction, by central differences: nothing that the loss goes through is detached."""
+def test_gradient_equals_central_differences(case):
+    """In a random direction: nothing on the path to the loss is detached."""
     step = 1e-6
     case.model.double()
     parameters = list(case.model.parameters())
@@ -34,15 +34,15 @@ def test_the_gradient_is_that_of_the_loss(case):
         for i, w in enumerate(parameters)
     ]
 
-    def moved(by):
+    def loss_after_moving(by):
         with torch.no_grad():
             for weight, direction in zip(parameters, directions, strict=True):
                 weight.add_(by * direction)
         return loss(case)
 
-    gradients = torch.autograd.grad(moved(0), parameters, materialize_grads=True)
+    gradients = torch.autograd.grad(loss_after_moving(0), parameters, materialize_grads=True)
     along = sum((gradient * direction).sum() for gradient, direction in zip(gradients, directions, strict=True))
-    ahead, behind = moved(step), moved(-2 * step)
+    ahead, behind = loss_after_moving(step), loss_after_moving(-2 * step)
     torch.testing.assert_close(along, (ahead - behind) / (2 * step), rtol=1e-5, atol=1e-7)
 
 
@@ -51,4 +51,4 @@ def test_every_parameter_gets_a_gradient(case):
     for name, weight in case.model.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.isfinite().all(), name
-        assert weight.grad.any() or needless(case, name), name
+        assert weight.grad.any() or has_no_effect(case, name), name

@@ -1,4 +1,4 @@
-"""Do the heads give the probabilities and losses of their formulas, in chunks or whole?"""
+"""Heads give the probabilities and losses of their formulas, computed whole or in chunks."""
 
 import math
 
@@ -14,14 +14,14 @@ from seq2seq.nn.ops import cross_entropy as cross_entropy_module
 from seq2seq.nn.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy_reference
 
 B, T, S, H, V, PARTS = 3, 4, 5, 4, 9, 7
-WHOLE, PIECES = 2**22, 2 * V  # all rows at once; two at a time
+ALL_ROWS, TWO_ROWS = 2**22, 2 * V  # logits per chunk
 
 
 def memory(tokens):
     return Memory(tokens, torch.zeros(B, S, H), torch.ones(B, S, dtype=torch.bool), torch.zeros(B, H), {})
 
 
-@pytest.fixture(params=[WHOLE, PIECES], ids=["whole", "pieces"])
+@pytest.fixture(params=[ALL_ROWS, TWO_ROWS], ids=["whole", "chunks"])
 def chunk(request, monkeypatch):
     for module in (heads, cross_entropy_module):
         monkeypatch.setattr(module, "CHUNK", request.param)
@@ -35,7 +35,7 @@ def problem(request):
     with torch.no_grad():
         for weight in head.parameters():
             weight.normal_()
-    weights = torch.rand(B, T, S).double().softmax(-1) * 0.7  # as after a gain
+    weights = torch.rand(B, T, S).double().softmax(-1) * 0.7  # as after the gain of a window
     features = torch.randn(B, T, H).double()
     tokens = torch.tensor([[4, 4, 9, 5, 3], [9, 10, 9, 6, 3], [8, 7, 3, 0, 0]])
     target = torch.tensor([[4, 8, 3, 0], [6, 7, 1, 3], [3, 0, 0, 0]])
@@ -45,13 +45,13 @@ def problem(request):
     return head, Output(features.requires_grad_(), weights.requires_grad_(), parts=parts), memory(tokens), target
 
 
-def changed(output, change):
-    """Features, weights and parts, changed alike."""
+def map_output(output, change):
+    """`change` applied to features, weights and parts."""
     return Output(change(output.features), change(output.weights), parts=change(output.parts))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_cross_entropy_is_torchs(chunk, smoothing):
+def test_cross_entropy_equals_torchs(chunk, smoothing):
     torch.manual_seed(1)
     head, target = VocabularyHead(H, V).double(), torch.randint(1, V, (B, T))
     target[0, 2:] = target[2, 1:] = PAD
@@ -73,21 +73,17 @@ def test_cross_entropy_is_torchs(chunk, smoothing):
 
 
 @pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
-def test_cross_entropy_makes_no_gradient_where_none_is_wanted(without, monkeypatch):
-    """In validation the parameters still ask for one."""
-    head, output, tokens, target = (
-        VocabularyHead(H, V),
-        Output(torch.randn(B, T, H)),
-        torch.zeros(B, S).long(),
-        torch.ones(B, T).long(),
-    )
-    wanted = head.loss(output, memory(tokens), target).total
+def test_cross_entropy_computes_no_gradient_without_grad_mode(without, monkeypatch):
+    """In validation parameters still require a gradient."""
+    head, output = VocabularyHead(H, V), Output(torch.randn(B, T, H))
+    tokens, target = torch.zeros(B, S).long(), torch.ones(B, T).long()
+    expected = head.loss(output, memory(tokens), target).total
     monkeypatch.setattr(torch, "zeros_like", None)
     with without():
-        torch.testing.assert_close(head.loss(output, memory(tokens), target).total, wanted.detach())
+        torch.testing.assert_close(head.loss(output, memory(tokens), target).total, expected.detach())
 
 
-def test_cross_entropy_has_the_gradient_of_its_value(chunk):
+def test_cross_entropy_passes_gradcheck(chunk):
     given = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
     target = torch.randint(1, V, (7,))
     assert torch.autograd.gradcheck(lambda *x: linear_cross_entropy(*x, target, 0.1)[0], given)
@@ -111,7 +107,7 @@ def test_second_derivatives_of_the_loss_are_refused():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_loss_is_that_of_the_probabilities(problem, chunk, smoothing):
+def test_loss_equals_that_of_the_log_probabilities(problem, chunk, smoothing):
     head, output, source, target = problem
     scores, real = head.log_probs(output, source), target != PAD
     nll = -scores.gather(-1, target.unsqueeze(-1)).squeeze(-1)[real].sum()
@@ -130,37 +126,35 @@ def test_loss_is_that_of_the_probabilities(problem, chunk, smoothing):
 
 
 @torch.no_grad()
-def test_probabilities_are_a_distribution_of_float32_at_least(problem):
+def test_probabilities_sum_to_one_in_float32_or_wider(problem):
     head, output, source, _ = problem
     scores = head.log_probs(output, source)
     torch.testing.assert_close(scores.exp().sum(-1), torch.ones(B, T, dtype=torch.float64))
     assert scores.shape == (B, T, V + S if head.reads_weights else V)
-    half = head.to(torch.bfloat16).log_probs(changed(output, lambda x: x.to(torch.bfloat16)), source)
+    half = head.to(torch.bfloat16).log_probs(map_output(output, lambda x: x.to(torch.bfloat16)), source)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half.exp().sum(-1), torch.ones(B, T), atol=1e-2, rtol=0)
 
 
 @torch.no_grad()
-def test_rows_of_a_sentence_share_its_source(problem):
-    """(B, T, .), flat rows with W = T of each sentence, and any rows by the number of their sentence are the same."""
+def test_flat_rows_read_the_source_of_their_sentence(problem):
+    """(B, T, .), flat rows with W = T per sentence, and any rows with `rows` given, have the same probabilities."""
     head, output, source, _ = problem
     whole = head.log_probs(output, source)
-    flat = changed(output, lambda x: x.flatten(0, 1))
+    flat = map_output(output, lambda x: x.flatten(0, 1))
     torch.testing.assert_close(head.log_probs(flat, source), whole.flatten(0, 1))
     rows = torch.tensor([7, 0, 11, 5])
-    some = changed(flat, lambda x: x[rows])
+    some = map_output(flat, lambda x: x[rows])
     torch.testing.assert_close(head.log_probs(some, source, rows // T), whole.flatten(0, 1)[rows])
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["copy", "pointer"])
 def test_copying_is_see_et_al_equations_8_and_9(name):
-    """The gate of `copy` reads the features in place of context, state and input."""
+    """The gate of `copy` reads the features instead of context, state and input."""
     torch.manual_seed(4)
-    head, tokens = (
-        HEADS[name](H, V, parts=PARTS).double(),
-        torch.tensor([[4, 4, 9, 5, 3], [9, 10, 9, 6, 3], [8, 7, 3, 11, 8]]),
-    )
+    head = HEADS[name](H, V, parts=PARTS).double()
+    tokens = torch.tensor([[4, 4, 9, 5, 3], [9, 10, 9, 6, 3], [8, 7, 3, 11, 8]])
     output = Output(
         torch.randn(B, T, H).double(), torch.rand(B, T, S).double(), parts=torch.randn(B, T, PARTS).double()
     )
@@ -181,7 +175,7 @@ def test_copying_is_see_et_al_equations_8_and_9(name):
 
 
 @torch.no_grad()
-def test_without_copying_a_word_beyond_the_vocabulary_is_unknown():
+def test_vocabulary_head_scores_extended_ids_as_unknown():
     head, output = VocabularyHead(H, V), Output(torch.randn(B, T, H))
     extended, unknown = torch.full((B, T), V + 1), torch.full((B, T), UNK)
     torch.testing.assert_close(
@@ -189,7 +183,7 @@ def test_without_copying_a_word_beyond_the_vocabulary_is_unknown():
     )
 
 
-def test_a_batch_of_padding_costs_nothing(problem):
+def test_loss_of_padding_is_zero(problem):
     head, output, source, target = problem
     loss = head.loss(output, source, torch.zeros_like(target), 0.1)
     loss.total.backward()
@@ -197,7 +191,7 @@ def test_a_batch_of_padding_costs_nothing(problem):
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_a_shared_table_is_the_output_weight(name):
+def test_shared_embedding_is_the_output_weight(name):
     table = torch.nn.Embedding(V, H)
     head = HEADS[name](H, V, table.weight)
     assert head.output.weight is table.weight
@@ -206,7 +200,7 @@ def test_a_shared_table_is_the_output_weight(name):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("vocabulary", [1, 5, 63, 1000, 8001])
-def test_log_probabilities_are_the_same_in_the_place_of_the_logits(vocabulary, dtype):
+def test_in_place_log_probabilities_equal_those_with_gradients(vocabulary, dtype):
     torch.manual_seed(1)
     head, output = VocabularyHead(8, vocabulary).to(dtype), Output(torch.randn(40, 8).to(dtype))
     memory = Memory(None, None, None, None, {})

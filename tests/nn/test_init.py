@@ -1,4 +1,4 @@
-"""What do weights start as? Each initializer as its paper says, in every recurrent model; the Transformer's; what none of them draws."""
+"""Initial weights: initializers of recurrent models as in their papers, Glorot uniform in Transformers, first gains."""
 
 import itertools
 import math
@@ -17,16 +17,8 @@ from seq2seq.nn.rnn.cells import CELLS, LSTMCell, RecurrentCell
 from seq2seq.nn.rnn.encoder import BRIDGES
 
 WORDS, EMBEDDING, HIDDEN, WIDTH, TABLE = 200, 20, 24, 0.05, 0.7
-FED = (
-    "luong",
-    "plain",
-    "context",
-    "bahdanau",
-    "previous",
-    "gnmt",
-    "gnmt_v2",
-)  # what enters the first cell, or all of them
-RECURRENT = [{"cell": cell, "order": order, "layers": (2, 2)} for cell, order in itertools.product(CELLS, FED)]
+ORDERS = ("luong", "plain", "context", "bahdanau", "previous", "gnmt", "gnmt_v2")  # these differ in the cells' inputs
+RECURRENT = [{"cell": cell, "order": order, "layers": (2, 2)} for cell, order in itertools.product(CELLS, ORDERS)]
 SCORED = [{"scorer": scorer, "attention_heads": heads} for scorer, heads in itertools.product(SCORERS, (1, 2))]
 OTHERS = [
     *({"bridge": bridge} | ({"layers": (1, 2)} if bridge == "directions" else {}) for bridge in BRIDGES),
@@ -36,39 +28,40 @@ OTHERS = [
     {"scorer": "additive", "coverage": True},
 ]
 GAINS = {
-    "scaled_general": lambda K: 1.0,
-    "cosine": lambda K: 10.0,
-    "normed_additive": lambda K: K**-0.5,
-}  # tf/nmt; ours; tf/nmt
+    "scaled_general": lambda K: 1.0,  # tf/nmt
+    "cosine": lambda K: 10.0,  # ours
+    "normed_additive": lambda K: K**-0.5,  # tf/nmt
+}
 
 
 @pytest.fixture(scope="module", params=RECURRENT + SCORED + OTHERS, ids=lambda row: "-".join(map(str, row.values())))
-def made(request, design):
-    """Initializer -> a recurrent model, drawn from one seed."""
+def initialized(request, design):
+    """Initializer -> a recurrent model, with a fixed seed."""
     wide = {"encoder_hidden": 2 * HIDDEN} if request.param.get("bridge") == "directions" else {}
 
-    def make(initializer):
-        given = {"init": WIDTH, "embedding_init": TABLE} if initializer == "uniform" else {}
+    def build(initializer):
+        widths = {"init": WIDTH, "embedding_init": TABLE} if initializer == "uniform" else {}
         row = design.settings(
-            "rnn", request.param, embedding=EMBEDDING, hidden=HIDDEN, initializer=initializer, **given, **wide
+            "rnn", request.param, embedding=EMBEDDING, hidden=HIDDEN, initializer=initializer, **widths, **wide
         )
         torch.manual_seed(1)
         return build_model(row, WORDS, WORDS)
 
-    return {initializer: make(initializer) for initializer in INITIALIZERS}
+    return {initializer: build(initializer) for initializer in INITIALIZERS}
 
 
 def uniform(bound):
-    """k -> the k-th moment between plus and minus `bound`."""
+    """k -> the k-th moment of the uniform distribution in [-bound, bound]."""
     return lambda k: bound**k / (k + 1) * (k % 2 == 0)
 
 
 def normal(deviation):
+    """k -> the k-th moment of the normal distribution with mean 0."""
     return lambda k: deviation**k * math.prod(range(1, k, 2)) * (k % 2 == 0)
 
 
 def require_moments(x, moment, name):
-    """The mean, the variance and the tails are those of so many draws."""
+    """Mean, variance and fourth moment are within six standard errors of what they should be."""
     for k in (1, 2, 4):
         error = math.sqrt((moment(2 * k) - moment(k) ** 2) / x.numel())
         assert abs(x.double().pow(k).mean().item() - moment(k)) < 6 * error, f"{name}: moment {k}"
@@ -78,8 +71,8 @@ def is_bias(name):
     return name.rpartition(".")[2].startswith("bias")
 
 
-def of_states(model):
-    """The matrices (gates N, fed + N) that make gates of a state (N), and of what is fed with it -> N."""
+def state_matrices(model):
+    """Pairs of a matrix (gates N, fed + N), which maps the fed input and the previous state to gates, and N."""
     for part in model.modules():
         if isinstance(part, nn.RNNBase):
             yield part.weight_hh_l0, part.hidden_size
@@ -90,9 +83,9 @@ def of_states(model):
 
 
 @torch.no_grad()
-def test_uniform_draws_tables_and_other_matrices_and_nothing_else(made):
+def test_uniform_embeddings_and_other_matrices(initialized):
     """Luong et al. 2015, section 4.1."""
-    model = made["uniform"]
+    model = initialized["uniform"]
     tables = {id(model.encoder.embedding.weight), id(model.decoder.embedding.weight)}
     for name, weight in model.named_parameters():
         if weight.dim() > 1:
@@ -102,17 +95,17 @@ def test_uniform_draws_tables_and_other_matrices_and_nothing_else(made):
 
 
 @torch.no_grad()
-def test_vectors_that_are_no_biases_are_the_same_whatever_draws_the_matrices(made):
-    """Gains, and the direction of coverage."""
-    models = [dict(model.named_parameters()) for model in made.values()]
+def test_vectors_other_than_biases_do_not_depend_on_the_initializer(initialized):
+    """These are gains and the direction of coverage."""
+    models = [dict(model.named_parameters()) for model in initialized.values()]
     for name in (name for name, weight in models[0].items() if weight.dim() < 2 and not is_bias(name)):
         assert all(model[name].equal(models[0][name]) for model in models), name
 
 
 @torch.no_grad()
-def test_bahdanaus_recurrent_matrices_are_orthogonal_gate_by_gate(made):
-    """Bahdanau et al. 2015, section B.1: of what a cell reads beside its state, the matrix is none that is recurrent."""
-    matrices = list(of_states(made["bahdanau"]))
+def test_bahdanau_recurrent_matrices_are_orthogonal_for_each_gate(initialized):
+    """Bahdanau et al. 2015, section B.1; the columns of a cell's other inputs are not recurrent."""
+    matrices = list(state_matrices(initialized["bahdanau"]))
     assert len(matrices) >= 3  # two directions and a decoder
     for matrix, size in matrices:
         gates = matrix[:, -size:].split(size)
@@ -122,10 +115,10 @@ def test_bahdanaus_recurrent_matrices_are_orthogonal_gate_by_gate(made):
 
 
 @torch.no_grad()
-def test_bahdanaus_other_matrices_are_normal(made):
-    """Section B.1: those of the score with deviation 0.001, the others with 0.01; what is fed to a cell is among the others."""
-    model = made["bahdanau"]
-    fed = {id(matrix): matrix[:, :-size] for matrix, size in of_states(model)}
+def test_bahdanau_other_matrices_are_normal(initialized):
+    """Section B.1: standard deviation 0.001 in the score and 0.01 elsewhere, columns of a cell's fed input included."""
+    model = initialized["bahdanau"]
+    fed = {id(matrix): matrix[:, :-size] for matrix, size in state_matrices(model)}
     for name, weight in model.named_parameters():
         drawn = fed.get(id(weight), weight)
         if drawn.dim() > 1 and drawn.numel() and not name.endswith("energy.weight"):
@@ -133,9 +126,9 @@ def test_bahdanaus_other_matrices_are_normal(made):
 
 
 @torch.no_grad()
-def test_bahdanaus_biases_and_the_vector_of_the_score_are_zero(made):
-    """Section B.1; where the score divides that vector by its length, it must have one."""
-    model = made["bahdanau"]
+def test_bahdanau_biases_and_vector_of_the_score_are_zero(initialized):
+    """Section B.1; except that the vector must not be zero where the score divides by its norm."""
+    model = initialized["bahdanau"]
     normed = isinstance(model.decoder.attention.scorer, SCORERS["normed_additive"])
     for name, weight in model.named_parameters():
         if is_bias(name) or name.endswith("energy.weight"):
@@ -147,9 +140,9 @@ def test_bahdanaus_biases_and_the_vector_of_the_score_are_zero(made):
 
 @torch.no_grad()
 @pytest.mark.parametrize("initializer", INITIALIZERS)
-def test_who_draws_again_draws_the_matrices(made, initializer):
-    """And neither vectors nor, of Bahdanau's, that of the score, which keeps its length where it is divided by it."""
-    model, again = made[initializer], deepcopy(made[initializer])
+def test_initializing_again_changes_all_matrices_and_nothing_else(initialized, initializer):
+    """Except for the vector of the score, a matrix of one row, which `bahdanau` sets to zero or leaves."""
+    model, again = initialized[initializer], deepcopy(initialized[initializer])
     INITIALIZERS[initializer](again, (again.encoder.embedding.weight, again.decoder.embedding.weight), WIDTH, TABLE)
     for (name, weight), other in zip(model.named_parameters(), again.parameters(), strict=True):
         stays = weight.dim() < 2 or (initializer == "bahdanau" and name.endswith("energy.weight"))
@@ -157,13 +150,13 @@ def test_who_draws_again_draws_the_matrices(made, initializer):
 
 
 @torch.no_grad()
-def test_the_decoders_lstm_remembers_at_first(made):
-    """Forget gates begin with 1 (Jozefowicz et al. 2015), no other does; the encoder's begin like torch's."""
-    model = made["uniform"]
+def test_forget_gates_of_the_decoder_start_with_bias_one(initialized):
+    """Jozefowicz et al. 2015; no other gate does, and the encoder's are initialized as torch's."""
+    model = initialized["uniform"]
     for name, part in model.named_modules():
         if isinstance(part, LSTMCell):
-            opened = [(gate == 1).all().item() for gate in part.input.bias.split(part.size)]
-            assert opened == [False, name.startswith("decoder"), False, False], name
+            is_one = [(gate == 1).all().item() for gate in part.input.bias.split(part.size)]
+            assert is_one == [False, name.startswith("decoder"), False, False], name
             assert name.startswith("decoder") or part.input.bias.abs().max() <= part.size**-0.5
 
 
@@ -171,21 +164,20 @@ def test_the_decoders_lstm_remembers_at_first(made):
 @pytest.mark.parametrize("hidden", [5, 9])
 @pytest.mark.parametrize("scorer", SCORERS)
 @pytest.mark.parametrize("family", MODELS)
-def test_gains_have_their_first_values(family, scorer, hidden, design):
+def test_initial_gains(family, scorer, hidden, design):
     config = design.settings(family, {"scorer": scorer})
     if "hidden" in SCORERS[scorer].uses:
         config.attention.hidden = hidden
     model = build_model(config, WORDS, WORDS)
     gains = [weight.item() for name, weight in model.decoder.named_parameters() if name.endswith("scorer.gain")]
-    assert gains == pytest.approx(
-        [GAINS[scorer](hidden)] * (config.decoder_layers if family == "transformer" else 1) if scorer in GAINS else []
-    )
+    layers = config.decoder_layers if family == "transformer" else 1
+    assert gains == pytest.approx([GAINS[scorer](hidden)] * layers if scorer in GAINS else [])
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("scorer", SCORERS)
-def test_a_transformers_matrices_keep_the_size_of_what_they_are_given_and_of_slopes(scorer, design):
-    """Glorot & Bengio 2010, eq. 16; embeddings, which are multiplied by the root of their size, have deviation 1 after that."""
+def test_transformer_matrices_are_glorot_uniform(scorer, design):
+    """Glorot & Bengio 2010, eq. 16; embeddings are normal with deviation 1 after multiplication by sqrt(D)."""
     torch.manual_seed(1)
     model = build_model(design.settings("transformer", {"scorer": scorer}, size=16), WORDS, WORDS)
     for name, weight in [*model.encoder.named_parameters(), *model.decoder.named_parameters()]:

@@ -1,4 +1,4 @@
-"""Does every model keep the promises of interface.Model, whatever it is made of?"""
+"""Every model fulfils interface.Model, for every choice of its parts; settings that cannot work are refused."""
 
 import itertools
 
@@ -28,7 +28,7 @@ def loss(case, memory, output, smoothing=0.1):
 
 @torch.no_grad()
 @pytest.mark.parametrize("capacity", [None, 6])
-def test_decode_is_repeated_step(case, close, capacity):
+def test_decode_equals_repeated_step(case, close, capacity):
     model, memory = case.model, encode(case)
     whole, plain = model.decode(case.target_in, memory, attention=True), model.decode(case.target_in, memory)
     close(plain.features, whole.features)
@@ -50,7 +50,7 @@ def test_decode_is_repeated_step(case, close, capacity):
 @torch.no_grad()
 @pytest.mark.parametrize("capacity", [None, 6])
 def test_hypotheses_share_the_memory_of_their_sentence(case, close, capacity):
-    """Search repeats the state and not the memory, and reorders the state only: the same as a memory for each hypothesis."""
+    """Search repeats and reorders the state only: the results are those of one memory per hypothesis."""
     model, memory, width = case.model, encode(case), 2
     rows = torch.arange(len(case.source)).repeat_interleave(width)
     repeated = memory.select(rows)
@@ -72,15 +72,15 @@ def test_hypotheses_share_the_memory_of_their_sentence(case, close, capacity):
 
 @torch.no_grad()
 @pytest.mark.parametrize("capacity", [None, 8])
-def test_hypotheses_are_selected_by_sentence_or_as_a_list(case, close, capacity):
-    """From one row each to three, reordered twice, one sentence leaving, fewer hypotheses, then as a list."""
+def test_selecting_by_sentence_equals_selecting_by_list(case, close, capacity):
+    """From one hypothesis to three, reordered twice, one sentence removed, fewer hypotheses, then as a list."""
     model, memory = case.model, encode(case)
     listed, grouped = (model.start(memory, capacity) for _ in range(2))
     selections = [
         [[0, 0, 0], [1, 1, 1], [2, 2, 2]],
         [[1, 0, 2], [3, 3, 3], [8, 6, 8]],
         [[2, 2, 1], [5, 3, 4], [6, 7, 8]],
-        [[1, 1, 0], [8, 7, 6]],  # the second sentence leaves
+        [[1, 1, 0], [8, 7, 6]],  # without the second sentence
         [[2, 0, 1], [4, 3, 3]],
         [[0, 2], [5, 4]],
         [[1, 0], [3, 2]],
@@ -99,7 +99,7 @@ def test_hypotheses_are_selected_by_sentence_or_as_a_list(case, close, capacity)
 
 
 @torch.no_grad()
-def test_padding_and_neighbours_change_nothing(case, close):
+def test_result_does_not_depend_on_padding_or_on_other_sentences(case, close):
     model, memory = case.model, encode(case)
     whole = model.decode(case.target_in, memory, attention=True)
     scores = model.head.log_probs(whole, memory)
@@ -122,23 +122,24 @@ def test_padding_and_neighbours_change_nothing(case, close):
 
 
 @torch.no_grad()
-def test_a_step_never_sees_what_comes_later(case, close):
+def test_features_do_not_depend_on_later_tokens(case, close):
     memory, changed = encode(case), case.target_in.clone()
     changed[:, 2:] = 5
     close(case.model.decode(changed, memory).features[:, :2], case.model.decode(case.target_in, memory).features[:, :2])
 
 
 @torch.no_grad()
-def test_selected_memory_is_that_of_the_selected_sentences(case, close):
+def test_selected_memory_equals_memory_of_the_selected_sentences(case, close):
     rows = torch.tensor([2, 0])
-    taken, made = encode(case).select(rows), encode(case, rows)
-    for left, right in zip((*taken[:4], *taken.cached.values()), (*made[:4], *made.cached.values()), strict=True):
+    selected, encoded = encode(case).select(rows), encode(case, rows)
+    assert list(selected.cached) == list(encoded.cached)
+    tensors = ((*memory[:4], *memory.cached.values()) for memory in (selected, encoded))
+    for left, right in zip(*tensors, strict=True):
         close(left, right)
-    assert list(taken.cached) == list(made.cached)
 
 
 @torch.no_grad()
-def test_probabilities_and_loss_agree(case, close):
+def test_loss_agrees_with_log_probabilities(case, close):
     model, memory = case.model, encode(case)
     output = model.decode(case.target_in, memory)
     scores = model.head.log_probs(output, memory)
@@ -154,7 +155,7 @@ def test_probabilities_and_loss_agree(case, close):
 
 
 @torch.no_grad()
-def test_words_beyond_the_vocabulary_are_read_as_unknown(case, close):
+def test_ids_beyond_the_vocabulary_are_read_as_unknown(case, close):
     memory, extended, unknown = encode(case), case.target_in.clone(), case.target_in.clone()
     extended[:, 1], unknown[:, 1] = case.model.head.output.out_features + 2, UNK
     close(case.model.decode(extended, memory).features, case.model.decode(unknown, memory).features)
@@ -176,7 +177,7 @@ def test_every_pair_of_choices_is_covered_or_refused(design):
 
 
 LOCAL_P = (("center_range", "S-1"), ("rounding", "floor"), ("renormalize", True))
-REFUSED = [  # family, settings, settings of the attention, words of the sentence
+REFUSED = [  # family, settings, settings of the attention, pattern of the error
     *[("rnn", {}, {"scorer": scorer, "coverage": True}, r"model\.attention\.coverage=true .*") for scorer in UNCOVERED],
     ("transformer", {}, {"coverage": True}, r"model\.attention\.coverage=true .* model=rnn"),
     *[
@@ -301,15 +302,15 @@ REFUSED = [  # family, settings, settings of the attention, words of the sentenc
 ]
 
 
-@pytest.mark.parametrize(("family", "model", "attention", "words"), REFUSED)
-def test_what_cannot_work_or_would_be_ignored_is_refused_by_name(family, model, attention, words, design):
-    with pytest.raises(ConfigError, match=words) as caught:
+@pytest.mark.parametrize(("family", "model", "attention", "pattern"), REFUSED)
+def test_settings_that_cannot_work_or_would_be_ignored_are_refused(family, model, attention, pattern, design):
+    with pytest.raises(ConfigError, match=pattern) as caught:
         build_meta_model(MODELS[family](**{**design.tiny[family], **model, "attention": AttentionConfig(**attention)}))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("family", MODELS)
-def test_one_table_for_two_vocabularies_is_refused(family, design):
+def test_tying_all_embeddings_needs_one_vocabulary(family, design):
     config = design.settings(family, {"tie": "all"})
     with pytest.raises(ConfigError, match=r"model\.tie=all .*not 11 and 13"):
         build_model(config, 11, 13)
@@ -327,7 +328,7 @@ def test_one_table_for_two_vocabularies_is_refused(family, design):
         ("transformer", {"scorer": "location"}, (9, None)),
     ],
 )
-def test_a_limit_of_length_is_told(family, row, limits, design):
+def test_models_state_their_length_limits(family, row, limits, design):
     model = build_model(design.settings(family, row, **({"max_length": 9} if any(limits) else {})), 11, 13)
     assert (model.max_source, model.max_target) == limits
     source, target = torch.randint(4, 11, (2, limits[0] or 30)), torch.randint(4, 13, (2, limits[1] or 30))

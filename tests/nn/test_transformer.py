@@ -1,4 +1,4 @@
-"""Do the Transformer's layers equal torch's own, and its positions and kernels their formulas?"""
+"""Transformer layers equal those of torch; positional encodings, activations and norms equal their formulas."""
 
 import itertools
 import math
@@ -16,11 +16,11 @@ from seq2seq.nn.transformer import DecoderLayer, EncoderLayer, LayerConfig, Self
 
 D, HEADS, INNER, B, S, T = 8, 2, 10, 2, 5, 4
 MASK = torch.arange(S) < torch.tensor([5, 3])[:, None]
-NUMBER = torch.arange(T)
+POSITIONS = torch.arange(T)
 
 
-def copied(ours, theirs):
-    """Give `theirs`, a layer of torch, the weights of `ours`."""
+def copy_weights(ours, theirs):
+    """`theirs`, a layer of torch, with the weights of `ours`."""
     attention = [(theirs.self_attn, ours.own.project, ours.own.out)]
     norms = [(theirs.norm1, ours.around_own)]
     if isinstance(ours, DecoderLayer):
@@ -40,8 +40,8 @@ def copied(ours, theirs):
     return theirs
 
 
-def scrambled(module):
-    """The module in float64, every weight moved."""
+def randomized(module):
+    """The module in float64, with noise added to every weight."""
     torch.manual_seed(3)
     with torch.no_grad():
         for weight in module.double().parameters():
@@ -49,43 +49,46 @@ def scrambled(module):
     return module
 
 
-def cross(design, scorer="scaled_dot", window="everywhere", normalizer="softmax"):
-    part = design.size // design.heads
+def cross_attention(config, scorer="scaled_dot", window="everywhere", normalizer="softmax"):
+    part = config.size // config.heads
     parts = (
         SCORERS[scorer](Sizes(part, part, 5, S)),
-        WINDOWS[window](design.size, WindowConfig(1), design.heads),
+        WINDOWS[window](config.size, WindowConfig(1), config.heads),
         NORMALIZERS[normalizer],
     )
-    return MultiHeadAttention(design.size, design.size, design.heads, *parts)
+    return MultiHeadAttention(config.size, config.size, config.heads, *parts)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("pre", [True, False], ids=["pre", "post"])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_layers_are_torchs(activation, pre):
-    design = LayerConfig(D, HEADS, INNER, pre_norm=pre, activation=ACTIVATIONS[activation])
+def test_layers_equal_torchs(activation, pre):
+    config = LayerConfig(D, HEADS, INNER, pre_norm=pre, activation=ACTIVATIONS[activation])
     options = {"dropout": 0.0, "activation": activation, "batch_first": True, "norm_first": pre, "dtype": torch.float64}
-    encoder, decoder = scrambled(EncoderLayer(design, None)), scrambled(DecoderLayer(design, None, cross(design)))
+    encoder, decoder = (
+        randomized(EncoderLayer(config, None)),
+        randomized(DecoderLayer(config, None, cross_attention(config))),
+    )
     x, y = torch.randn(B, S, D).double(), torch.randn(B, T, D).double()
-    twin = copied(encoder, nn.TransformerEncoderLayer(D, HEADS, INNER, **options))
+    twin = copy_weights(encoder, nn.TransformerEncoderLayer(D, HEADS, INNER, **options))
     ours = encoder(x, MASK[:, None, None].expand(-1, 1, S, -1), torch.arange(S))
     torch.testing.assert_close(ours[MASK], twin(x, src_key_padding_mask=~MASK)[MASK])
 
-    twin = copied(decoder, nn.TransformerDecoderLayer(D, HEADS, INNER, **options))
+    twin = copy_weights(decoder, nn.TransformerDecoderLayer(D, HEADS, INNER, **options))
     later = torch.ones(T, T, dtype=torch.bool).triu(1)
-    q, k, v = decoder.own.qkv(decoder.around_own.prepare(y), NUMBER)
+    q, k, v = decoder.own.qkv(decoder.around_own.prepare(y), POSITIONS)
     own = decoder.around_own.combine(y, decoder.own.attend(q, k, v, causal=True))
-    ours = decoder.after_self_attention(own, decoder.cross.cache(x), MASK, NUMBER.expand(B, T), attention=False)[0]
+    ours = decoder.after_self_attention(own, decoder.cross.cache(x), MASK, POSITIONS.expand(B, T), attention=False)[0]
     torch.testing.assert_close(ours, twin(y, x, tgt_mask=later, memory_key_padding_mask=~MASK))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize(("scorer", "window", "normalizer"), [*itertools.product(SCORERS, WINDOWS, NORMALIZERS)])
-def test_asking_for_weights_changes_nothing(scorer, window, normalizer):
-    """The fused kernel and the composed attention agree, and each head is the attention of its part."""
-    layer = scrambled(cross(LayerConfig(D, HEADS, INNER), scorer, window, normalizer))
+def test_requesting_weights_does_not_change_the_output(scorer, window, normalizer):
+    """Fused and composed attention agree, and each head attends with its part of the features."""
+    layer = randomized(cross_attention(LayerConfig(D, HEADS, INNER), scorer, window, normalizer))
     x, states = torch.randn(B, T, D).double(), torch.randn(B, S, D).double()
-    cached, step = layer.cache(states), NUMBER.expand(B, T)
+    cached, step = layer.cache(states), POSITIONS.expand(B, T)
     fast, none = layer.attend(x, cached, MASK, step, attention=False)
     slow, weights = layer.attend(x, cached, MASK, step, attention=True)
     torch.testing.assert_close(fast, slow)
@@ -97,9 +100,9 @@ def test_asking_for_weights_changes_nothing(scorer, window, normalizer):
 
 
 @torch.no_grad()
-def test_only_what_a_score_reads_is_projected():
+def test_only_inputs_of_the_score_are_projected():
     for scorer, kind in SCORERS.items():
-        layer = cross(LayerConfig(D, HEADS, INNER), scorer)
+        layer = cross_attention(LayerConfig(D, HEADS, INNER), scorer)
         assert {name for name in ("query", "key") if isinstance(getattr(layer, name), nn.Linear)} == {
             {"query": "query", "keys": "key"}[part] for part in kind.reads
         }
@@ -107,7 +110,7 @@ def test_only_what_a_score_reads_is_projected():
 
 @torch.no_grad()
 @pytest.mark.parametrize("number", [0, 7, 400])
-def test_rotary_products_depend_on_the_distance_only(number):
+def test_rotary_inner_products_depend_on_the_distance_only(number):
     rotary, (q, k) = Rotary(6), torch.randn(2, 1, 1, 1, 6).double().unbind(0)
     near = rotary(q, torch.tensor([5])) @ rotary(k, torch.tensor([2])).mT
     far = rotary(q, torch.tensor([5 + number])) @ rotary(k, torch.tensor([2 + number])).mT
@@ -117,11 +120,11 @@ def test_rotary_products_depend_on_the_distance_only(number):
 
 
 @torch.no_grad()
-def test_self_attention_with_rotary_sees_distances_and_nothing_else():
-    """Moving all positions changes no score, moving them apart does: queries and keys are both turned, values are not."""
-    own, x = scrambled(SelfAttention(LayerConfig(D, HEADS, INNER), Rotary(D // HEADS))), torch.randn(B, T, D).double()
+def test_rotary_self_attention_scores_depend_on_distances_only():
+    """Shifting all positions changes no score, spreading them does: queries and keys are rotated, values are not."""
+    own, x = randomized(SelfAttention(LayerConfig(D, HEADS, INNER), Rotary(D // HEADS))), torch.randn(B, T, D).double()
     (q, k, v), (far_q, far_k, far_v), (wide_q, wide_k, _) = (
-        own.qkv(x, number) for number in (NUMBER, NUMBER + 9, NUMBER * 3)
+        own.qkv(x, number) for number in (POSITIONS, POSITIONS + 9, POSITIONS * 3)
     )
     torch.testing.assert_close(q @ k.mT, far_q @ far_k.mT, rtol=1e-5, atol=1e-5)
     assert not torch.allclose(q @ k.mT, wide_q @ wide_k.mT, atol=1e-3)
@@ -129,25 +132,25 @@ def test_self_attention_with_rotary_sees_distances_and_nothing_else():
 
 
 @torch.no_grad()
-def test_rotary_is_a_turn_in_every_plane():
+def test_rotary_equals_complex_multiplication():
     """Su et al. 2021, eq. 34, pair by pair as complex numbers: (a + bi) e^(i m theta)."""
     x, at = torch.randn(2, 3, 6).double(), 3
-    turned = Rotary(6)(x[:, None], torch.full((3,), at)).squeeze(1)
+    rotated = Rotary(6)(x[:, None], torch.full((3,), at)).squeeze(1)
     for pair in range(3):
         a, b = x[..., 2 * pair], x[..., 2 * pair + 1]
         theta = at * 10000 ** (-2 * pair / 6)
         torch.testing.assert_close(
-            turned[..., 2 * pair], a * math.cos(theta) - b * math.sin(theta), atol=1e-6, rtol=1e-6
+            rotated[..., 2 * pair], a * math.cos(theta) - b * math.sin(theta), atol=1e-6, rtol=1e-6
         )
         torch.testing.assert_close(
-            turned[..., 2 * pair + 1], a * math.sin(theta) + b * math.cos(theta), atol=1e-6, rtol=1e-6
+            rotated[..., 2 * pair + 1], a * math.sin(theta) + b * math.cos(theta), atol=1e-6, rtol=1e-6
         )
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("number", [3, 300, 1001])
-def test_rotary_keeps_its_angles_in_half_precision(number):
-    """The error is that of rounding x and the result, however far the position."""
+def test_rotary_angles_are_exact_in_half_precision(number):
+    """The error is that of rounding x and the result, at any position."""
     x = torch.randn(1, 1, 1, 6)
     half = Rotary(6)(x.to(torch.bfloat16), torch.tensor([number]))
     assert half.dtype == torch.bfloat16
@@ -155,7 +158,7 @@ def test_rotary_keeps_its_angles_in_half_precision(number):
 
 
 @torch.no_grad()
-def test_positions():
+def test_positional_encodings_equal_their_formulas():
     x, number = torch.randn(1, T, D), torch.tensor([0, 1, 2, 30])
     sinusoidal, learned, rotary = (
         PositionalEncoding(kind, D, HEADS, 31) for kind in ("sinusoidal", "learned", "rotary")
@@ -163,10 +166,8 @@ def test_positions():
     expected = torch.zeros(T, D)
     for t, at in enumerate(number.tolist()):
         for i in range(D // 2):
-            expected[t, i], expected[t, D // 2 + i] = (
-                math.sin(at / 10000 ** (2 * i / D)),
-                math.cos(at / 10000 ** (2 * i / D)),
-            )
+            angle = at / 10000 ** (2 * i / D)
+            expected[t, i], expected[t, D // 2 + i] = math.sin(angle), math.cos(angle)
     torch.testing.assert_close(sinusoidal(x, number), x * D**0.5 + expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(learned(x, number), x * D**0.5 + learned.table.weight[number])
     torch.testing.assert_close(rotary(x, number), x * D**0.5)
@@ -174,7 +175,7 @@ def test_positions():
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_feed_forward_is_its_formula(name):
+def test_feed_forward_equals_its_formula(name):
     feed, x = FeedForward(D, INNER, 0.0, ACTIVATIONS[name]).double(), torch.randn(3, D).double()
     inner = x @ feed.inner.weight.T + feed.inner.bias
     a, b = inner[..., :INNER], inner[..., INNER:]
@@ -190,8 +191,8 @@ def test_feed_forward_is_its_formula(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", NORMS)
-def test_a_norm_is_its_formula(name):
-    norm, x = scrambled(NORMS[name](D)), torch.randn(3, D).double()
+def test_norm_equals_its_formula(name):
+    norm, x = randomized(NORMS[name](D)), torch.randn(3, D).double()
     center = x - x.mean(-1, keepdim=True)
     formula = {  # Ba et al. 2016; Zhang & Sennrich 2019, eq. 4
         "layer": lambda: center / (center.square().mean(-1, keepdim=True) + 1e-5).sqrt() * norm.weight + norm.bias,
@@ -205,7 +206,7 @@ def test_a_norm_is_its_formula(name):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("capacity", [None, 6])
 def test_steps_work_in_half_precision(capacity, dtype, design):
-    """As in validation of a training in half precision, with caches that grow and with caches that have room."""
+    """As in validation during training in half precision, with growing and with preallocated caches."""
     case = design.problem(design.settings("transformer", {"positions": "rotary"}), torch.float32)
     with torch.autocast("cpu", dtype):
         memory = case.model.encode(case.source)
