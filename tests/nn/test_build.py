@@ -143,7 +143,7 @@ def test_fused_kernels_are_used_where_possible(limit, scorer, window, normalizer
     for asked in (False, True):
         calls.clear()
         torch.testing.assert_close(model.decode(tokens, memory, attention=asked).features, composed[asked])
-        expected = 4 if product and not asked else 2  # two layers: cross-attention and self-attention, or the latter only
+        expected = 4 if product and not asked else 2  # two layers: cross- and self-attention, or the latter
         assert len(calls) == expected
 
 
