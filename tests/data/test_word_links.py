@@ -19,7 +19,16 @@ from seq2seq.data.corpora import linked_pairs
 from seq2seq.data.prepare import Prepared, prepare, reopen
 from seq2seq.data.readers import LinkedPair
 from seq2seq.data.report import report_lines
-from seq2seq.data.word_links import count_words, subword_links, word_indices
+from seq2seq.data.tokenizer import SPACE_MARK
+from seq2seq.data.word_links import (
+    GoldAlignment,
+    count_words,
+    format_links,
+    parse_links,
+    subword_links,
+    word_indices,
+    words_from_pieces,
+)
 from seq2seq.errors import ConfigError, DataError
 
 PAIRS = [
@@ -98,6 +107,42 @@ def test_words_are_counted_as_pieces_number_them(text: str) -> None:
     text = text.replace("▁", " ").strip(" ")
     pieces = [*("▁" + text).replace(" ", "▁")]
     assert count_words(text) == (len(set(word_indices(pieces))) if text else 0)
+
+
+def pieces(text: str) -> list[str]:
+    """Subwords separated by spaces, with _ for SentencePiece's mark."""
+    return text.replace("_", SPACE_MARK).split()
+
+
+@pytest.mark.parametrize(
+    ("text", "indices", "joined"),
+    [
+        ("_a _man _walk s", [0, 1, 2, 2], ["a", "man", "walks"]),
+        ("_ Hemd _ en", [0, 0, 1, 1], ["Hemd", "en"]),
+        ("un happy _new", [0, 0, 1], ["unhappy", "new"]),
+        ("_ _a __ b", [0, 0, 1, 1], ["a", "b"]),
+        ("_ c a t _", [0, 0, 0, 0, 1], ["cat", ""]),
+        ("", [], []),
+    ],
+)
+def test_a_mark_starts_a_word(text: str, indices: list[int], joined: list[str]) -> None:
+    assert word_indices(pieces(text)) == indices
+    assert words_from_pieces(pieces(text)) == joined
+
+
+def test_pharaoh_text_round_trip() -> None:
+    links = {(0, 0), (12, 3), (2, 10)}
+    assert format_links(links) == "0-0 2-10 12-3"
+    assert parse_links(format_links(links)) == GoldAlignment(frozenset(links), frozenset(links))
+    assert parse_links(" 0-0 1p2\n") == GoldAlignment(frozenset({(0, 0)}), frozenset({(0, 0), (1, 2)}))
+    assert parse_links("") == GoldAlignment(frozenset(), frozenset())
+    assert format_links(set()) == ""
+
+
+@pytest.mark.parametrize("link", ["1", "1-", "-1-2", "a-b", "1:2", "0-1-2", "²-1"])
+def test_malformed_link_is_refused_with_its_place(link: str) -> None:
+    with pytest.raises(DataError, match=rf"gold.txt:2: '{link}' is no link"):
+        parse_links(f"1-1 {link}\n", "gold.txt:2")
 
 
 @pytest.mark.parametrize("kind", ["bpe", "word", "char", "unigram"])

@@ -1,16 +1,20 @@
-"""Statistics of each translation of a test set, by hand."""
+"""Translating a test set: statistics of each sentence by hand, and alternatives that leave the best hypothesis
+alone."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from seq2seq.evaluation.attention_maps import AttentionMap
-from seq2seq.evaluation.evaluate import ATTENTION_STATISTICS, SUMS, sentence_sums
+from seq2seq.evaluation.evaluate import ATTENTION_STATISTICS, SUMS, sentence_sums, with_alternatives
 from seq2seq.ids import UNK
-from seq2seq.translator import EMPTY
+from seq2seq.translator import EMPTY, Translator
 
 
 def sums_of(weights: np.ndarray) -> dict[str, list[float]]:
-    """Of a hypothesis with four subwords, two of them unknown."""
+    """Of a hypothesis with four subwords, two of which are unknown."""
     translation = EMPTY._replace(ids=[UNK, 7, UNK, 8])
     sums = sentence_sums(translation, AttentionMap(weights.astype(np.float32), None, None))
     return dict(zip(SUMS, np.reshape(sums, (-1, 2)).tolist(), strict=True))
@@ -31,3 +35,11 @@ def test_sentence_sums_of_uniform_attention() -> None:
     assert sums["entropy"] == pytest.approx([3 * np.log(3), 3])
     assert sums["entropy_share"] == pytest.approx([3, 3])
     assert list(sums) == [*ATTENTION_STATISTICS, "unknown"]
+
+
+def test_alternatives_do_not_change_the_best_hypothesis(lively: Callable[..., Path], lines: list[str]) -> None:
+    for words in ((), ("search.length_penalty=none",), ("search.coverage_penalty=0.2",)):
+        translator = Translator.open(lively("search.beam=4", *words))
+        found = list(with_alternatives(translator).hypotheses(lines))
+        assert [len(alternatives) for alternatives in found] == [4] * len(lines)
+        assert [alternatives[0].text for alternatives in found] == translator.translate(lines)

@@ -1,4 +1,4 @@
-"""Is each sickness of an attention told, it alone, and none of a healthy one?"""
+"""Each fault of an attention is warned of, and nothing else; healthy attention is not."""
 
 import ast
 import inspect
@@ -10,14 +10,14 @@ import pytest
 from seq2seq.evaluation import health
 from seq2seq.evaluation.health import WARNINGS, Health, SentenceHealth
 
-Sick = Callable[[np.random.Generator, int, int], tuple[np.ndarray, np.ndarray | None]]
+Generate = Callable[[np.random.Generator, int, int], tuple[np.ndarray, np.ndarray | None]]
 WIDTH = 3
 
 
-def peaks(rng: np.random.Generator, steps: int, positions: int, at: np.ndarray, spread: float = 0.9) -> np.ndarray:
+def peaks(rng: np.random.Generator, steps: int, positions: int, centers: np.ndarray) -> np.ndarray:
     """A noisy Gaussian around a position for each step."""
-    distance = np.arange(positions) - at[:, None]
-    return softmax(-0.5 * (distance / spread) ** 2 + rng.normal(0, 0.7, (steps, positions)))
+    distance = np.arange(positions) - centers[:, None]
+    return softmax(-0.5 * (distance / 0.9) ** 2 + rng.normal(0, 0.7, (steps, positions)))
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -34,7 +34,7 @@ def reordered(rng, steps, positions):
 
 
 def sink(rng, steps, positions):
-    """Half of the weight rests on the end of the sentence, as in many sound models."""
+    """Half of the weight is on the end of the sentence, as in many healthy models."""
     weights = diagonal(rng, steps, positions)[0] * 0.5
     weights[:, -1] += 0.5
     return weights, None
@@ -76,7 +76,7 @@ def uniform(rng, steps, positions):
 
 def uniform_in_window(rng, steps, positions):
     centers = np.linspace(0, positions - 1, steps)
-    return local(np.random.default_rng(0), steps, positions, centers) * 0 + gaussian(steps, positions, centers), centers
+    return gaussian(steps, positions, centers), centers
 
 
 def gaussian(steps, positions, centers):
@@ -85,7 +85,7 @@ def gaussian(steps, positions, centers):
 
 
 def blind(rng, steps, positions):
-    """The same broad walk for every sentence."""
+    """The same broad walk in every sentence of a length, whatever its words."""
     return softmax(
         -0.5 * ((np.arange(positions) - np.minimum(np.arange(steps), positions - 1)[:, None]) / 2) ** 2
     ), None
@@ -106,7 +106,7 @@ def too_wide(rng, steps, positions):
     return local(rng, steps, positions, centers, 20), centers
 
 
-SICK: dict[str, tuple[Sick, int | None]] = {
+FAULTY: dict[str, tuple[Generate, int | None]] = {
     "pinned": (at_the_end, WIDTH),
     "still": (unmoved, WIDTH),
     "outside": (too_wide, 20),
@@ -116,7 +116,7 @@ SICK: dict[str, tuple[Sick, int | None]] = {
     "flat": (uniform, None),
     "same": (blind, None),
 }
-HEALTHY: list[tuple[Sick, int | None]] = [
+HEALTHY: list[tuple[Generate, int | None]] = [
     (diagonal, None),
     (reordered, None),
     (sink, None),
@@ -125,51 +125,51 @@ HEALTHY: list[tuple[Sick, int | None]] = [
 ]
 
 
-def looked_at(
-    make: Sick, width: int | None, seed: int = 0, sentences: int = 100, bytes_only: bool = False, **how: bool
+def health_of(
+    make: Generate, width: int | None, seed: int = 0, sentences: int = 100, quantized: bool = False, **options: bool
 ) -> Health:
-    rng, found = np.random.default_rng(seed), Health(width, **how)
+    rng, found = np.random.default_rng(seed), Health(width, **options)
     for _ in range(sentences):
         positions = int(rng.integers(6, 25))
         weights, centers = make(rng, int(rng.integers(max(3, positions - 2), positions + 6)), positions)
-        found.add(np.round(weights * 255) / 255 if bytes_only else weights, centers)
+        found.add(np.round(weights * 255) / 255 if quantized else weights, centers)
     return found
 
 
-@pytest.mark.parametrize("bytes_only", [False, True])
+@pytest.mark.parametrize("quantized", [False, True])
 @pytest.mark.parametrize("name", WARNINGS)
-def test_each_sickness_is_told_and_no_other(name: str, bytes_only: bool) -> None:
-    make, width = SICK[name]
-    found = looked_at(make, width, bytes_only=bytes_only)
+def test_each_fault_gives_its_warning_and_no_other(name: str, quantized: bool) -> None:
+    make, width = FAULTY[name]
+    found = health_of(make, width, quantized=quantized)
     assert found.warnings() == {name: WARNINGS[name](found.sentences)}
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("make", "width"), HEALTHY, ids=lambda part: getattr(part, "__name__", str(part)))
-def test_the_healthy_are_left_alone(make: Sick, width: int | None, seed: int) -> None:
-    for bytes_only in (False, True):
-        assert looked_at(make, width, seed, bytes_only=bytes_only).warnings() == {}
+def test_healthy_attention_gives_no_warning(make: Generate, width: int | None, seed: int) -> None:
+    for quantized in (False, True):
+        assert health_of(make, width, seed, quantized=quantized).warnings() == {}
 
 
 @pytest.mark.parametrize("name", WARNINGS)
-def test_a_warning_is_a_whole_sentence_with_its_figure(name: str) -> None:
-    (warning,) = looked_at(*SICK[name]).warnings().values()
+def test_warning_is_a_sentence_with_a_number(name: str) -> None:
+    (warning,) = health_of(*FAULTY[name]).warnings().values()
     assert warning[0].isupper()
     assert warning.endswith(".")
     assert any(character.isdigit() for character in warning)
 
 
-def test_what_is_uniform_by_choice_is_not_warned_of() -> None:
-    assert looked_at(uniform, None).warnings()
-    assert not looked_at(uniform, None, learnt=False).warnings()
+def test_weights_that_are_not_learnt_give_no_warning() -> None:
+    assert health_of(uniform, None).warnings()
+    assert not health_of(uniform, None, learnt=False).warnings()
 
 
-def test_uniform_weights_inside_a_predicted_window_are_found_behind_its_gaussian() -> None:
-    assert list(looked_at(uniform_in_window, WIDTH).warnings()) == ["flat"]
+def test_uniform_weights_inside_a_predicted_window_are_flat_despite_its_gaussian() -> None:
+    assert list(health_of(uniform_in_window, WIDTH).warnings()) == ["flat"]
 
 
-def test_a_few_sentences_or_tiny_ones_say_nothing() -> None:
-    assert not looked_at(hard, None, sentences=health.MIN_SENTENCES - 1).warnings()
+def test_few_or_tiny_sentences_give_no_warning() -> None:
+    assert not health_of(hard, None, sentences=health.MIN_SENTENCES - 1).warnings()
     tiny = Health()
     for shape in [(0, 3), (1, 9), (9, 1), (2, 2), (0, 0)] * 20:
         tiny.add(np.ones(shape))
@@ -177,8 +177,8 @@ def test_a_few_sentences_or_tiny_ones_say_nothing() -> None:
     assert not tiny.warnings()
 
 
-def test_one_sentence_on_paper() -> None:
-    """Three steps over four positions: sharp, flat, and half on two."""
+def test_statistics_of_a_sentence_by_hand() -> None:
+    """Three steps over four positions: sharp, flat, and half on each of two."""
     found = Health(width=1)
     found.add([[1, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0, 0.5, 0, 0.5]], centers=[0.0, 1.0, 9.0])
     (sentence,) = found.sentences
@@ -195,13 +195,13 @@ def test_one_sentence_on_paper() -> None:
     assert second.change == pytest.approx(1 / 3)  # all of one of three steps
 
 
-def test_a_window_of_one_position_is_sharp_and_not_flat() -> None:
+def test_window_of_one_position_is_sharp_and_not_flat() -> None:
     found = Health(width=0)
     found.add(np.eye(5))
     assert (found.sentences[0].sharp, found.sentences[0].flat) == (1, 0)
 
 
-def test_a_step_without_weight_counts_as_uniform() -> None:
+def test_step_without_weight_counts_as_uniform() -> None:
     found = Health()
     found.add(np.zeros((5, 600)))
     assert found.sentences[0].flat == 1
@@ -215,14 +215,14 @@ def test_other_shapes_are_refused(weights: np.ndarray, centers: np.ndarray | Non
         Health().add(weights, centers)
 
 
-def test_what_is_kept_does_not_grow_with_the_maps() -> None:
-    found = looked_at(diagonal, None, sentences=300)
+def test_memory_does_not_grow_with_the_maps() -> None:
+    found = health_of(diagonal, None, sentences=300)
     assert all(isinstance(value, float) for sentence in found.sentences for value in sentence)
     assert len(found.sentences[0]) == len(SentenceHealth._fields)
     assert sum(array.nbytes for array in found.previous.values()) <= 20 * 8 * sum(range(25))
 
 
-def test_it_knows_nothing_of_ours() -> None:
+def test_module_imports_nothing_else_of_the_package() -> None:
     names = [
         node.module or "" for node in ast.walk(ast.parse(inspect.getsource(health))) if isinstance(node, ast.ImportFrom)
     ]

@@ -1,4 +1,4 @@
-"""Does the map show the right cell, in the right column, within the width?"""
+"""Heatmaps as text and PNG: layout, width, and text that a terminal or matplotlib could misread."""
 
 import sys
 from pathlib import Path
@@ -28,7 +28,7 @@ def random_weights(rows: int, cells: int) -> np.ndarray:
     return np.random.default_rng(0).dirichlet(np.full(cells, 0.1), rows)
 
 
-def test_a_small_map_on_paper() -> None:
+def test_render_text_by_hand() -> None:
     drawn = heatmap.render_text(np.array([[1.0, 0.0, 0.1], [0.25, 0.45, 0.65]]), ["the", "big", "dog"], ["der", "Hund"])
     assert drawn == "     the big dog\nder  ███     ···\nHund ░░░ ▒▒▒ ▓▓▓"
 
@@ -38,7 +38,7 @@ def columns_before(line: str, mark: str) -> int:
 
 
 def from_column(line: str, column: int) -> str:
-    """What stands from a column on, which a space comes before."""
+    """The text from a column on, where a word starts."""
     line = line.ljust(400)
     return next(
         line[i:] for i in range(1, len(line)) if line[i - 1] == " " and heatmap.display_width(line[:i]) == column
@@ -47,7 +47,7 @@ def from_column(line: str, column: int) -> str:
 
 @pytest.mark.parametrize("width", [20, 33, 80, 200])
 @pytest.mark.parametrize("source", [SOURCE, MIXED, SOURCE * 5], ids=["latin", "mixed", "long"])
-def test_the_width_is_kept_and_every_cell_stands_under_its_word(source: list[str], width: int) -> None:
+def test_text_keeps_to_the_width_and_cells_stand_below_their_words(source: list[str], width: int) -> None:
     lines = heatmap.render_text(np.eye(len(source)), source, ["w"] * len(source), width).split("\n")
     assert max(map(heatmap.display_width, lines)) <= width
     rows = [line for line in lines if "█" in line]
@@ -59,22 +59,22 @@ def test_the_width_is_kept_and_every_cell_stands_under_its_word(source: list[str
     assert len(rows) == len(source) or lines[-1] == f"(+{len(source) - len(rows)} source words)"
 
 
-def test_words_are_cut_to_one_length_as_large_as_fits() -> None:
+def test_words_are_cut_to_the_largest_length_that_fits() -> None:
     header = heatmap.render_text(random_weights(len(TARGET), len(SOURCE)), SOURCE, TARGET, 60).split("\n")[0]
     assert " ".join(header.split()) == "a man in a blue shi… is sta… on a lad… cle… a win…"
 
 
-def test_columns_on_paper() -> None:
+def test_display_width_by_hand() -> None:
     assert [heatmap.display_width(word) for word in MIXED] == [4, 4, 4, 1, 2, 4, 0, 0]
 
 
 @pytest.mark.parametrize("word", [*SOURCE, *MIXED])
 @pytest.mark.parametrize("width", range(1, 9))
-def test_a_fitted_word_has_just_that_width(word: str, width: int) -> None:
+def test_fit_width_is_exact(word: str, width: int) -> None:
     assert heatmap.display_width(heatmap.fit_width(word, width)) == width
 
 
-def test_blackness_grows_with_the_weight() -> None:
+def test_shades_darken_with_the_weight() -> None:
     marks = [heatmap.shade(weight, 1) for weight in np.linspace(0, 1, 101)]
     order = [mark for _, mark in reversed(heatmap.SHADES)]
     assert [order.index(mark) for mark in marks] == sorted(order.index(mark) for mark in marks)
@@ -82,7 +82,7 @@ def test_blackness_grows_with_the_weight() -> None:
     assert all(mark in heatmap.legend() for mark in order if mark != " ")
 
 
-def test_no_control_character_of_the_text() -> None:
+def test_control_characters_are_replaced() -> None:
     weights = np.eye(2)
     assert "\x1b" not in heatmap.render_text(weights, ["a\x1b[31m", "b\nc"], ["\u202ex", "\ty"])
     assert heatmap.render_text(weights, ["a\nb", "c"], ["x", "y"]).count("\n") == 2
@@ -95,7 +95,7 @@ def test_weights_of_another_shape_are_refused(shape: tuple[int, ...], tmp_path: 
             draw(np.ones(shape), ["a", "b"], ["x"])
 
 
-def test_a_png_is_written_whole_and_a_dollar_is_no_formula(tmp_path: Path) -> None:
+def test_png_of_words_with_dollar_signs(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     before = "matplotlib.pyplot" in sys.modules
     heatmap.write_png(tmp_path / "map.png", random_weights(2, 3), ["$a_{$", "b$", "c"], ["x", "$y^$"], title="$_{$")
@@ -104,7 +104,7 @@ def test_a_png_is_written_whole_and_a_dollar_is_no_formula(tmp_path: Path) -> No
     assert ("matplotlib.pyplot" in sys.modules) == before
 
 
-def test_a_png_shows_large_weights_darker(tmp_path: Path) -> None:
+def test_png_shows_large_weights_darker(tmp_path: Path) -> None:
     image = pytest.importorskip("matplotlib.image")
     heatmap.write_png(tmp_path / "map.png", np.array([[1.0, 0.0]]), ["a", "b"], ["x"])
     drawn = image.imread(tmp_path / "map.png")[:, :, 0]
@@ -114,7 +114,7 @@ def test_a_png_shows_large_weights_darker(tmp_path: Path) -> None:
     assert (second > 0.95).all()
 
 
-def test_a_png_that_cannot_be_finished_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_png_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
 
     def fail(*_: object) -> None:
@@ -126,7 +126,7 @@ def test_a_png_that_cannot_be_finished_leaves_nothing(tmp_path: Path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_matplotlib_is_an_error_that_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ConfigError, match=r"pip install 'seq2seq\[plot\]'"):
         heatmap.write_png(tmp_path / "map.png", np.eye(1), ["a"], ["x"])

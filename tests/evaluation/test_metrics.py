@@ -1,4 +1,4 @@
-"""Do the figures equal the public programs', the formulas on paper, and the laws of any figure?"""
+"""Scores equal those of the reference implementations and papers, and obey the laws of any metric."""
 
 import json
 import math
@@ -19,7 +19,7 @@ WORDS = TEXT.split()
 
 
 def corpus(seed: int, lines: int = 60) -> tuple[list[str], list[str]]:
-    """References, and hypotheses with about one word in four replaced and some left out."""
+    """Hypotheses with about one word in four replaced and some left out, and their references."""
     rng = random.Random(seed)
     references = [" ".join(rng.choices(WORDS, k=rng.randint(4, 14))) for _ in range(lines)]
     noisy = [
@@ -38,38 +38,38 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def value(hypotheses: list[str], references: list[list[str]], name: str, **how: object) -> float:
-    return score(hypotheses, references, [name], **{"bootstrap": 0, **how})[0].value  # type: ignore[arg-type]
+def value(hypotheses: list[str], references: list[list[str]], name: str, **options: object) -> float:
+    return score(hypotheses, references, [name], **{"bootstrap": 0, **options})[0].value  # type: ignore[arg-type]
 
 
 # Laws of every metric
 
 
-def test_a_perfect_hypothesis_gets_the_best_figure(name: str) -> None:
+def test_perfect_hypotheses_get_the_best_score(name: str) -> None:
     assert value(REFERENCES, [REFERENCES], name) == pytest.approx(0 if name in LOWER_IS_BETTER else 100)
 
 
-def test_one_perfect_reference_among_several_is_enough(name: str) -> None:
+def test_one_matching_reference_among_several_is_enough(name: str) -> None:
     """TER divides by the mean length of the references; 0 edits stay 0."""
     assert value(REFERENCES, [OTHER, REFERENCES], name) == pytest.approx(0 if name in LOWER_IS_BETTER else 100)
 
 
-def test_the_order_of_the_sentences_does_not_matter(name: str) -> None:
+def test_score_is_independent_of_the_order_of_sentences(name: str) -> None:
     order = random.Random(3).sample(range(len(REFERENCES)), len(REFERENCES))
     moved = value([HYPOTHESES[i] for i in order], [[REFERENCES[i] for i in order]], name)
     assert moved == pytest.approx(value(HYPOTHESES, [REFERENCES], name))
 
 
-def test_wrong_pairs_make_it_worse(name: str) -> None:
+def test_wrong_pairs_score_worse(name: str) -> None:
     right, wrong = value(HYPOTHESES, [REFERENCES], name), value(HYPOTHESES[1:] + HYPOTHESES[:1], [REFERENCES], name)
     assert (wrong > right + 5) if name in LOWER_IS_BETTER else (wrong < right - 5)
 
 
-def test_empty_hypotheses_get_nothing(name: str) -> None:
+def test_empty_hypotheses_get_the_worst_score(name: str) -> None:
     assert value([""] * len(REFERENCES), [REFERENCES], name) == (100 if name == "ter" else 0)
 
 
-def test_the_interval_holds_the_figure_and_is_the_same_again(name: str) -> None:
+def test_interval_holds_the_score_and_is_reproducible_from_its_seed(name: str) -> None:
     (first,), (again,) = (score(HYPOTHESES, [REFERENCES], [name], bootstrap=200) for _ in range(2))
     assert first.interval
     assert first.interval[0] < first.value < first.interval[1]
@@ -77,7 +77,7 @@ def test_the_interval_holds_the_figure_and_is_the_same_again(name: str) -> None:
     assert first.interval != score(HYPOTHESES, [REFERENCES], [name], bootstrap=200, seed=1)[0].interval
 
 
-def test_the_figure_is_the_function_of_the_summed_statistics(name: str) -> None:
+def test_score_is_the_formula_of_summed_statistics(name: str) -> None:
     (made,) = score(HYPOTHESES, [REFERENCES], [name], bootstrap=0)
     assert made.statistics.shape[0] == len(HYPOTHESES)
     assert made.formula(made.statistics.sum(0)) == made.value
@@ -85,7 +85,7 @@ def test_the_figure_is_the_function_of_the_summed_statistics(name: str) -> None:
     assert made.formula(made.statistics[:30].sum(0)) == pytest.approx(half.value)
 
 
-def test_the_signature_says_how_and_which_version(name: str) -> None:
+def test_signature_holds_options_and_version(name: str) -> None:
     plain, resampled = (score(HYPOTHESES, [REFERENCES, OTHER], [name], bootstrap=n)[0] for n in (0, 50))
     assert "nrefs:2" in plain.signature
     assert "version:" in plain.signature
@@ -97,12 +97,12 @@ def test_the_signature_says_how_and_which_version(name: str) -> None:
     assert resampled.signature in str(resampled)
 
 
-def test_a_score_can_be_written_as_json(name: str) -> None:
+def test_score_can_be_written_as_json(name: str) -> None:
     (made,) = score(HYPOTHESES, [REFERENCES], [name], bootstrap=10)
     assert set(json.loads(json.dumps(made.as_dict()))) == {"name", "value", "signature", "interval"}
 
 
-# Twins
+# Reference implementations
 
 
 def sacrebleu_metrics() -> dict[str, object]:
@@ -113,7 +113,7 @@ def sacrebleu_metrics() -> dict[str, object]:
 
 @pytest.mark.parametrize("twin", ["bleu", "chrf", "chrf++", "ter"])
 @pytest.mark.parametrize("references", [[REFERENCES], [REFERENCES, OTHER]], ids=["one", "two"])
-def test_equals_sacrebleu_in_figure_signature_and_interval(
+def test_score_signature_and_interval_equal_sacrebleu(
     twin: str, references: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SACREBLEU_SEED", "7")
@@ -128,7 +128,7 @@ def test_equals_sacrebleu_in_figure_signature_and_interval(
 
 @pytest.mark.parametrize("stemming", [False, True])
 @pytest.mark.parametrize("kind", ["rouge1", "rouge2", "rougeL", "rougeLsum"])
-def test_rouge_equals_the_library(kind: str, stemming: bool) -> None:
+def test_rouge_equals_rouge_score(kind: str, stemming: bool) -> None:
     from rouge_score.rouge_scorer import RougeScorer
 
     hypotheses, first, second = (
@@ -145,8 +145,8 @@ def test_rouge_equals_the_library(kind: str, stemming: bool) -> None:
 
 
 @pytest.mark.parametrize("stemming", [False, True])
-def test_rouge_of_several_references_equals_the_librarys_own(stemming: bool) -> None:
-    """Text of several lines, which <n> may end as well, three references: what score_multi says of each text, and their mean."""
+def test_rouge_of_several_references_equals_rouge_score(stemming: bool) -> None:
+    """Text of several lines, ended by newlines or <n>, and three references, against score_multi."""
     from rouge_score.rouge_scorer import RougeScorer
 
     draw = random.Random(4)
@@ -167,8 +167,8 @@ def test_rouge_of_several_references_equals_the_librarys_own(stemming: bool) -> 
     assert abs(np.mean([one["rougeL"].fmeasure - one["rougeLsum"].fmeasure for one in theirs])) > 0.01
 
 
-def test_a_name_may_stand_for_several() -> None:
-    """L and Lsum come together, `rouge` is all; each once, in the order of asking."""
+def test_expand_names() -> None:
+    """L and Lsum come together, `rouge` is all; each once, in the order given."""
     assert expand_names(["rouge"]) == ["rouge1", "rouge2", "rougeL", "rougeLsum"]
     assert expand_names(["bleu", "rougeL"]) == ["bleu", "rougeL", "rougeLsum"]
     assert expand_names(["rougeLsum", "rouge", "chrf"]) == ["rougeLsum", "rougeL", "rouge1", "rouge2", "chrf"]
@@ -200,9 +200,9 @@ def test_bleu_equals_the_paper() -> None:
     assert value(hypotheses, [references], "bleu") == pytest.approx(paper_bleu(hypotheses, references))
 
 
-def test_rouge_on_paper() -> None:
-    """Lin (2004), section 3: of "police killed the gunman", "police kill the gunman" has 3 of 4 words, 1 of 3 pairs, a common
-    subsequence of 3; "the gunman kill police" the same words, the same pair, a subsequence of 2."""
+def test_rouge_by_hand() -> None:
+    """Lin (2004), section 3: of "police killed the gunman", "police kill the gunman" has 3 of 4 words, 1 of 3 pairs, a
+    common subsequence of 3; "the gunman kill police" the same words, the same pair, a subsequence of 2."""
     references = [["police killed the gunman"] * 2]
     made = score(
         ["police kill the gunman", "the gunman kill police"], references, ["rouge1", "rouge2", "rougeL"], bootstrap=0
@@ -210,7 +210,7 @@ def test_rouge_on_paper() -> None:
     np.testing.assert_allclose([s.statistics[:, 0] for s in made], [[75, 75], [100 / 3, 100 / 3], [75, 50]])
 
 
-def test_lsum_takes_lines_as_sentences_and_l_does_not() -> None:
+def test_rouge_lsum_takes_lines_as_sentences_and_rouge_l_does_not() -> None:
     lines, swapped = ["a b c d\ne f g h"], ["e f g h\na b c d"]
     assert value(swapped, [lines], "rougeLsum") == pytest.approx(100)
     assert value(swapped, [lines], "rougeL") == pytest.approx(50)
@@ -223,13 +223,13 @@ def test_lsum_takes_lines_as_sentences_and_l_does_not() -> None:
 @pytest.mark.parametrize(
     ("language", "tokenizer"), [("", "13a"), ("de", "13a"), ("zh", "zh"), ("zh_CN", "zh"), ("zh-Hant", "zh")]
 )
-def test_the_language_chooses_the_tokenizer(language: str, tokenizer: str) -> None:
+def test_language_chooses_the_tokenizer_of_bleu(language: str, tokenizer: str) -> None:
     (made,) = score(["我们 走"], [["我们 走 吧"]], ["bleu"], language=language, bootstrap=0)
     assert f"|tok:{tokenizer}|" in made.signature
 
 
 @pytest.mark.parametrize("language", ["ja", "ko"])
-def test_a_tokenizer_that_is_missing_falls_back_to_characters_and_says_so(
+def test_missing_tokenizer_falls_back_to_characters_with_one_warning(
     language: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     from seq2seq.evaluation import bleu
@@ -239,12 +239,12 @@ def test_a_tokenizer_that_is_missing_falls_back_to_characters_and_says_so(
     if "mecab" in made[0].signature:
         pytest.skip(f"sacrebleu[{language}] is installed")
     assert "|tok:char|" in made[0].signature
-    says = f"BLEU of {language} is of characters (tok:char): pip install 'sacrebleu[{language}]' for words"
-    assert [record.message for record in caplog.records].count(says) == 1
+    warning = f"BLEU of {language} is of characters (tok:char): pip install 'sacrebleu[{language}]' for words"
+    assert [record.message for record in caplog.records].count(warning) == 1
 
 
 @pytest.mark.parametrize("cased", ["bleu", "chrf", "chrf++"])
-def test_lower_casing_forgives_case(cased: str) -> None:
+def test_lowercase_ignores_case(cased: str) -> None:
     loud = [line.upper() for line in REFERENCES]
     assert value(loud, [REFERENCES], cased) < 60
     assert value(loud, [REFERENCES], cased, lowercase=True) == pytest.approx(100)
@@ -254,7 +254,7 @@ def test_lower_casing_forgives_case(cased: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hypotheses", "references", "says"),
+    ("hypotheses", "references", "message"),
     [
         (["a", "b"], [["a"]], "2 hypotheses cannot be paired with 1 references"),
         (["a"], [["a"], ["a", "b"]], "1 hypotheses cannot be paired with 2 references of set 2"),
@@ -263,28 +263,29 @@ def test_lower_casing_forgives_case(cased: str) -> None:
         (["a"], ["a"], "not a list of lines"),
     ],
 )
-def test_what_cannot_be_paired_is_refused(
-    name: str, hypotheses: list[str], references: list[list[str]], says: str
+def test_text_that_cannot_be_paired_is_refused(
+    name: str, hypotheses: list[str], references: list[list[str]], message: str
 ) -> None:
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(DataError, match=message):
         score(hypotheses, references, [name])
 
 
-def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+def test_unknown_metric_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(
         ConfigError, match=r"metrics='rouge-l' is unknown \(did you mean 'rouge.*choose one of: bleu, chrf"
     ):
         score(["a"], [["a"]], ["bleu", "rouge-l"])
 
 
-def test_rouge_refuses_a_script_that_it_cannot_see() -> None:
+def test_rouge_refuses_references_without_latin_letters_or_digits() -> None:
     with pytest.raises(DataError, match="no reference has any; take chrf"):
         score(["我们"], [["我们"]], ["rouge1"])
     with pytest.raises(DataError, match="no reference has any"):
         score(["我们 <n> 走"], [["我们 <n> 走"]], ["rougeLsum"])  # the mark is no word
 
 
-def test_nothing_heavy_is_imported_before_it_is_used() -> None:
-    code = "import sys, seq2seq.evaluation.metrics, seq2seq.evaluation.alignment, seq2seq.evaluation.heatmap; print(*sys.modules)"
+def test_heavy_dependencies_are_imported_on_use() -> None:
+    modules = ", ".join(f"seq2seq.evaluation.{name}" for name in ("metrics", "alignment", "heatmap"))
+    code = f"import sys, {modules}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"sacrebleu", "rouge_score", "matplotlib", "torch"} & set(loaded)
