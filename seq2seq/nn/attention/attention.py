@@ -1,7 +1,7 @@
 """Attention of a decoder to a source: score, narrow to a window, normalize, mix.
 
-The parts are in scorers.py, windows.py and normalizers.py. B sentences, T target steps (one, all, or the W hypotheses of a
-sentence), S source positions, Q query size, M memory size.
+The parts are in scorers.py, windows.py and normalizers.py. B sentences, T target steps (one, all, or the W hypotheses
+of a sentence), S source positions, Q query size, M memory size.
 """
 
 from typing import NamedTuple, Protocol
@@ -53,7 +53,7 @@ class Attended(NamedTuple):
 
 
 def weigh(scores: Tensor, view: View, normalize: Normalizer) -> Tensor:
-    """Scores and view of (..., T, S) -> weights, zero wherever the view does not allow a position; in float32 at least."""
+    """Scores and view of (..., T, S) -> weights in float32 at least, zero on positions outside the view."""
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     weights = normalize(scores.masked_fill(~view.allowed, torch.finfo(scores.dtype).min))
     if view.gain is None:
@@ -63,8 +63,8 @@ def weigh(scores: Tensor, view: View, normalize: Normalizer) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Any scorer, window and normalizer. With `coverage` the score also depends on what was attended before  (Tu et al. 2016;
-    See et al. 2017, eq. 11).
+    """Any scorer, window and normalizer. With `coverage` the score also depends on what was attended before  (Tu et al.
+    2016; See et al. 2017, eq. 11).
 
     Raises ConfigError for coverage with a score that has no place for it."""
 
@@ -92,8 +92,8 @@ class Attention(nn.Module):
     def forward(
         self, query: Tensor, memory: Source, step: Tensor | None = None, covered: Tensor | None = None
     ) -> Attended:
-        """query (B, T, Q), step (B, T) the number of each step, None: 0 .. T - 1, covered (B, T, S) the sum of the weights of the
-        steps before, read only with coverage.
+        """query (B, T, Q), step (B, T) the number of each step, None: 0 .. T - 1, covered (B, T, S) the sum of the
+        weights of the steps before, read only with coverage.
 
         Raises ValueError for shapes that do not fit."""
         step = checked_step(query, memory, step, self.scorer.sizes.query)
@@ -118,15 +118,14 @@ def remember(attention: CachesStates, states: Tensor, mask: Tensor | None, size:
     if mask is None:
         mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
     if mask.shape != states.shape[:2] or mask.dtype != torch.bool:
-        raise ValueError(
-            f"the mask is {mask.dtype} of shape {tuple(mask.shape)}, where bool of {tuple(states.shape[:2])} is expected"
-        )
+        found = f"{mask.dtype} of shape {tuple(mask.shape)}"
+        raise ValueError(f"the mask is {found}, where torch.bool of {tuple(states.shape[:2])} is expected")
     return SourceMemory(states, mask, attention.cache(states))
 
 
 def checked_step(query: Tensor, memory: Source, step: Tensor | None, size: int) -> Tensor:
-    """The numbers of the steps (B, T), None: 0 .. T - 1. ValueError unless query (B, T, Q) and step (B, T) fit the memory of B
-    sentences; not asked while tracing."""
+    """The numbers of the steps (B, T), None: 0 .. T - 1. ValueError unless query (B, T, Q) and step (B, T) fit the
+    memory of B sentences; not asked while tracing."""
     if step is None:
         step = torch.arange(query.size(1), device=query.device).expand(query.shape[:2])
     if torch.compiler.is_compiling():

@@ -23,8 +23,8 @@ def merge(x: Tensor) -> Tensor:
 
 
 class MultiHeadAttention(nn.Module):
-    """Attention of a Transformer to the source  (Vaswani et al. 2017, section 3.2.2), or of a recurrent decoder  (Chen et al. 2018,
-    section 4.1).
+    """Attention of a Transformer to the source  (Vaswani et al. 2017, section 3.2.2), or of a recurrent decoder  (Chen
+    et al. 2018, section 4.1).
 
     A fused kernel serves where the score is an inner product, the window has no gain and no weights are asked for."""
 
@@ -64,7 +64,8 @@ class MultiHeadAttention(nn.Module):
     def attend(
         self, x: Tensor, cached: Cached, mask: Tensor, step: Tensor, attention: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, T, Q), mask (B, S), step (B, T) -> context (B, T, M), and weights (B, heads, T, S) if `attention` asks for them."""
+        """x (B, T, Q), mask (B, S), step (B, T) -> context (B, T, M), and weights (B, heads, T, S) if `attention` asks
+        for them."""
         query, view = split(self.query(x), self.heads), self.window(x, step, mask).of_heads()
         if self.fusible and not attention and fused_attention_pays(cached["keys"]):
             return self.out(merge(self.fused(query, cached, view))), None

@@ -1,4 +1,5 @@
-"""Functions from attention scores to weights, registered in `NORMALIZERS`. Scores a (..., S), weights of the same shape that sum to 1."""
+"""Functions from attention scores to weights, registered in `NORMALIZERS`. Scores a (..., S), weights of the same shape
+that sum to 1."""
 
 from collections.abc import Callable
 
@@ -24,7 +25,8 @@ def sparsemax(scores: Tensor) -> Tensor:
 
 
 def entmax(scores: Tensor) -> Tensor:
-    """max(a / 2 - tau, 0)^2, between softmax and sparsemax: entmax with alpha = 1.5  (Peters et al. 2019, eq. 12 and algorithm 2)."""
+    """max(a / 2 - tau, 0)^2, between softmax and sparsemax: entmax with alpha = 1.5  (Peters et al. 2019, eq. 12 and
+    algorithm 2)."""
     scores = ((scores - scores.amax(-1, keepdim=True)) / 2).clamp_min(
         -2
     )  # tau is at least -1: lower scores get no weight

@@ -1,7 +1,7 @@
 """Attention scores of a query against each source position: one class per formula, registered in `SCORERS`.
 
-q is a query vector of size Q, h a memory vector of size M, K the size of keys. Leading dimensions written ... are (B,) or
-(B, heads); T is one step, all steps, or the W hypotheses of a sentence; S are source positions.
+q is a query vector of size Q, h a memory vector of size M, K the size of keys. Leading dimensions written ... are (B,)
+or (B, heads); T is one step, all steps, or the W hypotheses of a sentence; S are source positions.
 """
 
 from typing import ClassVar, NamedTuple
@@ -26,7 +26,7 @@ class Sizes(NamedTuple):
 
 
 class Covered(NamedTuple):
-    """How much each position was attended before; it moves each key: k + amount * direction  (See et al. 2017, eq. 11)."""
+    """Earlier attention to each position; it moves each key: k + amount * direction  (See et al. 2017, eq. 11)."""
 
     amount: Tensor  # (..., T, S)
     direction: Tensor  # (K,)
@@ -36,9 +36,8 @@ class Scorer(nn.Module):
     """score(q, h) for all pairs: `cache` runs once per source, `forward` at every step."""
 
     uses: ClassVar[frozenset[str]] = frozenset()  # which of the settings hidden, max_length and coverage it reads
-    reads: ClassVar[frozenset[str]] = frozenset(
-        {"query", "keys"}
-    )  # what the score depends on; the rest is not projected
+    # what the score depends on; the rest is not projected
+    reads: ClassVar[frozenset[str]] = frozenset({"query", "keys"})
     equal_sizes: ClassVar[bool] = False  # whether it compares query and memory directly, which then have one size
 
     def __init__(self, sizes: Sizes, key_size: int | None = None) -> None:
@@ -48,8 +47,8 @@ class Scorer(nn.Module):
         super().__init__()
         if self.equal_sizes and sizes.query != sizes.memory:
             raise ConfigError(
-                f"this model.attention.scorer compares the decoder's state with the encoder's directly and needs them of "
-                f"one size, not {sizes.query} and {sizes.memory}; general and additive take any sizes"
+                "this model.attention.scorer compares the decoder's state with the encoder's directly and needs them "
+                f"of one size, not {sizes.query} and {sizes.memory}; general and additive take any sizes"
             )
         self.sizes, self.key_size = sizes, key_size or sizes.memory
         self.keys: nn.Module = Linear(sizes.memory, key_size, bias=False) if key_size else nn.Identity()
@@ -128,7 +127,9 @@ class Cosine(Dot):
 
 
 class Euclidean(Scorer):
-    """-|q - h|^2 / sqrt(Q), as (2 q . h - |h|^2 - |q|^2) / sqrt(Q)  (a Gaussian kernel under the softmax: Tsai et al. 2019, eq. 7)."""
+    """-|q - h|^2 / sqrt(Q)  (a Gaussian kernel under the softmax: Tsai et al. 2019, eq. 7).
+
+    Computed as (2 q . h - |h|^2 - |q|^2) / sqrt(Q), with |h|^2 cached."""
 
     equal_sizes = True
 
@@ -161,7 +162,8 @@ class Additive(Scorer):
 
 
 class NormedAdditive(Additive):
-    """g v / |v| . tanh(W q + U h + b), g learned  (normed_bahdanau of tf/nmt: Luong et al. 2017; Salimans & Kingma 2016, eq. 2)."""
+    """g v / |v| . tanh(W q + U h + b), g learned  (normed_bahdanau of tf/nmt: Luong et al. 2017; Salimans & Kingma
+    2016, eq. 2)."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(sizes)

@@ -1,4 +1,4 @@
-"""Windows: which source positions a target step can attend to, registered in `WINDOWS`  (Luong et al. 2015, section 3.2)."""
+"""Windows on the source: the positions that a target step can attend to, registered in `WINDOWS`."""
 
 from typing import ClassVar, NamedTuple
 
@@ -22,7 +22,8 @@ DEFAULT_WINDOW = WindowConfig()
 
 
 class View(NamedTuple):
-    """The positions that each step can attend to. Leading dimensions are (B,), or (B, heads) where each head has its own view."""
+    """The positions that each step can attend to. Leading dimensions are (B,), or (B, heads) where each head has its
+    own view."""
 
     allowed: Tensor  # (B, T or 1, S) bool; at least one position of every row
     gain: Tensor | None = None  # (B, T, S) in [0, 1], multiplies the normalized weights
@@ -55,7 +56,7 @@ class Window(nn.Module):
         raise NotImplementedError
 
     def around(self, center: Tensor, mask: Tensor) -> Tensor:
-        """Positions within D of the centre: center (..., T), at most D after the last position, mask (..., S) -> (..., T, S) bool."""
+        """center (..., T), less than D after the last position, mask (..., S) -> those within D of it (..., T, S)."""
         positions, center, D = torch.arange(mask.size(-1), device=mask.device), center.unsqueeze(-1), self.config.width
         right = positions < center + D if self.config.window_size == "2D" else positions <= center + D
         return mask.unsqueeze(-2) & (positions >= center - D) & right
@@ -81,11 +82,11 @@ class LocalM(Window):
 
 
 class LocalP(Window):
-    """|s - p| <= D, p = S sigmoid(v . tanh(W q)), then times exp(-2 (s - p)^2 / D^2)  (Luong et al. 2015, eq. 9-10, local-p).
+    """|s - p| <= D, p = S sigmoid(v . tanh(W q)), then times exp(-2 (s - p)^2 / D^2)  (Luong et al. 2015, local-p).
 
-    S is the length of the source, EOS included, so that p, counted from 0, lies at most 1 after the last position. Each head predicts
-    its own p with its own v. Luong's code differs from the paper: p = (S - 1) sigmoid(...), the window, but not the Gaussian, is
-    centred at floor(p), and weights can be normalized once more."""
+    Equations 9 and 10. S is the length of the source, EOS included, so that p, counted from 0, lies at most 1 after the
+    last position. Each head predicts its own p with its own v. Luong's code differs from the paper: p = (S - 1)
+    sigmoid(...), the window, but not the Gaussian, is centred at floor(p), and weights can be normalized once more."""
 
     uses = frozenset(WindowConfig._fields)
     gains = True

@@ -1,7 +1,7 @@
 """Additive attention scores v . tanh(q + k) without materializing the (T, S, K) tensor.
 
-The forward pass works in cache-sized blocks; the backward pass recomputes them. Shapes: N sentences (or heads), T target
-steps, S source positions, K the size of keys.
+The forward pass works in cache-sized blocks; the backward pass recomputes them. Shapes: N sentences (or heads), T
+target steps, S source positions, K the size of keys.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Label-smoothed cross-entropy of a linear layer without materializing its logits.
 
-R rows (target tokens), H features, V vocabulary. The gradient is known as soon as the softmax is, so the forward pass works in chunks of
-rows and adds up the gradients of each; the (R, V) logits never exist as a whole.
+R rows (target tokens), H features, V vocabulary. The gradient is known as soon as the softmax is, so the forward pass
+works in chunks of rows and adds up the gradients of each; the (R, V) logits never exist as a whole.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ CHUNK = 2**22  # logits of a chunk on the CPU: 16 MiB in float32, larger ones le
 def linear_cross_entropy(
     features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Sums of the cross-entropies of `target` (R) under softmax(W x + b): label-smoothed  (Szegedy et al. 2016, section 7), and plain.
+    """Sums of the cross-entropies of `target` (R) under softmax(W x + b): label-smoothed  (Szegedy et al. 2016, section
+    7), and plain.
 
     features (R, H), weight (V, H), bias (V). Rows whose target is PAD count nothing; their features have to be zero."""
     learning = torch.is_grad_enabled()  # inside of forward it never is
@@ -87,11 +88,11 @@ def sum_chunks(
 def softmax_gradient(
     logits: Tensor, target: Tensor, smoothing: float, buffers: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Logits (R, V), which are overwritten, and target (R) -> log sum exp of each row, its target's logit, the sum of its logits,
-    all (R), and the gradient of its cross-entropy (R, V).
+    """Logits (R, V), which are overwritten, and target (R) -> log sum exp of each row, its target's logit, the sum of
+    its logits, all (R), and the gradient of its cross-entropy (R, V).
 
-    Buffers: two of (R, V) or more rows in the wider dtype, shared by all chunks, since new memory costs more than a pass over
-    it; none: one kernel does it in place."""
+    Buffers: two of (R, V) or more rows in the wider dtype, shared by all chunks, since new memory costs more than a
+    pass over it; none: one kernel does it in place."""
     if not buffers:
         from seq2seq.nn.ops.kernels import cross_entropy
 

@@ -1,4 +1,5 @@
-"""Properties of the device that a tensor is on: whether reading a value waits for it, the dtype of products, which kernels run there."""
+"""Properties of the device that a tensor is on: whether reading a value waits for it, the dtype of products, which
+kernels run there."""
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
@@ -18,7 +19,8 @@ LONG_SOURCE, SMALL_BATCH = (
 
 
 def asynchronous(x: Tensor) -> bool:
-    """Whether the host runs ahead of the device of x, and would wait for it by reading a value: every device but the CPU."""
+    """Whether the host runs ahead of the device of x, and would wait for it by reading a value: every device but the
+    CPU."""
     return not x.is_cpu
 
 
@@ -28,13 +30,14 @@ def at_once(x: Tensor, elements: int) -> int:
 
 
 def fused_attention_pays(keys: Tensor) -> bool:
-    """Whether one kernel for scores, softmax and mixing of keys (B, ..., S, d) is faster than three: on the CPU only if S is large, or B
-    so small that calling three takes longer than their work."""
+    """Whether one kernel for scores, softmax and mixing of keys (B, ..., S, d) is faster than three: on the CPU only if
+    S is large, or B so small that calling three takes longer than their work."""
     return not keys.is_cpu or torch.compiler.is_compiling() or keys.size(-2) > LONG_SOURCE or len(keys) <= SMALL_BATCH
 
 
 def fused(x: Tensor) -> bool:
-    """Whether the kernels of nn/ops/kernels.py run for x: on a GPU for which Triton, which comes with torch, can compile them."""
+    """Whether the kernels of nn/ops/kernels.py run for x: on a GPU for which Triton, which comes with torch, can
+    compile them."""
     return x.is_cuda and x.dtype in KERNEL_DTYPES and compiles(x.device, x.dtype)
 
 

@@ -13,7 +13,8 @@ LEVELS = 2**16  # each mask entry compares 16 random bits with p
 def keep_mask(size: tuple[int, ...] | torch.Size, p: float, device: torch.device) -> Tensor:
     """int8 of this size: 1 with probability 1 - p, to the nearest 1 / 65,536, else 0.
 
-    On the CPU torch draws a random number for each unit, which takes longer than the layer's products; here one serves four."""
+    On the CPU torch draws a random number per unit, which takes longer than the layer's products; here one serves
+    four."""
     if device.type != "cpu":
         return (torch.rand(size, device=device) >= p).to(torch.int8)
     count = torch.Size(size).numel()
@@ -30,7 +31,8 @@ def keep_scales(size: tuple[int, ...], p: float, like: Tensor) -> Tensor:
 
 
 class Dropout(nn.Module):
-    """x / (1 - p) for units that are kept, 0 for the others; the identity outside of training  (Srivastava et al. 2014, section 4)."""
+    """x / (1 - p) for units that are kept, 0 for the others; the identity outside of training  (Srivastava et al. 2014,
+    section 4)."""
 
     def __init__(self, p: float) -> None:
         super().__init__()

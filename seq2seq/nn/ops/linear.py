@@ -49,7 +49,8 @@ class Linear(nn.Linear):
 
 
 class PackedLinear(Linear):
-    """A trained layer for inference on the CPU, in the memory layout of oneDNN; `scripts/bench/linear.py` measures the gain.
+    """A trained layer for inference on the CPU, in the memory layout of oneDNN; `scripts/bench/linear.py` measures the
+    gain.
 
     It can neither be moved to another device nor change its dtype: TypeError."""
 

@@ -11,7 +11,8 @@ from seq2seq.nn.ops.scan import gradients_wanted
 
 
 def lstm_gates(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """Input, forget, cell and output gates before their nonlinearities (N, 4 H), cell state (N, H) -> hidden and cell state (N, H).
+    """Input, forget, cell and output gates before their nonlinearities (N, 4 H), cell state (N, H) -> hidden and cell
+    state (N, H).
 
     A fused operation where gradients are wanted, else the reference."""
     if not gradients_wanted():
@@ -26,14 +27,14 @@ def lstm_gates(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lstm_gates_reference(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """c' = sigmoid(f) c + sigmoid(i) tanh(g), h' = sigmoid(o) tanh(c')  (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
+    """c' = sigmoid(f) c + sigmoid(i) tanh(g), h' = sigmoid(o) tanh(c')  (Gers et al. 2000, without peepholes)."""
     i, f, g, o = gates.chunk(4, -1)
     cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
     return o.sigmoid() * cell.tanh(), cell
 
 
 class LSTMGates(torch.autograd.Function):
-    """`lstm_gates_reference` with two fused passes; saves the activated gates, the cell state and tanh of the new one."""
+    """`lstm_gates_reference` in fewer passes; saves the activated gates, the cell state and tanh of the new one."""
 
     @staticmethod
     def forward(ctx: Any, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

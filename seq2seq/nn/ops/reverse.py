@@ -15,8 +15,8 @@ def reverse(x: Tensor, mask: Tensor) -> Tensor:
 
 
 class Permute(torch.autograd.Function):
-    """The B * S rows of x (B, S, ...) in another order, by a permutation that is its own inverse: the backward pass is another
-    gather, where that of a general gather has to add."""
+    """The B * S rows of x (B, S, ...) in another order, by a permutation that is its own inverse: the backward pass is
+    another gather, where that of a general gather has to add."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, index: Tensor) -> Tensor:

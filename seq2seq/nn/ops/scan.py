@@ -1,8 +1,8 @@
 """A loop over time in which the gradients of large tensors are computed once, after the loop.
 
-Autograd adds a weight gradient as large as the weight in every step of a loop. Inside `scan` the products with weights, and with
-the memory that attention reads, only record what they were given; when the backward pass has been through all steps, one
-matrix product yields the gradient of each. Values and gradients are those of torch's operations.
+Autograd adds a weight gradient as large as the weight in every step of a loop. Inside `scan` the products with weights,
+and with the memory that attention reads, only record what they were given; when the backward pass has been through all
+steps, one matrix product yields the gradient of each. Values and gradients are those of torch's operations.
 """
 
 import threading
@@ -25,8 +25,9 @@ Outputs = TypeVar("Outputs", bound=tuple[Any, ...])
 def scan(step: Callable[[Inputs, State], tuple[Outputs, State]], inputs: Inputs, state: State) -> tuple[Outputs, State]:
     """Apply `step(inputs[t], state) -> (outputs[t], state)` for t = 0 .. T - 1, as jax.lax.scan does.
 
-    `inputs` is a (named) tuple of tensors (T, ...), or None where there is none. The outputs, (named) tuples of tensors (N, ...) or
-    None, are stacked to (N, T, ...). Where gradients are wanted, `linear` and `mix` are deferred inside `step`."""
+    `inputs` is a (named) tuple of tensors (T, ...), or None where there is none. The outputs, (named) tuples of tensors
+    (N, ...) or None, are stacked to (N, T, ...). Where gradients are wanted, `linear` and `mix` are deferred inside
+    `step`."""
     outputs = []
     with deferred() if gradients_wanted() else nullcontext():
         for now in unstacked(inputs):
@@ -53,7 +54,8 @@ def make(kind: Any, parts: Any) -> Any:
 
 
 def gradients_wanted() -> bool:
-    """Whether the operations are recorded for a backward pass by autograd, and not traced by a compiler or for export."""
+    """Whether the operations are recorded for a backward pass by autograd, and not traced by a compiler or for
+    export."""
     return torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
@@ -99,7 +101,8 @@ class DeferredProducts:
 
 
 class SharedFactor:
-    """A matrix (..., N, K) that several products share, in the dtype of the products, with their inputs and output gradients."""
+    """A matrix (..., N, K) that several products share, in the dtype of the products, with their inputs and output
+    gradients."""
 
     def __init__(self, owner: Tensor, matrix: Tensor) -> None:
         self.owner = owner  # keeps its id from being given to another tensor
@@ -126,8 +129,8 @@ class SharedFactor:
 
 
 class CollectGradient(torch.autograd.Function):
-    """Gives autograd an empty token for the matrix, which all its products take: autograd asks for the gradient of the token, and so of
-    the matrix, when it has been through every product."""
+    """Gives autograd an empty token for the matrix, which all its products take: autograd asks for the gradient of the
+    token, and so of the matrix, when it has been through every product."""
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, factor: SharedFactor) -> Tensor:

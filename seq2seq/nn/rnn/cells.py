@@ -1,7 +1,7 @@
 """Recurrent cells: one step of an LSTM or a GRU, registered in `CELLS`.
 
-N rows, H the size of the state. The product with the input, which does not depend on the state, is made beforehand (`project`), for all
-steps at once where they are known.
+N rows, H the size of the state. The product with the input, which does not depend on the state, is made beforehand
+(`project`), for all steps at once where they are known.
 """
 
 from typing import ClassVar
@@ -22,7 +22,8 @@ class RecurrentCell(nn.Module):
     sequence: ClassVar[type[nn.Module] | None] = None  # torch's own layer for whole sequences, for the encoder
 
     def __init__(self, given: int, fed: int, size: int) -> None:
-        """given: size of the input that is known beforehand; fed: size of the input that comes with each step, 0: none."""
+        """given: size of the input that is known beforehand; fed: size of the input that comes with each step, 0:
+        none."""
         super().__init__()
         self.size, self.fed = size, fed
         self.input = Linear(given, self.gates * size)
@@ -42,7 +43,8 @@ class RecurrentCell(nn.Module):
 
 
 class LSTMCell(RecurrentCell):
-    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000); the gates are torch.nn.LSTM's."""
+    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000); the gates are
+    torch.nn.LSTM's."""
 
     gates, parts, sequence = 4, ("hidden", "cell"), nn.LSTM
 
@@ -82,8 +84,8 @@ class GRUCell(RecurrentCell):
 
 
 class GRUChoCell(RecurrentCell):
-    """The gated recurrent unit as first published, the reset gate applied before the product  (Cho et al. 2014, eq. 5-8;
-    Bahdanau et al. 2015, section A.1.1)."""
+    """The gated recurrent unit as first published, the reset gate applied before the product  (Cho et al. 2014, eq.
+    5-8; Bahdanau et al. 2015, section A.1.1)."""
 
     gates, parts = 3, ("hidden",)
 

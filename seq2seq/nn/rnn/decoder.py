@@ -1,7 +1,7 @@
 """Recurrent decoders with attention: one class per order of attention and recurrence, registered in `DECODERS`.
 
-B sentences, W hypotheses of each, N = B * W rows, T target steps, S source positions; E size of the embeddings, M of the memory, Q of
-the top cell's state, H of the features that the head reads.
+B sentences, W hypotheses of each, N = B * W rows, T target steps, S source positions; E size of the embeddings, M of
+the memory, Q of the top cell's state, H of the features that the head reads.
 """
 
 from collections.abc import Callable, Sequence
@@ -180,7 +180,8 @@ class RecurrentDecoder(nn.Module):
     def upper_cells(
         self, inputs: StepInput, first: State, state: State, beside: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """The first cell's next state -> output of the top cell (N, Q), next states of all cells; beside (N, M) enters the upper ones."""
+        """The first cell's next state -> output of the top cell (N, Q), next states of all cells; beside (N, M) enters
+        the upper ones."""
         top, states = first["hidden"], {f"{name}0": value for name, value in first.items()}
         for layer, cell in enumerate(self.cells[1:], 1):
             below = top
@@ -213,7 +214,8 @@ class RecurrentDecoder(nn.Module):
         return top
 
     def output(self, features: Tensor, maps: Tensor, parts: Tensor | None, attention: bool) -> Output:
-        """maps (N, heads, S) or (B, heads, T, S) -> the output with their mean over the heads, and with all of them if asked for."""
+        """maps (N, heads, S) or (B, heads, T, S) -> the output with their mean over the heads, and with all of them if
+        asked for."""
         weights = maps.squeeze(1) if maps.size(1) == 1 else maps.mean(1)
         return Output(features, weights, maps.unsqueeze(1) if attention else None, parts)
 
@@ -271,8 +273,8 @@ class GNMTDecoder(RecurrentDecoder):
 
 
 class GNMT2Decoder(RecurrentDecoder):
-    """Attend with the first layer's h_t; the context enters the upper cells, and the first one of the next step  (gnmt_v2 of tf/nmt:
-    Luong et al. 2017)."""
+    """Attend with the first layer's h_t; the context enters the upper cells, and the first one of the next
+    step  (gnmt_v2 of tf/nmt: Luong et al. 2017)."""
 
     fed, carried, beside = "context", True, True
 

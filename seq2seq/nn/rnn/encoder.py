@@ -1,4 +1,5 @@
-"""How does a recurrent encoder-decoder read? Layers over whole sequences, in one direction or both, and what the decoder begins with."""
+"""How does a recurrent encoder-decoder read? Layers over whole sequences, in one direction or both, and what the
+decoder begins with."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -15,8 +16,8 @@ from seq2seq.nn.rnn.cells import RecurrentCell
 
 
 class CellLayer(nn.Module):
-    """A cell over a whole sequence, step by step: slower than torch's layers, for cells that torch lacks, and where every part of the
-    state is needed."""
+    """A cell over a whole sequence, step by step: slower than torch's layers, for cells that torch lacks, and where
+    every part of the state is needed."""
 
     def __init__(self, cell: RecurrentCell) -> None:
         super().__init__()
@@ -58,10 +59,10 @@ class RecurrentEncoder(nn.Module):
         backwards: bool = False,
         whole: bool = False,
     ) -> None:
-        """size: of the output M; each of two directions has half of it. both: the number of lower layers that read in both directions
-        (one in Wu et al. 2016, section 3.2). residual: the first layer, from 1, whose input is added to its output; 0: none.
-        backwards: the source is read last to first (Sutskever et al. 2014, section 3.3); states stay where their tokens are. whole:
-        every part of the last states is returned."""
+        """size: of the output M; each of two directions has half of it. both: the number of lower layers that read in
+        both directions (one in Wu et al. 2016, section 3.2). residual: the first layer, from 1, whose input is added to
+        its output; 0: none. backwards: the source is read last to first (Sutskever et al. 2014, section 3.3); states
+        stay where their tokens are. whole: every part of the last states is returned."""
         super().__init__()
         self.embedding, self.size, self.residual, self.reversed = embedding, size, residual or layers + 1, backwards
 
@@ -89,7 +90,8 @@ class RecurrentEncoder(nn.Module):
         return EncoderOutput(reverse(x, mask) if self.reversed else x, ends[-1]["hidden"], hidden, *cells)
 
     def layer(self, number: int, x: Tensor, mask: Tensor) -> tuple[Tensor, State]:
-        """(B, S, size of the input) -> hidden states (B, S, M), and the parts of the last states (B, M), both directions side by side."""
+        """(B, S, size of the input) -> hidden states (B, S, M), and the parts of the last states (B, M), both
+        directions side by side."""
         states = run_layer(self.forwards[number], x)
         last = (mask.sum(1) - 1).view(-1, 1, 1)
         end = {name: value.gather(1, last.expand(-1, 1, value.size(-1))).squeeze(1) for name, value in states.items()}
@@ -129,8 +131,8 @@ class Dense(Bridge):
 
 
 class Backward(Bridge):
-    """tanh(W h + b), h the last hidden state of the direction that reads backwards  (Bahdanau et al. 2015, section A.2.2, which leaves
-    biases out of its equations)."""
+    """tanh(W h + b), h the last hidden state of the direction that reads backwards  (Bahdanau et al. 2015, section
+    A.2.2, which leaves biases out of its equations)."""
 
     def __init__(self, memory: int, hidden: int, layers: int) -> None:
         super().__init__(memory, hidden, layers)
@@ -161,8 +163,8 @@ class CopyAll(Bridge):
 
 
 class Directions(Bridge):
-    """Hidden and cell states themselves, a layer for each direction: the first forwards, the first backwards, the second forwards, ...
-    (tf/nmt: Luong et al. 2017)."""
+    """Hidden and cell states themselves, a layer for each direction: the first forwards, the first backwards, the
+    second forwards, ... (tf/nmt: Luong et al. 2017)."""
 
     reads = frozenset({"ends", "cells"})
 
@@ -172,7 +174,8 @@ class Directions(Bridge):
 
 
 class Reduce(Bridge):
-    """relu(W h + b) and relu(V c + d), h and c of the encoder's last layer, both directions side by side  (code of See et al. 2017)."""
+    """relu(W h + b) and relu(V c + d), h and c of the encoder's last layer, both directions side by side  (code of See
+    et al. 2017)."""
 
     reads = frozenset({"cells"})
 

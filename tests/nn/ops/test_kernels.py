@@ -128,7 +128,7 @@ def test_they_compile(tmp_path):
     environment = os.environ | {"TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-W", "ignore", "-c", COMPILE]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    every = ["score_pairs", "score_slopes", "open_gates", "close_gates", "softmax_slopes"]
+    every = ["score_pairs", "score_gradients", "open_gates", "close_gates", "softmax_gradients"]
     assert done.stdout.split() == [name for name in every for _ in range(2 * 3)], done.stderr
 
 
@@ -139,7 +139,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from seq2seq.nn.ops import kernels
 
-NUMBERS = {"slopes": "*fp32", "target": "*i64", "norms": "*fp32", "sums": "*fp32", "to_vector": "*fp32", "smoothing": "fp32"}
+NUMBERS = {"grads": "*fp32", "target": "*i64", "norms": "*fp32", "sums": "*fp32", "to_vector": "*fp32", "smoothing": "fp32"}
 NUMBERS |= {name: "i32" for name in "T S K V OWN OTHER own_step other_step size count".split()}
 FIXED = {"LEARN": True, "BLOCK": kernels.BLOCK, "POSITIONS": kernels.POSITIONS, "FEATURES": kernels.FEATURES}
 for name, kernel in vars(kernels).items():
