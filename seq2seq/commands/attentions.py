@@ -39,8 +39,9 @@ def tables() -> list[tuple[Row, list[Row]]]:
 
 
 def formula(part: Callable[..., Any]) -> tuple[str, str]:
-    """Formula and source, from the first line `formula  (source).` of a docstring."""
-    text, _, source = str(part.__doc__).splitlines()[0].rstrip(".").rpartition("  (")
+    """Formula and source, from the first paragraph `formula (source).` of a docstring."""
+    paragraph = " ".join(str(part.__doc__).split("\n\n")[0].split())
+    text, _, source = paragraph.rstrip(".").rpartition(" (")
     return text, source.removesuffix(")")
 
 

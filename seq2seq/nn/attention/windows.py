@@ -82,11 +82,12 @@ class LocalM(Window):
 
 
 class LocalP(Window):
-    """|s - p| <= D, p = S sigmoid(v . tanh(W q)), then times exp(-2 (s - p)^2 / D^2)  (Luong et al. 2015, local-p).
+    """|s - p| <= D, p = S sigmoid(v . tanh(W q)), then times exp(-2 (s - p)^2 / D^2)  (Luong et al. 2015,
+    eq. 9-10, local-p).
 
-    Equations 9 and 10. S is the length of the source, EOS included, so that p, counted from 0, lies at most 1 after the
-    last position. Each head predicts its own p with its own v. Luong's code differs from the paper: p = (S - 1)
-    sigmoid(...), the window, but not the Gaussian, is centred at floor(p), and weights can be normalized once more."""
+    S is the length of the source, EOS included, so that p, counted from 0, lies at most 1 after the last position. Each
+    head predicts its own p with its own v. Luong's code differs from the paper: p = (S - 1) sigmoid(...), the window,
+    but not the Gaussian, is centred at floor(p), and weights can be normalized once more."""
 
     uses = frozenset(WindowConfig._fields)
     gains = True
