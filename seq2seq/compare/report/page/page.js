@@ -1,23 +1,23 @@
 "use strict";
-// What is in the page, and how elements are made. Nothing here or below sets HTML from text.
+// The data of the page, its compressed blocks, and helpers that create elements. No script sets HTML from text.
 
 const data = JSON.parse(document.getElementById("comparison").textContent);
-const SVG = document.getElementById("svg").namespaceURI;
-const REMEMBERED = 60; // unpacked blocks: some megabytes
+const SVG_NAMESPACE = document.getElementById("svg").namespaceURI;
+const CACHED_BLOCKS = 60; // unpacked: some megabytes
 
 const byId = (id) => document.getElementById(id);
 
-/** An HTML element with attributes (a function listens to the event of that name) and children (elements or text). */
-function make(name, attributes = {}, ...children) {
-  return filled(document.createElement(name), attributes, children);
+/** An HTML element. An attribute that is a function listens to the event of that name; children are nodes or text. */
+function createHtml(name, attributes = {}, ...children) {
+  return assemble(document.createElement(name), attributes, children);
 }
 
-/** The same in SVG. */
-function draw(name, attributes = {}, ...children) {
-  return filled(document.createElementNS(SVG, name), attributes, children);
+/** The same for SVG. */
+function createSvg(name, attributes = {}, ...children) {
+  return assemble(document.createElementNS(SVG_NAMESPACE, name), attributes, children);
 }
 
-function filled(element, attributes, children) {
+function assemble(element, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(key, value);
     else if (value === true) element.setAttribute(key, "");
@@ -27,27 +27,32 @@ function filled(element, attributes, children) {
   return element;
 }
 
-/** A labelled choice: options are [value, text] pairs; `changed` gets the value. */
-function choice(label, options, value, changed) {
-  const select = make("select", { change: () => changed(select.value) });
-  select.append(...options.map(([option, text]) => make("option", { value: option, selected: String(option) === String(value) }, text)));
-  return make("label", {}, label + " ", select);
+/** A paragraph in place of something that cannot be shown. */
+const placeholder = (text) => createHtml("p", { class: "nothing" }, text);
+
+/** A labelled select with [value, text] pairs; `onChange` receives the chosen value. */
+function selectBox(label, options, value, onChange) {
+  const select = createHtml("select", { change: () => onChange(select.value) });
+  select.append(...options.map(([option, text]) =>
+    createHtml("option", { value: option, selected: String(option) === String(value) }, text)));
+  return createHtml("label", {}, label + " ", select);
 }
 
-/** Number with so many digits and a narrow space between thousands, as in the table. */
-function figure(value, digits = 2) {
-  const [whole, part] = Math.abs(value).toFixed(digits).split(".");
-  return (value < 0 ? "−" : "") + whole.replace(/\B(?=(\d{3})+$)/g, "\u202f") + (part ? "." + part : "");
+/** A number with a fixed number of digits and narrow spaces between thousands, as in the table of results. */
+function formatNumber(value, digits = 2) {
+  const [whole, fraction] = Math.abs(value).toFixed(digits).split(".");
+  const spaced = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  return (value < 0 ? "−" : "") + spaced + (fraction ? "." + fraction : "");
 }
 
-const interactive = new Promise((resolve) => {
+const documentParsed = new Promise((resolve) => {
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", resolve);
   else resolve();
 });
 
-/** Bytes of a block; null if it was left out. */
-async function unpack(id) {
-  if (!byId(id)?.nextElementSibling) await interactive; // not yet read, or not to its end
+/** The bytes of a block; null if it was left out. */
+async function unpackBlock(id) {
+  if (!byId(id)?.nextElementSibling) await documentParsed; // the element may be missing or incomplete until then
   const element = byId(id);
   if (!element) return null;
   const packed = Uint8Array.from(atob(element.textContent), (character) => character.charCodeAt(0));
@@ -56,49 +61,51 @@ async function unpack(id) {
 }
 
 async function unpackJSON(id) {
-  const bytes = await unpack(id);
+  const bytes = await unpackBlock(id);
   return bytes && JSON.parse(new TextDecoder().decode(bytes));
 }
 
-/** The JSON before the bytes, and the bytes. */
+/** The JSON head of a framed block and the bytes after it. */
 async function unpackFramed(id) {
-  const bytes = await unpack(id);
+  const bytes = await unpackBlock(id);
   if (!bytes) return null;
   const length = new DataView(bytes.buffer).getUint32(0, true);
-  return { head: JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length))), body: bytes.subarray(4 + length) };
+  const head = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+  return { head, body: bytes.subarray(4 + length) };
 }
 
-const blocks = new Map(); // id -> promise, the oldest first
+const blockCache = new Map(); // id -> promise, least recently used first
 
-function remembered(id, load) {
-  const found = blocks.get(id) ?? load(id);
-  blocks.delete(id);
-  blocks.set(id, found);
-  if (blocks.size > REMEMBERED) blocks.delete(blocks.keys().next().value);
+function cachedBlock(id) {
+  const found = blockCache.get(id) ?? unpackFramed(id);
+  blockCache.delete(id);
+  blockCache.set(id, found);
+  if (blockCache.size > CACHED_BLOCKS) blockCache.delete(blockCache.keys().next().value);
   return found;
 }
 
-/** Sentence `number` of a block of `kind`, with where its bytes begin; `size` tells how many it has. */
-async function stored(kind, variant, number, size) {
+/** The head and the bytes of a sentence in the blocks of `kind`; `size(head)` is the number of its bytes. */
+async function loadRecord(kind, variant, sentence, size) {
   const chunk = data.chunks[kind];
-  const block = await remembered(`${kind}-${variant}-${Math.floor(number / chunk)}`, unpackFramed);
-  const place = number % chunk;
-  if (!block || !block.head[place]) return null;
+  const block = await cachedBlock(`${kind}-${variant}-${Math.floor(sentence / chunk)}`);
+  const index = sentence % chunk;
+  if (!block || !block.head[index]) return null;
   let start = 0;
-  for (let i = 0; i < place; i++) start += size(block.head[i], number - place + i);
-  return { head: block.head[place], bytes: block.body.subarray(start, start + size(block.head[place], number)) };
+  for (let i = 0; i < index; i++) start += size(block.head[i]);
+  return { head: block.head[index], bytes: block.body.subarray(start, start + size(block.head[index])) };
 }
 
-/** What a variant looked at: pieces, weights (T, S) of bytes, centres, alternatives; null if it was left out. */
-async function explained(variant, number) {
-  const found = await stored("weights", variant, number, ([source, target]) => source.length * target.length);
+/** The attention of a variant: pieces, weights (T, S) as bytes, centres, alternatives; null if it was left out. */
+async function loadAttention(variant, sentence) {
+  const found = await loadRecord("weights", variant, sentence, ([source, target]) => source.length * target.length);
   if (!found) return null;
   const [source, target, centers, alternatives] = found.head;
   return { source, target, centers, alternatives, weights: found.bytes };
 }
 
-/** Maps (layers, heads, T, S) of bytes; null where there are none. */
-async function layersAndHeads(variant, number) {
-  const found = await stored("maps", variant, number, (head) => (head ? head[0] * head[1] * head[2] * head[3] : 0));
+/** Maps (layers, heads, T, S) as bytes; null where there are none. */
+async function loadMaps(variant, sentence) {
+  const size = (shape) => (shape ? shape[0] * shape[1] * shape[2] * shape[3] : 0);
+  const found = await loadRecord("maps", variant, sentence, size);
   return found && { layers: found.head[0], heads: found.head[1], weights: found.bytes };
 }

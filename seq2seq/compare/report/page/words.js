@@ -1,78 +1,81 @@
-// Pieces into words, and the weights of pieces into weights of words: the rule of seq2seq/evaluation/alignment.py.
+// From subword pieces to words, and from weights of pieces to weights of words, as in seq2seq/evaluation/alignment.py.
 
-const MARK = "\u2581"; // what SentencePiece writes for a space, so at the start of a word
-const ENDS = new Set(["", "</s>"]);
+const SPACE_MARK = "\u2581"; // SentencePiece's mark of a space, so of the start of a word
+const END_PIECES = new Set(["", "</s>"]);
 
-const strip = (piece) => piece.replaceAll(MARK, "");
+const withoutMark = (piece) => piece.replaceAll(SPACE_MARK, "");
 
-/** The number of the word that each piece belongs to. A piece with the mark starts a word, unless all before it were marks. */
-function wordsOf(pieces) {
+/** The index of the word of each piece. A piece with the mark starts a word unless all pieces before it were marks. */
+function wordIndices(pieces) {
   let word = 0, empty = true;
   return pieces.map((piece) => {
-    if (piece.startsWith(MARK) && !empty) [word, empty] = [word + 1, true];
-    empty = empty && strip(piece) === "";
+    if (piece.startsWith(SPACE_MARK) && !empty) [word, empty] = [word + 1, true];
+    empty = empty && withoutMark(piece) === "";
     return word;
   });
 }
 
-/** {labels, groups}: what heads the rows or columns, and the row or column of each piece. The end of the sentence is one by itself. */
-function grouped(pieces, merged) {
-  const end = pieces.length > 0 && ENDS.has(pieces.at(-1));
-  const body = end ? pieces.slice(0, -1) : pieces;
-  const groups = merged ? wordsOf(body) : body.map((_, i) => i);
+/** {labels, groups}: labels of rows or columns, and the index of each piece's. The end of the sentence has its own. */
+function groupPieces(pieces, mergeWords) {
+  const hasEnd = pieces.length > 0 && END_PIECES.has(pieces.at(-1));
+  const body = hasEnd ? pieces.slice(0, -1) : pieces;
+  const groups = mergeWords ? wordIndices(body) : body.map((_, i) => i);
   const labels = [];
-  body.forEach((piece, i) => { labels[groups[i]] = (labels[groups[i]] ?? "") + (merged ? strip(piece) : piece); });
-  if (end) {
+  body.forEach((piece, i) => {
+    labels[groups[i]] = (labels[groups[i]] ?? "") + (mergeWords ? withoutMark(piece) : piece);
+  });
+  if (hasEnd) {
     groups.push(labels.length);
     labels.push("⏎");
   }
-  return { labels, groups, end };
+  return { labels, groups };
 }
 
-/** Bytes (T, S) of pieces -> weights of rows and columns: the sum over a column's pieces, the mean over a row's. */
-function merge(bytes, source, target) {
+/** Bytes (T, S) of pieces -> weights of words: summed over a column's pieces, averaged over a row's. */
+function mergeWeights(bytes, source, target) {
   const [columns, rows] = [source.labels.length, target.labels.length];
   const [S, T] = [source.groups.length, target.groups.length];
-  const merged = new Float32Array(rows * columns);
+  const sums = new Float32Array(rows * columns);
   const counts = new Float32Array(rows);
   for (let t = 0; t < T; t++) {
     counts[target.groups[t]] += 1;
-    for (let s = 0; s < S; s++) merged[target.groups[t] * columns + source.groups[s]] += bytes[t * S + s] / 255;
+    for (let s = 0; s < S; s++) sums[target.groups[t] * columns + source.groups[s]] += bytes[t * S + s] / 255;
   }
-  return merged.map((weight, i) => weight / counts[Math.floor(i / columns)]);
+  return sums.map((sum, i) => sum / counts[Math.floor(i / columns)]);
 }
 
-/** A position among pieces (0 is the middle of the first) -> a place among columns (0 is the left edge of the first). */
-function place(position, groups) {
-  const at = Math.min(Math.max(position + 0.5, 0), groups.length);
-  const piece = Math.min(Math.floor(at), groups.length - 1);
+/** A position among pieces (0: middle of the first) -> a position among columns (0: left edge of the first). */
+function columnPosition(position, groups) {
+  const clamped = Math.min(Math.max(position + 0.5, 0), groups.length);
+  const piece = Math.min(Math.floor(clamped), groups.length - 1);
   const first = groups.indexOf(groups[piece]), last = groups.lastIndexOf(groups[piece]);
-  return groups[piece] + (at - first) / (last - first + 1);
+  return groups[piece] + (clamped - first) / (last - first + 1);
 }
 
-/** Means over layers and heads: what is chosen is a number, or "mean". */
-function mapOf(maps, layer, head) {
+/** The mean of the chosen maps; `layer` and `head` are an index or "mean". */
+function meanMap(maps, layer, head) {
   const size = maps.weights.length / (maps.layers * maps.heads);
-  const numbers = (chosen, count) => (chosen === "mean" ? [...Array(count).keys()] : [Number(chosen)]);
-  const chosen = numbers(layer, maps.layers).flatMap((l) => numbers(head, maps.heads).map((h) => l * maps.heads + h));
+  const indices = (chosen, count) => (chosen === "mean" ? [...Array(count).keys()] : [Number(chosen)]);
+  const chosen = indices(layer, maps.layers).flatMap((l) => indices(head, maps.heads).map((h) => l * maps.heads + h));
   const mean = new Float32Array(size);
   for (const map of chosen) for (let i = 0; i < size; i++) mean[i] += maps.weights[map * size + i] / chosen.length;
   return mean;
 }
 
-/** What is drawn of a sentence: labels of rows and columns, their weights, the predicted centre of each row among the pieces. */
-function viewOf(sentence, bytes, merged) {
-  const [source, target] = [grouped(sentence.source, merged), grouped(sentence.target, merged)];
+/** What a heat map shows: rows and columns, their weights, and each row's predicted centre among the source pieces. */
+function createView(sentence, bytes, mergeWords) {
+  const source = groupPieces(sentence.source, mergeWords), target = groupPieces(sentence.target, mergeWords);
   const centers = sentence.centers && target.labels.map((_, row) => {
     const own = sentence.centers.filter((_, t) => target.groups[t] === row);
     return own.reduce((sum, center) => sum + center, 0) / own.length;
   });
-  return { source, target, centers, weights: merge(bytes, source, target), rows: target.labels.length, columns: source.labels.length };
+  const [rows, columns] = [target.labels.length, source.labels.length];
+  return { source, target, centers, weights: mergeWeights(bytes, source, target), rows, columns };
 }
 
-/** The row with the same label, nearest to the same share of the way; -1 where there is none. */
-function sameWord(view, text, share) {
-  const rows = view.target.labels.flatMap((label, row) => (label === text ? [row] : []));
-  const far = (row) => Math.abs(row / Math.max(view.rows - 1, 1) - share);
-  return rows.length ? rows.reduce((best, row) => (far(row) < far(best) ? row : best)) : -1;
+/** The row with this label nearest to a relative position from 0 to 1 in the sentence; -1 if there is none. */
+function findSameWord(view, label, position) {
+  const rows = view.target.labels.flatMap((other, row) => (other === label ? [row] : []));
+  const distance = (row) => Math.abs(row / Math.max(view.rows - 1, 1) - position);
+  return rows.length ? rows.reduce((best, row) => (distance(row) < distance(best) ? row : best)) : -1;
 }

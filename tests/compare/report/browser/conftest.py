@@ -1,6 +1,5 @@
-"""How does a test look at a page? Headless Chromium, driven through two pipes: JSON messages that end in NUL."""
+"""Headless Chromium for the report's tests, driven by the DevTools protocol through two pipes (JSON ended by NUL)."""
 
-import base64
 import fcntl
 import json
 import os
@@ -18,25 +17,33 @@ from seq2seq.compare.report import write_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
-    "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-    "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
-)  # fmt: skip
+    "--headless=new",
+    "--remote-debugging-pipe",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-extensions",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--hide-scrollbars",
+)
 
 
-def found() -> str | None:
-    """The browser's path: $CHROMIUM, or one of the usual names."""
+def find_browser() -> str | None:
+    """Path of the browser: $CHROMIUM, or one of NAMES."""
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Browser:
-    """One browser with one tab."""
+    """A browser with one tab."""
 
     def __init__(self, path: str, profile: Path, width: int = 1280, height: int = 900) -> None:
         commands, self.write = os.pipe()
         self.read, answers = os.pipe()
         inputs, outputs = (fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in (commands, answers))
 
-        def connect() -> None:  # the protocol's two ends are descriptors 3 and 4
+        def connect() -> None:  # the browser reads commands from descriptor 3 and answers on 4
             os.dup2(inputs, 3)
             os.dup2(outputs, 4)
 
@@ -59,7 +66,7 @@ class Browser:
         self.process.wait(20)
 
     def message(self, seconds: float = 30) -> dict[str, Any]:
-        """The next message. TimeoutError if none comes."""
+        """The next message. TimeoutError if there is none in time, ConnectionError if the browser has ended."""
         until = time.monotonic() + seconds
         while b"\0" not in self.buffer:
             if not select.select([self.read], [], [], max(0, until - time.monotonic()))[0]:
@@ -71,7 +78,7 @@ class Browser:
         return dict(json.loads(text))
 
     def send(self, method: str, **parameters: Any) -> Any:
-        """The result of a command; events that come meanwhile are kept."""
+        """The result of a command; events that arrive before it are kept."""
         self.number += 1
         whole = {"id": self.number, "method": method, "params": parameters} | (
             {"sessionId": self.session} if self.session else {}
@@ -85,13 +92,13 @@ class Browser:
             self.events.append(message)
 
     def js(self, expression: str) -> Any:
-        """The value of an expression, awaited; its exception is raised."""
+        """The value of an expression, awaited. AssertionError if it throws."""
         result = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
     def open(self, path: Path) -> float:
-        """Load a page and wait until it says that it is ready; the seconds that it took."""
+        """Load a page, wait until its scripts are done, and return the seconds that this took."""
         self.events.clear()
         start = time.monotonic()
         self.send("Page.navigate", url=path.as_uri())
@@ -102,12 +109,12 @@ class Browser:
         """Wait until an expression is true."""
         end = time.monotonic() + seconds
         while not self.js(condition):
-            assert time.monotonic() < end, f"never: {condition}; {self.complaints()}"
+            assert time.monotonic() < end, f"still false: {condition}; {self.problems()}"
             time.sleep(0.02)
 
-    def complaints(self) -> list[Any]:
-        """What the console said, exceptions, and everything that was asked of a network."""
-        kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
+    def problems(self) -> list[Any]:
+        """Console messages, exceptions, and requests other than for files, since the page was opened."""
+        details: dict[str, Callable[[dict[str, Any]], Any]] = {
             "Runtime.exceptionThrown": lambda p: p["exceptionDetails"],
             "Runtime.consoleAPICalled": lambda p: p["args"],
             "Log.entryAdded": lambda p: p["entry"],
@@ -115,38 +122,33 @@ class Browser:
                 None if p["request"]["url"].startswith("file:") else p["request"]["url"]
             ),
         }
-        told = [kinds[event["method"]](event["params"]) for event in self.events if event.get("method") in kinds]
-        return [one for one in told if one]
+        events = [event for event in self.events if event.get("method") in details]
+        return [problem for event in events if (problem := details[event["method"]](event["params"]))]
 
     def key(self, name: str) -> None:
+        """Press and release a key."""
         text = {"text": "\r"} if name == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.send("Input.dispatchKeyEvent", type=kind, key=name, code=name, **text)
 
     def mouse(self, selector: str, kind: str = "move") -> None:
-        """Move to the middle of an element, scrolled into sight, and `click` it."""
+        """Scroll an element into view, move to its middle, and click if `kind` is "click"."""
         self.js(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center', behavior: 'instant'}})")
-        box = self.js(
-            f"(b => [b.x + b.width / 2, b.y + b.height / 2])(document.querySelector({selector!r}).getBoundingClientRect())"
-        )
-        at = {"x": box[0], "y": box[1]}
-        self.send("Input.dispatchMouseEvent", type="mouseMoved", **at)
+        box = f"document.querySelector({selector!r}).getBoundingClientRect()"
+        x, y = self.js(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})")
+        self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         for pressed in ("mousePressed", "mouseReleased") if kind == "click" else ():
-            self.send("Input.dispatchMouseEvent", type=pressed, button="left", clickCount=1, **at)
+            self.send("Input.dispatchMouseEvent", type=pressed, button="left", clickCount=1, x=x, y=y)
 
     def scheme(self, name: str) -> None:
-        """light or dark."""
+        """Set the preferred colour scheme, light or dark."""
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
-
-    def screenshot(self, path: Path, whole: bool = False) -> None:
-        shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(shot["data"]))
 
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser for all tests of a process."""
-    path = found()
+    """One browser for all tests."""
+    path = find_browser()
     if path is None:
         pytest.skip(f"no Chromium: none of {', '.join(NAMES)} is installed, and $CHROMIUM names none")
     driven = Browser(path, tmp_path_factory.mktemp("profile"))
@@ -156,7 +158,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def shown(browser: Browser, comparison: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Browser]:
-    """`shown(**fields)`: the browser with the report of a comparison."""
+    """`shown(sentences, variants, **fields)`: the browser with the report of such a comparison."""
     folder = tmp_path_factory.mktemp("pages")
 
     def show(*args: Any, **fields: Any) -> Browser:
@@ -169,7 +171,7 @@ def shown(browser: Browser, comparison: Any, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def report(comparison: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a comparison with a bit of everything."""
+    """The report of 130 sentences and all variants."""
     path: Path = tmp_path_factory.mktemp("report") / "report.html"
     write_report(comparison(130), path)
     return path
@@ -177,8 +179,8 @@ def report(comparison: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(browser: Browser, report: Path) -> Iterator[Browser]:
-    """That report, just opened in light colours; nothing may have been complained of when the test is done."""
+    """That report, just opened, in light colours. After the test there may be no problems."""
     browser.scheme("light")
     browser.open(report)
     yield browser
-    assert browser.complaints() == []
+    assert browser.problems() == []
