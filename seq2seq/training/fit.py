@@ -30,7 +30,7 @@ from seq2seq.training.metrics import MetricsWriter
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.optim import OPTIMIZERS, SCHEDULES, OptimizerOptions, Plateau, Schedule, parameter_groups
 from seq2seq.training.progress import TrainingLimits, TrainingProgress
-from seq2seq.training.resources import Clock, count_parameters, peak_memory, reset_peak_memory
+from seq2seq.training.resources import Clock, reset_peak_memory, resources_used
 from seq2seq.training.validation import AttentionMonitor, DevSet, EarlyStopping, Validation
 from seq2seq.translator import Translator
 from seq2seq.utils.files import write_json
@@ -94,26 +94,21 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     validation.validate_final(trainer, module)
     updates, final_score = save_result(keeper, dev, module)
-    elapsed = clock.read()
     info = {
         "finished": True,
         "updates": trainer.global_step,
         "weights_from": list(updates),
         "dev_score": final_score,
-        "parameters": count_parameters(model),
         "target_tokens": figures.total_tokens(module),
         "batches": batches.checksum,
-        "seconds": elapsed.seconds,
-        "processor_seconds": elapsed.cpu_seconds,
-        **peak_memory(),
     }
-    write_json(folder / INFO, read_info(folder) | info)
+    write_json(folder / INFO, read_info(folder) | info | resources_used(model, clock))
     names = " + ".join(str(update) for update in updates)
     log.info("finished: dev %s %.2f with the weights of update %s; %s", t.monitor, abs(final_score), names, folder)
 
 
 def log_resuming(last: Path) -> int:
-    """The number of updates that the checkpoint `last` has behind it, logged; 0 without one."""
+    """The number of updates that a run resumes after, by its checkpoint `last`, logged; 0 without a checkpoint."""
     updates = int(read_checkpoint(last)["global_step"]) if last.exists() else 0
     if updates:
         log.info("resuming after update %d", updates)
@@ -121,7 +116,7 @@ def log_resuming(last: Path) -> int:
 
 
 def make_batches(config: Config, prepared: Prepared, model: EncoderDecoder) -> TrainBatches:
-    """The training batches in the order of the seed; with tokenizer.sampling each epoch segments the text anew."""
+    """The training batches in the order of the seed; with tokenizer.sampling each epoch has a new segmentation."""
     t = config.training
     limits = model.max_source or math.inf, model.max_target or math.inf
     sampling = config.tokenizer.sampling

@@ -74,8 +74,24 @@ class Clock(L.Callback):
         self._before = Elapsed(*state_dict["spent"])
 
 
+def resources_used(model: nn.Module, clock: Clock) -> dict[str, float]:
+    """What run.json records: number of parameters, training time in seconds, and peak memory in MiB."""
+    elapsed = clock.read()
+    return {
+        "parameters": count_parameters(model),
+        "seconds": elapsed.seconds,
+        "processor_seconds": elapsed.cpu_seconds,
+        **peak_memory(),
+    }
+
+
+def count_parameters(model: nn.Module) -> int:
+    """The number of parameters; shared ones count once."""
+    return sum(p.numel() for p in model.parameters())
+
+
 def reset_peak_memory() -> None:
-    """Start measuring peak memory anew: a process may train several runs, one after another."""
+    """Start a new measurement of peak memory: a process may train several runs, one after another."""
     with suppress(OSError):  # only Linux can, and not in every container
         Path("/proc/self/clear_refs").write_text("5")
     if torch.cuda.is_available():
@@ -83,9 +99,7 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory() -> dict[str, float]:
-    """Peak memory in MiB since `reset_peak_memory`: of the process and, where torch used a GPU, of that.
-
-    The keys are those of run.json."""
+    """Peak memory in MiB since `reset_peak_memory`, of the process and of the GPU if torch used one."""
     found = {"peak_memory": round(_peak_resident_bytes() / MIB, 1)}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         found["peak_gpu_memory"] = round(torch.cuda.max_memory_allocated() / MIB, 1)
@@ -97,8 +111,3 @@ def _peak_resident_bytes() -> int:
         if found := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()):
             return 1024 * int(found[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def count_parameters(model: nn.Module) -> int:
-    """The number of parameters; shared ones count once."""
-    return sum(p.numel() for p in model.parameters())

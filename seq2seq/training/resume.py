@@ -98,7 +98,7 @@ def log_changes(saved: Config, given: Config) -> None:
     for change in differences(saved, given):
         log.info("changed on resuming: %s %s -> %s", *change)
     if needs_total(given.training.schedule) and saved.training != given.training:
-        log.info("training.schedule=%s is planned anew for the changed length of training", given.training.schedule)
+        log.info("training.schedule=%s now spans the changed length of training", given.training.schedule)
 
 
 def refuse_finished(run: Run, training: TrainingConfig) -> None:
