@@ -17,7 +17,7 @@ from seq2seq.evaluation.store import (
     write_sums,
 )
 from seq2seq.evaluation.testset import TestSet
-from seq2seq.runs.directory import Run
+from seq2seq.runs.directory import WEIGHTS, Run
 from seq2seq.utils.files import write_text
 
 
@@ -42,21 +42,37 @@ def test_hypotheses_may_hold_any_character_but_the_newline(tmp_path: Path) -> No
     assert read_lines(tmp_path / "hypotheses.txt") == lines
 
 
-def test_a_stored_evaluation_is_read_without_a_model(
-    lively: Callable[..., Path], lines: list[str], tmp_path: Path
-) -> None:
-    run = Path(shutil.copytree(lively(), tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
-    lines = [line for line in lines if line.strip()]
-    test = TestSet("lines", lines, [lines])
-    assert read_evaluation(EvaluationSpec((Run.open(run),)), test) is None
-    made = load_or_translate(EvaluationSpec((Run.open(run),)), test)
-    links = load_or_align(EvaluationSpec((Run.open(run),)), test)
-    spec = EvaluationSpec((Run.open(run),))
-    stored = load_or_translate(spec, test)
-    assert load_or_align(spec, test) == links
+@pytest.fixture
+def run(lively: Callable[..., Path], tmp_path: Path) -> Run:
+    return Run.open(shutil.copytree(lively(), tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
+
+
+@pytest.fixture
+def sample(lines: list[str]) -> TestSet:
+    text = [line for line in lines if line.strip()]
+    return TestSet("lines", text, [text])
+
+
+def test_a_stored_evaluation_is_read_without_a_model(run: Run, sample: TestSet) -> None:
+    assert read_evaluation(EvaluationSpec((run,)), sample) is None
+    computed = load_or_translate(EvaluationSpec((run,)), sample)
+    links = load_or_align(EvaluationSpec((run,)), sample)
+    spec = EvaluationSpec((run,))
+    stored = load_or_translate(spec, sample)
+    assert stored.hypotheses == computed.hypotheses
+    assert load_or_align(spec, sample) == links
     assert "translator" not in vars(spec)
-    assert stored.hypotheses == made.hypotheses
-    assert len(stored.attention_records or ()) == len(lines)
-    for other in (TestSet("lines", [*lines[:-1], "other"], [lines]), TestSet("lines", lines, [lines[::-1]])):
-        assert read_evaluation(spec, other) is None
-    assert read_evaluation(EvaluationSpec((Run.open(run),), options={"beam": 2}), test) is None
+
+
+def test_a_stored_evaluation_of_other_text_settings_or_weights_is_not_read(run: Run, sample: TestSet) -> None:
+    spec = EvaluationSpec((run,))
+    load_or_translate(spec, sample)
+    assert read_evaluation(spec, sample)
+    assert read_evaluation(spec, sample._replace(references=[sample.sources[::-1]])) is None
+    folder = spec.folder(sample.name)
+    greedy = EvaluationSpec((run,), options={"beam": 1})
+    shutil.copytree(folder, greedy.folder(sample.name))
+    assert read_evaluation(greedy, sample) is None
+    with (run.folder / WEIGHTS).open("ab") as file:
+        file.write(b"\0")
+    assert read_evaluation(spec, sample) is None
