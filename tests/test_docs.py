@@ -1,9 +1,13 @@
-"""Is what the README shows what a reader gets? Its commands are run with few updates: the form of the output is compared."""
+"""README and documentation: commands print what is shown, links lead somewhere, the site builds without a warning.
+
+The README's commands are run after few updates, and the form of their output is compared.
+"""
 
 import io
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -16,6 +20,7 @@ from seq2seq.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"))]
 RUN = re.compile(r"runs/toy-demo-s1-[0-9a-f]{8}")
 FEW = [
     "training.max_updates=4",
@@ -73,35 +78,59 @@ def open_bytes(text):
     return io.TextIOWrapper(io.BytesIO(text.encode()))
 
 
-def test_there_are_five_commands_and_a_run():
-    assert len(commands()) == 5
+def command_starting(start):
+    """The console block whose command starts so."""
+    return next((command, shown) for command, shown in commands() if command.startswith(start))
+
+
+def test_every_command_is_checked_and_of_one_run():
+    checked = ("train data", "train --cfg", "evaluate", "plot", "compare")
+    assert len(commands()) == len([command_starting(f"seq2seq {name}") for name in checked]) + 1  # `echo ... | seq2seq`
     assert len(set(RUN.findall(README))) == 1
 
 
 def test_training_prints_what_the_readme_shows(run):
-    command, shown = commands()[0]
+    command, shown = command_starting("seq2seq train data")
     assert command == "seq2seq train data=toy experiment=demo"
     printed = {form(line) for line in (run / "printed").read_text().splitlines()}
-    reached = "training.stop_at=95 is reached"  # not after so few updates
-    assert {form(line) for line in shown.splitlines() if line != reached} <= printed
+    left_out = ("...", "training.stop_at=95 is reached")  # the latter not after so few updates
+    assert {form(line) for line in shown.splitlines() if line not in left_out} <= printed
 
 
-@pytest.mark.parametrize("number", [1, 3])
-def test_a_command_prints_what_the_readme_shows(number, run, monkeypatch, capsys):
-    command, shown = commands()[number]
+def test_evaluate_prints_what_the_readme_shows(run, monkeypatch, capsys):
+    command, shown = command_starting("seq2seq evaluate")
     code, printed = call(command, run, monkeypatch, capsys)
     assert code == 0
-    if number == 1:
-        assert [form(line) for line in printed.splitlines()] == [form(line) for line in shown.splitlines()]
-    else:  # a map: the sentence's words head the columns, the legend follows the rows
-        sentence = shlex.split(command)[-1]
-        for output in (printed, shown):
-            assert any(all(word in line for word in sentence.split()) for line in output.splitlines())
-            assert "· from" in output.splitlines()[-2]
+    assert [form(line) for line in printed.splitlines()] == [form(line) for line in shown.splitlines()]
 
 
-def test_translating_prints_text_and_links(run, monkeypatch, capsys):
-    command, shown = commands()[2]
+def test_plot_prints_what_the_readme_shows(run, monkeypatch, capsys):
+    """The words of the sentence head the columns, the legend follows the rows."""
+    command, shown = command_starting("seq2seq plot")
+    code, printed = call(command, run, monkeypatch, capsys)
+    assert code == 0
+    sentence = shlex.split(command)[-1]
+    for output in (printed, shown):
+        assert any(all(word in line for word in sentence.split()) for line in output.splitlines())
+        assert "· from" in output.splitlines()[-2]
+
+
+def test_compare_prints_what_the_readme_shows(run, monkeypatch, capsys, tmp_path):
+    """The head of the table and the row of intervals, of one run in place of three."""
+    command, shown = command_starting("seq2seq compare")
+    report = tmp_path / "readme.html"
+    few = command.replace(" runs ", f" {RUN.search(README)[0]} ").replace("rnn-location", "demo")
+    monkeypatch.setenv("COLUMNS", "110")
+    code, printed = call(few.replace("report.html", str(report)) + " --bootstrap 40", run, monkeypatch, capsys)
+    assert code == 0, printed
+    assert "<html" in report.read_text(encoding="utf-8")
+    printed = [form(line) for line in printed.splitlines()]
+    head, intervals = (next(line for line in shown.splitlines() if mark in line) for mark in ("BLEU ↑", "(1)"))
+    assert {form(head), form(intervals)} <= set(printed)
+
+
+def test_translate_prints_text_and_alignment(run, monkeypatch, capsys):
+    command, shown = command_starting("echo ")
     code, printed = call(command, run, monkeypatch, capsys)
     assert code == 0
     for output in (printed, shown):
@@ -110,22 +139,22 @@ def test_translating_prints_text_and_links(run, monkeypatch, capsys):
         assert "\n" not in text
 
 
-def test_a_wrong_name_is_told_as_the_readme_shows(run, monkeypatch, capsys):
-    command, shown = commands()[4]
+def test_wrong_name_is_refused_as_the_readme_shows(run, monkeypatch, capsys):
+    command, shown = command_starting("seq2seq train --cfg")
     code, printed = call(command, run, monkeypatch, capsys)
-    (said, choices), (wanted, few) = (text.split("choose one of: ") for text in (printed, shown))
-    assert (code, said) == (2, wanted)
-    assert set(few.strip().split(", ")) <= set(choices.strip().split(", "))  # the reader's own come in addition
+    (message, choices), (expected, few) = (text.split("choose one of: ") for text in (printed, shown))
+    assert (code, message) == (2, expected)
+    assert set(few.strip().split(", ")) <= set(choices.strip().split(", "))  # a reader's own variants come in addition
 
 
-def test_the_table_of_variants_is_the_tables(capsys):
-    """Every row that the command prints, but for a score of the reader's own."""
+def test_tables_of_variants_are_what_the_command_prints(capsys):
+    """Every row but those of a score that a reader has added."""
     from seq2seq.nn.attention.scorers import SCORERS
 
     assert main(["attentions", "--markdown"]) == 0
     own = [name for name in SCORERS if f"| `{name}` |" not in README]
     printed = [line for line in capsys.readouterr().out.splitlines() if not any(name in line for name in own)]
-    shown = README.partition("## Attention variants")[2].partition("## Adding one")[0].splitlines()
+    shown = README.partition("## Attention variants")[2].partition("## Adding an attention score")[0].splitlines()
     assert [line for line in shown if line.startswith("|")] == [line for line in printed if line.startswith("|")]
     assert len(own) < len(SCORERS) / 2
 
@@ -136,10 +165,66 @@ def test_the_python_example_runs(run, monkeypatch):
     assert len(names["translator"].translate(["The old teacher opens the window."])) == 1
 
 
-def test_every_document_that_is_named_exists():
-    for name in re.findall(r"\]\(([^)#]+)\)", README):
-        if not name.startswith("http"):
-            assert (ROOT / name).exists(), name
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_to_files_and_headings(page):
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if not link.startswith("http"):
+            name, _, heading = link.partition("#")
+            target = page.parent / name if name else page
+            assert target.exists(), link
+            if heading:
+                assert heading in {anchor(title) for title in headings(target)}, link
+
+
+def headings(page):
+    """The titles of a page."""
+    return re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def anchor(title):
+    """A heading's anchor: lower case, punctuation removed, spaces as hyphens."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def test_documented_modules_exist():
+    """Of the Python API: `::: module`, or `::: module.Name`."""
+    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs/reference/api").glob("*.md"))
+    names = re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE)
+    assert names
+    for name in names:
+        path = ROOT / name.replace(".", "/")
+        owner, _, member = name.rpartition(".")
+        file = (ROOT / owner.replace(".", "/")).with_suffix(".py")
+        assert path.with_suffix(".py").exists() or re.search(rf"(?m)^class {member}\b", file.read_text("utf-8")), name
+
+
+@pytest.fixture(scope="module")
+def generated():
+    """Name -> function, of the parts of the documentation that are generated from the code."""
+    return runpy.run_path(str(ROOT / "scripts/docs_hooks.py"))["GENERATED"]
+
+
+def test_every_generated_part_has_a_mark_and_every_mark_a_part(generated):
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert set(re.findall(r"<!-- generated: (\w+) -->", text)) == set(generated)
+
+
+def test_settings_and_the_new_score_are_generated(generated):
+    assert {"`training.max_updates`", "`model.attention.scorer`"} <= set(re.findall("`[^`]+`", generated["settings"]()))
+    assert generated["new_score"]().count("```") == 2 * len([*PLACES, "yaml"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs", reason="pip install 'seq2seq[docs]'")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=True)
+    site = {path: path.read_text(encoding="utf-8") for path in (tmp_path / "site").rglob("*.html")}
+    assert len(site) > len(list((ROOT / "docs").rglob("*.md")))  # and pages made from files at the top
+    for path, text in site.items():
+        assert "<!-- generated:" not in text, path
+        assert not re.search(r"""(src|<link[^>]*href)=["']?https?://""", text), path  # nothing is loaded from elsewhere
 
 
 def test_the_table_of_results(run, tmp_path):
@@ -163,31 +248,33 @@ def test_the_table_of_results(run, tmp_path):
     assert made.splitlines()[-1] == "case:mixed"
 
 
-PLACES = {  # where the README's parts of a new score go: file -> what stands behind them
-    "code": ("seq2seq/nn/attention/scorers.py", "SCORERS: dict["),
-    "row": ("seq2seq/nn/attention/scorers.py", '    "uniform": Uniform,\n'),
-    "formula": ("tests/nn/conftest.py", '    "uniform": lambda m, q, h, s:'),
+PLACES = {  # where the parts of a new score go: file -> the text before and behind it
+    "class": ("seq2seq/nn/attention/scorers.py", "", "SCORERS: dict["),
+    "entry": ("seq2seq/nn/attention/scorers.py", '    "uniform": Uniform,\n', "}"),
+    "name": ("seq2seq/config/choices.py", '"uniform",\n', '    ),\n    "WINDOWS"'),
+    "formula": ("tests/nn/conftest.py", '    "uniform": lambda m, q, h, s: 0.0,\n', "}"),
 }
 
 
-def test_the_readme_knows_where_a_new_score_goes():
-    """The slow test below puts it there."""
-    for path, behind in PLACES.values():
+def test_places_of_a_new_score_are_where_the_readme_says():
+    """The slow test below puts its parts there."""
+    for path, before, behind in PLACES.values():
         assert path in README
-        assert (ROOT / path).read_text(encoding="utf-8").count(behind) == 1, path
+        assert (ROOT / path).read_text(encoding="utf-8").count(before + behind) == 1, path
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_readmes_new_score_costs_what_it_says(tmp_path):
-    """The class, the row, the line and the formula put where the README says: it trains, and every law runs over it."""
+def test_a_new_score_costs_what_the_readme_says(tmp_path):
+    """Its parts put where the README says: it trains on both families, and every law runs over it."""
     for name in ("seq2seq", "conf", "tests", "docs", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "mkdocs.yml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
-    for part, text in zip(PLACES, blocks("python")[1:4], strict=True):
-        path, behind = PLACES[part]
-        insert(tmp_path / path, behind, text + ("\n\n" if part == "code" else ""))
+    source = blocks("python")  # the Python example, class, entry, formula
+    for part, text in zip(PLACES, (*source[1:3], *blocks("text"), *source[3:]), strict=True):
+        path, before, behind = PLACES[part]
+        insert(tmp_path / path, before, text + ("\n\n" if part == "class" else ""), behind)
     (tmp_path / "conf/model/attention/manhattan.yaml").write_text(blocks("yaml")[0])
     run = [sys.executable, "-m", "pytest", "-q", "-x"]
     subprocess.run(
@@ -212,11 +299,11 @@ def test_the_readmes_new_score_costs_what_it_says(tmp_path):
         subprocess.run(train, cwd=tmp_path, check=True)
 
 
-def insert(path, before, text):
-    """Put text before the only place where `before` stands."""
+def insert(path, before, text, behind):
+    """Put text between `before` and `behind`, which follow each other once."""
     whole = path.read_text(encoding="utf-8")
-    assert whole.count(before) == 1, before
-    path.write_text(whole.replace(before, text + before), encoding="utf-8")
+    assert whole.count(before + behind) == 1, path
+    path.write_text(whole.replace(before + behind, before + text + behind), encoding="utf-8")
 
 
 @pytest.mark.slow
