@@ -17,7 +17,7 @@ from seq2seq.evaluation.score import LOWER_IS_BETTER, MetricOptions, Score, make
 from seq2seq.evaluation.symmetrization import SYMMETRIZATIONS
 from seq2seq.evaluation.testset import TestSet
 
-# A Score has sums per sentence, which can be resampled; a float is final; None means that the run lacks the measure.
+# A Score can be resampled, having statistics per sentence; a float cannot; None means that the run lacks the measure.
 Value = Score | float | None
 
 

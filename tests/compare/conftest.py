@@ -33,7 +33,7 @@ METRICS = "update,target_tokens,seconds,processor_seconds,loss\n"
 
 @cache
 def composed(*words: str) -> Config:
-    """The composed settings, shared between tests; nobody may change them."""
+    """The composed settings, shared between tests, which must not change them."""
     return compose_config(list(words))
 
 

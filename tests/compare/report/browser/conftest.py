@@ -48,8 +48,14 @@ class Browser:
             os.dup2(outputs, 4)
 
         words = [path, *FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank"]
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(words, preexec_fn=connect, pass_fds=(3, 4), **quiet)  # type: ignore[call-overload]
+        self.process = subprocess.Popen(
+            words,
+            preexec_fn=connect,
+            pass_fds=(3, 4),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         for end in (commands, answers, inputs, outputs):
             os.close(end)
         self.buffer, self.number, self.events = b"", 0, list[dict[str, Any]]()
