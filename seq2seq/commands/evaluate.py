@@ -65,7 +65,7 @@ def alignment_error(made: "EvaluationSpec", test: "TestSet", bootstrap: int) -> 
     from seq2seq.evaluation.store import load_or_align
 
     try:
-        return alignment_scores(load_or_align(made, test)["argmax"], test.gold or [], bootstrap)
+        return alignment_scores(load_or_align(made, test)["argmax"], test.gold or [], bootstrap=bootstrap)
     except DataError as error:
         log.warning("no alignment error: %s", error)
         return []

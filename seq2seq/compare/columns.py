@@ -46,7 +46,7 @@ def alignment_score(name: str, method: str, run: EvaluatedRun, test: TestSet, op
         return None
     if name == "recall" and not any(gold.sure for gold in test.gold):
         return None
-    scores = alignment_scores(links, test.gold, 0, options.seed, f"{method}|of:references")
+    scores = alignment_scores(links, test.gold, bootstrap=0, seed=options.seed, method=f"{method}|of:references")
     return next(score for score in scores if score.name == name)
 
 

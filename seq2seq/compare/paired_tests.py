@@ -43,7 +43,10 @@ def resampled_means(scores: Scores, options: TestOptions) -> dict[str, Array]:
     """Variant -> (r,) figures on resampled sentences: the same sentences for all runs, averaged over seeds."""
     flat = [score for some in scores.values() for score in some]
     values = resample_scores(
-        [score.statistics for score in flat], flat[0].formula, options.bootstrap, options.metric_options.seed
+        [score.statistics for score in flat],
+        flat[0].formula,
+        samples=options.bootstrap,
+        seed=options.metric_options.seed,
     )
     ends = np.cumsum([len(some) for some in scores.values()])[:-1]
     return {name: part.mean(1) for name, part in zip(scores, np.split(values, ends, axis=1), strict=True)}

@@ -110,6 +110,7 @@ LINKS: dict[str, Callable[[Array], set[Link]]] = {"argmax": argmax_links, "one-t
 def alignment_scores(
     links: Sequence[AbstractSet[Link]],
     gold: Sequence[GoldAlignment],
+    *,
     bootstrap: int = 1000,
     seed: int = 12345,
     method: str = "argmax|of:references",

@@ -27,9 +27,7 @@ class AttentionMap(NamedTuple):
 
     weights: NDArray[np.float32]  # (T, S) the last layer's, mean over its heads; mean over an ensemble
     maps: NDArray[np.float32] | None  # (layers, heads, T, S); None for a single head, and for an ensemble
-    centers: (
-        NDArray[np.float32] | None
-    )  # (T,) predicted by the last layer's window, in positions from 0; None unless it has one
+    centers: NDArray[np.float32] | None  # (T,) that the last layer's window predicts, in positions from 0
 
 
 @torch.inference_mode()

@@ -47,9 +47,7 @@ def sacrebleu_p_values(
     named_systems = [(str(i), lines) for i, lines in enumerate(systems)]
     paired = PairedTest(named_systems, made, references, PAIRED_TESTS[test], samples)
     paired._seed = options.seed
-    results = list(paired()[1].values())[
-        1:
-    ]  # the first entry holds the systems' names, the others are in the order of `metrics`
+    _, *results = paired()[1].values()  # the first holds the systems' names, the others are in the order of `metrics`
     return {
         name: [float(result.p_value) for result in of_systems[1:]]  # type: ignore
         for name, of_systems in zip(metrics, results, strict=True)

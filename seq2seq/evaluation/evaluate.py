@@ -38,7 +38,7 @@ ATTENTION_STATISTICS: dict[str, Callable[[Array], attention_stats.Sums]] = {
     "entropy_share": attention_stats.normalized_entropy,
     "diagonality": attention_stats.diagonality,
 }
-SUMS = (*ATTENTION_STATISTICS, "unknown")  # statistics of each sentence, two numbers each: a sum, and out of how many
+SUMS = (*ATTENTION_STATISTICS, "unknown")  # the statistics of each sentence, two numbers each: attention_stats.Sums
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +48,8 @@ class EvaluationSpec:
     runs: tuple[Run, ...]  # several are an ensemble, whose evaluation is stored in the first
     device: str = "cpu"
     precision: str = "32"
-    options: Mapping[str, Any] = dataclasses.field(
-        default_factory=dict
-    )  # further arguments of Translator.open: search settings, shortlist, graphs
+    # further arguments of Translator.open: search settings, shortlist, graphs
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @cached_property
     def search(self) -> SearchConfig:

@@ -51,5 +51,7 @@ def make_score(
     name: str, statistics: Array, formula: Callable[[Array], float], signature: str, options: MetricOptions
 ) -> Score:
     """The Score of `statistics` (n, k) under `formula`, with a bootstrap interval if `options.bootstrap` is not 0."""
-    interval = bootstrap_interval(statistics, formula, options.bootstrap, options.seed) if options.bootstrap else None
+    interval = None
+    if options.bootstrap:
+        interval = bootstrap_interval(statistics, formula, samples=options.bootstrap, seed=options.seed)
     return Score(name, formula(statistics.sum(0)), signature, interval, statistics, formula)

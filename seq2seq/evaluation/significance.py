@@ -28,7 +28,7 @@ def resample_counts(n: int, samples: int, seed: int) -> Iterator[Array]:
         yield np.bincount(rng.choice(n, size=n, replace=True), minlength=n).astype(float64)
 
 
-def resample_scores(runs: Sequence[Array], formula: Formula, samples: int = 1000, seed: int = 12345) -> Array:
+def resample_scores(runs: Sequence[Array], formula: Formula, *, samples: int = 1000, seed: int = 12345) -> Array:
     """The score of each run on the same resampled sentences, (samples, runs).
 
     `runs` holds the statistics (n, k) of each run."""
@@ -46,15 +46,14 @@ def percentile_interval(values: Array) -> tuple[float, float]:
 
 
 def bootstrap_interval(
-    statistics: Array, formula: Formula, samples: int = 1000, seed: int = 12345
+    statistics: Array, formula: Formula, *, samples: int = 1000, seed: int = 12345
 ) -> tuple[float, float]:
     """The 95 % percentile bootstrap interval of the score of `statistics` (n, k)."""
-    return percentile_interval(resample_scores([statistics], formula, samples, seed)[:, 0])
+    return percentile_interval(resample_scores([statistics], formula, samples=samples, seed=seed)[:, 0])
 
 
 def p_value(values: Array, observed: float) -> float:
-    """The p-value of an observed difference, given differences under the null hypothesis  (Riezler & Maxwell 2005, fig.
-    1).
+    """p of an observed difference, given differences under the null hypothesis  (Riezler & Maxwell 2005, fig. 1).
 
     p = (1 + how many of `values` are at least `observed`) / (1 + how many there are). sacreBLEU counts those that
     exceed it, which is the same but for ties."""
@@ -83,7 +82,7 @@ def paired_bootstrap(
 
     `system` and `baseline` hold the statistics (n, k) of each of their runs, on the same sentences. Scores are averaged
     over the runs inside each of `samples` resamples; see `bootstrap_p_value` for how p is computed and read."""
-    scores = resample_scores([*system, *baseline], formula, samples, seed)
+    scores = resample_scores([*system, *baseline], formula, samples=samples, seed=seed)
     observed = [float(np.mean([formula(run.sum(0)) for run in runs])) for runs in (system, baseline)]
     return bootstrap_p_value(
         system=scores[:, : len(system)].mean(1),
@@ -95,8 +94,8 @@ def paired_bootstrap(
 def swap_masks(n: int, trials: int, seed: int) -> Iterator[Array]:
     """For each of `trials`, which of n sentences are swapped (1), in blocks (up to TRIALS_PER_BLOCK, n).
 
-    The draws are those of sacreBLEU for the same seed, which keeps where we swap: the difference only changes its
-    sign."""
+    The draws are those of sacreBLEU for the same seed. It keeps what we swap, which changes only the difference's sign.
+    """
     rng = np.random.default_rng(seed)
     for start in range(0, trials, TRIALS_PER_BLOCK):
         yield rng.integers(2, size=(min(TRIALS_PER_BLOCK, trials - start), n), dtype=bool).astype(float64)

@@ -44,7 +44,7 @@ DECODING = {  # key of `decoding` in scores.json -> its type
     "device": WORD,
     "batch": WHOLE,
 }
-MAX_SUM = 1e15  # of one statistic of a sentence: larger values are damage, and would overflow sums over sentences
+MAX_SUM = 1e15  # of one statistic of a sentence: larger values are damage, and might sum to infinity
 
 
 class Evaluation(NamedTuple):
