@@ -19,15 +19,12 @@ from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.runs.metrics import read_metrics
 from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO
+from seq2seq.training.resume import resume
 from seq2seq.training.run import train
 
 Small = Callable[..., list[str]]
 ROOT = Path(__file__).resolve().parents[2]
-
-
 SCORES = {1: 3.0, 2: 9.0, 3: 1.0, 4: 7.0, 5: 8.0, 6: 2.0, 7: 9.0}
-
-
 CASES = [  # average, keep, updates of the result, updates whose weights are on disk
     ("none", 1, [2], {2}), ("none", 3, [2], {2, 5, 7}), ("best", 3, [2, 7, 5], {2, 5, 7}),
     ("last", 2, [6, 7], {2, 7, 6}), ("last", 1, [7], {2, 7}),
@@ -99,6 +96,32 @@ def test_run_can_be_resumed_when_saving_a_first_checkpoint_fails(
         (run,) = (tmp_path / str(number)).iterdir()
         assert cli.main(["train", f"resume={run}"]) == 0
         assert Run.open(run).info["finished"]
+
+
+def test_first_checkpoint_holds_the_models_own_weights(
+    small: Small, trained: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the moving average, which is in the model's place during validation."""
+    words = ("training.ema=0.9", "training.validate_every=1")
+    save, count = Checkpoint.save, [0]
+
+    def save_once(self: Checkpoint, trainer: Any) -> None:
+        count[0] += 1
+        if count[0] == 2:
+            raise KeyboardInterrupt
+        save(self, trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_once)
+        with pytest.raises(KeyboardInterrupt):
+            train(compose_config(small(tmp_path, *words)))
+    (run,) = tmp_path.iterdir()
+    resume(compose_config([f"resume={run}"]))
+    ours, theirs = (
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for folder in (run, trained(*words))
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_run_directory_holds_no_code(tiny_run: Path) -> None:

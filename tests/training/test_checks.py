@@ -17,8 +17,6 @@ from seq2seq.training.run import train
 Small = Callable[..., list[str]]
 Trained = Callable[..., Path]
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-
-
 NO_LIMITS = ("training.max_updates=0", "training.patience=0")
 
 

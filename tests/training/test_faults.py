@@ -17,28 +17,32 @@ from safetensors.torch import load_file
 
 from seq2seq import cli
 from seq2seq.runs.directory import Run
-from seq2seq.training import validation
+from seq2seq.training.module import TrainingModule
+from seq2seq.training.validation import Validation
 
 Small = Callable[..., list[str]]
 ROOT = Path(__file__).resolve().parents[2]
+WRITERS = [
+    "seq2seq.runs.weights.save_file",
+    "seq2seq.utils.files.os.replace",
+    "lightning.Trainer.save_checkpoint",
+    "pathlib.Path.write_text",
+]
 
 
-def everything(folder: Path) -> dict[Path, bytes]:
+def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and "tensorboard" not in path.parts}
 
 
 def test_loss_that_is_not_finite_is_reported_and_the_run_can_be_resumed(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from seq2seq.training.module import TrainingModule
-
     original, handler = TrainingModule.losses, signal.getsignal(signal.SIGINT)
 
     def spoiled(self: TrainingModule, batch: Any) -> Any:
         loss = original(self, batch)
-        return (
-            loss._replace(total=loss.total * float("nan")) if self.training and self.trainer.global_step == 4 else loss
-        )
+        spoil = self.training and self.trainer.global_step == 4
+        return loss._replace(total=loss.total * float("nan")) if spoil else loss
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "losses", spoiled)
@@ -51,19 +55,11 @@ def test_loss_that_is_not_finite_is_reported_and_the_run_can_be_resumed(
     assert Run.open(run).info["updates"] == 6
 
 
-PLACES = [
-    "seq2seq.runs.weights.save_file",
-    "seq2seq.utils.files.os.replace",
-    "lightning.Trainer.save_checkpoint",
-    "pathlib.Path.write_text",
-]
-
-
 def test_weights_that_are_not_finite_replace_no_checkpoint(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """An update can spoil the weights though its loss was finite; nothing of a validation that follows is kept."""
-    original = validation.Validation.validate
+    original = Validation.validate
 
     def spoiled(self: Any, trainer: Any, module: Any) -> None:
         if trainer.global_step == 6:
@@ -73,7 +69,7 @@ def test_weights_that_are_not_finite_replace_no_checkpoint(
 
     for monitor in ("bleu", "loss"):
         with monkeypatch.context() as patch:
-            patch.setattr(validation.Validation, "validate", spoiled)
+            patch.setattr(Validation, "validate", spoiled)
             assert cli.main(["train", *small(tmp_path / monitor, f"training.monitor={monitor}")]) == 2
         assert "the dev loss is nan, these weights are not kept" in capfd.readouterr().err.splitlines()[-1]
         (run,) = (tmp_path / monitor).iterdir()
@@ -84,41 +80,40 @@ def test_weights_that_are_not_finite_replace_no_checkpoint(
 def test_out_of_memory_is_one_sentence(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from seq2seq.training.module import TrainingModule
-
     for error in (
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
     ):
-        monkeypatch.setattr(TrainingModule, "losses", lambda *rest, error=error: (_ for _ in ()).throw(error))
+
+        def fail(self: TrainingModule, batch: Any, error: Exception = error) -> Any:
+            raise error
+
+        monkeypatch.setattr(TrainingModule, "losses", fail)
         assert cli.main(["train", *small(tmp_path / type(error).__name__)]) == 2
         assert "out of memory: lower training.batch_tokens=256" in capfd.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("writer", WRITERS)
 def test_full_disk_is_one_sentence_and_leaves_no_partial_file(
-    place: str, run_copy: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    writer: str, run_copy: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """At the first write of a resumed run by each of the functions that write."""
-    before = everything(run_copy)
+    """The disk is full at the first call of each function that writes, in a resumed run."""
+    before = contents(run_copy)
 
     def full(*arguments: Any, **more: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "a file")
 
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "seq2seq.utils.files.os", SimpleNamespace(replace=os.replace, getpid=os.getpid)
-        )  # os.replace of that module alone
-        patch.setattr(place, full)
+        # so that os.replace is patched in that module only
+        patch.setattr("seq2seq.utils.files.os", SimpleNamespace(replace=os.replace, getpid=os.getpid))
+        patch.setattr(writer, full)
         assert cli.main(["train", f"resume={run_copy}", "training.max_updates=8", "training.patience=9"]) == 2
     assert "No space left on device" in capfd.readouterr().err.splitlines()[-1]
     assert not list(run_copy.rglob(".*"))
-    after = everything(run_copy)
+    after = contents(run_copy)
     assert before.keys() <= after.keys()
-    assert (
-        load_file(run_copy / "weights.safetensors").keys()
-        == load_file(run_copy / "checkpoints" / "update-6.safetensors").keys()
-    )
+    kept = load_file(run_copy / "checkpoints" / "update-6.safetensors")
+    assert load_file(run_copy / "weights.safetensors").keys() == kept.keys()
     assert cli.main(["train", f"resume={run_copy}", "training.max_updates=8"]) == 0
     assert Run.open(run_copy).info["updates"] == 8
 
@@ -136,7 +131,7 @@ def run_with_file_limit(size: int, *words: str) -> "subprocess.CompletedProcess[
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [100, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200])
-def test_file_size_limit_is_one_sentence(size: int, small: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_file_size_limit_is_one_sentence(size: int, small: Small, tmp_path: Path) -> None:
     words = ["train", *small(tmp_path / "runs", f"data.cache={tmp_path / 'cache'}")]
     done = run_with_file_limit(size, *words)
     assert done.returncode == 2, done.stderr
@@ -147,9 +142,8 @@ def test_file_size_limit_is_one_sentence(size: int, small: Callable[..., list[st
     assert f"{tmp_path}/" in last
     assert "File too large" in last
     runs = [path for path in (tmp_path / "runs").glob("*") if path.is_dir()] if (tmp_path / "runs").exists() else []
-    assert not [
-        path for path in tmp_path.rglob(".*") if path.suffix != ".part" and not path.name.endswith(".lock")
-    ]  # no partial files
+    partial = [path for path in tmp_path.rglob(".*") if path.suffix != ".part" and not path.name.endswith(".lock")]
+    assert not partial
     assert cli.main(["train", f"resume={runs[0]}"] if runs else words) == 0
     assert not [*tmp_path.rglob("*.part")]  # encoded blocks of text are removed or used
     assert Run.open(next((tmp_path / "runs").iterdir())).info["finished"]

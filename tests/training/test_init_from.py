@@ -20,25 +20,16 @@ Small = Callable[..., list[str]]
 def test_run_starts_from_the_weights_of_another(
     tiny_run: Path, small: Small, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-
     caplog.set_level("INFO", "seq2seq")
-    settings = (
-        f"init_from={tiny_run}",
-        "training.learning_rate=0",
-        "training.max_updates=1",
-        "training.label_smoothing=0.2",
-    )
-    run = train(compose_config(small(tmp_path, *settings)))
+    words = ("training.learning_rate=0", "training.max_updates=1", "training.label_smoothing=0.2")
+    run = train(compose_config(small(tmp_path, f"init_from={tiny_run}", *words)))
     ours, theirs = load_file(run / "weights.safetensors"), load_file(tiny_run / "weights.safetensors")
     assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
     assert "differs from init_from: training.label_smoothing 0.1 -> 0.2" in caplog.text
     assert "differs from init_from: model" not in caplog.text
     trained_before = load_file(run / "checkpoints" / "update-1.safetensors")
-    for path in (
-        run / "checkpoints" / "last.ckpt",
-        run / "weights.safetensors",
-    ):  # as if interrupted before the first checkpoint
-        path.unlink()
+    for name in ("checkpoints/last.ckpt", "weights.safetensors"):  # as if interrupted before the first checkpoint
+        (run / name).unlink()
     again = load_file(resume(compose_config([f"resume={run}"])) / "weights.safetensors")
     assert all(np.array_equal(again[name], trained_before[name]) for name in again)
 
@@ -46,7 +37,6 @@ def test_run_starts_from_the_weights_of_another(
 def test_weights_keep_their_tokenizer_on_other_text(
     tiny_run: Path, small: Small, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-
     other = shutil.copytree(corpus, tmp_path / "corpus")
     for side in ("en", "de"):
         (other / f"train.{side}").write_text(
@@ -63,7 +53,6 @@ def test_weights_keep_their_tokenizer_on_other_text(
 
 
 def test_weights_of_another_size_are_refused(tiny_run: Path, small: Small, tmp_path: Path) -> None:
-
     with pytest.raises(RunError, match="does not fit the model"):
         train(compose_config(small(tmp_path / "runs", f"init_from={tiny_run}", "model.hidden=10")))
     assert not (tmp_path / "runs").exists()

@@ -27,7 +27,7 @@ Small = Callable[..., list[str]]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def everything(folder: Path) -> dict[Path, bytes]:
+def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -67,11 +67,11 @@ def test_new_run_is_trained_and_then_left_as_it_is(
     folder, trained = complete(config)
     assert trained
     assert same_as(folder, tiny_run)
-    before = everything(folder)
+    before = contents(folder)
     caplog.set_level("INFO", "seq2seq")
     caplog.clear()
     assert complete(config) == (folder, False)
-    assert everything(folder) == before
+    assert contents(folder) == before
     assert caplog.messages == []  # the caller logs it
     with pytest.raises(RunError, match="exists and is finished: delete it"):
         train(config)
@@ -94,17 +94,16 @@ def test_run_that_is_only_a_directory_is_trained(config: Config, tiny_run: Path)
 
 
 def test_run_of_another_process_is_left_alone(interrupted: Path, config: Config) -> None:
-    before = everything(interrupted)
+    before = contents(interrupted)
     with locked(interrupted), pytest.raises(BusyError, match="is being trained by another process"):
         complete(config)
-    assert everything(interrupted) == before
+    assert contents(interrupted) == before
 
 
 def test_run_that_another_process_has_just_finished(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = complete(config)[0]
-    monkeypatch.setattr(
-        Path, "exists", lambda self, exists=Path.exists: self != folder and exists(self)
-    )  # not at the first check
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path != folder and exists(path))  # as if it came after the check
     monkeypatch.setattr(resuming, "create_directory", lambda plan: False)
     assert complete(config) == (folder, False)
 
@@ -142,12 +141,9 @@ def test_changes_are_logged_only_after_all_checks(interrupted: Path, caplog: pyt
     caplog.clear()
     with locked(interrupted), pytest.raises(BusyError):
         resume(compose_config([f"resume={interrupted}", "training.max_updates=7"]))
+    words = ("trainer.log_every=7", "training.max_updates=0", "training.patience=0")
     with pytest.raises(ConfigError, match="training has no end"):
-        resume(
-            compose_config(
-                [f"resume={interrupted}", "trainer.log_every=7", "training.max_updates=0", "training.patience=0"]
-            )
-        )
+        resume(compose_config([f"resume={interrupted}", *words]))
     assert caplog.messages == []
     resume(compose_config([f"resume={interrupted}", "training.max_updates=7"]))
     assert "changed on resuming: training.max_updates 6 -> 7" in caplog.messages
@@ -156,15 +152,8 @@ def test_changes_are_logged_only_after_all_checks(interrupted: Path, caplog: pyt
 @pytest.mark.slow
 def test_two_simultaneous_grids_share_the_work(small: Small, tmp_path: Path) -> None:
     """Each job is trained by one of them; then all runs are finished."""
-    command = [
-        sys.executable,
-        "-m",
-        "seq2seq",
-        "train",
-        "-m",
-        "model/attention=dot,general,cosine",
-        *small(tmp_path / "runs"),
-    ]
+    words = ("model/attention=dot,general,cosine", *small(tmp_path / "runs"))
+    command = [sys.executable, "-m", "seq2seq", "train", "-m", *words]
 
     def call(_: int) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)

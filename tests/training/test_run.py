@@ -19,7 +19,7 @@ from seq2seq.training.run import create_directory, make_model, parameter_table, 
 Small = Callable[..., list[str]]
 
 
-def everything(folder: Path) -> dict[Path, bytes]:
+def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and "tensorboard" not in path.parts}
 
 
@@ -52,10 +52,10 @@ def test_shared_parameters_are_counted_once() -> None:
 def test_existing_run_is_neither_overwritten_nor_restarted(
     tiny_run: Path, small: Small, run_copy: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    before = everything(tiny_run)
+    before = contents(tiny_run)
     assert cli.main(["train", *small(tiny_run.parent)]) == 2
     assert f"{tiny_run} exists and is finished" in capfd.readouterr().err
-    assert everything(tiny_run) == before
+    assert contents(tiny_run) == before
     info = run_copy / "run.json"
     info.write_text(info.read_text().replace('"finished": true', '"finished": false'))
     assert cli.main(["train", *small(run_copy.parent)]) == 2
@@ -76,7 +76,7 @@ def test_second_of_two_simultaneous_starts_leaves_the_first_alone(
     with pytest.raises(RunError, match=f"{tiny_run.name} exists and is finished"):
         train(compose_config(small(runs)))
     assert [path.name for path in runs.iterdir()] == [tiny_run.name]
-    assert {p.name: b for p, b in everything(runs).items()} == {p.name: b for p, b in everything(tiny_run).items()}
+    assert {p.name: b for p, b in contents(runs).items()} == {p.name: b for p, b in contents(tiny_run).items()}
 
 
 def test_failed_start_leaves_no_directory(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,13 @@ from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.run import train
 from seq2seq.training.validation import MONITORED_PAIRS, VALIDATIONS_IN_A_ROW, AttentionMonitor, DevFigures, DevSet
 
-FLAT = np.full((6, 8), 1 / 8, np.float32)
+NO_LIMITS = ("training.max_updates=0", "training.patience=0")
 PAIRS = [Pair(f"a {i}", "b") for i in range(MONITORED_PAIRS + 9)] + [Pair("", "b")]
+
+
+def flat(number: int) -> Any:
+    """Uniform attention of 6 target tokens to 8 positions, whatever the sentence."""
+    return np.full((6, 8), 1 / 8, np.float32)
 
 
 def diagonal(number: int) -> Any:
@@ -38,13 +43,13 @@ def warnings_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtur
     def run(*weights: Callable[[int], Any], attention: AttentionConfig | None = None) -> list[str]:
         model = RNNConfig(attention=attention or AttentionConfig())
         monitor = AttentionMonitor(SimpleNamespace(forced_decode=list), model, PAIRS)  # type: ignore[arg-type]
-        for of in weights:
+        for weights_of in weights:
 
-            def look(_: Any, found: list[Any], of: Any = of) -> Any:
-                assert len(found) == MONITORED_PAIRS
-                return ((i, AttentionMap(of(i), None, None)) for i in range(len(found)))
+            def given_maps(translator: Any, pairs: list[Any], weights_of: Any = weights_of) -> Any:
+                assert len(pairs) == MONITORED_PAIRS
+                return ((i, AttentionMap(weights_of(i), None, None)) for i in range(len(pairs)))
 
-            monkeypatch.setattr(validation, "compute_attention_maps", look)
+            monkeypatch.setattr(validation, "compute_attention_maps", given_maps)
             monitor.check()
         return [record.getMessage() for record in caplog.records]
 
@@ -52,18 +57,18 @@ def warnings_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtur
 
 
 def test_lasting_problem_is_logged_once(warnings_of: Callable[..., list[str]]) -> None:
-    (warning,) = warnings_of(*[lambda i: FLAT] * (VALIDATIONS_IN_A_ROW + 4))
+    (warning,) = warnings_of(*[flat] * (VALIDATIONS_IN_A_ROW + 4))
     assert warning.startswith("attention: ")
     assert "uniform" in warning
 
 
 def test_passing_problem_is_not_logged(warnings_of: Callable[..., list[str]]) -> None:
-    flat = [lambda i: FLAT] * (VALIDATIONS_IN_A_ROW - 1)
-    assert not warnings_of(*flat, diagonal, *flat, diagonal)
+    some = [flat] * (VALIDATIONS_IN_A_ROW - 1)
+    assert not warnings_of(*some, diagonal, *some, diagonal)
 
 
 def test_attention_that_is_not_learned_is_not_checked(warnings_of: Callable[..., list[str]]) -> None:
-    assert not warnings_of(*[lambda i: FLAT] * VALIDATIONS_IN_A_ROW, attention=AttentionConfig(scorer="uniform"))
+    assert not warnings_of(*[flat] * VALIDATIONS_IN_A_ROW, attention=AttentionConfig(scorer="uniform"))
 
 
 def test_training_logs_the_warning(small: Callable[..., list[str]], tmp_path: Path) -> None:
@@ -71,9 +76,6 @@ def test_training_logs_the_warning(small: Callable[..., list[str]], tmp_path: Pa
     words = ("model.init=1e-6", "training.learning_rate=1e-9", "training.max_updates=3", "training.validate_every=1")
     run = train(compose_config(small(tmp_path, *words, "data.max_words=60")))
     assert (run / "log.txt").read_text().count("attention: ") == 1
-
-
-NO_LIMITS = ("training.max_updates=0", "training.patience=0")
 
 
 def validations(run: Path) -> list[dict[str, str]]:
@@ -100,7 +102,7 @@ def script_scores(scores: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DevSet, "evaluate", lambda self, module: DevFigures(1.0, next(remaining)))
 
 
-def test_patience_counts_validations_without_progress(
+def test_patience_counts_validations_without_improvement(
     trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script_scores([1.0, 3.0, 2.0, 3.0, 9.0], monkeypatch)
