@@ -84,8 +84,8 @@ class Head(Protocol):
         ...
 
 
-class Model(Protocol):
-    """An attention encoder-decoder. Every model guarantees that `decode` equals repeated `step`."""
+class Searchable(Protocol):
+    """What a search needs of a model: steps over the hypotheses of B sentences, and probabilities."""
 
     @property
     def head(self) -> Head:
@@ -93,21 +93,8 @@ class Model(Protocol):
         ...
 
     @property
-    def max_source(self) -> int | None:
-        """The longest source in tokens, EOS included; None means no limit."""
-        ...
-
-    @property
     def max_target(self) -> int | None:
         """The most target steps; None means no limit."""
-        ...
-
-    def parameters(self) -> Iterator[Parameter]:
-        """As of torch.nn.Module; callers read the device from them."""
-        ...
-
-    def encode(self, source: Tensor, copy: Tensor | None = None) -> Memory:
-        """source (B, S): ids, EOS, then PAD. copy (B, S): the target ids of its tokens; None: the same ids."""
         ...
 
     def start(self, memory: Memory, capacity: int | None = None) -> State:
@@ -127,6 +114,23 @@ class Model(Protocol):
 
         A list (N',), or (B', W') in which each row stays within one sentence. If B' is still B, row b must be of
         sentence b: preallocated caches are then not moved. The given state must not be used again."""
+        ...
+
+
+class Model(Searchable, Protocol):
+    """An attention encoder-decoder. Every model guarantees that `decode` equals repeated `step`."""
+
+    @property
+    def max_source(self) -> int | None:
+        """The longest source in tokens, EOS included; None means no limit."""
+        ...
+
+    def parameters(self) -> Iterator[Parameter]:
+        """As of torch.nn.Module; callers read the device from them."""
+        ...
+
+    def encode(self, source: Tensor, copy: Tensor | None = None) -> Memory:
+        """source (B, S): ids, EOS, then PAD. copy (B, S): the target ids of its tokens; None: the same ids."""
         ...
 
     def restrict_vocabulary(self, ids: Tensor) -> "Model":

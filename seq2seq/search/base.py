@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS
-from seq2seq.nn.interface import Memory, Model
+from seq2seq.nn.interface import Memory, Searchable
 from seq2seq.nn.ops import devices
 from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.search.backtrace import Endings, SearchStep, backtrace
@@ -90,7 +90,7 @@ def per_sentence(lengths: Lengths, memory: Memory) -> Tensor:
     return torch.as_tensor(lengths, device=memory.mask.device).long().expand(len(memory.mask)).contiguous()
 
 
-def run_search(search: Search, models: Sequence[Model], memories: Sequence[Memory]) -> list[list[Hypothesis]]:
+def run_search(search: Search, models: Sequence[Searchable], memories: Sequence[Memory]) -> list[list[Hypothesis]]:
     """Step `models` until all B sentences are done; the hypotheses of each sentence, in the order of the sentences."""
     max_steps = max(search.max_lengths.tolist(), default=-1) + 1
     ensemble = Ensemble(models, memories, max_steps)

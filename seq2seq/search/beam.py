@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.ids import EOS
-from seq2seq.nn.interface import Memory, Model
+from seq2seq.nn.interface import Memory, Searchable
 from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.runtime.options import check_beam
 from seq2seq.runtime.penalties import NO_PENALTIES, Penalties
@@ -108,7 +108,7 @@ class BeamSearch(Search):
 
 @torch.inference_mode()
 def beam_search(
-    models: Sequence[Model],
+    models: Sequence[Searchable],
     memories: Sequence[Memory],
     *,
     max_length: Lengths,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.errors import ConfigError
-from seq2seq.nn.interface import Memory, Model
+from seq2seq.nn.interface import Memory, Searchable
 
 
 def log_mean_probability(log_probs: Sequence[Tensor]) -> Tensor:
@@ -28,7 +28,7 @@ class Ensemble:
     Memories have B rows; states have B rows at first and B * W after `select_rows`.
     Raises ConfigError if `capacity` steps are more than a model can take."""
 
-    def __init__(self, models: Sequence[Model], memories: Sequence[Memory], capacity: int) -> None:
+    def __init__(self, models: Sequence[Searchable], memories: Sequence[Memory], capacity: int) -> None:
         for model in models:
             if model.max_target is not None and capacity > model.max_target:
                 raise ConfigError(
@@ -50,7 +50,7 @@ class Ensemble:
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep, repeat or reorder hypotheses in the states: rows (B', W') index the B * W rows, as in
-        `Model.select`."""
+        `Searchable.select`."""
         self.states = [model.select(rows, state) for model, state in zip(self.models, self.states, strict=True)]
 
     def select_sentences(self, sentences: Tensor) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seq2seq.errors import ConfigError
 from seq2seq.ids import EOS, PAD
-from seq2seq.nn.interface import Memory, Model
+from seq2seq.nn.interface import Memory, Searchable
 from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.runtime.options import check_sampling
 from seq2seq.search.backtrace import Endings, SearchStep
@@ -139,7 +139,7 @@ class Sampling(Search):
 
 @torch.inference_mode()
 def sample(
-    models: Sequence[Model],
+    models: Sequence[Searchable],
     memories: Sequence[Memory],
     *,
     seeds: Sequence[int],
