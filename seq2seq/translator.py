@@ -31,7 +31,7 @@ from seq2seq.runtime.penalties import Penalties
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import NoRepeat
 from seq2seq.search.forced import score_targets
-from seq2seq.search.sample import sample
+from seq2seq.search.sampling import sample
 from seq2seq.search.shortlist import Shortlist
 
 log = logging.getLogger("seq2seq")

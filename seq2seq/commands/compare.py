@@ -144,7 +144,7 @@ def compared(options: argparse.Namespace) -> "Comparison":
     from seq2seq.compare.variants import check_baseline, choose_baseline, group_runs
     from seq2seq.errors import RunError
     from seq2seq.evaluation.metrics import TASKS, expand_names
-    from seq2seq.evaluation.score import MetricOptions
+    from seq2seq.evaluation.scores import MetricOptions
 
     for key in columns(options):
         choose(COLUMNS, key, "--columns")

@@ -13,7 +13,7 @@ from seq2seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from seq2seq.evaluation.evaluate import EvaluationSpec
-    from seq2seq.evaluation.score import Score
+    from seq2seq.evaluation.scores import Score
     from seq2seq.evaluation.testset import TestSet
 
 log = logging.getLogger("seq2seq")

@@ -13,7 +13,7 @@ from seq2seq.compare.result import Column
 from seq2seq.evaluation import attention_stats, text_stats
 from seq2seq.evaluation.alignment import LINKS, alignment_scores
 from seq2seq.evaluation.metrics import METRICS
-from seq2seq.evaluation.score import LOWER_IS_BETTER, MetricOptions, Score, make_score
+from seq2seq.evaluation.scores import LOWER_IS_BETTER, MetricOptions, Score, make_score
 from seq2seq.evaluation.symmetrization import SYMMETRIZATIONS
 from seq2seq.evaluation.testset import TestSet
 

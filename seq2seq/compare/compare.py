@@ -28,7 +28,7 @@ from seq2seq.evaluation.attention_maps import attention_health
 from seq2seq.evaluation.attention_records import dequantize
 from seq2seq.evaluation.bleu import SACREBLEU_METRICS
 from seq2seq.evaluation.metrics import METRICS
-from seq2seq.evaluation.score import Score
+from seq2seq.evaluation.scores import Score
 
 BUCKETS = 5  # ranges of source length, with about equally many sentences
 Members = Sequence[NDArray[np.int64]]  # sentence indices of each bucket

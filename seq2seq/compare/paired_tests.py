@@ -13,7 +13,7 @@ import numpy as np
 from seq2seq.compare.result import Figure
 from seq2seq.compare.variants import Variant
 from seq2seq.evaluation.bleu import PAIRED_TESTS, SACREBLEU_METRICS, sacrebleu_p_values
-from seq2seq.evaluation.score import Array, MetricOptions, Score
+from seq2seq.evaluation.scores import Array, MetricOptions, Score
 from seq2seq.evaluation.significance import bootstrap_p_value, holm, percentile_interval, randomisation, resample_scores
 from seq2seq.evaluation.testset import TestSet
 

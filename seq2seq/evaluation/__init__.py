@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from seq2seq.evaluation.heatmap import write_png as write_png
     from seq2seq.evaluation.metrics import METRICS as METRICS
     from seq2seq.evaluation.metrics import score as score
-    from seq2seq.evaluation.score import Score as Score
+    from seq2seq.evaluation.scores import Score as Score
     from seq2seq.evaluation.significance import bootstrap_interval as bootstrap_interval
     from seq2seq.evaluation.significance import paired_bootstrap as paired_bootstrap
     from seq2seq.evaluation.significance import randomisation as randomisation
@@ -52,7 +52,7 @@ __getattr__, __dir__ = lazy_names(
         "write_png": "heatmap",
         "METRICS": "metrics",
         "score": "metrics",
-        "Score": "score",
+        "Score": "scores",
         "bootstrap_interval": "significance",
         "paired_bootstrap": "significance",
         "randomisation": "significance",

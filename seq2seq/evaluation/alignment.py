@@ -21,7 +21,7 @@ from seq2seq.data.word_links import (
     words_from_pieces,
 )
 from seq2seq.errors import DataError
-from seq2seq.evaluation.score import Array, MetricOptions, Score, make_score
+from seq2seq.evaluation.scores import Array, MetricOptions, Score, make_score
 
 # From attention to links
 

@@ -6,7 +6,7 @@ is the ratio of their totals, which can be resampled like any score. T target an
 
 import numpy as np
 
-from seq2seq.evaluation.score import Array
+from seq2seq.evaluation.scores import Array
 
 Sums = tuple[float, float]  # a sum, and the number of its terms
 

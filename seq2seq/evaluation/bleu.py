@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seq2seq.evaluation.score import Array, MetricOptions, Score, make_score
+from seq2seq.evaluation.scores import Array, MetricOptions, Score, make_score
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric

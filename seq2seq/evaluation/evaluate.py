@@ -27,7 +27,7 @@ from seq2seq.evaluation.attention_records import (
     AttentionRecordWriter,
     quantize,
 )
-from seq2seq.evaluation.score import Array
+from seq2seq.evaluation.scores import Array
 from seq2seq.evaluation.testset import TestSet
 from seq2seq.ids import UNK
 from seq2seq.runs.directory import WEIGHTS, Run, inside

@@ -10,7 +10,7 @@ from typing import Any
 
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.alignment import to_numpy
-from seq2seq.evaluation.score import Array
+from seq2seq.evaluation.scores import Array
 from seq2seq.utils.files import atomic_write
 
 SHADES = ((0.8, "█"), (0.6, "▓"), (0.4, "▒"), (0.2, "░"), (0.05, "·"), (0.0, " "))  # the least weight of each

@@ -6,7 +6,7 @@ from functools import partial
 from seq2seq.errors import DataError, choose
 from seq2seq.evaluation.bleu import sacrebleu_score
 from seq2seq.evaluation.rouge import rouge
-from seq2seq.evaluation.score import MetricOptions, Score
+from seq2seq.evaluation.scores import MetricOptions, Score
 
 Metric = Callable[[Sequence[str], Sequence[Sequence[str]], MetricOptions], Score]  # hypotheses, references, options
 

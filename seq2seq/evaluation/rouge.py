@@ -7,7 +7,7 @@ from importlib.metadata import version
 import numpy as np
 
 from seq2seq.errors import DataError
-from seq2seq.evaluation.score import Array, MetricOptions, Score, make_score
+from seq2seq.evaluation.scores import Array, MetricOptions, Score, make_score
 from seq2seq.ids import BREAK
 
 

@@ -25,7 +25,7 @@ from seq2seq.errors import DataError, RunError
 from seq2seq.evaluation.alignment import LINKS
 from seq2seq.evaluation.attention_records import READ_ERRORS, AttentionRecordFile
 from seq2seq.evaluation.evaluate import SUMS, EvaluationSpec, TestTranslations, align_references, translate_test_set
-from seq2seq.evaluation.score import Array
+from seq2seq.evaluation.scores import Array
 from seq2seq.evaluation.testset import TestSet, text_hash
 from seq2seq.utils.files import atomic_write, write_json, write_text
 from seq2seq.utils.progress import ProgressCounter

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from seq2seq.search.constraints import ForbiddenTokens as ForbiddenTokens
     from seq2seq.search.constraints import NoRepeat as NoRepeat
     from seq2seq.search.forced import score_targets as score_targets
-    from seq2seq.search.sample import sample as sample
+    from seq2seq.search.sampling import sample as sample
     from seq2seq.search.step_model import StepModel as StepModel
 
 __all__ = [
@@ -35,7 +35,7 @@ __getattr__, __dir__ = lazy_names(
         "ForbiddenTokens": "constraints",
         "NoRepeat": "constraints",
         "score_targets": "forced",
-        "sample": "sample",
+        "sample": "sampling",
         "StepModel": "step_model",
     },
 )

@@ -12,7 +12,7 @@ import pytest
 
 from seq2seq.evaluation.bleu import sacrebleu_p_values
 from seq2seq.evaluation.metrics import score
-from seq2seq.evaluation.score import MetricOptions
+from seq2seq.evaluation.scores import MetricOptions
 from seq2seq.evaluation.significance import holm
 from seq2seq.translator import Translator
 

@@ -19,7 +19,7 @@ from seq2seq.compare.variants import group_runs
 from seq2seq.config import Config
 from seq2seq.data.word_links import GoldAlignment
 from seq2seq.evaluation.evaluate import SUMS
-from seq2seq.evaluation.score import MetricOptions
+from seq2seq.evaluation.scores import MetricOptions
 from seq2seq.evaluation.store import Evaluation
 from seq2seq.evaluation.testset import TestSet
 from seq2seq.launch.compose import compose_config

@@ -13,7 +13,7 @@ from seq2seq.compare.result import Comparison
 from seq2seq.data.word_links import GoldAlignment
 from seq2seq.evaluation import metrics
 from seq2seq.evaluation.metrics import score
-from seq2seq.evaluation.score import MetricOptions
+from seq2seq.evaluation.scores import MetricOptions
 from seq2seq.evaluation.testset import TestSet
 
 Make = Callable[..., EvaluatedRun]

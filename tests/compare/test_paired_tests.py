@@ -13,7 +13,7 @@ from seq2seq.compare.paired_tests import TestOptions
 from seq2seq.compare.result import Figure
 from seq2seq.compare.variants import group_runs
 from seq2seq.evaluation.bleu import PAIRED_TESTS, sacrebleu_p_values
-from seq2seq.evaluation.score import MetricOptions
+from seq2seq.evaluation.scores import MetricOptions
 from seq2seq.evaluation.testset import TestSet
 
 Make = Callable[..., EvaluatedRun]

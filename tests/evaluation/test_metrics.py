@@ -12,7 +12,7 @@ import pytest
 
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.metrics import GROUPS, METRICS, TASKS, expand_names, score
-from seq2seq.evaluation.score import LOWER_IS_BETTER
+from seq2seq.evaluation.scores import LOWER_IS_BETTER
 
 TEXT = "the a man woman dog, Street runs sits in on near 2 green lights. old children play playing football again &"
 WORDS = TEXT.split()

@@ -11,7 +11,7 @@ import pytest
 from seq2seq.evaluation import significance
 from seq2seq.evaluation.bleu import PAIRED_TESTS, sacrebleu_p_values
 from seq2seq.evaluation.rouge import mean_of_sums
-from seq2seq.evaluation.score import MetricOptions
+from seq2seq.evaluation.scores import MetricOptions
 from seq2seq.evaluation.significance import (
     TRIALS_PER_BLOCK,
     bootstrap_interval,

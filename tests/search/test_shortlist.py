@@ -10,7 +10,7 @@ from seq2seq.nn.interface import LOGIT_MASK
 from seq2seq.search import shortlist as module
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import NoRepeat
-from seq2seq.search.sample import sample
+from seq2seq.search.sampling import sample
 from seq2seq.search.shortlist import Shortlist
 
 SIZE, SOURCE = 40, 50

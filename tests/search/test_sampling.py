@@ -12,7 +12,7 @@ from seq2seq.runtime import search as numpy_search
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import NoRepeat
 from seq2seq.search.forced import score_targets
-from seq2seq.search.sample import draw_tokens, sample, truncate_distribution, uniform_numbers
+from seq2seq.search.sampling import draw_tokens, sample, truncate_distribution, uniform_numbers
 
 OPTIONS = {
     "plain": {},
