@@ -157,7 +157,7 @@ def _unreadable(override: str) -> str:
 
 
 def _missing_file(path: str, group: str, options: Sequence[str]) -> str:
-    """The sentence for a file `path` that does not exist; `options` are those of `group`, maybe a parent of its group."""
+    """The sentence for a missing file `path`; `options` are those of `group`, maybe a parent of its group."""
     own, _, name = path.rpartition("/")
     folder = conf_dir() / own
     if own == "hydra/launcher" and name in CONCURRENT_JOBS:
