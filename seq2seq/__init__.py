@@ -1,4 +1,4 @@
-"""What does `import seq2seq` offer? `Translator`, loaded when it is first asked for, so that the import itself costs nothing."""
+"""Train, compare and ship attention encoder-decoders; `Translator` is imported on first use."""
 
 from typing import TYPE_CHECKING, Any
 

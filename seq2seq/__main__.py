@@ -1,4 +1,4 @@
-"""What does `python -m seq2seq` do? The same as the command `seq2seq`."""
+"""Runs the command line: `python -m seq2seq` is `seq2seq`."""
 
 import sys
 

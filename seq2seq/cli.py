@@ -1,4 +1,4 @@
-"""Which commands are there, and how does each of them end?"""
+"""The command line: finds the command, runs it, and turns errors into a message and an exit code."""
 
 import errno
 import importlib
@@ -16,26 +16,74 @@ from seq2seq.utils.console import log_to_stderr
 
 
 class Command(NamedTuple):
-    """A command: `module` has `main(argv: list[str]) -> int | None`, and is imported when the command is used."""
+    """A command. `module`, in seq2seq.commands, has `main(argv: list[str]) -> int | None` and is imported on use."""
 
     module: str
-    purpose: str  # kept here so that the overview imports nothing
+    purpose: str  # here, so that the overview imports no command
+
+
+COMMANDS = {
+    "train": Command("train", "train a model, or a grid of models; writes run directories"),
+    "prepare": Command("prepare", "read and check a corpus, train its tokenizer, and encode it"),
+    "translate": Command("translate", "translate lines from stdin to stdout with a trained run"),
+    "score": Command("score", "log-probabilities of given translations under a trained run"),
+    "evaluate": Command(
+        "evaluate", "translate a test set and score it: BLEU, chrF, TER, ROUGE with confidence intervals"
+    ),
+    "compare": Command("compare", "compare runs, by variant over seeds, with paired tests: one table, or a report"),
+    "metrics": Command("metrics", "score given text against references; needs no run"),
+    "shortlist": Command("shortlist", "learn likely translations of each subword, for faster search with a run"),
+    "plot": Command("plot", "show the attention of one translation, in the terminal and as PNG"),
+    "attentions": Command("attentions", "list the attention variants with their formulas"),
+}
+
+USER_ERRNOS = {  # errors of the file system that a user can mend
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR,
+    errno.EEXIST, errno.ENAMETOOLONG,
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0 done, 2 for what the user can mend, 130 interrupted, 141 reader gone."""
+    """Run one command. Returns the exit code: 0 success, 2 a user's error, 130 interrupted, 141 stdout was closed."""
     name, *rest = [*(sys.argv[1:] if argv is None else argv)] or ["--help"]
     if name in ("-h", "--help"):
-        return run(lambda: print(overview()))
+        return exit_code(lambda: print(_overview()))
     if name == "--version":
-        return run(lambda: print(f"seq2seq {seq2seq.__version__}"))
+        return exit_code(lambda: print(f"seq2seq {seq2seq.__version__}"))
     if name not in COMMANDS:
-        return complain(unknown("command", name, COMMANDS))
-    return run(lambda: start(name, rest))
+        return _print_error(unknown("command", name, COMMANDS))
+    return exit_code(lambda: _run_command(name, rest))
 
 
-def start(name: str, argv: list[str]) -> int | None:
-    """Import command `name` and run it."""
+def exit_code(work: Callable[[], int | None]) -> int:
+    """Call `work` and return its exit code, or that of its error. Exceptions that are bugs are passed on."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as all input, whatever the terminal's locale
+    try:
+        code = work() or 0
+        if sys.stdout is not None:  # None if the shell closed it
+            sys.stdout.flush()
+        return int(code)
+    except Seq2SeqError as error:
+        return _print_error(str(error))
+    except KeyboardInterrupt:
+        print("seq2seq: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        _discard_output()
+        return 141
+    except OSError as error:
+        if error.errno not in USER_ERRNOS:
+            raise
+        try:
+            sys.stdout.flush()  # keeps what was printed before the error
+        except OSError:
+            _discard_output()
+        return _print_error(f"{error.filename or 'a file or the output'} cannot be written or read: {error.strerror}")
+
+
+def _run_command(name: str, argv: list[str]) -> int | None:
+    """Import and run the command `name`."""
     process.set_environment()
     log_to_stderr()
     command: Callable[[list[str]], int | None] = importlib.import_module(
@@ -44,71 +92,22 @@ def start(name: str, argv: list[str]) -> int | None:
     return command(argv)
 
 
-def run(work: Callable[[], int | None]) -> int:
-    """Do it; an error that is no fault of the user keeps its traceback."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # as what is read, whatever the terminal is said to speak
-    try:
-        code = work() or 0
-        if sys.stdout is not None:  # none where it was closed
-            sys.stdout.flush()
-        return int(code)
-    except Seq2SeqError as error:
-        return complain(str(error))
-    except KeyboardInterrupt:
-        print("seq2seq: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        drop_output()
-        return 141
-    except OSError as error:
-        if error.errno not in DENIED:
-            raise
-        try:
-            sys.stdout.flush()  # what was printed before is not lost by it
-        except OSError:
-            drop_output()
-        return complain(f"{error.filename or 'a file or the output'} cannot be written or read: {error.strerror}")
-
-
-def drop_output() -> None:
-    """What stdout could not take, Python would try again at exit, and complain."""
-    with suppress(OSError, ValueError):  # one that is no file
+def _discard_output() -> None:
+    """Send what stdout still buffers to the null device; Python would try to write it at exit, and report the error."""
+    with suppress(OSError, ValueError):  # ValueError: stdout is not a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def complain(message: str) -> int:
-    """One line on stderr; returns the exit code of what the user can mend."""
+def _print_error(message: str) -> int:
+    """Print one line to stderr. Returns the exit code of a user's error."""
     print("seq2seq:", " ".join(message.split()), file=sys.stderr)
     return 2
 
 
-def overview() -> str:
+def _overview() -> str:
     """The text of `seq2seq --help`."""
     rows = "\n".join(f"  {name:<12}{command.purpose}" for name, command in COMMANDS.items())
-    return f"usage: seq2seq COMMAND ...\n\n{rows}\n\nseq2seq COMMAND --help tells more of one; seq2seq --version says which this is."
-
-
-DENIED = {  # what a user's file system answers, and he can mend
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST,
-    errno.ENAMETOOLONG,
-}  # fmt: skip
-
-COMMANDS = {
-    "train": Command("train", "train a model from settings; writes a run directory"),
-    "prepare": Command("prepare", "read and check a corpus, train its tokenizer, and report on both"),
-    "translate": Command("translate", "translate lines from stdin to stdout with a trained run"),
-    "score": Command("score", "log-probabilities of given translations under a trained run"),
-    "evaluate": Command(
-        "evaluate", "translate a test set and score it: BLEU, chrF, TER, ROUGE with confidence intervals"
-    ),
-    "compare": Command(
-        "compare", "put runs side by side, by variant over seeds, with paired tests: one table, or a report"
-    ),
-    "metrics": Command("metrics", "score given text against references: the same figures without a run"),
-    "shortlist": Command(
-        "shortlist", "learn which target subwords translate each source subword, for faster searches in a run"
-    ),
-    "plot": Command("plot", "show what each target word attended to: a map in the terminal and as PNG"),
-    "attentions": Command("attentions", "list the attention variants with their formulas"),
-}
+    return (
+        f"usage: seq2seq COMMAND ...\n\n{rows}\n\n"
+        "seq2seq COMMAND --help describes a command; seq2seq --version prints the version."
+    )

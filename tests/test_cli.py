@@ -12,7 +12,8 @@ import pytest
 
 import seq2seq
 from seq2seq import cli
-from seq2seq.commands import Parser, attentions, train
+from seq2seq.commands import attentions, train
+from seq2seq.commands.options import Parser
 from seq2seq.config import Config
 from seq2seq.config.io import every_setting
 from seq2seq.errors import DataError
@@ -220,7 +221,7 @@ def test_a_folder_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) 
 def test_attentions_lists_all(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     attentions.main(argv)
     shown = capsys.readouterr().out
-    for _, rows in attentions.tables():
+    for _, rows in attentions.attention_tables():
         assert all(row[0] in shown for row in rows)
         assert all(all(row) for row in rows), "a part without formula or source"
     if argv:
@@ -239,7 +240,7 @@ def test_output_that_cannot_be_written_is_one_sentence(word: str) -> None:
 
 
 def test_output_is_utf8_whatever_the_terminal_is_said_to_speak() -> None:
-    code = "from seq2seq import cli; cli.run(lambda: print('Tür'))"
+    code = "from seq2seq import cli; cli.exit_code(lambda: print('Tür'))"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
     assert done.stdout == "Tür\n".encode()

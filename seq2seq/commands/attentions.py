@@ -1,77 +1,78 @@
-"""Which attention variants are there? A table made from the tables of nn and from conf/model/attention."""
+"""`seq2seq attentions`: lists the parts of an attention from the tables of nn.attention, and the variants of conf/."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from seq2seq.commands import Parser
+from seq2seq.commands.options import Parser
 from seq2seq.launch.compose import conf_dir
 
 Row = Sequence[str]
+
+
+class AttentionTable(NamedTuple):
+    """A table of text with three columns."""
+
+    header: Row
+    rows: Sequence[Row]
 
 
 def main(argv: list[str]) -> None:
     """`seq2seq attentions [--markdown]`."""
     parser = Parser(
         "attentions",
-        "List the scores, windows and normalisers that combine freely, and the combinations that have a name.",
+        "List the attention scores, windows and normalisers, which combine freely, with formula and source; and the"
+        " named variants for model/attention=NAME.",
     )
-    parser.add_argument("--markdown", action="store_true", help="as tables for a README")
-    show = markdown if parser.parse_args(argv).markdown else plain
-    print("\n\n".join(show(header, rows) for header, rows in tables()))
+    parser.add_argument("--markdown", action="store_true", help="as Markdown tables")
+    show = _markdown if parser.parse_args(argv).markdown else _aligned
+    print("\n\n".join(show(table) for table in attention_tables()))
 
 
-def tables() -> list[tuple[Row, list[Row]]]:
-    """(header, rows) of the three tables of parts and of the named variants."""
+def attention_tables() -> list[AttentionTable]:
+    """A table each of scores, windows, normalisers and named variants, with three columns."""
     from seq2seq.nn.attention.normalizers import NORMALIZERS
     from seq2seq.nn.attention.scorers import SCORERS
     from seq2seq.nn.attention.windows import WINDOWS
 
     parts: dict[str, Mapping[str, Any]] = {"scorer": SCORERS, "window": WINDOWS, "normalizer": NORMALIZERS}
-    named = [variant(path) for path in sorted((conf_dir() / "model" / "attention").glob("*.yaml"))]
-    free: list[tuple[Row, list[Row]]] = [
-        ((f"model.attention.{kind}", "formula", "source"), [(name, *formula(row)) for name, row in table.items()])
-        for kind, table in parts.items()
+    tables = [
+        AttentionTable((f"model.attention.{part}", "formula", "source"), [(name, *_formula(cls)) for name, cls in table.items()])
+        for part, table in parts.items()
     ]
-    return [*free, (("model/attention", "settings", "what it is"), named)]
+    files = sorted((conf_dir() / "model" / "attention").glob("*.yaml"))
+    return [*tables, AttentionTable(("model/attention", "settings", "what it is"), [_variant(path) for path in files])]
 
 
-def formula(part: Callable[..., Any]) -> tuple[str, str]:
-    """Formula and source, from the first paragraph `formula (source).` of a docstring."""
-    paragraph = " ".join(str(part.__doc__).split("\n\n")[0].split())
-    text, _, source = paragraph.rstrip(".").rpartition(" (")
+def _formula(part: Callable[..., Any]) -> tuple[str, str]:
+    """Formula and source, from the first paragraph of a docstring: `formula  (source).`"""
+    paragraph = inspect.cleandoc(str(part.__doc__)).partition("\n\n")[0].replace("\n", " ")
+    text, _, source = paragraph.rstrip(".").rpartition("  (")
     return text, source.removesuffix(")")
 
 
-def variant(path: Path) -> Row:
+def _variant(path: Path) -> Row:
     """Name, settings and comment of a file of conf/model/attention."""
     text = path.read_text(encoding="utf-8")
-    settings = {
-        key: str(value).lower() if isinstance(value, bool) else value for key, value in yaml.safe_load(text).items()
-    }
-    return (
-        path.stem,
-        " ".join(f"{key}={value}" for key, value in settings.items()),
-        text.splitlines()[0].removeprefix("# "),
-    )
+    settings = []
+    for key, value in yaml.safe_load(text).items():
+        settings.append(f"{key}={str(value).lower() if isinstance(value, bool) else value}")
+    return path.stem, " ".join(settings), text.splitlines()[0].removeprefix("# ")
 
 
-def plain(header: Row, rows: Sequence[Row]) -> str:
-    """Aligned columns."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (header, *rows)
-    )
+def _aligned(table: AttentionTable) -> str:
+    """Columns padded to the same width."""
+    rows = [table.header, *table.rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = [[text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in rows]
+    return "\n".join("  ".join(row).rstrip() for row in padded)
 
 
-def markdown(header: Row, rows: Sequence[Row]) -> str:
-    """A table of GitHub's Markdown; a formula may hold the bar that separates its cells."""
-    cells = (
-        [header[0], *header[1:]],
-        ["---"] * len(header),
-        *([f"`{name}`", f"`{what}`", text] for name, what, text in rows),
-    )
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)
+def _markdown(table: AttentionTable) -> str:
+    """GitHub's Markdown; formulas may contain |, which separates its columns and is escaped."""
+    rows = [table.header, ["---"] * len(table.header)]
+    rows += [[f"`{name}`", f"`{formula}`", text] for name, formula, text in table.rows]
+    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows)

@@ -1,4 +1,4 @@
-"""What does `seq2seq compare` do? Evaluate runs that were not yet, and put their figures side by side with tests."""
+"""`seq2seq compare`: evaluates runs that are not evaluated yet, and puts them side by side, with significance tests."""
 
 import argparse
 import os
@@ -9,11 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.commands import Parser
-from seq2seq.commands.metrics import add_bootstrap, add_gold_option
-from seq2seq.commands.options import add_machine_options, add_search_options, one_of, search_options
+from seq2seq.commands.options import (
+    Parser,
+    add_bootstrap_option,
+    add_choice,
+    add_device_options,
+    add_metrics_option,
+    add_search_options,
+    add_test_set_options,
+    check_test_set_options,
+    search_options,
+)
 from seq2seq.config.choices import CHOICES
-from seq2seq.errors import ConfigError, DataError, MissingError, choose
+from seq2seq.errors import ConfigError, DataError, MissingError, RunError, choose
 from seq2seq.utils.files import check_file, write_text
 
 if TYPE_CHECKING:
@@ -21,22 +29,22 @@ if TYPE_CHECKING:
     from seq2seq.evaluation.testset import TestSet
     from seq2seq.runs.directory import Run
 
-SEED = 12345  # sacreBLEU's
+SEED = 12345  # that of sacreBLEU
 SYMMETRIZATION = "grow-diag-final-and"
 
 
 def main(argv: list[str]) -> None:
-    """`seq2seq compare RUN ... [--test NAME]`, or with files."""
-    options = parse(argv)
+    """`seq2seq compare RUN ... [--test NAME]`, or with --source and --reference."""
+    options = _parse(argv)
     for path in (options.output, options.report):
         if path:
             check_file(path)
-    comparison = compared(options)
-    for path, text in written(options, comparison):
-        if path:
-            write_text(path, text, follow=True)
-        else:
-            print(text, end="")
+    comparison = _compare_runs(options)
+    table = _format_table(options, comparison)
+    if options.output:
+        write_text(options.output, table, follow=True)
+    else:
+        print(table, end="")
     if options.report:
         from seq2seq.compare.report import write_report
         from seq2seq.compare.result import with_sentences
@@ -44,80 +52,76 @@ def main(argv: list[str]) -> None:
         write_report(with_sentences(comparison, options.sentences), options.report)
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
-    """The options; what excludes each other is said."""
-    formats, heuristics = CHOICES["FORMATS"], CHOICES["SYMMETRIZATIONS"]
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """The options; `columns` as a list. ConfigError for impossible values, before any run is opened."""
     parser = Parser(
         "compare",
-        "One table of runs, grouped by variant over their seeds: quality with intervals and tests, attention, cost.",
+        "Compare runs in one table, grouped by variant over their seeds: quality with confidence intervals and paired"
+        " tests, alignment error, size and speed. Runs that are not evaluated on the test set yet are evaluated first.",
+        usage="seq2seq compare [OPTIONS] RUN [RUN ...]",
+        example="runs --test test --report report.html",
     )
     parser.add_argument(
         "runs", nargs="+", type=Path, metavar="RUN", help="run directories, or folders of them such as runs/"
     )
-    parser.add_argument(
-        "--test", metavar="NAME", help="a test set of the runs' data settings, or dev (default: the only one they have)"
-    )
-    parser.add_argument("--source", type=Path, metavar="FILE", help="source lines, .gz or not, in place of --test")
-    parser.add_argument("--reference", type=Path, nargs="+", metavar="FILE", help="one or more sets of references")
-    add_gold_option(parser)
+    add_test_set_options(parser)
     parser.add_argument(
         "--reverse",
         type=Path,
         nargs="+",
         metavar="RUN",
-        help="runs of the other direction, or folders of them: links are also symmetrised",
+        help="runs of the opposite direction, or folders of them: also symmetrise the alignments of both directions",
     )
-    parser.add_argument(
-        "--symmetrize", type=one_of("--symmetrize", heuristics), metavar="{" + ",".join(heuristics) + "}",
-        help=f"how the links of both directions become one (default: {SYMMETRIZATION})",
-    )  # fmt: skip
-    known = ",".join(CHOICES["METRICS"])
-    parser.add_argument(
-        "--metrics", help=f"separated by commas, of {known}; rouge: all four (default: those of the runs' task)"
+    add_choice(
+        parser,
+        "--symmetrize",
+        CHOICES["SYMMETRIZATIONS"],
+        help=f"how the alignments of both directions are combined (default: {SYMMETRIZATION})",
     )
+    add_metrics_option(parser, default="those of the runs' task")
     parser.add_argument(
         "--baseline",
         metavar="VARIANT",
-        help="what the others are tested against (default: the variant without attention, else the first run's)",
+        help="variant that the others are tested against (default: that without attention, else that of the first run)",
     )
+    add_choice(parser, "--format", CHOICES["FORMATS"], default="terminal", help="of the table (default: terminal)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the table to a file instead of stdout")
     parser.add_argument(
-        "--format",
-        default="terminal",
-        type=one_of("--format", formats),
-        metavar="{" + ",".join(formats) + "}",
-        help="(default: terminal)",
-    )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where the table goes, in place of the terminal")
-    parser.add_argument(
-        "--report", type=Path, metavar="FILE.html", help="write a report with curves and an attention explorer as well"
+        "--report", type=Path, metavar="FILE.html", help="also write a report with learning curves and attention maps"
     )
     parser.add_argument(
         "--sentences",
         type=int,
         default=0,
         metavar="N",
-        help="of the report's explorer, evenly over the test set; 0: all",
+        help="sentences in the report's attention explorer, evenly spaced over the test set; 0: all (default: 0)",
     )
     parser.add_argument(
         "--columns",
+        type=lambda keys: keys.split(",") if keys else [],
+        default=[],
         metavar="KEYS",
         help="columns of the table, separated by commas (default: the main ones; JSON and CSV: all)",
     )
-    add_bootstrap(parser, "intervals and tests")
+    add_bootstrap_option(parser, "confidence intervals and tests")
     parser.add_argument(
-        "--trials", type=int, default=10000, metavar="N", help="of approximate randomisation; 0: none (default: 10000)"
+        "--trials",
+        type=int,
+        default=10000,
+        metavar="N",
+        help="trials of the approximate randomisation test; 0: no such test (default: 10000)",
     )
-    add_machine_options(parser)
+    add_device_options(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
-    if (options.test and options.source) or bool(options.source) != bool(options.reference):
-        parser.error("give either --test NAME, or --source FILE with --reference FILE ...")
-    check(options)
+    check_test_set_options(parser, options)
+    _check_options(options)
+    options.symmetrize = options.symmetrize or SYMMETRIZATION
     return options
 
 
-def check(options: argparse.Namespace) -> None:
-    """ConfigError for what cannot be, before anything is opened."""
+def _check_options(options: argparse.Namespace) -> None:
+    """ConfigError for values that cannot work, or would be ignored."""
     for name in (options.metrics or "rouge").split(","):
         choose(dict.fromkeys(["rouge", *CHOICES["METRICS"]]), name, "--metrics")
     for name in ("trials", "sentences"):
@@ -127,84 +131,77 @@ def check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--sentences={options.sentences} would be ignored: they are those of --report FILE.html")
     if options.symmetrize and not options.reverse:
         raise ConfigError(f"--symmetrize={options.symmetrize} would be ignored: it joins the links of --reverse RUN")
-    options.symmetrize = options.symmetrize or SYMMETRIZATION
     if options.output and options.report and options.output.resolve() == options.report.resolve():
-        raise ConfigError(f"--output and --report are both {options.output}: one would take the other's place")
+        raise ConfigError(f"--output and --report are both {options.output}: one would overwrite the other")
     if options.n_best is not None:
-        raise ConfigError(f"search.n_best={options.n_best} would be ignored: the best hypothesis is what is scored")
+        raise ConfigError(f"search.n_best={options.n_best} would be ignored: only the best hypothesis is scored")
 
 
-def compared(options: argparse.Namespace) -> "Comparison":
-    """Open, evaluate, group, compare."""
+def _compare_runs(options: argparse.Namespace) -> "Comparison":
+    """Open the runs, evaluate them, group them by variant, and compare the variants."""
     from seq2seq.compare.collect import SkippedRuns, evaluate_runs, open_runs
     from seq2seq.compare.columns import COLUMNS, unavailable_reason
     from seq2seq.compare.compare import compare
     from seq2seq.compare.paired_tests import TestOptions
     from seq2seq.compare.reverse import open_reverse, with_reverse
     from seq2seq.compare.variants import check_baseline, choose_baseline, group_runs
-    from seq2seq.errors import RunError
     from seq2seq.evaluation.metrics import TASKS, expand_names
     from seq2seq.evaluation.scores import MetricOptions
 
-    for key in columns(options):
+    for key in options.columns:
         choose(COLUMNS, key, "--columns")
     skipped = SkippedRuns()
     runs, notes = open_runs(options.runs, skipped)
     if options.baseline:
         check_baseline(options.baseline, [run.config for run in runs])
-    test = test_set(options, runs)
+    test = _choose_test_set(options, runs)
     metrics = expand_names(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])
-    for key in columns(options):
-        refuse(
-            key, unavailable_reason(key, metrics, test.gold is not None, options.symmetrize if options.reverse else "")
-        )
-    made = {"device": options.device, "precision": options.precision, "options": search_options(options)}
+    for key in options.columns:
+        symmetrization = options.symmetrize if options.reverse else ""
+        if reason := unavailable_reason(key, metrics, test.gold is not None, symmetrization):
+            raise ConfigError(f"--columns={key} would be ignored: {reason}")
+    decoding = {"device": options.device, "precision": options.precision, "options": search_options(options)}
     if options.reverse and test.gold is None:
         raise ConfigError(
             "--reverse would be ignored: no gold links of this test set are known; --gold FILE names them"
         )
     reverse = open_reverse(options.reverse, runs[0], skipped) if options.reverse else None
-    evaluated = evaluate_runs(runs, test, skipped, made)
+    evaluated = evaluate_runs(runs, test, skipped, decoding)
     if not evaluated:
         raise RunError(f"no run is left to compare: {'; '.join(f'{run}: {why}' for run, why in skipped)}")
     if reverse:
-        evaluated, partners = with_reverse(evaluated, reverse, test, options.symmetrize, made, skipped)
+        evaluated, partners = with_reverse(evaluated, reverse, test, options.symmetrize, decoding, skipped)
         notes += partners
     variants, doubles = group_runs(evaluated)
     baseline = choose_baseline(variants, options.baseline)
     how = MetricOptions(language=runs[0].config.data.target, bootstrap=0, seed=SEED)
     found = compare(variants, baseline, TestOptions(test, how, metrics, options.bootstrap, options.trials))
-    for key in set(columns(options)) - {column.key for column in found.columns}:
-        refuse(key, "there is no variant all of whose runs have it")
+    for key in set(options.columns) - {column.key for column in found.columns}:
+        raise ConfigError(f"--columns={key} would be ignored: no variant has it in all of its runs")
     return replace(found, header=[*found.header, *notes, *doubles], skipped=tuple(skipped))
 
 
-def refuse(key: str, why: str) -> None:
-    """ConfigError for a column that nobody has, if that is `why`."""
-    if why:
-        raise ConfigError(f"--columns={key} would be ignored: {why}")
+def _choose_test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "TestSet":
+    """The test set that all runs are evaluated on.
 
-
-def test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "TestSet":
-    """What all runs are evaluated on. ConfigError for a name that one of them does not know, or for text that differs between them;
-    DataError where nobody has it."""
+    Raises ConfigError if a run does not know its name, or has other text under that name; DataError if it is missing or
+    empty."""
     from seq2seq.evaluation.testset import choose_name, read_test_set
 
-    named = "" if options.source else choose_name(runs[0].config.data, options.test)
-    test = (
-        common_set(runs, named, options.gold)
-        if named
-        else read_test_set(options.source, options.reference, options.gold)
-    )
+    if options.source:
+        test = read_test_set(options.source, options.reference, options.gold)
+    else:
+        test = _common_test_set(runs, choose_name(runs[0].config.data, options.test), options.gold)
     if not test.sources:
-        raise DataError(f"{options.source} has no lines: there is nothing to compare on")
+        raise DataError(f"{options.source or f'--test={test.name}'} has no lines: there is nothing to compare on")
     return test
 
 
-def common_set(runs: "Sequence[Run]", name: str, gold: Path | None) -> "TestSet":
-    """That of the first run whose text is on this machine; a run whose text is elsewhere learnt from the same, by its run.json.
+def _common_test_set(runs: "Sequence[Run]", name: str, gold: Path | None) -> "TestSet":
+    """The test set `name`, as the first run has it whose text is on this machine.
 
-    ConfigError for other text in another run, DataError where no run has it, or one has it damaged."""
+    A run whose text is elsewhere was trained on the same text, by the hash in its run.json. Raises ConfigError if it is
+    other text in another run, DataError if no run has it, or one has it damaged."""
     from seq2seq.evaluation.testset import load_test_set
 
     found: list[tuple[Run, TestSet]] = []
@@ -222,24 +219,17 @@ def common_set(runs: "Sequence[Run]", name: str, gold: Path | None) -> "TestSet"
     for run, other in found:
         if other[1:3] != test[1:3]:
             raise ConfigError(
-                f"--test={name} is other text in {run.folder} than in {first.folder}: their figures cannot be compared"
+                f"--test={name} is another text in {run.folder} than in {first.folder}:"
+                " their figures cannot be compared"
             )
     return test
 
 
-test_set.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it
-
-
-def columns(options: argparse.Namespace) -> list[str]:
-    """The keys of the columns that are asked for."""
-    return options.columns.split(",") if options.columns else []
-
-
-def written(options: argparse.Namespace, comparison: "Comparison") -> list[tuple[Path | None, str]]:
-    """Where the table goes, None: the terminal, and its text."""
+def _format_table(options: argparse.Namespace, comparison: "Comparison") -> str:
+    """The table in the chosen format, fitted to the terminal if it goes there."""
     from seq2seq.compare.formats import FORMATS, terminal
 
     write = FORMATS[options.format]
     if options.format == "terminal" and options.output is None and sys.stdout.isatty():
         write = partial(terminal, width=os.get_terminal_size().columns)
-    return [(options.output, write(comparison, columns(options)))]
+    return write(comparison, options.columns)

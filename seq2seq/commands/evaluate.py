@@ -1,4 +1,4 @@
-"""What does `seq2seq evaluate` do? Translate a test set once, score it, keep what was found in the run."""
+"""`seq2seq evaluate`: translates a test set, scores it, and stores the evaluation in the run directory."""
 
 import argparse
 import json
@@ -6,9 +6,16 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.commands import Parser
-from seq2seq.commands.metrics import add_gold_option, add_metric_options, wanted_metrics
-from seq2seq.commands.options import add_machine_options, add_search_options, search_options
+from seq2seq.commands.options import (
+    Parser,
+    add_device_options,
+    add_metric_options,
+    add_search_options,
+    add_test_set_options,
+    check_test_set_options,
+    chosen_metrics,
+    search_options,
+)
 from seq2seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -20,8 +27,8 @@ log = logging.getLogger("seq2seq")
 
 
 def main(argv: list[str]) -> None:
-    """`seq2seq evaluate RUN --test NAME`, or with files."""
-    options = parse(argv)
+    """`seq2seq evaluate RUN [--test NAME]`, or with --source and --reference."""
+    options = _parse(argv)
 
     from seq2seq.evaluation.evaluate import EvaluationSpec, translate_test_set
     from seq2seq.evaluation.metrics import TASKS, score
@@ -31,70 +38,71 @@ def main(argv: list[str]) -> None:
     from seq2seq.utils.progress import ProgressCounter
 
     runs = tuple(Run.open(path) for path in options.runs)
-    data, metrics = runs[0].config.data, wanted_metrics(options, TASKS[runs[0].config.task])
-    name = "" if options.source else choose_name(data, options.test)
-    test = (
-        load_test_set(data, name, options.gold)
-        if name
-        else read_test_set(options.source, options.reference, options.gold)
-    )
-    made = EvaluationSpec(runs, options.device, options.precision, search_options(options))
+    data, metrics = runs[0].config.data, chosen_metrics(options, TASKS[runs[0].config.task])
+    if options.source:
+        test = read_test_set(options.source, options.reference, options.gold)
+    else:
+        test = load_test_set(data, choose_name(data, options.test), options.gold)
+    spec = EvaluationSpec(runs, options.device, options.precision, search_options(options))
     with ProgressCounter("translated", len(test.sources)) as count:
-        translated = translate_test_set(made, test, progress=count.add)
+        translated = translate_test_set(spec, test, progress=count.add)
     try:
         scores = score(
-            translated.hypotheses, test.references, metrics, language=data.target,
-            lowercase=options.lowercase, stemming=options.stemming, bootstrap=options.bootstrap,
-        )  # fmt: skip
+            translated.hypotheses,
+            test.references,
+            metrics,
+            language=data.target,
+            lowercase=options.lowercase,
+            stemming=options.stemming,
+            bootstrap=options.bootstrap,
+        )
     except DataError:
-        write_evaluation(made, test, translated, [])  # for the figures that can be
+        write_evaluation(spec, test, translated, [])  # the translations are good, and another metric may work
         raise
-    scores += alignment_error(made, test, options.bootstrap) if test.gold else []
-    plain = [s.as_dict() for s in scores]
-    report = make_report(made, test, translated, plain)
+    scores += _alignment_scores(spec, test, options.bootstrap) if test.gold else []
+    plain = [one.as_dict() for one in scores]
+    report = make_report(spec, test, translated, plain)
     print(json.dumps(report, ensure_ascii=False, indent=1) if options.json else "\n".join(map(str, scores)))
-    write_evaluation(made, test, translated, plain)
+    write_evaluation(spec, test, translated, plain)
     if not options.json:
-        print(f"kept in {made.folder(test.name)}")
+        print(f"saved in {spec.folder(test.name)}")
 
 
-def alignment_error(made: "EvaluationSpec", test: "TestSet", bootstrap: int) -> "list[Score]":
-    """Alignment error rate, precision and recall of the attention against a human's, or the grammar's, links; none, and why, where
-    the run cannot be asked."""
+def _alignment_scores(spec: "EvaluationSpec", test: "TestSet", bootstrap: int) -> "list[Score]":
+    """Alignment error rate, precision and recall of the attention; [] and a warning if the run cannot be aligned."""
     from seq2seq.evaluation.alignment import alignment_scores
     from seq2seq.evaluation.store import load_or_align
 
     try:
-        return alignment_scores(load_or_align(made, test)["argmax"], test.gold or [], bootstrap=bootstrap)
+        return alignment_scores(load_or_align(spec, test)["argmax"], test.gold or [], bootstrap=bootstrap)
     except DataError as error:
         log.warning("no alignment error: %s", error)
         return []
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
-    """The options; what excludes each other is said."""
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """The options. ConfigError for those that would be ignored."""
     parser = Parser(
-        "evaluate", "Translate a test set and score it; every figure with its signature and a 95 % bootstrap interval."
+        "evaluate",
+        "Translate a test set and score it. Each score is printed with a 95 % bootstrap confidence interval and its"
+        " signature; translations, attention and scores are saved in the run directory. With a gold word alignment, the"
+        " alignment error rate of the attention is measured as well.",
+        usage="seq2seq evaluate [OPTIONS] RUN [RUN ...]",
+        example="runs/toy-demo-s1-3f9faca9 --test test",
     )
     parser.add_argument(
         "runs",
         nargs="+",
         type=Path,
         metavar="RUN",
-        help="run directory; several speak as an ensemble, kept in the first",
+        help="run directory; several are an ensemble, evaluated in the first",
     )
-    parser.add_argument(
-        "--test", metavar="NAME", help="a test set of the run's data settings, or dev; needless where there is one"
-    )
-    parser.add_argument("--source", type=Path, metavar="FILE", help="source lines, .gz or not, in place of --test")
-    parser.add_argument("--reference", type=Path, nargs="+", metavar="FILE", help="one or more sets of references")
-    add_gold_option(parser)
-    add_metric_options(parser, "those of the run's task: bleu,chrf,ter or rouge")
-    add_machine_options(parser)
+    add_test_set_options(parser)
+    add_metric_options(parser, default="those of the run's task, bleu,chrf,ter or rouge")
+    add_device_options(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
-    if (options.test and options.source) or bool(options.source) != bool(options.reference):
-        parser.error("give either --test NAME, or --source FILE with --reference FILE ...")
+    check_test_set_options(parser, options)
     if options.n_best not in (None, 1):
-        raise ConfigError(f"search.n_best={options.n_best} would be ignored: the best hypothesis is what is scored")
+        raise ConfigError(f"search.n_best={options.n_best} would be ignored: only the best hypothesis is scored")
     return options

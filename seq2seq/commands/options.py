@@ -1,71 +1,182 @@
-"""What do the commands that search share? Options made from the settings of the search, input lines."""
+"""The argument parser of the commands, and the options that several of them share."""
 
 import argparse
 import dataclasses
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
 
 from seq2seq.config import SearchConfig
 from seq2seq.config.choices import CHOICES
 from seq2seq.data.readers import decode_line
 from seq2seq.errors import ConfigError, choose
 
+MIN_RESAMPLES = 40  # one resample, 2.5 % of them, then lies beyond each end of a 95 % interval
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line, exit code 2, and name the option nearest to an unknown one."""
+
+    def __init__(self, command: str, description: str, example: str = "", **options: Any) -> None:
+        """command: without `seq2seq`; example: its arguments in a typical call."""
+        epilog = f"example: seq2seq {command} {example}" if example else None
+        super().__init__(
+            prog=f"seq2seq {command}", description=description, epilog=epilog, allow_abbrev=False, **options
+        )
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"unrecognized arguments: (-\S+)", message)
+        near = get_close_matches(wrong[1].split("=")[0], self._option_string_actions, n=1) if wrong else []
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        self.exit(2, f"seq2seq: {message}{hint}; {self.prog} --help lists the options\n")
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """--device and --precision."""
+    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
+    add_choice(
+        parser,
+        "--precision",
+        CHOICES["PRECISIONS"],
+        default="32",
+        help="of weights and activations: bf16 and int8 are faster and change a few translations (default: 32)",
+    )
+
 
 def add_search_options(parser: argparse.ArgumentParser) -> None:
-    """One option per search setting, --length-penalty for length_penalty; what is not given stays as the run has it."""
-    group = parser.add_argument_group("search", "what is not given is as the run has it")
+    """An option for each search setting, --length-penalty for length_penalty, and --shortlist and --graphs."""
+    group = parser.add_argument_group("search settings", "default: those of the run")
     for field in dataclasses.fields(SearchConfig):
-        kind: dict[str, Any] = {"type": type(field.default), "metavar": type(field.default).__name__.upper()}
+        name, settings = f"--{field.name.replace('_', '-')}", {"dest": field.name, "help": field.metadata["help"]}
         if isinstance(field.default, bool):
-            kind = {"action": argparse.BooleanOptionalAction}
+            group.add_argument(name, action=argparse.BooleanOptionalAction, **settings)
         elif choices := field.metadata["choices"]:
-            kind = {"type": one_of(f"search.{field.name}", choices), "metavar": "{" + ",".join(choices) + "}"}
-        group.add_argument(
-            f"--{field.name.replace('_', '-')}", dest=field.name, default=None, help=field.metadata["help"], **kind
-        )
-    shortlist = "only so many translations of each source subword, as `seq2seq shortlist` learnt them: faster, and a little different"
-    parser.add_argument("--shortlist", type=int, metavar="N", help=f"{shortlist} (default: 0, the whole vocabulary)")
-    parser.add_argument(
+            add_choice(group, name, choices, label=f"search.{field.name}", **settings)
+        else:
+            kind = type(field.default)
+            group.add_argument(name, type=kind, metavar=kind.__name__.upper(), **settings)
+    group.add_argument(
+        "--shortlist",
+        type=int,
+        metavar="N",
+        help="only the N likeliest translations of each source subword, as learnt by `seq2seq shortlist`: faster, and"
+        " changes a few translations (default: 0, the whole vocabulary)",
+    )
+    group.add_argument(
         "--graphs", action="store_true", help="on a GPU: record each shape of step as a CUDA graph, and replay it"
     )
 
 
-def add_machine_options(parser: argparse.ArgumentParser) -> None:
-    """On what the model runs."""
-    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
-    precisions = CHOICES["PRECISIONS"]
-    parser.add_argument(
-        "--precision", default="32", type=one_of("--precision", precisions), metavar="{" + ",".join(precisions) + "}",
-        help="numbers that the model is held in: bf16 and int8 are faster, and translate a little differently (default: 32)",
-    )  # fmt: skip
-
-
-def one_of(name: str, choices: Sequence[str]) -> Callable[[str], str]:
-    """What takes one of the choices, and names the nearest to anything else."""
-
-    def chosen(value: str) -> str:
-        try:
-            return choose({choice: choice for choice in choices}, value, name)
-        except ConfigError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return chosen
-
-
 def search_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The search settings that were given, the shortlist, and graphs."""
+    """The options of `add_search_options` that were given, by name."""
     given = {field.name: getattr(options, field.name) for field in dataclasses.fields(SearchConfig)}
     given = {name: value for name, value in given.items() if value is not None}
     return given | {name: value for name in ("shortlist", "graphs") if (value := getattr(options, name))}
 
 
+def add_test_set_options(parser: argparse.ArgumentParser) -> None:
+    """--test, or --source and --reference; and --gold."""
+    parser.add_argument(
+        "--test",
+        metavar="NAME",
+        help="name of a test set in the run's data settings, or dev (default: the only test set)",
+    )
+    parser.add_argument("--source", type=Path, metavar="FILE", help="source lines, .gz or not, instead of --test")
+    add_reference_option(parser)
+    parser.add_argument(
+        "--gold",
+        type=Path,
+        metavar="FILE",
+        help="gold word alignment of the test set, instead of its own: Pharaoh text (from 0), .talp (from 1) or NAACL",
+    )
+
+
+def add_reference_option(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """--reference."""
+    parser.add_argument(
+        "--reference", type=Path, nargs="+", required=required, metavar="FILE", help="one or more sets of references"
+    )
+
+
+def check_test_set_options(parser: Parser, options: argparse.Namespace) -> None:
+    """A usage error for --test together with --source, or one of --source and --reference alone."""
+    if (options.test and options.source) or bool(options.source) != bool(options.reference):
+        parser.error("give either --test NAME, or --source FILE with --reference FILE ...")
+
+
+def add_metric_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """--metrics, whose default is described by `default`, --lowercase, --stemming, --bootstrap and --json."""
+    add_metrics_option(parser, default)
+    parser.add_argument("--lowercase", action="store_true", help="BLEU and chrF ignore case")
+    parser.add_argument("--stemming", action="store_true", help="ROUGE compares Porter stems (English)")
+    add_bootstrap_option(parser, "confidence intervals")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def add_metrics_option(parser: argparse.ArgumentParser, default: str) -> None:
+    """--metrics, whose default is described by `default`."""
+    known = ",".join(CHOICES["METRICS"])
+    parser.add_argument(
+        "--metrics",
+        metavar="NAMES",
+        help=f"of {known}, separated by commas; rouge: all four of ROUGE (default: {default})",
+    )
+
+
+def add_bootstrap_option(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """--bootstrap."""
+    parser.add_argument(
+        "--bootstrap",
+        type=_resamples,
+        default=1000,
+        metavar="N",
+        help=f"number of resamples for {purpose}, at least {MIN_RESAMPLES}; 0: none (default: 1000)",
+    )
+
+
+def _resamples(text: str) -> int:
+    """ConfigError if they are too few for an interval."""
+    if (number := int(text)) != 0 and number < MIN_RESAMPLES:
+        raise ConfigError(f"--bootstrap={number} is too small: at least {MIN_RESAMPLES}, or 0 for no intervals")
+    return number
+
+
+def chosen_metrics(options: argparse.Namespace, default: Sequence[str]) -> list[str]:
+    """The metrics of --metrics, or `default`.
+
+    Raises ConfigError for an unknown one, and for --stemming or --lowercase if no metric reads it."""
+    from seq2seq.evaluation.metrics import expand_names
+
+    names = expand_names(options.metrics.split(",") if options.metrics is not None else default)
+    for option, readers in (("stemming", "rouge"), ("lowercase", ("bleu", "chrf"))):
+        if getattr(options, option) and not any(name.startswith(readers) for name in names):
+            raise ConfigError(f"--{option} would be ignored: none of --metrics {','.join(names)} reads it")
+    return names
+
+
+def add_choice(
+    parser: "argparse._ActionsContainer", name: str, choices: Sequence[str], *, label: str = "", **settings: Any
+) -> None:
+    """An option that takes one of `choices`. Its error calls it `label`, and names the nearest choice."""
+
+    def choice(value: str) -> str:
+        try:
+            return choose(dict(zip(choices, choices, strict=True)), value, label or name)
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    parser.add_argument(name, type=choice, metavar="{" + ",".join(choices) + "}", **settings)
+
+
 def stdin_lines() -> Iterator[str]:
-    """Lines of stdin as they come, ended by newlines alone. DataError names a line that is not UTF-8."""
+    """The lines of stdin as they arrive; only a newline ends a line. Raises DataError for a line that is not UTF-8."""
     for number, line in enumerate(sys.stdin.buffer, 1):
         yield decode_line(line, "stdin", number)
 
 
-def tabbed(parts: Iterable[object]) -> str:
-    """One line of several fields."""
-    return "\t".join(f"{part:.4f}" if isinstance(part, float) else str(part) for part in parts)
+def tab_separated(fields: Iterable[object]) -> str:
+    """One line of fields; floats with four decimals."""
+    return "\t".join(f"{field:.4f}" if isinstance(field, float) else str(field) for field in fields)

@@ -1,43 +1,27 @@
-"""What does `seq2seq plot` do? The attention behind one sentence, in the terminal and as a picture."""
+"""`seq2seq plot`: the attention behind one translation, in the terminal and as a picture."""
 
+import argparse
 import os
 import re
 import sys
 from pathlib import Path
 
-from seq2seq.commands import Parser
-from seq2seq.commands.options import add_machine_options, add_search_options, search_options
+from seq2seq.commands.options import Parser, add_device_options, add_search_options, search_options
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.utils.files import check_file
 
 
 def main(argv: list[str]) -> None:
     """`seq2seq plot RUN --sentence TEXT [--target TEXT] [--png FILE]`."""
-    parser = Parser("plot", "Show what each target word attended to: a map in the terminal, and as PNG.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
-    parser.add_argument("--sentence", required=True, metavar="TEXT", help="source sentence")
-    parser.add_argument("--target", metavar="TEXT", help="its translation; by default the best that the search finds")
-    parser.add_argument("--subwords", action="store_true", help="rows and columns are subwords rather than words")
-    parser.add_argument(
-        "--png",
-        type=Path,
-        metavar="FILE",
-        help="where the picture goes; by default into the run, if matplotlib is installed",
-    )
-    add_machine_options(parser)
-    add_search_options(parser)
-    options = parser.parse_args(argv)
+    options = _parse(argv)
+    search = search_options(options)
     if not options.sentence.strip():
         raise DataError("--sentence is empty: there is nothing to attend to")
-
-    given = search_options(options)
-    if options.target is not None and given:
-        raise ConfigError(
-            f"--{next(iter(given)).replace('_', '-')} would be ignored: --target is given, nothing is searched for"
-        )
-    if given.get("n_best", 1) != 1:
-        raise ConfigError(f"search.n_best={given['n_best']} would be ignored: the best hypothesis is what is shown")
-
+    if options.target is not None and search:
+        option = next(iter(search)).replace("_", "-")
+        raise ConfigError(f"--{option} would be ignored: with --target there is no search")
+    if search.get("n_best", 1) != 1:
+        raise ConfigError(f"search.n_best={search['n_best']} would be ignored: only the best hypothesis is shown")
     if options.png:
         check_file(options.png)
 
@@ -45,21 +29,41 @@ def main(argv: list[str]) -> None:
     from seq2seq.evaluation.alignment import word_weights
     from seq2seq.translator import Translator
 
-    found = Translator.open(options.run, device=options.device, precision=options.precision, **given).attention(
-        options.sentence, options.target
-    )
+    translator = Translator.open(options.run, device=options.device, precision=options.precision, **search)
+    found = translator.attention(options.sentence, options.target)
     source, target, weights = (found.source, found.target, found.attention) if options.subwords else word_weights(found)
     print(found.text)
     width = os.get_terminal_size().columns if sys.stdout.isatty() else 100
     print(heatmap.render_text(weights, source, target, width))
     print(heatmap.legend())
-    if path := options.png or default_path(options.run, options.sentence):
+    if path := options.png or _default_path(options.run, options.sentence):
         heatmap.write_png(path, weights, source, target, found.text, follow=path == options.png)
         print(path)
 
 
-def default_path(run: Path, sentence: str) -> Path | None:
-    """A file in the run named by the sentence; None where no picture can be drawn. RunError where a link leads out of the run."""
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """The options, unchecked."""
+    parser = Parser(
+        "plot",
+        "Translate a sentence and show how much each target word attended to each source word: as a map in the"
+        " terminal, and as a PNG if matplotlib is installed.",
+        usage="seq2seq plot [OPTIONS] RUN --sentence TEXT",
+        example='RUN --sentence "The old teacher opens the window."',
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
+    parser.add_argument("--sentence", required=True, metavar="TEXT", help="source sentence")
+    parser.add_argument("--target", metavar="TEXT", help="its translation (default: the best that the search finds)")
+    parser.add_argument("--subwords", action="store_true", help="rows and columns are subwords instead of words")
+    parser.add_argument(
+        "--png", type=Path, metavar="FILE", help="picture (default: a file in RUN/plots, named after the sentence)"
+    )
+    add_device_options(parser)
+    add_search_options(parser)
+    return parser.parse_args(argv)
+
+
+def _default_path(run: Path, sentence: str) -> Path | None:
+    """RUN/plots/SENTENCE.png; None without matplotlib. RunError if RUN/plots is a link that leads out of the run."""
     from importlib.util import find_spec
 
     from seq2seq.runs.directory import inside

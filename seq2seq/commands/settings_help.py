@@ -1,8 +1,7 @@
-"""Which settings and which named groups are there? The text of `seq2seq train --help`, made from the dataclasses and conf/."""
+"""The groups and settings in `seq2seq train --help`, generated from conf/ and the dataclasses of `config`."""
 
 import dataclasses
 import textwrap
-import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,89 +10,82 @@ from omegaconf import MISSING
 
 from seq2seq.config import MODELS, Config, ModelConfig
 from seq2seq.config.choices import field_choices
+from seq2seq.config.fields import default_value, type_name
 
-WIDTH = 118
+WIDTH, INDENT = 118, 47
 
 
 def settings_help(folders: Sequence[Path]) -> str:
-    """Every group of files in `folders`, every setting with type, default, choices and reason."""
-    groups = "\n".join(f"  {line}" for line in group_lines(folders))
-    settings = "\n".join(line for title, lines in sections() for line in ("", title, *lines))
-    return f"\nGroups, GROUP=NAME picks a file of conf/:\n{groups}\n\nSettings, NAME=VALUE:\n{settings}\n"
+    """Every group of YAML files in `folders`, and every setting with its default, type, help and choices."""
+    groups = "\n".join(f"  {line}" for line in _group_lines(folders))
+    settings = "\n".join(line for title, lines in _sections() for line in ("", title, *lines))
+    return (
+        f"\nGroups; GROUP=NAME reads the file conf/GROUP/NAME.yaml:\n{groups}\n"
+        f"\nSettings; SETTING=VALUE overrides a default or a group:\n{settings}\n"
+    )
 
 
-def group_lines(folders: Sequence[Path]) -> list[str]:
-    """`group=name|name|...` for each folder of YAML files below `folders`."""
+def _group_lines(folders: Sequence[Path]) -> list[str]:
+    """`group=name | name | ...` for each folder of YAML files in `folders`; those that begin with _ are not shown."""
     found: dict[str, set[str]] = {}
     for folder in folders:
         for path in folder.rglob("*.yaml"):
             found.setdefault(path.parent.relative_to(folder).as_posix(), set()).add(path.stem)
-    chosen = sorted(
-        (group, names)
-        for group, names in found.items()
-        if group != "." and "_" not in {part[0] for part in group.split("/")}
-    )
-    lines = (f"{group}={'|'.join(sorted(names))}" for group, names in chosen)
-    return [part for line in lines for part in textwrap.wrap(line.replace("|", " | "), WIDTH, subsequent_indent="    ")]
+    lines: list[str] = []
+    for group, names in sorted(found.items()):
+        if group != "." and not any(part.startswith("_") for part in group.split("/")):
+            lines += textwrap.wrap(f"{group}={' | '.join(sorted(names))}", WIDTH, subsequent_indent="    ")
+    return lines
 
 
-def sections() -> Iterator[tuple[str, list[str]]]:
-    """Title and lines of each group of settings; what all models have comes once, then what each adds or changes."""
-    yield "The run", rows(Config, "")
+def _sections() -> Iterator[tuple[str, list[str]]]:
+    """Title and lines of each group of settings: first what all models have, then what each adds or changes."""
+    yield "The run", _group_help(Config, "")
     for field in dataclasses.fields(Config):
         if field.type is ModelConfig:
-            yield "model, of every kind", rows(ModelConfig, "model.")
-            yield from (
-                (f"model={name}: {_first_line(kind)}", rows(kind, "model.", ModelConfig))
-                for name, kind in MODELS.items()
-            )
+            yield "model: Settings of every model", _group_help(ModelConfig, "model.")
+            for name, model in MODELS.items():
+                yield f"model={name}: {_first_line(model)}", _group_help(model, "model.", ModelConfig)
             attention = next(f.type for f in dataclasses.fields(ModelConfig) if f.name == "attention")
-            yield f"model.attention: {_first_line(attention)}", rows(attention, "model.attention.")
+            yield f"model.attention: {_first_line(attention)}", _group_help(attention, "model.attention.")
         elif dataclasses.is_dataclass(field.type):
-            yield f"{field.name}: {_first_line(field.type)}", rows(field.type, f"{field.name}.")
+            yield f"{field.name}: {_first_line(field.type)}", _group_help(field.type, f"{field.name}.")
 
 
-def rows(group: Any, prefix: str, base: Any = None) -> list[str]:
-    """The lines of a dataclass; of `base`'s fields only those whose default differs."""
+def _group_help(group: Any, prefix: str, base: Any = None) -> list[str]:
+    """The lines of a dataclass; of the fields that `base` has as well only those with another default."""
     known = {f.name: f.default for f in dataclasses.fields(base)} if base else {}
-    return [
-        line
-        for field in dataclasses.fields(group)
-        if not dataclasses.is_dataclass(field.type) and (field.name not in known or known[field.name] != field.default)
-        for line in row(field, prefix)
-    ]
+    lines: list[str] = []
+    for field in dataclasses.fields(group):
+        same = field.name in known and known[field.name] == field.default
+        if not same and not dataclasses.is_dataclass(field.type):
+            lines += _setting_help(field, prefix)
+    return lines
 
 
-def row(field: "dataclasses.Field[Any]", prefix: str) -> list[str]:
-    """`name=default  type  reason; choices` in as many lines as it takes."""
-    default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    shown = (
-        ""
-        if default == MISSING
-        else str(default).lower()
-        if isinstance(default, bool)
-        else str(default)
-        if default != ""
-        else "''"
-    )
-    kind = (
-        str(field.type)
-        if isinstance(field.type, types.GenericAlias)
-        else getattr(field.type, "__name__", str(field.type))
-    )
+def _setting_help(field: "dataclasses.Field[Any]", prefix: str) -> list[str]:
+    """`name=default  type  help; choices`, wrapped."""
     names = field_choices(field)
-    text = field.metadata.get("help", "which kind; chosen by the group") + (
-        f"; one of: {', '.join(names)}" if names else ""
-    )
-    head = f"  {prefix}{field.name}={shown}"
+    text = field.metadata.get("help", "family of the model, chosen by model=rnn or model=transformer")
+    text += f"; one of: {', '.join(names)}" if names else ""
     return textwrap.wrap(
-        f"{head:<40} {kind:<5} {text}",
+        f"{f'  {prefix}{field.name}={_shown_default(field)}':<40} {type_name(field):<5} {text}",
         WIDTH,
-        subsequent_indent=" " * 47,
+        subsequent_indent=" " * INDENT,
         break_long_words=False,
         break_on_hyphens=False,
     )
 
 
-def _first_line(kind: Any) -> str:
-    return str(kind.__doc__).splitlines()[0].rstrip(".")
+def _shown_default(field: "dataclasses.Field[Any]") -> str:
+    """The default as it is written on a command line."""
+    default = default_value(field)
+    if default == MISSING:
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    return "''" if default == "" else str(default)
+
+
+def _first_line(group: Any) -> str:
+    return str(group.__doc__).splitlines()[0].rstrip(".")

@@ -1,6 +1,6 @@
-"""What does `seq2seq train` do? Compose the settings and hand them to the training."""
+"""`seq2seq train`: composes the settings and trains a model, or each model of a grid."""
 
-from seq2seq.commands.experiment import experiment
+from seq2seq.commands.experiment import run_experiment
 from seq2seq.config import Config
 from seq2seq.launch.grid import BEFORE, TRAINED, Outcome
 from seq2seq.utils import process
@@ -8,29 +8,33 @@ from seq2seq.utils import process
 
 def main(argv: list[str]) -> None:
     """`seq2seq train [-m] SETTING=VALUE ...`."""
-    experiment("train", "Train a model; what is made is a run directory.", argv, run, cell, check)
+    description = "Train a model. Settings, tokenizer, weights and metrics are written to a run directory in runs/."
+    run_experiment("train", description, argv, train_run, job=train_job, check=check_job)
 
 
-def run(config: Config) -> None:
-    """One run, new or resumed; torch and Lightning are imported only now, so that a wrong setting is told at once."""
+def train_run(config: Config) -> None:
+    """Train one run, new or resumed."""
     process.keep_freed_memory()
+    # Imported here, as torch and Lightning are slow to import, so that a wrong setting is reported first.
     if config.resume:
-        from seq2seq.training.resume import resume as task
+        from seq2seq.training.resume import resume
+
+        resume(config)
     else:
-        from seq2seq.training.run import train as task
+        from seq2seq.training.run import train
 
-    task(config)
+        train(config)
 
 
-def check(config: Config) -> None:
-    """Whatever can be found wrong with a cell of a grid before there is text."""
+def check_job(config: Config) -> None:
+    """Raise ConfigError for whatever can be found wrong with a job of a grid without its text."""
     from seq2seq.training.checks import check_settings
 
     check_settings(config)
 
 
-def cell(config: Config) -> Outcome:
-    """One run of a grid: new, gone on with, or finished before."""
+def train_job(config: Config) -> Outcome:
+    """Train the run of a job of a grid: from the start, from its last checkpoint, or not at all if it is finished."""
     process.keep_freed_memory()
     from seq2seq.training.resume import complete
 

@@ -1,107 +1,133 @@
-"""What does `seq2seq translate` do? Lines from stdin to stdout, one for one, in order."""
+"""`seq2seq translate`: translates stdin to stdout, line by line and in order."""
 
+import argparse
 import json
 import os
 import stat
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
-from seq2seq.commands import Parser
-from seq2seq.commands.options import add_machine_options, add_search_options, search_options, stdin_lines, tabbed
+from seq2seq.commands.options import (
+    Parser,
+    add_device_options,
+    add_search_options,
+    search_options,
+    stdin_lines,
+    tab_separated,
+)
+
+if TYPE_CHECKING:
+    from seq2seq.translator import Translation
 
 
 def main(argv: list[str]) -> None:
     """`seq2seq translate RUN [RUN ...] < in > out`."""
-    parser = Parser("translate", "Translate lines from stdin to stdout; several runs speak as an ensemble.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory")
+    options = _parse(argv)
+
+    from seq2seq.translator import Translator, warn_truncated
+    from seq2seq.utils.progress import ProgressCounter
+
+    search = search_options(options)
+    if sys.stdin.isatty():
+        search["window"] = 1  # translate each line as soon as it is entered
+    translator = Translator.open(*options.runs, device=options.device, precision=options.precision, **search)
+    with_attention = options.attention is not None or options.alignment
+    total = truncated = 0
+    with ExitStack() as stack:
+        progress = stack.enter_context(ProgressCounter("translated")).add if _output_is_hidden() else None
+        maps = stack.enter_context(_attention_file(options.attention)) if options.attention else None
+        for found in translator.hypotheses(stdin_lines(), attention=with_attention, progress=progress):
+            total, truncated = total + 1, truncated + found[0].truncated
+            for line in _output_lines(found, options, translator.search.n_best):
+                print(line, flush=translator.search.window == 1)
+            if maps is not None:
+                _write_attention(maps, options.attention, total, found)
+    warn_truncated(truncated, total, translator.truncate)
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """The options. A usage error if a file is given as a run directory."""
+    parser = Parser(
+        "translate",
+        "Translate lines from stdin to stdout, in order. With --n-best N the output has N lines for each line, with the"
+        " fields rank, score and text, separated by tabs.",
+        usage="seq2seq translate [OPTIONS] RUN [RUN ...] < INPUT > OUTPUT",
+        example="runs/toy-demo-s1-3f9faca9 --beam 10 < test.en > test.out",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory; several are an ensemble")
     parser.add_argument(
         "--attention", type=Path, metavar="FILE", help="write the attention of each translation as JSON lines"
     )
     parser.add_argument(
         "--alignment",
         action="store_true",
-        help="print the word alignment behind each translation: source-target, from 0",
+        help="print the word alignment after each translation: source-target pairs, counted from 0",
     )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object a line: all hypotheses with scores and subwords"
     )
-    add_machine_options(parser)
+    add_device_options(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
     for path in options.runs:
-        if path.is_file():  # the commonest slip of a filter's users
+        if path.is_file():  # the most common mistake: the text in place of a run
             parser.error(
                 f"{path} is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {path}"
             )
-
-    from seq2seq.translator import Translator, warn_truncated
-    from seq2seq.utils.files import atomic_path, error_filename
-    from seq2seq.utils.progress import ProgressCounter
-
-    search = search_options(options)
-    if sys.stdin.isatty():
-        search["window"] = 1  # answer each line as it comes
-    translator = Translator.open(*options.runs, device=options.device, precision=options.precision, **search)
-    wanted = options.attention is not None or options.alignment
-    total = truncated = 0
-    with ExitStack() as stack:
-        maps = None
-        # counted only where the translations themselves are not on the screen
-        progress = stack.enter_context(ProgressCounter("translated")).add if to_file() else None
-        if options.attention:
-            maps = stack.enter_context(
-                stack.enter_context(atomic_path(options.attention, follow=True)).open("w", encoding="utf-8")
-            )
-        for found in translator.hypotheses(stdin_lines(), attention=wanted, progress=progress):
-            total, truncated = total + 1, truncated + found[0].truncated
-            for line in shown(found, options, translator.search.n_best):
-                print(line, flush=translator.search.window == 1)
-            if maps is not None:
-                with error_filename(options.attention):
-                    maps.write(
-                        json.dumps({"line": total, "hypotheses": [attention(h) for h in found]}, ensure_ascii=False)
-                        + "\n"
-                    )
-    warn_truncated(truncated, total, translator.truncate)
+    return options
 
 
-def to_file() -> bool:
-    """Whether lines come from elsewhere than a keyboard and go to a file, so that nobody sees them."""
+def _output_is_hidden() -> bool:
+    """Whether stdin is not a terminal and stdout is a file, so that progress lines are of use."""
     try:
         return not sys.stdin.isatty() and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
     except (OSError, ValueError, AttributeError):
         return False
 
 
-def shown(found: list[Any], options: Any, n_best: int) -> list[str]:
-    """The lines of output for one line of input: text alone, or number, score, text, alignment of each hypothesis."""
+def _output_lines(found: "Sequence[Translation]", options: argparse.Namespace, n_best: int) -> list[str]:
+    """The output for one input line: its text; or rank, score and text of each hypothesis; or JSON."""
     from seq2seq.evaluation.alignment import word_links
 
     if options.json:
-        return [json.dumps([described(h, options.alignment) for h in found], ensure_ascii=False)]
-    links = [[word_links(h)] if options.alignment else [] for h in found]
-    if n_best == 1:
-        return [tabbed([found[0].text, *links[0]])]
-    return [tabbed([rank, h.score, h.text, *more]) for rank, (h, more) in enumerate(zip(found, links, strict=True), 1)]
+        return [json.dumps([_as_dict(one, options.alignment) for one in found], ensure_ascii=False)]
+    lines = []
+    for rank, one in enumerate(found, 1):
+        fields: list[object] = [one.text] if n_best == 1 else [rank, one.score, one.text]
+        if options.alignment:
+            fields.append(word_links(one))
+        lines.append(tab_separated(fields))
+    return lines[:1] if n_best == 1 else lines
 
 
-def described(found: Any, alignment: bool) -> dict[str, Any]:
+def _as_dict(found: "Translation", alignment: bool) -> dict[str, Any]:
     """A hypothesis as plain values."""
     from seq2seq.evaluation.alignment import word_links
 
-    plain = {
-        "text": found.text,
-        "score": found.score,
-        "log_prob": found.log_prob,
-        "source": found.source,
-        "target": found.target,
-    }
+    names = ("text", "score", "log_prob", "source", "target")
+    plain = {name: getattr(found, name) for name in names}
     return plain | ({"alignment": word_links(found)} if alignment else {})
 
 
-def attention(found: Any) -> dict[str, Any]:
-    """Subwords and attention (target, source), rounded to five places."""
-    weights = [] if found.attention is None else [[round(float(w), 5) for w in row] for row in found.attention]
-    return {"source": found.source, "target": found.target, "attention": weights}
+@contextmanager
+def _attention_file(path: Path) -> Iterator[IO[str]]:
+    """The file of --attention, which replaces `path` when the translation is complete."""
+    from seq2seq.utils.files import atomic_path
+
+    with atomic_path(path, follow=True) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file
+
+
+def _write_attention(file: IO[str], path: Path, line: int, found: "Sequence[Translation]") -> None:
+    """Write the attention of each hypothesis of a line, counted from 1: subwords, and weights (target, source)."""
+    from seq2seq.utils.files import error_filename
+
+    hypotheses = []
+    for one in found:
+        weights = [] if one.attention is None else [[round(float(w), 5) for w in row] for row in one.attention]
+        hypotheses.append({"source": one.source, "target": one.target, "attention": weights})
+    with error_filename(path):
+        file.write(json.dumps({"line": line, "hypotheses": hypotheses}, ensure_ascii=False) + "\n")

@@ -29,7 +29,7 @@ QUOTED_EXAMPLE = 'data.licence="free (CC0)"'
 def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) -> Config:
     """The settings of conf/train.yaml, or the saved ones of the run that `resume` names, changed by `overrides`.
 
-    `folder` is searched for groups before conf/. Raises ConfigError, in one sentence, for a misspelt key, a value of
+    `folder` is searched for groups after conf/. Raises ConfigError, in one sentence, for a misspelt key, a value of
     another type, an unknown name, or a combination that cannot work; RunError for a `resume` that is not a run."""
     search_path = [f"hydra.searchpath=[{folder.as_uri()}]"] if folder else []
     overrides = [append_group(override) for override in overrides]

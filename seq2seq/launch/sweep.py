@@ -29,7 +29,7 @@ def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None, chec
     """Run `task` for every combination of `overrides`, then log what became of each job.
 
     First all jobs are composed and given to `check`, which raises ConfigError for settings that cannot work. `folder`
-    is searched for groups before conf/. Raises ConfigError before any job starts, TrainingError at the end if jobs
+    is searched for groups after conf/. Raises ConfigError before any job starts, TrainingError at the end if jobs
     failed, KeyboardInterrupt if the grid was stopped."""
     overrides = [*(["--config-dir", str(folder)] if folder else []), *map(append_group, overrides)]
     # Another sweeper than Hydra's own, such as Optuna's, chooses its jobs while it runs.

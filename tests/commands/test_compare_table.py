@@ -53,7 +53,7 @@ def test_a_column_that_nobody_has_is_refused(say: Say, few: tuple[object, ...], 
     assert say("compare", own / "rnn-general-2", own / "rnn-uniform-last-1", *words)[0] == 0
     code, out, err = say("compare", own / "rnn-general-2", *words)
     assert (code, out, len(err.splitlines())) == (2, "", 1), err
-    assert "--columns=training_seconds would be ignored: there is no variant all of whose runs have it" in err
+    assert "--columns=training_seconds would be ignored: no variant has it in all of its runs" in err
 
 
 WRONG = {

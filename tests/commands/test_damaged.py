@@ -280,7 +280,7 @@ def test_the_text_need_not_be_where_each_run_had_it(
     moved(folder / away, other)
     code, out, err = say("compare", folder, *FEW)
     assert (code, out) == (2, "")
-    assert "--test=test is other text in" in err
+    assert "--test=test is another text in" in err
     for name in (GOOD, SPOILED):
         moved(folder / name, "/nowhere")
     code, out, err = say("compare", folder, *FEW)

@@ -21,7 +21,7 @@ def test_evaluate_a_test_set(say: Say, lively: Lively, corpus: Path, tmp_path: P
     code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 40)
     assert code == 0
     folder = run / "evaluation" / "test"
-    assert out.splitlines()[-1] == f"kept in {folder}"
+    assert out.splitlines()[-1] == f"saved in {folder}"
     files = {"hypotheses.txt", "alignments.txt", "scores.json", "sentences.csv", "explained.zip"}
     assert {path.name for path in folder.iterdir()} == files
     report = json.loads((folder / "scores.json").read_text())
@@ -51,7 +51,7 @@ def test_the_test_set_is_named_where_there_are_several(say: Say, lively: Lively,
     run = Path(shutil.copytree(lively(), tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
     code, out, _ = say("evaluate", run, "--metrics", "bleu", "--bootstrap", 0)
     assert code == 0
-    assert f"kept in {run / 'evaluation' / 'test'}" in out
+    assert f"saved in {run / 'evaluation' / 'test'}" in out
     settings = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(settings.replace("    test:\n", "    other:\n    - test\n    test:\n"))
     code, out, err = say("evaluate", run)

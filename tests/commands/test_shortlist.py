@@ -130,11 +130,11 @@ def test_the_command_learns_one(run_copy: Path, lines: list[str], capsys: pytest
         Translator.open(run_copy, shortlist=5)
     assert main(["shortlist", str(run_copy), "--most", "30"]) == 0
     first, *rows, last = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"--shortlist +of the development text's target subwords.*", first)
+    assert re.fullmatch(r"--shortlist +share of the development set's target subwords.*", first)
     assert [row.split()[0] for row in rows] == ["5", "10", "20", "30"]
     shares = [float(row.split()[1].rstrip("%")) for row in rows]
     assert 0 < shares[0] < shares[-1] <= 100
-    assert last == f"kept in {run_copy / SHORTLIST}"
+    assert last == f"saved in {run_copy / SHORTLIST}"
     assert Run.open(run_copy).translations().shape == (120, 30)
     assert len(Translator.open(run_copy, shortlist=30).translate(lines)) == len(lines)
     with pytest.raises(ConfigError, match="shortlist=31 is not between 0 and the 30"):

@@ -137,7 +137,7 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "n-best in a plot": (["plot", "RUN", "--sentence", "a", "--n-best", "2"], "search.n_best=2 would be ignored"),
     "device of no kind": (["translate", "RUN", "--device", "gpu"], "device=gpu cannot be used: torch has no such device type"),
     "graphs of nothing": (["translate", "RUN", "--graphs"], "CUDA graphs need a GPU: device=cpu"),
-    "source alone": (["score", "RUN", "--source", "x"], "--source and --target belong together"),
+    "source alone": (["score", "RUN", "--source", "x"], "--source and --target must be given together"),
     "misspelt choice": (
         ["translate", "RUN", "--length-penalty", "averag"],
         "--length-penalty: search.length_penalty='averag' is unknown (did you mean 'average'?); choose one of: none, average, gnmt",

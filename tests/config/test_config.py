@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from seq2seq.commands.attentions import tables
+from seq2seq.commands.attentions import attention_tables
 from seq2seq.config import AttentionConfig, Config, RNNConfig, TransformerConfig
 from seq2seq.config.choices import CHOICES, field_choices
 from seq2seq.config.io import (
@@ -192,7 +192,7 @@ def test_choices_are_the_keys_of_their_table(table: str) -> None:
 
 
 def test_every_score_is_listed_with_its_formula() -> None:
-    assert {row[0] for row in tables()[0][1]} == set(CHOICES["SCORERS"])
+    assert {row[0] for row in attention_tables()[0].rows} == set(CHOICES["SCORERS"])
 
 
 @pytest.mark.parametrize("name", [name for name, field in every_setting().items() if field.metadata.get("table")])

@@ -103,7 +103,7 @@ def test_ctrl_c_ends_the_grid(
             raise KeyboardInterrupt
         return Outcome(TRAINED, f"runs/r{config.seed}")
 
-    monkeypatch.setattr(train, "cell", interrupted)
+    monkeypatch.setattr(train, "train_job", interrupted)
     assert cli.main(["train", "-m", "seed=1,2,3"]) == 130
     assert seen == [1, 2]
     assert caplog.messages[-4:] == [
