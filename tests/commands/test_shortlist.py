@@ -238,5 +238,5 @@ def test_who_copies_is_kept_to_its_words_too(variant: str, lively: Lively, lines
 def test_what_has_no_effect_is_said(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["plot", str(run_copy), "--sentence", "she sees", "--target", "sie sieht", "--shortlist"]
     assert main([*words, "5"]) == 2
-    assert "--shortlist would be ignored: --target is given" in capsys.readouterr().err
+    assert "--shortlist would be ignored: with --target there is no search" in capsys.readouterr().err
     assert main([*words, "0"]) == 0

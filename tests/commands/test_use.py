@@ -130,7 +130,7 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "n-best in evaluation": (["evaluate", "RUN", "--test", "test", "--n-best", "2"], "search.n_best=2 would be ignored"),
     "missing file": (["evaluate", "RUN", "--source", "/nowhere/a.en", "--reference", "/nowhere/a.de"], "/nowhere/a.en"),
     "resamples below none": (["evaluate", "RUN", "--test", "test", "--bootstrap", "-1"], "--bootstrap=-1 is too small: at least 40"),
-    "settings of a sweep": (["train", "-m", "--cfg", "job", "seed=1,2"], "--cfg prints one set of settings: leave -m out"),
+    "settings of a sweep": (["train", "-m", "--cfg", "job", "seed=1,2"], "--cfg prints the settings of one run: it cannot be combined with -m"),
     "stems without ROUGE": (["evaluate", "RUN", "--test", "test", "--stemming"], "--stemming would be ignored: none of --metrics bleu"),
     "case without BLEU": (["evaluate", "RUN", "--test", "test", "--lowercase", "--metrics", "ter"], "--lowercase would be ignored"),
     "search for what is given": (["plot", "RUN", "--sentence", "a", "--target", "b", "--beam", "1"], "--beam would be ignored"),
