@@ -1,6 +1,5 @@
 """`seq2seq attentions`: lists the parts of an attention from the tables of nn.attention, and the variants of conf/."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,18 +38,19 @@ def attention_tables() -> list[AttentionTable]:
     from seq2seq.nn.attention.windows import WINDOWS
 
     parts: dict[str, Mapping[str, Any]] = {"scorer": SCORERS, "window": WINDOWS, "normalizer": NORMALIZERS}
-    tables = [
-        AttentionTable((f"model.attention.{part}", "formula", "source"), [(name, *_formula(cls)) for name, cls in table.items()])
-        for part, table in parts.items()
-    ]
+    tables = []
+    for part, table in parts.items():
+        rows = [(name, *_formula(cls)) for name, cls in table.items()]
+        tables.append(AttentionTable((f"model.attention.{part}", "formula", "source"), rows))
     files = sorted((conf_dir() / "model" / "attention").glob("*.yaml"))
-    return [*tables, AttentionTable(("model/attention", "settings", "what it is"), [_variant(path) for path in files])]
+    variants = [_variant(path) for path in files]
+    return [*tables, AttentionTable(("model/attention", "settings", "what it is"), variants)]
 
 
 def _formula(part: Callable[..., Any]) -> tuple[str, str]:
-    """Formula and source, from the first paragraph of a docstring: `formula  (source).`"""
-    paragraph = inspect.cleandoc(str(part.__doc__)).partition("\n\n")[0].replace("\n", " ")
-    text, _, source = paragraph.rstrip(".").rpartition("  (")
+    """Formula and source, from the first paragraph of a docstring: `formula (source).`"""
+    paragraph = " ".join(str(part.__doc__).split("\n\n")[0].split())
+    text, _, source = paragraph.rstrip(".").rpartition(" (")
     return text, source.removesuffix(")")
 
 
