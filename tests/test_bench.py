@@ -1,4 +1,4 @@
-"""Do the measuring rods measure? Rates and operations worked out on paper; the scripts themselves with little to do."""
+"""The benchmark scripts: rates, FLOPs and traffic equal those computed by hand; each script runs on small inputs."""
 
 import math
 import os
@@ -14,52 +14,53 @@ BENCH = Path(__file__).resolve().parents[1] / "scripts" / "bench"
 
 
 @pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    """A script's own folder is where Python looks first."""
+def bench_path(monkeypatch):
+    """Modules of scripts/bench can be imported, as in the scripts themselves."""
     monkeypatch.syspath_prepend(str(BENCH))
 
 
-def test_a_rate_is_of_the_quiet_intervals():
+def test_rate_uses_quiet_intervals_only():
     import clock
 
     quiet = [clock.Interval(wall, wall, 0.0, 10) for wall in (1.0, 2.0, 2.0, 5.0)]
-    loud = [clock.Interval(100.0, 1.0, 0.9, 10)]
-    found = clock.rate(quiet + loud)
-    assert found == clock.Rate(value=4.0, low=5.0, high=5.0, quiet=4, all=5)
-    assert clock.rate(quiet[:3] + loud).value == pytest.approx(40 / 105)  # too few are quiet: all count, and it shows
-    assert clock.rate(quiet[:3] + loud).quiet == 3
+    disturbed = [clock.Interval(100.0, 1.0, 0.9, 10)]
+    assert clock.rate(quiet + disturbed) == clock.Rate(value=4.0, low=5.0, high=5.0, quiet=4, all=5)
+    assert clock.rate(quiet[:3] + disturbed).value == pytest.approx(40 / 105)  # fewer than four are quiet: all are used
+    assert clock.rate(quiet[:3] + disturbed).quiet == 3
 
 
-def test_others_are_what_the_machine_did_beside_this_process():
+def test_foreign_load_is_that_of_other_processes():
     import clock
 
-    found = clock.between(clock.Mark(10.0, 3.0, 50.0), clock.Mark(12.0, 4.0, 54.0), 7)
-    assert found == clock.Interval(wall=2.0, own=1.0, foreign=1.5, amount=7)
+    interval = clock.between(clock.Timestamp(10.0, 3.0, 50.0), clock.Timestamp(12.0, 4.0, 54.0), 7)
+    assert interval == clock.Interval(wall=2.0, own=1.0, foreign=1.5, amount=7)
 
 
-def test_an_interval_of_work_is_seen():
+def test_cpu_time_of_this_process_is_measured():
     import clock
 
-    start = clock.mark()
+    start = clock.now()
     while sum(os.times()[:4]) - start.own < 0.3:
         sum(range(10000))
-    assert clock.between(start, clock.mark(), 1).own >= 0.3
+    assert clock.between(start, clock.now(), 1).own >= 0.3
 
 
-def test_operations_on_paper():
+def test_operations_equal_those_counted_by_hand():
     import limit
 
     linear, x = torch.nn.Linear(5, 7), torch.randn(3, 5, requires_grad=True)
     forward = 2 * 3 * 5 * 7
     assert limit.operations(lambda: linear(x)) == forward
-    assert limit.operations(lambda: linear(x).sum().backward()) == 3 * forward  # of the input, and of the weight
+    assert (
+        limit.operations(lambda: linear(x).sum().backward()) == 3 * forward
+    )  # two more products for the gradients of input and weight
     lstm, steps = torch.nn.LSTM(5, 6, batch_first=True), 4
     assert limit.operations(lambda: lstm(torch.randn(3, steps, 5))) == steps * 2 * 3 * (5 + 6) * 24
     assert limit.matrix_rate("32", size=64, seconds=0.01) > 0
 
 
-def test_traffic_on_paper():
-    """A product reads and writes; a view moves nothing; what is read twice at once is read once."""
+def test_traffic_equals_that_counted_by_hand():
+    """A view moves nothing; a tensor that is two arguments of an operation is read once."""
     import limit
 
     a, b = torch.randn(3, 5), torch.randn(5, 7)
@@ -73,17 +74,17 @@ def test_traffic_on_paper():
     assert limit.bandwidth(size=1000, seconds=0.01) > 0
 
 
-def test_every_work_can_be_built():
+def test_every_workload_can_be_built():
     import work
 
     from seq2seq.nn.build import build_meta_model
 
-    for name in work.WORK:
+    for name in work.WORKLOADS:
         build_meta_model(work.settings(name).model)
 
 
 def script(name, *words):
-    """What a script prints, on the embedded corpus."""
+    """The lines that a script prints, on the embedded corpus."""
     environment = {name: value for name, value in os.environ.items() if name != "SEQ2SEQ_DATA"} | {
         "PYTHONPATH": str(BENCH.parents[1])
     }
@@ -92,7 +93,7 @@ def script(name, *words):
 
 
 @pytest.mark.slow
-def test_training_and_decoding_are_measured(tmp_path, monkeypatch):
+def test_training_and_decoding_benchmarks_run(tmp_path, monkeypatch):
     monkeypatch.setenv("SEQ2SEQ_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     small = [
@@ -132,7 +133,7 @@ def test_training_and_decoding_are_measured(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_startup_is_measured(tiny_run):
+def test_startup_benchmark_runs(tiny_run):
     lines = script("startup", tiny_run, "--times", "1", "--wait", "0")
     assert [line.split("  ")[0] for line in lines[1:]] == [
         "python -c 'import torch'",
@@ -141,33 +142,33 @@ def test_startup_is_measured(tiny_run):
     ]
 
 
-PRETENDER = """
+FAKE_PEER = """
 import torch
 import watch
 
-seen = watch.begin()
-if seen.job.job == "train":
+probe = watch.begin()
+if probe.job.job == "train":
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     while True:
         model(torch.ones(1, 2)).sum().backward()
-        seen.amount += 7
+        probe.amount += 7
         optimizer.step()
-if seen.job.job == "decode":
-    for numbers in watch.batches(seen.job):
-        seen.timed(len(numbers), lambda: sum(range(10000)))
+if probe.job.job == "decode":
+    for numbers in watch.batches(probe.job):
+        probe.timed(len(numbers), lambda: sum(range(10000)))
 """
 
 
 @pytest.fixture
-def pretender(tmp_path, monkeypatch):
-    """A peer that only pretends to train and to translate, in this environment; and the command's options."""
+def fake_peer(tmp_path, monkeypatch):
+    """A peer that only pretends to train and to translate, in the environment of the tests; and options of peers.py."""
     import peers
     from peer import install
 
     script = tmp_path / "peer" / "run_pretender.py"
     script.parent.mkdir()
-    script.write_text(f"import sys\nsys.path[:0] = [{str(BENCH / 'peer')!r}, {str(BENCH)!r}]\n{PRETENDER}")
+    script.write_text(f"import sys\nsys.path[:0] = [{str(BENCH / 'peer')!r}, {str(BENCH)!r}]\n{FAKE_PEER}")
     monkeypatch.setattr(peers, "HERE", tmp_path)
     monkeypatch.setattr(peers, "environment", lambda home, peer: Path(sys.executable))
     options = {
@@ -185,71 +186,70 @@ def pretender(tmp_path, monkeypatch):
     return peer, Namespace(**options)
 
 
-def test_a_peer_is_watched(pretender, tmp_path):
+def test_peer_is_measured(fake_peer, tmp_path):
     import peers
 
-    peer, options = pretender
+    peer, options = fake_peer
     for name in ("test.en", "test.de"):
         (tmp_path / name).write_text("a b\n\nc\na\nb c d\ne\nf\n")
-    found = peers.theirs(peer, "A1", "train", tmp_path, options)
-    assert found.rate.all == options.updates
-    assert found.memory > 10
+    result = peers.measure_peer(peer, "A1", "train", tmp_path, options)
+    assert result.rate.all == options.updates
+    assert result.memory > 10
     (tmp_path / "pretender-A1-1.json").write_text("an older result")
-    found = peers.theirs(peer, "A1", "alone", tmp_path, options)
-    assert found.rate.all == 3 * (options.lines - 1)  # three times each, but for the one that warms up
+    result = peers.measure_peer(peer, "A1", "alone", tmp_path, options)
+    assert result.rate.all == 3 * (options.lines - 1)  # three times each, without the line that warms up
 
 
 @pytest.mark.slow
-def test_the_tokens_of_a_peer_are_those_of_the_updates_that_count(pretender, tmp_path):
+def test_tokens_of_a_peer_are_those_of_the_measured_updates(fake_peer, tmp_path):
     import json
 
     import peers
 
-    peer, options = pretender
-    peers.theirs(peer, "A1", "train", tmp_path, options)
+    peer, options = fake_peer
+    peers.measure_peer(peer, "A1", "train", tmp_path, options)
     intervals = json.loads((tmp_path / "pretender-A1-1.json").read_text())["intervals"]
     assert [amount for *_, amount in intervals] == [7] * options.updates
 
 
-def test_a_peer_that_fails_is_named_and_left_out(pretender, tmp_path, capsys):
+def test_failing_peer_is_reported_and_left_out(fake_peer, tmp_path, capsys):
     import peers
 
-    peer, options = pretender
+    peer, options = fake_peer
     (tmp_path / "peer" / "run_pretender.py").write_text("raise SystemExit('no such thing')")
-    assert math.isnan(peers.theirs(peer, "A1", "train", tmp_path, options).rate.value)
+    assert math.isnan(peers.measure_peer(peer, "A1", "train", tmp_path, options).rate.value)
     options.job = "decode"
-    assert not peers.ready(peer, "A1", tmp_path, options)
-    said = capsys.readouterr().err
-    assert "Pretender 1 does not run A1: no such thing" in said
-    assert "Pretender 1 is left out: no such thing" in said
+    assert not peers.prepare_peer(peer, "A1", tmp_path, options)
+    printed = capsys.readouterr().err
+    assert "Pretender 1 does not run A1: no such thing" in printed
+    assert "Pretender 1 is left out: no such thing" in printed
 
 
-@pytest.mark.slow  # makes an environment
-def test_a_peer_that_cannot_be_installed_is_left_out(pretender, tmp_path, monkeypatch, capsys):
+@pytest.mark.slow  # creates an environment
+def test_peer_that_cannot_be_installed_is_left_out(fake_peer, tmp_path, monkeypatch, capsys):
     import peers
     from peer import install
 
-    peer, options = pretender
+    peer, options = fake_peer
     monkeypatch.setattr(peers, "environment", install.environment)
     site = tmp_path / "base" / "lib" / "python3" / "site-packages"
     site.mkdir(parents=True)
     (tmp_path / "base" / "complete").touch()
     absent = peer._replace(environment="absent", packages=[["--no-index", "there-is-no-such-package"]])
-    assert not peers.ready(absent, "A1", tmp_path, options)
+    assert not peers.prepare_peer(absent, "A1", tmp_path, options)
     assert "Pretender 1 is left out: " in capsys.readouterr().err
 
 
-def test_ratios_are_of_the_same_round(pretender, capsys):
+def test_ratios_are_taken_within_a_round(fake_peer, capsys):
     import clock
     import peers
 
-    def found(value):
-        return peers.Found(clock.Rate(value, value, value, 4, 5), 100.0)
+    def measurement(value):
+        return peers.Measurement(clock.Rate(value, value, value, 4, 5), 100.0)
 
-    options = pretender[1]
+    options = fake_peer[1]
     options.rounds = 3
-    peers.table(
-        "A1", options, {"ours, 32": [found(v) for v in (20, 30, 60)], "Other": [found(v) for v in (10, 20, 20)]}
-    )
+    rates = {"ours, 32": (20, 30, 60), "Other": (10, 20, 20)}
+    peers.print_table("A1", options, {who: [measurement(v) for v in values] for who, values in rates.items()})
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| Other")]
     assert rows == [["| Other", "20 [10, 20]", "2.00 [1.50, 3.00]", "100", "12 of 15 |"]]

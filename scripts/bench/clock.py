@@ -1,4 +1,4 @@
-"""How long did it take, where other work may run on the same cores? Intervals that others disturbed do not count."""
+"""Timing on a machine with other load: intervals in which other processes used the cores do not count."""
 
 import os
 import resource
@@ -8,81 +8,81 @@ from typing import NamedTuple
 
 import torch
 
-QUIET = 0.15  # cores that others may use, on average, in an interval that counts
-TICK = os.sysconf("SC_CLK_TCK")
+MAX_FOREIGN = 0.15  # cores that other processes may use, on average, in an interval that counts
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-class Mark(NamedTuple):
-    """A moment, in seconds."""
+class Timestamp(NamedTuple):
+    """Clocks of a moment, in seconds."""
 
     wall: float
-    own: float  # processor time of this process and its children
-    busy: float  # processor time of the whole machine
+    own: float  # CPU time of this process and its children
+    busy: float  # CPU time of the whole machine
 
 
 class Interval(NamedTuple):
-    """What happened between two moments."""
+    """The time between two moments, in seconds, and the work done."""
 
     wall: float
-    own: float
-    foreign: float  # cores that others used, on average
-    amount: float  # of whatever is counted
+    own: float  # CPU time of this process and its children
+    foreign: float  # cores that other processes used, on average
+    amount: float  # of work: tokens, sentences, ...
 
 
-def mark() -> Mark:
-    """Now. Where the machine's processor time cannot be read (not Linux) nobody else is seen."""
+def now() -> Timestamp:
+    """The clocks now. Where the machine's CPU time cannot be read (not Linux), other processes are not noticed."""
     times = os.times()
     own = times.user + times.system + times.children_user + times.children_system
     try:
         with open("/proc/stat", encoding="ascii") as file:
             ticks = [int(word) for word in file.readline().split()[1:9]]
     except OSError:
-        return Mark(time.perf_counter(), own, own)
-    return Mark(time.perf_counter(), own, (sum(ticks) - ticks[3] - ticks[4]) / TICK)
+        return Timestamp(time.perf_counter(), own, own)
+    return Timestamp(time.perf_counter(), own, (sum(ticks) - ticks[3] - ticks[4]) / TICKS_PER_SECOND)
 
 
-def between(start: Mark, end: Mark, amount: float) -> Interval:
-    """From one moment to the next."""
-    wall = end.wall - start.wall
-    return Interval(wall, end.own - start.own, max(0.0, (end.busy - start.busy - (end.own - start.own)) / wall), amount)
+def between(start: Timestamp, end: Timestamp, amount: float) -> Interval:
+    """The interval from `start` to `end`, in which `amount` of work was done."""
+    wall, own = end.wall - start.wall, end.own - start.own
+    return Interval(wall, own, max(0.0, (end.busy - start.busy - own) / wall), amount)
 
 
 def wait_for_quiet(seconds: float) -> None:
-    """Until others leave the cores alone for half a second, or for so long."""
+    """Wait until other processes leave the cores alone for half a second, at most `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        start = mark()
+        start = now()
         time.sleep(0.5)
-        if between(start, mark(), 0).foreign < QUIET:
+        if between(start, now(), 0).foreign < MAX_FOREIGN:
             return
 
 
 class Rate(NamedTuple):
-    """Amount per second over the quiet intervals, with the quartiles of the single ones."""
+    """Work per second over the quiet intervals, with the quartiles of the rates of single intervals."""
 
     value: float
     low: float
     high: float
-    quiet: int  # intervals that count
-    all: int
+    quiet: int  # number of quiet intervals
+    all: int  # number of all intervals
 
 
 def rate(intervals: list[Interval]) -> Rate:
-    """Over the quiet intervals; over all where fewer than four are quiet, which `quiet` then shows."""
-    quiet = [interval for interval in intervals if interval.foreign < QUIET]
+    """The rate over the quiet intervals; over all intervals if fewer than four are quiet."""
+    quiet = [interval for interval in intervals if interval.foreign < MAX_FOREIGN]
     used = quiet if len(quiet) >= 4 else intervals
-    each = sorted(interval.amount / interval.wall for interval in used)
+    rates = sorted(interval.amount / interval.wall for interval in used)
     total = sum(interval.amount for interval in used) / sum(interval.wall for interval in used)
-    return Rate(total, each[len(each) // 4], each[-1 - len(each) // 4], len(quiet), len(intervals))
+    return Rate(total, rates[len(rates) // 4], rates[-1 - len(rates) // 4], len(quiet), len(intervals))
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value below which `share` of them lie; 0.5 is the median."""
+    """The value below which a `share` of the values lies; 0.5 is the median."""
     return median(values) if share == 0.5 else sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def peak_memory() -> float:
-    """MiB that this process has held at most; of a GPU's memory, where there is one."""
+    """Peak memory of this process in MiB; of GPU memory if there is a GPU."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

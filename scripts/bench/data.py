@@ -1,4 +1,4 @@
-"""How fast does text become batches, on one core and on all, and in how much memory is a large corpus trained on?
+"""Benchmark of data preparation: text to batches on one core and on all, and a large corpus read from memory maps.
 
 python scripts/bench/data.py [--pairs N] [--large N]
 """
@@ -28,16 +28,16 @@ from seq2seq.launch.compose import compose_config
 from seq2seq.utils.process import available_cores
 
 T = TypeVar("T")
-BATCHES = 2000  # of the large corpus
-DIFFERENT = 100_000  # pairs at most: more of them are the same again
+BATCHES = 2000  # read from the large corpus
+DISTINCT = 100_000  # pairs that are generated; more are repetitions of these
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """One line for each stage, on text files made of the embedded corpus."""
+    """Print a line for each stage, for text files made of the embedded corpus."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--pairs", type=int, default=500_000)
     parser.add_argument(
-        "--large", type=int, default=10_000_000, help="pairs of a corpus that is trained on from memory maps"
+        "--large", type=int, default=10_000_000, help="pairs of the corpus that is read from memory maps"
     )
     options = parser.parse_args(argv)
     logging.disable(logging.INFO)
@@ -55,27 +55,27 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"data.cache={folder / 'cache'}",
             ]
         )
-        again = f"the same for {options.pairs:,} pairs that are in the cache"
-        for what in ("read, train the tokenizer, read and encode", again):
+        cached = f"the same for {options.pairs:,} pairs that are in the cache"
+        for stage in ("read, train the tokenizer, read and encode", cached):
             prepared, interval = timed(lambda: prepare(config.data, config.tokenizer), options.pairs)
-            say(what, interval)
+            report(stage, interval)
         for cores in sorted({1, available_cores()}):
-            say(
+            report(
                 f"read and encode, cores: {cores}",
                 timed(partial(encode, folder / f"by-{cores}", config.data, prepared, cores), options.pairs)[1],
             )
         batches = TrainBatches(prepared.train, config.training.batch_tokens, 1)
         tokens, interval = timed(lambda: sum(int((batch.target_out != 0).sum()) for batch in batches), options.pairs)
-        say("batches of an epoch", interval)
+        report("batches of an epoch", interval)
         print(f"{'target tokens in them':<58}{tokens / interval.wall:12,.0f} /s")
         join_arrays([prepared.train.folder] * -(-options.large // len(prepared.train)), folder / "large")
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            print(pool.submit(large, folder / "large", config.training.batch_tokens).result())
+            print(pool.submit(measure_large, folder / "large", config.training.batch_tokens).result())
 
 
 def write(folder: Path, pairs: int) -> None:
-    """train.en, .de, dev.en, .de."""
-    toy = generate_translations(pairs=min(pairs, DIFFERENT), dev=100, test=2)
+    """Write train.en, train.de, dev.en and dev.de to `folder`."""
+    toy = generate_translations(pairs=min(pairs, DISTINCT), dev=100, test=2)
     for name, examples in (("train", islice(cycle(toy.train), pairs)), ("dev", toy.dev)):
         with (
             (folder / f"{name}.en").open("w", encoding="utf-8") as english,
@@ -87,7 +87,7 @@ def write(folder: Path, pairs: int) -> None:
 
 
 def encode(folder: Path, data: DataConfig, prepared: Prepared, cores: int) -> None:
-    """What `prepare` does once it has its tokenizer."""
+    """The encoding stage of `prepare`, with a given number of cores."""
     folder.mkdir()
     prepared.vocabularies.save(folder)
     encoding.available_cores = lambda: cores
@@ -100,33 +100,33 @@ def encode(folder: Path, data: DataConfig, prepared: Prepared, cores: int) -> No
 
 
 def timed(work: Callable[[], T], amount: int) -> tuple[T, clock.Interval]:
-    """What it gives, and how long it took."""
-    start = clock.mark()
-    found = work()
-    return found, clock.between(start, clock.mark(), amount)
+    """The result of `work`, and the interval that it took."""
+    start = clock.now()
+    result = work()
+    return result, clock.between(start, clock.now(), amount)
 
 
-def say(what: str, interval: clock.Interval) -> None:
-    """A line of the result."""
-    print(f"{what:<58}{interval.amount / interval.wall:12,.0f} pairs/s", flush=True)
+def report(stage: str, interval: clock.Interval) -> None:
+    """Print the rate of a stage."""
+    print(f"{stage:<58}{interval.amount / interval.wall:12,.0f} pairs/s", flush=True)
 
 
-def large(folder: Path, batch_tokens: int) -> str:
-    """A line on an epoch's first batches from memory maps; private memory is what no file backs."""
-    before, arrays = private(), PairArrays(folder)
+def measure_large(folder: Path, batch_tokens: int) -> str:
+    """A line about the first batches of an epoch, read from memory maps; private memory is not backed by a file."""
+    before, arrays = private_memory(), PairArrays(folder)
     epoch = TrainBatches(arrays, batch_tokens, 1)
     batches = iter(epoch)
     _, first = timed(lambda: next(batches), 1)
     several = min(BATCHES, len(epoch) - 1)
     _, others = timed(lambda: [next(batches) for _ in range(several)], several)
     return (
-        f"{len(arrays):,} pairs: first batch after {first.wall:.1f} s, then {others.amount / others.wall:,.0f} batches/s; "
-        f"private memory {private() - before:,.0f} MiB more"
+        f"{len(arrays):,} pairs: first batch after {first.wall:.1f} s, "
+        f"then {others.amount / others.wall:,.0f} batches/s; private memory {private_memory() - before:,.0f} MiB more"
     )
 
 
-def private() -> float:
-    """MiB of this process that no file backs."""
+def private_memory() -> float:
+    """Memory of this process that is not backed by a file, in MiB."""
     lines = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8").splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1024
 

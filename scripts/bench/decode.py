@@ -1,8 +1,9 @@
-"""How fast is translation? Sentences a second in batches, milliseconds of a single one, and the share of what the machine could do.
+"""Benchmark of translation: sentences per second in batches, latency of single sentences, share of the peak FLOP/s.
 
-python scripts/bench/decode.py [A1 A3 ...] [--precision 32 bf16] [--shortlist N] [--beam N] [--batch N] [--tokens N] [--threads N]
+python scripts/bench/decode.py [A1 A3 ...] [--precision 32 bf16] [--shortlist N] [--beam N] [--batch N] [--tokens N]
+    [--threads N]
 
-The weights are those before training: every sentence is made to give so many tokens, so that weights make no difference.
+Models are not trained: every translation is forced to the same number of tokens, so that weights do not matter.
 """
 
 import argparse
@@ -27,25 +28,37 @@ from seq2seq.search.shortlist import Shortlist
 from seq2seq.translator import Translator
 from seq2seq.utils.process import available_cores
 
-PASSES, SINGLE = 3, 200  # times that all batches are translated; sentences that are translated alone
-HEADER = "| work | precision | batch | sentences/s | tokens/s | share of the limit | alone, ms: half, 95 % | peak MiB | quiet batches |"
+PASSES = 3  # times that all batches are translated
+SINGLE = 200  # sentences that are translated one at a time
+HEADER = (
+    "| work | precision | batch | sentences/s | tokens/s | share of the limit | alone, ms: median, 95 % | peak MiB "
+    "| quiet batches |"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """One row for each work and precision, each in a process of its own."""
+    """Print a row for each workload and precision, each measured in a process of its own."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("work", nargs="*", default=["A1", "A3"], metavar="WORK", help=f"of {', '.join(work.WORK)}")
+    parser.add_argument("work", nargs="*", default=["A1", "A3"], metavar="WORK", help=f"of {', '.join(work.WORKLOADS)}")
     parser.add_argument("--precision", nargs="+", default=["32"], choices=["32", "bf16", "int8"])
-    parser.add_argument("--shortlist", type=int, default=0, help="only so many translations of each token; 0: all ids")
+    parser.add_argument(
+        "--shortlist",
+        type=int,
+        default=0,
+        help="translations of each source token that are considered; 0: the whole vocabulary",
+    )
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--tokens", type=int, default=16, help="of every translation")
+    parser.add_argument("--tokens", type=int, default=16, help="length of every translation")
     parser.add_argument("--lines", type=int, default=1000)
-    parser.add_argument("--graphs", action="store_true", help="on a GPU: each shape of step as a CUDA graph")
+    parser.add_argument("--graphs", action="store_true", help="on a GPU: replay each shape of step as a CUDA graph")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="SETTING=VALUE", dest="settings")
     parser.add_argument(
-        "--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone"
+        "--wait",
+        type=float,
+        default=30,
+        help="wait at most so many seconds for other processes to leave the cores alone",
     )
     options = parser.parse_args(argv)
     print(limit.machine(), f"beam {options.beam}", f"{options.tokens} tokens a sentence", sep="; ")
@@ -59,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def measure(name: str, precision: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Translate the test set in batches, then some of its lines alone."""
+    """Translate the test set in batches, then some of its lines one at a time."""
     torch.set_num_threads(options.threads or available_cores())
     translator, lines = untrained(name, precision, options)
     batches = [lines[at : at + options.batch] for at in range(0, len(lines), options.batch)]
@@ -68,18 +81,18 @@ def measure(name: str, precision: str, options: argparse.Namespace) -> dict[str,
     intervals = [timed(translator, batch) for _ in range(PASSES) for batch in batches]
     alone = [1000 * timed(translator, [line]).wall for line in lines[:SINGLE]]
     memory = clock.peak_memory()
-    needed = limit.operations(lambda: translator.translate(batches[0])) / len(batches[0])
+    operations = limit.operations(lambda: translator.translate(batches[0])) / len(batches[0])
     return {
         "rate": clock.rate(intervals),
         "alone": alone,
         "memory": memory,
-        "operations": needed,
+        "operations": operations,
         "limit": limit.matrix_rate(precision),
     }
 
 
 def passes(name: str, precision: str, options: argparse.Namespace) -> tuple[clock.Rate, float]:
-    """Sentences a second in batches of options.batch, the longest together, and the memory: what peers are measured by."""
+    """Sentences per second in batches sorted by length, and peak memory in MiB; peers are measured in the same way."""
     torch.set_num_threads(options.threads)
     translator, lines = untrained(name, precision, options)
     lines = sorted(lines, key=lambda line: -len(translator.encode_source(line).ids))
@@ -91,7 +104,7 @@ def passes(name: str, precision: str, options: argparse.Namespace) -> tuple[cloc
 
 
 def untrained(name: str, precision: str, options: argparse.Namespace) -> tuple[Translator, list[str]]:
-    """A model of this size with the corpus' tokenizer, and the source lines of its test set."""
+    """A translator with an untrained model of the workload, and the source lines of its test set."""
     config = work.settings(name, options.settings)
     prepared = prepare(config.data, config.tokenizer)
     torch.manual_seed(1)
@@ -99,8 +112,8 @@ def untrained(name: str, precision: str, options: argparse.Namespace) -> tuple[T
     length = {"min_length": options.tokens, "max_length": options.tokens, "max_ratio": float(options.tokens)}
     search = replace(config.search, beam=options.beam, batch=options.batch, **length)
     lines = [pair.source for pair in test_pairs(config.data, work.test_set(config))][: options.lines]
-    ready: Any = PRECISIONS[precision](model.eval().to(limit.DEVICE))
-    models = [GraphedModel(ready, CUDAGraphRecorder()) if options.graphs else ready]
+    converted: Any = PRECISIONS[precision](model.eval().to(limit.DEVICE))
+    models = [GraphedModel(converted, CUDAGraphRecorder()) if options.graphs else converted]
     shortlist = None
     if options.shortlist:
         table = translation_table(prepared.train, prepared.vocabularies.source.size, options.shortlist)
@@ -109,21 +122,21 @@ def untrained(name: str, precision: str, options: argparse.Namespace) -> tuple[T
 
 
 def timed(translator: Translator, lines: list[str]) -> clock.Interval:
-    """One call."""
-    start = clock.mark()
+    """The interval that translating `lines` takes."""
+    start = clock.now()
     translator.translate(lines)
-    return clock.between(start, clock.mark(), len(lines))
+    return clock.between(start, clock.now(), len(lines))
 
 
-def row(name: str, precision: str, options: argparse.Namespace, found: dict[str, Any]) -> str:
+def row(name: str, precision: str, options: argparse.Namespace, result: dict[str, Any]) -> str:
     """A row of the table."""
-    rate, speed = found["rate"], found["rate"].value * found["operations"]
-    half, most = (clock.percentile(found["alone"], share) for share in (0.5, 0.95))
+    rate, speed = result["rate"], result["rate"].value * result["operations"]
+    median, late = (clock.percentile(result["alone"], share) for share in (0.5, 0.95))
     sentences = f"{rate.value:.1f} [{rate.low:.1f}, {rate.high:.1f}] | {rate.value * options.tokens:,.0f}"
-    share = f"{speed / found['limit']:.0%} of {found['limit'] / 1e9:.0f} GFLOP/s"
+    share = f"{speed / result['limit']:.0%} of {result['limit'] / 1e9:.0f} GFLOP/s"
     return (
-        f"| {name} | {precision} | {options.batch} | {sentences} | {share} | {half:.0f}, {most:.0f} | {found['memory']:,.0f} "
-        f"| {rate.quiet} of {rate.all} |"
+        f"| {name} | {precision} | {options.batch} | {sentences} | {share} | {median:.0f}, {late:.0f} "
+        f"| {result['memory']:,.0f} | {rate.quiet} of {rate.all} |"
     )
 
 

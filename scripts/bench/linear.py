@@ -1,4 +1,4 @@
-"""How fast is x W^T + b of a layer that has learnt, its matrix laid out by oneDNN, beside torch's? For the shapes of the models.
+"""Benchmark of linear layers in inference: weights prepacked for oneDNN against torch, for the shapes of the workloads.
 
 python scripts/bench/linear.py [--precision 32 bf16] [--rows 5 64 320] [--threads N]
 """
@@ -10,20 +10,20 @@ from statistics import median
 
 import limit
 import torch
-import work  # noqa: F401  (says to the process what the command does)
+import work  # noqa: F401  (sets the environment of the process as the commands do)
 from torch import nn
 
 from seq2seq.nn.ops.linear import PackedLinear
 
 SHAPES = [(512, 8000), (1024, 2048), (1024, 512), (256, 8000), (256, 1024), (256, 768), (1024, 256), (256, 256)]
-KINDS = {"32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"32": torch.float32, "bf16": torch.bfloat16}
 
 
 @torch.inference_mode()
 def main(argv: Sequence[str] | None = None) -> None:
-    """A row for each precision, shape and number of rows: GFLOP/s."""
+    """Print a row with GFLOP/s for each precision, shape and number of rows."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--precision", nargs="+", default=list(KINDS), choices=list(KINDS))
+    parser.add_argument("--precision", nargs="+", default=list(DTYPES), choices=list(DTYPES))
     parser.add_argument("--rows", type=int, nargs="+", default=[5, 64, 320])
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--times", type=int, default=20)
@@ -32,19 +32,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(limit.machine())
     print("| precision | rows | K | N | torch | packed | packed / torch |\n| --- | --- | --- | --- | --- | --- | --- |")
     for precision in options.precision:
-        for size, made in SHAPES:
-            layer = nn.Linear(size, made).to(KINDS[precision])
+        for inputs, outputs in SHAPES:
+            layer = nn.Linear(inputs, outputs).to(DTYPES[precision])
             for rows in options.rows:
-                x = torch.randn(rows, size).to(KINDS[precision])
+                x = torch.randn(rows, inputs).to(DTYPES[precision])
                 plain, packed = (
-                    2 * rows * size * made / seconds / 1e9
-                    for seconds in turns([layer, PackedLinear(layer)], x, options.times)
+                    2 * rows * inputs * outputs / seconds / 1e9
+                    for seconds in median_seconds([layer, PackedLinear(layer)], x, options.times)
                 )
-                print(f"| {precision} | {rows} | {size} | {made} | {plain:.0f} | {packed:.0f} | {packed / plain:.2f} |")
+                rates = f"{plain:.0f} | {packed:.0f} | {packed / plain:.2f}"
+                print(f"| {precision} | {rows} | {inputs} | {outputs} | {rates} |")
 
 
-def turns(layers: Sequence[nn.Module], x: torch.Tensor, times: int) -> list[float]:
-    """Median seconds of each, in turns."""
+def median_seconds(layers: Sequence[nn.Module], x: torch.Tensor, times: int) -> list[float]:
+    """The median time of each layer, measured alternately; the first two rounds do not count."""
     seconds: list[list[float]] = [[] for _ in layers]
     for _ in range(times + 2):
         for layer, own in zip(layers, seconds, strict=True):

@@ -1,9 +1,10 @@
-"""Whose attention finds the words that moved? A Markdown table from the gold links of runs on the embedded corpus.
+"""A Markdown table of alignment error by reordering distance, for runs with gold word links on the embedded corpus.
 
 python scripts/bench/reordering.py TEST RUN [RUN ...]
 
-A link (s, t) of source word s and target word t has moved by |s - t| words, a sentence by the farthest of its links. The first rows
-are of no model: they link by the gold links themselves, and say how right a map can be that knows them all, or only the near ones.
+The distance of a link (s, t) of source word s and target word t is |s - t|; that of a sentence, the largest of its
+links.
+The first rows are bounds and not models: they are derived from all gold links, or only from those of short distance.
 """
 
 import sys
@@ -18,14 +19,14 @@ from seq2seq.evaluation.store import load_or_align
 from seq2seq.evaluation.testset import load_test_set
 from seq2seq.runs.directory import Run, variant
 
-ANY = 10_000
-SENTENCES = {"all": range(ANY), "to 2": range(3), "from 4": range(4, ANY)}
-LINKS = {"0": [0], "1": [1], "2": [2], "3": [3], "from 4": range(4, ANY)}
-BOUNDS = {"a right link for each target word": ANY, "the same to 2 words away, else s = t": 2, "s = t": 0}
+FARTHEST = 10_000
+SENTENCES = {"all": range(FARTHEST), "to 2": range(3), "from 4": range(4, FARTHEST)}
+LINKS = {"0": [0], "1": [1], "2": [2], "3": [3], "from 4": range(4, FARTHEST)}
+BOUNDS = {"a right link for each target word": FARTHEST, "the same to 2 words away, else s = t": 2, "s = t": 0}
 
 
 def main(test: str, *folders: str) -> None:
-    """A row a run: alignment error of sentences, recall of links, by how far they moved; in percent."""
+    """Print a row per run: alignment error of sentences and recall of links by their distance, in percent."""
     runs, _ = open_runs(map(Path, folders), SkippedRuns())
     known = load_test_set(runs[0].config.data, test)
     gold, lengths = known.gold or [], [len(source.split()) for source in known.sources]
@@ -45,7 +46,7 @@ def main(test: str, *folders: str) -> None:
 
 
 def label(run: Run) -> str:
-    """The variant with its seed, and with D where it has a window."""
+    """The variant with its seed, and with D if its window has one."""
     attention = run.config.model.attention
     width = f" D={attention.width}" if attention.window.startswith("local") else ""
     return f"{variant(run.config)}{width}, seed {run.config.seed}"
@@ -56,30 +57,29 @@ def row(name: str, cells: Sequence[str]) -> str:
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def moved(gold: GoldAlignment) -> int:
-    """By how many words a sentence has."""
+def distance(gold: GoldAlignment) -> int:
+    """The largest distance of a sentence's links."""
     return max(abs(s - t) for s, t in gold.sure)
 
 
 def sizes(gold: Sequence[GoldAlignment]) -> list[int]:
-    """Sentences and links in each column."""
+    """The number of sentences or links of each column."""
     links = [abs(s - t) for g in gold for s, t in g.sure]
-    return [sum(moved(g) in d for g in gold) for d in SENTENCES.values()] + [
-        sum(m in d for m in links) for d in LINKS.values()
-    ]
+    sentences = [sum(distance(g) in distances for g in gold) for distances in SENTENCES.values()]
+    return sentences + [sum(link in distances for link in links) for distances in LINKS.values()]
 
 
 def figures(links: Sequence[set[Link]], gold: Sequence[GoldAlignment]) -> list[float]:
-    """In the order of SENTENCES and LINKS."""
-    found = []
+    """Alignment error for SENTENCES, then recall for LINKS, in percent."""
+    values = []
     for distances in SENTENCES.values():
-        chosen = [i for i, g in enumerate(gold) if moved(g) in distances]
-        found.append(alignment_scores([links[i] for i in chosen], [gold[i] for i in chosen], bootstrap=0)[0].value)
-    return found + [recall_by_distance(links, [g.sure for g in gold], distances) for distances in LINKS.values()]
+        chosen = [i for i, g in enumerate(gold) if distance(g) in distances]
+        values.append(alignment_scores([links[i] for i in chosen], [gold[i] for i in chosen], bootstrap=0)[0].value)
+    return values + [recall_by_distance(links, [g.sure for g in gold], distances) for distances in LINKS.values()]
 
 
 def bound(gold: GoldAlignment, length: int, reach: int) -> set[Link]:
-    """One link a target word: of its gold links the nearest, where it moved by `reach` at most, else s = t, or the last of `length`."""
+    """One link per target word: the nearest of its gold links within `reach`, else s = t (at most `length` - 1)."""
     links = set()
     for t in range(max(t for _, t in gold.sure) + 1):
         near = [s for s, other in gold.sure if other == t and abs(s - t) <= reach]

@@ -1,4 +1,4 @@
-"""How long does a command take from a cold start? Beside the time that importing torch takes, alternating.
+"""Benchmark of start-up time: commands from a cold start, alternating with an import of torch.
 
 python scripts/bench/startup.py RUN [--times N]
 """
@@ -15,12 +15,15 @@ import limit
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """A line for each command: seconds, half of the tries below and all of them between."""
+    """Print a line for each command: median seconds, and the minimum and maximum."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--times", type=int, default=7)
     parser.add_argument(
-        "--wait", type=float, default=30, help="seconds to wait, at most, until others leave the cores alone"
+        "--wait",
+        type=float,
+        default=30,
+        help="wait at most so many seconds for other processes to leave the cores alone",
     )
     options = parser.parse_args(argv)
     program = [sys.executable, "-m", "seq2seq"]
@@ -36,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     clock.wait_for_quiet(options.wait)
     for _ in range(options.times):
         for name, (command, stdin) in commands.items():
-            start = clock.mark()
+            start = clock.now()
             subprocess.run(command, input=stdin, text=True, check=True, capture_output=True)
-            seconds[name].append(clock.between(start, clock.mark(), 1).wall)
+            seconds[name].append(clock.between(start, clock.now(), 1).wall)
     print(limit.machine())
     for name, tries in seconds.items():
         print(f"{name:<34}{median(tries):6.2f} s  [{min(tries):.2f}, {max(tries):.2f}]")

@@ -1,4 +1,4 @@
-"""Which figures did these runs reach? A Markdown table from what `seq2seq evaluate` kept in them.
+"""A Markdown table of the scores that `seq2seq evaluate` stored in run directories.
 
 python scripts/bench/table.py TEST RUN [RUN ...]
 """
@@ -11,10 +11,10 @@ from seq2seq.runs.directory import Run, variant
 
 
 def main(test: str, *folders: str) -> None:
-    """One row a run, sorted by BLEU; then, for variants with several seeds, mean and standard deviation."""
+    """Print a row per run, sorted by BLEU, and mean and standard deviation of variants with several seeds."""
     rows = sorted((row(Run.open(folder), test) for folder in folders), key=lambda r: -r["bleu"][0])
     names = [name for name in ("bleu", "bleu lc", "chrf", "ter", "aer") if name in rows[0]]
-    print("| variant | seed | updates | processor minutes | dev | " + " | ".join(names) + " |")
+    print("| variant | seed | updates | CPU minutes | dev | " + " | ".join(names) + " |")
     print("| --- | --- | ---: | ---: | ---: |" + " ---: |" * len(names))
     for r in rows:
         figures = " | ".join(
@@ -32,27 +32,27 @@ def main(test: str, *folders: str) -> None:
 
 
 def row(run: Run, test: str) -> dict[str, object]:
-    """What a run says of itself, and its scores with their intervals."""
+    """What run.json records about the training, and the scores with their intervals."""
     report = json.loads((run.folder / "evaluation" / test / "scores.json").read_text(encoding="utf-8"))
-    latest = {name_of(s): s for s in reversed(report["scores"])}  # the first of a name is the latest
+    latest = {name_of(s): s for s in reversed(report["scores"])}  # the first score of a name is the latest
     scores = {name: (s["value"], s["interval"] or (s["value"], s["value"])) for name, s in latest.items()}
     signature = latest["bleu"]["signature"]
-    about = {
+    training = {
         "variant": variant(run.config),
         "seed": run.config.seed,
         "updates": run.info["updates"],
         "dev": abs(run.info["dev_score"]),
     }
-    return about | scores | {"minutes": run.info["processor_seconds"] / 60, "signature": signature}
+    return training | scores | {"minutes": run.info["processor_seconds"] / 60, "signature": signature}
 
 
 def spread(metric: str, values: list[float]) -> str:
-    """Mean and standard deviation over seeds."""
+    """A metric's mean and standard deviation over seeds."""
     return f"{metric} {mean(values):.2f} ± {stdev(values):.2f}"
 
 
 def name_of(score: dict[str, str]) -> str:
-    """The metric's name; lower-cased BLEU has one of its own."""
+    """The name of the metric, with " lc" for lower-cased BLEU."""
     return score["name"] + (" lc" if score["name"] == "bleu" and "case:lc" in score["signature"] else "")
 
 

@@ -1,4 +1,4 @@
-"""How does a peer get here? Its environment, from the package registry, and the text in the form that it reads."""
+"""The peers: their environments, installed from the package registry, and the text in the formats that they read."""
 
 import subprocess
 import sys
@@ -21,22 +21,23 @@ BASE = [
 
 
 class Peer(NamedTuple):
-    """A toolkit to be measured beside ours."""
+    """A toolkit to compare with."""
 
     name: str
     script: str  # peer/run_{script}.py
     environment: str
-    packages: list[list[str]]  # words of each pip install
-    train: tuple[str, ...] = ()  # works
-    decode: tuple[str, ...] = ()
-    makes: str = ""  # whose model it translates with: its own, another's, or none
+    packages: list[list[str]]  # arguments of each pip install
+    train: tuple[str, ...] = ()  # workloads that it can train
+    decode: tuple[str, ...] = ()  # workloads that it can translate with
+    makes: str = ""  # script of the peer that makes the model to translate with; "": its own
 
 
 PEERS = [
     Peer(
         "OpenNMT-py 3.5.1", "onmt", "onmt",
-        [["--no-deps", "OpenNMT-py==3.5.1"],  # it asks for a torch before 2.3, and does without
-         ["configargparse", "flask", "waitress", "rapidfuzz", "pyahocorasick", "six", "pyonmttok<2,>=1.37", "ctranslate2==4.8.5"]],
+        [["--no-deps", "OpenNMT-py==3.5.1"],  # it requires torch < 2.3, but runs with newer versions
+         ["configargparse", "flask", "waitress", "rapidfuzz", "pyahocorasick", "six", "pyonmttok<2,>=1.37",
+          "ctranslate2==4.8.5"]],
         train=("A1", "A2", "A3"), decode=("A1", "A2", "A3"), makes="onmt",
     ),
     Peer(
@@ -48,37 +49,43 @@ PEERS = [
     Peer(
         "Joey NMT 2.3.0", "joeynmt", "joeynmt",
         [["--no-deps", "joeynmt==2.3.0"],
-         ["datasets", "pandas", "sacremoses", "subword-nmt", "matplotlib", "seaborn", "wrapt", "plotly", "pylint", "importlib_metadata"],
+         ["datasets", "pandas", "sacremoses", "subword-nmt", "matplotlib", "seaborn", "wrapt", "plotly", "pylint",
+          "importlib_metadata"],
          ["--no-deps", "sentencepiece==0.2.0"]],  # 0.2.3 has no SetVocabulary
         train=("A1", "A2", "A3"), decode=("A1", "A2", "A3"), makes="joeynmt",
     ),
-    Peer("Marian in transformers", "marian", "hf", [["transformers", "sacremoses", "accelerate"]], train=("A3",), decode=("A3",)),
+    Peer(
+        "Marian in transformers", "marian", "hf", [["transformers", "sacremoses", "accelerate"]],
+        train=("A3",), decode=("A3",),
+    ),
     Peer("CTranslate2 4.8.5 float32", "ctranslate2", "onmt", [], decode=("A3",), makes="onmt"),
     Peer("CTranslate2 4.8.5 int8", "ctranslate2", "onmt", [], decode=("A3",), makes="onmt"),
 ]  # fmt: skip
 
 
 def environment(home: Path, peer: Peer) -> Path:
-    """The Python of a peer's environment, made if it is missing. CalledProcessError if a package cannot be had."""
-    base = virtual(home / "base", BASE, [])
-    return virtual(home / peer.environment, peer.packages, [next(base.parents[1].glob("lib/python*/site-packages"))])
+    """The Python of a peer's environment, made if missing. CalledProcessError if a package cannot be installed."""
+    base = make_environment(home / "base", BASE, [])
+    return make_environment(
+        home / peer.environment, peer.packages, [next(base.parents[1].glob("lib/python*/site-packages"))]
+    )
 
 
-def virtual(folder: Path, packages: list[list[str]], see: list[Path]) -> Path:
-    """An environment with `packages` that also sees those of `see`; finished ones have a mark."""
+def make_environment(folder: Path, packages: list[list[str]], parents: list[Path]) -> Path:
+    """The Python of an environment with `packages`, and those of the `parents` folders; a file marks complete ones."""
     python, mark = folder / "bin" / "python", folder / "complete"
     if not mark.exists() and packages:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         for site in folder.glob("lib/python*/site-packages"):
-            (site / "base.pth").write_text("".join(f"{path}\n" for path in see), encoding="utf-8")
+            (site / "base.pth").write_text("".join(f"{path}\n" for path in parents), encoding="utf-8")
         for words in packages:
             subprocess.run([python, "-m", "pip", "install", "--quiet", *words], check=True)
         mark.touch()
     return python
 
 
-def text(folder: Path, config: Config, test: str) -> Path:
-    """Subwords of all splits, between spaces, and the vocabulary in three ways of writing it."""
+def write_text(folder: Path, config: Config, test: str) -> Path:
+    """Write the subwords of all splits, and the vocabulary in three formats, to `folder`, which is returned."""
     data, tokenizer = config.data, prepare(config.data, config.tokenizer).vocabularies.source
     splits = {
         "train": train_pairs(data),
@@ -90,22 +97,22 @@ def text(folder: Path, config: Config, test: str) -> Path:
     for name, pairs in splits.items():
         kept = [pair for pair in pairs if pair.source and pair.target]
         for language, side in (("en", "source"), ("de", "target")):
-            write(
+            write_lines(
                 folder / f"{name}.{language}",
                 (" ".join(plain(tokenizer.segment(getattr(pair, side)))) for pair in kept),
             )
     pieces = plain(tokenizer.pieces(range(len(SPECIAL), tokenizer.size)))
-    write(folder / "vocabulary.txt", [*SPECIAL, *pieces])
-    write(folder / "counts.txt", (f"{piece}\t1" for piece in pieces))
-    write(folder / "fairseq.txt", (f"{piece} 1" for piece in pieces))
+    write_lines(folder / "vocabulary.txt", [*SPECIAL, *pieces])
+    write_lines(folder / "counts.txt", (f"{piece}\t1" for piece in pieces))
+    write_lines(folder / "fairseq.txt", (f"{piece} 1" for piece in pieces))
     return folder
 
 
 def plain(pieces: list[str]) -> list[str]:
-    """No white space inside of a piece, such as a no-break space: some peers split there."""
+    """The pieces without white space inside of them, such as a no-break space: some peers split there."""
     return ["".join(f"<{ord(letter):x}>" if letter.isspace() else letter for letter in piece) for piece in pieces]
 
 
-def write(path: Path, lines: Iterable[str]) -> None:
-    """A file of lines."""
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a text file."""
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

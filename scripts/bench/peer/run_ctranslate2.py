@@ -4,24 +4,26 @@ from pathlib import Path
 
 import watch
 
-seen = watch.begin()
-job = seen.job
-watch.load_objects()
+probe = watch.begin()
+job = probe.job
+watch.allow_pickled_checkpoints()
 
 import ctranslate2  # noqa: E402
 from ctranslate2.converters import opennmt_py  # noqa: E402
 
 
 def make() -> None:
+    """Convert the model of OpenNMT-py."""
     model = max(Path(job.folder).glob("model_step_*.pt"), key=lambda path: path.stat().st_mtime)
-    watch.command("convert", "--model_path", model, "--output_dir", f"{job.folder}/ctranslate2", "--force")
+    watch.set_arguments("convert", "--model_path", model, "--output_dir", f"{job.folder}/ctranslate2", "--force")
     opennmt_py.main()
 
 
 def decode() -> None:
-    kind = Path(job.out).stem.rpartition("-")[2]  # float32, int8
+    """Translate in the compute type that the name of the output file ends with."""
+    compute_type = Path(job.out).stem.rpartition("-")[2]  # float32, int8
     translator = ctranslate2.Translator(
-        f"{job.folder}/ctranslate2", compute_type=kind, inter_threads=1, intra_threads=job.threads
+        f"{job.folder}/ctranslate2", compute_type=compute_type, inter_threads=1, intra_threads=job.threads
     )
     length = {
         "min_decoding_length": job.tokens,
@@ -32,7 +34,7 @@ def decode() -> None:
     sources = watch.read(job, "test.en")
     for numbers in watch.batches(job):
         lines = [sources[i] for i in numbers]
-        seen.timed(len(lines), lambda lines=lines: translator.translate_batch(lines, **length))
+        probe.timed(len(lines), lambda lines=lines: translator.translate_batch(lines, **length))
 
 
 make() if job.job == "make" else decode()

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import watch
 
-seen = watch.begin()
-job = seen.job
-watch.load_objects()
+probe = watch.begin()
+job = probe.job
+watch.allow_pickled_checkpoints()
 
 
 def hashable(original: Any, cls: Any = None, **options: Any) -> Any:
-    """Python 3.11 wants the defaults of fields to be hashable; these packages' dataclasses are not."""
+    """`dataclass` with unsafe_hash=True for fairseq and hydra: Python 3.11 requires that defaults are hashable."""
     if cls is None:
         return lambda cls: hashable(original, cls, **options)
     foreign = cls.__module__.split(".")[0] in ("fairseq", "hydra") and not options.get("frozen")
@@ -22,69 +22,79 @@ def hashable(original: Any, cls: Any = None, **options: Any) -> Any:
 
 watch.wrap(dataclasses, "dataclass", hashable)
 for name, kind in {"float": float, "int": int, "object": object, "bool": bool}.items():
-    if name not in np.__dict__:  # NumPy 1.24 dropped these
+    if name not in np.__dict__:  # removed in NumPy 1.24
         setattr(np, name, kind)
 
 COMMON = [
-    f"{job.data}/fairseq", "-s", "en", "-t", "de", "--cpu", "--num-workers", 0, "--seed", 1, "--optimizer", "adam", "--clip-norm", 1,
-    "--max-tokens", watch.MOST_TOKENS, "--max-update", job.updates, "--disable-validation", "--no-epoch-checkpoints",
-    "--save-interval-updates", watch.MADE, "--keep-interval-updates", 1, "--save-dir", job.folder, "--log-interval", 50,
+    f"{job.data}/fairseq", "-s", "en", "-t", "de", "--cpu", "--num-workers", 0, "--seed", 1, "--optimizer", "adam",
+    "--clip-norm", 1,
+    "--max-tokens", watch.MAX_TOKENS, "--max-update", job.updates, "--disable-validation", "--no-epoch-checkpoints",
+    "--save-interval-updates", watch.MAKE_UPDATES, "--keep-interval-updates", 1, "--save-dir", job.folder,
+    "--log-interval", 50,
     "--log-format", "simple", "--lr", 1e-3,
 ]  # fmt: skip
 RECURRENT = [
-    "--arch", "lstm", "--encoder-embed-dim", 256, "--encoder-hidden-size", 256, "--encoder-bidirectional", "--encoder-layers", 1,
+    "--arch", "lstm", "--encoder-embed-dim", 256, "--encoder-hidden-size", 256, "--encoder-bidirectional",
+    "--encoder-layers", 1,
     "--decoder-embed-dim", 256, "--decoder-hidden-size", 512, "--decoder-out-embed-dim", 512, "--decoder-layers", 1,
     "--decoder-attention", 1, "--dropout", 0.3, "--criterion", "cross_entropy", "--lr-scheduler", "fixed",
 ]  # fmt: skip
 TRANSFORMER = [
-    "--arch", "transformer", "--encoder-embed-dim", 256, "--encoder-ffn-embed-dim", 1024, "--encoder-attention-heads", 4,
+    "--arch", "transformer", "--encoder-embed-dim", 256, "--encoder-ffn-embed-dim", 1024,
+    "--encoder-attention-heads", 4,
     "--encoder-layers", 3, "--decoder-embed-dim", 256, "--decoder-ffn-embed-dim", 1024, "--decoder-attention-heads", 4,
-    "--decoder-layers", 3, "--share-all-embeddings", "--encoder-normalize-before", "--decoder-normalize-before", "--dropout", 0.1,
+    "--decoder-layers", 3, "--share-all-embeddings", "--encoder-normalize-before", "--decoder-normalize-before",
+    "--dropout", 0.1,
     "--criterion", "label_smoothed_cross_entropy", "--label-smoothing", 0.1, "--adam-betas", "(0.9,0.98)",
     "--lr-scheduler", "inverse_sqrt", "--warmup-updates", 400,
 ]  # fmt: skip
 
 
 def prepare() -> None:
-    """fairseq's own form of the text, once."""
+    """Convert the text to fairseq's binary format, once."""
     from fairseq_cli.preprocess import cli_main
 
     if not Path(job.data, "fairseq", "dict.de.txt").exists():
         texts = [word for name in ("train", "valid", "test") for word in (f"--{name}pref", f"{job.data}/{name}")]
         dictionary = f"{job.data}/fairseq.txt"
-        watch.command("fairseq-preprocess", "-s", "en", "-t", "de", *texts, "--srcdict", dictionary, "--tgtdict", dictionary,
-                      "--destdir", f"{job.data}/fairseq", "--workers", 1)  # fmt: skip
+        dictionaries = "--srcdict", dictionary, "--tgtdict", dictionary
+        folder = f"{job.data}/fairseq"
+        watch.set_arguments(
+            "fairseq-preprocess", "-s", "en", "-t", "de", *texts, *dictionaries, "--destdir", folder, "--workers", 1
+        )
         cli_main()
 
 
 def train() -> None:
+    """Train with fairseq-train, and count target tokens."""
     prepare()
     from fairseq.trainer import Trainer
     from fairseq_cli.train import cli_main
 
     def counted(original: Any, trainer: Any, samples: Any, *rest: Any, **options: Any) -> Any:
-        seen.amount += sum(int(sample["ntokens"]) for sample in samples if sample)
+        probe.amount += sum(int(sample["ntokens"]) for sample in samples if sample)
         return original(trainer, samples, *rest, **options)
 
     watch.wrap(Trainer, "train_step", counted)
-    watch.command("fairseq-train", *COMMON, *(RECURRENT if job.recurrent else TRANSFORMER))
+    watch.set_arguments("fairseq-train", *COMMON, *(RECURRENT if job.recurrent else TRANSFORMER))
     cli_main()
 
 
 def decode() -> None:
+    """Translate with fairseq-generate, and time the search."""
     from fairseq.sequence_generator import SequenceGenerator
     from fairseq_cli.generate import cli_main
 
     def timed(original: Any, self: Any, models: Any, sample: Any, *rest: Any, **options: Any) -> Any:
-        return seen.timed(
+        return probe.timed(
             len(sample["net_input"]["src_tokens"]), lambda: original(self, models, sample, *rest, **options)
         )
 
     watch.wrap(SequenceGenerator, "generate", timed)
     length = ["--min-len", job.tokens, "--max-len-a", 0, "--max-len-b", job.tokens, "--beam", job.beam]
     model = max(Path(job.folder).glob("checkpoint*.pt"), key=lambda path: path.stat().st_mtime)
-    watch.command("fairseq-generate", f"{job.data}/fairseq", "--path", model, "--cpu", "--gen-subset", "test", "--batch-size", job.batch,
-                  "--log-format", "none", *length)  # fmt: skip
+    options = ["--cpu", "--gen-subset", "test", "--batch-size", job.batch, "--log-format", "none", *length]
+    watch.set_arguments("fairseq-generate", f"{job.data}/fairseq", "--path", model, *options)
     cli_main()
 
 

@@ -1,4 +1,4 @@
-"""Marian as Hugging Face transformers has it (A3), in a plain loop."""
+"""Marian in Hugging Face transformers: A3, trained in a plain loop."""
 
 import random
 from pathlib import Path
@@ -9,38 +9,43 @@ from torch.nn import functional
 from transformers import MarianConfig, MarianMTModel
 
 PAD, UNK, BOS, EOS = range(4)
-seen = watch.begin()
-job = seen.job
+probe = watch.begin()
+job = probe.job
 vocabulary = {
     piece: i for i, piece in enumerate(Path(job.data, "vocabulary.txt").read_text(encoding="utf-8").splitlines())
 }
 
 
 def ids(name: str) -> list[list[int]]:
+    """The ids of each line of a text."""
     return [[vocabulary.get(piece, UNK) for piece in line] for line in watch.read(job, name)]
 
 
 def padded(rows: list[list[int]]) -> torch.Tensor:
+    """Rows of ids as a tensor, padded to the longest."""
     longest = max(map(len, rows))
     return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows])
 
 
-def cut(pairs: list[tuple[list[int], list[int]]], chance: random.Random) -> list[list[tuple[list[int], list[int]]]]:
-    """Batches of pairs of like length, in any order."""
+def make_batches(
+    pairs: list[tuple[list[int], list[int]]], chance: random.Random
+) -> list[list[tuple[list[int], list[int]]]]:
+    """Batches of pairs of similar length, in random order."""
     pairs = sorted(pairs, key=lambda pair: (len(pair[1]), len(pair[0]), chance.random()))
-    found: list[list[tuple[list[int], list[int]]]] = [[]]
+    batches: list[list[tuple[list[int], list[int]]]] = [[]]
     longest = 0
     for pair in pairs:
         longest = max(longest, len(pair[0]) + 1, len(pair[1]) + 1)
-        if longest * (len(found[-1]) + 1) > watch.MOST_TOKENS:
-            found.append([])
+        if longest * (len(batches[-1]) + 1) > watch.MAX_TOKENS:
+            batches.append([])
             longest = max(len(pair[0]), len(pair[1])) + 1
-        found[-1].append(pair)
-    chance.shuffle(found)
-    return found
+        batches[-1].append(pair)
+    chance.shuffle(batches)
+    return batches
 
 
 def make() -> MarianMTModel:
+    """The model, initialized with a fixed seed."""
     torch.manual_seed(1)
     size = {
         "d_model": 256,
@@ -65,33 +70,35 @@ def make() -> MarianMTModel:
 
 
 def train() -> None:
+    """Train until the watch ends the process."""
     model, chance = make(), random.Random(1)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.98))
     pairs = list(zip(ids("train.en"), ids("train.de"), strict=True))
     while True:
-        for batch in cut(pairs, chance):
-            source, given = padded([[*s, EOS] for s, _ in batch]), padded([[BOS, *t] for _, t in batch])
-            wanted = padded([[*t, EOS] for _, t in batch])
+        for batch in make_batches(pairs, chance):
+            source, target_in = padded([[*s, EOS] for s, _ in batch]), padded([[BOS, *t] for _, t in batch])
+            target_out = padded([[*t, EOS] for _, t in batch])
             mask = (source != PAD).long()
-            logits = model(input_ids=source, attention_mask=mask, decoder_input_ids=given, use_cache=False).logits
+            logits = model(input_ids=source, attention_mask=mask, decoder_input_ids=target_in, use_cache=False).logits
             loss = functional.cross_entropy(
-                logits.flatten(0, 1), wanted.flatten(), ignore_index=PAD, label_smoothing=0.1
+                logits.flatten(0, 1), target_out.flatten(), ignore_index=PAD, label_smoothing=0.1
             )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            seen.amount += int((wanted != PAD).sum())
+            probe.amount += int((target_out != PAD).sum())
             optimizer.step()
 
 
 @torch.inference_mode()
 def decode() -> None:
+    """Translate with the untrained model."""
     model, sources = make().eval(), ids("test.en")
     length = {"min_new_tokens": job.tokens, "max_new_tokens": job.tokens, "num_beams": job.beam, "do_sample": False}
     for numbers in watch.batches(job):
         source = padded([sources[i] + [EOS] for i in numbers])
         mask = (source != PAD).long()
-        seen.timed(
+        probe.timed(
             len(numbers),
             lambda source=source, mask=mask: model.generate(input_ids=source, attention_mask=mask, **length),
         )

@@ -1,7 +1,7 @@
-"""What happens inside a peer's process? Its updates, or its translations of a batch, under the clock that ours is under too.
+"""Measures updates, or translations of batches, inside of a peer's process, with the same clock as ours.
 
-Every run_PEER.py is called with one JSON object: job (make, train, decode), work, data, folder, threads, warm, count,
-batch, tokens, beam, lines, out. It changes nothing in how its peer computes, and imports nothing of ours but the clock.
+Every run_PEER.py is called with one JSON object, a `Job`. It does not change how its peer computes, and of this
+package it imports the clock only.
 """
 
 import json
@@ -20,43 +20,44 @@ import clock
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-MOST_TOKENS = 4096  # padded, in a batch of training
-MADE = 3  # updates of a model that is made for translating only
+MAX_TOKENS = 4096  # of a training batch, padding included
+MAKE_UPDATES = 3  # updates of a model that is only made to translate with
 
 
 class Job(NamedTuple):
-    """What is to be measured."""
+    """What to measure."""
 
     job: str  # make: a model to translate with; train; decode
-    work: str  # A1, A2, A3
+    work: str  # the workload: A1, A2, A3
     data: str  # folder with {train,valid,test}.{en,de}, subwords between spaces, and vocabulary.txt
-    folder: str  # of this peer and work, for models
-    out: str  # JSON of the intervals
+    folder: str  # for the models of this peer and workload
+    out: str  # file for the result: JSON with intervals and memory
     threads: int
-    warm: int  # updates, or batches, before any counts
-    count: int  # updates that count; times that all batches are translated
-    batch: int
-    tokens: int  # of every translation
+    warm: int  # updates, or batches, before the measurement
+    count: int  # updates that are measured; or times that each batch is translated
+    batch: int  # sentences
+    tokens: int  # length of every translation
     beam: int
     lines: int  # of the test set
 
     @property
     def recurrent(self) -> bool:
+        """Whether the workload is a recurrent model."""
         return self.work != "A3"
 
     @property
     def updates(self) -> int:
-        """After which training ends by itself."""
-        return MADE if self.job == "make" else 10**6
+        """The update at which the peer is to end training; when measuring, `Watch` ends the process."""
+        return MAKE_UPDATES if self.job == "make" else 10**6
 
 
 @dataclass
 class Watch:
-    """Collects intervals; the peer's own code tells how much was done in each."""
+    """Collects intervals. `amount`, to which the peer's wrapper adds, counts the target tokens of training."""
 
     job: Job
     amount: float = 0.0
-    marks: list[tuple[clock.Mark, float]] = field(default_factory=list)
+    marks: list[tuple[clock.Timestamp, float]] = field(default_factory=list)
     calls: list[clock.Interval] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -65,24 +66,25 @@ class Watch:
             register_optimizer_step_post_hook(lambda *rest: self.updated())
 
     def updated(self) -> None:
-        """An update is over. The process ends when enough have been seen."""
-        self.marks.append((clock.mark(), self.amount))
+        """Called after each update. Ends the process when enough were measured."""
+        self.marks.append((clock.now(), self.amount))
         if len(self.marks) == self.job.warm + self.job.count:
             pairs = zip(self.marks[self.job.warm - 1 :], self.marks[self.job.warm :], strict=False)
             self.save([clock.between(a, b, after - before) for (a, before), (b, after) in pairs])
 
     def timed(self, sentences: int, call: Callable[[], Any]) -> Any:
-        """Translate a batch as often as asked, each time on its own. The process ends when enough lines have been seen."""
+        """Time `call`, which translates a batch, job.count times; returns its result. Ends the process when enough
+        lines were translated."""
         for _ in range(self.job.count):
-            start = clock.mark()
-            found = call()
-            self.calls.append(clock.between(start, clock.mark(), sentences))
+            start = clock.now()
+            result = call()
+            self.calls.append(clock.between(start, clock.now(), sentences))
         if sum(call.amount for call in self.calls) >= self.job.count * self.job.lines:
             self.save(self.calls[self.job.warm * self.job.count :])
-        return found
+        return result
 
     def save(self, intervals: list[clock.Interval]) -> None:
-        """What was seen. This is the end: some peers catch every exception, so none is raised."""
+        """Write the result and end the process; not by an exception, since some peers catch all of them."""
         Path(self.job.out).write_text(
             json.dumps({"intervals": intervals, "memory": clock.peak_memory()}), encoding="utf-8"
         )
@@ -90,17 +92,17 @@ class Watch:
 
 
 def begin() -> Watch:
-    """From the command line."""
+    """The watch for the job on the command line."""
     return Watch(Job(**json.loads(sys.argv[1])))
 
 
-def command(*words: object) -> None:
-    """What the peer's own command reads."""
+def set_arguments(*words: object) -> None:
+    """Set sys.argv, which the peer's own command reads."""
     sys.argv = [str(word) for word in words]
 
 
-def absent(*names: str) -> None:
-    """Modules that a peer imports at once and does not need here."""
+def stub_missing(*names: str) -> None:
+    """Replace modules that a peer imports but does not need here by empty ones, if they cannot be imported."""
     for name in names:
         try:
             __import__(name)
@@ -108,25 +110,25 @@ def absent(*names: str) -> None:
             sys.modules[name] = types.ModuleType(name)
 
 
-def load_objects() -> None:
-    """torch.load as it was before 2.6: these checkpoints are the peer's own, of a minute ago, and hold objects."""
+def allow_pickled_checkpoints() -> None:
+    """Make torch.load default to weights_only=False as before 2.6: the peers' own checkpoints hold objects."""
     load = torch.load
-    torch.load = lambda *words, **options: load(*words, **{**options, "weights_only": False})  # type: ignore[assignment]
+    torch.load = lambda *args, **options: load(*args, **{**options, "weights_only": False})  # type: ignore[assignment]
 
 
 def wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:
-    """Put around(original, *words) in the place of owner.name."""
+    """Replace owner.name by around(original, *args)."""
     original = getattr(owner, name)
-    setattr(owner, name, lambda *words, **options: around(original, *words, **options))
+    setattr(owner, name, lambda *args, **options: around(original, *args, **options))
 
 
 def read(job: Job, name: str) -> list[list[str]]:
-    """Subwords of a text."""
+    """The subwords of each line of a text."""
     return [line.split() for line in Path(job.data, name).read_text(encoding="utf-8").splitlines()]
 
 
 def batches(job: Job) -> list[list[int]]:
-    """Numbers of the test lines, the longest first."""
+    """Batches of indices of the test lines, the longest line first."""
     lines = read(job, "test.en")[: job.lines]
     order = sorted(range(len(lines)), key=lambda i: -len(lines[i]))
     return [order[at : at + job.batch] for at in range(0, len(order), job.batch)]
