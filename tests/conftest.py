@@ -28,15 +28,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 SMALL = (
-    "tokenizer.size=120", "training.batch_tokens=256", "training.max_updates=6",
-    "training.validate_every=3", "training.warmup=2", "trainer.threads=1", "trainer.accelerator=cpu", "trainer.log_every=2",
-    "trainer.progress=none", "search.beam=2", "search.max_length=8", "search.batch=5",
-)  # fmt: skip
+    "tokenizer.size=120",
+    "training.batch_tokens=256",
+    "training.max_updates=6",
+    "training.validate_every=3",
+    "training.warmup=2",
+    "trainer.threads=1",
+    "trainer.accelerator=cpu",
+    "trainer.log_every=2",
+    "trainer.progress=none",
+    "search.beam=2",
+    "search.max_length=8",
+    "search.batch=5",
+)
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train, dev and test .en and .de: 120, 12 and 12 pairs of the embedded corpus; word links of the 120."""
+    """A folder with train, dev and test .en and .de: 120, 12 and 12 pairs of the embedded corpus; word links of the
+    120."""
     from seq2seq.data.toy.translation import generate_translations
     from seq2seq.data.word_links import format_links
 
@@ -122,7 +132,8 @@ def lines(corpus: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def p_of() -> Callable[..., float]:
-    """`p_of(test, metric, system, baseline, references, samples)`: p of systems of several runs, each a list of lines."""
+    """`p_of(test, metric, system, baseline, references, samples)`: p of systems of several runs, each a list of
+    lines."""
     from seq2seq.evaluation.metrics import score
     from seq2seq.evaluation.significance import paired_bootstrap, randomisation
 
@@ -146,8 +157,8 @@ def p_of() -> Callable[..., float]:
 
 @pytest.fixture(scope="session")
 def fx() -> Any:
-    """A recorder, as of nn.recording: torch.fx, which like CUDA keeps what tensors were asked to do, and does that again without
-    our code."""
+    """A recorder, as of nn.recording: torch.fx, which like CUDA keeps what tensors were asked to do, and does that
+    again without our code."""
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 

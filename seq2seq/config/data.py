@@ -1,57 +1,57 @@
-"""Which settings say what is read, and how text becomes ids?"""
+"""Settings of the corpus (`data`) and of the tokenizer (`tokenizer`)."""
 
 from dataclasses import dataclass
 
 from seq2seq.config.fields import Group, check_path_part, setting
 from seq2seq.errors import ConfigError
 
-GENERATED = ("toy", "toy_summaries")  # formats that read nothing: the package makes the text
+GENERATED = ("toy", "toy_summaries")  # formats that read no files: the package generates the text
 
 
 @dataclass(kw_only=True)
 class DataConfig(Group):
-    """Where the text is. conf/data/*.yaml: one file per corpus."""
+    """The corpus: where its text is, and which pairs are used. conf/data/*.yaml holds one file per corpus."""
 
     path = "data"
-    name: str = setting("mine", "the corpus' name, part of the run directory's name")
-    format: str = setting("text", "how the files hold pairs", ("text", "tsv", "jsonl", "hub", *GENERATED))
-    source: str = setting("en", "source language: file ending of format=text, field name of jsonl and hub")
-    target: str = setting("de", "target language, likewise; it also chooses the BLEU tokenizer")
-    root: str = setting("", "folder that the files are looked for in; empty: $SEQ2SEQ_DATA, else ./data")
+    name: str = setting("mine", "name of the corpus, part of the name of the run directory")
+    format: str = setting("text", "how pairs are stored, or generated", ("text", "tsv", "jsonl", "hub", *GENERATED))
+    source: str = setting("en", "source language: file ending for format=text, field name for jsonl and hub")
+    target: str = setting("de", "target language, likewise; also selects the BLEU tokenizer")
+    root: str = setting("", "folder of relative file names; empty: $SEQ2SEQ_DATA, else ./data")
     train: list[str] = setting(
-        [], "text: file names without their language ending; else file names or hub splits; .gz is found"
+        [], "text: file names without their language ending; else file names or hub splits; .gz files are found too"
     )
-    dev: list[str] = setting([], "the same for the development set")
-    test: dict[str, list[str]] = setting({}, "name -> files of each test set")
+    dev: list[str] = setting([], "likewise, for the development set")
+    test: dict[str, list[str]] = setting({}, "likewise, for each test set: name -> list")
     hub: str = setting("", "format=hub: name of a Hugging Face dataset, or a local folder")
     hub_config: str = setting(
-        "", "format=hub: which of the data set's configurations, such as 3.0.0; empty: its only one"
+        "", "format=hub: configuration of the data set, such as 3.0.0; empty: its only one"
     )
     columns: list[int] = setting([0, 1], "format=tsv: columns of source and target, counted from 0")
     keep_breaks: bool = setting(
         False,
-        "jsonl and hub: a line break inside a target becomes <n>, where ROUGE-Lsum then sees a sentence end; else a space",
+        "jsonl and hub: a line break inside a target becomes <n>, at which ROUGE-Lsum splits sentences; else a space",
     )
     pairs: int = setting(24000, "format=toy and toy_summaries: training pairs to generate")
     toy_seed: int = setting(1, "format=toy and toy_summaries: seed of the generator")
     truncate_source: int = setting(
-        0, "sources are cut to so many white-space words, in training and in use; 0: they are not"
+        0, "white-space words that sources are truncated to, in training and inference; 0: no truncation"
     )
     truncate_target: int = setting(
-        0, "training targets are cut to so many white-space words; references never; 0: they are not"
+        0, "white-space words that training targets are truncated to (references never are); 0: no truncation"
     )
     max_words: int = setting(250, "training pairs with a longer side, in white-space words, are dropped")
     max_tokens: int = setting(
-        1000, "training pairs with a longer side, in subwords, are dropped: they would fill a batch"
+        1000, "training pairs with a longer side, in subwords, are dropped: they would fill a batch by themselves"
     )
     max_ratio: float = setting(
-        9.0, "training pairs whose longer side has more than this times the words of the shorter (+3) are dropped"
+        9.0, "training pairs are dropped if one side has more words than this times those of the other plus 3"
     )
     cache: str = setting(
-        "", "folder for tokenizers and arrays, by hash of text and settings; empty: $SEQ2SEQ_CACHE, else ./cache"
+        "", "folder for prepared corpora, by hash of text and settings; empty: $SEQ2SEQ_CACHE, else ./cache"
     )
-    licence: str = setting("", "under which terms the text is had")
-    how: str = setting("", "how the text is had, for whoever misses it")
+    licence: str = setting("", "terms under which the text is available")
+    how: str = setting("", "how to obtain the text, shown when a file is missing")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,7 +70,7 @@ class DataConfig(Group):
                 raise ConfigError(f"data.test={name!r} names no folder: give the test set another name")
         if "dev" in self.test:
             raise ConfigError(
-                "data.test.dev cannot be: --test dev is the development set; give the test set another name"
+                "data.test.dev is reserved: --test dev is the development set; give the test set another name"
             )
         if self.format != "tsv":
             self.refuse_ignored(("columns",), "it belongs to data.format=tsv")
@@ -82,21 +82,22 @@ class DataConfig(Group):
 
 @dataclass(kw_only=True)
 class TokenizerConfig(Group):
-    """How text becomes ids. conf/tokenizer/*.yaml: one file per kind."""
+    """The tokenizer. conf/tokenizer/*.yaml holds one file per kind."""
 
     path = "tokenizer"
-    kind: str = setting("unigram", "SentencePiece model", ("unigram", "bpe", "word", "char"))
-    size: int = setting(8000, "entries of the vocabulary; of each, when separate")
+    kind: str = setting("unigram", "type of the SentencePiece model", ("unigram", "bpe", "word", "char"))
+    size: int = setting(8000, "entries of the vocabulary, or of each of two; for word and char a maximum")
     joint: bool = setting(True, "one vocabulary for both languages; needed by model.tie=all")
     normalizer: str = setting(
         "identity",
-        "Unicode normalisation by SentencePiece; identity keeps every character",
+        "SentencePiece's normalization rule; identity keeps every character",
         ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"),
     )
-    character_coverage: float = setting(1.0, "share of the characters that get an entry; the rest become UNK")
+    character_coverage: float = setting(1.0, "share of the characters of the text that get an entry; the rest become UNK")
     sampling: float = setting(
         0.0,
-        "subword regularisation: unigram alpha or BPE dropout of training text (Kudo 2018; Provilkov et al. 2020); 0: none",
+        "subword regularization of training text: alpha of unigram sampling (Kudo 2018) or dropout rate of BPE "
+        "(Provilkov et al. 2020); 0: none",
     )
 
     def __post_init__(self) -> None:

@@ -1,7 +1,8 @@
 """Training and evaluation batches: planning, padding to tensors, and an iterator that can be saved and resumed.
 
-Batches are cut from the corpus alone, by (seed, epoch), never by the number of devices: micro-batch a of rank r in update u is
-number (u A + a) world + r of the epoch's list, where A is the number of micro-batches that one device accumulates.
+Batches are cut from the corpus alone, by (seed, epoch), never by the number of devices: micro-batch a of rank r in
+update u is number (u A + a) world + r of the epoch's list, where A is the number of micro-batches that one device
+accumulates.
 
 Letters: B pairs of a batch, T target tokens, S source tokens, V entries of the target vocabulary.
 """
@@ -36,7 +37,7 @@ class Batch(NamedTuple):
     target_in: Tensor  # (B, T) BOS y PAD..; ids >= V are unknown words of the source, which the model reads as UNK
     target_out: Tensor  # (B, T) y EOS PAD..
     index: Tensor  # type: ignore[assignment]  # (B,) number of the pair in its corpus, -1 in an empty batch
-    update_size: Tensor  # () float: target tokens (with EOS) or sentences of the whole update, over all micro-batches and devices
+    update_size: Tensor  # () float: target tokens (with EOS) or sentences of the whole update, on all devices
     copy: Tensor | None = (
         None  # (B, S) target id that copying a source token yields, padded with PAD; None: the head does not copy
     )
@@ -128,9 +129,9 @@ class BatchPlan(Sequence[NDArray[np.int64]]):
 def plan_epoch(longest: NDArray[Any], batch_tokens: int, seed: int, epoch: int) -> BatchPlan:
     """Cut the corpus into batches of pairs of similar length, in random order, as a function of the arguments alone.
 
-    `longest` are the `longest_sides` of the pairs. Every pair is in one batch; rows times the longest side of a batch is at most
-    `batch_tokens`, unless it is a single pair. Every epoch has the same number of batches: which pairs of one length meet is
-    random, the lengths of the batches are not."""
+    `longest` are the `longest_sides` of the pairs. Every pair is in one batch; rows times the longest side of a batch
+    is at most `batch_tokens`, unless it is a single pair. Every epoch has the same number of batches: which pairs of
+    one length meet is random, the lengths of the batches are not."""
     generator = np.random.default_rng([seed, epoch])
     numbers = np.arange(len(longest), dtype=np.min_scalar_type(-len(longest)))
     order = sort_by_length(generator.permutation(numbers), longest)
@@ -144,13 +145,15 @@ def plan_by_length(longest: NDArray[Any], batch_tokens: int) -> BatchPlan:
 
 
 def longest_sides(corpus: Corpus, multiple: int = 1) -> NDArray[np.integer[Any]]:
-    """The tokens of the longer side of each pair, EOS included, rounded up to a multiple, in the smallest dtype that holds them."""
+    """The tokens of the longer side of each pair, EOS included, rounded up to a multiple, in the smallest dtype that
+    holds them."""
     longest = -(-np.maximum(corpus.source_lengths, corpus.target_lengths) // multiple) * multiple
     return longest.astype(np.min_scalar_type(int(longest.max(initial=0))))
 
 
 def sort_by_length(numbers: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
-    """Sort `numbers` by lengths[number]: a stable counting sort, block by block, in a fraction of the memory of NumPy's."""
+    """Sort `numbers` by lengths[number]: a stable counting sort, block by block, in a fraction of the memory of
+    NumPy's."""
     blocks = [numbers[start : start + SORT_BLOCK] for start in range(0, len(numbers), SORT_BLOCK)]
     counts = [np.bincount(lengths[block], minlength=int(lengths.max(initial=0)) + 1) for block in blocks]
     free = np.cumsum(sum(counts)) - sum(counts)  # where the next number of each length goes
@@ -205,9 +208,9 @@ class TrainBatches:
         prefetch: int = 0,
         count_sentences: bool = False,
     ) -> None:
-        """`accumulate`: micro-batches of an update on each device; `rank`, `world`: this device and the number of devices;
-        `prefetch`: batches that a thread prepares ahead, in pinned memory where there is a GPU; `count_sentences`: `update_size` is
-        the number of sentences, not of target tokens."""
+        """`accumulate`: micro-batches of an update on each device; `rank`, `world`: this device and the number of
+        devices; `prefetch`: batches that a thread prepares ahead, in pinned memory where there is a GPU;
+        `count_sentences`: `update_size` is the number of sentences, not of target tokens."""
         self.corpus, self.batch_tokens, self.seed, self.options = corpus, batch_tokens, seed, options
         self.accumulate, self.rank, self.world = accumulate, rank, world
         self.prefetch, self.count_sentences = prefetch, count_sentences
@@ -271,7 +274,8 @@ class TrainBatches:
         return collate(update[n], rows, self.corpus.target_size, size, self.options)
 
     def _size(self, update: list[NDArray[np.int64]], rows: Rows) -> int:
-        """`Batch.update_size`. Each device segments the sampled targets of all devices, so that the sum needs no communication."""
+        """`Batch.update_size`. Each device segments the sampled targets of all devices, so that the sum needs no
+        communication."""
         numbers = np.concatenate(update)
         if self.count_sentences:
             return len(numbers)
@@ -292,7 +296,8 @@ class TrainBatches:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume after the position in `state` without building the batches before it. RunError if their order was another."""
+        """Resume after the position in `state` without building the batches before it. RunError if their order was
+        another."""
         state = {"multiple": 1, "checksum": "", **state}  # older checkpoints lack them
         for name, mine in self.state_dict().items():
             if name not in ("epoch", "done", "checksum") and mine != state[name]:
@@ -301,7 +306,8 @@ class TrainBatches:
 
 
 def prefetched(items: Iterator[T], count: int) -> Iterator[T]:
-    """The same items, up to `count` of them prepared ahead by a thread; exceptions of `items` are raised in their place."""
+    """The same items, up to `count` of them prepared ahead by a thread; exceptions of `items` are raised in their
+    place."""
     end = object()
     with ThreadPoolExecutor(1) as pool:
         coming = deque(pool.submit(next, items, end) for _ in range(count))
@@ -323,8 +329,8 @@ def eval_batches(
 ) -> Iterator[Batch]:
     """The batches rank, rank + world, ... of the corpus sorted by length; over all ranks each pair comes exactly once.
 
-    Pairs with a side of more than `longest` tokens, EOS included, are left out: their attention could exhaust the memory.
-    `update_size` is the number of target tokens of the batch."""
+    Pairs with a side of more than `longest` tokens, EOS included, are left out: their attention could exhaust the
+    memory. `update_size` is the number of target tokens of the batch."""
     rows, target_lengths, sides = corpus.epoch_rows(0), corpus.target_lengths, longest_sides(corpus)
     short = np.flatnonzero(sides <= longest)
     batches = plan_by_length(sides[short], batch_tokens)

@@ -41,15 +41,15 @@ def train_pairs(data: DataConfig) -> Iterator[Pair]:
 
 
 def linked_pairs(data: DataConfig) -> Iterator[LinkedPair]:
-    """The training pairs with their word links: those of the toy corpus, or for format=text those of the `links_file` of each name.
+    """The training pairs with their word links: those of the toy corpus, or for format=text those of the `links_file`
+    of each name.
 
     ConfigError for other formats; DataError for links that do not fit the text."""
     if data.format == "toy":
         return (LinkedPair(*example) for example in _toy(data).train)
     if data.format != "text":
-        raise ConfigError(
-            f"data.format={data.format} has no word links to learn from: data=toy has, and format=text in files NAME.align"
-        )
+        others = "data=toy has, and format=text in files NAME.align"
+        raise ConfigError(f"data.format={data.format} has no word links to learn from: {others}")
     layout = _layout(data)
     files = []  # found before any is read
     for name in data.train:
@@ -95,9 +95,11 @@ def gold_alignment(data: DataConfig, split: str) -> list[str] | None:
 
 
 def links_file(data: DataConfig, name: str) -> tuple[Path, bool] | None:
-    """The file with the word links of the pairs NAME, plain or .gz, and whether it names the target word first; None if there is none.
+    """The file with the word links of the pairs NAME, plain or .gz, and whether it names the target word first; None if
+    there is none.
 
-    NAME.en-de.align names the English word first, whichever way the run translates; NAME.align the source word of the run."""
+    NAME.en-de.align names the English word first, whichever way the run translates; NAME.align the source word of the
+    run."""
     endings = {f"{data.source}-{data.target}.align": False, f"{data.target}-{data.source}.align": True, "align": False}
     for ending, swapped in endings.items():
         for packed in ("", ".gz"):

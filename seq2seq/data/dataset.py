@@ -1,8 +1,7 @@
 """Encoded corpora as flat arrays on disk, read through memory maps.
 
-A folder holds, for each side, the ids of all sentences one after the other (NAME.ids) and the offsets at which they begin
-(NAME.bounds), and `arrays.json` with sizes and dtypes.
-"""
+A folder holds, for each side, the ids of all sentences one after the other (NAME.ids) and the offsets at which they
+begin (NAME.bounds), and `arrays.json` with sizes and dtypes."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -108,8 +107,9 @@ def write_arrays(
 ) -> Iterator[Callable[[EncodedPair], None]]:
     """Yield a function that adds an encoded pair to `folder`, which is complete once the block ends without an error.
 
-    `max_length` bounds the tokens of a source, hence the ids of its unknown words: below target_size + max_length. With `linked`,
-    links are written, and `max_length` bounds both sides. A `copy` that equals `source` in every pair is not stored."""
+    `max_length` bounds the tokens of a source, hence the ids of its unknown words: below target_size + max_length. With
+    `linked`, links are written, and `max_length` bounds both sides. A `copy` that equals `source` in every pair is not
+    stored."""
     types = {
         "source": _dtype(source_size),
         "target": _dtype(target_size + max_length),
@@ -131,7 +131,8 @@ def write_arrays(
 
 
 def join_arrays(parts: Sequence[Path], folder: Path) -> None:
-    """Concatenate folders that `write_arrays` wrote with the same arguments into `folder`; one of them is open at a time."""
+    """Concatenate folders that `write_arrays` wrote with the same arguments into `folder`; one of them is open at a
+    time."""
     folder.mkdir(parents=True, exist_ok=True)
     counts, sides = zip(*[(len(part), set(part.sides)) for part in map(PairArrays, parts)], strict=True)
     first, totals = PairArrays(parts[0]), {}

@@ -35,7 +35,8 @@ COUNTS = "counts.json"
 
 
 class EncodingCounts(NamedTuple):
-    """Statistics of encoded pairs: sums, dropped pairs by reason, and differences between texts and their decoded ids."""
+    """Statistics of encoded pairs: sums, dropped pairs by reason, and differences between texts and their decoded
+    ids."""
 
     sums: Counter[str]
     dropped: Counter[str]
@@ -79,10 +80,11 @@ class EncodingRules(NamedTuple):
 
 
 def encode_corpus(folder: Path, pairs: Iterable[AnyPair], total: int, rules: EncodingRules) -> EncodingCounts:
-    """Write the arrays `train` and `text` of `pairs` to `folder`, which holds the vocabularies; with links if the pairs have them.
+    """Write the arrays `train` and `text` of `pairs` to `folder`, which holds the vocabularies; with links if the pairs
+    have them.
 
-    `total` is the number of pairs, for the progress and the number of processes. Blocks that an interrupted call has left in `folder`
-    are used: they must be of the same pairs and rules. DataError if a worker process is killed."""
+    `total` is the number of pairs, for the progress and the number of processes. Blocks that an interrupted call has
+    left in `folder` are used: they must be of the same pairs and rules. DataError if a worker process is killed."""
     blocks, joined = folder / f"blocks-{BLOCK_PAIRS}", folder / "joined"
     blocks.mkdir(exist_ok=True)
     for incomplete in [joined, *blocks.glob(".*")]:  # left by a process that was killed
@@ -135,7 +137,14 @@ def _encoded_blocks(
 def _init_worker() -> None:
     """Let a worker ignore Ctrl-C, which its parent handles, and end when its parent ends, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()  # type: ignore[union-attr, func-returns-value]
+
+    def follow_parent() -> None:
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    Thread(target=follow_parent, daemon=True).start()
 
 
 def _finished(path: Path, size: int, future: Future[None] | None) -> tuple[Path, int]:

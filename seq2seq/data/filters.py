@@ -11,9 +11,10 @@ from seq2seq.data.readers import AnyPair
 class PairFilter:
     """Truncates pairs, yields those that are worth training on, and counts the rest in `dropped`: reason -> pairs.
 
-    A pair is dropped if a side is empty, has more than `max_words` white-space words, or has n words where the other side has m and
-    n > max_ratio * (m + 3); the 3 spares short sentences. Before that, source and target are truncated to the two numbers of words
-    in `truncate` (0: not truncated); `truncated` counts the pairs of each side, `read` all pairs."""
+    A pair is dropped if a side is empty, has more than `max_words` white-space words, or has n words where the other
+    side has m and n > max_ratio * (m + 3); the 3 spares short sentences. Before that, source and target are truncated
+    to the two numbers of words in `truncate` (0: not truncated); `truncated` counts the pairs of each side, `read` all
+    pairs."""
 
     def __init__(self, max_words: int, max_ratio: float, truncate: tuple[int, int] = (0, 0)) -> None:
         self.max_words, self.max_ratio, self.truncate = max_words, max_ratio, truncate

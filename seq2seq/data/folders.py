@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that is renamed to `folder` when the block succeeds. If another process was faster, its folder stays."""
+    """Yield a temporary folder that is renamed to `folder` when the block succeeds. If another process was faster, its
+    folder stays."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
@@ -36,11 +37,11 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 def resumable_folder(folder: Path) -> Iterator[Path | None]:
     """Yield a folder `.NAME.part` that is renamed to `folder` when the block succeeds; None if `folder` exists already.
 
-    If the block fails, its contents stay for the next attempt. One process works in it at a time while others wait. On a file system
-    without locks each process works in an `atomic_folder`, and the first to finish wins."""
+    If the block fails, its contents stay for the next attempt. One process works in it at a time while others wait. On
+    a file system without locks each process works in an `atomic_folder`, and the first to finish wins."""
     part, lock = (folder.with_name(f".{folder.name}.{ending}") for ending in ("part", "lock"))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # The lock file stays: if it were removed and created anew, two processes could each hold the lock of one of the two files.
+    # The lock file stays: were it removed and created again, two processes could each hold the lock of one of the two.
     with error_filename(folder), lock.open("w") as file:
         if not _locked(file, folder):
             with atomic_folder(folder) as own:

@@ -1,4 +1,5 @@
-"""IBM model 1: a table of the likeliest target ids of each source id, learnt from encoded pairs (Brown et al. 1993, section 4.1).
+"""IBM model 1: a table of the likeliest target ids of each source id, learnt from encoded pairs (Brown et al. 1993,
+section 4.1).
 
 Letters: C cooccurrences of a target position and a source position, P distinct pairs of ids among them.
 """
@@ -14,9 +15,11 @@ ITERATIONS = 5  # of expectation maximization
 
 
 def translation_table(pairs: PairArrays, source_size: int, most: int) -> NDArray[np.int32]:
-    """The `most` likeliest target ids of each source id, likeliest first: (source_size, most), PAD where there are fewer.
+    """The `most` likeliest target ids of each source id, likeliest first: (source_size, most), PAD where there are
+    fewer.
 
-    EOS at the end of each source serves as the empty word, from which target words without a counterpart are generated."""
+    EOS at the end of each source serves as the empty word, from which target words without a counterpart are
+    generated."""
     keys, lengths = cooccurrences(pairs)
     distinct, pair_index = np.unique(keys, return_inverse=True)
     del keys
@@ -35,8 +38,8 @@ def translation_probabilities(
 ) -> NDArray[np.float64]:
     """(P,) t(target | source) of each distinct pair of ids, by expectation maximization.
 
-    `pair_index` (C,) is the number of the pair of each cooccurrence, those of one target position next to each other; `lengths` is how
-    many each target position has; `source` (P,) is the source id of each pair."""
+    `pair_index` (C,) is the number of the pair of each cooccurrence, those of one target position next to each other;
+    `lengths` is how many each target position has; `source` (P,) is the source id of each pair."""
     first = np.cumsum(lengths) - lengths
     probabilities = np.ones(len(source))
     for _ in range(ITERATIONS):
@@ -48,8 +51,8 @@ def translation_probabilities(
 
 
 def cooccurrences(pairs: PairArrays) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each target position with each position of its source, as source id * target_size + target id: (C,); and the number of
-    cooccurrences of each target position."""
+    """Each target position with each position of its source, as source id * target_size + target id: (C,); and the
+    number of cooccurrences of each target position."""
     step = 1 + int(pairs.source_lengths.astype(np.int64) @ pairs.target_lengths) // MAX_COOCCURRENCES
     keys, lengths = [], []
     for i in range(0, len(pairs), step):
@@ -65,7 +68,8 @@ def _known_targets(target: Ids, size: int) -> Ids:
 
 
 def table_coverage(table: NDArray[np.int32], pairs: PairArrays, counts: list[int]) -> list[float]:
-    """The share of target tokens that are among the first n translations of a token of their source, for each n of `counts`.
+    """The share of target tokens that are among the first n translations of a token of their source, for each n of
+    `counts`.
 
     Tokens that can be copied from the source count as covered. Words that the vocabulary lacks are left out."""
     found, total = np.zeros(len(counts), np.int64), 0

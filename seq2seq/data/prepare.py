@@ -1,4 +1,5 @@
-"""Preparing a corpus: read, filter, train the tokenizers and encode, once for all runs that use the same text and settings."""
+"""Preparing a corpus: read, filter, train the tokenizers and encode, once for all runs that use the same text and
+settings."""
 
 import hashlib
 import json
@@ -57,7 +58,8 @@ class Prepared(NamedTuple):
 
 
 class CorpusScan(NamedTuple):
-    """What a reading of all text gives. Test sets are no part of the hash: they may change without the corpus being another."""
+    """What a reading of all text gives. Test sets are no part of the hash: they may change without the corpus being
+    another."""
 
     pairs: int  # for training, before filtering
     hash: str  # sha256 of the text of training and development pairs
@@ -67,7 +69,8 @@ class CorpusScan(NamedTuple):
 
 
 def scan_corpus(data: DataConfig, linked: bool = False) -> CorpusScan:
-    """Read all text, with the word links of the training text if `linked`. Raises every error of text or links before other work."""
+    """Read all text, with the word links of the training text if `linked`. Raises every error of text or links before
+    other work."""
     digest, links, count = hashlib.sha256(), hashlib.sha256(), 0
     training = _training_pairs(data, linked)
     dev = list(dev_pairs(data))
@@ -105,9 +108,9 @@ def prepare(
 ) -> Prepared:
     """Read, filter, train the tokenizers and encode; or open the result in the cache if text and settings are the same.
 
-    `vocabularies` are used in place of new ones; `tokenizer` then says how they were trained. `linked`: with the word links of the
-    training pairs. Safe to call from several processes at the same time. DataError or ConfigError names what is wrong with the text
-    or its settings."""
+    `vocabularies` are used in place of new ones; `tokenizer` then says how they were trained. `linked`: with the word
+    links of the training pairs. Safe to call from several processes at the same time. DataError or ConfigError names
+    what is wrong with the text or its settings."""
     scan = scan_corpus(data, linked)
     folder = _cache_folder(data, tokenizer, scan, vocabularies)
     if not folder.is_dir():
@@ -124,7 +127,8 @@ def reopen(
     vocabularies: Vocabularies | None = None,
     links_hash: str = "",
 ) -> Prepared:
-    """Open what `prepare` wrote for the text and links with these hashes, without reading the text. DataError if it was deleted."""
+    """Open what `prepare` wrote for the text and links with these hashes, without reading the text. DataError if it was
+    deleted."""
     scan = CorpusScan(0, data_hash, {}, {}, links_hash)
     folder = _cache_folder(data, tokenizer, scan, vocabularies)
     if not folder.is_dir():
@@ -153,7 +157,8 @@ def open_prepared(folder: Path, scan: CorpusScan) -> Prepared:
 def _cache_folder(
     data: DataConfig, tokenizer: TokenizerConfig, scan: CorpusScan, vocabularies: Vocabularies | None
 ) -> Path:
-    """The folder named by a hash of all that its content depends on. Of tokenizer.sampling only whether it is 0 matters."""
+    """The folder named by a hash of all that its content depends on. Of tokenizer.sampling only whether it is 0
+    matters."""
     settings = asdict(tokenizer) | {"sampling": tokenizer.sampling > 0}
     limits = [data.max_words, data.max_tokens, data.max_ratio, *_truncation(data)]
     text = [scan.hash, scan.links] if scan.links else scan.hash

@@ -1,8 +1,7 @@
 """Readers of parallel text: plain text, TSV and JSONL files, and data sets of the Hugging Face hub.
 
-A line ends at "\\n" only (U+2028, U+0085 and a "\\r" inside a line are text); the "\\r" of a CRLF ending and a byte order mark
-at the start of a file are dropped. All readers stream: a corpus need not fit in memory.
-"""
+A line ends at "\\n" only (U+2028, U+0085 and a "\\r" inside a line are text); the "\\r" of a CRLF ending and a byte
+order mark at the start of a file are dropped. All readers stream: a corpus need not fit in memory."""
 
 import gzip
 import json
@@ -96,7 +95,8 @@ def decode_line(line: bytes, path: Path | str, number: int) -> str:
 
 
 def read_text(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
-    """Read the pair of files NAME.{source} and NAME.{target} of each name. DataError if their numbers of lines differ."""
+    """Read the pair of files NAME.{source} and NAME.{target} of each name. DataError if their numbers of lines
+    differ."""
     for name in names:
         source, target = (
             find_file(f"{name}.{ending}", layout.root, layout.how) for ending in (layout.source, layout.target)
@@ -184,9 +184,9 @@ def read_hub(
 ) -> Iterator[Pair]:
     """The pairs in `splits` of the data set `name`: a name on the hub, or a folder written by `save_to_disk`.
 
-    `config` is the data set's configuration, if it has several; `source` and `target` are fields, at the top or inside a column
-    "translation"; a line break inside a target becomes `breaks`. MissingError if it cannot be loaded, ConfigError for a split that a
-    folder does not have."""
+    `config` is the data set's configuration, if it has several; `source` and `target` are fields, at the top or inside
+    a column "translation"; a line break inside a target becomes `breaks`. MissingError if it cannot be loaded,
+    ConfigError for a split that a folder does not have."""
     datasets = _library()
     for split in splits:
         for number, row in enumerate(_rows(datasets, name, split, config), 1):

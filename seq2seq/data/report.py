@@ -1,4 +1,5 @@
-"""The report of `prepare`: dropped pairs, text that encoding does not preserve, overlap of training and test sources."""
+"""The report of `prepare`: dropped pairs, text that encoding does not preserve, overlap of training and test
+sources."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -45,7 +46,8 @@ def _quoted(text: str) -> str:
 
 
 class Overlap:
-    """Counts the sources of dev and test sets that also occur in the training text. Memory grows with those sets only."""
+    """Counts the sources of dev and test sets that also occur in the training text. Memory grows with those sets
+    only."""
 
     def __init__(self, sets: Mapping[str, Iterable[Pair]]) -> None:
         """`sets`: name -> pairs of each dev or test set."""

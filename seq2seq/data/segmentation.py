@@ -1,7 +1,7 @@
 """Random segmentation of words into subwords: unigram sampling and BPE-dropout, reproducible by seed on every machine.
 
-SentencePiece samples too, but release 0.2.3 mixes the seed with a number of the process: a resumed training would see other text.
-"""
+SentencePiece samples too, but release 0.2.3 mixes the seed with a number of the process: a resumed training would see
+other text."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,8 +16,8 @@ Segmenter = Callable[[str, Random], list[str]]  # word, random numbers -> pieces
 
 
 def unigram_segmenter(scores: Mapping[str, float], alpha: float) -> Segmenter:
-    """Samples a segmentation with probability proportional to exp(alpha * sum of the scores of its pieces), over all segmentations
-    (Kudo 2018, section 3.2): forward filtering over the lattice of pieces, backward sampling.
+    """Samples a segmentation with probability proportional to exp(alpha * sum of the scores of its pieces), over all
+    segmentations (Kudo 2018, section 3.2): forward filtering over the lattice of pieces, backward sampling.
 
     `scores` are the log-probabilities of the pieces."""
     longest, unknown = max(map(len, scores), default=1), min(scores.values(), default=0.0) - UNKNOWN_PENALTY

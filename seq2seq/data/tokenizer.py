@@ -1,8 +1,7 @@
 """Tokenizers: SentencePiece models (Kudo & Richardson 2018), their training, and sampled segmentation.
 
-Without normalization, text without unknown characters is preserved by encoding and decoding, except that "▁" (U+2581), which
-SentencePiece writes for a space, becomes a space.
-"""
+Without normalization, text without unknown characters is preserved by encoding and decoding, except that "▁" (U+2581),
+which SentencePiece writes for a space, becomes a space."""
 
 import hashlib
 import io
@@ -28,7 +27,8 @@ class Tokenizer:
     """A SentencePiece model whose special ids are those of `seq2seq.ids`."""
 
     def __init__(self, serialized: bytes, name: str = "tokenizer") -> None:
-        """`serialized` is the content of a model file, `name` is used in messages. RunError if it is no model or has other ids."""
+        """`serialized` is the content of a model file, `name` is used in messages. RunError if it is no model or has
+        other ids."""
         self.serialized = serialized
         self._model = sentencepiece.SentencePieceProcessor()
         try:
@@ -70,8 +70,9 @@ class Tokenizer:
         return self._split_unknown(self._model.encode(text, out_type=str))
 
     def segment_sampled(self, text: str, alpha: float, seed: int) -> list[str]:
-        """A random segmentation, as a function of (text, alpha, seed) alone: for a unigram model sampled from all segmentations with
-        smoothing alpha (Kudo 2018, section 3.2), for BPE by dropping merges with probability alpha (Provilkov et al. 2020)."""
+        """A random segmentation, as a function of (text, alpha, seed) alone: for a unigram model sampled from all
+        segmentations with smoothing alpha (Kudo 2018, section 3.2), for BPE by dropping merges with probability alpha
+        (Provilkov et al. 2020)."""
         if alpha not in self._segmenters:
             is_bpe = [*self._scores.values()] == [-float(i) for i in range(len(self._scores))]
             make = bpe_dropout_segmenter if is_bpe else unigram_segmenter
@@ -82,11 +83,13 @@ class Tokenizer:
 
     @cached_property
     def _scores(self) -> dict[str, float]:
-        """Scores of all but the special pieces: log-probabilities (unigram), or 0, -1, -2, ... in the order of merges (BPE)."""
+        """Scores of all but the special pieces: log-probabilities (unigram), or 0, -1, -2, ... in the order of merges
+        (BPE)."""
         return {piece: self._model.get_score(i) for i, piece in enumerate(self._pieces) if i > EOS}
 
     def _split_unknown(self, pieces: list[str]) -> list[str]:
-        """Split unknown pieces into words: SentencePiece joins adjacent unknown words, which would be counted and copied as one."""
+        """Split unknown pieces into words: SentencePiece joins adjacent unknown words, which would be counted and
+        copied as one."""
         if not any(SPACE_MARK in piece[1:] for piece in pieces):
             return pieces
         words: list[str] = []
@@ -103,7 +106,8 @@ class Tokenizer:
         return self.ids_of(self.segment(text))
 
     def pieces(self, ids: Iterable[int], unknown: Sequence[str] = ()) -> list[str]:
-        """The piece of each id; id `size` + k is unknown[k], or UNK if there is none; PAD, BOS and EOS are empty, UNK is "⁇"."""
+        """The piece of each id; id `size` + k is unknown[k], or UNK if there is none; PAD, BOS and EOS are empty, UNK
+        is "⁇"."""
         extra = dict(enumerate(unknown, start=self.size))
         return [self._pieces[i] if i < self.size else extra.get(i, self._pieces[UNK]) for i in ids]
 
@@ -122,8 +126,8 @@ def train_tokenizer(
 ) -> Tokenizer:
     """Train a tokenizer; the same text gives the same bytes.
 
-    `kind` is unigram (Kudo 2018), bpe (Sennrich et al. 2016), word or char. `size` counts all entries, the special ones included;
-    for word and char it is a maximum. ConfigError if the text supports fewer entries, or needs more."""
+    `kind` is unigram (Kudo 2018), bpe (Sennrich et al. 2016), word or char. `size` counts all entries, the special ones
+    included; for word and char it is a maximum. ConfigError if the text supports fewer entries, or needs more."""
     model, open_ended = io.BytesIO(), kind in ("word", "char")
     try:
         sentencepiece.SentencePieceTrainer.train(

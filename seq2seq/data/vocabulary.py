@@ -1,7 +1,7 @@
 """Vocabularies of source and target: ids of both sides, and the target ids that copying source tokens yields.
 
-V is the size of the target vocabulary; id V + k stands for the k-th distinct piece of a source that the target vocabulary lacks.
-"""
+V is the size of the target vocabulary; id V + k stands for the k-th distinct piece of a source that the target
+vocabulary lacks."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -65,7 +65,8 @@ class Vocabularies:
         return EncodedSource([*ids, EOS], [*copy, EOS], unknown)
 
     def encode_target(self, text: str, unknown: Sequence[str] = (), segment: Segment = Tokenizer.segment) -> list[int]:
-        """Ids of a target sentence, EOS at the end. A piece that the vocabulary lacks is V + k if it is unknown[k], else UNK."""
+        """Ids of a target sentence, EOS at the end. A piece that the vocabulary lacks is V + k if it is unknown[k],
+        else UNK."""
         pieces = segment(self.target, text)
         ids = self.target.ids_of(pieces)
         if unknown and UNK in ids:
@@ -79,7 +80,8 @@ class Vocabularies:
 
 
 def number_unknown(ids: list[int], pieces: Sequence[str], size: int) -> tuple[list[int], list[str]]:
-    """Replace each UNK by `size` + k, where k is the index of its piece among the distinct unknown pieces; return those as well."""
+    """Replace each UNK by `size` + k, where k is the index of its piece among the distinct unknown pieces; return those
+    as well."""
     if UNK not in ids:
         return ids, []
     numbers: dict[str, int] = {}

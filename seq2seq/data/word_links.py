@@ -1,8 +1,7 @@
 """Word links: the words of SentencePiece pieces, Pharaoh text, and links of words spread over their subwords.
 
-A link is a pair (source word, target word), counted from 0. When links of words become links of tokens, every subword of a target
-word is linked with every subword of the source words that the word is linked with.
-"""
+A link is a pair (source word, target word), counted from 0. When links of words become links of tokens, every subword
+of a target word is linked with every subword of the source words that the word is linked with."""
 
 import re
 from collections import defaultdict
@@ -20,14 +19,16 @@ Link = tuple[int, int]
 
 
 class GoldAlignment(NamedTuple):
-    """A human alignment of one sentence pair (Och & Ney 2003): sure links, and possible links, which include the sure ones."""
+    """A human alignment of one sentence pair (Och & Ney 2003): sure links, and possible links, which include the sure
+    ones."""
 
     sure: frozenset[Link]
     possible: frozenset[Link]
 
 
 def word_indices(pieces: Sequence[str]) -> list[int]:
-    """The index of the word that each piece belongs to. A piece with the mark starts a word, unless only marks precede it."""
+    """The index of the word that each piece belongs to. A piece with the mark starts a word, unless only marks precede
+    it."""
     indices, word, empty = [], 0, True
     for piece in pieces:
         if piece.startswith(SPACE_MARK) and not empty:
@@ -56,13 +57,13 @@ def format_links(links: Iterable[Link]) -> str:
 
 
 def parse_links(line: str, where: str = "alignment") -> GoldAlignment:
-    """The links in a line of Pharaoh text: "0-1" is sure, "0p1" possible. DataError, naming `where`, for anything else."""
+    """The links in a line of Pharaoh text: "0-1" is sure, "0p1" possible. DataError, naming `where`, for anything
+    else."""
     found: dict[str, set[Link]] = {"-": set(), "p": set()}
     for link in line.split():
         if not (match := re.fullmatch(r"([0-9]+)([-p])([0-9]+)", link)):
-            raise DataError(
-                f"{where}: {link!r} is no link; a sure one reads 0-1, source word 0 to target word 1, a possible one 0p1"
-            )
+            example = "a sure one reads 0-1, source word 0 to target word 1, a possible one 0p1"
+            raise DataError(f"{where}: {link!r} is no link; {example}")
         found[match[2]].add((int(match[1]), int(match[3])))
     return GoldAlignment(frozenset(found["-"]), frozenset(found["-"] | found["p"]))
 
@@ -73,8 +74,8 @@ def swap_links(line: str) -> str:
 
 
 def check_links(links: Iterable[Link], sizes: Sequence[int], where: str, first: int = 0) -> None:
-    """DataError, naming `where`, if a link names a word that does not exist. `sizes`: number of source and target words; `first`: the
-    number of the first word in the file."""
+    """DataError, naming `where`, if a link names a word that does not exist. `sizes`: number of source and target
+    words; `first`: the number of the first word in the file."""
     links = list(links)
     fit_swapped = all(s < sizes[1] and t < sizes[0] for s, t in links)
     hint = (
@@ -92,9 +93,11 @@ def check_links(links: Iterable[Link], sizes: Sequence[int], where: str, first: 
 
 
 def read_linked(pairs: Iterator[Pair], path: Path, swapped: bool = False) -> Iterator[LinkedPair]:
-    """Add the links in the lines of a file, `0-0 1-2`, to the pairs; possible links, `0p1`, count too. `swapped`: target word first.
+    """Add the links in the lines of a file, `0-0 1-2`, to the pairs; possible links, `0p1`, count too. `swapped`:
+    target word first.
 
-    DataError for a line that cannot be parsed or does not fit its pair, and if the file has more or fewer lines than there are pairs."""
+    DataError for a line that cannot be parsed or does not fit its pair, and if the file has more or fewer lines than
+    there are pairs."""
     lines = read_lines(path)
     for done, (pair, line) in enumerate(zip_longest(pairs, lines)):
         if pair is None or line is None:
@@ -119,19 +122,21 @@ def token_links(pair: LinkedPair, vocabularies: Vocabularies) -> list[int]:
 def checked_word_indices(text: str, tokenizer: Tokenizer) -> list[int]:
     """The index of the word that each subword of `text` belongs to.
 
-    DataError if normalization splits or joins words, so that links, which count words between spaces, would name others."""
+    DataError if normalization splits or joins words, so that links, which count words between spaces, would name
+    others."""
     indices = word_indices(tokenizer.segment(text))
     count = max(indices, default=-1) + 1
     if count != count_words(text):
         raise DataError(
-            f"{text!r} has {count_words(text)} words by its spaces, but {count} as the tokenizer normalizes it, so that word links "
-            "cannot be mapped to subwords; set tokenizer.normalizer=identity, or change that text"
+            f"{text!r} has {count_words(text)} words by its spaces, but {count} as the tokenizer normalizes it, so "
+            "that word links cannot be mapped to subwords; set tokenizer.normalizer=identity, or change that text"
         )
     return indices
 
 
 def subword_links(links: Iterable[Link], source: Sequence[int], target: Sequence[int]) -> list[int]:
-    """The links of tokens, t s t s ..., sorted by t, from those of words and the word index of each source and target token."""
+    """The links of tokens, t s t s ..., sorted by t, from those of words and the word index of each source and target
+    token."""
     source_tokens = defaultdict(list)  # word -> its tokens
     for token, word in enumerate(source):
         source_tokens[word].append(token)

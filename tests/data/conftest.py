@@ -24,7 +24,8 @@ def lengths() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
 
 @pytest.fixture(scope="session")
 def digests() -> Callable[[str, str], list[str]]:
-    """`digests(module, expression)`: the SHA-256 of a value's repr as two processes make it, each with its own seed of hashes."""
+    """`digests(module, expression)`: the SHA-256 of a value's repr as two processes make it, each with its own seed of
+    hashes."""
 
     def made(module: str, expression: str) -> list[str]:
         program = (

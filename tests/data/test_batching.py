@@ -1,4 +1,5 @@
-"""Does every pair come exactly once, in batches that keep to their size, whatever the number of devices and interruptions?"""
+"""Does every pair come exactly once, in batches that keep to their size, whatever the number of devices and
+interruptions?"""
 
 import itertools
 import threading
@@ -115,7 +116,8 @@ def test_lengths_are_a_multiple_where_one_is_asked_for(corpus: Corpus) -> None:
 
 
 def test_what_a_thread_makes_ahead() -> None:
-    """It comes in order, one at a time, no more than asked for; an error comes in its place, and nothing is left running."""
+    """It comes in order, one at a time, no more than asked for; an error comes in its place, and nothing is left
+    running."""
     made: list[int] = []
 
     def numbers() -> Iterator[int]:

@@ -256,8 +256,9 @@ from seq2seq.data import encoding, folders
 from seq2seq.data.readers import Pair
 encoding.BLOCK_PAIRS, encoding.MIN_BLOCKS_PER_WORKER, encoding.available_cores = 64, 1, lambda: 2
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it puts into the background without it
-    encoding.encode_corpus(Path(sys.argv[1]), itertools.repeat(Pair("the cat", "a dog")), 1000, encoding.EncodingRules(9, 3.0, 9, False))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background processes without it
+    endless = itertools.repeat(Pair("the cat", "a dog"))
+    encoding.encode_corpus(Path(sys.argv[1]), endless, 1000, encoding.EncodingRules(9, 3.0, 9, False))
 """
 
 

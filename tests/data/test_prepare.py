@@ -1,4 +1,5 @@
-"""Does preparing a corpus keep, drop and report what it should, once for all that ask, and are the shipped settings readable?"""
+"""Does preparing a corpus keep, drop and report what it should, once for all that ask, and are the shipped settings
+readable?"""
 
 import dataclasses
 import random

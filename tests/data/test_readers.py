@@ -229,7 +229,8 @@ def test_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_hub_by_configuration_or_by_its_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A data set that comes as a program is read from the hub's copy of what it would give; other errors stay errors."""
+    """A data set that comes as a program is read from the hub's copy of what it would give; other errors stay
+    errors."""
     asked: list[tuple[object, ...]] = []
 
     def load_dataset(*names: str, split: str, revision: str = "main") -> list[dict[str, str]]:

@@ -39,7 +39,8 @@ def test_a_segmentation_is_as_likely_as_its_pieces_say(word, alpha):
 
 
 def test_merges_are_left_out_as_often_as_asked():
-    """Provilkov et al. 2020, algorithm 1, on paper: aab with the merges ab, then aab; each is left out with probability p."""
+    """Provilkov et al. 2020, algorithm 1, on paper: aab with the merges ab, then aab; each is left out with probability
+    p."""
     merges, p = {"ab": 0.0, "aab": -1.0, "a": -2.0, "b": -3.0}, 0.4
     cut, chance = bpe_dropout_segmenter(merges, p), Random(1)
     seen = Counter("-".join(cut("aab", chance)) for _ in range(DRAWS))

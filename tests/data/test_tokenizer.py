@@ -1,4 +1,5 @@
-"""Does every tokenizer give back what it took, the same each time, with no word of the text taken for a control symbol?"""
+"""Does every tokenizer give back what it took, the same each time, with no word of the text taken for a control
+symbol?"""
 
 import io
 import itertools

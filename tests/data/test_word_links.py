@@ -1,4 +1,5 @@
-"""Do word links become the right links of subwords, stay with their pairs, and is what does not fit told with file and line?"""
+"""Do word links become the right links of subwords, stay with their pairs, and is what does not fit told with file and
+line?"""
 
 import gzip
 from collections.abc import Callable
@@ -260,7 +261,8 @@ def test_links_that_do_not_fit(how: str, root: Path) -> None:
 
 
 def test_a_tokenizer_that_makes_other_words_is_refused_for_links(root: Path) -> None:
-    """NFKC makes a space of one that does not break, and the links of all words behind it would be of their neighbours."""
+    """NFKC makes a space of one that does not break, and the links of all words behind it would be of their
+    neighbours."""
     write(root, "more", [LinkedPair("it costs 10\u00a0000 euro", "es kostet 10\u00a0000 Euro", ((3, 3),)), *MORE])
     config = TokenizerConfig(kind="bpe", size=60, normalizer="nmt_nfkc")
     with pytest.raises(DataError, match=r"it costs 10.*000 euro' has 4 words by its spaces, but 5 as the tokenizer"):

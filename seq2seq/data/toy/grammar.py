@@ -1,10 +1,10 @@
-"""A synchronous grammar: one derivation yields an English sentence, its German translation and the links between their words.
+"""A synchronous grammar: one derivation yields an English sentence, its German translation and the links between their
+words.
 
-Each constituent is built once and yields words in both languages; a rule of German word order (verb second, verb first, verb
-final) and one of English then arrange the same constituents. Words that come from the same unit are linked, so that links follow the
-words wherever the rules put them. Unlinked are the English `do`/`does` of questions and negation; commas are written onto the word
-before them.
-"""
+Each constituent is built once and yields words in both languages; a rule of German word order (verb second, verb first,
+verb final) and one of English then arrange the same constituents. Words that come from the same unit are linked, so
+that links follow the words wherever the rules put them. Unlinked are the English `do`/`does` of questions and negation;
+commas are written onto the word before them."""
 
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -101,7 +101,8 @@ class Pronoun(NamedTuple):
 
 
 class NounPhrase(NamedTuple):
-    """Determiner or number, adjective, noun. The plural of `lex.A` has no determiner; a number is written English=German."""
+    """Determiner or number, adjective, noun. The plural of `lex.A` has no determiner; a number is written
+    English=German."""
 
     determiner: Determiner
     adjective: Adjective | None
@@ -164,7 +165,8 @@ def prepositional(preposition: str, nominal: Nominal, case: int = lex.DATIVE) ->
 
 
 class VerbGroup(NamedTuple):
-    """The words of a verb: in German the finite verb and, closing the sentence bracket, `closing` and the separable prefix."""
+    """The words of a verb: in German the finite verb and, closing the sentence bracket, `closing` and the separable
+    prefix."""
 
     auxiliary: tuple[Word, ...]
     main: tuple[Word, ...]
@@ -252,7 +254,8 @@ class Clause(NamedTuple):
         return Phrase(front.source + self._english(), (*first.target, self.verb.finite, *after.target, *end))
 
     def question(self, front: Phrase = EMPTY) -> Phrase:
-        """A question: both languages invert, after the question word `front` if there is one. The verb needs its auxiliary."""
+        """A question: both languages invert, after the question word `front` if there is one. The verb needs its
+        auxiliary."""
         source = front.source + self.verb.auxiliary + self.subject.source + self.verb.main + self._tail()
         end = (*self._middle(), *self.verb.closing, *self.verb.particle)
         return Phrase(source, (*front.target, self.verb.finite, *self.subject.target, *end))
@@ -304,8 +307,8 @@ class TranslationExample(NamedTuple):
 
 
 def sentence(built: Phrase, stop: str = ".") -> TranslationExample:
-    """Write a phrase as a sentence: commas and `stop` join the word before them, `a` becomes `an` before a vowel, the first letter
-    is a capital."""
+    """Write a phrase as a sentence: commas and `stop` join the word before them, `a` becomes `an` before a vowel, the
+    first letter is a capital."""
     source, target = _punctuate(built.source, stop), _punctuate(built.target, stop)
     for i, word in enumerate(source):
         if word.text == "a" and source[i + 1].text.startswith(("a", "e", "i", "o", "u")):

@@ -21,7 +21,8 @@ class Noun(NamedTuple):
     weak: bool = False  # the n-declension: der Junge, den Jungen
 
     def inflect(self, case: int, form: int) -> str:
-        """The German form in `case`; `form` is the gender, or PLURAL. A dative plural ends in n, unless the plural ends in s."""
+        """The German form in `case`; `form` is the gender, or PLURAL. A dative plural ends in n, unless the plural ends
+        in s."""
         if form != PLURAL:
             return self.german_plural if self.weak and case != NOMINATIVE else self.german
         if case == DATIVE and self.german_plural[-1] not in "ns":
@@ -242,8 +243,17 @@ WILL = Modal(("will",) * 4, ("werde", "wirst", "wird", "werden"))
 WANT = Modal(("want to", "want to", "wants to", "want to"), ("will", "willst", "will", "wollen"))
 
 # Each unit is written English=German, where _ joins the words of one unit.
-PRESENT_TIMES = ("today=heute", "every=jeden day=Tag", "in_the=am evening=Abend", "at_the=am weekend=Wochenende", "in=im summer=Sommer",
-                 "in=im winter=Winter", "on=am Monday=Montag", "on=am Friday=Freitag", "on=am Sunday=Sonntag")  # fmt: skip
+PRESENT_TIMES = (
+    "today=heute",
+    "every=jeden day=Tag",
+    "in_the=am evening=Abend",
+    "at_the=am weekend=Wochenende",
+    "in=im summer=Sommer",
+    "in=im winter=Winter",
+    "on=am Monday=Montag",
+    "on=am Friday=Freitag",
+    "on=am Sunday=Sonntag",
+)
 PAST_TIMES = (
     "yesterday=gestern",
     "last=letzte week=Woche",
@@ -258,19 +268,32 @@ FUTURE_TIMES = (
     "today=heute",
     "on=am Sunday=Sonntag",
 )
-SMALL_NUMBERS = ("two=zwei", "three=drei", "four=vier", "five=fünf", "six=sechs", "seven=sieben", "eight=acht", "nine=neun", "ten=zehn",
-                 "eleven=elf", "twelve=zwölf")  # fmt: skip
+SMALL_NUMBERS = (
+    "two=zwei",
+    "three=drei",
+    "four=vier",
+    "five=fünf",
+    "six=sechs",
+    "seven=sieben",
+    "eight=acht",
+    "nine=neun",
+    "ten=zehn",
+    "eleven=elf",
+    "twelve=zwölf",
+)
 DIGITS = tuple(f"{number}={number}" for number in range(13, 100))
 PREPOSITIONS = ("in=in", "behind=hinter", "next_to=neben", "in_front_of=vor")  # of place: with the dative
 CONTRACTIONS = {("in", "dem"): "im", ("zu", "dem"): "zum", ("zu", "der"): "zur"}
 
 PEOPLE = _names(
-    "Anna Paul Maria Peter Lena Thomas Julia David Sarah Martin Laura Felix Emma Oskar Nina Simon Clara Jonas Eva Robert "
-    "Hanna Daniel Sofia Lukas Helga Anton Marta Georg Ida Walter Rosa Erik Vera Hugo Tina Bruno Olga Karl Greta Moritz"
+    "Anna Paul Maria Peter Lena Thomas Julia David Sarah Martin Laura Felix Emma Oskar Nina Simon Clara Jonas Eva "
+    "Robert Hanna Daniel Sofia Lukas Helga Anton Marta Georg Ida Walter Rosa Erik Vera Hugo Tina Bruno Olga Karl "
+    "Greta Moritz"
 )
 TOWNS = _names(
-    "Berlin Hamburg Bremen Dresden Leipzig Frankfurt Stuttgart London Paris Madrid Oslo Boston Chicago Toronto Dublin Bern Basel "
-    "Salzburg Graz Bonn Kiel Rostock Potsdam Weimar Jena Amsterdam Budapest Helsinki Denver Sydney"
+    "Berlin Hamburg Bremen Dresden Leipzig Frankfurt Stuttgart London Paris Madrid Oslo Boston Chicago Toronto "
+    "Dublin Bern Basel Salzburg Graz Bonn Kiel Rostock Potsdam Weimar Jena Amsterdam Budapest Helsinki Denver "
+    "Sydney"
 )
 _ONSETS = "Bal Cor Del Fen Gar Hol Jor Kal Lim Mor Nel Pol Ros Sil Tal Ulm Vin Wes Yol Zan"
 RARE_PEOPLE = _names(_ONSETS, "a e i o u", "bin dor fas gan lan mir nas rik ston tek vel wen")

@@ -1,8 +1,9 @@
-"""An embedded summarization corpus: short news reports with one right one-line summary each, generated without a download.
+"""An embedded summarization corpus: short news reports with one right one-line summary each, generated without a
+download.
 
-A report has one, two or four sentences that matter, in one of several wordings each, among others that do not; the summary states
-what matters in words of its own. Names and numbers come from large sets: most of them are rare, and can only be copied.
-"""
+A report has one, two or four sentences that matter, in one of several wordings each, among others that do not; the
+summary states what matters in words of its own. Names and numbers come from large sets: most of them are rare, and can
+only be copied."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +14,9 @@ from typing import NamedTuple
 from seq2seq.errors import ConfigError
 
 FIRST_SYLLABLES = (
-    "Al Ar Bal Ban Bel Ber Bor Bran Cal Cam Car Cor Dal Dar Del Dor Dun El Er Fal Far Fen Gal Gar Gor Hal Han Har Hel Hol Is Jan Jor "
-    "Kal Kar Kel Kor Lan Lar Lin Lor Mal Mar Mel Mor Nal Nor Ol Or Pal Par Pel Per Ral Ran Ris Ros Sal San Sel Sol Tal Tar Tol Tor "
-    "Ul Val Var Ven Vor Wal Wen Wil Yar Zan"
+    "Al Ar Bal Ban Bel Ber Bor Bran Cal Cam Car Cor Dal Dar Del Dor Dun El Er Fal Far Fen Gal Gar Gor Hal Han Har "
+    "Hel Hol Is Jan Jor Kal Kar Kel Kor Lan Lar Lin Lor Mal Mar Mel Mor Nal Nor Ol Or Pal Par Pel Per Ral Ran Ris "
+    "Ros Sal San Sel Sol Tal Tar Tol Tor Ul Val Var Ven Vor Wal Wen Wil Yar Zan"
 )
 MIDDLE_SYLLABLES = tuple(consonant + vowel for consonant in "bdfgklmnrstv" for vowel in "aeiou")
 SYLLABLES = (FIRST_SYLLABLES.split(), ("a", "e", "i", "o"), MIDDLE_SYLLABLES)
@@ -93,11 +94,20 @@ def choose_one(choices: Sequence[str], rng: random.Random) -> str:
 PERSON, TOWN, FIRM = PEOPLE.draw, TOWNS.draw, FIRMS.draw
 DAY = one_of("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
 FACTS = {  # of distractors
-    "person_": PERSON, "other_": PERSON, "town_": TOWN, "place_": TOWN, "firm_": FIRM, "day_": DAY, "number_": number_between(20, 9999),
-    "year_": number_between(1900, 2020), "few_": number_between(2, 19), "high_": number_between(20, 99),
+    "person_": PERSON,
+    "other_": PERSON,
+    "town_": TOWN,
+    "place_": TOWN,
+    "firm_": FIRM,
+    "day_": DAY,
+    "number_": number_between(20, 9999),
+    "year_": number_between(1900, 2020),
+    "few_": number_between(2, 19),
+    "high_": number_between(20, 99),
     "thing_": one_of("roof road bridge station market garden hall school"),
-    "quality_": one_of("old new small quiet busy cold warm dark"), "weather_": one_of("cold warm windy dry wet cloudy sunny grey"),
-}  # fmt: skip
+    "quality_": one_of("old new small quiet busy cold warm dark"),
+    "weather_": one_of("cold warm windy dry wet cloudy sunny grey"),
+}
 DISTRACTORS = (  # of any kind of news
     "It was a {weather_} day in {town_} .",
     "The weather stayed {weather_} until {day_} .",
@@ -115,8 +125,15 @@ DISTRACTORS = (  # of any kind of news
 
 TEMPLATES = {
     "match": NewsTemplate(
-        {"winner": TOWN, "loser": TOWN, "high": number_between(20, 99), "low": number_between(2, 19), "scorer": PERSON, "day": DAY},
-        (
+        facts={
+            "winner": TOWN,
+            "loser": TOWN,
+            "high": number_between(20, 99),
+            "low": number_between(2, 19),
+            "scorer": PERSON,
+            "day": DAY,
+        },
+        events=(
             (
                 "{winner} beat {loser} {high} to {low} on {day} .",
                 "{loser} lost {low} to {high} against {winner} on {day} .",
@@ -124,92 +141,169 @@ TEMPLATES = {
             ),
             ("{scorer} was the best player on the field .", "Nobody on the field was better than {scorer} ."),
         ),
-        "{winner} defeats {loser} {high} : {low} , {scorer} shines",
-        ("Last year {town_} beat {place_} {high_} to {few_} .", "{town_} lost to {place_} in {year_} ."),
+        summary="{winner} defeats {loser} {high} : {low} , {scorer} shines",
+        distractors=("Last year {town_} beat {place_} {high_} to {few_} .", "{town_} lost to {place_} in {year_} ."),
     ),
     "succession": NewsTemplate(
-        {"new": PERSON, "old": PERSON, "firm": FIRM},
-        (
-            ("{firm} has chosen {new} as its next president .", "{new} was named president of {firm} .",
-             "The next president of {firm} will be {new} ."),
+        facts={"new": PERSON, "old": PERSON, "firm": FIRM},
+        events=(
+            (
+                "{firm} has chosen {new} as its next president .",
+                "{new} was named president of {firm} .",
+                "The next president of {firm} will be {new} .",
+            ),
             ("The president until now , {old} , retires .", "{old} , who led it so far , steps down ."),
         ),
-        "{new} replaces {old} as head of {firm}",
-        ("{person_} has been a manager at {firm_} since {year_} .", "{other_} was not chosen ."),
+        summary="{new} replaces {old} as head of {firm}",
+        distractors=("{person_} has been a manager at {firm_} since {year_} .", "{other_} was not chosen ."),
     ),
     "accident": NewsTemplate(
-        {"hurt": partial(several_names, PEOPLE), "vehicle": one_of("bus train truck car tram ferry"), "town": TOWN, "day": DAY},
-        (
+        facts={
+            "hurt": partial(several_names, PEOPLE),
+            "vehicle": one_of("bus train truck car tram ferry"),
+            "town": TOWN,
+            "day": DAY,
+        },
+        events=(
             (
                 "{hurt} were injured when a {vehicle} left its way near {town} on {day} .",
                 "A {vehicle} accident near {town} on {day} left {hurt} injured .",
                 "On {day} {hurt} had to be taken to hospital after a {vehicle} turned over in {town} .",
             ),
         ),
-        "{vehicle} crash in {town} hurts {hurt}",
-        ("The road was closed for {few_} hours .", "{person_} called the police .", "An accident in {place_} in {year_} was worse ."),
+        summary="{vehicle} crash in {town} hurts {hurt}",
+        distractors=(
+            "The road was closed for {few_} hours .",
+            "{person_} called the police .",
+            "An accident in {place_} in {year_} was worse .",
+        ),
     ),
     "flood": NewsTemplate(
-        {"towns": partial(several_names, TOWNS), "level": number_between(100, 999), "water": one_of("river lake sea"), "day": DAY},
-        (
-            ("Heavy rain on {day} put the streets of {towns} under water .", "The streets of {towns} were under water on {day} .",
-             "In {towns} the water stood in the streets on {day} ."),
+        facts={
+            "towns": partial(several_names, TOWNS),
+            "level": number_between(100, 999),
+            "water": one_of("river lake sea"),
+            "day": DAY,
+        },
+        events=(
+            (
+                "Heavy rain on {day} put the streets of {towns} under water .",
+                "The streets of {towns} were under water on {day} .",
+                "In {towns} the water stood in the streets on {day} .",
+            ),
             ("The {water} rose by {level} centimetres .", "By {level} centimetres the {water} went up ."),
         ),
-        "{water} rises {level} cm , floods hit {towns}",
-        ("{place_} stayed dry .", "Only in {year_} was the rain as heavy .", "{firm_} sent {few_} pumps to {place_} ."),
+        summary="{water} rises {level} cm , floods hit {towns}",
+        distractors=(
+            "{place_} stayed dry .",
+            "Only in {year_} was the rain as heavy .",
+            "{firm_} sent {few_} pumps to {place_} .",
+        ),
     ),
     "sale": NewsTemplate(
-        {"buyer": FIRM, "seller": FIRM, "price": number_between(100, 9999)},
-        (
-            ("{buyer} will pay {price} million for {seller} .", "{seller} goes to {buyer} for {price} million .",
-             "For {price} million {seller} becomes a part of {buyer} .", "The owners of {seller} accept {price} million from {buyer} ."),
+        facts={"buyer": FIRM, "seller": FIRM, "price": number_between(100, 9999)},
+        events=(
+            (
+                "{buyer} will pay {price} million for {seller} .",
+                "{seller} goes to {buyer} for {price} million .",
+                "For {price} million {seller} becomes a part of {buyer} .",
+                "The owners of {seller} accept {price} million from {buyer} .",
+            ),
         ),
-        "{buyer} buys {seller} for {price} million",
-        ("{firm_} had offered {number_} million .", "Shares of {firm_} did not move .", "{firm_} has {number_} workers ."),
+        summary="{buyer} buys {seller} for {price} million",
+        distractors=(
+            "{firm_} had offered {number_} million .",
+            "Shares of {firm_} did not move .",
+            "{firm_} has {number_} workers .",
+        ),
     ),
     "race": NewsTemplate(
-        {"first": PERSON, "second": PERSON, "third": PERSON, "race": one_of("marathon rowing skiing cycling swimming sailing"), "town": TOWN},
-        (
-            ("In the {race} at {town} {second} and {third} came in behind {first} .",
-             "{first} was faster than {second} and {third} in the {race} at {town} .",
-             "{third} was third in the {race} at {town} , {second} second and {first} first ."),
+        facts={
+            "first": PERSON,
+            "second": PERSON,
+            "third": PERSON,
+            "race": one_of("marathon rowing skiing cycling swimming sailing"),
+            "town": TOWN,
+        },
+        events=(
+            (
+                "In the {race} at {town} {second} and {third} came in behind {first} .",
+                "{first} was faster than {second} and {third} in the {race} at {town} .",
+                "{third} was third in the {race} at {town} , {second} second and {first} first .",
+            ),
         ),
-        "{first} wins {race} gold ahead of {second} and {third}",
-        ("{person_} gave up after {few_} kilometres .", "{person_} won in {year_} .", "{other_} and {person_} did not start ."),
+        summary="{first} wins {race} gold ahead of {second} and {third}",
+        distractors=(
+            "{person_} gave up after {few_} kilometres .",
+            "{person_} won in {year_} .",
+            "{other_} and {person_} did not start .",
+        ),
     ),
     "opening": NewsTemplate(
-        {"building": one_of("museum library theatre hospital stadium airport zoo"), "town": TOWN, "cost": number_between(100, 9999), "day": DAY},
-        (
-            ("The new {building} of {town} opened its doors on {day} .",
-             "On {day} the first visitors came to the new {building} in {town} ."),
+        facts={
+            "building": one_of("museum library theatre hospital stadium airport zoo"),
+            "town": TOWN,
+            "cost": number_between(100, 9999),
+            "day": DAY,
+        },
+        events=(
+            (
+                "The new {building} of {town} opened its doors on {day} .",
+                "On {day} the first visitors came to the new {building} in {town} .",
+            ),
             ("It had cost {cost} million .", "{cost} million were spent on it ."),
         ),
-        "{town} opens {building} for {cost} million",
-        ("{place_} closed its {thing_} in {year_} .", "{person_} drew the plans .", "About {number_} people stood in line ."),
+        summary="{town} opens {building} for {cost} million",
+        distractors=(
+            "{place_} closed its {thing_} in {year_} .",
+            "{person_} drew the plans .",
+            "About {number_} people stood in line .",
+        ),
     ),
     "election": NewsTemplate(
-        {f"{what}{n}": draw for n in range(4) for what, draw in (("who", PERSON), ("votes", number_between(100, 9999)))},
-        tuple((f"{{who{n}}} got {{votes{n}}} votes .", f"{{votes{n}}} people voted for {{who{n}}} .") for n in range(4)),
-        "votes : " + " , ".join(f"{{who{n}}} {{votes{n}}}" for n in range(4)),
-        ("In {year_} {person_} got {number_} votes .", "{person_} did not take part .", "{number_} votes were not counted ."),
+        facts={
+            f"{what}{n}": draw
+            for n in range(4)
+            for what, draw in (("who", PERSON), ("votes", number_between(100, 9999)))
+        },
+        events=tuple(
+            (f"{{who{n}}} got {{votes{n}}} votes .", f"{{votes{n}}} people voted for {{who{n}}} .") for n in range(4)
+        ),
+        summary="votes : " + " , ".join(f"{{who{n}}} {{votes{n}}}" for n in range(4)),
+        distractors=(
+            "In {year_} {person_} got {number_} votes .",
+            "{person_} did not take part .",
+            "{number_} votes were not counted .",
+        ),
     ),
     "verdict": NewsTemplate(
-        {"guilty": PERSON, "judge": PERSON, "years": number_between(2, 99), "crime": one_of("theft fraud arson smuggling robbery forgery")},
-        (
-            ("{judge} , the judge , sent {guilty} to prison for {years} years .",
-             "{guilty} must go to prison for {years} years , said judge {judge} .",
-             "Judge {judge} gave {guilty} {years} years in prison ."),
+        facts={
+            "guilty": PERSON,
+            "judge": PERSON,
+            "years": number_between(2, 99),
+            "crime": one_of("theft fraud arson smuggling robbery forgery"),
+        },
+        events=(
+            (
+                "{judge} , the judge , sent {guilty} to prison for {years} years .",
+                "{guilty} must go to prison for {years} years , said judge {judge} .",
+                "Judge {judge} gave {guilty} {years} years in prison .",
+            ),
             ("The charge was {crime} .", "It was a case of {crime} ."),
         ),
-        "{guilty} gets {years} years for {crime}",
-        ("{person_} was not guilty .", "{other_} , a lawyer , had asked for {few_} years .", "{person_} told the court about {town_} ."),
+        summary="{guilty} gets {years} years for {crime}",
+        distractors=(
+            "{person_} was not guilty .",
+            "{other_} , a lawyer , had asked for {few_} years .",
+            "{person_} told the court about {town_} .",
+        ),
     ),
-}  # fmt: skip
+}
 
 
 def generate_summaries(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500) -> NewsCorpus:
-    """A corpus of `pairs` training examples, the same for the same arguments on every machine. All kinds of news are equally likely.
+    """A corpus of `pairs` training examples, the same for the same arguments on every machine. All kinds of news are
+    equally likely.
 
     Raises ConfigError for more than MAX_PAIRS."""
     if pairs > MAX_PAIRS:

@@ -1,7 +1,8 @@
-"""An embedded parallel corpus: English sentences, their one German translation and gold word links, generated without a download.
+"""An embedded parallel corpus: English sentences, their one German translation and gold word links, generated without a
+download.
 
-The sentences come from the synchronous grammar in `grammar`, the words in `lexicon` and the sentence patterns in `templates`.
-"""
+The sentences come from the synchronous grammar in `grammar`, the words in `lexicon` and the sentence patterns in
+`templates`."""
 
 import random
 from itertools import pairwise
@@ -42,8 +43,8 @@ def generate_translations(pairs: int = 24000, seed: int = 1, dev: int = 500, tes
 
 
 def max_sentences() -> int:
-    """The largest corpus in which every template has its share and uses at most half of its derivations, so that drawing a new one
-    stays fast."""
+    """The largest corpus in which every template has its share and uses at most half of its derivations, so that
+    drawing a new one stays fast."""
     return min(int(template.size / 2 / template.share) for template in TEMPLATES.values())
 
 

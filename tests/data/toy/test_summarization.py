@@ -96,7 +96,8 @@ def test_the_summary_is_a_function_of_the_report(kind: summarization.NewsTemplat
 
 
 def pattern(wording: str) -> str:
-    """A template as a regular expression that matches whole sentences; a fact is a word, or several as `A , B and C`."""
+    """A template as a regular expression that matches whole sentences; a fact is a word, or several as `A , B and
+    C`."""
     parts = FIELDS.split(wording)
     words = (f"(?P<{part}>{WORD}(?:(?: ,| and) {WORD})*)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
     return r"(?:(?<=^ )|(?<=\. ))" + "".join(words) + "(?= )"
@@ -138,7 +139,8 @@ def test_most_names_of_the_test_set_can_only_be_copied(corpus: NewsCorpus) -> No
 
 
 def test_a_summary_says_more_than_the_report_does(corpus: NewsCorpus) -> None:
-    """Rewording: some words of most summaries are not in the report; selection: what matters has no place of its own."""
+    """Rewording: some words of most summaries are not in the report; selection: what matters has no place of its
+    own."""
     reworded = sum(not set(example.target.split()) <= set(example.source.split()) for example in corpus.test)
     assert reworded / len(corpus.test) > 0.6
     first = Counter[bool]()
@@ -149,8 +151,17 @@ def test_a_summary_says_more_than_the_report_does(corpus: NewsCorpus) -> None:
 
 
 def test_every_kind_comes_about_equally_often(corpus: NewsCorpus) -> None:
-    marks = {"match": "shines", "succession": "replaces", "accident": "crash", "flood": "floods", "sale": "buys", "race": "gold",
-             "opening": "opens", "election": "votes", "verdict": "gets"}  # fmt: skip
+    marks = {
+        "match": "shines",
+        "succession": "replaces",
+        "accident": "crash",
+        "flood": "floods",
+        "sale": "buys",
+        "race": "gold",
+        "opening": "opens",
+        "election": "votes",
+        "verdict": "gets",
+    }
     assert marks.keys() == TEMPLATES.keys()
     for mark in marks.values():
         assert 1 / 14 < sum(mark in example.target.split() for example in corpus.train) / len(corpus.train) < 1 / 6

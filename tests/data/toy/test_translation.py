@@ -23,10 +23,10 @@ from seq2seq.data.toy.translation import ToyCorpus, generate_translations, max_s
 from seq2seq.errors import ConfigError
 
 PRESENT = """
-kauft kaufen verkauft verkaufen sucht suchen findet finden braucht brauchen sieht sehen zeichnet zeichnen repariert reparieren
-putzt putzen aufmacht aufmachen zumacht zumachen schreibt schreiben übersetzt übersetzen ausdruckt ausdrucken isst essen einpackt
-einpacken wegwirft wegwerfen mitbringt mitbringen vergisst vergessen besucht besuchen anruft anrufen einlädt einladen abholt
-abholen hilft helfen dankt danken folgt folgen
+kauft kaufen verkauft verkaufen sucht suchen findet finden braucht brauchen sieht sehen zeichnet zeichnen repariert
+reparieren putzt putzen aufmacht aufmachen zumacht zumachen schreibt schreiben übersetzt übersetzen ausdruckt
+ausdrucken isst essen einpackt einpacken wegwirft wegwerfen mitbringt mitbringen vergisst vergessen besucht
+besuchen anruft anrufen einlädt einladen abholt abholen hilft helfen dankt danken folgt folgen
 """
 AUXILIARIES = "hat haben ist sind kann können muss müssen sollte sollten will wollen wird werden"
 PREFIXES = {
