@@ -1,21 +1,15 @@
 """Do encoded pairs come back from disk as they went, and is a folder that is not whole refused?"""
 
 import json
+import os
 import random
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from math import inf
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from seq2seq.data.dataset import WRITE_BLOCK, EncodedPair, PairArrays, write_arrays
-from seq2seq.data.folders import atomic_folder
-from seq2seq.data.readers import Pair
-from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
-from seq2seq.data.tokenizer import train_tokenizer
-from seq2seq.data.vocabulary import Vocabularies
+from seq2seq.data.dataset import WRITE_BLOCK, EncodedPair, PairArrays, join_arrays, write_arrays
 from seq2seq.errors import DataError
 
 
@@ -69,58 +63,36 @@ def test_a_folder_that_is_not_whole(tmp_path: Path, damage: str) -> None:
         PairArrays(tmp_path)
 
 
-def fail(folder: Path) -> None:
-    (folder / "x").touch()
-    raise KeyboardInterrupt
+def test_few_files_are_open_at_once(tmp_path: Path) -> None:
+    parts = []
+    for number in range(40):
+        with write_arrays(tmp_path / str(number), 300, 10) as add:
+            add(EncodedPair([4, number], [5], [7, 8]))
+        parts.append(tmp_path / str(number))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(int(name) for name in os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 40, limits[1]))
+    try:
+        join_arrays(parts, tmp_path / "all")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert [PairArrays(tmp_path / "all").source(i)[1] for i in range(40)] == list(range(40))
 
 
-def test_an_error_leaves_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "a") as temporary:
-        fail(temporary)
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(KeyboardInterrupt), write_arrays(tmp_path / "b", 9, 9):
-        fail(tmp_path / "b")
-    with pytest.raises(DataError):
-        PairArrays(tmp_path / "b")
-
-
-def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
-    def make(text: str) -> None:
-        with atomic_folder(tmp_path / "a") as temporary:
-            (temporary / "x").write_text(text)
-            barrier.wait(10)
-
-    barrier = threading.Barrier(2)
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(make, "12"))
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    assert (tmp_path / "a" / "x").read_text() in "12"
-
-
-PAIRS = [Pair(f"the cat sees {n} dogs\u2028", f"die Katze sieht {n} Hunde") for n in range(40)]
-
-
-def sampled(folder: Path, alpha: float = 0.3, seed: int = 1) -> tuple[SampledCorpus, Vocabularies]:
-    joint = train_tokenizer([side for pair in PAIRS for side in pair], kind="bpe", size=60)
-    both = Vocabularies(joint, joint)
-    with write_arrays(folder / "ids", 60, 60) as add, write_arrays(folder / "text", 256, 256, 0) as add_text:
-        for pair in PAIRS:
-            add(encode_pair(pair, both))
-            add_text(text_row(pair))
-    return SampledCorpus(PairArrays(folder / "ids"), folder / "text", both, alpha, seed, (inf, inf)), both
-
-
-def test_sampled_segmentation_is_a_function_of_seed_epoch_and_line(tmp_path: Path) -> None:
-    corpus, both = sampled(tmp_path)
-
-    def ids(seed: int, epoch: int, lines: list[int]) -> dict[int, list[list[int]]]:
-        rows = SampledCorpus(corpus.arrays, tmp_path / "text", both, 0.3, seed, (inf, inf)).epoch_rows(epoch)
-        return {i: [list(side) for side in rows.row(i)] for i in lines}
-
-    forward = ids(1, 0, list(range(40)))
-    assert ids(1, 0, list(reversed(range(40)))) == forward
-    assert ids(1, 0, [17]) == {17: forward[17]}
-    assert ids(1, 1, list(range(40))) != forward != ids(2, 0, list(range(40)))
-    for i, (source, target, *_) in forward.items():
-        assert Pair(both.source.decode(source), both.decode_target(target)) == PAIRS[i]
-    assert corpus.source_lengths.tolist() == [len(both.encode_source(pair.source).ids) for pair in PAIRS]
+@pytest.mark.parametrize("copied", [(False, False), (True, False), (False, True)])
+def test_arrays_are_joined(tmp_path: Path, copied: tuple[bool, bool]) -> None:
+    rows, parts = [], []
+    for number, other in enumerate((*copied, False)):
+        part = [
+            EncodedPair([4, number], [5, 6, number], [7, 8] if other else [4, number]) for _ in range(3 * (number < 2))
+        ]
+        with write_arrays(tmp_path / str(number), 300, 10) as add:
+            for row in part:
+                add(row)
+        rows += part
+        parts.append(tmp_path / str(number))
+    join_arrays(parts, tmp_path / "all")
+    with write_arrays(tmp_path / "expected", 300, 10) as add:
+        for row in rows:
+            add(row)
+    assert content(tmp_path / "all") == content(tmp_path / "expected")

@@ -1,31 +1,22 @@
 """Does a corpus become the same arrays in any number of blocks and processes, and after being cut off?"""
 
-import errno
-import json
-import os
 import random
-import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from seq2seq.data import encoding, folders
-from seq2seq.data.dataset import EncodedPair, PairArrays, join_arrays, write_arrays
+from seq2seq.data import encoding
+from seq2seq.data.dataset import PairArrays
 from seq2seq.data.encoding import EncodingRules, encode_corpus
-from seq2seq.data.folders import resumable_folder
 from seq2seq.data.readers import Pair
 from seq2seq.data.tokenizer import train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
-from seq2seq.errors import DataError
-from seq2seq.utils.files import write_json
 
 WORDS = ["the", "cat", "sees", "a", "big", "dog", "in", "Bonn", "Q\u00a0"]
 RULES = EncodingRules(max_words=9, max_ratio=3.0, max_tokens=12, keep_text=True)
@@ -144,109 +135,6 @@ def test_what_was_cut_off_at_the_very_end_goes_on(
 
 def full(parts: list[Path], folder: Path) -> None:
     raise OSError("the disk is full")
-
-
-def test_few_files_are_open_at_once(tmp_path: Path) -> None:
-    parts = []
-    for number in range(40):
-        with write_arrays(tmp_path / str(number), 300, 10) as add:
-            add(EncodedPair([4, number], [5], [7, 8]))
-        parts.append(tmp_path / str(number))
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = max(int(name) for name in os.listdir("/proc/self/fd"))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 40, limits[1]))
-    try:
-        join_arrays(parts, tmp_path / "all")
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert [PairArrays(tmp_path / "all").source(i)[1] for i in range(40)] == list(range(40))
-
-
-@pytest.mark.parametrize("copied", [(False, False), (True, False), (False, True)])
-def test_arrays_are_joined(tmp_path: Path, copied: tuple[bool, bool]) -> None:
-    rows, parts = [], []
-    for number, other in enumerate((*copied, False)):
-        part = [
-            EncodedPair([4, number], [5, 6, number], [7, 8] if other else [4, number]) for _ in range(3 * (number < 2))
-        ]
-        with write_arrays(tmp_path / str(number), 300, 10) as add:
-            for row in part:
-                add(row)
-        rows += part
-        parts.append(tmp_path / str(number))
-    join_arrays(parts, tmp_path / "all")
-    with write_arrays(tmp_path / "expected", 300, 10) as add:
-        for row in rows:
-            add(row)
-    assert content(tmp_path / "all") == content(tmp_path / "expected")
-
-
-def stop(part: Path | None, error: BaseException) -> None:
-    """In the midst of the work."""
-    assert part
-    (part / "done").write_text("1")
-    raise error
-
-
-def test_a_folder_is_resumed(tmp_path: Path) -> None:
-    target = tmp_path / "a"
-    with pytest.raises(KeyboardInterrupt), resumable_folder(target) as found:
-        stop(found, KeyboardInterrupt())
-    assert not target.exists()
-    with resumable_folder(target) as found:
-        assert found
-        assert (found / "done").read_text() == "1"
-    assert {path.name for path in tmp_path.iterdir()} == {"a", ".a.lock"}
-    assert [path.name for path in target.iterdir()] == ["done"]
-    with resumable_folder(target) as found:
-        assert found is None
-    assert {path.name for path in tmp_path.iterdir()} == {"a", ".a.lock"}
-
-
-def test_what_is_wrong_before_any_work_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError), resumable_folder(tmp_path / "a"):
-        raise DataError("the text is wrong")
-    assert [path.name for path in tmp_path.iterdir()] == [".a.lock"]
-
-
-def test_a_cache_that_cannot_be_is_named(tmp_path: Path) -> None:
-    (tmp_path / "cache").symlink_to(tmp_path / "not mounted")
-    with pytest.raises(FileExistsError), resumable_folder(tmp_path / "cache" / "a"):
-        pass
-
-
-def test_without_locks_everyone_works_on_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(*words: object) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(folders.fcntl, "flock", none)
-    with resumable_folder(tmp_path / "a") as first, resumable_folder(tmp_path / "a") as second:
-        assert first
-        assert second
-        assert first != second
-        (first / "x").write_text("1")
-        (second / "x").write_text("2")
-    assert (tmp_path / "a" / "x").read_text() == "2"
-    assert {path.name for path in tmp_path.iterdir()} == {"a", ".a.lock"}
-
-
-def test_one_makes_it_and_the_others_wait(tmp_path: Path) -> None:
-    made: list[Any] = []
-
-    def make(number: int) -> None:
-        with resumable_folder(tmp_path / "a") as part:
-            if part is not None:
-                made.append(number)
-                if len(made) < 3:
-                    raise DataError("whoever comes next tries again")
-                write_json(part / "x.json", number)
-
-    with ThreadPoolExecutor(8) as pool:
-        errors = [future.exception() for future in [pool.submit(make, number) for number in range(8)]]
-    assert len(made) == 3
-    assert [type(error) for error in errors if error] == [DataError] * 2
-    assert json.loads((tmp_path / "a" / "x.json").read_text()) == made[-1]
-    assert {path.name for path in tmp_path.iterdir()} == {"a", ".a.lock"}
 
 
 ENDLESS = """

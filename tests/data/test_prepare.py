@@ -16,7 +16,7 @@ from seq2seq.config.data import GENERATED
 from seq2seq.data import prepare as module
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.data.readers import READERS, Pair
-from seq2seq.data.report import Overlap, RoundTrip, report_lines, text_differences
+from seq2seq.data.report import report_lines
 from seq2seq.errors import ConfigError, DataError, RunError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -207,31 +207,6 @@ def test_toy(tmp_path: Path) -> None:
         "dev": [0, len(prepared.dev)],
         "test": [0, prepared.report["overlap"]["test"][1]],
     }
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "shown"),
-    [
-        ("a\u00a0b", "a b", ["U+00A0 -> ' '"]),
-        ("a☃b", "a⁇b", ["U+2603 -> '⁇'"]),
-        ("a  b", "a b", ["' ' -> ''"]),
-        ("same", "same", []),
-        ("x\ty\tz", "x y z", ["U+0009 -> ' '"] * 2),
-    ],
-)
-def test_differences(before: str, after: str, shown: list[str]) -> None:
-    assert text_differences(before, after) == shown
-
-
-def test_round_trip_and_overlap_count() -> None:
-    trip = RoundTrip()
-    for text, back in [("a", "a"), ("b\u00a0", "b "), ("c\u00a0", "c ")]:
-        trip.add(text, back)
-    assert (trip.lines, trip.lossy, trip.differences) == (3, 2, {"U+00A0 -> ' '": 2})
-    overlap = Overlap({"dev": [Pair("x", "1"), Pair("y", "2"), Pair("x", "3")], "test": []})
-    for source in ("x", "z"):
-        overlap.add(source)
-    assert overlap.counts() == {"dev": [2, 3], "test": [0, 0]}
 
 
 @pytest.mark.parametrize(

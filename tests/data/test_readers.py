@@ -10,7 +10,6 @@ import pytest
 
 from seq2seq.config import DataConfig
 from seq2seq.data import corpora
-from seq2seq.data.filters import PairFilter
 from seq2seq.data.readers import READERS, FileLayout, Pair, find_file, read_hub, read_lines
 from seq2seq.errors import ConfigError, DataError
 
@@ -183,25 +182,6 @@ def test_a_folder_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "c.en").mkdir()
     with pytest.raises(DataError, match=r"c\.en is a folder, but a text file is needed"):
         find_file("c.en", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("pair", "reason"),
-    [
-        (Pair("a b", "c"), None),
-        (Pair(" ", "c"), "an empty side"),
-        (Pair("a", ""), "an empty side"),
-        (Pair("a " * 21, "b " * 21), "more than 20 words"),
-        (Pair("a " * 20, "b " * 20), None),
-        (Pair("a " * 8, "b"), None),  # 2 * (1 + 3) = 8
-        (Pair("a " * 9, "b"), "sides out of proportion (2)"),
-        (Pair("b", "a " * 9), "sides out of proportion (2)"),
-    ],
-)
-def test_filters(pair: Pair, reason: str | None) -> None:
-    filters = PairFilter(max_words=20, max_ratio=2)
-    assert list(filters([pair, PAIRS[0]])) == ([PAIRS[0]] if reason else [pair, PAIRS[0]])
-    assert (filters.read, dict(filters.dropped)) == (2, {reason: 1} if reason else {})
 
 
 ROWS = [{"translation": {"en": "a", "de": "b"}}, {"translation": {"en": "c\nd", "de": "e"}}]

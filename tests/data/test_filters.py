@@ -118,3 +118,22 @@ def test_use_is_cut_like_training(
     assert translator.score(lines, targets) == pytest.approx(fresh.score(short, targets))
     seen = translator.attention(lines[0])
     assert "".join(seen.source).replace("▁", " ").split() == lines[0].split()[:3]
+
+
+@pytest.mark.parametrize(
+    ("pair", "reason"),
+    [
+        (Pair("a b", "c"), None),
+        (Pair(" ", "c"), "an empty side"),
+        (Pair("a", ""), "an empty side"),
+        (Pair("a " * 21, "b " * 21), "more than 20 words"),
+        (Pair("a " * 20, "b " * 20), None),
+        (Pair("a " * 8, "b"), None),  # 2 * (1 + 3) = 8
+        (Pair("a " * 9, "b"), "sides out of proportion (2)"),
+        (Pair("b", "a " * 9), "sides out of proportion (2)"),
+    ],
+)
+def test_filters(pair: Pair, reason: str | None) -> None:
+    filters = PairFilter(max_words=20, max_ratio=2)
+    assert list(filters([pair, PAIRS[0]])) == ([PAIRS[0]] if reason else [pair, PAIRS[0]])
+    assert (filters.read, dict(filters.dropped)) == (2, {reason: 1} if reason else {})
