@@ -24,9 +24,7 @@ class DataConfig(Group):
     dev: list[str] = setting([], "likewise, for the development set")
     test: dict[str, list[str]] = setting({}, "likewise, for each test set: name -> list")
     hub: str = setting("", "format=hub: name of a Hugging Face dataset, or a local folder")
-    hub_config: str = setting(
-        "", "format=hub: configuration of the data set, such as 3.0.0; empty: its only one"
-    )
+    hub_config: str = setting("", "format=hub: configuration of the data set, such as 3.0.0; empty: its only one")
     columns: list[int] = setting([0, 1], "format=tsv: columns of source and target, counted from 0")
     keep_breaks: bool = setting(
         False,
@@ -93,7 +91,7 @@ class TokenizerConfig(Group):
         "SentencePiece's normalization rule; identity keeps every character",
         ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"),
     )
-    character_coverage: float = setting(1.0, "share of the characters of the text that get an entry; the rest become UNK")
+    character_coverage: float = setting(1.0, "share of the text's characters that get an entry; the rest become UNK")
     sampling: float = setting(
         0.0,
         "subword regularization of training text: alpha of unigram sampling (Kudo 2018) or dropout rate of BPE "

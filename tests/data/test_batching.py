@@ -1,5 +1,4 @@
-"""Does every pair come exactly once, in batches that keep to their size, whatever the number of devices and
-interruptions?"""
+"""Every pair comes exactly once, in batches within their budget, for any number of devices and interruptions."""
 
 import itertools
 import threading
@@ -55,8 +54,8 @@ def corpus(request: pytest.FixtureRequest) -> Corpus:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
 
-def test_numbers_are_wide_enough_for_the_last_pair(tmp_path: Path) -> None:
-    """128 pairs are numbered in eight bits with a sign, and the bounds of a pair are at its number and the next."""
+def test_pair_numbers_do_not_overflow(tmp_path: Path) -> None:
+    """128 pairs fit in signed 8-bit numbers, but the bounds of a pair are at its number and the next one."""
     with write_arrays(tmp_path / "a", 300, 300) as add:
         for number in range(128):
             add(EncodedPair([number + 4, EOS], [number + 4, EOS], [number + 4, EOS]))
@@ -64,7 +63,7 @@ def test_numbers_are_wide_enough_for_the_last_pair(tmp_path: Path) -> None:
     assert sorted(torch.cat(seen).tolist()) == list(range(4, 132))
 
 
-def test_collated_row_by_row(plain: PairArrays) -> None:
+def test_batches_hold_the_encoded_rows(plain: PairArrays) -> None:
     for batch in eval_batches(plain, BUDGET, longest=999, copying=True):
         assert batch.copy is not None
         for row, i in enumerate(batch.index.tolist()):
@@ -97,15 +96,15 @@ def test_shapes_and_padding(corpus: Corpus, copying: bool) -> None:
             assert int(batch.target_out.max()) < corpus.target_size
 
 
-def test_lengths_are_a_multiple_where_one_is_asked_for(corpus: Corpus) -> None:
-    """The same pairs, of which no batch is larger for it, in fewer shapes."""
+def test_lengths_are_padded_to_a_multiple(corpus: Corpus) -> None:
+    """The same pairs in fewer shapes; no batch exceeds the budget for it."""
     seen, shapes = [], set()
     for batch in TrainBatches(corpus, 64, 1, BatchOptions(copying=True, multiple=4)):
         assert batch.copy is not None
         assert batch.copy.shape == batch.source.shape
         for ids in (batch.source, batch.target_in, batch.target_out):
             assert ids.shape[1] % 4 == 0
-            assert (ids[:, :-3] != PAD).any(0).all()  # no more than that takes
+            assert (ids[:, :-3] != PAD).any(0).all()  # no more padding than needed
         assert len(batch.index) == 1 or corpus.sampled or max(batch.source.numel(), batch.target_in.numel()) <= 64
         shapes.add((batch.source.shape[1], batch.target_in.shape[1]))
         seen += batch.index.tolist()
@@ -115,7 +114,7 @@ def test_lengths_are_a_multiple_where_one_is_asked_for(corpus: Corpus) -> None:
     )
 
 
-def test_what_a_thread_makes_ahead() -> None:
+def test_prefetched_items_keep_order_errors_and_bounds() -> None:
     """It comes in order, one at a time, no more than asked for; an error comes in its place, and nothing is left
     running."""
     made: list[int] = []
@@ -139,11 +138,11 @@ def test_what_a_thread_makes_ahead() -> None:
     assert list(prefetched(iter([]), 2)) == []
     coming = prefetched(itertools.count(), 3)
     assert [next(coming), next(coming)] == [0, 1]
-    coming.close()  # as at the end of a training
+    coming.close()  # as at the end of training
     assert threading.active_count() == before - 1
 
 
-def test_a_checkpoint_from_before_a_property_of_the_order_is_gone_on_with(plain: PairArrays) -> None:
+def test_state_without_multiple_is_that_of_multiple_1(plain: PairArrays) -> None:
     state = TrainBatches(plain, BUDGET, 7).state_dict()
     state.pop("multiple")
     TrainBatches(plain, BUDGET, 7).load_state_dict(state)
@@ -151,21 +150,21 @@ def test_a_checkpoint_from_before_a_property_of_the_order_is_gone_on_with(plain:
         TrainBatches(plain, BUDGET, 7, BatchOptions(multiple=8)).load_state_dict(state)
 
 
-def test_unknown_words_are_unk_unless_copied(plain: PairArrays) -> None:
+def test_unknown_words_are_unk_without_copying(plain: PairArrays) -> None:
     for with_copy, without in zip(
         eval_batches(plain, BUDGET, longest=999, copying=True), eval_batches(plain, BUDGET, longest=999), strict=True
     ):
         assert torch.equal(without.target_out, torch.where(with_copy.target_out >= V, UNK, with_copy.target_out))
 
 
-def same(a: Batch, b: Batch) -> bool:
+def equal(a: Batch, b: Batch) -> bool:
     return all(x is y is None or torch.equal(x, y) for x, y in zip(a, b, strict=True))  # type: ignore[arg-type]
 
 
-def epoch_of(
+def updates_of(
     corpus: Corpus, accumulate: int, world: int, epochs: int = 1, sentences: bool = False
 ) -> list[list[Batch]]:
-    """The updates of some epochs, each the batches of all its ranks and micro-batches, by number."""
+    """The updates of some epochs, each as the batches of all ranks and micro-batches in the epoch's order."""
     ranks = [
         TrainBatches(
             corpus, BUDGET, 7, BatchOptions(copying=True),
@@ -183,32 +182,32 @@ def epoch_of(
 
 
 @pytest.mark.parametrize(("accumulate", "world"), [(2, 2), (1, 4)])
-def test_updates_do_not_depend_on_the_devices(corpus: Corpus, accumulate: int, world: int) -> None:
-    one, many = epoch_of(corpus, 4, 1, epochs=2), epoch_of(corpus, accumulate, world, epochs=2)
-    assert len(one) == len(many)
-    for mine, theirs in zip(one, many, strict=True):
-        assert all(same(a, b) for a, b in zip(mine, theirs, strict=True))
+def test_updates_are_the_same_for_any_number_of_devices(corpus: Corpus, accumulate: int, world: int) -> None:
+    one, sharded = updates_of(corpus, 4, 1, epochs=2), updates_of(corpus, accumulate, world, epochs=2)
+    assert len(one) == len(sharded)
+    for mine, theirs in zip(one, sharded, strict=True):
+        assert all(equal(a, b) for a, b in zip(mine, theirs, strict=True))
 
 
 @pytest.mark.parametrize(("accumulate", "world"), [(1, 1), (3, 1), (1, 3), (5, 7)])
-def test_an_epoch_is_whole_and_its_tokens_are_counted(corpus: Corpus, accumulate: int, world: int) -> None:
+def test_epoch_holds_every_pair_once_and_counts_its_tokens(corpus: Corpus, accumulate: int, world: int) -> None:
     seen = []
-    for update in epoch_of(corpus, accumulate, world):
+    for update in updates_of(corpus, accumulate, world):
         counted = sum(int((batch.target_out != PAD).sum()) for batch in update)
         assert {float(batch.update_size) for batch in update} == {counted}
         seen += [int(i) for batch in update for i in batch.index if i >= 0]
     assert sorted(seen) == list(range(len(corpus)))
 
 
-def test_the_size_of_an_update_may_be_its_sentences(corpus: Corpus) -> None:
-    """Of all its batches and devices; the last update of an epoch may have fewer."""
-    for update in epoch_of(corpus, 3, 2, sentences=True):
+def test_update_size_in_sentences(corpus: Corpus) -> None:
+    """Over all micro-batches and devices of the update; the last one of an epoch may have fewer."""
+    for update in updates_of(corpus, 3, 2, sentences=True):
         assert {float(batch.update_size) for batch in update} == {
             sum(int((batch.index >= 0).sum()) for batch in update)
         }
 
 
-def test_an_empty_batch_counts_nothing() -> None:
+def test_empty_batch_has_no_target_tokens() -> None:
     batch = empty_batch(12, BatchOptions(copying=True))
     assert (batch.target_out == PAD).all()
     assert batch.source.shape == batch.target_in.shape == batch.target_out.shape == (1, 1)
@@ -218,8 +217,8 @@ def test_an_empty_batch_counts_nothing() -> None:
 @pytest.mark.parametrize("prefetch", [0, 1, 5])
 @pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize("stop", [1, 4, 7, 10_000])
-def test_resumed_is_uninterrupted(corpus: Corpus, accumulate: int, stop: int, prefetch: int) -> None:
-    """Also where batches were made that nobody has asked for yet."""
+def test_resumed_batches_equal_an_uninterrupted_run(corpus: Corpus, accumulate: int, stop: int, prefetch: int) -> None:
+    """Also if batches were prefetched but not consumed."""
 
     def loader(prefetch: int = prefetch) -> TrainBatches:
         return TrainBatches(corpus, BUDGET, 7, BatchOptions(copying=True), accumulate=accumulate, prefetch=prefetch)
@@ -235,17 +234,17 @@ def test_resumed_is_uninterrupted(corpus: Corpus, accumulate: int, stop: int, pr
     while second.epoch < 3:
         seen += list(second)
     assert len(seen) == len(expected)
-    assert all(same(a, b) for a, b in zip(seen, expected, strict=True))
+    assert all(equal(a, b) for a, b in zip(seen, expected, strict=True))
 
 
-def test_state_inside_an_update_is_that_before_it(plain: PairArrays) -> None:
+def test_state_inside_an_update_is_that_before_the_update(plain: PairArrays) -> None:
     batches = TrainBatches(plain, BUDGET, 7, accumulate=3)
     iterator = iter(batches)
     done = [next(iterator) and batches.state_dict()["done"] for _ in range(7)]
     assert done == [0, 0, 3, 3, 3, 6, 6]
 
 
-def test_resume_with_other_devices_loses_nothing(plain: PairArrays) -> None:
+def test_resume_on_other_devices_loses_no_pair(plain: PairArrays) -> None:
     first = TrainBatches(plain, BUDGET, 7)
     seen = [i for batch in itertools.islice(first, 5) for i in batch.index.tolist()]
     for rank in range(2):
@@ -255,14 +254,14 @@ def test_resume_with_other_devices_loses_nothing(plain: PairArrays) -> None:
     assert sorted(seen) == list(range(len(plain)))
 
 
-def test_another_order_is_refused(plain: PairArrays) -> None:
+def test_state_of_another_order_is_refused(plain: PairArrays) -> None:
     state = TrainBatches(plain, BUDGET, 7).state_dict()
     with pytest.raises(RunError, match="seed was 7, now it is 8"):
         TrainBatches(plain, BUDGET, 8).load_state_dict(state)
 
 
 @pytest.mark.parametrize("world", [1, 2, 5, 100])
-def test_evaluation_counts_each_pair_once(corpus: Corpus, world: int) -> None:
+def test_evaluation_has_each_pair_once(corpus: Corpus, world: int) -> None:
     seen = [
         i
         for rank in range(world)
@@ -272,7 +271,7 @@ def test_evaluation_counts_each_pair_once(corpus: Corpus, world: int) -> None:
     assert sorted(seen) == list(range(len(corpus)))
 
 
-def test_evaluation_leaves_out_what_is_too_long(corpus: Corpus) -> None:
+def test_evaluation_leaves_out_long_pairs(corpus: Corpus) -> None:
     lengths = np.maximum(corpus.source_lengths, corpus.target_lengths)
     longest = int(np.median(lengths))
     seen = [i for batch in eval_batches(corpus, BUDGET, longest=longest) for i in batch.index.tolist()]
@@ -280,7 +279,7 @@ def test_evaluation_leaves_out_what_is_too_long(corpus: Corpus) -> None:
     assert 0 < len(seen) < len(corpus)
 
 
-def test_evaluation_is_sorted_and_counts_its_tokens(plain: PairArrays) -> None:
+def test_evaluation_batches_are_sorted_by_length_and_count_their_tokens(plain: PairArrays) -> None:
     batches = list(eval_batches(plain, BUDGET, longest=999))
     widths = [max(batch.source.shape[1], batch.target_out.shape[1]) for batch in batches]
     assert widths == sorted(widths)

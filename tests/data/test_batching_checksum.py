@@ -1,4 +1,4 @@
-"""Do equal checksums mean equal batches in equal order?"""
+"""The checksum of training batches identifies which pairs were trained on, in which order and cut."""
 
 import hashlib
 import itertools
@@ -25,8 +25,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> PairArrays:
     return PairArrays(folder)
 
 
-def by_hand(batches: list[list[int]]) -> str:
-    """Of the numbers of the pairs, written down batch by batch."""
+def expected_checksum(batches: list[list[int]]) -> str:
+    """The documented formula, from the numbers of the pairs in each batch."""
     checksum = "000000000000"
     for numbers in batches:
         data = checksum.encode() + b"".join(number.to_bytes(8, "little") for number in numbers)
@@ -36,7 +36,7 @@ def by_hand(batches: list[list[int]]) -> str:
 
 @pytest.mark.parametrize("prefetch", [0, 5])
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_it_is_that_of_the_batches_handed_over(plain: PairArrays, accumulate: int, prefetch: int) -> None:
+def test_checksum_covers_the_batches_yielded(plain: PairArrays, accumulate: int, prefetch: int) -> None:
     batches = TrainBatches(plain, BUDGET, 7, accumulate=accumulate, prefetch=prefetch)
     assert batches.checksum == INITIAL_CHECKSUM
     seen: list[list[int]] = []
@@ -44,12 +44,12 @@ def test_it_is_that_of_the_batches_handed_over(plain: PairArrays, accumulate: in
         seen.append(batch.index.tolist())
         whole = seen[: len(seen) // accumulate * accumulate]
         if number in (1, 4, 6, 9):
-            assert batches.checksum == by_hand([numbers for numbers in whole if numbers != [-1]])
+            assert batches.checksum == expected_checksum([numbers for numbers in whole if numbers != [-1]])
     assert batches.epoch == 2
-    assert batches.checksum == by_hand([numbers for numbers in seen if numbers != [-1]])
+    assert batches.checksum == expected_checksum([numbers for numbers in seen if numbers != [-1]])
 
 
-def test_it_knows_nothing_of_devices_and_accumulation(plain: PairArrays) -> None:
+def test_checksum_is_independent_of_devices_and_accumulation(plain: PairArrays) -> None:
     ends = set()
     for accumulate, world, rank in ((1, 1, 0), (4, 1, 0), (2, 2, 0), (2, 2, 1)):
         batches = TrainBatches(plain, BUDGET, 7, accumulate=accumulate, world=world, rank=rank)
@@ -59,7 +59,7 @@ def test_it_knows_nothing_of_devices_and_accumulation(plain: PairArrays) -> None
 
 
 @pytest.mark.parametrize("other", [{"seed": 8}, {"batch_tokens": 59}, {"options": BatchOptions(multiple=8)}])
-def test_other_batches_have_another(plain: PairArrays, other: dict[str, Any]) -> None:
+def test_checksum_depends_on_seed_budget_and_padding(plain: PairArrays, other: dict[str, Any]) -> None:
     ends = []
     for settings in ({}, other):
         batches = TrainBatches(plain, **{"batch_tokens": BUDGET, "seed": 7, **settings})
@@ -68,7 +68,7 @@ def test_other_batches_have_another(plain: PairArrays, other: dict[str, Any]) ->
     assert ends[0] != ends[1]
 
 
-def test_the_order_and_the_cut_count() -> None:
+def test_checksum_depends_on_order_and_boundaries() -> None:
     one, two = np.array([1]), np.array([2])
     assert extend_checksum(extend_checksum(INITIAL_CHECKSUM, one), two) != extend_checksum(
         extend_checksum(INITIAL_CHECKSUM, two), one
@@ -79,11 +79,11 @@ def test_the_order_and_the_cut_count() -> None:
     assert (
         extend_checksum(INITIAL_CHECKSUM, one.astype(np.int32))
         == extend_checksum(INITIAL_CHECKSUM, one.astype(">i8"))
-        == by_hand([[1]])
+        == expected_checksum([[1]])
     )
 
 
-def test_what_an_old_checkpoint_does_not_say_stays_unknown(plain: PairArrays) -> None:
+def test_checksum_stays_empty_after_a_checkpoint_without_one(plain: PairArrays) -> None:
     batches = TrainBatches(plain, BUDGET, 7)
     state = batches.state_dict()
     del state["checksum"]

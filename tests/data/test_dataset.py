@@ -1,4 +1,4 @@
-"""Do encoded pairs come back from disk as they went, and is a folder that is not whole refused?"""
+"""Encoded pairs are read back from disk unchanged, and incomplete folders are refused."""
 
 import json
 import os
@@ -47,13 +47,13 @@ def test_round_trip(tmp_path: Path, count: int, size: int, dtype: str, copied: b
     assert arrays.epoch_rows(3) is arrays
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "meta", "version"])
-def test_a_folder_that_is_not_whole(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["cut", "missing", "meta", "version"])
+def test_incomplete_folder_is_refused(tmp_path: Path, damage: str) -> None:
     write(tmp_path, rows(30, 99, True), 99)
     file, meta = tmp_path / "target.ids", tmp_path / "arrays.json"
     if damage == "cut":
         file.write_bytes(file.read_bytes()[:-1])
-    elif damage == "gone":
+    elif damage == "missing":
         file.unlink()
     elif damage == "meta":
         meta.unlink()
@@ -63,7 +63,7 @@ def test_a_folder_that_is_not_whole(tmp_path: Path, damage: str) -> None:
         PairArrays(tmp_path)
 
 
-def test_few_files_are_open_at_once(tmp_path: Path) -> None:
+def test_joining_opens_few_files(tmp_path: Path) -> None:
     parts = []
     for number in range(40):
         with write_arrays(tmp_path / str(number), 300, 10) as add:
@@ -79,8 +79,13 @@ def test_few_files_are_open_at_once(tmp_path: Path) -> None:
     assert [PairArrays(tmp_path / "all").source(i)[1] for i in range(40)] == list(range(40))
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    """The content of every file of a folder, by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 @pytest.mark.parametrize("copied", [(False, False), (True, False), (False, True)])
-def test_arrays_are_joined(tmp_path: Path, copied: tuple[bool, bool]) -> None:
+def test_joined_arrays_equal_arrays_written_at_once(tmp_path: Path, copied: tuple[bool, bool]) -> None:
     rows, parts = [], []
     for number, other in enumerate((*copied, False)):
         part = [

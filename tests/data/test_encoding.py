@@ -1,4 +1,4 @@
-"""Does a corpus become the same arrays in any number of blocks and processes, and after being cut off?"""
+"""Encoding gives the same arrays for any number of blocks and processes, and after an interruption."""
 
 import random
 import signal
@@ -52,10 +52,10 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("cores", [1, 2])
 @pytest.mark.parametrize("block", [16, 67])
-def test_blocks_and_processes_change_nothing(
+def test_blocks_and_processes_do_not_change_the_result(
     cores: int, block: int, folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But for how many lines are compared: those of the first block."""
+    """Except for the number of lossy lines compared, which are those of the first block."""
     one, many = folder("one"), folder("many")
     expected = encode_corpus(one, PAIRS, len(PAIRS), RULES)
     monkeypatch.setattr(encoding, "BLOCK_PAIRS", block)
@@ -74,18 +74,18 @@ def test_blocks_and_processes_change_nothing(
     assert PairArrays(one / "train").copy(0).max() < 20 + 12
 
 
-def test_what_was_cut_off_goes_on(folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_encoding_resumes(folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     one, cut = folder("one"), folder("cut")
     encode_corpus(one, PAIRS, len(PAIRS), RULES)
     monkeypatch.setattr(encoding, "BLOCK_PAIRS", 32)
-    made, real = [], encoding.encode_block
+    encoded, real = [], encoding.encode_block
 
     def until(last: int) -> Callable[..., None]:
         def block(folder: Path, path: Path, pairs: list[Pair], rules: EncodingRules) -> None:
             if int(path.name) > last:
                 (path.parent / f".{path.name}-killed").mkdir()
                 raise KeyboardInterrupt
-            made.append(path.name)
+            encoded.append(path.name)
             real(folder, path, pairs, rules)
 
         return block
@@ -96,33 +96,33 @@ def test_what_was_cut_off_goes_on(folder: Callable[[str], Path], monkeypatch: py
             with pytest.raises(KeyboardInterrupt):
                 encode_corpus(cut, PAIRS, len(PAIRS), RULES)
     encode_corpus(cut, PAIRS, len(PAIRS), RULES)
-    assert made == [f"{number:06}" for number in range(7)]  # each once
+    assert encoded == [f"{number:06}" for number in range(7)]  # each block once
     assert content(cut) == content(one)
 
 
-@pytest.mark.parametrize("spoilt", ["counts.json", "train/arrays.json", "train/source.ids", "text/target.bounds"])
-def test_a_block_that_was_spoilt_is_made_again(
-    spoilt: str, folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("damaged", ["counts.json", "train/arrays.json", "train/source.ids", "text/target.bounds"])
+def test_damaged_block_is_encoded_again(
+    damaged: str, folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a power cut: what was written is empty, or not there at all."""
+    """After a power cut, written files may be empty or missing."""
     one, cut = folder("one"), folder("cut")
     monkeypatch.setattr(encoding, "BLOCK_PAIRS", 32)
     encode_corpus(one, PAIRS, len(PAIRS), RULES)
     real = encoding.join_arrays
-    monkeypatch.setattr(encoding, "join_arrays", full)
+    monkeypatch.setattr(encoding, "join_arrays", fail_with_full_disk)
     with pytest.raises(OSError, match="disk"):
         encode_corpus(cut, PAIRS, len(PAIRS), RULES)
     monkeypatch.setattr(encoding, "join_arrays", real)
-    (cut / "blocks-32" / "000002" / spoilt).write_bytes(b"")
-    (cut / "blocks-32" / "000003" / spoilt).unlink()
+    (cut / "blocks-32" / "000002" / damaged).write_bytes(b"")
+    (cut / "blocks-32" / "000003" / damaged).unlink()
     encode_corpus(cut, PAIRS, len(PAIRS), RULES)
     assert content(cut) == content(one)
 
 
-def test_what_was_cut_off_at_the_very_end_goes_on(
+def test_encoding_interrupted_after_joining_resumes(
     folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The arrays are there, and the blocks are about to go."""
+    """The arrays are written, but the blocks are not yet removed."""
     one, cut = folder("one"), folder("cut")
     encode_corpus(one, PAIRS, len(PAIRS), RULES)
     with monkeypatch.context() as patch:
@@ -133,7 +133,7 @@ def test_what_was_cut_off_at_the_very_end_goes_on(
     assert content(cut) == content(one)
 
 
-def full(parts: list[Path], folder: Path) -> None:
+def fail_with_full_disk(parts: list[Path], folder: Path) -> None:
     raise OSError("the disk is full")
 
 
@@ -150,18 +150,18 @@ if __name__ == "__main__":
 """
 
 
-def members(group: int) -> list[str]:
-    """The processes of a group that still run."""
+def running_members(group: int) -> list[str]:
+    """The states of the processes of a group that are still running."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has ended meanwhile
+        with suppress(OSError):  # the process has ended meanwhile
             state, _, its_group = path.read_text().rsplit(")", 1)[1].split()[:3]
             found += [state] * (int(its_group) == group and state != "Z")
     return found
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_workers_end_with_whom_they_work_for(number: signal.Signals, folder: Callable[[str], Path]) -> None:
+def test_workers_end_with_their_parent(number: signal.Signals, folder: Callable[[str], Path]) -> None:
     work = folder("work")
     with subprocess.Popen(
         [sys.executable, "-c", ENDLESS, str(work)], start_new_session=True, stderr=subprocess.DEVNULL
@@ -169,14 +169,14 @@ def test_workers_end_with_whom_they_work_for(number: signal.Signals, folder: Cal
         until = time.monotonic() + 60
         while not (work / "blocks-64" / "000003").is_dir() and time.monotonic() < until:
             time.sleep(0.05)
-        assert len(members(process.pid)) >= 3
+        assert len(running_members(process.pid)) >= 3
         while (
             process.poll() is None and time.monotonic() < until
         ):  # one that arrives in a finalizer is lost, Python says
             process.send_signal(number)
             time.sleep(0.5)
         process.kill()  # what does not listen would write until the disk is full
-    while members(process.pid) and time.monotonic() < until:
+    while running_members(process.pid) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not members(process.pid)
+    assert not running_members(process.pid)
     assert (work / "blocks-64" / "000003" / "counts.json").is_file()

@@ -16,17 +16,17 @@ from seq2seq.errors import DataError
 from seq2seq.utils.files import write_json
 
 
-def stop(part: Path | None, error: BaseException) -> None:
-    """In the midst of the work."""
+def fail_midway(part: Path | None, error: BaseException) -> None:
+    """Write a file, then fail."""
     assert part
     (part / "done").write_text("1")
     raise error
 
 
-def test_a_folder_is_resumed(tmp_path: Path) -> None:
+def test_failed_folder_is_resumed(tmp_path: Path) -> None:
     target = tmp_path / "a"
     with pytest.raises(KeyboardInterrupt), resumable_folder(target) as found:
-        stop(found, KeyboardInterrupt())
+        fail_midway(found, KeyboardInterrupt())
     assert not target.exists()
     with resumable_folder(target) as found:
         assert found
@@ -38,19 +38,19 @@ def test_a_folder_is_resumed(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"a", ".a.lock"}
 
 
-def test_what_is_wrong_before_any_work_leaves_nothing(tmp_path: Path) -> None:
+def test_error_before_any_work_leaves_only_the_lock(tmp_path: Path) -> None:
     with pytest.raises(DataError), resumable_folder(tmp_path / "a"):
         raise DataError("the text is wrong")
     assert [path.name for path in tmp_path.iterdir()] == [".a.lock"]
 
 
-def test_a_cache_that_cannot_be_is_named(tmp_path: Path) -> None:
+def test_dangling_cache_link_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "cache").symlink_to(tmp_path / "not mounted")
     with pytest.raises(FileExistsError), resumable_folder(tmp_path / "cache" / "a"):
         pass
 
 
-def test_without_locks_everyone_works_on_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_locks_each_process_works_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*words: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -65,7 +65,7 @@ def test_without_locks_everyone_works_on_their_own(tmp_path: Path, monkeypatch: 
     assert {path.name for path in tmp_path.iterdir()} == {"a", ".a.lock"}
 
 
-def test_one_makes_it_and_the_others_wait(tmp_path: Path) -> None:
+def test_one_process_works_while_others_wait(tmp_path: Path) -> None:
     made: list[Any] = []
 
     def make(number: int) -> None:
@@ -73,7 +73,7 @@ def test_one_makes_it_and_the_others_wait(tmp_path: Path) -> None:
             if part is not None:
                 made.append(number)
                 if len(made) < 3:
-                    raise DataError("whoever comes next tries again")
+                    raise DataError("the next one tries again")
                 write_json(part / "x.json", number)
 
     with ThreadPoolExecutor(8) as pool:
@@ -84,17 +84,17 @@ def test_one_makes_it_and_the_others_wait(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"a", ".a.lock"}
 
 
-def fail(folder: Path) -> None:
+def fail_after_writing(folder: Path) -> None:
     (folder / "x").touch()
     raise KeyboardInterrupt
 
 
-def test_an_error_leaves_no_folder(tmp_path: Path) -> None:
+def test_error_leaves_no_complete_folder(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "a") as temporary:
-        fail(temporary)
+        fail_after_writing(temporary)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(KeyboardInterrupt), write_arrays(tmp_path / "b", 9, 9):
-        fail(tmp_path / "b")
+        fail_after_writing(tmp_path / "b")
     with pytest.raises(DataError):
         PairArrays(tmp_path / "b")
 

@@ -1,5 +1,4 @@
-"""Does preparing a corpus keep, drop and report what it should, once for all that ask, and are the shipped settings
-readable?"""
+"""Preparing keeps, drops and reports pairs as configured, once for all runs; the shipped settings are valid."""
 
 import dataclasses
 import random
@@ -55,7 +54,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def settings(root: Path, **more: Any) -> DataConfig:
-    sets = {"new": ["test"], "gone": ["tset"]}
+    sets = {"new": ["test"], "absent": ["tset"]}
     given = {
         "train": ["train"],
         "dev": ["dev"],
@@ -81,7 +80,7 @@ def decoded(prepared: Prepared) -> list[Pair]:
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "word", "char"])
 @pytest.mark.parametrize("joint", [True, False])
-def test_what_is_kept_comes_back(root: Path, kind: str, joint: bool) -> None:
+def test_kept_pairs_decode_to_their_text(root: Path, kind: str, joint: bool) -> None:
     prepared = prepare(
         settings(root), tokenizer(kind=kind, joint=joint, size=60 if kind != "unigram" else 40 if joint else 26)
     )
@@ -102,14 +101,20 @@ def test_report(root: Path) -> None:
     }
     known = {pair.source for pair in TRAIN}
     assert report["overlap"] == {"dev": [sum(pair.source in known for pair in DEV) + 1, 22], "new": [2, 3]}
-    assert "tset.en is missing" in report["missing"]["gone"]
+    assert "tset.en is missing" in report["missing"]["absent"]
     assert (report["lossy"]["lines"], report["lossy"]["of"]) == (0, 400)
     text = "\n".join(report_lines(report))
-    for part in ("200 of 204 kept", "1 with an empty side", "new 2 of 3", "test set gone cannot be used", "0 of 400"):
+    for part in (
+        "200 of 204 kept",
+        "1 with an empty side",
+        "new 2 of 3",
+        "test set absent cannot be used",
+        "0 of 400",
+    ):
         assert part in text
 
 
-def test_dev_pairs_beyond_the_limit_are_kept_and_counted(root: Path) -> None:
+def test_long_dev_pairs_are_kept_and_counted(root: Path) -> None:
     write(root, "dev", [*DEV, Pair("o" * 200, "b")])
     prepared = prepare(settings(root), tokenizer())
     assert (len(prepared.dev), prepared.report["long_dev"]) == (21, 1)
@@ -122,15 +127,15 @@ def test_lossy_lines_are_reported(root: Path) -> None:
     assert (lossy["lines"], lossy["differences"]) == (44, [["U+00A0 -> ' '", 44]])
 
 
-def test_second_call_reuses(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_call_reuses_the_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepare(settings(root), tokenizer())
     monkeypatch.setattr(module, "_build", None)
     assert prepare(settings(root), tokenizer()).folder == first.folder
-    write(root, "tset", [TRAIN[2]])  # a test set that came later makes no other corpus, and is reported all the same
+    write(root, "tset", [TRAIN[2]])  # a new test set does not change the corpus, but is reported
     later = prepare(settings(root), tokenizer())
     assert later.folder == first.folder
-    assert (first.report["missing"].keys(), later.report["missing"], later.report["overlap"]["gone"]) == (
-        {"gone"},
+    assert (first.report["missing"].keys(), later.report["missing"], later.report["overlap"]["absent"]) == (
+        {"absent"},
         {},
         [1, 1],
     )
@@ -142,7 +147,7 @@ def test_second_call_reuses(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert others[1].data_hash == first.data_hash != others[2].data_hash
 
 
-def test_several_at_once(root: Path) -> None:
+def test_concurrent_calls_prepare_once(root: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda _: prepare(settings(root), tokenizer()), range(4)))
     assert len({prepared.folder for prepared in made}) == 1
@@ -150,7 +155,7 @@ def test_several_at_once(root: Path) -> None:
     assert all(decoded(prepared) == TRAIN for prepared in made)
 
 
-def test_a_damaged_folder_is_named(root: Path) -> None:
+def test_damaged_folder_is_named(root: Path) -> None:
     folder = prepare(settings(root), tokenizer()).folder
     (folder / "joint.spm").write_bytes(b"x")
     with pytest.raises(RunError, match="not a complete SentencePiece model"):
@@ -160,7 +165,7 @@ def test_a_damaged_folder_is_named(root: Path) -> None:
         prepare(settings(root), tokenizer())
 
 
-def test_sampled(root: Path) -> None:
+def test_sampled_corpus(root: Path) -> None:
     prepared = prepare(settings(root), tokenizer(sampling=0.2))
     rows = prepared.sampled_corpus(0.2, 1, (inf, inf)).epoch_rows(0)
     both = prepared.vocabularies
@@ -190,16 +195,16 @@ def test_sampled(root: Path) -> None:
         ({"dev": []}, {}, ConfigError, "data.dev=\\[\\] names no files"),
     ],
 )
-def test_what_cannot_be_prepared(
+def test_unusable_corpus_is_refused(
     root: Path, data: dict[str, Any], tokens: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     write(root, "empty", [Pair("", "a"), Pair("b", " ")])
     with pytest.raises(error, match=message):
         prepare(settings(root, **data), tokenizer(**tokens))
-    assert not list((root / "cache").glob("[!.]*"))  # of a folder that is not there: nothing
+    assert not list((root / "cache").glob("[!.]*"))  # also if there is no such folder
 
 
-def test_toy(tmp_path: Path) -> None:
+def test_toy_corpus_is_prepared(tmp_path: Path) -> None:
     pytest.importorskip("seq2seq.data.toy.translation", reason="the generator is not there")
     prepared = prepare(DataConfig(name="toy", format="toy", pairs=400, cache=str(tmp_path)), tokenizer(size=200))
     assert len(prepared.train) == 400
@@ -214,13 +219,13 @@ def test_toy(tmp_path: Path) -> None:
     sorted(CONF.glob("data/*.yaml")) + sorted(CONF.glob("tokenizer/*.yaml")),
     ids=lambda f: f"{f.parent.name}/{f.stem}",
 )
-def test_shipped_settings(file: Path) -> None:
+def test_shipped_settings_are_valid_and_differ_from_defaults(file: Path) -> None:
     given = yaml.safe_load(file.read_text())
     own, *chosen = given.pop("defaults", ["_self_"])
-    assert own == "_self_"  # a corpus may choose its task, which then comes before it
+    assert own == "_self_"  # a corpus may choose its task, which is then composed before it
     assert all(choice.keys() <= {"override /task", "override /tokenizer"} for choice in chosen)
     kind: Any = DataConfig if file.parent.name == "data" else TokenizerConfig
-    given = given.get("data", given)  # toy brings the size of its vocabulary along
+    given = given.get("data", given)  # some set other groups too
     made = kind(**given)
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     if kind is DataConfig:

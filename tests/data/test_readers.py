@@ -1,4 +1,4 @@
-"""Do files of every format become the pairs that were written, and is bad input refused with file and line?"""
+"""Every format is read as it was written, and bad input is refused with file and line."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ def layout(root: Path) -> FileLayout:
 
 
 def write(root: Path, kind: str, pairs: list[Pair], suffix: str) -> list[str]:
-    """Written independently of the package; returns the names to read."""
+    """Write pairs without using the package; return the names to read."""
     lines = {
         "text": {"c.en": [p.source for p in pairs], "c.de": [p.target for p in pairs]},
         "tsv": {"c.tsv": ["\t".join(p) for p in pairs]},
@@ -42,7 +42,7 @@ def write(root: Path, kind: str, pairs: list[Pair], suffix: str) -> list[str]:
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("kind", READERS)
-def test_reads_what_was_written(tmp_path: Path, kind: str, suffix: str) -> None:
+def test_formats_are_read_as_written(tmp_path: Path, kind: str, suffix: str) -> None:
     names = write(tmp_path, kind, PAIRS, suffix)
     assert list(READERS[kind](names * 2, layout(tmp_path))) == PAIRS * 2
     absolute = [str(tmp_path / name) for name in names]
@@ -50,18 +50,18 @@ def test_reads_what_was_written(tmp_path: Path, kind: str, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_streams(tmp_path: Path, kind: str) -> None:
+def test_readers_stream(tmp_path: Path, kind: str) -> None:
     names = write(tmp_path, kind, PAIRS, "")
     assert next(READERS[kind]([*names, "missing"], layout(tmp_path))) == PAIRS[0]
 
 
-def test_line_ends_and_byte_order_mark_are_no_text(tmp_path: Path) -> None:
+def test_line_endings_and_byte_order_mark_are_dropped(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\r\nlast \xef\xbb\xbf")
     assert list(read_lines(tmp_path / "a")) == ["one", "two\r", "last \ufeff"]
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_not_utf8_names_file_and_line(tmp_path: Path, kind: str) -> None:
+def test_invalid_utf8_names_file_and_line(tmp_path: Path, kind: str) -> None:
     names = write(tmp_path, kind, PAIRS, "")
     file = tmp_path / ("c.en" if kind == "text" else f"c.{kind}")
     lines = file.read_bytes().split(b"\n")
@@ -72,14 +72,14 @@ def test_not_utf8_names_file_and_line(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(("source", "target"), [(3, 5), (5, 3), (0, 1), (4, 5)])
-def test_counts_must_agree(tmp_path: Path, source: int, target: int) -> None:
+def test_sides_of_different_lengths_are_refused(tmp_path: Path, source: int, target: int) -> None:
     (tmp_path / "c.en").write_text("x\n" * source)
     (tmp_path / "c.de").write_text("y\n" * target)
     with pytest.raises(DataError, match=rf"c\.en has {source} lines, but .*c\.de has {target}$"):
         list(READERS["text"](["c"], layout(tmp_path)))
 
 
-def test_missing_file(tmp_path: Path) -> None:
+def test_missing_file_is_named_with_a_suggestion(tmp_path: Path) -> None:
     write(tmp_path, "text", PAIRS, "")
     with pytest.raises(DataError) as caught:
         list(READERS["text"](["cc"], layout(tmp_path)))
@@ -104,7 +104,7 @@ def test_missing_file(tmp_path: Path) -> None:
         ("jsonl", '{"en": "\\ud800", "de": ""}', r"c\.jsonl:7: field 'en' holds half a surrogate pair"),
     ],
 )
-def test_bad_line(tmp_path: Path, kind: str, line: str, message: str) -> None:
+def test_bad_line_is_named(tmp_path: Path, kind: str, line: str, message: str) -> None:
     names = write(tmp_path, kind, PAIRS, "")
     with (tmp_path / names[0]).open("a") as file:
         file.write(line + "\n")
@@ -112,7 +112,7 @@ def test_bad_line(tmp_path: Path, kind: str, line: str, message: str) -> None:
         list(READERS[kind](names, layout(tmp_path)))
 
 
-def test_cut_gzip(tmp_path: Path) -> None:
+def test_truncated_gzip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(range(100)) * 100)[:-20])
     with pytest.raises(DataError, match="not a complete gzip file"):
         list(read_lines(tmp_path / "a.gz"))
@@ -138,7 +138,7 @@ def test_empty_corpus_and_unknown_test_set(tmp_path: Path) -> None:
         corpora.test_pairs(data, "newtest")
 
 
-def test_root_is_taken_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_defaults_to_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEQ2SEQ_DATA", str(tmp_path))
     assert corpora.data_root(DataConfig()) == tmp_path
     assert corpora.data_root(DataConfig(root="/else")) == Path("/else")
@@ -146,7 +146,7 @@ def test_root_is_taken_from_the_environment(tmp_path: Path, monkeypatch: pytest.
     assert corpora.data_root(DataConfig()) == Path("data")
 
 
-def test_alignment_beside_the_text(tmp_path: Path) -> None:
+def test_alignment_files_are_found_next_to_the_text(tmp_path: Path) -> None:
     write(tmp_path, "text", PAIRS[:2], "")
     data = config(tmp_path, dev=["c"], test={"t": ["c"]})
     assert corpora.gold_alignment(data, "dev") is None
@@ -159,8 +159,8 @@ def test_alignment_beside_the_text(tmp_path: Path) -> None:
         corpora.gold_alignment(data, "dev")
 
 
-def test_links_go_the_way_that_their_file_names(tmp_path: Path) -> None:
-    """A file of either direction serves both; one that names none goes the way of whoever reads it."""
+def test_alignment_files_name_their_direction(tmp_path: Path) -> None:
+    """A file that names a direction serves both; one that does not has the direction of the run."""
     write(tmp_path, "text", PAIRS[:2], "")
     there, back = (
         config(tmp_path, train=["c"], dev=["c"], source=s, target=t) for s, t in (("en", "de"), ("de", "en"))
@@ -171,14 +171,14 @@ def test_links_go_the_way_that_their_file_names(tmp_path: Path) -> None:
         file.write("1-0 0p1\n0-0\n")
     assert corpora.gold_alignment(there, "dev") == ["1-0 0p1", "0-0"]
     assert corpora.gold_alignment(back, "dev") == ["0-1 1p0", "0-0"]
-    learnt = [[pair.links for pair in corpora.linked_pairs(data)] for data in (there, back)]
-    assert learnt == [[((0, 1), (1, 0)), ((0, 0),)], [((0, 1), (1, 0)), ((0, 0),)]]
+    links = [[pair.links for pair in corpora.linked_pairs(data)] for data in (there, back)]
+    assert links == [[((0, 1), (1, 0)), ((0, 0),)], [((0, 1), (1, 0)), ((0, 0),)]]
     (tmp_path / "c.de-en.align").write_text("1-1\n0-0\n")
     assert corpora.gold_alignment(there, "dev") == ["1-0 0p1", "0-0"]
     assert corpora.gold_alignment(back, "dev") == ["1-1", "0-0"]
 
 
-def test_a_folder_is_no_text(tmp_path: Path) -> None:
+def test_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.en").mkdir()
     with pytest.raises(DataError, match=r"c\.en is a folder, but a text file is needed"):
         find_file("c.en", tmp_path)
@@ -187,18 +187,18 @@ def test_a_folder_is_no_text(tmp_path: Path) -> None:
 ROWS = [{"translation": {"en": "a", "de": "b"}}, {"translation": {"en": "c\nd", "de": "e"}}]
 
 
-def test_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_hub_data_set_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
 
     def load_dataset(name: str, split: str) -> list[dict[str, dict[str, str]]]:
-        asked.append((name, split))
+        calls.append((name, split))
         return ROWS
 
     fake = SimpleNamespace(load_dataset=load_dataset, load_from_disk=lambda name: {"train": ROWS[:1]})
     monkeypatch.setitem(sys.modules, "datasets", fake)
     data = config(tmp_path, format="hub", hub="opus", train=["train[:9]", "validation"])
     assert list(corpora.train_pairs(data)) == [Pair("a", "b"), Pair("c d", "e")] * 2
-    assert asked == [("opus", "train[:9]"), ("opus", "validation")]
+    assert calls == [("opus", "train[:9]"), ("opus", "validation")]
     (tmp_path / "opus").mkdir()
     (tmp_path / "opus" / "dataset_dict.json").touch()
     assert list(read_hub(str(tmp_path / "opus"), ["train"], "en", "de")) == [Pair("a", "b")]
@@ -208,13 +208,12 @@ def test_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         list(read_hub("opus", ["train"], "fr", "de"))
 
 
-def test_hub_by_configuration_or_by_its_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A data set that comes as a program is read from the hub's copy of what it would give; other errors stay
-    errors."""
-    asked: list[tuple[object, ...]] = []
+def test_hub_configuration_and_parquet_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data set that comes as a script is read from the hub's Parquet copy; other errors are reported."""
+    calls: list[tuple[object, ...]] = []
 
     def load_dataset(*names: str, split: str, revision: str = "main") -> list[dict[str, str]]:
-        asked.append((*names, split, revision))
+        calls.append((*names, split, revision))
         if "script" in names[0] and revision == "main":
             raise RuntimeError("Dataset scripts are no longer supported, but found x.py")
         if "broken" in names[0]:
@@ -224,7 +223,7 @@ def test_hub_by_configuration_or_by_its_parquet(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
     assert list(read_hub("news", ["test"], "article", "highlights", "3.0.0")) == [Pair("a", "b .")]
     assert list(read_hub("script", ["test"], "article", "highlights")) == [Pair("a", "b .")]
-    assert asked == [
+    assert calls == [
         ("news", "3.0.0", "test", "main"),
         ("script", "test", "main"),
         ("script", "test", "refs/convert/parquet"),
@@ -233,8 +232,8 @@ def test_hub_by_configuration_or_by_its_parquet(tmp_path: Path, monkeypatch: pyt
         list(read_hub("broken", ["test"], "article", "highlights"))
 
 
-def test_line_breaks_of_targets_are_kept_where_wanted(tmp_path: Path) -> None:
-    """As <n>; those of sources, and those around the text, never."""
+def test_line_breaks_of_targets_are_kept_on_request(tmp_path: Path) -> None:
+    """As <n>; those of sources and those around the text are not kept."""
     rows = [{"s": "a\nb", "t": "One .\nTwo .\r\n\n  Three . \n"}, {"s": "c", "t": "One"}]
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     read = {"format": "jsonl", "source": "s", "target": "t", "train": ["x.jsonl"]}
@@ -243,8 +242,8 @@ def test_line_breaks_of_targets_are_kept_where_wanted(tmp_path: Path) -> None:
     assert next(corpora.train_pairs(config(tmp_path, **read))).target == "One . Two .    Three .  "
 
 
-def test_hub_by_the_library_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of files, and what save_to_disk makes of all its splits and of one."""
+def test_hub_with_the_real_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of files, and what save_to_disk writes for all splits and for one."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets", reason="the extra [hub] is not installed")
     for split in ("train", "validation"):
@@ -267,7 +266,7 @@ def test_hub_by_the_library_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         list(read_hub(str(tmp_path / "nothing"), ["train"], "en", "de"))
 
 
-def test_hub_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_needs_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"pip install 'seq2seq\[hub\]'"):
         list(read_hub("opus", ["train"], "en", "de"))

@@ -16,15 +16,15 @@ from seq2seq.data.report import Overlap, RoundTrip, text_differences
         ("x\ty\tz", "x y z", ["U+0009 -> ' '"] * 2),
     ],
 )
-def test_differences(before: str, after: str, shown: list[str]) -> None:
+def test_text_differences(before: str, after: str, shown: list[str]) -> None:
     assert text_differences(before, after) == shown
 
 
-def test_round_trip_and_overlap_count() -> None:
-    trip = RoundTrip()
+def test_round_trip_and_overlap_counts() -> None:
+    round_trip = RoundTrip()
     for text, back in [("a", "a"), ("b\u00a0", "b "), ("c\u00a0", "c ")]:
-        trip.add(text, back)
-    assert (trip.lines, trip.lossy, trip.differences) == (3, 2, {"U+00A0 -> ' '": 2})
+        round_trip.add(text, back)
+    assert (round_trip.lines, round_trip.lossy, round_trip.differences) == (3, 2, {"U+00A0 -> ' '": 2})
     overlap = Overlap({"dev": [Pair("x", "1"), Pair("y", "2"), Pair("x", "3")], "test": []})
     for source in ("x", "z"):
         overlap.add(source)

@@ -1,4 +1,4 @@
-"""Is a word cut at random as the papers say, and the same way in every process?"""
+"""Random segmentation follows the papers' distributions and is the same in every process."""
 
 import itertools
 import math
@@ -16,8 +16,8 @@ SCORES = {"a": -1.0, "b": -2.5, "ab": -2.0, "ba": -2.2, "aba": -4.0, "c": -0.5}
 DRAWS = 20_000
 
 
-def ways(word):
-    """All ways to cut it into known pieces, and letters."""
+def segmentations(word):
+    """All segmentations of a word into known pieces and single characters."""
     for size in range(len(word)):
         for places in itertools.combinations(range(1, len(word)), size):
             pieces = tuple(word[a:b] for a, b in itertools.pairwise((0, *places, len(word))))
@@ -27,63 +27,64 @@ def ways(word):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("word", ["abab", "abac", "abzzba", "a"])
-def test_a_segmentation_is_as_likely_as_its_pieces_say(word, alpha):
+def test_unigram_sampling_frequencies(word, alpha):
     """Kudo 2018, section 3.2: P(x) to the power of alpha, over all segmentations."""
-    weights = {pieces: math.exp(alpha * sum(SCORES.get(piece, -14.0) for piece in pieces)) for pieces in ways(word)}
-    cut, chance = unigram_segmenter(SCORES, alpha), Random(1)
-    seen = Counter(tuple(cut(word, chance)) for _ in range(DRAWS))
-    assert set(seen) <= set(weights)
+    weights = {
+        pieces: math.exp(alpha * sum(SCORES.get(piece, -14.0) for piece in pieces)) for pieces in segmentations(word)
+    }
+    segment, rng = unigram_segmenter(SCORES, alpha), Random(1)
+    counts = Counter(tuple(segment(word, rng)) for _ in range(DRAWS))
+    assert set(counts) <= set(weights)
     for pieces, weight in weights.items():
         share = weight / sum(weights.values())
-        assert abs(seen[pieces] / DRAWS - share) < 5 * math.sqrt(share * (1 - share) / DRAWS) + 1e-9, pieces
+        assert abs(counts[pieces] / DRAWS - share) < 5 * math.sqrt(share * (1 - share) / DRAWS) + 1e-9, pieces
 
 
-def test_merges_are_left_out_as_often_as_asked():
-    """Provilkov et al. 2020, algorithm 1, on paper: aab with the merges ab, then aab; each is left out with probability
-    p."""
+def test_bpe_dropout_frequencies():
+    """Provilkov et al. 2020, algorithm 1, for aab with the merges ab, then aab; each is dropped with probability p."""
     merges, p = {"ab": 0.0, "aab": -1.0, "a": -2.0, "b": -3.0}, 0.4
-    cut, chance = bpe_dropout_segmenter(merges, p), Random(1)
-    seen = Counter("-".join(cut("aab", chance)) for _ in range(DRAWS))
+    segment, rng = bpe_dropout_segmenter(merges, p), Random(1)
+    counts = Counter("-".join(segment("aab", rng)) for _ in range(DRAWS))
     for pieces, share in {"a-a-b": p, "a-ab": (1 - p) * p, "aab": (1 - p) * (1 - p)}.items():
-        assert abs(seen[pieces] / DRAWS - share) < 5 * math.sqrt(share * (1 - share) / DRAWS)
+        assert abs(counts[pieces] / DRAWS - share) < 5 * math.sqrt(share * (1 - share) / DRAWS)
 
 
-def test_the_first_of_equal_merges_is_the_leftmost_and_the_best_comes_first():
+def test_bpe_applies_the_best_merge_first_and_the_leftmost_of_equals():
     assert bpe_dropout_segmenter({"ab": 0.0, "ba": -1.0}, 0.0)("abab", Random(1)) == ["ab", "ab"]
     assert bpe_dropout_segmenter({"ba": 0.0, "ab": -1.0}, 0.0)("abab", Random(1)) == ["a", "ba", "b"]
     assert bpe_dropout_segmenter({"ba": 0.0, "ab": -1.0}, 1.0)("abab", Random(1)) == [*"abab"]
 
 
-def test_unknown_letters_are_one_piece():
+def test_adjacent_unknown_characters_are_one_piece():
     assert merge_unknown(["▁", "ж", "у", "a", "к"], {"▁": 0.0, "a": 0.0}) == ["▁", "жу", "a", "к"]
 
 
 TEXT = ["the cat sees the small tree", "a dog finds the old house", "trees and houses"] * 20
 
 
-def test_without_dropout_bpe_is_sentencepieces():
+def test_bpe_without_dropout_equals_sentencepiece():
     tokenizer = train_tokenizer(TEXT, kind="bpe", size=60)
     for line in (*TEXT[:3], "the жук sees  two cats", "", " x"):
         assert tokenizer.segment_sampled(line, 0.0, 1) == tokenizer.segment(line)
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
-def test_another_process_draws_the_same(kind):
+def test_sampling_is_the_same_in_every_process(kind):
     code = f"""
 from seq2seq.data.tokenizer import train_tokenizer
 tokenizer = train_tokenizer({TEXT!r}, kind={kind!r}, size=28)
 print([tokenizer.segment_sampled("the small dog sees old trees", 0.3, seed) for seed in range(9)])
 """
-    said = {
+    outputs = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         for _ in range(2)
     }
-    assert len(said) == 1
-    assert len({str(pieces) for pieces in eval(said.pop())}) > 2
+    assert len(outputs) == 1
+    assert len({str(pieces) for pieces in eval(outputs.pop())}) > 2
 
 
-def test_unigram_draws_as_sentencepiece_does():
-    """Shares of each segmentation of one word, in as many draws of both."""
+def test_unigram_sampling_matches_sentencepiece():
+    """The frequencies of each segmentation of one word, in the same number of draws."""
     tokenizer = train_tokenizer(TEXT, kind="unigram", size=28)
     ours = Counter(tuple(tokenizer.segment_sampled("trees", 0.2, seed)) for seed in range(4000))
     theirs = Counter(

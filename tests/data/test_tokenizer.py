@@ -1,5 +1,4 @@
-"""Does every tokenizer give back what it took, the same each time, with no word of the text taken for a control
-symbol?"""
+"""Tokenizers and vocabularies preserve text, are deterministic, and never read text as control symbols."""
 
 import io
 import itertools
@@ -46,7 +45,7 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 @kinds
-def test_identity_gives_back_its_text(kind: str) -> None:
+def test_text_is_preserved_without_normalization(kind: str) -> None:
     tokenizer = TOKENIZERS[kind]
     for line in text():
         assert tokenizer.decode(tokenizer.encode(line)) == line
@@ -54,26 +53,26 @@ def test_identity_gives_back_its_text(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "char"])
-def test_spaces_are_text(kind: str) -> None:
+def test_spaces_are_preserved(kind: str) -> None:
     tokenizer = TOKENIZERS[kind]
     for line in ("  the  cat ", " ", "", "the   dog"):
         assert tokenizer.decode(tokenizer.encode(line)) == line
 
 
 @kinds
-def test_decoding_is_that_of_sentencepiece(kind: str) -> None:
-    twin = sentencepiece.SentencePieceProcessor(model_proto=TOKENIZERS[kind].serialized)
+def test_decoding_equals_sentencepiece(kind: str) -> None:
+    original = sentencepiece.SentencePieceProcessor(model_proto=TOKENIZERS[kind].serialized)
     rng = random.Random(3)
     for _ in range(200):
-        ids = [rng.randrange(1, twin.vocab_size()) for _ in range(rng.randint(1, 12))]
-        theirs = twin.decode(ids)
+        ids = [rng.randrange(1, original.vocab_size()) for _ in range(rng.randint(1, 12))]
+        theirs = original.decode(ids)
         if ids[0] == UNK and kind == "word":
             theirs = theirs.removeprefix(" ")  # SentencePiece leaves the space before an unknown first word
         assert TOKENIZERS[kind].decode(ids) == theirs
 
 
 @kinds
-def test_training_is_deterministic_and_ids_are_ours(kind: str, tmp_path: Path) -> None:
+def test_training_is_deterministic_and_uses_our_special_ids(kind: str, tmp_path: Path) -> None:
     tokenizer = TOKENIZERS[kind]
     assert train_tokenizer(text(), kind=kind, size=KINDS[kind]).sha256 == tokenizer.sha256
     assert tokenizer.size <= KINDS[kind]
@@ -85,15 +84,15 @@ def test_training_is_deterministic_and_ids_are_ours(kind: str, tmp_path: Path) -
 
 
 @kinds
-def test_control_symbols_cannot_be_written(kind: str) -> None:
+def test_text_never_becomes_control_symbols(kind: str) -> None:
     for line in ("<s>", "</s> <pad> <unk>", "the <s> cat", "<s></s>", "▁<s>", "<unk>"):
         assert not {PAD, BOS, EOS} & set(TOKENIZERS[kind].encode(line))
-    without = train_tokenizer(["abc bca cab"] * 9, kind=kind, size=8)  # "<s>" is then one unknown piece
+    without = train_tokenizer(["abc bca cab"] * 9, kind=kind, size=8)  # here "<s>" is one unknown piece
     assert not {PAD, BOS, EOS} & set(without.encode("abc <s> abc<s>"))
 
 
 @kinds
-def test_each_unknown_word_counts(kind: str) -> None:
+def test_each_unknown_word_is_a_piece(kind: str) -> None:
     tokenizer = TOKENIZERS[kind]
     ids = tokenizer.encode("the жук щука cat")
     assert ids.count(UNK) == 2
@@ -112,7 +111,7 @@ def test_sampling_is_a_function_of_the_seed(kind: str) -> None:
     assert {tokenizer.decode(tokenizer.ids_of(pieces)) for pieces in drawn.values()} == {line}
 
 
-def test_normalizer_changes_text() -> None:
+def test_normalizer_is_applied() -> None:
     folded = train_tokenizer(text(), kind="bpe", size=90, normalizer="nfkc_cf")
     assert folded.decode(folded.encode("The  no\u00a0break CAT")) == "the no break cat"
 
@@ -125,7 +124,7 @@ def test_normalizer_changes_text() -> None:
         ("unigram", 10, r"tokenizer\.size=10 is less than the characters .*: at least (\d+)"),
     ],
 )
-def test_a_size_that_cannot_be(kind: str, size: int, message: str) -> None:
+def test_impossible_size_is_refused_with_the_limit(kind: str, size: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         train_tokenizer(text(), kind=kind, size=size)
     if size == 9000:
@@ -133,13 +132,13 @@ def test_a_size_that_cannot_be(kind: str, size: int, message: str) -> None:
         assert train_tokenizer(text(), kind=kind, size=possible).size == possible
 
 
-def test_no_text() -> None:
+def test_empty_text_is_refused() -> None:
     with pytest.raises(ConfigError, match="no training text"):
         train_tokenizer([], kind="char", size=100)
 
 
 @pytest.mark.parametrize("content", [b"", b"junk junk junk", TOKENIZERS["bpe"].serialized[:500]])
-def test_damaged_file(tmp_path: Path, content: bytes) -> None:
+def test_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.spm").write_bytes(content)
     with pytest.raises(RunError, match=r"a\.spm: not a complete SentencePiece model"):
         Tokenizer.open(tmp_path / "a.spm")
@@ -147,7 +146,7 @@ def test_damaged_file(tmp_path: Path, content: bytes) -> None:
         Tokenizer.open(tmp_path / "b.spm")
 
 
-def test_foreign_ids() -> None:
+def test_other_special_ids_are_refused() -> None:
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(text()), model_writer=model, model_type="char", vocab_size=20, hard_vocab_limit=False
@@ -161,7 +160,7 @@ def vocabularies(joint: bool, kind: str = "word") -> Vocabularies:
     return Vocabularies(source, source if joint else train_tokenizer(["die Katze sieht Bonn"] * 9, kind=kind, size=60))
 
 
-def test_copying_on_paper() -> None:
+def test_copy_ids_worked_out_by_hand() -> None:
     """Separate word vocabularies: only Bonn is known to both."""
     both = vocabularies(joint=False)
     v, bonn = both.target.size, both.target.encode("Bonn")[0]
@@ -176,7 +175,7 @@ def test_copying_on_paper() -> None:
 
 
 @pytest.mark.parametrize(("joint", "kind"), [*itertools.product([True, False], KINDS)])
-def test_copying_everything_gives_the_source(joint: bool, kind: str) -> None:
+def test_copying_every_token_gives_the_source(joint: bool, kind: str) -> None:
     both = Vocabularies(
         TOKENIZERS[kind], TOKENIZERS[kind] if joint else train_tokenizer(["abc the cat"] * 9, kind=kind, size=12)
     )
@@ -190,7 +189,7 @@ def test_copying_everything_gives_the_source(joint: bool, kind: str) -> None:
 
 
 @pytest.mark.parametrize("joint", [True, False])
-def test_vocabularies_are_saved(tmp_path: Path, joint: bool) -> None:
+def test_vocabularies_are_saved_and_opened(tmp_path: Path, joint: bool) -> None:
     both = vocabularies(joint)
     both.save(tmp_path)
     again = Vocabularies.open(tmp_path)

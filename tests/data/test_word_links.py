@@ -1,5 +1,4 @@
-"""Do word links become the right links of subwords, stay with their pairs, and is what does not fit told with file and
-line?"""
+"""Word links become links of the right subwords and stay with their pairs; links that do not fit are refused."""
 
 import gzip
 from collections.abc import Callable
@@ -72,7 +71,7 @@ def prepared(root: Path, linked: bool = True, kind: str = "bpe", **more: Any) ->
 
 
 def word_links(corpus: Prepared, i: int) -> set[tuple[int, int]]:
-    """Back from subwords to the words that they make up."""
+    """The word links that the stored links of subwords amount to."""
     row, both = corpus.train.row(i), corpus.vocabularies
     source, target = (
         word_indices(both.source.pieces(row.source[:-1])),
@@ -81,8 +80,8 @@ def word_links(corpus: Prepared, i: int) -> set[tuple[int, int]]:
     return {(source[s], target[t]) for t, s in np.asarray(row.links).reshape(-1, 2)}
 
 
-def test_every_subword_of_linked_words_on_paper() -> None:
-    """▁the ▁o ld ▁c at / ▁die ▁alt e ▁Ka tze, where `the` is linked with nothing and `cat` with `alte Katze`."""
+def test_subword_links_worked_out_by_hand() -> None:
+    """▁the ▁o ld ▁c at / ▁die ▁alt e ▁Ka tze, where `the` has no link and `cat` is linked with `alte Katze`."""
     source, target = word_indices(["▁the", "▁o", "ld", "▁c", "at"]), word_indices(["▁die", "▁alt", "e", "▁Ka", "tze"])
     assert subword_links([(2, 2), (1, 1), (2, 1), (2, 1)], source, target) == [
         *(1, 1, 1, 2, 1, 3, 1, 4),
@@ -99,12 +98,12 @@ def test_every_subword_of_linked_words_on_paper() -> None:
         3,
         4,
         4,
-    ]  # words that were cut off
+    ]  # words that were truncated away
     assert subword_links([], source, target) == []
 
 
 @given(st.lists(st.sampled_from(["a", "ü", "b", " ", "▁"]), max_size=12).map("".join))
-def test_words_are_counted_as_pieces_number_them(text: str) -> None:
+def test_count_words_agrees_with_word_indices(text: str) -> None:
     text = text.replace("▁", " ").strip(" ")
     pieces = [*("▁" + text).replace(" ", "▁")]
     assert count_words(text) == (len(set(word_indices(pieces))) if text else 0)
@@ -147,8 +146,8 @@ def test_malformed_link_is_refused_with_its_place(link: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bpe", "word", "char", "unigram"])
-def test_links_stay_with_their_pairs(root: Path, kind: str) -> None:
-    """One pair has an empty side, one too many words: they go with their links."""
+def test_links_stay_with_their_pairs_when_others_are_dropped(root: Path, kind: str) -> None:
+    """One pair has an empty side, another too many words; both are dropped with their links."""
     corpus = prepared(root, kind=kind, max_words=9)
     kept = [PAIRS[0], PAIRS[2], *PAIRS[4:], *MORE]
     assert len(corpus.train) == len(kept)
@@ -157,19 +156,19 @@ def test_links_stay_with_their_pairs(root: Path, kind: str) -> None:
     assert any(line.startswith("word links: ") and "in 43 of the pairs" in line for line in report_lines(corpus.report))
 
 
-def test_pairs_of_too_many_subwords_go_with_their_links(root: Path) -> None:
+def test_pairs_with_too_many_subwords_are_dropped_with_their_links(root: Path) -> None:
     corpus = prepared(root, kind="char", max_tokens=16)
     assert [word_links(corpus, i) for i in range(3)] == [set(PAIRS[i].links) for i in (0, 4, 5)]
 
 
-def test_words_that_are_cut_lose_their_links(root: Path) -> None:
+def test_truncated_words_lose_their_links(root: Path) -> None:
     corpus = prepared(root, truncate_source=4, truncate_target=3)
     assert word_links(corpus, 1) == {(0, 0), (1, 1), (2, 2), (3, 2)}
     assert word_links(corpus, 2) == {(0, 0)}
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_blocks_and_processes_change_no_link(cores: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_and_processes_do_not_change_links(cores: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = prepared(root)
     monkeypatch.setattr(encoding, "BLOCK_PAIRS", 16)
     monkeypatch.setattr(encoding, "MIN_BLOCKS_PER_WORKER", 1)
@@ -179,7 +178,7 @@ def test_blocks_and_processes_change_no_link(cores: int, root: Path, monkeypatch
     assert many.report["links"] == one.report["links"]
 
 
-def test_the_cache_tells_links_apart_and_text_without_them_is_as_before(root: Path) -> None:
+def test_cache_depends_on_links_only_if_they_are_used(root: Path) -> None:
     plain, linked = prepared(root, False), prepared(root)
     assert plain.folder != linked.folder
     assert plain.data_hash == linked.data_hash
@@ -197,7 +196,7 @@ def test_the_cache_tells_links_apart_and_text_without_them_is_as_before(root: Pa
     )
 
 
-def test_batches_share_one_among_the_linked(root: Path) -> None:
+def test_link_weights_of_a_batch_are_shared_equally(root: Path) -> None:
     corpus = prepared(root, truncate_source=4)
     for multiple in (1, 4):
         for batch in TrainBatches(corpus.train, 64, 1, BatchOptions(guided=True, multiple=multiple)):
@@ -216,7 +215,7 @@ def test_batches_share_one_among_the_linked(root: Path) -> None:
     assert torch.equal(nothing, torch.zeros(1, 1, 1))
 
 
-def test_the_toy_corpus_has_its_own(tmp_path: Path) -> None:
+def test_toy_corpus_has_word_links(tmp_path: Path) -> None:
     data = DataConfig(name="toy", format="toy", pairs=400, cache=str(tmp_path))
     pairs = list(linked_pairs(data))
     assert len(pairs) == 400
@@ -234,7 +233,7 @@ def edit(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
 
 
 BROKEN = {
-    "gone": (
+    "missing": (
         lambda root: (root / "train.align").unlink(),
         r"train\.align is missing, also with \.gz.*training\.guided_alignment",
     ),
@@ -251,18 +250,17 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_links_that_do_not_fit(how: str, root: Path) -> None:
-    spoil, words = BROKEN[how]
-    spoil(root)
+def test_unfitting_links_are_refused(how: str, root: Path) -> None:
+    damage, words = BROKEN[how]
+    damage(root)
     with pytest.raises(DataError, match=words):
         prepared(root)
     assert not (root / "cache").exists()
-    prepared(root, False)  # which does not read them
+    prepared(root, False)  # does not read them
 
 
-def test_a_tokenizer_that_makes_other_words_is_refused_for_links(root: Path) -> None:
-    """NFKC makes a space of one that does not break, and the links of all words behind it would be of their
-    neighbours."""
+def test_normalization_that_changes_words_is_refused_for_links(root: Path) -> None:
+    """NFKC turns a no-break space into a space, so that the links of all later words would name their neighbours."""
     write(root, "more", [LinkedPair("it costs 10\u00a0000 euro", "es kostet 10\u00a0000 Euro", ((3, 3),)), *MORE])
     config = TokenizerConfig(kind="bpe", size=60, normalizer="nmt_nfkc")
     with pytest.raises(DataError, match=r"it costs 10.*000 euro' has 4 words by its spaces, but 5 as the tokenizer"):
@@ -271,7 +269,7 @@ def test_a_tokenizer_that_makes_other_words_is_refused_for_links(root: Path) -> 
     prepare(settings(root), replace(config, normalizer="identity"), linked=True)
 
 
-def test_packed_and_possible_links_are_read(root: Path) -> None:
+def test_compressed_and_possible_links_are_read(root: Path) -> None:
     path = root / "train.align"
     packed = gzip.compress(path.read_text().replace("1-1", "1p1").encode())
     path.unlink()
@@ -290,6 +288,6 @@ def test_packed_and_possible_links_are_read(root: Path) -> None:
     ],
     ids=lambda data: data.format,
 )
-def test_other_formats_have_none(data: DataConfig) -> None:
+def test_other_formats_have_no_links(data: DataConfig) -> None:
     with pytest.raises(ConfigError, match=rf"data\.format={data.format} has no word links to learn from: data=toy has"):
         linked_pairs(data)

@@ -1,11 +1,11 @@
-"""Does each rule of the toy grammar give what is solved on paper?"""
+"""Each rule of the toy grammar gives the sentences and links worked out by hand."""
 
 from collections.abc import Callable
 
 import pytest
 
 from seq2seq.data.toy import lexicon as lex
-from seq2seq.data.toy import templates as kinds
+from seq2seq.data.toy import templates
 from seq2seq.data.toy.grammar import (
     Couple,
     Name,
@@ -35,15 +35,15 @@ def do(verb: str, thing: Nominal) -> Action:
 
 ANNA, PAUL = Name("Anna"), Name("Paul")
 NOW = Setting(present)
-PAPER: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
+DERIVATIONS: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
     (
-        lambda: kinds.statement(ANNA, do("open", the("door")), NOW),
+        lambda: templates.statement(ANNA, do("open", the("door")), NOW),
         "Anna opens the door.",
         "Anna macht die Tür auf.",
         "0-0 1-1 1-4 2-2 3-3",
     ),
     (
-        lambda: kinds.statement(
+        lambda: templates.statement(
             ANNA, do("buy", the("kitchen table", "old", lex.A)), Setting(past, "yesterday=gestern", True)
         ),
         "Yesterday Anna bought an old kitchen table.",
@@ -51,7 +51,7 @@ PAPER: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
         "0-0 1-2 2-1 2-6 3-3 4-4 5-5 6-5",
     ),
     (
-        lambda: kinds.statement(
+        lambda: templates.statement(
             Couple("Anna", "Paul"), do("look_for", the("boy", "tired", lex.MY)), Setting(modal(lex.WANT))
         ),
         "Anna and Paul want to look for my tired boy.",
@@ -59,25 +59,25 @@ PAPER: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
         "0-0 1-1 2-2 3-3 4-3 5-7 6-7 7-4 8-5 9-6",
     ),
     (
-        lambda: kinds.negative(ANNA, do("buy", the("car", determiner=lex.A)), NOW),
+        lambda: templates.negative(ANNA, do("buy", the("car", determiner=lex.A)), NOW),
         "Anna does not buy a car.",
         "Anna kauft kein Auto.",
         "0-0 2-2 3-1 4-2 5-3",
     ),
     (
-        lambda: kinds.negative(ME, do("call", HE), Setting(modal(lex.CAN), "today=heute", True)),
+        lambda: templates.negative(ME, do("call", HE), Setting(modal(lex.CAN), "today=heute", True)),
         "Today I cannot call him.",
         "Heute kann ich ihn nicht anrufen.",
         "0-0 1-2 2-1 2-4 3-5 4-3",
     ),
     (
-        lambda: kinds.negative(YOU, do("help", the("child", determiner=lex.A, plural=True)), Setting(past)),
+        lambda: templates.negative(YOU, do("help", the("child", determiner=lex.A, plural=True)), Setting(past)),
         "You did not help children.",
         "Du hast keinen Kindern geholfen.",
         "0-0 1-1 2-2 3-4 4-3",
     ),
     (
-        lambda: kinds.numbered(
+        lambda: templates.numbered(
             SHE, VERBS["buy"], the("lamp", "new", lex.A, True), "25=25", Setting(modal(lex.WILL), "tomorrow=morgen")
         ),
         "She will buy 25 new lamps tomorrow.",
@@ -85,7 +85,7 @@ PAPER: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
         "0-0 1-1 2-6 3-3 4-4 5-5 6-2",
     ),
     (
-        lambda: kinds.giving(
+        lambda: templates.giving(
             PAUL, VERBS["give"], the("student", determiner=lex.OUR), the("apple", determiner=lex.A), NOW
         ),
         "Paul gives our student an apple.",
@@ -93,7 +93,7 @@ PAPER: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
         "0-0 1-1 2-2 3-3 4-4 5-5",
     ),
     (
-        lambda: kinds.question(
+        lambda: templates.question(
             ANNA, do("throw_away", the("letter", plural=True)), Setting(present, "in_the=am evening=Abend")
         ),
         "Does Anna throw away the letters in the evening?",
@@ -101,25 +101,25 @@ PAPER: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
         "1-1 2-0 2-6 3-0 3-6 4-4 5-5 6-2 7-2 8-3",
     ),
     (
-        lambda: kinds.question_of("where=wo", PAUL, do("see", ANNA), past),
+        lambda: templates.question_of("where=wo", PAUL, do("see", ANNA), past),
         "Where did Paul see Anna?",
         "Wo hat Paul Anna gesehen?",
         "0-0 1-1 2-2 3-4 4-3",
     ),
     (
-        lambda: kinds.question_who(do("close", the("hotel door", "red")), NOW),
+        lambda: templates.question_who(do("close", the("hotel door", "red")), NOW),
         "Who closes the red hotel door?",
         "Wer macht die rote Hoteltür zu?",
         "0-0 1-1 1-5 2-2 3-3 4-4 5-4",
     ),
     (
-        lambda: kinds.place_first(PAUL, do("eat", the("egg", determiner=lex.A)), "in=in", the("garden"), present),
+        lambda: templates.place_first(PAUL, do("eat", the("egg", determiner=lex.A)), "in=in", the("garden"), present),
         "In the garden Paul eats an egg.",
         "Im Garten isst Paul ein Ei.",
         "0-0 1-0 2-1 3-3 4-2 5-4 6-5",
     ),
     (
-        lambda: kinds.motion(
+        lambda: templates.motion(
             PAUL,
             VERBS["return"],
             ("to=nach", Name("Kalenburg")),
@@ -131,13 +131,13 @@ PAPER: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
         "0-0 1-1 2-3 3-2 3-10 4-8 5-9 6-4 7-5 8-6 9-7",
     ),
     (
-        lambda: kinds.no_motion(HE, VERBS["fly"], ("to=zu", the("sister")), Setting(past)),
+        lambda: templates.no_motion(HE, VERBS["fly"], ("to=zu", the("sister")), Setting(past)),
         "He did not fly to the sister.",
         "Er ist nicht zur Schwester geflogen.",
         "0-0 1-1 2-2 3-5 4-3 5-3 6-4",
     ),
     (
-        lambda: kinds.because(
+        lambda: templates.because(
             ANNA, do("need", the("key")), NOW, SHE, do("open", the("box", determiner=lex.MY)), modal(lex.MUST)
         ),
         "Anna needs the key because she must open my box.",
@@ -145,25 +145,25 @@ PAPER: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
         "0-0 1-1 2-2 3-3 4-4 5-5 6-9 7-8 8-6 9-7",
     ),
     (
-        lambda: kinds.because_it(ANNA, VERBS["buy"], the("coat", determiner=lex.THIS), SHE, VERBS["need"]),
+        lambda: templates.because_it(ANNA, VERBS["buy"], the("coat", determiner=lex.THIS), SHE, VERBS["need"]),
         "Anna buys this coat because she needs it.",
         "Anna kauft diesen Mantel, weil sie ihn braucht.",
         "0-0 1-1 2-2 3-3 4-4 5-5 6-7 7-6",
     ),
     (
-        lambda: kinds.described(the("camera"), (lex.THING_ADJECTIVES[0], lex.THING_ADJECTIVES[8])),
+        lambda: templates.described(the("camera"), (lex.THING_ADJECTIVES[0], lex.THING_ADJECTIVES[8])),
         "The camera is not new, but it is cheap.",
         "Die Kamera ist nicht neu, aber sie ist billig.",
         "0-0 1-1 2-2 3-3 4-4 5-5 6-6 7-7 8-8",
     ),
     (
-        lambda: kinds.conditional(PAUL, do("open", the("window")), ANNA, do("close", the("door")), present),
+        lambda: templates.conditional(PAUL, do("open", the("window")), ANNA, do("close", the("door")), present),
         "If Paul opens the window, Anna closes the door.",
         "Wenn Paul das Fenster aufmacht, macht Anna die Tür zu.",
         "0-0 1-1 2-4 3-2 4-3 5-6 6-5 6-9 7-7 8-8",
     ),
     (
-        lambda: kinds.reported(
+        lambda: templates.reported(
             PAUL, VERBS["say"], past, ANNA, do("invite", the("aunt", determiner=lex.MY)), Setting(past)
         ),
         "Paul said that Anna invited my aunt.",
@@ -171,7 +171,7 @@ PAPER: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
         "0-0 1-1 1-2 2-3 3-4 4-7 4-8 5-5 6-6",
     ),
     (
-        lambda: kinds.relative_subject(
+        lambda: templates.relative_subject(
             the("man"), do("write", the("poem", determiner=lex.A, plural=True)), do("thank", ANNA), present
         ),
         "The man who writes poems thanks Anna.",
@@ -179,7 +179,7 @@ PAPER: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
         "0-0 1-1 2-2 3-4 4-3 5-5 6-6",
     ),
     (
-        lambda: kinds.relative_object(PAUL, VERBS["sell"], the("ring", "red"), ANNA, VERBS["buy"], perfect),
+        lambda: templates.relative_object(PAUL, VERBS["sell"], the("ring", "red"), ANNA, VERBS["buy"], perfect),
         "Paul sells the red ring that Anna has bought.",
         "Paul verkauft den roten Ring, den Anna gekauft hat.",
         "0-0 1-1 2-2 3-3 4-4 5-5 6-6 7-8 8-7",
@@ -187,8 +187,8 @@ PAPER: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "source", "target", "links"), PAPER, ids=[row[1] for row in PAPER])
-def test_derivations_solved_on_paper(
+@pytest.mark.parametrize(("make", "source", "target", "links"), DERIVATIONS, ids=[row[1] for row in DERIVATIONS])
+def test_derivations_worked_out_by_hand(
     make: Callable[[], TranslationExample], source: str, target: str, links: str
 ) -> None:
     example = make()
@@ -203,7 +203,7 @@ def test_derivations_solved_on_paper(
         (lex.DATIVE, "einem alten Mann", "einer alten Frau", "einem alten Kind", "alten Männern"),
     ],
 )
-def test_the_indefinite_declension(case: int, masculine: str, feminine: str, neuter: str, plural: str) -> None:
+def test_indefinite_declension(case: int, masculine: str, feminine: str, neuter: str, plural: str) -> None:
     phrases = [
         the("man", "old", lex.A),
         the("woman", "old", lex.A),
@@ -233,8 +233,8 @@ def test_verbs_agree_with_their_subject() -> None:
     assert {base: VERBS[base].english_present(lex.THIRD) for base in third} == third
 
 
-def test_it_has_the_gender_of_its_noun() -> None:
+def test_pronoun_has_the_gender_of_its_noun() -> None:
     pronouns = {lex.MASCULINE: "ihn", lex.FEMININE: "sie", lex.NEUTER: "es"}
     for noun in (NOUNS["coat"], NOUNS["lamp"], NOUNS["book"], COMPOUNDS["school clock"]):
-        example = kinds.because_it(PAUL, VERBS["buy"], NounPhrase(lex.THE, None, noun), HE, VERBS["need"])
+        example = templates.because_it(PAUL, VERBS["buy"], NounPhrase(lex.THE, None, noun), HE, VERBS["need"])
         assert example.target.endswith(f", weil er {pronouns[noun.gender]} braucht.")
