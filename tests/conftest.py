@@ -1,4 +1,4 @@
-"""What holds for every test? One thread each, and the slow ones only when asked for."""
+"""Fixtures shared by all tests, one thread per process, and the option --slow."""
 
 import os
 import shutil
@@ -45,8 +45,7 @@ SMALL = (
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train, dev and test .en and .de: 120, 12 and 12 pairs of the embedded corpus; word links of the
-    120."""
+    """A folder with train, dev and test .en and .de (120, 12 and 12 pairs of the embedded corpus), and train.align."""
     from seq2seq.data.toy.translation import generate_translations
     from seq2seq.data.word_links import format_links
 
@@ -61,7 +60,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
-    """The settings of a training that takes a second, as words of the command line: `small(runs, *more)`."""
+    """`small(runs, *more)`: the settings of a training that takes a second, as command line arguments."""
     data = ["data=mine", f"data.root={corpus}", "data.train=[train]", "data.dev=[dev]", "+data.test.test=[test]"]
     cache = f"data.cache={tmp_path_factory.mktemp('cache')}"
 
@@ -74,7 +73,7 @@ def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
 
 @pytest.fixture(scope="session")
 def trained(small: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Train a run directory in a folder of its own: `trained(*settings)`."""
+    """`trained(*settings)`: train and return a run directory, in a folder of its own."""
     from seq2seq.launch.compose import compose_config
     from seq2seq.training.run import train
 
@@ -89,12 +88,12 @@ def tiny_run(trained: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def run_copy(tiny_run: Path, tmp_path: Path) -> Path:
-    """A copy of the finished run, to be spoiled."""
+    """A copy of the finished run, which the test may change."""
     return Path(shutil.copytree(tiny_run, tmp_path / "runs" / tiny_run.name))
 
 
-def enliven(run: Path, scale: float = 1.0) -> Path:
-    """Give a run random weights: a hardly trained model says the same of every sentence."""
+def randomize_weights(run: Path, scale: float = 1.0) -> Path:
+    """Give a run random weights: a barely trained model has the same output for every sentence."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -112,13 +111,13 @@ def enliven(run: Path, scale: float = 1.0) -> Path:
 
 @pytest.fixture(scope="session")
 def lively(trained: Callable[..., Path]) -> Callable[..., Path]:
-    """`lively(*settings)`: a run with random weights, made once for the same settings."""
-    made: dict[tuple[str, ...], Path] = {}
+    """`lively(*settings)`: a run with random weights, created once for the same settings."""
+    runs: dict[tuple[str, ...], Path] = {}
 
     def make(*more: str) -> Path:
-        if more not in made:
-            made[more] = enliven(trained("training.max_updates=1", "training.dev_lines=1", *more))
-        return made[more]
+        if more not in runs:
+            runs[more] = randomize_weights(trained("training.max_updates=1", "training.dev_lines=1", *more))
+        return runs[more]
 
     return make
 
@@ -132,8 +131,8 @@ def lines(corpus: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def p_of() -> Callable[..., float]:
-    """`p_of(test, metric, system, baseline, references, samples)`: p of systems of several runs, each a list of
-    lines."""
+    """`p_of(test, metric, system, baseline, references, samples)`: the p-value of a comparison of two systems, each
+    given as the output lines of several runs."""
     from seq2seq.evaluation.metrics import score
     from seq2seq.evaluation.significance import paired_bootstrap, randomisation
 
@@ -144,8 +143,8 @@ def p_of() -> Callable[..., float]:
             [score(lines, [references], [name], bootstrap=0)[0] for lines in runs] for runs in (system, baseline)
         )
         systems: dict[str, Any] = {
-            "system": [made.statistics for made in ours],
-            "baseline": [made.statistics for made in theirs],
+            "system": [scored.statistics for scored in ours],
+            "baseline": [scored.statistics for scored in theirs],
             "formula": ours[0].formula,
         }
         if test == "randomisation":
@@ -157,8 +156,8 @@ def p_of() -> Callable[..., float]:
 
 @pytest.fixture(scope="session")
 def fx() -> Any:
-    """A recorder, as of nn.recording: torch.fx, which like CUDA keeps what tensors were asked to do, and does that
-    again without our code."""
+    """A `Recorder` of nn.cuda_graphs by torch.fx, which like a CUDA graph repeats tensor operations without our Python
+    code."""
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 

@@ -6,6 +6,7 @@ from seq2seq.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from seq2seq.data.batching import Batch as Batch
+    from seq2seq.data.batching import BatchOptions as BatchOptions
     from seq2seq.data.batching import TrainBatches as TrainBatches
     from seq2seq.data.batching import collate as collate
     from seq2seq.data.batching import eval_batches as eval_batches
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch",
+    "BatchOptions",
     "EncodedPair",
     "GoldAlignment",
     "LinkedPair",
@@ -49,6 +51,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "Batch": "batching",
+        "BatchOptions": "batching",
         "TrainBatches": "batching",
         "collate": "batching",
         "eval_batches": "batching",

@@ -1,7 +1,8 @@
 """Encoded corpora as flat arrays on disk, read through memory maps.
 
 A folder holds, for each side, the ids of all sentences one after the other (NAME.ids) and the offsets at which they
-begin (NAME.bounds), and `arrays.json` with sizes and dtypes."""
+begin (NAME.bounds), and `arrays.json` with sizes and dtypes.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -71,6 +72,7 @@ class _RaggedWriter:
         self.dtype, self.total = dtype, 0
 
     def append(self, block: list[Sequence[int] | Ids]) -> None:
+        """Write the sequences of a block."""
         ids = np.fromiter((i for sequence in block for i in sequence), np.int64)
         bounds = self.total + np.cumsum([len(sequence) for sequence in block], dtype=np.int64)
         self.ids.write(ids.astype(self.dtype).tobytes())
@@ -88,6 +90,7 @@ class _RowWriter:
         self.copy_is_source = True  # in every row so far
 
     def add(self, row: EncodedPair) -> None:
+        """Write a pair, once its block is full."""
         self.block.append(row)
         self.pairs += 1
         self.copy_is_source = self.copy_is_source and row.copy == row.source
@@ -95,6 +98,7 @@ class _RowWriter:
             self.flush()
 
     def flush(self) -> None:
+        """Write the pairs of the block so far."""
         if self.block:
             for name, side in self.sides.items():
                 side.append([getattr(row, name) for row in self.block])
@@ -170,6 +174,7 @@ class _Ragged:
         return self.ids[self.bounds[i] : self.bounds[i + 1]]
 
     def lengths(self) -> NDArray[np.int32]:
+        """The length of each sequence."""
         out = np.empty(len(self.bounds) - 1, np.int32)
         return np.subtract(self.bounds[1:], self.bounds[:-1], out=out, casting="unsafe")
 

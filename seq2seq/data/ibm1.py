@@ -1,5 +1,4 @@
-"""IBM model 1: a table of the likeliest target ids of each source id, learnt from encoded pairs (Brown et al. 1993,
-section 4.1).
+"""IBM model 1 (Brown et al. 1993, section 4.1): the likeliest target ids of each source id, from encoded pairs.
 
 Letters: C cooccurrences of a target position and a source position, P distinct pairs of ids among them.
 """

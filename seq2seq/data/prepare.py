@@ -1,5 +1,4 @@
-"""Preparing a corpus: read, filter, train the tokenizers and encode, once for all runs that use the same text and
-settings."""
+"""Preparing a corpus (read, filter, train tokenizers, encode) once for all runs with the same text and settings."""
 
 import hashlib
 import json

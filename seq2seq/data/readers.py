@@ -1,7 +1,8 @@
 """Readers of parallel text: plain text, TSV and JSONL files, and data sets of the Hugging Face hub.
 
 A line ends at "\\n" only (U+2028, U+0085 and a "\\r" inside a line are text); the "\\r" of a CRLF ending and a byte
-order mark at the start of a file are dropped. All readers stream: a corpus need not fit in memory."""
+order mark at the start of a file are dropped. All readers stream: a corpus need not fit in memory.
+"""
 
 import gzip
 import json

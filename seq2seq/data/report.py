@@ -1,5 +1,4 @@
-"""The report of `prepare`: dropped pairs, text that encoding does not preserve, overlap of training and test
-sources."""
+"""The report of `prepare`: dropped pairs, text that encoding does not preserve, test sources in the training text."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,8 @@
 """Random segmentation of words into subwords: unigram sampling and BPE-dropout, reproducible by seed on every machine.
 
 SentencePiece samples too, but release 0.2.3 mixes the seed with a number of the process: a resumed training would see
-other text."""
+other text.
+"""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,7 +1,8 @@
 """Tokenizers: SentencePiece models (Kudo & Richardson 2018), their training, and sampled segmentation.
 
 Without normalization, text without unknown characters is preserved by encoding and decoding, except that "▁" (U+2581),
-which SentencePiece writes for a space, becomes a space."""
+which SentencePiece writes for a space, becomes a space.
+"""
 
 import hashlib
 import io

@@ -1,7 +1,8 @@
 """Vocabularies of source and target: ids of both sides, and the target ids that copying source tokens yields.
 
 V is the size of the target vocabulary; id V + k stands for the k-th distinct piece of a source that the target
-vocabulary lacks."""
+vocabulary lacks.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence

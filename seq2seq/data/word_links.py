@@ -1,7 +1,8 @@
 """Word links: the words of SentencePiece pieces, Pharaoh text, and links of words spread over their subwords.
 
 A link is a pair (source word, target word), counted from 0. When links of words become links of tokens, every subword
-of a target word is linked with every subword of the source words that the word is linked with."""
+of a target word is linked with every subword of the source words that the word is linked with.
+"""
 
 import re
 from collections import defaultdict

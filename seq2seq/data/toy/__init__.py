@@ -1,0 +1,1 @@
+"""Embedded corpora, generated without a download: English-German sentences, and news reports with summaries."""

@@ -1,10 +1,10 @@
-"""A synchronous grammar: one derivation yields an English sentence, its German translation and the links between their
-words.
+"""A synchronous grammar: one derivation yields an English sentence, its German translation and their word links.
 
 Each constituent is built once and yields words in both languages; a rule of German word order (verb second, verb first,
 verb final) and one of English then arrange the same constituents. Words that come from the same unit are linked, so
 that links follow the words wherever the rules put them. Unlinked are the English `do`/`does` of questions and negation;
-commas are written onto the word before them."""
+commas are written onto the word before them.
+"""
 
 from collections.abc import Callable, Iterable
 from functools import cache

@@ -1,9 +1,9 @@
-"""An embedded summarization corpus: short news reports with one right one-line summary each, generated without a
-download.
+"""An embedded summarization corpus: generated news reports, each with one right one-line summary.
 
 A report has one, two or four sentences that matter, in one of several wordings each, among others that do not; the
 summary states what matters in words of its own. Names and numbers come from large sets: most of them are rare, and can
-only be copied."""
+only be copied.
+"""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -302,12 +302,11 @@ TEMPLATES = {
 
 
 def generate_summaries(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500) -> NewsCorpus:
-    """A corpus of `pairs` training examples, the same for the same arguments on every machine. All kinds of news are
-    equally likely.
+    """A corpus of `pairs` training examples, the same for the same arguments on every machine.
 
-    Raises ConfigError for more than MAX_PAIRS."""
+    All kinds of news are equally likely. Raises ConfigError for more than MAX_PAIRS."""
     if pairs > MAX_PAIRS:
-        raise ConfigError(f"data.pairs={pairs} is more than the reports are made for: at most {MAX_PAIRS}")
+        raise ConfigError(f"data.pairs={pairs} is more than the generator of reports supports: at most {MAX_PAIRS}")
     rng = random.Random(seed)
     summaries: dict[str, str] = {}  # by report
     templates = tuple(TEMPLATES.values())
@@ -324,7 +323,7 @@ def generate_report(template: NewsTemplate, rng: random.Random) -> NewsExample:
     sentences = [choose_one(wordings, rng).format(**facts) for wordings in template.events]
     used: set[str] = set()
     for count in range(2 + int(rng.random() * 2)):
-        while len(used) == count:  # until it is one that the report does not have
+        while len(used) == count:  # until one is drawn that the report does not have yet
             distractor = choose_one(template.distractors if rng.random() < 0.5 else DISTRACTORS, rng)
             used.add(distractor)
         sentences.insert(int(rng.random() * (len(sentences) + 1)), distractor.format(**draw_facts(FACTS, rng)))

@@ -1,8 +1,8 @@
-"""An embedded parallel corpus: English sentences, their one German translation and gold word links, generated without a
-download.
+"""An embedded parallel corpus: generated English sentences, each with one German translation and gold word links.
 
 The sentences come from the synchronous grammar in `grammar`, the words in `lexicon` and the sentence patterns in
-`templates`."""
+`templates`.
+"""
 
 import random
 from itertools import pairwise
