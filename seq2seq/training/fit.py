@@ -67,7 +67,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     module = make_module(config, model, schedule, plateau)
 
     clock, average = Clock(), MovingAverage(model, t.ema) if t.ema else None
-    metrics = MetricsWriter(folder, log_resuming(last))
+    metrics = MetricsWriter(folder, resume_point(last))
     progress = TrainingProgress(TrainingLimits(schedule.total, t.max_minutes), config.trainer.progress)
     checkpoint = Checkpoint(folder, read_info(folder).get("id", ""))
     dev, keeper = make_dev_set(config, prepared, model), CheckpointKeeper(folder, t.keep, t.average)
@@ -107,8 +107,8 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     log.info("finished: dev %s %.2f with the weights of update %s; %s", t.monitor, abs(final_score), names, folder)
 
 
-def log_resuming(last: Path) -> int:
-    """The number of updates that a run resumes after, by its checkpoint `last`, logged; 0 without a checkpoint."""
+def resume_point(last: Path) -> int:
+    """The update that the run resumes after, which is logged; 0 without a checkpoint `last`."""
     updates = int(read_checkpoint(last)["global_step"]) if last.exists() else 0
     if updates:
         log.info("resuming after update %d", updates)

@@ -113,7 +113,7 @@ class EarlyStopping:
         self.best = max(self.best, score)
         self.waited = 0 if improved else self.waited + 1
 
-    def reason(self) -> str | None:
+    def stop_reason(self) -> str | None:
         """Why training should stop now; None if it should not."""
         if self.stop_at and self.best >= self.stop_at:
             return f"training.stop_at={self.stop_at:g} is reached"
@@ -174,7 +174,8 @@ class Validation(L.Callback):
             if self.plateau:
                 self.plateau.step(figures.score)
             self._report(trainer, figures, best)
-            if reason := self.stopping.reason():
+            reason = self.stopping.stop_reason()
+            if reason:
                 log.info("%s", reason)
                 trainer.should_stop = True
             self.checkpoint.save(trainer)

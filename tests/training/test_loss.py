@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from seq2seq.config import AttentionConfig, RNNConfig, TransformerConfig
@@ -145,8 +146,6 @@ GUIDED = ("training.guided_alignment=1", "training.accumulate=2")
 
 
 def weights_of(run: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
     return load_file(run / "weights.safetensors")
 
 

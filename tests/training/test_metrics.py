@@ -26,7 +26,9 @@ def test_rows_after_the_checkpoint_are_dropped_on_resuming(tmp_path: Path) -> No
 
 
 def test_tensorboard_has_the_figures(tiny_run: Path) -> None:
-    if find_spec("tensorboard") is None:
+    installed = find_spec("tensorboard") is not None
+    assert (tiny_run / "tensorboard").exists() == installed
+    if not installed:
         pytest.skip("TensorBoard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
