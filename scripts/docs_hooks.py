@@ -5,6 +5,7 @@ CONTRIBUTING.md become pages.
 """
 
 import dataclasses
+import html
 import os
 import re
 import subprocess
@@ -67,8 +68,12 @@ def groups() -> str:
 
 
 def attentions() -> str:
-    """The tables of scores, windows, normalizers and named variants."""
-    return seq2seq("attentions", "--markdown").rstrip()
+    """The tables of scores, windows, normalizers and named variants; MkDocs leaves backslashes in code as they are."""
+
+    def code(match: re.Match[str]) -> str:
+        return "<code>" + html.escape(match[1]).replace("\\|", "&#124;") + "</code>"
+
+    return re.sub("`([^`]*)`", code, seq2seq("attentions", "--markdown").rstrip())
 
 
 def new_score() -> str:
