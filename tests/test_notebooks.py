@@ -1,4 +1,4 @@
-"""Do the notebooks run as they stand, and is what they show what a run gives?"""
+"""The notebooks run as they are, and what they state agrees with a run."""
 
 import ast
 import json
@@ -31,9 +31,9 @@ def code(notebook: Any) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def outputs(notebook: Any, kind: str) -> list[str]:
-    """What cells gave, of a kind such as image/png."""
-    return [output.data[kind] for cell in code(notebook) for output in cell.outputs if kind in output.get("data", {})]
+def outputs(notebook: Any, mime: str) -> list[str]:
+    """The outputs of all cells with a MIME type such as image/png."""
+    return [output.data[mime] for cell in code(notebook) for output in cell.outputs if mime in output.get("data", {})]
 
 
 def printed(notebook: Any) -> str:
@@ -41,7 +41,7 @@ def printed(notebook: Any) -> str:
 
 
 def execute(folder: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) -> Any:
-    """The notebook on comparing, run whole in an empty folder by this Python; a cell that fails raises."""
+    """Run the comparison notebook in an empty folder with this Python. Raises if a cell fails."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     for name, value in {"PYTHONPATH": path, "SEQ2SEQ_CACHE": str(folder / "cache"), **environment}.items():
         monkeypatch.setenv(name, value)
@@ -54,7 +54,7 @@ def execute(folder: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) -
 
 
 def check_form(notebook: Any) -> None:
-    """Two sentences and a diagram drawn, and a table with a row for each variant."""
+    """There are plots of two sentences and of recall, and a table with a row for each variant."""
     assert len(outputs(notebook, "image/png")) == 3
     (table,) = (text for text in outputs(notebook, "text/markdown") if "| variant" in text)
     first = table.split("| variant")[1].split("\n\n")[0].splitlines()[2:]
@@ -63,7 +63,7 @@ def check_form(notebook: Any) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_imports_this_package_and_what_it_needs(path: Path) -> None:
+def test_notebook_imports_only_declared_packages(path: Path) -> None:
     trees = [ast.parse(cell.source) for cell in code(read(path))]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
@@ -73,20 +73,20 @@ def test_a_notebook_imports_this_package_and_what_it_needs(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_what_is_committed_was_run_whole_and_tells_nothing_of_the_machine(path: Path) -> None:
+def test_committed_notebook_was_run_in_order_and_contains_no_local_path(path: Path) -> None:
     notebook = read(path)
     assert [cell.execution_count for cell in code(notebook)] == list(range(1, len(code(notebook)) + 1))
     assert path.stat().st_size < 500_000
-    said = printed(notebook) + "".join(outputs(notebook, "text/plain") + outputs(notebook, "text/markdown"))
-    assert not re.search(r"(?:^|[\s\"'(=])(?:/|~|[A-Z]:\\)\w", said), "a path of the machine"
+    text = printed(notebook) + "".join(outputs(notebook, "text/plain") + outputs(notebook, "text/markdown"))
+    assert not re.search(r"(?:^|[\s\"'(=])(?:/|~|[A-Z]:\\)\w", text), "a local path"
     assert not any(output.output_type == "error" for cell in code(notebook) for output in cell.outputs)
 
 
-def test_the_committed_comparison_has_its_form() -> None:
+def test_committed_comparison_has_its_plots_and_table() -> None:
     check_form(read(COMPARE))
 
 
-def test_the_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With two updates of tiny models."""
     notebook = execute(tmp_path, monkeypatch, UPDATES="2", SETTINGS=FEW, SAMPLES="--trials 20 --bootstrap 40")
     check_form(notebook)
@@ -96,16 +96,16 @@ def test_the_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_the_comparison_says_what_its_text_says(
+def test_statements_of_the_comparison_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Run whole, as a reader would."""
+    """After a complete run with the default settings."""
     check_form(execute(tmp_path, monkeypatch))
     check_facts(tmp_path / "runs", capsys)
 
 
 def check_facts(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What the closing cell says of the variants."""
+    """Check what the closing cell states about the variants."""
     assert main(["compare", str(runs), "--test", "test", "--format", "json", "--trials", "0"]) == 0
     rows = {row["variant"]: row["figures"] for row in json.loads(capsys.readouterr().out)["rows"]}
     none, additive, general, local_p = (
@@ -113,8 +113,8 @@ def check_facts(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert none["aer"]["value"] == 100
     assert none["recall"]["value"] == 0
-    for found, most in ((additive, 30), (general, 35), (local_p, 90)):
-        assert found["aer"]["interval"][1] < most
-    for found in (additive, general):
-        assert found["bleu"]["value"] > none["bleu"]["value"] + 30
-        assert found["aer"]["value"] < local_p["aer"]["value"] - 20
+    for figures, highest in ((additive, 30), (general, 35), (local_p, 90)):
+        assert figures["aer"]["interval"][1] < highest
+    for figures in (additive, general):
+        assert figures["bleu"]["value"] > none["bleu"]["value"] + 30
+        assert figures["aer"]["value"] < local_p["aer"]["value"] - 20
