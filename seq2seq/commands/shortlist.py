@@ -54,12 +54,12 @@ def main(argv: list[str]) -> None:
 
 def _training_text(run: "Run") -> "Prepared":
     """The run's training text, from the cache or prepared again. RunError if the text has changed."""
-    from seq2seq.data.prepare import prepare, reopen, scan_corpus
+    from seq2seq.data.prepare import open_cached, prepare, scan_corpus
 
     data, tokenizer = run.config.data, run.config.tokenizer
     given = run.vocabularies if run.config.init_from else None
     try:
-        return reopen(data, tokenizer, run.info["data"], given, run.info.get("links", ""))
+        return open_cached(data, tokenizer, run.info["data"], given, run.info.get("links", ""))
     except DataError:  # no longer in the cache
         run.check_text(scan_corpus(data).hash, run.vocabularies.sha256)
         return prepare(data, tokenizer, given)

@@ -112,7 +112,7 @@ def _encoded_blocks(
     numbered = ((blocks / f"{number:06}", block) for number, block in enumerate(_in_blocks(pairs)))
     if workers < 2:
         for path, block in numbered:
-            if not is_complete(path):
+            if not _is_complete(path):
                 encode_block(folder, path, block, rules)
             yield path, len(block)
         return
@@ -120,7 +120,7 @@ def _encoded_blocks(
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _init_worker)
     try:
         for path, block in numbered:
-            future = None if is_complete(path) else pool.submit(encode_block, folder, path, block, rules)
+            future = None if _is_complete(path) else pool.submit(encode_block, folder, path, block, rules)
             waiting.append((path, len(block), future))
             while len(waiting) > 2 * workers:  # bounds the text in memory
                 yield _finished(*waiting.popleft())
@@ -158,7 +158,7 @@ def _finished(path: Path, size: int, future: Future[None] | None) -> tuple[Path,
     return path, size
 
 
-def is_complete(path: Path) -> bool:
+def _is_complete(path: Path) -> bool:
     """Whether a block was encoded and not damaged by a full disk or a power cut; a damaged one is removed."""
     try:
         json.loads((path / COUNTS).read_text(encoding="utf-8"))

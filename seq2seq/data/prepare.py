@@ -116,10 +116,10 @@ def prepare(
         with resumable_folder(folder) as part:
             if part is not None:
                 write_json(part / REPORT, _build(part, data, tokenizer, vocabularies, scan))
-    return open_prepared(folder, scan)
+    return _open(folder, scan)
 
 
-def reopen(
+def open_cached(
     data: DataConfig,
     tokenizer: TokenizerConfig,
     data_hash: str,
@@ -132,7 +132,7 @@ def reopen(
     folder = _cache_folder(data, tokenizer, scan, vocabularies)
     if not folder.is_dir():
         raise DataError(f"the prepared corpus {folder.absolute()} is missing (data.cache, or $SEQ2SEQ_CACHE)")
-    return open_prepared(folder, scan)
+    return _open(folder, scan)
 
 
 def cache_root(data: DataConfig) -> Path:
@@ -140,7 +140,7 @@ def cache_root(data: DataConfig) -> Path:
     return Path(data.cache or os.environ.get("SEQ2SEQ_CACHE") or "cache").expanduser()
 
 
-def open_prepared(folder: Path, scan: CorpusScan) -> Prepared:
+def _open(folder: Path, scan: CorpusScan) -> Prepared:
     """Open the corpus that `prepare` wrote to `folder`. DataError or RunError if it is incomplete or damaged."""
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))

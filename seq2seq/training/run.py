@@ -18,7 +18,7 @@ from torch import nn
 import seq2seq
 from seq2seq.config import Config
 from seq2seq.config.io import differences, write_config
-from seq2seq.data.prepare import Prepared, prepare, reopen
+from seq2seq.data.prepare import Prepared, open_cached, prepare
 from seq2seq.errors import RunError
 from seq2seq.nn.build import EncoderDecoder, build_model
 from seq2seq.runs.directory import CONFIG, INFO, LAST, WEIGHTS, Run, locked, read_info, run_directory
@@ -141,7 +141,7 @@ def train_directory(folder: Path) -> Path:
     run = Run.open(folder)
     config = run.config
     vocabularies = run.vocabularies if config.init_from else None
-    prepared = reopen(config.data, config.tokenizer, run.info["data"], vocabularies, run.info.get("links", ""))
+    prepared = open_cached(config.data, config.tokenizer, run.info["data"], vocabularies, run.info.get("links", ""))
     resumed = (folder / LAST).exists()  # then the weights are those of the checkpoint
     start = Run.open(config.init_from) if config.init_from and not resumed else None
     model = make_model(config, prepared, start)

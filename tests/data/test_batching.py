@@ -115,22 +115,21 @@ def test_lengths_are_padded_to_a_multiple(corpus: Corpus) -> None:
 
 
 def test_prefetched_items_keep_order_errors_and_bounds() -> None:
-    """It comes in order, one at a time, no more than asked for; an error comes in its place, and nothing is left
-    running."""
-    made: list[int] = []
+    """Items come in order, no more than `count` ahead; an error is raised in its place, and no thread is left running."""
+    produced: list[int] = []
 
     def numbers() -> Iterator[int]:
         for number in range(9):
-            made.append(number)
+            produced.append(number)
             yield number
         raise RunError("no more")
 
     coming = prefetched(numbers(), 3)
-    assert made == []
+    assert produced == []
     assert next(coming) == 0
     before = threading.active_count()
     assert [next(coming) for _ in range(3)] == [1, 2, 3]
-    assert set(made) <= set(range(7))
+    assert set(produced) <= set(range(7))
     assert [next(coming) for _ in range(5)] == [4, 5, 6, 7, 8]
     with pytest.raises(RunError, match="no more"):
         next(coming)

@@ -170,12 +170,10 @@ def test_workers_end_with_their_parent(number: signal.Signals, folder: Callable[
         while not (work / "blocks-64" / "000003").is_dir() and time.monotonic() < until:
             time.sleep(0.05)
         assert len(running_members(process.pid)) >= 3
-        while (
-            process.poll() is None and time.monotonic() < until
-        ):  # one that arrives in a finalizer is lost, Python says
-            process.send_signal(number)
+        while process.poll() is None and time.monotonic() < until:
+            process.send_signal(number)  # repeatedly: Python drops an exception that is raised in a finalizer
             time.sleep(0.5)
-        process.kill()  # what does not listen would write until the disk is full
+        process.kill()  # a survivor would write until the disk is full
     while running_members(process.pid) and time.monotonic() < until:
         time.sleep(0.05)
     assert not running_members(process.pid)

@@ -16,7 +16,7 @@ from seq2seq.config import DataConfig, TokenizerConfig
 from seq2seq.data import encoding
 from seq2seq.data.batching import BatchOptions, TrainBatches, empty_batch
 from seq2seq.data.corpora import linked_pairs
-from seq2seq.data.prepare import Prepared, prepare, reopen
+from seq2seq.data.prepare import Prepared, open_cached, prepare
 from seq2seq.data.readers import LinkedPair
 from seq2seq.data.report import report_lines
 from seq2seq.data.tokenizer import SPACE_MARK
@@ -89,16 +89,8 @@ def test_subword_links_worked_out_by_hand() -> None:
         *(3, 3, 3, 4),
         *(4, 3, 4, 4),
     ]
-    assert subword_links([(2, 2), (7, 0), (0, 7)], source, target) == [
-        3,
-        3,
-        3,
-        4,
-        4,
-        3,
-        4,
-        4,
-    ]  # words that were truncated away
+    truncated = [(7, 0), (0, 7)]  # links of words that were truncated away
+    assert subword_links([(2, 2), *truncated], source, target) == [3, 3, 3, 4, 4, 3, 4, 4]
     assert subword_links([], source, target) == []
 
 
@@ -191,7 +183,9 @@ def test_cache_depends_on_links_only_if_they_are_used(root: Path) -> None:
     other = prepared(root)
     assert other.folder not in (plain.folder, linked.folder)
     assert (
-        reopen(settings(root), TokenizerConfig(kind="bpe", size=50), linked.data_hash, None, linked.links_hash).folder
+        open_cached(
+            settings(root), TokenizerConfig(kind="bpe", size=50), linked.data_hash, None, linked.links_hash
+        ).folder
         == linked.folder
     )
 

@@ -35,10 +35,10 @@ from seq2seq.data.toy.lexicon import ACCUSATIVE, DATIVE, MANY, VERBS, Adjective,
 Choices = list[Any]  # alternatives of equal probability; a list among them is in turn a choice of its alternatives
 
 
-def sample(rng: random.Random, choices: Choices) -> Any:
+def draw_choice(rng: random.Random, choices: Choices) -> Any:
     """One of the alternatives, drawn level by level."""
     item = choices[int(rng.random() * len(choices))]
-    return sample(rng, item) if isinstance(item, list) else item
+    return draw_choice(rng, item) if isinstance(item, list) else item
 
 
 def count_choices(choices: Choices) -> int:
@@ -203,7 +203,7 @@ class SentenceTemplate:
 
     def draw(self, rng: random.Random) -> TranslationExample:
         """A random derivation."""
-        return self.compose(*(sample(rng, choices) for choices in self.arguments))
+        return self.compose(*(draw_choice(rng, choices) for choices in self.arguments))
 
 
 BOTH_COMMA = Phrase((COMMA,), (COMMA,))

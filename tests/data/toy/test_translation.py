@@ -17,7 +17,7 @@ from seq2seq.data.toy.templates import (
     SentenceTemplate,
     Setting,
     count_choices,
-    sample,
+    draw_choice,
 )
 from seq2seq.data.toy.translation import ToyCorpus, generate_translations, max_sentences
 from seq2seq.errors import ConfigError
@@ -268,7 +268,7 @@ def test_choices_are_counted_and_sampled() -> None:
     choices = [inner, inner, ["c", ["d"]], "e"]
     assert count_choices(choices) == 5
     rng = random.Random(0)
-    counts = Counter(sample(rng, choices) for _ in range(4000))
+    counts = Counter(draw_choice(rng, choices) for _ in range(4000))
     assert set(counts) == set("abcde")
     assert counts["a"] == pytest.approx(1000, rel=0.2)
     assert counts["d"] == pytest.approx(500, rel=0.2)
