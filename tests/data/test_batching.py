@@ -115,7 +115,7 @@ def test_lengths_are_padded_to_a_multiple(corpus: Corpus) -> None:
 
 
 def test_prefetched_items_keep_order_errors_and_bounds() -> None:
-    """Items come in order, no more than `count` ahead; an error is raised in its place, and no thread is left running."""
+    """Items come in order, at most `count` ahead; an error is raised in its place, and no thread is left running."""
     produced: list[int] = []
 
     def numbers() -> Iterator[int]:
