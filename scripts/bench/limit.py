@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # as the measured work chooses it
-DTYPE = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
+DTYPES = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
 
 
 def matrix_rate(precision: str, size: int = 0, seconds: float = 1.0) -> float:
@@ -22,7 +22,7 @@ def matrix_rate(precision: str, size: int = 0, seconds: float = 1.0) -> float:
     if precision == "int8":
         a, b = (torch.randint(-127, 128, (n, n), dtype=torch.int8, device=DEVICE) for _ in range(2))
     else:
-        a, b = (torch.randn(n, n, dtype=DTYPE[precision], device=DEVICE) for _ in range(2))
+        a, b = (torch.randn(n, n, dtype=DTYPES[precision], device=DEVICE) for _ in range(2))
     product = torch._int_mm if precision == "int8" else torch.mm
     return 2 * n**3 / shortest(lambda: product(a, b), seconds)
 

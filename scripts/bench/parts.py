@@ -78,7 +78,7 @@ def make_update(name: str, precision: str, settings: Sequence[str]) -> Callable[
     batch = type(first)(*(None if part is None else part.to(limit.DEVICE) for part in first))
 
     def update() -> None:
-        with torch.autocast(limit.DEVICE, limit.DTYPE[precision], enabled=precision != "32"):
+        with torch.autocast(limit.DEVICE, limit.DTYPES[precision], enabled=precision != "32"):
             loss = module.losses(batch).total
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

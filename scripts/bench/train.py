@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("work", nargs="*", default=["A1", "A2", "A3"], choices=[*work.WORKLOADS, []], metavar="WORK")
     parser.add_argument("--updates", type=int, default=60)
     parser.add_argument("--warm", type=int, default=WARM, help="updates before the measurement")
-    parser.add_argument("--precision", nargs="+", default=["32"], choices=list(limit.DTYPE))
+    parser.add_argument("--precision", nargs="+", default=["32"], choices=list(limit.DTYPES))
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="SETTING=VALUE", dest="settings")
     parser.add_argument(
@@ -75,7 +75,7 @@ def measure(name: str, more: list[str], options: argparse.Namespace) -> dict[str
 
     def forward_and_backward() -> None:
         probe.module.zero_grad()
-        dtype = limit.DTYPE[config.trainer.precision]
+        dtype = limit.DTYPES[config.trainer.precision]
         with torch.autocast(probe.batches[-1].source.device.type, dtype, enabled=dtype != torch.float32):
             loss = probe.module.losses(probe.batches[-1]).total
         loss.backward()

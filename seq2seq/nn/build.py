@@ -230,7 +230,7 @@ def build_scorer_and_window(
     unread = [name for name in ("hidden", *WindowConfig._fields) if name not in scorer.uses | window.uses]
     attention.refuse_ignored(unread, f"neither scorer={attention.scorer} nor window={attention.window} reads it")
     if window.single and scorer.reads:
-        why = f"window={attention.window} has one position, and its weight is 1; scorer=uniform says so"
+        why = f"window={attention.window} allows one position, whose weight is 1; choose scorer=uniform"
         raise ConfigError(f"model.attention.scorer={attention.scorer} would be ignored: {why}")
     if not scorer.reads:
         attention.refuse_ignored(("normalizer",), f"scorer={attention.scorer} gives equal scores, and so equal weights")

@@ -262,10 +262,10 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def case(request):
-    kind, which = request.param
-    if kind == "named":
+    family, which = request.param
+    if family == "named":
         return problem(named(*which), torch.float64)
-    return problem(settings(kind, pairs(kind)[which]), torch.float32)
+    return problem(settings(family, pairs(family)[which]), torch.float32)
 
 
 @pytest.fixture

@@ -55,8 +55,8 @@ def names(family):
 
 def values(family, name):
     """The values of a setting other than the one in BASE, or the default."""
-    kind = AttentionConfig if "." in name else MODELS[family]
-    field = next(field for field in dataclasses.fields(kind) if field.name == name.rpartition(".")[2])
+    config = AttentionConfig if "." in name else MODELS[family]
+    field = next(field for field in dataclasses.fields(config) if field.name == name.rpartition(".")[2])
     return [
         value for value in OTHER.get(name) or field_choices(field) if value != BASE[family].get(name, field.default)
     ]
@@ -71,10 +71,10 @@ CASES = [
 ]
 
 
-def build(family, given):
+def build(family, settings):
     """The model, initialized with a fixed seed."""
-    plain = {name: value for name, value in given.items() if "." not in name}
-    attention = {name.partition(".")[2]: value for name, value in given.items() if "." in name}
+    plain = {name: value for name, value in settings.items() if "." not in name}
+    attention = {name.partition(".")[2]: value for name, value in settings.items() if "." in name}
     torch.manual_seed(5)
     return build_model(MODELS[family](**{**plain, "attention": AttentionConfig(**attention)}), V, V)
 
@@ -91,8 +91,8 @@ def train_output(model):
 @pytest.mark.parametrize(("family", "name", "value"), CASES, ids=lambda value: str(value))
 def test_setting_changes_the_model(family, name, value):
     """Its parameters are others, or with the same parameters its output is."""
-    given = BASE[family] | NEEDS.get(name, {}) | NEEDS.get(f"{name}={value}", {})
-    before, after = build(family, given), build(family, given | {name: value})
+    settings = BASE[family] | NEEDS.get(name, {}) | NEEDS.get(f"{name}={value}", {})
+    before, after = build(family, settings), build(family, settings | {name: value})
     shapes, other_shapes = ({key: w.shape for key, w in model.state_dict().items()} for model in (before, after))
     if shapes != other_shapes:
         return
@@ -109,12 +109,12 @@ def test_every_setting_is_tested():
 
 @torch.no_grad()
 def test_equal_settings_build_equal_models():
-    for family, given in BASE.items():
-        assert train_output(build(family, given)).equal(train_output(build(family, given)))
+    for family, settings in BASE.items():
+        assert train_output(build(family, settings)).equal(train_output(build(family, settings)))
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("scorer", [name for name, kind in SCORERS.items() if kind.reads])
+@pytest.mark.parametrize("scorer", [name for name, score in SCORERS.items() if score.reads])
 @pytest.mark.parametrize(
     ("window", "normalizer"), [*itertools.product(["everywhere", "local_m", "local_p"], ["softmax", "sparsemax"])]
 )

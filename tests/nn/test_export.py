@@ -88,8 +88,8 @@ def test_exported_step_works_for_any_batch_source_length_and_prefix(variant):
 
 def check_encode(case, source):
     """Export `encode` for a dynamic batch; compare at the traced length, and at others if `source` is dynamic."""
-    rows, given = {0: Dim.AUTO, 1: source}, (case.source, case.copy)
-    program = export(Encode(case.model), given, dynamic_shapes=(rows, rows), strict=False).module()
+    rows, inputs = {0: Dim.AUTO, 1: source}, (case.source, case.copy)
+    program = export(Encode(case.model), inputs, dynamic_shapes=(rows, rows), strict=False).module()
     sizes = (case.source.size(1),) if source is Dim.STATIC else (8, 11, 3)
     for size in sizes:
         other = sources([min(length, size) for length in LENGTHS], size)

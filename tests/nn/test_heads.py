@@ -56,7 +56,7 @@ def test_cross_entropy_equals_torchs(chunk, smoothing):
     head, target = VocabularyHead(H, V).double(), torch.randint(1, V, (B, T))
     target[0, 2:] = target[2, 1:] = PAD
     features = torch.randn(B, T, H, dtype=torch.float64, requires_grad=True)
-    given = (features, head.output.weight, head.output.bias)
+    inputs = (features, head.output.weight, head.output.bias)
     ours = head.loss(Output(features), memory(target), target, smoothing)
     logits = head.output(features).flatten(0, 1)
     total, nll = (
@@ -67,7 +67,7 @@ def test_cross_entropy_equals_torchs(chunk, smoothing):
     torch.testing.assert_close(ours.nll, nll)
     assert not ours.nll.requires_grad
     for left, right in zip(
-        torch.autograd.grad(3 * ours.total, given), torch.autograd.grad(3 * total, given), strict=True
+        torch.autograd.grad(3 * ours.total, inputs), torch.autograd.grad(3 * total, inputs), strict=True
     ):
         torch.testing.assert_close(left, right)
 
@@ -84,24 +84,24 @@ def test_cross_entropy_computes_no_gradient_without_grad_mode(without, monkeypat
 
 
 def test_cross_entropy_passes_gradcheck(chunk):
-    given = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
+    inputs = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
     target = torch.randint(1, V, (7,))
-    assert torch.autograd.gradcheck(lambda *x: linear_cross_entropy(*x, target, 0.1)[0], given)
+    assert torch.autograd.gradcheck(lambda *x: linear_cross_entropy(*x, target, 0.1)[0], inputs)
 
 
 def test_cross_entropy_equals_its_reference(chunk):
-    given = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
+    inputs = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
     target = torch.randint(1, V, (7,))
     ours, reference = (
-        function(*given, target, 0.1) for function in (linear_cross_entropy, linear_cross_entropy_reference)
+        function(*inputs, target, 0.1) for function in (linear_cross_entropy, linear_cross_entropy_reference)
     )
     torch.testing.assert_close(ours, reference)
 
 
 def test_second_derivatives_of_the_loss_are_refused():
-    given = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
-    total, _ = linear_cross_entropy(*given, torch.randint(1, V, (7,)), 0.1)
-    (grad,) = torch.autograd.grad(total, given[:1], create_graph=True)
+    inputs = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
+    total, _ = linear_cross_entropy(*inputs, torch.randint(1, V, (7,)), 0.1)
+    (grad,) = torch.autograd.grad(total, inputs[:1], create_graph=True)
     with pytest.raises(RuntimeError):
         grad.sum().backward()
 
@@ -120,8 +120,8 @@ def test_loss_equals_that_of_the_log_probabilities(problem, chunk, smoothing):
         *([output.weights] if head.reads_weights else []),
         *([output.parts] if head.reads_parts else []),
     ]
-    given = [*read, *head.parameters()]
-    for left, right in zip(torch.autograd.grad(ours.total, given), torch.autograd.grad(total, given), strict=True):
+    inputs = [*read, *head.parameters()]
+    for left, right in zip(torch.autograd.grad(ours.total, inputs), torch.autograd.grad(total, inputs), strict=True):
         torch.testing.assert_close(left, right)
 
 
@@ -163,8 +163,8 @@ def test_copying_is_see_et_al_equations_8_and_9(name):
         for t in range(T):
             x, attention = output.features[b, t].numpy(), output.weights[b, t].numpy()
             logits = head.output.weight.numpy() @ x + head.output.bias.numpy()
-            seen = output.parts[b, t].numpy() if name == "pointer" else x
-            gate = 1 / (1 + math.exp(-(head.gate.weight.numpy()[0] @ seen + head.gate.bias.item())))
+            gate_input = output.parts[b, t].numpy() if name == "pointer" else x
+            gate = 1 / (1 + math.exp(-(head.gate.weight.numpy()[0] @ gate_input + head.gate.bias.item())))
             expected = [gate * math.exp(logit) / sum(math.exp(other) for other in logits) for logit in logits] + [
                 0.0
             ] * S

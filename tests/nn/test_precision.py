@@ -31,11 +31,11 @@ def test_int8_linear_rounds_to_nearest(size):
     torch.manual_seed(1)
     linear, x = nn.Linear(inputs, outputs), torch.randn(rows, inputs) * torch.logspace(-3, 3, rows)[:, None]
     weight, bias = (part.detach().numpy() for part in (linear.weight, linear.bias))
-    found = Int8Linear(linear)(x)
-    torch.testing.assert_close(found, torch.from_numpy(int8_linear(x.numpy(), weight, bias, largest_weight())))
+    output = Int8Linear(linear)(x)
+    torch.testing.assert_close(output, torch.from_numpy(int8_linear(x.numpy(), weight, bias, largest_weight())))
     # input and weight are off by half a step each, at most
     step = x.abs().amax(1, keepdim=True) * linear.weight.abs().amax(1) / largest_weight()
-    assert ((found - linear(x)).abs() <= inputs * step * 1.01).all()
+    assert ((output - linear(x)).abs() <= inputs * step * 1.01).all()
 
 
 def test_result_for_a_row_does_not_depend_on_other_rows():
@@ -61,8 +61,8 @@ import torch
 from seq2seq.nn.precision import Int8Linear, quantize_rows
 torch.manual_seed(1)
 x, layer = torch.rand(9, 512), Int8Linear(torch.nn.Linear(512, 64))
-given, scale = quantize_rows(x)
-expected = given.double() @ layer.weight.double().T * scale * layer.scale + layer.bias
+quantized, scale = quantize_rows(x)
+expected = quantized.double() @ layer.weight.double().T * scale * layer.scale + layer.bias
 print((layer(x) - expected).abs().max().item() < 1e-4)
 """
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}

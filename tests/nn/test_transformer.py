@@ -101,10 +101,10 @@ def test_requesting_weights_does_not_change_the_output(scorer, window, normalize
 
 @torch.no_grad()
 def test_only_inputs_of_the_score_are_projected():
-    for scorer, kind in SCORERS.items():
+    for scorer, score in SCORERS.items():
         layer = cross_attention(LayerConfig(D, HEADS, INNER), scorer)
         assert {name for name in ("query", "key") if isinstance(getattr(layer, name), nn.Linear)} == {
-            {"query": "query", "keys": "key"}[part] for part in kind.reads
+            {"query": "query", "keys": "key"}[part] for part in score.reads
         }
 
 

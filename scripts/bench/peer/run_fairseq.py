@@ -21,9 +21,9 @@ def hashable(original: Any, cls: Any = None, **options: Any) -> Any:
 
 
 watch.wrap(dataclasses, "dataclass", hashable)
-for name, kind in {"float": float, "int": int, "object": object, "bool": bool}.items():
+for name, builtin in {"float": float, "int": int, "object": object, "bool": bool}.items():
     if name not in np.__dict__:  # removed in NumPy 1.24
-        setattr(np, name, kind)
+        setattr(np, name, builtin)
 
 COMMON = [
     f"{job.data}/fairseq", "-s", "en", "-t", "de", "--cpu", "--num-workers", 0, "--seed", 1, "--optimizer", "adam",
