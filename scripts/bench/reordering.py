@@ -17,7 +17,7 @@ from seq2seq.evaluation.alignment import alignment_scores, recall_by_distance
 from seq2seq.evaluation.evaluate import EvaluationSpec
 from seq2seq.evaluation.store import load_or_align
 from seq2seq.evaluation.testset import load_test_set
-from seq2seq.runs.directory import Run, variant
+from seq2seq.runs.directory import Run, variant_name
 
 FARTHEST = 10_000
 SENTENCES = {"all": range(FARTHEST), "to 2": range(3), "from 4": range(4, FARTHEST)}
@@ -49,7 +49,7 @@ def label(run: Run) -> str:
     """The variant with its seed, and with D if its window has one."""
     attention = run.config.model.attention
     width = f" D={attention.width}" if attention.window.startswith("local") else ""
-    return f"{variant(run.config)}{width}, seed {run.config.seed}"
+    return f"{variant_name(run.config)}{width}, seed {run.config.seed}"
 
 
 def row(name: str, cells: Sequence[str]) -> str:

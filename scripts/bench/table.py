@@ -7,7 +7,7 @@ import json
 import sys
 from statistics import mean, stdev
 
-from seq2seq.runs.directory import Run, variant
+from seq2seq.runs.directory import Run, variant_name
 
 
 def main(test: str, *folders: str) -> None:
@@ -38,7 +38,7 @@ def row(run: Run, test: str) -> dict[str, object]:
     scores = {name: (s["value"], s["interval"] or (s["value"], s["value"])) for name, s in latest.items()}
     signature = latest["bleu"]["signature"]
     training = {
-        "variant": variant(run.config),
+        "variant": variant_name(run.config),
         "seed": run.config.seed,
         "updates": run.info["updates"],
         "dev": abs(run.info["dev_score"]),

@@ -66,7 +66,7 @@ def _default_path(run: Path, sentence: str) -> Path | None:
     """RUN/plots/SENTENCE.png; None without matplotlib. RunError if RUN/plots is a link that leads out of the run."""
     from importlib.util import find_spec
 
-    from seq2seq.runs.directory import inside
+    from seq2seq.runs.directory import path_inside
 
     name = re.sub(r"\W+", "-", sentence.lower()).strip("-")[:60]
-    return inside(run, "plots") / f"{name or 'sentence'}.png" if find_spec("matplotlib") else None
+    return path_inside(run, "plots") / f"{name or 'sentence'}.png" if find_spec("matplotlib") else None

@@ -17,9 +17,9 @@ from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.evaluation.evaluate import EvaluationSpec
 from seq2seq.evaluation.store import Evaluation, load_or_align, load_or_translate
 from seq2seq.evaluation.testset import TestSet
-from seq2seq.runs.directory import CONFIG, INFO, WEIGHTS, Run, absent
-from seq2seq.runs.metrics import read_lines, read_metrics, whole
-from seq2seq.runs.weights import tensors
+from seq2seq.runs.directory import CONFIG, INFO, WEIGHTS, Run, missing_run
+from seq2seq.runs.metrics import is_complete, read_all_rows, read_metrics
+from seq2seq.runs.weights import open_tensors
 from seq2seq.utils.untrusted import NUMBER, TEXT, WHOLE, check_types
 
 log = logging.getLogger("seq2seq")
@@ -110,7 +110,7 @@ def run_directories(paths: Iterable[Path]) -> list[Path]:
 def runs_in(folder: Path) -> list[Path]:
     """The run directories directly inside a folder, sorted by name. RunError if it has none or does not exist."""
     if not folder.is_dir():
-        raise RunError(absent(folder))
+        raise RunError(missing_run(folder))
     found = sorted(path for path in folder.iterdir() if looks_like_run(path) and not path.name.startswith("."))
     if not found:
         raise RunError(f"{folder} is not a run directory and contains none")
@@ -184,7 +184,7 @@ def logged_metrics(run: Run) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     rows = read_metrics(path)
-    if not all(map(whole, read_lines(path)[:-1])):  # the last line may be incomplete after an interruption
+    if not all(map(is_complete, read_all_rows(path)[:-1])):  # the last line may be incomplete after an interruption
         raise RunError(f"{path} is damaged: it has lines with more or fewer cells than the first")
     if not rows and run.info.get("finished"):
         raise RunError(f"{path} is damaged: training is finished, but nothing was logged")
@@ -195,11 +195,11 @@ def count_parameters(run: Run) -> int:
     """Number of parameters in the weights; where these are missing, as recorded in run.json.
 
     RunError if neither exists or the weights are damaged."""
-    if run.gone:
+    if run.weights_removed:
         if run.info.get("parameters") is None:
             raise RunError(f"{run.folder} has neither {WEIGHTS} nor a number of parameters in {INFO}")
         return int(run.info["parameters"])
-    with tensors(run.folder / WEIGHTS) as file:
+    with open_tensors(run.folder / WEIGHTS) as file:
         return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  not a dict
 
 

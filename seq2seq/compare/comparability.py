@@ -120,7 +120,7 @@ def unfinished_runs(variants: Sequence[Variant]) -> list[str]:
 
 def runs_without_weights(variants: Sequence[Variant]) -> list[str]:
     """Runs without weights, whose stored evaluation cannot be verified."""
-    names = [run.name for run in all_runs(variants) if run.run.gone]
+    names = [run.name for run in all_runs(variants) if run.run.weights_removed]
     return [f"Without weights, the stored evaluation is used unverified: {', '.join(names)}."] if names else []
 
 

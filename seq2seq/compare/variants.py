@@ -8,7 +8,7 @@ from seq2seq.config import Config
 from seq2seq.config.io import NOT_HASHED, flatten
 from seq2seq.config.search import THROUGHPUT
 from seq2seq.errors import ConfigError, unknown
-from seq2seq.runs.directory import variant
+from seq2seq.runs.directory import variant_name
 
 # Settings in which the runs of one variant may differ.
 IGNORED_SETTINGS = NOT_HASHED | {"seed", "schema"} | {f"search.{name}" for name in THROUGHPUT}
@@ -44,7 +44,7 @@ def group_runs(runs: Sequence[EvaluatedRun]) -> tuple[list[Variant], list[str]]:
             notes.append(f"{run.folder} is left out: it has the settings and the seed of {first.folder}.")
     members = [tuple(by_seed[seed] for seed in sorted(by_seed)) for _, by_seed in groups]
     settings_of_groups = [settings for settings, _ in groups]
-    names = variant_names([variant(some[0].config) for some in members], settings_of_groups)
+    names = variant_names([variant_name(some[0].config) for some in members], settings_of_groups)
     return [Variant(*each) for each in zip(names, members, settings_of_groups, strict=True)], notes
 
 
@@ -77,7 +77,7 @@ def differing_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
 
 def check_baseline(name: str, configs: Sequence[Config]) -> None:
     """ConfigError if no variant of these runs can have that name; checked before anything is translated."""
-    base_names = [variant(config) for config in configs]
+    base_names = [variant_name(config) for config in configs]
     names = variant_names(base_names, [variant_settings(config) for config in configs])
     if name not in {*base_names, *names}:  # the base name is right if the other runs that share it are skipped later
         raise ConfigError(unknown("--baseline", name, dict.fromkeys(names)))

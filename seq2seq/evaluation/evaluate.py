@@ -30,7 +30,7 @@ from seq2seq.evaluation.attention_records import (
 from seq2seq.evaluation.scores import Array
 from seq2seq.evaluation.testset import TestSet
 from seq2seq.ids import UNK
-from seq2seq.runs.directory import WEIGHTS, Run, inside
+from seq2seq.runs.directory import WEIGHTS, Run, path_inside
 from seq2seq.translator import Translation, Translator, warn_truncated
 
 ATTENTION_STATISTICS: dict[str, Callable[[Array], attention_stats.Sums]] = {
@@ -83,7 +83,7 @@ class EvaluationSpec:
         if shortlist:
             parts.append(f"shortlist={shortlist}")
         parts += [f"with={run.folder.resolve().name}" for run in self.runs[1:]]
-        return inside(self.runs[0].folder, f"evaluation/{'-'.join(parts)}")
+        return path_inside(self.runs[0].folder, f"evaluation/{'-'.join(parts)}")
 
     def fingerprint(self, test: TestSet) -> dict[str, Any]:
         """Everything that the translations of `test` depend on, as plain values.
@@ -91,7 +91,7 @@ class EvaluationSpec:
         Equal fingerprints mean equal translations. The hash of missing weights is ""."""
         return {
             "text": test.sha256,
-            "weights": ["" if run.gone else file_hash(run.folder / WEIGHTS) for run in self.runs],
+            "weights": ["" if run.weights_removed else file_hash(run.folder / WEIGHTS) for run in self.runs],
             "precision": self.precision,
             "shortlist": self.options.get("shortlist", 0),
             "search": {name: value for name, value in vars(self.search).items() if name not in THROUGHPUT},

@@ -136,7 +136,7 @@ def read_evaluation(spec: EvaluationSpec, test: TestSet) -> Evaluation | None:
         if not current or text_hash(hypotheses) != report["hypotheses"] or not len(sums) == n == len(hypotheses):
             return None
         records = None
-        if (folder / RECORDS).exists() or not spec.runs[0].gone:
+        if (folder / RECORDS).exists() or not spec.runs[0].weights_removed:
             records = AttentionRecordFile(folder / RECORDS, n)
             if len(records.file.namelist()) != n:
                 return None
@@ -167,7 +167,7 @@ def load_or_align(spec: EvaluationSpec, test: TestSet) -> dict[str, list[set[Lin
     fingerprint = spec.fingerprint(test) | {"search": {}}
     links = _read_links(path, fingerprint, len(test.sources))
     if links is None:
-        if spec.runs[0].gone and not path.exists():
+        if spec.runs[0].weights_removed and not path.exists():
             raise DataError(f"neither weights nor {FORCED}")
         lines = align_references(spec, test)
         write_json(path, {"depends": fingerprint, "links": lines})

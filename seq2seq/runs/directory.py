@@ -1,13 +1,13 @@
-"""A run directory: its files, its name, its lock, and opening it. Nothing in it is code, and this module imports no torch.
+"""A run directory: its files, name and lock, and opening it. Nothing in it is code; this module imports no torch.
 
 config.yaml                     every setting, resolved
 run.json                        versions, seed, hashes of data and tokenizer, whether training is finished
 joint.spm | source.spm target.spm
-weights.safetensors             the weights that are used
-shortlist.safetensors           translations of each source id, if they were asked for
-metrics.csv, log.txt            what training saw and said
+weights.safetensors             the weights of the best validation, or as training.average and ema have them
+shortlist.safetensors           likely translations of each source id, if `seq2seq shortlist` was run
+metrics.csv, log.txt            losses and scores during training; its log
 training.lock                   held by the process that trains
-checkpoints/                    last.ckpt to go on from, update-N.safetensors
+checkpoints/                    last.ckpt to resume from, update-N.safetensors
 evaluation/NAME/                hypotheses, scores, alignments of a test set
 """
 
@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,66 +34,20 @@ if TYPE_CHECKING:
 CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Only one process trains in a run directory. BusyError if another does; the lock goes with the process that holds it.
-
-    The file stays: two processes could hold the lock of a file that is removed and made again."""
-    with (folder / "training.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(f"{folder} is being trained by another process") from None
-        yield
-
-
-def variant(config: Config) -> str:
-    """The run's name beside its corpus: family and what the attention is made of, unless one is given."""
-    attention = config.model.attention
-    parts = [config.model.name, attention.scorer]
-    parts += [attention.window] if attention.window != "everywhere" else []
-    parts += [attention.normalizer] if attention.normalizer != "softmax" else []
-    parts += ["coverage"] if attention.coverage else []
-    return config.variant or "-".join(parts)
-
-
-def run_directory(config: Config, data_hash: str) -> Path:
-    """runs/{data}-{variant}-s{seed}-{hash of the settings and the text}."""
-    return Path(config.runs) / f"{config.data.name}-{variant(config)}-s{config.seed}-{settings_hash(config, data_hash)}"
-
-
-def inside(run: Path, name: str) -> Path:
-    """run/name, where something is to be written or removed. RunError where a link in a stranger's run leads elsewhere."""
-    if not (run / name).resolve().is_relative_to(run.resolve()):
-        raise RunError(f"{run / name} leads out of the run: what is kept would be written elsewhere")
-    return run / name
-
-
-def read_info(folder: Path) -> dict[str, Any]:
-    """What run.json says. RunError if it is damaged."""
-    try:
-        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
-        if not isinstance(info, dict) or not isinstance(info.get("tokenizer"), str):
-            raise ValueError("it says nothing of a tokenizer")
-    except (ValueError, OSError, RecursionError) as error:
-        raise RunError(f"{folder / INFO} is damaged: {error}") from None
-    return info
-
-
 @dataclass(frozen=True)
 class Run:
-    """An existing run directory whose settings and tokenizer were found good."""
+    """An existing run directory with valid settings."""
 
     folder: Path
     config: Config
-    info: dict[str, Any]
+    info: dict[str, Any]  # run.json
 
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
-        """RunError, one sentence: missing, half-written, of another version."""
+        """Open a run directory. Raises RunError if it is missing, incomplete, damaged or of another version."""
         folder = Path(folder)
         if not folder.is_dir():
-            raise RunError(absent(folder))
+            raise RunError(missing_run(folder))
         missing = [name for name in (CONFIG, INFO) if not (folder / name).is_file()]
         if missing:
             raise RunError(f"{folder} is not a whole run directory: {missing[0]} is missing")
@@ -100,13 +55,13 @@ class Run:
         return cls(folder, read_config(folder / CONFIG), info)
 
     @property
-    def gone(self) -> bool:
-        """Whether the weights of a finished run were deleted, or left where they were made."""
+    def weights_removed(self) -> bool:
+        """Whether the run is finished and its weights are missing: they were deleted, or not copied with the rest."""
         return bool(self.info.get("finished")) and not (self.folder / WEIGHTS).exists()
 
     @cached_property
     def vocabularies(self) -> Vocabularies:
-        """The tokenizer that the run was trained with, and no other."""
+        """The tokenizers. Raises RunError if they are missing, damaged, or not those that the run was trained with."""
         found = Vocabularies.open(self.folder)
         if found.sha256 != self.info["tokenizer"]:
             raise RunError(
@@ -115,7 +70,7 @@ class Run:
         return found
 
     def check_text(self, data_hash: str, tokenizer: str, links_hash: str = "") -> None:
-        """RunError if a corpus with these hashes, or word links other than these, is not what the run began with."""
+        """Raise RunError unless these hashes of text, tokenizer and word links are those of the run's training."""
         if links_hash and links_hash != self.info.get("links"):
             raise RunError(
                 f"the word links of data={self.config.data.name} are not those that {self.folder} was trained on"
@@ -124,29 +79,79 @@ class Run:
             raise RunError(f"the text of data={self.config.data.name} is not what {self.folder} was trained on")
 
     def model(self, weights: str = WEIGHTS) -> "EncoderDecoder":
-        """The model with the weights of this file, in evaluation mode on the CPU. RunError if it has none that fit."""
+        """The model with the weights of this file, in evaluation mode on the CPU. Raises RunError as `load_model`."""
         from seq2seq.runs.weights import load_model
 
         return load_model(self, weights)
 
     def translations(self) -> "torch.Tensor":
-        """The likeliest target ids of each source id (V of the source, K). RunError: not made yet, damaged, of another vocabulary."""
+        """The likeliest target ids of each source id, (V of the source, K). Raises RunError as `load_translations`."""
         from seq2seq.runs.weights import load_translations
 
         return load_translations(self)
 
 
-def absent(folder: Path) -> str:
-    """The sentence for a path that is no folder."""
-    return (
-        f"{folder} is not a run directory: {'it is a file' if folder.exists() else 'it does not exist'}{near(folder)}"
-    )
+def read_info(folder: Path) -> dict[str, Any]:
+    """The contents of run.json. Raises RunError if it is damaged."""
+    path = folder / INFO
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path} is damaged: not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise RunError(f"{path} is damaged: not JSON at line {error.lineno}, column {error.colno}") from None
+    except (ValueError, RecursionError):  # an integer of thousands of digits; nesting
+        raise RunError(f"{path} is damaged: not JSON that run.json could have") from None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from None
+    if not isinstance(info, dict) or not isinstance(info.get("tokenizer"), str):
+        raise RunError(f"{path} is damaged: it does not name a tokenizer")
+    return info
 
 
-def near(folder: Path) -> str:
-    """A hint at the run directory that was perhaps meant."""
-    from difflib import get_close_matches
+def run_directory(config: Config, data_hash: str) -> Path:
+    """runs/{data}-{variant}-s{seed}-{hash of the settings and the text}."""
+    name = f"{config.data.name}-{variant_name(config)}-s{config.seed}-{settings_hash(config, data_hash)}"
+    return Path(config.runs) / name
 
-    names = [p.parent.name for p in folder.parent.glob(f"*/{INFO}")] if folder.parent.is_dir() else []
-    found = get_close_matches(folder.name, names, n=1, cutoff=0.5)
-    return f" (did you mean {folder.parent / found[0]}?)" if found else ""
+
+def variant_name(config: Config) -> str:
+    """`variant` if it is set, else the model family and the parts of the attention that are not defaults."""
+    attention = config.model.attention
+    parts = [config.model.name, attention.scorer]
+    if attention.window != "everywhere":
+        parts.append(attention.window)
+    if attention.normalizer != "softmax":
+        parts.append(attention.normalizer)
+    if attention.coverage:
+        parts.append("coverage")
+    return config.variant or "-".join(parts)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run directory, in which only one process trains. Raises BusyError if another process holds it.
+
+    The lock ends with the process. Its file stays: if it were removed and made again, two processes could hold the
+    locks of two files."""
+    with (folder / "training.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"{folder} is being trained by another process") from None
+        yield
+
+
+def path_inside(run: Path, name: str) -> Path:
+    """run/name, to be written or removed. Raises RunError if a symbolic link in it leads out of the run directory."""
+    if not (run / name).resolve().is_relative_to(run.resolve()):
+        raise RunError(f"{run / name} leads out of the run: its files would be written elsewhere")
+    return run / name
+
+
+def missing_run(folder: Path) -> str:
+    """The error sentence for a path that is not a folder, with the run directory whose name is nearest."""
+    names = [path.parent.name for path in folder.parent.glob(f"*/{INFO}")] if folder.parent.is_dir() else []
+    near = get_close_matches(folder.name, names, n=1, cutoff=0.5)
+    hint = f" (did you mean {folder.parent / near[0]}?)" if near else ""
+    return f"{folder} is not a run directory: {'it is a file' if folder.exists() else 'it does not exist'}{hint}"

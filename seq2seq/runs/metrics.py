@@ -1,4 +1,4 @@
-"""Reading of a run's metrics.csv."""
+"""Reading a run's metrics.csv, whose last line may be incomplete after an interruption."""
 
 import csv
 import re
@@ -10,23 +10,25 @@ from seq2seq.errors import RunError
 UPDATE = re.compile("[0-9]{1,18}")
 
 
-def read_lines(path: Path) -> list[dict[Any, Any]]:
-    """Every line of a metrics file, those that were cut off among them. RunError for a file that is damaged otherwise."""
-    try:
-        return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise RunError(f"{path} is damaged: {error}") from None
-
-
-def whole(row: dict[Any, Any]) -> bool:
-    """Whether it has as many cells as the first line; what is left of two lines that were cut off has too many."""
-    return None not in row and None not in row.values()
-
-
 def read_metrics(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics file; lines that were cut off are left out. RunError for a file that is damaged otherwise."""
-    rows = [row for row in read_lines(path) if whole(row)]
+    """The complete rows of a metrics file, by column name. Raises RunError if it is damaged otherwise."""
+    rows = [row for row in read_all_rows(path) if is_complete(row)]
     for row in rows:
         if not UPDATE.fullmatch(row.get("update", "")):
-            raise RunError(f"{path} is damaged: {row.get('update', '')[:40]!r} is no number of an update")
+            raise RunError(f"{path} is damaged: update={row.get('update', '')[:40]!r} is not the number of an update")
     return rows
+
+
+def read_all_rows(path: Path) -> list[dict[Any, Any]]:
+    """All rows of a metrics file, incomplete ones as well. Raises RunError if it is not UTF-8 or not CSV."""
+    try:
+        return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path} is damaged: not UTF-8 at byte {error.start}") from None
+    except csv.Error:
+        raise RunError(f"{path} is damaged: it is not CSV") from None
+
+
+def is_complete(row: dict[Any, Any]) -> bool:
+    """Whether `row` has as many fields as the first line; the remains of two interrupted lines have too many."""
+    return None not in row and None not in row.values()

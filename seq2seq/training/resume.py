@@ -9,7 +9,7 @@ from seq2seq.config.io import NOT_HASHED, differences, write_config
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.runs.checkpoint import progress_of, read_checkpoint
-from seq2seq.runs.directory import CONFIG, INFO, LAST, WEIGHTS, Run, inside, locked
+from seq2seq.runs.directory import CONFIG, INFO, LAST, WEIGHTS, Run, locked, path_inside
 from seq2seq.training.checks import check_device, check_limits, check_plan
 from seq2seq.training.metrics import TENSORBOARD
 from seq2seq.training.optim import needs_total
@@ -64,7 +64,7 @@ def resume_directory(run: Run, config: Config, prepared: Prepared | None = None)
     Nothing is written before all checks have passed."""
     refuse_changes(run.config, config)
     for name in (Path(LAST).parent.name, TENSORBOARD):
-        inside(run.folder, name)
+        path_inside(run.folder, name)
     check_limits(config.training)
     check_device(config.trainer)
     refuse_finished(run, config.training)

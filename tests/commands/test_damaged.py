@@ -140,7 +140,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "metrics not UTF-8": (
         writes("metrics.csv", b"update,batches\n\xff,a\n"),
-        "metrics.csv is damaged: 'utf-8' codec can't decode",
+        "metrics.csv is damaged: not UTF-8 at byte 15",
     ),
     "empty metrics": (
         writes("metrics.csv", ""),
@@ -156,15 +156,15 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "metrics of no update": (
         writes("metrics.csv", "update,batches\n²,a\n"),
-        "metrics.csv is damaged: '²' is no number of an update",
+        "metrics.csv is damaged: update='²' is not the number of an update",
     ),
     "metrics of a long update": (
         writes("metrics.csv", f"update,batches\n{'1' * 5000},a\n"),
-        "is no number of an update",
+        "is not the number of an update",
     ),
     "metrics of a long cell": (
         writes("metrics.csv", f"update,batches\n1,{'1' * 200_000}\n"),
-        "metrics.csv is damaged: field larger",
+        "metrics.csv is damaged: it is not CSV",
     ),
     "no data": (says(data=None), "run.json is damaged: it does not say what data the run was trained on"),
     "updates in a list": (says(updates=[1]), "run.json is damaged: updates is not a non-negative integer"),

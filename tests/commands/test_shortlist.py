@@ -125,7 +125,7 @@ def test_a_model_with_fewer_ids_says_what_the_whole_says_of_them(precision: str,
 
 def test_the_command_learns_one(run_copy: Path, lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
-        RunError, match=f"{run_copy.name} has no shortlist.safetensors: seq2seq shortlist .*{run_copy.name} makes it"
+        RunError, match=f"{run_copy.name} has no shortlist.safetensors: seq2seq shortlist .*{run_copy.name} learns it"
     ):
         Translator.open(run_copy, shortlist=5)
     assert main(["shortlist", str(run_copy), "--most", "30"]) == 0

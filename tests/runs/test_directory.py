@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from seq2seq import cli
 from seq2seq.errors import RunError, TrainingError
 from seq2seq.launch.compose import compose_config
-from seq2seq.runs.directory import WEIGHTS, Run, run_directory, variant
+from seq2seq.runs.directory import WEIGHTS, Run, run_directory, variant_name
 from seq2seq.runs.weights import load_weights, save_weights
 
 
@@ -53,8 +53,8 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "no directory": (lambda run: shutil.rmtree(run), "is not a run directory: it does not exist"),
     "a file": (lambda run: (shutil.rmtree(run), run.write_text("")), "is not a run directory: it is a file"),
     "info cut": (lambda run: truncate(run / "run.json"), "run.json is damaged"),
-    "info is a list": (lambda run: (run / "run.json").write_text("[]"), "run.json is damaged: it says nothing of a tokenizer"),
-    "info without tokenizer": (lambda run: drop_tokenizer(run / "run.json"), "run.json is damaged: it says nothing of a tokenizer"),
+    "info is a list": (lambda run: (run / "run.json").write_text("[]"), "run.json is damaged: it does not name a tokenizer"),
+    "info without tokenizer": (lambda run: drop_tokenizer(run / "run.json"), "run.json is damaged: it does not name a tokenizer"),
     "info not UTF-8": (lambda run: (run / "run.json").write_bytes(b"\xff{}"), "run.json is damaged"),
     "config cut": (lambda run: (run / "config.yaml").write_text("schema: 1\ndata: {"), "config.yaml is not valid YAML"),
     "config empty": (lambda run: (run / "config.yaml").write_text(""), "not a saved config"),
@@ -109,7 +109,7 @@ def test_the_name_of_a_run_says_what_it_is() -> None:
     config = compose_config(
         ["model/attention=local_p", "model.attention.normalizer=sparsemax", "model.attention.coverage=true", "seed=7"]
     )
-    assert variant(config) == "rnn-general-local_p-sparsemax-coverage"
+    assert variant_name(config) == "rnn-general-local_p-sparsemax-coverage"
     assert run_directory(config, "text").name.startswith("toy-rnn-general-local_p-sparsemax-coverage-s7-")
     settings = ([], ["trainer=cpu"], ["data.cache=x"], ["training.clip=2"])
     assert len({run_directory(compose_config(["data=toy", *words]), "text").name for words in settings}) == 2
