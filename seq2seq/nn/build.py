@@ -121,17 +121,17 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
 
 def build_recurrent_encoder(config: RNNConfig, source: nn.Embedding) -> RecurrentEncoder:
     """The encoder of a recurrent model; it keeps the cell states of its layers if the bridge reads them."""
-    both = (config.bidirectional_layers or config.encoder_layers) if config.bidirectional else 0
+    bidirectional_layers = (config.bidirectional_layers or config.encoder_layers) if config.bidirectional else 0
     return RecurrentEncoder(
         source,
         choose(CELLS, config.cell, "model.cell"),
         config.memory_size,
         config.encoder_layers,
         dropout=config.dropout,
-        both=both,
+        bidirectional_layers=bidirectional_layers,
         residual=config.residual_from if config.residual else 0,
-        backwards=config.reverse,
-        whole="cells" in choose(BRIDGES, config.bridge, "model.bridge").reads,
+        reverse_source=config.reverse,
+        keep_state="cells" in choose(BRIDGES, config.bridge, "model.bridge").reads,
     )
 
 

@@ -11,7 +11,6 @@ from seq2seq.nn import heads
 from seq2seq.nn.heads import HEADS, CopyHead, VocabularyHead
 from seq2seq.nn.interface import Memory, Output
 from seq2seq.nn.ops import cross_entropy as cross_entropy_module
-from seq2seq.nn.ops.cross_entropy import linear_cross_entropy, linear_cross_entropy_reference
 
 B, T, S, H, V, PARTS = 3, 4, 5, 4, 9, 7
 ALL_ROWS, TWO_ROWS = 2**22, 2 * V  # logits per chunk
@@ -70,40 +69,6 @@ def test_cross_entropy_equals_torchs(chunk, smoothing):
         torch.autograd.grad(3 * ours.total, inputs), torch.autograd.grad(3 * total, inputs), strict=True
     ):
         torch.testing.assert_close(left, right)
-
-
-@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
-def test_cross_entropy_computes_no_gradient_without_grad_mode(without, monkeypatch):
-    """In validation parameters still require a gradient."""
-    head, output = VocabularyHead(H, V), Output(torch.randn(B, T, H))
-    tokens, target = torch.zeros(B, S).long(), torch.ones(B, T).long()
-    expected = head.loss(output, memory(tokens), target).total
-    monkeypatch.setattr(torch, "zeros_like", None)
-    with without():
-        torch.testing.assert_close(head.loss(output, memory(tokens), target).total, expected.detach())
-
-
-def test_cross_entropy_passes_gradcheck(chunk):
-    inputs = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
-    target = torch.randint(1, V, (7,))
-    assert torch.autograd.gradcheck(lambda *x: linear_cross_entropy(*x, target, 0.1)[0], inputs)
-
-
-def test_cross_entropy_equals_its_reference(chunk):
-    inputs = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
-    target = torch.randint(1, V, (7,))
-    ours, reference = (
-        function(*inputs, target, 0.1) for function in (linear_cross_entropy, linear_cross_entropy_reference)
-    )
-    torch.testing.assert_close(ours, reference)
-
-
-def test_second_derivatives_of_the_loss_are_refused():
-    inputs = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((7, H), (V, H), (V,))]
-    total, _ = linear_cross_entropy(*inputs, torch.randint(1, V, (7,)), 0.1)
-    (grad,) = torch.autograd.grad(total, inputs[:1], create_graph=True)
-    with pytest.raises(RuntimeError):
-        grad.sum().backward()
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from seq2seq.errors import ConfigError
-from seq2seq.nn.ops.linear import Linear
-from seq2seq.nn.precision import PRECISIONS, Int8Linear, largest_weight
+from seq2seq.nn.ops.linear import Linear, PackedLinear
+from seq2seq.nn.precision import PRECISIONS, Int8Linear, largest_weight, pack_linears
 
 
 def int8_linear(x, weight, bias, largest):
@@ -88,3 +88,20 @@ def test_int8_is_refused_on_other_devices_than_cpu():
         model = nn.Sequential(Linear(2, 3))
     with pytest.raises(ConfigError, match="precision=int8 runs on the CPU only, and the model is on meta"):
         PRECISIONS["int8"](model)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_layers_are_packed_where_onednn_supports_their_dtype(precision, monkeypatch):
+    def model():
+        return nn.ModuleDict({"deep": nn.Sequential(Linear(37, 70), nn.ReLU()), "single": Linear(37, 1)})
+
+    packed = PRECISIONS[precision](model())
+    supported = precision == "32" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert isinstance(packed["deep"][0], PackedLinear) == supported
+    assert not isinstance(packed["single"], PackedLinear)  # vectors of attention, and gates: packing gains nothing
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert not isinstance(pack_linears(model().bfloat16())["deep"][0], PackedLinear)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not isinstance(pack_linears(model())["deep"][0], PackedLinear)
+    assert not isinstance(PRECISIONS["64"](model())["deep"][0], PackedLinear)

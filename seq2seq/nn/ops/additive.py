@@ -21,7 +21,8 @@ def additive_scores(
 ) -> Tensor:
     """v . tanh(q + k), or with coverage v . tanh(q + k + a d).
 
-    query (..., T, K), keys (..., S, K), vector v (K), amount a (..., T, S), direction d (K) -> (..., T, S)."""
+    query q (..., T, K), keys k (..., S, K), vector v (K), amount a (..., T, S) and direction d (K), both or none
+    -> (..., T, S)."""
     if torch.compiler.is_compiling():
         return additive_scores_reference(query, keys, vector, amount, direction)
     q, k = (x.flatten(0, -3) for x in (query, keys.to(query.dtype)))
@@ -37,7 +38,7 @@ def additive_scores(
 def additive_scores_reference(
     query: Tensor, keys: Tensor, vector: Tensor, amount: Tensor | None = None, direction: Tensor | None = None
 ) -> Tensor:
-    """The same by torch's operations, with the (..., T, S, K) tensor."""
+    """`additive_scores` by torch's operations, with the (..., T, S, K) tensor."""
     return pair_sums(query, keys.to(query.dtype), amount, direction).tanh() @ vector.to(query.dtype)
 
 
@@ -50,7 +51,7 @@ def pair_sums(query: Tensor, keys: Tensor, amount: Tensor | None, direction: Ten
 
 
 class AdditiveScores(torch.autograd.Function):
-    """Query (N, T, K), keys (N, S, K), vector (K), amount (N, T, S) or None, direction (K) or None -> (N, T, S)."""
+    """query (N, T, K), keys (N, S, K), vector (K), amount (N, T, S) or None, direction (K) or None -> (N, T, S)."""
 
     @staticmethod
     def forward(
@@ -67,29 +68,32 @@ class AdditiveScores(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         query, keys, vector, amount, direction = ctx.saved_tensors
-        grads: list[Any] = [  # sums over blocks, in float32 at least
+        grads: list[Any] = [  # summed over blocks, in float32 at least
             None if x is None else torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32))
             for x in ctx.saved_tensors
         ]
+        grad_query, grad_keys, grad_vector, grad_amount, grad_direction = grads
         for rows, steps in blocks(query, keys):
             activation = pair_sums(*block_of(rows, steps, query, keys, amount), direction).tanh_()  # (n, t, S, K)
             grad_output = grad_outputs[0][rows, steps]  # (n, t, S)
-            grads[2] += grad_output.flatten() @ activation.flatten(0, 2)
+            grad_vector += grad_output.flatten() @ activation.flatten(0, 2)
             grad_sums = activation.square_().neg_().add_(1).mul_(vector).mul_(grad_output.unsqueeze(-1))
-            grads[0][rows, steps] = grad_sums.sum(2)
-            grads[1][rows] += grad_sums.sum(1) if grad_sums.size(1) > 1 else grad_sums.squeeze(1)
+            grad_query[rows, steps] = grad_sums.sum(2)
+            grad_keys[rows] += grad_sums.sum(1) if grad_sums.size(1) > 1 else grad_sums.squeeze(1)
             if amount is not None:
-                grads[3][rows, steps] = (grad_sums @ direction.to(grad_sums.dtype)).to(amount.dtype)
-                grads[4] += amount[rows, steps].flatten().to(grad_sums.dtype) @ grad_sums.flatten(0, 2)
+                grad_amount[rows, steps] = (grad_sums @ direction.to(grad_sums.dtype)).to(amount.dtype)
+                grad_direction += amount[rows, steps].flatten().to(grad_sums.dtype) @ grad_sums.flatten(0, 2)
         return tuple(None if x is None else grad.to(x.dtype) for x, grad in zip(ctx.saved_tensors, grads, strict=True))
 
 
 def blocks(query: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Sentences and steps whose pairs are at most BLOCK elements, or those of one step."""
+    """Slices of the sentences and of the steps that cut (N, T, S, K) into blocks of BLOCK elements at most, more on
+    other devices than the CPU; a block is one step of one sentence at least."""
     N, T = query.shape[:2]
-    size, most = max(1, keys[0].numel() if len(keys) else 0), devices.at_once(query, BLOCK)
-    steps = max(1, min(T, most // size))
-    rows = max(1, most // (steps * size))
+    step_size = max(1, keys.size(1) * keys.size(2))  # elements of one step of one sentence
+    most = devices.at_once(query, BLOCK)
+    steps = max(1, min(T, most // step_size))
+    rows = max(1, most // (steps * step_size))
     for row in range(0, N, rows):
         for step in range(0, T, steps):
             yield slice(row, row + rows), slice(step, step + steps)
@@ -98,5 +102,5 @@ def blocks(query: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
 def block_of(
     rows: slice, steps: slice, query: Tensor, keys: Tensor, amount: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Query, keys and amount of a block."""
+    """Query (n, t, K), keys (n, S, K) and amount (n, t, S) of a block."""
     return query[rows, steps], keys[rows], None if amount is None else amount[rows, steps]

@@ -21,11 +21,12 @@ CHUNK = 2**22  # logits of a chunk on the CPU: 16 MiB in float32, larger ones le
 def linear_cross_entropy(
     features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Sums of the cross-entropies of `target` (R) under softmax(W x + b): label-smoothed  (Szegedy et al. 2016, section
-    7), and plain.
+    """Two sums of the cross-entropies of `target` (R) under softmax(W x + b): with label smoothing  (Szegedy et al.
+    2016, section 7), and without, which is not differentiable.
 
-    features (R, H), weight (V, H), bias (V). Rows whose target is PAD count nothing; their features have to be zero."""
-    learning = torch.is_grad_enabled()  # inside of forward it never is
+    features (R, H), weight (V, H), bias (V). Rows where the target is PAD are left out of the sums; their features have
+    to be zero, and their rows of the features' gradient are arbitrary: the caller has to mask both."""
+    learning = torch.is_grad_enabled()  # inside a Function's forward it never is
     total, nll = LinearCrossEntropy.apply(features, weight, bias, target, smoothing, learning)
     return total, nll
 
@@ -40,7 +41,7 @@ def linear_cross_entropy_reference(
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """The label-smoothed sum, to be differentiated once, and the plain sum. `learning`: gradients are wanted."""
+    """The label-smoothed sum, which can be differentiated once, and the plain sum. `learning`: gradients are wanted."""
 
     @staticmethod
     def forward(
@@ -66,7 +67,7 @@ def sum_chunks(
 ) -> tuple[Tensor, Tensor]:
     """The smoothed and the plain sum; adds the gradients of features, weight and bias to `grads`, unless that is empty.
 
-    A row of padding adds nothing if its features are zero; its own gradient is not zero, but nothing depends on it."""
+    Padding adds nothing to the weight's, because its features are zero; its rows of the features' are arbitrary."""
     wide = torch.promote_types(features.dtype, torch.float32)
     total, nll = (features.new_zeros((), dtype=wide) for _ in range(2))
     vocabulary = weight.size(0)
@@ -88,11 +89,11 @@ def sum_chunks(
 def softmax_gradient(
     logits: Tensor, target: Tensor, smoothing: float, buffers: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Logits (R, V), which are overwritten, and target (R) -> log sum exp of each row, its target's logit, the sum of
-    its logits, all (R), and the gradient of its cross-entropy (R, V).
+    """Logits (R, V) and target (R) -> log sum exp of each row, its target's logit, the sum of its logits, all (R), and
+    the gradient of its label-smoothed cross-entropy (R, V).
 
-    Buffers: two of (R, V) or more rows in the wider dtype, shared by all chunks, since new memory costs more than a
-    pass over it; none: one kernel does it in place."""
+    buffers: two in the wider dtype, of R or more rows of V, shared by all chunks, since new memory costs more than a
+    pass over it. None given: a Triton kernel overwrites the logits with the gradient."""
     if not buffers:
         from seq2seq.nn.ops.kernels import cross_entropy
 

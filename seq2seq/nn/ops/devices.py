@@ -10,12 +10,10 @@ from torch import Tensor
 
 log = logging.getLogger("seq2seq")
 
-KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)  # that nn/ops/kernels.py takes
-LARGER = 16  # times as large are blocks on a device, where each has to be launched
-LONG_SOURCE, SMALL_BATCH = (
-    256,
-    2,
-)  # source positions, sentences: beyond the one, or up to the other, a fused kernel pays on the CPU
+KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)  # which nn/ops/kernels.py supports
+LARGER = 16  # blocks are so many times as large on other devices, where each has to be launched
+# On the CPU a fused kernel pays for more source positions than LONG_SOURCE, or for SMALL_BATCH sentences at most.
+LONG_SOURCE, SMALL_BATCH = 256, 2
 
 
 def asynchronous(x: Tensor) -> bool:
@@ -43,14 +41,15 @@ def fused(x: Tensor) -> bool:
 
 @cache
 def compiles(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether one of the kernels works there; if not, the reason is logged and torch's operations are used."""
+    """Whether one of the kernels runs on the device; if not, the reason is logged, once, and torch's operations are
+    used."""
     try:
         from seq2seq.nn.ops.kernels import cross_entropy
 
         cross_entropy(
             torch.zeros(1, 4, device=device, dtype=dtype), torch.zeros(1, dtype=torch.long, device=device), 0.0
         )
-    except Exception as error:  # no Triton, no C compiler, a GPU too old: each has its own
+    except Exception as error:  # no Triton, no C compiler, a GPU too old: each raises an error of its own
         reason = (str(error) or repr(error)).splitlines()[0]
         log.warning("no fused kernels for %s on %s, torch's operations are used: %s", dtype, device, reason)
         return False
@@ -58,14 +57,14 @@ def compiles(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def product_dtype(x: Tensor) -> torch.dtype:
-    """The dtype to which autocast converts x for a product; its own where autocast is off."""
+    """The dtype of a product with x: that of autocast where it is on, else its own; float64 is never converted."""
     device = x.device.type
-    enabled = autocast_exists(device) and torch.is_autocast_enabled(device)
+    enabled = autocast_exists(device) and torch.is_autocast_enabled(device) and x.dtype != torch.float64
     return torch.get_autocast_dtype(device) if enabled else x.dtype
 
 
 def no_autocast(x: Tensor) -> AbstractContextManager[object]:
-    """Products inside keep the dtype of their arguments."""
+    """A context in which autocast is off on the device of x, so that products keep the dtype of their arguments."""
     device = x.device.type
     return torch.autocast(device, enabled=False) if autocast_exists(device) else nullcontext()
 

@@ -11,16 +11,17 @@ LEVELS = 2**16  # each mask entry compares 16 random bits with p
 
 
 def keep_mask(size: tuple[int, ...] | torch.Size, p: float, device: torch.device) -> Tensor:
-    """int8 of this size: 1 with probability 1 - p, to the nearest 1 / 65,536, else 0.
+    """int8 of this size: 1 with probability 1 - p, else 0, for 0 < p < 1.
 
-    On the CPU torch draws a random number per unit, which takes longer than the layer's products; here one serves
-    four."""
+    On the CPU p is rounded to a multiple of 1 / 65,536, at least one and less than 1. There torch draws a random number
+    per unit, which takes longer than the layer's products; here one serves four."""
     if device.type != "cpu":
         return (torch.rand(size, device=device) >= p).to(torch.int8)
     count = torch.Size(size).numel()
     generator = np.random.SFC64(int(torch.randint(2**63 - 1, ())))
     bits = torch.from_numpy(np.atleast_1d(generator.random_raw(-(-count // 4))).view(np.int16))[:count]
-    least = round(p * LEVELS) - LEVELS // 2  # of the values from -32,768 on that keep their unit
+    dropped = min(max(round(p * LEVELS), 1), LEVELS - 1)  # of the values from -32,768 on
+    least = dropped - LEVELS // 2  # that keeps its unit
     # a comparison, to bool, is not vectorised
     return bits.clamp_(least - 1, least).sub_(least - 1).to(torch.int8).view(size)
 

@@ -23,7 +23,7 @@ def tanh(x):
 
 
 @triton.jit
-def score_pairs(query, keys, vector, scores, T, S, K, POSITIONS: tl.constexpr, FEATURES: tl.constexpr):
+def additive_forward(query, keys, vector, scores, T, S, K, POSITIONS: tl.constexpr, FEATURES: tl.constexpr):
     """scores[n, t, s] = v . tanh(q[n, t] + k[n, s]); a program has one (n, t) and POSITIONS s."""
     row = tl.program_id(0).to(tl.int64)
     s = tl.program_id(1) * POSITIONS + tl.arange(0, POSITIONS)
@@ -39,13 +39,15 @@ def score_pairs(query, keys, vector, scores, T, S, K, POSITIONS: tl.constexpr, F
 
 
 @triton.jit
-def score_gradients(
-    grads, own, other, vector, to_own, to_vector, OWN, OTHER, own_step, other_step, K,
+def additive_backward(
+    grad_scores, own, other, vector, grad_own, grad_vector, OWN, OTHER, own_step, other_step, K,
     LEARN: tl.constexpr, POSITIONS: tl.constexpr, FEATURES: tl.constexpr,
 ):  # fmt: skip
-    """The backward pass of score_pairs to one of its two arguments: own (N, OWN, K), the other one (N, OTHER, K). The
-    gradient of a score is found at n OWN OTHER + own own_step + other other_step. With LEARN also what each row of
-    `own` adds to the gradient of the vector."""
+    """The gradient in one of the two arguments of additive_forward, own (N, OWN, K); the other one is (N, OTHER, K).
+
+    The gradient of a score is at grad_scores[n OWN OTHER + i own_step + j other_step], for row i of `own` and j of
+    `other`. With LEARN also the gradient in the vector from each row of `own`, (N, OWN, K). A program has one row of
+    `own` and FEATURES k."""
     row = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * FEATURES + tl.arange(0, FEATURES)
     n = row // OWN
@@ -56,24 +58,24 @@ def score_gradients(
         j = start + tl.arange(0, POSITIONS)
         inside = (j < OTHER)[:, None] & (k < K)[None, :]
         theirs = tl.load(other + (n * OTHER + j)[:, None] * K + k[None, :], mask=inside, other=0.0).to(tl.float32)
-        grad = tl.load(grads + n * OWN * OTHER + row % OWN * own_step + j * other_step, mask=j < OTHER, other=0.0).to(
-            tl.float32
-        )
+        grad = tl.load(
+            grad_scores + n * OWN * OTHER + row % OWN * own_step + j * other_step, mask=j < OTHER, other=0.0
+        ).to(tl.float32)
         activation = tanh(mine[None, :] + theirs)
         inner += tl.sum((1 - activation * activation) * grad[:, None], 0)
         weighted += tl.sum(activation * grad[:, None], 0)
     v = tl.load(vector + k, mask=k < K, other=0.0).to(tl.float32)
-    tl.store(to_own + row * K + k, inner * v, mask=k < K)
+    tl.store(grad_own + row * K + k, inner * v, mask=k < K)
     if LEARN:
-        tl.store(to_vector + row * K + k, weighted, mask=k < K)
+        tl.store(grad_vector + row * K + k, weighted, mask=k < K)
 
 
-def launch(kernel: Any, programs: tuple[int, ...], first: Tensor, *given: Any) -> None:
-    """Launch a kernel on the device of the first tensor, which need not be the current one; nothing where inside is no
-    program."""
+def launch(kernel: Any, programs: tuple[int, ...], first: Tensor, *arguments: Any) -> None:
+    """Launch a kernel on the device of the first tensor, which need not be the current one; none if `programs` has a
+    zero."""
     if all(programs):
         with torch.cuda.device_of(first):
-            kernel[programs](first, *given)
+            kernel[programs](first, *arguments)
 
 
 class TritonAdditiveScores(torch.autograd.Function):
@@ -86,30 +88,40 @@ class TritonAdditiveScores(torch.autograd.Function):
         (N, T, K), S = query.shape, keys.size(1)
         scores = query.new_empty(N, T, S)
         launch(
-            score_pairs, (N * T, triton.cdiv(S, POSITIONS)), query, keys, vector, scores, T, S, K, POSITIONS, FEATURES
+            additive_forward,
+            (N * T, triton.cdiv(S, POSITIONS)),
+            query,
+            keys,
+            vector,
+            scores,
+            T,
+            S,
+            K,
+            POSITIONS,
+            FEATURES,
         )
         return scores
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query, keys, vector = ctx.saved_tensors
-        (N, T, K), S, grads = query.shape, keys.size(1), outer[0].contiguous()
-        to_query, to_keys, to_vector = (
+        (N, T, K), S, grad_scores = query.shape, keys.size(1), grad_outputs[0].contiguous()
+        grad_query, grad_keys, grad_vector = (
             torch.empty_like(query),
             torch.empty_like(keys),
             torch.empty_like(query, dtype=torch.float32),
         )
         blocks, common = triton.cdiv(K, FEATURES), (POSITIONS, FEATURES)
         launch(
-            score_gradients,
+            additive_backward,
             (N * T, blocks),
-            grads,
+            grad_scores,
             query,
             keys,
             vector,
-            to_query,
-            to_vector,
+            grad_query,
+            grad_vector,
             T,
             S,
             S,
@@ -119,14 +131,14 @@ class TritonAdditiveScores(torch.autograd.Function):
             *common,
         )
         launch(
-            score_gradients,
+            additive_backward,
             (N * S, blocks),
-            grads,
+            grad_scores,
             keys,
             query,
             vector,
-            to_keys,
-            to_vector,
+            grad_keys,
+            grad_vector,
             S,
             T,
             1,
@@ -135,12 +147,13 @@ class TritonAdditiveScores(torch.autograd.Function):
             False,
             *common,
         )
-        return to_query, to_keys, to_vector.sum((0, 1)).to(vector.dtype)
+        return grad_query, grad_keys, grad_vector.sum((0, 1)).to(vector.dtype)
 
 
 @triton.jit
-def open_gates(gates, cell, activated, hidden, after, size, count, BLOCK: tl.constexpr):
-    """A step of an TritonLSTMGates from gates (N, 4 size) and cell (N, size), count = N size."""
+def lstm_forward(gates, cell, activated, hidden, new_cell, size, count, BLOCK: tl.constexpr):
+    """hidden and new_cell (N, size) from gates (N, 4 size) and cell (N, size); count = N size. `activated` (N, 4 size)
+    is saved for the backward pass."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
     gate = at // size * 4 * size + at % size
@@ -153,13 +166,15 @@ def open_gates(gates, cell, activated, hidden, after, size, count, BLOCK: tl.con
     tl.store(activated + gate + size, f, mask=inside)
     tl.store(activated + gate + 2 * size, g, mask=inside)
     tl.store(activated + gate + 3 * size, o, mask=inside)
-    tl.store(after + at, c, mask=inside)
+    tl.store(new_cell + at, c, mask=inside)
     tl.store(hidden + at, o * tanh(c), mask=inside)
 
 
 @triton.jit
-def close_gates(to_hidden, to_after, activated, cell, after, to_gates, to_cell, size, count, BLOCK: tl.constexpr):
-    """The backward pass of open_gates."""
+def lstm_backward(
+    grad_hidden, grad_new_cell, activated, cell, new_cell, grad_gates, grad_cell, size, count, BLOCK: tl.constexpr
+):
+    """grad_gates (N, 4 size) and grad_cell (N, size) from the gradients of lstm_forward's results, (N, size) each."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
     gate = at // size * 4 * size + at % size
@@ -168,60 +183,70 @@ def close_gates(to_hidden, to_after, activated, cell, after, to_gates, to_cell, 
     g = tl.load(activated + gate + 2 * size, mask=inside, other=0.0).to(tl.float32)
     o = tl.load(activated + gate + 3 * size, mask=inside, other=0.0).to(tl.float32)
     before = tl.load(cell + at, mask=inside, other=0.0).to(tl.float32)
-    top = tanh(tl.load(after + at, mask=inside, other=0.0).to(tl.float32))
-    grad = tl.load(to_hidden + at, mask=inside, other=0.0).to(tl.float32)
-    inner = tl.load(to_after + at, mask=inside, other=0.0).to(tl.float32) + grad * o * (1 - top * top)
-    tl.store(to_gates + gate, inner * g * i * (1 - i), mask=inside)
-    tl.store(to_gates + gate + size, inner * before * f * (1 - f), mask=inside)
-    tl.store(to_gates + gate + 2 * size, inner * i * (1 - g * g), mask=inside)
-    tl.store(to_gates + gate + 3 * size, grad * top * o * (1 - o), mask=inside)
-    tl.store(to_cell + at, inner * f, mask=inside)
+    top = tanh(tl.load(new_cell + at, mask=inside, other=0.0).to(tl.float32))
+    grad = tl.load(grad_hidden + at, mask=inside, other=0.0).to(tl.float32)
+    inner = tl.load(grad_new_cell + at, mask=inside, other=0.0).to(tl.float32) + grad * o * (1 - top * top)
+    tl.store(grad_gates + gate, inner * g * i * (1 - i), mask=inside)
+    tl.store(grad_gates + gate + size, inner * before * f * (1 - f), mask=inside)
+    tl.store(grad_gates + gate + 2 * size, inner * i * (1 - g * g), mask=inside)
+    tl.store(grad_gates + gate + 3 * size, grad * top * o * (1 - o), mask=inside)
+    tl.store(grad_cell + at, inner * f, mask=inside)
 
 
 class TritonLSTMGates(torch.autograd.Function):
-    """Input, forget, cell, output gates before their nonlinearities (N, 4 size), cell (N, size) -> hidden, cell."""
+    """gates (N, 4 size): input, forget, cell and output gate before their nonlinearities; cell (N, size) -> the next
+    hidden and cell state, (N, size) each."""
 
     @staticmethod
     def forward(ctx: Any, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         gates, cell = gates.contiguous(), cell.contiguous()
-        activated, after = (
+        activated, new_cell = (
             torch.empty_like(gates),
             torch.empty_like(cell, dtype=torch.promote_types(gates.dtype, cell.dtype)),
         )
-        hidden = torch.empty_like(after)
+        hidden = torch.empty_like(new_cell)
         count = cell.numel()
         launch(
-            open_gates, (triton.cdiv(count, BLOCK),), gates, cell, activated, hidden, after, cell.size(1), count, BLOCK
-        )
-        ctx.save_for_backward(activated, cell, after)
-        return hidden, after
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
-        activated, cell, after = ctx.saved_tensors
-        to_gates, to_cell = torch.empty_like(activated), torch.empty_like(cell)
-        count, given = cell.numel(), [grad.contiguous() for grad in grads]
-        launch(
-            close_gates,
+            lstm_forward,
             (triton.cdiv(count, BLOCK),),
-            *given,
-            activated,
+            gates,
             cell,
-            after,
-            to_gates,
-            to_cell,
+            activated,
+            hidden,
+            new_cell,
             cell.size(1),
             count,
             BLOCK,
         )
-        return to_gates, to_cell
+        ctx.save_for_backward(activated, cell, new_cell)
+        return hidden, new_cell
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor]:
+        activated, cell, new_cell = ctx.saved_tensors
+        grad_gates, grad_cell = torch.empty_like(activated), torch.empty_like(cell)
+        count = cell.numel()
+        launch(
+            lstm_backward,
+            (triton.cdiv(count, BLOCK),),
+            *(grad.contiguous() for grad in grad_outputs),
+            activated,
+            cell,
+            new_cell,
+            grad_gates,
+            grad_cell,
+            cell.size(1),
+            count,
+            BLOCK,
+        )
+        return grad_gates, grad_cell
 
 
 @triton.jit
-def softmax_gradients(logits, target, norms, sums, V, smoothing, BLOCK: tl.constexpr):
-    """Row by row: log sum exp and sum of logits (R, V); then, in their place, the gradient of the smoothed
-    cross-entropy."""
+def cross_entropy_rows(logits, target, norms, sums, V, smoothing, BLOCK: tl.constexpr):
+    """norms and sums (R): log sum exp and sum of each row of the logits (R, V), which are then overwritten by the
+    gradient of the label-smoothed cross-entropy. A program has one row."""
     row = tl.program_id(0).to(tl.int64)
     start_of_row = logits + row * V
     top, total, everything = -float("inf"), 0.0, 0.0
@@ -244,9 +269,9 @@ def softmax_gradients(logits, target, norms, sums, V, smoothing, BLOCK: tl.const
 
 
 def cross_entropy(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits (R, V), which become the gradient of each row's label-smoothed cross-entropy, and target (R) -> the row's
-    log sum exp, the target's logit and the sum of the logits: (R,) in float32 each."""
+    """Logits (R, V) and target (R) -> log sum exp of each row, its target's logit and the sum of its logits, (R) in
+    float32 each. The logits are overwritten by the gradient of each row's label-smoothed cross-entropy."""
     own = logits.gather(1, target.unsqueeze(1)).squeeze(1).float()
     norms, sums = (logits.new_empty(len(logits), dtype=torch.float32) for _ in range(2))
-    launch(softmax_gradients, (len(logits),), logits, target, norms, sums, logits.size(1), smoothing, BLOCK)
+    launch(cross_entropy_rows, (len(logits),), logits, target, norms, sums, logits.size(1), smoothing, BLOCK)
     return norms, own, sums

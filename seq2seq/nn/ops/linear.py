@@ -8,13 +8,16 @@ from torch.nn import functional as F
 
 from seq2seq.nn.ops.scan import active
 
-ROWS = 512  # oneDNN compiles code for each number of rows; most larger ones, in encoders, never come again
+# oneDNN compiles code for each number of rows. Larger numbers are those of encoders, most of which never recur.
+ROWS = 512
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W^T + b of x (..., K), weight (N, K), or one for each sentence (B, ..., N, K), and bias (N) -> (..., N).
+    """x W^T + b of x (..., K), weight (N, K) and bias (N) -> (..., N); or of x (B, ..., T, K) and a weight
+    (B, ..., N, K) for each sentence -> (B, ..., T, N).
 
-    Inside a scan the gradient of the weight is computed after the loop; the weight has to outlive it."""
+    Inside a scan the gradient of the weight is computed once, after the loop, if every step is given the same
+    tensor."""
     if (products := active()) is None:
         if weight.dim() == 2:
             return F.linear(x, weight, bias)
@@ -27,19 +30,20 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def mix(weights: Tensor, values: Tensor) -> Tensor:
     """weights (B, ..., T, S) @ values (B, ..., S, M) -> (B, ..., T, M).
 
-    Inside a scan the gradient of the values is computed after the loop; the values have to outlive it."""
+    Inside a scan the gradient of the values is computed once, after the loop, if every step is given the same
+    tensor."""
     products = active()
     return weights @ values if products is None else products.multiply(weights, values, values.mT)
 
 
 class Linear(nn.Linear):
-    """torch.nn.Linear by `linear`, of which a part can be taken."""
+    """torch.nn.Linear computed by `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
 
     def rows(self, ids: Tensor) -> "Linear":
-        """The layer that yields only the outputs `ids` (N',) of (..., N), frozen."""
+        """A layer for the outputs `ids` (N') alone, which requires no gradients."""
         with torch.device("meta"):
             layer = Linear(self.in_features, len(ids), bias=self.bias is not None)
         layer.weight = nn.Parameter(self.weight.detach()[ids], requires_grad=False)
@@ -52,7 +56,8 @@ class PackedLinear(Linear):
     """A trained layer for inference on the CPU, in the memory layout of oneDNN; `scripts/bench/linear.py` measures the
     gain.
 
-    It can neither be moved to another device nor change its dtype: TypeError."""
+    With gradients enabled, or for more than ROWS rows, it computes what `Linear` does. Raises TypeError if it is moved
+    to another device or dtype."""
 
     def __init__(self, layer: nn.Linear) -> None:
         with torch.device("meta"):

@@ -11,10 +11,10 @@ from seq2seq.nn.ops.scan import gradients_wanted
 
 
 def lstm_gates(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """Input, forget, cell and output gates before their nonlinearities (N, 4 H), cell state (N, H) -> hidden and cell
-    state (N, H).
+    """gates (N, 4 H): input, forget, cell and output gate before their nonlinearities; cell (N, H) -> the next hidden
+    and cell state, (N, H) each.
 
-    A fused operation where gradients are wanted, else the reference."""
+    By a fused operation where gradients are wanted, else by the reference."""
     if not gradients_wanted():
         return lstm_gates_reference(gates, cell)
     if devices.fused(gates):

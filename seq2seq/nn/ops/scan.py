@@ -1,8 +1,8 @@
 """A loop over time in which the gradients of large tensors are computed once, after the loop.
 
 Autograd adds a weight gradient as large as the weight in every step of a loop. Inside `scan` the products with weights,
-and with the memory that attention reads, only record what they were given; when the backward pass has been through all
-steps, one matrix product yields the gradient of each. Values and gradients are those of torch's operations.
+and with the memory that attention reads, only save their inputs; when the backward pass has been through all steps, one
+matrix product yields the gradient of each. Values and gradients are those of torch's operations.
 """
 
 import threading
@@ -25,9 +25,9 @@ Outputs = TypeVar("Outputs", bound=tuple[Any, ...])
 def scan(step: Callable[[Inputs, State], tuple[Outputs, State]], inputs: Inputs, state: State) -> tuple[Outputs, State]:
     """Apply `step(inputs[t], state) -> (outputs[t], state)` for t = 0 .. T - 1, as jax.lax.scan does.
 
-    `inputs` is a (named) tuple of tensors (T, ...), or None where there is none. The outputs, (named) tuples of tensors
-    (N, ...) or None, are stacked to (N, T, ...). Where gradients are wanted, `linear` and `mix` are deferred inside
-    `step`."""
+    `inputs` is a (named) tuple of tensors (T, ...), T at least 1, or None where there is none; at least one is a
+    tensor. The outputs, (named) tuples of tensors (N, ...) or None, are stacked to (N, T, ...). Where gradients are
+    wanted, those of `linear` and `mix` inside `step` are deferred."""
     outputs = []
     with deferred() if gradients_wanted() else nullcontext():
         for now in unstacked(inputs):
@@ -69,13 +69,13 @@ _ACTIVE = _Active()
 
 
 def active() -> "DeferredProducts | None":
-    """Those of the scan that this thread is in; None outside of one, and where no gradients are wanted."""
-    return _ACTIVE.products
+    """The deferred products of the scan that this thread is in; None outside of one, and where gradients are off."""
+    return _ACTIVE.products if torch.is_grad_enabled() else None
 
 
 @contextmanager
 def deferred() -> Iterator["DeferredProducts"]:
-    """Defer the gradients of `linear` and `mix` inside."""
+    """Defer the gradients of `linear` and `mix` inside. Scans may be nested; each thread has its own."""
     outer, _ACTIVE.products = _ACTIVE.products, DeferredProducts()
     try:
         yield _ACTIVE.products
@@ -101,36 +101,35 @@ class DeferredProducts:
 
 
 class SharedFactor:
-    """A matrix (..., N, K) that several products share, in the dtype of the products, with their inputs and output
-    gradients."""
+    """A matrix (..., N, K) that several products share, in their dtype; in a backward pass, what its gradient needs."""
 
     def __init__(self, owner: Tensor, matrix: Tensor) -> None:
         self.owner = owner  # keeps its id from being given to another tensor
         self.matrix = matrix.detach().to(devices.product_dtype(matrix))
-        self.inputs: list[Tensor] = []
-        self.grad_outputs: dict[int, Tensor] = {}
+        self.products = 0
+        self.terms: dict[int, tuple[Tensor, Tensor]] = {}  # number of a product -> its input, its output's gradient
         self.backward_pass = -1
 
-    def add_grad_output(self, number: int, grad_output: Tensor) -> None:
-        """Record it for the product `number`; what an earlier backward pass left unused is dropped."""
-        if (current := torch._C._current_graph_task_id()) != self.backward_pass:
-            self.grad_outputs, self.backward_pass = {}, current
-        self.grad_outputs[number] = grad_output
+    def add_term(self, number: int, x: Tensor, grad_output: Tensor) -> None:
+        """Record x (..., K) and grad_output (..., N) of the product `number`, and drop what an earlier backward pass
+        left unused."""
+        current = torch._C._current_graph_task_id()
+        if current != self.backward_pass:
+            self.terms, self.backward_pass = {}, current
+        self.terms[number] = x, grad_output
 
     def gradient(self) -> Tensor | None:
-        """Of the matrix, summed over all products x matrix^T."""
-        if not self.grad_outputs:
+        """The gradient of the matrix (..., N, K): the sum of grad_output^T x over the recorded products."""
+        if not self.terms:
             return None
-        numbers = sorted(self.grad_outputs)
-        x = torch.cat([self.inputs[number] for number in numbers], -2)
-        grad_output = torch.cat([self.grad_outputs[number] for number in numbers], -2)
-        self.grad_outputs = {}
-        return grad_output.mT @ x
+        inputs, grad_outputs = zip(*(self.terms[number] for number in sorted(self.terms)), strict=True)
+        self.terms = {}
+        return torch.cat(grad_outputs, -2).mT @ torch.cat(inputs, -2)
 
 
 class CollectGradient(torch.autograd.Function):
-    """Gives autograd an empty token for the matrix, which all its products take: autograd asks for the gradient of the
-    token, and so of the matrix, when it has been through every product."""
+    """Matrix -> an empty token, an input of all its products: autograd runs this backward pass, which computes the
+    gradient of the matrix, when it has been through every product."""
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, factor: SharedFactor) -> Tensor:
@@ -148,14 +147,17 @@ class DeferredProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, token: Tensor, factor: SharedFactor) -> Tensor:
-        ctx.factor, ctx.number, ctx.dtype = factor, len(factor.inputs), x.dtype
-        factor.inputs.append(x.detach().to(factor.matrix.dtype))
-        return factor.inputs[-1] @ factor.matrix.mT
+        ctx.factor, ctx.number, ctx.dtype = factor, factor.products, x.dtype
+        factor.products += 1
+        x = x.to(factor.matrix.dtype)
+        ctx.save_for_backward(x)
+        return x @ factor.matrix.mT
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
         grad_output = grad_outputs[0]
         if ctx.needs_input_grad[1]:
-            ctx.factor.add_grad_output(ctx.number, grad_output)
+            (x,) = ctx.saved_tensors
+            ctx.factor.add_term(ctx.number, x.detach(), grad_output)
         return (grad_output @ ctx.factor.matrix).to(ctx.dtype), grad_output.new_empty(0), None

@@ -1,7 +1,7 @@
 """Recurrent cells: one step of an LSTM or a GRU, registered in `CELLS`.
 
-N rows, H the size of the state. The product with the input, which does not depend on the state, is made beforehand
-(`project`), for all steps at once where they are known.
+N rows, H the size of the state. The product with the input, which does not depend on the state, is computed beforehand
+by `project`, for all steps in one product where they are known.
 """
 
 from typing import ClassVar
@@ -17,40 +17,40 @@ from seq2seq.nn.ops.lstm import lstm_gates
 class RecurrentCell(nn.Module):
     """Base of the cells: one step for N rows."""
 
-    gates: ClassVar[int]
+    gates: ClassVar[int]  # how many vectors of size H `project` yields
     parts: ClassVar[tuple[str, ...]]  # names of the state's parts, "hidden" first
     sequence: ClassVar[type[nn.Module] | None] = None  # torch's own layer for whole sequences, for the encoder
 
-    def __init__(self, given: int, fed: int, size: int) -> None:
-        """given: size of the input that is known beforehand; fed: size of the input that comes with each step, 0:
-        none."""
+    def __init__(self, input_size: int, fed_size: int, size: int) -> None:
+        """input_size: of the input that does not depend on the state; fed_size: of that which is fed at each step, 0:
+        none; size: H."""
         super().__init__()
-        self.size, self.fed = size, fed
-        self.input = Linear(given, self.gates * size)
+        self.size = size
+        self.input = Linear(input_size, self.gates * size)
 
-    def project(self, given: Tensor) -> Tensor:
-        """(..., given) -> (..., gates * H), off the recurrence."""
-        projected: Tensor = self.input(given)
+    def project(self, x: Tensor) -> Tensor:
+        """x (..., input_size) -> (..., gates * H), off the recurrence."""
+        projected: Tensor = self.input(x)
         return projected
 
     def start(self, hidden: Tensor) -> State:
-        """The first state, from a first hidden vector (B, H)."""
+        """The first state, from a first hidden state (B, H)."""
         return {"hidden": hidden}
 
     def forward(self, projected: Tensor, fed: Tensor | None, state: State) -> State:
-        """projected (N, gates * H), fed (N, fed), state of (N, H) each -> the next state."""
+        """projected (N, gates * H), fed (N, fed_size) or None, state (N, H) each -> the next state."""
         raise NotImplementedError
 
 
 class LSTMCell(RecurrentCell):
-    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000); the gates are
-    torch.nn.LSTM's."""
+    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000); the gates in the
+    order of torch.nn.LSTM."""
 
     gates, parts, sequence = 4, ("hidden", "cell"), nn.LSTM
 
-    def __init__(self, given: int, fed: int, size: int) -> None:
-        super().__init__(given, fed, size)
-        self.recurrent = Linear(fed + size, 4 * size, bias=False)
+    def __init__(self, input_size: int, fed_size: int, size: int) -> None:
+        super().__init__(input_size, fed_size, size)
+        self.recurrent = Linear(fed_size + size, 4 * size, bias=False)
         nn.init.constant_(self.input.bias[size : 2 * size], 1.0)  # forget gates start open (Jozefowicz et al. 2015)
 
     def start(self, hidden: Tensor) -> State:
@@ -67,9 +67,9 @@ class GRUCell(RecurrentCell):
 
     gates, parts, sequence = 3, ("hidden",), nn.GRU
 
-    def __init__(self, given: int, fed: int, size: int) -> None:
-        super().__init__(given, fed, size)
-        self.feed = Linear(fed, 3 * size, bias=False) if fed else None
+    def __init__(self, input_size: int, fed_size: int, size: int) -> None:
+        super().__init__(input_size, fed_size, size)
+        self.feed = Linear(fed_size, 3 * size, bias=False) if fed_size else None
         self.recurrent = Linear(size, 3 * size)
 
     def forward(self, projected: Tensor, fed: Tensor | None, state: State) -> State:
@@ -89,9 +89,9 @@ class GRUChoCell(RecurrentCell):
 
     gates, parts = 3, ("hidden",)
 
-    def __init__(self, given: int, fed: int, size: int) -> None:
-        super().__init__(given, fed, size)
-        self.feed = Linear(fed, 3 * size, bias=False) if fed else None
+    def __init__(self, input_size: int, fed_size: int, size: int) -> None:
+        super().__init__(input_size, fed_size, size)
+        self.feed = Linear(fed_size, 3 * size, bias=False) if fed_size else None
         self.recurrent = Linear(size, 2 * size, bias=False)
         self.candidate = Linear(size, size, bias=False)
 

@@ -1,5 +1,7 @@
-"""How does a recurrent encoder-decoder read? Layers over whole sequences, in one direction or both, and what the
-decoder begins with."""
+"""Recurrent encoders, and the bridges from their last states to the decoder's first, registered in `BRIDGES`.
+
+B sentences, S source positions, M size of the memory, H of the states.
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -16,17 +18,17 @@ from seq2seq.nn.rnn.cells import RecurrentCell
 
 
 class CellLayer(nn.Module):
-    """A cell over a whole sequence, step by step: slower than torch's layers, for cells that torch lacks, and where
+    """Runs a cell over a whole sequence step by step: slower than torch's layers, for cells that torch lacks, and where
     every part of the state is needed."""
 
     def __init__(self, cell: RecurrentCell) -> None:
         super().__init__()
         self.cell = cell
-        if cell.sequence is not None:  # the same first values as torch's layer, so that the choice makes no difference
+        if cell.sequence is not None:  # initialized as torch's layer, so that the choice of layer makes no difference
             nn.init.uniform_(cell.input.bias, -(cell.size**-0.5), cell.size**-0.5)
 
     def forward(self, x: Tensor) -> State:
-        """(B, S, given) -> every part of the state after each position, (B, S, H)."""
+        """x (B, S, input size) -> every part of the state after each position, (B, S, H)."""
         projected = self.cell.project(x.transpose(0, 1))
         start = self.cell.start(projected.new_zeros(x.size(0), self.cell.size))
         states, _ = scan(self.step, (projected,), start)
@@ -39,12 +41,13 @@ class CellLayer(nn.Module):
 
 
 def run_layer(layer: nn.Module, x: Tensor) -> State:
-    """(B, S, given) -> the parts of the state after each position; of torch's layers the hidden state alone."""
+    """x (B, S, input size) -> the parts of the state after each position, (B, S, H); from torch's layers only
+    "hidden"."""
     return layer(x) if isinstance(layer, CellLayer) else {"hidden": layer(x)[0]}
 
 
 class RecurrentEncoder(nn.Module):
-    """Reads the source in one direction, or in both side by side  (Bahdanau et al. 2015, section 3.2)."""
+    """Recurrent layers over the source in one direction or in both  (Bahdanau et al. 2015, section 3.2)."""
 
     def __init__(
         self,
@@ -54,30 +57,38 @@ class RecurrentEncoder(nn.Module):
         layers: int,
         *,
         dropout: float = 0.0,
-        both: int = 0,
+        bidirectional_layers: int = 0,
         residual: int = 0,
-        backwards: bool = False,
-        whole: bool = False,
+        reverse_source: bool = False,
+        keep_state: bool = False,
     ) -> None:
-        """size: of the output M; each of two directions has half of it. both: the number of lower layers that read in
-        both directions (one in Wu et al. 2016, section 3.2). residual: the first layer, from 1, whose input is added to
-        its output; 0: none. backwards: the source is read last to first (Sutskever et al. 2014, section 3.3); states
-        stay where their tokens are. whole: every part of the last states is returned."""
+        """size: M, of the output; each of two directions has half of it.
+
+        bidirectional_layers: how many layers, from the lowest, read in both directions (one in Wu et al. 2016, section
+        3.2). residual: the first layer, from 1, whose input is added to its output; 0: none. reverse_source: the source
+        is read last to first (Sutskever et al. 2014, section 3.3), the states are those of their tokens all the same.
+        keep_state: return every part of the final states, not the hidden states alone."""
         super().__init__()
-        self.embedding, self.size, self.residual, self.reversed = embedding, size, residual or layers + 1, backwards
+        self.embedding, self.size, self.residual, self.reversed = (
+            embedding,
+            size,
+            residual or layers + 1,
+            reverse_source,
+        )
 
         def layer(number: int) -> nn.Module:
-            given, width = size if number else embedding.embedding_dim, size // 2 if number < both else size
-            if whole or cell.sequence is None:
-                return CellLayer(cell(given, 0, width))
-            return cell.sequence(given, width, batch_first=True)
+            input_size = size if number else embedding.embedding_dim
+            width = size // 2 if number < bidirectional_layers else size
+            if keep_state or cell.sequence is None:
+                return CellLayer(cell(input_size, 0, width))
+            return cell.sequence(input_size, width, batch_first=True)
 
         self.forwards = nn.ModuleList(map(layer, range(layers)))
-        self.backwards = nn.ModuleList(map(layer, range(both)))
+        self.backwards = nn.ModuleList(map(layer, range(bidirectional_layers)))
         self.dropout = Dropout(dropout)
 
     def forward(self, source: Tensor, mask: Tensor) -> EncoderOutput:
-        """(B, S) ids, (B, S) mask -> states, summary and ends."""
+        """source (B, S) ids, mask (B, S) bool, True on tokens -> the states of all positions and the final ones."""
         x, ends = self.embedding(source), []
         x = reverse(x, mask) if self.reversed else x
         for number in range(len(self.forwards)):
@@ -90,8 +101,8 @@ class RecurrentEncoder(nn.Module):
         return EncoderOutput(reverse(x, mask) if self.reversed else x, ends[-1]["hidden"], hidden, *cells)
 
     def layer(self, number: int, x: Tensor, mask: Tensor) -> tuple[Tensor, State]:
-        """(B, S, size of the input) -> hidden states (B, S, M), and the parts of the last states (B, M), both
-        directions side by side."""
+        """x (B, S, input size) -> hidden states (B, S, M), and the parts of the final state (B, M); both directions are
+        concatenated."""
         states = run_layer(self.forwards[number], x)
         last = (mask.sum(1) - 1).view(-1, 1, 1)
         end = {name: value.gather(1, last.expand(-1, 1, value.size(-1))).squeeze(1) for name, value in states.items()}
@@ -104,11 +115,11 @@ class RecurrentEncoder(nn.Module):
 
 
 class Bridge(nn.Module):
-    """Base of the bridges: the decoder's first state, from the encoder's last."""
+    """Base of the bridges: the decoder's first state from the encoder's final one."""
 
     reads: ClassVar[frozenset[str]] = (
         frozenset()
-    )  # of EncoderOutput's ends and cells: those that memory.cached must hold
+    )  # which of "ends" and "cells", of EncoderOutput, memory.cached must hold
 
     def __init__(self, memory: int, hidden: int, layers: int) -> None:
         super().__init__()
@@ -119,8 +130,8 @@ class Bridge(nn.Module):
         raise NotImplementedError
 
 
-class Dense(Bridge):
-    """tanh(W h + b), h the encoder's last hidden state, both directions side by side."""
+class DenseBridge(Bridge):
+    """tanh(W h + b), h the encoder's final hidden state, both directions concatenated."""
 
     def __init__(self, memory: int, hidden: int, layers: int) -> None:
         super().__init__(memory, hidden, layers)
@@ -130,8 +141,8 @@ class Dense(Bridge):
         return [{"hidden": hidden} for hidden in self.project(memory.summary).tanh().chunk(self.layers, -1)]
 
 
-class Backward(Bridge):
-    """tanh(W h + b), h the last hidden state of the direction that reads backwards  (Bahdanau et al. 2015, section
+class BackwardBridge(Bridge):
+    """tanh(W h + b), h the final hidden state of the direction that reads backwards  (Bahdanau et al. 2015, section
     A.2.2, which leaves biases out of its equations)."""
 
     def __init__(self, memory: int, hidden: int, layers: int) -> None:
@@ -143,7 +154,7 @@ class Backward(Bridge):
         return [{"hidden": hidden} for hidden in projected.tanh().chunk(self.layers, -1)]
 
 
-class Copy(Bridge):
+class CopyBridge(Bridge):
     """The hidden states themselves, layer by layer; the cell states of an LSTM start at zero."""
 
     reads = frozenset({"ends"})
@@ -152,7 +163,7 @@ class Copy(Bridge):
         return [{"hidden": hidden} for hidden in memory.cached["ends"].unbind(1)]
 
 
-class CopyAll(Bridge):
+class CopyAllBridge(Bridge):
     """Hidden and cell states themselves, layer by layer  (Sutskever et al. 2014, section 2; Luong et al. 2015)."""
 
     reads = frozenset({"ends", "cells"})
@@ -162,7 +173,7 @@ class CopyAll(Bridge):
         return [{"hidden": hidden, "cell": cell} for hidden, cell in zip(*parts, strict=True)]
 
 
-class Directions(Bridge):
+class DirectionsBridge(Bridge):
     """Hidden and cell states themselves, a layer for each direction: the first forwards, the first backwards, the
     second forwards, ... (tf/nmt: Luong et al. 2017)."""
 
@@ -173,8 +184,8 @@ class Directions(Bridge):
         return [{"hidden": hidden, "cell": cell} for hidden, cell in zip(*parts, strict=True)]
 
 
-class Reduce(Bridge):
-    """relu(W h + b) and relu(V c + d), h and c of the encoder's last layer, both directions side by side  (code of See
+class ReduceBridge(Bridge):
+    """relu(W h + b) and relu(V c + d), h and c of the encoder's last layer, both directions concatenated  (code of See
     et al. 2017)."""
 
     reads = frozenset({"cells"})
@@ -189,19 +200,19 @@ class Reduce(Bridge):
         return [{"hidden": hidden, "cell": cell} for hidden, cell in pairs]
 
 
-class Zero(Bridge):
-    """Zeros: the decoder knows the source by attention alone."""
+class ZeroBridge(Bridge):
+    """Zeros: the decoder reads the source by attention alone."""
 
     def forward(self, memory: Memory) -> Sequence[State]:
         return [{"hidden": memory.summary.new_zeros(memory.summary.size(0), self.hidden)}] * self.layers
 
 
 BRIDGES: dict[str, type[Bridge]] = {
-    "dense": Dense,
-    "backward": Backward,
-    "copy": Copy,
-    "copy_all": CopyAll,
-    "directions": Directions,
-    "reduce": Reduce,
-    "zero": Zero,
+    "dense": DenseBridge,
+    "backward": BackwardBridge,
+    "copy": CopyBridge,
+    "copy_all": CopyAllBridge,
+    "directions": DirectionsBridge,
+    "reduce": ReduceBridge,
+    "zero": ZeroBridge,
 }

@@ -1,83 +1,87 @@
-"""Are additive scores, and their gradients, those of the formula, in however many pieces?"""
+"""Additive scores and their gradients equal the formula, for every size of blocks."""
 
 import pytest
 import torch
 from torch.autograd import gradcheck
 
-from seq2seq.nn.ops import additive as module
-from seq2seq.nn.ops.additive import additive_scores, blocks
+from seq2seq.nn.ops import additive as additive_module
+from seq2seq.nn.ops.additive import additive_scores, additive_scores_reference, blocks
 
 N, T, S, K = 3, 4, 5, 2
 
 
-def numbers(covered, dtype=torch.float64):
+def random_inputs(coverage, dtype=torch.float64):
+    """Query, keys and vector; with coverage also amount and direction."""
     torch.manual_seed(1)
-    sizes = [(N, T, K), (N, S, K), (K,), *([(N, T, S), (K,)] if covered else [])]
+    sizes = [(N, T, K), (N, S, K), (K,), *([(N, T, S), (K,)] if coverage else [])]
     return [torch.randn(size, dtype=dtype, requires_grad=True) for size in sizes]
 
 
 def formula(query, keys, vector, amount=None, direction=None):
     """Bahdanau et al. 2015, section A.1.2, and See et al. 2017, eq. 11, one pair at a time."""
-    rows = []
+    scores = []
     for n in range(N):
         for t in range(T):
             for s in range(S):
                 inner = query[n, t] + keys[n, s]
-                rows.append(vector @ torch.tanh(inner if amount is None else inner + amount[n, t, s] * direction))
-    return torch.stack(rows).view(N, T, S)
+                scores.append(vector @ torch.tanh(inner if amount is None else inner + amount[n, t, s] * direction))
+    return torch.stack(scores).view(N, T, S)
 
 
-@pytest.mark.parametrize("piece", [1, 2 * S * K, T * S * K, 2 * T * S * K, 10**6])
-@pytest.mark.parametrize("covered", [False, True])
-def test_scores_and_gradients_are_those_of_the_formula(covered, piece, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", piece)
-    given = numbers(covered)
-    found, expected = additive_scores(*given), formula(*given)
-    torch.testing.assert_close(found, expected)
-    slope = torch.randn_like(found)
-    for a, b in zip(torch.autograd.grad(found, given, slope), torch.autograd.grad(expected, given, slope), strict=True):
-        torch.testing.assert_close(a, b)
-    assert gradcheck(additive_scores, given)
+@pytest.mark.parametrize("block", [1, 2 * S * K, T * S * K, 2 * T * S * K, 10**6])
+@pytest.mark.parametrize("coverage", [False, True])
+def test_scores_and_gradients_equal_the_formula(coverage, block, monkeypatch, assert_equals_reference):
+    monkeypatch.setattr(additive_module, "BLOCK", block)
+    inputs = random_inputs(coverage)
+    assert_equals_reference(additive_scores, formula, inputs)
+    assert gradcheck(additive_scores, inputs)
 
 
-def test_sums_over_pieces_are_wide(monkeypatch):
-    """In bfloat16 each of many steps would else lose what the sum has already."""
+@pytest.mark.parametrize("block", [1, 10**6])
+@pytest.mark.parametrize("coverage", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+def test_scores_and_gradients_equal_the_reference(
+    dtype, tolerance, coverage, block, monkeypatch, assert_equals_reference
+):
+    monkeypatch.setattr(additive_module, "BLOCK", block)
+    inputs = random_inputs(coverage, dtype)
+    assert_equals_reference(additive_scores, additive_scores_reference, inputs, rtol=tolerance, atol=tolerance)
+
+
+def test_gradients_are_summed_over_blocks_in_float32(monkeypatch):
+    """In bfloat16 each of many steps would lose the low bits of the sum."""
     torch.manual_seed(1)
     query, keys, vector = (torch.randn(size, requires_grad=True) for size in ((1, 500, 16), (1, 6, 16), (16,)))
-    slopes = []
-    for dtype, piece in ((torch.float32, 2**20), (torch.bfloat16, 1)):
-        monkeypatch.setattr(module, "BLOCK", piece)
-        slopes.append(
-            torch.autograd.grad(additive_scores(query.to(dtype), keys.to(dtype), vector).float().sum(), keys)[0]
-        )
-    assert (slopes[1] - slopes[0]).norm() / slopes[0].norm() < 0.01
+    gradients = []
+    for dtype, block in ((torch.float32, 2**20), (torch.bfloat16, 1)):
+        monkeypatch.setattr(additive_module, "BLOCK", block)
+        scores = additive_scores(query.to(dtype), keys.to(dtype), vector)
+        gradients.append(torch.autograd.grad(scores.float().sum(), keys)[0])
+    assert (gradients[1] - gradients[0]).norm() / gradients[0].norm() < 0.01
 
 
 @pytest.mark.parametrize(("steps", "positions"), [(0, 5), (3, 0), (0, 0)])
-def test_nothing_gives_nothing(steps, positions):
-    assert additive_scores(torch.zeros(2, steps, 4), torch.zeros(2, positions, 4), torch.zeros(4)).shape == (
-        2,
-        steps,
-        positions,
-    )
+def test_no_steps_or_no_positions_have_no_scores(steps, positions):
+    scores = additive_scores(torch.zeros(2, steps, 4), torch.zeros(2, positions, 4), torch.zeros(4))
+    assert scores.shape == (2, steps, positions)
 
 
-@pytest.mark.parametrize("piece", [1, 7, 2 * S * K, T * S * K, 3 * T * S * K])
-def test_pieces_are_every_pair_once(piece, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", piece)
-    query, keys, *_ = numbers(False)
-    seen = torch.zeros(N, T)
+@pytest.mark.parametrize("block", [1, 7, 2 * S * K, T * S * K, 3 * T * S * K])
+def test_blocks_cover_every_pair_once(block, monkeypatch):
+    monkeypatch.setattr(additive_module, "BLOCK", block)
+    query, keys, *_ = random_inputs(coverage=False)
+    visits = torch.zeros(N, T)
     for rows, steps in blocks(query, keys):
-        seen[rows, steps] += 1
-        assert seen[rows, steps].numel() * S * K <= max(piece, S * K)
-    assert (seen == 1).all()
+        visits[rows, steps] += 1
+        assert visits[rows, steps].numel() * S * K <= max(block, S * K)
+    assert (visits == 1).all()
 
 
-def test_heads_are_rows_and_nothing_of_all_pairs_is_kept():
-    query, keys, vector = numbers(False)
-    query, keys = (x.expand(2, -1, -1, -1).transpose(0, 1) for x in (query, keys))  # (N, heads, T, K)
-    kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
-        found = additive_scores(query, keys, vector)
-    torch.testing.assert_close(found[:, 1], formula(query[:, 1], keys[:, 1], vector))
-    assert max(kept) <= max(query.numel(), keys.numel())
+def test_heads_are_a_leading_dimension_and_no_pair_is_saved():
+    query, keys, vector = random_inputs(coverage=False)
+    query, keys = (x.expand(2, -1, -1, -1).transpose(0, 1) for x in (query, keys))  # (N, heads, T or S, K)
+    saved_sizes = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: saved_sizes.append(x.numel()) or x, lambda x: x):
+        scores = additive_scores(query, keys, vector)
+    torch.testing.assert_close(scores[:, 1], formula(query[:, 1], keys[:, 1], vector))
+    assert max(saved_sizes) <= max(query.numel(), keys.numel())

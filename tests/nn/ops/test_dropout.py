@@ -2,25 +2,46 @@
 
 import pytest
 import torch
-from torch import nn
 
-from seq2seq.config import RNNConfig
-from seq2seq.nn.build import build_model
-from seq2seq.nn.ops.dropout import Dropout, keep_mask
-from seq2seq.nn.rnn.cells import CELLS
-from seq2seq.nn.rnn.decoder import StepInput
-from seq2seq.nn.rnn.encoder import RecurrentEncoder
+from seq2seq.nn.ops.dropout import LEVELS, Dropout, keep_mask, keep_scales
+
+
+@pytest.fixture(params=["cpu", "other"])
+def device(request, monkeypatch):
+    """The CPU, and a device of another type, for which torch draws every number; here it, too, is the CPU."""
+    if request.param == "cpu":
+        return torch.device("cpu")
+    monkeypatch.setattr(torch, "rand", lambda size, device, rand=torch.rand: rand(size))
+    return torch.device("meta")
 
 
 @pytest.mark.parametrize("p", [0.01, 0.1, 0.3, 0.5, 0.9])
-def test_share_of_kept_units_is_one_minus_p(p):
+def test_share_of_kept_units_is_one_minus_p(p, device):
     torch.manual_seed(1)
-    mask = keep_mask((1000, 1001), p, torch.device("cpu"))
+    mask = keep_mask((1000, 1001), p, device)
     error = 5 * (p * (1 - p) / mask.numel()) ** 0.5
     assert abs(mask.double().mean() - (1 - p)) < error
     assert set(mask.unique().tolist()) == {0, 1}
     for other in (mask[:, 1:] * mask[:, :-1], mask[1:] * mask[:-1]):  # neighbours are independent
         assert abs(other.double().mean() - (1 - p) ** 2) < 3 * error
+
+
+@pytest.mark.parametrize("p", [1e-9, 1 - 1e-9])
+def test_probabilities_near_0_and_1_are_rounded_to_one_level(p):
+    torch.manual_seed(1)
+    mask = keep_mask((1000, 1000), p, torch.device("cpu"))
+    rare = mask if p > 0.5 else 1 - mask
+    assert abs(rare.double().mean() - 1 / LEVELS) < 5 / LEVELS
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_scales_are_the_mask_over_the_probability_of_being_kept(dtype):
+    torch.manual_seed(1)
+    scales = keep_scales((50, 60), 0.2, like=torch.zeros(1, dtype=dtype))
+    torch.manual_seed(1)
+    mask = keep_mask((50, 60), 0.2, torch.device("cpu"))
+    assert scales.dtype == dtype
+    torch.testing.assert_close(scales, mask.to(dtype) / 0.8)
 
 
 def test_masks_follow_torchs_seed_and_differ_between_calls():
@@ -33,15 +54,15 @@ def test_masks_follow_torchs_seed_and_differ_between_calls():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_units_and_gradients_are_scaled_alike(dtype):
+def test_units_and_gradients_have_the_same_factors(dtype):
     torch.manual_seed(1)
     x = torch.rand(5, 7, 11, dtype=dtype).add(1).requires_grad_()
     y = Dropout(0.25)(x)
     y.sum().backward()
-    left = y != 0
-    torch.testing.assert_close(y[left], (x / 0.75)[left], rtol=1e-2, atol=0)
-    torch.testing.assert_close(x.grad, left.to(dtype) / 0.75, rtol=1e-2, atol=0)
-    assert 0.5 < left.double().mean() < 1
+    kept = y != 0
+    torch.testing.assert_close(y[kept], (x / 0.75)[kept], rtol=1e-2, atol=0)
+    torch.testing.assert_close(x.grad, kept.to(dtype) / 0.75, rtol=1e-2, atol=0)
+    assert 0.5 < kept.double().mean() < 1
 
 
 def test_nothing_is_dropped_in_inference_or_with_p_0():
@@ -73,22 +94,3 @@ def test_fused_relu_and_dropout_saves_its_result_alone():
     with torch.autograd.graph.saved_tensors_hooks(lambda x: saved_sizes.append(x.nbytes) or x, lambda x: x):
         Dropout(0.5).relu(torch.randn(8, 16, requires_grad=True))
     assert saved_sizes == [8 * 16 * 4]
-
-
-def test_dropout_does_not_touch_the_residual_path():
-    """With zero weights in the upper layers their input comes out whole."""
-    encoder = RecurrentEncoder(nn.Embedding(9, 6), CELLS["lstm"], 8, 6, dropout=0.5, residual=2)
-    decoder = build_model(RNNConfig(embedding=8, hidden=8, decoder_layers=6, residual=True, dropout=0.5), 9, 9).decoder
-    with torch.no_grad():
-        for layer in (*encoder.forwards[1:], *decoder.cells[1:]):
-            for weight in layer.parameters():
-                weight.zero_()
-    lowest = []
-    encoder.forwards[0].register_forward_hook(lambda layer, given, found: lowest.append(found[0]))
-    source = torch.randint(1, 9, (3, 5))
-    assert encoder(source, torch.ones(3, 5, dtype=torch.bool)).states.equal(lowest[0])
-    new = {"hidden": torch.rand(3, 8), "cell": torch.rand(3, 8)}
-    state = {f"{name}{layer}": torch.zeros(3, 8) for name in new for layer in range(6)}
-    inputs = StepInput(torch.zeros(3, 32), torch.zeros(3, 8), torch.zeros(6, 3, 8))
-    top, _ = decoder.upper_cells(inputs, new, state)
-    assert top.equal(new["hidden"])

@@ -1,4 +1,4 @@
-"""Do the kernels for GPUs do what torch's operations do, and can they be compiled? Without a GPU an interpreter runs them."""
+"""The Triton kernels equal torch's operations, and compile. Without a GPU Triton's interpreter runs them."""
 
 import os
 import subprocess
@@ -9,126 +9,110 @@ import torch
 
 pytest.importorskip("triton")
 
-from seq2seq.nn.ops import additive, cross_entropy, devices, kernels
+from seq2seq.nn.ops import cross_entropy, devices, kernels
+from seq2seq.nn.ops.additive import additive_scores_reference
 from seq2seq.nn.ops.lstm import lstm_gates_reference
 
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 EXACT, ROUNDED = {"rtol": 1e-4, "atol": 1e-5}, {"rtol": 0.03, "atol": 0.03}
-KINDS = pytest.mark.parametrize(
-    ("kind", "near"), [(torch.float32, EXACT), (torch.bfloat16, ROUNDED)], ids=["float32", "bfloat16"]
+DTYPES = pytest.mark.parametrize(
+    ("dtype", "tolerances"), [(torch.float32, EXACT), (torch.bfloat16, ROUNDED)], ids=["float32", "bfloat16"]
 )
 
 
-def numbers(*shapes, kind=torch.float32):
+def random_tensors(*sizes, dtype=torch.float32):
     torch.manual_seed(5)
-    return [torch.randn(shape, device=DEVICE).to(kind).requires_grad_() for shape in shapes]
+    return [torch.randn(size, device=DEVICE).to(dtype).requires_grad_() for size in sizes]
 
 
-def assert_twins(ours, theirs, given, near):
-    """The same values, and for random slopes the same gradients."""
-    found, expected = ours(*given), theirs(*given)
-    found, expected = (x if isinstance(x, tuple) else (x,) for x in (found, expected))
-    slopes = [torch.randn_like(x) for x in expected]
-    for left, right in zip(found, expected, strict=True):
-        assert left.dtype == right.dtype
-        torch.testing.assert_close(left, right, **near)
-    for left, right in zip(
-        torch.autograd.grad(found, given, slopes), torch.autograd.grad(expected, given, slopes), strict=True
-    ):
-        assert left.dtype == right.dtype
-        torch.testing.assert_close(left, right, **near)
-
-
-def pieces(query, keys, vector):
-    return additive.AdditiveScores.apply(query, keys, vector, None, None)
-
-
-@KINDS
+@DTYPES
 @pytest.mark.parametrize("sizes", [(2, 3, 20, 70), (3, 1, 5, 64), (1, 17, 1, 6), (2, 2, 16, 130)])
-def test_additive_scores(kind, near, sizes):
+def test_additive_scores(dtype, tolerances, sizes, assert_equals_reference):
     N, T, S, K = sizes
-    wide = lambda *given: pieces(*(x.float() for x in given)).to(kind)  # noqa: E731, the kernel's sums are of such
-    assert_twins(kernels.TritonAdditiveScores.apply, wide, numbers((N, T, K), (N, S, K), (K,), kind=kind), near)
+
+    def reference(*inputs):  # in float32, as the sums of the kernel are
+        return additive_scores_reference(*(x.float() for x in inputs)).to(dtype)
+
+    inputs = random_tensors((N, T, K), (N, S, K), (K,), dtype=dtype)
+    assert_equals_reference(kernels.TritonAdditiveScores.apply, reference, inputs, **tolerances)
 
 
-@KINDS
+@DTYPES
 @pytest.mark.parametrize(("N", "size"), [(3, 5), (1, 1100), (7, 300)])
-def test_gates(kind, near, N, size):
-    assert_twins(
-        kernels.TritonLSTMGates.apply, lstm_gates_reference, numbers((N, 4 * size), (N, size), kind=kind), near
-    )
+def test_lstm_gates(dtype, tolerances, N, size, assert_equals_reference):
+    inputs = random_tensors((N, 4 * size), (N, size), dtype=dtype)
+    assert_equals_reference(kernels.TritonLSTMGates.apply, lstm_gates_reference, inputs, **tolerances)
 
 
-def test_gates_of_two_kinds_of_numbers():
-    """Under autocast the first cell may be wider than the gates."""
-    (gates,), (cell,) = numbers((2, 12), kind=torch.bfloat16), numbers((2, 3))
-    assert_twins(kernels.TritonLSTMGates.apply, lstm_gates_reference, [gates, cell], ROUNDED)
+def test_lstm_gates_of_two_dtypes(assert_equals_reference):
+    """Under autocast the first cell state may be wider than the gates."""
+    (gates,), (cell,) = random_tensors((2, 12), dtype=torch.bfloat16), random_tensors((2, 3))
+    assert_equals_reference(kernels.TritonLSTMGates.apply, lstm_gates_reference, [gates, cell], **ROUNDED)
 
 
-def test_a_part_of_a_tensor():
-    """What comes in strides is read as it is meant."""
-    gates, cell = (x.detach().t().requires_grad_() for x in numbers((20, 3), (5, 3)))
-    assert_twins(kernels.TritonLSTMGates.apply, lstm_gates_reference, [gates, cell], EXACT)
-    query, keys, vector = (
-        x.detach().transpose(-1, -2).requires_grad_() if x.dim() == 3 else x
-        for x in numbers((2, 6, 3), (2, 6, 4), (6,))
-    )
-    assert_twins(kernels.TritonAdditiveScores.apply, pieces, [query, keys, vector], EXACT)
+def test_inputs_need_not_be_contiguous(assert_equals_reference):
+    gates, cell = (x.detach().t().requires_grad_() for x in random_tensors((20, 3), (5, 3)))
+    assert_equals_reference(kernels.TritonLSTMGates.apply, lstm_gates_reference, [gates, cell], **EXACT)
+    query, keys, vector = random_tensors((2, 6, 3), (2, 6, 4), (6,))
+    query, keys = (x.detach().mT.requires_grad_() for x in (query, keys))
+    inputs = [query, keys, vector]
+    assert_equals_reference(kernels.TritonAdditiveScores.apply, additive_scores_reference, inputs, **EXACT)
 
 
-@KINDS
+@DTYPES
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("V", [9, 1024, 2500])
-def test_cross_entropy(kind, near, smoothing, V):
-    (logits,) = numbers((4, V), kind=kind)
+def test_cross_entropy(dtype, tolerances, smoothing, V):
+    (logits,) = random_tensors((4, V), dtype=dtype)
     target = torch.tensor([3, V - 1, 0, 5], device=DEVICE)
-    room = [torch.empty(6, V, device=DEVICE) for _ in range(2)]
-    *sums, slope = cross_entropy.softmax_gradient(logits.detach().clone(), target, smoothing, room)
+    buffers = [torch.empty(6, V, device=DEVICE) for _ in range(2)]
+    expected = cross_entropy.softmax_gradient(logits.detach().clone(), target, smoothing, buffers)
     found = cross_entropy.softmax_gradient(logits.detach().clone(), target, smoothing, [])
-    for ours, theirs in zip(found, (*sums, slope), strict=True):
-        assert ours.dtype == theirs.dtype
-        torch.testing.assert_close(ours, theirs, **near)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, **tolerances)
 
 
 @pytest.mark.parametrize("sizes", [(0, 3, 4, 5), (2, 0, 4, 5), (2, 3, 0, 5)])
-def test_nothing_is_nothing(sizes):
+def test_additive_scores_of_empty_tensors(sizes, assert_equals_reference):
     N, T, S, K = sizes
-    given = numbers((N, T, K), (N, S, K), (K,))
-    assert_twins(kernels.TritonAdditiveScores.apply, pieces, given, EXACT)
-    assert [
-        len(x)
-        for x in kernels.cross_entropy(torch.empty(0, 4, device=DEVICE), torch.empty(0, device=DEVICE).long(), 0.1)
-    ] == [0, 0, 0]
+    inputs = random_tensors((N, T, K), (N, S, K), (K,))
+    assert_equals_reference(kernels.TritonAdditiveScores.apply, additive_scores_reference, inputs, **EXACT)
 
 
-def test_models_learn_the_same_with_them(variant, close, monkeypatch):
+def test_cross_entropy_of_no_rows():
+    target = torch.empty(0, device=DEVICE, dtype=torch.long)
+    found = kernels.cross_entropy(torch.empty(0, 4, device=DEVICE), target, 0.1)
+    assert [x.shape for x in found] == [(0,)] * 3
+
+
+def test_models_have_the_same_loss_and_gradients(variant, close, monkeypatch):
     model = variant.model.to(DEVICE)
     source, copy, target_in, target_out = (
         x.to(DEVICE) for x in (variant.source, variant.copy, variant.target_in, variant.target_out)
     )
     parameters = [p for p in model.parameters() if p.requires_grad]
 
-    def learnt():
+    def loss_and_gradients():
         memory = model.encode(source, copy if variant.model.head.reads_weights else None)
         output = model.decode(target_in, memory, attention=model.head.reads_weights)
         loss = model.head.loss(output, memory, target_out, 0.1)
         return loss.total, *torch.autograd.grad(loss.total, parameters, allow_unused=True)
 
     monkeypatch.setattr(devices, "fused", lambda x: False)
-    expected = learnt()
+    expected = loss_and_gradients()
     monkeypatch.setattr(devices, "fused", lambda x: True)
-    for ours, theirs in zip(learnt(), expected, strict=True):
+    for ours, theirs in zip(loss_and_gradients(), expected, strict=True):
         close(ours, theirs)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(DEVICE == "cuda", reason="there the tests above compile them")
-def test_they_compile(tmp_path):
-    """To machine code of NVIDIA's Ampere and Hopper, by Triton's own compiler: no GPU is needed for that."""
+@pytest.mark.skipif(DEVICE == "cuda", reason="the tests above compile the kernels on a GPU")
+def test_kernels_compile_for_ampere_and_hopper(tmp_path):
+    """By Triton's compiler, which needs no GPU."""
     environment = os.environ | {"TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-W", "ignore", "-c", COMPILE]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    every = ["score_pairs", "score_gradients", "open_gates", "close_gates", "softmax_gradients"]
+    every = ["additive_forward", "additive_backward", "lstm_forward", "lstm_backward", "cross_entropy_rows"]
     assert done.stdout.split() == [name for name in every for _ in range(2 * 3)], done.stderr
 
 
@@ -139,15 +123,19 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from seq2seq.nn.ops import kernels
 
-NUMBERS = {"grads": "*fp32", "target": "*i64", "norms": "*fp32", "sums": "*fp32", "to_vector": "*fp32", "smoothing": "fp32"}
-NUMBERS |= {name: "i32" for name in "T S K V OWN OTHER own_step other_step size count".split()}
-FIXED = {"LEARN": True, "BLOCK": kernels.BLOCK, "POSITIONS": kernels.POSITIONS, "FEATURES": kernels.FEATURES}
-for name, kernel in vars(kernels).items():
-    if isinstance(kernel, triton.JITFunction) and name != "tanh":
-        fixed = {word: FIXED[word] for word in kernel.arg_names if word in FIXED}
-        for architecture, kind in itertools.product((80, 90), ("*fp32", "*bf16", "*fp16")):
-            kinds = {word: "constexpr" if word in fixed else NUMBERS.get(word, kind) for word in kernel.arg_names}
-            made = triton.compile(ASTSource(kernel, kinds, fixed), target=GPUTarget("cuda", architecture, 32))
-            assert made.asm["cubin"].startswith(b"\x7fELF")
-            print(name)
+TYPES = {name: "*fp32" for name in ("grad_scores", "norms", "sums", "grad_vector")}
+TYPES |= {"target": "*i64", "smoothing": "fp32"}
+TYPES |= {name: "i32" for name in "T S K V OWN OTHER own_step other_step size count".split()}
+CONSTANTS = {"LEARN": True, "BLOCK": kernels.BLOCK, "POSITIONS": kernels.POSITIONS, "FEATURES": kernels.FEATURES}
+for kernel_name, kernel in vars(kernels).items():
+    if isinstance(kernel, triton.JITFunction) and kernel_name != "tanh":
+        constants = {name: CONSTANTS[name] for name in kernel.arg_names if name in CONSTANTS}
+        for architecture, dtype in itertools.product((80, 90), ("*fp32", "*bf16", "*fp16")):
+            signature = {
+                name: "constexpr" if name in constants else TYPES.get(name, dtype) for name in kernel.arg_names
+            }
+            source = ASTSource(kernel, signature, constants)
+            compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32))
+            assert compiled.asm["cubin"].startswith(b"\x7fELF")
+            print(kernel_name)
 """

@@ -1,27 +1,28 @@
 """`scan`, and the deferred gradients of `linear` and `mix` inside it, equal torch's operations in a plain loop."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import NamedTuple
 
 import pytest
 import torch
 from torch.autograd import gradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from seq2seq.nn.ops import scan as scan_module
 from seq2seq.nn.ops.linear import Linear, linear, mix
 from seq2seq.nn.ops.lstm import lstm_gates, lstm_gates_reference
 from seq2seq.nn.ops.scan import active, deferred, scan
 
-B, T, S = 3, 4, 5
+B, K, S = 3, 4, 5
 
 
-def random(*sizes):
+def random_tensors(*sizes, dtype=torch.float64):
     torch.manual_seed(1)
-    return [torch.randn(size, dtype=torch.float64, requires_grad=True) for size in sizes]
+    return [torch.randn(size, dtype=dtype, requires_grad=True) for size in sizes]
 
 
-def loop(context, gates, x, weight, keys, cell):
-    """Three steps that use the same matrices, one of them as keys and as values."""
+def recurrence(context, gates, x, weight, keys, cell):
+    """Three steps that share two matrices, one of them both as keys and as values."""
     hidden = x
     with context():
         for _ in range(3):
@@ -31,57 +32,124 @@ def loop(context, gates, x, weight, keys, cell):
     return hidden, cell
 
 
-def test_three_steps_and_their_gradients_equal_torch():
-    given = random((B, T), (4 * T, T), (B, S, T), (B, T))
-    plain, ours = loop(nullcontext, lstm_gates_reference, *given), loop(deferred, lstm_gates, *given)
-    for a, b in zip(plain, ours, strict=True):
-        torch.testing.assert_close(a, b)
-    grads = [torch.autograd.grad(sum(out.square().sum() for out in found), given) for found in (plain, ours)]
-    for a, b in zip(*grads, strict=True):
-        torch.testing.assert_close(a, b)
+SIZES = (B, K), (4 * K, K), (B, S, K), (B, K)
+
+
+def test_three_steps_and_their_gradients_equal_torchs(assert_equals_reference):
+    assert_equals_reference(
+        lambda *inputs: recurrence(deferred, lstm_gates, *inputs),
+        lambda *inputs: recurrence(nullcontext, lstm_gates_reference, *inputs),
+        random_tensors(*SIZES),
+    )
+
+
+def test_three_steps_under_autocast_equal_torchs(assert_equals_reference):
+    def under_autocast(context, gates):
+        def run(*inputs):
+            with torch.autocast("cpu", torch.bfloat16):
+                return recurrence(context, gates, *inputs)
+
+        return run
+
+    assert_equals_reference(
+        under_autocast(deferred, lstm_gates),
+        under_autocast(nullcontext, lstm_gates_reference),
+        random_tensors(*SIZES, dtype=torch.float32),
+        rtol=0.05,
+        atol=0.05,
+    )
 
 
 def test_gradients_are_numerical_derivatives():
-    given = random((B, T), (4 * T, T), (B, S, T), (B, T))
-    assert gradcheck(lambda *given: loop(deferred, lstm_gates, *given), given)
+    assert gradcheck(lambda *inputs: recurrence(deferred, lstm_gates, *inputs), random_tensors(*SIZES))
 
 
-def test_backward_can_run_twice_over_one_graph():
-    x, weight = random((2, B, T), (T, T))
+class ResultSizes(TorchDispatchMode):
+    """Counts the matrix products with a result of one size."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size, self.count = size, 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        if operation in (torch.ops.aten.mm.default, torch.ops.aten.bmm.default):
+            self.count += result.shape == self.size
+        return result
+
+
+@pytest.mark.parametrize(("context", "products"), [(deferred, 1), (nullcontext, 3)], ids=["scan", "loop"])
+def test_weight_gradient_is_one_product_for_all_steps(context, products):
+    x, weight = random_tensors((B, K), (K, K))
+    y = x
+    with context():
+        for _ in range(3):
+            y = linear(y, weight)
+    with ResultSizes(weight.shape) as sizes:
+        torch.autograd.grad(y.sum(), weight)
+    assert sizes.count == products
+
+
+def two_products():
+    """x (2, B, K), weight (K, K), and the products of the weight with each half of x."""
+    x, weight = random_tensors((2, B, K), (K, K))
     with deferred():
-        steps = [linear(x[i], weight) for i in range(2)]
-    torch.autograd.grad(steps[0].sum(), [x], retain_graph=True)  # without that of the weight
+        return x, weight, [linear(x[i], weight) for i in range(2)]
+
+
+def test_backward_can_run_twice_over_a_retained_graph():
+    x, weight, steps = two_products()
+    torch.autograd.grad(steps[0].sum(), [x], retain_graph=True)  # the gradient of the weight is not asked for
     for _ in range(2):
-        (grad,) = torch.autograd.grad(steps[1].sum(), [weight], retain_graph=True)
-        torch.testing.assert_close(grad, x[1].sum(0).expand(T, T))
+        (gradient,) = torch.autograd.grad(steps[1].sum(), [weight], retain_graph=True)
+        torch.testing.assert_close(gradient, x[1].sum(0).expand(K, K))
 
 
-@pytest.mark.parametrize("operation", ["linear", "gates"])
-def test_second_derivatives_are_refused(operation):
-    x, weight, cell = random((B, 4 * T), (4 * T, 4 * T), (B, T))
-    with deferred():
-        y = linear(x, weight) if operation == "linear" else lstm_gates(x, cell)[0]
-    (grad,) = torch.autograd.grad(y.square().sum(), [x], create_graph=True)
+def test_backward_frees_the_inputs_of_the_products():
+    """As torch's own operations do: without retain_graph, it cannot run again."""
+    _, weight, steps = two_products()
+    total = sum(step.sum() for step in steps)
+    torch.autograd.grad(total, [weight])
     with pytest.raises(RuntimeError):
-        grad.sum().backward()
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_a_layer_inside_a_scan_equals_the_layer(bias):
-    (x,) = random((B, T))
-    layer = Linear(T, 3, bias=bias).double()
-    with deferred():
-        inside = layer(x)
-    torch.testing.assert_close(inside, layer(x))
+        torch.autograd.grad(total, [weight])
 
 
 @pytest.mark.parametrize("unused", [0, 1])
-def test_a_step_without_gradient_adds_nothing(unused):
-    x, weight = random((2, B, T), (T, T))
+def test_step_that_does_not_enter_the_loss_adds_no_gradient(unused):
+    x, weight, steps = two_products()
+    (gradient,) = torch.autograd.grad(steps[1 - unused].sum(), [weight])
+    torch.testing.assert_close(gradient, x[1 - unused].sum(0).expand(K, K))
+
+
+def test_product_without_gradients_inside_a_scan_does_not_stop_those_of_others():
+    x, weight = random_tensors((B, K), (K, K))
     with deferred():
-        steps = [linear(x[i], weight) for i in range(2)]
-    (grad,) = torch.autograd.grad(steps[1 - unused].sum(), [weight])
-    torch.testing.assert_close(grad, x[1 - unused].sum(0).expand(T, T))
+        with torch.no_grad():
+            assert active() is None
+            linear(x, weight)
+        y = linear(x, weight)
+    (gradient,) = torch.autograd.grad(y.sum(), [weight])
+    torch.testing.assert_close(gradient, x.sum(0).expand(K, K))
+
+
+def test_matrices_made_in_each_step_have_their_own_gradients():
+    """The id of a matrix that nobody else holds is not given to that of the next step."""
+    x, weight = random_tensors((B, K), (K, K))
+    with deferred():
+        steps = [linear(x, scale * weight) for scale in (1.0, 2.0, 3.0)]
+    (gradient,) = torch.autograd.grad(sum(step.sum() for step in steps), [weight])
+    torch.testing.assert_close(gradient, 6 * x.sum(0).expand(K, K))
+    torch.testing.assert_close(steps[2], 3 * steps[0])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_layer_inside_a_scan_equals_the_layer(bias, dtype):
+    (x,) = random_tensors((B, K))
+    x, layer = x.to(dtype), Linear(K, 3, bias=bias).to(dtype)
+    with deferred():
+        inside = layer(x)
+    torch.testing.assert_close(inside, layer(x))
 
 
 class Inputs(NamedTuple):
@@ -122,16 +190,35 @@ def test_products_are_deferred_inside_a_scan_only_and_only_for_gradients():
     assert active() is None
 
 
-def test_a_decoder_has_the_gradients_of_torchs_operations(case, monkeypatch):
-    """Every cell, order, number of layers, score and window; a Transformer has no loop, and the same gradients twice."""
-    grads = []
-    for wanted in (scan_module.gradients_wanted, lambda: False):
-        monkeypatch.setattr(scan_module, "gradients_wanted", wanted)
-        output = case.model(case.source, case.target_in, case.copy)
-        parameters = dict(case.model.named_parameters())
-        found = torch.autograd.grad(output.features.square().sum(), list(parameters.values()), allow_unused=True)
-        grads.append({name: grad for name, grad in zip(parameters, found, strict=True) if grad is not None})
-    assert grads[0].keys() == grads[1].keys()
-    size = max(grad.norm() for grad in grads[1].values())
-    for name, grad in grads[0].items():
-        assert (grad - grads[1][name]).norm() < 1e-5 * size, name
+def test_products_are_no_longer_deferred_after_an_error():
+    def step(inputs, state):
+        raise ValueError("step")
+
+    with pytest.raises(ValueError, match="step"):
+        scan(step, (torch.zeros(2, 1),), {})
+    assert active() is None
+
+
+def test_scan_in_one_thread_defers_nothing_in_another():
+    with deferred(), ThreadPoolExecutor(1) as pool:
+        assert active() is not None
+        assert pool.submit(active).result() is None
+
+
+def test_scans_may_be_nested(assert_equals_reference):
+    """The inner one leaves the outer one active, after an error too; both use the same weight."""
+
+    def nested(context):
+        def run(x, weight):
+            with context():
+                y, outer = linear(x, weight), active()
+                with context():
+                    y = linear(linear(y, weight), weight)
+                with pytest.raises(ZeroDivisionError), context():
+                    raise ZeroDivisionError
+                assert active() is outer
+                return linear(y, weight)
+
+        return run
+
+    assert_equals_reference(nested(deferred), nested(nullcontext), random_tensors((B, K), (K, K)))

@@ -11,28 +11,29 @@ from seq2seq.nn.rnn.cells import CELLS
 @torch.no_grad()
 @pytest.mark.parametrize("fed", [0, 3])
 @pytest.mark.parametrize("name", ["lstm", "gru"])
-def test_a_cell_is_torchs_cell(name, fed):
+def test_cell_equals_torchs(name, fed):
     torch.manual_seed(1)
     cell, twin = CELLS[name](4, fed, 5), {"lstm": nn.LSTMCell, "gru": nn.GRUCell}[name](4 + fed, 5)
-    after_input = (
-        cell.recurrent.weight[:, :fed] if name == "lstm" else cell.feed.weight if fed else cell.input.weight[:, :0]
-    )
-    twin.weight_ih.copy_(torch.cat((cell.input.weight, after_input), 1))
+    if name == "lstm":
+        fed_weight = cell.recurrent.weight[:, :fed]
+    else:
+        fed_weight = cell.feed.weight if fed else cell.input.weight[:, :0]
+    twin.weight_ih.copy_(torch.cat((cell.input.weight, fed_weight), 1))
     twin.weight_hh.copy_(cell.recurrent.weight[:, fed:] if name == "lstm" else cell.recurrent.weight)
     twin.bias_ih.copy_(cell.input.bias)
     twin.bias_hh.zero_() if name == "lstm" else twin.bias_hh.copy_(cell.recurrent.bias)
-    given, more = torch.randn(2, 4), torch.randn(2, fed)
+    x, context = torch.randn(2, 4), torch.randn(2, fed)
     state = {part: torch.randn(2, 5) for part in cell.parts}
-    after = cell(cell.project(given), more if fed else None, state)
-    hidden = twin(torch.cat((given, more), 1), tuple(state.values()) if name == "lstm" else state["hidden"])
-    for ours, theirs in zip(after.values(), hidden if name == "lstm" else (hidden,), strict=True):
+    new_state = cell(cell.project(x), context if fed else None, state)
+    expected = twin(torch.cat((x, context), 1), tuple(state.values()) if name == "lstm" else state["hidden"])
+    for ours, theirs in zip(new_state.values(), expected if name == "lstm" else (expected,), strict=True):
         torch.testing.assert_close(ours, theirs)
-    assert list(after) == list(cell.parts) == list(cell.start(state["hidden"]))
+    assert list(new_state) == list(cell.parts) == list(cell.start(state["hidden"]))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("fed", [0, 3])
-def test_the_first_gated_unit_is_its_papers(fed):
+def test_gru_cho_equals_its_papers_equations(fed):
     """Bahdanau et al. 2015, section A.1.1, one row at a time."""
     torch.manual_seed(1)
     cell = CELLS["gru_cho"](4, fed, 5).double()
@@ -47,5 +48,5 @@ def test_the_first_gated_unit_is_its_papers(fed):
         np.testing.assert_allclose(after[row].numpy(), (1 - update) * s[row].numpy() + update * new)
 
 
-def test_every_cell_is_compared():
+def test_every_cell_is_tested():
     assert set(CELLS) == {"lstm", "gru", "gru_cho"}

@@ -1,19 +1,24 @@
-"""Do the recurrent decoders equal the papers' equations?"""
+"""The recurrent decoders equal the papers' equations."""
 
 import numpy as np
 import pytest
 import torch
 
 from seq2seq.errors import ConfigError
+from seq2seq.nn.ops import lstm as lstm_module
+from seq2seq.nn.ops import scan as scan_module
 from seq2seq.nn.rnn.cells import CELLS
-from seq2seq.nn.rnn.decoder import READOUTS
+from seq2seq.nn.rnn.decoder import READOUTS, RecurrentDecoder, StepInput
 
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-class Twin:
+ORDERS = ("luong", "plain", "context", "bahdanau", "previous", "gnmt", "gnmt_v2")
+
+
+class NumpyDecoder:
     """A recurrent decoder with LSTM layers and the general score, for one sentence, from the papers' equations."""
 
     def __init__(self, decoder, memory, row):
@@ -25,35 +30,34 @@ class Twin:
         self.hidden = np.split(np.tanh(first), len(decoder.cells))
         self.cell, self.feed = [np.zeros_like(h) for h in self.hidden], np.zeros(8)
 
-    def lstm(self, layer, given, fed):
-        """The gates of an LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
-        into, bias, back = (
-            self.weights[f"cells.{layer}.{name}"] for name in ("input.weight", "input.bias", "recurrent.weight")
-        )
-        i, f, g, o = np.split(into @ given + bias + back @ np.concatenate((fed, self.hidden[layer])), 4)
+    def lstm(self, layer, x, fed):
+        """The next state of an LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
+        names = "input.weight", "input.bias", "recurrent.weight"
+        weight, bias, recurrent = (self.weights[f"cells.{layer}.{name}"] for name in names)
+        i, f, g, o = np.split(weight @ x + bias + recurrent @ np.concatenate((fed, self.hidden[layer])), 4)
         self.cell[layer] = sigmoid(f) * self.cell[layer] + sigmoid(i) * np.tanh(g)
         self.hidden[layer] = sigmoid(o) * np.tanh(self.cell[layer])
 
-    def first(self, token, fed):
+    def first_cell(self, token, fed):
         self.lstm(0, self.weights["embedding.weight"][token], fed)
         return self.hidden[0]
 
-    def above(self, top, residual, beside=()):
-        """The other layers: -> the output of the top one; Wu et al. 2016, eq. 6 from the second on."""
+    def upper_cells(self, top, residual, context=()):
+        """The output of the top layer; residual from the second layer on  (Wu et al. 2016, eq. 6)."""
         for layer in range(1, len(self.hidden)):
-            self.lstm(layer, np.concatenate((top, beside)), self.feed[:0])
+            self.lstm(layer, np.concatenate((top, context)), self.feed[:0])
             top = self.hidden[layer] + (top if residual else 0)
         return top
 
-    def read(self, token, context, top, readout):
+    def read_out(self, token, context, top, readout):
         y, weight = self.weights["embedding.weight"][token], self.weights.get("combine.weight")
         if readout == "maxout":  # Bahdanau et al. 2015, section A.2.2
             return (weight @ np.concatenate((context, top, y)) + self.weights["combine.bias"]).reshape(-1, 2).max(1)
         if readout == "linear":  # See et al. 2017, eq. 4
             return weight @ np.concatenate((context, top)) + self.weights["combine.bias"]
-        return (
-            top if readout == "state" else np.tanh(weight @ np.concatenate((context, top)))
-        )  # Luong et al. 2015, eq. 5
+        if readout == "tanh":  # Luong et al. 2015, eq. 5
+            return np.tanh(weight @ np.concatenate((context, top)))
+        return top
 
     def attend(self, query):
         """Luong et al. 2015, eq. 7-8, general."""
@@ -62,21 +66,21 @@ class Twin:
 
     def step(self, token, order, readout, residual):
         if order in ("bahdanau", "previous"):  # Bahdanau et al. 2015, eq. 4-6: c_t from s_{t-1}, then s_t
-            before = self.hidden[-1]
-            context = self.attend(before)
-            top = self.above(self.first(token, context), residual)
-            top = before if order == "previous" else top
+            previous = self.hidden[-1]
+            context = self.attend(previous)
+            top = self.upper_cells(self.first_cell(token, context), residual)
+            top = previous if order == "previous" else top
         elif order == "gnmt":  # Wu et al. 2016, section 3: the same with the first layer's, and c_t enters all layers
             context = self.attend(self.hidden[0])
-            top = self.above(self.first(token, context), residual, context)
+            top = self.upper_cells(self.first_cell(token, context), residual, context)
         elif order == "gnmt_v2":  # c_t from the first layer's new state
-            first = self.first(token, self.feed)
+            first = self.first_cell(token, self.feed)
             context = self.attend(first)
-            top = self.above(first, residual, context)
+            top = self.upper_cells(first, residual, context)
         else:  # Luong et al. 2015, section 3: h_t, then c_t; section 3.3 feeds the attentional state
-            top = self.above(self.first(token, self.feed[:0] if order == "plain" else self.feed), residual)
+            top = self.upper_cells(self.first_cell(token, self.feed[:0] if order == "plain" else self.feed), residual)
             context = self.attend(top)
-        features = self.read(token, context, top, readout)
+        features = self.read_out(token, context, top, readout)
         self.feed = context if order in ("context", "gnmt_v2") else features
         return features
 
@@ -84,27 +88,18 @@ class Twin:
 @torch.no_grad()
 @pytest.mark.parametrize(("layers", "residual"), [(1, False), (3, False), (3, True)])
 @pytest.mark.parametrize("readout", READOUTS)
-@pytest.mark.parametrize("order", ["luong", "plain", "context", "bahdanau", "previous", "gnmt", "gnmt_v2"])
-def test_a_decoder_follows_its_papers_equations(order, readout, layers, residual, design):
+@pytest.mark.parametrize("order", ORDERS)
+def test_decoder_equals_its_papers_equations(order, readout, layers, residual, design):
     row = {"order": order, "readout": readout, "layers": (1, layers), "residual": residual}
     if order in ("previous", "luong", "plain") and readout == "state":
         with pytest.raises(ConfigError, match=r"model\.readout"):
             design.settings("rnn", row)
         return
-    assert set(design.choices["rnn"]["order"]) == {
-        "luong",
-        "plain",
-        "context",
-        "bahdanau",
-        "previous",
-        "gnmt",
-        "gnmt_v2",
-    }
     case = design.problem(design.settings("rnn", row), torch.float64)
     memory = case.model.encode(case.source)
     output = case.model.decode(case.target_in, memory)
     for number in range(3):
-        twin = Twin(case.model.decoder, memory, number)
+        twin = NumpyDecoder(case.model.decoder, memory, number)
         for t, token in enumerate(case.target_in[number].tolist()):
             np.testing.assert_allclose(
                 output.features[number, t].numpy(), twin.step(token, order, readout, residual), atol=1e-10
@@ -113,19 +108,21 @@ def test_a_decoder_follows_its_papers_equations(order, readout, layers, residual
 
 @torch.no_grad()
 @pytest.mark.parametrize("order", ["bahdanau", "previous"])
-def test_a_pointers_gate_sees_the_new_state_whatever_the_readout_sees(order, design):
+def test_pointer_gate_reads_the_new_state_whichever_the_readout_reads(order, design):
     """See et al. 2017, eq. 8: s_t."""
     case = design.problem(design.settings("rnn", {"order": order, "head": "pointer", "layers": (1, 1)}), torch.float64)
     memory = case.model.encode(case.source, case.copy)
     state, token = case.model.start(memory), case.target_in[:, 0]
-    output, after = case.model.step(token, state, memory)
-    context, top = output.parts.split((memory.states.size(-1), after["hidden0"].size(-1), 6), -1)[:2]
-    torch.testing.assert_close(top, after["hidden0"])
+    output, new_state = case.model.step(token, state, memory)
+    sizes = memory.states.size(-1), new_state["hidden0"].size(-1), 6
+    context, top, embedded = output.parts.split(sizes, -1)
+    torch.testing.assert_close(embedded, case.model.decoder.embedding(token))
+    torch.testing.assert_close(top, new_state["hidden0"])
     torch.testing.assert_close(context, (output.weights.unsqueeze(1) @ memory.states).squeeze(1))
 
 
 @torch.no_grad()
-def test_coverage_is_the_sum_of_the_weights_before(design):
+def test_coverage_is_the_sum_of_earlier_weights(design):
     case = design.problem(design.settings("rnn", {"scorer": "additive", "coverage": True}), torch.float64)
     memory, total = case.model.encode(case.source), 0.0
     state = case.model.start(memory)
@@ -137,59 +134,97 @@ def test_coverage_is_the_sum_of_the_weights_before(design):
 
 @torch.no_grad()
 @pytest.mark.parametrize("order", ["luong", "plain", "bahdanau"])
-def test_dropout_masks_are_drawn_beforehand_and_multiply_each_step(order, design, monkeypatch):
-    """With the masks fixed, `decode` is a loop over steps in which each upper layer's input and the features are masked."""
-    row = {"order": order, "layers": (1, 3)}
-    decoder = (case := design.problem(design.settings("rnn", row, dropout=0.5), torch.float64)).model.decoder
-    memory, steps = case.model.encode(case.source), case.target_in.size(1)
-    drawn = torch.rand(steps, 3, 3, 8).double().round() * 2
+def test_dropout_factors_apply_to_upper_inputs_and_features(order, design, monkeypatch):
+    """With given factors, `decode` equals steps in which each upper cell's input and the features are multiplied."""
+    case = design.problem(design.settings("rnn", {"order": order, "layers": (1, 3)}, dropout=0.5), torch.float64)
+    decoder, memory = case.model.decoder, case.model.encode(case.source)
+    factors = torch.rand(case.target_in.size(1), 3, 3, 8).double().round() * 2  # (T, layers, B, H)
     decoder.train()
-    decoder.dropout.p = 0.0  # of the embeddings: drawn elsewhere
+    decoder.dropout.p = 0.0  # that of the embeddings, which is drawn elsewhere
     inputs = decoder.inputs
     with monkeypatch.context() as patch:
-        patch.setattr(decoder, "inputs", lambda token: inputs(token)._replace(dropout=drawn))
+        patch.setattr(decoder, "inputs", lambda token: inputs(token)._replace(dropout=factors))
         whole = decoder.decode(case.target_in, memory).features
     state = decoder.start(memory)
-    for t in range(steps):
+    for t, token in enumerate(case.target_in.unbind(1)):
         hooks = [
             hook
             for layer in (1, 2)
-            for hook in masked_below(decoder.cells[layer - 1], decoder.cells[layer], drawn[t, layer - 1])
+            for hook in multiply_between(decoder.cells[layer - 1], decoder.cells[layer], factors[t, layer - 1])
         ]
-        output, after = decoder.step(case.target_in[:, t], state, memory)
+        output, state = decoder.step(token, state, memory)
         for hook in hooks:
             hook.remove()
-        features = output.features * drawn[t, -1]
+        features = output.features * factors[t, -1]
         torch.testing.assert_close(whole[:, t], features)
-        state = after | ({"feed": features} if "feed" in after else {})
+        if "feed" in state:
+            state["feed"] = features
 
 
-def masked_below(lower, upper, mask):
-    """Let `upper` read the masked output of `lower` in place of the whole one."""
-    seen = []
-    yield lower.register_forward_hook(lambda cell, given, new: seen.append(new["hidden"]))
-    yield upper.register_forward_pre_hook(lambda cell, given: (cell.project(seen[-1] * mask), *given[1:]))
+def multiply_between(lower, upper, factors):
+    """Hooks by which the cell `upper` reads the hidden state of `lower` times the factors."""
+    hidden = []
+    yield lower.register_forward_hook(lambda cell, args, state: hidden.append(state["hidden"]))
+    yield upper.register_forward_pre_hook(lambda cell, args: (cell.project(hidden[-1] * factors), *args[1:]))
 
 
-def test_masks_of_dropout_keep_the_mean_and_are_there_in_training_only(design):
+def test_dropout_factors_have_mean_one_and_exist_in_training_only(design):
     case = design.problem(design.settings("rnn", {"layers": (1, 2)}, dropout=0.25), torch.float32)
     decoder = case.model.decoder
     assert decoder.inputs(torch.zeros(2, 3, dtype=torch.long)).dropout is None
     decoder.train()
-    masks = decoder.inputs(torch.zeros(20, 500, dtype=torch.long)).dropout
-    assert masks.shape == (20, 2, 500, 8)
-    assert set(masks.unique().tolist()) == {0.0, 1 / 0.75} or torch.allclose(
-        masks.unique(), torch.tensor([0.0, 1 / 0.75])
-    )
-    assert masks.mean().item() == pytest.approx(1, abs=0.02)
+    factors = decoder.inputs(torch.zeros(20, 500, dtype=torch.long)).dropout
+    assert factors.shape == (20, 2, 500, 8)
+    torch.testing.assert_close(factors.unique(), torch.tensor([0.0, 1 / 0.75]))
+    assert factors.mean().item() == pytest.approx(1, abs=0.02)
     torch.manual_seed(1)
     first, second = (case.model(case.source, case.target_in).features for _ in range(2))
     assert not first.equal(second)
 
 
+def test_dropout_is_not_applied_to_the_residual_path(design):
+    """With zero weights in the upper cells, and all of their input dropped, the output is that of the first cell."""
+    row = {"layers": (1, 6), "residual": True}
+    decoder = design.problem(design.settings("rnn", row, dropout=0.5), torch.float32).model.decoder
+    with torch.no_grad():
+        for cell in decoder.cells[1:]:
+            for weight in cell.parameters():
+                weight.zero_()
+    first = {"hidden": torch.rand(3, 8), "cell": torch.rand(3, 8)}
+    state = {f"{name}{layer}": torch.zeros(3, 8) for name in first for layer in range(6)}
+    inputs = StepInput(torch.zeros(3, 32), torch.zeros(3, 8), torch.zeros(6, 3, 8))
+    top, _ = decoder.upper_cells(inputs, first, state)
+    assert top.equal(first["hidden"])
+
+
+def test_gradients_equal_those_of_torchs_operations(case, monkeypatch):
+    """For every cell, order, number of layers, score and window: without `scan`'s deferred products and fused gates."""
+    if not isinstance(case.model.decoder, RecurrentDecoder):
+        pytest.skip("a Transformer has no loop over time")
+    gradients = []
+    for wanted in (scan_module.gradients_wanted, lambda: False):
+        for module in (scan_module, lstm_module):
+            monkeypatch.setattr(module, "gradients_wanted", wanted)
+        output = case.model(case.source, case.target_in, case.copy)
+        parameters = dict(case.model.named_parameters())
+        found = torch.autograd.grad(output.features.square().sum(), list(parameters.values()), allow_unused=True)
+        gradients.append(
+            {name: gradient for name, gradient in zip(parameters, found, strict=True) if gradient is not None}
+        )
+    ours, expected = gradients
+    assert ours.keys() == expected.keys()
+    largest = max(gradient.norm() for gradient in expected.values())
+    for name, gradient in ours.items():
+        assert (gradient - expected[name]).norm() < 1e-5 * largest, name
+
+
+def test_every_order_is_tested(design):
+    assert set(design.choices["rnn"]["order"]) == set(ORDERS)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("cell", CELLS)
-def test_steps_work_in_half_precision(cell, design):
+def test_decode_equals_step_under_autocast(cell, design):
     case = design.problem(design.settings("rnn", {"cell": cell, "scorer": "additive", "coverage": True}), torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         memory = case.model.encode(case.source)
