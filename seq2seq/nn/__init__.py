@@ -1,4 +1,4 @@
-"""Encoder-decoders and their parts: attention with any score, window and normalizer, recurrent decoders, Transformers."""
+"""Encoder-decoders and their parts: attention with any score, window and normalizer; recurrent models, Transformers."""
 
 from typing import TYPE_CHECKING
 

@@ -65,7 +65,9 @@ class _LogProbs:
     reads_parts = False
 
     def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:
+        """The features (N, V)."""
         return output.features.clone()  # a search overwrites them
 
     def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
+        """Raises NotImplementedError."""
         raise NotImplementedError("a step function is searched, not trained")
