@@ -1,6 +1,7 @@
-"""The package's structure: which folder may import which, and which dependencies have one place of use. Read with `ast`."""
+"""The structure of the package: which folder imports which, where dependencies are used, what imports no torch."""
 
 import ast
+import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -8,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from seq2seq import cli
 from seq2seq.compare.report import page
 
 PACKAGE = Path(__file__).resolve().parents[1] / "seq2seq"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-SHARED = {"errors", "ids", "utils"}  # anyone may import these
-MAY_IMPORT = {  # folder or module -> what it may import beside itself and SHARED; the entry of the longest prefix is added to the folder's
+SHARED = {"errors", "ids", "utils"}  # may be imported by any folder but runtime
+MAY_IMPORT = {  # folder -> what it may import besides itself and SHARED; module -> what it may import in addition
     "__init__": {"translator"},  # lazily
     "__main__": {"cli"},
     "errors": {"runtime"},
@@ -36,17 +38,14 @@ MAY_IMPORT = {  # folder or module -> what it may import beside itself and SHARE
     "commands": {"*"},
 }
 
-LIGHT = {
-    "runs.directory",
-    "runs.metrics",
-    "cli",
-    "utils.files",
-    "utils.progress",
-    "utils.process",
-    "utils.console",
-}  # without torch
+WITHOUT_TORCH = {  # modules whose import does not import torch; the commands import it when it is needed
+    "cli", "config.choices", "config.io", "launch.compose", "launch.grid", "launch.processes", "launch.sweep",
+    "runs.directory", "runs.metrics", "utils.console", "utils.files", "utils.process", "utils.progress",
+    "utils.untrusted",
+    *(f"commands.{command.module}" for command in cli.COMMANDS.values()),
+}  # fmt: skip
 
-DOORS = {  # package -> the files that may import it
+DOORS = {  # dependency -> the modules or folders that may import it
     "hydra": {"launch.compose", "launch.sweep"},
     "lightning": {"training"},
     "sentencepiece": {"data.tokenizer", "data.segmentation", "runtime"},
@@ -54,7 +53,7 @@ DOORS = {  # package -> the files that may import it
     "rouge_score": {"evaluation.rouge"},
 }
 
-RUNTIME = {"numpy", "sentencepiece", "onnxruntime"}  # beside the standard library
+RUNTIME = {"numpy", "sentencepiece", "onnxruntime"}  # besides the standard library
 
 
 def name(path: Path) -> str:
@@ -64,6 +63,7 @@ def name(path: Path) -> str:
 
 
 def imported(path: Path) -> Iterator[str]:
+    """The dotted names that a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -77,11 +77,13 @@ def ours(path: Path) -> list[str]:
     return [module.removeprefix("seq2seq.") for module in imported(path) if module.startswith("seq2seq.")]
 
 
-def inside(module: str, rooms: set[str]) -> bool:
-    return any(module == room or module.startswith(f"{room}.") for room in rooms)
+def inside(module: str, places: set[str]) -> bool:
+    """Whether the module is one of `places`, or in one of these folders."""
+    return any(module == place or module.startswith(f"{place}.") for place in places)
 
 
 def allowed(module: str) -> set[str]:
+    """What the module may import."""
     folder = module.split(".")[0]
     return MAY_IMPORT.get(module, set()) | MAY_IMPORT[folder] | {folder} | (SHARED if folder != "runtime" else set())
 
@@ -93,7 +95,7 @@ def test_imports_point_one_way(path: Path) -> None:
     assert not wrong, f"{name(path)} may not import {wrong}"
 
 
-def test_no_circle_of_folders() -> None:
+def test_folders_do_not_import_each_other_in_a_circle() -> None:
     arrows: dict[str, set[str]] = defaultdict(set)
     for path in FILES:
         folder = name(path).split(".")[0]
@@ -111,11 +113,28 @@ def test_no_circle_of_folders() -> None:
         visit(folder, ())
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_each_dependency_is_used_in_one_place(door: str) -> None:
-    users = {name(path) for path in FILES if any(inside(module, {door}) for module in imported(path))}
-    assert users, door
-    assert not [user for user in users if not inside(user, DOORS[door])]
+def test_commands_do_not_import_each_other() -> None:
+    commands = {f"commands.{command.module}" for command in cli.COMMANDS.values()}
+    for path in (PACKAGE / "commands").glob("*.py"):
+        assert not [module for module in ours(path) if inside(module, commands)], name(path)
+
+
+def test_light_modules_do_not_import_torch() -> None:
+    code = f"""
+import importlib, sys
+for module in {sorted(WITHOUT_TORCH)}:
+    importlib.import_module("seq2seq." + module)
+    assert "torch" not in sys.modules, module
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("dependency", DOORS)
+def test_each_dependency_is_used_in_one_place(dependency: str) -> None:
+    users = {name(path) for path in FILES if any(inside(module, {dependency}) for module in imported(path))}
+    assert users, dependency
+    assert not [user for user in users if not inside(user, DOORS[dependency])]
 
 
 def test_runtime_imports_nothing_of_the_package_and_no_torch() -> None:
