@@ -1,4 +1,4 @@
-"""How does the command line begin and end? Quickly, and with the right exit code and one line."""
+"""The command line: fast start, exit codes, and errors in one line."""
 
 import errno
 import os
@@ -33,7 +33,7 @@ def python(code: str) -> "subprocess.CompletedProcess[str]":
         (["train", "sed=1"], {"torch", "lightning"}),
     ],
 )
-def test_a_question_imports_little(argv: list[str], absent: set[str]) -> None:
+def test_help_and_errors_import_no_torch(argv: list[str], absent: set[str]) -> None:
     done = python(
         f"import sys; from seq2seq.cli import main; main({argv}); print('LOADED', *sys.modules, file=sys.stderr)"
     )
@@ -41,14 +41,14 @@ def test_a_question_imports_little(argv: list[str], absent: set[str]) -> None:
     assert not absent & set(done.stderr.split("LOADED")[1].split())
 
 
-def test_the_package_is_lazy() -> None:
+def test_package_import_is_lazy() -> None:
     done = python("import sys, seq2seq; print(seq2seq.__version__, 'torch' in sys.modules)")
     assert done.stdout.split() == [seq2seq.__version__, "False"]
     with pytest.raises(AttributeError, match="Translater"):
         _ = seq2seq.Translater
 
 
-def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown and command.purpose in shown for name, command in cli.COMMANDS.items())
@@ -57,18 +57,18 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_every_command_is_there(name: str) -> None:
+def test_every_command_has_a_main(name: str) -> None:
     path = Path(cli.__file__).parent / "commands" / f"{cli.COMMANDS[name].module}.py"
     assert "def main(argv: list[str])" in path.read_text()
 
 
-def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["trian"]) == 2
     assert "did you mean 'train'?" in capsys.readouterr().err
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, main: Callable[[list[str]], object]) -> None:
-    """A command whose main is `main`."""
+    """Register a command whose main is `main`."""
     module = ModuleType("seq2seq.commands.stand_in")
     module.main = main  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "seq2seq.commands.stand_in", module)
@@ -105,7 +105,7 @@ def throw(error: BaseException) -> Callable[[list[str]], object]:
     ],
     ids=str,
 )
-def test_an_end_that_is_nobodys_bug(
+def test_user_errors_are_one_line_and_an_exit_code(
     error: BaseException, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stand_in(monkeypatch, throw(error))
@@ -114,28 +114,28 @@ def test_an_end_that_is_nobodys_bug(
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), FileNotFoundError(errno.ENOENT, "No such file", "x")], ids=str)
-def test_a_bug_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bug_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, throw(error))
     with pytest.raises(type(error)):
         cli.main(["stand-in"])
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (3, 3)])
-def test_a_command_may_return_its_code(returned: int | None, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_may_return_its_exit_code(returned: int | None, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
     stand_in(monkeypatch, lambda argv: given.append(argv) or returned)
     assert cli.main(["stand-in", "a", "-b"]) == code
     assert given == [["a", "-b"]]
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
+def test_closed_pipe_is_no_error() -> None:
     command = f"{sys.executable} -m seq2seq attentions | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.stderr == ""
-    assert done.returncode in (0, 141)  # 0: all was written before the reader left
+    assert done.returncode in (0, 141)  # 0: everything was written before the pipe was closed
 
 
-def test_a_usage_error_names_the_nearest_option(capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_error_names_the_nearest_option(capsys: pytest.CaptureFixture[str]) -> None:
     parser = Parser("thing", "Does a thing.")
     parser.add_argument("--markdown", action="store_true")
     with pytest.raises(SystemExit) as stopped:
@@ -143,10 +143,10 @@ def test_a_usage_error_names_the_nearest_option(capsys: pytest.CaptureFixture[st
     assert stopped.value.code == 2
     assert "did you mean --markdown?" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        parser.parse_args(["--mark"])  # abbreviations would change meaning when options are added
+        parser.parse_args(["--mark"])  # an abbreviation could become another option in a later version
 
 
-def test_the_help_of_train_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_train_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     missing = [name for name in every_setting() if f" {name}=" not in shown]
@@ -159,7 +159,7 @@ def test_the_help_of_train_is_complete(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
-    """Every config that a stand-in for the training gets."""
+    """The configs that a stand-in for training is called with."""
     configs: list[Config] = []
 
     def complete(config: Config) -> tuple[Path, bool]:
@@ -171,7 +171,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     return configs
 
 
-def test_train_hands_over_what_was_composed(
+def test_train_is_called_with_the_composed_settings(
     trained: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -180,7 +180,7 @@ def test_train_hands_over_what_was_composed(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sweep_runs_every_combination(trained: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grid_runs_every_combination(trained: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     argv = list(sys.argv)
     train.main(["seed=1,2", "-m", "model/attention=glob(local_*)", "runs=mine"])
@@ -195,7 +195,7 @@ def test_a_sweep_runs_every_combination(trained: list[Config], tmp_path: Path, m
     assert sys.argv == argv
 
 
-def test_a_sweep_with_one_wrong_combination_does_no_work(
+def test_grid_with_an_invalid_combination_runs_nothing(
     trained: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -206,13 +206,13 @@ def test_a_sweep_with_one_wrong_combination_does_no_work(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_cfg_prints_what_would_run(trained: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
+def test_cfg_prints_the_settings(trained: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
     train.main(["--cfg", "job", "experiment=demo"])
     assert "variant: demo" in capsys.readouterr().out
     assert trained == []
 
 
-def test_a_folder_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_config_dir_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--config-dir", "nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err
 
@@ -230,7 +230,7 @@ def test_attentions_lists_all(argv: list[str], capsys: pytest.CaptureFixture[str
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("word", ["--help", "--version", "attentions"])
-def test_output_that_cannot_be_written_is_one_sentence(word: str) -> None:
+def test_full_output_device_is_one_line(word: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-m", "seq2seq", word], stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (
@@ -239,7 +239,7 @@ def test_output_that_cannot_be_written_is_one_sentence(word: str) -> None:
     )
 
 
-def test_output_is_utf8_whatever_the_terminal_is_said_to_speak() -> None:
+def test_output_is_utf8_in_any_locale() -> None:
     code = "from seq2seq import cli; cli.exit_code(lambda: print('Tür'))"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)

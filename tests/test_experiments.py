@@ -1,4 +1,4 @@
-"""Does every experiment compose, and is each that names a paper what the paper says?"""
+"""The experiments in conf/: every one composes, and those that follow a paper have its values."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -38,7 +38,7 @@ QUICK = (
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NAMES]
 )
-def test_an_experiment_composes_and_learns(name):
+def test_experiment_composes_and_has_finite_gradients(name):
     config = composed(name)
     check_schedule(config.training.schedule, config.training.max_updates or config.training.max_epochs)
     assert config.variant.startswith(name.replace("/", "_").removeprefix("luong_table_"))
@@ -79,7 +79,7 @@ TF_NMT = {
     "model.dropout": 0.2, "training.optimizer": "sgd", "training.learning_rate": 1.0, "training.clip": 5.0, "search.beam": 10,
     "training.normalization": "sentences", "training.patience": 0, "model.init": 0.1,
 }  # fmt: skip
-PAPERS = {  # what papers and published code say in numbers, read there and not here
+PAPERS = {  # values copied from papers and published code, not from conf/
     "bahdanau2015": {  # appendices A.2.3 and B
         "model.embedding": 620, "model.hidden": 1000, "model.encoder_hidden": 2000, "model.features": 500, "model.attention.hidden": 1000,
         "tokenizer.size": 30000, "data.max_words": 50, "training.optimizer": "adadelta", "training.clip": 1.0, "model.dropout": 0.0,
@@ -111,13 +111,13 @@ PAPERS = {  # what papers and published code say in numbers, read there and not 
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_an_experiment_has_the_numbers_of_its_paper(name):
+def test_experiment_has_the_values_of_its_paper(name):
     found = flatten(composed(name))
     assert {setting: found[setting] for setting in PAPERS[name]} == pytest.approx(PAPERS[name], abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["bahdanau2015", "gnmt", "see2017"])
-def test_what_has_no_schedule_ends_by_the_dev_set_and_not_within_an_epoch(name):
+def test_experiments_without_a_schedule_stop_early_after_many_updates(name):
     training = composed(name).training
     assert (training.max_updates, training.max_epochs) == (0, 0)
     assert training.validate_every * training.patience >= 40_000
@@ -127,7 +127,7 @@ def count(name, source, target):
     return sum(weight.numel() for weight in build_meta_model(composed(name).model, source, target).parameters())
 
 
-def test_rnnsearch_has_the_matrices_of_its_appendix():
+def test_rnnsearch_has_the_parameters_of_its_appendix():
     """Bahdanau et al. 2015, section A.2: n = n' = 1000, m = 620, l = 500; the appendix leaves biases out of its equations."""
     n, m, words, pieces = 1000, 620, 30000, 500
     encoder = words * m + 2 * 3 * (m * n + n * n)
@@ -138,15 +138,15 @@ def test_rnnsearch_has_the_matrices_of_its_appendix():
     assert count("bahdanau2015", words, words) == encoder + decoder + first_state + score + output + biases
 
 
-def test_luongs_base_has_four_layers_of_a_thousand_on_each_side():
+def test_luong_base_has_the_parameters_of_its_paper():
     """Luong et al. 2015, section 4.1; each layer of either side has one bias."""
     n, words, layers = 1000, 50000, 4
     lstm = 4 * (2 * n * n)
     assert count("luong2015/base", words, words) == 2 * words * n + 2 * layers * (lstm + 4 * n) + words * n + words
 
 
-def test_rows_of_the_small_table_differ_in_nothing_but_the_attention():
-    """But for the Transformer, which has a model and a training of its own, for as many updates."""
+def test_experiments_of_the_luong_table_differ_in_the_attention_only():
+    """The Transformer differs in model and training as well, but not in data, batches and number of updates."""
     rows = {name: flatten(composed(name)) for name in NAMES if name.startswith("luong_table/")}
     transformer = rows.pop("luong_table/transformer")
     assert len(rows) == 8

@@ -1,4 +1,4 @@
-"""Does the wheel hold all that it needs? Built, unpacked in an empty environment, and run outside the checkout."""
+"""The wheel: built, unpacked in an empty environment, and run outside the checkout."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with the wheel, and with this one's libraries behind it."""
+    """The interpreter of an environment with the wheel and, after it, the libraries of this one."""
     folder = tmp_path_factory.mktemp("env")
     venv.create(folder, with_pip=False, symlinks=True)
     inside = next(folder.glob("lib/python*/site-packages"))
@@ -38,7 +38,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_conf_and_nothing_else_of_the_checkout(wheel: Path) -> None:
+def test_wheel_has_conf_and_nothing_else_of_the_checkout(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
     assert ours == {name.removeprefix("seq2seq/") for name in names if name.startswith("seq2seq/conf/")}
@@ -46,7 +46,7 @@ def test_the_wheel_holds_conf_and_nothing_else_of_the_checkout(wheel: Path) -> N
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_the_page_of_the_report(wheel: Path) -> None:
+def test_wheel_has_the_files_of_the_report_page(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     files = list((ROOT / "seq2seq/compare/report/page").iterdir())
     assert {path.relative_to(ROOT).as_posix() for path in files} <= set(names)
@@ -54,7 +54,7 @@ def test_the_wheel_holds_the_page_of_the_report(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_wheel_works_elsewhere(python: Path, tmp_path: Path) -> None:
+def test_installed_wheel_trains_and_translates_outside_the_checkout(python: Path, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     def call(*words: str | Path, stdin: str = "") -> str:
@@ -84,7 +84,7 @@ def test_the_wheel_works_elsewhere(python: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_console_command_is_declared(wheel: Path) -> None:
+def test_wheel_declares_the_console_command(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     entry = next(name for name in archive.namelist() if name.endswith("entry_points.txt"))
     assert "seq2seq = seq2seq.cli:main" in archive.read(entry).decode()
@@ -92,8 +92,8 @@ def test_the_console_command_is_declared(wheel: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_scripts_that_begin_at_once_make_one_environment(tmp_path: Path) -> None:
-    """In a checkout with nothing installed; what is there already is not installed again."""
+def test_concurrent_scripts_make_one_environment(tmp_path: Path) -> None:
+    """In a checkout without an environment; a third start installs nothing."""
     for name in ("seq2seq", "conf", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -108,7 +108,7 @@ def test_scripts_that_begin_at_once_make_one_environment(tmp_path: Path) -> None
             command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    said = [process.communicate() for process in (start(), start())]
-    assert [out for out, _ in said] == [f"seq2seq {seq2seq.__version__}\n"] * 2
-    assert "".join(err for _, err in said).count("installing seq2seq in .venv") == 1
+    outputs = [process.communicate() for process in (start(), start())]
+    assert [out for out, _ in outputs] == [f"seq2seq {seq2seq.__version__}\n"] * 2
+    assert "".join(err for _, err in outputs).count("installing seq2seq in .venv") == 1
     assert start().communicate() == (f"seq2seq {seq2seq.__version__}\n", "")

@@ -1,4 +1,4 @@
-"""What do the tests of the commands share?"""
+"""Fixtures of the tests of commands."""
 
 import io
 import json
@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save_file
 from seq2seq import cli
 from seq2seq.ids import EOS
 
-Say = Callable[..., tuple[int, str, str]]
+Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
-    """`say(*words, stdin=...)`: exit code, stdout and stderr of a command."""
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    """`call(*words, stdin=...)`: exit code, stdout and stderr of a command."""
 
     def run(*words: object, stdin: str | bytes = "") -> tuple[int, str, str]:
         raw = stdin if isinstance(stdin, bytes) else stdin.encode()
@@ -51,7 +51,9 @@ VARIANTS = {
 
 @pytest.fixture(scope="session")
 def runs(trained: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of runs: rnn-general and rnn-uniform-last with seeds 1 and 2, transformer-dot with seed 1; each says something else."""
+    """A folder of runs: rnn-general and rnn-uniform-last with seeds 1 and 2, transformer-dot with seed 1.
+
+    Each has random weights of its own, and so other translations."""
     folder = tmp_path_factory.mktemp("compared")
     for name, words in VARIANTS.items():
         for seed in (1, 2)[: 1 if "transformer" in name else 2]:
@@ -62,7 +64,7 @@ def runs(trained: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory)
 
 
 def disturb(run: Path, seed: int) -> None:
-    """Random weights, which say other things of other sentences."""
+    """Give a run random weights, whose translations differ between sentences."""
     generator = torch.Generator().manual_seed(seed)
     weights = {
         name: torch.randn(w.shape, generator=generator) for name, w in load_file(run / "weights.safetensors").items()
@@ -73,22 +75,22 @@ def disturb(run: Path, seed: int) -> None:
 
 @pytest.fixture
 def own(runs: Path, tmp_path: Path) -> Path:
-    """A copy of the folder, to be spoiled."""
+    """A copy of `runs` that the test may change."""
     return Path(shutil.copytree(runs, tmp_path / "runs"))
 
 
 @pytest.fixture(scope="session")
 def few() -> tuple[object, ...]:
-    """Options of a comparison that takes no time."""
+    """Options that make a comparison fast."""
     return ("--bootstrap", 40, "--trials", 20, "--metrics", "chrf,rougeL")
 
 
 @pytest.fixture
-def compared(say: Say, few: tuple[object, ...]) -> Callable[..., Any]:
-    """`compared(*words)`: what the command says in JSON, with `few`."""
+def compared(call: Call, few: tuple[object, ...]) -> Callable[..., Any]:
+    """`compared(*words)`: the JSON output of the command, with the options `few`."""
 
     def run(*words: object) -> Any:
-        code, out, err = say("compare", *words, *few, "--format", "json")
+        code, out, err = call("compare", *words, *few, "--format", "json")
         assert code == 0, err
         return json.loads(out)
 
@@ -97,7 +99,7 @@ def compared(say: Say, few: tuple[object, ...]) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def row() -> Callable[[Any, str], Any]:
-    """`row(found, variant)` of what a comparison says in JSON."""
+    """`row(found, variant)`: the row of a variant in a comparison's JSON."""
     return lambda found, variant: next(row for row in found["rows"] if row["variant"] == variant)
 
 

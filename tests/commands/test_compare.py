@@ -1,4 +1,4 @@
-"""Does a comparison say of runs what they are?"""
+"""`seq2seq compare`: which runs are compared, and where their scores come from."""
 
 import json
 import re
@@ -16,11 +16,11 @@ from seq2seq.evaluation.scores import MetricOptions
 from seq2seq.evaluation.significance import holm
 from seq2seq.translator import Translator
 
-Say = Callable[..., tuple[int, str, str]]
+Call = Callable[..., tuple[int, str, str]]
 
 
-def test_figures_are_means_of_what_the_runs_wrote(compared: Callable[..., Any], runs: Path, corpus: Path) -> None:
-    """Of the hypotheses that the run has kept; the baseline is the variant without attention, and comes first."""
+def test_scores_are_means_over_the_seeds(compared: Callable[..., Any], runs: Path, corpus: Path) -> None:
+    """Scores are of the stored hypotheses; the baseline, the variant without attention, comes first."""
     found = compared(runs)
     assert found["baseline"] == found["rows"][0]["variant"] == "rnn-uniform-last"
     assert [(r["variant"], r["seeds"]) for r in found["rows"][1:]] == [
@@ -49,7 +49,7 @@ def test_figures_are_means_of_what_the_runs_wrote(compared: Callable[..., Any], 
     assert any("Scores are averaged over seeds within each resample" in note for note in found["footnotes"])
 
 
-def test_one_seed_each_is_tested_by_sacrebleu(compared: Callable[..., Any], runs: Path, corpus: Path) -> None:
+def test_single_seeds_are_tested_as_by_sacrebleu(compared: Callable[..., Any], runs: Path, corpus: Path) -> None:
     names = ("rnn-uniform-last-1", "rnn-general-1")
     found = compared(*(runs / name for name in names))
     lines = [(runs / name / "evaluation/test/hypotheses.txt").read_text().split("\n")[:-1] for name in names]
@@ -67,7 +67,7 @@ def test_one_seed_each_is_tested_by_sacrebleu(compared: Callable[..., Any], runs
     assert any("tested by sacreBLEU and by this package" in note for note in found["footnotes"])
 
 
-def test_what_is_kept_is_used_and_what_is_of_another_text_is_not(
+def test_stored_evaluations_are_reused_for_the_same_text_only(
     compared: Callable[..., Any], own: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, opened = own / "rnn-general-1", []
@@ -102,10 +102,10 @@ def test_what_is_kept_is_used_and_what_is_of_another_text_is_not(
     assert len(opened) == before + 6
 
 
-def test_runs_without_weights_are_compared_by_what_they_kept(
-    compared: Callable[..., Any], say: Say, own: Path, gold: Path
+def test_runs_without_weights_are_compared_by_their_stored_evaluations(
+    compared: Callable[..., Any], call: Call, own: Path, gold: Path
 ) -> None:
-    """Deleted to save the disk, or left on another machine; what was looked at may be gone as well."""
+    """Weights may be deleted, or on another machine; attention records may be missing as well."""
     before = compared(own, "--gold", gold)
     for run in own.iterdir():
         for name in ("weights.safetensors", "joint.spm", "evaluation/test/alignments.txt"):
@@ -124,25 +124,25 @@ def test_runs_without_weights_are_compared_by_what_they_kept(
     broken = {Path(one["run"]).name: one["why"] for one in compared(own, "--gold", gold)["broken"]}
     assert "weights.safetensors is missing, though training is finished" in broken["rnn-general-1"]
     assert "has neither weights.safetensors nor a number of parameters" in broken["rnn-general-2"]
-    code, _, err = say("compare", own, "--beam", 5)
+    code, _, err = call("compare", own, "--beam", 5)
     assert code == 2
     assert "no run is left to compare" in err
 
 
-def test_a_broken_run_is_named_and_the_others_go_on(compared: Callable[..., Any], say: Say, own: Path) -> None:
+def test_broken_run_is_named_and_the_others_are_compared(compared: Callable[..., Any], call: Call, own: Path) -> None:
     (own / "rnn-general-2/weights.safetensors").write_bytes(b"nothing")
     (own / "transformer-dot-1/run.json").write_text("{")
     found = compared(own)
     assert [Path(broken["run"]).name for broken in found["broken"]] == ["transformer-dot-1", "rnn-general-2"]
     assert "is damaged" in found["broken"][0]["why"]
     assert [(r["variant"], r["seeds"]) for r in found["rows"]] == [("rnn-uniform-last", [1, 2]), ("rnn-general", [1])]
-    code, out, err = say("compare", own / "transformer-dot-1")
+    code, out, err = call("compare", own / "transformer-dot-1")
     assert (code, out) == (2, "")
     assert "no run is left to compare" in err
 
 
-def test_what_is_mistyped_is_no_broken_run(say: Say, own: Path, tmp_path: Path, gold: Path) -> None:
-    """A script would never notice that a row is missing, or has a seed less."""
+def test_mistyped_run_is_an_error(call: Call, own: Path, tmp_path: Path, gold: Path) -> None:
+    """Otherwise a script would not notice a missing row, or a missing seed."""
     good, typed = own / "rnn-general-1", own / "rnn-general-l"
     (tmp_path / "empty").mkdir()
     for words, why in (
@@ -153,22 +153,22 @@ def test_what_is_mistyped_is_no_broken_run(say: Say, own: Path, tmp_path: Path, 
             f"{typed} is not a run directory: it does not exist (did you mean ",
         ),
     ):
-        code, out, err = say("compare", *words)
+        code, out, err = call("compare", *words)
         assert (code, out, len(err.splitlines())) == (2, "", 1)
         assert why in err
 
 
-def test_runs_of_other_text_are_refused(say: Say, own: Path, tmp_path: Path) -> None:
+def test_runs_trained_on_different_text_are_refused(call: Call, own: Path, tmp_path: Path) -> None:
     info = own / "rnn-general-2/run.json"
     info.write_text(json.dumps(json.loads(info.read_text()) | {"data": "0" * 64}))
-    code, out, err = say("compare", own / "rnn-general-1", own / "rnn-general-2")
+    code, out, err = call("compare", own / "rnn-general-1", own / "rnn-general-2")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert err.endswith("were trained on different text: their figures cannot be compared\n")
     config = own / "rnn-general-2/config.yaml"
     config.write_text(re.sub("(?m)^  name: mine$", "  name: other", config.read_text()))
     assert (
         f"; name the runs of one text, such as {own}/mine-*"
-        in say("compare", own / "rnn-general-1", own / "rnn-general-2")[2]
+        in call("compare", own / "rnn-general-1", own / "rnn-general-2")[2]
     )
     config.write_text(config.read_text().replace("source: en", "source: xx"))
-    assert "rnn-general-2 xx-de: their figures cannot be compared" in say("compare", own)[2]
+    assert "rnn-general-2 xx-de: their figures cannot be compared" in call("compare", own)[2]

@@ -1,4 +1,4 @@
-"""Are the links of the attention held against the gold ones?"""
+"""`seq2seq compare`: alignment error against gold links, in one and in both directions."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-Say = Callable[..., tuple[int, str, str]]
+Call = Callable[..., tuple[int, str, str]]
 Row = Callable[[Any, str], Any]
 
 
@@ -31,8 +31,10 @@ def test_alignment_against_a_gold_file(compared: Callable[..., Any], runs: Path,
     }
 
 
-def test_who_claims_no_link_has_no_precision(compared: Callable[..., Any], row: Row, runs: Path, gold: Path) -> None:
-    """Neither is it then the best of the column."""
+def test_precision_is_undefined_without_predicted_links(
+    compared: Callable[..., Any], row: Row, runs: Path, gold: Path
+) -> None:
+    """Nor is it the best of its column."""
     found = compared(runs, "--gold", gold)
     figures = row(found, "rnn-uniform-last")["figures"]
     assert figures["aer"]["value"] == 100
@@ -41,8 +43,8 @@ def test_who_claims_no_link_has_no_precision(compared: Callable[..., Any], row: 
     assert "precision" in row(found, "rnn-general")["figures"]
 
 
-def test_gold_without_a_sure_link_has_no_recall(compared: Callable[..., Any], runs: Path, corpus: Path) -> None:
-    """It would be 100 % of nothing."""
+def test_recall_is_undefined_without_sure_gold_links(compared: Callable[..., Any], runs: Path, corpus: Path) -> None:
+    """It would be 100 % of no links."""
     path = corpus / "possible.align"
     path.write_text("0p0\n" * 12)
     figures = compared(runs / "rnn-general-1", "--gold", path)["rows"][0]["figures"]
@@ -50,10 +52,10 @@ def test_gold_without_a_sure_link_has_no_recall(compared: Callable[..., Any], ru
     assert "recall" not in figures
 
 
-def test_gold_without_any_link_is_refused(say: Say, runs: Path, corpus: Path) -> None:
+def test_gold_without_any_link_is_refused(call: Call, runs: Path, corpus: Path) -> None:
     path = corpus / "none.align"
     path.write_text("\n" * 12)
-    code, _, err = say("compare", runs / "rnn-general-1", "--gold", path)
+    code, _, err = call("compare", runs / "rnn-general-1", "--gold", path)
     assert (code, err.count("\n")) == (2, 1)
     assert f"{path} has no link: nothing can be compared with it" in err
 
@@ -61,7 +63,7 @@ def test_gold_without_any_link_is_refused(say: Say, runs: Path, corpus: Path) ->
 def test_runs_of_the_other_direction_may_be_a_folder(
     compared: Callable[..., Any], trained: Any, runs: Path, gold: Path, tmp_path: Path
 ) -> None:
-    """Each seed finds its own in it."""
+    """Each seed is paired with its own reverse run."""
     for seed in (1, 2):
         words = (
             f"seed={seed}",
@@ -77,7 +79,9 @@ def test_runs_of_the_other_direction_may_be_a_folder(
     assert found["header"] == compared(runs / "rnn-general-1", runs / "rnn-general-2", "--gold", gold)["header"]
 
 
-def test_links_of_both_directions(compared: Callable[..., Any], say: Say, trained: Any, runs: Path, gold: Path) -> None:
+def test_links_of_both_directions(
+    compared: Callable[..., Any], call: Call, trained: Any, runs: Path, gold: Path
+) -> None:
     back = trained("data.source=de", "data.target=en", "training.max_updates=1", "training.monitor=loss")
     found = compared(runs / "rnn-general-1", "--gold", gold, "--reverse", back, "--symmetrize", "intersection")
     there, here = (
@@ -93,7 +97,7 @@ def test_links_of_both_directions(compared: Callable[..., Any], say: Say, traine
     )
 
 
-def test_what_is_no_other_direction_is_told_before_anything_is_translated(say: Say, own: Path, gold: Path) -> None:
+def test_wrong_reverse_runs_are_refused_before_translation(call: Call, own: Path, gold: Path) -> None:
     for kept in own.glob("*/evaluation"):
         shutil.rmtree(kept)
     one, two = own / "rnn-general-1", own / "rnn-general-2"
@@ -104,16 +108,16 @@ def test_what_is_no_other_direction_is_told_before_anything_is_translated(say: S
             "--reverse would be ignored: no gold links of this test set are known; --gold FILE names them",
         ),
     ):
-        code, out, err = say("compare", one, *words)
+        code, out, err = call("compare", one, *words)
         assert (code, out, err) == (2, "", f"seq2seq: {why}\n")
     assert not list(own.glob("*/evaluation"))
 
 
 @pytest.mark.parametrize("command", ["compare", "evaluate"])
-def test_gold_takes_the_place_of_the_test_sets_own_links(
-    command: str, say: Say, trained: Any, corpus: Path, tmp_path: Path, gold: Path
+def test_gold_replaces_the_test_sets_own_links(
+    command: str, call: Call, trained: Any, corpus: Path, tmp_path: Path, gold: Path
 ) -> None:
-    """Which may be those of the other direction, and do not even fit."""
+    """Even if the test set's own links do not fit the text."""
     root = Path(shutil.copytree(corpus, tmp_path / "text"))
     (root / "test.align").write_text("99-0\n" * 12)
     run = Path(
@@ -122,26 +126,26 @@ def test_gold_takes_the_place_of_the_test_sets_own_links(
         )
     )
     words = (command, run, "--test", "test", "--bootstrap", 0)
-    code, _, err = say(*words)
+    code, _, err = call(*words)
     assert code == 2
     assert "link 99-0 is beyond" in err
-    code, out, err = say(*words, "--gold", gold)
+    code, out, err = call(*words, "--gold", gold)
     assert code == 0, err
     assert "aer" in out.lower()
 
 
-def test_links_that_fit_the_other_way_round_are_told(say: Say, own: Path, corpus: Path, tmp_path: Path) -> None:
+def test_reversed_gold_links_are_named(call: Call, own: Path, corpus: Path, tmp_path: Path) -> None:
     sizes = [[len(line.split()) for line in (corpus / f"test.{end}").read_text().splitlines()] for end in ("en", "de")]
     turned = ["0-0" if s <= t else f"{s - 1}-0" for s, t in zip(*reversed(sizes), strict=True)]  # target-source
     assert any(link != "0-0" for link in turned)
     (tmp_path / "turned").write_text("\n".join(turned) + "\n")
-    code, _, err = say("compare", own / "rnn-general-1", "--gold", tmp_path / "turned")
+    code, _, err = call("compare", own / "rnn-general-1", "--gold", tmp_path / "turned")
     assert code == 2
     assert "with source and target swapped all links would fit: a link names the source word first" in err
 
 
-def test_links_of_other_weights_are_not_believed(compared: Callable[..., Any], own: Path, gold: Path) -> None:
-    """Trained on, or copied there: what was kept was looked at by others."""
+def test_stored_links_of_other_weights_are_not_used(compared: Callable[..., Any], own: Path, gold: Path) -> None:
+    """A run that was trained further, or whose evaluation was copied from another run."""
     one, two = own / "rnn-general-1", own / "rnn-general-2"
     compared(one, "--gold", gold), compared(two, "--gold", gold)
     mine, theirs = (json.loads((run / "evaluation/test/forced.json").read_text()) for run in (one, two))
@@ -152,8 +156,8 @@ def test_links_of_other_weights_are_not_believed(compared: Callable[..., Any], o
     assert found == theirs != mine
 
 
-def test_gold_counts_the_words_that_the_tokenizer_makes(say: Say, trained: Any, gold: Path, tmp_path: Path) -> None:
-    """NFKC makes two words of one with a no-break space inside: every link behind it would be another word's."""
+def test_gold_links_need_the_words_of_the_tokenizer(call: Call, trained: Any, gold: Path, tmp_path: Path) -> None:
+    """NFKC splits a word at its no-break space: all later links would be of other words."""
     run = Path(
         shutil.copytree(
             trained("tokenizer.normalizer=nmt_nfkc", "training.max_updates=1", "training.monitor=loss"),
@@ -163,7 +167,7 @@ def test_gold_counts_the_words_that_the_tokenizer_makes(say: Say, trained: Any, 
     for name, text in (("s", "the old\u00a0teacher opens\n"), ("t", "der alte Lehrer\n"), ("links", "0-0\n")):
         (tmp_path / name).write_text(text)
     words = ("--source", tmp_path / "s", "--reference", tmp_path / "t")
-    code, out, _ = say(
+    code, out, _ = call(
         "compare", run, *words, "--gold", tmp_path / "links", "--bootstrap", 0, "--trials", 0, "--format", "json"
     )
     assert code == 0

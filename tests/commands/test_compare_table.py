@@ -1,4 +1,4 @@
-"""What is written of a comparison, and what is refused?"""
+"""`seq2seq compare`: output formats, columns, and options that are refused."""
 
 import csv
 import io
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-Say = Callable[..., tuple[int, str, str]]
+Call = Callable[..., tuple[int, str, str]]
 
 
-def test_every_format_has_the_figures(say: Say, few: tuple[object, ...], runs: Path, tmp_path: Path) -> None:
+def test_every_format_has_the_scores(call: Call, few: tuple[object, ...], runs: Path, tmp_path: Path) -> None:
     said = {
-        kind: say("compare", runs, *few, "--format", kind)[1]
+        kind: call("compare", runs, *few, "--format", kind)[1]
         for kind in ("terminal", "markdown", "csv", "latex", "json")
     }
     found = json.loads(said["json"])
@@ -34,24 +34,24 @@ def test_every_format_has_the_figures(say: Say, few: tuple[object, ...], runs: P
     assert not re.search(
         r"(?<!\\)_", "".join(line for line in said["latex"].splitlines(True) if not line.startswith("%"))
     )
-    assert say("compare", runs, *few, "--format", "csv", "--output", tmp_path / "new/a.csv")[:2] == (0, "")
+    assert call("compare", runs, *few, "--format", "csv", "--output", tmp_path / "new/a.csv")[:2] == (0, "")
     assert (tmp_path / "new/a.csv").read_text() == said["csv"]
 
 
-def test_columns_can_be_chosen(say: Say, few: tuple[object, ...], runs: Path) -> None:
-    code, out, _ = say("compare", runs, *few, "--columns", "diagonality,chrf", "--format", "markdown")
+def test_columns_can_be_chosen(call: Call, few: tuple[object, ...], runs: Path) -> None:
+    code, out, _ = call("compare", runs, *few, "--columns", "diagonality,chrf", "--format", "markdown")
     assert code == 0
     assert "| variant (seeds) | diagonality | chrF2 ↑ |" in out
 
 
-def test_a_column_that_nobody_has_is_refused(say: Say, few: tuple[object, ...], own: Path) -> None:
-    """Which is known when all is measured; one that some have is shown."""
+def test_column_that_no_variant_has_is_refused(call: Call, few: tuple[object, ...], own: Path) -> None:
+    """Known only after all runs are evaluated; a column that some variants have is shown."""
     (own / "rnn-general-2/run.json").write_text(
         (own / "rnn-general-2/run.json").read_text().replace('"seconds"', '"ages"')
     )
     words = (*few, "--columns", "chrf,training_seconds")
-    assert say("compare", own / "rnn-general-2", own / "rnn-uniform-last-1", *words)[0] == 0
-    code, out, err = say("compare", own / "rnn-general-2", *words)
+    assert call("compare", own / "rnn-general-2", own / "rnn-uniform-last-1", *words)[0] == 0
+    code, out, err = call("compare", own / "rnn-general-2", *words)
     assert (code, out, len(err.splitlines())) == (2, "", 1), err
     assert "--columns=training_seconds would be ignored: no variant has it in all of its runs" in err
 
@@ -93,16 +93,16 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_one_sentence(case: str, say: Say, runs: Path) -> None:
+def test_wrong_options_are_reported_in_one_line(case: str, call: Call, runs: Path) -> None:
     words, message = WRONG[case]
-    code, out, err = say("compare", runs, *words)
+    code, out, err = call("compare", runs, *words)
     assert (code, out, len(err.splitlines())) == (2, "", 1), err
     assert message in err
 
 
-def test_a_wrong_baseline_is_told_before_anything_is_translated(say: Say, own: Path) -> None:
+def test_wrong_baseline_is_refused_before_translation(call: Call, own: Path) -> None:
     for kept in own.glob("*/evaluation"):
         shutil.rmtree(kept)
-    code, _, err = say("compare", own, "--test", "test", "--baseline", "rnn-generl")
+    code, _, err = call("compare", own, "--test", "test", "--baseline", "rnn-generl")
     assert (code, len(err.splitlines())) == (2, 1)
     assert not list(own.glob("*/evaluation"))

@@ -1,4 +1,4 @@
-"""Which runs are a variant, and what do variants have in common?"""
+"""`seq2seq compare`: grouping runs into variants, and the header of the table."""
 
 import json
 import shutil
@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Say = Callable[..., tuple[int, str, str]]
+Call = Callable[..., tuple[int, str, str]]
 
 
-def test_runs_that_are_the_same_count_once(compared: Callable[..., Any], own: Path) -> None:
+def test_copies_of_a_run_count_once(compared: Callable[..., Any], own: Path) -> None:
     copy = shutil.copytree(own / "rnn-general-1", own / "z-copy")
     found = compared(own / "rnn-general-1", own / "rnn-general-2", own / "rnn-general-1/", copy)
     assert [r["seeds"] for r in found["rows"]] == [[1, 2]]
@@ -18,17 +18,17 @@ def test_runs_that_are_the_same_count_once(compared: Callable[..., Any], own: Pa
     assert not found["rows"][0]["figures"]["chrf"]["p"]
 
 
-def test_a_run_against_its_twin_is_no_different(
+def test_run_does_not_differ_from_its_copy(
     compared: Callable[..., Any], row: Callable[[Any, str], Any], own: Path
 ) -> None:
-    """Another name, the same words: p is 1, not the least there can be."""
+    """The same translations under another name: p is 1, not the smallest possible."""
     copy = Path(shutil.copytree(own / "rnn-general-1", own / "twin"))
     (copy / "config.yaml").write_text((copy / "config.yaml").read_text().replace("variant: ''", "variant: twin"))
     found = compared(own / "rnn-general-1", copy)
     assert row(found, "twin")["figures"]["chrf"]["corrected"] == {"bootstrap": 1, "randomisation": 1}
 
 
-def test_variants_of_one_name_are_told_apart(compared: Callable[..., Any], own: Path) -> None:
+def test_variants_of_one_name_are_distinguished_by_their_settings(compared: Callable[..., Any], own: Path) -> None:
     config = own / "rnn-general-2/config.yaml"
     config.write_text(config.read_text().replace("label_smoothing: 0.1", "label_smoothing: 0.2"))
     found = compared(own / "rnn-general-1", own / "rnn-general-2", "--baseline", "rnn-general label_smoothing=0.2")
@@ -42,7 +42,7 @@ def test_variants_of_one_name_are_told_apart(compared: Callable[..., Any], own: 
     ]
 
 
-def test_the_header_says_what_the_runs_had_in_common(compared: Callable[..., Any], own: Path) -> None:
+def test_header_lists_what_the_runs_share(compared: Callable[..., Any], own: Path) -> None:
     one, other = own / "rnn-general-1", own / "rnn-uniform-last-1"
     assert (
         compared(one, other)["header"][0]

@@ -1,4 +1,4 @@
-"""Is one spoiled run left out of a comparison by name, and the rest compared?"""
+"""`seq2seq compare` with damaged runs: they are named and left out, and the others are compared."""
 
 import json
 import re
@@ -14,7 +14,7 @@ import pytest
 
 from seq2seq import cli
 
-Say = Callable[..., tuple[int, str, str]]
+Call = Callable[..., tuple[int, str, str]]
 FEW = ("--bootstrap", "40", "--trials", "20", "--metrics", "chrf")
 GOOD, SPOILED = "rnn-uniform-last-1", "rnn-general-1"
 DEEP = "[" * 200_000
@@ -31,7 +31,7 @@ def links(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def strange(runs: Path, links: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs without their weights, which are compared by what they kept, and what that is."""
+    """Two runs without weights, which are compared by their stored evaluations, and that comparison."""
     folder = tmp_path_factory.mktemp("strange")
     for name in (GOOD, SPOILED):
         shutil.copytree(runs / name, folder / name)
@@ -57,7 +57,7 @@ def strange(runs: Path, links: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def says(**values: Any) -> Callable[[Path], object]:
-    """Spoils what run.json says."""
+    """Changes values in run.json."""
 
     def spoil(run: Path) -> None:
         info = run / "run.json"
@@ -67,7 +67,7 @@ def says(**values: Any) -> Callable[[Path], object]:
 
 
 def scores(**values: Any) -> Callable[[Path], object]:
-    """Spoils what scores.json says of decoding."""
+    """Changes values of `decoding` in scores.json."""
 
     def spoil(run: Path) -> None:
         path = run / "evaluation/test/scores.json"
@@ -78,12 +78,12 @@ def scores(**values: Any) -> Callable[[Path], object]:
 
 
 def writes(name: str, content: str | bytes) -> Callable[[Path], object]:
-    """Spoils a whole file."""
+    """Replaces a file."""
     return lambda run: (run / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def sums(value: str) -> Callable[[Path], object]:
-    """Spoils a number of sentences.csv."""
+    """Changes a number in sentences.csv."""
 
     def spoil(run: Path) -> None:
         path = run / "evaluation/test/sentences.csv"
@@ -96,7 +96,7 @@ def sums(value: str) -> Callable[[Path], object]:
 def looked(
     change: Callable[[dict[str, Any], bytes], bytes], compression: int = zipfile.ZIP_DEFLATED
 ) -> Callable[[Path], object]:
-    """Spoils the entry of the fourth sentence: `change` makes it of its head and its body."""
+    """Changes the attention record of the fourth sentence; `change` gets its header and body."""
 
     def spoil(run: Path) -> None:
         path = run / "evaluation/test/explained.zip"
@@ -194,13 +194,13 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_spoiled_run_is_named_and_the_other_stays(
-    case: str, say: Say, strange: Path, links: Path, tmp_path: Path
+def test_damaged_run_is_named_and_the_other_is_compared(
+    case: str, call: Call, strange: Path, links: Path, tmp_path: Path
 ) -> None:
     spoil, why = CASES[case]
     folder = Path(shutil.copytree(strange, tmp_path / "runs"))
     spoil(folder / SPOILED)
-    code, out, err = say(
+    code, out, err = call(
         "compare", folder, *FEW, "--gold", links, "--format", "json", "--report", tmp_path / "report.html"
     )
     assert code == 0, err
@@ -213,15 +213,15 @@ def test_a_spoiled_run_is_named_and_the_other_stays(
     assert why in reason
 
 
-def test_speeds_beyond_all_numbers_are_none(say: Say, strange: Path, links: Path, tmp_path: Path) -> None:
-    """1e300 tokens in 1e-300 seconds: no figure, and JSON that can be read."""
+def test_overflowing_speeds_are_left_out(call: Call, strange: Path, links: Path, tmp_path: Path) -> None:
+    """1e300 tokens in 1e-300 seconds: no speed is reported, and the JSON stays valid."""
     folder = Path(shutil.copytree(strange, tmp_path / "runs"))
     writes("metrics.csv", "update,seconds,target_tokens\n1,1e-300,1e300\n")(folder / SPOILED)
     scores(seconds=5e-324)(folder / SPOILED)
     shutil.copytree(folder / SPOILED, folder / "again")
     settings = folder / "again" / "config.yaml"
     settings.write_text(settings.read_text().replace("\nseed: 1\n", "\nseed: 3\n"))
-    code, out, err = say("compare", folder, *FEW, "--gold", links, "--format", "json")
+    code, out, err = call("compare", folder, *FEW, "--gold", links, "--format", "json")
     assert code == 0, err
     rows = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))["rows"]
     found = next(row for row in rows if row["variant"] == "rnn-general")
@@ -229,12 +229,10 @@ def test_speeds_beyond_all_numbers_are_none(say: Say, strange: Path, links: Path
     assert not {"training_tokens_per_second", "decoding_sentences_per_second"} & found["figures"].keys()
 
 
-def test_links_that_nobody_kept_are_no_loss_but_of_the_alignment_error(
-    say: Say, strange: Path, links: Path, tmp_path: Path
-) -> None:
+def test_missing_links_only_cost_the_alignment_error(call: Call, strange: Path, links: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(strange, tmp_path / "runs"))
     (folder / SPOILED / "evaluation/test/forced.json").unlink()
-    code, out, err = say("compare", folder, *FEW, "--gold", links, "--format", "json")
+    code, out, err = call("compare", folder, *FEW, "--gold", links, "--format", "json")
     assert code == 0, err
     found = json.loads(out)
     assert {row["variant"]: "aer" in row["figures"] for row in found["rows"]} == {
@@ -246,12 +244,12 @@ def test_links_that_nobody_kept_are_no_loss_but_of_the_alignment_error(
     ]
 
 
-def test_what_is_spoiled_is_made_anew_where_the_weights_are(say: Say, own: Path, links: Path) -> None:
+def test_damaged_evaluation_is_repeated_if_there_are_weights(call: Call, own: Path, links: Path) -> None:
     words = ("compare", own / SPOILED, *FEW, "--gold", links, "--format", "json")
-    first = json.loads(say(*words)[1])
+    first = json.loads(call(*words)[1])
     for name, content in {"scores.json": DEEP, "forced.json": DEEP, "sentences.csv": "nan"}.items():
         (own / SPOILED / "evaluation/test" / name).write_text(content)
-        code, out, err = say(*words)
+        code, out, err = call(*words)
         assert code == 0, err
         figures, before = (found["rows"][0]["figures"] for found in (json.loads(out), first))
         assert [figures[key] for key in ("chrf", "aer", "entropy")] == [
@@ -260,58 +258,54 @@ def test_what_is_spoiled_is_made_anew_where_the_weights_are(say: Say, own: Path,
 
 
 def moved(run: Path, root: Path | str) -> None:
-    """As if the run's text were in another folder."""
+    """Moves the text of a run to another folder, as on another machine."""
     config = run / "config.yaml"
     config.write_text(re.sub("(?m)^  root: .*$", f"  root: {root}", config.read_text()))
 
 
 @pytest.mark.parametrize("away", [GOOD, SPOILED])
-def test_the_text_need_not_be_where_each_run_had_it(
-    away: str, say: Say, strange: Path, corpus: Path, tmp_path: Path
-) -> None:
-    """The first of the runs or another one; but somebody has to have it, and nobody another."""
+def test_text_of_one_run_serves_the_others(away: str, call: Call, strange: Path, corpus: Path, tmp_path: Path) -> None:
+    """It may be that of any run; but one of them must have it, and none may have another text."""
     folder = Path(shutil.copytree(strange, tmp_path / "runs"))
     moved(folder / away, "/nowhere")
-    code, out, err = say("compare", folder, *FEW, "--format", "json")
+    code, out, err = call("compare", folder, *FEW, "--format", "json")
     assert code == 0, err
     assert (len(json.loads(out)["rows"]), json.loads(out)["broken"]) == (2, [])
     other = Path(shutil.copytree(corpus, tmp_path / "other"))
     (other / "test.en").write_text("other\n" * 12)
     moved(folder / away, other)
-    code, out, err = say("compare", folder, *FEW)
+    code, out, err = call("compare", folder, *FEW)
     assert (code, out) == (2, "")
     assert "--test=test is another text in" in err
     for name in (GOOD, SPOILED):
         moved(folder / name, "/nowhere")
-    code, out, err = say("compare", folder, *FEW)
+    code, out, err = call("compare", folder, *FEW)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert "/nowhere/test.en is missing, also with .gz" in err
 
 
-def test_a_test_set_that_one_run_cannot_read_is_not_taken_for_the_others(
-    say: Say, own: Path, corpus: Path, tmp_path: Path
-) -> None:
-    """It may be other text: only one that is not here at all is believed to be the same, by run.json."""
+def test_unreadable_test_set_of_one_run_is_an_error(call: Call, own: Path, corpus: Path, tmp_path: Path) -> None:
+    """It may be another text: only text that is missing is assumed to be the same, by run.json."""
     root = Path(shutil.copytree(corpus, tmp_path / "text"))
     (root / "test.de").write_text("a line\n")
     moved(own / SPOILED, root)
-    code, out, err = say("compare", own, *FEW)
+    code, out, err = call("compare", own, *FEW)
     assert (code, out) == (2, "")
     assert f"{root}/test.en has 12 lines, but" in err
     (root / "test.de").unlink()
-    assert say("compare", own, *FEW)[0] == 0
+    assert call("compare", own, *FEW)[0] == 0
 
 
-def test_a_test_set_whose_name_leads_out_of_the_run(say: Say, own: Path) -> None:
+def test_name_of_a_test_set_cannot_lead_out_of_the_run(call: Call, own: Path) -> None:
     config = own / SPOILED / "config.yaml"
     config.write_text(config.read_text().replace("    test:\n", "    ../../../../x:\n"))
-    code, out, err = say("compare", own / SPOILED, *FEW)
+    code, out, err = call("compare", own / SPOILED, *FEW)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert "data.test='../../../../x' is part of a directory's name" in err
 
 
-def test_links_in_a_run_lead_nowhere(say: Say, own: Path, tmp_path: Path) -> None:
-    """What they lead to is not written to, in place of a file or of a folder; the user's own link is followed."""
+def test_symbolic_links_in_a_run_are_not_followed(call: Call, own: Path, tmp_path: Path) -> None:
+    """Links in place of files and folders of a run are not written through; a link that the user names is."""
     run, victim, elsewhere = own / SPOILED, tmp_path / "victim.txt", tmp_path / "elsewhere"
     victim.write_text("dear")
     elsewhere.mkdir()
@@ -321,7 +315,7 @@ def test_links_in_a_run_lead_nowhere(say: Say, own: Path, tmp_path: Path) -> Non
     for name in names:
         (run / "evaluation/test" / name).symlink_to(victim)
     (tmp_path / "output").symlink_to(tmp_path / "table.csv")
-    assert say("compare", run, *FEW, "--format", "csv", "--output", tmp_path / "output")[0] == 0
+    assert call("compare", run, *FEW, "--format", "csv", "--output", tmp_path / "output")[0] == 0
     assert victim.read_text() == "dear"
     assert not any((run / "evaluation/test" / name).is_symlink() for name in names)
     assert (tmp_path / "output").is_symlink()
@@ -329,17 +323,17 @@ def test_links_in_a_run_lead_nowhere(say: Say, own: Path, tmp_path: Path) -> Non
     if find_spec("matplotlib"):
         (run / "plots").mkdir()
         (run / "plots/eva.png").symlink_to(victim)
-        assert say("plot", run, "--sentence", "Eva")[0] == 0
+        assert call("plot", run, "--sentence", "Eva")[0] == 0
         assert (victim.read_text(), (run / "plots/eva.png").is_symlink()) == ("dear", False)
         shutil.rmtree(run / "plots")
         (run / "plots").symlink_to(elsewhere)
-        code, _, err = say("plot", run, "--sentence", "Eva")
+        code, _, err = call("plot", run, "--sentence", "Eva")
         assert code == 2
         assert f"{run / 'plots'} leads out of the run" in err
     for place in ("evaluation/test", "evaluation"):
         shutil.rmtree(run / place)
         (run / place).symlink_to(elsewhere)
-        code, _, err = say("compare", run, *FEW)
+        code, _, err = call("compare", run, *FEW)
         assert code == 2
         assert f"{run / 'evaluation/test'} leads out of the run" in err
         (run / place).unlink()

@@ -1,4 +1,4 @@
-"""Does `seq2seq evaluate` score what it should, and keep it without displacing anything?"""
+"""`seq2seq evaluate`: scores, and the evaluations that it saves in the run."""
 
 import json
 import os
@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 Lively = Callable[..., Path]
-Say = Callable[..., tuple[int, str, str]]
+Call = Callable[..., tuple[int, str, str]]
 
 
-def test_evaluate_a_test_set(say: Say, lively: Lively, corpus: Path, tmp_path: Path) -> None:
+def test_evaluate_a_test_set(call: Call, lively: Lively, corpus: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(lively(), tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
-    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 40)
+    code, out, _ = call("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 40)
     assert code == 0
     folder = run / "evaluation" / "test"
     assert out.splitlines()[-1] == f"saved in {folder}"
@@ -26,7 +26,7 @@ def test_evaluate_a_test_set(say: Say, lively: Lively, corpus: Path, tmp_path: P
     assert {path.name for path in folder.iterdir()} == files
     report = json.loads((folder / "scores.json").read_text())
     assert len((folder / "hypotheses.txt").read_text().splitlines()) == report["sentences"] == 12
-    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 40, "--json")
+    code, out, _ = call("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 40, "--json")
     again = json.loads(out)
     timed = {"seconds": 0, "processor_seconds": 0}
     assert again.pop("decoding") | timed == report.pop("decoding") | timed
@@ -41,25 +41,25 @@ def test_evaluate_a_test_set(say: Say, lively: Lively, corpus: Path, tmp_path: P
         "--bootstrap",
         40,
     )
-    code, out, _ = say("evaluate", run, *files, "--json")
+    code, out, _ = call("evaluate", run, *files, "--json")
     assert json.loads(out)["scores"] == report["scores"]
     (kept,) = (run / "evaluation").glob("test-en-*")
     assert (kept / "scores.json").is_file()
 
 
-def test_the_test_set_is_named_where_there_are_several(say: Say, lively: Lively, tmp_path: Path) -> None:
+def test_test_set_must_be_named_if_there_are_several(call: Call, lively: Lively, tmp_path: Path) -> None:
     run = Path(shutil.copytree(lively(), tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
-    code, out, _ = say("evaluate", run, "--metrics", "bleu", "--bootstrap", 0)
+    code, out, _ = call("evaluate", run, "--metrics", "bleu", "--bootstrap", 0)
     assert code == 0
     assert f"saved in {run / 'evaluation' / 'test'}" in out
     settings = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(settings.replace("    test:\n", "    other:\n    - test\n    test:\n"))
-    code, out, err = say("evaluate", run)
+    code, out, err = call("evaluate", run)
     assert (code, out, err) == (2, "", "seq2seq: --test is missing; choose one of: other, test, dev\n")
 
 
-def test_an_evaluation_displaces_no_other(say: Say, lively: Lively, corpus: Path, tmp_path: Path) -> None:
-    """Other metrics of the same translations are kept beside them; other searches, runs and texts have folders of their own."""
+def test_evaluations_do_not_overwrite_each_other(call: Call, lively: Lively, corpus: Path, tmp_path: Path) -> None:
+    """Other metrics of the same translations are added; other searches, runs and texts get their own folders."""
     fresh = shutil.ignore_patterns("evaluation")
     run, friend = (Path(shutil.copytree(lively(), tmp_path / name, ignore=fresh)) for name in ("run", "friend"))
     test = ("--test", "test", "--metrics")
@@ -69,21 +69,21 @@ def test_an_evaluation_displaces_no_other(say: Say, lively: Lively, corpus: Path
         (*test, "bleu", "--lowercase"),
         (*test, "chrf", "--bootstrap", 1000),
     ):
-        assert say("evaluate", run, *words)[0] == 0
+        assert call("evaluate", run, *words)[0] == 0
     report = json.loads((run / "evaluation" / "test" / "scores.json").read_text())
     assert [(score["name"], "case:lc" in score["signature"]) for score in report["scores"]] == [
         ("chrf", False),
         ("bleu", True),
         ("bleu", False),
     ]
-    assert say("evaluate", run, *test, "bleu", "--beam", 1, "--length-penalty", "none")[0] == 0
-    assert say("evaluate", run, *test, "bleu", "--precision", "int8")[0] == 0
+    assert call("evaluate", run, *test, "bleu", "--beam", 1, "--length-penalty", "none")[0] == 0
+    assert call("evaluate", run, *test, "bleu", "--precision", "int8")[0] == 0
     assert json.loads((run / "evaluation" / "test-precision=int8" / "scores.json").read_text())["precision"] == "int8"
-    assert say("evaluate", run, friend, *test, "bleu")[0] == 0
+    assert call("evaluate", run, friend, *test, "bleu")[0] == 0
     for name in ("test", "train"):
         shutil.copy(corpus / f"{name}.en", tmp_path / "x.en")
         files = ("--source", tmp_path / "x.en", "--reference", corpus / f"{name}.de")
-        assert say("evaluate", run, *files, "--metrics", "bleu", "--bootstrap", 0, "--max-length", 2)[0] == 0
+        assert call("evaluate", run, *files, "--metrics", "bleu", "--bootstrap", 0, "--max-length", 2)[0] == 0
     names = sorted(re.sub("-[0-9a-f]{8}", "-TEXT", path.name) for path in (run / "evaluation").iterdir())
     assert names == [
         "test",
@@ -93,21 +93,21 @@ def test_an_evaluation_displaces_no_other(say: Say, lively: Lively, corpus: Path
         *["x-en-TEXT-max_length=2"] * 2,
     ]
     (run / "evaluation" / "test" / "hypotheses.txt").write_text("other\n")  # as if by other weights
-    assert say("evaluate", run, *test, "ter")[0] == 0
+    assert call("evaluate", run, *test, "ter")[0] == 0
     scores = json.loads((run / "evaluation" / "test" / "scores.json").read_text())["scores"]
     assert [score["name"] for score in scores] == ["ter"]
 
 
-def test_files_of_different_lengths_are_refused(say: Say, lively: Lively, corpus: Path) -> None:
-    code, _, err = say("evaluate", lively(), "--source", corpus / "test.en", "--reference", corpus / "train.de")
+def test_files_of_different_lengths_are_refused(call: Call, lively: Lively, corpus: Path) -> None:
+    code, _, err = call("evaluate", lively(), "--source", corpus / "test.en", "--reference", corpus / "train.de")
     assert code == 2
     assert f"{corpus / 'test.en'} has 12 lines, but {corpus / 'train.de'} has 120" in err
 
 
-def test_the_dev_score_of_training_is_that_of_evaluate(
-    say: Say, lively: Lively, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+def test_dev_score_of_training_equals_that_of_evaluate(
+    call: Call, lively: Lively, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same weights, the same search, the same lines: the same hypotheses and figure. ROUGE, since BLEU would be 0."""
+    """The same weights, search and lines give the same hypotheses and score. ROUGE, since BLEU would be 0."""
     from seq2seq.training import fit as training
 
     words = ("tokenizer=word", "search.beam=4", "search.no_repeat=1", "search.min_length=6", "model.dropout=0.4")
@@ -121,7 +121,7 @@ def test_the_dev_score_of_training_is_that_of_evaluate(
     start = ("training.learning_rate=0", "training.max_updates=1", "training.monitor=rouge", "training.keep=1")
     run = trained(*words, *start, f"init_from={lively(*words)}")
     info = json.loads((run / "run.json").read_text())
-    code, out, _ = say("evaluate", run, "--test", "dev", "--metrics", "rougeL", "--bootstrap", 0, "--json")
+    code, out, _ = call("evaluate", run, "--test", "dev", "--metrics", "rougeL", "--bootstrap", 0, "--json")
     assert code == 0
     assert (run / "evaluation" / "dev" / "hypotheses.txt").read_text().splitlines() == seen[-1]
     assert len(set(seen[-1])) > 6
@@ -129,7 +129,7 @@ def test_the_dev_score_of_training_is_that_of_evaluate(
     assert json.loads(out)["scores"][0]["value"] == pytest.approx(info["dev_score"], abs=1e-9)
 
 
-def test_alignment_error_is_reported_where_the_links_are_known(say: Say, tmp_path: Path, corpus: Path) -> None:
+def test_alignment_error_is_reported_for_known_gold_links(call: Call, tmp_path: Path, corpus: Path) -> None:
     from seq2seq.launch.compose import compose_config
     from seq2seq.training.run import train
 
@@ -152,15 +152,13 @@ def test_alignment_error_is_reported_where_the_links_are_known(say: Say, tmp_pat
     ]
     run = train(compose_config([*few, *size]))
     options = ("--metrics", "bleu", "--bootstrap", 40)
-    code, out, _ = say("evaluate", run, "--test", "test", *options)
+    code, out, _ = call("evaluate", run, "--test", "test", *options)
     assert code == 0
     assert "\naer = " in out
     assert len((run / "evaluation" / "test" / "alignments.txt").read_text().splitlines()) == 500
 
 
-def test_gold_links_are_checked_before_anything_is_translated(
-    say: Say, run_copy: Path, corpus: Path, tmp_path: Path
-) -> None:
+def test_gold_links_are_checked_before_translation(call: Call, run_copy: Path, corpus: Path, tmp_path: Path) -> None:
     root = shutil.copytree(corpus, tmp_path / "other")
     config = run_copy / "config.yaml"
     config.write_text(config.read_text().replace(f"root: {corpus}", f"root: {root}"))
@@ -169,13 +167,13 @@ def test_gold_links_are_checked_before_anything_is_translated(
         ("0-0\n" * 11 + "0:0\n", "gold alignment of test, line 12: '0:0' is no link"),
     ):
         (root / "test.align").write_text(lines)
-        code, out, err = say("evaluate", run_copy, "--test", "test")
+        code, out, err = call("evaluate", run_copy, "--test", "test")
         assert (code, out, len(err.splitlines())) == (2, "", 1)
         assert message in err
     assert not (run_copy / "evaluation").exists()
 
 
-def test_what_a_metric_refuses_is_translated_and_kept(say: Say, run_copy: Path, corpus: Path, tmp_path: Path) -> None:
+def test_translations_are_saved_if_a_metric_fails(call: Call, run_copy: Path, corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "ref").write_text("да\n" * 12, encoding="utf-8")
     words = (
         "--source",
@@ -187,7 +185,7 @@ def test_what_a_metric_refuses_is_translated_and_kept(say: Say, run_copy: Path, 
         "--bootstrap",
         0,
     )
-    code, out, err = say("evaluate", run_copy, *words)
+    code, out, err = call("evaluate", run_copy, *words)
     assert (code, out) == (2, "")
     assert "rouge1 sees only the letters a-z and digits" in err
     (kept,) = (run_copy / "evaluation").iterdir()
@@ -195,43 +193,43 @@ def test_what_a_metric_refuses_is_translated_and_kept(say: Say, run_copy: Path, 
     assert json.loads((kept / "scores.json").read_text())["scores"] == []
 
 
-def test_links_that_cannot_be_told_take_no_other_figure_along(
-    say: Say, trained: Callable[..., Path], corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_other_scores_are_reported_without_an_alignment_error(
+    call: Call, trained: Callable[..., Path], corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A no-break space inside a word, of which NFKC makes two words."""
+    """The text has a no-break space inside a word, at which NFKC splits it."""
     root = Path(shutil.copytree(corpus, tmp_path / "text"))
     lines = (root / "test.en").read_text().splitlines()
     (root / "test.en").write_text("\n".join([lines[0].replace(" ", "\u00a0", 1), *lines[1:]]) + "\n", encoding="utf-8")
     (root / "test.align").write_text("0-0\n" * 12)
     options = ("tokenizer.normalizer=nmt_nfkc", "training.max_updates=1", "training.monitor=loss")
     run = Path(shutil.copytree(trained(f"data.root={root}", *options), tmp_path / "run"))
-    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
+    code, out, _ = call("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
     assert (code, out.splitlines()[0][:7], "aer" in out) == (0, "bleu = ", False)
     (said,) = [message for message in caplog.messages if "no alignment error" in message]
     assert said.endswith("or change that text")
 
 
-def test_scores_are_printed_even_where_nothing_can_be_kept(say: Say, run_copy: Path) -> None:
+def test_scores_are_printed_even_if_they_cannot_be_saved(call: Call, run_copy: Path) -> None:
     (run_copy / "evaluation").write_text("")
-    code, out, err = say("evaluate", run_copy, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
+    code, out, err = call("evaluate", run_copy, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
     assert (code, len(out.splitlines()), len(err.splitlines())) == (2, 1, 1)
     assert out.startswith("bleu = ")
 
 
-def test_the_target_language_chooses_the_tokenizer_of_bleu(
-    say: Say, trained: Callable[..., Path], tmp_path: Path
+def test_target_language_chooses_the_tokenizer_of_bleu(
+    call: Call, trained: Callable[..., Path], tmp_path: Path
 ) -> None:
     for split, lines in (("train", 40), ("dev", 4), ("test", 4)):
         (tmp_path / f"{split}.en").write_text("".join(f"the cat {n}\n" for n in range(lines)), encoding="utf-8")
         (tmp_path / f"{split}.zh").write_text("".join(f"这只猫{n}\n" for n in range(lines)), encoding="utf-8")
     run = trained(f"data.root={tmp_path}", "data.target=zh", "tokenizer=char", "training.max_updates=1")
-    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
+    code, out, _ = call("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
     assert code == 0
     assert "|tok:zh|" in out
 
 
-def test_scores_reach_a_file_even_where_nothing_can_be_kept(run_copy: Path, tmp_path: Path) -> None:
-    """The command itself: what it has printed is written before it says what went wrong."""
+def test_printed_scores_reach_a_file_even_if_they_cannot_be_saved(run_copy: Path, tmp_path: Path) -> None:
+    """In a process of its own: what was printed is flushed before the error."""
     (run_copy / "evaluation").write_text("in the way")
     command = [sys.executable, "-m", "seq2seq", "evaluate", run_copy, "--test", "test", "--metrics", "bleu"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

@@ -1,4 +1,4 @@
-"""Does `seq2seq metrics` say of given text what `evaluate` says of a run's, and does the task choose what is measured?"""
+"""`seq2seq metrics`: scores of given text, and their agreement with `evaluate`."""
 
 import gzip
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 Lively = Callable[..., Path]
-Say = Callable[..., tuple[int, str, str]]
+Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -22,28 +22,28 @@ def figures(printed: str) -> dict[str, float]:
     return {score["name"]: round(score["value"], 2) for score in json.loads(printed)["scores"]}
 
 
-def test_what_is_solved_on_paper(say: Say, files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_scores_solved_on_paper(call: Call, files: tuple[Path, Path, Path], tmp_path: Path) -> None:
     text, one, two = files
-    code, out, _ = say("metrics", text, "--reference", one, "--metrics", "rouge", "--json")
+    code, out, _ = call("metrics", text, "--reference", one, "--metrics", "rouge", "--json")
     assert (code, figures(out)) == (0, {"rouge1": 87.5, "rouge2": 66.67, "rougeL": 87.5, "rougeLsum": 87.5})
     assert json.loads(out)["sentences"] == 2
-    code, out, _ = say("metrics", text, "--reference", one, two, "--metrics", "rougeL", "--bootstrap", 0)
+    code, out, _ = call("metrics", text, "--reference", one, two, "--metrics", "rougeL", "--bootstrap", 0)
     assert [line.split()[:3] for line in out.splitlines()] == [["rougeL", "=", "100.00"], ["rougeLsum", "=", "100.00"]]
     assert "|nrefs:2|" in out
     with gzip.open(tmp_path / "packed.gz", "wt") as packed:
         packed.write(one.read_text())
-    code, again, _ = say(
+    code, again, _ = call(
         "metrics", text, "--reference", tmp_path / "packed.gz", two, "--metrics", "rougeL", "--bootstrap", 0
     )
     assert again == out
-    assert [line.split()[0] for line in say("metrics", text, "--reference", one)[1].splitlines()] == [
+    assert [line.split()[0] for line in call("metrics", text, "--reference", one)[1].splitlines()] == [
         "bleu",
         "chrf",
         "ter",
     ]
 
 
-def test_misuse_is_one_sentence(say: Say, files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_misuse_is_reported_in_one_line(call: Call, files: tuple[Path, Path, Path], tmp_path: Path) -> None:
     text, one, _ = files
     (tmp_path / "short").write_text("a\n")
     (tmp_path / "empty").touch()
@@ -57,34 +57,34 @@ def test_misuse_is_one_sentence(say: Say, files: tuple[Path, Path, Path], tmp_pa
         ((text, "--reference", one, "--bootstrap", -1), "--bootstrap=-1 is too small"),
         ((text,), "--reference"),
     ):
-        code, out, err = say("metrics", *words)
+        code, out, err = call("metrics", *words)
         assert (code, out, len(err.splitlines())) == (2, "", 1), err
         assert message in err
 
 
-def test_a_run_is_measured_by_its_task_and_text_of_it_alike(say: Say, lively: Lively, corpus: Path) -> None:
+def test_task_chooses_the_metrics_and_scores_of_run_and_text_agree(call: Call, lively: Lively, corpus: Path) -> None:
     for settings, usual in (
         ((), ["bleu", "chrf", "ter"]),
         (("task=summarization",), ["rouge1", "rouge2", "rougeL", "rougeLsum"]),
     ):
         run = lively(*settings)
-        code, out, _ = say("evaluate", run, "--test", "test", "--bootstrap", 40, "--json")
+        code, out, _ = call("evaluate", run, "--test", "test", "--bootstrap", 40, "--json")
         assert code == 0
         scores = json.loads(out)["scores"]
         assert [score["name"] for score in scores] == usual
         hypotheses = run / "evaluation" / "test" / "hypotheses.txt"
         words = ("--metrics", ",".join(usual), "--bootstrap", 40, "--language", "de", "--json")
-        assert json.loads(say("metrics", hypotheses, "--reference", corpus / "test.de", *words)[1])["scores"] == scores
+        assert json.loads(call("metrics", hypotheses, "--reference", corpus / "test.de", *words)[1])["scores"] == scores
 
 
-def test_commands_count_the_sources_that_they_cut(say: Say, lively: Lively, caplog: pytest.LogCaptureFixture) -> None:
+def test_truncated_sources_are_counted(call: Call, lively: Lively, caplog: pytest.LogCaptureFixture) -> None:
     run = lively("data.truncate_source=3")
-    code, out, _ = say("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0, "--json")
+    code, out, _ = call("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0, "--json")
     cut = json.loads(out)["cut_sources"]
     assert (code, 0 < cut <= 12) == (0, True)
     assert cut == json.loads((run / "evaluation" / "test" / "scores.json").read_text())["cut_sources"]
-    assert say("translate", run, stdin="one two three four\none two\n")[0] == 0
-    assert say("score", run, stdin="one two three four\teins\none two\teins\n")[0] == 0
+    assert call("translate", run, stdin="one two three four\none two\n")[0] == 0
+    assert call("score", run, stdin="one two three four\teins\none two\teins\n")[0] == 0
     said = [message for message in caplog.messages if "were cut" in message]
     ways = [f"{cut} of 12", "1 of 2", "1 of 2"]
     assert said == [f"{way} sources were cut to 3 words (data.truncate_source)" for way in ways]

@@ -1,4 +1,4 @@
-"""Does a run translate with a shortlist as it should, and say what is wrong with one?"""
+"""`seq2seq shortlist`, and searches with --shortlist."""
 
 import json
 import re
@@ -35,7 +35,7 @@ EACH = [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for
 
 @pytest.fixture
 def lively(lively: Lively, tmp_path: Path) -> Lively:
-    """Copies, that translations can be put into."""
+    """Copies of runs whose translations may be replaced."""
 
     def copy(*settings: str) -> Path:
         run, own = lively(*settings), tmp_path / lively(*settings).name
@@ -45,12 +45,12 @@ def lively(lively: Lively, tmp_path: Path) -> Lively:
 
 
 def given(run: Path, table: torch.Tensor) -> None:
-    """Put these translations into the run."""
+    """Save these translations in the run."""
     save_translations(Run.open(run), table.int())
 
 
 def drawn(run: Path) -> torch.Tensor:
-    """Random translations of each source id, each id twice at most in a row."""
+    """Random translations of each source id, an id at most twice in a row of the table."""
     vocabularies = Run.open(run).vocabularies
     draw = torch.Generator().manual_seed(5)
     return torch.randint(4, vocabularies.target.size, (vocabularies.source.size, 4), generator=draw)
@@ -63,14 +63,16 @@ def everything(run: Path) -> torch.Tensor:
 
 
 def found(run: Path, lines: list[str], **options: object) -> tuple[list[str], object]:
-    """Texts, and scores that others may be near to."""
+    """Texts, and scores to compare approximately."""
     translator = Translator.open(run, **{"precision": "64", **options})  # type: ignore[arg-type]
     hypotheses = [h for row in translator.hypotheses(lines) for h in row]
     return [h.text for h in hypotheses], [round(h.score, 5) for h in hypotheses]
 
 
 @pytest.mark.parametrize(("variant", "search"), EACH)
-def test_a_list_of_everything_changes_nothing(variant: str, search: str, lively: Lively, lines: list[str]) -> None:
+def test_shortlist_of_the_whole_vocabulary_changes_nothing(
+    variant: str, search: str, lively: Lively, lines: list[str]
+) -> None:
     run = lively(*VARIANTS[variant])
     table = everything(run)
     given(run, table)
@@ -79,7 +81,7 @@ def test_a_list_of_everything_changes_nothing(variant: str, search: str, lively:
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16", "int8"])
-def test_in_any_precision(precision: str, lively: Lively, lines: list[str]) -> None:
+def test_shortlist_works_in_any_precision(precision: str, lively: Lively, lines: list[str]) -> None:
     run = lively()
     table = everything(run)
     given(run, table)
@@ -87,7 +89,7 @@ def test_in_any_precision(precision: str, lively: Lively, lines: list[str]) -> N
 
 
 @pytest.mark.parametrize(("variant", "search"), EACH)
-def test_batches_change_nothing(variant: str, search: str, lively: Lively, lines: list[str]) -> None:
+def test_batch_size_changes_no_translation(variant: str, search: str, lively: Lively, lines: list[str]) -> None:
     run = lively(*VARIANTS[variant])
     given(run, drawn(run))  # of PAD too, which must tell nothing
     expected = found(run, lines, shortlist=3, batch=1, min_length=4, **SEARCHES[search])
@@ -96,7 +98,7 @@ def test_batches_change_nothing(variant: str, search: str, lively: Lively, lines
         assert found(run, lines, shortlist=3, batch=batch, window=window, min_length=4, **SEARCHES[search]) == expected
 
 
-def test_only_the_first_count(lively: Lively, lines: list[str]) -> None:
+def test_shortlist_keeps_the_first_translations(lively: Lively, lines: list[str]) -> None:
     run = lively()
     table = drawn(run)
     given(run, table[:, :2])
@@ -106,7 +108,7 @@ def test_only_the_first_count(lively: Lively, lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("precision", "near"), [("64", 1e-9), ("32", 1e-5), ("bf16", 5e-2), ("int8", 1e-5)])
-def test_a_model_with_fewer_ids_says_what_the_whole_says_of_them(precision: str, near: float, lively: Lively) -> None:
+def test_model_with_a_shortlist_scores_its_ids_as_the_whole_model(precision: str, near: float, lively: Lively) -> None:
     for variant in VARIANTS.values():
         run = Run.open(lively(*variant))
         model: Any = PRECISIONS[precision](run.model())
@@ -123,7 +125,7 @@ def test_a_model_with_fewer_ids_says_what_the_whole_says_of_them(precision: str,
         assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
 
 
-def test_the_command_learns_one(run_copy: Path, lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_learns_a_shortlist(run_copy: Path, lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
         RunError, match=f"{run_copy.name} has no shortlist.safetensors: seq2seq shortlist .*{run_copy.name} learns it"
     ):
@@ -162,8 +164,8 @@ def test_the_command_learns_one(run_copy: Path, lines: list[str], capsys: pytest
     assert (run_copy / "evaluation" / "test-shortlist=9" / "scores.json").is_file()
 
 
-def test_the_text_must_be_that_of_the_run(run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is looked at if it is in the cache no more, and before anything is made of it."""
+def test_other_training_text_is_refused(run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The text is checked if it is no longer in the cache, before any work."""
     config = re.sub(r"cache: .*", f"cache: {tmp_path / 'new'}", (run_copy / "config.yaml").read_text(encoding="utf-8"))
     (run_copy / "config.yaml").write_text(config.replace("- train\n", "- test\n"), encoding="utf-8")
     assert main(["shortlist", str(run_copy)]) == 2
@@ -172,13 +174,13 @@ def test_the_text_must_be_that_of_the_run(run_copy: Path, tmp_path: Path, capsys
     assert not (tmp_path / "new").exists()
 
 
-def test_only_what_the_vocabulary_holds_is_kept(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_most_is_limited_by_the_vocabulary(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for most in ("0", "-1", "121", "1000000000000"):
         assert main(["shortlist", str(run_copy), "--most", most]) == 2
         assert f"--most={most} is not between 1 and the 120 entries" in capsys.readouterr().err
 
 
-def test_text_that_left_the_cache_is_prepared_again(
+def test_text_missing_from_the_cache_is_prepared_again(
     run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = (run_copy / "config.yaml").read_text(encoding="utf-8")
@@ -203,7 +205,7 @@ def test_text_that_left_the_cache_is_prepared_again(
         {"translations": torch.zeros(120, 5, dtype=torch.int32), "more": torch.zeros(1)},
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(tensors: dict[str, torch.Tensor], run_copy: Path) -> None:
+def test_table_that_does_not_fit_is_refused(tensors: dict[str, torch.Tensor], run_copy: Path) -> None:
     save_file(tensors, run_copy / SHORTLIST, {"tokenizer": Run.open(run_copy).vocabularies.sha256})
     with pytest.raises(
         RunError, match=r"shortlist.safetensors does not fit the tokenizer of the run: seq2seq shortlist"
@@ -212,30 +214,28 @@ def test_a_table_that_does_not_fit_is_refused(tensors: dict[str, torch.Tensor], 
 
 
 @pytest.mark.parametrize("words", [{"tokenizer": "of another run"}, None])
-def test_a_table_of_another_vocabulary_of_the_same_size_is_refused(
-    words: dict[str, str] | None, run_copy: Path
-) -> None:
+def test_table_of_another_vocabulary_of_the_same_size_is_refused(words: dict[str, str] | None, run_copy: Path) -> None:
     save_file({"translations": torch.zeros(120, 5, dtype=torch.int32)}, run_copy / SHORTLIST, words)
     with pytest.raises(RunError, match="does not fit the tokenizer"):
         Translator.open(run_copy, shortlist=1)
 
 
-def test_a_damaged_file_is_named(run_copy: Path) -> None:
+def test_damaged_shortlist_is_named(run_copy: Path) -> None:
     (run_copy / SHORTLIST).write_bytes(b"no tensors")
     with pytest.raises(RunError, match=r"shortlist.safetensors cannot be read as safetensors"):
         Translator.open(run_copy, shortlist=1)
 
 
 @pytest.mark.parametrize("variant", ["rnn copy", "transformer copy, tied"])
-def test_who_copies_is_kept_to_its_words_too(variant: str, lively: Lively, lines: list[str]) -> None:
-    """Where there are fewer of them than hypotheses are wanted, those of the neighbours do not come in."""
+def test_shortlist_limits_copying_as_well(variant: str, lively: Lively, lines: list[str]) -> None:
+    """With fewer candidates than hypotheses, a sentence takes none from its neighbours in the batch."""
     run = lively(*VARIANTS[variant])
     given(run, torch.zeros_like(drawn(run)))
     alone, together = (found(run, lines, shortlist=1, batch=batch, beam=6, n_best=6, max_length=3) for batch in (1, 7))
     assert alone == together
 
 
-def test_what_has_no_effect_is_said(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shortlist_without_a_search_is_refused(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["plot", str(run_copy), "--sentence", "she sees", "--target", "sie sieht", "--shortlist"]
     assert main([*words, "5"]) == 2
     assert "--shortlist would be ignored: with --target there is no search" in capsys.readouterr().err

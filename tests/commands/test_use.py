@@ -1,4 +1,4 @@
-"""Do the commands that use a run read, write and fail as they say?"""
+"""Commands that use a run: input, output and errors of `translate`, `score`, `plot`, `prepare` and `train resume=`."""
 
 import json
 import os
@@ -16,16 +16,16 @@ import pytest
 from seq2seq import Translator
 
 Lively = Callable[..., Path]
-Say = Callable[..., tuple[int, str, str]]
+Call = Callable[..., tuple[int, str, str]]
 
 
 def text(lines: list[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def test_a_text_in_a_runs_place_is_told_where_it_belongs(say: Say, lively: Lively, tmp_path: Path) -> None:
+def test_text_file_in_place_of_a_run_is_explained(call: Call, lively: Lively, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("she sees\n")
-    code, out, err = say("translate", lively(), tmp_path / "in.txt")
+    code, out, err = call("translate", lively(), tmp_path / "in.txt")
     assert (code, out) == (2, "")
     assert (
         f"in.txt is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {tmp_path / 'in.txt'}"
@@ -33,27 +33,27 @@ def test_a_text_in_a_runs_place_is_told_where_it_belongs(say: Say, lively: Livel
     )
 
 
-def test_translate_is_a_filter(say: Say, lively: Lively, lines: list[str]) -> None:
-    code, out, _ = say("translate", lively(), stdin=text(lines))
+def test_translate_is_a_filter(call: Call, lively: Lively, lines: list[str]) -> None:
+    code, out, _ = call("translate", lively(), stdin=text(lines))
     assert code == 0
     assert out == text(Translator.open(lively()).translate(lines))
-    assert say("translate", lively(), stdin="")[:2] == (0, "")
+    assert call("translate", lively(), stdin="")[:2] == (0, "")
 
 
-def test_lines_end_with_newlines_alone(say: Say, lively: Lively) -> None:
-    """Not with what Unicode also calls a line's end; a carriage return before it belongs to it; the last may have none."""
+def test_only_newlines_end_lines(call: Call, lively: Lively) -> None:
+    """Other line separators of Unicode do not; a carriage return before the newline is dropped; the last line needs none."""
     strange = "the\x85cat\u2028sleeps\x0c.\r\nshe sees"
-    code, out, _ = say("translate", lively(), stdin=strange)
+    code, out, _ = call("translate", lively(), stdin=strange)
     assert (code, out) == (0, text(Translator.open(lively()).translate(["the\x85cat\u2028sleeps\x0c.", "she sees"])))
 
 
-def test_a_byte_order_mark_is_no_text(say: Say, lively: Lively, lines: list[str]) -> None:
-    plain = say("translate", lively(), stdin=text(lines))
-    assert say("translate", lively(), stdin="\ufeff" + text(lines)) == plain
+def test_byte_order_mark_is_ignored(call: Call, lively: Lively, lines: list[str]) -> None:
+    plain = call("translate", lively(), stdin=text(lines))
+    assert call("translate", lively(), stdin="\ufeff" + text(lines)) == plain
 
 
-def test_a_line_typed_is_answered_at_once(lively: Lively, lines: list[str]) -> None:
-    """On a terminal, before the input has ended."""
+def test_typed_line_is_translated_before_the_input_ends(lively: Lively, lines: list[str]) -> None:
+    """On a terminal."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "seq2seq", "translate", str(lively())]
     with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE) as process, ExitStack() as stack:
@@ -63,37 +63,37 @@ def test_a_line_typed_is_answered_at_once(lively: Lively, lines: list[str]) -> N
             os.write(ours, f"{line}\n".encode())
             assert select.select([process.stdout], [], [], 60)[0], "no answer"
             assert process.stdout.readline().decode() == Translator.open(lively()).translate([line])[0] + "\n"
-        os.write(ours, b"\x04")  # the end of the input
+        os.write(ours, b"\x04")  # end of file
         assert process.wait() == 0
     os.close(ours)
     os.close(theirs)
 
 
-def test_n_best_alignment_and_json(say: Say, lively: Lively, lines: list[str]) -> None:
+def test_n_best_alignment_and_json(call: Call, lively: Lively, lines: list[str]) -> None:
     run = lively()
     expected = list(Translator.open(run, n_best=2).hypotheses(lines, attention=True))
-    code, out, _ = say("translate", run, "--n-best", 2, stdin=text(lines))
+    code, out, _ = call("translate", run, "--n-best", 2, stdin=text(lines))
     rows = [line.split("\t") for line in out.splitlines()]
     assert code == 0
     assert [(row[0], row[2]) for row in rows] == [
         (str(rank), h.text) for found in expected for rank, h in enumerate(found, 1)
     ]
     assert [float(row[1]) for row in rows] == pytest.approx([h.score for found in expected for h in found], abs=1e-4)
-    code, out, _ = say("translate", run, "--alignment", stdin=text(lines))
+    code, out, _ = call("translate", run, "--alignment", stdin=text(lines))
     assert code == 0
     for line, row in zip(lines, out.splitlines(), strict=True):
         translation, links = row.split("\t")
         points = [tuple(map(int, link.split("-"))) for link in links.split()]
         assert all(i < len(line.split()) and j < len(translation.split()) for i, j in points)
-    code, out, _ = say("translate", run, "--n-best", 2, "--json", "--alignment", stdin=text(lines))
+    code, out, _ = call("translate", run, "--n-best", 2, "--json", "--alignment", stdin=text(lines))
     objects = [json.loads(line) for line in out.splitlines()]
     assert [[h["text"] for h in found] for found in objects] == [[h.text for h in found] for found in expected]
     assert objects[0][0].keys() == {"text", "score", "log_prob", "source", "target", "alignment"}
 
 
-def test_attention_to_a_file(say: Say, lively: Lively, lines: list[str], tmp_path: Path) -> None:
+def test_attention_is_written_to_a_file(call: Call, lively: Lively, lines: list[str], tmp_path: Path) -> None:
     path = tmp_path / "attention.jsonl"
-    assert say("translate", lively(), "--attention", path, stdin=text(lines))[0] == 0
+    assert call("translate", lively(), "--attention", path, stdin=text(lines))[0] == 0
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["line"] for row in rows] == list(range(1, len(lines) + 1))
     for row in rows:
@@ -103,15 +103,15 @@ def test_attention_to_a_file(say: Say, lively: Lively, lines: list[str], tmp_pat
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-def test_attention_of_a_failed_translation_leaves_no_file(say: Say, lively: Lively, tmp_path: Path) -> None:
-    code, _, err = say("translate", lively(), "--attention", tmp_path / "a", stdin=b"fine\nnot \xff fine\n")
+def test_attention_of_a_failed_translation_leaves_no_file(call: Call, lively: Lively, tmp_path: Path) -> None:
+    code, _, err = call("translate", lively(), "--attention", tmp_path / "a", stdin=b"fine\nnot \xff fine\n")
     assert code == 2
     assert err.splitlines()[-1] == "seq2seq: stdin:2: not UTF-8 (byte 0xff at place 5)"
     assert not list(tmp_path.iterdir())
 
 
-def test_search_options_change_the_search(say: Say, lively: Lively, lines: list[str]) -> None:
-    code, out, _ = say(
+def test_search_options_change_the_search(call: Call, lively: Lively, lines: list[str]) -> None:
+    code, out, _ = call(
         "translate", lively(), "--beam", 1, "--max-length", 3, "--length-penalty", "none", stdin=text(lines)
     )
     expected = Translator.open(lively(), beam=1, max_length=3, length_penalty="none").translate(lines)
@@ -149,129 +149,131 @@ WRONG: dict[str, tuple[list[Any], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_one_sentence(case: str, say: Say, lively: Lively) -> None:
+def test_wrong_options_are_reported_in_one_line(case: str, call: Call, lively: Lively) -> None:
     words, message = WRONG[case]
     run = lively()
     places = {"RUN": str(run), "MISSPELT": str(run).replace("general", "genral")}
-    code, out, err = say(*(places.get(word, word) for word in words), stdin="the cat sleeps .\n")
+    code, out, err = call(*(places.get(word, word) for word in words), stdin="the cat sleeps .\n")
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1, err
     assert err.startswith("seq2seq: ")
     assert message.replace("RUN", str(run)) in err
 
 
-def test_score_of_stdin_and_of_files(say: Say, lively: Lively, lines: list[str], tmp_path: Path) -> None:
+def test_score_of_stdin_and_of_files(call: Call, lively: Lively, lines: list[str], tmp_path: Path) -> None:
     targets = [f"die {line[::-1]}" for line in lines]
     expected = Translator.open(lively()).score(lines, targets)
     pairs = text([f"{source}\t{target}" for source, target in zip(lines, targets, strict=True)])
-    code, out, _ = say("score", lively(), stdin=pairs)
+    code, out, _ = call("score", lively(), stdin=pairs)
     assert code == 0
     assert [float(line) for line in out.splitlines()] == pytest.approx(expected, abs=1e-4)
     for name, content in (("a.en", lines), ("a.de", targets), ("b.de", targets[1:])):
         (tmp_path / name).write_text(text(content))
-    code, out, _ = say("score", lively(), "--source", tmp_path / "a.en", "--target", tmp_path / "a.de", "--per-token")
+    code, out, _ = call("score", lively(), "--source", tmp_path / "a.en", "--target", tmp_path / "a.de", "--per-token")
     rows = [[float(part) for part in line.split("\t")] for line in out.splitlines()]
     assert [row[0] for row in rows] == pytest.approx(expected, abs=1e-4)
     assert all(mean == pytest.approx(total / tokens, abs=1e-4) for total, mean, tokens in rows)
-    code, _, err = say("score", lively(), "--source", tmp_path / "a.en", "--target", tmp_path / "b.de")
+    code, _, err = call("score", lively(), "--source", tmp_path / "a.en", "--target", tmp_path / "b.de")
     assert code == 2
     assert "a.en" in err
     assert "b.de" in err
 
 
-def test_an_unknown_word_in_source_and_target_can_be_scored(say: Say, lively: Lively) -> None:
-    """By a model that copies it, and by one that does not: there it is any unknown word."""
+def test_scores_of_unknown_words_differ_only_with_copying(call: Call, lively: Lively) -> None:
+    """Without copying all unknown words are the same token."""
     words = ("tokenizer=word", "tokenizer.size=40")
     for head in ("vocabulary", "copy"):
         run = lively(*words, f"model.head={head}")
         pairs = text(["Zxqyvia sleeps\tZxqyvia schläft", "Zxqyvia sleeps\tQwmnor schläft"])
-        code, out, _ = say("score", run, stdin=pairs)
+        code, out, _ = call("score", run, stdin=pairs)
         assert code == 0
         copied, unknown = map(float, out.splitlines())
         assert (copied == unknown) == (head == "vocabulary")
 
 
-def test_score_names_a_line_without_a_tab(say: Say, lively: Lively) -> None:
-    code, _, err = say("score", lively(), stdin="a\tb\nno tab\n")
+def test_score_names_a_line_without_a_tab(call: Call, lively: Lively) -> None:
+    code, _, err = call("score", lively(), stdin="a\tb\nno tab\n")
     assert (code, err.splitlines()[-1]) == (2, "seq2seq: stdin:2: no tab between source and target")
-    code, _, err = say("score", lively(), stdin="a\tb\tc\n")
+    code, _, err = call("score", lively(), stdin="a\tb\tc\n")
     assert (code, err.splitlines()[-1]) == (2, "seq2seq: stdin:1: more than one tab")
 
 
-def test_a_run_that_draws_can_search_and_one_that_searches_can_draw(say: Say, lively: Lively, lines: list[str]) -> None:
-    """Settings that the other way does not read go back to their defaults; those that are given must fit."""
+def test_options_switch_between_sampling_and_search(call: Call, lively: Lively, lines: list[str]) -> None:
+    """Settings of the run that the other method ignores return to their defaults; options that it ignores are refused."""
     searching, drawing = lively("search.alpha=0.5"), lively("search.beam=5", "search.sampling=true", "search.top_k=3")
     for run, words in (
         (searching, ("--sampling",)),
         (drawing, ("--no-sampling", "--beam", 2)),
         (searching, ("--length-penalty", "none")),
     ):
-        assert say("translate", run, *words, stdin=text(lines))[0] == 0
-    code, _, err = say("translate", searching, "--sampling", "--beam", 3, stdin=text(lines))
+        assert call("translate", run, *words, stdin=text(lines))[0] == 0
+    code, _, err = call("translate", searching, "--sampling", "--beam", 3, stdin=text(lines))
     assert code == 2
     assert "search.beam=3 would be ignored" in err
 
 
-def test_n_best_of_one_and_of_several_have_their_own_form(say: Say, lively: Lively) -> None:
-    """By what was asked for, not by what was found."""
+def test_output_format_depends_on_n_best_alone(call: Call, lively: Lively) -> None:
+    """Not on the number of hypotheses found."""
     run = lively()
-    assert say("translate", run, "--n-best", 2, stdin="\n")[1].count("\t") == 4
-    assert say("translate", run, "--n-best", 1, stdin="\n")[1] == "\n"
+    assert call("translate", run, "--n-best", 2, stdin="\n")[1].count("\t") == 4
+    assert call("translate", run, "--n-best", 1, stdin="\n")[1] == "\n"
 
 
-def test_plot_shows_words_in_the_terminal(say: Say, lively: Lively, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plot_shows_words_in_the_terminal(call: Call, lively: Lively, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    code, out, _ = say("plot", lively(), "--sentence", "Eva sees Paul", "--target", "Eva sieht Paul")
+    code, out, _ = call("plot", lively(), "--sentence", "Eva sees Paul", "--target", "Eva sieht Paul")
     assert code == 0
     assert out.splitlines()[0] == "Eva sieht Paul"
     assert all(word in out for word in ("Eva", "sees", "Paul", "sieht"))
-    code, out, _ = say("plot", lively(), "--sentence", "Eva sees Paul", "--subwords")
+    code, out, _ = call("plot", lively(), "--sentence", "Eva sees Paul", "--subwords")
     assert code == 0
 
 
-def test_plot_writes_a_picture(say: Say, lively: Lively, tmp_path: Path) -> None:
+def test_plot_writes_a_picture(call: Call, lively: Lively, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="pictures need matplotlib")
     path = tmp_path / "new" / "a.png"
-    code, out, _ = say("plot", lively(), "--sentence", "Eva sees Paul", "--png", path)
+    code, out, _ = call("plot", lively(), "--sentence", "Eva sees Paul", "--png", path)
     assert code == 0
     assert out.splitlines()[-1] == str(path)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_prepare_prints_the_folder(say: Say, small: Callable[..., list[str]], tmp_path: Path) -> None:
-    code, out, err = say("prepare", *small(tmp_path), f"data.cache={tmp_path}")
+def test_prepare_prints_the_folder(call: Call, small: Callable[..., list[str]], tmp_path: Path) -> None:
+    code, out, err = call("prepare", *small(tmp_path), f"data.cache={tmp_path}")
     assert code == 0, err
     (folder,) = out.splitlines()
     assert (Path(folder) / "joint.spm").is_file()
     assert Path(folder).parent == tmp_path
 
 
-def test_a_cache_that_is_no_folder_is_one_sentence(say: Say, small: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_cache_that_is_a_file_is_reported_in_one_line(
+    call: Call, small: Callable[..., list[str]], tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
-    code, _, err = say("prepare", *small(tmp_path), f"data.cache={tmp_path / 'file'}")
+    code, _, err = call("prepare", *small(tmp_path), f"data.cache={tmp_path / 'file'}")
     assert code == 2
     assert err.splitlines()[-1] == f"seq2seq: {tmp_path / 'file'} cannot be written or read: File exists"
 
 
-def test_attentions_lists_every_part_and_name(say: Say) -> None:
+def test_attentions_lists_every_part_and_variant(call: Call) -> None:
     from seq2seq.nn.attention.scorers import SCORERS
 
-    code, out, _ = say("attentions")
+    code, out, _ = call("attentions")
     assert code == 0
     assert all(f"\n{name} " in f"\n{out}" for name in [*SCORERS, "local_p", "sparsemax"])
-    assert say("attentions", "--markdown")[1].count("| --- | --- | --- |\n") == 4
+    assert call("attentions", "--markdown")[1].count("| --- | --- | --- |\n") == 4
 
 
-def test_resume_on_the_command_line(say: Say, run_copy: Path) -> None:
-    code, _, err = say("train", f"resume={run_copy}")
+def test_resume_on_the_command_line(call: Call, run_copy: Path) -> None:
+    code, _, err = call("train", f"resume={run_copy}")
     assert code == 2
     assert "is finished: training.max_updates=6 is reached" in err
-    code, _, err = say("train", f"resume={run_copy}", "model.hidden=16")
+    code, _, err = call("train", f"resume={run_copy}", "model.hidden=16")
     assert (code, len(err.splitlines())) == (2, 1)
     assert "model.hidden=16 is given, but the run was started with model.hidden=8" in err
-    assert say("train", f"resume={run_copy}", "training.max_updates=7")[0] == 0
-    code, _, err = say("train", "-m", f"resume={run_copy}", "seed=1,2")
+    assert call("train", f"resume={run_copy}", "training.max_updates=7")[0] == 0
+    code, _, err = call("train", "-m", f"resume={run_copy}", "seed=1,2")
     assert (code, err) == (2, "seq2seq: resume continues one run: it cannot be combined with -m\n")
-    code, _, err = say("train", f"resume={str(run_copy).replace('general', 'genral')}")
+    code, _, err = call("train", f"resume={str(run_copy).replace('general', 'genral')}")
     assert code == 2
     assert f"did you mean {run_copy}?" in err

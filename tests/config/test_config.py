@@ -1,4 +1,4 @@
-"""Is every wrong setting told in one sentence, every right one composed, saved and read again without loss?"""
+"""Settings: composing, saving and reading them, and the errors for wrong ones."""
 
 import dataclasses
 import importlib
@@ -30,7 +30,7 @@ GROUPS = sorted(
     if path.parent not in (conf_dir(), conf_dir() / "model" / "_task")  # chosen by model and task: test_tasks.py
 )
 DEFAULT = build_config({"model": {"name": "rnn"}})
-WRONG = {  # what is written -> words of the sentence
+WRONG = {  # override -> parts of the error message
     "trainin.learning_rate=1": ("trainin is not a setting", "did you mean training?"),
     "training.leraning_rate=1": (
         "training.leraning_rate is not a setting",
@@ -126,7 +126,7 @@ WRONG = {  # what is written -> words of the sentence
 
 
 @pytest.mark.parametrize("override", WRONG)
-def test_a_wrong_setting_is_told_in_one_sentence(override: str) -> None:
+def test_wrong_setting_is_reported_in_one_sentence(override: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compose_config(override.split(" ") if override.count("=") > 1 else [override])
     message = str(caught.value)
@@ -138,14 +138,14 @@ def test_a_wrong_setting_is_told_in_one_sentence(override: str) -> None:
 @pytest.mark.parametrize(
     ("name", "why"), [("../../x", "is part of a directory's name"), ("..", "names no folder"), ("", "names no folder")]
 )
-def test_a_test_set_is_named_as_a_folder_may_be(name: str, why: str) -> None:
+def test_name_of_a_test_set_cannot_leave_its_folder(name: str, why: str) -> None:
     with pytest.raises(ConfigError, match=f"data.test={name!r} {why}"):
         build_config({"model": {"name": "rnn"}, "data": {"test": {name: ["a"]}}})
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1"])
 @pytest.mark.parametrize("name", [name for name, field in every_setting().items() if field.type is float])
-def test_no_number_is_taken_that_cannot_be_worked_with(name: str, value: str) -> None:
+def test_impossible_numbers_are_refused(name: str, value: str) -> None:
     family = "transformer" if name in flatten(build_config({"model": {"name": "transformer"}})) else "rnn"
     values: Any = float(value)
     for part in reversed(name.split(".")):
@@ -155,19 +155,19 @@ def test_no_number_is_taken_that_cannot_be_worked_with(name: str, value: str) ->
 
 
 @pytest.mark.parametrize("choice", GROUPS)
-def test_every_file_composes(choice: str) -> None:
+def test_every_file_of_conf_composes(choice: str) -> None:
     prefix = "+" if choice.startswith("experiment/") else ""
     assert isinstance(compose_config([prefix + choice]), Config)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_an_attention_file_says_what_is_not_the_default(attention: str) -> None:
+def test_attention_file_sets_only_what_differs_from_the_defaults(attention: str) -> None:
     written = OmegaConf.load(conf_dir() / "model" / "attention" / f"{attention}.yaml")
     composed = compose_config([f"model/attention={attention}"]).model.attention
     assert dataclasses.asdict(composed) == {**dataclasses.asdict(AttentionConfig()), **dict(written)}
 
 
-def test_every_score_window_and_normaliser_has_a_named_variant() -> None:
+def test_every_scorer_window_and_normalizer_has_a_named_variant() -> None:
     parts = [
         {**AttentionConfig().__dict__, **OmegaConf.load(conf_dir() / "model" / "attention" / f"{name}.yaml")}
         for name in ATTENTIONS
@@ -191,17 +191,17 @@ def test_choices_are_the_keys_of_their_table(table: str) -> None:
     assert CHOICES[table] == tuple(getattr(importlib.import_module(f"seq2seq.{TABLES[table]}"), table))
 
 
-def test_every_score_is_listed_with_its_formula() -> None:
+def test_every_scorer_is_listed_with_its_formula() -> None:
     assert {row[0] for row in attention_tables()[0].rows} == set(CHOICES["SCORERS"])
 
 
 @pytest.mark.parametrize("name", [name for name, field in every_setting().items() if field.metadata.get("table")])
-def test_every_table_that_a_setting_names_is_there(name: str) -> None:
+def test_defaults_are_in_their_tables(name: str) -> None:
     field = every_setting()[name]
     assert field.default in field_choices(field)
 
 
-def test_values_and_groups_arrive() -> None:
+def test_overrides_of_values_and_groups_apply() -> None:
     config = compose_config(
         ["model=transformer", "model.size=64", "model/attention=local_m", "search=greedy", "trainer.precision=16"]
     )
@@ -216,7 +216,7 @@ def test_values_and_groups_arrive() -> None:
     assert compose_config(["experiment=demo", "model.dropout=0.5"]).model.dropout == 0.5
 
 
-def test_a_folder_of_the_users_is_looked_into(tmp_path: Path) -> None:
+def test_groups_of_a_users_folder_are_found(tmp_path: Path) -> None:
     for group in ("data", "experiment"):
         (tmp_path / group).mkdir()
     (tmp_path / "data" / "own.yaml").write_text("name: own\ntrain: [a]")
@@ -241,7 +241,7 @@ def saved(tmp_path: Path) -> Path:
     "overrides",
     [["model=transformer"], ["experiment=demo"], ["data=mine", 'data.licence="a: {b} #c ü"', "+data.test={x: [y]}"]],
 )
-def test_what_is_written_is_read_again(overrides: list[str], tmp_path: Path) -> None:
+def test_written_config_is_read_back(overrides: list[str], tmp_path: Path) -> None:
     config = compose_config(overrides)
     write_config(config, tmp_path / "config.yaml")
     assert read_config(tmp_path / "config.yaml") == config
@@ -266,7 +266,7 @@ def test_what_is_written_is_read_again(overrides: list[str], tmp_path: Path) -> 
         ("  heads: 4", "  heads: 4\n  _target_: os.system", ("model._target_ is not a setting",)),
     ],
 )
-def test_a_spoiled_config_is_refused_by_name(saved: Path, old: str, new: str, words: tuple[str, ...]) -> None:
+def test_damaged_config_is_refused(saved: Path, old: str, new: str, words: tuple[str, ...]) -> None:
     text = saved.read_text()
     assert old in text
     saved.write_text(text.replace(old, new, 1))
@@ -278,7 +278,7 @@ def test_a_spoiled_config_is_refused_by_name(saved: Path, old: str, new: str, wo
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"- 1\n- 2", b"just text"])
-def test_a_file_that_is_no_config_is_refused(saved: Path, content: bytes) -> None:
+def test_file_that_is_not_a_config_is_refused(saved: Path, content: bytes) -> None:
     saved.write_bytes(content)
     with pytest.raises(RunError, match=r"config\.yaml"):
         read_config(saved)
@@ -297,7 +297,7 @@ def other(value: object) -> object:
 
 
 def changed(config: Config, name: str) -> Config:
-    """A copy with one setting changed, unchecked: only differences and hashes are asked of it."""
+    """A copy with one setting changed, which may be invalid: only for comparing and hashing."""
     copy = build_config(dataclasses.asdict(config))
     *groups, last = name.split(".")
     owner: object = copy
@@ -308,7 +308,7 @@ def changed(config: Config, name: str) -> Config:
 
 
 @pytest.mark.parametrize("name", flatten(DEFAULT))
-def test_each_setting_differs_and_counts(name: str) -> None:
+def test_each_setting_is_compared_and_hashed(name: str) -> None:
     copy = changed(DEFAULT, name)
     assert differences(DEFAULT, copy) == [(name, flatten(DEFAULT)[name], flatten(copy)[name])]
     place = name in ("resume", "runs", "data.root", "data.cache", "data.how", "data.licence")
@@ -316,12 +316,12 @@ def test_each_setting_differs_and_counts(name: str) -> None:
     assert (settings_hash(copy, "text") == settings_hash(DEFAULT, "text")) == (place or device)
 
 
-def test_the_version_of_the_layout_is_not_for_setting() -> None:
+def test_schema_cannot_be_set() -> None:
     with pytest.raises(ConfigError, match="schema=2 cannot be set: this version writes 1"):
         compose_config(["schema=2"])
 
 
-def test_the_hash_is_the_same_everywhere_and_always() -> None:
+def test_hash_depends_on_settings_and_text_but_not_on_the_device() -> None:
     assert settings_hash(compose_config(["trainer=cpu"]), "text") == settings_hash(
         compose_config(["trainer.accelerator=gpu"]), "text"
     )
@@ -331,6 +331,6 @@ def test_the_hash_is_the_same_everywhere_and_always() -> None:
     assert found["model.heads"] == [None, 4]
 
 
-def test_one_table_for_both_sides_needs_one_vocabulary():
+def test_tying_both_sides_needs_a_joint_vocabulary():
     with pytest.raises(ConfigError, match=r"model\.tie=all needs one vocabulary .* tokenizer\.joint=true"):
         compose_config(["model.tie=all", "tokenizer.joint=false"])

@@ -1,4 +1,4 @@
-"""Does a task change the defaults and nothing else, and does everything else win over it?"""
+"""Tasks change defaults, and everything else on the command line overrides them."""
 
 from itertools import permutations, product
 from pathlib import Path
@@ -27,21 +27,21 @@ def test_every_task_has_a_file_and_metrics() -> None:
 
 
 @pytest.mark.parametrize(("model", "task"), list(product(MODELS, TASKS)))
-def test_model_and_task_go_together_in_any_order(model: str, task: str) -> None:
+def test_model_and_task_combine_in_any_order(model: str, task: str) -> None:
     one, other = (compose_config(words) for words in permutations([f"model={model}", f"task={task}"]))
     assert one == other
     assert (one.model.name, one.task) == (model, task)
     build_meta_model(one.model)
 
 
-def test_translation_is_the_defaults_as_they_are() -> None:
+def test_task_translation_changes_no_default() -> None:
     assert compose_config(["task=translation"]) == compose_config()
     same = Config(model=compose_config().model)
     changed = {name for name, *_ in differences(compose_config(["data=mine"]), same)}
     assert changed <= {"data.name", "data.licence", "data.how"}
 
 
-def test_what_summarization_changes() -> None:
+def test_task_summarization_changes_defaults() -> None:
     recurrent, transformer = (compose_config([SUMMARIES, f"model={name}"]) for name in MODELS)
     attention = recurrent.model.attention
     assert (attention.scorer, attention.coverage, recurrent.model.head) == ("additive", True, "copy")
@@ -73,14 +73,14 @@ def test_what_summarization_changes() -> None:
     ],
 )
 @pytest.mark.parametrize("first", [True, False])
-def test_everything_else_wins_over_the_task(words: str, name: str, value: object, first: bool) -> None:
+def test_other_groups_and_values_override_the_task(words: str, name: str, value: object, first: bool) -> None:
     config: object = compose_config([SUMMARIES, words] if first else [words, SUMMARIES])
     for part in name.split("."):
         config = getattr(config, part)
     assert config == value
 
 
-def test_files_of_the_users_win_over_the_task(tmp_path: Path) -> None:
+def test_files_of_a_users_folder_override_the_task(tmp_path: Path) -> None:
     for group, text in (
         ("data", "name: own\ntruncate_source: 7"),
         ("training", "monitor: loss"),
@@ -104,13 +104,13 @@ def test_files_of_the_users_win_over_the_task(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("corpus", ["toy_summaries", "cnn_dailymail", "xsum", "gigaword", "acl_titles"])
-def test_a_corpus_of_summaries_brings_its_task_unless_told_otherwise(corpus: str) -> None:
+def test_summarization_corpora_set_the_task_unless_it_is_given(corpus: str) -> None:
     assert compose_config([f"data={corpus}"]).training.monitor == "rouge"
     assert compose_config([f"data={corpus}", "model=transformer"]).model.head == "copy"
     assert compose_config([f"data={corpus}", "task=translation"]).training.monitor == "bleu"
 
 
-def test_the_task_is_saved_and_an_older_run_translates(tmp_path: Path) -> None:
+def test_task_is_saved_and_defaults_to_translation(tmp_path: Path) -> None:
     write_config(compose_config([SUMMARIES]), tmp_path / "config.yaml")
     assert read_config(tmp_path / "config.yaml").task == "summarization"
     text = (tmp_path / "config.yaml").read_text()
@@ -118,7 +118,7 @@ def test_the_task_is_saved_and_an_older_run_translates(tmp_path: Path) -> None:
     assert read_config(tmp_path / "config.yaml").task == "translation"
 
 
-def test_an_unknown_task_is_told() -> None:
+def test_unknown_task_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"task='sumarization' is unknown \(did you mean 'summarization'\?\)"):
         compose_config(["task=sumarization"])
     with pytest.raises(ConfigError, match=r"^data\.truncate_source=-1 is too small"):

@@ -1,4 +1,4 @@
-"""Is whatever can be wrong with a run directory said in one sentence, by every command that opens it?"""
+"""Run directories: damage is reported in one sentence, and weights are saved and loaded."""
 
 import json
 import re
@@ -82,7 +82,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", SPOILED)
-def test_a_spoiled_run_is_one_sentence(case: str, run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_run_is_reported_in_one_sentence(case: str, run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spoil, message = SPOILED[case]
     spoil(run_copy)
     assert cli.main(["plot", str(run_copy), "--sentence", "the cat sleeps"]) == 2
@@ -93,19 +93,19 @@ def test_a_spoiled_run_is_one_sentence(case: str, run_copy: Path, capsys: pytest
     assert run_copy.name in err
 
 
-def test_another_tokenizer_is_noticed(run_copy: Path, trained: Callable[..., Path]) -> None:
+def test_another_tokenizer_is_refused(run_copy: Path, trained: Callable[..., Path]) -> None:
     shutil.copy(trained("tokenizer.kind=bpe") / "joint.spm", run_copy)
     with pytest.raises(RunError, match="the tokenizer there is not the one"):
         Run.open(run_copy).model()
 
 
-def test_a_misspelt_run_is_guessed(tiny_run: Path) -> None:
+def test_misspelt_run_names_the_nearest(tiny_run: Path) -> None:
     wrong = tiny_run.with_name(tiny_run.name.replace("general", "genral"))
     with pytest.raises(RunError, match=rf"did you mean {tiny_run}\?"):
         Run.open(wrong)
 
 
-def test_the_name_of_a_run_says_what_it_is() -> None:
+def test_run_directory_is_named_after_corpus_variant_seed_and_hash() -> None:
     config = compose_config(
         ["model/attention=local_p", "model.attention.normalizer=sparsemax", "model.attention.coverage=true", "seed=7"]
     )
@@ -115,15 +115,15 @@ def test_the_name_of_a_run_says_what_it_is() -> None:
     assert len({run_directory(compose_config(["data=toy", *words]), "text").name for words in settings}) == 2
 
 
-def test_weights_are_as_readable_as_other_files(tiny_run: Path) -> None:
+def test_weights_have_the_file_mode_of_other_files(tiny_run: Path) -> None:
     modes = {
         path.name: path.stat().st_mode & 0o777 for path in (tiny_run / "weights.safetensors", tiny_run / "config.yaml")
     }
     assert len(set(modes.values())) == 1, modes
 
 
-def test_weights_that_the_disk_does_not_take_are_one_sentence(tiny_run: Path, tmp_path: Path) -> None:
-    """As the library itself reports it, when a file may not grow."""
+def test_full_disk_while_saving_weights_is_a_training_error(tiny_run: Path, tmp_path: Path) -> None:
+    """As safetensors reports it: here a limit on the size of files stands for the full disk."""
     path, model = tmp_path / "w.safetensors", Run.open(tiny_run).model()
     path.write_text("what was there before")
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -137,7 +137,7 @@ def test_weights_that_the_disk_does_not_take_are_one_sentence(tiny_run: Path, tm
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_weights_come_back(tiny_run: Path, tmp_path: Path) -> None:
+def test_saved_weights_are_loaded(tiny_run: Path, tmp_path: Path) -> None:
     one, other = Run.open(tiny_run).model(), Run.open(tiny_run).model()
     for parameter in one.parameters():
         torch.nn.init.normal_(parameter)
@@ -147,13 +147,13 @@ def test_weights_come_back(tiny_run: Path, tmp_path: Path) -> None:
     assert not other.training
 
 
-def test_shared_weights_come_back_shared(trained: Callable[..., Path]) -> None:
+def test_tied_weights_stay_tied_after_loading(trained: Callable[..., Path]) -> None:
     model = Run.open(trained("model.tie=all", "training.max_updates=1")).model()
     assert model.head.output.weight.data_ptr() == model.decoder.embedding.weight.data_ptr()
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(run_copy: Path, wrong: float) -> None:
+def test_weights_that_are_not_finite_are_refused(run_copy: Path, wrong: float) -> None:
     weights = load_file(run_copy / WEIGHTS)
     name = sorted(weights)[0]
     weights[name].view(-1)[0] = wrong
