@@ -57,9 +57,10 @@ def test_experiment_composes_and_has_finite_gradients(name):
 
 
 LUONG = {
-    "model.embedding": 1000, "model.hidden": 1000, "model.encoder_layers": 4, "model.decoder_layers": 4, "model.init": 0.1,
-    "model.bidirectional": False, "tokenizer.size": 50000, "data.max_words": 50, "training.optimizer": "sgd", "training.learning_rate": 1.0,
-    "training.normalization": "sentences", "training.clip": 5.0, "training.patience": 0, "training.label_smoothing": 0.0,
+    "model.embedding": 1000, "model.hidden": 1000, "model.encoder_layers": 4, "model.decoder_layers": 4,
+    "model.init": 0.1, "model.bidirectional": False, "tokenizer.size": 50000, "data.max_words": 50,
+    "training.optimizer": "sgd", "training.learning_rate": 1.0, "training.normalization": "sentences",
+    "training.clip": 5.0, "training.patience": 0, "training.label_smoothing": 0.0,
 }  # fmt: skip
 LUONG_10 = {
     **LUONG,
@@ -76,36 +77,42 @@ LUONG_12 = {
     "model.dropout": 0.2,
 }
 TF_NMT = {
-    "model.dropout": 0.2, "training.optimizer": "sgd", "training.learning_rate": 1.0, "training.clip": 5.0, "search.beam": 10,
-    "training.normalization": "sentences", "training.patience": 0, "model.init": 0.1,
+    "model.dropout": 0.2, "training.optimizer": "sgd", "training.learning_rate": 1.0, "training.clip": 5.0,
+    "search.beam": 10, "training.normalization": "sentences", "training.patience": 0, "model.init": 0.1,
 }  # fmt: skip
 PAPERS = {  # values copied from papers and published code, not from conf/
     "bahdanau2015": {  # appendices A.2.3 and B
-        "model.embedding": 620, "model.hidden": 1000, "model.encoder_hidden": 2000, "model.features": 500, "model.attention.hidden": 1000,
-        "tokenizer.size": 30000, "data.max_words": 50, "training.optimizer": "adadelta", "training.clip": 1.0, "model.dropout": 0.0,
-        "model.initializer": "bahdanau", "training.label_smoothing": 0.0, "training.normalization": "sentences",
+        "model.embedding": 620, "model.hidden": 1000, "model.encoder_hidden": 2000, "model.features": 500,
+        "model.attention.hidden": 1000, "tokenizer.size": 30000, "data.max_words": 50,
+        "training.optimizer": "adadelta", "training.clip": 1.0, "model.dropout": 0.0, "model.initializer": "bahdanau",
+        "training.label_smoothing": 0.0, "training.normalization": "sentences",
     },
-    "luong2015/base": LUONG_10, "luong2015/reverse": LUONG_10, "luong2015/dropout": LUONG_12, "luong2015/feed": LUONG_12,
-    "luong2015/local_p_general": {**LUONG_12, "model.attention.width": 10}, "luong2015/local_m_dot": {"model.attention.width": 10},
+    "luong2015/base": LUONG_10, "luong2015/reverse": LUONG_10, "luong2015/dropout": LUONG_12,
+    "luong2015/feed": LUONG_12,
+    "luong2015/local_p_general": {**LUONG_12, "model.attention.width": 10},
+    "luong2015/local_m_dot": {"model.attention.width": 10},
     "see2017": {  # section 5, and the flags of run_summarization.py
-        "model.embedding": 128, "model.hidden": 256, "model.encoder_hidden": 512, "tokenizer.size": 50000, "training.optimizer": "adagrad",
-        "training.learning_rate": 0.15, "training.clip": 2.0, "training.coverage_loss": 1.0, "data.truncate_source": 400,
-        "data.truncate_target": 100, "search.beam": 4, "search.min_length": 35, "search.max_length": 120, "model.init": 0.02,
-        "model.embedding_init": 1e-4, "model.dropout": 0.0, "training.label_smoothing": 0.0, "training.batch_tokens": 16 * 401,
+        "model.embedding": 128, "model.hidden": 256, "model.encoder_hidden": 512, "tokenizer.size": 50000,
+        "training.optimizer": "adagrad", "training.learning_rate": 0.15, "training.clip": 2.0,
+        "training.coverage_loss": 1.0, "data.truncate_source": 400, "data.truncate_target": 100, "search.beam": 4,
+        "search.min_length": 35, "search.max_length": 120, "model.init": 0.02, "model.embedding_init": 1e-4,
+        "model.dropout": 0.0, "training.label_smoothing": 0.0, "training.batch_tokens": 16 * 401,
         "training.monitor": "loss", "tokenizer.joint": True,
     },
     "gnmt": {  # sections 3, 5 and 7
-        "model.encoder_layers": 8, "model.decoder_layers": 8, "model.hidden": 1024, "tokenizer.size": 32000, "training.optimizer": "adam",
-        "training.learning_rate": 2e-4, "training.clip": 5.0, "model.init": 0.04, "model.residual_from": 3, "search.alpha": 0.2,
-        "search.coverage_penalty": 0.2, "model.bidirectional_layers": 1, "model.dropout": 0.2,
+        "model.encoder_layers": 8, "model.decoder_layers": 8, "model.hidden": 1024, "tokenizer.size": 32000,
+        "training.optimizer": "adam", "training.learning_rate": 2e-4, "training.clip": 5.0, "model.init": 0.04,
+        "model.residual_from": 3, "search.alpha": 0.2, "search.coverage_penalty": 0.2, "model.bidirectional_layers": 1,
+        "model.dropout": 0.2,
     },
     "tf_nmt/scaled_luong": {  # iwslt15.json and luong234 of nmt.py
-        **TF_NMT, "model.hidden": 512, "model.encoder_layers": 1, "model.encoder_hidden": 1024, "model.decoder_layers": 2,
-        "training.max_updates": 12000, "training.halve_from": 0.75, "training.halve_every": 1 / 12, "search.length_penalty": "none",
+        **TF_NMT, "model.hidden": 512, "model.encoder_layers": 1, "model.encoder_hidden": 1024,
+        "model.decoder_layers": 2, "training.max_updates": 12000, "training.halve_from": 0.75,
+        "training.halve_every": 1 / 12, "search.length_penalty": "none",
     },
     "tf_nmt/gnmt": {  # wmt16_gnmt_4_layer.json and luong10
-        **TF_NMT, "model.hidden": 1024, "model.encoder_layers": 4, "training.max_updates": 340000, "training.halve_from": 0.55,
-        "training.halve_every": 0.05, "search.alpha": 1.0, "model.bidirectional_layers": 1,
+        **TF_NMT, "model.hidden": 1024, "model.encoder_layers": 4, "training.max_updates": 340000,
+        "training.halve_from": 0.55, "training.halve_every": 0.05, "search.alpha": 1.0, "model.bidirectional_layers": 1,
     },
 }  # fmt: skip
 
@@ -128,7 +135,7 @@ def count(name, source, target):
 
 
 def test_rnnsearch_has_the_parameters_of_its_appendix():
-    """Bahdanau et al. 2015, section A.2: n = n' = 1000, m = 620, l = 500; the appendix leaves biases out of its equations."""
+    """Bahdanau et al. 2015, section A.2: n = n' = 1000, m = 620, l = 500. Its equations leave out the biases."""
     n, m, words, pieces = 1000, 620, 30000, 500
     encoder = words * m + 2 * 3 * (m * n + n * n)
     decoder = words * m + 3 * (m * n + n * n + 2 * n * n)

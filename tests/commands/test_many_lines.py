@@ -43,17 +43,17 @@ def texts(found):
 
 
 def ties(some, others):
-    """How many texts differ; each of them must be as good as the other, but for one in 5,000: what rounding cuts off inside a beam leads
-    elsewhere. In float64 none differs."""
+    """How many texts differ. Their scores must be equal, but for one text in 5,000, where rounding pruned another
+    hypothesis inside the beam. In float64 none differs."""
     differences = [(a, b) for a, b in zip(some, others, strict=True) if a[0] != b[0]]
     assert sum(abs(a[1] - b[1]) > TIE for a, b in differences) <= len(some) / 5000, differences
     return len(differences)
 
 
 def translated(run, lines, source, *more):
-    """(text, score) of each line, and the peak memory in KiB of the command itself, in a process of its own.
+    """(text, score) of each line, and the peak memory in KiB of the command, in a process of its own.
 
-    The kernels that are kept, one for each shape, are bounded by settings of their own: low enough here to be reached by a quarter."""
+    The caches of compiled kernels, one kernel per shape, are small enough that a quarter of the lines fills them."""
     environment = {**os.environ, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16", "LRU_CACHE_CAPACITY": "16"}
     options = ["--window", "256", "--max-length", "12", "--beam", "3", "--batch", "64", "--json", *more]
     watch = (
@@ -63,9 +63,8 @@ def translated(run, lines, source, *more):
     source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     command = [sys.executable, "-c", watch, sys.executable, "-m", "seq2seq", "translate", str(run), *options]
     done = subprocess.run(command, stdin=source.open(), capture_output=True, text=True, check=True, env=environment)
-    return [(row[0]["text"], row[0]["score"]) for row in map(json.loads, done.stdout.splitlines())], int(
-        done.stderr.split()[-1]
-    )
+    rows = map(json.loads, done.stdout.splitlines())
+    return [(row[0]["text"], row[0]["score"]) for row in rows], int(done.stderr.split()[-1])
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16", "int8"])
@@ -84,10 +83,9 @@ def test_no_line_is_lost_and_memory_is_bounded(run, many, tmp_path, precision):
     if precision == "32":
         number = ties(every, found(run, many, 7, "32"))
         print(f"float32: {number} of {LINES:,} lines differ between batches of 64 and 7, all within {TIE}")
-        single = found(run, many[::SPREAD], 1, "32", window=1)  # nothing to be sorted: the order is the input's
-        print(
-            f"float32: {ties(every[::SPREAD], single)} of {len(single)} lines differ from those of batches of 1, all within {TIE}"
-        )
+        single = found(run, many[::SPREAD], 1, "32", window=1)  # windows of one line are not sorted
+        number = ties(every[::SPREAD], single)
+        print(f"float32: {number} of {len(single)} lines differ from those of batches of 1, all within {TIE}")
 
 
 def test_batch_size_changes_no_translation_in_float64(run, many):

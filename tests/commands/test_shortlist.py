@@ -22,7 +22,8 @@ from seq2seq.runs.weights import SHORTLIST, save_translations
 Lively = Callable[..., Path]
 WORDS = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false")
 TRANSFORMER = (
-    "model=transformer", "model.size=8", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1", "model.decoder_layers=2",
+    "model=transformer", "model.size=8", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1",
+    "model.decoder_layers=2",
 )  # fmt: skip
 VARIANTS = {
     "rnn": (), "rnn copy": (*WORDS, "model.head=copy"), "tied": ("model.tie=all",), "transformer": TRANSFORMER,

@@ -24,12 +24,12 @@ def text(lines: list[str]) -> str:
 
 
 def test_text_file_in_place_of_a_run_is_explained(call: Call, lively: Lively, tmp_path: Path) -> None:
-    (tmp_path / "in.txt").write_text("she sees\n")
-    code, out, err = call("translate", lively(), tmp_path / "in.txt")
+    path = tmp_path / "in.txt"
+    path.write_text("she sees\n")
+    code, out, err = call("translate", lively(), path)
     assert (code, out) == (2, "")
     assert (
-        f"in.txt is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {tmp_path / 'in.txt'}"
-        in err
+        f"{path} is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {path}" in err
     )
 
 
@@ -41,7 +41,7 @@ def test_translate_is_a_filter(call: Call, lively: Lively, lines: list[str]) -> 
 
 
 def test_only_newlines_end_lines(call: Call, lively: Lively) -> None:
-    """Other line separators of Unicode do not; a carriage return before the newline is dropped; the last line needs none."""
+    """Other line separators of Unicode do not. A carriage return before a newline is dropped; the last line needs none."""
     strange = "the\x85cat\u2028sleeps\x0c.\r\nshe sees"
     code, out, _ = call("translate", lively(), stdin=strange)
     assert (code, out) == (0, text(Translator.open(lively()).translate(["the\x85cat\u2028sleeps\x0c.", "she sees"])))
@@ -119,33 +119,69 @@ def test_search_options_change_the_search(call: Call, lively: Lively, lines: lis
 
 
 WRONG: dict[str, tuple[list[Any], str]] = {
-    "misspelt option": (["translate", "RUN", "--n-bset", "2"], "--n-bset 2 (did you mean --n-best?); seq2seq translate --help"),
+    "misspelt option": (
+        ["translate", "RUN", "--n-bset", "2"],
+        "--n-bset 2 (did you mean --n-best?); seq2seq translate --help",
+    ),
     "setting that cannot be": (["translate", "RUN", "--n-best", "9"], "search.n_best=9 is more than search.beam=2"),
     "misspelt run": (["translate", "MISSPELT"], "did you mean RUN?"),
     "unknown device": (["translate", "RUN", "--device", "abacus"], "device=abacus cannot be used"),
-    "two kinds of test": (["evaluate", "RUN", "--test", "test", "--source", "x", "--reference", "y"], "give either --test NAME, or"),
+    "two kinds of test": (
+        ["evaluate", "RUN", "--test", "test", "--source", "x", "--reference", "y"],
+        "give either --test NAME, or",
+    ),
     "source without reference": (["evaluate", "RUN", "--source", "x"], "give either --test NAME, or --source FILE"),
-    "unknown test": (["evaluate", "RUN", "--test", "tset"], "--test='tset' is unknown (did you mean 'test'?); choose one of: test, dev"),
+    "unknown test": (
+        ["evaluate", "RUN", "--test", "tset"],
+        "--test='tset' is unknown (did you mean 'test'?); choose one of: test, dev",
+    ),
     "unknown metric": (["evaluate", "RUN", "--test", "test", "--metrics", "bleu,blue"], "blue"),
-    "n-best in evaluation": (["evaluate", "RUN", "--test", "test", "--n-best", "2"], "search.n_best=2 would be ignored"),
+    "n-best in evaluation": (
+        ["evaluate", "RUN", "--test", "test", "--n-best", "2"],
+        "search.n_best=2 would be ignored",
+    ),
     "missing file": (["evaluate", "RUN", "--source", "/nowhere/a.en", "--reference", "/nowhere/a.de"], "/nowhere/a.en"),
-    "resamples below none": (["evaluate", "RUN", "--test", "test", "--bootstrap", "-1"], "--bootstrap=-1 is too small: at least 40"),
-    "settings of a sweep": (["train", "-m", "--cfg", "job", "seed=1,2"], "--cfg prints the settings of one run: it cannot be combined with -m"),
-    "stems without ROUGE": (["evaluate", "RUN", "--test", "test", "--stemming"], "--stemming would be ignored: none of --metrics bleu"),
-    "case without BLEU": (["evaluate", "RUN", "--test", "test", "--lowercase", "--metrics", "ter"], "--lowercase would be ignored"),
-    "search for what is given": (["plot", "RUN", "--sentence", "a", "--target", "b", "--beam", "1"], "--beam would be ignored"),
+    "resamples below none": (
+        ["evaluate", "RUN", "--test", "test", "--bootstrap", "-1"],
+        "--bootstrap=-1 is too small: at least 40",
+    ),
+    "settings of a sweep": (
+        ["train", "-m", "--cfg", "job", "seed=1,2"],
+        "--cfg prints the settings of one run: it cannot be combined with -m",
+    ),
+    "stems without ROUGE": (
+        ["evaluate", "RUN", "--test", "test", "--stemming"],
+        "--stemming would be ignored: none of --metrics bleu",
+    ),
+    "case without BLEU": (
+        ["evaluate", "RUN", "--test", "test", "--lowercase", "--metrics", "ter"],
+        "--lowercase would be ignored",
+    ),
+    "search for what is given": (
+        ["plot", "RUN", "--sentence", "a", "--target", "b", "--beam", "1"],
+        "--beam would be ignored",
+    ),
     "n-best in a plot": (["plot", "RUN", "--sentence", "a", "--n-best", "2"], "search.n_best=2 would be ignored"),
-    "device of no kind": (["translate", "RUN", "--device", "gpu"], "device=gpu cannot be used: torch has no such device type"),
+    "device of no kind": (
+        ["translate", "RUN", "--device", "gpu"],
+        "device=gpu cannot be used: torch has no such device type",
+    ),
     "graphs of nothing": (["translate", "RUN", "--graphs"], "CUDA graphs need a GPU: device=cpu"),
     "source alone": (["score", "RUN", "--source", "x"], "--source and --target must be given together"),
     "misspelt choice": (
         ["translate", "RUN", "--length-penalty", "averag"],
-        "--length-penalty: search.length_penalty='averag' is unknown (did you mean 'average'?); choose one of: none, average, gnmt",
+        "--length-penalty: search.length_penalty='averag' is unknown (did you mean 'average'?); choose one of: none",
     ),
-    "attention into a folder": (["translate", "RUN", "--attention", "."], ". cannot be written or read: Is a directory"),
-    "picture into a folder": (["plot", "RUN", "--sentence", "a", "--png", "."], ". cannot be written or read: Is a directory"),
+    "attention into a folder": (
+        ["translate", "RUN", "--attention", "."],
+        ". cannot be written or read: Is a directory",
+    ),
+    "picture into a folder": (
+        ["plot", "RUN", "--sentence", "a", "--png", "."],
+        ". cannot be written or read: Is a directory",
+    ),
     "empty sentence": (["plot", "RUN", "--sentence", " "], "--sentence is empty"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -199,7 +235,7 @@ def test_score_names_a_line_without_a_tab(call: Call, lively: Lively) -> None:
 
 
 def test_options_switch_between_sampling_and_search(call: Call, lively: Lively, lines: list[str]) -> None:
-    """Settings of the run that the other method ignores return to their defaults; options that it ignores are refused."""
+    """Settings of the run that the other method ignores return to their defaults; such options are refused."""
     searching, drawing = lively("search.alpha=0.5"), lively("search.beam=5", "search.sampling=true", "search.top_k=3")
     for run, words in (
         (searching, ("--sampling",)),

@@ -53,32 +53,80 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "no directory": (lambda run: shutil.rmtree(run), "is not a run directory: it does not exist"),
     "a file": (lambda run: (shutil.rmtree(run), run.write_text("")), "is not a run directory: it is a file"),
     "info cut": (lambda run: truncate(run / "run.json"), "run.json is damaged"),
-    "info is a list": (lambda run: (run / "run.json").write_text("[]"), "run.json is damaged: it does not name a tokenizer"),
-    "info without tokenizer": (lambda run: drop_tokenizer(run / "run.json"), "run.json is damaged: it does not name a tokenizer"),
+    "info is a list": (
+        lambda run: (run / "run.json").write_text("[]"),
+        "run.json is damaged: it does not name a tokenizer",
+    ),
+    "info without tokenizer": (
+        lambda run: drop_tokenizer(run / "run.json"),
+        "run.json is damaged: it does not name a tokenizer",
+    ),
     "info not UTF-8": (lambda run: (run / "run.json").write_bytes(b"\xff{}"), "run.json is damaged"),
     "config cut": (lambda run: (run / "config.yaml").write_text("schema: 1\ndata: {"), "config.yaml is not valid YAML"),
     "config empty": (lambda run: (run / "config.yaml").write_text(""), "not a saved config"),
     "config not UTF-8": (lambda run: (run / "config.yaml").write_bytes(b"\xff"), "config.yaml is not UTF-8"),
-    "other schema": (lambda run: rewrite(run / "config.yaml", "schema: 1", "schema: 99"), "schema 99 was written by seq2seq"),
-    "unknown setting": (lambda run: rewrite(run / "config.yaml", "dropout:", "droput:"), "model.droput is not a setting (did you mean"),
+    "other schema": (
+        lambda run: rewrite(run / "config.yaml", "schema: 1", "schema: 99"),
+        "schema 99 was written by seq2seq",
+    ),
+    "unknown setting": (
+        lambda run: rewrite(run / "config.yaml", "dropout:", "droput:"),
+        "model.droput is not a setting (did you mean",
+    ),
     "code": (lambda run: rewrite(run / "config.yaml", "variant: ''", "variant: ${oc.env:HOME}"), "'${' is not allowed"),
-    "python tag": (lambda run: rewrite(run / "config.yaml", "variant: ''", "variant: !!python/object/apply:os.getcwd []"), "config.yaml: "),
+    "python tag": (
+        lambda run: rewrite(run / "config.yaml", "variant: ''", "variant: !!python/object/apply:os.getcwd []"),
+        "config.yaml: ",
+    ),
     "weights cut": (lambda run: truncate(run / "weights.safetensors"), "cannot be read as safetensors"),
-    "weights a pickle": (lambda run: torch.save({"a": 1}, run / "weights.safetensors"), "cannot be read as safetensors"),
-    "weights fewer": (lambda run: without_a_tensor(run / "weights.safetensors"), "tensors differ, such as head.output.bias"),
-    "weights of another size": (lambda run: of_another_size(run / "weights.safetensors"), "tensors differ, such as head.output.bias"),
-    "other model": (lambda run: rewrite(run / "config.yaml", "hidden: 8", "hidden: 10"), "does not fit the model of its config.yaml"),
-    "config of aliases": (lambda run: rewrite(run / "config.yaml", "variant: ''", "a: &a [x, x]\nb: [*a, *a]\nvariant: ''"), "aliases"),
-    "config too long": (lambda run: (run / "config.yaml").write_text("schema: 1\n#" + "x" * 2**20), "too many for a saved config"),
-    "config too deep": (lambda run: (run / "config.yaml").write_text("schema: " + "[" * 30 + "]" * 30), "nested too deeply"),
+    "weights a pickle": (
+        lambda run: torch.save({"a": 1}, run / "weights.safetensors"),
+        "cannot be read as safetensors",
+    ),
+    "weights fewer": (
+        lambda run: without_a_tensor(run / "weights.safetensors"),
+        "tensors differ, such as head.output.bias",
+    ),
+    "weights of another size": (
+        lambda run: of_another_size(run / "weights.safetensors"),
+        "tensors differ, such as head.output.bias",
+    ),
+    "other model": (
+        lambda run: rewrite(run / "config.yaml", "hidden: 8", "hidden: 10"),
+        "does not fit the model of its config.yaml",
+    ),
+    "config of aliases": (
+        lambda run: rewrite(run / "config.yaml", "variant: ''", "a: &a [x, x]\nb: [*a, *a]\nvariant: ''"),
+        "aliases",
+    ),
+    "config too long": (
+        lambda run: (run / "config.yaml").write_text("schema: 1\n#" + "x" * 2**20),
+        "too many for a saved config",
+    ),
+    "config too deep": (
+        lambda run: (run / "config.yaml").write_text("schema: " + "[" * 30 + "]" * 30),
+        "nested too deeply",
+    ),
     "config beyond the parser": (lambda run: (run / "config.yaml").write_text("schema: " + "[" * 10**5), "config.yaml"),
-    "config no YAML": (lambda run: (run / "config.yaml").write_text("schema: 1\na: b: c\n"), "is not valid YAML: line 2, column 5"),
+    "config no YAML": (
+        lambda run: (run / "config.yaml").write_text("schema: 1\na: b: c\n"),
+        "is not valid YAML: line 2, column 5",
+    ),
     "info too deep": (lambda run: (run / "run.json").write_text("[" * 10**5), "run.json is damaged"),
-    "model beyond all memory": (lambda run: rewrite(run / "config.yaml", "hidden: 8", "hidden: 2000000"), "does not fit the model of its"),
-    "layers beyond all time": (lambda run: rewrite(run / "config.yaml", "encoder_layers: 1", "encoder_layers: 1000000000"), "1 layers"),
-    "unknown cell": (lambda run: rewrite(run / "config.yaml", "cell: lstm", "cell: lst"), "model.cell='lst' is unknown"),
+    "model beyond all memory": (
+        lambda run: rewrite(run / "config.yaml", "hidden: 8", "hidden: 2000000"),
+        "does not fit the model of its",
+    ),
+    "layers beyond all time": (
+        lambda run: rewrite(run / "config.yaml", "encoder_layers: 1", "encoder_layers: 1000000000"),
+        "1 layers",
+    ),
+    "unknown cell": (
+        lambda run: rewrite(run / "config.yaml", "cell: lstm", "cell: lst"),
+        "model.cell='lst' is unknown",
+    ),
     "tokenizer cut": (lambda run: truncate(run / "joint.spm"), "joint.spm"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", SPOILED)
