@@ -43,9 +43,8 @@ class EvaluatedRun:
     evaluation: Evaluation
     metrics: Sequence[Mapping[str, str]]  # rows of metrics.csv
     parameters: int  # counted in the weights, shared ones once; from run.json where the weights are missing
-    links: Mapping[str, Links] = field(
-        default_factory=dict
-    )  # link method -> links of the references; empty without gold
+    # link method -> links of the references; empty without gold
+    links: Mapping[str, Links] = field(default_factory=dict)
     no_links_reason: str = ""  # why `links` is empty although there are gold links
 
     @property
@@ -87,7 +86,7 @@ class SkippedRuns(list[tuple[str, str]]):
 def open_runs(paths: Iterable[Path], skipped: SkippedRuns) -> tuple[list[Run], list[str]]:
     """Open every run once; return the runs and a sentence about each path that was given twice.
 
-    RunError if no run is left, ConfigError if the runs were trained on different text."""
+    Raises RunError if no run is left, ConfigError if the runs were trained on different text."""
     runs: list[Run] = []
     notes: list[str] = []
     for path in run_directories(paths):
@@ -103,12 +102,16 @@ def open_runs(paths: Iterable[Path], skipped: SkippedRuns) -> tuple[list[Run], l
 
 
 def run_directories(paths: Iterable[Path]) -> list[Path]:
-    """The given run directories, with each folder of runs replaced by the runs in it. RunError for any other path."""
+    """The given run directories, with each folder of runs replaced by the runs in it.
+
+    Raises RunError for any other path."""
     return [run for path in paths for run in ([path] if looks_like_run(path) else runs_in(path))]
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The run directories directly inside a folder, sorted by name. RunError if it has none or does not exist."""
+    """The run directories directly inside a folder, sorted by name.
+
+    Raises RunError if it has none or does not exist."""
     if not folder.is_dir():
         raise RunError(missing_run(folder))
     found = sorted(path for path in folder.iterdir() if looks_like_run(path) and not path.name.startswith("."))
@@ -123,7 +126,7 @@ def looks_like_run(path: Path) -> bool:
 
 
 def open_run(path: Path) -> Run:
-    """Open a run directory. RunError if it is not a run or its run.json does not identify the training data."""
+    """Open a run directory. Raises RunError if it is not a run or its run.json does not identify the training data."""
     run = Run.open(path)
     if not run.info.get("data"):
         raise RunError(f"{run.folder / INFO} is damaged: it does not say what data the run was trained on")
@@ -131,7 +134,7 @@ def open_run(path: Path) -> Run:
 
 
 def check_same_data(one: Run, other: Run) -> None:
-    """ConfigError unless both runs were trained on the same text in the same direction."""
+    """Raises ConfigError unless both runs were trained on the same text in the same direction."""
     datas = [run.config.data for run in (one, other)]
     directions = [f"{data.source}-{data.target}" for data in datas]
     if directions[0] != directions[1]:
@@ -161,7 +164,8 @@ def evaluate_runs(
 def evaluate_run(spec: EvaluationSpec, test: TestSet) -> EvaluatedRun:
     """Evaluate one run and read all of its files.
 
-    RunError if it cannot be evaluated, is damaged, or has neither weights nor a number of parameters in run.json."""
+    Raises RunError if it cannot be evaluated, is damaged, or has neither weights nor a number of parameters in
+    run.json."""
     run = spec.runs[0]
     check_info(run)
     metrics, evaluation = logged_metrics(run), load_or_translate(spec, test)
@@ -171,7 +175,7 @@ def evaluate_run(spec: EvaluationSpec, test: TestSet) -> EvaluatedRun:
 
 
 def check_info(run: Run) -> None:
-    """RunError if an entry of run.json has another type than INFO_TYPES says."""
+    """Raises RunError if an entry of run.json has another type than INFO_TYPES says."""
     try:
         check_types(run.info, INFO_TYPES)
     except ValueError as error:
@@ -179,7 +183,7 @@ def check_info(run: Run) -> None:
 
 
 def logged_metrics(run: Run) -> list[dict[str, str]]:
-    """The rows of metrics.csv; none if there is no such file. RunError if it is damaged."""
+    """The rows of metrics.csv; none if there is no such file. Raises RunError if it is damaged."""
     path = run.folder / "metrics.csv"
     if not path.is_file():
         return []
@@ -194,7 +198,7 @@ def logged_metrics(run: Run) -> list[dict[str, str]]:
 def count_parameters(run: Run) -> int:
     """Number of parameters in the weights; where these are missing, as recorded in run.json.
 
-    RunError if neither exists or the weights are damaged."""
+    Raises RunError if neither exists or the weights are damaged."""
     if run.weights_removed:
         if run.info.get("parameters") is None:
             raise RunError(f"{run.folder} has neither {WEIGHTS} nor a number of parameters in {INFO}")

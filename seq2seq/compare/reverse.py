@@ -31,7 +31,7 @@ class ReverseRuns(NamedTuple):
 def open_reverse(paths: Sequence[Path], first: Run, skipped: SkippedRuns) -> ReverseRuns:
     """Open the given runs; of the runs in a folder, those of the direction reverse to `first`.
 
-    ConfigError if a run that was given itself has another direction, or if no run has the reverse one."""
+    Raises ConfigError if a run that was given itself has another direction, or if no run has the reverse one."""
     opened = [skipped.attempt(path, partial(Run.open, path)) for path in run_directories(paths)]
     wrong = [run for run in opened if run and not is_reverse(run, first)]
     if named := [run for run in wrong if run.folder in paths] or (wrong if len(wrong) == len(opened) else []):
@@ -59,7 +59,7 @@ def with_reverse(
 ) -> tuple[list[EvaluatedRun], list[str]]:
     """The runs with links symmetrised by a heuristic of SYMMETRIZATIONS, and sentences about partners that are missing.
 
-    `options` are those of EvaluationSpec. ConfigError as in `find_partner`."""
+    `options` are those of EvaluationSpec. Raises ConfigError as in `find_partner`."""
     partners = [find_partner(evaluated, reverse) for evaluated in runs]
     links: dict[Path, Links | None] = {}
     for run in (run for run in reverse.runs if any(run is partner for partner in partners)):
@@ -72,7 +72,9 @@ def with_reverse(
 
 
 def find_partner(evaluated: EvaluatedRun, reverse: ReverseRuns) -> Run | None:
-    """The reverse run with the seed and settings of this one, else the single one. ConfigError if several match."""
+    """The reverse run with the seed and settings of this one, else the single one.
+
+    Raises ConfigError if several match."""
     matching = [run for run in reverse.runs if are_partners(run, evaluated.run)]
     if len(matching) > 1:
         both = " and ".join(str(run.folder) for run in matching)
@@ -94,7 +96,9 @@ def are_partners(one: Run, other: Run) -> bool:
 
 
 def reversed_links(run: Run, test: TestSet, options: Mapping[str, Any]) -> Links:
-    """The links of a reverse run, swapped to (source, target) of the compared runs. DataError as in `load_or_align`."""
+    """The links of a reverse run, swapped to (source, target) of the compared runs.
+
+    Raises DataError as `load_or_align`."""
     found = load_or_align(EvaluationSpec((run,), **options), test.reversed())["argmax"]
     return [{(s, t) for t, s in links} for links in found]
 

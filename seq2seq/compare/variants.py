@@ -76,7 +76,7 @@ def differing_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def check_baseline(name: str, configs: Sequence[Config]) -> None:
-    """ConfigError if no variant of these runs can have that name; checked before anything is translated."""
+    """Raises ConfigError if no variant of these runs can have that name; checked before anything is translated."""
     base_names = [variant_name(config) for config in configs]
     names = variant_names(base_names, [variant_settings(config) for config in configs])
     if name not in {*base_names, *names}:  # the base name is right if the other runs that share it are skipped later
@@ -84,7 +84,9 @@ def check_baseline(name: str, configs: Sequence[Config]) -> None:
 
 
 def choose_baseline(variants: Sequence[Variant], name: str | None) -> Variant:
-    """The variant of that name; by default the first without attention, else the first. ConfigError if unknown."""
+    """The variant of that name; by default the first without attention, else the first.
+
+    Raises ConfigError for an unknown name."""
     if name is None:
         without_attention = (
             v

@@ -38,12 +38,10 @@ class Batch(NamedTuple):
     target_out: Tensor  # (B, T) y EOS PAD..
     index: Tensor  # type: ignore[assignment]  # (B,) number of the pair in its corpus, -1 in an empty batch
     update_size: Tensor  # () float: target tokens (with EOS) or sentences of the whole update, on all devices
-    copy: Tensor | None = (
-        None  # (B, S) target id that copying a source token yields, padded with PAD; None: the head does not copy
-    )
-    links: Tensor | None = (
-        None  # (B, T, S) target of guided attention: each row sums to one, or is 0 where no link is known
-    )
+    # (B, S) target id that copying a source token yields, padded with PAD; None: the head does not copy
+    copy: Tensor | None = None
+    # (B, T, S) target of guided attention: each row sums to one, or is 0 where no link is known
+    links: Tensor | None = None
 
 
 class BatchOptions(NamedTuple):
@@ -145,15 +143,17 @@ def plan_by_length(longest: NDArray[Any], batch_tokens: int) -> BatchPlan:
 
 
 def longest_sides(corpus: Corpus, multiple: int = 1) -> NDArray[np.integer[Any]]:
-    """The tokens of the longer side of each pair, EOS included, rounded up to a multiple, in the smallest dtype that
-    holds them."""
+    """The tokens of the longer side of each pair, EOS included, rounded up to a multiple.
+
+    In the smallest dtype that holds them."""
     longest = -(-np.maximum(corpus.source_lengths, corpus.target_lengths) // multiple) * multiple
     return longest.astype(np.min_scalar_type(int(longest.max(initial=0))))
 
 
 def sort_by_length(numbers: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
-    """Sort `numbers` by lengths[number]: a stable counting sort, block by block, in a fraction of the memory of
-    NumPy's."""
+    """Sort `numbers` by lengths[number], stably.
+
+    A counting sort, block by block, in a fraction of the memory of NumPy's."""
     blocks = [numbers[start : start + SORT_BLOCK] for start in range(0, len(numbers), SORT_BLOCK)]
     counts = [np.bincount(lengths[block], minlength=int(lengths.max(initial=0)) + 1) for block in blocks]
     free = np.cumsum(sum(counts)) - sum(counts)  # where the next number of each length goes
@@ -274,8 +274,9 @@ class TrainBatches:
         return collate(update[n], rows, self.corpus.target_size, size, self.options)
 
     def _size(self, update: list[NDArray[np.int64]], rows: Rows) -> int:
-        """`Batch.update_size`. Each device segments the sampled targets of all devices, so that the sum needs no
-        communication."""
+        """`Batch.update_size`, computed without communication.
+
+        Each device segments the sampled targets of all devices."""
         numbers = np.concatenate(update)
         if self.count_sentences:
             return len(numbers)
@@ -296,8 +297,9 @@ class TrainBatches:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume after the position in `state` without building the batches before it. RunError if their order was
-        another."""
+        """Resume after the position in `state` without building the batches before it.
+
+        Raises RunError if the order of its batches was another."""
         state = {"multiple": 1, "checksum": "", **state}  # older checkpoints lack them
         for name, mine in self.state_dict().items():
             if name not in ("epoch", "done", "checksum") and mine != state[name]:
@@ -306,8 +308,9 @@ class TrainBatches:
 
 
 def prefetched(items: Iterator[T], count: int) -> Iterator[T]:
-    """The same items, up to `count` of them prepared ahead by a thread; exceptions of `items` are raised in their
-    place."""
+    """The same items, up to `count` of them prepared ahead by a thread.
+
+    An exception that `items` raises is raised in the place of its item."""
     end = object()
     with ThreadPoolExecutor(1) as pool:
         coming = deque(pool.submit(next, items, end) for _ in range(count))

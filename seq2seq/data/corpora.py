@@ -36,15 +36,15 @@ def data_root(data: DataConfig) -> Path:
 
 
 def train_pairs(data: DataConfig) -> Iterator[Pair]:
-    """The training pairs, unfiltered. ConfigError if data.train is empty, DataError if the files are."""
+    """The training pairs, unfiltered. Raises ConfigError if data.train is empty, DataError if the files are."""
     return _pairs(data, "train", data.train)
 
 
 def linked_pairs(data: DataConfig) -> Iterator[LinkedPair]:
-    """The training pairs with their word links: those of the toy corpus, or for format=text those of the `links_file`
-    of each name.
+    """The training pairs with their word links.
 
-    ConfigError for other formats; DataError for links that do not fit the text."""
+    They are those of the toy corpus, or for format=text those in the `links_file` of each name. Raises ConfigError for
+    other formats, DataError for links that do not fit the text."""
     if data.format == "toy":
         return (LinkedPair(*example) for example in _toy(data).train)
     if data.format != "text":
@@ -60,7 +60,7 @@ def linked_pairs(data: DataConfig) -> Iterator[LinkedPair]:
 
 
 def dev_pairs(data: DataConfig) -> Iterator[Pair]:
-    """The development pairs. ConfigError if data.dev is empty, DataError if the files are."""
+    """The development pairs. Raises ConfigError if data.dev is empty, DataError if the files are."""
     return _pairs(data, "dev", data.dev)
 
 
@@ -70,14 +70,14 @@ def test_names(data: DataConfig) -> list[str]:
 
 
 def test_pairs(data: DataConfig, name: str) -> Iterator[Pair]:
-    """The pairs of the test set `name`. ConfigError if there is none of that name, DataError if it is empty."""
+    """The pairs of the test set `name`. Raises ConfigError if there is none of that name, DataError if it is empty."""
     return _pairs(data, "test", _test_files(data, name), f"test.{name}")
 
 
 def gold_alignment(data: DataConfig, split: str) -> list[str] | None:
     """The gold word alignment of "dev" or of a test set, one line "0-0 1-2" for each pair; None if there is none.
 
-    For format=text it is in the `links_file` of each name. DataError if only some of the names have one."""
+    For format=text it is in the `links_file` of each name. Raises DataError if only some of the names have one."""
     if data.format == "toy":
         examples = getattr(_toy(data), "dev" if split == "dev" else "test")
         return [format_links(example.alignment) for example in examples]
@@ -95,11 +95,10 @@ def gold_alignment(data: DataConfig, split: str) -> list[str] | None:
 
 
 def links_file(data: DataConfig, name: str) -> tuple[Path, bool] | None:
-    """The file with the word links of the pairs NAME, plain or .gz, and whether it names the target word first; None if
-    there is none.
+    """The file with the word links of the pairs NAME, and whether it names the target word first; None without one.
 
     NAME.en-de.align names the English word first, whichever way the run translates; NAME.align the source word of the
-    run."""
+    run. The file may be plain or end in .gz."""
     endings = {f"{data.source}-{data.target}.align": False, f"{data.target}-{data.source}.align": True, "align": False}
     for ending, swapped in endings.items():
         for packed in ("", ".gz"):

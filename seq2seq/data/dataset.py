@@ -135,8 +135,9 @@ def write_arrays(
 
 
 def join_arrays(parts: Sequence[Path], folder: Path) -> None:
-    """Concatenate folders that `write_arrays` wrote with the same arguments into `folder`; one of them is open at a
-    time."""
+    """Concatenate folders that `write_arrays` wrote with the same arguments into `folder`.
+
+    Only one of them is open at a time."""
     folder.mkdir(parents=True, exist_ok=True)
     counts, sides = zip(*[(len(part), set(part.sides)) for part in map(PairArrays, parts)], strict=True)
     first, totals = PairArrays(parts[0]), {}
@@ -192,7 +193,7 @@ class PairArrays:
     sampled = False
 
     def __init__(self, folder: Path) -> None:
-        """Map the arrays of `folder`. DataError if it is incomplete or was written in another format."""
+        """Map the arrays of `folder`. Raises DataError if it is incomplete or was written in another format."""
         try:
             meta = json.loads((folder / META).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

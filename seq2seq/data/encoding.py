@@ -35,8 +35,7 @@ COUNTS = "counts.json"
 
 
 class EncodingCounts(NamedTuple):
-    """Statistics of encoded pairs: sums, dropped pairs by reason, and differences between texts and their decoded
-    ids."""
+    """Statistics of encoded pairs: sums, dropped pairs by reason, and how decoded ids differ from the text."""
 
     sums: Counter[str]
     dropped: Counter[str]
@@ -80,11 +79,11 @@ class EncodingRules(NamedTuple):
 
 
 def encode_corpus(folder: Path, pairs: Iterable[AnyPair], total: int, rules: EncodingRules) -> EncodingCounts:
-    """Write the arrays `train` and `text` of `pairs` to `folder`, which holds the vocabularies; with links if the pairs
-    have them.
+    """Write the arrays `train` and `text` of `pairs` to `folder`, which holds the vocabularies.
 
-    `total` is the number of pairs, for the progress and the number of processes. Blocks that an interrupted call has
-    left in `folder` are used: they must be of the same pairs and rules. DataError if a worker process is killed."""
+    They include word links if the pairs have them. `total` is the number of pairs, for the progress and the number of
+    processes. Blocks that an interrupted call has left in `folder` are used: they must be of the same pairs and rules.
+    Raises DataError if a worker process is killed."""
     blocks, joined = folder / f"blocks-{BLOCK_PAIRS}", folder / "joined"
     blocks.mkdir(exist_ok=True)
     for incomplete in [joined, *blocks.glob(".*")]:  # left by a process that was killed

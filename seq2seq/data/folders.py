@@ -16,8 +16,9 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that is renamed to `folder` when the block succeeds. If another process was faster, its
-    folder stays."""
+    """Yield a temporary folder that is renamed to `folder` when the block succeeds.
+
+    If another process was faster, its folder stays."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:

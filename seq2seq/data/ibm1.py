@@ -14,8 +14,7 @@ ITERATIONS = 5  # of expectation maximization
 
 
 def translation_table(pairs: PairArrays, source_size: int, most: int) -> NDArray[np.int32]:
-    """The `most` likeliest target ids of each source id, likeliest first: (source_size, most), PAD where there are
-    fewer.
+    """The `most` likeliest target ids of each source id, likeliest first: (source_size, most), filled up with PAD.
 
     EOS at the end of each source serves as the empty word, from which target words without a counterpart are
     generated."""
@@ -50,8 +49,9 @@ def translation_probabilities(
 
 
 def cooccurrences(pairs: PairArrays) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each target position with each position of its source, as source id * target_size + target id: (C,); and the
-    number of cooccurrences of each target position."""
+    """Each target position with each position of its source, as source id * target_size + target id: (C,).
+
+    Also the number of cooccurrences of each target position."""
     step = 1 + int(pairs.source_lengths.astype(np.int64) @ pairs.target_lengths) // MAX_COOCCURRENCES
     keys, lengths = [], []
     for i in range(0, len(pairs), step):
@@ -67,10 +67,10 @@ def _known_targets(target: Ids, size: int) -> Ids:
 
 
 def table_coverage(table: NDArray[np.int32], pairs: PairArrays, counts: list[int]) -> list[float]:
-    """The share of target tokens that are among the first n translations of a token of their source, for each n of
-    `counts`.
+    """The share of target tokens that are among the first n translations of a token of their source.
 
-    Tokens that can be copied from the source count as covered. Words that the vocabulary lacks are left out."""
+    One for each n of `counts`. Tokens that can be copied from the source count as covered. Words that the vocabulary
+    lacks are left out."""
     found, total = np.zeros(len(counts), np.int64), 0
     for i in range(len(pairs)):
         target = _known_targets(pairs.target(i)[:-1], pairs.target_size)

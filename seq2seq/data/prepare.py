@@ -52,13 +52,14 @@ class Prepared(NamedTuple):
     def sampled_corpus(self, alpha: float, seed: int, limits: tuple[float, float]) -> SampledCorpus:
         """The training pairs with a segmentation sampled in each epoch, of at most `limits` tokens (source, target).
 
-        DataError unless the corpus was prepared with tokenizer.sampling > 0."""
+        Raises DataError unless the corpus was prepared with tokenizer.sampling > 0."""
         return SampledCorpus(self.train, self.folder / "text", self.vocabularies, alpha, seed, limits)
 
 
 class CorpusScan(NamedTuple):
-    """What a reading of all text gives. Test sets are no part of the hash: they may change without the corpus being
-    another."""
+    """The result of reading all text.
+
+    Test sets are not part of the hash: they may change without the corpus being another."""
 
     pairs: int  # for training, before filtering
     hash: str  # sha256 of the text of training and development pairs
@@ -68,8 +69,9 @@ class CorpusScan(NamedTuple):
 
 
 def scan_corpus(data: DataConfig, linked: bool = False) -> CorpusScan:
-    """Read all text, with the word links of the training text if `linked`. Raises every error of text or links before
-    other work."""
+    """Read all text, with the word links of the training text if `linked`.
+
+    Raises every error of the text or the links, before other work."""
     digest, links, count = hashlib.sha256(), hashlib.sha256(), 0
     training = _training_pairs(data, linked)
     dev = list(dev_pairs(data))
@@ -105,11 +107,12 @@ def _read_test_sets(data: DataConfig) -> tuple[dict[str, list[Pair]], dict[str, 
 def prepare(
     data: DataConfig, tokenizer: TokenizerConfig, vocabularies: Vocabularies | None = None, linked: bool = False
 ) -> Prepared:
-    """Read, filter, train the tokenizers and encode; or open the result in the cache if text and settings are the same.
+    """Read, filter, train the tokenizers and encode; or open the result in the cache.
 
-    `vocabularies` are used in place of new ones; `tokenizer` then says how they were trained. `linked`: with the word
-    links of the training pairs. Safe to call from several processes at the same time. DataError or ConfigError names
-    what is wrong with the text or its settings."""
+    The cache is used if text and settings are the same. `vocabularies` are used in place of new ones; `tokenizer`
+    then tells how they were trained. `linked`: with the word links of the training pairs. Safe to call from several
+    processes at the same time. Raises DataError or ConfigError that names what is wrong with the text or its
+    settings."""
     scan = scan_corpus(data, linked)
     folder = _cache_folder(data, tokenizer, scan, vocabularies)
     if not folder.is_dir():
@@ -126,8 +129,9 @@ def open_cached(
     vocabularies: Vocabularies | None = None,
     links_hash: str = "",
 ) -> Prepared:
-    """Open what `prepare` wrote for the text and links with these hashes, without reading the text. DataError if it was
-    deleted."""
+    """Open what `prepare` wrote for the text and links with these hashes, without reading the text.
+
+    Raises DataError if it was deleted."""
     scan = CorpusScan(0, data_hash, {}, {}, links_hash)
     folder = _cache_folder(data, tokenizer, scan, vocabularies)
     if not folder.is_dir():
@@ -141,7 +145,7 @@ def cache_root(data: DataConfig) -> Path:
 
 
 def _open(folder: Path, scan: CorpusScan) -> Prepared:
-    """Open the corpus that `prepare` wrote to `folder`. DataError or RunError if it is incomplete or damaged."""
+    """Open the corpus that `prepare` wrote to `folder`. Raises DataError or RunError if it is incomplete or damaged."""
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -156,8 +160,9 @@ def _open(folder: Path, scan: CorpusScan) -> Prepared:
 def _cache_folder(
     data: DataConfig, tokenizer: TokenizerConfig, scan: CorpusScan, vocabularies: Vocabularies | None
 ) -> Path:
-    """The folder named by a hash of all that its content depends on. Of tokenizer.sampling only whether it is 0
-    matters."""
+    """The folder named by a hash of all that its content depends on.
+
+    Of tokenizer.sampling only whether it is 0 matters."""
     settings = asdict(tokenizer) | {"sampling": tokenizer.sampling > 0}
     limits = [data.max_words, data.max_tokens, data.max_ratio, *_truncation(data)]
     text = [scan.hash, scan.links] if scan.links else scan.hash

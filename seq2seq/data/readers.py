@@ -55,7 +55,8 @@ Reader = Callable[[Sequence[str], FileLayout], Iterator[Pair]]
 def find_file(name: str, root: Path, how: str = "") -> Path:
     """The path of the file `name` (absolute, or under `root`), or of the same with .gz.
 
-    MissingError if there is neither, DataError if it is a folder; `how` tells the user how to obtain the file."""
+    Raises MissingError if there is neither, DataError if it is a folder; `how` tells the user how to obtain the
+    file."""
     path = root / name
     if path.is_dir():
         raise DataError(f"{path} is a folder, but a text file is needed")
@@ -71,7 +72,9 @@ def find_file(name: str, root: Path, how: str = "") -> Path:
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, gzip-compressed if its name ends in .gz. DataError names file and line."""
+    """The lines of a UTF-8 file, gzip-compressed if its name ends in .gz.
+
+    Raises DataError, naming file and line."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -85,7 +88,7 @@ def read_lines(path: Path) -> Iterator[str]:
 def decode_line(line: bytes, path: Path | str, number: int) -> str:
     """Line `number` (from 1) of `path` without its ending; the first one also without a byte order mark.
 
-    DataError, with the position in the line, if it is not UTF-8."""
+    Raises DataError, with the position in the line, if it is not UTF-8."""
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
@@ -96,8 +99,9 @@ def decode_line(line: bytes, path: Path | str, number: int) -> str:
 
 
 def read_text(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
-    """Read the pair of files NAME.{source} and NAME.{target} of each name. DataError if their numbers of lines
-    differ."""
+    """Read the files NAME.{source} and NAME.{target} of each name.
+
+    Raises DataError if their numbers of lines differ."""
     for name in names:
         source, target = (
             find_file(f"{name}.{ending}", layout.root, layout.how) for ending in (layout.source, layout.target)
@@ -106,7 +110,7 @@ def read_text(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
 
 
 def read_parallel(source_path: Path, target_path: Path) -> Iterator[Pair]:
-    """The pairs of two files, line by line. DataError if their numbers of lines differ."""
+    """The pairs of two files, line by line. Raises DataError if their numbers of lines differ."""
     paths = source_path, target_path
     sides = [read_lines(path) for path in paths]
     for done, (source, target) in enumerate(zip_longest(*sides)):
@@ -120,7 +124,9 @@ def read_parallel(source_path: Path, target_path: Path) -> Iterator[Pair]:
 
 
 def read_tsv(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
-    """Read two columns of tab-separated files; there is no quoting. DataError if a line has too few columns."""
+    """Read two columns of tab-separated files; there is no quoting.
+
+    Raises DataError if a line has too few columns."""
     first, second = layout.columns
     for path in (find_file(name, layout.root, layout.how) for name in names):
         for number, line in enumerate(read_lines(path), 1):
@@ -133,7 +139,9 @@ def read_tsv(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
 
 
 def read_jsonl(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
-    """Read two fields of files of one JSON object per line. DataError if a line is no such object or lacks a field."""
+    """Read two fields of files of one JSON object per line.
+
+    Raises DataError if a line is no such object or lacks a field."""
     for path in (find_file(name, layout.root, layout.how) for name in names):
         for number, line in enumerate(read_lines(path), 1):
             try:
@@ -146,8 +154,8 @@ def read_jsonl(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
 def pair_from_record(row: Any, source: str, target: str, where: str, breaks: str = " ") -> Pair:
     """The pair in the fields `source` and `target` of a record, or of the record in its field "translation".
 
-    Line breaks become spaces, in the target `breaks`, so that each side is one line wherever it is written.
-    DataError names the field that is missing, the nearest name and all fields."""
+    Line breaks become spaces, in the target `breaks`, so that each side is one line wherever it is written. Raises
+    DataError, naming the field that is missing, the nearest name and all fields."""
     if isinstance(row, dict) and not {source, target} & row.keys() and isinstance(row.get("translation"), dict):
         row = row["translation"]
     return Pair(_field(row, source, where, " "), _field(row, target, where, breaks))
@@ -171,7 +179,7 @@ def _field(row: Any, name: str, where: str, breaks: str) -> str:
 
 
 def require_pairs(pairs: Iterable[T], what: str) -> Iterator[T]:
-    """The same pairs. DataError at the end if there are none; `what` opens its message."""
+    """The same pairs. Raises DataError at the end if there are none; `what` opens its message."""
     empty = True
     for pair in pairs:
         empty = False
@@ -186,7 +194,7 @@ def read_hub(
     """The pairs in `splits` of the data set `name`: a name on the hub, or a folder written by `save_to_disk`.
 
     `config` is the data set's configuration, if it has several; `source` and `target` are fields, at the top or inside
-    a column "translation"; a line break inside a target becomes `breaks`. MissingError if it cannot be loaded,
+    a column "translation"; a line break inside a target becomes `breaks`. Raises MissingError if it cannot be loaded,
     ConfigError for a split that a folder does not have."""
     datasets = _library()
     for split in splits:

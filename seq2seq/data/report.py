@@ -45,8 +45,9 @@ def _quoted(text: str) -> str:
 
 
 class Overlap:
-    """Counts the sources of dev and test sets that also occur in the training text. Memory grows with those sets
-    only."""
+    """Counts the sources of dev and test sets that also occur in the training text.
+
+    Its memory grows with those sets only."""
 
     def __init__(self, sets: Mapping[str, Iterable[Pair]]) -> None:
         """`sets`: name -> pairs of each dev or test set."""

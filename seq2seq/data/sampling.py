@@ -42,9 +42,10 @@ class SampledCorpus:
         seed: int,
         limits: tuple[float, float],
     ) -> None:
-        """`arrays` hold the likeliest segmentation; `text` is a folder with the `text_row` of each pair, DataError if
-        it has none. A pair that is sampled longer than `limits`, tokens of source and target, keeps its likeliest
-        segmentation."""
+        """arrays: the likeliest segmentation; text: a folder with the `text_row` of each pair.
+
+        A pair that is sampled longer than `limits`, tokens of source and target, keeps its likeliest segmentation.
+        Raises DataError if there is no text."""
         self.arrays, self.text, self.vocabularies = arrays, PairArrays(text), vocabularies
         self.alpha, self.seed, self.limits = alpha, seed, limits
         self.target_size = arrays.target_size

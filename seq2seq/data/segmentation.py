@@ -17,9 +17,9 @@ Segmenter = Callable[[str, Random], list[str]]  # word, random numbers -> pieces
 
 
 def unigram_segmenter(scores: Mapping[str, float], alpha: float) -> Segmenter:
-    """Samples a segmentation with probability proportional to exp(alpha * sum of the scores of its pieces), over all
-    segmentations (Kudo 2018, section 3.2): forward filtering over the lattice of pieces, backward sampling.
+    """Samples a segmentation with probability proportional to exp(alpha * sum of the scores of its pieces).
 
+    Over all segmentations (Kudo 2018, section 3.2): forward filtering over the lattice of pieces, backward sampling.
     `scores` are the log-probabilities of the pieces."""
     longest, unknown = max(map(len, scores), default=1), min(scores.values(), default=0.0) - UNKNOWN_PENALTY
 
@@ -49,10 +49,10 @@ def unigram_segmenter(scores: Mapping[str, float], alpha: float) -> Segmenter:
 
 
 def bpe_dropout_segmenter(scores: Mapping[str, float], alpha: float) -> Segmenter:
-    """Applies merges in the order they were learnt; at every step each possible merge is dropped with probability alpha
-    (BPE-dropout, Provilkov et al. 2020, algorithm 1).
+    """BPE-dropout: applies merges in the order they were learned (Provilkov et al. 2020, algorithm 1).
 
-    `scores` are 0, -1, -2, ... in the order of the merges."""
+    At every step each possible merge is dropped with probability alpha. `scores` are 0, -1, -2, ... in the order of the
+    merges."""
 
     def segment(word: str, rng: Random) -> list[str]:
         pieces = list(word)

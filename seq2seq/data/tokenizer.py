@@ -28,8 +28,9 @@ class Tokenizer:
     """A SentencePiece model whose special ids are those of `seq2seq.ids`."""
 
     def __init__(self, serialized: bytes, name: str = "tokenizer") -> None:
-        """`serialized` is the content of a model file, `name` is used in messages. RunError if it is no model or has
-        other ids."""
+        """serialized: the content of a model file; name: of the file, for messages.
+
+        Raises RunError if it is no model or has other special ids."""
         self.serialized = serialized
         self._model = sentencepiece.SentencePieceProcessor()
         try:
@@ -50,7 +51,9 @@ class Tokenizer:
 
     @classmethod
     def open(cls, path: Path) -> "Tokenizer":
-        """Load the tokenizer in the file `path`. RunError if it is missing, no model, or has other special ids."""
+        """Load the tokenizer in the file `path`.
+
+        Raises RunError if it is missing, no model, or has other special ids."""
         try:
             return cls(Path(path).read_bytes(), str(path))
         except OSError as error:
@@ -71,9 +74,10 @@ class Tokenizer:
         return self._split_unknown(self._model.encode(text, out_type=str))
 
     def segment_sampled(self, text: str, alpha: float, seed: int) -> list[str]:
-        """A random segmentation, as a function of (text, alpha, seed) alone: for a unigram model sampled from all
-        segmentations with smoothing alpha (Kudo 2018, section 3.2), for BPE by dropping merges with probability alpha
-        (Provilkov et al. 2020)."""
+        """A random segmentation, as a function of (text, alpha, seed) alone.
+
+        For a unigram model it is sampled from all segmentations with smoothing alpha (Kudo 2018, section 3.2), for BPE
+        by dropping merges with probability alpha (Provilkov et al. 2020)."""
         if alpha not in self._segmenters:
             is_bpe = [*self._scores.values()] == [-float(i) for i in range(len(self._scores))]
             make = bpe_dropout_segmenter if is_bpe else unigram_segmenter
@@ -84,13 +88,15 @@ class Tokenizer:
 
     @cached_property
     def _scores(self) -> dict[str, float]:
-        """Scores of all but the special pieces: log-probabilities (unigram), or 0, -1, -2, ... in the order of merges
-        (BPE)."""
+        """Scores of all but the special pieces.
+
+        They are log-probabilities (unigram), or 0, -1, -2, ... in the order of merges (BPE)."""
         return {piece: self._model.get_score(i) for i, piece in enumerate(self._pieces) if i > EOS}
 
     def _split_unknown(self, pieces: list[str]) -> list[str]:
-        """Split unknown pieces into words: SentencePiece joins adjacent unknown words, which would be counted and
-        copied as one."""
+        """Split unknown pieces into words.
+
+        SentencePiece joins adjacent unknown words, which would be counted and copied as one."""
         if not any(SPACE_MARK in piece[1:] for piece in pieces):
             return pieces
         words: list[str] = []
@@ -107,8 +113,9 @@ class Tokenizer:
         return self.ids_of(self.segment(text))
 
     def pieces(self, ids: Iterable[int], unknown: Sequence[str] = ()) -> list[str]:
-        """The piece of each id; id `size` + k is unknown[k], or UNK if there is none; PAD, BOS and EOS are empty, UNK
-        is "⁇"."""
+        """The piece of each id; id `size` + k is unknown[k], or UNK if there is none.
+
+        PAD, BOS and EOS are empty, UNK is "⁇"."""
         extra = dict(enumerate(unknown, start=self.size))
         return [self._pieces[i] if i < self.size else extra.get(i, self._pieces[UNK]) for i in ids]
 
@@ -127,8 +134,9 @@ def train_tokenizer(
 ) -> Tokenizer:
     """Train a tokenizer; the same text gives the same bytes.
 
-    `kind` is unigram (Kudo 2018), bpe (Sennrich et al. 2016), word or char. `size` counts all entries, the special ones
-    included; for word and char it is a maximum. ConfigError if the text supports fewer entries, or needs more."""
+    `kind` is unigram (Kudo 2018), bpe (Sennrich et al. 2016), word or char. `size` counts all entries, the special
+    ones included; for word and char it is a maximum. Raises ConfigError if the text supports fewer entries, or
+    needs more."""
     model, open_ended = io.BytesIO(), kind in ("word", "char")
     try:
         sentencepiece.SentencePieceTrainer.train(

@@ -43,7 +43,7 @@ class Vocabularies:
 
     @classmethod
     def open(cls, folder: Path) -> "Vocabularies":
-        """Load what `save` wrote. RunError if it is missing or damaged."""
+        """Load what `save` wrote. Raises RunError if it is missing or damaged."""
         folder = Path(folder)
         if (folder / JOINT).is_file():
             joint = Tokenizer.open(folder / JOINT)
@@ -66,8 +66,9 @@ class Vocabularies:
         return EncodedSource([*ids, EOS], [*copy, EOS], unknown)
 
     def encode_target(self, text: str, unknown: Sequence[str] = (), segment: Segment = Tokenizer.segment) -> list[int]:
-        """Ids of a target sentence, EOS at the end. A piece that the vocabulary lacks is V + k if it is unknown[k],
-        else UNK."""
+        """Ids of a target sentence, EOS at the end.
+
+        A piece that the vocabulary lacks is V + k if it is unknown[k], else UNK. `segment` cuts text into pieces."""
         pieces = segment(self.target, text)
         ids = self.target.ids_of(pieces)
         if unknown and UNK in ids:
@@ -81,8 +82,9 @@ class Vocabularies:
 
 
 def number_unknown(ids: list[int], pieces: Sequence[str], size: int) -> tuple[list[int], list[str]]:
-    """Replace each UNK by `size` + k, where k is the index of its piece among the distinct unknown pieces; return those
-    as well."""
+    """Replace each UNK by `size` + k, where k is the index of its piece among the distinct unknown pieces.
+
+    Returns the ids and those pieces."""
     if UNK not in ids:
         return ids, []
     numbers: dict[str, int] = {}

@@ -20,16 +20,18 @@ Link = tuple[int, int]
 
 
 class GoldAlignment(NamedTuple):
-    """A human alignment of one sentence pair (Och & Ney 2003): sure links, and possible links, which include the sure
-    ones."""
+    """A human alignment of one sentence pair (Och & Ney 2003).
+
+    Sure links, and possible links, which include the sure ones."""
 
     sure: frozenset[Link]
     possible: frozenset[Link]
 
 
 def word_indices(pieces: Sequence[str]) -> list[int]:
-    """The index of the word that each piece belongs to. A piece with the mark starts a word, unless only marks precede
-    it."""
+    """The index of the word that each piece belongs to.
+
+    A piece with the mark starts a word, unless only marks precede it."""
     indices, word, empty = [], 0, True
     for piece in pieces:
         if piece.startswith(SPACE_MARK) and not empty:
@@ -58,8 +60,9 @@ def format_links(links: Iterable[Link]) -> str:
 
 
 def parse_links(line: str, where: str = "alignment") -> GoldAlignment:
-    """The links in a line of Pharaoh text: "0-1" is sure, "0p1" possible. DataError, naming `where`, for anything
-    else."""
+    """The links in a line of Pharaoh text: "0-1" is sure, "0p1" possible.
+
+    Raises DataError, naming `where`, for anything else."""
     found: dict[str, set[Link]] = {"-": set(), "p": set()}
     for link in line.split():
         if not (match := re.fullmatch(r"([0-9]+)([-p])([0-9]+)", link)):
@@ -75,8 +78,9 @@ def swap_links(line: str) -> str:
 
 
 def check_links(links: Iterable[Link], sizes: Sequence[int], where: str, first: int = 0) -> None:
-    """DataError, naming `where`, if a link names a word that does not exist. `sizes`: number of source and target
-    words; `first`: the number of the first word in the file."""
+    """Raises DataError, naming `where`, if a link names a word that does not exist.
+
+    `sizes`: number of source and target words; `first`: the number of the first word in the file."""
     links = list(links)
     fit_swapped = all(s < sizes[1] and t < sizes[0] for s, t in links)
     hint = (
@@ -94,11 +98,10 @@ def check_links(links: Iterable[Link], sizes: Sequence[int], where: str, first: 
 
 
 def read_linked(pairs: Iterator[Pair], path: Path, swapped: bool = False) -> Iterator[LinkedPair]:
-    """Add the links in the lines of a file, `0-0 1-2`, to the pairs; possible links, `0p1`, count too. `swapped`:
-    target word first.
+    """Add the links in the lines of a file, `0-0 1-2`, to the pairs; possible links, `0p1`, count too.
 
-    DataError for a line that cannot be parsed or does not fit its pair, and if the file has more or fewer lines than
-    there are pairs."""
+    `swapped`: target word first. Raises DataError for a line that cannot be parsed or does not fit its pair, and if the
+    file has more or fewer lines than there are pairs."""
     lines = read_lines(path)
     for done, (pair, line) in enumerate(zip_longest(pairs, lines)):
         if pair is None or line is None:
@@ -123,7 +126,7 @@ def token_links(pair: LinkedPair, vocabularies: Vocabularies) -> list[int]:
 def checked_word_indices(text: str, tokenizer: Tokenizer) -> list[int]:
     """The index of the word that each subword of `text` belongs to.
 
-    DataError if normalization splits or joins words, so that links, which count words between spaces, would name
+    Raises DataError if normalization splits or joins words, so that links, which count words between spaces, would name
     others."""
     indices = word_indices(tokenizer.segment(text))
     count = max(indices, default=-1) + 1
@@ -136,8 +139,9 @@ def checked_word_indices(text: str, tokenizer: Tokenizer) -> list[int]:
 
 
 def subword_links(links: Iterable[Link], source: Sequence[int], target: Sequence[int]) -> list[int]:
-    """The links of tokens, t s t s ..., sorted by t, from those of words and the word index of each source and target
-    token."""
+    """The links of tokens, t s t s ..., sorted by t.
+
+    From those of words, and the word index of each source and target token."""
     source_tokens = defaultdict(list)  # word -> its tokens
     for token, word in enumerate(source):
         source_tokens[word].append(token)

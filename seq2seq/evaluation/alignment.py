@@ -166,10 +166,12 @@ Sizes = Sequence[tuple[int, int]]  # source and target words of each pair
 def read_gold(lines: Sequence[str], sizes: Sizes, name: str) -> list[GoldAlignment]:
     """The gold links of pairs of `sizes` words, from the lines of the file `name` in one of three notations.
 
-    NAACL: a line per link, `pair source target S` or P, counted from 1; recognised by its first line. Otherwise
-    Pharaoh: a line per pair, `0-0 1p2`, with words counted from 1 if the name ends in .talp, else from 0. Raises
-    DataError, naming the line, for what is no link or links a word beyond its sentence; and if the number of lines is
-    not that of the pairs."""
+    NAACL: a line per link, `pair source target S` or P, counted from 1; S may be left out, a confidence at the end is
+    not read; recognized by the first line. Otherwise Pharaoh: a line per pair, `0-0 1p2`, with words counted from 1 if
+    the name ends in .talp, else from 0.
+
+    Raises DataError, naming the line, for what is no link or links a word beyond its sentence; and if the number of
+    lines is not that of the pairs."""
     if any(NAACL.fullmatch(line.strip()) for line in lines[:1]):
         kind = "naacl"
     else:

@@ -39,7 +39,7 @@ class AttentionRecord(NamedTuple):
 
 EMPTY_RECORD = AttentionRecord((), (), np.zeros((0, 0), np.uint8))  # of an empty line
 
-MAX_MAPS_BYTES = 2**28  # of all maps in a file, before compression; later sentences are stored without maps
+MAX_MAPS_BYTES = 2**28  # of all maps in a file, before compression; maps that exceed it are left out
 MAX_ENTRY_BYTES = 2**26  # of an entry, before compression: a larger one was not written by AttentionRecordWriter
 MAX_HEADS = 1000  # in a layer, and layers
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # other methods raise errors of their own

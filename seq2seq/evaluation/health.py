@@ -11,7 +11,7 @@ import numpy as np
 from numpy import float64
 from numpy.typing import NDArray
 
-Array = NDArray[float64]
+from seq2seq.evaluation.scores import Array
 
 MIN_SENTENCES = 10  # with fewer a warning would be about the sentences, not about the model
 MIN_LENGTH = 3  # steps and positions: shorter sentences are sharp, flat and fixed at the same time
@@ -228,9 +228,8 @@ def same(sentences: Sequence[SentenceHealth]) -> str:
     )
 
 
-WARNINGS: dict[
-    str, Callable[[Sequence[SentenceHealth]], str]
-] = {  # each returns "" if all is well; the most telling first
+# each returns "" if all is well; the most telling first
+WARNINGS: dict[str, Callable[[Sequence[SentenceHealth]], str]] = {
     "pinned": pinned,
     "still": still,
     "outside": outside,

@@ -25,8 +25,8 @@ def score(
     """Score n lines of plain, detokenised text: one Score per name in `metrics`, each a key of METRICS.
 
     `references` holds one or more sets of references, each a list of n lines. The keyword arguments are the fields of
-    MetricOptions. Raises ConfigError for an unknown metric; DataError if there are no hypotheses or no references, or
-    their numbers differ.
+    MetricOptions. Raises ConfigError for an unknown metric; DataError if there are no hypotheses or no
+    references, or their numbers differ.
     """
     entries = [choose(METRICS, name, "metrics") for name in metrics]
     _check(hypotheses, references)
@@ -44,7 +44,7 @@ def expand_names(metrics: Iterable[str]) -> list[str]:
 
 
 def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-    """DataError unless every set of references has a line for each hypothesis."""
+    """Raises DataError unless every set of references has a line for each hypothesis."""
     if not hypotheses:
         raise DataError("there is nothing to score: no hypotheses")
     if not references:

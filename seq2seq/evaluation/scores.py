@@ -3,15 +3,10 @@
 n sentences, k statistics per sentence.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from numpy import float64
-from numpy.typing import NDArray
+from seq2seq.evaluation.significance import Array, Formula, bootstrap_interval
 
-from seq2seq.evaluation.significance import bootstrap_interval
-
-Array = NDArray[float64]
 LOWER_IS_BETTER = frozenset({"ter", "aer"})  # names of scores; of all others higher is better
 
 
@@ -35,7 +30,7 @@ class Score(NamedTuple):
     signature: str  # how it was measured, key:value|..., as sacreBLEU's
     interval: tuple[float, float] | None  # 95 %, by bootstrap over sentences
     statistics: Array  # (n, k), in the order of the sentences
-    formula: Callable[[Array], float]  # sums (k,) -> value
+    formula: Formula  # sums (k,) -> value
 
     def __str__(self) -> str:
         between = f" [{self.interval[0]:.2f}, {self.interval[1]:.2f}]" if self.interval else ""
@@ -47,9 +42,7 @@ class Score(NamedTuple):
         return {"name": self.name, "value": self.value, "signature": self.signature, "interval": interval}
 
 
-def make_score(
-    name: str, statistics: Array, formula: Callable[[Array], float], signature: str, options: MetricOptions
-) -> Score:
+def make_score(name: str, statistics: Array, formula: Formula, signature: str, options: MetricOptions) -> Score:
     """The Score of `statistics` (n, k) under `formula`, with a bootstrap interval if `options.bootstrap` is not 0."""
     interval = None
     if options.bootstrap:

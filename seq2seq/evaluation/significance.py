@@ -1,7 +1,7 @@
 """Confidence intervals and paired significance tests of corpus scores, by resampling sentences or swapping outputs.
 
 n sentences, k statistics per sentence, r resamples. `formula` maps summed statistics (k,) to a score; both are fields
-of `score.Score`. A system is one run or several (one per seed); its score is the mean over its runs. To compare two
+of `scores.Score`. A system is one run or several (one per seed); its score is the mean over its runs. To compare two
 lists of translations:
 
     [system], [baseline] = (metrics.score(lines, [references], ["bleu"], bootstrap=0) for lines in (ours, theirs))

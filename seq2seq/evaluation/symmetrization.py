@@ -1,6 +1,8 @@
 """Symmetrization: one word alignment from those of both translation directions, such as grow-diag-final-and.
 
-A link is (source word, target word), counted from 0, for both directions alike.
+A link is (source word, target word), counted from 0, for both directions alike. What grow-diag adds depends on the
+order in which links are visited. It is that of the pseudo-code on the page "Align words" of Moses, after Koehn et al.
+2005 ("Edinburgh System Description for the 2005 IWSLT Evaluation"), where e is the target.
 """
 
 from collections.abc import Callable
@@ -10,16 +12,8 @@ from seq2seq.data.word_links import Link
 
 Links = AbstractSet[Link]
 
-NEIGHBOURS = (
-    (0, -1),
-    (-1, 0),
-    (0, 1),
-    (1, 0),
-    (-1, -1),
-    (1, -1),
-    (-1, 1),
-    (1, 1),
-)  # horizontal and vertical ones first
+# horizontal and vertical ones first
+NEIGHBOURS = ((0, -1), (-1, 0), (0, 1), (1, 0), (-1, -1), (1, -1), (-1, 1), (1, 1))
 
 
 def intersection(forward: Links, backward: Links) -> set[Link]:

@@ -67,7 +67,7 @@ def load_test_set(data: DataConfig, name: str, gold: Path | None = None) -> Test
     """The test set `name` of a run's data settings, or its `dev` set.
 
     Its gold alignments are those of the file `gold`, else its own if it has some. Raises ConfigError for an unknown
-    name, DataError for its files."""
+    name, DataError for files that cannot be read."""
     choose(dict.fromkeys([*test_names(data), "dev"]), name, "--test")
     pairs = list(dev_pairs(data) if name == "dev" else test_pairs(data, name))
     test = TestSet(name, [p.source for p in pairs], [[p.target for p in pairs]])

@@ -16,8 +16,9 @@ JOINERS = "\u200c\u200d"  # inside words of Persian and of Indic scripts
 
 @cache
 def _word_pattern() -> re.Pattern[str]:
-    """Letters and digits with their combining marks: half the letters of Hindi are vowel signs, which are not in
-    \\w."""
+    """Letters and digits with their combining marks.
+
+    Half the letters of Hindi are vowel signs, which are not in \\w."""
     marks = "".join(c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c).startswith("M"))
     return re.compile(rf"[\w{marks}{JOINERS}]+")
 

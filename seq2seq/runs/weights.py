@@ -95,7 +95,7 @@ def load_model(run: Run, weights: str = WEIGHTS) -> EncoderDecoder:
 
 
 def _build(run: Run) -> EncoderDecoder:
-    """The model of `run` without its weights. RunError if its settings are impossible."""
+    """The model of `run` without its weights. Raises RunError if its settings are impossible."""
     try:
         return build_model(run.config.model, run.vocabularies.source.size, run.vocabularies.target.size)
     except ConfigError as error:

@@ -114,7 +114,9 @@ class CheckpointKeeper:
         """The updates whose weights, or the mean of them, are the result."""
         if self.average == "last":
             return self._last_updates()
-        return self.ranked()[: self.keep if self.average == "best" else 1]
+        if self.average == "best":
+            return self.ranked()[: self.keep]
+        return self.ranked()[:1]
 
     def add(self, update: int, score: float, loss: float, model: nn.Module) -> bool:
         """Save the model's weights if they are among those to keep. Returns whether they are the best so far.

@@ -82,7 +82,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     callbacks = [clock, *averaging, RandomState(), figures, TimeLimit(clock, t.max_minutes), validation, checkpoint]
     trainer = make_trainer(folder, config, callbacks)
     try:
-        with translated_errors(t.batch_tokens):
+        with training_errors(t.batch_tokens):
             start = last if last.exists() else None
             trainer.fit(module, datamodule=TrainingData(batches), ckpt_path=start, weights_only=True)
     finally:
@@ -200,7 +200,7 @@ def make_dev_set(config: Config, prepared: Prepared, model: EncoderDecoder) -> D
 
 
 @contextmanager
-def translated_errors(batch_tokens: int) -> Iterator[None]:
+def training_errors(batch_tokens: int) -> Iterator[None]:
     """Raises TrainingError, naming what to lower, if memory runs out, and KeyboardInterrupt for a second Ctrl-C."""
     try:
         yield

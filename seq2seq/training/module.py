@@ -80,10 +80,8 @@ class TrainingModule(L.LightningModule):
         loss = self.training_losses(batch)
         update, epoch = self.trainer.global_step + 1, self.current_epoch + 1
         self.unchecked.append(BatchLoss(update, epoch, number + 1, batch.index, loss.total.detach()))
-        if not devices.asynchronous(
-            loss.total
-        ):  # elsewhere the log and validation check, since checking waits for the device
-            self.check_finite()
+        if not devices.asynchronous(loss.total):
+            self.check_finite()  # on a GPU it would wait for the device: there the log and validation check
         self.nll = self.nll.to(loss.nll.device) + loss.nll.detach()
         self.tokens = self.tokens.to(loss.nll.device) + (batch.target_out != PAD).sum()
         # Lightning divides by the accumulated batches, and devices average: both are undone
@@ -115,10 +113,10 @@ class TrainingModule(L.LightningModule):
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        """Frees gradients after their use.
+        """Frees the gradients after their use.
 
-        Lightning keeps them until the next backward pass, and what is allocated before
-        it has to find its place around them: up to a sixth more memory (docs/explanation/benchmarks.md)."""
+        Lightning keeps them until the next backward pass, and what is allocated before it has to find its place around
+        them: up to a sixth more memory (docs/explanation/benchmarks.md)."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         optimizer.zero_grad()
 

@@ -29,7 +29,7 @@ def write_report(comparison: Comparison, path: Path) -> None:
     """Write a self-contained HTML file with tables, learning curves, and every variant's attention in each sentence.
 
     Attention beyond blocks.ATTENTION_LIMIT bytes is left out, last sentences first, and the page says so.
-    OSError if the file cannot be written."""
+    Raises OSError if the file cannot be written."""
     with (
         atomic_write(path, follow=True) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,

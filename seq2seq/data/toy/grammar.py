@@ -101,8 +101,9 @@ class Pronoun(NamedTuple):
 
 
 class NounPhrase(NamedTuple):
-    """Determiner or number, adjective, noun. The plural of `lex.A` has no determiner; a number is written
-    English=German."""
+    """Determiner or number, adjective, noun.
+
+    The plural of `lex.A` has no determiner; a number is written English=German."""
 
     determiner: Determiner
     adjective: Adjective | None
@@ -165,8 +166,9 @@ def prepositional(preposition: str, nominal: Nominal, case: int = lex.DATIVE) ->
 
 
 class VerbGroup(NamedTuple):
-    """The words of a verb: in German the finite verb and, closing the sentence bracket, `closing` and the separable
-    prefix."""
+    """The words of a verb.
+
+    In German the finite verb and, closing the sentence bracket, `closing` and the separable prefix."""
 
     auxiliary: tuple[Word, ...]
     main: tuple[Word, ...]
@@ -254,8 +256,9 @@ class Clause(NamedTuple):
         return Phrase(front.source + self._english(), (*first.target, self.verb.finite, *after.target, *end))
 
     def question(self, front: Phrase = EMPTY) -> Phrase:
-        """A question: both languages invert, after the question word `front` if there is one. The verb needs its
-        auxiliary."""
+        """A question: both languages invert, after the question word `front` if there is one.
+
+        The verb needs its auxiliary."""
         source = front.source + self.verb.auxiliary + self.subject.source + self.verb.main + self._tail()
         end = (*self._middle(), *self.verb.closing, *self.verb.particle)
         return Phrase(source, (*front.target, self.verb.finite, *self.subject.target, *end))
@@ -307,8 +310,9 @@ class TranslationExample(NamedTuple):
 
 
 def sentence(built: Phrase, stop: str = ".") -> TranslationExample:
-    """Write a phrase as a sentence: commas and `stop` join the word before them, `a` becomes `an` before a vowel, the
-    first letter is a capital."""
+    """Write a phrase as a sentence.
+
+    Commas and `stop` join the word before them, `a` becomes `an` before a vowel, the first letter is a capital."""
     source, target = _punctuate(built.source, stop), _punctuate(built.target, stop)
     for i, word in enumerate(source):
         if word.text == "a" and source[i + 1].text.startswith(("a", "e", "i", "o", "u")):

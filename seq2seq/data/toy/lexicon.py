@@ -21,8 +21,9 @@ class Noun(NamedTuple):
     weak: bool = False  # the n-declension: der Junge, den Jungen
 
     def inflect(self, case: int, form: int) -> str:
-        """The German form in `case`; `form` is the gender, or PLURAL. A dative plural ends in n, unless the plural ends
-        in s."""
+        """The German form in `case`; `form` is the gender, or PLURAL.
+
+        A dative plural ends in n, unless the plural ends in s."""
         if form != PLURAL:
             return self.german_plural if self.weak and case != NOMINATIVE else self.german
         if case == DATIVE and self.german_plural[-1] not in "ns":

@@ -43,8 +43,9 @@ def generate_translations(pairs: int = 24000, seed: int = 1, dev: int = 500, tes
 
 
 def max_sentences() -> int:
-    """The largest corpus in which every template has its share and uses at most half of its derivations, so that
-    drawing a new one stays fast."""
+    """The size of the largest corpus in which every template has its share and uses at most half of its derivations.
+
+    Beyond that, drawing a new derivation would be slow."""
     return min(int(template.size / 2 / template.share) for template in TEMPLATES.values())
 
 
