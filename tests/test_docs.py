@@ -259,19 +259,25 @@ def test_the_table_of_results(run, tmp_path):
     assert made.splitlines()[-1] == "case:mixed"
 
 
-PLACES = {  # where the parts of a new score go: file -> the text before and behind it
-    "class": ("seq2seq/nn/attention/scorers.py", "", "SCORERS: dict["),
-    "entry": ("seq2seq/nn/attention/scorers.py", '    "uniform": Uniform,\n', "}"),
-    "name": ("seq2seq/config/choices.py", '"uniform",\n', '    ),\n    "WINDOWS"'),
-    "formula": ("tests/nn/conftest.py", '    "uniform": lambda m, q, h, s: 0.0,\n', "}"),
+PLACES = {  # where the parts of a new score go: file -> pattern, behind whose group they are inserted
+    "class": ("seq2seq/nn/attention/scorers.py", r"()^SCORERS: dict\["),
+    "entry": ("seq2seq/nn/attention/scorers.py", r"(^SCORERS: dict\[.*?\n)\}"),
+    "name": ("seq2seq/config/choices.py", r'("SCORERS": \(\n.*?\n)    \),'),
+    "formula": ("tests/nn/conftest.py", r"(^SCORES = \{.*?\n)\}"),
 }
+
+
+def place(text, pattern):
+    """The position in a file's text where a part goes, which has to be one."""
+    (found,) = re.finditer(pattern, text, re.MULTILINE | re.DOTALL)
+    return found.end(1)
 
 
 def test_places_of_a_new_score_are_where_the_readme_says():
     """The slow test below puts its parts there."""
-    for path, before, behind in PLACES.values():
+    for path, pattern in PLACES.values():
         assert path in README
-        assert (ROOT / path).read_text(encoding="utf-8").count(before + behind) == 1, path
+        assert place((ROOT / path).read_text(encoding="utf-8"), pattern), path
 
 
 @pytest.mark.slow
@@ -284,8 +290,11 @@ def test_a_new_score_costs_what_the_readme_says(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     source = blocks("python")  # the Python example, class, entry, formula
     for part, text in zip(PLACES, (*source[1:3], *blocks("text"), *source[3:]), strict=True):
-        path, before, behind = PLACES[part]
-        insert(tmp_path / path, before, text + ("\n\n" if part == "class" else ""), behind)
+        path, pattern = PLACES[part]
+        whole = (tmp_path / path).read_text(encoding="utf-8")
+        at = place(whole, pattern)
+        inserted = text + ("\n\n" if part == "class" else "")
+        (tmp_path / path).write_text(whole[:at] + inserted + whole[at:], encoding="utf-8")
     (tmp_path / "conf/model/attention/manhattan.yaml").write_text(blocks("yaml")[0])
     run = [sys.executable, "-m", "pytest", "-q", "-x"]
     subprocess.run(
@@ -308,13 +317,6 @@ def test_a_new_score_costs_what_the_readme_says(tmp_path):
             *FEW,
         ]
         subprocess.run(train, cwd=tmp_path, check=True)
-
-
-def insert(path, before, text, behind):
-    """Put text between `before` and `behind`, which follow each other once."""
-    whole = path.read_text(encoding="utf-8")
-    assert whole.count(before + behind) == 1, path
-    path.write_text(whole.replace(before + behind, before + text + behind), encoding="utf-8")
 
 
 @pytest.mark.slow
