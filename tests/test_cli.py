@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -166,8 +167,12 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         configs.append(config)
         return Path("runs"), True
 
-    monkeypatch.setitem(sys.modules, "seq2seq.training.run", SimpleNamespace(train=configs.append))  # type: ignore[arg-type]
-    monkeypatch.setitem(sys.modules, "seq2seq.training.resume", SimpleNamespace(complete=complete))  # type: ignore[arg-type]
+    modules: dict[str, Any] = {
+        "run": SimpleNamespace(train=configs.append),
+        "resume": SimpleNamespace(complete=complete),
+    }
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, f"seq2seq.training.{name}", module)
     return configs
 
 

@@ -24,6 +24,27 @@ def run_experiment(
 
     job: `task` if None; check: called with the settings of all jobs before any starts, raises ConfigError. Raises
     ConfigError for invalid settings, before any work."""
+    parser = _parser(command, description)
+    options = parser.parse_intermixed_args(argv)
+    folder = _existing_folder(options.config_dir)
+    if options.help:
+        print(parser.format_help() + settings_help([conf_dir(), *([folder] if folder else [])]))
+    elif options.multirun and resume_folder(options.settings):
+        raise ConfigError("resume continues one run: it cannot be combined with -m")
+    elif options.multirun and options.cfg:
+        raise ConfigError("--cfg prints the settings of one run: it cannot be combined with -m")
+    elif options.multirun:
+        sweep(options.settings, job or task, folder, check)
+    else:
+        config = compose_config(options.settings, folder)
+        if options.cfg:
+            print(to_yaml(config), end="")
+        else:
+            task(config)
+
+
+def _parser(command: str, description: str) -> Parser:
+    """The parser of a command that takes settings."""
     parser = Parser(
         command,
         description,
@@ -49,22 +70,7 @@ def run_experiment(
     )
     parser.add_argument("--cfg", choices=["job"], help="print the settings as YAML, and stop")
     parser.add_argument("-h", "--help", action="store_true", help="show this help with all groups and settings")
-    options = parser.parse_intermixed_args(argv)
-    folder = _existing_folder(options.config_dir)
-    if options.help:
-        print(parser.format_help() + settings_help([conf_dir(), *([folder] if folder else [])]))
-    elif options.multirun and resume_folder(options.settings):
-        raise ConfigError("resume continues one run: it cannot be combined with -m")
-    elif options.multirun and options.cfg:
-        raise ConfigError("--cfg prints the settings of one run: it cannot be combined with -m")
-    elif options.multirun:
-        sweep(options.settings, job or task, folder, check)
-    else:
-        config = compose_config(options.settings, folder)
-        if options.cfg:
-            print(to_yaml(config), end="")
-        else:
-            task(config)
+    return parser
 
 
 def _existing_folder(folder: Path | None) -> Path | None:

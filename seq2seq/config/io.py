@@ -56,7 +56,7 @@ def read_config(path: Path) -> Config:
     except FileNotFoundError:
         raise RunError(f"{path} does not exist") from None
     except UnicodeDecodeError as error:
-        raise RunError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+        raise RunError(f"{path} is not UTF-8 at byte {error.start}") from None
     except yaml.YAMLError as error:
         raise RunError(f"{path} is not valid YAML{_position(error)}") from None
     except ConfigError as error:
@@ -114,7 +114,8 @@ def build_config(values: Mapping[str, Any]) -> Config:
     choose(MODELS, model["name"], "model.name")
     _check_mappings(Config, values)
     try:
-        return OmegaConf.to_object(OmegaConf.merge(_typed_defaults(model["name"]), values))  # type: ignore[return-value]
+        merged = OmegaConf.merge(_typed_defaults(model["name"]), values)
+        return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise ConfigError(describe(error)) from None
 

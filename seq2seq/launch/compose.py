@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 import yaml
@@ -66,7 +66,7 @@ def append_group(override: str) -> str:
 def to_config(composed: DictConfig) -> Config:
     """What Hydra composed, as dataclasses. Raises ConfigError, also for names that are not in their tables."""
     with hydra_errors():
-        values: dict[str, Any] = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+        values = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
     if group := next((key for key in values if "/" in key), ""):
         raise ConfigError(_unknown_group(group))
     config = build_config(values)

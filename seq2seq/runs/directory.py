@@ -100,8 +100,8 @@ def read_info(folder: Path) -> dict[str, Any]:
         raise RunError(f"{path} is damaged: not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise RunError(f"{path} is damaged: not JSON at line {error.lineno}, column {error.colno}") from None
-    except (ValueError, RecursionError):  # an integer of thousands of digits; nesting
-        raise RunError(f"{path} is damaged: not JSON that run.json could have") from None
+    except (ValueError, RecursionError):
+        raise RunError(f"{path} is damaged: a number is too long, or it is nested too deeply") from None
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from None
     if not isinstance(info, dict) or not isinstance(info.get("tokenizer"), str):

@@ -13,7 +13,8 @@ ENVIRONMENT = {  # read when torch is loaded
     "LRU_CACHE_CAPACITY": "64",
 }
 
-# Options of glibc's malloc.h. The kernel zeroes new pages one by one, a measurable part of an update (docs/explanation/benchmarks.md).
+# Options of glibc's malloc.h. The kernel zeroes new pages one by one, a measurable part of an update
+# (docs/explanation/benchmarks.md).
 MALLOC = {
     -4: 0,  # M_MMAP_MAX: allocate large blocks on the heap as well
     -1: 2**31 - 1,  # M_TRIM_THRESHOLD: return the top of the heap to the system only beyond 2 GiB

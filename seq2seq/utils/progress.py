@@ -1,4 +1,4 @@
-"""Progress of long work, with rate and time left: one changing line on a terminal, else a log line every few seconds."""
+"""Progress of long work, with rate and time left: one line on a terminal, else a log line every few seconds."""
 
 import logging
 import shutil

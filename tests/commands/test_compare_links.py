@@ -172,6 +172,6 @@ def test_gold_links_need_the_words_of_the_tokenizer(call: Call, trained: Any, go
     )
     assert code == 0
     why = "'the old\\xa0teacher opens' has 3 words by its spaces, but 4 as the tokenizer normalizes it"
-    said = next(line for line in json.loads(out)["header"] if "alignment error" in line)
-    assert said.startswith(f"Without alignment error: {run.name}: {why}")
+    note = next(line for line in json.loads(out)["header"] if "alignment error" in line)
+    assert note.startswith(f"Without alignment error: {run.name}: {why}")
     assert {"bleu", "aer"} & json.loads(out)["rows"][0]["figures"].keys() == {"bleu"}

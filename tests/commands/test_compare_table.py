@@ -14,28 +14,28 @@ Call = Callable[..., tuple[int, str, str]]
 
 
 def test_every_format_has_the_scores(call: Call, few: tuple[object, ...], runs: Path, tmp_path: Path) -> None:
-    said = {
+    outputs = {
         kind: call("compare", runs, *few, "--format", kind)[1]
         for kind in ("terminal", "markdown", "csv", "latex", "json")
     }
-    found = json.loads(said["json"])
+    found = json.loads(outputs["json"])
     for r in found["rows"]:
         for kind in ("terminal", "markdown", "latex"):
-            assert f"{r['figures']['chrf']['value']:,.2f}" in said[kind], kind
-    rows = list(csv.DictReader(io.StringIO(said["csv"])))
+            assert f"{r['figures']['chrf']['value']:,.2f}" in outputs[kind], kind
+    rows = list(csv.DictReader(io.StringIO(outputs["csv"])))
     for one, other in zip(rows, found["rows"], strict=True):
         assert (one["variant"], one["seeds"].split()) == (other["variant"], [str(seed) for seed in other["seeds"]])
         for key, figure in other["figures"].items():
             assert float(one[key]) == figure["value"]
             assert one.get(f"{key}.corrected.bootstrap", "") == str(figure["corrected"].get("bootstrap", ""))
-    lines = [line for line in said["markdown"].splitlines() if line.startswith("|")]
+    lines = [line for line in outputs["markdown"].splitlines() if line.startswith("|")]
     assert len({line.count("|") - line.count("\\|") for line in lines[:5]}) == 1
-    assert said["latex"].count("\\begin{tabular}") == said["latex"].count("\\end{tabular}") == 2
+    assert outputs["latex"].count("\\begin{tabular}") == outputs["latex"].count("\\end{tabular}") == 2
     assert not re.search(
-        r"(?<!\\)_", "".join(line for line in said["latex"].splitlines(True) if not line.startswith("%"))
+        r"(?<!\\)_", "".join(line for line in outputs["latex"].splitlines(True) if not line.startswith("%"))
     )
     assert call("compare", runs, *few, "--format", "csv", "--output", tmp_path / "new/a.csv")[:2] == (0, "")
-    assert (tmp_path / "new/a.csv").read_text() == said["csv"]
+    assert (tmp_path / "new/a.csv").read_text() == outputs["csv"]
 
 
 def test_columns_can_be_chosen(call: Call, few: tuple[object, ...], runs: Path) -> None:

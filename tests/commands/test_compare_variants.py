@@ -81,9 +81,9 @@ def test_header_lists_what_the_runs_share(compared: Callable[..., Any], own: Pat
     )
     info = json.loads((other / "run.json").read_text())
     (other / "run.json").write_text(json.dumps(info | {"updates": 5, "finished": False}))
-    said = compared(one, other)["header"]
-    assert "Training is not finished: rnn-uniform-last-1." in said
-    assert not any("updates" in line for line in said if line.startswith("Equal"))
+    header = compared(one, other)["header"]
+    assert "Training is not finished: rnn-uniform-last-1." in header
+    assert not any("updates" in line for line in header if line.startswith("Equal"))
 
 
 def changed(run: Path, before: str, after: str) -> Path:

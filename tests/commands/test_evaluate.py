@@ -205,8 +205,8 @@ def test_other_scores_are_reported_without_an_alignment_error(
     run = Path(shutil.copytree(trained(f"data.root={root}", *options), tmp_path / "run"))
     code, out, _ = call("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
     assert (code, out.splitlines()[0][:7], "aer" in out) == (0, "bleu = ", False)
-    (said,) = [message for message in caplog.messages if "no alignment error" in message]
-    assert said.endswith("or change that text")
+    (warning,) = [message for message in caplog.messages if "no alignment error" in message]
+    assert warning.endswith("or change that text")
 
 
 def test_scores_are_printed_even_if_they_cannot_be_saved(call: Call, run_copy: Path) -> None:

@@ -85,6 +85,6 @@ def test_truncated_sources_are_counted(call: Call, lively: Lively, caplog: pytes
     assert cut == json.loads((run / "evaluation" / "test" / "scores.json").read_text())["cut_sources"]
     assert call("translate", run, stdin="one two three four\none two\n")[0] == 0
     assert call("score", run, stdin="one two three four\teins\none two\teins\n")[0] == 0
-    said = [message for message in caplog.messages if "were cut" in message]
+    warnings = [message for message in caplog.messages if "were cut" in message]
     ways = [f"{cut} of 12", "1 of 2", "1 of 2"]
-    assert said == [f"{way} sources were cut to 3 words (data.truncate_source)" for way in ways]
+    assert warnings == [f"{way} sources were cut to 3 words (data.truncate_source)" for way in ways]

@@ -41,7 +41,7 @@ def test_translate_is_a_filter(call: Call, lively: Lively, lines: list[str]) -> 
 
 
 def test_only_newlines_end_lines(call: Call, lively: Lively) -> None:
-    """Other line separators of Unicode do not. A carriage return before a newline is dropped; the last line needs none."""
+    """Unicode's other separators do not. A carriage return before a newline is dropped; the last line needs none."""
     strange = "the\x85cat\u2028sleeps\x0c.\r\nshe sees"
     code, out, _ = call("translate", lively(), stdin=strange)
     assert (code, out) == (0, text(Translator.open(lively()).translate(["the\x85cat\u2028sleeps\x0c.", "she sees"])))
