@@ -1,6 +1,6 @@
 """No model waits for its device, and what models do differently for other devices than the CPU changes no result.
 
-The device is "meta", the tensors of which have no values: reading one, or mixing in a tensor of the CPU, raises an error.
+The device is "meta", whose tensors have no values: reading one, or mixing in a tensor of the CPU, raises an error.
 """
 
 import pytest

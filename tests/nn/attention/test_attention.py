@@ -1,13 +1,12 @@
-"""Do scorers, windows and normalisers compose as they should, in every combination?"""
+"""Laws of attention, for every combination of scorer, window, normalizer and coverage."""
 
 import itertools
 
-import numpy as np
 import pytest
 import torch
 
 from seq2seq.nn.attention.attention import Attention, weigh
-from seq2seq.nn.attention.normalizers import NORMALIZERS, entmax, sparsemax
+from seq2seq.nn.attention.normalizers import NORMALIZERS
 from seq2seq.nn.attention.scorers import SCORERS, Covered, Sizes
 from seq2seq.nn.attention.windows import WINDOWS, View, WindowConfig
 
@@ -21,8 +20,8 @@ PRODUCT = [
 STEPS = torch.arange(T).expand(B, T)
 
 
-class Composed:
-    """An attention with weights drawn at random, and what it reads."""
+class Problem:
+    """An attention with random weights, and random inputs for it."""
 
     def __init__(self, scorer, window, normalizer, coverage, dtype=torch.float64):
         torch.manual_seed(5)
@@ -37,37 +36,38 @@ class Composed:
         return self.attention(query, self.attention.remember(states, mask), step, covered)
 
 
-@pytest.fixture(params=PRODUCT, ids=lambda row: "-".join(map(str, row)))
-def composed(request):
-    return Composed(*request.param)
+@pytest.fixture(params=PRODUCT, ids=lambda names: "-".join(map(str, names)))
+def problem(request):
+    return Problem(*request.param)
 
 
-def pad(x, more=2):
-    return torch.nn.functional.pad(x, (0, more))
+def pad(x):
+    """x (..., S) with two more positions."""
+    return torch.nn.functional.pad(x, (0, 2))
 
 
 @torch.no_grad()
-def test_padding_gets_no_weight_and_changes_nothing(composed):
-    seen = composed()
-    assert not seen.weights.masked_select(~MASK[:, None]).any()
-    garbage = composed(states=composed.states + 5 * torch.randn(B, S, D) * ~MASK[..., None])
-    wide = torch.nn.functional.pad(composed.states, (0, 0, 0, 2), value=3.0)
-    padded = composed(states=wide, mask=pad(MASK), covered=pad(composed.covered))
+def test_padding_gets_no_weight_and_changes_nothing(problem):
+    attended = problem()
+    assert not attended.weights.masked_select(~MASK[:, None]).any()
+    garbage = problem(states=problem.states + 5 * torch.randn(B, S, D) * ~MASK[..., None])
+    wide = torch.nn.functional.pad(problem.states, (0, 0, 0, 2), value=3.0)
+    padded = problem(states=wide, mask=pad(MASK), covered=pad(problem.covered))
     for other in (garbage, padded):
-        torch.testing.assert_close(other.weights[..., :S], seen.weights)
-        torch.testing.assert_close(other.context, seen.context)
+        torch.testing.assert_close(other.weights[..., :S], attended.weights)
+        torch.testing.assert_close(other.context, attended.context)
     assert not padded.weights[..., S:].any()
 
 
 @torch.no_grad()
-def test_weights_sum_to_one_before_the_gain_and_to_at_most_one_after_it(composed):
-    attention, view = composed.attention, composed.attention.window(composed.query, STEPS, MASK)
-    before = Covered(composed.covered, attention.direction) if attention.direction is not None else None
-    scores = attention.scorer(composed.query, attention.cache(composed.states), before)
+def test_weights_sum_to_one_before_the_gain_and_to_at_most_one_after_it(problem):
+    attention, view = problem.attention, problem.attention.window(problem.query, STEPS, MASK)
+    covered = Covered(problem.covered, attention.direction) if attention.direction is not None else None
+    scores = attention.scorer(problem.query, attention.cache(problem.states), covered)
     shares = weigh(scores, view._replace(gain=None), attention.normalize)
     torch.testing.assert_close(shares.sum(-1), torch.ones(B, T, dtype=torch.float64))
     assert not shares.masked_select(~view.allowed.expand_as(shares)).any()
-    weights = composed().weights
+    weights = problem().weights
     torch.testing.assert_close(weights, shares if view.gain is None else shares * view.gain)
     if view.gain is not None:
         whole = weigh(scores, view._replace(renormalize=True), attention.normalize)
@@ -78,28 +78,26 @@ def test_weights_sum_to_one_before_the_gain_and_to_at_most_one_after_it(composed
 
 
 @torch.no_grad()
-def test_the_context_is_the_weighted_mean_of_the_states(composed):
-    seen = composed()
+def test_context_is_the_weighted_sum_of_the_states(problem):
+    attended = problem()
     for b, t in itertools.product(range(B), range(T)):
-        torch.testing.assert_close(
-            seen.context[b, t], sum(seen.weights[b, t, s] * composed.states[b, s] for s in range(S))
-        )
+        context = sum(attended.weights[b, t, s] * problem.states[b, s] for s in range(S))
+        torch.testing.assert_close(attended.context[b, t], context)
 
 
 @torch.no_grad()
-def test_all_steps_at_once_are_one_by_one(composed):
-    """T steps, or W hypotheses, each with its own number and coverage; sentences do not see each other."""
-    seen = composed()
+def test_steps_and_sentences_are_independent(problem):
+    """T steps, or W hypotheses, each with its own number and coverage, equal single ones; so do sentences."""
+    attended = problem()
     for t in range(T):
-        one = composed(
-            query=composed.query[:, t : t + 1], step=STEPS[:, t : t + 1], covered=composed.covered[:, t : t + 1]
-        )
-        torch.testing.assert_close(one.weights, seen.weights[:, t : t + 1])
-        torch.testing.assert_close(one.context, seen.context[:, t : t + 1])
+        step = slice(t, t + 1)
+        one = problem(query=problem.query[:, step], step=STEPS[:, step], covered=problem.covered[:, step])
+        torch.testing.assert_close(one.weights, attended.weights[:, step])
+        torch.testing.assert_close(one.context, attended.context[:, step])
     for b in range(B):
         rows = slice(b, b + 1)
-        alone = composed(composed.query[rows], composed.states[rows], MASK[rows], STEPS[rows], composed.covered[rows])
-        torch.testing.assert_close(alone.weights, seen.weights[rows])
+        alone = problem(problem.query[rows], problem.states[rows], MASK[rows], STEPS[rows], problem.covered[rows])
+        torch.testing.assert_close(alone.weights, attended.weights[rows])
 
 
 @torch.no_grad()
@@ -107,7 +105,7 @@ def test_all_steps_at_once_are_one_by_one(composed):
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_heads_are_a_leading_dimension(scorer, normalizer):
     """Scores and weights of (B, heads, T, S) are those of each head alone."""
-    score, normalize = Composed(scorer, "everywhere", normalizer, False).attention.scorer, NORMALIZERS[normalizer]
+    score, normalize = Problem(scorer, "everywhere", normalizer, False).attention.scorer, NORMALIZERS[normalizer]
     query, states = torch.randn(B, 2, T, D).double(), torch.randn(B, 2, S, D).double()
     both = weigh(score(query, score.cache(states)), View(MASK[:, None, None]), normalize)
     for head in range(2):
@@ -115,94 +113,40 @@ def test_heads_are_a_leading_dimension(scorer, normalizer):
         torch.testing.assert_close(both[:, head], alone)
 
 
-def test_every_parameter_gets_a_gradient(composed):
-    """Where the window leaves one position the scores are free: only there may the gradient be zero."""
-    composed.query.requires_grad_()
-    composed.states.requires_grad_()
-    composed().context.square().sum().backward()
-    one = type(composed.attention.window) is WINDOWS["last"]
-    given = {"query": composed.query, "states": composed.states}
-    for name, weight in [*given.items(), *composed.attention.named_parameters()]:
-        assert weight.grad is not None, name
-        assert weight.grad.isfinite().all(), name
-        assert (
-            one or weight.grad.any() or (name == "query" and type(composed.attention.scorer) is SCORERS["uniform"])
-        ), name
+def test_every_parameter_gets_a_gradient(problem):
+    """It may be zero only where the score has no effect: in a window of one position, and for a query that is not
+    read."""
+    problem.query.requires_grad_()
+    problem.states.requires_grad_()
+    problem().context.square().sum().backward()
+    uniform = type(problem.attention.scorer) is SCORERS["uniform"]
+    inputs = {"query": problem.query, "states": problem.states}
+    for name, tensor in [*inputs.items(), *problem.attention.named_parameters()]:
+        assert tensor.grad is not None, name
+        assert tensor.grad.isfinite().all(), name
+        no_effect = problem.attention.window.single or (name == "query" and uniform)
+        assert tensor.grad.any() or no_effect, name
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_weights_stay_float32_in_half_precision(composed, dtype):
-    composed = Composed(*read(composed), dtype=torch.float32)
+@pytest.mark.parametrize("names", PRODUCT, ids=lambda names: "-".join(map(str, names)))
+def test_weights_are_float32_under_autocast(names, dtype):
+    problem = Problem(*names, dtype=torch.float32)
     with torch.autocast("cpu", dtype):
-        seen = composed(query=composed.query.to(dtype) * 30, states=composed.states.to(dtype) * 30)
-    assert seen.weights.dtype == torch.float32
-    assert seen.weights.isfinite().all()
-    assert seen.context.isfinite().all()
-    assert not seen.weights.masked_select(~MASK[:, None]).any()
-
-
-def read(composed):
-    """The names of the parts of a case."""
-    parts = (
-        (SCORERS, type(composed.attention.scorer)),
-        (WINDOWS, type(composed.attention.window)),
-        (NORMALIZERS, composed.attention.normalize),
-    )
-    return (
-        *(next(name for name, row in table.items() if row is part) for table, part in parts),
-        composed.attention.direction is not None,
-    )
+        attended = problem(query=problem.query.to(dtype) * 30, states=problem.states.to(dtype) * 30)
+    assert attended.weights.dtype == torch.float32
+    assert attended.weights.isfinite().all()
+    assert attended.context.isfinite().all()
+    assert not attended.weights.masked_select(~MASK[:, None]).any()
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("scorer", [name for name, kind in SCORERS.items() if "coverage" in kind.uses])
-def test_coverage_matters_and_starts_from_nothing(scorer):
-    composed = Composed(scorer, "everywhere", "softmax", True)
-    plain = Composed(scorer, "everywhere", "softmax", False)
-    plain.attention.load_state_dict(composed.attention.state_dict(), strict=False)
-    torch.testing.assert_close(
-        composed(covered=torch.zeros(B, T, S).double()).weights, plain(composed.query, composed.states).weights
-    )
-    assert not torch.allclose(composed().weights, plain(composed.query, composed.states).weights)
-
-
-SPARSE = ("sparsemax", "entmax")
-
-
-@pytest.mark.parametrize("scale", [0.01, 1, 10, 1000])
-@pytest.mark.parametrize("name", SPARSE)
-def test_sparse_weights_are_those_that_bisection_finds(name, scale, papers):
-    scores = np.random.default_rng(1).normal(size=(20, 8)) * scale
-    lengths = np.arange(20) % 8 + 1
-    masked = torch.from_numpy(scores).masked_fill(
-        torch.arange(8) >= torch.from_numpy(lengths)[:, None], torch.finfo(torch.float64).min
-    )
-    weights = NORMALIZERS[name](masked)
-    for row, full, length in zip(weights, scores, lengths, strict=True):
-        np.testing.assert_allclose(row[:length], papers.weights[name](full[:length]), atol=1e-9)
-        assert not row[length:].any()
-
-
-def test_sparsemax_by_hand():
-    scores = torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 1.5], [9.0, 0.0, 1.0], [0.5, 0.5, -3.0]])
-    torch.testing.assert_close(
-        sparsemax(scores), torch.tensor([[1 / 3] * 3, [0.75, 0.0, 0.25], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
-    )
-
-
-def test_entmax_by_hand():
-    """Of two scores a and 0 the first gets p with 2 (sqrt(p) - sqrt(1 - p)) = a, and all from a = 2 on."""
-    p = 0.8
-    scores = torch.tensor([[0.0, 0.0], [2 * (p**0.5 - (1 - p) ** 0.5), 0.0], [2.0, 0.0], [7.0, 0.0]])
-    torch.testing.assert_close(entmax(scores), torch.tensor([[0.5, 0.5], [p, 1 - p], [1.0, 0.0], [1.0, 0.0]]))
-
-
-@pytest.mark.parametrize("name", SPARSE)
-def test_sparse_weights_have_the_gradient_of_their_formula(name):
-    scores = torch.randn(5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    assert torch.autograd.gradcheck(NORMALIZERS[name], (scores,))
-    masked = scores.detach().masked_fill(torch.arange(6) > 3, torch.finfo(torch.float64).min).requires_grad_()
-    NORMALIZERS[name](masked).square().sum().backward()
-    assert masked.grad.isfinite().all()
-    assert not masked.grad[:, 4:].any()
+@pytest.mark.parametrize("scorer", [name for name, scorer in SCORERS.items() if "coverage" in scorer.uses])
+def test_coverage_of_zero_changes_nothing_and_any_other_does(scorer):
+    problem = Problem(scorer, "everywhere", "softmax", True)
+    plain = Problem(scorer, "everywhere", "softmax", False)
+    plain.attention.load_state_dict(problem.attention.state_dict(), strict=False)
+    expected = plain(problem.query, problem.states).weights
+    torch.testing.assert_close(problem(covered=torch.zeros(B, T, S).double()).weights, expected)
+    assert not torch.allclose(problem().weights, expected)

@@ -1,4 +1,5 @@
-"""Is each of several heads the papers' attention of its part of query, keys and values? A twin in NumPy, from their formulas."""
+"""Each head is the papers' attention of its part of query, keys and values: an implementation in NumPy, from their
+formulas."""
 
 import itertools
 
@@ -6,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from seq2seq.nn.attention import multihead as multihead_module
+from seq2seq.nn.attention.multihead import MultiHeadAttention
 from seq2seq.nn.attention.normalizers import NORMALIZERS
-from seq2seq.nn.attention.scorers import SCORERS
-from seq2seq.nn.attention.windows import WINDOWS
+from seq2seq.nn.attention.scorers import SCORERS, Sizes
+from seq2seq.nn.attention.windows import WINDOWS, WindowConfig
 
 HEADS, WIDTH = 2, 1
-COMBINED = [  # those that can be: where there is one position, or all are alike, nothing else has an effect
+PRODUCTS = {"dot", "scaled_dot", "general", "scaled_general", "cosine"}  # scores that are an inner product
+COMBINATIONS = [  # but not those of a setting without effect: with one position, or with equal scores
     (scorer, window, normalizer)
     for scorer, window, normalizer in itertools.product(SCORERS, WINDOWS, NORMALIZERS)
     if (SCORERS[scorer].reads or normalizer == "softmax") and not (SCORERS[scorer].reads and WINDOWS[window].single)
@@ -23,9 +27,9 @@ def linear(m, name, x):
     return x @ m[f"{name}.weight"].T + m.get(f"{name}.bias", 0) if f"{name}.weight" in m else x
 
 
-class Twin:
-    """Several heads for one sentence: head i is the attention of Q W_i, K W_i and V W_i (Vaswani et al. 2017, section 3.2.2), with the
-    score, window and normaliser of the papers that first had them; windows read the whole query."""
+class NumpyMultiHead:
+    """Head i is the attention of Q W_i, K W_i and V W_i  (Vaswani et al. 2017, section 3.2.2), with the papers'
+    formulas of score, window and normalizer; windows read the whole query."""
 
     def __init__(self, papers, parts, layer):
         scorer, window, normalizer = parts
@@ -33,68 +37,88 @@ class Twin:
         self.m, self.scorer, self.window = (papers.of(module) for module in (layer, layer.scorer, layer.window))
 
     def heads(self, name, x):
+        """x (N, M), projected by the layer `name`, for each head: (N, M / heads)."""
         return np.split(linear(self.m, name, x), HEADS, -1)
 
     def weigh(self, queries, states):
         """Queries (T, Q) of the steps from 0, states (S, M) -> weights (heads, T, S)."""
-        parts, (T, S) = (
-            zip(self.heads("query", queries), self.heads("key", states), strict=True),
-            (len(queries), len(states)),
+        T, S = len(queries), len(states)
+        parts = zip(self.heads("query", queries), self.heads("key", states), strict=True)
+        scores = np.array(
+            [[[self.score(self.scorer, q[t], k[s], s) for s in range(S)] for t in range(T)] for q, k in parts]
         )
         gains = np.array(
             [[self.view(self.window, q, t, S, WIDTH, head) for t, q in enumerate(queries)] for head in range(HEADS)]
         )
-        scores = np.array(
-            [[[self.score(self.scorer, q[t], k[s], s) for s in range(S)] for t in range(T)] for q, k in parts]
-        )
         return self.normalize(np.where(gains > 0, scores, -np.inf)) * gains
 
     def mix(self, weights, states):
-        """-> (T, M): what the heads read side by side, projected."""
-        return linear(
-            self.m,
-            "out",
-            np.concatenate([w @ v for w, v in zip(weights, self.heads("value", states), strict=True)], -1),
-        )
+        """Weights (heads, T, S), states (S, M) -> the concatenated contexts of the heads, projected: (T, M)."""
+        contexts = [w @ v for w, v in zip(weights, self.heads("value", states), strict=True)]
+        return linear(self.m, "out", np.concatenate(contexts, -1))
 
     def __call__(self, queries, memory):
-        """Queries (B, T, Q) -> weights (B, heads, T, S), zero on padding, and what is read (B, T, M)."""
-        maps, read = np.zeros((len(queries), HEADS, queries.size(1), memory.mask.size(1))), []
+        """Queries (B, T, Q) -> weights (B, heads, T, S), zero on padding, and context (B, T, M)."""
+        maps, contexts = np.zeros((len(queries), HEADS, queries.size(1), memory.mask.size(1))), []
         for row, (query, states, mask) in enumerate(
             zip(queries.numpy(), memory.states.numpy(), memory.mask.numpy(), strict=True)
         ):
             maps[row][..., mask] = weights = self.weigh(query, states[mask])
-            read.append(self.mix(weights, states[mask]))
-        return torch.from_numpy(maps), torch.from_numpy(np.stack(read))
+            contexts.append(self.mix(weights, states[mask]))
+        return torch.from_numpy(maps), torch.from_numpy(np.stack(contexts))
 
 
-def settled(design, family, parts, **more):
-    row = dict(zip(("scorer", "window", "normalizer"), parts, strict=True)) | more
+def build_case(design, family, parts, **choices):
+    row = dict(zip(("scorer", "window", "normalizer"), parts, strict=True)) | choices
     return design.problem(design.settings(family, row), torch.float64)
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("parts", COMBINED, ids="-".join)
-def test_the_heads_of_a_transformer_are_the_papers(parts, design, papers, close):
-    """In the upper layer, from what comes to its attention to what leaves the layer; whether or not somebody asks for weights."""
-    case = settled(design, "transformer", parts)
+@pytest.mark.parametrize("parts", COMBINATIONS, ids="-".join)
+def test_transformer_heads_equal_the_formulas(parts, design, papers, close, monkeypatch):
+    """In the upper layer, from the input of its cross-attention to its output; with weights, and by a fused kernel."""
+    case = build_case(design, "transformer", parts)
     layer, memory = case.model.decoder.layers[1], case.model.encode(case.source)
     x, cached = torch.randn(*case.target_in.shape, 8, dtype=torch.float64), case.model.decoder.cached(memory, 1)
-    expected, read = Twin(papers, parts, layer.cross)(layer.around_cross.norm(x), memory)
-    for asked in (True, False):
-        y, maps = layer.after_self_attention(
-            x, cached, memory.mask, torch.arange(x.size(1)).expand(x.size(0), -1), asked
-        )
-        close(y, x + read + layer.feed(layer.around_feed.norm(x + read)))
-        if asked:
+    step = torch.arange(x.size(1)).expand(x.size(0), -1)
+    expected, context = NumpyMultiHead(papers, parts, layer.cross)(layer.around_cross.norm(x), memory)
+    for attention, pays in ((True, True), (False, True), (False, False)):
+        monkeypatch.setattr(multihead_module, "fused_attention_pays", lambda keys, pays=pays: pays)
+        y, maps = layer.after_self_attention(x, cached, memory.mask, step, attention)
+        close(y, x + context + layer.feed(layer.around_feed.norm(x + context)))
+        if attention:
             close(maps, expected)
+        else:
+            assert maps is None
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("parts", COMBINED, ids="-".join)
-def test_the_heads_of_a_recurrent_decoder_are_the_papers(parts, design, papers, close):
-    """Step by step: the query is the state after the step, and the features are Luong et al. 2015, eq. 5."""
-    case = settled(design, "rnn", parts, attention_heads=HEADS, layers=(1, 1))
+@pytest.mark.parametrize(("pays", "attention"), [(True, False), (True, True), (False, False)])
+@pytest.mark.parametrize("scorer", SCORERS)
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+def test_fused_kernel_runs_where_it_can_and_pays(scorer, window, normalizer, pays, attention, monkeypatch):
+    """For inner products in a window without gain, under the softmax, unless weights are asked for."""
+    parts = SCORERS[scorer](Sizes(4, 4)), WINDOWS[window](8, WindowConfig(WIDTH), HEADS), NORMALIZERS[normalizer]
+    layer, calls = MultiHeadAttention(8, 8, HEADS, *parts), []
+
+    def kernel(query, *args, **kwargs):
+        calls.append(query.shape)
+        return torch.zeros_like(query)
+
+    monkeypatch.setattr(multihead_module, "scaled_dot_product_attention", kernel)
+    monkeypatch.setattr(multihead_module, "fused_attention_pays", lambda keys: pays)
+    states, mask = torch.randn(3, 5, 8), torch.ones(3, 5, dtype=torch.bool)
+    layer.attend(torch.randn(3, 2, 8), layer.cache(states), mask, torch.arange(2).expand(3, 2), attention)
+    possible = scorer in PRODUCTS and window != "local_p" and normalizer == "softmax"
+    assert bool(calls) == (possible and pays and not attention)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("parts", COMBINATIONS, ids="-".join)
+def test_recurrent_decoder_heads_equal_the_formulas(parts, design, papers, close):
+    """Step by step: the query is the new state, and the features are those of Luong et al. 2015, eq. 5."""
+    case = build_case(design, "rnn", parts, attention_heads=HEADS, layers=(1, 1))
     decoder, memory = case.model.decoder, case.model.encode(case.source)
     state, outputs, queries = case.model.start(memory), [], []
     for token in case.target_in.unbind(1):
@@ -104,7 +128,7 @@ def test_the_heads_of_a_recurrent_decoder_are_the_papers(parts, design, papers, 
     features, weights, maps = (
         torch.stack([getattr(output, name) for output in outputs], -2) for name in ("features", "weights", "maps")
     )
-    expected, read = Twin(papers, parts, decoder.attention)(torch.stack(queries, 1), memory)
+    expected, context = NumpyMultiHead(papers, parts, decoder.attention)(torch.stack(queries, 1), memory)
     close(maps[:, 0], expected)
     close(weights, expected.mean(1))
-    close(features, torch.tanh(torch.cat((read, torch.stack(queries, 1)), -1) @ decoder.combine.weight.T))
+    close(features, torch.tanh(torch.cat((context, torch.stack(queries, 1)), -1) @ decoder.combine.weight.T))

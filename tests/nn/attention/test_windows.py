@@ -1,4 +1,4 @@
-"""Does each window let through what can be worked out on paper?"""
+"""Each window allows the positions, and has the gain, of its paper's formula."""
 
 import math
 
@@ -19,30 +19,30 @@ def view(name, step, width=1, query=None):
     return WINDOWS[name](4, WindowConfig(width))(query, step, MASK)
 
 
-def seen(view):
+def allowed_positions(view):
     """The positions that are allowed, for every sentence and step."""
     return [[row.nonzero().flatten().tolist() for row in sentence] for sentence in view.allowed]
 
 
-def test_everywhere_is_all_but_padding():
-    assert seen(view("everywhere", [[0, 9], [0, 9]])) == [[[0, 1, 2, 3, 4]], [[0, 1, 2]]]
+def test_everywhere_allows_all_but_padding():
+    assert allowed_positions(view("everywhere", [[0, 9], [0, 9]])) == [[[0, 1, 2, 3, 4]], [[0, 1, 2]]]
 
 
-def test_last_is_the_last_token_and_not_the_last_position():
-    assert seen(view("last", [[0, 9], [0, 9]])) == [[[4]], [[2]]]
+def test_last_allows_the_last_token_not_the_last_position():
+    assert allowed_positions(view("last", [[0, 9], [0, 9]])) == [[[4]], [[2]]]
 
 
-def test_local_m_follows_the_step_and_stays_at_the_end():
+def test_local_m_follows_the_step_up_to_the_end_of_the_source():
     steps = [[0, 1, 3, 4, 5, 99]] * 2
     long = [[0, 1], [0, 1, 2], [2, 3, 4], [3, 4], [3, 4], [3, 4]]
     short = [[0, 1], [0, 1, 2], [1, 2], [1, 2], [1, 2], [1, 2]]
-    assert seen(view("local_m", steps)) == [long, short]
-    assert seen(view("local_m", [[2], [2]], width=2)) == [[[0, 1, 2, 3, 4]], [[0, 1, 2]]]
+    assert allowed_positions(view("local_m", steps)) == [long, short]
+    assert allowed_positions(view("local_m", [[2], [2]], width=2)) == [[[0, 1, 2, 3, 4]], [[0, 1, 2]]]
 
 
-def local_p(share, width, **form):
-    """A window whose centre is `share` of the source: tanh(W q) is 1, so v is logit(share) in its only entry."""
-    window = LocalP(4, WindowConfig(width, **form)).double()
+def local_p(share, width, **config):
+    """A view with its centre at `share` of the source: tanh(W q) is 1, and logit(share) the only entry of v."""
+    window = LocalP(4, WindowConfig(width, **config)).double()
     with torch.no_grad():
         window.inner.weight.fill_(100.0)
         window.outer.weight.zero_()[0, 0] = math.log(share / (1 - share))
@@ -53,8 +53,8 @@ def local_p(share, width, **form):
 @pytest.mark.parametrize("width", [1, 2])
 @pytest.mark.parametrize("heads", [None, 3])
 @pytest.mark.parametrize("name", WINDOWS)
-def test_a_window_is_its_formula(name, heads, width, papers):
-    """Each head has a view of its own, or all have one; centres in the middle, and at the ends."""
+def test_window_equals_its_formula(name, heads, width, papers):
+    """With a view for each head, or one for all; the centres lie in the middle and at the ends."""
     torch.manual_seed(1)
     window, step = WINDOWS[name](4, WindowConfig(width), heads).double(), torch.arange(9).expand(2, 9)
     query = torch.randn(2, 9, 4, dtype=torch.float64) * torch.logspace(-1, 2, 9)[:, None]
@@ -71,31 +71,34 @@ def test_a_window_is_its_formula(name, heads, width, papers):
             assert center == pytest.approx(papers.center(m, query[b, t].numpy(), LENGTHS[b], head))
 
 
-def test_every_window_has_its_formula(papers):
+def test_every_window_has_a_formula(papers):
     assert set(papers.views) == set(WINDOWS)
 
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.7, 0.999])
-def test_local_p_as_in_luongs_code_differs_where_it_says(share):
+def test_local_p_of_luongs_code_differs_as_documented(share):
     paper, code = local_p(share, 2), local_p(share, 2, center_range="S-1", rounding="floor")
     for b, length in enumerate(LENGTHS):
         center = share * (length - 1)
-        assert seen(code)[b][0] == [s for s in range(length) if abs(s - math.floor(center)) <= 2]
+        assert allowed_positions(code)[b][0] == [s for s in range(length) if abs(s - math.floor(center)) <= 2]
         for s in range(5):
             assert code.gain[b, 0, s].item() == pytest.approx(math.exp(-((s - center) ** 2) / 2))
     assert not paper.renormalize
     assert local_p(share, 2, renormalize=True).renormalize
 
 
-def test_a_window_of_2d_positions_lacks_the_last_one():
+def test_window_of_2d_positions_lacks_the_last_one():
     step = torch.tensor([[2], [1]])
-    assert seen(WINDOWS["local_m"](4, WindowConfig(1, "2D"))(torch.randn(2, 1, 4), step, MASK)) == [[[1, 2]], [[0, 1]]]
-    assert seen(local_p(0.5, 1, window_size="2D")) == [[[2, 3]], [[1, 2]]]  # p = 2.5 and 1.5
+    assert allowed_positions(WINDOWS["local_m"](4, WindowConfig(1, "2D"))(torch.randn(2, 1, 4), step, MASK)) == [
+        [[1, 2]],
+        [[0, 1]],
+    ]
+    assert allowed_positions(local_p(0.5, 1, window_size="2D")) == [[[2, 3]], [[1, 2]]]  # p = 2.5 and 1.5
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", WINDOWS)
-def test_no_step_is_blind_and_none_sees_padding(name):
+def test_every_step_sees_a_position_and_none_sees_padding(name):
     torch.manual_seed(2)
     for width in (1, 3):
         shown = view(name, [[0, 1, 2, 7, 500]] * 2, width, query=30 * torch.randn(2, 5, 4))
@@ -110,15 +113,14 @@ def test_no_step_is_blind_and_none_sees_padding(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", WINDOWS)
-def test_a_setting_that_is_not_said_to_be_read_is_not_read(name):
+def test_window_depends_on_the_settings_that_uses_names(name):
     torch.manual_seed(2)
     query = torch.randn(2, 9, 4) * torch.logspace(-1, 2, 9)[:, None]  # centres in the middle, and at the ends
     step = torch.arange(9).expand(2, 9)
     others = {"width": 4, "window_size": "2D", "center_range": "S-1", "rounding": "floor", "renormalize": True}
     for setting, value in others.items():
-        base = WindowConfig(
-            1, rounding="floor" if setting == "window_size" else "none"
-        )  # around a position: between two both see as many
+        # around a position: with a centre between two, windows of 2D and of 2D + 1 have equally many
+        base = WindowConfig(1, rounding="floor" if setting == "window_size" else "none")
         usual, changed = WINDOWS[name](4, base), WINDOWS[name](4, base._replace(**{setting: value}))
         changed.load_state_dict(usual.state_dict())
         pairs = zip(usual(query, step, MASK), changed(query, step, MASK), strict=True)
