@@ -58,6 +58,7 @@ DEFAULT_OPTIONS = BatchOptions()
 def collate(
     numbers: Sequence[int] | NDArray[Any],
     rows: Rows,
+    *,
     target_size: int,
     update_size: float,
     options: BatchOptions = DEFAULT_OPTIONS,
@@ -124,7 +125,7 @@ class BatchPlan(Sequence[NDArray[np.int64]]):
         return self.order[start:stop].astype(np.int64)
 
 
-def plan_epoch(longest: NDArray[Any], batch_tokens: int, seed: int, epoch: int) -> BatchPlan:
+def plan_epoch(longest: NDArray[Any], batch_tokens: int, *, seed: int, epoch: int) -> BatchPlan:
     """Cut the corpus into batches of pairs of similar length, in random order, as a function of the arguments alone.
 
     `longest` are the `longest_sides` of the pairs. Every pair is in one batch; rows times the longest side of a batch
@@ -224,7 +225,7 @@ class TrainBatches:
         """The batches of all devices in this epoch."""
         if self._planned is None or self._planned[0] != self.epoch:
             longest = longest_sides(self.corpus, self.options.multiple)
-            self._planned = self.epoch, plan_epoch(longest, self.batch_tokens, self.seed, self.epoch)
+            self._planned = self.epoch, plan_epoch(longest, self.batch_tokens, seed=self.seed, epoch=self.epoch)
         return self._planned[1]
 
     @property
@@ -271,7 +272,7 @@ class TrainBatches:
     def _batch(self, update: list[NDArray[np.int64]], n: int, rows: Rows, size: int) -> Batch:
         if n >= len(update):
             return empty_batch(size, self.options)
-        return collate(update[n], rows, self.corpus.target_size, size, self.options)
+        return collate(update[n], rows, target_size=self.corpus.target_size, update_size=size, options=self.options)
 
     def _size(self, update: list[NDArray[np.int64]], rows: Rows) -> int:
         """`Batch.update_size`, computed without communication.
@@ -328,16 +329,16 @@ def _pinned(item: tuple[Batch, _Position | None]) -> tuple[Batch, _Position | No
 
 
 def eval_batches(
-    corpus: Corpus, batch_tokens: int, *, longest: int, rank: int = 0, world: int = 1, copying: bool = False
+    corpus: Corpus, batch_tokens: int, *, max_length: int, rank: int = 0, world: int = 1, copying: bool = False
 ) -> Iterator[Batch]:
     """The batches rank, rank + world, ... of the corpus sorted by length; over all ranks each pair comes exactly once.
 
-    Pairs with a side of more than `longest` tokens, EOS included, are left out: their attention could exhaust the
+    Pairs with a side of more than `max_length` tokens, EOS included, are left out: their attention could exhaust the
     memory. `update_size` is the number of target tokens of the batch."""
     rows, target_lengths, sides = corpus.epoch_rows(0), corpus.target_lengths, longest_sides(corpus)
-    short = np.flatnonzero(sides <= longest)
+    short = np.flatnonzero(sides <= max_length)
     batches = plan_by_length(sides[short], batch_tokens)
     for n in range(rank, len(batches), world):
         numbers = short[batches[n]]
         size = float(target_lengths[numbers].sum())
-        yield collate(numbers, rows, corpus.target_size, size, BatchOptions(copying))
+        yield collate(numbers, rows, target_size=corpus.target_size, update_size=size, options=BatchOptions(copying))

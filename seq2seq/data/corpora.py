@@ -131,12 +131,19 @@ def _read(data: DataConfig, names: Sequence[str]) -> Iterator[Pair]:
     if data.format == "hub":
         local = data_root(data) / data.hub
         name = str(local) if local.is_dir() else data.hub
-        return read_hub(name, names, data.source, data.target, data.hub_config, breaks)
+        return read_hub(name, names, source=data.source, target=data.target, config=data.hub_config, breaks=breaks)
     return READERS[data.format](names, _layout(data, breaks))
 
 
 def _layout(data: DataConfig, breaks: str = " ") -> FileLayout:
-    return FileLayout(data_root(data), data.source, data.target, data.columns, data.how, breaks)
+    return FileLayout(
+        root=data_root(data),
+        source=data.source,
+        target=data.target,
+        columns=data.columns,
+        how=data.how,
+        breaks=breaks,
+    )
 
 
 def _toy(data: DataConfig) -> "ToyCorpus | NewsCorpus":

@@ -107,7 +107,7 @@ class _RowWriter:
 
 @contextmanager
 def write_arrays(
-    folder: Path, source_size: int, target_size: int, max_length: int = MAX_LENGTH, linked: bool = False
+    folder: Path, source_size: int, target_size: int, *, max_length: int = MAX_LENGTH, linked: bool = False
 ) -> Iterator[Callable[[EncodedPair], None]]:
     """Yield a function that adds an encoded pair to `folder`, which is complete once the block ends without an error.
 

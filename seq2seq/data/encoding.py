@@ -189,8 +189,8 @@ def encode_block(folder: Path, path: Path, pairs: list[AnyPair], rules: Encoding
     sizes, linked = (vocabularies.source.size, vocabularies.target.size), isinstance(pairs[0], LinkedPair)
     with (
         atomic_folder(path) as temporary,
-        write_arrays(temporary / "train", *sizes, rules.max_tokens + 1, linked) as add,
-        write_arrays(temporary / "text", 256, 256, 0) as add_text,
+        write_arrays(temporary / "train", *sizes, max_length=rules.max_tokens + 1, linked=linked) as add,
+        write_arrays(temporary / "text", 256, 256, max_length=0) as add_text,
     ):
         for pair in filters(pairs):
             row = encode_pair(pair, vocabularies)

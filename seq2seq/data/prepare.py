@@ -49,11 +49,11 @@ class Prepared(NamedTuple):
         for line in report_lines(self.report):
             log.info("%s", line)
 
-    def sampled_corpus(self, alpha: float, seed: int, limits: tuple[float, float]) -> SampledCorpus:
+    def sampled_corpus(self, *, alpha: float, seed: int, limits: tuple[float, float]) -> SampledCorpus:
         """The training pairs with a segmentation sampled in each epoch, of at most `limits` tokens (source, target).
 
         Raises DataError unless the corpus was prepared with tokenizer.sampling > 0."""
-        return SampledCorpus(self.train, self.folder / "text", self.vocabularies, alpha, seed, limits)
+        return SampledCorpus(self.train, self.folder / "text", self.vocabularies, alpha=alpha, seed=seed, limits=limits)
 
 
 class CorpusScan(NamedTuple):
@@ -86,7 +86,13 @@ def scan_corpus(data: DataConfig, linked: bool = False) -> CorpusScan:
     digest.update(b"\0")
     for pair in dev:
         digest.update(f"{pair.source}\n{pair.target}\n".encode())
-    return CorpusScan(count, digest.hexdigest(), overlap.counts(), missing, links.hexdigest() if linked else "")
+    return CorpusScan(
+        pairs=count,
+        hash=digest.hexdigest(),
+        overlap=overlap.counts(),
+        missing=missing,
+        links=links.hexdigest() if linked else "",
+    )
 
 
 def _training_pairs(data: DataConfig, linked: bool) -> Iterator[AnyPair]:
@@ -132,7 +138,7 @@ def open_cached(
     """Open what `prepare` wrote for the text and links with these hashes, without reading the text.
 
     Raises DataError if it was deleted."""
-    scan = CorpusScan(0, data_hash, {}, {}, links_hash)
+    scan = CorpusScan(pairs=0, hash=data_hash, overlap={}, missing={}, links=links_hash)
     folder = _cache_folder(data, tokenizer, scan, vocabularies)
     if not folder.is_dir():
         raise DataError(f"the prepared corpus {folder.absolute()} is missing (data.cache, or $SEQ2SEQ_CACHE)")
@@ -185,7 +191,13 @@ def _build(
     vocabularies = given or _saved_vocabularies(folder) or _train_tokenizers(data, tokenizer, scan.pairs)
     vocabularies.save(folder)
     long, truncated = _write_dev(folder, data, vocabularies)
-    rules = EncodingRules(data.max_words, data.max_ratio, data.max_tokens, tokenizer.sampling > 0, _truncation(data))
+    rules = EncodingRules(
+        max_words=data.max_words,
+        max_ratio=data.max_ratio,
+        max_tokens=data.max_tokens,
+        keep_text=tokenizer.sampling > 0,
+        truncate=_truncation(data),
+    )
     counts = encode_corpus(folder, _training_pairs(data, bool(scan.links)), scan.pairs, rules)
     if not counts.sums["kept"]:
         raise DataError(f"data.max_tokens={data.max_tokens} leaves none of the {counts.sums['read']} training pairs")
@@ -242,7 +254,10 @@ def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies) -> tu
     Returns how many are longer than data.max_tokens, and how many sources were truncated."""
     long = truncated = 0
     sizes = vocabularies.source.size, vocabularies.target.size
-    with write_arrays(folder / "dev", *sizes) as add, write_arrays(folder / "dev_text", 256, 256, 0) as add_text:
+    with (
+        write_arrays(folder / "dev", *sizes) as add,
+        write_arrays(folder / "dev_text", 256, 256, max_length=0) as add_text,
+    ):
         for pair in dev_pairs(data):
             source = truncate_words(pair.source, data.truncate_source)
             row = encode_pair(Pair(source, pair.target), vocabularies)

@@ -148,10 +148,12 @@ def read_jsonl(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:  # RecursionError: deeply nested lists
                 raise DataError(f"{path}:{number}: not valid JSON ({error})") from error
-            yield pair_from_record(row, layout.source, layout.target, f"{path}:{number}", layout.breaks)
+            yield pair_from_record(
+                row, source=layout.source, target=layout.target, where=f"{path}:{number}", breaks=layout.breaks
+            )
 
 
-def pair_from_record(row: Any, source: str, target: str, where: str, breaks: str = " ") -> Pair:
+def pair_from_record(row: Any, *, source: str, target: str, where: str, breaks: str = " ") -> Pair:
     """The pair in the fields `source` and `target` of a record, or of the record in its field "translation".
 
     Line breaks become spaces, in the target `breaks`, so that each side is one line wherever it is written. Raises
@@ -189,7 +191,7 @@ def require_pairs(pairs: Iterable[T], what: str) -> Iterator[T]:
 
 
 def read_hub(
-    name: str, splits: Sequence[str], source: str, target: str, config: str = "", breaks: str = " "
+    name: str, splits: Sequence[str], *, source: str, target: str, config: str = "", breaks: str = " "
 ) -> Iterator[Pair]:
     """The pairs in `splits` of the data set `name`: a name on the hub, or a folder written by `save_to_disk`.
 
@@ -199,7 +201,8 @@ def read_hub(
     datasets = _library()
     for split in splits:
         for number, row in enumerate(_rows(datasets, name, split, config), 1):
-            yield pair_from_record(row, source, target, f"{name}[{split}]:{number}", breaks)
+            where = f"{name}[{split}]:{number}"
+            yield pair_from_record(row, source=source, target=target, where=where, breaks=breaks)
 
 
 def _library() -> Any:

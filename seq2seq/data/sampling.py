@@ -38,6 +38,7 @@ class SampledCorpus:
         arrays: PairArrays,
         text: Path,
         vocabularies: Vocabularies,
+        *,
         alpha: float,
         seed: int,
         limits: tuple[float, float],

@@ -11,7 +11,7 @@ import numpy as np
 from numpy import float64
 from numpy.typing import NDArray
 
-from seq2seq.evaluation.scores import Array
+Array = NDArray[float64]
 
 MIN_SENTENCES = 10  # with fewer a warning would be about the sentences, not about the model
 MIN_LENGTH = 3  # steps and positions: shorter sentences are sharp, flat and fixed at the same time

@@ -30,7 +30,7 @@ def score(
     """
     entries = [choose(METRICS, name, "metrics") for name in metrics]
     _check(hypotheses, references)
-    options = MetricOptions(language, lowercase, stemming, bootstrap, seed)
+    options = MetricOptions(language=language, lowercase=lowercase, stemming=stemming, bootstrap=bootstrap, seed=seed)
     return [metric(hypotheses, references, options) for metric in entries]
 
 

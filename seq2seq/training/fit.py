@@ -28,7 +28,7 @@ from seq2seq.training.checks import monitored_metric, uses_gpu
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance, LossOptions
 from seq2seq.training.metrics import MetricsWriter
 from seq2seq.training.module import TrainingModule
-from seq2seq.training.optim import OPTIMIZERS, SCHEDULES, OptimizerOptions, Plateau, Schedule, parameter_groups
+from seq2seq.training.optim import OPTIMIZERS, SCHEDULES, OptimizerOptions, Plateau, ScheduleOptions, parameter_groups
 from seq2seq.training.progress import TrainingLimits, TrainingProgress
 from seq2seq.training.resources import Clock, reset_peak_memory, resources_used
 from seq2seq.training.validation import AttentionMonitor, DevSet, EarlyStopping, Validation
@@ -62,7 +62,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     reset_peak_memory()
     t, last = config.training, folder / LAST
     batches = make_batches(config, prepared, model)
-    schedule = make_schedule(t, batches.updates_per_epoch)
+    schedule = schedule_options(t, batches.updates_per_epoch)
     plateau = Plateau(t.plateau_patience, t.plateau_factor) if t.schedule == "plateau" else None
     module = make_module(config, model, schedule, plateau)
 
@@ -76,10 +76,18 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
         dev, keeper, checkpoint, metrics, clock,
         every=t.validate_every, stopping=stopping, average=average, plateau=plateau,
     )  # fmt: skip
-    figures = Log(metrics, progress, clock, batches, config.trainer.log_every)
+    training_log = Log(metrics, progress, clock, batches, config.trainer.log_every)
     # in this order: validation evaluates the updated average, and a signal is acted on after validation
     averaging = [average] if average else []
-    callbacks = [clock, *averaging, RandomState(), figures, TimeLimit(clock, t.max_minutes), validation, checkpoint]
+    callbacks = [
+        clock,
+        *averaging,
+        RandomState(),
+        training_log,
+        TimeLimit(clock, t.max_minutes),
+        validation,
+        checkpoint,
+    ]
     trainer = make_trainer(folder, config, callbacks)
     try:
         with training_errors(t.batch_tokens):
@@ -99,7 +107,7 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
         "updates": trainer.global_step,
         "weights_from": list(updates),
         "dev_score": final_score,
-        "target_tokens": figures.total_tokens(module),
+        "target_tokens": training_log.total_tokens(module),
         "batches": batches.checksum,
     }
     write_json(folder / INFO, read_info(folder) | info | resources_used(model, clock))
@@ -121,7 +129,7 @@ def make_batches(config: Config, prepared: Prepared, model: EncoderDecoder) -> T
     limits = model.max_source or math.inf, model.max_target or math.inf
     sampling = config.tokenizer.sampling
     return TrainBatches(
-        prepared.sampled_corpus(sampling, config.seed, limits) if sampling else prepared.train,
+        prepared.sampled_corpus(alpha=sampling, seed=config.seed, limits=limits) if sampling else prepared.train,
         t.batch_tokens,
         config.seed,
         BatchOptions(model.head.reads_weights, t.guided_alignment > 0, t.pad_to_multiple_of),
@@ -131,17 +139,29 @@ def make_batches(config: Config, prepared: Prepared, model: EncoderDecoder) -> T
     )
 
 
-def make_schedule(t: TrainingConfig, updates_per_epoch: int) -> Schedule:
-    """The lengths that the learning rate schedule depends on."""
+def schedule_options(t: TrainingConfig, updates_per_epoch: int) -> ScheduleOptions:
+    """The lengths that the learning rate schedule depends on; `total` by max_updates or max_epochs, the earlier one."""
     total = min(t.max_updates or math.inf, t.max_epochs * updates_per_epoch or math.inf)
-    return Schedule(t.warmup, 0 if total == math.inf else int(total), t.halve_from, t.halve_every)
+    return ScheduleOptions(
+        warmup=t.warmup,
+        total=0 if total == math.inf else int(total),
+        halve_from=t.halve_from,
+        halve_every=t.halve_every,
+    )
 
 
-def make_module(config: Config, model: EncoderDecoder, schedule: Schedule, plateau: Plateau | None) -> TrainingModule:
+def make_module(
+    config: Config, model: EncoderDecoder, schedule: ScheduleOptions, plateau: Plateau | None
+) -> TrainingModule:
     """The model with its loss, optimizer and schedule."""
     t = config.training
-    fused = config.trainer.precision != "16"
-    hyperparameters = OptimizerOptions(t.learning_rate, t.beta1, t.beta2, t.weight_decay, fused)
+    hyperparameters = OptimizerOptions(
+        learning_rate=t.learning_rate,
+        beta1=t.beta1,
+        beta2=t.beta2,
+        weight_decay=t.weight_decay,
+        fused=config.trainer.precision != "16",
+    )
     guidance = Guidance(GUIDED_LOSSES[t.guided_loss], t.guided_alignment) if t.guided_alignment else None
 
     def rate_factor(update: int) -> float:
@@ -193,7 +213,11 @@ def make_dev_set(config: Config, prepared: Prepared, model: EncoderDecoder) -> D
         return score(hypotheses, references, [metric], language=config.data.target, bootstrap=0)[0].value
 
     batches = partial(
-        eval_batches, prepared.dev, t.batch_tokens, longest=config.data.max_tokens + 1, copying=model.head.reads_weights
+        eval_batches,
+        prepared.dev,
+        t.batch_tokens,
+        max_length=config.data.max_tokens + 1,
+        copying=model.head.reads_weights,
     )
     monitor = AttentionMonitor(translator, config.model, prepared.dev_pairs)
     return DevSet(batches, None if t.monitor == "loss" else decode, t.monitor, monitor)

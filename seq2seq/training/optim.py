@@ -89,8 +89,8 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
-class Schedule(NamedTuple):
-    """Lengths that a schedule may read; updates are counted from 0."""
+class ScheduleOptions(NamedTuple):
+    """Hyperparameters that a schedule may read; updates are counted from 0."""
 
     warmup: int  # updates of linear warm-up
     total: int  # updates of the whole training; 0 if unknown
@@ -98,39 +98,39 @@ class Schedule(NamedTuple):
     halve_every: float  # share of the total between halvings
 
 
-def warmup_factor(update: int, schedule: Schedule) -> float:
+def warmup_factor(update: int, options: ScheduleOptions) -> float:
     """min(1, (update + 1) / warmup)."""
-    return min(1.0, (update + 1) / max(schedule.warmup, 1))
+    return min(1.0, (update + 1) / max(options.warmup, 1))
 
 
-def constant(update: int, schedule: Schedule) -> float:
+def constant(update: int, options: ScheduleOptions) -> float:
     """1 after the warm-up."""
-    return warmup_factor(update, schedule)
+    return warmup_factor(update, options)
 
 
-def inverse_sqrt(update: int, schedule: Schedule) -> float:
+def inverse_sqrt(update: int, options: ScheduleOptions) -> float:
     """sqrt(warmup / update)  (Vaswani et al. 2017, eq. 3, scaled to peak at 1)."""
-    decay = math.sqrt(max(schedule.warmup, 1) / max(schedule.warmup, update + 1))
-    return warmup_factor(update, schedule) * decay
+    decay = math.sqrt(max(options.warmup, 1) / max(options.warmup, update + 1))
+    return warmup_factor(update, options) * decay
 
 
-def luong(update: int, schedule: Schedule) -> float:
+def luong(update: int, options: ScheduleOptions) -> float:
     """1, halved at `halve_from` and every `halve_every` from then on.
 
     In Luong et al. 2015, section 4.1, after each epoch beyond the fifth."""
-    intervals = (update / schedule.total - schedule.halve_from) / schedule.halve_every
+    intervals = (update / options.total - options.halve_from) / options.halve_every
     intervals += 1e-9  # a whole number of intervals must not be rounded below it
     decay = 0.5 ** (math.floor(intervals) + 1) if intervals >= 0 else 1.0
-    return warmup_factor(update, schedule) * decay
+    return warmup_factor(update, options) * decay
 
 
-def cosine(update: int, schedule: Schedule) -> float:
+def cosine(update: int, options: ScheduleOptions) -> float:
     """(1 + cos(pi x)) / 2, x from 0 after the warm-up to 1 at the end  (Loshchilov & Hutter 2017, eq. 5)."""
-    done = (update - schedule.warmup) / max(schedule.total - schedule.warmup, 1)
-    return warmup_factor(update, schedule) * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0))) / 2
+    done = (update - options.warmup) / max(options.total - options.warmup, 1)
+    return warmup_factor(update, options) * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0))) / 2
 
 
-SCHEDULES: dict[str, Callable[[int, Schedule], float]] = {
+SCHEDULES: dict[str, Callable[[int, ScheduleOptions], float]] = {
     "constant": constant,
     "inverse_sqrt": inverse_sqrt,
     "luong": luong,

@@ -28,7 +28,7 @@ def plain(
 ) -> PairArrays:
     folder = tmp_path_factory.mktemp("arrays")
     rng = np.random.default_rng(5)
-    with write_arrays(folder, V, V, 100) as add:
+    with write_arrays(folder, V, V, max_length=100) as add:
         for s, t in zip(*lengths(200), strict=True):
             source = [*rng.integers(4, V, s - 1).tolist(), EOS]
             copy = [i if i < 40 else V + i - 40 for i in source]
@@ -42,11 +42,11 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> SampledCorpus:
     pairs = [Pair("the cat sees it " * n, "die Katze sieht sie " * (n + 1)) for n in range(1, 60)]
     joint = train_tokenizer([side for pair in pairs for side in pair], kind="bpe", size=40)
     both = Vocabularies(joint, joint)
-    with write_arrays(folder / "ids", 40, 40) as add, write_arrays(folder / "text", 256, 256, 0) as add_text:
+    with write_arrays(folder / "ids", 40, 40) as add, write_arrays(folder / "text", 256, 256, max_length=0) as add_text:
         for pair in pairs:
             add(encode_pair(pair, both))
             add_text(text_row(pair))
-    return SampledCorpus(PairArrays(folder / "ids"), folder / "text", both, 0.3, 1, (inf, inf))
+    return SampledCorpus(PairArrays(folder / "ids"), folder / "text", both, alpha=0.3, seed=1, limits=(inf, inf))
 
 
 @pytest.fixture(params=["plain", "sampled"])
@@ -64,7 +64,7 @@ def test_pair_numbers_do_not_overflow(tmp_path: Path) -> None:
 
 
 def test_batches_hold_the_encoded_rows(plain: PairArrays) -> None:
-    for batch in eval_batches(plain, BUDGET, longest=999, copying=True):
+    for batch in eval_batches(plain, BUDGET, max_length=999, copying=True):
         assert batch.copy is not None
         for row, i in enumerate(batch.index.tolist()):
             source, target, copy = (side.tolist() for side in plain.row(i)[:3])  # type: ignore[union-attr]
@@ -151,7 +151,9 @@ def test_state_without_multiple_is_that_of_multiple_1(plain: PairArrays) -> None
 
 def test_unknown_words_are_unk_without_copying(plain: PairArrays) -> None:
     for with_copy, without in zip(
-        eval_batches(plain, BUDGET, longest=999, copying=True), eval_batches(plain, BUDGET, longest=999), strict=True
+        eval_batches(plain, BUDGET, max_length=999, copying=True),
+        eval_batches(plain, BUDGET, max_length=999),
+        strict=True,
     ):
         assert torch.equal(without.target_out, torch.where(with_copy.target_out >= V, UNK, with_copy.target_out))
 
@@ -264,7 +266,7 @@ def test_evaluation_has_each_pair_once(corpus: Corpus, world: int) -> None:
     seen = [
         i
         for rank in range(world)
-        for batch in eval_batches(corpus, BUDGET, longest=999, rank=rank, world=world)
+        for batch in eval_batches(corpus, BUDGET, max_length=999, rank=rank, world=world)
         for i in batch.index.tolist()
     ]
     assert sorted(seen) == list(range(len(corpus)))
@@ -273,13 +275,13 @@ def test_evaluation_has_each_pair_once(corpus: Corpus, world: int) -> None:
 def test_evaluation_leaves_out_long_pairs(corpus: Corpus) -> None:
     lengths = np.maximum(corpus.source_lengths, corpus.target_lengths)
     longest = int(np.median(lengths))
-    seen = [i for batch in eval_batches(corpus, BUDGET, longest=longest) for i in batch.index.tolist()]
+    seen = [i for batch in eval_batches(corpus, BUDGET, max_length=longest) for i in batch.index.tolist()]
     assert sorted(seen) == np.flatnonzero(lengths <= longest).tolist()
     assert 0 < len(seen) < len(corpus)
 
 
 def test_evaluation_batches_are_sorted_by_length_and_count_their_tokens(plain: PairArrays) -> None:
-    batches = list(eval_batches(plain, BUDGET, longest=999))
+    batches = list(eval_batches(plain, BUDGET, max_length=999))
     widths = [max(batch.source.shape[1], batch.target_out.shape[1]) for batch in batches]
     assert widths == sorted(widths)
     assert all(float(batch.update_size) == (batch.target_out != PAD).sum() for batch in batches)

@@ -33,7 +33,7 @@ def test_budget_is_inclusive() -> None:
 
 def test_plan_is_a_function_of_seed_and_epoch(lengths: Lengths) -> None:
     def flat(seed: int, epoch: int) -> list[list[int]]:
-        return [numbers.tolist() for numbers in plan_epoch(np.maximum(*lengths(500)), 128, seed, epoch)]
+        return [numbers.tolist() for numbers in plan_epoch(np.maximum(*lengths(500)), 128, seed=seed, epoch=epoch)]
 
     assert flat(1, 0) == flat(1, 0)
     assert len({str(flat(seed, epoch)) for seed, epoch in itertools.product(range(3), range(3))}) == 9
@@ -46,7 +46,7 @@ def test_plan_sorts_shuffled_pairs_by_length(dtype: type, lengths: Lengths) -> N
     longest = np.maximum(*lengths(500))
     generator = np.random.default_rng([3, 2])
     shuffled = generator.permutation(500)
-    batches = plan_epoch(longest.astype(dtype), 128, 3, 2)
+    batches = plan_epoch(longest.astype(dtype), 128, seed=3, epoch=2)
     assert batches.order.tolist() == shuffled[np.argsort(longest[shuffled], kind="stable")].tolist()
 
 
@@ -60,7 +60,7 @@ def test_blockwise_sort_is_stable(block: int, monkeypatch: pytest.MonkeyPatch) -
 
 def test_plan_mixes_lengths_and_pads_little(lengths: Lengths) -> None:
     source, target = lengths(5000)
-    first, second = (plan_epoch(np.maximum(source, target), 1024, 1, epoch) for epoch in (0, 1))
+    first, second = (plan_epoch(np.maximum(source, target), 1024, seed=1, epoch=epoch) for epoch in (0, 1))
     longest = [source[numbers].max() for numbers in first]
     assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.3  # short and long ones alternate
     neighbours = [

@@ -25,7 +25,7 @@ def rows(count: int, size: int, copied: bool, seed: int = 0) -> list[EncodedPair
 
 
 def write(folder: Path, pairs: list[EncodedPair], size: int, longest: int = 10) -> PairArrays:
-    with write_arrays(folder, size, size, longest) as add:
+    with write_arrays(folder, size, size, max_length=longest) as add:
         for row in pairs:
             add(row)
     return PairArrays(folder)

@@ -17,7 +17,7 @@ THE, HOUSE, BOOK, A = 4, 5, 6, 7
 
 
 def write(folder: Path, pairs: list[tuple[list[int], list[int]]], copies: list[list[int]] | None = None) -> PairArrays:
-    with write_arrays(folder, 12, 12, 10) as add:
+    with write_arrays(folder, 12, 12, max_length=10) as add:
         for number, (source, target) in enumerate(pairs):
             add(EncodedPair([*source, EOS], [*target, EOS], [*(copies[number] if copies else source), EOS]))
     return PairArrays(folder)

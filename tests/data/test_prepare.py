@@ -167,13 +167,13 @@ def test_damaged_folder_is_named(root: Path) -> None:
 
 def test_sampled_corpus(root: Path) -> None:
     prepared = prepare(settings(root), tokenizer(sampling=0.2))
-    rows = prepared.sampled_corpus(0.2, 1, (inf, inf)).epoch_rows(0)
+    rows = prepared.sampled_corpus(alpha=0.2, seed=1, limits=(inf, inf)).epoch_rows(0)
     both = prepared.vocabularies
     assert [
         Pair(both.source.decode(row.source), both.decode_target(row.target)) for row in map(rows.row, range(len(rows)))
     ] == TRAIN
     likeliest, longest = [prepared.train.row(i) for i in range(len(rows))], (20, 19)
-    short = prepared.sampled_corpus(0.2, 1, longest).epoch_rows(0)
+    short = prepared.sampled_corpus(alpha=0.2, seed=1, limits=longest).epoch_rows(0)
     for drawn, row, plain in zip(
         map(rows.row, range(len(rows))), map(short.row, range(len(rows))), likeliest, strict=True
     ):
@@ -182,7 +182,7 @@ def test_sampled_corpus(root: Path) -> None:
     assert 0 < sum(len(row.source) > 20 for row in map(rows.row, range(len(rows)))) < len(rows)
     assert prepare(settings(root), tokenizer(sampling=0.1)).folder == prepared.folder
     with pytest.raises(DataError, match=r"prepared with tokenizer\.sampling=0"):
-        prepare(settings(root), tokenizer()).sampled_corpus(0.2, 1, (inf, inf))
+        prepare(settings(root), tokenizer()).sampled_corpus(alpha=0.2, seed=1, limits=(inf, inf))
 
 
 @pytest.mark.parametrize(

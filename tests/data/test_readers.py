@@ -201,11 +201,11 @@ def test_hub_data_set_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert calls == [("opus", "train[:9]"), ("opus", "validation")]
     (tmp_path / "opus").mkdir()
     (tmp_path / "opus" / "dataset_dict.json").touch()
-    assert list(read_hub(str(tmp_path / "opus"), ["train"], "en", "de")) == [Pair("a", "b")]
+    assert list(read_hub(str(tmp_path / "opus"), ["train"], source="en", target="de")) == [Pair("a", "b")]
     with pytest.raises(ConfigError, match=r"split of .*opus='dev' is unknown; choose one of: train"):
         list(corpora.train_pairs(config(tmp_path, format="hub", hub="opus", train=["dev"])))
     with pytest.raises(DataError, match=r"opus\[train\]:1: no field 'fr'.* the fields are: en, de"):
-        list(read_hub("opus", ["train"], "fr", "de"))
+        list(read_hub("opus", ["train"], source="fr", target="de"))
 
 
 def test_hub_configuration_and_parquet_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,15 +221,15 @@ def test_hub_configuration_and_parquet_copy(tmp_path: Path, monkeypatch: pytest.
         return [{"article": "a", "highlights": "b ."}]
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
-    assert list(read_hub("news", ["test"], "article", "highlights", "3.0.0")) == [Pair("a", "b .")]
-    assert list(read_hub("script", ["test"], "article", "highlights")) == [Pair("a", "b .")]
+    assert list(read_hub("news", ["test"], source="article", target="highlights", config="3.0.0")) == [Pair("a", "b .")]
+    assert list(read_hub("script", ["test"], source="article", target="highlights")) == [Pair("a", "b .")]
     assert calls == [
         ("news", "3.0.0", "test", "main"),
         ("script", "test", "main"),
         ("script", "test", "refs/convert/parquet"),
     ]
     with pytest.raises(DataError, match=r"data\.hub='broken', split 'test' cannot be loaded: broken"):
-        list(read_hub("broken", ["test"], "article", "highlights"))
+        list(read_hub("broken", ["test"], source="article", target="highlights"))
 
 
 def test_line_breaks_of_targets_are_kept_on_request(tmp_path: Path) -> None:
@@ -251,22 +251,24 @@ def test_hub_with_the_real_library(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     loaded = datasets.load_dataset(str(tmp_path), cache_dir=str(tmp_path / "cache"))
     loaded.save_to_disk(tmp_path / "all")
     loaded["train"].save_to_disk(tmp_path / "one")
-    assert list(read_hub(str(tmp_path), ["validation[:50%]"], "en", "de")) == [
+    assert list(read_hub(str(tmp_path), ["validation[:50%]"], source="en", target="de")) == [
         Pair("validation 0", "0"),
         Pair("validation 1", "1"),
     ]
-    assert list(read_hub(str(tmp_path / "all"), ["validation"], "en", "de"))[3] == Pair("validation 3", "3")
-    assert next(read_hub(str(tmp_path / "one"), ["train"], "en", "de")) == Pair("train 0", "0")
+    assert list(read_hub(str(tmp_path / "all"), ["validation"], source="en", target="de"))[3] == Pair(
+        "validation 3", "3"
+    )
+    assert next(read_hub(str(tmp_path / "one"), ["train"], source="en", target="de")) == Pair("train 0", "0")
     for folder in ("all", "one"):
         with pytest.raises(ConfigError, match="='valid' is unknown"):
-            list(read_hub(str(tmp_path / folder), ["valid"], "en", "de"))
+            list(read_hub(str(tmp_path / folder), ["valid"], source="en", target="de"))
         with pytest.raises(ConfigError, match=r"data\.hub_config='3\.0\.0' would be ignored"):
-            list(read_hub(str(tmp_path / folder), ["train"], "en", "de", "3.0.0"))
+            list(read_hub(str(tmp_path / folder), ["train"], source="en", target="de", config="3.0.0"))
     with pytest.raises(DataError, match="cannot be loaded"):
-        list(read_hub(str(tmp_path / "nothing"), ["train"], "en", "de"))
+        list(read_hub(str(tmp_path / "nothing"), ["train"], source="en", target="de"))
 
 
 def test_hub_needs_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"pip install 'seq2seq\[hub\]'"):
-        list(read_hub("opus", ["train"], "en", "de"))
+        list(read_hub("opus", ["train"], source="en", target="de"))

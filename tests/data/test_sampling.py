@@ -15,18 +15,22 @@ PAIRS = [Pair(f"the cat sees {n} dogs\u2028", f"die Katze sieht {n} Hunde") for 
 def sampled(folder: Path, alpha: float = 0.3, seed: int = 1) -> tuple[SampledCorpus, Vocabularies]:
     joint = train_tokenizer([side for pair in PAIRS for side in pair], kind="bpe", size=60)
     both = Vocabularies(joint, joint)
-    with write_arrays(folder / "ids", 60, 60) as add, write_arrays(folder / "text", 256, 256, 0) as add_text:
+    with write_arrays(folder / "ids", 60, 60) as add, write_arrays(folder / "text", 256, 256, max_length=0) as add_text:
         for pair in PAIRS:
             add(encode_pair(pair, both))
             add_text(text_row(pair))
-    return SampledCorpus(PairArrays(folder / "ids"), folder / "text", both, alpha, seed, (inf, inf)), both
+    return SampledCorpus(
+        PairArrays(folder / "ids"), folder / "text", both, alpha=alpha, seed=seed, limits=(inf, inf)
+    ), both
 
 
 def test_sampled_segmentation_is_a_function_of_seed_epoch_and_line(tmp_path: Path) -> None:
     corpus, both = sampled(tmp_path)
 
     def ids(seed: int, epoch: int, lines: list[int]) -> dict[int, list[list[int]]]:
-        rows = SampledCorpus(corpus.arrays, tmp_path / "text", both, 0.3, seed, (inf, inf)).epoch_rows(epoch)
+        rows = SampledCorpus(
+            corpus.arrays, tmp_path / "text", both, alpha=0.3, seed=seed, limits=(inf, inf)
+        ).epoch_rows(epoch)
         return {i: [list(side) for side in rows.row(i)] for i in lines}
 
     forward = ids(1, 0, list(range(40)))

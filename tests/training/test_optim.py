@@ -14,7 +14,7 @@ from seq2seq.training.optim import (
     SCHEDULES,
     OptimizerOptions,
     Plateau,
-    Schedule,
+    ScheduleOptions,
     check_schedule,
     parameter_groups,
 )
@@ -106,7 +106,7 @@ def test_optimizer_takes_the_steps_of_its_paper(name: str, size: float, fused: b
     np.testing.assert_allclose(weight.detach().numpy(), TWINS[name](w, gradients), rtol=1e-6, atol=1e-14)
 
 
-LENGTHS = Schedule(warmup=4, total=24, halve_from=0.5, halve_every=0.125)
+LENGTHS = ScheduleOptions(warmup=4, total=24, halve_from=0.5, halve_every=0.125)
 
 
 EXPECTED = {
@@ -131,7 +131,7 @@ def test_rates_at_selected_updates(name: str) -> None:
 def test_rounding_does_not_delay_halvings() -> None:
     """In binary 0.7 - 0.5 is less than 2 * 0.1."""
     rates = [
-        SCHEDULES["luong"](update, Schedule(warmup=0, total=100, halve_from=0.5, halve_every=0.1))
+        SCHEDULES["luong"](update, ScheduleOptions(warmup=0, total=100, halve_from=0.5, halve_every=0.1))
         for update in range(100)
     ]
     assert rates == [1.0] * 50 + [0.5 ** (1 + late // 10) for late in range(50)]

@@ -301,7 +301,7 @@ TEMPLATES = {
 }
 
 
-def generate_summaries(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500) -> NewsCorpus:
+def generate_summaries(pairs: int = 24000, seed: int = 1, *, dev: int = 500, test: int = 500) -> NewsCorpus:
     """A corpus of `pairs` training examples, the same for the same arguments on every machine.
 
     All kinds of news are equally likely. Raises ConfigError for more than MAX_PAIRS."""

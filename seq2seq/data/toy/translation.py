@@ -21,7 +21,7 @@ class ToyCorpus(NamedTuple):
     test: list[TranslationExample]
 
 
-def generate_translations(pairs: int = 24000, seed: int = 1, dev: int = 500, test: int = 500) -> ToyCorpus:
+def generate_translations(pairs: int = 24000, seed: int = 1, *, dev: int = 500, test: int = 500) -> ToyCorpus:
     """A corpus of `pairs` training examples, the same for the same arguments on every machine.
 
     Each template has its share of the corpus. Raises ConfigError if `pairs` is more than the grammar can generate."""
