@@ -143,7 +143,7 @@ METRIC_LABELS = {
 def _metric_columns() -> dict[str, Measure]:
     return {
         name: Measure(
-            Column(name, METRIC_LABELS[name], "lower" if name in LOWER_IS_BETTER else "higher"),
+            Column(name, METRIC_LABELS[name], better="lower" if name in LOWER_IS_BETTER else "higher"),
             partial(metric_score, name),
             tested=True,
             shown=True,
@@ -162,7 +162,10 @@ def _alignment_columns() -> dict[str, Measure]:
                 key, label = f"{name}_{method.replace('-', '_')}", f"{label} {method}"
             is_error = name == "aer"
             columns[key] = Measure(
-                Column(key, label, better), partial(alignment_score, name, method), tested=is_error, shown=is_error
+                Column(key, label, better=better),
+                partial(alignment_score, name, method),
+                tested=is_error,
+                shown=is_error,
             )
     return columns
 
@@ -191,49 +194,72 @@ CPU_TIME = f"{WALL_CLOCK}, CPU time"
 COLUMNS: dict[str, Measure] = {
     **_metric_columns(),
     **_alignment_columns(),
-    "repetition": Measure(Column("repetition", "repetition", "lower", 2, "", "%"), repetition),
-    "copied": Measure(Column("copied", "copied", "", 2, "", "%"), copied),
-    "unknown": Measure(Column("unknown", "unknown", "lower", 2, "", "%"), unknown_subwords),
+    "repetition": Measure(Column("repetition", "repetition", better="lower", unit="%"), repetition),
+    "copied": Measure(Column("copied", "copied", unit="%"), copied),
+    "unknown": Measure(Column("unknown", "unknown", better="lower", unit="%"), unknown_subwords),
     "entropy": Measure(
-        Column("entropy", "entropy", "", 2, "", "nats"), partial(attention_mean, "entropy", LAST_LAYER), shown=True
+        Column("entropy", "entropy", unit="nats"), partial(attention_mean, "entropy", LAST_LAYER), shown=True
     ),
     "entropy_share": Measure(
-        Column("entropy_share", "entropy / ln S", "", 3), partial(attention_mean, "entropy_share", LAST_LAYER)
+        Column("entropy_share", "entropy / ln S", digits=3), partial(attention_mean, "entropy_share", LAST_LAYER)
     ),
     "diagonality": Measure(
-        Column("diagonality", "diagonality", "", 3), partial(attention_mean, "diagonality", LAST_LAYER)
+        Column("diagonality", "diagonality", digits=3), partial(attention_mean, "diagonality", LAST_LAYER)
     ),
-    "parameters": Measure(Column("parameters", "parameters", "", 0), parameter_count, shown=True),
+    "parameters": Measure(Column("parameters", "parameters", digits=0), parameter_count, shown=True),
     "training_tokens_per_second": Measure(
-        Column("training_tokens_per_second", "training", "higher", 0, WALL_CLOCK, "tokens/s"),
+        Column(
+            "training_tokens_per_second", "training", better="higher", digits=0, signature=WALL_CLOCK, unit="tokens/s"
+        ),
         partial(training_speed, "seconds"),
         shown=True,
     ),
     "training_tokens_per_processor_second": Measure(
-        Column("training_tokens_per_processor_second", "training", "higher", 0, CPU_TIME, "tokens/CPU s"),
+        Column(
+            "training_tokens_per_processor_second",
+            "training",
+            better="higher",
+            digits=0,
+            signature=CPU_TIME,
+            unit="tokens/CPU s",
+        ),
         partial(training_speed, "processor_seconds"),
     ),
     "decoding_sentences_per_second": Measure(
-        Column("decoding_sentences_per_second", "decoding", "higher", 1, "", "sentences/s"),
+        Column("decoding_sentences_per_second", "decoding", better="higher", digits=1, unit="sentences/s"),
         partial(decoding_speed, "seconds"),
         shown=True,
     ),
     "decoding_sentences_per_processor_second": Measure(
-        Column("decoding_sentences_per_processor_second", "decoding", "higher", 1, "CPU time", "sentences/CPU s"),
+        Column(
+            "decoding_sentences_per_processor_second",
+            "decoding",
+            better="higher",
+            digits=1,
+            signature="CPU time",
+            unit="sentences/CPU s",
+        ),
         partial(decoding_speed, "processor_seconds"),
     ),
     "peak_memory": Measure(
-        Column("peak_memory", "peak memory", "lower", 0, "during training", "MiB"),
+        Column("peak_memory", "peak memory", better="lower", digits=0, signature="during training", unit="MiB"),
         partial(info_number, "peak_memory"),
         shown=True,
     ),
     "training_seconds": Measure(
-        Column("training_seconds", "training time", "lower", 0, "without validation", "s"),
+        Column("training_seconds", "training time", better="lower", digits=0, signature="without validation", unit="s"),
         partial(info_number, "seconds"),
         shown=True,
     ),
     "training_processor_seconds": Measure(
-        Column("training_processor_seconds", "training time", "lower", 0, "without validation", "CPU s"),
+        Column(
+            "training_processor_seconds",
+            "training time",
+            better="lower",
+            digits=0,
+            signature="without validation",
+            unit="CPU s",
+        ),
         partial(info_number, "processor_seconds"),
     ),
 }
