@@ -25,6 +25,7 @@ from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
 from seq2seq.nn.interface import Memory, Model
 from seq2seq.nn.precision import PRECISIONS
 from seq2seq.runs.directory import WEIGHTS, Run
+from seq2seq.runs.weights import load_model, load_translations
 from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.runtime.options import length_limits, sentence_seed
 from seq2seq.runtime.penalties import Penalties
@@ -120,7 +121,7 @@ class Translator:
                     f"{other.folder} cannot join {first.folder} in an ensemble: only one of them copies words"
                 )
         convert = choose(PRECISIONS, precision, "precision")
-        models: list[Any] = [convert(run.model(weights).to(device)) for run in opened]
+        models: list[Any] = [convert(load_model(run, weights).to(device)) for run in opened]
         if graphs:
             models = [GraphedModel(model, CUDAGraphRecorder()) for model in models]
         return cls(
@@ -376,7 +377,7 @@ def _open_shortlist(run: Run, most: int, device: str) -> Shortlist | None:
     """The run's shortlist with `most` translations of each token; 0: None. ConfigError for more than it has."""
     if not most:
         return None
-    table = run.translations()
+    table = load_translations(run)
     if not 0 < most <= table.shape[1]:
         raise ConfigError(
             f"shortlist={most} is not between 0 and the {table.shape[1]} translations "

@@ -19,17 +19,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from seq2seq.config import Config
 from seq2seq.config.io import read_config, settings_hash
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import BusyError, RunError
-
-if TYPE_CHECKING:
-    import torch
-
-    from seq2seq.nn.build import EncoderDecoder
 
 CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
 
@@ -77,18 +72,6 @@ class Run:
             )
         if data_hash != self.info.get("data") or tokenizer != self.vocabularies.sha256:
             raise RunError(f"the text of data={self.config.data.name} is not what {self.folder} was trained on")
-
-    def model(self, weights: str = WEIGHTS) -> "EncoderDecoder":
-        """The model with the weights of this file, in evaluation mode on the CPU. Raises RunError as `load_model`."""
-        from seq2seq.runs.weights import load_model
-
-        return load_model(self, weights)
-
-    def translations(self) -> "torch.Tensor":
-        """The likeliest target ids of each source id, (V of the source, K). Raises RunError as `load_translations`."""
-        from seq2seq.runs.weights import load_translations
-
-        return load_translations(self)
 
 
 def read_info(folder: Path) -> dict[str, Any]:

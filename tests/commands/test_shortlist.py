@@ -17,7 +17,7 @@ from seq2seq.cli import main
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.nn.precision import PRECISIONS
 from seq2seq.runs.directory import Run
-from seq2seq.runs.weights import SHORTLIST, save_translations
+from seq2seq.runs.weights import SHORTLIST, load_model, load_translations, save_translations
 
 Lively = Callable[..., Path]
 WORDS = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false")
@@ -112,7 +112,7 @@ def test_shortlist_keeps_the_first_translations(lively: Lively, lines: list[str]
 def test_model_with_a_shortlist_scores_its_ids_as_the_whole_model(precision: str, near: float, lively: Lively) -> None:
     for variant in VARIANTS.values():
         run = Run.open(lively(*variant))
-        model: Any = PRECISIONS[precision](run.model())
+        model: Any = PRECISIONS[precision](load_model(run))
         ids = torch.tensor([0, 1, 2, 3, 7, 12, 31])
         memory = model.encode(torch.tensor([[5, 9, 3]]))
         before = {name: value.clone() for name, value in model.named_parameters()}
@@ -138,7 +138,7 @@ def test_command_learns_a_shortlist(run_copy: Path, lines: list[str], capsys: py
     shares = [float(row.split()[1].rstrip("%")) for row in rows]
     assert 0 < shares[0] < shares[-1] <= 100
     assert last == f"saved in {run_copy / SHORTLIST}"
-    assert Run.open(run_copy).translations().shape == (120, 30)
+    assert load_translations(Run.open(run_copy)).shape == (120, 30)
     assert len(Translator.open(run_copy, shortlist=30).translate(lines)) == len(lines)
     with pytest.raises(ConfigError, match="shortlist=31 is not between 0 and the 30"):
         Translator.open(run_copy, shortlist=31)
@@ -188,7 +188,7 @@ def test_text_missing_from_the_cache_is_prepared_again(
     (run_copy / "config.yaml").write_text(re.sub(r"cache: .*", f"cache: {tmp_path / 'new'}", config), encoding="utf-8")
     assert main(["shortlist", str(run_copy)]) == 0
     assert "        100  " in capsys.readouterr().out
-    assert Run.open(run_copy).translations().shape == (120, 100)
+    assert load_translations(Run.open(run_copy)).shape == (120, 100)
     assert len(list((tmp_path / "new").glob("[!.]*"))) == 1
 
 

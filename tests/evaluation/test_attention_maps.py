@@ -26,7 +26,9 @@ def best_of(translator: Translator, lines: list[str], attention: bool = False) -
 
 
 def maps_of(translator: Translator, lines: list[str]) -> list[AttentionMap]:
-    return [attention for _, attention in compute_attention_maps(translator, best_of(translator, lines))]
+    maps = [attention for _, attention in compute_attention_maps(translator, best_of(translator, lines))]
+    assert len(maps) == sum(bool(line.strip()) for line in lines)
+    return maps
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -64,6 +66,7 @@ def test_ensemble_has_mean_weights_and_no_single_maps(lively: Lively, lines: lis
     one, two = Translator.open(run), Translator.open(run, run)
     translations = best_of(one, lines)
     alone, together = dict(compute_attention_maps(one, translations)), dict(compute_attention_maps(two, translations))
+    assert together.keys() == alone.keys()
     for i, attention in together.items():
         np.testing.assert_allclose(attention.weights, alone[i].weights, atol=1e-6)
         assert attention.maps is None

@@ -15,7 +15,7 @@ from seq2seq import cli
 from seq2seq.errors import RunError, TrainingError
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import WEIGHTS, Run, run_directory, variant_name
-from seq2seq.runs.weights import load_weights, save_weights
+from seq2seq.runs.weights import load_model, load_weights, save_weights
 
 
 def rewrite(path: Path, old: str, new: str) -> None:
@@ -144,7 +144,7 @@ def test_damaged_run_is_reported_in_one_sentence(case: str, run_copy: Path, caps
 def test_another_tokenizer_is_refused(run_copy: Path, trained: Callable[..., Path]) -> None:
     shutil.copy(trained("tokenizer.kind=bpe") / "joint.spm", run_copy)
     with pytest.raises(RunError, match="the tokenizer there is not the one"):
-        Run.open(run_copy).model()
+        load_model(Run.open(run_copy))
 
 
 def test_misspelt_run_names_the_nearest(tiny_run: Path) -> None:
@@ -172,7 +172,7 @@ def test_weights_have_the_file_mode_of_other_files(tiny_run: Path) -> None:
 
 def test_full_disk_while_saving_weights_is_a_training_error(tiny_run: Path, tmp_path: Path) -> None:
     """As safetensors reports it: here a limit on the size of files stands for the full disk."""
-    path, model = tmp_path / "w.safetensors", Run.open(tiny_run).model()
+    path, model = tmp_path / "w.safetensors", load_model(Run.open(tiny_run))
     path.write_text("what was there before")
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, usual[1]))
@@ -186,7 +186,7 @@ def test_full_disk_while_saving_weights_is_a_training_error(tiny_run: Path, tmp_
 
 
 def test_saved_weights_are_loaded(tiny_run: Path, tmp_path: Path) -> None:
-    one, other = Run.open(tiny_run).model(), Run.open(tiny_run).model()
+    one, other = load_model(Run.open(tiny_run)), load_model(Run.open(tiny_run))
     for parameter in one.parameters():
         torch.nn.init.normal_(parameter)
     save_weights(dict(one.named_parameters()), tmp_path / "w.safetensors")
@@ -196,7 +196,7 @@ def test_saved_weights_are_loaded(tiny_run: Path, tmp_path: Path) -> None:
 
 
 def test_tied_weights_stay_tied_after_loading(trained: Callable[..., Path]) -> None:
-    model = Run.open(trained("model.tie=all", "training.max_updates=1")).model()
+    model = load_model(Run.open(trained("model.tie=all", "training.max_updates=1")))
     assert model.head.output.weight.data_ptr() == model.decoder.embedding.weight.data_ptr()
 
 
@@ -209,4 +209,4 @@ def test_weights_that_are_not_finite_are_refused(run_copy: Path, wrong: float) -
     with pytest.raises(
         RunError, match=rf"weights\.safetensors holds weights that are not finite numbers, such as in {re.escape(name)}"
     ):
-        Run.open(run_copy).model()
+        load_model(Run.open(run_copy))

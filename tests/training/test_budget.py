@@ -12,6 +12,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.launch.compose import compose_config, conf_dir
 from seq2seq.nn.build import build_meta_model
 from seq2seq.runs.directory import Run
+from seq2seq.runs.weights import load_model
 from seq2seq.training.budget import SIZES, TOLERANCE, largest_within, resize_to_budget
 from seq2seq.training.resume import complete
 from seq2seq.training.run import train
@@ -89,7 +90,7 @@ def test_run_saves_the_chosen_size(small: Callable[..., list[str]], tmp_path: Pa
     config = compose_config(small(tmp_path, "model.parameters=20500", "training.max_updates=2"))
     run = Run.open(train(config))
     assert abs(run.info["parameters"] - 20_500) <= 410
-    assert run.info["parameters"] == sum(p.numel() for p in run.model().parameters())
+    assert run.info["parameters"] == sum(p.numel() for p in load_model(run).parameters())
     assert run.config.model.parameters == 20_500
     assert run.config.model.hidden == resize_to_budget(config.model, 120, 120).hidden
     assert complete(config) == (run.folder, False)

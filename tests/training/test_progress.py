@@ -11,6 +11,7 @@ from rich.console import Console
 
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
+from seq2seq.runs.weights import load_model
 from seq2seq.training.progress import TrainingLimits, TrainingProgress
 from seq2seq.training.run import train
 
@@ -24,7 +25,7 @@ def test_log_has_parameters_and_speed(
     monkeypatch.setattr("seq2seq.training.progress.LOG_INTERVAL", 0.0)
     run = train(compose_config(small(tmp_path, "trainer.progress=lines", "training.max_minutes=9")))
     logged = (run / "log.txt").read_text()
-    model = Run.open(run).model()
+    model = load_model(Run.open(run))
     assert f"all {sum(p.numel() for p in model.parameters()):>24,}"[-12:] in logged
     assert all(part in logged for part in ("encoder.embedding", "decoder.attention", "head.output"))
     lines = [line for line in logged.splitlines() if " tokens/s  0:00:0" in line]

@@ -12,6 +12,7 @@ import torch
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.runs.metrics import read_metrics
+from seq2seq.runs.weights import load_model
 from seq2seq.training.resources import Clock
 from seq2seq.training.resume import resume
 
@@ -36,7 +37,7 @@ def test_batches_depend_on_the_seed_but_not_on_the_variant(tiny_run: Path, train
 
 def test_finished_run_records_its_resources(tiny_run: Path) -> None:
     info = Run.open(tiny_run).info
-    assert info["parameters"] == sum(p.numel() for p in Run.open(tiny_run).model().parameters())
+    assert info["parameters"] == sum(p.numel() for p in load_model(Run.open(tiny_run)).parameters())
     assert info["target_tokens"] == int(read_metrics(tiny_run / "metrics.csv")[-2]["target_tokens"])
     assert info["batches"] == checksums(tiny_run)[-1][1]
     assert 50 < info["peak_memory"] < 50_000
