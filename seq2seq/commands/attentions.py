@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
     """`seq2seq attentions [--markdown]`."""
     parser = Parser(
         "attentions",
-        "List the attention scores, windows and normalisers, which combine freely, with formula and source; and the"
+        "List the attention scores, windows and normalizers, which combine freely, with formula and source; and the"
         " named variants for model/attention=NAME.",
     )
     parser.add_argument("--markdown", action="store_true", help="as Markdown tables")
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
 
 
 def attention_tables() -> list[AttentionTable]:
-    """A table each of scores, windows, normalisers and named variants, with three columns."""
+    """A table each of scores, windows, normalizers and named variants, with three columns."""
     from seq2seq.nn.attention.normalizers import NORMALIZERS
     from seq2seq.nn.attention.scorers import SCORERS
     from seq2seq.nn.attention.windows import WINDOWS

@@ -70,7 +70,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         type=Path,
         nargs="+",
         metavar="RUN",
-        help="runs of the opposite direction, or folders of them: also symmetrise the alignments of both directions",
+        help="runs of the opposite direction, or folders of them: also symmetrize the alignments of both directions",
     )
     add_choice(
         parser,

@@ -62,7 +62,7 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
         "--shortlist",
         type=int,
         metavar="N",
-        help="only the N likeliest translations of each source subword, as learnt by `seq2seq shortlist`: faster, and"
+        help="only the N likeliest translations of each source subword, as learned by `seq2seq shortlist`: faster, and"
         " changes a few translations (default: 0, the whole vocabulary)",
     )
     group.add_argument(

@@ -171,7 +171,7 @@ def evaluate_run(spec: EvaluationSpec, test: TestSet) -> EvaluatedRun:
     metrics, evaluation = logged_metrics(run), load_or_translate(spec, test)
     for _ in evaluation.attention_records or ():  # reading a record checks it
         pass
-    return EvaluatedRun(run, evaluation, metrics, count_parameters(run), *links_or_reason(spec, test))
+    return EvaluatedRun(run, evaluation, metrics, run_parameters(run), *links_or_reason(spec, test))
 
 
 def check_info(run: Run) -> None:
@@ -195,7 +195,7 @@ def logged_metrics(run: Run) -> list[dict[str, str]]:
     return rows
 
 
-def count_parameters(run: Run) -> int:
+def run_parameters(run: Run) -> int:
     """Number of parameters in the weights; where these are missing, as recorded in run.json.
 
     Raises RunError if neither exists or the weights are damaged."""

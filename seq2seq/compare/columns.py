@@ -50,13 +50,13 @@ def alignment_score(name: str, method: str, run: EvaluatedRun, test: TestSet, op
     return next(score for score in scores if score.name == name)
 
 
-def repetition(run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+def repeated_bigrams(run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
     """Percentage of bigrams that occurred earlier in their hypothesis."""
     lines = [(line,) for line in run.evaluation.hypotheses]
     return percentage("repetition", "n:2", text_stats.repetition, lines, test, options)
 
 
-def copied(run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+def copied_words(run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
     """Percentage of the hypotheses' words that are words of the source."""
     pairs = list(zip(test.sources, run.evaluation.hypotheses, strict=True))
     return percentage("copied", "case:mixed", text_stats.copied, pairs, test, options)
@@ -194,8 +194,8 @@ CPU_TIME = f"{WALL_CLOCK}, CPU time"
 COLUMNS: dict[str, Measure] = {
     **_metric_columns(),
     **_alignment_columns(),
-    "repetition": Measure(Column("repetition", "repetition", better="lower", unit="%"), repetition),
-    "copied": Measure(Column("copied", "copied", unit="%"), copied),
+    "repetition": Measure(Column("repetition", "repetition", better="lower", unit="%"), repeated_bigrams),
+    "copied": Measure(Column("copied", "copied", unit="%"), copied_words),
     "unknown": Measure(Column("unknown", "unknown", better="lower", unit="%"), unknown_subwords),
     "entropy": Measure(
         Column("entropy", "entropy", unit="nats"), partial(attention_mean, "entropy", LAST_LAYER), shown=True

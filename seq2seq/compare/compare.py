@@ -175,7 +175,7 @@ def health_warnings(variant: Variant) -> list[HealthWarning]:
     warnings = []
     for run in variant.runs:
         health = attention_health(run.config.model)
-        for record in (run.evaluation.attention_records or ()) if health.learnt else ():
+        for record in (run.evaluation.attention_records or ()) if health.learned else ():
             health.add(dequantize(record.weights, normalize=health.width is None), record.centers)
         seed = f"Seed {run.config.seed}: " if len(variant.runs) > 1 else ""
         warnings += [HealthWarning(variant.name, seed + sentence) for sentence in health.warnings().values()]
@@ -198,7 +198,7 @@ def footnotes(rows: Sequence[Variant], options: TestOptions) -> list[str]:
         tests = " / ".join(names[name].format(n) for name, n in options.samples.items())
         notes.append(
             f"p: {tests} against {rows[0].name}, Holm-corrected over the rows of the column. "
-            f"{implementation_note(rows, options)}The tests generalise to other sentences, not to other seeds."
+            f"{implementation_note(rows, options)}The tests generalize to other sentences, not to other seeds."
         )
     timed = rows[0].runs[0].evaluation.decoding
     notes.append(

@@ -98,7 +98,7 @@ def figure_cell(column: Column, figure: Figure | None, best: float | None) -> Ta
     if figure.interval:
         lines.append(f"[{', '.join(decimal(bound, column.digits) for bound in figure.interval)}]")
     if figure.corrected:
-        lines.append("p " + " / ".join(p_value(p) for p in figure.corrected.values()))
+        lines.append("p " + " / ".join(format_p_value(p) for p in figure.corrected.values()))
     return TableCell(lines, figure.value == best)
 
 
@@ -107,7 +107,7 @@ def decimal(value: float, digits: int) -> str:
     return f"{value:,.{digits}f}"
 
 
-def p_value(p: float) -> str:
+def format_p_value(p: float) -> str:
     """Three decimals, or "<0.001"."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 

@@ -1,4 +1,4 @@
-"""Runs of the reverse direction, whose word links are symmetrised with those of the compared runs.
+"""Runs of the reverse direction, whose word links are symmetrized with those of the compared runs.
 
 The partner of a run has the same seed and settings, but was trained from the target to the source language.
 """
@@ -57,7 +57,7 @@ def with_reverse(
     options: Mapping[str, Any],
     skipped: SkippedRuns,
 ) -> tuple[list[EvaluatedRun], list[str]]:
-    """The runs with links symmetrised by a heuristic of SYMMETRIZATIONS, and sentences about partners that are missing.
+    """The runs with links symmetrized by a heuristic of SYMMETRIZATIONS, and sentences about partners that are missing.
 
     `options` are those of EvaluationSpec. Raises ConfigError as in `find_partner`."""
     partners = [find_partner(evaluated, reverse) for evaluated in runs]
@@ -65,7 +65,7 @@ def with_reverse(
     for run in (run for run in reverse.runs if any(run is partner for partner in partners)):
         links[run.folder] = skipped.attempt(run.folder, partial(reversed_links, run, test, options))
     joined = [
-        with_symmetrised_links(evaluated, links.get(partner.folder) if partner else None, symmetrization)
+        with_symmetrized_links(evaluated, links.get(partner.folder) if partner else None, symmetrization)
         for evaluated, partner in zip(runs, partners, strict=True)
     ]
     return joined, partner_notes(joined, partners, reverse, symmetrization)
@@ -103,12 +103,12 @@ def reversed_links(run: Run, test: TestSet, options: Mapping[str, Any]) -> Links
     return [{(s, t) for t, s in links} for links in found]
 
 
-def with_symmetrised_links(evaluated: EvaluatedRun, links: Links | None, symmetrization: str) -> EvaluatedRun:
-    """The run with symmetrised links added, if both directions have links."""
+def with_symmetrized_links(evaluated: EvaluatedRun, links: Links | None, symmetrization: str) -> EvaluatedRun:
+    """The run with symmetrized links added, if both directions have links."""
     if links is None or not evaluated.links:
         return evaluated
-    symmetrise = SYMMETRIZATIONS[symmetrization]
-    joined = [symmetrise(one, other) for one, other in zip(evaluated.links["argmax"], links, strict=True)]
+    symmetrize = SYMMETRIZATIONS[symmetrization]
+    joined = [symmetrize(one, other) for one, other in zip(evaluated.links["argmax"], links, strict=True)]
     return replace(evaluated, links={**evaluated.links, symmetrization: joined})
 
 
@@ -128,7 +128,7 @@ def partner_notes(
         notes.append(f"No links of the reverse direction for: {', '.join(without)}.")
     if mismatched:
         notes.append(
-            f"Links are symmetrised with those of {reverse.runs[0].folder}, which has another seed or other settings: "
+            f"Links are symmetrized with those of {reverse.runs[0].folder}, which has another seed or other settings: "
             f"{', '.join(mismatched)}."
         )
     if unused:

@@ -36,7 +36,7 @@ class AttentionConfig(Group):
         ("none", "floor"),
     )
     renormalize: bool = setting(
-        False, "window=local_p: normalise the weights again after the Gaussian, an option of Luong's code"
+        False, "window=local_p: normalize the weights again after the Gaussian, an option of Luong's code"
     )
 
     def __post_init__(self) -> None:
@@ -117,14 +117,14 @@ class RNNConfig(ModelConfig):
         ("new", "previous"),
     )
     bridge: str = setting("dense", "how the encoder's last states become the decoder's initial state", table="BRIDGES")
-    initializer: str = setting("uniform", "weight initialisation", table="INITIALIZERS")
+    initializer: str = setting("uniform", "weight initialization", table="INITIALIZERS")
     embedding_init: float = setting(
         0.3,
-        "initialise embeddings uniformly within plus or minus this; a narrow range, with tied embeddings,"
+        "initialize embeddings uniformly within plus or minus this; a narrow range, with tied embeddings,"
         " slows the first updates",
     )
     init: float = setting(
-        0.1, "initialise other matrices uniformly within plus or minus this (Luong et al. 2015, section 4.1)"
+        0.1, "initialize other matrices uniformly within plus or minus this (Luong et al. 2015, section 4.1)"
     )
     residual: bool = setting(
         False, "residual connections between layers, from layer residual_from on (Wu et al. 2016, section 3.1)"
@@ -251,7 +251,7 @@ class TransformerConfig(ModelConfig):
     heads: int = setting(4, "attention heads; they share `size`")
     feedforward: int = setting(1024, "hidden size of the feed-forward layers")
     norm_order: str = setting(
-        "pre", "normalise before each sublayer (Xiong et al. 2020) or after it (Vaswani et al. 2017)", ("pre", "post")
+        "pre", "normalize before each sublayer (Xiong et al. 2020) or after it (Vaswani et al. 2017)", ("pre", "post")
     )
     norm: str = setting("layer", "LayerNorm, or RMSNorm (Zhang & Sennrich 2019)", table="NORMS")
     activation: str = setting("relu", "activation of the feed-forward layers", table="ACTIVATIONS")

@@ -99,12 +99,12 @@ def record_centers(model: Any) -> Iterator[list[Tensor]]:
 def attention_health(model: ModelConfig) -> Health:
     """An empty Health for attention with these settings.
 
-    It warns of nothing where weights are not learnt, nor where several heads each predict a centre: the mean of their
+    It warns of nothing where weights are not learned, nor where several heads each predict a centre: the mean of their
     weights is the attention of none."""
     attention = model.attention
     heads = model.heads if isinstance(model, TransformerConfig) else attention.heads
-    local, predicted = attention.window.startswith("local"), attention.window == "local_p"
-    return Health(attention.width if local else None, learnt=heads == 1 if predicted else attention.scorer != "uniform")
+    learned = heads == 1 if attention.window == "local_p" else attention.scorer != "uniform"
+    return Health(attention.width if attention.window.startswith("local") else None, learned)
 
 
 def _copy_to_numpy(values: Tensor) -> NDArray[np.float32]:

@@ -55,7 +55,7 @@ def sacrebleu_p_values(
 
 
 def bleu(options: MetricOptions) -> "Metric":
-    """BLEU (Papineni et al. 2002, section 2.3) of detokenised text, tokenised for the target language (Post 2018).
+    """BLEU (Papineni et al. 2002, section 2.3) of detokenized text, tokenized for the target language (Post 2018).
 
     Text is split into characters, with a warning, where that language's tokenizer is not installed."""
     from sacrebleu.metrics.bleu import BLEU

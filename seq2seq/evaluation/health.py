@@ -1,7 +1,7 @@
 """Health of an attention mechanism: warnings, in plain sentences, from the weights of a sample of sentences.
 
 T target and S source pieces or words, ends of sentences included; D the width of a local window, p its predicted
-centre. This module knows no models: weights are arrays, and weights that are not learnt are not judged.
+centre. This module knows no models: weights are arrays, and weights that are not learned are not judged.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,11 +48,11 @@ class Health:
 
     A few numbers are kept of each sentence, so that whole corpora can be added."""
 
-    def __init__(self, width: int | None = None, learnt: bool = True) -> None:
-        """width: D of a local window, None if all positions are visible. learnt: whether the weights are learnt; if
+    def __init__(self, width: int | None = None, learned: bool = True) -> None:
+        """width: D of a local window, None if all positions are visible. learned: whether the weights are learned; if
         not, as in mean pooling, there are no warnings."""
         self.width = width
-        self.learnt = learnt
+        self.learned = learned
         self.sentences: list[SentenceHealth] = []
         self.previous: dict[int, Array] = {}  # S -> first steps of the last sentence of that length
 
@@ -66,7 +66,7 @@ class Health:
             raise ValueError(
                 f"weights of shape {array.shape} and centres of shape {np.shape(centers)} are not of (T, S) and (T,)"
             )
-        if self.learnt and min(array.shape) >= MIN_LENGTH:
+        if self.learned and min(array.shape) >= MIN_LENGTH:
             self.sentences.append(self._statistics(array, middle))
 
     def warnings(self) -> dict[str, str]:
@@ -204,7 +204,7 @@ def collapsed(sentences: Sequence[SentenceHealth]) -> str:
         return ""
     return (
         f"The attention has collapsed: in {share:.1%} of the steps one position has {SHARP:.0%} of the weight or more, "
-        "so that no other is learnt from."
+        "so that no other is learned from."
     )
 
 

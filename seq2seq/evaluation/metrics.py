@@ -22,7 +22,7 @@ def score(
     bootstrap: int = 1000,
     seed: int = 12345,
 ) -> list[Score]:
-    """Score n lines of plain, detokenised text: one Score per name in `metrics`, each a key of METRICS.
+    """Score n lines of plain, detokenized text: one Score per name in `metrics`, each a key of METRICS.
 
     `references` holds one or more sets of references, each a list of n lines. The keyword arguments are the fields of
     MetricOptions. Raises ConfigError for an unknown metric; DataError if there are no hypotheses or no

@@ -114,7 +114,7 @@ def _earlier_scores(folder: Path, report: Mapping[str, Any]) -> list[dict[str, A
     """Scores in the folder of the same hypotheses that are not in `report`."""
     try:
         stored = json.loads((folder / SCORES).read_text(encoding="utf-8"))
-        if text_hash(read_lines(folder / HYPOTHESES)) != report["hypotheses"]:
+        if text_hash(read_hypotheses(folder / HYPOTHESES)) != report["hypotheses"]:
             return []
         new = {(score["name"], score["signature"]) for score in report["scores"]}
         return [score for score in stored["scores"] if (score["name"], score["signature"]) not in new]
@@ -129,7 +129,7 @@ def read_evaluation(spec: EvaluationSpec, test: TestSet) -> Evaluation | None:
     folder, n = spec.folder(test.name), len(test.sources)
     try:
         report = json.loads((folder / SCORES).read_text(encoding="utf-8"))
-        hypotheses, sums = read_lines(folder / HYPOTHESES), read_sums(folder / SENTENCES)
+        hypotheses, sums = read_hypotheses(folder / HYPOTHESES), read_sums(folder / SENTENCES)
         current = _is_current(report, spec.fingerprint(test))
         decoding = {name: report["decoding"][name] for name in DECODING}
         check_types(decoding, DECODING)
@@ -214,7 +214,7 @@ def read_sums(path: Path) -> Array:
     return sums
 
 
-def read_lines(path: Path) -> list[str]:
+def read_hypotheses(path: Path) -> list[str]:
     """The lines of hypotheses.txt, which may hold any character but the newline."""
     with path.open(encoding="utf-8", newline="") as file:
         return file.read().split("\n")[:-1]

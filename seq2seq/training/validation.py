@@ -46,7 +46,7 @@ class AttentionMonitor:
     def check(self) -> None:
         """To be called in each validation, with the model in evaluation mode."""
         health = attention_health(self.model)
-        if not health.learnt:
+        if not health.learned:
             return
         for _, attention in compute_attention_maps(self.translator, list(self.translator.forced_decode(self.pairs))):
             health.add(attention.weights, attention.centers)

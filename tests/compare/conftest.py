@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from seq2seq.compare.collect import EvaluatedRun, count_parameters, logged_metrics
+from seq2seq.compare.collect import EvaluatedRun, logged_metrics, run_parameters
 from seq2seq.compare.compare import compare
 from seq2seq.compare.paired_tests import TestOptions
 from seq2seq.compare.result import Comparison
@@ -65,7 +65,7 @@ def make_run(tmp_path: Path) -> Callable[..., EvaluatedRun]:
         )
         info = {"finished": True, "updates": 600} | more.pop("info", {})
         run = Run(folder, config, info)
-        parameters = info.get("parameters") or count_parameters(run)
+        parameters = info.get("parameters") or run_parameters(run)
         return replace(EvaluatedRun(run, evaluation, logged_metrics(run), parameters), **more)
 
     return make

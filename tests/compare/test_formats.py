@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from seq2seq.compare.formats import figure_cell, latex, markdown, p_value, terminal
+from seq2seq.compare.formats import figure_cell, format_p_value, latex, markdown, terminal
 from seq2seq.compare.result import Column, Comparison, Figure, VariantRow
 
 EVIL = "cpu\n\\input{/etc/passwd}\u2028<img src=x onerror=alert(1)>\r```\x1b[2J|\x85* [a](b)"
@@ -16,7 +16,7 @@ FIGURE = Figure(1234.56, (1234.0, 1235.0), 0.71, (-1.0, 2000.04), {}, {"bootstra
     ("p", "text"), [(0.0, "<0.001"), (0.00099, "<0.001"), (0.001, "0.001"), (0.0506, "0.051"), (1.0, "1.000")]
 )
 def test_p_value_has_three_decimals(p: float, text: str) -> None:
-    assert p_value(p) == text
+    assert format_p_value(p) == text
 
 
 def test_figure_cell_has_value_interval_and_p_values() -> None:

@@ -77,7 +77,7 @@ def test_several_heads_have_no_common_centre(family: str, lively: Lively, lines:
     """The mean of a centre at one end and one at the other is in the middle, where no head attends."""
     run = lively("model/attention=local_p", *FAMILIES[family], f"{HEADS[family]}=2")
     assert all(attention.centers is None for attention in maps_of(Translator.open(run), lines))
-    assert not attention_health(Run.open(run).config.model).learnt
+    assert not attention_health(Run.open(run).config.model).learned
 
 
 @pytest.mark.parametrize("family", HEADS)

@@ -161,7 +161,7 @@ def test_warning_is_a_sentence_with_a_number(name: str) -> None:
 
 def test_weights_that_are_not_learnt_give_no_warning() -> None:
     assert health_of(uniform, None).warnings()
-    assert not health_of(uniform, None, learnt=False).warnings()
+    assert not health_of(uniform, None, learned=False).warnings()
 
 
 def test_uniform_weights_inside_a_predicted_window_are_flat_despite_its_gaussian() -> None:

@@ -12,7 +12,7 @@ from seq2seq.evaluation.store import (
     load_or_align,
     load_or_translate,
     read_evaluation,
-    read_lines,
+    read_hypotheses,
     read_sums,
     write_sums,
 )
@@ -39,7 +39,7 @@ def test_sums_that_are_no_finite_numbers_are_refused(value: str, tmp_path: Path)
 def test_hypotheses_may_hold_any_character_but_the_newline(tmp_path: Path) -> None:
     lines = ["a\u2028b", "", "c\rd", "\x85"]
     write_text(tmp_path / "hypotheses.txt", "".join(f"{line}\n" for line in lines))
-    assert read_lines(tmp_path / "hypotheses.txt") == lines
+    assert read_hypotheses(tmp_path / "hypotheses.txt") == lines
 
 
 @pytest.fixture

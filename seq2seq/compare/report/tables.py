@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from seq2seq.compare.formats import decimal, p_value
+from seq2seq.compare.formats import decimal, format_p_value
 from seq2seq.compare.report import blocks
 from seq2seq.compare.result import Column, Comparison, Figure, Point, VariantRow
 
@@ -103,7 +103,7 @@ def results_cell(figure: Figure | None, column: Column, baseline: VariantRow | N
         lines.append(f"<small>[{', '.join(spaced(bound, column.digits) for bound in figure.interval)}]</small>")
     if figure.corrected:
         reference = baseline.figures.get(column.key) if baseline else None
-        p = escaped(p_value(max(figure.corrected.values())))
+        p = escaped(format_p_value(max(figure.corrected.values())))
         lines.append(f"<small>{significance_mark(figure, column, reference)}p {p}</small>")
     values = ", ".join(spaced(value, column.digits) for value in figure.values)
     return f'<td class="number" data-value="{float(figure.value)!r}" title="by seed: {values}">{"".join(lines)}</td>\n'
@@ -141,9 +141,9 @@ def tests_table(comparison: Comparison) -> Iterator[str]:
     yield "".join(f'<th scope="col">{head}</th>' for head in heads)
     yield "</tr></thead><tbody>\n"
     for variant, label, test, p, corrected in rows:
-        after = "" if corrected is None else escaped(p_value(corrected))
+        after = "" if corrected is None else escaped(format_p_value(corrected))
         yield f'<tr><th scope="row" dir="auto">{escaped(variant)}</th><td>{escaped(label)}</td><td>{escaped(test)}</td>'
-        yield f'<td class="number">{escaped(p_value(p))}</td><td class="number">{after}</td></tr>\n'
+        yield f'<td class="number">{escaped(format_p_value(p))}</td><td class="number">{after}</td></tr>\n'
     yield "</tbody></table></div></details>\n"
 
 

@@ -22,7 +22,7 @@ def keep_mask(size: tuple[int, ...] | torch.Size, p: float, device: torch.device
     bits = torch.from_numpy(np.atleast_1d(generator.random_raw(-(-count // 4))).view(np.int16))[:count]
     dropped = min(max(round(p * LEVELS), 1), LEVELS - 1)  # of the values from -32,768 on
     least = dropped - LEVELS // 2  # that keeps its unit
-    # a comparison, to bool, is not vectorised
+    # a comparison, to bool, is not vectorized
     return bits.clamp_(least - 1, least).sub_(least - 1).to(torch.int8).view(size)
 
 
