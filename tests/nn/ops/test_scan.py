@@ -97,6 +97,20 @@ def two_products():
         return x, weight, [linear(x[i], weight) for i in range(2)]
 
 
+def test_weight_gradient_sums_over_all_leading_dimensions():
+    """A gradient of (B, N, K) for each sentence would be B times as large as the weight."""
+    x, weight = random_tensors((B, 2, K), (5, K))
+    with deferred() as products:
+        y = sum(linear(x, weight).square().sum() for _ in range(2))
+        ((factor, _),) = products.factors.values()
+    sizes = []
+    collect, factor.gradient = factor.gradient, lambda: sizes.append(made := collect()) or made
+    (grad,) = torch.autograd.grad(y, [weight])
+    assert [made.shape for made in sizes] == [weight.shape]
+    (expected,) = torch.autograd.grad(2 * linear(x, weight).square().sum(), [weight])
+    torch.testing.assert_close(grad, expected)
+
+
 def test_backward_can_run_twice_over_a_retained_graph():
     x, weight, steps = two_products()
     torch.autograd.grad(steps[0].sum(), [x], retain_graph=True)  # the gradient of the weight is not asked for
