@@ -18,12 +18,11 @@ from seq2seq.errors import TrainingError
 from seq2seq.evaluation.metrics import score
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder
-from seq2seq.runs.checkpoint import read_checkpoint
 from seq2seq.runs.directory import INFO, LAST, WEIGHTS, read_info
 from seq2seq.runs.weights import load_weights, save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
 from seq2seq.training.callbacks import Log, RandomState, TimeLimit
-from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO
+from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint
 from seq2seq.training.checks import monitored_metric, uses_gpu
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance, LossOptions
 from seq2seq.training.metrics import MetricsWriter

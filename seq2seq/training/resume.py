@@ -8,8 +8,8 @@ from seq2seq.config import Config, TrainingConfig
 from seq2seq.config.io import NOT_HASHED, differences, write_config
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
-from seq2seq.runs.checkpoint import progress_of, read_checkpoint
 from seq2seq.runs.directory import CONFIG, INFO, LAST, WEIGHTS, Run, locked, path_inside
+from seq2seq.training.checkpoint import progress_of, read_checkpoint
 from seq2seq.training.checks import check_device, check_limits, check_plan
 from seq2seq.training.metrics import TENSORBOARD
 from seq2seq.training.optim import needs_total
@@ -67,7 +67,7 @@ def resume_directory(run: Run, config: Config, prepared: Prepared | None = None)
         path_inside(run.folder, name)
     check_limits(config.training)
     check_device(config.trainer)
-    refuse_finished(run, config.training)
+    check_resumable(run, config.training)
     if prepared is None:
         guided = config.training.guided_alignment > 0
         prepared = prepare(config.data, config.tokenizer, run.vocabularies if config.init_from else None, guided)
@@ -101,10 +101,11 @@ def log_changes(saved: Config, given: Config) -> None:
         log.info("training.schedule=%s now spans the changed length of training", given.training.schedule)
 
 
-def refuse_finished(run: Run, training: TrainingConfig) -> None:
-    """Raises RunError if the run is finished and one of the limits that it reached still stands.
+def check_resumable(run: Run, training: TrainingConfig) -> None:
+    """Raises RunError unless the run can be resumed under these limits.
 
-    Also if it is past its last epoch, or if it has weights but no checkpoint of its own."""
+    It cannot if it is finished and one of the limits that it reached still stands, if it is past its last epoch, and if
+    it has weights but no checkpoint of its own."""
     path = run.folder / LAST
     if not path.exists():
         if (run.folder / WEIGHTS).exists():
