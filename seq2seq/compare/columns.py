@@ -73,9 +73,9 @@ def percentage(
     """`measure` of each tuple of lines, the hypothesis last, as a percentage over the corpus.
 
     The signature holds the same percentage of the first references, since these repeat and copy words too."""
-    human = [measure(*some[:-1], reference) for some, reference in zip(lines, test.references[0], strict=True)]
+    human = [measure(*texts[:-1], reference) for texts, reference in zip(lines, test.references[0], strict=True)]
     signature = f"{settings}|tok:letters,marks,digits|references:{attention_stats.percent(np.array(human).sum(0)):.2f}"
-    return make_score(name, np.array([measure(*some) for some in lines]), attention_stats.percent, signature, options)
+    return make_score(name, np.array([measure(*texts) for texts in lines]), attention_stats.percent, signature, options)
 
 
 def attention_mean(name: str, signature: str, run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:

@@ -98,9 +98,9 @@ def search_settings(variants: Sequence[Variant]) -> list[str]:
     names = [
         name
         for name in settings[0]
-        if name not in THROUGHPUT and any(some[name] != settings[0][name] for some in settings)
+        if name not in THROUGHPUT and any(other[name] != settings[0][name] for other in settings)
     ]
-    each = [f"search.{name} ({', '.join(dict.fromkeys(str(some[name]) for some in settings))})" for name in names]
+    each = [f"search.{name} ({', '.join(dict.fromkeys(str(other[name]) for other in settings))})" for name in names]
     return [f"The runs were decoded with different settings: {enumerated(each)}."] if each else []
 
 
@@ -136,8 +136,8 @@ def runs_without_links(variants: Sequence[Variant]) -> list[str]:
 def timing_conditions(variants: Sequence[Variant]) -> list[str]:
     """Conditions under which decoding speed was measured that differ between the runs."""
     timed = [run.evaluation.decoding for run in all_runs(variants)]
-    names = [name for name in ("threads", "device", "batch") if any(some[name] != timed[0][name] for some in timed)]
-    each = [f"{name} ({', '.join(dict.fromkeys(str(some[name]) for some in timed))})" for name in names]
+    names = [name for name in ("threads", "device", "batch") if any(other[name] != timed[0][name] for other in timed)]
+    each = [f"{name} ({', '.join(dict.fromkeys(str(other[name]) for other in timed))})" for name in names]
     return [f"Decoding speed was measured with different {enumerated(each)}."] if each else []
 
 

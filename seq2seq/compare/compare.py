@@ -102,17 +102,19 @@ def measure_column(
     measure: Measure, rows: Sequence[Variant], options: TestOptions, members: Members, sacrebleu: PValues
 ) -> ColumnResult:
     """One column; a variant has it if all of its runs do. rows[0] is the baseline."""
-    every = {row.name: [measure.compute(run, options.test, options.metric_options) for run in row.runs] for row in rows}
-    values = {name: some for name, some in every.items() if all(value is not None for value in some)}
+    computed = {
+        row.name: [measure.compute(run, options.test, options.metric_options) for run in row.runs] for row in rows
+    }
+    values = {name: by_seed for name, by_seed in computed.items() if all(value is not None for value in by_seed)}
     scores = scores_of(values)
-    figures = {name: mean_figure(some) for name, some in values.items()}
+    figures = {name: mean_figure(by_seed) for name, by_seed in values.items()}
     resampled = resampled_means(scores, options) if scores and options.bootstrap else {}
     figures = with_intervals(figures, resampled)
     if measure.tested and rows[0].name in scores:
         figures = with_p_values(figures, scores, resampled, rows[0].name, options, sacrebleu)
     buckets = {
-        name: tuple(mean(subset_score(score, sentences) for score in some) for sentences in members)
-        for name, some in scores.items()
+        name: tuple(mean(subset_score(score, sentences) for score in by_seed) for sentences in members)
+        for name, by_seed in scores.items()
     }
     signature = next(iter(scores.values()))[0].signature if scores else measure.column.signature
     return ColumnResult(measure.column._replace(signature=signature), figures, buckets)
@@ -120,8 +122,8 @@ def measure_column(
 
 def scores_of(values: Mapping[str, Sequence[Value]]) -> dict[str, list[Score]]:
     """The variants whose values are Scores, which can be resampled."""
-    scores = {name: [value for value in some if isinstance(value, Score)] for name, some in values.items()}
-    return {name: some for name, some in scores.items() if some}
+    scores = {name: [value for value in by_seed if isinstance(value, Score)] for name, by_seed in values.items()}
+    return {name: by_seed for name, by_seed in scores.items() if by_seed}
 
 
 def mean_figure(values: Sequence[Value]) -> Figure:

@@ -178,8 +178,8 @@ def split_table(table: Table, width: int) -> list[Table]:
         groups[-1].append(i)
     chosen = [[0, *group] for group in groups]
     return [
-        Table(table.title, [table.heads[i] for i in some], [[row[i] for i in some] for row in table.rows])
-        for some in chosen
+        Table(table.title, [table.heads[i] for i in indices], [[row[i] for i in indices] for row in table.rows])
+        for indices in chosen
     ]
 
 

@@ -41,14 +41,14 @@ class TestOptions:
 
 def resampled_means(scores: Scores, options: TestOptions) -> dict[str, Array]:
     """Variant -> (r,) figures on resampled sentences: the same sentences for all runs, averaged over seeds."""
-    flat = [score for some in scores.values() for score in some]
+    flat = [score for by_seed in scores.values() for score in by_seed]
     values = resample_scores(
         [score.statistics for score in flat],
         flat[0].formula,
         samples=options.bootstrap,
         seed=options.metric_options.seed,
     )
-    ends = np.cumsum([len(some) for some in scores.values()])[:-1]
+    ends = np.cumsum([len(by_seed) for by_seed in scores.values()])[:-1]
     return {name: part.mean(1) for name, part in zip(scores, np.split(values, ends, axis=1), strict=True)}
 
 
@@ -98,14 +98,14 @@ def own_p_values(
     """p-value of every variant against the baseline, by this package's implementation of `test`."""
     base = scores[baseline]
     p = {}
-    for name, some in scores.items():
+    for name, by_seed in scores.items():
         if name == baseline:
             continue
         if test == "bootstrap":
-            difference = mean(score.value for score in some) - mean(score.value for score in base)
+            difference = mean(score.value for score in by_seed) - mean(score.value for score in base)
             p[name] = bootstrap_p_value(system=resampled[name], baseline=resampled[baseline], difference=difference)
         else:
-            system, reference = ([score.statistics for score in runs] for runs in (some, base))
+            system, reference = ([score.statistics for score in runs] for runs in (by_seed, base))
             p[name] = randomisation(
                 system=system,
                 baseline=reference,

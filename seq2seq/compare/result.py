@@ -107,18 +107,18 @@ def with_sentences(comparison: Comparison, count: int) -> Comparison:
         return comparison
     chosen = [i * n // count for i in range(count)]
 
-    def some(every: Sequence[Any]) -> list[Any]:
-        return [every[i] for i in chosen]
+    def pick(items: Sequence[Any]) -> list[Any]:
+        return [items[i] for i in chosen]
 
     return replace(
         comparison,
         test_size=comparison.sentences,
         numbers=[i + 1 for i in chosen],
-        sources=some(comparison.sources),
-        references=[some(lines) for lines in comparison.references],
-        hypotheses={name: some(lines) for name, lines in comparison.hypotheses.items()},
-        attention={name: some(records) for name, records in comparison.attention.items()},
-        qualities={name: some(values) for name, values in comparison.qualities.items()},
+        sources=pick(comparison.sources),
+        references=[pick(lines) for lines in comparison.references],
+        hypotheses={name: pick(lines) for name, lines in comparison.hypotheses.items()},
+        attention={name: pick(records) for name, records in comparison.attention.items()},
+        qualities={name: pick(values) for name, values in comparison.qualities.items()},
         footnotes=[
             *comparison.footnotes,
             f"The report includes {count:,} of the {n:,} sentences, evenly spaced over the test set; "

@@ -44,7 +44,7 @@ def group_runs(runs: Sequence[EvaluatedRun]) -> tuple[list[Variant], list[str]]:
             notes.append(f"{run.folder} is left out: it has the settings and the seed of {first.folder}.")
     members = [tuple(by_seed[seed] for seed in sorted(by_seed)) for _, by_seed in groups]
     settings_of_groups = [settings for settings, _ in groups]
-    names = variant_names([variant_name(some[0].config) for some in members], settings_of_groups)
+    names = variant_names([variant_name(runs_of_group[0].config) for runs_of_group in members], settings_of_groups)
     return [Variant(*each) for each in zip(names, members, settings_of_groups, strict=True)], notes
 
 
@@ -71,8 +71,8 @@ def short_name(setting: str, shown: Sequence[str]) -> str:
 
 def differing_settings(settings: Sequence[dict[str, Any]]) -> list[str]:
     """Names of the settings that do not have the same value everywhere."""
-    every = dict.fromkeys(name for some in settings for name in some)
-    return [name for name in every if any(some.get(name) != settings[0].get(name) for some in settings)]
+    names = dict.fromkeys(name for other in settings for name in other)
+    return [name for name in names if any(other.get(name) != settings[0].get(name) for other in settings)]
 
 
 def check_baseline(name: str, configs: Sequence[Config]) -> None:

@@ -302,9 +302,9 @@ class TrainBatches:
 
         Raises RunError if the order of its batches was another."""
         state = {"multiple": 1, "checksum": "", **state}  # older checkpoints lack them
-        for name, mine in self.state_dict().items():
-            if name not in ("epoch", "done", "checksum") and mine != state[name]:
-                raise RunError(f"the order of batches cannot be resumed: {name} was {state[name]}, now it is {mine}")
+        for name, value in self.state_dict().items():
+            if name not in ("epoch", "done", "checksum") and value != state[name]:
+                raise RunError(f"the order of batches cannot be resumed: {name} was {state[name]}, now it is {value}")
         self.epoch, self.done, self.checksum = state["epoch"], state["done"], state["checksum"]
 
 

@@ -69,7 +69,7 @@ class Log(L.Callback):
         nll, tokens = module.pop_sums()
         loss = nll / max(tokens, 1)
         elapsed = self.clock.read()
-        passed = max(elapsed.seconds - self.last_seconds, 1e-9)
+        seconds = max(elapsed.seconds - self.last_seconds, 1e-9)  # since the last row
         waited = self.batches.wait_seconds - self.last_waited
         self.target_tokens += tokens
         self.last_seconds, self.last_waited = elapsed.seconds, self.batches.wait_seconds
@@ -83,11 +83,11 @@ class Log(L.Callback):
             learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
             gradient_norm=self.gradient_norm,
             target_tokens=self.target_tokens,
-            tokens_per_second=tokens / passed,
-            waiting=waited / passed,
+            tokens_per_second=tokens / seconds,
+            waiting=waited / seconds,
             batches=self.batches.checksum,
         )
-        self.progress.report(update=update, epoch=epoch, loss=loss, speed=tokens / passed, seconds=elapsed.seconds)
+        self.progress.report(update=update, epoch=epoch, loss=loss, speed=tokens / seconds, seconds=elapsed.seconds)
 
     def total_tokens(self, module: TrainingModule) -> int:
         """All target tokens that were trained on, those since the last row included."""
