@@ -1,12 +1,13 @@
-"""Header sentences on the budget of the compared runs."""
+"""Header sentences on the budget and the batches of the compared runs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from seq2seq.compare.collect import EvaluatedRun
-from seq2seq.compare.comparability import budget
+from seq2seq.compare.comparability import batch_order, budget
 from seq2seq.compare.variants import group_runs
 
 Make = Callable[..., EvaluatedRun]
@@ -59,3 +60,32 @@ def test_different_time_limits_are_no_equal_budget(make_run: Make) -> None:
     """Even though each run reached its own."""
     runs = [make_run(["a"], f"training.max_minutes={n}", info={"updates": n, "seconds": 1000}) for n in (1, 2)]
     assert budget(group_runs(runs)[0])[0] == UNEQUAL
+
+
+SAME_BATCHES = "Runs with the same seed were trained on the same batches in the same order."
+BATCHES: dict[str, tuple[dict[int, str], dict[int, str], list[str]]] = {  # update -> checksum of two runs, sentences
+    "same": ({100: "a", 200: "b"}, {100: "a", 200: "b"}, [SAME_BATCHES]),
+    "same as far as both were trained": ({100: "a", 200: "b"}, {100: "a"}, [SAME_BATCHES]),
+    "different from the second row on": ({100: "a", 200: "b", 300: "c"}, {100: "a", 200: "x"}, [
+        "Different batches by update 200 in spite of the same seed: first and second."]),
+    "no common update": ({100: "a"}, {150: "b"}, [
+        "Unknown whether the batches were the same: first and second logged no common update."]),
+    "no checksums": ({100: "a"}, {}, ["Unknown whether the batches were the same: no checksums in second."]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BATCHES)
+def test_batch_sentences(case: str, make_run: Make) -> None:
+    *checksums, sentences = BATCHES[case]
+    runs = []
+    for name, logged in zip(("first", "second"), checksums, strict=True):
+        metrics = [{"update": str(update), "batches": checksum} for update, checksum in logged.items()]
+        runs.append(replace(make_run(["a"], f"variant={name}", name=name), metrics=metrics))
+    assert batch_order(group_runs(runs)[0]) == sentences
+
+
+def test_batches_of_different_seeds_are_not_compared(make_run: Make) -> None:
+    runs = [
+        replace(make_run(["a"], f"seed={seed}"), metrics=[{"update": "1", "batches": str(seed)}]) for seed in (1, 2)
+    ]
+    assert batch_order(group_runs(runs)[0]) == []
