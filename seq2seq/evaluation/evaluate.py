@@ -115,8 +115,10 @@ def translate_test_set(
     """Translate `test`, and record the attention of each best hypothesis and its alternatives in the beam.
 
     `progress` is called after each batch with the number of its sentences."""
-    n, window, truncated = len(test.sources), spec.search.window, 0
-    hypotheses, links, sums, spent = [""] * n, [""] * n, np.zeros((n, 2 * len(SUMS))), np.zeros(2)
+    n, window = len(test.sources), spec.search.window
+    hypotheses, links = [""] * n, [""] * n
+    sums, spent = np.zeros((n, 2 * len(SUMS))), np.zeros(2)
+    truncated = 0
     translator = with_alternatives(spec.translator)
     records = tempfile.TemporaryFile()  # noqa: SIM115  the caller reads it
     with ZipFile(records, "w", ZIP_DEFLATED, compresslevel=4) as file:

@@ -105,7 +105,7 @@ def check_resumable(run: Run, training: TrainingConfig) -> None:
     """Raises RunError unless the run can be resumed under these limits.
 
     It cannot if it is finished and one of the limits that it reached still stands, if it is past its last epoch, and if
-    it has weights but no checkpoint of its own."""
+    its checkpoint is damaged, another run's, or missing although there are weights."""
     path = run.folder / LAST
     if not path.exists():
         if (run.folder / WEIGHTS).exists():
