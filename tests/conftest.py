@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,30 +60,30 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
-    """`small(runs, *more)`: the settings of a training that takes a second, as command line arguments."""
+def small_settings(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
+    """`small_settings(runs, *settings)`: the settings of a training that takes a second, as command line arguments."""
     data = ["data=mine", f"data.root={corpus}", "data.train=[train]", "data.dev=[dev]", "+data.test.test=[test]"]
-    cache = f"data.cache={tmp_path_factory.mktemp('cache')}"
+    data_cache = f"data.cache={tmp_path_factory.mktemp('cache')}"
 
-    def words(runs: Path, *more: str) -> list[str]:
-        size = [] if "model=transformer" in more else ["model.embedding=8", "model.hidden=8"]
-        return [*data, cache, *SMALL, *size, f"runs={runs}", *more]
+    def arguments(runs: Path, *settings: str) -> list[str]:
+        size = [] if "model=transformer" in settings else ["model.embedding=8", "model.hidden=8"]
+        return [*data, data_cache, *SMALL, *size, f"runs={runs}", *settings]
 
-    return words
+    return arguments
 
 
 @pytest.fixture(scope="session")
-def trained(small: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """`trained(*settings)`: train and return a run directory, in a folder of its own."""
+def trained(small_settings: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`trained(*settings)`: train a small model; returns its run directory, alone in its folder."""
     from seq2seq.launch.compose import compose_config
     from seq2seq.training.run import train
 
-    return lambda *more: train(compose_config(small(tmp_path_factory.mktemp("runs"), *more)))
+    return lambda *settings: train(compose_config(small_settings(tmp_path_factory.mktemp("runs"), *settings)))
 
 
 @pytest.fixture(scope="session")
 def tiny_run(trained: Callable[..., Path]) -> Path:
-    """A finished run that every test may read and none may change."""
+    """A finished run, shared by all tests: they must not change it."""
     return trained()
 
 
@@ -110,16 +111,14 @@ def randomize_weights(run: Path, scale: float = 1.0) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lively(trained: Callable[..., Path]) -> Callable[..., Path]:
-    """`lively(*settings)`: a run with random weights, created once for the same settings."""
-    runs: dict[tuple[str, ...], Path] = {}
+def random_run(trained: Callable[..., Path]) -> Callable[..., Path]:
+    """`random_run(*settings)`: a run with random weights, created once for each combination of settings."""
 
-    def make(*more: str) -> Path:
-        if more not in runs:
-            runs[more] = randomize_weights(trained("training.max_updates=1", "training.dev_lines=1", *more))
-        return runs[more]
+    @cache
+    def run(*settings: str) -> Path:
+        return randomize_weights(trained("training.max_updates=1", "training.dev_lines=1", *settings))
 
-    return make
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -130,13 +129,13 @@ def lines(corpus: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def p_of() -> Callable[..., float]:
-    """`p_of(test, metric, system, baseline, references, samples)`: the p-value of a comparison of two systems, each
-    given as the output lines of several runs."""
+def p_value() -> Callable[..., float]:
+    """`p_value(test, metric, system, baseline, references, samples)`: the p-value of the difference of two systems, each
+    given as the output lines of several runs; `test` is "randomisation" or "bootstrap"."""
     from seq2seq.evaluation.metrics import score
     from seq2seq.evaluation.significance import paired_bootstrap, randomisation
 
-    def p(
+    def compare(
         test: str, name: str, system: list[list[str]], baseline: list[list[str]], references: list[str], samples: int
     ) -> float:
         ours, theirs = (
@@ -151,17 +150,17 @@ def p_of() -> Callable[..., float]:
             return randomisation(**systems, trials=samples)
         return paired_bootstrap(**systems, samples=samples)
 
-    return p
+    return compare
 
 
 @pytest.fixture(scope="session")
-def fx() -> Any:
-    """A `Recorder` of nn.cuda_graphs by torch.fx, which like a CUDA graph repeats tensor operations without our Python
-    code."""
+def fx_recorder() -> type[Any]:
+    """A class of `Recorder` (nn.cuda_graphs) that records with torch.fx: like a CUDA graph, the recording repeats tensor
+    operations without running the model's Python code."""
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    class Fx:
+    class FxRecorder:
         def __init__(self) -> None:
             self.graphs: list[Any] = []
 
@@ -171,4 +170,4 @@ def fx() -> Any:
             self.graphs.append(graph)
             return lambda: graph(nothing)
 
-    return Fx
+    return FxRecorder

@@ -20,7 +20,7 @@ from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.search.forced import score_targets
 from seq2seq.translator import Translation
 
-Lively = Callable[..., Path]
+RandomRun = Callable[..., Path]
 TRANSFORMER = (
     "model=transformer", "model.size=8", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1",
     "model.decoder_layers=2",
@@ -51,9 +51,9 @@ def test_ensemble_has_the_tightest_limits_of_its_models() -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_batch_and_window_change_no_translation(variant: str, lively: Lively, lines: list[str]) -> None:
+def test_batch_and_window_change_no_translation(variant: str, random_run: RandomRun, lines: list[str]) -> None:
     """In float64 to the last letter, for several sizes of batch and window, with two hypotheses each."""
-    run = lively(*VARIANTS[variant])
+    run = random_run(*VARIANTS[variant])
     expected = list(double(run, batch=1, n_best=2, min_length=4).hypotheses(lines))
     assert len({found[0].text for found in expected}) > 3
     for batch, window in ((7, 2048), (64, 2048), (3, 4)):
@@ -64,18 +64,18 @@ def test_batch_and_window_change_no_translation(variant: str, lively: Lively, li
         )
 
 
-def test_empty_lines_give_empty_lines(lively: Lively, lines: list[str]) -> None:
-    found = double(lively()).translate(lines)
+def test_empty_lines_give_empty_lines(random_run: RandomRun, lines: list[str]) -> None:
+    found = double(random_run()).translate(lines)
     assert (
         [i for i, text in enumerate(found) if not text]
         == [i for i, line in enumerate(lines) if not line.strip()]
         == [5, 10]
     )
-    assert double(lively()).translate([]) == []
-    assert double(lively()).translate([""]) == [""]
+    assert double(random_run()).translate([]) == []
+    assert double(random_run()).translate([""]) == [""]
 
 
-def test_input_is_read_one_window_at_a_time(lively: Lively, lines: list[str]) -> None:
+def test_input_is_read_one_window_at_a_time(random_run: RandomRun, lines: list[str]) -> None:
     read = []
 
     def coming() -> object:
@@ -83,23 +83,23 @@ def test_input_is_read_one_window_at_a_time(lively: Lively, lines: list[str]) ->
             read.append(number)
             yield line
 
-    found = double(lively(), window=3).hypotheses(coming())  # type: ignore[arg-type]
+    found = double(random_run(), window=3).hypotheses(coming())  # type: ignore[arg-type]
     next(found)
     assert len(read) == 3
 
 
-def test_n_best_hypotheses_are_distinct_and_ordered_by_score(lively: Lively, lines: list[str]) -> None:
-    for found in double(lively(), beam=4, n_best=4).hypotheses([line for line in lines if line.strip()]):
+def test_n_best_hypotheses_are_distinct_and_ordered_by_score(random_run: RandomRun, lines: list[str]) -> None:
+    for found in double(random_run(), beam=4, n_best=4).hypotheses([line for line in lines if line.strip()]):
         assert len({tuple(h.target) for h in found}) == 4
         assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
 
 
 @pytest.mark.parametrize("variant", ["rnn", "rnn copy"])
 def test_forced_decoding_gives_the_log_probability_of_the_search(
-    variant: str, lively: Lively, lines: list[str]
+    variant: str, random_run: RandomRun, lines: list[str]
 ) -> None:
     """Ids are forced as they were found, since text may be segmented otherwise."""
-    translator = double(lively(*VARIANTS[variant]), length_penalty="none", max_length=60, min_length=4)
+    translator = double(random_run(*VARIANTS[variant]), length_penalty="none", max_length=60, min_length=4)
     with torch.no_grad():
         translator.models[0].head.output.bias[EOS] = 8.0  # type: ignore[attr-defined]
     checked = 0
@@ -115,16 +115,16 @@ def test_forced_decoding_gives_the_log_probability_of_the_search(
     assert checked > 2
 
 
-def test_scores_do_not_depend_on_the_batch(lively: Lively, lines: list[str]) -> None:
+def test_scores_do_not_depend_on_the_batch(random_run: RandomRun, lines: list[str]) -> None:
     targets = [line[::-1] for line in reversed(lines)]
-    one = [s for pair in zip(lines, targets, strict=True) for s in double(lively()).score([pair[0]], [pair[1]])]
+    one = [s for pair in zip(lines, targets, strict=True) for s in double(random_run()).score([pair[0]], [pair[1]])]
     for batch, window in ((7, 2048), (2, 3)):
-        assert double(lively(), batch=batch, window=window).score(lines, targets) == pytest.approx(one, abs=1e-9)
+        assert double(random_run(), batch=batch, window=window).score(lines, targets) == pytest.approx(one, abs=1e-9)
     assert all(math.isfinite(s) and s < 0 for s in one)
 
 
-def test_ensemble_of_a_run_with_itself_is_the_run(lively: Lively, lines: list[str]) -> None:
-    run = lively()
+def test_ensemble_of_a_run_with_itself_is_the_run(random_run: RandomRun, lines: list[str]) -> None:
+    run = random_run()
     one, three = double(run), Translator.open(run, run, run, precision="64")
     for left, right in zip(one.hypotheses(lines, attention=True), three.hypotheses(lines, attention=True), strict=True):
         assert left[0].text == right[0].text
@@ -133,11 +133,11 @@ def test_ensemble_of_a_run_with_itself_is_the_run(lively: Lively, lines: list[st
             np.testing.assert_allclose(left[0].attention, right[0].attention, atol=1e-6)
 
 
-def test_ensemble_of_different_tokenizers_or_heads_is_refused(lively: Lively) -> None:
+def test_ensemble_of_different_tokenizers_or_heads_is_refused(random_run: RandomRun) -> None:
     with pytest.raises(RunError, match=r"cannot join .* their tokenizers differ"):
-        Translator.open(lively(), lively("tokenizer.kind=char"))
+        Translator.open(random_run(), random_run("tokenizer.kind=char"))
     with pytest.raises(RunError, match=r"cannot join .* only one of them copies"):
-        Translator.open(lively(*WORDS), lively(*WORDS, "model.head=copy"))
+        Translator.open(random_run(*WORDS), random_run(*WORDS, "model.head=copy"))
 
 
 LIMITED = [("model.attention.scorer=location",), (*TRANSFORMER, "model.positions=learned")]
@@ -145,10 +145,10 @@ LIMITED = [("model.attention.scorer=location",), (*TRANSFORMER, "model.positions
 
 @pytest.mark.parametrize("kind", LIMITED, ids=["location", "learned"])
 def test_a_long_source_is_cut_with_one_warning_or_refused(
-    kind: tuple[str, ...], lively: Lively, caplog: pytest.LogCaptureFixture
+    kind: tuple[str, ...], random_run: RandomRun, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = (*kind, "model.max_length=80", "data.max_tokens=79")
-    translator = double(lively(*settings))
+    translator = double(random_run(*settings))
     assert translator.max_source == 80
     long = "the cat sleeps . " * 40
     caplog.clear()
@@ -160,20 +160,20 @@ def test_a_long_source_is_cut_with_one_warning_or_refused(
     with pytest.raises(
         DataError, match=r"a source line has \d+ tokens, more than the model's 80 \(model\.max_length\): 'the cat"
     ):
-        double(lively(*settings), long_source="refuse").translate([long])
+        double(random_run(*settings), long_source="refuse").translate([long])
     if "learned" in str(settings):
         with pytest.raises(DataError, match=r"a target line has \d+ tokens, more than the model's 80"):
             translator.score(["the cat"], [long])
 
 
-def test_recurrent_model_takes_a_source_of_any_length(lively: Lively) -> None:
-    assert double(lively()).max_source is None
-    assert len(double(lively()).translate(["the cat sleeps . " * 100])) == 1
+def test_recurrent_model_takes_a_source_of_any_length(random_run: RandomRun) -> None:
+    assert double(random_run()).max_source is None
+    assert len(double(random_run()).translate(["the cat sleeps . " * 100])) == 1
 
 
-def test_unknown_word_is_replaced_by_the_source_word_with_the_most_attention(lively: Lively) -> None:
+def test_unknown_word_is_replaced_by_the_source_word_with_the_most_attention(random_run: RandomRun) -> None:
     """Also a word that only the target vocabulary knows."""
-    translator = Translator.open(lively(*WORDS), replace_unknown=True)
+    translator = Translator.open(random_run(*WORDS), replace_unknown=True)
     vocabularies, size = translator.vocabularies, translator.vocabularies.target.size
     only_target = next(p for p in vocabularies.target.pieces(range(4, size)) if UNK in vocabularies.source.ids_of([p]))
     text = vocabularies.target.decode(vocabularies.target.ids_of([only_target]), [])
@@ -186,20 +186,20 @@ def test_unknown_word_is_replaced_by_the_source_word_with_the_most_attention(liv
     assert "Zxqyvia" not in translator._translation(source, hypothesis, True, replace_unknown=False).text
 
 
-def test_forced_decoding_keeps_unknown_words(lively: Lively) -> None:
+def test_forced_decoding_keeps_unknown_words(random_run: RandomRun) -> None:
     """Else it would have other words than those that gold links count."""
     pair = ("Zxqyvia Zxqyvia Zxqyvia", "Qwmnor Qwmnor")
     plain, replaced = (
-        next(Translator.open(lively(*WORDS), replace_unknown=way).forced_decode([pair], attention=True))
+        next(Translator.open(random_run(*WORDS), replace_unknown=way).forced_decode([pair], attention=True))
         for way in (False, True)
     )
     assert UNK in plain.ids
     assert replaced.target == plain.target
 
 
-def test_copying_model_produces_unknown_source_words(lively: Lively) -> None:
+def test_copying_model_produces_unknown_source_words(random_run: RandomRun) -> None:
     translator = double(
-        lively(*WORDS, "model.head=copy"), min_length=3
+        random_run(*WORDS, "model.head=copy"), min_length=3
     )  # the end of the sentence can be copied as well
     for model in translator.models:
         torch.nn.init.zeros_(model.head.gate.weight)  # type: ignore[attr-defined]
@@ -210,8 +210,8 @@ def test_copying_model_produces_unknown_source_words(lively: Lively) -> None:
     assert words
 
 
-def test_translation_begins_with_its_prefix(lively: Lively, lines: list[str]) -> None:
-    translator = double(lively(*WORDS), max_length=12)
+def test_translation_begins_with_its_prefix(random_run: RandomRun, lines: list[str]) -> None:
+    translator = double(random_run(*WORDS), max_length=12)
     known = translator.vocabularies.target.decode([10, 11], [])
     prefixes = [known if number % 2 else "" for number in range(len(lines))]
     found = list(translator.hypotheses(lines, prefix=prefixes))
@@ -221,12 +221,13 @@ def test_translation_begins_with_its_prefix(lively: Lively, lines: list[str]) ->
         assert start or best[0].text == text
 
 
-def test_samples_depend_only_on_seed_and_sentence(lively: Lively, lines: list[str]) -> None:
+def test_samples_depend_only_on_seed_and_sentence(random_run: RandomRun, lines: list[str]) -> None:
     options = {"sampling": True, "beam": 5, "length_penalty": "average", "n_best": 3}
 
     def drawn(some: list[str], **more: object) -> list[list[str]]:
         return [
-            [h.text for h in found] for found in double(lively("search.beam=5"), **{**options, **more}).hypotheses(some)
+            [h.text for h in found]
+            for found in double(random_run("search.beam=5"), **{**options, **more}).hypotheses(some)
         ]
 
     first = drawn(lines)
@@ -239,8 +240,8 @@ def test_samples_depend_only_on_seed_and_sentence(lively: Lively, lines: list[st
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_attention_has_one_row_per_target_subword(variant: str, lively: Lively, lines: list[str]) -> None:
-    translator = double(lively(*VARIANTS[variant]), n_best=2)
+def test_attention_has_one_row_per_target_subword(variant: str, random_run: RandomRun, lines: list[str]) -> None:
+    translator = double(random_run(*VARIANTS[variant]), n_best=2)
     for line, found in zip(lines, translator.hypotheses(lines, attention=True), strict=True):
         for h in found if line.strip() else []:
             assert h.attention is not None
@@ -252,8 +253,8 @@ def test_attention_has_one_row_per_target_subword(variant: str, lively: Lively, 
             assert (h.target[-1] == "") == h.finished
 
 
-def test_attention_of_one_sentence(lively: Lively) -> None:
-    translator = double(lively())
+def test_attention_of_one_sentence(random_run: RandomRun) -> None:
+    translator = double(random_run())
     best = translator.attention("the cat sleeps .")
     given = translator.attention("the cat sleeps .", "die Katze")
     assert isinstance(best, Translation)
@@ -262,8 +263,8 @@ def test_attention_of_one_sentence(lively: Lively) -> None:
     assert given.attention.shape == (len(given.target), len(given.source))
 
 
-def test_encoded_source_has_ids_for_copying(lively: Lively) -> None:
-    encoded = double(lively(*WORDS)).encode_source("Zxqyvia . Zxqyvia")
+def test_encoded_source_has_ids_for_copying(random_run: RandomRun) -> None:
+    encoded = double(random_run(*WORDS)).encode_source("Zxqyvia . Zxqyvia")
     assert isinstance(encoded, EncodedSource)
     assert encoded.unknown[0] == "▁Zxqyvia"
     assert encoded.copy[0] == encoded.copy[2] >= 40
@@ -271,10 +272,10 @@ def test_encoded_source_has_ids_for_copying(lively: Lively) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_cuda_graphs_change_no_translation(
-    variant: str, lively: Lively, lines: list[str], monkeypatch: pytest.MonkeyPatch
+    variant: str, random_run: RandomRun, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For an ensemble, with a stand-in for CUDA graphs that runs the step again."""
-    run = lively(*VARIANTS[variant])
+    run = random_run(*VARIANTS[variant])
     expected = double(run).translate(lines)
     monkeypatch.setattr(devices, "asynchronous", lambda x: True)
     monkeypatch.setattr(translator, "CUDAGraphRecorder", lambda: lambda work: work)

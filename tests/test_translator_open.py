@@ -10,16 +10,16 @@ import pytest
 from seq2seq import Translator
 from seq2seq.errors import ConfigError, DataError
 
-Lively = Callable[..., Path]
+RandomRun = Callable[..., Path]
 
 
 def double(run: Path, **search: object) -> Translator:
     return Translator.open(run, precision="64", **search)
 
 
-def test_wrong_search_settings_are_refused(lively: Lively) -> None:
+def test_wrong_search_settings_are_refused(random_run: RandomRun) -> None:
     with pytest.raises(ConfigError, match=r"search\.n_best=9 is more than search\.beam=2"):
-        Translator.open(lively(), n_best=9)
+        Translator.open(random_run(), n_best=9)
 
 
 def test_search_settings_are_checked_for_name_and_type(tiny_run: Path) -> None:
@@ -50,8 +50,8 @@ sys.exit(", ".join(set({heavy}) & set(sys.modules)))
     assert done.stderr.strip() == ""
 
 
-def test_single_string_in_place_of_lines_is_refused(lively: Lively) -> None:
-    translator = double(lively())
+def test_single_string_in_place_of_lines_is_refused(random_run: RandomRun) -> None:
+    translator = double(random_run())
     for wrong in (
         lambda: translator.translate("the cat"),
         lambda: translator.score("the cat", ["a"]),
@@ -66,8 +66,8 @@ def test_translator_needs_a_run() -> None:
         Translator.open()
 
 
-def test_long_source_is_refused_for_a_model_without_a_limit(lively: Lively) -> None:
+def test_long_source_is_refused_for_a_model_without_a_limit(random_run: RandomRun) -> None:
     with pytest.raises(
         ConfigError, match=r"search\.long_source=refuse would be ignored: the model takes a source of any length"
     ):
-        Translator.open(lively(), long_source="refuse")
+        Translator.open(random_run(), long_source="refuse")

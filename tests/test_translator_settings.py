@@ -10,7 +10,7 @@ import pytest
 from seq2seq import Translator
 from seq2seq.config import SearchConfig
 
-Lively = Callable[..., Path]
+RandomRun = Callable[..., Path]
 
 
 def double(run: Path, **search: Any) -> Translator:
@@ -37,10 +37,10 @@ TESTED_ELSEWHERE = {"long_source", "replace_unknown", "batch", "window"}
 
 
 @pytest.mark.parametrize("name", CHANGED)
-def test_search_setting_changes_the_translations(name: str, lively: Lively, lines: list[str]) -> None:
+def test_search_setting_changes_the_translations(name: str, random_run: RandomRun, lines: list[str]) -> None:
     needs = {"max_length": 30, "max_ratio": 2.0} | REQUIRED.get(name, {})
-    assert texts_and_scores(lively(), lines, **needs) != texts_and_scores(
-        lively(), lines, **needs | {name: CHANGED[name]}
+    assert texts_and_scores(random_run(), lines, **needs) != texts_and_scores(
+        random_run(), lines, **needs | {name: CHANGED[name]}
     )
 
 
@@ -48,9 +48,9 @@ def test_every_search_setting_is_tested() -> None:
     assert {field.name for field in dataclasses.fields(SearchConfig)} == CHANGED.keys() | TESTED_ELSEWHERE
 
 
-def test_minimum_length_overrides_max_ratio(lively: Lively) -> None:
+def test_minimum_length_overrides_max_ratio(random_run: RandomRun) -> None:
     """The minimum is what the user wants now, max_ratio a guard against endless output."""
-    translator = double(lively(), min_length=60, max_length=70)
+    translator = double(random_run(), min_length=60, max_length=70)
     assert len(next(translator.hypotheses(["the cat"]))[0].target) >= 60
-    translator = double(lively(), min_ratio=9.0, max_ratio=9.0, max_length=50)
+    translator = double(random_run(), min_ratio=9.0, max_ratio=9.0, max_length=50)
     assert len(next(translator.hypotheses(["the cat sleeps"]))[0].target) >= 27

@@ -74,23 +74,23 @@ def disturb(run: Path, seed: int) -> None:
 
 
 @pytest.fixture
-def own(runs: Path, tmp_path: Path) -> Path:
+def runs_copy(runs: Path, tmp_path: Path) -> Path:
     """A copy of `runs` that the test may change."""
     return Path(shutil.copytree(runs, tmp_path / "runs"))
 
 
 @pytest.fixture(scope="session")
-def few() -> tuple[object, ...]:
+def fast_options() -> tuple[object, ...]:
     """Options that make a comparison fast."""
     return ("--bootstrap", 40, "--trials", 20, "--metrics", "chrf,rougeL")
 
 
 @pytest.fixture
-def compared(call: Call, few: tuple[object, ...]) -> Callable[..., Any]:
-    """`compared(*words)`: the JSON output of the command, with the options `few`."""
+def compared(call: Call, fast_options: tuple[object, ...]) -> Callable[..., Any]:
+    """`compared(*words)`: the JSON output of the command, with the options `fast_options`."""
 
     def run(*words: object) -> Any:
-        code, out, err = call("compare", *words, *few, "--format", "json")
+        code, out, err = call("compare", *words, *fast_options, "--format", "json")
         assert code == 0, err
         return json.loads(out)
 

@@ -68,9 +68,9 @@ def test_single_seeds_are_tested_as_by_sacrebleu(compared: Callable[..., Any], r
 
 
 def test_stored_evaluations_are_reused_for_the_same_text_only(
-    compared: Callable[..., Any], own: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compared: Callable[..., Any], runs_copy: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, opened = own / "rnn-general-1", []
+    run, opened = runs_copy / "rnn-general-1", []
     original = Translator.open.__func__  # type: ignore[attr-defined]
 
     def counted(cls: type, *runs: Path, **options: Any) -> Translator:
@@ -88,7 +88,7 @@ def test_stored_evaluations_are_reused_for_the_same_text_only(
     (root / "test.en").write_text("".join(f"{line} indeed\n" for line in (corpus / "test.en").read_text().splitlines()))
     assert compared(run)["rows"][0]["figures"]["chrf"] != first["rows"][0]["figures"]["chrf"]
     assert len(opened) == before + 1
-    shutil.copy(own / "rnn-general-2/weights.safetensors", run)  # training went on
+    shutil.copy(runs_copy / "rnn-general-2/weights.safetensors", run)  # training went on
     compared(run)
     assert len(opened) == before + 2
     (run / "evaluation/test/hypotheses.txt").write_text("other\n" * 12)
@@ -103,47 +103,49 @@ def test_stored_evaluations_are_reused_for_the_same_text_only(
 
 
 def test_runs_without_weights_are_compared_by_their_stored_evaluations(
-    compared: Callable[..., Any], call: Call, own: Path, gold: Path
+    compared: Callable[..., Any], call: Call, runs_copy: Path, gold: Path
 ) -> None:
     """Weights may be deleted, or on another machine; attention records may be missing as well."""
-    before = compared(own, "--gold", gold)
-    for run in own.iterdir():
+    before = compared(runs_copy, "--gold", gold)
+    for run in runs_copy.iterdir():
         for name in ("weights.safetensors", "joint.spm", "evaluation/test/alignments.txt"):
             (run / name).unlink()
-    (own / "rnn-general-1/evaluation/test/explained.zip").unlink()
-    after = compared(own, "--gold", gold, "--report", own / "report.html")
+    (runs_copy / "rnn-general-1/evaluation/test/explained.zip").unlink()
+    after = compared(runs_copy, "--gold", gold, "--report", runs_copy / "report.html")
     assert after["rows"] == before["rows"]
     assert after["header"][-1].startswith(
         "Without weights, the stored evaluation is used unverified: rnn-uniform-last-1, "
     )
     assert after["header"][:-1] == before["header"]
-    assert "<html" in (own / "report.html").read_text()
-    (own / "rnn-general-1/evaluation/test/hypotheses.txt").write_text("other\n" * 12)
-    info = own / "rnn-general-2/run.json"
+    assert "<html" in (runs_copy / "report.html").read_text()
+    (runs_copy / "rnn-general-1/evaluation/test/hypotheses.txt").write_text("other\n" * 12)
+    info = runs_copy / "rnn-general-2/run.json"
     info.write_text(info.read_text().replace('"parameters"', '"numbers"'))
-    broken = {Path(one["run"]).name: one["why"] for one in compared(own, "--gold", gold)["broken"]}
+    broken = {Path(one["run"]).name: one["why"] for one in compared(runs_copy, "--gold", gold)["broken"]}
     assert "weights.safetensors is missing, though training is finished" in broken["rnn-general-1"]
     assert "has neither weights.safetensors nor a number of parameters" in broken["rnn-general-2"]
-    code, _, err = call("compare", own, "--beam", 5)
+    code, _, err = call("compare", runs_copy, "--beam", 5)
     assert code == 2
     assert "no run is left to compare" in err
 
 
-def test_broken_run_is_named_and_the_others_are_compared(compared: Callable[..., Any], call: Call, own: Path) -> None:
-    (own / "rnn-general-2/weights.safetensors").write_bytes(b"nothing")
-    (own / "transformer-dot-1/run.json").write_text("{")
-    found = compared(own)
+def test_broken_run_is_named_and_the_others_are_compared(
+    compared: Callable[..., Any], call: Call, runs_copy: Path
+) -> None:
+    (runs_copy / "rnn-general-2/weights.safetensors").write_bytes(b"nothing")
+    (runs_copy / "transformer-dot-1/run.json").write_text("{")
+    found = compared(runs_copy)
     assert [Path(broken["run"]).name for broken in found["broken"]] == ["transformer-dot-1", "rnn-general-2"]
     assert "is damaged" in found["broken"][0]["why"]
     assert [(r["variant"], r["seeds"]) for r in found["rows"]] == [("rnn-uniform-last", [1, 2]), ("rnn-general", [1])]
-    code, out, err = call("compare", own / "transformer-dot-1")
+    code, out, err = call("compare", runs_copy / "transformer-dot-1")
     assert (code, out) == (2, "")
     assert "no run is left to compare" in err
 
 
-def test_mistyped_run_is_an_error(call: Call, own: Path, tmp_path: Path, gold: Path) -> None:
+def test_mistyped_run_is_an_error(call: Call, runs_copy: Path, tmp_path: Path, gold: Path) -> None:
     """Otherwise a script would not notice a missing row, or a missing seed."""
-    good, typed = own / "rnn-general-1", own / "rnn-general-l"
+    good, typed = runs_copy / "rnn-general-1", runs_copy / "rnn-general-l"
     (tmp_path / "empty").mkdir()
     for words, why in (
         ([good, typed], f"{typed} is not a run directory: it does not exist (did you mean "),
@@ -158,17 +160,17 @@ def test_mistyped_run_is_an_error(call: Call, own: Path, tmp_path: Path, gold: P
         assert why in err
 
 
-def test_runs_trained_on_different_text_are_refused(call: Call, own: Path, tmp_path: Path) -> None:
-    info = own / "rnn-general-2/run.json"
+def test_runs_trained_on_different_text_are_refused(call: Call, runs_copy: Path, tmp_path: Path) -> None:
+    info = runs_copy / "rnn-general-2/run.json"
     info.write_text(json.dumps(json.loads(info.read_text()) | {"data": "0" * 64}))
-    code, out, err = call("compare", own / "rnn-general-1", own / "rnn-general-2")
+    code, out, err = call("compare", runs_copy / "rnn-general-1", runs_copy / "rnn-general-2")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert err.endswith("were trained on different text: their figures cannot be compared\n")
-    config = own / "rnn-general-2/config.yaml"
+    config = runs_copy / "rnn-general-2/config.yaml"
     config.write_text(re.sub("(?m)^  name: mine$", "  name: other", config.read_text()))
     assert (
-        f"; name the runs of one text, such as {own}/mine-*"
-        in call("compare", own / "rnn-general-1", own / "rnn-general-2")[2]
+        f"; name the runs of one text, such as {runs_copy}/mine-*"
+        in call("compare", runs_copy / "rnn-general-1", runs_copy / "rnn-general-2")[2]
     )
     config.write_text(config.read_text().replace("source: en", "source: xx"))
-    assert "rnn-general-2 xx-de: their figures cannot be compared" in call("compare", own)[2]
+    assert "rnn-general-2 xx-de: their figures cannot be compared" in call("compare", runs_copy)[2]

@@ -97,10 +97,10 @@ def test_links_of_both_directions(
     )
 
 
-def test_wrong_reverse_runs_are_refused_before_translation(call: Call, own: Path, gold: Path) -> None:
-    for kept in own.glob("*/evaluation"):
+def test_wrong_reverse_runs_are_refused_before_translation(call: Call, runs_copy: Path, gold: Path) -> None:
+    for kept in runs_copy.glob("*/evaluation"):
         shutil.rmtree(kept)
-    one, two = own / "rnn-general-1", own / "rnn-general-2"
+    one, two = runs_copy / "rnn-general-1", runs_copy / "rnn-general-2"
     for words, why in (
         (["--gold", gold, "--reverse", two], f"--reverse {two} translates en-de, not the other way round"),
         (
@@ -110,7 +110,7 @@ def test_wrong_reverse_runs_are_refused_before_translation(call: Call, own: Path
     ):
         code, out, err = call("compare", one, *words)
         assert (code, out, err) == (2, "", f"seq2seq: {why}\n")
-    assert not list(own.glob("*/evaluation"))
+    assert not list(runs_copy.glob("*/evaluation"))
 
 
 @pytest.mark.parametrize("command", ["compare", "evaluate"])
@@ -134,19 +134,19 @@ def test_gold_replaces_the_test_sets_own_links(
     assert "aer" in out.lower()
 
 
-def test_reversed_gold_links_are_named(call: Call, own: Path, corpus: Path, tmp_path: Path) -> None:
+def test_reversed_gold_links_are_named(call: Call, runs_copy: Path, corpus: Path, tmp_path: Path) -> None:
     sizes = [[len(line.split()) for line in (corpus / f"test.{end}").read_text().splitlines()] for end in ("en", "de")]
     turned = ["0-0" if s <= t else f"{s - 1}-0" for s, t in zip(*reversed(sizes), strict=True)]  # target-source
     assert any(link != "0-0" for link in turned)
     (tmp_path / "turned").write_text("\n".join(turned) + "\n")
-    code, _, err = call("compare", own / "rnn-general-1", "--gold", tmp_path / "turned")
+    code, _, err = call("compare", runs_copy / "rnn-general-1", "--gold", tmp_path / "turned")
     assert code == 2
     assert "with source and target swapped all links would fit: a link names the source word first" in err
 
 
-def test_stored_links_of_other_weights_are_not_used(compared: Callable[..., Any], own: Path, gold: Path) -> None:
+def test_stored_links_of_other_weights_are_not_used(compared: Callable[..., Any], runs_copy: Path, gold: Path) -> None:
     """A run that was trained further, or whose evaluation was copied from another run."""
-    one, two = own / "rnn-general-1", own / "rnn-general-2"
+    one, two = runs_copy / "rnn-general-1", runs_copy / "rnn-general-2"
     compared(one, "--gold", gold), compared(two, "--gold", gold)
     mine, theirs = (json.loads((run / "evaluation/test/forced.json").read_text()) for run in (one, two))
     assert mine["links"] != theirs["links"]

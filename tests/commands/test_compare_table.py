@@ -13,9 +13,9 @@ import pytest
 Call = Callable[..., tuple[int, str, str]]
 
 
-def test_every_format_has_the_scores(call: Call, few: tuple[object, ...], runs: Path, tmp_path: Path) -> None:
+def test_every_format_has_the_scores(call: Call, fast_options: tuple[object, ...], runs: Path, tmp_path: Path) -> None:
     outputs = {
-        kind: call("compare", runs, *few, "--format", kind)[1]
+        kind: call("compare", runs, *fast_options, "--format", kind)[1]
         for kind in ("terminal", "markdown", "csv", "latex", "json")
     }
     found = json.loads(outputs["json"])
@@ -34,24 +34,24 @@ def test_every_format_has_the_scores(call: Call, few: tuple[object, ...], runs: 
     assert not re.search(
         r"(?<!\\)_", "".join(line for line in outputs["latex"].splitlines(True) if not line.startswith("%"))
     )
-    assert call("compare", runs, *few, "--format", "csv", "--output", tmp_path / "new/a.csv")[:2] == (0, "")
+    assert call("compare", runs, *fast_options, "--format", "csv", "--output", tmp_path / "new/a.csv")[:2] == (0, "")
     assert (tmp_path / "new/a.csv").read_text() == outputs["csv"]
 
 
-def test_columns_can_be_chosen(call: Call, few: tuple[object, ...], runs: Path) -> None:
-    code, out, _ = call("compare", runs, *few, "--columns", "diagonality,chrf", "--format", "markdown")
+def test_columns_can_be_chosen(call: Call, fast_options: tuple[object, ...], runs: Path) -> None:
+    code, out, _ = call("compare", runs, *fast_options, "--columns", "diagonality,chrf", "--format", "markdown")
     assert code == 0
     assert "| variant (seeds) | diagonality | chrF2 ↑ |" in out
 
 
-def test_column_that_no_variant_has_is_refused(call: Call, few: tuple[object, ...], own: Path) -> None:
+def test_column_that_no_variant_has_is_refused(call: Call, fast_options: tuple[object, ...], runs_copy: Path) -> None:
     """Known only after all runs are evaluated; a column that some variants have is shown."""
-    (own / "rnn-general-2/run.json").write_text(
-        (own / "rnn-general-2/run.json").read_text().replace('"seconds"', '"ages"')
+    (runs_copy / "rnn-general-2/run.json").write_text(
+        (runs_copy / "rnn-general-2/run.json").read_text().replace('"seconds"', '"ages"')
     )
-    words = (*few, "--columns", "chrf,training_seconds")
-    assert call("compare", own / "rnn-general-2", own / "rnn-uniform-last-1", *words)[0] == 0
-    code, out, err = call("compare", own / "rnn-general-2", *words)
+    words = (*fast_options, "--columns", "chrf,training_seconds")
+    assert call("compare", runs_copy / "rnn-general-2", runs_copy / "rnn-uniform-last-1", *words)[0] == 0
+    code, out, err = call("compare", runs_copy / "rnn-general-2", *words)
     assert (code, out, len(err.splitlines())) == (2, "", 1), err
     assert "--columns=training_seconds would be ignored: no variant has it in all of its runs" in err
 
@@ -100,9 +100,9 @@ def test_wrong_options_are_reported_in_one_line(case: str, call: Call, runs: Pat
     assert message in err
 
 
-def test_wrong_baseline_is_refused_before_translation(call: Call, own: Path) -> None:
-    for kept in own.glob("*/evaluation"):
+def test_wrong_baseline_is_refused_before_translation(call: Call, runs_copy: Path) -> None:
+    for kept in runs_copy.glob("*/evaluation"):
         shutil.rmtree(kept)
-    code, _, err = call("compare", own, "--test", "test", "--baseline", "rnn-generl")
+    code, _, err = call("compare", runs_copy, "--test", "test", "--baseline", "rnn-generl")
     assert (code, len(err.splitlines())) == (2, 1)
-    assert not list(own.glob("*/evaluation"))
+    assert not list(runs_copy.glob("*/evaluation"))

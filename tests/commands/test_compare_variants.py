@@ -9,9 +9,9 @@ from typing import Any
 Call = Callable[..., tuple[int, str, str]]
 
 
-def test_copies_of_a_run_count_once(compared: Callable[..., Any], own: Path) -> None:
-    copy = shutil.copytree(own / "rnn-general-1", own / "z-copy")
-    found = compared(own / "rnn-general-1", own / "rnn-general-2", own / "rnn-general-1/", copy)
+def test_copies_of_a_run_count_once(compared: Callable[..., Any], runs_copy: Path) -> None:
+    copy = shutil.copytree(runs_copy / "rnn-general-1", runs_copy / "z-copy")
+    found = compared(runs_copy / "rnn-general-1", runs_copy / "rnn-general-2", runs_copy / "rnn-general-1/", copy)
     assert [r["seeds"] for r in found["rows"]] == [[1, 2]]
     assert any("was given twice and is counted once" in line for line in found["header"])
     assert any(f"{copy} is left out: it has the settings and the seed of" in line for line in found["header"])
@@ -19,19 +19,23 @@ def test_copies_of_a_run_count_once(compared: Callable[..., Any], own: Path) -> 
 
 
 def test_run_does_not_differ_from_its_copy(
-    compared: Callable[..., Any], row: Callable[[Any, str], Any], own: Path
+    compared: Callable[..., Any], row: Callable[[Any, str], Any], runs_copy: Path
 ) -> None:
     """The same translations under another name: p is 1, not the smallest possible."""
-    copy = Path(shutil.copytree(own / "rnn-general-1", own / "twin"))
+    copy = Path(shutil.copytree(runs_copy / "rnn-general-1", runs_copy / "twin"))
     (copy / "config.yaml").write_text((copy / "config.yaml").read_text().replace("variant: ''", "variant: twin"))
-    found = compared(own / "rnn-general-1", copy)
+    found = compared(runs_copy / "rnn-general-1", copy)
     assert row(found, "twin")["figures"]["chrf"]["corrected"] == {"bootstrap": 1, "randomisation": 1}
 
 
-def test_variants_of_one_name_are_distinguished_by_their_settings(compared: Callable[..., Any], own: Path) -> None:
-    config = own / "rnn-general-2/config.yaml"
+def test_variants_of_one_name_are_distinguished_by_their_settings(
+    compared: Callable[..., Any], runs_copy: Path
+) -> None:
+    config = runs_copy / "rnn-general-2/config.yaml"
     config.write_text(config.read_text().replace("label_smoothing: 0.1", "label_smoothing: 0.2"))
-    found = compared(own / "rnn-general-1", own / "rnn-general-2", "--baseline", "rnn-general label_smoothing=0.2")
+    found = compared(
+        runs_copy / "rnn-general-1", runs_copy / "rnn-general-2", "--baseline", "rnn-general label_smoothing=0.2"
+    )
     assert [r["variant"] for r in found["rows"]] == [
         "rnn-general label_smoothing=0.2",
         "rnn-general label_smoothing=0.1",
@@ -42,8 +46,8 @@ def test_variants_of_one_name_are_distinguished_by_their_settings(compared: Call
     ]
 
 
-def test_header_lists_what_the_runs_share(compared: Callable[..., Any], own: Path) -> None:
-    one, other = own / "rnn-general-1", own / "rnn-uniform-last-1"
+def test_header_lists_what_the_runs_share(compared: Callable[..., Any], runs_copy: Path) -> None:
+    one, other = runs_copy / "rnn-general-1", runs_copy / "rnn-uniform-last-1"
     assert (
         compared(one, other)["header"][0]
         == "Equal budget: all runs had the same number of updates (4) and number of parameters (4,448 to 4,512)."

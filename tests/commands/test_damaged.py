@@ -15,7 +15,7 @@ import pytest
 from seq2seq import cli
 
 Call = Callable[..., tuple[int, str, str]]
-FEW = ("--bootstrap", "40", "--trials", "20", "--metrics", "chrf")
+FAST_OPTIONS = ("--bootstrap", "40", "--trials", "20", "--metrics", "chrf")
 GOOD, SPOILED = "rnn-uniform-last-1", "rnn-general-1"
 DEEP = "[" * 200_000
 HUGE = 10**400
@@ -40,7 +40,7 @@ def strange(runs: Path, links: Path, tmp_path_factory: pytest.TempPathFactory) -
             [
                 "compare",
                 str(folder),
-                *FEW,
+                *FAST_OPTIONS,
                 "--gold",
                 str(links),
                 "--format",
@@ -201,7 +201,7 @@ def test_damaged_run_is_named_and_the_other_is_compared(
     folder = Path(shutil.copytree(strange, tmp_path / "runs"))
     spoil(folder / SPOILED)
     code, out, err = call(
-        "compare", folder, *FEW, "--gold", links, "--format", "json", "--report", tmp_path / "report.html"
+        "compare", folder, *FAST_OPTIONS, "--gold", links, "--format", "json", "--report", tmp_path / "report.html"
     )
     assert code == 0, err
     found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
@@ -221,7 +221,7 @@ def test_overflowing_speeds_are_left_out(call: Call, strange: Path, links: Path,
     shutil.copytree(folder / SPOILED, folder / "again")
     settings = folder / "again" / "config.yaml"
     settings.write_text(settings.read_text().replace("\nseed: 1\n", "\nseed: 3\n"))
-    code, out, err = call("compare", folder, *FEW, "--gold", links, "--format", "json")
+    code, out, err = call("compare", folder, *FAST_OPTIONS, "--gold", links, "--format", "json")
     assert code == 0, err
     rows = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))["rows"]
     found = next(row for row in rows if row["variant"] == "rnn-general")
@@ -232,7 +232,7 @@ def test_overflowing_speeds_are_left_out(call: Call, strange: Path, links: Path,
 def test_missing_links_only_cost_the_alignment_error(call: Call, strange: Path, links: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(strange, tmp_path / "runs"))
     (folder / SPOILED / "evaluation/test/forced.json").unlink()
-    code, out, err = call("compare", folder, *FEW, "--gold", links, "--format", "json")
+    code, out, err = call("compare", folder, *FAST_OPTIONS, "--gold", links, "--format", "json")
     assert code == 0, err
     found = json.loads(out)
     assert {row["variant"]: "aer" in row["figures"] for row in found["rows"]} == {
@@ -244,11 +244,11 @@ def test_missing_links_only_cost_the_alignment_error(call: Call, strange: Path, 
     ]
 
 
-def test_damaged_evaluation_is_repeated_if_there_are_weights(call: Call, own: Path, links: Path) -> None:
-    words = ("compare", own / SPOILED, *FEW, "--gold", links, "--format", "json")
+def test_damaged_evaluation_is_repeated_if_there_are_weights(call: Call, runs_copy: Path, links: Path) -> None:
+    words = ("compare", runs_copy / SPOILED, *FAST_OPTIONS, "--gold", links, "--format", "json")
     first = json.loads(call(*words)[1])
     for name, content in {"scores.json": DEEP, "forced.json": DEEP, "sentences.csv": "nan"}.items():
-        (own / SPOILED / "evaluation/test" / name).write_text(content)
+        (runs_copy / SPOILED / "evaluation/test" / name).write_text(content)
         code, out, err = call(*words)
         assert code == 0, err
         figures, before = (found["rows"][0]["figures"] for found in (json.loads(out), first))
@@ -268,45 +268,45 @@ def test_text_of_one_run_serves_the_others(away: str, call: Call, strange: Path,
     """It may be that of any run; but one of them must have it, and none may have another text."""
     folder = Path(shutil.copytree(strange, tmp_path / "runs"))
     moved(folder / away, "/nowhere")
-    code, out, err = call("compare", folder, *FEW, "--format", "json")
+    code, out, err = call("compare", folder, *FAST_OPTIONS, "--format", "json")
     assert code == 0, err
     assert (len(json.loads(out)["rows"]), json.loads(out)["broken"]) == (2, [])
     other = Path(shutil.copytree(corpus, tmp_path / "other"))
     (other / "test.en").write_text("other\n" * 12)
     moved(folder / away, other)
-    code, out, err = call("compare", folder, *FEW)
+    code, out, err = call("compare", folder, *FAST_OPTIONS)
     assert (code, out) == (2, "")
     assert "--test=test is another text in" in err
     for name in (GOOD, SPOILED):
         moved(folder / name, "/nowhere")
-    code, out, err = call("compare", folder, *FEW)
+    code, out, err = call("compare", folder, *FAST_OPTIONS)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert "/nowhere/test.en is missing, also with .gz" in err
 
 
-def test_unreadable_test_set_of_one_run_is_an_error(call: Call, own: Path, corpus: Path, tmp_path: Path) -> None:
+def test_unreadable_test_set_of_one_run_is_an_error(call: Call, runs_copy: Path, corpus: Path, tmp_path: Path) -> None:
     """It may be another text: only text that is missing is assumed to be the same, by run.json."""
     root = Path(shutil.copytree(corpus, tmp_path / "text"))
     (root / "test.de").write_text("a line\n")
-    moved(own / SPOILED, root)
-    code, out, err = call("compare", own, *FEW)
+    moved(runs_copy / SPOILED, root)
+    code, out, err = call("compare", runs_copy, *FAST_OPTIONS)
     assert (code, out) == (2, "")
     assert f"{root}/test.en has 12 lines, but" in err
     (root / "test.de").unlink()
-    assert call("compare", own, *FEW)[0] == 0
+    assert call("compare", runs_copy, *FAST_OPTIONS)[0] == 0
 
 
-def test_name_of_a_test_set_cannot_lead_out_of_the_run(call: Call, own: Path) -> None:
-    config = own / SPOILED / "config.yaml"
+def test_name_of_a_test_set_cannot_lead_out_of_the_run(call: Call, runs_copy: Path) -> None:
+    config = runs_copy / SPOILED / "config.yaml"
     config.write_text(config.read_text().replace("    test:\n", "    ../../../../x:\n"))
-    code, out, err = call("compare", own / SPOILED, *FEW)
+    code, out, err = call("compare", runs_copy / SPOILED, *FAST_OPTIONS)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert "data.test='../../../../x' is part of a directory's name" in err
 
 
-def test_symbolic_links_in_a_run_are_not_followed(call: Call, own: Path, tmp_path: Path) -> None:
+def test_symbolic_links_in_a_run_are_not_followed(call: Call, runs_copy: Path, tmp_path: Path) -> None:
     """Links in place of files and folders of a run are not written through; a link that the user names is."""
-    run, victim, elsewhere = own / SPOILED, tmp_path / "victim.txt", tmp_path / "elsewhere"
+    run, victim, elsewhere = runs_copy / SPOILED, tmp_path / "victim.txt", tmp_path / "elsewhere"
     victim.write_text("dear")
     elsewhere.mkdir()
     shutil.rmtree(run / "evaluation", ignore_errors=True)
@@ -315,7 +315,7 @@ def test_symbolic_links_in_a_run_are_not_followed(call: Call, own: Path, tmp_pat
     for name in names:
         (run / "evaluation/test" / name).symlink_to(victim)
     (tmp_path / "output").symlink_to(tmp_path / "table.csv")
-    assert call("compare", run, *FEW, "--format", "csv", "--output", tmp_path / "output")[0] == 0
+    assert call("compare", run, *FAST_OPTIONS, "--format", "csv", "--output", tmp_path / "output")[0] == 0
     assert victim.read_text() == "dear"
     assert not any((run / "evaluation/test" / name).is_symlink() for name in names)
     assert (tmp_path / "output").is_symlink()
@@ -333,7 +333,7 @@ def test_symbolic_links_in_a_run_are_not_followed(call: Call, own: Path, tmp_pat
     for place in ("evaluation/test", "evaluation"):
         shutil.rmtree(run / place)
         (run / place).symlink_to(elsewhere)
-        code, _, err = call("compare", run, *FEW)
+        code, _, err = call("compare", run, *FAST_OPTIONS)
         assert code == 2
         assert f"{run / 'evaluation/test'} leads out of the run" in err
         (run / place).unlink()

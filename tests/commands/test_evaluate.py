@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-Lively = Callable[..., Path]
+RandomRun = Callable[..., Path]
 Call = Callable[..., tuple[int, str, str]]
 
 
-def test_evaluate_a_test_set(call: Call, lively: Lively, corpus: Path, tmp_path: Path) -> None:
-    run = Path(shutil.copytree(lively(), tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
+def test_evaluate_a_test_set(call: Call, random_run: RandomRun, corpus: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(random_run(), tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
     code, out, _ = call("evaluate", run, "--test", "test", "--metrics", "bleu,chrf,rougeL", "--bootstrap", 40)
     assert code == 0
     folder = run / "evaluation" / "test"
@@ -47,8 +47,8 @@ def test_evaluate_a_test_set(call: Call, lively: Lively, corpus: Path, tmp_path:
     assert (kept / "scores.json").is_file()
 
 
-def test_test_set_must_be_named_if_there_are_several(call: Call, lively: Lively, tmp_path: Path) -> None:
-    run = Path(shutil.copytree(lively(), tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
+def test_test_set_must_be_named_if_there_are_several(call: Call, random_run: RandomRun, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(random_run(), tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
     code, out, _ = call("evaluate", run, "--metrics", "bleu", "--bootstrap", 0)
     assert code == 0
     assert f"saved in {run / 'evaluation' / 'test'}" in out
@@ -58,10 +58,12 @@ def test_test_set_must_be_named_if_there_are_several(call: Call, lively: Lively,
     assert (code, out, err) == (2, "", "seq2seq: --test is missing; choose one of: other, test, dev\n")
 
 
-def test_evaluations_do_not_overwrite_each_other(call: Call, lively: Lively, corpus: Path, tmp_path: Path) -> None:
+def test_evaluations_do_not_overwrite_each_other(
+    call: Call, random_run: RandomRun, corpus: Path, tmp_path: Path
+) -> None:
     """Other metrics of the same translations are added; other searches, runs and texts get their own folders."""
     fresh = shutil.ignore_patterns("evaluation")
-    run, friend = (Path(shutil.copytree(lively(), tmp_path / name, ignore=fresh)) for name in ("run", "friend"))
+    run, friend = (Path(shutil.copytree(random_run(), tmp_path / name, ignore=fresh)) for name in ("run", "friend"))
     test = ("--test", "test", "--metrics")
     for words in (
         (*test, "bleu", "--batch", 3),
@@ -98,14 +100,14 @@ def test_evaluations_do_not_overwrite_each_other(call: Call, lively: Lively, cor
     assert [score["name"] for score in scores] == ["ter"]
 
 
-def test_files_of_different_lengths_are_refused(call: Call, lively: Lively, corpus: Path) -> None:
-    code, _, err = call("evaluate", lively(), "--source", corpus / "test.en", "--reference", corpus / "train.de")
+def test_files_of_different_lengths_are_refused(call: Call, random_run: RandomRun, corpus: Path) -> None:
+    code, _, err = call("evaluate", random_run(), "--source", corpus / "test.en", "--reference", corpus / "train.de")
     assert code == 2
     assert f"{corpus / 'test.en'} has 12 lines, but {corpus / 'train.de'} has 120" in err
 
 
 def test_dev_score_of_training_equals_that_of_evaluate(
-    call: Call, lively: Lively, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    call: Call, random_run: RandomRun, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same weights, search and lines give the same hypotheses and score. ROUGE, since BLEU would be 0."""
     from seq2seq.training import fit as training
@@ -119,7 +121,7 @@ def test_dev_score_of_training_equals_that_of_evaluate(
 
     monkeypatch.setattr(training, "score", overheard)
     start = ("training.learning_rate=0", "training.max_updates=1", "training.monitor=rouge", "training.keep=1")
-    run = trained(*words, *start, f"init_from={lively(*words)}")
+    run = trained(*words, *start, f"init_from={random_run(*words)}")
     info = json.loads((run / "run.json").read_text())
     code, out, _ = call("evaluate", run, "--test", "dev", "--metrics", "rougeL", "--bootstrap", 0, "--json")
     assert code == 0

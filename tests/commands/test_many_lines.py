@@ -28,8 +28,8 @@ def many():
 
 
 @pytest.fixture(scope="module")
-def run(lively):
-    return lively("model.hidden=16", "model.embedding=16", "data.max_words=300")
+def run(random_run):
+    return random_run("model.hidden=16", "model.embedding=16", "data.max_words=300")
 
 
 def found(run, lines, batch, precision, window=2048):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-Lively = Callable[..., Path]
+RandomRun = Callable[..., Path]
 Call = Callable[..., tuple[int, str, str]]
 
 
@@ -62,12 +62,14 @@ def test_misuse_is_reported_in_one_line(call: Call, files: tuple[Path, Path, Pat
         assert message in err
 
 
-def test_task_chooses_the_metrics_and_scores_of_run_and_text_agree(call: Call, lively: Lively, corpus: Path) -> None:
+def test_task_chooses_the_metrics_and_scores_of_run_and_text_agree(
+    call: Call, random_run: RandomRun, corpus: Path
+) -> None:
     for settings, usual in (
         ((), ["bleu", "chrf", "ter"]),
         (("task=summarization",), ["rouge1", "rouge2", "rougeL", "rougeLsum"]),
     ):
-        run = lively(*settings)
+        run = random_run(*settings)
         code, out, _ = call("evaluate", run, "--test", "test", "--bootstrap", 40, "--json")
         assert code == 0
         scores = json.loads(out)["scores"]
@@ -77,8 +79,8 @@ def test_task_chooses_the_metrics_and_scores_of_run_and_text_agree(call: Call, l
         assert json.loads(call("metrics", hypotheses, "--reference", corpus / "test.de", *words)[1])["scores"] == scores
 
 
-def test_truncated_sources_are_counted(call: Call, lively: Lively, caplog: pytest.LogCaptureFixture) -> None:
-    run = lively("data.truncate_source=3")
+def test_truncated_sources_are_counted(call: Call, random_run: RandomRun, caplog: pytest.LogCaptureFixture) -> None:
+    run = random_run("data.truncate_source=3")
     code, out, _ = call("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0, "--json")
     cut = json.loads(out)["cut_sources"]
     assert (code, 0 < cut <= 12) == (0, True)

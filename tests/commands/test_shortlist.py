@@ -19,7 +19,7 @@ from seq2seq.nn.precision import PRECISIONS
 from seq2seq.runs.directory import Run
 from seq2seq.runs.weights import SHORTLIST, load_model, load_translations, save_translations
 
-Lively = Callable[..., Path]
+RandomRun = Callable[..., Path]
 WORDS = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false")
 TRANSFORMER = (
     "model=transformer", "model.size=8", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1",
@@ -35,11 +35,11 @@ EACH = [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for
 
 
 @pytest.fixture
-def lively(lively: Lively, tmp_path: Path) -> Lively:
+def random_run(random_run: RandomRun, tmp_path: Path) -> RandomRun:
     """Copies of runs whose translations may be replaced."""
 
     def copy(*settings: str) -> Path:
-        run, own = lively(*settings), tmp_path / lively(*settings).name
+        run, own = random_run(*settings), tmp_path / random_run(*settings).name
         return own if own.is_dir() else Path(shutil.copytree(run, own))
 
     return copy
@@ -72,9 +72,9 @@ def found(run: Path, lines: list[str], **options: object) -> tuple[list[str], ob
 
 @pytest.mark.parametrize(("variant", "search"), EACH)
 def test_shortlist_of_the_whole_vocabulary_changes_nothing(
-    variant: str, search: str, lively: Lively, lines: list[str]
+    variant: str, search: str, random_run: RandomRun, lines: list[str]
 ) -> None:
-    run = lively(*VARIANTS[variant])
+    run = random_run(*VARIANTS[variant])
     table = everything(run)
     given(run, table)
     expected = found(run, lines, **SEARCHES[search])
@@ -82,16 +82,16 @@ def test_shortlist_of_the_whole_vocabulary_changes_nothing(
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16", "int8"])
-def test_shortlist_works_in_any_precision(precision: str, lively: Lively, lines: list[str]) -> None:
-    run = lively()
+def test_shortlist_works_in_any_precision(precision: str, random_run: RandomRun, lines: list[str]) -> None:
+    run = random_run()
     table = everything(run)
     given(run, table)
     assert found(run, lines, precision=precision, shortlist=table.shape[1]) == found(run, lines, precision=precision)
 
 
 @pytest.mark.parametrize(("variant", "search"), EACH)
-def test_batch_size_changes_no_translation(variant: str, search: str, lively: Lively, lines: list[str]) -> None:
-    run = lively(*VARIANTS[variant])
+def test_batch_size_changes_no_translation(variant: str, search: str, random_run: RandomRun, lines: list[str]) -> None:
+    run = random_run(*VARIANTS[variant])
     given(run, drawn(run))  # of PAD too, which must tell nothing
     expected = found(run, lines, shortlist=3, batch=1, min_length=4, **SEARCHES[search])
     assert expected != found(run, lines, batch=1, min_length=4, **SEARCHES[search])
@@ -99,8 +99,8 @@ def test_batch_size_changes_no_translation(variant: str, search: str, lively: Li
         assert found(run, lines, shortlist=3, batch=batch, window=window, min_length=4, **SEARCHES[search]) == expected
 
 
-def test_shortlist_keeps_the_first_translations(lively: Lively, lines: list[str]) -> None:
-    run = lively()
+def test_shortlist_keeps_the_first_translations(random_run: RandomRun, lines: list[str]) -> None:
+    run = random_run()
     table = drawn(run)
     given(run, table[:, :2])
     expected = found(run, lines, shortlist=2)
@@ -109,9 +109,11 @@ def test_shortlist_keeps_the_first_translations(lively: Lively, lines: list[str]
 
 
 @pytest.mark.parametrize(("precision", "near"), [("64", 1e-9), ("32", 1e-5), ("bf16", 5e-2), ("int8", 1e-5)])
-def test_model_with_a_shortlist_scores_its_ids_as_the_whole_model(precision: str, near: float, lively: Lively) -> None:
+def test_model_with_a_shortlist_scores_its_ids_as_the_whole_model(
+    precision: str, near: float, random_run: RandomRun
+) -> None:
     for variant in VARIANTS.values():
-        run = Run.open(lively(*variant))
+        run = Run.open(random_run(*variant))
         model: Any = PRECISIONS[precision](load_model(run))
         ids = torch.tensor([0, 1, 2, 3, 7, 12, 31])
         memory = model.encode(torch.tensor([[5, 9, 3]]))
@@ -228,9 +230,9 @@ def test_damaged_shortlist_is_named(run_copy: Path) -> None:
 
 
 @pytest.mark.parametrize("variant", ["rnn copy", "transformer copy, tied"])
-def test_shortlist_limits_copying_as_well(variant: str, lively: Lively, lines: list[str]) -> None:
+def test_shortlist_limits_copying_as_well(variant: str, random_run: RandomRun, lines: list[str]) -> None:
     """With fewer candidates than hypotheses, a sentence takes none from its neighbours in the batch."""
-    run = lively(*VARIANTS[variant])
+    run = random_run(*VARIANTS[variant])
     given(run, torch.zeros_like(drawn(run)))
     alone, together = (found(run, lines, shortlist=1, batch=batch, beam=6, n_best=6, max_length=3) for batch in (1, 7))
     assert alone == together

@@ -15,7 +15,7 @@ import pytest
 
 from seq2seq import Translator
 
-Lively = Callable[..., Path]
+RandomRun = Callable[..., Path]
 Call = Callable[..., tuple[int, str, str]]
 
 
@@ -23,54 +23,57 @@ def text(lines: list[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def test_text_file_in_place_of_a_run_is_explained(call: Call, lively: Lively, tmp_path: Path) -> None:
+def test_text_file_in_place_of_a_run_is_explained(call: Call, random_run: RandomRun, tmp_path: Path) -> None:
     path = tmp_path / "in.txt"
     path.write_text("she sees\n")
-    code, out, err = call("translate", lively(), path)
+    code, out, err = call("translate", random_run(), path)
     assert (code, out) == (2, "")
     assert (
         f"{path} is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {path}" in err
     )
 
 
-def test_translate_is_a_filter(call: Call, lively: Lively, lines: list[str]) -> None:
-    code, out, _ = call("translate", lively(), stdin=text(lines))
+def test_translate_is_a_filter(call: Call, random_run: RandomRun, lines: list[str]) -> None:
+    code, out, _ = call("translate", random_run(), stdin=text(lines))
     assert code == 0
-    assert out == text(Translator.open(lively()).translate(lines))
-    assert call("translate", lively(), stdin="")[:2] == (0, "")
+    assert out == text(Translator.open(random_run()).translate(lines))
+    assert call("translate", random_run(), stdin="")[:2] == (0, "")
 
 
-def test_only_newlines_end_lines(call: Call, lively: Lively) -> None:
+def test_only_newlines_end_lines(call: Call, random_run: RandomRun) -> None:
     """Unicode's other separators do not. A carriage return before a newline is dropped; the last line needs none."""
     strange = "the\x85cat\u2028sleeps\x0c.\r\nshe sees"
-    code, out, _ = call("translate", lively(), stdin=strange)
-    assert (code, out) == (0, text(Translator.open(lively()).translate(["the\x85cat\u2028sleeps\x0c.", "she sees"])))
+    code, out, _ = call("translate", random_run(), stdin=strange)
+    assert (code, out) == (
+        0,
+        text(Translator.open(random_run()).translate(["the\x85cat\u2028sleeps\x0c.", "she sees"])),
+    )
 
 
-def test_byte_order_mark_is_ignored(call: Call, lively: Lively, lines: list[str]) -> None:
-    plain = call("translate", lively(), stdin=text(lines))
-    assert call("translate", lively(), stdin="\ufeff" + text(lines)) == plain
+def test_byte_order_mark_is_ignored(call: Call, random_run: RandomRun, lines: list[str]) -> None:
+    plain = call("translate", random_run(), stdin=text(lines))
+    assert call("translate", random_run(), stdin="\ufeff" + text(lines)) == plain
 
 
-def test_typed_line_is_translated_before_the_input_ends(lively: Lively, lines: list[str]) -> None:
+def test_typed_line_is_translated_before_the_input_ends(random_run: RandomRun, lines: list[str]) -> None:
     """On a terminal."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "seq2seq", "translate", str(lively())]
+    command = [sys.executable, "-m", "seq2seq", "translate", str(random_run())]
     with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE) as process, ExitStack() as stack:
         stack.callback(process.kill)
         assert process.stdout
         for line in (lines[0], lines[1]):
             os.write(ours, f"{line}\n".encode())
             assert select.select([process.stdout], [], [], 60)[0], "no answer"
-            assert process.stdout.readline().decode() == Translator.open(lively()).translate([line])[0] + "\n"
+            assert process.stdout.readline().decode() == Translator.open(random_run()).translate([line])[0] + "\n"
         os.write(ours, b"\x04")  # end of file
         assert process.wait() == 0
     os.close(ours)
     os.close(theirs)
 
 
-def test_n_best_alignment_and_json(call: Call, lively: Lively, lines: list[str]) -> None:
-    run = lively()
+def test_n_best_alignment_and_json(call: Call, random_run: RandomRun, lines: list[str]) -> None:
+    run = random_run()
     expected = list(Translator.open(run, n_best=2).hypotheses(lines, attention=True))
     code, out, _ = call("translate", run, "--n-best", 2, stdin=text(lines))
     rows = [line.split("\t") for line in out.splitlines()]
@@ -91,9 +94,9 @@ def test_n_best_alignment_and_json(call: Call, lively: Lively, lines: list[str])
     assert objects[0][0].keys() == {"text", "score", "log_prob", "source", "target", "alignment"}
 
 
-def test_attention_is_written_to_a_file(call: Call, lively: Lively, lines: list[str], tmp_path: Path) -> None:
+def test_attention_is_written_to_a_file(call: Call, random_run: RandomRun, lines: list[str], tmp_path: Path) -> None:
     path = tmp_path / "attention.jsonl"
-    assert call("translate", lively(), "--attention", path, stdin=text(lines))[0] == 0
+    assert call("translate", random_run(), "--attention", path, stdin=text(lines))[0] == 0
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["line"] for row in rows] == list(range(1, len(lines) + 1))
     for row in rows:
@@ -103,18 +106,18 @@ def test_attention_is_written_to_a_file(call: Call, lively: Lively, lines: list[
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-def test_attention_of_a_failed_translation_leaves_no_file(call: Call, lively: Lively, tmp_path: Path) -> None:
-    code, _, err = call("translate", lively(), "--attention", tmp_path / "a", stdin=b"fine\nnot \xff fine\n")
+def test_attention_of_a_failed_translation_leaves_no_file(call: Call, random_run: RandomRun, tmp_path: Path) -> None:
+    code, _, err = call("translate", random_run(), "--attention", tmp_path / "a", stdin=b"fine\nnot \xff fine\n")
     assert code == 2
     assert err.splitlines()[-1] == "seq2seq: stdin:2: not UTF-8 (byte 0xff at place 5)"
     assert not list(tmp_path.iterdir())
 
 
-def test_search_options_change_the_search(call: Call, lively: Lively, lines: list[str]) -> None:
+def test_search_options_change_the_search(call: Call, random_run: RandomRun, lines: list[str]) -> None:
     code, out, _ = call(
-        "translate", lively(), "--beam", 1, "--max-length", 3, "--length-penalty", "none", stdin=text(lines)
+        "translate", random_run(), "--beam", 1, "--max-length", 3, "--length-penalty", "none", stdin=text(lines)
     )
-    expected = Translator.open(lively(), beam=1, max_length=3, length_penalty="none").translate(lines)
+    expected = Translator.open(random_run(), beam=1, max_length=3, length_penalty="none").translate(lines)
     assert (code, out) == (0, text(expected))
 
 
@@ -185,9 +188,9 @@ WRONG: dict[str, tuple[list[Any], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_options_are_reported_in_one_line(case: str, call: Call, lively: Lively) -> None:
+def test_wrong_options_are_reported_in_one_line(case: str, call: Call, random_run: RandomRun) -> None:
     words, message = WRONG[case]
-    run = lively()
+    run = random_run()
     places = {"RUN": str(run), "MISSPELT": str(run).replace("general", "genral")}
     code, out, err = call(*(places.get(word, word) for word in words), stdin="the cat sleeps .\n")
     assert (code, out) == (2, "")
@@ -196,30 +199,32 @@ def test_wrong_options_are_reported_in_one_line(case: str, call: Call, lively: L
     assert message.replace("RUN", str(run)) in err
 
 
-def test_score_of_stdin_and_of_files(call: Call, lively: Lively, lines: list[str], tmp_path: Path) -> None:
+def test_score_of_stdin_and_of_files(call: Call, random_run: RandomRun, lines: list[str], tmp_path: Path) -> None:
     targets = [f"die {line[::-1]}" for line in lines]
-    expected = Translator.open(lively()).score(lines, targets)
+    expected = Translator.open(random_run()).score(lines, targets)
     pairs = text([f"{source}\t{target}" for source, target in zip(lines, targets, strict=True)])
-    code, out, _ = call("score", lively(), stdin=pairs)
+    code, out, _ = call("score", random_run(), stdin=pairs)
     assert code == 0
     assert [float(line) for line in out.splitlines()] == pytest.approx(expected, abs=1e-4)
     for name, content in (("a.en", lines), ("a.de", targets), ("b.de", targets[1:])):
         (tmp_path / name).write_text(text(content))
-    code, out, _ = call("score", lively(), "--source", tmp_path / "a.en", "--target", tmp_path / "a.de", "--per-token")
+    code, out, _ = call(
+        "score", random_run(), "--source", tmp_path / "a.en", "--target", tmp_path / "a.de", "--per-token"
+    )
     rows = [[float(part) for part in line.split("\t")] for line in out.splitlines()]
     assert [row[0] for row in rows] == pytest.approx(expected, abs=1e-4)
     assert all(mean == pytest.approx(total / tokens, abs=1e-4) for total, mean, tokens in rows)
-    code, _, err = call("score", lively(), "--source", tmp_path / "a.en", "--target", tmp_path / "b.de")
+    code, _, err = call("score", random_run(), "--source", tmp_path / "a.en", "--target", tmp_path / "b.de")
     assert code == 2
     assert "a.en" in err
     assert "b.de" in err
 
 
-def test_scores_of_unknown_words_differ_only_with_copying(call: Call, lively: Lively) -> None:
+def test_scores_of_unknown_words_differ_only_with_copying(call: Call, random_run: RandomRun) -> None:
     """Without copying all unknown words are the same token."""
     words = ("tokenizer=word", "tokenizer.size=40")
     for head in ("vocabulary", "copy"):
-        run = lively(*words, f"model.head={head}")
+        run = random_run(*words, f"model.head={head}")
         pairs = text(["Zxqyvia sleeps\tZxqyvia schläft", "Zxqyvia sleeps\tQwmnor schläft"])
         code, out, _ = call("score", run, stdin=pairs)
         assert code == 0
@@ -227,16 +232,19 @@ def test_scores_of_unknown_words_differ_only_with_copying(call: Call, lively: Li
         assert (copied == unknown) == (head == "vocabulary")
 
 
-def test_score_names_a_line_without_a_tab(call: Call, lively: Lively) -> None:
-    code, _, err = call("score", lively(), stdin="a\tb\nno tab\n")
+def test_score_names_a_line_without_a_tab(call: Call, random_run: RandomRun) -> None:
+    code, _, err = call("score", random_run(), stdin="a\tb\nno tab\n")
     assert (code, err.splitlines()[-1]) == (2, "seq2seq: stdin:2: no tab between source and target")
-    code, _, err = call("score", lively(), stdin="a\tb\tc\n")
+    code, _, err = call("score", random_run(), stdin="a\tb\tc\n")
     assert (code, err.splitlines()[-1]) == (2, "seq2seq: stdin:1: more than one tab")
 
 
-def test_options_switch_between_sampling_and_search(call: Call, lively: Lively, lines: list[str]) -> None:
+def test_options_switch_between_sampling_and_search(call: Call, random_run: RandomRun, lines: list[str]) -> None:
     """Settings of the run that the other method ignores return to their defaults; such options are refused."""
-    searching, drawing = lively("search.alpha=0.5"), lively("search.beam=5", "search.sampling=true", "search.top_k=3")
+    searching, drawing = (
+        random_run("search.alpha=0.5"),
+        random_run("search.beam=5", "search.sampling=true", "search.top_k=3"),
+    )
     for run, words in (
         (searching, ("--sampling",)),
         (drawing, ("--no-sampling", "--beam", 2)),
@@ -248,34 +256,34 @@ def test_options_switch_between_sampling_and_search(call: Call, lively: Lively, 
     assert "search.beam=3 would be ignored" in err
 
 
-def test_output_format_depends_on_n_best_alone(call: Call, lively: Lively) -> None:
+def test_output_format_depends_on_n_best_alone(call: Call, random_run: RandomRun) -> None:
     """Not on the number of hypotheses found."""
-    run = lively()
+    run = random_run()
     assert call("translate", run, "--n-best", 2, stdin="\n")[1].count("\t") == 4
     assert call("translate", run, "--n-best", 1, stdin="\n")[1] == "\n"
 
 
-def test_plot_shows_words_in_the_terminal(call: Call, lively: Lively, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plot_shows_words_in_the_terminal(call: Call, random_run: RandomRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    code, out, _ = call("plot", lively(), "--sentence", "Eva sees Paul", "--target", "Eva sieht Paul")
+    code, out, _ = call("plot", random_run(), "--sentence", "Eva sees Paul", "--target", "Eva sieht Paul")
     assert code == 0
     assert out.splitlines()[0] == "Eva sieht Paul"
     assert all(word in out for word in ("Eva", "sees", "Paul", "sieht"))
-    code, out, _ = call("plot", lively(), "--sentence", "Eva sees Paul", "--subwords")
+    code, out, _ = call("plot", random_run(), "--sentence", "Eva sees Paul", "--subwords")
     assert code == 0
 
 
-def test_plot_writes_a_picture(call: Call, lively: Lively, tmp_path: Path) -> None:
+def test_plot_writes_a_picture(call: Call, random_run: RandomRun, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="pictures need matplotlib")
     path = tmp_path / "new" / "a.png"
-    code, out, _ = call("plot", lively(), "--sentence", "Eva sees Paul", "--png", path)
+    code, out, _ = call("plot", random_run(), "--sentence", "Eva sees Paul", "--png", path)
     assert code == 0
     assert out.splitlines()[-1] == str(path)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_prepare_prints_the_folder(call: Call, small: Callable[..., list[str]], tmp_path: Path) -> None:
-    code, out, err = call("prepare", *small(tmp_path), f"data.cache={tmp_path}")
+def test_prepare_prints_the_folder(call: Call, small_settings: Callable[..., list[str]], tmp_path: Path) -> None:
+    code, out, err = call("prepare", *small_settings(tmp_path), f"data.cache={tmp_path}")
     assert code == 0, err
     (folder,) = out.splitlines()
     assert (Path(folder) / "joint.spm").is_file()
@@ -283,10 +291,10 @@ def test_prepare_prints_the_folder(call: Call, small: Callable[..., list[str]], 
 
 
 def test_cache_that_is_a_file_is_reported_in_one_line(
-    call: Call, small: Callable[..., list[str]], tmp_path: Path
+    call: Call, small_settings: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    code, _, err = call("prepare", *small(tmp_path), f"data.cache={tmp_path / 'file'}")
+    code, _, err = call("prepare", *small_settings(tmp_path), f"data.cache={tmp_path / 'file'}")
     assert code == 2
     assert err.splitlines()[-1] == f"seq2seq: {tmp_path / 'file'} cannot be written or read: File exists"
 

@@ -81,8 +81,8 @@ def test_randomisation_equals_the_sign_test(differing: int, worse: int, make_run
     assert max(sacrebleu["bleu"][0], sacrebleu["ter"][0]) < 0.7 * exact
 
 
-def test_larger_p_is_reported(make_run: Make, p_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    p = p_of("randomisation", "bleu", [OTHER], [ONE], REFERENCES, 200)
+def test_larger_p_is_reported(make_run: Make, p_value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    p = p_value("randomisation", "bleu", [OTHER], [ONE], REFERENCES, 200)
     for theirs in (p / 2, (1 + p) / 2):
         monkeypatch.setattr(
             paired_tests,
@@ -95,7 +95,7 @@ def test_larger_p_is_reported(make_run: Make, p_of: Any, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("test", PAIRED_TESTS)
 @pytest.mark.parametrize("name", ["bleu", "chrf", "rougeL"])
-def test_p_of_several_seeds(test: str, name: str, make_run: Make, p_of: Any) -> None:
+def test_p_of_several_seeds(test: str, name: str, make_run: Make, p_value: Any) -> None:
     """Runs of the same seed are swapped pairwise; with different numbers of seeds, each run with each."""
     a, b = [ONE, OTHER], [OTHER[1:] + OTHER[:1], [f"{line} again" for line in ONE]]
     for system in (b, b[:1]):
@@ -105,5 +105,5 @@ def test_p_of_several_seeds(test: str, name: str, make_run: Make, p_of: Any) -> 
             for i, text in enumerate(texts)
         ]
         p = figures_of(runs, name)[1][name].p[test]
-        assert p == pytest.approx(p_of(test, name, system, a, REFERENCES, 200), abs=1e-12)
+        assert p == pytest.approx(p_value(test, name, system, a, REFERENCES, 200), abs=1e-12)
         assert p < 1

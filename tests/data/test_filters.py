@@ -19,7 +19,7 @@ from seq2seq.data.report import report_lines
 from seq2seq.ids import EOS
 from seq2seq.translator import warn_truncated
 
-Lively = Callable[..., Path]
+RandomRun = Callable[..., Path]
 SPACES = st.text(" \t\u00a0\u2028", max_size=3)
 TEXT = st.lists(st.tuples(SPACES, st.text("ab\u00fc.", max_size=4), SPACES), max_size=8).map(
     lambda parts: "".join(map("".join, parts))
@@ -97,10 +97,10 @@ COPYING = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false", "mode
     "settings", [COPYING, ("data.truncate_source=3", "model=transformer", "model.size=8", "model.heads=2")]
 )
 def test_inference_truncates_like_training(
-    settings: tuple[str, ...], lively: Lively, lines: list[str], caplog: pytest.LogCaptureFixture
+    settings: tuple[str, ...], random_run: RandomRun, lines: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Search, scores and attention read the first three words of a line, and truncated lines are counted."""
-    run = lively(*settings)
+    run = random_run(*settings)
     caplog.clear()
     short = [" ".join(line.split()[:3]) for line in lines]
     translator = Translator.open(run, precision="64")

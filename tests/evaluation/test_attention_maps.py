@@ -11,7 +11,7 @@ from seq2seq.evaluation.attention_maps import AttentionMap, attention_health, co
 from seq2seq.runs.directory import Run
 from seq2seq.translator import Translation, Translator
 
-Lively = Callable[..., Path]
+RandomRun = Callable[..., Path]
 TRANSFORMER = ("model=transformer", "model.size=16", "model.heads=2", "model.feedforward=16", "model.decoder_layers=2")
 FAMILIES = {
     "rnn": (),
@@ -34,11 +34,11 @@ def maps_of(translator: Translator, lines: list[str]) -> list[AttentionMap]:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("max_weights", [attention_maps.MAX_WEIGHTS, 1])
 def test_weights_equal_those_of_the_search(
-    family: str, max_weights: int, lively: Lively, lines: list[str], monkeypatch: pytest.MonkeyPatch
+    family: str, max_weights: int, random_run: RandomRun, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In batches or one by one; empty lines have no map."""
     monkeypatch.setattr(attention_maps, "MAX_WEIGHTS", max_weights)
-    translator = Translator.open(lively(*FAMILIES[family]))
+    translator = Translator.open(random_run(*FAMILIES[family]))
     translations = best_of(translator, lines, attention=True)
     maps = dict(compute_attention_maps(translator, translations))
     assert sorted(maps) == [i for i, line in enumerate(lines) if line.strip()]
@@ -48,21 +48,21 @@ def test_weights_equal_those_of_the_search(
         assert attention.centers is None
 
 
-def test_transformer_has_a_map_per_layer_and_head(lively: Lively, lines: list[str]) -> None:
+def test_transformer_has_a_map_per_layer_and_head(random_run: RandomRun, lines: list[str]) -> None:
     """The weights are the mean over the last layer's heads."""
-    for attention in maps_of(Translator.open(lively(*TRANSFORMER)), lines):
+    for attention in maps_of(Translator.open(random_run(*TRANSFORMER)), lines):
         assert attention.maps is not None
         assert attention.maps.shape == (2, 2, *attention.weights.shape)
         np.testing.assert_allclose(attention.maps.sum(-1), 1, atol=1e-5)
         np.testing.assert_allclose(attention.maps[-1].mean(0), attention.weights, atol=1e-6)
 
 
-def test_single_head_is_not_stored_twice(lively: Lively, lines: list[str]) -> None:
-    assert all(attention.maps is None for attention in maps_of(Translator.open(lively()), lines))
+def test_single_head_is_not_stored_twice(random_run: RandomRun, lines: list[str]) -> None:
+    assert all(attention.maps is None for attention in maps_of(Translator.open(random_run()), lines))
 
 
-def test_ensemble_has_mean_weights_and_no_single_maps(lively: Lively, lines: list[str]) -> None:
-    run = lively(*TRANSFORMER)
+def test_ensemble_has_mean_weights_and_no_single_maps(random_run: RandomRun, lines: list[str]) -> None:
+    run = random_run(*TRANSFORMER)
     one, two = Translator.open(run), Translator.open(run, run)
     translations = best_of(one, lines)
     alone, together = dict(compute_attention_maps(one, translations)), dict(compute_attention_maps(two, translations))
@@ -73,18 +73,18 @@ def test_ensemble_has_mean_weights_and_no_single_maps(lively: Lively, lines: lis
 
 
 @pytest.mark.parametrize("family", HEADS)
-def test_several_heads_have_no_common_centre(family: str, lively: Lively, lines: list[str]) -> None:
+def test_several_heads_have_no_common_centre(family: str, random_run: RandomRun, lines: list[str]) -> None:
     """The mean of a centre at one end and one at the other is in the middle, where no head attends."""
-    run = lively("model/attention=local_p", *FAMILIES[family], f"{HEADS[family]}=2")
+    run = random_run("model/attention=local_p", *FAMILIES[family], f"{HEADS[family]}=2")
     assert all(attention.centers is None for attention in maps_of(Translator.open(run), lines))
     assert not attention_health(Run.open(run).config.model).learned
 
 
 @pytest.mark.parametrize("family", HEADS)
-def test_predicted_centres(family: str, lively: Lively, lines: list[str]) -> None:
+def test_predicted_centres(family: str, random_run: RandomRun, lines: list[str]) -> None:
     """A centre per step, in source positions: there is no weight further than D from it."""
     single_head = (*FAMILIES[family], "model.heads=1") if family == "transformer" else ()
-    translator = Translator.open(lively("model/attention=local_p", "model.attention.width=1", *single_head))
+    translator = Translator.open(random_run("model/attention=local_p", "model.attention.width=1", *single_head))
     translations = best_of(translator, lines)
     for i, attention in compute_attention_maps(translator, translations):
         assert attention.centers is not None

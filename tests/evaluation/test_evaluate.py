@@ -37,9 +37,9 @@ def test_sentence_sums_of_uniform_attention() -> None:
     assert list(sums) == [*ATTENTION_STATISTICS, "unknown"]
 
 
-def test_alternatives_do_not_change_the_best_hypothesis(lively: Callable[..., Path], lines: list[str]) -> None:
+def test_alternatives_do_not_change_the_best_hypothesis(random_run: Callable[..., Path], lines: list[str]) -> None:
     for words in ((), ("search.length_penalty=none",), ("search.coverage_penalty=0.2",)):
-        translator = Translator.open(lively("search.beam=4", *words))
+        translator = Translator.open(random_run("search.beam=4", *words))
         found = list(with_alternatives(translator).hypotheses(lines))
         assert [len(alternatives) for alternatives in found] == [4] * len(lines)
         assert [alternatives[0].text for alternatives in found] == translator.translate(lines)

@@ -23,7 +23,7 @@ from seq2seq.evaluation.significance import (
     swap_masks,
 )
 
-P = Callable[..., float]  # the fixture p_of
+P = Callable[..., float]  # the fixture p_value
 
 
 def statistics_of(values: np.ndarray) -> np.ndarray:
@@ -92,7 +92,7 @@ def texts(seed: int, wrong: float, lines: int = 60) -> tuple[list[str], list[str
 @pytest.mark.parametrize("name", ["bleu", "chrf", "ter"])
 @pytest.mark.parametrize("test", PAIRED_TESTS)
 @pytest.mark.parametrize("wrong", [0.3, 0.36])
-def test_p_equals_sacrebleu(test: str, name: str, wrong: float, p_of: P, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p_equals_sacrebleu(test: str, name: str, wrong: float, p_value: P, monkeypatch: pytest.MonkeyPatch) -> None:
     """For single runs, the same seed and the same number of samples, which is no multiple of TRIALS_PER_BLOCK.
 
     TER counts whole edits, so that many swaps reproduce the observed difference exactly: sacreBLEU's p, which depends
@@ -102,9 +102,9 @@ def test_p_equals_sacrebleu(test: str, name: str, wrong: float, p_of: P, monkeyp
     (theirs,) = sacrebleu_p_values(
         test, [name], [baseline, system], [references], options=MetricOptions(), samples=130
     )[name]
-    ours = p_of(test, name, [system], [baseline], references, 130)
+    ours = p_value(test, name, [system], [baseline], references, 130)
     monkeypatch.setattr(significance, "TIE_TOLERANCE", -significance.TIE_TOLERANCE)
-    without = p_of(test, name, [system], [baseline], references, 130)
+    without = p_value(test, name, [system], [baseline], references, 130)
     assert without - 1e-12 <= theirs <= ours + 1e-12
     assert 1 / 131 < ours <= 1
     if (name, test) == ("ter", "randomisation"):
@@ -113,17 +113,17 @@ def test_p_equals_sacrebleu(test: str, name: str, wrong: float, p_of: P, monkeyp
         assert without == ours
 
 
-def test_several_metrics_and_systems_in_one_call_of_sacrebleu(p_of: P) -> None:
+def test_several_metrics_and_systems_in_one_call_of_sacrebleu(p_value: P) -> None:
     references, baseline = texts(2, 0.3)
     systems = [baseline, *(texts(seed, 0.35)[1] for seed in (3, 4))]
     found = sacrebleu_p_values("bootstrap", ["ter", "bleu"], systems, [references], options=MetricOptions(), samples=50)
     assert list(found) == ["ter", "bleu"]
     for name, p_values in found.items():
-        assert p_values == [p_of("bootstrap", name, [lines], [baseline], references, 50) for lines in systems[1:]]
+        assert p_values == [p_value("bootstrap", name, [lines], [baseline], references, 50) for lines in systems[1:]]
 
 
 @pytest.mark.parametrize("test", PAIRED_TESTS)
-def test_p_of_no_difference_is_one(test: str, p_of: P) -> None:
+def test_p_of_no_difference_is_one(test: str, p_value: P) -> None:
     """No resample exceeds a difference of zero, so that sacreBLEU's p is as small as can be where systems hardly
     differ."""
     references, one = texts(2, 0.3)
@@ -132,30 +132,30 @@ def test_p_of_no_difference_is_one(test: str, p_of: P) -> None:
         "bleu"
     ]
     assert theirs == pytest.approx(1 / 41)
-    assert p_of(test, "bleu", [one], [one], references, 40) == 1
-    assert p_of(test, "bleu", [two, one], [one, two], references, 40) == 1  # the same runs in another order
-    assert p_of(test, "bleu", [one, two], [one, two], references, 40) == 1
+    assert p_value(test, "bleu", [one], [one], references, 40) == 1
+    assert p_value(test, "bleu", [two, one], [one, two], references, 40) == 1  # the same runs in another order
+    assert p_value(test, "bleu", [one, two], [one, two], references, 40) == 1
 
 
 @pytest.mark.parametrize("name", ["bleu", "chrf", "ter", "rougeL"])
-def test_one_different_sentence_is_not_significant(name: str, p_of: P) -> None:
+def test_one_different_sentence_is_not_significant(name: str, p_value: P) -> None:
     """Swapped or not, it gives the observed difference up to its sign; of two sentences half of the swaps do."""
     references, one = texts(2, 0.3)
     worse = ["nothing at all", *one[1:]]
-    assert p_of("randomisation", name, [worse], [one], references, 200) == 1
-    assert p_of("randomisation", name, [worse, worse], [one, one], references, 200) == 1
+    assert p_value("randomisation", name, [worse], [one], references, 200) == 1
+    assert p_value("randomisation", name, [worse, worse], [one, one], references, 200) == 1
     worst = ["nothing at all", "nothing at all", *one[2:]]
-    assert p_of("randomisation", name, [worst], [one], references, 2000) == pytest.approx(0.5, abs=0.04)
+    assert p_value("randomisation", name, [worst], [one], references, 2000) == pytest.approx(0.5, abs=0.04)
 
 
 @pytest.mark.parametrize("test", PAIRED_TESTS)
-def test_duplicate_runs_do_not_change_p(test: str, p_of: P) -> None:
+def test_duplicate_runs_do_not_change_p(test: str, p_value: P) -> None:
     """Whether runs are swapped with their partners, or each with each."""
     references, one = texts(2, 0.3)
     two = texts(3, 0.36)[1]
-    p = p_of(test, "bleu", [two], [one], references, 100)
-    assert p_of(test, "bleu", [two, two], [one, one], references, 100) == pytest.approx(p)
-    assert p_of(test, "bleu", [two, two, two], [one, one], references, 100) == pytest.approx(p)
+    p = p_value(test, "bleu", [two], [one], references, 100)
+    assert p_value(test, "bleu", [two, two], [one, one], references, 100) == pytest.approx(p)
+    assert p_value(test, "bleu", [two, two, two], [one, one], references, 100) == pytest.approx(p)
 
 
 # Paired tests of means

@@ -43,8 +43,8 @@ def test_hypotheses_may_hold_any_character_but_the_newline(tmp_path: Path) -> No
 
 
 @pytest.fixture
-def run(lively: Callable[..., Path], tmp_path: Path) -> Run:
-    return Run.open(shutil.copytree(lively(), tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
+def run(random_run: Callable[..., Path], tmp_path: Path) -> Run:
+    return Run.open(shutil.copytree(random_run(), tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
 
 
 @pytest.fixture

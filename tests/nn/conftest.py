@@ -1,6 +1,7 @@
-"""The models that the laws are tested on, and the papers' formulas of scores, windows and normalizers in NumPy.
+"""Models to test, and the papers' formulas of scores, windows and normalizers in NumPy.
 
-The models are every named variant in float64, and rows of choices that cover every pair of them in float32.
+The models are every named variant, and combinations of choices such that every compatible pair of choices occurs in at
+least one. All have tiny sizes and random weights.
 """
 
 import itertools
@@ -27,7 +28,7 @@ from seq2seq.nn.rnn.encoder import BRIDGES
 
 VARIANTS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
 NAMED = [(family, name) for family in MODELS for name in VARIANTS if (family, name) != ("transformer", "coverage")]
-QUICK = {  # variants that are not marked slow; all of them take long to export
+QUICK = {  # variants whose tests are not marked slow; exporting all of them takes long
     ("rnn", "coverage"),
     ("rnn", "local_p"),
     ("transformer", "scaled_dot"),
@@ -38,7 +39,7 @@ TINY = {
     "transformer": {"size": 8, "heads": 2, "feedforward": 7, "encoder_layers": 1, "decoder_layers": 2},
 }
 ATTENTION = {"scorer": tuple(SCORERS), "window": tuple(WINDOWS), "normalizer": tuple(NORMALIZERS)}
-ORDERS = {  # name of a decoder -> its settings
+ORDERS = {  # decoder -> its settings
     "luong": {}, "plain": {"input_feeding": False}, "context": {"feed": "context"}, "bahdanau": {"order": "bahdanau"},
     "previous": {"order": "bahdanau", "readout_state": "previous"}, "gnmt": {"order": "gnmt"},
     "gnmt_v2": {"order": "gnmt_v2"},
@@ -74,7 +75,7 @@ CHOICES = {
         "positions": ("sinusoidal", "learned", "rotary"),
     },
 }
-SCORES = {  # (weights, q (Q), h (M), position of h) -> score of one query and one position, as the papers write it
+SCORE_FORMULAS = {  # (weights, q (Q), h (M), position of h) -> score of one query and one position, as the papers write it
     "dot": lambda m, q, h, s: q @ h,
     "scaled_dot": lambda m, q, h, s: q @ h / len(q) ** 0.5,
     "general": lambda m, q, h, s: q @ m["keys.weight"] @ h,
@@ -89,27 +90,27 @@ SCORES = {  # (weights, q (Q), h (M), position of h) -> score of one query and o
         m["energy.weight"][0] @ np.tanh(m["query.weight"] @ q + m["keys.weight"] @ h + m["query.bias"])
     ),
     "normed_additive": lambda m, q, h, s: (
-        m["gain"] * SCORES["additive"](m, q, h, s) / np.linalg.norm(m["energy.weight"][0])
+        m["gain"] * SCORE_FORMULAS["additive"](m, q, h, s) / np.linalg.norm(m["energy.weight"][0])
     ),
     "location": lambda m, q, h, s: m["position.weight"][s] @ q,
     "cosine": lambda m, q, h, s: m["gain"] * (q @ h) / (np.linalg.norm(q) * np.linalg.norm(h)),
     "euclidean": lambda m, q, h, s: -((q - h) ** 2).sum() / len(q) ** 0.5,
     "uniform": lambda m, q, h, s: 0.0,
 }
-VIEWS = {  # (weights, q (Q), step, source length, D, head) -> gain of each source position, 0 outside
+WINDOW_FORMULAS = {  # (weights, q (Q), step, source length, D, head) -> gain of each source position, 0 outside
     "everywhere": lambda m, q, t, S, D, head: np.ones(S),
     "local_m": lambda m, q, t, S, D, head: 1.0 * (abs(np.arange(S) - min(t, S - 1)) <= D),
     "local_p": lambda m, q, t, S, D, head: gaussian(np.arange(S) - center(m, q, S, head), D),
     "last": lambda m, q, t, S, D, head: 1.0 * (np.arange(S) == S - 1),
 }
-WEIGHTS = {  # scores (..., S), -inf at positions that are not allowed -> weights
+NORMALIZER_FORMULAS = {  # scores (..., S), -inf at positions that are not allowed -> weights
     "softmax": lambda scores: np.exp(scores) / np.exp(scores).sum(-1, keepdims=True),
     "entmax": lambda scores: entmax(scores, 1.5),
     "sparsemax": lambda scores: entmax(scores, 2.0),
 }
 SOURCE, TARGET = 11, 13  # sizes of the vocabularies
 B, S, T = 3, 6, 4
-FIRST = 16  # rows of choices that are not marked slow: the greedy design has the most new pairs in its first rows
+QUICK_COMBINATIONS = 16  # not marked slow: the first combinations cover the most pairs
 
 
 def center(m, q, S, head=0):
@@ -134,9 +135,10 @@ def entmax(scores, alpha):
     return np.maximum(scores - low, 0) ** (1 / (alpha - 1))
 
 
-def settings(family, row, **more):
-    """A row of choices -> ModelConfig of tiny sizes; sizes that these choices do not use keep their defaults."""
-    row = dict(row)
+def model_config(family, combination, **more):
+    """The ModelConfig of a combination of choices, of tiny sizes; sizes that these choices do not use keep their
+    defaults."""
+    row = dict(combination)
     layers = row.pop("layers", None)
     default = "gnmt" if row.get("readout") == "state" else "luong"  # the context has to enter somewhere
     row |= ORDERS[row.pop("order", default)] | DIRECTIONS[row.pop("direction", "both")]
@@ -152,8 +154,8 @@ def settings(family, row, **more):
     return MODELS[family](**{**TINY[family], **row, **more, "attention": AttentionConfig(**attention)})
 
 
-def fits(row):
-    """Whether these choices are compatible; a choice that is not in the row yet is compatible with all."""
+def compatible(row):
+    """Whether these choices can be combined; one that is not made yet can be combined with all."""
     layers = row.get("layers", (2, 2))
     return not (
         (row.get("window") == "last" and row.get("scorer", "uniform") != "uniform")
@@ -171,7 +173,7 @@ def fits(row):
             and SCORERS[row.get("scorer", "general")].equal_sizes
         )
         or (row.get("bridge") in ("copy_all", "directions", "reduce") and row.get("cell", "lstm") != "lstm")
-        or (row.get("bridge") == "directions" and not fits_directions(row))
+        or (row.get("bridge") == "directions" and not allows_directions(row))
         or (row.get("bridge") in ("backward", "directions") and row.get("direction", "both") in ("forward", "reverse"))
         or (row.get("bridge") == "backward" and row.get("direction") == "first" and row.get("layers", (1, 1))[0] > 1)
         or (row.get("order") == "previous" and row.get("readout") == "state")
@@ -183,21 +185,23 @@ def fits(row):
     )
 
 
-def fits_directions(row):
+def allows_directions(row):
     """Whether bridge=directions is possible: two decoder layers per encoder layer, of half the size of its states."""
     equal = row.get("attention_heads", 1) == 1 and SCORERS[row.get("scorer", "general")].equal_sizes
     return row.get("layers", (1, 2)) == (1, 2) and not row.get("encoder_hidden") and not equal
 
 
 @cache
-def pairs(family):
-    """A greedy covering design: rows of choices that contain every compatible pair of values at least once."""
+def pairwise_combinations(family):
+    """Combinations of choices that together contain every compatible pair of values, found greedily."""
     draw, choices = random.Random(1), CHOICES[family]
     items = [(name, value) for name, values in choices.items() for value in values]
     missing = {
-        frozenset(pair) for pair in itertools.combinations(items, 2) if pair[0][0] != pair[1][0] and fits(dict(pair))
+        frozenset(pair)
+        for pair in itertools.combinations(items, 2)
+        if pair[0][0] != pair[1][0] and compatible(dict(pair))
     }
-    rows = []
+    combinations = []
     while missing:
         row = dict(min(missing, key=lambda pair: sorted(map(str, pair))))
         for name in draw.sample([*choices], len(choices)):
@@ -206,22 +210,23 @@ def pairs(family):
                     choices[name],
                     key=lambda value: -sum(frozenset(((name, value), item)) in missing for item in row.items()),
                 )
-                row[name] = next(value for value in best if fits({**row, name: value}))
+                row[name] = next(value for value in best if compatible({**row, name: value}))
         missing -= {frozenset(pair) for pair in itertools.combinations(row.items(), 2)}
-        rows.append(row)
-    return rows
+        combinations.append(row)
+    return combinations
 
 
 @cache
-def named(family, variant):
+def variant_config(family, variant):
     """The settings of a named variant, read from conf/, of tiny sizes; some with a copy head."""
     attention = compose_config([f"model={family}", f"model/attention={variant}"]).model.attention
     row = {name: getattr(attention, name) for name in (*ATTENTION, "coverage")}
-    return settings(family, row, head="copy" if variant in ("coverage", "local_p", "sparsemax") else "vocabulary")
+    return model_config(family, row, head="copy" if variant in ("coverage", "local_p", "sparsemax") else "vocabulary")
 
 
-def problem(config, dtype):
-    """A model with random weights, far enough from zero that every part matters, and a batch for it."""
+def build_case(config, dtype):
+    """A model with random weights, far enough from zero that every part matters, and a batch for it: namespace with
+    config, model, source and copy (B, S), target_in and target_out (B, T)."""
     torch.manual_seed(7)
     source_size = TARGET if config.tie == "all" else SOURCE
     model = build_model(config, source_size, TARGET).to(dtype).eval()
@@ -247,13 +252,17 @@ def problem(config, dtype):
 
 
 def pytest_generate_tests(metafunc):
-    """`variant`: every named variant in float32. `case`: these in float64, and every row of choices in float32."""
-    named = [pytest.param(("named", name), id="-".join(name)) for name in NAMED]
+    """Parameters of the fixtures `variant` and `case`."""
+    named = [pytest.param(("variant", name), id="-".join(name)) for name in NAMED]
     marked = [pytest.param(name, id="-".join(name), marks=() if name in QUICK else pytest.mark.slow) for name in NAMED]
     pairwise = [
-        pytest.param((family, number), id=f"{family}-pairs{number}", marks=() if number < FIRST else pytest.mark.slow)
+        pytest.param(
+            (family, number),
+            id=f"{family}-pairs{number}",
+            marks=() if number < QUICK_COMBINATIONS else pytest.mark.slow,
+        )
         for family in CHOICES
-        for number in range(len(pairs(family)))
+        for number in range(len(pairwise_combinations(family)))
     ]
     for name, params in {"variant": marked, "case": named + pairwise}.items():
         if name in metafunc.fixturenames:
@@ -262,35 +271,46 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def case(request):
+    """Every named variant in float64, and every combination of choices in float32, as `build_case` returns it."""
     family, which = request.param
-    if family == "named":
-        return problem(named(*which), torch.float64)
-    return problem(settings(family, pairs(family)[which]), torch.float32)
+    if family == "variant":
+        return build_case(variant_config(*which), torch.float64)
+    return build_case(model_config(family, pairwise_combinations(family)[which]), torch.float32)
 
 
 @pytest.fixture
 def variant(request):
-    return problem(named(*request.param), torch.float32)
+    """Every named variant in float32, as `build_case` returns it."""
+    return build_case(variant_config(*request.param), torch.float32)
 
 
 @pytest.fixture
-def close():
-    """Asserts that two tensors are equal up to the rounding errors of their dtype."""
+def assert_close():
+    """`assert_close(a, b)`: two tensors are equal up to the rounding errors of their dtype."""
     exact = {torch.float32: {"rtol": 2e-4, "atol": 2e-5}, torch.float64: {"rtol": 1e-8, "atol": 1e-9}}
     return lambda a, b: torch.testing.assert_close(a, b, **exact.get(a.dtype, {}))
 
 
 @pytest.fixture(scope="session")
-def design():
-    """The choices, the rows that cover their pairs, and functions that make settings and cases of a row."""
-    return SimpleNamespace(choices=CHOICES, pairs=pairs, settings=settings, problem=problem, tiny=TINY)
+def model_cases():
+    """For tests that choose their own models: `config(family, combination, **settings)` and `build(config, dtype)`; the
+    choices, their pairwise combinations, and the tiny sizes."""
+    return SimpleNamespace(
+        choices=CHOICES, pairwise=pairwise_combinations, config=model_config, build=build_case, tiny=TINY
+    )
 
 
 @pytest.fixture
-def papers():
-    """The formulas of scores, windows and normalizers, and `of`, which gives them the weights of a module."""
+def formulas():
+    """The formulas of scores, windows and normalizers; `weights_of(module)`: the weights that they are given."""
 
-    def weights(module):
+    def weights_of(module):
         return {name: weight.detach().numpy() for name, weight in module.named_parameters()}
 
-    return SimpleNamespace(scores=SCORES, views=VIEWS, center=center, weights=WEIGHTS, of=weights)
+    return SimpleNamespace(
+        scores=SCORE_FORMULAS,
+        views=WINDOW_FORMULAS,
+        center=center,
+        normalizers=NORMALIZER_FORMULAS,
+        weights_of=weights_of,
+    )

@@ -41,7 +41,7 @@ def test_step_reads_no_value_from_the_device(case, attention):
         assert model.head.log_probs(output, memory).device.type == "meta"
 
 
-def test_losses_and_gradients_equal_those_of_the_cpu(case, close, monkeypatch):
+def test_losses_and_gradients_equal_those_of_the_cpu(case, assert_close, monkeypatch):
     """What is done for other devices, done on the CPU: padding stays in the loss, but adds nothing."""
     parameters = [p for p in case.model.parameters() if p.requires_grad]
     expected = loss(case)
@@ -50,11 +50,11 @@ def test_losses_and_gradients_equal_those_of_the_cpu(case, close, monkeypatch):
     monkeypatch.setattr(devices, "at_once", lambda x, elements: 2 * case.model.head.output.out_features)
     found = loss(case)
     for ours, theirs in zip(found, expected, strict=True):
-        close(ours, theirs)
+        assert_close(ours, theirs)
     for ours, theirs in zip(torch.autograd.grad(found.total, parameters, allow_unused=True), gradients, strict=True):
         assert (ours is None) == (theirs is None)
         if ours is not None:
-            close(ours, theirs)
+            assert_close(ours, theirs)
 
 
 def test_padding_that_stays_in_the_loss_gets_no_gradient(monkeypatch):

@@ -44,34 +44,34 @@ def run_steps(model, memory, attention):
     return results
 
 
-def assert_same(ours, theirs, close):
+def assert_same(ours, theirs, assert_close):
     for one, other in zip(ours, theirs, strict=True):
         for left, right in zip(one[:3], other[:3], strict=True):
             assert (left is None) == (right is None)
             if left is not None:
-                close(left, right)
+                assert_close(left, right)
         assert set(one[3]) == set(other[3])
         for name in one[3]:
-            close(one[3][name], other[3][name])
+            assert_close(one[3][name], other[3][name])
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("attention", [False, True])
-def test_recorded_steps_equal_the_models(case, close, attention):
+def test_recorded_steps_equal_the_models(case, assert_close, attention):
     model = GraphedModel(case.model, lambda work: work)
     for memory in memories(case):
-        assert_same(run_steps(model, memory, attention), run_steps(case.model, memory, attention), close)
+        assert_same(run_steps(model, memory, attention), run_steps(case.model, memory, attention), assert_close)
     widens = case.config.attention.coverage and memory.states.dtype == torch.float64  # float32 coverage, for one step
     assert len(model.steps) == (2 if widens else 1)
 
 
 @torch.no_grad()
-def test_recording_replays_tensor_operations_only(variant, close, fx):
+def test_recording_replays_tensor_operations_only(variant, assert_close, fx_recorder):
     """torch.fx as the recorder: the replay runs none of the model's Python code."""
-    record = fx()
+    record = fx_recorder()
     model = GraphedModel(variant.model, record)
     for memory in memories(variant):
-        assert_same(run_steps(model, memory, True), run_steps(variant.model, memory, True), close)
+        assert_same(run_steps(model, memory, True), run_steps(variant.model, memory, True), assert_close)
     assert len(record.graphs) == 1
 
 

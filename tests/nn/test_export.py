@@ -104,12 +104,14 @@ def test_exported_encode_works_for_any_batch_and_source_length(variant):
 
 @torch.no_grad()
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_recurrent_encoder_with_torchs_loop_works_for_any_source_length(cell, design):
+def test_recurrent_encoder_with_torchs_loop_works_for_any_source_length(cell, model_cases):
     """torch.onnx.export registers these loops by itself. Decompositions cached in this process are cleared first."""
     patches = pytest.importorskip("torch.export._patches", reason="this torch has no loop for recurrent layers")
     if not hasattr(patches, "register_gru_while_loop_decomposition"):
         pytest.skip("this torch has no loop for GRUs")
-    case = design.problem(design.settings("rnn", {"cell": cell, "layers": (2, 1), "residual": True}), torch.float32)
+    case = model_cases.build(
+        model_cases.config("rnn", {"cell": cell, "layers": (2, 1), "residual": True}), torch.float32
+    )
     operator = getattr(torch.ops.aten, cell).input
     operator._dispatch_cache.clear()
     with patches.register_lstm_while_loop_decomposition(), patches.register_gru_while_loop_decomposition():

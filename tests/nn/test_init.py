@@ -35,13 +35,13 @@ GAINS = {
 
 
 @pytest.fixture(scope="module", params=RECURRENT + SCORED + OTHERS, ids=lambda row: "-".join(map(str, row.values())))
-def initialized(request, design):
+def initialized(request, model_cases):
     """Initializer -> a recurrent model, with a fixed seed."""
     wide = {"encoder_hidden": 2 * HIDDEN} if request.param.get("bridge") == "directions" else {}
 
     def build(initializer):
         widths = {"init": WIDTH, "embedding_init": TABLE} if initializer == "uniform" else {}
-        row = design.settings(
+        row = model_cases.config(
             "rnn", request.param, embedding=EMBEDDING, hidden=HIDDEN, initializer=initializer, **widths, **wide
         )
         torch.manual_seed(1)
@@ -164,8 +164,8 @@ def test_forget_gates_of_the_decoder_start_with_bias_one(initialized):
 @pytest.mark.parametrize("hidden", [5, 9])
 @pytest.mark.parametrize("scorer", SCORERS)
 @pytest.mark.parametrize("family", MODELS)
-def test_initial_gains(family, scorer, hidden, design):
-    config = design.settings(family, {"scorer": scorer})
+def test_initial_gains(family, scorer, hidden, model_cases):
+    config = model_cases.config(family, {"scorer": scorer})
     if "hidden" in SCORERS[scorer].uses:
         config.attention.hidden = hidden
     model = build_model(config, WORDS, WORDS)
@@ -176,10 +176,10 @@ def test_initial_gains(family, scorer, hidden, design):
 
 @torch.no_grad()
 @pytest.mark.parametrize("scorer", SCORERS)
-def test_transformer_matrices_are_glorot_uniform(scorer, design):
+def test_transformer_matrices_are_glorot_uniform(scorer, model_cases):
     """Glorot & Bengio 2010, eq. 16; embeddings are normal with deviation 1 after multiplication by sqrt(D)."""
     torch.manual_seed(1)
-    model = build_model(design.settings("transformer", {"scorer": scorer}, size=16), WORDS, WORDS)
+    model = build_model(model_cases.config("transformer", {"scorer": scorer}, size=16), WORDS, WORDS)
     for name, weight in [*model.encoder.named_parameters(), *model.decoder.named_parameters()]:
         if name == "embedding.weight":
             require_moments(weight, normal(16**-0.5), name)

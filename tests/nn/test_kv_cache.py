@@ -9,8 +9,8 @@ N, W = 3, 2  # sentences, hypotheses of each
 
 
 @pytest.fixture
-def model(design):
-    return design.problem(design.settings("transformer", {}), torch.float32).model
+def model(model_cases):
+    return model_cases.build(model_cases.config("transformer", {}), torch.float32).model
 
 
 def start(model, capacity):

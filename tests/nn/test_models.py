@@ -28,28 +28,28 @@ def loss(case, memory, output, smoothing=0.1):
 
 @torch.no_grad()
 @pytest.mark.parametrize("capacity", [None, 6])
-def test_decode_equals_repeated_step(case, close, capacity):
+def test_decode_equals_repeated_step(case, assert_close, capacity):
     model, memory = case.model, encode(case)
     whole, plain = model.decode(case.target_in, memory, attention=True), model.decode(case.target_in, memory)
-    close(plain.features, whole.features)
-    close(whole.maps[:, -1].mean(1), whole.weights)
+    assert_close(plain.features, whole.features)
+    assert_close(whole.maps[:, -1].mean(1), whole.weights)
     state, fast = model.start(memory, capacity), model.start(memory, capacity)
     for t, token in enumerate(case.target_in.unbind(1)):
         names = list(state)
         output, state = model.step(token, state, memory, attention=True)
         assert set(state) == set(names)
         assert {len(value) for value in state.values()} == {len(token)}
-        close(output.features, whole.features[:, t])
-        close(output.weights, whole.weights[:, t])
-        close(output.maps, whole.maps[:, :, :, t])
-        close(model.head.log_probs(output, memory), model.head.log_probs(whole, memory)[:, t])
+        assert_close(output.features, whole.features[:, t])
+        assert_close(output.weights, whole.weights[:, t])
+        assert_close(output.maps, whole.maps[:, :, :, t])
+        assert_close(model.head.log_probs(output, memory), model.head.log_probs(whole, memory)[:, t])
         quick, fast = model.step(token, fast, memory)
-        close(quick.features, output.features)
+        assert_close(quick.features, output.features)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("capacity", [None, 6])
-def test_hypotheses_share_the_memory_of_their_sentence(case, close, capacity):
+def test_hypotheses_share_the_memory_of_their_sentence(case, assert_close, capacity):
     """Search repeats and reorders the state only: the results are those of one memory per hypothesis."""
     model, memory, width = case.model, encode(case), 2
     rows = torch.arange(len(case.source)).repeat_interleave(width)
@@ -60,19 +60,19 @@ def test_hypotheses_share_the_memory_of_their_sentence(case, close, capacity):
         shared, few = model.step(token, few, memory, attention=True)
         single, many = model.step(token, many, repeated, attention=True)
         for name in PARTS:
-            close(getattr(shared, name), getattr(single, name))
+            assert_close(getattr(shared, name), getattr(single, name))
         for name in few:
-            close(few[name], many[name])
+            assert_close(few[name], many[name])
         scores = model.head.log_probs(single, repeated)
-        close(model.head.log_probs(shared, memory), scores)
+        assert_close(model.head.log_probs(shared, memory), scores)
         flat, chosen = Output(*(None if part is None else part[1:4] for part in shared)), rows[1:4]
-        close(model.head.log_probs(flat, memory, chosen), scores[1:4])
+        assert_close(model.head.log_probs(flat, memory, chosen), scores[1:4])
         few, many = model.select(order, few), model.select(order, many)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("capacity", [None, 8])
-def test_selecting_by_sentence_equals_selecting_by_list(case, close, capacity):
+def test_selecting_by_sentence_equals_selecting_by_list(case, assert_close, capacity):
     """From one hypothesis to three, reordered twice, one sentence removed, fewer hypotheses, then as a list."""
     model, memory = case.model, encode(case)
     listed, grouped = (model.start(memory, capacity) for _ in range(2))
@@ -92,88 +92,92 @@ def test_selecting_by_sentence_equals_selecting_by_list(case, close, capacity):
             model.step(token, state, memory, attention=True) for state in (listed, grouped)
         )
         for name in PARTS:
-            close(getattr(one, name), getattr(other, name))
+            assert_close(getattr(one, name), getattr(other, name))
         listed, grouped = model.select(rows.flatten(), listed), model.select(rows, grouped)
         if step == 3:
             memory = memory.select(torch.tensor([0, 2]))
 
 
 @torch.no_grad()
-def test_result_does_not_depend_on_padding_or_on_other_sentences(case, close):
+def test_result_does_not_depend_on_padding_or_on_other_sentences(case, assert_close):
     model, memory = case.model, encode(case)
     whole = model.decode(case.target_in, memory, attention=True)
     scores = model.head.log_probs(whole, memory)
     assert not whole.weights.masked_select(~memory.mask.unsqueeze(1)).any()
     wider = encode(case, pad=3)
     padded = model.decode(case.target_in, wider, attention=True)
-    close(wider.summary, memory.summary)
-    close(padded.features, whole.features)
-    close(padded.weights, torch.nn.functional.pad(whole.weights, (0, 3)))
-    close(loss(case, wider, padded).total, loss(case, memory, whole).total)
-    close(model.head.log_probs(padded, wider)[..., : scores.size(-1)], scores)
+    assert_close(wider.summary, memory.summary)
+    assert_close(padded.features, whole.features)
+    assert_close(padded.weights, torch.nn.functional.pad(whole.weights, (0, 3)))
+    assert_close(loss(case, wider, padded).total, loss(case, memory, whole).total)
+    assert_close(model.head.log_probs(padded, wider)[..., : scores.size(-1)], scores)
     for b, length in enumerate(memory.mask.sum(1).tolist()):
         alone = model.encode(
             case.source[b : b + 1, :length], case.copy[b : b + 1, :length] if case.model.head.reads_weights else None
         )
         single = model.decode(case.target_in[b : b + 1], alone, attention=True)
-        close(alone.summary[0], memory.summary[b])
-        close(single.features[0], whole.features[b])
-        close(single.weights[0], whole.weights[b, :, :length])
+        assert_close(alone.summary[0], memory.summary[b])
+        assert_close(single.features[0], whole.features[b])
+        assert_close(single.weights[0], whole.weights[b, :, :length])
 
 
 @torch.no_grad()
-def test_features_do_not_depend_on_later_tokens(case, close):
+def test_features_do_not_depend_on_later_tokens(case, assert_close):
     memory, changed = encode(case), case.target_in.clone()
     changed[:, 2:] = 5
-    close(case.model.decode(changed, memory).features[:, :2], case.model.decode(case.target_in, memory).features[:, :2])
+    assert_close(
+        case.model.decode(changed, memory).features[:, :2], case.model.decode(case.target_in, memory).features[:, :2]
+    )
 
 
 @torch.no_grad()
-def test_selected_memory_equals_memory_of_the_selected_sentences(case, close):
+def test_selected_memory_equals_memory_of_the_selected_sentences(case, assert_close):
     rows = torch.tensor([2, 0])
     selected, encoded = encode(case).select(rows), encode(case, rows)
     assert list(selected.cached) == list(encoded.cached)
     tensors = ((*memory[:4], *memory.cached.values()) for memory in (selected, encoded))
     for left, right in zip(*tensors, strict=True):
-        close(left, right)
+        assert_close(left, right)
 
 
 @torch.no_grad()
-def test_loss_agrees_with_log_probabilities(case, close):
+def test_loss_agrees_with_log_probabilities(case, assert_close):
     model, memory = case.model, encode(case)
     output = model.decode(case.target_in, memory)
     scores = model.head.log_probs(output, memory)
-    close(scores.exp().sum(-1), torch.ones_like(scores[..., 0]))
+    assert_close(scores.exp().sum(-1), torch.ones_like(scores[..., 0]))
     real = case.target_out != PAD
     picked = -scores.gather(-1, case.target_out.unsqueeze(-1)).squeeze(-1)[real].sum()
     size = model.head.output.out_features
     spread = -scores[..., :size].mean(-1)[real].sum()
-    close(loss(case, memory, output).nll, picked)
-    close(loss(case, memory, output).total, 0.9 * picked + 0.1 * spread)
-    close(loss(case, memory, output, 0.0).total, picked)
+    assert_close(loss(case, memory, output).nll, picked)
+    assert_close(loss(case, memory, output).total, 0.9 * picked + 0.1 * spread)
+    assert_close(loss(case, memory, output, 0.0).total, picked)
     assert scores.size(-1) == size + (case.source.size(1) if case.model.head.reads_weights else 0)
 
 
 @torch.no_grad()
-def test_ids_beyond_the_vocabulary_are_read_as_unknown(case, close):
+def test_ids_beyond_the_vocabulary_are_read_as_unknown(case, assert_close):
     memory, extended, unknown = encode(case), case.target_in.clone(), case.target_in.clone()
     extended[:, 1], unknown[:, 1] = case.model.head.output.out_features + 2, UNK
-    close(case.model.decode(extended, memory).features, case.model.decode(unknown, memory).features)
+    assert_close(case.model.decode(extended, memory).features, case.model.decode(unknown, memory).features)
     state = case.model.start(memory)
-    close(
+    assert_close(
         case.model.step(extended[:, 1], state, memory)[0].features,
         case.model.step(unknown[:, 1], state, memory)[0].features,
     )
 
 
-def test_every_pair_of_choices_is_covered_or_refused(design):
-    for family, choices in design.choices.items():
-        covered = {frozenset(pair) for row in design.pairs(family) for pair in itertools.combinations(row.items(), 2)}
+def test_every_pair_of_choices_is_covered_or_refused(model_cases):
+    for family, choices in model_cases.choices.items():
+        covered = {
+            frozenset(pair) for row in model_cases.pairwise(family) for pair in itertools.combinations(row.items(), 2)
+        }
         items = [(name, value) for name, values in choices.items() for value in values]
         for pair in itertools.combinations(items, 2):
             if pair[0][0] != pair[1][0] and frozenset(pair) not in covered:
                 with pytest.raises(ConfigError, match=r"model\."):
-                    build_meta_model(design.settings(family, dict(pair)))
+                    build_meta_model(model_cases.config(family, dict(pair)))
 
 
 LOCAL_P = (("center_range", "S-1"), ("rounding", "floor"), ("renormalize", True))
@@ -303,15 +307,17 @@ REFUSED = [  # family, settings, settings of the attention, pattern of the error
 
 
 @pytest.mark.parametrize(("family", "model", "attention", "pattern"), REFUSED)
-def test_settings_that_cannot_work_or_would_be_ignored_are_refused(family, model, attention, pattern, design):
+def test_settings_that_cannot_work_or_would_be_ignored_are_refused(family, model, attention, pattern, model_cases):
     with pytest.raises(ConfigError, match=pattern) as caught:
-        build_meta_model(MODELS[family](**{**design.tiny[family], **model, "attention": AttentionConfig(**attention)}))
+        build_meta_model(
+            MODELS[family](**{**model_cases.tiny[family], **model, "attention": AttentionConfig(**attention)})
+        )
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("family", MODELS)
-def test_tying_all_embeddings_needs_one_vocabulary(family, design):
-    config = design.settings(family, {"tie": "all"})
+def test_tying_all_embeddings_needs_one_vocabulary(family, model_cases):
+    config = model_cases.config(family, {"tie": "all"})
     with pytest.raises(ConfigError, match=r"model\.tie=all .*not 11 and 13"):
         build_model(config, 11, 13)
     model = build_model(config, 13, 13)
@@ -328,8 +334,8 @@ def test_tying_all_embeddings_needs_one_vocabulary(family, design):
         ("transformer", {"scorer": "location"}, (9, None)),
     ],
 )
-def test_models_state_their_length_limits(family, row, limits, design):
-    model = build_model(design.settings(family, row, **({"max_length": 9} if any(limits) else {})), 11, 13)
+def test_models_state_their_length_limits(family, row, limits, model_cases):
+    model = build_model(model_cases.config(family, row, **({"max_length": 9} if any(limits) else {})), 11, 13)
     assert (model.max_source, model.max_target) == limits
     source, target = torch.randint(4, 11, (2, limits[0] or 30)), torch.randint(4, 13, (2, limits[1] or 30))
     assert model(source, target).features.isfinite().all()

@@ -205,9 +205,9 @@ def test_norm_equals_its_formula(name):
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("capacity", [None, 6])
-def test_steps_work_in_half_precision(capacity, dtype, design):
+def test_steps_work_in_half_precision(capacity, dtype, model_cases):
     """As in validation during training in half precision, with growing and with preallocated caches."""
-    case = design.problem(design.settings("transformer", {"positions": "rotary"}), torch.float32)
+    case = model_cases.build(model_cases.config("transformer", {"positions": "rotary"}), torch.float32)
     with torch.autocast("cpu", dtype):
         memory = case.model.encode(case.source)
         whole, state = case.model.decode(case.target_in, memory), case.model.start(memory, capacity)

@@ -86,8 +86,8 @@ def test_bisection() -> None:
     assert [largest_within(lambda n: n * n, wanted) for wanted in (0, 1, 3, 4, 99, 100)] == [1, 1, 1, 2, 9, 10]
 
 
-def test_run_saves_the_chosen_size(small: Callable[..., list[str]], tmp_path: Path) -> None:
-    config = compose_config(small(tmp_path, "model.parameters=20500", "training.max_updates=2"))
+def test_run_saves_the_chosen_size(small_settings: Callable[..., list[str]], tmp_path: Path) -> None:
+    config = compose_config(small_settings(tmp_path, "model.parameters=20500", "training.max_updates=2"))
     run = Run.open(train(config))
     assert abs(run.info["parameters"] - 20_500) <= 410
     assert run.info["parameters"] == sum(p.numel() for p in load_model(run).parameters())
@@ -98,8 +98,10 @@ def test_run_saves_the_chosen_size(small: Callable[..., list[str]], tmp_path: Pa
 
 
 @pytest.mark.parametrize("family", ["rnn", "transformer"])
-def test_model_larger_than_memory_is_refused(family: str, small: Callable[..., list[str]], tmp_path: Path) -> None:
-    config = compose_config(small(tmp_path / "runs", f"model={family}", "model.parameters=100000000000"))
+def test_model_larger_than_memory_is_refused(
+    family: str, small_settings: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    config = compose_config(small_settings(tmp_path / "runs", f"model={family}", "model.parameters=100000000000"))
     with pytest.raises(ConfigError, match=r"a model of [\d,]+ parameters takes 3\d\d GiB, and this machine has \d+"):
         train(config)
     assert not (tmp_path / "runs").exists()

@@ -22,7 +22,7 @@ from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheck
 from seq2seq.training.resume import resume
 from seq2seq.training.run import train
 
-Small = Callable[..., list[str]]
+SmallSettings = Callable[..., list[str]]
 ROOT = Path(__file__).resolve().parents[2]
 SCORES = {1: 3.0, 2: 9.0, 3: 1.0, 4: 7.0, 5: 8.0, 6: 2.0, 7: 9.0}
 CASES = [  # average, keep, updates of the result, updates whose weights are on disk
@@ -57,7 +57,7 @@ def test_lower_dev_loss_decides_between_equal_scores(tmp_path: Path) -> None:
 
 
 def test_weights_are_kept_until_no_checkpoint_names_them(
-    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that is killed in validation leaves last.ckpt, and all the weights that last.ckpt names."""
     original, exists = Checkpoint.save, list[bool]()
@@ -69,14 +69,16 @@ def test_weights_are_kept_until_no_checkpoint_names_them(
         original(self, trainer)
 
     monkeypatch.setattr(Checkpoint, "save", save)
-    run = train(compose_config(small(tmp_path, "training.keep=1", "training.monitor=loss", "training.max_updates=9")))
+    run = train(
+        compose_config(small_settings(tmp_path, "training.keep=1", "training.monitor=loss", "training.max_updates=9"))
+    )
     assert len(exists) > 1
     assert all(exists)
     assert len(list((run / "checkpoints").glob("update-*"))) == 1
 
 
 def test_run_can_be_resumed_when_saving_a_first_checkpoint_fails(
-    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Whichever of the first two saves fails, with validation after the first update."""
     save = Checkpoint.save
@@ -89,7 +91,7 @@ def test_run_can_be_resumed_when_saving_a_first_checkpoint_fails(
                 raise OSError(28, "No space left on device")
             save(self, trainer)
 
-        words = small(tmp_path / str(number), "training.validate_every=1")
+        words = small_settings(tmp_path / str(number), "training.validate_every=1")
         with monkeypatch.context() as patch:
             patch.setattr(Checkpoint, "save", failing)
             assert cli.main(["train", *words]) == 2
@@ -99,7 +101,7 @@ def test_run_can_be_resumed_when_saving_a_first_checkpoint_fails(
 
 
 def test_first_checkpoint_holds_the_models_own_weights(
-    small: Small, trained: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_settings: SmallSettings, trained: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not the moving average, which is in the model's place during validation."""
     words = ("training.ema=0.9", "training.validate_every=1")
@@ -114,7 +116,7 @@ def test_first_checkpoint_holds_the_models_own_weights(
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "save", save_once)
         with pytest.raises(KeyboardInterrupt):
-            train(compose_config(small(tmp_path, *words)))
+            train(compose_config(small_settings(tmp_path, *words)))
     (run,) = tmp_path.iterdir()
     resume(compose_config([f"resume={run}"]))
     ours, theirs = (
@@ -135,8 +137,10 @@ def test_run_directory_holds_no_code(tiny_run: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_stops_training_with_a_checkpoint(number: int, small: Small, tmp_path: Path) -> None:
-    settings = small(tmp_path, "training.max_updates=100000", "training.validate_every=100000", "trainer.log_every=1")
+def test_signal_stops_training_with_a_checkpoint(number: int, small_settings: SmallSettings, tmp_path: Path) -> None:
+    settings = small_settings(
+        tmp_path, "training.max_updates=100000", "training.validate_every=100000", "trainer.log_every=1"
+    )
     command = [sys.executable, "-m", "seq2seq", "train", *settings]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 

@@ -14,18 +14,18 @@ from seq2seq.training import checks
 from seq2seq.training.checks import check_folder, check_limits
 from seq2seq.training.run import train
 
-Small = Callable[..., list[str]]
+SmallSettings = Callable[..., list[str]]
 Trained = Callable[..., Path]
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 NO_LIMITS = ("training.max_updates=0", "training.patience=0")
 
 
-def test_training_without_an_end_is_refused(small: Small, tmp_path: Path) -> None:
+def test_training_without_an_end_is_refused(small_settings: SmallSettings, tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
         match=r"training has no end: set training\.max_updates, max_epochs, max_minutes, patience or stop_at",
     ):
-        train(compose_config(small(tmp_path / "runs", *NO_LIMITS)))
+        train(compose_config(small_settings(tmp_path / "runs", *NO_LIMITS)))
     assert not (tmp_path / "runs").exists()
 
 
@@ -51,29 +51,33 @@ def test_folder_that_cannot_be_created_is_refused(setting: str, tmp_path: Path) 
     assert sorted(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-def test_rouge_is_refused_for_a_script_that_it_does_not_read(small: Small, corpus: Path, tmp_path: Path) -> None:
+def test_rouge_is_refused_for_a_script_that_it_does_not_read(
+    small_settings: SmallSettings, corpus: Path, tmp_path: Path
+) -> None:
     other = shutil.copytree(corpus, tmp_path / "corpus")
     (other / "dev.de").write_text("кот спит\n" * 12, encoding="utf-8")
     with pytest.raises(DataError, match="no reference has any; take chrf"):
-        train(compose_config(small(tmp_path / "runs", f"data.root={other}", "training.monitor=rouge")))
+        train(compose_config(small_settings(tmp_path / "runs", f"data.root={other}", "training.monitor=rouge")))
     assert not (tmp_path / "runs").exists()
 
 
-def test_rouge_is_accepted_if_one_decoded_reference_can_be_read(small: Small, corpus: Path, tmp_path: Path) -> None:
+def test_rouge_is_accepted_if_one_decoded_reference_can_be_read(
+    small_settings: SmallSettings, corpus: Path, tmp_path: Path
+) -> None:
     other = shutil.copytree(corpus, tmp_path / "corpus")
     for name, last in (("dev.de", "die Katze schläft"), ("dev.en", "the cat sleeps")):
         (other / name).write_text("кот спит\n" * 150 + last + "\n", encoding="utf-8")
-    words = small(tmp_path / "runs", f"data.root={other}", "training.monitor=rouge")
+    words = small_settings(tmp_path / "runs", f"data.root={other}", "training.monitor=rouge")
     assert Run.open(train(compose_config(words))).info["finished"]
     with pytest.raises(DataError, match="no reference has any"):  # the one that can be read is not decoded
         train(compose_config([*words, "training.dev_lines=150"]))
 
 
-def test_too_few_positions_for_the_text_are_refused(small: Small, tmp_path: Path) -> None:
+def test_too_few_positions_for_the_text_are_refused(small_settings: SmallSettings, tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"model\.max_length=5 is too small: the longest training source has \d+ tokens"
     ):
-        train(compose_config(small(tmp_path, "model.attention.scorer=location", "model.max_length=5")))
+        train(compose_config(small_settings(tmp_path, "model.attention.scorer=location", "model.max_length=5")))
     assert not list(tmp_path.iterdir())
 
 

@@ -20,7 +20,7 @@ from seq2seq.runs.directory import Run
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.validation import Validation
 
-Small = Callable[..., list[str]]
+SmallSettings = Callable[..., list[str]]
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS = [
     "seq2seq.runs.weights.save_file",
@@ -35,7 +35,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def test_loss_that_is_not_finite_is_reported_and_the_run_can_be_resumed(
-    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     original, handler = TrainingModule.losses, signal.getsignal(signal.SIGINT)
 
@@ -46,7 +46,7 @@ def test_loss_that_is_not_finite_is_reported_and_the_run_can_be_resumed(
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "losses", spoiled)
-        assert cli.main(["train", *small(tmp_path)]) == 2
+        assert cli.main(["train", *small_settings(tmp_path)]) == 2
     message = capfd.readouterr().err.splitlines()[-1]
     assert message.startswith("seq2seq: the loss is nan at update 5 (epoch 1, batch 5, lines ")
     assert signal.getsignal(signal.SIGINT) == handler
@@ -56,7 +56,7 @@ def test_loss_that_is_not_finite_is_reported_and_the_run_can_be_resumed(
 
 
 def test_weights_that_are_not_finite_replace_no_checkpoint(
-    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """An update can spoil the weights though its loss was finite; nothing of a validation that follows is kept."""
     original = Validation.validate
@@ -70,7 +70,7 @@ def test_weights_that_are_not_finite_replace_no_checkpoint(
     for monitor in ("bleu", "loss"):
         with monkeypatch.context() as patch:
             patch.setattr(Validation, "validate", spoiled)
-            assert cli.main(["train", *small(tmp_path / monitor, f"training.monitor={monitor}")]) == 2
+            assert cli.main(["train", *small_settings(tmp_path / monitor, f"training.monitor={monitor}")]) == 2
         assert "the dev loss is nan, these weights are not kept" in capfd.readouterr().err.splitlines()[-1]
         (run,) = (tmp_path / monitor).iterdir()
         assert [path.name for path in run.rglob("update-*")] == ["update-3.safetensors"]
@@ -78,7 +78,7 @@ def test_weights_that_are_not_finite_replace_no_checkpoint(
 
 
 def test_out_of_memory_is_one_sentence(
-    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for error in (
         torch.OutOfMemoryError("CUDA out of memory"),
@@ -89,7 +89,7 @@ def test_out_of_memory_is_one_sentence(
             raise error
 
         monkeypatch.setattr(TrainingModule, "losses", fail)
-        assert cli.main(["train", *small(tmp_path / type(error).__name__)]) == 2
+        assert cli.main(["train", *small_settings(tmp_path / type(error).__name__)]) == 2
         assert "out of memory: lower training.batch_tokens=256" in capfd.readouterr().err.splitlines()[-1]
 
 
@@ -131,8 +131,8 @@ def run_with_file_limit(size: int, *words: str) -> "subprocess.CompletedProcess[
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [100, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200])
-def test_file_size_limit_is_one_sentence(size: int, small: Small, tmp_path: Path) -> None:
-    words = ["train", *small(tmp_path / "runs", f"data.cache={tmp_path / 'cache'}")]
+def test_file_size_limit_is_one_sentence(size: int, small_settings: SmallSettings, tmp_path: Path) -> None:
+    words = ["train", *small_settings(tmp_path / "runs", f"data.cache={tmp_path / 'cache'}")]
     done = run_with_file_limit(size, *words)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr

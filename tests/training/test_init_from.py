@@ -14,15 +14,15 @@ from seq2seq.runs.directory import Run
 from seq2seq.training.resume import resume
 from seq2seq.training.run import train
 
-Small = Callable[..., list[str]]
+SmallSettings = Callable[..., list[str]]
 
 
 def test_run_starts_from_the_weights_of_another(
-    tiny_run: Path, small: Small, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_run: Path, small_settings: SmallSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "seq2seq")
     words = ("training.learning_rate=0", "training.max_updates=1", "training.label_smoothing=0.2")
-    run = train(compose_config(small(tmp_path, f"init_from={tiny_run}", *words)))
+    run = train(compose_config(small_settings(tmp_path, f"init_from={tiny_run}", *words)))
     ours, theirs = load_file(run / "weights.safetensors"), load_file(tiny_run / "weights.safetensors")
     assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
     assert "differs from init_from: training.label_smoothing 0.1 -> 0.2" in caplog.text
@@ -35,7 +35,7 @@ def test_run_starts_from_the_weights_of_another(
 
 
 def test_weights_keep_their_tokenizer_on_other_text(
-    tiny_run: Path, small: Small, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_run: Path, small_settings: SmallSettings, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = shutil.copytree(corpus, tmp_path / "corpus")
     for side in ("en", "de"):
@@ -44,7 +44,7 @@ def test_weights_keep_their_tokenizer_on_other_text(
         )
     caplog.set_level("INFO", "seq2seq")
     words = (f"init_from={tiny_run}", f"data.root={other}", "tokenizer.size=110", "training.max_updates=2")
-    run = train(compose_config(small(tmp_path / "runs", *words)))
+    run = train(compose_config(small_settings(tmp_path / "runs", *words)))
     assert "init_from brings its tokenizer: tokenizer.size=120, not 110" in caplog.text
     assert Run.open(run).vocabularies.sha256 == Run.open(tiny_run).vocabularies.sha256
     assert Run.open(run).config.tokenizer == Run.open(tiny_run).config.tokenizer
@@ -52,7 +52,7 @@ def test_weights_keep_their_tokenizer_on_other_text(
     assert Run.open(resume(compose_config([f"resume={run}", "training.max_updates=3"]))).info["updates"] == 3
 
 
-def test_weights_of_another_size_are_refused(tiny_run: Path, small: Small, tmp_path: Path) -> None:
+def test_weights_of_another_size_are_refused(tiny_run: Path, small_settings: SmallSettings, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="does not fit the model"):
-        train(compose_config(small(tmp_path / "runs", f"init_from={tiny_run}", "model.hidden=10")))
+        train(compose_config(small_settings(tmp_path / "runs", f"init_from={tiny_run}", "model.hidden=10")))
     assert not (tmp_path / "runs").exists()

@@ -150,7 +150,7 @@ def weights_of(run: Path) -> dict[str, Tensor]:
 
 
 def test_resumed_guided_training_equals_an_uninterrupted_one(
-    trained: Callable[..., Path], small: Callable[..., list[str]], tmp_path: Path
+    trained: Callable[..., Path], small_settings: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     whole, half = trained(*GUIDED), trained(*GUIDED, "training.max_updates=3")
     assert Run.open(half).info["links"]
@@ -159,13 +159,19 @@ def test_resumed_guided_training_equals_an_uninterrupted_one(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_changed_links_are_refused_on_resuming(corpus: Path, small: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_changed_links_are_refused_on_resuming(
+    corpus: Path, small_settings: Callable[..., list[str]], tmp_path: Path
+) -> None:
     root = Path(shutil.copytree(corpus, tmp_path / "text"))
-    run = train(compose_config(small(tmp_path / "runs", *GUIDED, "training.max_updates=2", f"data.root={root}")))
+    run = train(
+        compose_config(small_settings(tmp_path / "runs", *GUIDED, "training.max_updates=2", f"data.root={root}"))
+    )
     (root / "train.align").write_text("0-0\n" * 120)
     with pytest.raises(RunError, match=r"the word links of data=mine are not those that .* was trained on"):
         resume(compose_config([f"resume={run}", "training.max_updates=4"]))
-    other = train(compose_config(small(tmp_path / "runs", *GUIDED, "training.max_updates=2", f"data.root={root}")))
+    other = train(
+        compose_config(small_settings(tmp_path / "runs", *GUIDED, "training.max_updates=2", f"data.root={root}"))
+    )
     assert other != run
 
 
@@ -186,10 +192,10 @@ REFUSED = {
 
 @pytest.mark.parametrize("more", REFUSED)
 def test_incompatible_settings_are_refused(
-    more: tuple[str, ...], small: Callable[..., list[str]], tmp_path: Path
+    more: tuple[str, ...], small_settings: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=REFUSED[more]):
-        train(compose_config(small(tmp_path, GUIDED[0], *more)))
+        train(compose_config(small_settings(tmp_path, GUIDED[0], *more)))
     assert not list(tmp_path.iterdir())
 
 

@@ -15,15 +15,15 @@ from seq2seq.runs.weights import load_model
 from seq2seq.training.progress import TrainingLimits, TrainingProgress
 from seq2seq.training.run import train
 
-Small = Callable[..., list[str]]
+SmallSettings = Callable[..., list[str]]
 
 
 def test_log_has_parameters_and_speed(
-    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "seq2seq")  # as the command line does
     monkeypatch.setattr("seq2seq.training.progress.LOG_INTERVAL", 0.0)
-    run = train(compose_config(small(tmp_path, "trainer.progress=lines", "training.max_minutes=9")))
+    run = train(compose_config(small_settings(tmp_path, "trainer.progress=lines", "training.max_minutes=9")))
     logged = (run / "log.txt").read_text()
     model = load_model(Run.open(run))
     assert f"all {sum(p.numel() for p in model.parameters()):>24,}"[-12:] in logged
@@ -34,10 +34,12 @@ def test_log_has_parameters_and_speed(
     assert "finished: dev bleu" in logged
 
 
-def test_bar_is_drawn_and_removed(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bar_is_drawn_and_removed(
+    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     screen = Console(file=io.StringIO(), force_terminal=True, width=80)
     monkeypatch.setattr("seq2seq.training.progress.Console", lambda **options: screen)
-    train(compose_config(small(tmp_path, "trainer.progress=bar", "training.max_updates=2")))
+    train(compose_config(small_settings(tmp_path, "trainer.progress=bar", "training.max_updates=2")))
     drawn = screen.file.getvalue()
     assert re.search(r"update 2 epoch 1 +loss \d\.\d+ +[\d,]+ tokens/s", drawn), drawn
     assert drawn.endswith("\x1b[2K")  # the line is cleared

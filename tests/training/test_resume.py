@@ -68,14 +68,16 @@ def whole(trained: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def stopped(small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+def stopped(
+    small_settings: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Path]:
     """`stopped(update, *settings)`: a run that was interrupted in this update."""
 
     def make(update: int, *more: str) -> Path:
         with monkeypatch.context() as patch:
             interrupt_at(update, patch)
             with pytest.raises(KeyboardInterrupt):
-                train(compose_config(small(tmp_path / f"runs{update}", *more)))
+                train(compose_config(small_settings(tmp_path / f"runs{update}", *more)))
         return next(path for path in (tmp_path / f"runs{update}").iterdir())
 
     return make

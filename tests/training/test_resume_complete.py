@@ -23,7 +23,7 @@ from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.resume import complete, resume
 from seq2seq.training.run import create_directory, plan_training, train
 
-Small = Callable[..., list[str]]
+SmallSettings = Callable[..., list[str]]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -40,8 +40,8 @@ def same_as(run: Path, other: Path) -> bool:
 
 
 @pytest.fixture
-def config(small: Small, tmp_path: Path) -> Config:
-    return compose_config(small(tmp_path / "runs"))
+def config(small_settings: SmallSettings, tmp_path: Path) -> Config:
+    return compose_config(small_settings(tmp_path / "runs"))
 
 
 @pytest.fixture
@@ -150,9 +150,9 @@ def test_changes_are_logged_only_after_all_checks(interrupted: Path, caplog: pyt
 
 
 @pytest.mark.slow
-def test_two_simultaneous_grids_share_the_work(small: Small, tmp_path: Path) -> None:
+def test_two_simultaneous_grids_share_the_work(small_settings: SmallSettings, tmp_path: Path) -> None:
     """Each job is trained by one of them; then all runs are finished."""
-    words = ("model/attention=dot,general,cosine", *small(tmp_path / "runs"))
+    words = ("model/attention=dot,general,cosine", *small_settings(tmp_path / "runs"))
     command = [sys.executable, "-m", "seq2seq", "train", "-m", *words]
 
     def call(_: int) -> "subprocess.CompletedProcess[str]":
@@ -172,11 +172,11 @@ def test_two_simultaneous_grids_share_the_work(small: Small, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_joblib_trains_jobs_in_parallel(small: Small, tmp_path: Path) -> None:
+def test_joblib_trains_jobs_in_parallel(small_settings: SmallSettings, tmp_path: Path) -> None:
     words = [
         "hydra/launcher=joblib",
         "hydra.launcher.n_jobs=2",
-        *(word for word in small(tmp_path / "runs") if "threads" not in word),
+        *(word for word in small_settings(tmp_path / "runs") if "threads" not in word),
     ]
     command = [sys.executable, "-m", "seq2seq", "train", "-m", "model/attention=dot,general", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)

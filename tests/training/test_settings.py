@@ -94,7 +94,11 @@ def test_training_is_deterministic(trained: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize(("precision", "dtype"), [("32", torch.float32), ("bf16", torch.bfloat16)])
 def test_logits_have_the_dtype_of_the_precision(
-    precision: str, dtype: torch.dtype, small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    precision: str,
+    dtype: torch.dtype,
+    small_settings: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dtypes: list[torch.dtype] = []
     decode = EncoderDecoder.decode
@@ -106,13 +110,17 @@ def test_logits_have_the_dtype_of_the_precision(
         return output
 
     monkeypatch.setattr(EncoderDecoder, "decode", watched)
-    train(compose_config(small(tmp_path, f"trainer.precision={precision}")))
+    train(compose_config(small_settings(tmp_path, f"trainer.precision={precision}")))
     assert dtypes == [dtype] * 6
 
 
 @pytest.mark.parametrize(("given", "lines"), [((), 12), (("training.dev_lines=5",), 5)])
 def test_dev_lines_limits_what_is_decoded(
-    given: tuple[str, ...], lines: int, small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: tuple[str, ...],
+    lines: int,
+    small_settings: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     decoded: list[int] = []
     translate = Translator.translate
@@ -123,14 +131,18 @@ def test_dev_lines_limits_what_is_decoded(
         return found
 
     monkeypatch.setattr(Translator, "translate", counted)
-    train(compose_config(small(tmp_path, *given)))
+    train(compose_config(small_settings(tmp_path, *given)))
     assert decoded
     assert set(decoded) == {lines}
 
 
 @pytest.mark.parametrize(("monitor", "metrics"), [("bleu", ["bleu"]), ("rouge", ["rougeL"]), ("loss", [])])
 def test_monitor_is_the_dev_score(
-    monitor: str, metrics: list[str], small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monitor: str,
+    metrics: list[str],
+    small_settings: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The score is that of the target language, which determines BLEU's tokenizer."""
     from seq2seq.training import checks, fit
@@ -144,7 +156,7 @@ def test_monitor_is_the_dev_score(
 
     monkeypatch.setattr(fit, "score", recorded)
     monkeypatch.setattr(checks, "score", recorded)
-    train(compose_config(small(tmp_path, f"training.monitor={monitor}")))
+    train(compose_config(small_settings(tmp_path, f"training.monitor={monitor}")))
     assert calls == [(metrics, "de")] * (len(metrics) * 3)  # once before training, then in each validation
 
 

@@ -71,10 +71,10 @@ def test_attention_that_is_not_learned_is_not_checked(warnings_of: Callable[...,
     assert not warnings_of(*[flat] * VALIDATIONS_IN_A_ROW, attention=AttentionConfig(scorer="uniform"))
 
 
-def test_training_logs_the_warning(small: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_training_logs_the_warning(small_settings: Callable[..., list[str]], tmp_path: Path) -> None:
     """With weights so small that all scores are equal."""
     words = ("model.init=1e-6", "training.learning_rate=1e-9", "training.max_updates=3", "training.validate_every=1")
-    run = train(compose_config(small(tmp_path, *words, "data.max_words=60")))
+    run = train(compose_config(small_settings(tmp_path, *words, "data.max_words=60")))
     assert (run / "log.txt").read_text().count("attention: ") == 1
 
 

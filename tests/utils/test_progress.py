@@ -62,9 +62,9 @@ def test_quick_work_shows_nothing(
     assert capsys.readouterr().err == ""
 
 
-def test_translator_reports_each_batch(lively: Callable[..., Path], lines: list[str]) -> None:
+def test_translator_reports_each_batch(random_run: Callable[..., Path], lines: list[str]) -> None:
     sizes: list[int] = []
-    Translator.open(lively(), batch=4).translate(lines, progress=sizes.append)
+    Translator.open(random_run(), batch=4).translate(lines, progress=sizes.append)
     not_empty = sum(bool(line.strip()) for line in lines)
     assert sum(sizes) == not_empty
     assert all(size == 4 for size in sizes[:-1])

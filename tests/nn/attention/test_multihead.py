@@ -31,10 +31,16 @@ class NumpyMultiHead:
     """Head i is the attention of Q W_i, K W_i and V W_i  (Vaswani et al. 2017, section 3.2.2), with the papers'
     formulas of score, window and normalizer; windows read the whole query."""
 
-    def __init__(self, papers, parts, layer):
+    def __init__(self, formulas, parts, layer):
         scorer, window, normalizer = parts
-        self.score, self.view, self.normalize = papers.scores[scorer], papers.views[window], papers.weights[normalizer]
-        self.m, self.scorer, self.window = (papers.of(module) for module in (layer, layer.scorer, layer.window))
+        self.score, self.view, self.normalize = (
+            formulas.scores[scorer],
+            formulas.views[window],
+            formulas.normalizers[normalizer],
+        )
+        self.m, self.scorer, self.window = (
+            formulas.weights_of(module) for module in (layer, layer.scorer, layer.window)
+        )
 
     def heads(self, name, x):
         """x (N, M), projected by the layer `name`, for each head: (N, M / heads)."""
@@ -68,26 +74,26 @@ class NumpyMultiHead:
         return torch.from_numpy(maps), torch.from_numpy(np.stack(contexts))
 
 
-def build_case(design, family, parts, **choices):
+def build_case(model_cases, family, parts, **choices):
     row = dict(zip(("scorer", "window", "normalizer"), parts, strict=True)) | choices
-    return design.problem(design.settings(family, row), torch.float64)
+    return model_cases.build(model_cases.config(family, row), torch.float64)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("parts", COMBINATIONS, ids="-".join)
-def test_transformer_heads_equal_the_formulas(parts, design, papers, close, monkeypatch):
+def test_transformer_heads_equal_the_formulas(parts, model_cases, formulas, assert_close, monkeypatch):
     """In the upper layer, from the input of its cross-attention to its output; with weights, and by a fused kernel."""
-    case = build_case(design, "transformer", parts)
+    case = build_case(model_cases, "transformer", parts)
     layer, memory = case.model.decoder.layers[1], case.model.encode(case.source)
     x, cached = torch.randn(*case.target_in.shape, 8, dtype=torch.float64), case.model.decoder.cached(memory, 1)
     step = torch.arange(x.size(1)).expand(x.size(0), -1)
-    expected, context = NumpyMultiHead(papers, parts, layer.cross)(layer.around_cross.norm(x), memory)
+    expected, context = NumpyMultiHead(formulas, parts, layer.cross)(layer.around_cross.norm(x), memory)
     for attention, pays in ((True, True), (False, True), (False, False)):
         monkeypatch.setattr(multihead_module, "fused_attention_pays", lambda keys, pays=pays: pays)
         y, maps = layer.after_self_attention(x, cached, memory.mask, step, attention)
-        close(y, x + context + layer.feed(layer.around_feed.norm(x + context)))
+        assert_close(y, x + context + layer.feed(layer.around_feed.norm(x + context)))
         if attention:
-            close(maps, expected)
+            assert_close(maps, expected)
         else:
             assert maps is None
 
@@ -116,9 +122,9 @@ def test_fused_kernel_runs_where_it_can_and_pays(scorer, window, normalizer, pay
 
 @torch.no_grad()
 @pytest.mark.parametrize("parts", COMBINATIONS, ids="-".join)
-def test_recurrent_decoder_heads_equal_the_formulas(parts, design, papers, close):
+def test_recurrent_decoder_heads_equal_the_formulas(parts, model_cases, formulas, assert_close):
     """Step by step: the query is the new state, and the features are those of Luong et al. 2015, eq. 5."""
-    case = build_case(design, "rnn", parts, attention_heads=HEADS, layers=(1, 1))
+    case = build_case(model_cases, "rnn", parts, attention_heads=HEADS, layers=(1, 1))
     decoder, memory = case.model.decoder, case.model.encode(case.source)
     state, outputs, queries = case.model.start(memory), [], []
     for token in case.target_in.unbind(1):
@@ -128,7 +134,7 @@ def test_recurrent_decoder_heads_equal_the_formulas(parts, design, papers, close
     features, weights, maps = (
         torch.stack([getattr(output, name) for output in outputs], -2) for name in ("features", "weights", "maps")
     )
-    expected, context = NumpyMultiHead(papers, parts, decoder.attention)(torch.stack(queries, 1), memory)
-    close(maps[:, 0], expected)
-    close(weights, expected.mean(1))
-    close(features, torch.tanh(torch.cat((context, torch.stack(queries, 1)), -1) @ decoder.combine.weight.T))
+    expected, context = NumpyMultiHead(formulas, parts, decoder.attention)(torch.stack(queries, 1), memory)
+    assert_close(maps[:, 0], expected)
+    assert_close(weights, expected.mean(1))
+    assert_close(features, torch.tanh(torch.cat((context, torch.stack(queries, 1)), -1) @ decoder.combine.weight.T))

@@ -11,13 +11,13 @@ SPARSE = ("sparsemax", "entmax")
 
 @pytest.mark.parametrize("scale", [0.01, 1, 10, 1000])
 @pytest.mark.parametrize("name", SPARSE)
-def test_sparse_weights_equal_those_found_by_bisection(name, scale, papers):
+def test_sparse_weights_equal_those_found_by_bisection(name, scale, formulas):
     scores = np.random.default_rng(1).normal(size=(20, 8)) * scale
     lengths = np.arange(20) % 8 + 1
     padding = torch.arange(8) >= torch.from_numpy(lengths)[:, None]
     weights = NORMALIZERS[name](torch.from_numpy(scores).masked_fill(padding, torch.finfo(torch.float64).min))
     for found, row, length in zip(weights, scores, lengths, strict=True):
-        np.testing.assert_allclose(found[:length], papers.weights[name](row[:length]), atol=1e-9)
+        np.testing.assert_allclose(found[:length], formulas.normalizers[name](row[:length]), atol=1e-9)
         assert not found[length:].any()
 
 

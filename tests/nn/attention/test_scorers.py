@@ -43,31 +43,31 @@ def random_tensor(*shape):
     return torch.randn(*shape, dtype=torch.float64)
 
 
-def test_every_score_has_a_formula(papers):
-    assert set(papers.scores) == set(SCORERS)
+def test_every_score_has_a_formula(formulas):
+    assert set(formulas.scores) == set(SCORERS)
     assert set(COVERED) == {name for name, scorer in SCORERS.items() if "coverage" in scorer.uses}
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("leading", LEADING, ids=["batch", "heads"])
 @pytest.mark.parametrize("name", SCORERS)
-def test_score_equals_its_formula(name, leading, papers):
+def test_score_equals_its_formula(name, leading, formulas):
     scorer = build_scorer(name)
-    m = papers.of(scorer)
+    m = formulas.weights_of(scorer)
     queries, states = random_tensor(*leading, T, D), random_tensor(*leading, S, D)
     scores = scorer(queries, scorer.cache(states))
     assert scores.shape == (*leading, T, S)
     for q, h, found in zip(*(x.flatten(0, -3).numpy() for x in (queries, states, scores)), strict=True):
-        expected = [[papers.scores[name](m, q[t], h[s], s) for s in range(S)] for t in range(T)]
+        expected = [[formulas.scores[name](m, q[t], h[s], s) for s in range(S)] for t in range(T)]
         np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("leading", LEADING, ids=["batch", "heads"])
 @pytest.mark.parametrize("name", COVERED)
-def test_score_with_coverage_equals_its_formula(name, leading, papers):
+def test_score_with_coverage_equals_its_formula(name, leading, formulas):
     scorer = build_scorer(name)
-    m = papers.of(scorer)
+    m = formulas.weights_of(scorer)
     queries, states = random_tensor(*leading, T, D), random_tensor(*leading, S, D)
     amount, direction = random_tensor(*leading, T, S), random_tensor(scorer.key_size)
     scores, w = scorer(queries, scorer.cache(states), Covered(amount, direction)), direction.numpy()

@@ -53,26 +53,26 @@ def local_p(share, width, **config):
 @pytest.mark.parametrize("width", [1, 2])
 @pytest.mark.parametrize("heads", [None, 3])
 @pytest.mark.parametrize("name", WINDOWS)
-def test_window_equals_its_formula(name, heads, width, papers):
+def test_window_equals_its_formula(name, heads, width, formulas):
     """With a view for each head, or one for all; the centres lie in the middle and at the ends."""
     torch.manual_seed(1)
     window, step = WINDOWS[name](4, WindowConfig(width), heads).double(), torch.arange(9).expand(2, 9)
     query = torch.randn(2, 9, 4, dtype=torch.float64) * torch.logspace(-1, 2, 9)[:, None]
-    shown, m = window(query, step, MASK).of_heads(), papers.of(window)
+    shown, m = window(query, step, MASK).of_heads(), formulas.weights_of(window)
     allowed = shown.allowed.expand(2, heads or 1, 9, 5).numpy()
     gain = allowed if shown.gain is None else shown.gain.numpy()
     for b, head, t in np.ndindex(2, heads or 1, 9):
         expected = np.zeros(5)
-        expected[: LENGTHS[b]] = papers.views[name](m, query[b, t].numpy(), t, LENGTHS[b], width, head)
+        expected[: LENGTHS[b]] = formulas.views[name](m, query[b, t].numpy(), t, LENGTHS[b], width, head)
         np.testing.assert_array_equal(allowed[b, head, t], expected > 0)
         np.testing.assert_allclose(gain[b, head, t] * allowed[b, head, t], expected)
         if shown.center is not None:
             center = shown.center.view(2, -1, 9)[b, head, t].item()
-            assert center == pytest.approx(papers.center(m, query[b, t].numpy(), LENGTHS[b], head))
+            assert center == pytest.approx(formulas.center(m, query[b, t].numpy(), LENGTHS[b], head))
 
 
-def test_every_window_has_a_formula(papers):
-    assert set(papers.views) == set(WINDOWS)
+def test_every_window_has_a_formula(formulas):
+    assert set(formulas.views) == set(WINDOWS)
 
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.7, 0.999])

@@ -85,7 +85,7 @@ def test_cross_entropy_of_no_rows():
     assert [x.shape for x in found] == [(0,)] * 3
 
 
-def test_models_have_the_same_loss_and_gradients(variant, close, monkeypatch):
+def test_models_have_the_same_loss_and_gradients(variant, assert_close, monkeypatch):
     model = variant.model.to(DEVICE)
     source, copy, target_in, target_out = (
         x.to(DEVICE) for x in (variant.source, variant.copy, variant.target_in, variant.target_out)
@@ -102,7 +102,7 @@ def test_models_have_the_same_loss_and_gradients(variant, close, monkeypatch):
     expected = loss_and_gradients()
     monkeypatch.setattr(devices, "fused", lambda x: True)
     for ours, theirs in zip(loss_and_gradients(), expected, strict=True):
-        close(ours, theirs)
+        assert_close(ours, theirs)
 
 
 @pytest.mark.slow

@@ -89,13 +89,13 @@ class NumpyDecoder:
 @pytest.mark.parametrize(("layers", "residual"), [(1, False), (3, False), (3, True)])
 @pytest.mark.parametrize("readout", READOUTS)
 @pytest.mark.parametrize("order", ORDERS)
-def test_decoder_equals_its_papers_equations(order, readout, layers, residual, design):
+def test_decoder_equals_its_papers_equations(order, readout, layers, residual, model_cases):
     row = {"order": order, "readout": readout, "layers": (1, layers), "residual": residual}
     if order in ("previous", "luong", "plain") and readout == "state":
         with pytest.raises(ConfigError, match=r"model\.readout"):
-            design.settings("rnn", row)
+            model_cases.config("rnn", row)
         return
-    case = design.problem(design.settings("rnn", row), torch.float64)
+    case = model_cases.build(model_cases.config("rnn", row), torch.float64)
     memory = case.model.encode(case.source)
     output = case.model.decode(case.target_in, memory)
     for number in range(3):
@@ -108,9 +108,11 @@ def test_decoder_equals_its_papers_equations(order, readout, layers, residual, d
 
 @torch.no_grad()
 @pytest.mark.parametrize("order", ["bahdanau", "previous"])
-def test_pointer_gate_reads_the_new_state_whichever_the_readout_reads(order, design):
+def test_pointer_gate_reads_the_new_state_whichever_the_readout_reads(order, model_cases):
     """See et al. 2017, eq. 8: s_t."""
-    case = design.problem(design.settings("rnn", {"order": order, "head": "pointer", "layers": (1, 1)}), torch.float64)
+    case = model_cases.build(
+        model_cases.config("rnn", {"order": order, "head": "pointer", "layers": (1, 1)}), torch.float64
+    )
     memory = case.model.encode(case.source, case.copy)
     state, token = case.model.start(memory), case.target_in[:, 0]
     output, new_state = case.model.step(token, state, memory)
@@ -122,8 +124,8 @@ def test_pointer_gate_reads_the_new_state_whichever_the_readout_reads(order, des
 
 
 @torch.no_grad()
-def test_coverage_is_the_sum_of_earlier_weights(design):
-    case = design.problem(design.settings("rnn", {"scorer": "additive", "coverage": True}), torch.float64)
+def test_coverage_is_the_sum_of_earlier_weights(model_cases):
+    case = model_cases.build(model_cases.config("rnn", {"scorer": "additive", "coverage": True}), torch.float64)
     memory, total = case.model.encode(case.source), 0.0
     state = case.model.start(memory)
     for token in case.target_in.unbind(1):
@@ -134,9 +136,9 @@ def test_coverage_is_the_sum_of_earlier_weights(design):
 
 @torch.no_grad()
 @pytest.mark.parametrize("order", ["luong", "plain", "bahdanau"])
-def test_dropout_factors_apply_to_upper_inputs_and_features(order, design, monkeypatch):
+def test_dropout_factors_apply_to_upper_inputs_and_features(order, model_cases, monkeypatch):
     """With given factors, `decode` equals steps in which each upper cell's input and the features are multiplied."""
-    case = design.problem(design.settings("rnn", {"order": order, "layers": (1, 3)}, dropout=0.5), torch.float64)
+    case = model_cases.build(model_cases.config("rnn", {"order": order, "layers": (1, 3)}, dropout=0.5), torch.float64)
     decoder, memory = case.model.decoder, case.model.encode(case.source)
     factors = torch.rand(case.target_in.size(1), 3, 3, 8).double().round() * 2  # (T, layers, B, H)
     decoder.train()
@@ -168,8 +170,8 @@ def multiply_between(lower, upper, factors):
     yield upper.register_forward_pre_hook(lambda cell, args: (cell.project(hidden[-1] * factors), *args[1:]))
 
 
-def test_dropout_factors_have_mean_one_and_exist_in_training_only(design):
-    case = design.problem(design.settings("rnn", {"layers": (1, 2)}, dropout=0.25), torch.float32)
+def test_dropout_factors_have_mean_one_and_exist_in_training_only(model_cases):
+    case = model_cases.build(model_cases.config("rnn", {"layers": (1, 2)}, dropout=0.25), torch.float32)
     decoder = case.model.decoder
     assert decoder.inputs(torch.zeros(2, 3, dtype=torch.long)).dropout is None
     decoder.train()
@@ -182,10 +184,10 @@ def test_dropout_factors_have_mean_one_and_exist_in_training_only(design):
     assert not first.equal(second)
 
 
-def test_dropout_is_not_applied_to_the_residual_path(design):
+def test_dropout_is_not_applied_to_the_residual_path(model_cases):
     """With zero weights in the upper cells, and all of their input dropped, the output is that of the first cell."""
     row = {"layers": (1, 6), "residual": True}
-    decoder = design.problem(design.settings("rnn", row, dropout=0.5), torch.float32).model.decoder
+    decoder = model_cases.build(model_cases.config("rnn", row, dropout=0.5), torch.float32).model.decoder
     with torch.no_grad():
         for cell in decoder.cells[1:]:
             for weight in cell.parameters():
@@ -218,14 +220,16 @@ def test_gradients_equal_those_of_torchs_operations(case, monkeypatch):
         assert (gradient - expected[name]).norm() < 1e-5 * largest, name
 
 
-def test_every_order_is_tested(design):
-    assert set(design.choices["rnn"]["order"]) == set(ORDERS)
+def test_every_order_is_tested(model_cases):
+    assert set(model_cases.choices["rnn"]["order"]) == set(ORDERS)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("cell", CELLS)
-def test_decode_equals_step_under_autocast(cell, design):
-    case = design.problem(design.settings("rnn", {"cell": cell, "scorer": "additive", "coverage": True}), torch.float32)
+def test_decode_equals_step_under_autocast(cell, model_cases):
+    case = model_cases.build(
+        model_cases.config("rnn", {"cell": cell, "scorer": "additive", "coverage": True}), torch.float32
+    )
     with torch.autocast("cpu", torch.bfloat16):
         memory = case.model.encode(case.source)
         whole, state = case.model.decode(case.target_in, memory), case.model.start(memory)

@@ -150,9 +150,9 @@ FORMULAS = {
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", BRIDGES)
-def test_bridge_equals_its_formula(name, design):
+def test_bridge_equals_its_formula(name, model_cases):
     layers, options = ((1, 2), {"encoder_hidden": 16}) if name == "directions" else ((2, 2), {})
-    case = design.problem(design.settings("rnn", {"layers": layers, "bridge": name, **options}), torch.float64)
+    case = model_cases.build(model_cases.config("rnn", {"layers": layers, "bridge": name, **options}), torch.float64)
     model, memory = case.model, case.model.encode(case.source)
     other = RecurrentEncoder(
         model.encoder.embedding, CELLS["lstm"], 8, 2, bidirectional_layers=2, keep_state=True
