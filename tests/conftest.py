@@ -130,8 +130,9 @@ def lines(corpus: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def p_value() -> Callable[..., float]:
-    """`p_value(test, metric, system, baseline, references, samples)`: the p-value of the difference of two systems, each
-    given as the output lines of several runs; `test` is "randomisation" or "bootstrap"."""
+    """`p_value(test, metric, system, baseline, references, samples)`: the p-value of the difference of two systems.
+
+    `test` is "randomisation" or "bootstrap"; each system is given as the output lines of several runs."""
     from seq2seq.evaluation.metrics import score
     from seq2seq.evaluation.significance import paired_bootstrap, randomisation
 
@@ -155,8 +156,9 @@ def p_value() -> Callable[..., float]:
 
 @pytest.fixture(scope="session")
 def fx_recorder() -> type[Any]:
-    """A class of `Recorder` (nn.cuda_graphs) that records with torch.fx: like a CUDA graph, the recording repeats tensor
-    operations without running the model's Python code."""
+    """A class of `Recorder` (nn.cuda_graphs) that records with torch.fx.
+
+    Like a CUDA graph, the recording repeats tensor operations without running the model's Python code."""
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 

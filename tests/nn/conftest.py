@@ -75,7 +75,7 @@ CHOICES = {
         "positions": ("sinusoidal", "learned", "rotary"),
     },
 }
-SCORE_FORMULAS = {  # (weights, q (Q), h (M), position of h) -> score of one query and one position, as the papers write it
+SCORE_FORMULAS = {  # (weights, q (Q), h (M), position of h) -> score, as the papers write it
     "dot": lambda m, q, h, s: q @ h,
     "scaled_dot": lambda m, q, h, s: q @ h / len(q) ** 0.5,
     "general": lambda m, q, h, s: q @ m["keys.weight"] @ h,
