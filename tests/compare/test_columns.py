@@ -105,6 +105,17 @@ def test_alignment_error(make_run: Make, values: Values) -> None:
     assert alignment == pytest.approx(expected)
 
 
+def test_precision_and_recall_of_no_links_have_no_value(make_run: Make, values: Values) -> None:
+    """Precision without predicted links, recall without sure gold links."""
+    found = values(make_run(HYPOTHESES, links={"argmax": [set()] * 6}), gold=GOLD)
+    assert "precision" not in found
+    assert found["recall"] == 0
+    possible = [one._replace(sure=frozenset()) for one in GOLD]
+    found = values(make_run(HYPOTHESES, links={"argmax": [{(0, 1)}] * 6}), gold=possible)
+    assert "recall" not in found
+    assert "precision" in found
+
+
 def test_unavailable_columns_have_a_reason() -> None:
     unavailable = [key for key in COLUMNS if unavailable_reason(key, list(METRIC_LABELS), True, "union")]
     assert unavailable
