@@ -112,7 +112,7 @@ def build_config(values: Mapping[str, Any]) -> Config:
     if not isinstance(model, dict) or not isinstance(model.get("name"), str):
         raise ConfigError(f"model.name is missing; choose one of: {', '.join(MODELS)}")
     choose(MODELS, model["name"], "model.name")
-    _check_mappings(Config, values)
+    _check_shapes(Config, values)
     try:
         merged = OmegaConf.merge(_typed_defaults(model["name"]), values)
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
@@ -120,18 +120,27 @@ def build_config(values: Mapping[str, Any]) -> Config:
         raise ConfigError(describe(error)) from None
 
 
-def _check_mappings(group: Any, values: Mapping[str, Any], prefix: str = "") -> None:
-    """ConfigError for a plain value where a mapping belongs: OmegaConf's own error would not name the setting."""
+def _check_shapes(group: Any, values: Mapping[str, Any], prefix: str = "") -> None:
+    """ConfigError for a value where a mapping belongs, as OmegaConf's own error would not name the setting.
+
+    Also for a list or mapping inside a list of names or integers, which OmegaConf accepts."""
     for field in dataclasses.fields(group):
         name, value = prefix + field.name, values.get(field.name)
         subgroup = MODELS[value["name"]] if name == "model" else field.type  # type: ignore[index]
-        if dataclasses.is_dataclass(subgroup) and isinstance(value, Mapping):
-            _check_mappings(subgroup, value, f"{name}.")
-        elif value is not None and not isinstance(value, Mapping):
-            if dataclasses.is_dataclass(subgroup):
+        if dataclasses.is_dataclass(subgroup):
+            if isinstance(value, Mapping):
+                _check_shapes(subgroup, value, f"{name}.")
+            elif value is not None:
                 raise ConfigError(f"{name} is a group of settings, not a value")
-            if type_name(field).startswith("dict"):
-                raise ConfigError(f"{name} is not {TYPES[type_name(field)]}")
+        elif value is not None and not _has_shape(type_name(field), value):
+            raise ConfigError(f"{name} is not {TYPES[type_name(field)]}")
+
+
+def _has_shape(wanted: str, value: Any) -> bool:
+    """Whether `value` is a mapping if the type `wanted` is a dict, and its lists hold no lists or mappings."""
+    if wanted.startswith("dict"):
+        return isinstance(value, Mapping) and all(_has_shape("list", entry) for entry in value.values())
+    return not isinstance(value, list) or not any(isinstance(entry, list | Mapping) for entry in value)
 
 
 @cache
@@ -142,15 +151,19 @@ def _typed_defaults(family: str) -> DictConfig:
     return defaults
 
 
-def describe(error: OmegaConfBaseException) -> str:
-    """OmegaConf's error in one describe of ours: the setting, and the nearest name or the type that is expected."""
-    name = error.full_key or str(error.key or "")
+def describe(error: OmegaConfBaseException, name: str = "") -> str:
+    """OmegaConf's error in one sentence of ours: the setting, and the nearest name or the type that is expected.
+
+    name: the setting, if the error does not name it."""
+    name = name or error.full_key or str(error.key or "")
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
         return unknown_setting(name, error.object_type)
     if isinstance(error, MissingMandatoryValue):
         return f"{name} has no value"
     message = str(error.msg or error)
-    if "is not a ListConfig" in message:
+    if "is not a subclass of" in message:
+        return f"{name} is a group of settings: write {name.replace('.', '/')}=NAME"
+    if re.search("(?<!dict) is not a ListConfig", message):
         return f"{name} is a list: write {name}=[...], separated by commas"
     if re.search("is not Optional|Incompatible value 'None'", message):
         return f"{name} cannot be null; leave it out for the default"
@@ -176,7 +189,7 @@ TYPES = {  # type of a setting -> how a sentence names it
 
 
 def unknown_setting(name: str, group: Any = Config) -> str:
-    """The error describe for the dotted `name`, which is not a setting of the dataclass `group`."""
+    """The error sentence for the dotted `name`, which is not a setting of the dataclass `group`."""
     above, _, last = name.rpartition(".")
     if not dataclasses.is_dataclass(group):
         return f"{name} is new: write +{name}=... to add it"

@@ -128,14 +128,14 @@ def checked_word_indices(text: str, tokenizer: Tokenizer) -> list[int]:
 
     Raises DataError if normalization splits or joins words, so that links, which count words between spaces, would name
     others."""
-    indices = word_indices(tokenizer.segment(text))
-    count = max(indices, default=-1) + 1
+    pieces = tokenizer.segment(text)
+    count = sum(map(bool, words_from_pieces(pieces)))  # pieces of spaces alone are no word
     if count != count_words(text):
         raise DataError(
             f"{text!r} has {count_words(text)} words by its spaces, but {count} as the tokenizer normalizes it, so "
             "that word links cannot be mapped to subwords; set tokenizer.normalizer=identity, or change that text"
         )
-    return indices
+    return word_indices(pieces)
 
 
 def subword_links(links: Iterable[Link], source: Sequence[int], target: Sequence[int]) -> list[int]:

@@ -62,8 +62,9 @@ def word_links(translation: Any, kind: str = "argmax") -> str:
     """The word alignment of a translation by its attention, as Pharaoh text `0-0 1-2`; `kind` is a key of LINKS."""
     if not translation.source or not len(translation.target) or translation.attention is None:
         return ""
-    weights = word_weights(translation)[2]
-    return format_links(LINKS[kind](weights)) if weights.size else ""
+    source, target, weights = word_weights(translation)
+    links = LINKS[kind](weights) if weights.size else set()
+    return format_links((s, t) for s, t in links if source[s] and target[t])  # pieces of spaces alone are no word
 
 
 def _membership(word_of_piece: Sequence[int]) -> Array:

@@ -23,6 +23,7 @@ from seq2seq.errors import ConfigError, unknown
 from seq2seq.launch.processes import CONCURRENT_JOBS
 
 PLAIN_GROUPS = ("tokenizer", "training", "trainer", "search", "data")  # groups whose files set nothing but their group
+NOT_A_NAME = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|true|false|null|\[.*\]|\{.*\}", re.IGNORECASE)  # Hydra's other values
 QUOTED_EXAMPLE = 'data.licence="free (CC0)"'
 
 
@@ -32,7 +33,7 @@ def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) ->
     `folder` is searched for groups after conf/. Raises ConfigError, in one sentence, for a misspelt key, a value of
     another type, an unknown name, or a combination that cannot work; RunError for a `resume` that is not a run."""
     search_path = [f"hydra.searchpath=[{folder.as_uri()}]"] if folder else []
-    overrides = [append_group(override) for override in overrides]
+    overrides = [hydra_override(override) for override in overrides]
     with hydra_errors(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         run = resume_folder(overrides)
         primary = register_saved_run(run) if run else register_defaults()
@@ -52,14 +53,17 @@ def resume_folder(overrides: Sequence[str]) -> str:
     return folder if isinstance(folder, str) else words[-1].partition("=")[2]
 
 
-def append_group(override: str) -> str:
+def hydra_override(override: str) -> str:
     """`override` as Hydra reads it: experiment/NAME=... is not in the defaults list and needs a + to be appended to it.
 
-    Raises ConfigError for a number in place of the name of a file, which Hydra takes for a bug."""
-    if number := re.fullmatch(r"([\w/]*)=([-+]?[\d.]+(?:[eE]\d+)?)", override):
-        group = number[1]
-        if not group or (conf_dir() / group).is_dir():
-            raise ConfigError(unknown(group, number[2], _file_names(group)) if group else _unreadable(override))
+    Raises ConfigError for a number, a list, a dict, true, false or null in place of a group's name: Hydra ignores some
+    of them, and takes the others for a bug."""
+    group, is_set, value = override.partition("=")
+    group = group.lstrip("+")
+    if is_set and not group:
+        raise ConfigError(_unreadable(override))
+    if NOT_A_NAME.fullmatch(value) and (conf_dir() / group).is_dir():
+        raise ConfigError(unknown(group, value, _file_names(group)))
     return f"+{override}" if re.match(r"experiment/[^=]+=", override) else override
 
 
@@ -145,7 +149,12 @@ def _explain(error: BaseException) -> str:
     if not isinstance(cause, OmegaConfBaseException):
         return " ".join(message.split())
     name = str(cause.full_key)
-    return place + (_unknown_group(name) if "/" in name else describe(cause))
+    if "/" in name:
+        return place + _unknown_group(name)
+    override = re.match(r"Error merging override \+{0,2}([\w.]+)=", message)
+    if override and "." not in name:  # OmegaConf names an entry of a dict alone: x for data.test.x
+        name = override[1]
+    return place + describe(cause, name)
 
 
 def _unreadable(override: str) -> str:

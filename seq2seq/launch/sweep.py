@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from seq2seq.config import Config
 from seq2seq.errors import BusyError, ConfigError, Seq2SeqError, TrainingError
-from seq2seq.launch.compose import append_group, conf_dir, hydra_errors, register_defaults, to_config
+from seq2seq.launch.compose import conf_dir, hydra_errors, hydra_override, register_defaults, to_config
 from seq2seq.launch.grid import BEFORE, ELSEWHERE, FAILED, STOPPED, TRAINED, Grid, Outcome, check_failures, summary
 from seq2seq.launch.processes import Launcher, interrupt_when_stopped, raised_by_launcher, set_apart, stop_on_signal
 
@@ -31,7 +31,7 @@ def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None, chec
     First all jobs are composed and given to `check`, which raises ConfigError for settings that cannot work. `folder`
     is searched for groups after conf/. Raises ConfigError before any job starts, TrainingError at the end if jobs
     failed, KeyboardInterrupt if the grid was stopped."""
-    overrides = [*(["--config-dir", str(folder)] if folder else []), *map(append_group, overrides)]
+    overrides = [*(["--config-dir", str(folder)] if folder else []), *map(hydra_override, overrides)]
     # Another sweeper than Hydra's own, such as Optuna's, chooses its jobs while it runs.
     unknown_jobs = any(override.startswith(("hydra/sweeper=", "hydra.sweeper.params")) for override in overrides)
     jobs = [] if unknown_jobs else compose_jobs(overrides, check)

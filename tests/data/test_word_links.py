@@ -22,6 +22,7 @@ from seq2seq.data.report import report_lines
 from seq2seq.data.tokenizer import SPACE_MARK
 from seq2seq.data.word_links import (
     GoldAlignment,
+    checked_word_indices,
     count_words,
     format_links,
     parse_links,
@@ -120,6 +121,12 @@ def pieces(text: str) -> list[str]:
 def test_a_mark_starts_a_word(text: str, indices: list[int], joined: list[str]) -> None:
     assert word_indices(pieces(text)) == indices
     assert words_from_pieces(pieces(text)) == joined
+
+
+@pytest.mark.parametrize("text", ["", "  ", " ", "the cat", "the cat ", "  the  cat  "])
+def test_spaces_around_words_are_no_words(text: str, root: Path) -> None:
+    tokenizer = prepared(root).vocabularies.source
+    assert len(checked_word_indices(text, tokenizer)) == len(tokenizer.segment(text))
 
 
 def test_pharaoh_text_round_trip() -> None:

@@ -13,7 +13,9 @@ from seq2seq.evaluation.alignment import (
     one_to_one_links,
     read_gold,
     recall_by_distance,
+    word_links,
 )
+from seq2seq.translator import Translation
 
 # Attention between words
 
@@ -67,6 +69,14 @@ def test_one_to_one_links_by_hand() -> None:
     assert one_to_one_links(np.array([[0.5, 0.5], [0.5, 0.5]])) == {(0, 0), (1, 1)}
     assert one_to_one_links(np.array([[0.7, 0.0], [0.6, 0.0]])) == {(0, 0)}
     assert one_to_one_links(np.zeros((0, 3))) == set()
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_spaces_alone_have_no_links(kind: str) -> None:
+    """The last piece of the source is a space; it gets most of the weight of the second target word."""
+    weights = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]], dtype=np.float32)
+    assert word_links(Translation("x y", 0.0, 0.0, ["▁a", "▁", ""], ["▁x", "▁y", ""], weights), kind) == "0-0"
+    assert word_links(Translation("x y", 0.0, 0.0, ["▁", "▁", ""], ["▁x", "▁y", ""], weights), kind) == ""
 
 
 @pytest.mark.parametrize("kind", LINKS)
