@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -159,9 +159,9 @@ class Translator:
 
         `prefix` holds the text that each translation begins with. `progress` is called after each batch with its number
         of sentences. `search.window` lines at a time are read and sorted by length, so that memory stays bounded.
-        Raises DataError for a single string in place of lines."""
-        _refuse_single_string(lines)
-        stream = zip(lines, prefix, strict=True) if prefix is not None else ((line, "") for line in lines)
+        Raises DataError for a single string in place of lines, or if the numbers of lines and prefixes differ."""
+        _refuse_single_string(lines, () if prefix is None else prefix)
+        stream = ((line, "") for line in lines) if prefix is None else _with_prefixes(lines, prefix)
         while window := list(islice(stream, self.search.window)):
             sources = [self.encode_source(line) for line, _ in window]
             found = self._translate_window(sources, [start for _, start in window], attention, progress)
@@ -371,6 +371,14 @@ def _refuse_single_string(*texts: Iterable[str]) -> None:
     """DataError for a string in place of lines: its letters would be taken for lines."""
     if any(isinstance(text, str) for text in texts):
         raise DataError("expected lines, not a single string: put it into a list")
+
+
+def _with_prefixes(lines: Iterable[str], prefixes: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each line with its prefix; DataError if there are more of one than of the other."""
+    for line, prefix in zip_longest(lines, prefixes):
+        if line is None or prefix is None:
+            raise DataError("each line needs one prefix, and the numbers of lines and prefixes differ")
+        yield line, prefix
 
 
 def _open_shortlist(run: Run, most: int, device: str) -> Shortlist | None:

@@ -1,6 +1,7 @@
 """The structure of the package: which folder imports which, where dependencies are used, what imports no torch."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections import defaultdict
@@ -160,6 +161,15 @@ def test_classes_have_names_of_their_own() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 where[node.name].append(name(path))
     assert not {title: places for title, places in where.items() if len(places) > 1}
+
+
+@pytest.mark.parametrize("package", ["data", "evaluation", "nn", "search"])
+def test_lazy_names_are_known_to_type_checkers(package: str) -> None:
+    path = PACKAGE / package / "__init__.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "typing"]
+    names = {alias.name for node in imports for alias in node.names} - {"lazy_names"}
+    assert names == set(importlib.import_module(f"seq2seq.{package}").__all__)
 
 
 def test_every_file_of_the_report_page_is_used() -> None:

@@ -50,7 +50,7 @@ def test_wrong_shapes_are_refused_in_one_sentence(heads: int) -> None:
         attention = MultiHeadAttention(6, 6, heads, SCORERS["dot"](Sizes(3, 3)), window, softmax)
     states = torch.randn(2, 5, 6)
     source = attention.remember(states)
-    for query in (torch.randn(2, 3, 7), torch.randn(3, 6), torch.randn(1, 3, 6)):
+    for query in (torch.randn(2, 3, 7), torch.randn(3, 6), torch.randn(1, 3, 6), torch.randn(6)):
         with pytest.raises(ValueError, match=r"the query has shape \(.*\), where \(2, steps, 6\) is expected"):
             attention(query, source)
     with pytest.raises(ValueError, match=r"the step numbers have shape \(3,\), where \(2, 3\) is expected"):

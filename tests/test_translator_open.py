@@ -56,9 +56,16 @@ def test_single_string_in_place_of_lines_is_refused(random_run: RandomRun) -> No
         lambda: translator.translate("the cat"),
         lambda: translator.score("the cat", ["a"]),
         lambda: translator.score(["a"], "b"),
+        lambda: list(translator.hypotheses(["a", "b"], prefix="ab")),
     ):
         with pytest.raises(DataError, match="put it into a list"):
             wrong()
+
+
+@pytest.mark.parametrize("prefix", [["ein"], ["ein", "", ""]])
+def test_wrong_number_of_prefixes_is_refused(prefix: list[str], random_run: RandomRun) -> None:
+    with pytest.raises(DataError, match="the numbers of lines and prefixes differ"):
+        list(double(random_run()).hypotheses(["the cat", "a dog"], prefix=prefix))
 
 
 def test_translator_needs_a_run() -> None:

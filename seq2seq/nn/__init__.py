@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from seq2seq.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from seq2seq.nn.attention.attention import Attended as Attended
     from seq2seq.nn.attention.attention import Attention as Attention
+    from seq2seq.nn.attention.attention import AttentionOutput as AttentionOutput
     from seq2seq.nn.attention.attention import SourceMemory as SourceMemory
     from seq2seq.nn.attention.multihead import MultiHeadAttention as MultiHeadAttention
     from seq2seq.nn.attention.normalizers import NORMALIZERS as NORMALIZERS
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from seq2seq.nn.attention.scorers import Concat as Concat
     from seq2seq.nn.attention.scorers import ConcatIdentity as ConcatIdentity
     from seq2seq.nn.attention.scorers import Cosine as Cosine
-    from seq2seq.nn.attention.scorers import Covered as Covered
+    from seq2seq.nn.attention.scorers import Coverage as Coverage
     from seq2seq.nn.attention.scorers import Dot as Dot
     from seq2seq.nn.attention.scorers import Euclidean as Euclidean
     from seq2seq.nn.attention.scorers import General as General
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from seq2seq.nn.interface import Memory as Memory
     from seq2seq.nn.interface import Model as Model
     from seq2seq.nn.interface import Output as Output
+    from seq2seq.nn.interface import Searchable as Searchable
     from seq2seq.nn.interface import State as State
 
 __all__ = [
@@ -49,12 +50,12 @@ __all__ = [
     "SCORERS",
     "WINDOWS",
     "Additive",
-    "Attended",
     "Attention",
+    "AttentionOutput",
     "Concat",
     "ConcatIdentity",
     "Cosine",
-    "Covered",
+    "Coverage",
     "Dot",
     "EncoderDecoder",
     "Euclidean",
@@ -89,7 +90,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "Attended": "attention.attention",
+        "AttentionOutput": "attention.attention",
         "Attention": "attention.attention",
         "SourceMemory": "attention.attention",
         "MultiHeadAttention": "attention.multihead",
@@ -102,7 +103,7 @@ __getattr__, __dir__ = lazy_names(
         "Concat": "attention.scorers",
         "ConcatIdentity": "attention.scorers",
         "Cosine": "attention.scorers",
-        "Covered": "attention.scorers",
+        "Coverage": "attention.scorers",
         "Dot": "attention.scorers",
         "Euclidean": "attention.scorers",
         "General": "attention.scorers",

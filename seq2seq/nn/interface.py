@@ -35,10 +35,10 @@ class Memory(NamedTuple):
     summary: Tensor  # (B, M)
     cached: Cached  # (B, ...) each
 
-    def select(self, rows: Tensor) -> "Memory":
-        """The memory of the sentences `rows` (B')."""
-        tokens, states, mask, summary = (part.index_select(0, rows) for part in self[:4])
-        cached = {name: value.index_select(0, rows) for name, value in self.cached.items()}
+    def select(self, sentences: Tensor) -> "Memory":
+        """Keep the sentences (B')."""
+        tokens, states, mask, summary = (part.index_select(0, sentences) for part in self[:4])
+        cached = {name: value.index_select(0, sentences) for name, value in self.cached.items()}
         return Memory(tokens, states, mask, summary, cached)
 
 

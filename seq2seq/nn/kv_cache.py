@@ -13,9 +13,8 @@ from torch import Tensor
 from seq2seq.nn.interface import Memory, State
 from seq2seq.nn.ops import devices
 
-VISIBLE = (
-    "visible"  # entry of a state with preallocated caches: (N, capacity, G), the slots of each hypothesis's own past
-)
+# Entry of a state with preallocated caches: (N, capacity, G) bool, the slots of each hypothesis's own tokens.
+VISIBLE = "visible"
 
 
 class Attendable(NamedTuple):

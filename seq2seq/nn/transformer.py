@@ -9,7 +9,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from seq2seq.ids import UNK
 from seq2seq.nn import kv_cache
-from seq2seq.nn.attention.attention import weigh
+from seq2seq.nn.attention.attention import attention_weights
 from seq2seq.nn.attention.multihead import MultiHeadAttention, merge, split
 from seq2seq.nn.attention.normalizers import softmax
 from seq2seq.nn.attention.windows import View
@@ -59,7 +59,7 @@ def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, cau
     scores = (q * q.size(-1) ** -0.5) @ k.to(q.dtype).transpose(-2, -1)
     if causal:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
-    weights = scores.softmax(-1) if mask is None else weigh(scores, View(mask), softmax)
+    weights = scores.softmax(-1) if mask is None else attention_weights(scores, View(mask), softmax)
     return weights.to(v.dtype) @ v
 
 
@@ -122,7 +122,7 @@ class DecoderLayer(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """Vaswani et al. 2017, section 3.1."""
+    """The encoder of Vaswani et al. 2017, section 3.1."""
 
     def __init__(
         self, embedding: nn.Embedding, positions: PositionalEncoding, layers: int, config: LayerConfig
@@ -146,7 +146,9 @@ class TransformerEncoder(nn.Module):
 
 
 class TransformerDecoder(nn.Module):
-    """Vaswani et al. 2017, section 3.1. With its key-value caches, `step` computes one token and not the prefix."""
+    """The decoder of Vaswani et al. 2017, section 3.1.
+
+    With its key-value caches, `step` computes one token and not the prefix."""
 
     layers: Sequence[DecoderLayer]
 
@@ -188,7 +190,7 @@ class TransformerDecoder(nn.Module):
         embedded: Tensor = self.dropout(self.positions(self.embedding(token), positions))
         return embedded
 
-    def cached(self, memory: Memory, layer: int) -> Cached:
+    def layer_cache(self, memory: Memory, layer: int) -> Cached:
         """The entries of memory.cached of one layer, without its number in their names."""
         suffix = str(layer)
         return {
@@ -205,7 +207,7 @@ class TransformerDecoder(nn.Module):
         for i, layer in enumerate(self.layers):
             q, k, v = layer.own.qkv(layer.around_own.prepare(x), positions)
             x = layer.around_own.combine(x, layer.own.attend(q, k, v, causal=True))
-            x, weights = layer.after_self_attention(x, self.cached(memory, i), memory.mask, steps, attention)
+            x, weights = layer.after_self_attention(x, self.layer_cache(memory, i), memory.mask, steps, attention)
             maps.append(weights)
         if not attention:
             return Output(self.norm(x))
@@ -222,7 +224,7 @@ class TransformerDecoder(nn.Module):
             q, k, v = layer.own.qkv(layer.around_own.prepare(x), position)
             y = layer.own.attend(*cache.append(i, q, k, v))
             x = layer.around_own.combine(x, y.reshape(x.shape))
-            x, weights = layer.after_self_attention(x, self.cached(memory, i), memory.mask, steps, attention)
+            x, weights = layer.after_self_attention(x, self.layer_cache(memory, i), memory.mask, steps, attention)
             maps.append(weights)
         features, next_state = self.norm(x).squeeze(1), cache.next_state | {"number": number + 1}
         if not attention:

@@ -11,6 +11,5 @@ class Hypothesis(NamedTuple):
     log_prob: float  # sum of token_log_probs, natural logarithm
     token_log_probs: list[float]  # of each token, and of EOS if finished
     finished: bool  # it ended with EOS; False: at the maximum length, or because no token was allowed
-    attention: Any = (
-        None  # (steps, S) over the sentence's own S source positions, the step of EOS included; tensor or array
-    )
+    # (steps, S) over the sentence's own S source positions, the step of EOS included; tensor or array
+    attention: Any = None

@@ -64,7 +64,12 @@ class BeamSearch(Search):
         )
         live = (token == EOS).int().argsort(dim=1, stable=True)[:, : self.beam]  # (B, W) the first that are not EOS
         log_prob, index, parent, token = (part.gather(1, live) for part in (log_prob, index, parent, token))
-        self._end(ends.any(1), self.log_prob + log_probs[..., EOS], covered, log_prob)
+        self._end(
+            by_eos=ends.any(1),
+            eos_log_prob=self.log_prob + log_probs[..., EOS],
+            covered=covered,
+            next_log_prob=log_prob,
+        )
         token_log_prob = log_probs.flatten(1).gather(1, index)
         self.steps.append(SearchStep(token, parent, token_log_prob, eos_log_prob, weights if self.attention else None))
         self.log_prob = log_prob
@@ -79,7 +84,7 @@ class BeamSearch(Search):
         """(W,) the numbers of the live hypotheses."""
         return torch.arange(self.log_prob.shape[1], device=self.log_prob.device)
 
-    def _end(self, by_eos: Tensor, eos_log_prob: Tensor, covered: Tensor | None, next_log_prob: Tensor) -> None:
+    def _end(self, *, by_eos: Tensor, eos_log_prob: Tensor, covered: Tensor | None, next_log_prob: Tensor) -> None:
         """Keep the hypotheses that end at this step, and mark the sentences that are done.
 
         by_eos (B, W) marks those that end by EOS, with log-probabilities eos_log_prob (B, W) and coverage covered (B,

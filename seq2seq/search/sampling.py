@@ -111,7 +111,7 @@ class Sampling(Search):
         token = draw_tokens(truncated, numbers.flatten()).view_as(slots)
         stopped = (self.max_lengths == length)[:, None] & (token != EOS) | (scores == -torch.inf).all(2)
         token_log_prob = log_probs.gather(2, token[..., None])[..., 0]
-        self._end(stopped, token == EOS, token_log_prob, slots)
+        self._end(stopped=stopped, by_eos=token == EOS, token_log_prob=token_log_prob, slots=slots)
         self.steps.append(SearchStep(token, slots, token_log_prob, log_probs[..., EOS], weights))
         self.tokens = torch.cat([self.tokens, token.masked_fill(self._ended(), PAD)[..., None]], 2)
         return torch.zeros_like(slots) if first else None
@@ -120,16 +120,17 @@ class Sampling(Search):
         """(B, W) which samples have ended."""
         return self.endings.score != -torch.inf
 
-    def _end(self, stopped: Tensor, by_eos: Tensor, token_log_prob: Tensor, slots: Tensor) -> None:
+    def _end(self, *, stopped: Tensor, by_eos: Tensor, token_log_prob: Tensor, slots: Tensor) -> None:
         """Add token_log_prob (B, W) to the samples that continue or end by EOS, and record those that end at this step.
 
         stopped (B, W) are those that end without EOS: at the maximum length, or because no token is allowed."""
         before = self._ended()
         self.log_prob = torch.where(before | stopped, self.log_prob, self.log_prob + token_log_prob)
         length = torch.full_like(slots, self.tokens.shape[2])
-        here = Endings(self.log_prob, self.log_prob, length, slots, by_eos & ~stopped)
-        now = (stopped | by_eos) & ~before
-        self.endings = Endings(*(torch.where(now, new, old) for new, old in zip(here, self.endings, strict=True)))
+        endings = Endings(self.log_prob, self.log_prob, length, slots, by_eos & ~stopped)
+        ends_here = (stopped | by_eos) & ~before
+        pairs = zip(endings, self.endings, strict=True)
+        self.endings = Endings(*(torch.where(ends_here, new, old) for new, old in pairs))
         self.done = self._ended().all(1)
 
     def select(self, sentences: Tensor) -> None:

@@ -26,7 +26,8 @@ class Candidates:
         """allowed (B, V) bool: the ids that each sentence may use."""
         self.vocabulary_size = allowed.shape[1]
         used = allowed.any(0)
-        used[(~used).nonzero()[: -int(used.sum()) % SIZE_MULTIPLE]] = True
+        missing = -int(used.sum()) % SIZE_MULTIPLE  # to the next multiple
+        used[(~used).nonzero()[:missing]] = True
         self.ids = used.nonzero().squeeze(1)  # (V',) sorted, so PAD, UNK, BOS and EOS keep their numbers
         self.logit_mask = torch.zeros(len(allowed), len(self.ids), device=allowed.device).masked_fill_(
             ~allowed[:, self.ids], -torch.inf

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seq2seq.errors import ConfigError
 from seq2seq.nn.attention.normalizers import Normalizer, softmax
-from seq2seq.nn.attention.scorers import Covered, Scorer
+from seq2seq.nn.attention.scorers import Coverage, Scorer
 from seq2seq.nn.attention.windows import Everywhere, View, Window
 from seq2seq.nn.interface import Cached
 from seq2seq.nn.ops.linear import mix
@@ -44,7 +44,7 @@ class SourceMemory(NamedTuple):
     cached: Cached
 
 
-class Attended(NamedTuple):
+class AttentionOutput(NamedTuple):
     """The result of attention for T steps."""
 
     context: Tensor  # (B, T, M)
@@ -52,7 +52,7 @@ class Attended(NamedTuple):
     maps: Tensor | None = None  # (B, T, heads, S) of several heads
 
 
-def weigh(scores: Tensor, view: View, normalize: Normalizer) -> Tensor:
+def attention_weights(scores: Tensor, view: View, normalize: Normalizer) -> Tensor:
     """Scores and view of (..., T, S) -> weights in float32 at least, zero on positions outside the view."""
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     weights = normalize(scores.masked_fill(~view.allowed, torch.finfo(scores.dtype).min))
@@ -63,8 +63,8 @@ def weigh(scores: Tensor, view: View, normalize: Normalizer) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Any scorer, window and normalizer. With `coverage` the score also depends on what was attended before  (Tu et al.
-    2016; See et al. 2017, eq. 11).
+    """Attention with any scorer, window and normalizer. With `coverage` the score also depends on the attention of the
+    steps before  (Tu et al. 2016; See et al. 2017, eq. 11).
 
     Raises ConfigError for coverage with a score that has no place for it."""
 
@@ -91,16 +91,17 @@ class Attention(nn.Module):
 
     def forward(
         self, query: Tensor, memory: Source, step: Tensor | None = None, covered: Tensor | None = None
-    ) -> Attended:
+    ) -> AttentionOutput:
         """query (B, T, Q), step (B, T) the number of each step, None: 0 .. T - 1, covered (B, T, S) the sum of the
         weights of the steps before, read only with coverage.
 
         Raises ValueError for shapes that do not fit."""
-        step = checked_step(query, memory, step, self.scorer.sizes.query)
-        before = None if self.direction is None or covered is None else Covered(covered, self.direction)
+        check_shapes(query, step, memory.mask, self.scorer.sizes.query)
+        step = step_numbers(query) if step is None else step
+        coverage = None if self.direction is None or covered is None else Coverage(covered, self.direction)
         view = self.window(query, step, memory.mask)
-        weights = weigh(self.scorer(query, memory.cached, before), view, self.normalize)
-        return Attended(mix(weights.to(memory.states.dtype), memory.states), weights)
+        weights = attention_weights(self.scorer(query, memory.cached, coverage), view, self.normalize)
+        return AttentionOutput(mix(weights.to(memory.states.dtype), memory.states), weights)
 
 
 class CachesStates(Protocol):
@@ -123,16 +124,17 @@ def remember(attention: CachesStates, states: Tensor, mask: Tensor | None, size:
     return SourceMemory(states, mask, attention.cache(states))
 
 
-def checked_step(query: Tensor, memory: Source, step: Tensor | None, size: int) -> Tensor:
-    """The numbers of the steps (B, T), None: 0 .. T - 1. ValueError unless query (B, T, Q) and step (B, T) fit the
-    memory of B sentences; not asked while tracing."""
-    if step is None:
-        step = torch.arange(query.size(1), device=query.device).expand(query.shape[:2])
+def step_numbers(query: Tensor) -> Tensor:
+    """0 .. T - 1 for each sentence of a query (B, T, Q) -> (B, T)."""
+    return torch.arange(query.size(1), device=query.device).expand(query.shape[:2])
+
+
+def check_shapes(query: Tensor, step: Tensor | None, mask: Tensor, size: int) -> None:
+    """Raise ValueError unless query (B, T, size) and step (B, T), if any, fit the mask (B, S); not while tracing."""
     if torch.compiler.is_compiling():
-        return step
-    B = memory.mask.size(0)
+        return
+    B = mask.size(0)
     if query.dim() != 3 or query.size(0) != B or query.size(2) != size:
         raise ValueError(f"the query has shape {tuple(query.shape)}, where ({B}, steps, {size}) is expected")
-    if step.shape != query.shape[:2]:
+    if step is not None and step.shape != query.shape[:2]:
         raise ValueError(f"the step numbers have shape {tuple(step.shape)}, where {tuple(query.shape[:2])} is expected")
-    return step

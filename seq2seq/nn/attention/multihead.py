@@ -3,7 +3,15 @@
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from seq2seq.nn.attention.attention import Attended, Source, SourceMemory, checked_step, remember, weigh
+from seq2seq.nn.attention.attention import (
+    AttentionOutput,
+    Source,
+    SourceMemory,
+    attention_weights,
+    check_shapes,
+    remember,
+    step_numbers,
+)
 from seq2seq.nn.attention.normalizers import Normalizer, softmax
 from seq2seq.nn.attention.scorers import Product, Scorer
 from seq2seq.nn.attention.windows import View, Window
@@ -26,7 +34,8 @@ class MultiHeadAttention(nn.Module):
     """Attention of a Transformer to the source  (Vaswani et al. 2017, section 3.2.2), or of a recurrent decoder  (Chen
     et al. 2018, section 4.1).
 
-    A fused kernel serves where the score is an inner product, the window has no gain and no weights are asked for."""
+    A fused kernel computes it where the score is an inner product, the normalizer softmax, the window has no gain, and
+    no weights are requested."""
 
     direction = None  # of coverage, which several heads do not have
 
@@ -54,22 +63,23 @@ class MultiHeadAttention(nn.Module):
 
     def forward(
         self, query: Tensor, memory: Source, step: Tensor | None = None, covered: Tensor | None = None
-    ) -> Attended:
+    ) -> AttentionOutput:
         """As `Attention.forward`, of which `covered` is not read."""
-        step = checked_step(query, memory, step, self.query_size)
+        check_shapes(query, step, memory.mask, self.query_size)
+        step = step_numbers(query) if step is None else step
         context, maps = self.attend(query, memory.cached, memory.mask, step, attention=True)
         assert maps is not None
-        return Attended(context, maps.mean(1), maps.transpose(1, 2))
+        return AttentionOutput(context, maps.mean(1), maps.transpose(1, 2))
 
     def attend(
         self, x: Tensor, cached: Cached, mask: Tensor, step: Tensor, attention: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, T, Q), mask (B, S), step (B, T) -> context (B, T, M), and weights (B, heads, T, S) if `attention` asks
-        for them."""
-        query, view = split(self.query(x), self.heads), self.window(x, step, mask).of_heads()
+        """x (B, T, Q), mask (B, S), step (B, T) -> context (B, T, M), and weights (B, heads, T, S) if requested by
+        `attention`."""
+        query, view = split(self.query(x), self.heads), self.window(x, step, mask).per_head()
         if self.fusible and not attention and fused_attention_pays(cached["keys"]):
             return self.out(merge(self.fused(query, cached, view))), None
-        weights = weigh(self.scorer(query, cached), view, self.normalize)
+        weights = attention_weights(self.scorer(query, cached), view, self.normalize)
         context = self.out(merge(mix(weights.to(x.dtype), cached["values"])))
         return context, weights if attention else None
 

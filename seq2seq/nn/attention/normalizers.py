@@ -27,9 +27,8 @@ def sparsemax(scores: Tensor) -> Tensor:
 def entmax(scores: Tensor) -> Tensor:
     """max(a / 2 - tau, 0)^2, between softmax and sparsemax: entmax with alpha = 1.5  (Peters et al. 2019, eq. 12 and
     algorithm 2)."""
-    scores = ((scores - scores.amax(-1, keepdim=True)) / 2).clamp_min(
-        -2
-    )  # tau is at least -1: lower scores get no weight
+    # tau is at least -1: lower scores get no weight
+    scores = ((scores - scores.amax(-1, keepdim=True)) / 2).clamp_min(-2)
     descending = scores.sort(-1, descending=True).values
     rank = torch.arange(1, scores.size(-1) + 1, device=scores.device, dtype=scores.dtype)
     mean, mean_square = descending.cumsum(-1) / rank, descending.square().cumsum(-1) / rank

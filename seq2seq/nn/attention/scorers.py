@@ -25,7 +25,7 @@ class Sizes(NamedTuple):
     max_source: int = 512  # longest source of the location score
 
 
-class Covered(NamedTuple):
+class Coverage(NamedTuple):
     """Earlier attention to each position; it moves each key: k + amount * direction  (See et al. 2017, eq. 11)."""
 
     amount: Tensor  # (..., T, S)
@@ -57,7 +57,7 @@ class Scorer(nn.Module):
         """States (..., S, M) -> what `forward` reads of them; every scorer has "keys" (..., S, K)."""
         return {"keys": self.keys(states)}
 
-    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
+    def forward(self, query: Tensor, cached: Cached, covered: Coverage | None = None) -> Tensor:
         """Query (..., T, Q) -> scores (..., T, S)."""
         raise NotImplementedError
 
@@ -71,7 +71,7 @@ class Product(Scorer):
         """(..., T, Q) -> (..., T, K)."""
         return query
 
-    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
+    def forward(self, query: Tensor, cached: Cached, covered: Coverage | None = None) -> Tensor:
         query = self.queries(query)
         scores = linear(query, cached["keys"])
         if covered is None:
@@ -136,7 +136,7 @@ class Euclidean(Scorer):
     def cache(self, states: Tensor) -> Cached:
         return {"keys": states, "squares": states.square().sum(-1)}
 
-    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
+    def forward(self, query: Tensor, cached: Cached, covered: Coverage | None = None) -> Tensor:
         products = linear(query, cached["keys"])
         distance = cached["squares"].unsqueeze(-2) - 2 * products + query.square().sum(-1, keepdim=True)
         return -distance * query.size(-1) ** -0.5
@@ -152,8 +152,8 @@ class Additive(Scorer):
         self.query = Linear(sizes.query, sizes.hidden)
         self.energy = Linear(sizes.hidden, 1, bias=False)
 
-    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
-        amount, direction = covered or (None, None)
+    def forward(self, query: Tensor, cached: Cached, covered: Coverage | None = None) -> Tensor:
+        amount, direction = (None, None) if covered is None else covered
         return additive_scores(self.query(query), cached["keys"], self.vector(), amount, direction)
 
     def vector(self) -> Tensor:
@@ -201,7 +201,7 @@ class Location(Scorer):
         super().__init__(sizes)
         self.position = Linear(sizes.query, sizes.max_source, bias=False)
 
-    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
+    def forward(self, query: Tensor, cached: Cached, covered: Coverage | None = None) -> Tensor:
         return self.position(query)[..., : cached["keys"].size(-2)]
 
 
@@ -210,10 +210,9 @@ class Uniform(Scorer):
 
     reads = frozenset()
 
-    def forward(self, query: Tensor, cached: Cached, covered: Covered | None = None) -> Tensor:
-        zero = (
-            query[..., :1] * 0
-        )  # of the query, so that all before it has a gradient: data-parallel training waits for every one
+    def forward(self, query: Tensor, cached: Cached, covered: Coverage | None = None) -> Tensor:
+        # made from the query, so that all before it has a gradient: data-parallel training waits for every one
+        zero = query[..., :1] * 0
         return zero.expand(*query.shape[:-1], cached["keys"].size(-2))
 
 

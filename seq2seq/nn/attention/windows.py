@@ -30,8 +30,8 @@ class View(NamedTuple):
     renormalize: bool = False  # whether they are then normalized again
     center: Tensor | None = None  # (B, T) predicted, in positions from 0
 
-    def of_heads(self) -> "View":
-        """The same with a dimension for heads, (B, 1 or heads, T, S)."""
+    def per_head(self) -> "View":
+        """The view with a dimension for heads, (B, 1 or heads, T, S)."""
         if self.allowed.dim() == 4:
             return self
         return self._replace(
@@ -56,7 +56,7 @@ class Window(nn.Module):
         raise NotImplementedError
 
     def around(self, center: Tensor, mask: Tensor) -> Tensor:
-        """center (..., T), less than D after the last position, mask (..., S) -> those within D of it (..., T, S)."""
+        """center (..., T), at most D after the last position, mask (..., S) -> those within D of it (..., T, S)."""
         positions, center, D = torch.arange(mask.size(-1), device=mask.device), center.unsqueeze(-1), self.config.width
         right = positions < center + D if self.config.window_size == "2D" else positions <= center + D
         return mask.unsqueeze(-2) & (positions >= center - D) & right

@@ -30,8 +30,8 @@ def scan(step: Callable[[Inputs, State], tuple[Outputs, State]], inputs: Inputs,
     wanted, those of `linear` and `mix` inside `step` are deferred."""
     outputs = []
     with deferred() if gradients_wanted() else nullcontext():
-        for now in unstacked(inputs):
-            output, state = step(now, state)
+        for current in unstacked(inputs):
+            output, state = step(current, state)
             outputs.append(output)
     return stacked(outputs), state
 
@@ -39,17 +39,17 @@ def scan(step: Callable[[Inputs, State], tuple[Outputs, State]], inputs: Inputs,
 def unstacked(inputs: Inputs) -> Iterator[Inputs]:
     """The inputs of each step."""
     columns = [repeat(None) if part is None else part.unbind(0) for part in inputs]
-    return (make(type(inputs), parts) for parts in zip(*columns, strict=False))  # None has no end
+    return (tuple_of(type(inputs), parts) for parts in zip(*columns, strict=False))  # None has no end
 
 
 def stacked(outputs: Sequence[Outputs]) -> Outputs:
     """The outputs of all steps, (N, T, ...)."""
     parts = (None if column[0] is None else torch.stack(column, 1) for column in zip(*outputs, strict=True))
-    return make(type(outputs[0]), parts)
+    return tuple_of(type(outputs[0]), parts)
 
 
-def make(kind: Any, parts: Any) -> Any:
-    """A tuple, or a named tuple, of `parts`."""
+def tuple_of(kind: Any, parts: Any) -> Any:
+    """The tuple of class `kind`, plain or named, with these `parts`."""
     return getattr(kind, "_make", kind)(parts)
 
 

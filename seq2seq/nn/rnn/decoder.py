@@ -27,9 +27,8 @@ class StepInput(NamedTuple):
 
     projected: Tensor  # (..., N, gates) for the first cell
     embedded: Tensor  # (..., N, E)
-    dropout: Tensor | None = (
-        None  # (..., layers, N, max(Q, H)) factors: below each upper cell, and last of the features
-    )
+    # (..., layers, N, max(Q, H)) factors: below each upper cell, and last of the features
+    dropout: Tensor | None = None
 
 
 class StepOutput(NamedTuple):
@@ -84,7 +83,7 @@ class RecurrentDecoder(nn.Module):
     cells: Sequence[RecurrentCell]
     fed: ClassVar[str] = ""  # what enters the first cell beside the embedding: "features", "context", or nothing
     carried: ClassVar[bool] = False  # whether that is of the step before, so that the state carries it
-    beside: ClassVar[bool] = False  # whether the context enters the upper cells
+    upper_context: ClassVar[bool] = False  # whether the context enters the upper cells, too
 
     def __init__(
         self,
@@ -106,7 +105,7 @@ class RecurrentDecoder(nn.Module):
         self.cells = nn.ModuleList(cells)  # type: ignore[assignment]
         self.readout, self.feature_size, self.keeps_parts = readout, feature_size, keeps_parts
         if readout is not None:
-            read = memory_size + cells[-1].size + readout.embedded * embedding.embedding_dim
+            read = memory_size + cells[-1].size + (embedding.embedding_dim if readout.embedded else 0)
             self.combine = Linear(read, readout.pieces * feature_size, bias=readout.bias)
         self.dropout, self.residual = Dropout(dropout), residual or len(cells) + 1
 
@@ -125,14 +124,14 @@ class RecurrentDecoder(nn.Module):
         if self.carried:
             size = self.feature_size if self.fed == "features" else self.memory_size
             state["feed"] = memory.states.new_zeros(rows, size)
-        for layer, (cell, given) in enumerate(zip(self.cells, self.bridge(memory), strict=True)):
-            state |= {f"{name}{layer}": value for name, value in (cell.start(given["hidden"]) | given).items()}
+        for layer, (cell, initial) in enumerate(zip(self.cells, self.bridge(memory), strict=True)):
+            state |= {f"{name}{layer}": value for name, value in (cell.start(initial["hidden"]) | initial).items()}
         if self.attention.direction is not None:
             state["covered"] = torch.zeros_like(memory.states[..., 0], dtype=torch.float32)
         return state
 
     def select(self, rows: Tensor, state: State) -> State:
-        """The states of `rows`."""
+        """As interface.Model."""
         return {name: value.index_select(0, rows.flatten()) for name, value in state.items()}
 
     def decode(self, target_in: Tensor, memory: Memory, attention: bool = False) -> Output:
@@ -142,8 +141,8 @@ class RecurrentDecoder(nn.Module):
 
     def step(self, token: Tensor, state: State, memory: Memory, attention: bool = False) -> tuple[Output, State]:
         """One step: token (N,) -> features (N, H), and the next state."""
-        now, state = self.advance(self.inputs(token), state, memory)
-        return self.output(now.features, now.maps, now.parts, attention), state
+        output, state = self.advance(self.inputs(token), state, memory)
+        return self.output(output.features, output.maps, output.parts, attention), state
 
     def inputs(self, token: Tensor) -> StepInput:
         """Ids (..., N), those beyond the vocabulary read as UNK -> the inputs of one step, or of all."""
@@ -178,16 +177,16 @@ class RecurrentDecoder(nn.Module):
         return cell(inputs.projected, fed, {name: state[f"{name}0"] for name in cell.parts})
 
     def upper_cells(
-        self, inputs: StepInput, first: State, state: State, beside: Tensor | None = None
+        self, inputs: StepInput, first: State, state: State, context: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """The first cell's next state -> output of the top cell (N, Q), next states of all cells; beside (N, M) enters
-        the upper ones."""
+        """The first cell's next state -> output of the top cell (N, Q), next states of all cells; context (N, M)
+        enters the upper ones."""
         top, states = first["hidden"], {f"{name}0": value for name, value in first.items()}
         for layer, cell in enumerate(self.cells[1:], 1):
             below = top
-            given = top if inputs.dropout is None else top * inputs.dropout[layer - 1, :, : cell.size]
-            given = given if beside is None else torch.cat((given, beside), -1)
-            new = cell(cell.project(given), None, {name: state[f"{name}{layer}"] for name in cell.parts})
+            cell_input = top if inputs.dropout is None else top * inputs.dropout[layer - 1, :, : cell.size]
+            cell_input = cell_input if context is None else torch.cat((cell_input, context), -1)
+            new = cell(cell.project(cell_input), None, {name: state[f"{name}{layer}"] for name in cell.parts})
             top = new["hidden"] + below if layer + 1 >= self.residual else new["hidden"]
             states |= {f"{name}{layer}": value for name, value in new.items()}
         return top, states
@@ -263,12 +262,12 @@ class BahdanauPreviousDecoder(BahdanauDecoder):
 class GNMTDecoder(RecurrentDecoder):
     """Attend with the first layer's h_{t-1}; the context enters every cell of the step  (Wu et al. 2016, section 3)."""
 
-    fed, beside = "context", True
+    fed, upper_context = "context", True
 
     def recur(self, inputs: StepInput, state: State, memory: Memory) -> Recurrence:
         context = self.attend(state["hidden0"], state, memory)
         first = self.first_cell(inputs, context.vector, state)
-        top, cells = self.upper_cells(inputs, first, state, beside=context.vector)
+        top, cells = self.upper_cells(inputs, first, state, context=context.vector)
         return Recurrence(top, cells, context)
 
 
@@ -276,12 +275,12 @@ class GNMT2Decoder(RecurrentDecoder):
     """Attend with the first layer's h_t; the context enters the upper cells, and the first one of the next
     step  (gnmt_v2 of tf/nmt: Luong et al. 2017)."""
 
-    fed, carried, beside = "context", True, True
+    fed, carried, upper_context = "context", True, True
 
     def recur(self, inputs: StepInput, state: State, memory: Memory) -> Recurrence:
         first = self.first_cell(inputs, state["feed"], state)
         context = self.attend(first["hidden"], state, memory)
-        top, cells = self.upper_cells(inputs, first, state, beside=context.vector)
+        top, cells = self.upper_cells(inputs, first, state, context=context.vector)
         return Recurrence(top, cells, context)
 
 

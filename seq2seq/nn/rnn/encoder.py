@@ -69,12 +69,8 @@ class RecurrentEncoder(nn.Module):
         is read last to first (Sutskever et al. 2014, section 3.3), the states are those of their tokens all the same.
         keep_state: return every part of the final states, not the hidden states alone."""
         super().__init__()
-        self.embedding, self.size, self.residual, self.reversed = (
-            embedding,
-            size,
-            residual or layers + 1,
-            reverse_source,
-        )
+        self.embedding, self.size, self.reversed = embedding, size, reverse_source
+        self.residual = residual or layers + 1
 
         def layer(number: int) -> nn.Module:
             input_size = size if number else embedding.embedding_dim
@@ -117,9 +113,8 @@ class RecurrentEncoder(nn.Module):
 class Bridge(nn.Module):
     """Base of the bridges: the decoder's first state from the encoder's final one."""
 
-    reads: ClassVar[frozenset[str]] = (
-        frozenset()
-    )  # which of "ends" and "cells", of EncoderOutput, memory.cached must hold
+    # which of the fields "ends" and "cells" of EncoderOutput it reads from memory.cached
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, memory: int, hidden: int, layers: int) -> None:
         super().__init__()

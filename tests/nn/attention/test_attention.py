@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
-from seq2seq.nn.attention.attention import Attention, weigh
+from seq2seq.nn.attention.attention import Attention, attention_weights
 from seq2seq.nn.attention.normalizers import NORMALIZERS
-from seq2seq.nn.attention.scorers import SCORERS, Covered, Sizes
+from seq2seq.nn.attention.scorers import SCORERS, Coverage, Sizes
 from seq2seq.nn.attention.windows import WINDOWS, View, WindowConfig
 
 B, S, T, D = 3, 7, 4, 6
@@ -62,15 +62,15 @@ def test_padding_gets_no_weight_and_changes_nothing(problem):
 @torch.no_grad()
 def test_weights_sum_to_one_before_the_gain_and_to_at_most_one_after_it(problem):
     attention, view = problem.attention, problem.attention.window(problem.query, STEPS, MASK)
-    covered = Covered(problem.covered, attention.direction) if attention.direction is not None else None
+    covered = Coverage(problem.covered, attention.direction) if attention.direction is not None else None
     scores = attention.scorer(problem.query, attention.cache(problem.states), covered)
-    shares = weigh(scores, view._replace(gain=None), attention.normalize)
+    shares = attention_weights(scores, view._replace(gain=None), attention.normalize)
     torch.testing.assert_close(shares.sum(-1), torch.ones(B, T, dtype=torch.float64))
     assert not shares.masked_select(~view.allowed.expand_as(shares)).any()
     weights = problem().weights
     torch.testing.assert_close(weights, shares if view.gain is None else shares * view.gain)
     if view.gain is not None:
-        whole = weigh(scores, view._replace(renormalize=True), attention.normalize)
+        whole = attention_weights(scores, view._replace(renormalize=True), attention.normalize)
         torch.testing.assert_close(whole, weights / weights.sum(-1, keepdim=True))
     assert (weights >= 0).all()
     assert (weights.sum(-1) <= 1 + 1e-9).all()
@@ -107,9 +107,9 @@ def test_heads_are_a_leading_dimension(scorer, normalizer):
     """Scores and weights of (B, heads, T, S) are those of each head alone."""
     score, normalize = Problem(scorer, "everywhere", normalizer, False).attention.scorer, NORMALIZERS[normalizer]
     query, states = torch.randn(B, 2, T, D).double(), torch.randn(B, 2, S, D).double()
-    both = weigh(score(query, score.cache(states)), View(MASK[:, None, None]), normalize)
+    both = attention_weights(score(query, score.cache(states)), View(MASK[:, None, None]), normalize)
     for head in range(2):
-        alone = weigh(score(query[:, head], score.cache(states[:, head])), View(MASK[:, None]), normalize)
+        alone = attention_weights(score(query[:, head], score.cache(states[:, head])), View(MASK[:, None]), normalize)
         torch.testing.assert_close(both[:, head], alone)
 
 

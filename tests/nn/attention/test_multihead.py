@@ -85,7 +85,7 @@ def test_transformer_heads_equal_the_formulas(parts, model_cases, formulas, asse
     """In the upper layer, from the input of its cross-attention to its output; with weights, and by a fused kernel."""
     case = build_case(model_cases, "transformer", parts)
     layer, memory = case.model.decoder.layers[1], case.model.encode(case.source)
-    x, cached = torch.randn(*case.target_in.shape, 8, dtype=torch.float64), case.model.decoder.cached(memory, 1)
+    x, cached = torch.randn(*case.target_in.shape, 8, dtype=torch.float64), case.model.decoder.layer_cache(memory, 1)
     step = torch.arange(x.size(1)).expand(x.size(0), -1)
     expected, context = NumpyMultiHead(formulas, parts, layer.cross)(layer.around_cross.norm(x), memory)
     for attention, pays in ((True, True), (False, True), (False, False)):

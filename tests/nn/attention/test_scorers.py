@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seq2seq.errors import ConfigError
-from seq2seq.nn.attention.scorers import SCORERS, Covered, Product, Sizes
+from seq2seq.nn.attention.scorers import SCORERS, Coverage, Product, Sizes
 
 D, HIDDEN, S, T = 4, 3, 6, 5
 # (weights, q, h, coverage c of the position of h, direction w) -> score, as the formulas without coverage in
@@ -70,7 +70,7 @@ def test_score_with_coverage_equals_its_formula(name, leading, formulas):
     m = formulas.weights_of(scorer)
     queries, states = random_tensor(*leading, T, D), random_tensor(*leading, S, D)
     amount, direction = random_tensor(*leading, T, S), random_tensor(scorer.key_size)
-    scores, w = scorer(queries, scorer.cache(states), Covered(amount, direction)), direction.numpy()
+    scores, w = scorer(queries, scorer.cache(states), Coverage(amount, direction)), direction.numpy()
     for q, h, c, found in zip(*(x.flatten(0, -3).numpy() for x in (queries, states, amount, scores)), strict=True):
         expected = [[COVERED[name](m, q[t], h[s], c[t, s], w) for s in range(S)] for t in range(T)]
         np.testing.assert_allclose(found, expected, atol=1e-10)

@@ -58,7 +58,7 @@ def test_window_equals_its_formula(name, heads, width, formulas):
     torch.manual_seed(1)
     window, step = WINDOWS[name](4, WindowConfig(width), heads).double(), torch.arange(9).expand(2, 9)
     query = torch.randn(2, 9, 4, dtype=torch.float64) * torch.logspace(-1, 2, 9)[:, None]
-    shown, m = window(query, step, MASK).of_heads(), formulas.weights_of(window)
+    shown, m = window(query, step, MASK).per_head(), formulas.weights_of(window)
     allowed = shown.allowed.expand(2, heads or 1, 9, 5).numpy()
     gain = allowed if shown.gain is None else shown.gain.numpy()
     for b, head, t in np.ndindex(2, heads or 1, 9):
