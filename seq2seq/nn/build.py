@@ -69,7 +69,7 @@ class EncoderDecoder(nn.Module):
         """As interface.Model. The result shares all other parts with this model."""
         decoder, head = shallow_copy(self.decoder), shallow_copy(self.head)
         decoder.embedding = nn.Embedding.from_pretrained(self.decoder.embedding.weight.detach()[ids], padding_idx=PAD)
-        head.output = head.output.rows(ids)
+        head.output = head.output.select_outputs(ids)
         return EncoderDecoder(self.encoder, decoder, head, self.max_source, self.max_target).train(self.training)
 
     def forward(self, source: Tensor, target_in: Tensor, copy: Tensor | None = None, attention: bool = False) -> Output:

@@ -40,7 +40,7 @@ class Int8Linear(nn.Module):
         y = y if self.bias is None else y.add_(self.bias)
         return y.view(*x.shape[:-1], self.out_features)
 
-    def rows(self, ids: Tensor) -> "Int8Linear":
+    def select_outputs(self, ids: Tensor) -> "Int8Linear":
         """The layer with the outputs `ids` only."""
         layer = copy(self)
         layer._buffers = {name: None if part is None else part[ids] for name, part in self._buffers.items()}

@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Seq2SeqError(Exception):
-    """Base class: `except Seq2SeqError` catches every error that the user can mend."""
+    """Base class: `except Seq2SeqError` catches every error that the user can fix."""
 
 
 class ConfigError(Seq2SeqError):

@@ -42,7 +42,7 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
 
-    def rows(self, ids: Tensor) -> "Linear":
+    def select_outputs(self, ids: Tensor) -> "Linear":
         """A layer for the outputs `ids` (N') alone, which requires no gradients."""
         with torch.device("meta"):
             layer = Linear(self.in_features, len(ids), bias=self.bias is not None)
@@ -74,5 +74,5 @@ class PackedLinear(Linear):
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError("a packed layer can change neither device nor dtype: do that to the model before packing it")
 
-    def rows(self, ids: Tensor) -> "PackedLinear":
-        return PackedLinear(super().rows(ids))
+    def select_outputs(self, ids: Tensor) -> "PackedLinear":
+        return PackedLinear(super().select_outputs(ids))

@@ -59,7 +59,7 @@ def test_packed_layer_has_gradients_where_they_are_enabled():
 @pytest.mark.parametrize("bias", [True, False])
 def test_rows_of_a_layer_are_those_of_its_outputs(make, bias):
     whole, x, ids = make(layer(bias=bias)), torch.randn(5, IN), torch.tensor([3, 4, 40, 69])
-    part = whole.rows(ids)
+    part = whole.select_outputs(ids)
     assert type(part) is type(whole)
     assert part.out_features == 4
     assert not any(weight.requires_grad for weight in part.parameters())
