@@ -263,7 +263,7 @@ PLACES = {  # where the parts of a new score go: file -> pattern, behind whose g
     "class": ("seq2seq/nn/attention/scorers.py", r"()^SCORERS: dict\["),
     "entry": ("seq2seq/nn/attention/scorers.py", r"(^SCORERS: dict\[.*?\n)\}"),
     "name": ("seq2seq/config/choices.py", r'("SCORERS": \(\n.*?\n)    \),'),
-    "formula": ("tests/nn/conftest.py", r"(^SCORES = \{.*?\n)\}"),
+    "formula": ("tests/nn/conftest.py", r"(^SCORE_FORMULAS = \{.*?\n)\}"),
 }
 
 
