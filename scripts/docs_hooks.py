@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,51 +82,28 @@ def new_score() -> str:
 
 
 def settings() -> str:
-    """A table for each group of settings: type, default, choices and reason."""
-    return "\n\n".join(f"## {title}\n\n{table}" for title, table in tables())
+    """A table for each group of settings: type, default, help and choices."""
+    from seq2seq.commands.settings_help import setting_groups
+
+    text = []
+    for group in setting_groups():
+        text.append(f"## {group.name}" + (f"\n\n{group.summary}." if group.summary else ""))
+        rows = [setting_row(field, group.prefix) for field in group.fields]
+        text.append("\n".join(["| setting | type | default | |", "| --- | --- | --- | --- |", *rows]))
+    return "\n\n".join(text)
 
 
-def tables() -> Iterator[tuple[str, str]]:
-    """Title and table of each group; what all models have comes once, then what each adds or changes."""
-    from seq2seq.config import MODELS, Config, ModelConfig
-
-    yield "The run", table(Config, "")
-    for field in dataclasses.fields(Config):
-        if field.type is ModelConfig:
-            yield "model: all models", table(ModelConfig, "model.")
-            for name, model in MODELS.items():
-                yield f"model={name}", table(model, "model.", ModelConfig)
-            attention = next(f.type for f in dataclasses.fields(ModelConfig) if f.name == "attention")
-            yield "model.attention", table(attention, "model.attention.")
-        elif dataclasses.is_dataclass(field.type):
-            yield str(field.name), table(field.type, f"{field.name}.")
-
-
-def table(group: Any, prefix: str, base: Any = None) -> str:
-    """The settings of one dataclass; of the fields of `base` only those whose default differs."""
-    defaults = {f.name: f.default for f in dataclasses.fields(base)} if base else {}
-    lines = ["| setting | type | default | |", "| --- | --- | --- | --- |"]
-    for field in dataclasses.fields(group):
-        inherited = field.name in defaults and defaults[field.name] == field.default
-        if not inherited and not dataclasses.is_dataclass(field.type):
-            lines.append(row(field, prefix))
-    return "\n".join(lines)
-
-
-def row(field: "dataclasses.Field[Any]", prefix: str) -> str:
+def setting_row(field: "dataclasses.Field[Any]", prefix: str) -> str:
     """One setting as a row of a Markdown table."""
-    from omegaconf import MISSING
+    from seq2seq.commands.settings_help import help_text, shown_default
+    from seq2seq.config.choices import field_choices
+    from seq2seq.config.fields import type_name
 
-    from seq2seq.config.choices import CHOICES
-
-    default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    shown = str(default).lower() if isinstance(default, bool) else "" if default in ("", MISSING) else str(default)
-    kind = getattr(field.type, "__name__", str(field.type)) if isinstance(field.type, type) else str(field.type)
-    text = field.metadata.get("help", "chosen by the group")
-    choices = CHOICES[field.metadata["table"]] if field.metadata.get("table") else field.metadata.get("choices", ())
-    names = ", ".join(f"`{name}`" for name in choices)
-    text = text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;") + (f"; one of {names}" if names else "")
-    return f"| `{prefix}{field.name}` | {kind} | {f'`{shown}`' if shown else ''} | {text} |"
+    default = shown_default(field)
+    text = help_text(field).replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
+    if names := field_choices(field):
+        text += f"; one of {', '.join(f'`{name}`' for name in names)}"
+    return f"| `{prefix}{field.name}` | {type_name(field)} | {f'`{default}`' if default else ''} | {text} |"
 
 
 GENERATED = {

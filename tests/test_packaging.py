@@ -1,10 +1,11 @@
-"""The wheel: built, unpacked in an empty environment, and run outside the checkout."""
+"""The wheel, built, unpacked in an empty environment and run outside the checkout; and the contents of the sdist."""
 
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -81,6 +82,17 @@ def test_installed_wheel_trains_and_translates_outside_the_checkout(python: Path
     run("train", "data=toy", *tiny)
     (made,) = (tmp_path / "runs").iterdir()
     assert call("-m", "seq2seq", "translate", made, "--max-length", "5", stdin="the cat\n\na dog\n").count("\n") == 3
+
+
+@pytest.mark.slow
+def test_sdist_has_what_its_tests_read(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling", reason="the sdist is built by hatchling, without a download")
+    build = f"from hatchling.build import build_sdist; print(build_sdist({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", build], cwd=ROOT, check=True, capture_output=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        tops = {name.split("/")[1] for name in archive.getnames()}
+    read = {"seq2seq", "conf", "tests", "docs", "notebooks", "scripts", "mkdocs.yml", "pyproject.toml"}
+    assert read | {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"} <= tops
 
 
 @pytest.mark.slow

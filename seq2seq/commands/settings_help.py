@@ -4,11 +4,11 @@ import dataclasses
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import MISSING
 
-from seq2seq.config import MODELS, Config, ModelConfig
+from seq2seq.config import MODELS, AttentionConfig, Config, ModelConfig
 from seq2seq.config.choices import field_choices
 from seq2seq.config.fields import default_value, type_name
 
@@ -18,7 +18,7 @@ WIDTH, INDENT = 118, 47
 def settings_help(folders: Sequence[Path]) -> str:
     """Every group of YAML files in `folders`, and every setting with its default, type, help and choices."""
     groups = "\n".join(f"  {line}" for line in _group_lines(folders))
-    settings = "\n".join(line for title, lines in _sections() for line in ("", title, *lines))
+    settings = "\n".join(line for group in setting_groups() for line in ("", *_group_help(group)))
     return (
         f"\nGroups; GROUP=NAME reads the file conf/GROUP/NAME.yaml:\n{groups}\n"
         f"\nSettings; SETTING=VALUE overrides a default or a group:\n{settings}\n"
@@ -38,38 +38,50 @@ def _group_lines(folders: Sequence[Path]) -> list[str]:
     return lines
 
 
-def _sections() -> Iterator[tuple[str, list[str]]]:
-    """Title and lines of each group of settings: first what all models have, then what each adds or changes."""
-    yield "The run", _group_help(Config, "")
+class SettingGroup(NamedTuple):
+    """The settings of a dataclass; of a model family those that it adds to ModelConfig, or whose default it changes."""
+
+    name: str
+    summary: str  # the first line of the docstring
+    prefix: str  # of the settings' names, such as "model."
+    fields: "list[dataclasses.Field[Any]]"
+
+
+def setting_groups() -> Iterator[SettingGroup]:
+    """All settings: of the run, then of each group, where each model family and the attention follow `model`."""
+    yield SettingGroup("The run", "", "", _settings(Config))
     for field in dataclasses.fields(Config):
         if field.type is ModelConfig:
-            yield "model: Settings of every model", _group_help(ModelConfig, "model.")
+            yield SettingGroup("model", "Settings of every model", "model.", _settings(ModelConfig))
             for name, model in MODELS.items():
-                yield f"model={name}: {_first_line(model)}", _group_help(model, "model.", ModelConfig)
-            attention = next(f.type for f in dataclasses.fields(ModelConfig) if f.name == "attention")
-            yield f"model.attention: {_first_line(attention)}", _group_help(attention, "model.attention.")
+                yield SettingGroup(f"model={name}", _first_line(model), "model.", _settings(model, ModelConfig))
+            attention = AttentionConfig
+            yield SettingGroup("model.attention", _first_line(attention), "model.attention.", _settings(attention))
         elif dataclasses.is_dataclass(field.type):
-            yield f"{field.name}: {_first_line(field.type)}", _group_help(field.type, f"{field.name}.")
+            yield SettingGroup(field.name, _first_line(field.type), f"{field.name}.", _settings(field.type))
 
 
-def _group_help(group: Any, prefix: str, base: Any = None) -> list[str]:
-    """The lines of a dataclass; of the fields that `base` has as well only those with another default."""
+def _settings(group: Any, base: Any = None) -> "list[dataclasses.Field[Any]]":
+    """The fields of a dataclass that are no groups; of those that `base` has as well only with another default."""
     known = {f.name: f.default for f in dataclasses.fields(base)} if base else {}
-    lines: list[str] = []
-    for field in dataclasses.fields(group):
-        same = field.name in known and known[field.name] == field.default
-        if not same and not dataclasses.is_dataclass(field.type):
-            lines += _setting_help(field, prefix)
-    return lines
+    found = [field for field in dataclasses.fields(group) if not dataclasses.is_dataclass(field.type)]
+    return [field for field in found if field.name not in known or known[field.name] != field.default]
+
+
+def _group_help(group: SettingGroup) -> Iterator[str]:
+    """The lines of a group of settings."""
+    yield f"{group.name}: {group.summary}" if group.summary else group.name
+    for field in group.fields:
+        yield from _setting_help(field, group.prefix)
 
 
 def _setting_help(field: "dataclasses.Field[Any]", prefix: str) -> list[str]:
     """`name=default  type  help; choices`, wrapped."""
     names = field_choices(field)
-    text = field.metadata.get("help", "family of the model, chosen by model=rnn or model=transformer")
+    text = help_text(field)
     text += f"; one of: {', '.join(names)}" if names else ""
     return textwrap.wrap(
-        f"{f'  {prefix}{field.name}={_shown_default(field)}':<40} {type_name(field):<5} {text}",
+        f"{f'  {prefix}{field.name}={shown_default(field)}':<40} {type_name(field):<5} {text}",
         WIDTH,
         subsequent_indent=" " * INDENT,
         break_long_words=False,
@@ -77,7 +89,12 @@ def _setting_help(field: "dataclasses.Field[Any]", prefix: str) -> list[str]:
     )
 
 
-def _shown_default(field: "dataclasses.Field[Any]") -> str:
+def help_text(field: "dataclasses.Field[Any]") -> str:
+    """The help of a setting, without its choices."""
+    return str(field.metadata.get("help", "family of the model, chosen by model=rnn or model=transformer"))
+
+
+def shown_default(field: "dataclasses.Field[Any]") -> str:
     """The default as it is written on a command line."""
     default = default_value(field)
     if default == MISSING:
