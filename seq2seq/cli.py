@@ -7,34 +7,23 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 import seq2seq
 from seq2seq.errors import Seq2SeqError, unknown
 from seq2seq.utils import process
 from seq2seq.utils.console import log_to_stderr
 
-
-class Command(NamedTuple):
-    """A command. `module`, in seq2seq.commands, has `main(argv: list[str]) -> int | None` and is imported on use."""
-
-    module: str
-    purpose: str  # here, so that the overview imports no command
-
-
-COMMANDS = {
-    "train": Command("train", "train a model, or a grid of models; writes run directories"),
-    "prepare": Command("prepare", "read and check a corpus, train its tokenizer, and encode it"),
-    "translate": Command("translate", "translate lines from stdin to stdout with a trained run"),
-    "score": Command("score", "log-probabilities of given translations under a trained run"),
-    "evaluate": Command(
-        "evaluate", "translate a test set and score it: BLEU, chrF, TER, ROUGE with confidence intervals"
-    ),
-    "compare": Command("compare", "compare runs, by variant over seeds, with paired tests: one table, or a report"),
-    "metrics": Command("metrics", "score given text against references; needs no run"),
-    "shortlist": Command("shortlist", "learn likely translations of each subword, for faster search with a run"),
-    "plot": Command("plot", "show the attention of one translation, in the terminal and as PNG"),
-    "attentions": Command("attentions", "list the attention variants with their formulas"),
+COMMANDS = {  # module in seq2seq.commands -> purpose; the overview imports no command
+    "train": "train a model, or a grid of models; writes run directories",
+    "prepare": "read and check a corpus, train its tokenizer, and encode it",
+    "translate": "translate lines from stdin to stdout with a trained run",
+    "score": "log-probabilities of given translations under a trained run",
+    "evaluate": "translate a test set and score it: BLEU, chrF, TER, ROUGE with confidence intervals",
+    "compare": "compare runs, by variant over seeds, with paired tests: one table, or a report",
+    "metrics": "score given text against references; needs no run",
+    "shortlist": "learn likely translations of each subword, for faster search with a run",
+    "plot": "show the attention of one translation, in the terminal and as PNG",
+    "attentions": "list the attention variants with their formulas",
 }
 
 USER_ERRNOS = {  # errors of the file system that a user can mend
@@ -86,9 +75,7 @@ def _run_command(name: str, argv: list[str]) -> int | None:
     """Import and run the command `name`."""
     process.set_environment()
     log_to_stderr()
-    command: Callable[[list[str]], int | None] = importlib.import_module(
-        f"seq2seq.commands.{COMMANDS[name].module}"
-    ).main
+    command: Callable[[list[str]], int | None] = importlib.import_module(f"seq2seq.commands.{name}").main
     return command(argv)
 
 
@@ -106,7 +93,7 @@ def _print_error(message: str) -> int:
 
 def _overview() -> str:
     """The text of `seq2seq --help`."""
-    rows = "\n".join(f"  {name:<12}{command.purpose}" for name, command in COMMANDS.items())
+    rows = "\n".join(f"  {name:<12}{purpose}" for name, purpose in COMMANDS.items())
     return (
         f"usage: seq2seq COMMAND ...\n\n{rows}\n\n"
         "seq2seq COMMAND --help describes a command; seq2seq --version prints the version."

@@ -43,7 +43,7 @@ WITHOUT_TORCH = {  # modules whose import does not import torch; the commands im
     "cli", "config.choices", "config.io", "launch.compose", "launch.grid", "launch.processes", "launch.sweep",
     "runs.directory", "runs.metrics", "utils.console", "utils.files", "utils.process", "utils.progress",
     "utils.untrusted",
-    *(f"commands.{command.module}" for command in cli.COMMANDS.values()),
+    *(f"commands.{command}" for command in cli.COMMANDS),
 }  # fmt: skip
 
 DOORS = {  # dependency -> the modules or folders that may import it
@@ -115,7 +115,7 @@ def test_folders_do_not_import_each_other_in_a_circle() -> None:
 
 
 def test_commands_do_not_import_each_other() -> None:
-    commands = {f"commands.{command.module}" for command in cli.COMMANDS.values()}
+    commands = {f"commands.{command}" for command in cli.COMMANDS}
     for path in (PACKAGE / "commands").glob("*.py"):
         assert not [module for module in ours(path) if inside(module, commands)], name(path)
 
