@@ -226,7 +226,7 @@ def _common_test_set(runs: "Sequence[Run]", name: str, gold: Path | None) -> "Te
 
 
 def _format_table(options: argparse.Namespace, comparison: "Comparison") -> str:
-    """The table in the chosen format, fitted to the terminal if it goes there."""
+    """The table in the chosen format, fitted to the width of the terminal if it is printed there."""
     from seq2seq.compare.formats import FORMATS, terminal
 
     write = FORMATS[options.format]

@@ -1,4 +1,4 @@
-"""From the words of a command line to settings, by Hydra, whose errors become ConfigError in one sentence."""
+"""Composes settings from the overrides of a command line with Hydra; its errors become ConfigError in one sentence."""
 
 import re
 from collections.abc import Iterator, Sequence

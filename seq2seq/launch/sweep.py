@@ -26,7 +26,7 @@ Task = Callable[[Config], object]
 
 
 def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None, check: Task | None = None) -> None:
-    """Run `task` for every combination of `overrides`, then log what became of each job.
+    """Run `task` for every combination of `overrides`, then log the outcome of each job.
 
     First all jobs are composed and given to `check`, which raises ConfigError for settings that cannot work. `folder`
     is searched for groups after conf/. Raises ConfigError before any job starts, TrainingError at the end if jobs
@@ -150,7 +150,7 @@ class JobRunner:
             log.log(level, "%s%s", "" if apart else f"{label}: ", message)
 
     def _configured(self, config: Config, job: HydraConf) -> Config:
-        """`config` with its share of the machine; the first job logs a warning if more is asked for."""
+        """`config` with its share of the cores; the first job logs a warning if all jobs together use more than there are."""
         launcher = Launcher(job.runtime.choices["hydra/launcher"], job.launcher, len(self.grid.jobs))
         if job.job.num == 0 and (advice := launcher.advice(config)):
             log.warning("%s", advice)
