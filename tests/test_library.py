@@ -47,7 +47,9 @@ def test_wrong_shapes_are_refused_in_one_sentence(heads: int) -> None:
     attention: Attention | MultiHeadAttention = Attention(SCORERS["dot"](Sizes(6, 6)))
     if heads > 1:
         window = WINDOWS["everywhere"](6, heads=heads)
-        attention = MultiHeadAttention(6, 6, heads, SCORERS["dot"](Sizes(3, 3)), window, softmax)
+        attention = MultiHeadAttention(
+            SCORERS["dot"](Sizes(3, 3)), window, softmax, query_size=6, memory_size=6, heads=heads
+        )
     states = torch.randn(2, 5, 6)
     source = attention.remember(states)
     for query in (torch.randn(2, 3, 7), torch.randn(3, 6), torch.randn(1, 3, 6), torch.randn(6)):

@@ -144,7 +144,10 @@ def build_attention(config: RNNConfig) -> tuple[Attention | MultiHeadAttention, 
     normalize = choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer")
     limit = config.max_length if "max_length" in scorer.uses else None
     if heads > 1:
-        return MultiHeadAttention(config.hidden, memory, heads, scorer, window, normalize), limit
+        attention = MultiHeadAttention(
+            scorer, window, normalize, query_size=config.hidden, memory_size=memory, heads=heads
+        )
+        return attention, limit
     return Attention(scorer, window, normalize, config.attention.coverage), limit
 
 
@@ -197,10 +200,12 @@ def build_transformer(config: TransformerConfig, source_size: int, target_size: 
     def cross_attention() -> MultiHeadAttention:
         sizes = Sizes(head_size, head_size, config.attention.hidden, config.max_length)
         scorer, window = build_scorer_and_window(config, sizes, config.size, config.heads)
-        return MultiHeadAttention(config.size, config.size, config.heads, scorer, window, normalize)
+        return MultiHeadAttention(
+            scorer, window, normalize, query_size=config.size, memory_size=config.size, heads=config.heads
+        )
 
     def positions() -> PositionalEncoding:
-        return PositionalEncoding(config.positions, config.size, config.heads, config.max_length)
+        return PositionalEncoding(config.positions, size=config.size, heads=config.heads, max_length=config.max_length)
 
     encoder = TransformerEncoder(source, positions(), config.encoder_layers, layers)
     decoder = TransformerDecoder(target, positions(), config.decoder_layers, layers, cross_attention)

@@ -65,7 +65,7 @@ class Rotary(nn.Module):
 class PositionalEncoding(nn.Module):
     """sqrt(D) x plus sinusoids or a learned table; `rotary` adds nothing and leaves positions to self-attention."""
 
-    def __init__(self, kind: str, size: int, heads: int, max_length: int) -> None:
+    def __init__(self, kind: str, *, size: int, heads: int, max_length: int) -> None:
         """kind: "sinusoidal", "learned" or "rotary". size: D. max_length: entries of the learned table."""
         super().__init__()
         self.kind, self.scale, self.size = kind, math.sqrt(size), size

@@ -56,7 +56,7 @@ def cross_attention(config, scorer="scaled_dot", window="everywhere", normalizer
         WINDOWS[window](config.size, WindowConfig(1), config.heads),
         NORMALIZERS[normalizer],
     )
-    return MultiHeadAttention(config.size, config.size, config.heads, *parts)
+    return MultiHeadAttention(*parts, query_size=config.size, memory_size=config.size, heads=config.heads)
 
 
 @torch.no_grad()
@@ -161,7 +161,7 @@ def test_rotary_angles_are_exact_in_half_precision(number):
 def test_positional_encodings_equal_their_formulas():
     x, number = torch.randn(1, T, D), torch.tensor([0, 1, 2, 30])
     sinusoidal, learned, rotary = (
-        PositionalEncoding(kind, D, HEADS, 31) for kind in ("sinusoidal", "learned", "rotary")
+        PositionalEncoding(kind, size=D, heads=HEADS, max_length=31) for kind in ("sinusoidal", "learned", "rotary")
     )
     expected = torch.zeros(T, D)
     for t, at in enumerate(number.tolist()):

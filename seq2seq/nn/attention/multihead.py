@@ -40,15 +40,22 @@ class MultiHeadAttention(nn.Module):
     direction = None  # of coverage, which several heads do not have
 
     def __init__(
-        self, query: int, memory: int, heads: int, scorer: Scorer, window: Window, normalize: Normalizer
+        self,
+        scorer: Scorer,
+        window: Window,
+        normalize: Normalizer = softmax,
+        *,
+        query_size: int,
+        memory_size: int,
+        heads: int,
     ) -> None:
-        """query, memory: their sizes Q and M; scorer: for M / heads of both."""
+        """scorer: for queries and memory of size M / heads. query_size: Q. memory_size: M."""
         super().__init__()
         self.heads, self.scorer, self.window, self.normalize = heads, scorer, window, normalize
-        self.query_size, self.memory_size = query, memory
-        self.value, self.out = Linear(memory, memory), Linear(memory, memory)
-        self.query = Linear(query, memory) if "query" in scorer.reads else nn.Identity()
-        self.key = Linear(memory, memory) if "keys" in scorer.reads else nn.Identity()
+        self.query_size, self.memory_size = query_size, memory_size
+        self.value, self.out = Linear(memory_size, memory_size), Linear(memory_size, memory_size)
+        self.query = Linear(query_size, memory_size) if "query" in scorer.reads else nn.Identity()
+        self.key = Linear(memory_size, memory_size) if "keys" in scorer.reads else nn.Identity()
         self.fusible = isinstance(scorer, Product) and not window.gains and normalize is softmax
 
     def cache(self, states: Tensor) -> Cached:

@@ -106,7 +106,7 @@ def test_transformer_heads_equal_the_formulas(parts, model_cases, formulas, asse
 def test_fused_kernel_runs_where_it_can_and_pays(scorer, window, normalizer, pays, attention, monkeypatch):
     """For inner products in a window without gain, under the softmax, unless weights are asked for."""
     parts = SCORERS[scorer](Sizes(4, 4)), WINDOWS[window](8, WindowConfig(WIDTH), HEADS), NORMALIZERS[normalizer]
-    layer, calls = MultiHeadAttention(8, 8, HEADS, *parts), []
+    layer, calls = MultiHeadAttention(*parts, query_size=8, memory_size=8, heads=HEADS), []
 
     def kernel(query, *args, **kwargs):
         calls.append(query.shape)
