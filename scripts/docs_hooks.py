@@ -52,18 +52,21 @@ def seq2seq(*words: str) -> str:
 def commands() -> str:
     """The help of every command; the settings of `train` and `prepare` have a page of their own."""
     from seq2seq.cli import COMMANDS
+    from seq2seq.commands.settings_help import settings_help
 
+    all_settings = settings_help([ROOT / "conf"])
     text = [f"```text\n{seq2seq('--help').rstrip()}\n```"]
     for name in COMMANDS:
-        shown = seq2seq(name, "--help").partition("\nGroups, ")[0].rstrip()
+        shown = seq2seq(name, "--help").replace(all_settings, "").rstrip()
         text.append(f"## {name}\n\n```text\n{shown}\n```")
     return "\n\n".join(text)
 
 
 def groups() -> str:
     """The named files of conf/."""
-    shown = seq2seq("train", "--help").partition("\nGroups, ")[2].partition("\n\nSettings")[0].partition("\n")[2]
-    return f"```text\n{shown.rstrip()}\n```"
+    from seq2seq.commands.settings_help import group_lines
+
+    return "\n".join(["```text", *group_lines([ROOT / "conf"]), "```"])
 
 
 def attentions() -> str:

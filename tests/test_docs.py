@@ -220,6 +220,14 @@ def test_every_generated_part_has_a_mark_and_every_mark_a_part(generated):
     assert set(re.findall(r"<!-- generated: (\w+) -->", text)) == set(generated)
 
 
+def test_groups_and_settings_are_generated_once(generated):
+    assert "model=rnn | transformer" in generated["groups"]()
+    commands = generated["commands"]()
+    assert "usage: seq2seq train" in commands
+    assert "model=rnn | transformer" not in commands
+    assert "training.max_updates=0" not in commands
+
+
 def test_settings_and_the_new_score_are_generated(generated):
     assert {"`training.max_updates`", "`model.attention.scorer`"} <= set(re.findall("`[^`]+`", generated["settings"]()))
     assert generated["new_score"]().count("```") == 2 * len([*PLACES, "yaml"])

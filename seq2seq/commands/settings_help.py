@@ -17,7 +17,7 @@ WIDTH, INDENT = 118, 47
 
 def settings_help(folders: Sequence[Path]) -> str:
     """Every group of YAML files in `folders`, and every setting with its default, type, help and choices."""
-    groups = "\n".join(f"  {line}" for line in _group_lines(folders))
+    groups = "\n".join(f"  {line}" for line in group_lines(folders))
     settings = "\n".join(line for group in setting_groups() for line in ("", *_group_help(group)))
     return (
         f"\nGroups; GROUP=NAME reads the file conf/GROUP/NAME.yaml:\n{groups}\n"
@@ -25,7 +25,7 @@ def settings_help(folders: Sequence[Path]) -> str:
     )
 
 
-def _group_lines(folders: Sequence[Path]) -> list[str]:
+def group_lines(folders: Sequence[Path]) -> list[str]:
     """`group=name | name | ...` for each folder of YAML files in `folders`; those that begin with _ are not shown."""
     found: dict[str, set[str]] = {}
     for folder in folders:

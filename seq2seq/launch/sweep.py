@@ -150,7 +150,7 @@ class JobRunner:
             log.log(level, "%s%s", "" if apart else f"{label}: ", message)
 
     def _configured(self, config: Config, job: HydraConf) -> Config:
-        """`config` with its share of the cores; the first job logs a warning if all jobs together use more than there are."""
+        """`config` with its share of the cores; the first job logs a warning if all jobs together use too many."""
         launcher = Launcher(job.runtime.choices["hydra/launcher"], job.launcher, len(self.grid.jobs))
         if job.job.num == 0 and (advice := launcher.advice(config)):
             log.warning("%s", advice)
