@@ -161,7 +161,8 @@ def build_recurrent_decoder(
     features = hidden if config.readout == "state" else config.feature_size
     fed = {"features": features, "context": config.memory_size, "": 0}[decoder.fed]
     above = hidden + config.memory_size if decoder.upper_context else hidden
-    cells = [cell(config.embedding, fed, hidden), *(cell(above, 0, hidden) for _ in range(config.decoder_layers - 1))]
+    first = cell(config.embedding, hidden, fed_size=fed)
+    cells = [first, *(cell(above, hidden) for _ in range(config.decoder_layers - 1))]
     bridge = choose(BRIDGES, config.bridge, "model.bridge")(config.memory_size, hidden, config.decoder_layers)
     return decoder(
         target,

@@ -21,9 +21,9 @@ class RecurrentCell(nn.Module):
     parts: ClassVar[tuple[str, ...]]  # names of the state's parts, "hidden" first
     sequence: ClassVar[type[nn.Module] | None] = None  # torch's own layer for whole sequences, for the encoder
 
-    def __init__(self, input_size: int, fed_size: int, size: int) -> None:
-        """input_size: of the input that does not depend on the state; fed_size: of that which is fed at each step, 0:
-        none; size: H."""
+    def __init__(self, input_size: int, size: int, *, fed_size: int = 0) -> None:
+        """input_size: of the input that does not depend on the state. size: H. fed_size: of a second input, which
+        depends on the step before; 0: none."""
         super().__init__()
         self.size = size
         self.input = Linear(input_size, self.gates * size)
@@ -48,8 +48,8 @@ class LSTMCell(RecurrentCell):
 
     gates, parts, sequence = 4, ("hidden", "cell"), nn.LSTM
 
-    def __init__(self, input_size: int, fed_size: int, size: int) -> None:
-        super().__init__(input_size, fed_size, size)
+    def __init__(self, input_size: int, size: int, *, fed_size: int = 0) -> None:
+        super().__init__(input_size, size, fed_size=fed_size)
         self.recurrent = Linear(fed_size + size, 4 * size, bias=False)
         nn.init.constant_(self.input.bias[size : 2 * size], 1.0)  # forget gates start open (Jozefowicz et al. 2015)
 
@@ -67,8 +67,8 @@ class GRUCell(RecurrentCell):
 
     gates, parts, sequence = 3, ("hidden",), nn.GRU
 
-    def __init__(self, input_size: int, fed_size: int, size: int) -> None:
-        super().__init__(input_size, fed_size, size)
+    def __init__(self, input_size: int, size: int, *, fed_size: int = 0) -> None:
+        super().__init__(input_size, size, fed_size=fed_size)
         self.feed = Linear(fed_size, 3 * size, bias=False) if fed_size else None
         self.recurrent = Linear(size, 3 * size)
 
@@ -89,8 +89,8 @@ class GRUChoCell(RecurrentCell):
 
     gates, parts = 3, ("hidden",)
 
-    def __init__(self, input_size: int, fed_size: int, size: int) -> None:
-        super().__init__(input_size, fed_size, size)
+    def __init__(self, input_size: int, size: int, *, fed_size: int = 0) -> None:
+        super().__init__(input_size, size, fed_size=fed_size)
         self.feed = Linear(fed_size, 3 * size, bias=False) if fed_size else None
         self.recurrent = Linear(size, 2 * size, bias=False)
         self.candidate = Linear(size, size, bias=False)

@@ -76,7 +76,7 @@ class RecurrentEncoder(nn.Module):
             input_size = size if number else embedding.embedding_dim
             width = size // 2 if number < bidirectional_layers else size
             if keep_state or cell.sequence is None:
-                return CellLayer(cell(input_size, 0, width))
+                return CellLayer(cell(input_size, width))
             return cell.sequence(input_size, width, batch_first=True)
 
         self.forwards = nn.ModuleList(map(layer, range(layers)))

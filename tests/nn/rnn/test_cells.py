@@ -13,7 +13,7 @@ from seq2seq.nn.rnn.cells import CELLS
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_cell_equals_torchs(name, fed):
     torch.manual_seed(1)
-    cell, twin = CELLS[name](4, fed, 5), {"lstm": nn.LSTMCell, "gru": nn.GRUCell}[name](4 + fed, 5)
+    cell, twin = CELLS[name](4, 5, fed_size=fed), {"lstm": nn.LSTMCell, "gru": nn.GRUCell}[name](4 + fed, 5)
     if name == "lstm":
         fed_weight = cell.recurrent.weight[:, :fed]
     else:
@@ -36,7 +36,7 @@ def test_cell_equals_torchs(name, fed):
 def test_gru_cho_equals_its_papers_equations(fed):
     """Bahdanau et al. 2015, section A.1.1, one row at a time."""
     torch.manual_seed(1)
-    cell = CELLS["gru_cho"](4, fed, 5).double()
+    cell = CELLS["gru_cho"](4, 5, fed_size=fed).double()
     weights = {name: weight.numpy() for name, weight in cell.named_parameters()}
     e, c, s = (torch.randn(2, size, dtype=torch.float64) for size in (4, fed, 5))
     after = cell(cell.project(e), c if fed else None, {"hidden": s})["hidden"]
