@@ -132,9 +132,8 @@ def read_tsv(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
         for number, line in enumerate(read_lines(path), 1):
             cells = line.split("\t")
             if len(cells) <= max(first, second):
-                raise DataError(
-                    f"{path}:{number}: {len(cells)} columns, but data.columns=[{first},{second}] (counted from 0)"
-                )
+                found = f"{len(cells)} columns" if line else "an empty line"
+                raise DataError(f"{path}:{number}: {found}, but data.columns=[{first},{second}] (counted from 0)")
             yield Pair(cells[first], cells[second])
 
 

@@ -130,6 +130,8 @@ def _explain(error: BaseException) -> str:
     """Hydra's error in one sentence of ours: the setting, the value, the nearest name, the choices."""
     if isinstance(error, OverrideParseException):
         return _unreadable(str(error.override))
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
+        return f"{mark.name} is not valid YAML: line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
     message = str(error)
     if isinstance(error, MissingConfigException) and error.options is not None:
         path, group = re.findall(r"(?:Could not find|options in) '([^']*)'", message)

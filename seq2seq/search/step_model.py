@@ -1,6 +1,6 @@
 """A step function of one's own as a `Model` for `beam_search` and `sample`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -22,12 +22,16 @@ class StepModel:
         model = StepModel(step, {"hidden": hidden})
         found = beam_search([model], [model.memory], beam=5, max_length=30)  # found[b][0].tokens
 
-    Raises ValueError for a state without tensors, or of several sizes."""
+    Raises TypeError for a state that is no mapping, ValueError for one without tensors, or of several sizes."""
 
     max_source = None
     max_target = None
 
     def __init__(self, step: StepFunction, start: State) -> None:
+        if not isinstance(start, Mapping):
+            raise TypeError(
+                f"the start state is a {type(start).__name__}, where a mapping of names to tensors is expected"
+            )
         sizes = {len(value) for value in start.values()}
         if len(sizes) != 1:
             raise ValueError(f"the start state needs tensors of one number of rows, not of {sorted(sizes)}")
@@ -44,13 +48,18 @@ class StepModel:
         return self._start
 
     def step(self, token: Tensor, state: State, memory: Memory, attention: bool = False) -> tuple[Output, State]:
-        """One step; ValueError unless it yields a row for each token. There are no attention weights."""
+        """One step, without attention weights.
+
+        Raises ValueError unless log-probabilities and state have a row for each token."""
         log_probs, state = self._step(token, state)
         if log_probs.dim() != 2 or len(log_probs) != len(token):
             raise ValueError(
                 f"step returned log-probabilities of shape {tuple(log_probs.shape)} for {len(token)} tokens, "
                 f"where ({len(token)}, vocabulary) is expected"
             )
+        for name, value in state.items():
+            if len(value) != len(token):
+                raise ValueError(f"step returned {len(value)} rows of the state {name!r} for {len(token)} tokens")
         return Output(log_probs), state
 
     def select(self, rows: Tensor, state: State) -> State:

@@ -91,6 +91,7 @@ def test_missing_file_is_named_with_a_suggestion(tmp_path: Path) -> None:
     ("kind", "line", "message"),
     [
         ("tsv", "only one column", r"c\.tsv:7: 1 columns, but data\.columns=\[0,1\]"),
+        ("tsv", "", r"c\.tsv:7: an empty line, but data\.columns=\[0,1\]"),
         ("jsonl", "{", r"c\.jsonl:7: not valid JSON"),
         ("jsonl", "[" * 200_000, r"c\.jsonl:7: not valid JSON"),
         ("jsonl", "1" * 5_000, r"c\.jsonl:7: not valid JSON"),

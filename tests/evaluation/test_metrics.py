@@ -277,6 +277,11 @@ def test_unknown_metric_is_refused_with_the_nearest_name() -> None:
         score(["a"], [["a"]], ["bleu", "rouge-l"])
 
 
+def test_one_metric_in_place_of_a_list_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"metrics='chrf' must be a list of names, such as \['chrf'\]"):
+        score(["a"], [["a"]], "chrf")
+
+
 def test_rouge_refuses_references_without_latin_letters_or_digits() -> None:
     with pytest.raises(DataError, match="no reference has any; take chrf"):
         score(["我们"], [["我们"]], ["rouge1"])

@@ -53,3 +53,14 @@ def test_a_step_of_the_wrong_shape_is_refused():
     model = StepModel(lambda token, state: (torch.zeros(6), state), {"length": torch.zeros(2)})
     with pytest.raises(ValueError, match=r"shape \(6,\) for 2 tokens, where \(2, vocabulary\) is expected"):
         beam_search([model], [model.memory], beam=1, max_length=2)
+
+
+def test_a_start_state_that_is_a_tensor_is_refused():
+    with pytest.raises(TypeError, match="the start state is a Tensor, where a mapping of names to tensors is expected"):
+        StepModel(step, torch.zeros(2, 1))
+
+
+def test_a_state_that_loses_rows_is_refused():
+    model = StepModel(lambda token, state: (CHAIN[token], {"length": torch.zeros(1)}), {"length": torch.zeros(2)})
+    with pytest.raises(ValueError, match="1 rows of the state 'length' for 2 tokens"):
+        beam_search([model], [model.memory], beam=1, max_length=2)
