@@ -33,6 +33,7 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
 
     for page, source in PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](")
+        text = text.replace("](README.md#adding-an-attention-score)", "](how-to/add-an-attention-score.md)")
         files.append(File.generated(config, page, content=text))
     return files
 

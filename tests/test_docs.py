@@ -242,6 +242,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
     site = {path: path.read_text(encoding="utf-8") for path in (tmp_path / "site").rglob("*.html")}
     assert len(site) > len(list((ROOT / "docs").rglob("*.md")))  # and pages made from files at the top
     for path, text in site.items():
+        assert 'href="README.md' not in text, path
         assert "<!-- generated:" not in text, path
         assert not re.search(r"""(src|<link[^>]*href)=["']?https?://""", text), path  # nothing is loaded from elsewhere
 

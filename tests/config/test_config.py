@@ -143,6 +143,13 @@ def test_wrong_setting_is_reported_in_one_sentence(override: str) -> None:
     assert "schema" not in message.split("choose one of:")[0]
 
 
+def test_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/broken.yaml").write_text("name: [\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"data/broken\.yaml is not valid YAML: line 2, column 1: "):
+        compose_config(["data=broken"], tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "why"), [("../../x", "is part of a directory's name"), ("..", "names no folder"), ("", "names no folder")]
 )
