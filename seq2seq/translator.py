@@ -206,7 +206,10 @@ class Translator:
 
         >>> found = translator.attention("A dog runs .")
         >>> found.source, found.target, found.attention
-        """
+
+        Raises DataError for anything but one string."""
+        if not isinstance(source, str):
+            raise DataError(f"expected one line, not a {type(source).__name__}")
         if target is not None:
             return next(self.forced_decode([(source, target)], attention=True))
         return next(self.hypotheses([source], attention=True))[0]

@@ -33,6 +33,8 @@ def test_search_settings_are_checked_for_name_and_type(tiny_run: Path) -> None:
     assert Translator.open(tiny_run, alpha=1).search.alpha == 1
     with pytest.raises(DataError, match="expected lines, not a single string"):
         Translator.open(tiny_run).translate("the cat sleeps")
+    with pytest.raises(DataError, match="expected one line, not a list"):
+        Translator.open(tiny_run).attention(["the cat sleeps"])
     with pytest.raises(DataError, match="1 sources cannot be scored with 2 targets"):
         Translator.open(tiny_run).score(["a"], ["b", "c"])
 
