@@ -47,8 +47,8 @@ class Scorer(nn.Module):
         super().__init__()
         if self.equal_sizes and sizes.query != sizes.memory:
             raise ConfigError(
-                f"model.attention.scorer: {type(self).__name__} compares the states of decoder and encoder directly and "
-                f"needs them of one size, not {sizes.query} and {sizes.memory}; general and additive take any sizes"
+                f"model.attention.scorer: {type(self).__name__} compares the states of decoder and encoder directly "
+                f"and needs them of one size, not {sizes.query} and {sizes.memory}; general and additive take any sizes"
             )
         self.sizes, self.key_size = sizes, key_size or sizes.memory
         self.keys: nn.Module = Linear(sizes.memory, key_size, bias=False) if key_size else nn.Identity()

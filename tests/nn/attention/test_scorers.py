@@ -109,7 +109,7 @@ def test_sizes_that_differ_are_supported_or_refused():
     for scorer_class in SCORERS.values():
         sizes = Sizes(D, D + 1, HIDDEN, S)
         if scorer_class.equal_sizes:
-            with pytest.raises(ConfigError, match=rf"model\.attention\.scorer .* {D} and {D + 1}"):
+            with pytest.raises(ConfigError, match=rf"scorer: {scorer_class.__name__} .* {D} and {D + 1}"):
                 scorer_class(sizes)
         else:
             scorer = scorer_class(sizes)
