@@ -17,13 +17,13 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     (B, ..., N, K) for each sentence -> (B, ..., T, N).
 
     Inside a scan the gradient of the weight is computed once, after the loop, if every step is given the same
-    tensor."""
-    if (products := active()) is None:
-        if weight.dim() == 2:
-            return F.linear(x, weight, bias)
-        y = x @ weight.mT
-    else:
-        y = products.multiply(x, weight, weight)
+    tensor. Attention's own layers, whose x (B, T, K) has more dimensions than the weight, stay torch's: deferring
+    them was measured to gain nothing."""
+    products = active()
+    deferred = products is not None and x.dim() == weight.dim()
+    if not deferred and weight.dim() == 2:
+        return F.linear(x, weight, bias)
+    y = products.multiply(x, weight, weight) if products is not None and deferred else x @ weight.mT
     return y if bias is None else y + bias.to(y.dtype)
 
 

@@ -122,10 +122,8 @@ class SharedFactor:
         """The gradient of the matrix (..., N, K): the sum of grad_output^T x over the recorded products."""
         if not self.terms:
             return None
-        inputs, grad_outputs = map(list, zip(*(self.terms[number] for number in sorted(self.terms)), strict=True))
+        inputs, grad_outputs = zip(*(self.terms[number] for number in sorted(self.terms)), strict=True)
         self.terms = {}
-        if self.matrix.dim() == 2:  # one matrix for all leading dimensions: the sum runs over these, too
-            inputs, grad_outputs = [x.flatten(0, -2) for x in inputs], [grad.flatten(0, -2) for grad in grad_outputs]
         return torch.cat(grad_outputs, -2).mT @ torch.cat(inputs, -2)
 
 
