@@ -300,7 +300,7 @@ REFUSED = [  # family, settings, settings of the attention, pattern of the error
         {},
         r"model\.bridge=copy needs model\.encoder_hidden=6 and hidden=8 equal",
     ),
-    ("rnn", {"encoder_hidden": 6}, {"scorer": "dot"}, r"model\.attention\.scorer .*not 8 and 6"),
+    ("rnn", {"encoder_hidden": 6}, {"scorer": "dot"}, r"model\.attention\.scorer: Dot .*not 8 and 6"),
     ("rnn", {"readout": "tahn"}, {}, r"model\.readout='tahn' .*did you mean 'tanh'"),
     ("rnn", {"bridge": "dens"}, {}, r"model\.bridge='dens' .*did you mean 'dense'"),
 ]
