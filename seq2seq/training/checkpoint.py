@@ -155,8 +155,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises RunError if the file is missing or damaged."""
     try:
         return dict(torch.load(path, weights_only=True, map_location="cpu", mmap=True))
-    except Exception as error:
-        raise RunError(f"{path} cannot be read as a checkpoint: {str(error).split('. ')[0]}") from None
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing") from None
+    except Exception:  # torch raises many types for a damaged file
+        raise RunError(f"{path} cannot be read as a checkpoint: it is damaged, or another kind of file") from None
 
 
 def progress_of(checkpoint: dict[str, Any], path: Path) -> dict[str, float]:

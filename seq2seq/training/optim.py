@@ -29,9 +29,11 @@ def sgd(parameters: Iterable[Any], options: OptimizerOptions) -> Optimizer:
     return torch.optim.SGD(parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
 
 
-def adam(parameters: Iterable[Any], options: OptimizerOptions) -> Optimizer:
+def adam(
+    parameters: Iterable[Any], options: OptimizerOptions, kind: type[torch.optim.Adam] = torch.optim.Adam
+) -> Optimizer:
     """Kingma & Ba 2015; weight decay is L2; epsilon = 1e-9 as in Vaswani et al. 2017, section 5.3."""
-    return torch.optim.Adam(
+    return kind(
         parameters,
         lr=options.learning_rate,
         betas=(options.beta1, options.beta2),
@@ -43,14 +45,7 @@ def adam(parameters: Iterable[Any], options: OptimizerOptions) -> Optimizer:
 
 def adamw(parameters: Iterable[Any], options: OptimizerOptions) -> Optimizer:
     """Loshchilov & Hutter 2019: decoupled weight decay; epsilon as in `adam`."""
-    return torch.optim.AdamW(
-        parameters,
-        lr=options.learning_rate,
-        betas=(options.beta1, options.beta2),
-        eps=1e-9,
-        weight_decay=options.weight_decay,
-        fused=options.fused,
-    )
+    return adam(parameters, options, torch.optim.AdamW)
 
 
 def adagrad(parameters: Iterable[Any], options: OptimizerOptions) -> Optimizer:

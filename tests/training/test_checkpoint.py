@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from seq2seq import cli
+from seq2seq.errors import RunError
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.runs.metrics import read_metrics
-from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO
+from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint
 from seq2seq.training.resume import resume
 from seq2seq.training.run import train
 
@@ -187,3 +188,13 @@ def test_interrupted_writing_raises_its_cause(
     monkeypatch.setattr(torch, "save", save)
     with pytest.raises(type(cause)):
         PlainCheckpointIO().save_checkpoint({}, tmp_path / "last.ckpt")
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04" + bytes(200)])
+def test_damaged_checkpoint_is_reported_in_our_own_words(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    with pytest.raises(RunError, match=r"last\.ckpt is missing$"):
+        read_checkpoint(path)
+    path.write_bytes(content)
+    with pytest.raises(RunError, match="cannot be read as a checkpoint: it is damaged, or another kind of file$"):
+        read_checkpoint(path)
