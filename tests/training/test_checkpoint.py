@@ -196,5 +196,5 @@ def test_damaged_checkpoint_is_reported_in_our_own_words(content: bytes, tmp_pat
     with pytest.raises(RunError, match=r"last\.ckpt is missing$"):
         read_checkpoint(path)
     path.write_bytes(content)
-    with pytest.raises(RunError, match="cannot be read as a checkpoint: it is damaged, or another kind of file$"):
+    with pytest.raises(RunError, match=r"cannot be read as a checkpoint: it is damaged, or another kind of file$"):
         read_checkpoint(path)
