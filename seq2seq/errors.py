@@ -8,10 +8,11 @@ Seq2SeqError         base class: the command line prints one line and exits with
 │   └── BusyError    a run directory that another process trains in
 └── TrainingError    training that cannot continue: a loss that is not finite, a full disk
 
-Any other exception is a bug. `choose` and `unknown` word the error for a name that is not among the choices.
+Any other exception is a bug. `choose` and `unknown` word the error for a name that is not among the choices; `quoted`
+and `shortened` show a value that may be long, or hold characters that a terminal would act on.
 """
 
-from seq2seq.runtime.errors import ConfigError, Seq2SeqError, choose, unknown
+from seq2seq.runtime.errors import ConfigError, Seq2SeqError, choose, escaped, quoted, shortened, unknown
 
 __all__ = [
     "BusyError",
@@ -22,6 +23,9 @@ __all__ = [
     "Seq2SeqError",
     "TrainingError",
     "choose",
+    "escaped",
+    "quoted",
+    "shortened",
     "unknown",
 ]
 

@@ -1,10 +1,12 @@
-"""The base class of all errors that are raised on purpose, and the error sentence for an unknown name."""
+"""The base class of all errors that are raised on purpose, and how their sentences show values and unknown names."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
 T = TypeVar("T")
+
+SHOWN = 80  # characters of a value that a message repeats
 
 
 class Seq2SeqError(Exception):
@@ -27,6 +29,24 @@ def choose(table: Mapping[str, T], name: str, setting: str) -> T:
 def unknown(setting: str, value: str, choices: Iterable[str]) -> str:
     """The error sentence for a value that is none of the choices; it names the nearest one."""
     choices = list(choices)
-    near = get_close_matches(value, choices, n=1)
+    near = get_close_matches(value[:SHOWN], choices, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"{setting}={value!r} is unknown{hint}; choose one of: {', '.join(choices)}"
+    return f"{setting}={quoted(value)} is unknown{hint}; choose one of: {', '.join(choices)}"
+
+
+def quoted(value: object) -> str:
+    """`value` between quotes, for a message: on one line, escaped and shortened."""
+    return f"'{shortened(value)}'"
+
+
+def shortened(value: object, most: int = SHOWN) -> str:
+    """The first `most` characters of `value`, escaped; if there are more, their number as well."""
+    text = str(value)
+    if len(text) <= most:
+        return escaped(text)
+    return f"{escaped(text[:most])}... ({len(text):,} characters)"
+
+
+def escaped(text: str) -> str:
+    r"""`text` with what a terminal would not print as a character, such as controls and lone surrogates, as \x1b."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,0 +1,33 @@
+"""How error sentences show values: on one line, escaped and shortened."""
+
+import pytest
+
+from seq2seq.runtime.errors import SHOWN, quoted, shortened, unknown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("bleu", "'bleu'"),
+        ("", "''"),
+        (3.5, "'3.5'"),
+        ("Käter 我们", "'Käter 我们'"),
+        ("a\nb\tc", r"'a\nb\tc'"),
+        ("\x1b[31m", r"'\x1b[31m'"),
+        ("\u202e", r"'\u202e'"),
+        ("\udce4", r"'\udce4'"),
+        ("x" * 1500, f"'{'x' * SHOWN}... (1,500 characters)'"),
+    ],
+)
+def test_quoted_is_one_short_printable_line(value: object, shown: str) -> None:
+    assert quoted(value) == shown
+    assert quoted(value).isprintable()
+
+
+def test_shortened_to_a_given_number_of_characters() -> None:
+    assert shortened("abcdef", 6) == "abcdef"
+    assert shortened("abcdef", 3) == "abc... (6 characters)"
+
+
+def test_unknown_name_is_shortened_too() -> None:
+    assert len(unknown("--metrics", "bleu" * 1000, ["bleu", "chrf"])) < 200
