@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.pairs import params
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if not shutil.which("nvidia-smi"):
@@ -26,6 +28,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parameters of tests marked with `pairs`; only those that are run are made, as a full product is large."""
+    slow = bool(metafunc.config.getoption("--slow") or metafunc.config.getoption("-m"))
+    for mark in metafunc.definition.iter_markers("pairs"):
+        metafunc.parametrize(list(mark.kwargs), params(mark.kwargs, *mark.args, slow=slow))
 
 
 SMALL = (

@@ -4,8 +4,6 @@ The models are every named variant, and combinations of choices such that every 
 least one. All have tiny sizes and random weights.
 """
 
-import itertools
-import random
 from functools import cache
 from types import SimpleNamespace
 
@@ -25,6 +23,7 @@ from seq2seq.nn.layers import ACTIVATIONS, NORMS
 from seq2seq.nn.rnn.cells import CELLS
 from seq2seq.nn.rnn.decoder import READOUTS
 from seq2seq.nn.rnn.encoder import BRIDGES
+from tests.pairs import cover
 
 VARIANTS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
 NAMED = [(family, name) for family in MODELS for name in VARIANTS if (family, name) != ("transformer", "coverage")]
@@ -193,27 +192,8 @@ def allows_directions(row):
 
 @cache
 def pairwise_combinations(family):
-    """Combinations of choices that together contain every compatible pair of values, found greedily."""
-    draw, choices = random.Random(1), CHOICES[family]
-    items = [(name, value) for name, values in choices.items() for value in values]
-    missing = {
-        frozenset(pair)
-        for pair in itertools.combinations(items, 2)
-        if pair[0][0] != pair[1][0] and compatible(dict(pair))
-    }
-    combinations = []
-    while missing:
-        row = dict(min(missing, key=lambda pair: sorted(map(str, pair))))
-        for name in draw.sample([*choices], len(choices)):
-            if name not in row:
-                best = sorted(
-                    choices[name],
-                    key=lambda value: -sum(frozenset(((name, value), item)) in missing for item in row.items()),
-                )
-                row[name] = next(value for value in best if compatible({**row, name: value}))
-        missing -= {frozenset(pair) for pair in itertools.combinations(row.items(), 2)}
-        combinations.append(row)
-    return combinations
+    """Combinations of choices that together contain every compatible pair of values."""
+    return cover(CHOICES[family], compatible)
 
 
 @cache

@@ -1,6 +1,5 @@
 """Transformer layers equal those of torch; positional encodings, activations and norms equal their formulas."""
 
-import itertools
 import math
 
 import pytest
@@ -83,7 +82,7 @@ def test_layers_equal_torchs(activation, pre):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("scorer", "window", "normalizer"), [*itertools.product(SCORERS, WINDOWS, NORMALIZERS)])
+@pytest.mark.pairs(scorer=SCORERS, window=WINDOWS, normalizer=NORMALIZERS)
 def test_requesting_weights_does_not_change_the_output(scorer, window, normalizer):
     """Fused and composed attention agree, and each head attends with its part of the features."""
     layer = randomized(cross_attention(LayerConfig(D, HEADS, INNER), scorer, window, normalizer))

@@ -1,4 +1,4 @@
-"""Laws of attention, for every combination of scorer, window, normalizer and coverage."""
+"""Laws of attention, for every pair of scorer, window, normalizer and coverage."""
 
 import itertools
 
@@ -12,11 +12,7 @@ from seq2seq.nn.attention.windows import WINDOWS, View, WindowConfig
 
 B, S, T, D = 3, 7, 4, 6
 MASK = torch.arange(S) < torch.tensor([7, 3, 5])[:, None]
-PRODUCT = [
-    (scorer, window, normalizer, coverage)
-    for scorer, window, normalizer, coverage in itertools.product(SCORERS, WINDOWS, NORMALIZERS, (False, True))
-    if not coverage or "coverage" in SCORERS[scorer].uses
-]
+PARTS = {"scorer": SCORERS, "window": WINDOWS, "normalizer": NORMALIZERS, "coverage": (False, True)}
 STEPS = torch.arange(T).expand(B, T)
 
 
@@ -36,9 +32,17 @@ class Problem:
         return self.attention(query, self.attention.remember(states, mask), step, covered)
 
 
-@pytest.fixture(params=PRODUCT, ids=lambda names: "-".join(map(str, names)))
-def problem(request):
-    return Problem(*request.param)
+def possible(row):
+    """Whether the scorer takes coverage, if there is one."""
+    return not row.get("coverage") or "coverage" in SCORERS[row.get("scorer", "additive")].uses
+
+
+every_part = pytest.mark.pairs(possible, **PARTS)
+
+
+@pytest.fixture
+def problem(scorer, window, normalizer, coverage):
+    return Problem(scorer, window, normalizer, coverage)
 
 
 def pad(x):
@@ -47,6 +51,7 @@ def pad(x):
 
 
 @torch.no_grad()
+@every_part
 def test_padding_gets_no_weight_and_changes_nothing(problem):
     attended = problem()
     assert not attended.weights.masked_select(~MASK[:, None]).any()
@@ -60,6 +65,7 @@ def test_padding_gets_no_weight_and_changes_nothing(problem):
 
 
 @torch.no_grad()
+@every_part
 def test_weights_sum_to_one_before_the_gain_and_to_at_most_one_after_it(problem):
     attention, view = problem.attention, problem.attention.window(problem.query, STEPS, MASK)
     covered = Coverage(problem.covered, attention.direction) if attention.direction is not None else None
@@ -78,6 +84,7 @@ def test_weights_sum_to_one_before_the_gain_and_to_at_most_one_after_it(problem)
 
 
 @torch.no_grad()
+@every_part
 def test_context_is_the_weighted_sum_of_the_states(problem):
     attended = problem()
     for b, t in itertools.product(range(B), range(T)):
@@ -86,6 +93,7 @@ def test_context_is_the_weighted_sum_of_the_states(problem):
 
 
 @torch.no_grad()
+@every_part
 def test_steps_and_sentences_are_independent(problem):
     """T steps, or W hypotheses, each with its own number and coverage, equal single ones; so do sentences."""
     attended = problem()
@@ -113,6 +121,7 @@ def test_heads_are_a_leading_dimension(scorer, normalizer):
         torch.testing.assert_close(both[:, head], alone)
 
 
+@every_part
 def test_every_parameter_gets_a_gradient(problem):
     """It may be zero only where the score has no effect: in a window of one position, and for a query that is not
     read."""
@@ -129,10 +138,9 @@ def test_every_parameter_gets_a_gradient(problem):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("names", PRODUCT, ids=lambda names: "-".join(map(str, names)))
-def test_weights_are_float32_under_autocast(names, dtype):
-    problem = Problem(*names, dtype=torch.float32)
+@pytest.mark.pairs(possible, **PARTS, dtype=[torch.bfloat16, torch.float16])
+def test_weights_are_float32_under_autocast(scorer, window, normalizer, coverage, dtype):
+    problem = Problem(scorer, window, normalizer, coverage, dtype=torch.float32)
     with torch.autocast("cpu", dtype):
         attended = problem(query=problem.query.to(dtype) * 30, states=problem.states.to(dtype) * 30)
     assert attended.weights.dtype == torch.float32

@@ -15,11 +15,14 @@ from seq2seq.nn.attention.windows import WINDOWS, WindowConfig
 
 HEADS, WIDTH = 2, 1
 PRODUCTS = {"dot", "scaled_dot", "general", "scaled_general", "cosine"}  # scores that are an inner product
-COMBINATIONS = [  # but not those of a setting without effect: with one position, or with equal scores
-    (scorer, window, normalizer)
-    for scorer, window, normalizer in itertools.product(SCORERS, WINDOWS, NORMALIZERS)
-    if (SCORERS[scorer].reads or normalizer == "softmax") and not (SCORERS[scorer].reads and WINDOWS[window].single)
-]
+PARTS = {"scorer": SCORERS, "window": WINDOWS, "normalizer": NORMALIZERS}
+
+
+def has_effect(row):
+    """Whether every part has an effect: the normalizer has none on equal scores, nor the score with one position."""
+    scorer = SCORERS[row.get("scorer", "uniform" if row.get("window") == "last" else "general")]
+    single = WINDOWS[row.get("window", "everywhere")].single
+    return not single if scorer.reads else row.get("normalizer", "softmax") == "softmax"
 
 
 def linear(m, name, x):
@@ -80,9 +83,12 @@ def build_case(model_cases, family, parts, **choices):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("parts", COMBINATIONS, ids="-".join)
-def test_transformer_heads_equal_the_formulas(parts, model_cases, formulas, assert_close, monkeypatch):
+@pytest.mark.pairs(has_effect, **PARTS)
+def test_transformer_heads_equal_the_formulas(
+    scorer, window, normalizer, model_cases, formulas, assert_close, monkeypatch
+):
     """In the upper layer, from the input of its cross-attention to its output; with weights, and by a fused kernel."""
+    parts = (scorer, window, normalizer)
     case = build_case(model_cases, "transformer", parts)
     layer, memory = case.model.decoder.layers[1], case.model.encode(case.source)
     x, cached = torch.randn(*case.target_in.shape, 8, dtype=torch.float64), case.model.decoder.layer_cache(memory, 1)
@@ -99,31 +105,34 @@ def test_transformer_heads_equal_the_formulas(parts, model_cases, formulas, asse
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("pays", "attention"), [(True, False), (True, True), (False, False)])
 @pytest.mark.parametrize("scorer", SCORERS)
-@pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("normalizer", NORMALIZERS)
-def test_fused_kernel_runs_where_it_can_and_pays(scorer, window, normalizer, pays, attention, monkeypatch):
+def test_fused_kernel_runs_where_it_can_and_pays(scorer, monkeypatch):
     """For inner products in a window without gain, under the softmax, unless weights are asked for."""
-    parts = SCORERS[scorer](Sizes(4, 4)), WINDOWS[window](8, WindowConfig(WIDTH), HEADS), NORMALIZERS[normalizer]
-    layer, calls = MultiHeadAttention(*parts, query_size=8, memory_size=8, heads=HEADS), []
+    calls = []
 
     def kernel(query, *args, **kwargs):
         calls.append(query.shape)
         return torch.zeros_like(query)
 
     monkeypatch.setattr(multihead_module, "scaled_dot_product_attention", kernel)
-    monkeypatch.setattr(multihead_module, "fused_attention_pays", lambda keys: pays)
     states, mask = torch.randn(3, 5, 8), torch.ones(3, 5, dtype=torch.bool)
-    layer.attend(torch.randn(3, 2, 8), layer.cache(states), mask, torch.arange(2).expand(3, 2), attention)
-    possible = scorer in PRODUCTS and window != "local_p" and normalizer == "softmax"
-    assert bool(calls) == (possible and pays and not attention)
+    query, step = torch.randn(3, 2, 8), torch.arange(2).expand(3, 2)
+    for window, normalizer in itertools.product(WINDOWS, NORMALIZERS):
+        parts = SCORERS[scorer](Sizes(4, 4)), WINDOWS[window](8, WindowConfig(WIDTH), HEADS), NORMALIZERS[normalizer]
+        layer = MultiHeadAttention(*parts, query_size=8, memory_size=8, heads=HEADS)
+        possible = scorer in PRODUCTS and window != "local_p" and normalizer == "softmax"
+        for pays, attention in itertools.product((False, True), repeat=2):
+            monkeypatch.setattr(multihead_module, "fused_attention_pays", lambda keys, pays=pays: pays)
+            calls.clear()
+            layer.attend(query, layer.cache(states), mask, step, attention)
+            assert bool(calls) == (possible and pays and not attention), (window, normalizer, pays, attention)
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("parts", COMBINATIONS, ids="-".join)
-def test_recurrent_decoder_heads_equal_the_formulas(parts, model_cases, formulas, assert_close):
+@pytest.mark.pairs(has_effect, **PARTS)
+def test_recurrent_decoder_heads_equal_the_formulas(scorer, window, normalizer, model_cases, formulas, assert_close):
     """Step by step: the query is the new state, and the features are those of Luong et al. 2015, eq. 5."""
+    parts = (scorer, window, normalizer)
     case = build_case(model_cases, "rnn", parts, attention_heads=HEADS, layers=(1, 1))
     decoder, memory = case.model.decoder, case.model.encode(case.source)
     state, outputs, queries = case.model.start(memory), [], []
