@@ -62,4 +62,6 @@ def _training_text(run: "Run") -> "Prepared":
         return open_cached(data, tokenizer, run.info["data"], given, run.info.get("links", ""))
     except DataError:  # no longer in the cache
         run.check_text(scan_corpus(data).hash, run.vocabularies.sha256)
-        return prepare(data, tokenizer, given)
+        prepared = prepare(data, tokenizer, given)
+        run.check_text(prepared.data_hash, run.vocabularies.sha256)  # it may have changed since
+        return prepared

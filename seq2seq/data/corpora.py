@@ -51,12 +51,23 @@ def linked_pairs(data: DataConfig) -> Iterator[LinkedPair]:
         others = "data=toy has, and format=text in files NAME.align"
         raise ConfigError(f"data.format={data.format} has no word links to learn from: {others}")
     layout = _layout(data)
-    files = []  # found before any is read
-    for name in data.train:
-        path, swapped = links_file(data, name) or (find_file(f"{name}.align", layout.root, ALIGN_HINT), False)
-        files.append((name, path, swapped))
-    pairs = (pair for name, path, swapped in files for pair in read_linked(read_text([name], layout), path, swapped))
+    files = zip(data.train, _links_files(data), strict=True)
+    pairs = (pair for name, (path, swapped) in files for pair in read_linked(read_text([name], layout), path, swapped))
     return require_pairs(pairs, f"data.train={data.train}")
+
+
+def text_files(data: DataConfig, linked: bool = False) -> list[Path]:
+    """The files that hold the training and development pairs, and with `linked` the word links of the training pairs.
+
+    None for a generated corpus or a data set of the hub. Raises MissingError if there is no such file."""
+    if data.format in GENERATED or data.format == "hub":
+        return []
+    layout = _layout(data)
+    endings = (f".{data.source}", f".{data.target}") if data.format == "text" else ("",)
+    files = [
+        find_file(f"{name}{ending}", layout.root, layout.how) for name in (*data.train, *data.dev) for ending in endings
+    ]
+    return files + ([path for path, _ in _links_files(data)] if linked and data.format == "text" else [])
 
 
 def dev_pairs(data: DataConfig) -> Iterator[Pair]:
@@ -72,6 +83,12 @@ def test_names(data: DataConfig) -> list[str]:
 def test_pairs(data: DataConfig, name: str) -> Iterator[Pair]:
     """The pairs of the test set `name`. Raises ConfigError if there is none of that name, DataError if it is empty."""
     return _pairs(data, "test", _test_files(data, name), f"test.{name}")
+
+
+def _links_files(data: DataConfig) -> list[tuple[Path, bool]]:
+    """The `links_file` of each name of data.train. Raises MissingError for one without."""
+    root = data_root(data)
+    return [links_file(data, name) or (find_file(f"{name}.align", root, ALIGN_HINT), False) for name in data.train]
 
 
 def gold_alignment(data: DataConfig, split: str) -> list[str] | None:

@@ -22,6 +22,7 @@ from seq2seq.data.folders import atomic_folder
 from seq2seq.data.readers import AnyPair, LinkedPair
 from seq2seq.data.report import MAX_COMPARED, RoundTrip
 from seq2seq.data.sampling import encode_pair, text_row
+from seq2seq.data.text_hash import hash_pairs
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.data.word_links import token_links
 from seq2seq.errors import DataError
@@ -32,6 +33,7 @@ from seq2seq.utils.progress import ProgressCounter
 BLOCK_PAIRS = 8192  # pairs of a block, before filtering
 MIN_BLOCKS_PER_WORKER = 4  # a process takes about as long to start as to encode one block
 COUNTS = "counts.json"
+TEXT = "text"  # in it: the hash of the block's pairs
 
 
 class EncodingCounts(NamedTuple):
@@ -111,7 +113,7 @@ def _encoded_blocks(
     numbered = ((blocks / f"{number:06}", block) for number, block in enumerate(_in_blocks(pairs)))
     if workers < 2:
         for path, block in numbered:
-            if not _is_complete(path):
+            if not _is_complete(path, block):
                 encode_block(folder, path, block, rules)
             yield path, len(block)
         return
@@ -119,7 +121,7 @@ def _encoded_blocks(
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _init_worker)
     try:
         for path, block in numbered:
-            future = None if _is_complete(path) else pool.submit(encode_block, folder, path, block, rules)
+            future = None if _is_complete(path, block) else pool.submit(encode_block, folder, path, block, rules)
             waiting.append((path, len(block), future))
             while len(waiting) > 2 * workers:  # bounds the text in memory
                 yield _finished(*waiting.popleft())
@@ -157,16 +159,22 @@ def _finished(path: Path, size: int, future: Future[None] | None) -> tuple[Path,
     return path, size
 
 
-def _is_complete(path: Path) -> bool:
-    """Whether a block was encoded and not damaged by a full disk or a power cut; a damaged one is removed."""
+def _is_complete(path: Path, pairs: list[AnyPair]) -> bool:
+    """Whether the block at `path` was encoded from these pairs, and not damaged by a full disk or a power cut.
+
+    Any other is removed: an interrupted call may have read text that was being written."""
+    if not path.is_dir():
+        return False
     try:
-        json.loads((path / COUNTS).read_text(encoding="utf-8"))
+        counts = json.loads((path / COUNTS).read_text(encoding="utf-8"))
         for name in ("train", "text"):
             PairArrays(path / name)
-        return True
-    except (OSError, ValueError, DataError):
-        rmtree(path, ignore_errors=True)
-        return False
+        if counts[TEXT] == hash_pairs(pairs):
+            return True
+    except (OSError, ValueError, KeyError, TypeError, DataError):
+        pass
+    rmtree(path, ignore_errors=True)
+    return False
 
 
 def _in_blocks(pairs: Iterable[AnyPair]) -> Iterator[list[AnyPair]]:
@@ -213,4 +221,5 @@ def encode_block(folder: Path, path: Path, pairs: list[AnyPair], rules: Encoding
         sums.update(cut_source=filters.truncated["source"], cut_target=filters.truncated["target"])
         sums.update(read=filters.read, lines=round_trip.lines, lossy=round_trip.lossy, compared=round_trip.compared)
         counts = EncodingCounts(sums, filters.dropped, round_trip.differences)
-        (temporary / COUNTS).write_text(json.dumps(counts._asdict(), ensure_ascii=False), encoding="utf-8")
+        block = counts._asdict() | {TEXT: hash_pairs(pairs)}
+        (temporary / COUNTS).write_text(json.dumps(block, ensure_ascii=False), encoding="utf-8")

@@ -4,21 +4,23 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from seq2seq.config import DataConfig, TokenizerConfig
-from seq2seq.data.corpora import dev_pairs, linked_pairs, test_names, test_pairs, train_pairs
+from seq2seq.data.corpora import dev_pairs, linked_pairs, test_names, test_pairs, text_files, train_pairs
 from seq2seq.data.dataset import PairArrays, write_arrays
 from seq2seq.data.encoding import EncodingRules, encode_corpus
 from seq2seq.data.filters import PairFilter, truncate_words
 from seq2seq.data.folders import resumable_folder
-from seq2seq.data.readers import AnyPair, LinkedPair, Pair
+from seq2seq.data.readers import AnyPair, Pair
 from seq2seq.data.report import Overlap, report_lines
 from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
+from seq2seq.data.text_hash import Stamp, TextChangedError, TextHash, file_stamps, unchanged
 from seq2seq.data.tokenizer import Tokenizer, train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError, RunError
@@ -65,14 +67,27 @@ class CorpusScan(NamedTuple):
     hash: str  # sha256 of the text of training and development pairs
     overlap: dict[str, list[int]]  # dev and each test set: [sources that also occur in the training text, sources]
     missing: dict[str, str]  # test set -> why it cannot be read
-    links: str = ""  # sha256 of the word links of the training pairs; "" if none are wanted
+    links: str  # sha256 of the word links of the training pairs; "" if none are wanted
+    train: str  # sha256 of the text of the training pairs alone
+    dev: str  # and of the development pairs
+    stamps: dict[Path, Stamp | None]  # the files of both, as they were before they were read
+
+    def same_train(self, pairs: Iterable[AnyPair], data: DataConfig) -> Iterator[AnyPair]:
+        """The training pairs, read once more. Raises TextChangedError at their end if they are not those scanned."""
+        names = [f"data.train={data.train}"]
+        return unchanged(pairs, text=self.train, links=self.links, stamps=self.stamps, names=names)
+
+    def same_dev(self, pairs: Iterable[AnyPair], data: DataConfig) -> Iterator[AnyPair]:
+        """The same for the development pairs."""
+        return unchanged(pairs, text=self.dev, links="", stamps=self.stamps, names=[f"data.dev={data.dev}"])
 
 
 def scan_corpus(data: DataConfig, linked: bool = False) -> CorpusScan:
     """Read all text, with the word links of the training text if `linked`.
 
     Raises every error of the text or the links, before other work."""
-    digest, links, count = hashlib.sha256(), hashlib.sha256(), 0
+    stamps = file_stamps(text_files(data, linked))
+    digest, dev_digest, count = TextHash(), TextHash(), 0
     training = _training_pairs(data, linked)
     dev = list(dev_pairs(data))
     tests, missing = _read_test_sets(data)
@@ -80,18 +95,21 @@ def scan_corpus(data: DataConfig, linked: bool = False) -> CorpusScan:
     for pair in with_progress(training, "pairs read"):
         count += 1
         overlap.add(pair.source)
-        digest.update(f"{pair.source}\n{pair.target}\n".encode())
-        if isinstance(pair, LinkedPair):
-            links.update(f"{pair.links}\n".encode())
-    digest.update(b"\0")
+        digest.add(pair)
+    train = digest.text
+    digest.end_part()
     for pair in dev:
-        digest.update(f"{pair.source}\n{pair.target}\n".encode())
+        digest.add(pair)
+        dev_digest.add(pair)
     return CorpusScan(
         pairs=count,
-        hash=digest.hexdigest(),
+        hash=digest.text,
         overlap=overlap.counts(),
         missing=missing,
-        links=links.hexdigest() if linked else "",
+        links=digest.links,
+        train=train,
+        dev=dev_digest.text,
+        stamps=stamps,
     )
 
 
@@ -124,7 +142,7 @@ def prepare(
     if not folder.is_dir():
         with resumable_folder(folder) as part:
             if part is not None:
-                write_json(part / REPORT, _build(part, data, tokenizer, vocabularies, scan))
+                _fill(part, data, tokenizer, vocabularies, scan)
     return _open(folder, scan)
 
 
@@ -138,7 +156,7 @@ def open_cached(
     """Open what `prepare` wrote for the text and links with these hashes, without reading the text.
 
     Raises DataError if it was deleted."""
-    scan = CorpusScan(pairs=0, hash=data_hash, overlap={}, missing={}, links=links_hash)
+    scan = CorpusScan(0, data_hash, overlap={}, missing={}, links=links_hash, train="", dev="", stamps={})
     folder = _cache_folder(data, tokenizer, scan, vocabularies)
     if not folder.is_dir():
         raise DataError(f"the prepared corpus {folder.absolute()} is missing (data.cache, or $SEQ2SEQ_CACHE)")
@@ -184,13 +202,25 @@ def _truncation(data: DataConfig) -> tuple[int, int]:
     return data.truncate_source, data.truncate_target
 
 
+def _fill(
+    folder: Path, data: DataConfig, tokenizer: TokenizerConfig, given: Vocabularies | None, scan: CorpusScan
+) -> None:
+    """Write the prepared corpus to `folder`, and nothing if its text changes meanwhile."""
+    try:
+        report = _build(folder, data, tokenizer, given, scan)
+    except TextChangedError:
+        shutil.rmtree(folder)
+        raise
+    write_json(folder / REPORT, report)
+
+
 def _build(
     folder: Path, data: DataConfig, tokenizer: TokenizerConfig, given: Vocabularies | None, scan: CorpusScan
 ) -> dict[str, Any]:
     """Write vocabularies and arrays to `folder`; return the report."""
-    vocabularies = given or _saved_vocabularies(folder) or _train_tokenizers(data, tokenizer, scan.pairs)
+    vocabularies = given or _saved_vocabularies(folder) or _train_tokenizers(data, tokenizer, scan)
     vocabularies.save(folder)
-    long, truncated = _write_dev(folder, data, vocabularies)
+    long, truncated = _write_dev(folder, data, vocabularies, scan)
     rules = EncodingRules(
         max_words=data.max_words,
         max_ratio=data.max_ratio,
@@ -198,7 +228,8 @@ def _build(
         keep_text=tokenizer.sampling > 0,
         truncate=_truncation(data),
     )
-    counts = encode_corpus(folder, _training_pairs(data, bool(scan.links)), scan.pairs, rules)
+    pairs = scan.same_train(_training_pairs(data, bool(scan.links)), data)
+    counts = encode_corpus(folder, pairs, scan.pairs, rules)
     if not counts.sums["kept"]:
         raise DataError(f"data.max_tokens={data.max_tokens} leaves none of the {counts.sums['read']} training pairs")
     return counts.report() | {
@@ -222,9 +253,9 @@ def _saved_vocabularies(folder: Path) -> Vocabularies | None:
         return None
 
 
-def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) -> Vocabularies:
-    """Train on the pairs that pass the filter, at most TOKENIZER_LINES of the `count` pairs' lines."""
-    step = 1 + count * (2 if tokenizer.joint else 1) // TOKENIZER_LINES
+def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, scan: CorpusScan) -> Vocabularies:
+    """Train on the pairs that pass the filter, at most TOKENIZER_LINES of their lines."""
+    step = 1 + scan.pairs * (2 if tokenizer.joint else 1) // TOKENIZER_LINES
 
     def learn(texts: Iterator[str]) -> Tokenizer:
         return train_tokenizer(
@@ -236,11 +267,14 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) 
         )
 
     def kept() -> Iterator[AnyPair]:
-        return islice(PairFilter(data.max_words, data.max_ratio, _truncation(data))(train_pairs(data)), 0, None, step)
+        filters = PairFilter(data.max_words, data.max_ratio, _truncation(data))
+        return islice(filters(scan.same_train(train_pairs(data), data)), 0, None, step)
 
     if next(kept(), None) is None:
         limits = f"data.max_words={data.max_words}, data.max_ratio={data.max_ratio}"
-        raise DataError(f"none of the {count} training pairs is left: they have an empty side, or are beyond {limits}")
+        raise DataError(
+            f"none of the {scan.pairs} training pairs is left: they have an empty side, or are beyond {limits}"
+        )
     log.info("training the %s tokenizer on the text", tokenizer.kind)
     if tokenizer.joint:
         joint = learn(chain.from_iterable((pair.source, pair.target) for pair in kept()))
@@ -248,7 +282,7 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, count: int) 
     return Vocabularies(learn(pair.source for pair in kept()), learn(pair.target for pair in kept()))
 
 
-def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies) -> tuple[int, int]:
+def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies, scan: CorpusScan) -> tuple[int, int]:
     """Write the development pairs, in order and without filtering: whole as text, with truncated sources as ids.
 
     Returns how many are longer than data.max_tokens, and how many sources were truncated."""
@@ -258,7 +292,7 @@ def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies) -> tu
         write_arrays(folder / "dev", *sizes) as add,
         write_arrays(folder / "dev_text", 256, 256, max_length=0) as add_text,
     ):
-        for pair in dev_pairs(data):
+        for pair in scan.same_dev(dev_pairs(data), data):
             source = truncate_words(pair.source, data.truncate_source)
             row = encode_pair(Pair(source, pair.target), vocabularies)
             add(row)

@@ -7,7 +7,7 @@ which SentencePiece writes for a space, becomes a space.
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -138,9 +138,10 @@ def train_tokenizer(
     ones included; for word and char it is a maximum. Raises ConfigError if the text supports fewer entries, or
     needs more."""
     model, open_ended = io.BytesIO(), kind in ("word", "char")
+    failures: list[BaseException] = []
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(texts),
+            sentence_iterator=_kept_failure(texts, failures),
             model_writer=model,
             model_type=kind,
             vocab_size=size,
@@ -155,8 +156,19 @@ def train_tokenizer(
             **SPECIAL_IDS,  # type: ignore[arg-type]
         )
     except RuntimeError as error:
+        if failures:
+            raise failures[0] from None
         raise ConfigError(_training_error(str(error), size)) from error
     return Tokenizer(model.getvalue())
+
+
+def _kept_failure(texts: Iterable[str], failures: list[BaseException]) -> Iterator[str]:
+    """The same texts. Their exception is kept in `failures`, since SentencePiece raises a RuntimeError in its place."""
+    try:
+        yield from texts
+    except (Exception, KeyboardInterrupt) as error:
+        failures.append(error)
+        raise
 
 
 def _training_error(message: str, size: int) -> str:
