@@ -1,0 +1,84 @@
+"""Plants each bug of bugs.py in a copy of the checkout and reports whether the fast tests find it.
+
+    python -m tests.mutations             # all of them, 10 to 30 minutes
+    python -m tests.mutations NAME...     # some
+
+The tests named for a bug run first; if none of them fails, all fast tests do. The exit code is 1 if a bug survives.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.mutations.bugs import BUGS, Bug
+
+ROOT = Path(__file__).resolve().parents[2]
+TOP = ("seq2seq", "conf", "tests", "docs", "notebooks", "scripts", "pyproject.toml", "mkdocs.yml", "README.md")
+FAILED, PASSED = 1, 0  # exit codes of pytest
+
+
+def planted(text: str, bug: Bug) -> str:
+    """The text of the bug's file with the bug. Raises ValueError unless its line is there exactly once."""
+    lines = text.splitlines()
+    places = [number for number, line in enumerate(lines) if line.strip() == bug.line]
+    if len(places) != 1:
+        raise ValueError(f"{bug.name}: {len(places)} lines of seq2seq/{bug.file} are: {bug.line}")
+    line = lines[places[0]]
+    lines[places[0]] = line[: len(line) - len(line.lstrip())] + bug.changed
+    return "\n".join(lines) + "\n"
+
+
+def copy_checkout(folder: Path) -> None:
+    """Copy the package and all that its tests read."""
+    for name in TOP:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy(source, folder / name)
+
+
+def fails(folder: Path, tests: list[str]) -> bool:
+    """Whether one of the fast tests fails in the copy; none given: of all.
+
+    Raises RuntimeError if they do not run at all, as after a syntax error."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    # bytecode is chosen by time and size, both of which a bug may leave as they are
+    variables = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    if done.returncode not in (FAILED, PASSED):
+        raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
+    return done.returncode == FAILED
+
+
+def is_found(folder: Path, bug: Bug) -> bool:
+    """Plant the bug in the copy, run the tests, and mend it again."""
+    path = folder / "seq2seq" / bug.file
+    text = path.read_text(encoding="utf-8")
+    path.write_text(planted(text, bug), encoding="utf-8")
+    try:
+        return fails(folder, [f"tests/{name}" for name in bug.tests.split()]) or fails(folder, ["-n", "2"])
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def main(names: list[str]) -> int:
+    """Report on the bugs of these names, on all if there are none."""
+    wanted = [bug for bug in BUGS if bug.name in names or not names]
+    survived = 0
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        copy_checkout(folder)
+        for bug in wanted:
+            found = is_found(folder, bug)
+            survived += not found
+            print(f"{'found' if found else 'SURVIVED':8}  {bug.name}: {bug.words}", flush=True)
+    print(f"{len(wanted) - survived} of {len(wanted)} bugs found")
+    return int(survived > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,332 @@
+"""Bugs that the fast tests must find, each one changed line of the package.
+
+When a line here no longer occurs exactly once in its file, because the code was changed, write down the same bug in the
+new code.
+"""
+
+from typing import NamedTuple
+
+
+class Bug(NamedTuple):
+    """A line of a file of the package, what it is changed to, and the tests which should fail then."""
+
+    name: str
+    file: str  # below seq2seq/
+    line: str  # without its indentation; occurs once
+    changed: str
+    words: str  # what is wrong then
+    tests: str  # files or folders below tests/, separated by spaces
+
+
+SCORERS = [
+    Bug(
+        "scaled_dot_grows_with_size", "nn/attention/scorers.py",
+        "return query * query.size(-1) ** -0.5",
+        "return query * query.size(-1) ** 0.5",
+        "the scaled score is multiplied by the square root of the size", "nn/attention/test_scorers.py",
+    ),
+    Bug(
+        "gain_without_effect", "nn/attention/scorers.py",
+        "return self.gain * query",
+        "return query",
+        "the learned gain of scaled_general is not used", "nn/attention/test_scorers.py",
+    ),
+    Bug(
+        "cosine_of_long_states", "nn/attention/scorers.py",
+        'return {"keys": normalize(states, dim=-1)}',
+        'return {"keys": states}',
+        "the cosine depends on the length of the states", "nn/attention/test_scorers.py",
+    ),
+    Bug(
+        "distance_attracts", "nn/attention/scorers.py",
+        "return -distance * query.size(-1) ** -0.5",
+        "return distance * query.size(-1) ** -0.5",
+        "the Euclidean score is higher for positions further away", "nn/attention/test_scorers.py",
+    ),
+    Bug(
+        "vector_is_not_normed", "nn/attention/scorers.py",
+        "return self.gain * normalize(super().vector(), dim=-1)",
+        "return self.gain * super().vector()",
+        "normed_additive is not divided by the norm of v", "nn/attention/test_scorers.py",
+    ),
+    Bug(
+        "location_from_the_end", "nn/attention/scorers.py",
+        'return self.position(query)[..., : cached["keys"].size(-2)]',
+        'return self.position(query)[..., -cached["keys"].size(-2) :]',
+        "the location score of a short source is that of the last positions", "nn/attention/test_scorers.py",
+    ),
+    Bug(
+        "coverage_turned_around", "nn/attention/scorers.py",
+        "return scores + covered.amount * (query @ covered.direction).unsqueeze(-1)",
+        "return scores - covered.amount * (query @ covered.direction).unsqueeze(-1)",
+        "coverage enters the score with the wrong sign", "nn/attention/test_scorers.py",
+    ),
+]  # fmt: skip
+WEIGHTS = [
+    Bug(
+        "window_lacks_its_last_position", "nn/attention/windows.py",
+        'right = positions < center + D if self.config.window_size == "2D" else positions <= center + D',
+        "right = positions < center + D",
+        "a window of 2D + 1 positions lacks the last one", "nn/attention/test_windows.py",
+    ),
+    Bug(
+        "window_beyond_the_source", "nn/attention/windows.py",
+        "last = mask.sum(-1, keepdim=True) - 1  # a long translation would otherwise see nothing at its end",
+        "last = mask.sum(-1, keepdim=True)",
+        "steps after the end of the source have the window of the position after it", "nn/attention/test_windows.py",
+    ),
+    Bug(
+        "gaussian_of_the_wrong_width", "nn/attention/windows.py",
+        "gain = torch.exp(-2 * (distance / self.config.width).square())  # sigma = D / 2",
+        "gain = torch.exp(-0.5 * (distance / self.config.width).square())",
+        "the Gaussian of local-p has sigma = D", "nn/attention/test_windows.py",
+    ),
+    Bug(
+        "center_depends_on_padding", "nn/attention/windows.py",
+        'length = mask.sum(-1).view(-1, 1, 1) - int(self.config.center_range == "S-1")',
+        'length = mask.size(-1) - int(self.config.center_range == "S-1")',
+        "the predicted centre is a share of the longest source of the batch", "nn/attention/test_windows.py",
+    ),
+    Bug(
+        "weights_on_padding", "nn/attention/attention.py",
+        "weights = normalize(scores.masked_fill(~view.allowed, torch.finfo(scores.dtype).min))",
+        "weights = normalize(scores)",
+        "padding and positions outside the window get weight", "nn/attention/test_attention.py",
+    ),
+    Bug(
+        "softmax_over_the_steps", "nn/attention/normalizers.py",
+        "return scores.softmax(-1)",
+        "return scores.softmax(-2)",
+        "the softmax is over the target steps, not the source positions", "nn/attention/test_attention.py",
+    ),
+    Bug(
+        "sparsemax_of_the_wrong_support", "nn/attention/normalizers.py",
+        "support = (rank * descending > excess).sum(-1, keepdim=True)  # how many positions keep weight",
+        "support = (descending > excess).sum(-1, keepdim=True)",
+        "sparsemax gives weight to the wrong number of positions", "nn/attention/test_normalizers.py",
+    ),
+    Bug(
+        "fused_kernel_scales_again", "nn/attention/multihead.py",
+        'queries, keys.to(queries.dtype), cached["values"], attn_mask=allowed, scale=1.0',
+        'queries, keys.to(queries.dtype), cached["values"], attn_mask=allowed',
+        "the fused kernel divides the scores by the square root of the size once more",
+        "nn/attention/test_multihead.py nn/test_transformer.py",
+    ),
+]  # fmt: skip
+MODELS = [
+    Bug(
+        "copies_with_the_probability_of_generating", "nn/heads.py",
+        "copied = -torch.expm1(log_generate) * weights / weights.sum(-1, keepdim=True).clamp_min(1e-6)  # (..., S)",
+        "copied = log_generate.exp() * weights / weights.sum(-1, keepdim=True).clamp_min(1e-6)",
+        "a word is copied with probability g, not 1 - g", "nn/test_heads.py",
+    ),
+    Bug(
+        "copies_from_another_sentence", "nn/heads.py",
+        "tokens = tokens.repeat_interleave(weights.size(0) // tokens.size(0), 0)",
+        "tokens = tokens.repeat(weights.size(0) // tokens.size(0), 1)",
+        "the second hypothesis copies the words of the second sentence", "nn/test_models.py",
+    ),
+    Bug(
+        "padding_has_a_loss", "nn/heads.py",
+        "real = target != PAD",
+        "real = target >= PAD",
+        "padding is trained on", "nn/test_models.py nn/test_heads.py",
+    ),
+    Bug(
+        "bias_learns_from_padding", "nn/ops/cross_entropy.py",
+        "grads[2] += counts.to(grad_logits.dtype) @ grad_logits",
+        "grads[2] += grad_logits.sum(0)",
+        "padding adds to the gradient of the bias", "nn/ops/test_cross_entropy.py",
+    ),
+    Bug(
+        "coverage_of_the_last_step_only", "nn/rnn/decoder.py",
+        'new["covered"] = state["covered"] + context.maps[:, 0]',
+        'new["covered"] = context.maps[:, 0]',
+        "coverage is the attention of the step before alone, not of all steps", "nn/rnn/test_decoder.py",
+    ),
+    Bug(
+        "dropout_in_evaluation", "nn/rnn/decoder.py",
+        "if not self.training or not self.dropout.p:",
+        "if not self.dropout.p:",
+        "the recurrent decoder drops units out of training, too", "nn/test_build.py",
+    ),
+    Bug(
+        "backward_states_out_of_place", "nn/rnn/encoder.py",
+        "backward = {name: reverse(value, mask) for name, value in backward_states.items()}",
+        "backward = backward_states",
+        "the states of the backward direction are those of other tokens", "nn/rnn/test_encoder.py nn/test_models.py",
+    ),
+    Bug(
+        "hypothesis_sees_the_past_of_another", "nn/kv_cache.py",
+        "return torch.arange(rows, device=device).unsqueeze(1) % group == torch.arange(group, device=device)",
+        "return torch.arange(rows, device=device).unsqueeze(1) % group >= torch.arange(group, device=device)",
+        "a hypothesis attends to the keys of those before it", "nn/test_kv_cache.py nn/test_models.py",
+    ),
+]  # fmt: skip
+SEARCH = [
+    Bug(
+        "long_hypotheses_are_charged", "runtime/penalties.py",
+        "return log_prob / LENGTH_PENALTIES[self.length](length, self.alpha)",
+        "return log_prob * LENGTH_PENALTIES[self.length](length, self.alpha)",
+        "the length penalty has the wrong sign: short hypotheses win", "runtime/test_penalties.py",
+    ),
+    Bug(
+        "repeated_attention_is_rewarded", "runtime/penalties.py",
+        "return -_log(covered.clip(COVERAGE_FLOOR, 1))",
+        "return -_log(covered.clip(COVERAGE_FLOOR, None))",
+        "coverage above one is not cut off and adds to the score", "runtime/test_penalties.py",
+    ),
+    Bug(
+        "states_are_not_reordered", "search/base.py",
+        "ensemble.select_rows(sentences[:, None] * width + parents)",
+        "ensemble.select_rows(sentences[:, None] * width + parents.sort(1).values)",
+        "hypotheses get the decoder states of other hypotheses", "search/test_beam.py",
+    ),
+    Bug(
+        "eos_does_not_finish", "search/beam.py",
+        "ends = (by_eos | stops[:, None]) & (self.log_prob != -torch.inf) & ~self.done[:, None]",
+        "ends = stops[:, None] & (self.log_prob != -torch.inf) & ~self.done[:, None]",
+        "a hypothesis that ends by EOS is not kept", "search/test_beam.py",
+    ),
+    Bug(
+        "search_stops_too_early", "search/beam.py",
+        "best_possible = self.penalties.upper_bound(next_log_prob.amax(1), self.max_lengths + 1)",
+        "best_possible = self.penalties.upper_bound(next_log_prob.amax(1), length)",
+        "a search ends although a longer hypothesis could still win", "search/test_beam.py",
+    ),
+    Bug(
+        "first_ngram_may_come_twice", "search/constraints.py",
+        "if length < self.size:",
+        "if length <= self.size:",
+        "an n-gram may be repeated directly at the start of a sentence", "search/test_beam.py",
+    ),
+    Bug(
+        "nucleus_is_too_small", "search/sampling.py",
+        "values = values.masked_fill(probabilities.cumsum(1) - probabilities >= top_p, -torch.inf)",
+        "values = values.masked_fill(probabilities.cumsum(1) >= top_p, -torch.inf)",
+        "the token that completes the nucleus is left out of it", "search/test_sampling.py",
+    ),
+    Bug(
+        "ensemble_means_logarithms", "search/ensemble.py",
+        "return wide[0] if len(wide) == 1 else torch.stack(wide).logsumexp(0) - math.log(len(wide))",
+        "return wide[0] if len(wide) == 1 else torch.stack(wide).mean(0)",
+        "an ensemble has the mean of log-probabilities, which is no distribution", "search/test_beam.py",
+    ),
+    Bug(
+        "last_id_is_found_many_times", "search/topk.py",
+        "values, order = stable_topk(values.masked_fill((columns >= size).flatten(1), -torch.inf), count)",
+        "values, order = stable_topk(values, count)",
+        "the last id of a vocabulary counts as several candidates", "search/test_topk.py",
+    ),
+]  # fmt: skip
+BATCHING = [
+    Bug(
+        "input_is_the_next_token", "data/batching.py",
+        "target_in = target_out.roll(1, dims=1)",
+        "target_in = target_out.roll(-1, dims=1)",
+        "the decoder is fed the tokens that it has to predict", "data/test_batching.py",
+    ),
+    Bug(
+        "padding_is_not_in_the_budget", "data/batching.py",
+        "padded = rows[: len(near)] * np.maximum.accumulate(near)",
+        "padded = np.cumsum(near)",
+        "a batch with its padding is larger than batch_tokens", "data/test_batching_plan.py",
+    ),
+    Bug(
+        "every_epoch_has_the_same_order", "data/batching.py",
+        "generator = np.random.default_rng([seed, epoch])",
+        "generator = np.random.default_rng([seed])",
+        "batches come in the same order in every epoch", "data/test_batching_plan.py data/test_batching.py",
+    ),
+    Bug(
+        "devices_share_batches", "data/batching.py",
+        "yield self._batch(update, a * self.world + self.rank, rows, size), position",
+        "yield self._batch(update, a + self.rank, rows, size), position",
+        "with several devices some batches are trained on twice, others never", "data/test_batching.py",
+    ),
+]  # fmt: skip
+TRAINING = [
+    Bug(
+        "accumulated_gradients_are_averaged", "training/module.py",
+        "parts = self.trainer.accumulate_grad_batches * self.trainer.world_size",
+        "parts = self.trainer.world_size",
+        "gradients are too small by the number of accumulated batches", "training/test_module.py",
+    ),
+    Bug(
+        "coverage_loss_counts_the_step_itself", "training/loss.py",
+        "covered = weights.cumsum(1) - weights",
+        "covered = weights.cumsum(1)",
+        "the coverage loss charges all attention, not only repeated attention", "training/test_loss.py",
+    ),
+    Bug(
+        "biases_decay", "training/optim.py",
+        'return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]',
+        'return [{"params": matrices, "weight_decay": 0.0}, {"params": vectors, "weight_decay": weight_decay}]',
+        "weight decay acts on biases and gains, not on matrices", "training/test_optim.py",
+    ),
+    Bug(
+        "resumed_training_skips_a_batch", "data/batching.py",
+        'self.epoch, self.done, self.checksum = state["epoch"], state["done"], state["checksum"]',
+        'self.epoch, self.done, self.checksum = state["epoch"], state["done"] + 1, state["checksum"]',
+        "a resumed run leaves a batch out", "data/test_batching.py",
+    ),
+    Bug(
+        "resumed_average_forgets", "training/averaging.py",
+        'self.updates = int(state_dict["updates"])',
+        "self.updates = 0",
+        "the moving average of a resumed run starts again with a small decay", "training/test_averaging.py training",
+    ),
+    Bug(
+        "resumed_plateau_has_the_first_rate", "training/optim.py",
+        'self.best, self.waited, self.scale = state["best"], int(state["waited"]), state["rate"]',
+        'self.best, self.waited, self.scale = state["best"], int(state["waited"]), 1.0',
+        "a resumed run has the full learning rate again", "training/test_optim.py training",
+    ),
+    Bug(
+        "resumed_dropout_draws_other_masks", "training/callbacks.py",
+        'torch.set_rng_state(self.to_restore["torch"].cpu())',
+        "pass",
+        "the random generator of a resumed run is not restored", "training/test_resume.py",
+    ),
+    Bug(
+        "resumed_patience_starts_anew", "training/validation.py",
+        'self.stopping.waited, self.stopping.best = state_dict["waited"], state_dict["best"]',
+        'self.stopping.waited, self.stopping.best = 0, state_dict["best"]',
+        "a resumed run forgets how long it has waited for an improvement",
+        "training/test_validation.py training/test_resume.py",
+    ),
+]  # fmt: skip
+METRICS = [
+    Bug(
+        "first_references_only", "evaluation/bleu.py",
+        "statistics = np.array(metric._extract_corpus_statistics(hypotheses, references), dtype=np.float64)",
+        "statistics = np.array(metric._extract_corpus_statistics(hypotheses, references[:1]), dtype=np.float64)",
+        "BLEU counts matches with the first of several references only", "evaluation/test_metrics.py",
+    ),
+    Bug(
+        "interval_of_90_percent", "evaluation/significance.py",
+        "ordered, outside = np.sort(values), len(values) // 40",
+        "ordered, outside = np.sort(values), len(values) // 20",
+        "the interval of 95 % leaves 5 % out on each side", "evaluation/test_significance.py",
+    ),
+    Bug(
+        "p_can_be_zero", "evaluation/significance.py",
+        "return float((np.sum(values >= observed - TIE_TOLERANCE) + 1) / (len(values) + 1))",
+        "return float(np.sum(values >= observed - TIE_TOLERANCE) / len(values))",
+        "the observed difference itself is not counted, so that p can be 0", "evaluation/test_significance.py",
+    ),
+    Bug(
+        "precision_of_sure_links", "evaluation/alignment.py",
+        '"precision": lambda n: _percent(n[1], n[2]),',
+        '"precision": lambda n: _percent(n[0], n[2]),',
+        "links that are only possible count as wrong", "evaluation/test_alignment.py",
+    ),
+    Bug(
+        "pieces_of_a_target_word_add_up", "evaluation/alignment.py",
+        "mean = rows / rows.sum(0, keepdims=True)",
+        "mean = rows",
+        "attention of a target word of several pieces sums to more than one", "evaluation/test_alignment.py",
+    ),
+]  # fmt: skip
+
+BUGS = [*SCORERS, *WEIGHTS, *MODELS, *SEARCH, *BATCHING, *TRAINING, *METRICS]
