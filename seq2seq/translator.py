@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seq2seq.config import SearchConfig
-from seq2seq.data.filters import truncate_words
 from seq2seq.data.vocabulary import EncodedSource, Vocabularies
+from seq2seq.data.words import is_blank, truncate_words
 from seq2seq.errors import ConfigError, DataError, RunError, choose
 from seq2seq.ids import EOS, PAD, UNK
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
@@ -220,7 +220,7 @@ class Translator:
         A line that is still longer than the model's limit is cut, which is logged once, or, with
         search.long_source=refuse, raises DataError."""
         text = truncate_words(line, self.truncate)
-        encoded = self.vocabularies.encode_source(text if text.strip() else "")
+        encoded = self.vocabularies.encode_source("" if is_blank(text) else text)
         size, limit = len(encoded.ids), self.max_source
         if limit is None or size <= limit:
             return encoded

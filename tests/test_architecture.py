@@ -52,6 +52,7 @@ DOORS = {  # dependency -> the modules or folders that may import it
     "sentencepiece": {"data.tokenizer", "data.segmentation", "runtime"},
     "sacrebleu": {"evaluation.bleu"},
     "rouge_score": {"evaluation.rouge"},
+    "langcodes": {"config.languages"},
 }
 
 RUNTIME = {"numpy", "sentencepiece", "onnxruntime"}  # besides the standard library

@@ -17,8 +17,11 @@ from seq2seq.commands.options import (
     add_metrics_option,
     add_search_options,
     add_test_set_options,
+    add_tokenizer_options,
+    check_metric_options,
     check_test_set_options,
     search_options,
+    tokenizer_options,
 )
 from seq2seq.config.choices import CHOICES
 from seq2seq.errors import ConfigError, DataError, MissingError, RunError, choose
@@ -79,6 +82,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help=f"how the alignments of both directions are combined (default: {SYMMETRIZATION})",
     )
     add_metrics_option(parser, default="those of the runs' task")
+    add_tokenizer_options(parser)
     parser.add_argument(
         "--baseline",
         metavar="VARIANT",
@@ -156,6 +160,8 @@ def _compare_runs(options: argparse.Namespace) -> "Comparison":
         check_baseline(options.baseline, [run.config for run in runs])
     test = _choose_test_set(options, runs)
     metrics = expand_names(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])
+    check_metric_options(options, metrics)
+    how = MetricOptions(**tokenizer_options(options, runs[0].config), bootstrap=0, seed=SEED)
     for key in options.columns:
         symmetrization = options.symmetrize if options.reverse else ""
         if reason := unavailable_reason(key, metrics, test.gold is not None, symmetrization):
@@ -174,7 +180,6 @@ def _compare_runs(options: argparse.Namespace) -> "Comparison":
         notes += partners
     variants, doubles = group_runs(evaluated)
     baseline = choose_baseline(variants, options.baseline)
-    how = MetricOptions(language=runs[0].config.data.target, bootstrap=0, seed=SEED)
     found = compare(variants, baseline, TestOptions(test, how, metrics, options.bootstrap, options.trials))
     for key in set(options.columns) - {column.key for column in found.columns}:
         raise ConfigError(f"--columns={key} would be ignored: no variant has it in all of its runs")

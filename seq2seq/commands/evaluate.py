@@ -15,6 +15,7 @@ from seq2seq.commands.options import (
     check_test_set_options,
     chosen_metrics,
     search_options,
+    tokenizer_options,
 )
 from seq2seq.errors import ConfigError, DataError
 
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> None:
 
     runs = tuple(Run.open(path) for path in options.runs)
     data, metrics = runs[0].config.data, chosen_metrics(options, TASKS[runs[0].config.task])
+    tokenizers = tokenizer_options(options, runs[0].config)
     if options.source:
         test = read_test_set(options.source, options.reference, options.gold)
     else:
@@ -51,7 +53,7 @@ def main(argv: list[str]) -> None:
             translated.hypotheses,
             test.references,
             metrics,
-            language=data.target,
+            **tokenizers,
             lowercase=options.lowercase,
             stemming=options.stemming,
             bootstrap=options.bootstrap,

@@ -3,7 +3,13 @@
 import json
 from pathlib import Path
 
-from seq2seq.commands.options import Parser, add_metric_options, add_reference_option, chosen_metrics
+from seq2seq.commands.options import (
+    Parser,
+    add_metric_options,
+    add_reference_option,
+    chosen_metrics,
+    tokenizer_options,
+)
 from seq2seq.errors import DataError
 
 
@@ -17,16 +23,13 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("hypotheses", type=Path, metavar="FILE", help="lines to score, .gz or not")
     add_reference_option(parser, required=True)
-    parser.add_argument(
-        "--language", default="", metavar="CODE", help="of the text, such as de or zh: chooses BLEU's tokenizer"
-    )
     add_metric_options(parser, default="bleu,chrf,ter")
     options = parser.parse_args(argv)
 
     from seq2seq.data.readers import read_lines
     from seq2seq.evaluation.metrics import TASKS, score
 
-    metrics = chosen_metrics(options, TASKS["translation"])
+    metrics, tokenizers = chosen_metrics(options, TASKS["translation"]), tokenizer_options(options)
     hypotheses = list(read_lines(options.hypotheses))
     references = [list(read_lines(path)) for path in options.reference]
     for path, lines in zip(options.reference, references, strict=True):
@@ -36,7 +39,7 @@ def main(argv: list[str]) -> None:
         hypotheses,
         references,
         metrics,
-        language=options.language,
+        **tokenizers,
         lowercase=options.lowercase,
         stemming=options.stemming,
         bootstrap=options.bootstrap,

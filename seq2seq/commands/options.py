@@ -9,11 +9,17 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from seq2seq.config import SearchConfig
+from seq2seq.config import Config, SearchConfig
 from seq2seq.config.choices import CHOICES
+from seq2seq.config.languages import check_language
 from seq2seq.data.readers import decode_line
 from seq2seq.errors import ConfigError, choose
 
+METRIC_OPTIONS = {  # option -> how the names of the metrics begin that read it
+    "stemming": ("rouge",),
+    "rouge_tokenizer": ("rouge",),
+    "lowercase": ("bleu", "chrf"),
+}
 MIN_RESAMPLES = 40  # one resample, 2.5 % of them, then lies beyond each end of a 95 % interval
 
 
@@ -108,8 +114,9 @@ def check_test_set_options(parser: Parser, options: argparse.Namespace) -> None:
 
 
 def add_metric_options(parser: argparse.ArgumentParser, default: str) -> None:
-    """--metrics, whose default is described by `default`, --lowercase, --stemming, --bootstrap and --json."""
+    """--metrics, whose default is described by `default`, options of metrics, --bootstrap and --json."""
     add_metrics_option(parser, default)
+    add_tokenizer_options(parser)
     parser.add_argument("--lowercase", action="store_true", help="BLEU and chrF ignore case")
     parser.add_argument("--stemming", action="store_true", help="ROUGE compares Porter stems (English)")
     add_bootstrap_option(parser, "confidence intervals")
@@ -124,6 +131,38 @@ def add_metrics_option(parser: argparse.ArgumentParser, default: str) -> None:
         metavar="NAMES",
         help=f"of {known}, separated by commas; rouge: all four of ROUGE (default: {default})",
     )
+
+
+def add_tokenizer_options(parser: argparse.ArgumentParser) -> None:
+    """--language and --rouge-tokenizer."""
+    parser.add_argument(
+        "--language",
+        metavar="CODE",
+        help="of the text: a code or a name, such as de, zho or Japanese; BLEU and TER split words accordingly"
+        " (default: that of the run, if there is one)",
+    )
+    parser.add_argument(
+        "--rouge-tokenizer",
+        metavar="{default,unicode,chars,FILE}",
+        help="tokens of ROUGE: default, of a-z and 0-9; unicode, words of any script; chars, characters; or the pieces"
+        " of a SentencePiece model (default: that of the run, or default)",
+    )
+
+
+def tokenizer_options(options: argparse.Namespace, config: Config | None = None) -> dict[str, Any]:
+    """The options of `add_tokenizer_options`, by the names in MetricOptions; those not given are the run's.
+
+    Raises ConfigError for what is no language, or no tokenizer."""
+    from seq2seq.evaluation.rouge import open_tokenizer
+
+    language, tokenizer = options.language, options.rouge_tokenizer
+    check_language(language or "", "--language")
+    if language is None:
+        language = config.data.languages()[1] if config else ""
+    if tokenizer is None:
+        tokenizer = config.training.rouge_tokenizer if config else "default"
+    open_tokenizer(tokenizer, getattr(options, "stemming", False))
+    return {"language": language, "rouge_tokenizer": tokenizer}
 
 
 def add_bootstrap_option(parser: argparse.ArgumentParser, purpose: str) -> None:
@@ -147,14 +186,20 @@ def _resamples(text: str) -> int:
 def chosen_metrics(options: argparse.Namespace, default: Sequence[str]) -> list[str]:
     """The metrics of --metrics, or `default`.
 
-    Raises ConfigError for an unknown one, and for --stemming or --lowercase if no metric reads it."""
+    Raises ConfigError for an unknown one, and for an option that no metric reads."""
     from seq2seq.evaluation.metrics import expand_names
 
     names = expand_names(options.metrics.split(",") if options.metrics is not None else default)
-    for option, readers in (("stemming", "rouge"), ("lowercase", ("bleu", "chrf"))):
-        if getattr(options, option) and not any(name.startswith(readers) for name in names):
-            raise ConfigError(f"--{option} would be ignored: none of --metrics {','.join(names)} reads it")
+    check_metric_options(options, names)
     return names
+
+
+def check_metric_options(options: argparse.Namespace, metrics: Sequence[str]) -> None:
+    """Raises ConfigError for an option that none of `metrics` reads."""
+    for option, readers in METRIC_OPTIONS.items():
+        if getattr(options, option, None) and not any(name.startswith(readers) for name in metrics):
+            name = option.replace("_", "-")
+            raise ConfigError(f"--{name} would be ignored: none of --metrics {','.join(metrics)} reads it")
 
 
 def add_choice(

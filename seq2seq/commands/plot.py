@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from seq2seq.commands.options import Parser, add_device_options, add_search_options, search_options
+from seq2seq.data.words import is_blank
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.utils.files import check_file
 
@@ -15,7 +16,7 @@ def main(argv: list[str]) -> None:
     """`seq2seq plot RUN --sentence TEXT [--target TEXT] [--png FILE]`."""
     options = _parse(argv)
     search = search_options(options)
-    if not options.sentence.strip():
+    if is_blank(options.sentence):
         raise DataError("--sentence is empty: there is nothing to attend to")
     if options.target is not None and search:
         option = next(iter(search)).replace("_", "-")

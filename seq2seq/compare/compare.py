@@ -24,6 +24,7 @@ from seq2seq.compare.paired_tests import (
 )
 from seq2seq.compare.result import Column, Comparison, Figure, HealthWarning, Point, VariantRow
 from seq2seq.compare.variants import Variant, differing_settings
+from seq2seq.data.words import count_words
 from seq2seq.evaluation.attention_maps import attention_health
 from seq2seq.evaluation.attention_records import dequantize
 from seq2seq.evaluation.bleu import SACREBLEU_METRICS
@@ -82,7 +83,7 @@ def length_buckets(sources: Sequence[str]) -> tuple[list[str], Members]:
     """Ranges of source length in words, such as "5-8", and the sentences in each: up to BUCKETS of about equal size.
 
     Sentences of one length stay together, so there are fewer buckets where many sources have the same length."""
-    sizes = np.array([len(source.split()) for source in sources])
+    sizes = np.array([count_words(source) for source in sources])
     highs = sorted({int(n) for n in np.quantile(sizes, np.arange(1, BUCKETS + 1) / BUCKETS, method="inverted_cdf")})
     lows = [int(sizes.min()), *(high + 1 for high in highs[:-1])]
     ranges = list(zip(lows, highs, strict=True))

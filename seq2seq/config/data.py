@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from seq2seq.config.fields import Group, check_path_part, setting
+from seq2seq.config.languages import check_language, language_of_side
 from seq2seq.errors import ConfigError
 
 GENERATED = ("toy", "toy_summaries")  # formats that read no files: the package generates the text
@@ -16,7 +17,13 @@ class DataConfig(Group):
     name: str = setting("mine", "name of the corpus, part of the name of the run directory")
     format: str = setting("text", "how pairs are stored, or generated", ("text", "tsv", "jsonl", "hub", *GENERATED))
     source: str = setting("en", "source language: file ending for format=text, field name for jsonl and hub")
-    target: str = setting("de", "target language, likewise; also selects the BLEU tokenizer")
+    target: str = setting("de", "target language, likewise")
+    source_language: str = setting(
+        "", "language of the sources: a code such as zh, zho or zh-Hant, or a name; empty: data.source, if it is one"
+    )
+    target_language: str = setting(
+        "", "language of the targets, likewise, for which BLEU and TER split words; empty: data.target, if it is one"
+    )
     root: str = setting("", "folder of relative file names; empty: $SEQ2SEQ_DATA, else ./data")
     train: list[str] = setting(
         [], "text: file names without their language ending; else file names or hub splits; .gz files are found too"
@@ -33,12 +40,14 @@ class DataConfig(Group):
     pairs: int = setting(24000, "format=toy and toy_summaries: training pairs to generate")
     toy_seed: int = setting(1, "format=toy and toy_summaries: seed of the generator")
     truncate_source: int = setting(
-        0, "white-space words that sources are truncated to, in training and inference; 0: no truncation"
+        0,
+        "words that sources are truncated to, in training and inference; 0: no truncation. Text without spaces is counted "
+        "by its characters, here and below",
     )
     truncate_target: int = setting(
-        0, "white-space words that training targets are truncated to (references never are); 0: no truncation"
+        0, "words that training targets are truncated to (references never are); 0: no truncation"
     )
-    max_words: int = setting(250, "training pairs with a longer side, in white-space words, are dropped")
+    max_words: int = setting(250, "training pairs with a longer side, in words, are dropped")
     max_tokens: int = setting(
         1000, "training pairs with a longer side, in subwords, are dropped: they would fill a batch by themselves"
     )
@@ -59,9 +68,11 @@ class DataConfig(Group):
             self.refuse_ignored(("pairs", "toy_seed"), "it belongs to data.format=toy and toy_summaries")
         else:
             self.refuse_ignored(
-                ("train", "dev", "test", "root", "source", "target"),
+                ("train", "dev", "test", "root", "source", "target", "source_language", "target_language"),
                 f"data={self.format} is generated; data=mine reads files",
             )
+        check_language(self.source_language, "data.source_language")
+        check_language(self.target_language, "data.target_language")
         for name in self.test:  # a folder of each run's evaluation
             check_path_part("data.test", name)
             if not name.strip("."):
@@ -76,6 +87,13 @@ class DataConfig(Group):
             raise ConfigError(f"data.columns={self.columns} must be two columns, counted from 0")
         if self.format != "hub":
             self.refuse_ignored(("hub", "hub_config"), "it belongs to data.format=hub")
+
+    def languages(self) -> tuple[str, str]:
+        """The languages of source and target: those of the settings, else what file endings or fields say; or ""."""
+        return (
+            self.source_language or language_of_side(self.source),
+            self.target_language or language_of_side(self.target),
+        )
 
 
 @dataclass(kw_only=True)

@@ -49,7 +49,12 @@ class TrainingConfig(Group):
     stop_at: float = setting(0.0, "stop when the monitored score is reached; 0: never")
     validate_every: int = setting(500, "updates between validations; 0: at the end of each epoch")
     monitor: str = setting(
-        "bleu", "dev figure that ranks checkpoints and decides when to stop", ("bleu", "rouge", "loss")
+        "bleu", "dev figure that ranks checkpoints and decides when to stop", ("bleu", "chrf", "rouge", "loss")
+    )
+    rouge_tokenizer: str = setting(
+        "default",
+        "tokens of ROUGE: default, of a-z and 0-9; unicode, words of any script; chars, characters; or the file of a "
+        "SentencePiece model",
     )
     patience: int = setting(8, "stop after this many validations without improvement; 0: never")
     dev_lines: int = setting(0, "decode only the first lines of the dev set in validation; 0: all")

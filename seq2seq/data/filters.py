@@ -1,18 +1,17 @@
-"""Filters for training pairs, and truncation of long texts to their first words."""
+"""Filters for training pairs, and the truncation of their texts to the first words."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import cache
 
 from seq2seq.data.readers import AnyPair
+from seq2seq.data.words import count_words, is_blank, truncate_words
 
 
 class PairFilter:
     """Truncates pairs, yields those that are worth training on, and counts the rest in `dropped`: reason -> pairs.
 
-    A pair is dropped if a side is empty, has more than `max_words` white-space words, or has n words where the other
-    side has m and n > max_ratio * (m + 3); the 3 spares short sentences. Before that, source and target are truncated
+    A pair is dropped if a side is blank, has more than `max_words` words, as `words.count_words` counts them, or has n
+    words where the other side has m and n > max_ratio * (m + 3); the 3 spares short sentences. Before that, source and target are truncated
     to the two numbers of words in `truncate` (0: not truncated); `truncated` counts the pairs of each side, `read` all
     pairs."""
 
@@ -24,9 +23,10 @@ class PairFilter:
 
     def drop_reason(self, pair: AnyPair) -> str | None:
         """Why `pair` is dropped; None if it is kept."""
-        shorter, longer = sorted(len(side.split()) for side in (pair.source, pair.target))
-        if not shorter:
+        sides = pair.source, pair.target
+        if any(map(is_blank, sides)):
             return "an empty side"
+        shorter, longer = sorted(map(count_words, sides))
         if longer > self.max_words:
             return f"more than {self.max_words} words"
         if longer > self.max_ratio * (shorter + 3):
@@ -44,17 +44,3 @@ class PairFilter:
                 self.dropped[reason] += 1
             else:
                 yield pair
-
-
-def truncate_words(text: str, words: int) -> str:
-    """`text` up to the end of its first `words` white-space words; all of it if it has no more, or if `words` is 0."""
-    if not words or len(text) < 2 * words:  # too short to have more words
-        return text
-    found = _first_words(words).match(text)
-    return found[0] if found else text
-
-
-@cache
-def _first_words(words: int) -> re.Pattern[str]:
-    """Matches so many words, if another one follows."""
-    return re.compile(rf"\s*\S+(?:\s+\S+){{{words - 1}}}(?=\s+\S)")

@@ -15,7 +15,7 @@ from seq2seq.config import DataConfig, TokenizerConfig
 from seq2seq.data.corpora import dev_pairs, linked_pairs, test_names, test_pairs, text_files, train_pairs
 from seq2seq.data.dataset import PairArrays, write_arrays
 from seq2seq.data.encoding import EncodingRules, encode_corpus
-from seq2seq.data.filters import PairFilter, truncate_words
+from seq2seq.data.filters import PairFilter
 from seq2seq.data.folders import resumable_folder
 from seq2seq.data.readers import AnyPair, Pair
 from seq2seq.data.report import Overlap, report_lines
@@ -23,13 +23,14 @@ from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
 from seq2seq.data.text_hash import Stamp, TextChangedError, TextHash, file_stamps, unchanged
 from seq2seq.data.tokenizer import Tokenizer, train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
+from seq2seq.data.words import truncate_words
 from seq2seq.errors import DataError, RunError
 from seq2seq.utils.files import write_json
 from seq2seq.utils.progress import with_progress
 
 log = logging.getLogger(__name__)
 
-CACHE_VERSION = 4  # raised whenever the same text and settings would give another folder
+CACHE_VERSION = 5  # raised whenever the same text and settings would give another folder
 REPORT = "report.json"
 TOKENIZER_LINES = 4_000_000  # lines that a tokenizer is trained on; of more, every k-th is taken
 

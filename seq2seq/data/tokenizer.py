@@ -7,8 +7,8 @@ which SentencePiece writes for a space, becomes a space.
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from random import Random
 
@@ -33,12 +33,7 @@ class Tokenizer:
         Raises RunError if it is no model or has other special ids."""
         self.serialized = serialized
         self._model = sentencepiece.SentencePieceProcessor()
-        try:
-            loaded = bool(serialized) and self._model.LoadFromSerializedProto(serialized)
-        except RuntimeError:
-            loaded = False
-        if not loaded:
-            raise RunError(f"{name}: not a complete SentencePiece model")
+        _load(self._model, serialized, name)
         for special, wanted in SPECIAL_IDS.items():
             if (found := getattr(self._model, special)()) != wanted:
                 raise RunError(f"{name}: {special}={found}, but this package needs {wanted}")
@@ -54,10 +49,7 @@ class Tokenizer:
         """Load the tokenizer in the file `path`.
 
         Raises RunError if it is missing, no model, or has other special ids."""
-        try:
-            return cls(Path(path).read_bytes(), str(path))
-        except OSError as error:
-            raise RunError(f"{path}: the tokenizer cannot be read ({error.strerror})") from error
+        return cls(_read_model(path), str(path))
 
     def save(self, path: Path) -> None:
         """Write the model file atomically."""
@@ -122,6 +114,32 @@ class Tokenizer:
     def decode(self, ids: Iterable[int], unknown: Sequence[str] = ()) -> str:
         """The text of ids; the inverse of `encode` if nothing is unknown or normalized."""
         return join_pieces(self.pieces(ids, unknown))
+
+
+def open_pieces(path: Path) -> tuple[Callable[[str], list[str]], str]:
+    """The segmentation of text by any SentencePiece model, whatever its special ids, and the SHA-256 of its file.
+
+    Raises RunError if it cannot be read, or is no model."""
+    content, model = _read_model(path), sentencepiece.SentencePieceProcessor()
+    _load(model, content, str(path))
+    return partial(model.encode, out_type=str), hashlib.sha256(content).hexdigest()
+
+
+def _read_model(path: Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: the tokenizer cannot be read ({error.strerror})") from error
+
+
+def _load(model: "sentencepiece.SentencePieceProcessor", content: bytes, name: str) -> None:
+    """Raises RunError, naming the file, if its content is no model."""
+    try:
+        loaded = bool(content) and model.LoadFromSerializedProto(content)
+    except RuntimeError:
+        loaded = False
+    if not loaded:
+        raise RunError(f"{name}: not a complete SentencePiece model")
 
 
 def join_pieces(pieces: Iterable[str]) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seq2seq.data.readers import LinkedPair, Pair, read_lines
-from seq2seq.data.tokenizer import SPACE_MARK, Tokenizer
+from seq2seq.data.tokenizer import SPACE_MARK, Tokenizer, join_pieces
 from seq2seq.data.vocabulary import Vocabularies
+from seq2seq.data.words import is_unspaced
 from seq2seq.errors import DataError
 
 Link = tuple[int, int]
@@ -41,15 +42,23 @@ def word_indices(pieces: Sequence[str]) -> list[int]:
     return indices
 
 
-def words_from_pieces(pieces: Sequence[str]) -> list[str]:
-    """The words that the pieces make up, without marks, indexed as by `word_indices`."""
+def word_or_piece_indices(pieces: Sequence[str]) -> list[int]:
+    """Like `word_indices`, but in text without spaces every piece is a word of its own."""
+    if not is_unspaced(join_pieces(pieces)):
+        return word_indices(pieces)
+    first = next((i for i, piece in enumerate(pieces) if piece.strip(SPACE_MARK)), 0)
+    return [max(i - first, 0) for i in range(len(pieces))]  # marks before the first word belong to it
+
+
+def words_from_pieces(pieces: Sequence[str], indices: Sequence[int] | None = None) -> list[str]:
+    """The words that the pieces make up, without marks, indexed as by `word_indices`, or by `indices`."""
     words: dict[int, str] = {}
-    for piece, word in zip(pieces, word_indices(pieces), strict=True):
+    for piece, word in zip(pieces, word_indices(pieces) if indices is None else indices, strict=True):
         words[word] = words.get(word, "") + piece.replace(SPACE_MARK, "")
     return list(words.values())
 
 
-def count_words(text: str) -> int:
+def count_spaced_words(text: str) -> int:
     """The number of words separated by spaces, which is how SentencePiece's mark separates them."""
     return sum(map(bool, text.split(" ")))
 
@@ -110,7 +119,7 @@ def read_linked(pairs: Iterator[Pair], path: Path, swapped: bool = False) -> Ite
             raise DataError(f"{path} has {line_count} lines for {pair_count} pairs")
         where = f"{path}:{done + 1}"
         links = sorted(parse_links(swap_links(line) if swapped else line, where).possible)
-        check_links(links, (count_words(pair.source), count_words(pair.target)), where)
+        check_links(links, (count_spaced_words(pair.source), count_spaced_words(pair.target)), where)
         yield LinkedPair(pair.source, pair.target, tuple(links))
 
 
@@ -130,9 +139,9 @@ def checked_word_indices(text: str, tokenizer: Tokenizer) -> list[int]:
     others."""
     pieces = tokenizer.segment(text)
     count = sum(map(bool, words_from_pieces(pieces)))  # pieces of spaces alone are no word
-    if count != count_words(text):
+    if count != count_spaced_words(text):
         raise DataError(
-            f"{text!r} has {count_words(text)} words by its spaces, but {count} as the tokenizer normalizes it, so "
+            f"{text!r} has {count_spaced_words(text)} words by its spaces, but {count} as the tokenizer normalizes it, so "
             "that word links cannot be mapped to subwords; set tokenizer.normalizer=identity, or change that text"
         )
     return word_indices(pieces)

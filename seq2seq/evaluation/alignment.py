@@ -17,7 +17,7 @@ from seq2seq.data.word_links import (
     check_links,
     format_links,
     parse_links,
-    word_indices,
+    word_or_piece_indices,
     words_from_pieces,
 )
 from seq2seq.errors import DataError
@@ -45,24 +45,32 @@ def merge(weights: Any, source: Sequence[int], target: Sequence[int]) -> Array:
     return np.asarray(mean.T @ array[: len(target), : len(source)] @ columns, dtype=np.float64)
 
 
-def word_weights(translation: Any) -> tuple[list[str], list[str], Array]:
+def word_weights(
+    translation: Any, indices: Callable[[Sequence[str]], list[int]] = word_or_piece_indices
+) -> tuple[list[str], list[str], Array]:
     """The source words, the target words and the attention between them (target words, source words) of a translation.
 
-    `translation` is a translator.Translation with attention."""
+    `translation` is a translator.Translation with attention; `indices` gives the word of each of its subwords."""
     source = translation.source[:-1]  # without EOS
     target = translation.target[:-1] if translation.finished else translation.target
+    of_source, of_target = indices(source), indices(target)
     return (
-        words_from_pieces(source),
-        words_from_pieces(target),
-        merge(translation.attention, word_indices(source), word_indices(target)),
+        words_from_pieces(source, of_source),
+        words_from_pieces(target, of_target),
+        merge(translation.attention, of_source, of_target),
     )
 
 
-def word_links(translation: Any, kind: str = "argmax") -> str:
-    """The word alignment of a translation by its attention, as Pharaoh text `0-0 1-2`; `kind` is a key of LINKS."""
+def word_links(
+    translation: Any, kind: str = "argmax", indices: Callable[[Sequence[str]], list[int]] = word_or_piece_indices
+) -> str:
+    """The word alignment of a translation by its attention, as Pharaoh text `0-0 1-2`; `kind` is a key of LINKS.
+
+    `indices` gives the word of each subword: in text without spaces each subword is a word, unless it is
+    `word_indices`, which counts words between spaces as gold links do."""
     if not translation.source or not len(translation.target) or translation.attention is None:
         return ""
-    source, target, weights = word_weights(translation)
+    source, target, weights = word_weights(translation, indices)
     links = LINKS[kind](weights) if weights.size else set()
     return format_links((s, t) for s, t in links if source[s] and target[t])  # pieces of spaces alone are no word
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seq2seq.config.languages import find_language
+from seq2seq.data.words import is_unspaced
 from seq2seq.evaluation.scores import Array, MetricOptions, Score, make_score
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ def sacrebleu_score(
 
     The bootstrap is ours, so that every score is resampled in the same way."""
     metric = SACREBLEU_METRICS[name](options)
+    warn_of_spaces(name, references[0], options)
     statistics = np.array(metric._extract_corpus_statistics(hypotheses, references), dtype=np.float64)
     if options.bootstrap:
         metric.n_bootstrap, metric.seed = options.bootstrap, str(options.seed)  # for the signature
@@ -60,11 +63,11 @@ def bleu(options: MetricOptions) -> "Metric":
     Text is split into characters, with a warning, where that language's tokenizer is not installed."""
     from sacrebleu.metrics.bleu import BLEU
 
-    language = options.language.lower().replace("_", "-").split("-")[0]
+    tokenizer = BLEU_TOKENIZERS.get(script_of(options.language), "13a")
     try:
-        return BLEU(trg_lang=language, lowercase=options.lowercase)
+        return BLEU(tokenize=tokenizer, lowercase=options.lowercase)
     except RuntimeError:
-        _warn_characters(language)
+        _warn_characters(tokenizer.split("-")[0])
         return BLEU(tokenize="char", lowercase=options.lowercase)
 
 
@@ -76,10 +79,37 @@ def chrf(options: MetricOptions, word_order: int = 0) -> "Metric":
 
 
 def ter(options: MetricOptions) -> "Metric":
-    """TER (Snover et al. 2006): edits and shifts per reference word, case ignored; lower is better."""
+    """TER (Snover et al. 2006): edits and shifts per reference word, case ignored; lower is better.
+
+    Of Chinese and Japanese each character is a word."""
     from sacrebleu.metrics.ter import TER
 
-    return TER()
+    asian = script_of(options.language) in TER_CHARACTERS
+    return TER(normalized=asian, asian_support=asian)
+
+
+def script_of(language: str) -> str:
+    """The ISO 15924 code of the script of a language; "" if it is not known."""
+    found = find_language(language) if language else None
+    return found.script if found else ""
+
+
+def warn_of_spaces(name: str, references: Sequence[str], options: MetricOptions) -> None:
+    """Log a warning, once, if a metric counts words between spaces and the text has hardly any."""
+    script = script_of(options.language)
+    if (name == "bleu" and script not in BLEU_TOKENIZERS) or (name == "ter" and script not in TER_CHARACTERS):
+        lines = [line for line in references if line.strip()]
+        if sum(map(is_unspaced, lines)) > len(lines) / 2:
+            _warn_spaces(name)
+
+
+@cache  # warns once, not at every validation
+def _warn_spaces(name: str) -> None:
+    if name == "bleu":
+        cure = "name its language, such as zh, ja or th (--language, or data.target_language)"
+    else:
+        cure = "--language zh or ja (data.target_language) makes it count characters; for other languages take chrf"
+    log.warning("%s counts words between spaces, but this text has hardly any: %s", name.upper(), cure)
 
 
 @cache  # warns once per language, not at every validation
@@ -97,4 +127,11 @@ SACREBLEU_METRICS: dict[str, Callable[[MetricOptions], "Metric"]] = {
     "chrf++": partial(chrf, word_order=2),
     "ter": ter,
 }
+BLEU_TOKENIZERS = {  # script of text without spaces -> sacreBLEU's tokenizer, which of Thai and its neighbours is none
+    **dict.fromkeys(("Hans", "Hant", "Hani", "Bopo", "Hanb"), "zh"),
+    **dict.fromkeys(("Jpan", "Hrkt", "Hira", "Kana"), "ja-mecab"),
+    **dict.fromkeys(("Kore", "Hang"), "ko-mecab"),
+    **dict.fromkeys(("Thai", "Laoo", "Khmr", "Mymr", "Tibt", "Lana", "Tale", "Talu", "Tavt", "Bali", "Java"), "char"),
+}
+TER_CHARACTERS = {script for script, name in BLEU_TOKENIZERS.items() if name in ("zh", "ja-mecab")}
 PAIRED_TESTS = {"bootstrap": "bs", "randomisation": "ar"}  # our name of a test -> sacreBLEU's

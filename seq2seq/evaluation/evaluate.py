@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from seq2seq.config.search import THROUGHPUT, SearchConfig
-from seq2seq.data.word_links import checked_word_indices
+from seq2seq.data.word_links import checked_word_indices, word_indices
 from seq2seq.errors import RunError
 from seq2seq.evaluation import attention_stats, text_stats
 from seq2seq.evaluation.alignment import LINKS, word_links
@@ -194,7 +194,7 @@ def align_references(spec: EvaluationSpec, test: TestSet) -> dict[str, list[str]
     pairs = zip(test.sources, test.references[0], strict=True)
     for translation in spec.translator.forced_decode(pairs, attention=True):
         for kind in LINKS:
-            links[kind].append(word_links(translation, kind))
+            links[kind].append(word_links(translation, kind, word_indices))
     return links
 
 

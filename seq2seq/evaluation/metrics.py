@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+from seq2seq.config.languages import check_language
 from seq2seq.errors import ConfigError, DataError, choose
 from seq2seq.evaluation.bleu import sacrebleu_score
 from seq2seq.evaluation.rouge import rouge
@@ -19,20 +20,29 @@ def score(
     language: str = "",
     lowercase: bool = False,
     stemming: bool = False,
+    rouge_tokenizer: str = "default",
     bootstrap: int = 1000,
     seed: int = 12345,
 ) -> list[Score]:
     """Score n lines of plain, detokenized text: one Score per name in `metrics`, each a key of METRICS.
 
     `references` holds one or more sets of references, each a list of n lines. The keyword arguments are the fields of
-    MetricOptions. Raises ConfigError for an unknown metric, or for a string in place of the list; DataError if there
-    are no hypotheses or no references, or their numbers differ.
+    MetricOptions. Raises ConfigError for an unknown metric, for a string in place of the list, and for what is no
+    language or no tokenizer; DataError if there are no hypotheses or no references, or their numbers differ.
     """
     if isinstance(metrics, str):
         raise ConfigError(f"metrics={metrics!r} must be a list of names, such as [{metrics!r}]")
     entries = [choose(METRICS, name, "metrics") for name in metrics]
     _check(hypotheses, references)
-    options = MetricOptions(language=language, lowercase=lowercase, stemming=stemming, bootstrap=bootstrap, seed=seed)
+    check_language(language, "language")
+    options = MetricOptions(
+        language=language,
+        lowercase=lowercase,
+        stemming=stemming,
+        rouge_tokenizer=rouge_tokenizer,
+        bootstrap=bootstrap,
+        seed=seed,
+    )
     return [metric(hypotheses, references, options) for metric in entries]
 
 

@@ -13,9 +13,12 @@ LOWER_IS_BETTER = frozenset({"ter", "aer"})  # names of scores; of all others hi
 class MetricOptions(NamedTuple):
     """Options of a metric; those that change a score are part of its signature."""
 
-    language: str = ""  # code of the target language, such as de or zh_CN; chooses BLEU's tokenizer
+    language: str = (
+        ""  # code or name of the target language, such as de or zh_CN; chooses the tokenizer of BLEU and TER
+    )
     lowercase: bool = False  # BLEU and chrF ignore case; TER and ROUGE always do
     stemming: bool = False  # ROUGE compares Porter stems: English only
+    rouge_tokenizer: str = "default"  # a key of rouge.TOKENIZERS, or the file of a SentencePiece model
     bootstrap: int = 1000  # resamples for the confidence interval; 0: no interval
     seed: int = 12345  # of the resamples
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from seq2seq.config import DataConfig
 from seq2seq.data.corpora import dev_pairs, gold_alignment, test_names, test_pairs
 from seq2seq.data.readers import read_lines
-from seq2seq.data.word_links import GoldAlignment, count_words
+from seq2seq.data.word_links import GoldAlignment, count_spaced_words
 from seq2seq.errors import ConfigError, DataError, choose
 from seq2seq.evaluation.alignment import read_gold
 
@@ -41,7 +41,7 @@ class TestSet(NamedTuple):
 
         Raises DataError for lines that are no links or do not fit the text, and if there is no link at all."""
         sizes = [
-            (count_words(source), count_words(target))
+            (count_spaced_words(source), count_spaced_words(target))
             for source, target in zip(self.sources, self.references[0], strict=True)
         ]
         gold = read_gold(lines, sizes, name)

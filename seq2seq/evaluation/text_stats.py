@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
+from seq2seq.data.words import split_words
 from seq2seq.evaluation.attention_stats import Sums
 
 JOINERS = "\u200c\u200d"  # inside words of Persian and of Indic scripts
@@ -24,8 +25,8 @@ def _word_pattern() -> re.Pattern[str]:
 
 
 def tokens(line: str) -> list[str]:
-    """The words of a line in any script, case kept, without punctuation."""
-    return _word_pattern().findall(line)
+    """The words of a line in any script, case kept, without punctuation; of a script without spaces, the characters."""
+    return [token for word in split_words(line) for token in _word_pattern().findall(word)]
 
 
 def repetition(line: str, n: int = 2) -> Sums:

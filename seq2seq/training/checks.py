@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -98,12 +99,17 @@ def check_monitor(config: Config, prepared: Prepared) -> None:
     if config.training.monitor != "loss":
         references = [pair.target for pair in prepared.dev_pairs[: config.training.dev_lines or None]]
         metric = monitored_metric(config.training.monitor)
-        score(references, [references], [metric], language=config.data.target, bootstrap=0)
+        score(references, [references], [metric], **metric_tokenizers(config), bootstrap=0)
 
 
 def monitored_metric(monitor: str) -> str:
     """The name in METRICS of a choice of training.monitor."""
     return {"rouge": "rougeL"}.get(monitor, monitor)
+
+
+def metric_tokenizers(config: Config) -> dict[str, Any]:
+    """How metrics split the targets into words, by the names in MetricOptions."""
+    return {"language": config.data.languages()[1], "rouge_tokenizer": config.training.rouge_tokenizer}
 
 
 def check_plan(config: Config, prepared: Prepared, start: Run | None) -> None:

@@ -23,7 +23,7 @@ from seq2seq.runs.weights import load_weights, save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
 from seq2seq.training.callbacks import Log, RandomState, TimeLimit
 from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint
-from seq2seq.training.checks import monitored_metric, uses_gpu
+from seq2seq.training.checks import metric_tokenizers, monitored_metric, uses_gpu
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance, LossOptions
 from seq2seq.training.metrics import MetricsWriter
 from seq2seq.training.module import TrainingModule
@@ -205,11 +205,11 @@ def make_dev_set(config: Config, prepared: Prepared, model: EncoderDecoder) -> D
     translator = Translator([model], prepared.vocabularies, config.search, truncate=config.data.truncate_source)
     pairs = prepared.dev_pairs[: t.dev_lines or None]
     references = [[pair.target for pair in pairs]]
-    metric = monitored_metric(t.monitor)
+    metric, tokenizers = monitored_metric(t.monitor), metric_tokenizers(config)
 
     def decode() -> float:
         hypotheses = translator.translate(pair.source for pair in pairs)
-        return score(hypotheses, references, [metric], language=config.data.target, bootstrap=0)[0].value
+        return score(hypotheses, references, [metric], **tokenizers, bootstrap=0)[0].value
 
     batches = partial(
         eval_batches,

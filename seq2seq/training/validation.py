@@ -14,6 +14,7 @@ import torch
 from seq2seq.config import ModelConfig
 from seq2seq.data.batching import Batch
 from seq2seq.data.readers import Pair
+from seq2seq.data.words import is_blank
 from seq2seq.errors import TrainingError
 from seq2seq.evaluation.attention_maps import attention_health, compute_attention_maps
 from seq2seq.ids import PAD
@@ -40,7 +41,7 @@ class AttentionMonitor:
     def __init__(self, translator: Translator, model: ModelConfig, pairs: Sequence[Pair]) -> None:
         self.translator, self.model = translator, model
         first = pairs[:MONITORED_PAIRS]
-        self.pairs = [(pair.source, pair.target) for pair in first if pair.source.strip() and pair.target.strip()]
+        self.pairs = [(pair.source, pair.target) for pair in first if not any(map(is_blank, pair))]
         self.in_a_row: Counter[str] = Counter()  # kind of warning -> validations in a row that found it
 
     def check(self) -> None:

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from seq2seq import Translator
 from seq2seq.config import DataConfig, TokenizerConfig
-from seq2seq.data.filters import PairFilter, truncate_words
+from seq2seq.data.filters import PairFilter
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.data.readers import Pair
 from seq2seq.data.report import report_lines
+from seq2seq.data.words import truncate_words
 from seq2seq.ids import EOS
 from seq2seq.translator import warn_truncated
 
@@ -131,6 +132,12 @@ def test_inference_truncates_like_training(
         (Pair("a " * 8, "b"), None),  # 2 * (1 + 3) = 8
         (Pair("a " * 9, "b"), "sides out of proportion (2)"),
         (Pair("b", "a " * 9), "sides out of proportion (2)"),
+        (Pair("\u200b\ufeff", "c"), "an empty side"),
+        (Pair("a", "\u00ad \u0301"), "an empty side"),
+        (Pair("我们今天去北京", "we go to Beijing today with you"), None),
+        (Pair("today " * 20, "今天" * 10), None),
+        (Pair("so it goes", "今天天气很好我们去公园玩" * 2), "more than 20 words"),
+        (Pair("so", "今天天气很好我们去"), "sides out of proportion (2)"),
     ],
 )
 def test_drop_reasons(pair: Pair, reason: str | None) -> None:

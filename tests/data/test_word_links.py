@@ -23,7 +23,7 @@ from seq2seq.data.tokenizer import SPACE_MARK
 from seq2seq.data.word_links import (
     GoldAlignment,
     checked_word_indices,
-    count_words,
+    count_spaced_words,
     format_links,
     parse_links,
     subword_links,
@@ -96,10 +96,10 @@ def test_subword_links_worked_out_by_hand() -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "ü", "b", " ", "▁"]), max_size=12).map("".join))
-def test_count_words_agrees_with_word_indices(text: str) -> None:
+def test_count_spaced_words_agrees_with_word_indices(text: str) -> None:
     text = text.replace("▁", " ").strip(" ")
     pieces = [*("▁" + text).replace(" ", "▁")]
-    assert count_words(text) == (len(set(word_indices(pieces))) if text else 0)
+    assert count_spaced_words(text) == (len(set(word_indices(pieces))) if text else 0)
 
 
 def pieces(text: str) -> list[str]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seq2seq.data.word_links import GoldAlignment, Link, parse_links
+from seq2seq.data.word_links import GoldAlignment, Link, parse_links, word_indices
 from seq2seq.errors import DataError
 from seq2seq.evaluation.alignment import (
     LINKS,
@@ -14,6 +14,7 @@ from seq2seq.evaluation.alignment import (
     read_gold,
     recall_by_distance,
     word_links,
+    word_weights,
 )
 from seq2seq.translator import Translation
 
@@ -77,6 +78,16 @@ def test_spaces_alone_have_no_links(kind: str) -> None:
     weights = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]], dtype=np.float32)
     assert word_links(Translation("x y", 0.0, 0.0, ["▁a", "▁", ""], ["▁x", "▁y", ""], weights), kind) == "0-0"
     assert word_links(Translation("x y", 0.0, 0.0, ["▁", "▁", ""], ["▁x", "▁y", ""], weights), kind) == ""
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_subwords_are_words_of_text_without_spaces(kind: str) -> None:
+    """The first piece is a space, which belongs to the first word; gold links count what is between spaces."""
+    weights = np.array([[0.2, 0.7, 0.1, 0.0], [0.0, 0.1, 0.8, 0.1], [0.0, 0.0, 0.0, 1.0]], dtype=np.float32)
+    found = Translation("我 走", 0.0, 0.0, ["▁", "我们", "今天走", ""], ["▁ich", "▁gehe", ""], weights)
+    assert word_links(found, kind) == "0-0 1-1"
+    assert word_weights(found)[0] == ["我们", "今天走"]
+    assert word_links(found, kind, word_indices) == ("0-0 0-1" if kind == "argmax" else "0-0")
 
 
 @pytest.mark.parametrize("kind", LINKS)

@@ -3,14 +3,18 @@
 import json
 import math
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from seq2seq.errors import ConfigError, DataError
+from seq2seq.errors import ConfigError, DataError, RunError
+from seq2seq.evaluation import rouge
 from seq2seq.evaluation.metrics import GROUPS, METRICS, TASKS, expand_names, score
 from seq2seq.evaluation.scores import LOWER_IS_BETTER
 
@@ -220,12 +224,74 @@ def test_rouge_lsum_takes_lines_as_sentences_and_rouge_l_does_not() -> None:
 # Languages, case, tokens
 
 
+@pytest.fixture
+def warn_again() -> None:
+    """Warnings that come once per process come again."""
+    from seq2seq.evaluation import bleu, rouge
+
+    for function in (bleu._warn_characters, bleu._warn_spaces, rouge._warn_dropped):
+        function.cache_clear()
+
+
+TOKENIZERS = {  # of BLEU -> languages
+    "13a": "de en-GB ru hi ar zh-Latn xx",
+    "zh": "zh zh_CN zh-Hant cmn zho chi yue chinese",
+    "char": "th tha Thai lo km khmer my bo dz",
+}
+
+
 @pytest.mark.parametrize(
-    ("language", "tokenizer"), [("", "13a"), ("de", "13a"), ("zh", "zh"), ("zh_CN", "zh"), ("zh-Hant", "zh")]
+    ("language", "tokenizer"),
+    [("", "13a"), *((name, tok) for tok, names in TOKENIZERS.items() for name in names.split())],
 )
 def test_language_chooses_the_tokenizer_of_bleu(language: str, tokenizer: str) -> None:
-    (made,) = score(["我们 走"], [["我们 走 吧"]], ["bleu"], language=language, bootstrap=0)
+    """The score and its signature are those of sacreBLEU with that tokenizer."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    lines, references = ["我们走了。", "ข้าวผัดอร่อยมาก"], [["我们走了吧。", "ข้าวผัดอร่อยมากๆ"]]
+    (made,) = score(lines, references, ["bleu"], language=language, bootstrap=0)
+    twin = BLEU(tokenize=tokenizer)
+    assert made.value == twin.corpus_score(lines, references).score
+    assert made.signature == str(twin.get_signature())
     assert f"|tok:{tokenizer}|" in made.signature
+
+
+def test_what_is_no_language_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^language='\?\?' is no language"):
+        score(["a"], [["a"]], ["bleu"], language="??")
+
+
+UNSPACED = {"zh": "我们今天去北京大学看朋友", "ja": "私は本を読みます", "th": "วันนี้เราไปมหาวิทยาลัยกัน"}
+
+
+@pytest.mark.parametrize("language", UNSPACED)
+@pytest.mark.usefixtures("warn_again")
+def test_text_without_spaces_is_warned_of_where_words_are_between_spaces(
+    language: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = [UNSPACED[language] * n for n in (1, 2)]
+    for _ in range(2):
+        assert value(lines, [lines], "bleu") == 0
+        value(lines, [lines], "ter")
+    assert [message.split(" between")[0] for message in caplog.messages] == ["BLEU counts words", "TER counts words"]
+    assert all("--language" in message and "data.target_language" in message for message in caplog.messages)
+    caplog.clear()
+    assert value(lines, [lines], "bleu", language=language) == pytest.approx(100)
+    assert not [message for message in caplog.messages if "hardly any" in message]
+
+
+@pytest.mark.usefixtures("warn_again")
+def test_text_with_spaces_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    lines = ["Der Mann kauft ein Buch", "我们 今天 去 北京大学", "नमस्ते दुनिया", ""]
+    for name in ("bleu", "ter", "chrf"):
+        value(lines, [lines], name)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("language", ["zh", "cmn", "ja"])
+def test_ter_counts_the_characters_of_chinese_and_japanese(language: str) -> None:
+    assert value(["我们今天去"], [["我们明天去"]], "ter", language=language) == pytest.approx(20)
+    assert value(["我们今天去"], [["我们明天去"]], "ter") == 100
 
 
 @pytest.mark.parametrize("language", ["ja", "ko"])
@@ -282,11 +348,80 @@ def test_one_metric_in_place_of_a_list_is_refused() -> None:
         score(["a"], [["a"]], "chrf")
 
 
-def test_rouge_refuses_references_without_latin_letters_or_digits() -> None:
-    with pytest.raises(DataError, match="no reference has any; take chrf"):
+def test_rouge_refuses_references_without_a_token() -> None:
+    with pytest.raises(DataError, match=r"rouge1 finds no token in any reference .*--rouge-tokenizer unicode .* chrf"):
         score(["我们"], [["我们"]], ["rouge1"])
-    with pytest.raises(DataError, match="no reference has any"):
+    with pytest.raises(DataError, match="no token in any reference"):
         score(["我们 <n> 走"], [["我们 <n> 走"]], ["rougeLsum"])  # the mark is no word
+    with pytest.raises(DataError, match=r"no token in any reference \(tok:unicode\), or take chrf$"):
+        score(["!"], [["..."]], ["rouge1"], rouge_tokenizer="unicode")
+
+
+SCRIPTS = [
+    "नमस्ते दुनिया",
+    "我们今天去北京大学",
+    "สวัสดีชาวโลก",
+    "مرحبا بالعالم",
+    "schön für Käse",
+    "Καλημέρα κόσμε",
+    "ສະບາຍດີໂລກ",
+]
+
+
+@pytest.mark.parametrize("tokenizer", ["unicode", "chars"])
+@pytest.mark.parametrize("kind", GROUPS["rouge"])
+def test_rouge_of_other_scripts(kind: str, tokenizer: str) -> None:
+    for text in (f"{line} {line}" for line in SCRIPTS):
+        (made,) = score([text, text, "x"], [[text, text[:-1], text]], [kind], rouge_tokenizer=tokenizer, bootstrap=0)
+        assert made.statistics[0, 0] == 100
+        assert 0 < made.statistics[1, 0] < 100
+        assert made.statistics[2, 0] == 0
+        assert f"|tok:{tokenizer}|" in made.signature
+
+
+def test_rouge_tokens_ignore_case_and_composition() -> None:
+    for tokenizer in ("unicode", "chars"):
+        assert value(["CAFÉ"], [["cafe\u0301"]], "rouge1", rouge_tokenizer=tokenizer) == 100
+
+
+def test_rouge_by_the_pieces_of_a_model(tmp_path: Path) -> None:
+    from seq2seq.data.tokenizer import train_tokenizer
+
+    model = tmp_path / "any.model"
+    train_tokenizer(["我们今天去北京大学看朋友"] * 9, kind="char", size=40).save(model)
+    (made,) = score(["我们今天"], [["我们明天"]], ["rouge1"], rouge_tokenizer=str(model), bootstrap=0)
+    assert made.value == pytest.approx(100 * 4 / 5)  # the space before the first word is a piece too
+    assert re.search(r"\|tok:spm-[0-9a-f]{8}\|", made.signature)
+    model.write_bytes(b"no model")
+    rouge.open_tokenizer.cache_clear()
+    with pytest.raises(RunError, match=r"any\.model: not a complete SentencePiece model"):
+        score(["a"], [["a"]], ["rouge1"], rouge_tokenizer=str(model))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rouge_tokenizer": "unicod"}, r"unknown \(did you mean 'unicode'\?\).* or the file of a SentencePiece model"),
+        ({"rouge_tokenizer": "unicode", "stemming": True}, "--stemming would be ignored"),
+    ],
+)
+def test_rouge_tokenizers_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        score(["a"], [["a"]], ["rouge1"], **options)
+
+
+@pytest.mark.usefixtures("warn_again")
+def test_rouge_says_which_letters_it_drops(caplog: pytest.LogCaptureFixture) -> None:
+    """Once for all kinds of ROUGE, and not of digits and punctuation."""
+    lines = ["नमस्ते दुनिया", "the old man", "5 m² – “so”", "schön"]
+    score(lines, [lines], GROUPS["rouge"], bootstrap=0)
+    assert [message.split(", such")[0] for message in caplog.messages] == [
+        "ROUGE drops letters other than a-z, which 2 of 4 references have"
+    ]
+    caplog.clear()
+    score(lines[1:3], [lines[1:3]], ["rouge1"], bootstrap=0)
+    score(lines, [lines], ["rouge1"], rouge_tokenizer="unicode", bootstrap=0)
+    assert not caplog.messages
 
 
 def test_heavy_dependencies_are_imported_on_use() -> None:

@@ -11,6 +11,13 @@ def test_tokens_are_whole_words_in_every_script() -> None:
     assert tokens("") == []
 
 
+def test_tokens_of_scripts_without_spaces_are_characters() -> None:
+    assert tokens("我们去，我们去。") == list("我们去我们去")
+    assert tokens("ก็มา (so)") == ["ก็", "ม", "า", "so"]
+    assert repetition("我们去，我们去。") == (2, 5)
+    assert copied("我们去", "我去了") == (2, 3)
+
+
 def test_repetition_by_hand() -> None:
     """ "a b", "b a", "a b", "b a": two of four are repetitions; punctuation is ignored, case is not."""
     assert repetition("a b a, b a.") == (2, 4)

@@ -36,7 +36,14 @@ OTHER: dict[str, tuple[tuple[str, ...], object]] = {  # setting -> settings that
     "max_epochs": (("training.max_updates=25", "training.validate_every=0"), 1),
     "keep": (LAST, 1), "ema": (("training.ema=0.9",), 0.1),
 }  # fmt: skip
-ELSEWHERE = {"max_minutes", "stop_at", "patience", "dev_lines", "monitor"}  # below, and in test_validation.py
+ELSEWHERE = {
+    "max_minutes",
+    "stop_at",
+    "patience",
+    "dev_lines",
+    "monitor",
+    "rouge_tokenizer",
+}  # below, and in test_validation.py
 CHOICES = [  # those that are not the default
     (field.name, ("training.weight_decay=0.1",), value)
     for field in dataclasses.fields(TrainingConfig)
@@ -136,7 +143,9 @@ def test_dev_lines_limits_what_is_decoded(
     assert set(decoded) == {lines}
 
 
-@pytest.mark.parametrize(("monitor", "metrics"), [("bleu", ["bleu"]), ("rouge", ["rougeL"]), ("loss", [])])
+@pytest.mark.parametrize(
+    ("monitor", "metrics"), [("bleu", ["bleu"]), ("chrf", ["chrf"]), ("rouge", ["rougeL"]), ("loss", [])]
+)
 def test_monitor_is_the_dev_score(
     monitor: str,
     metrics: list[str],
