@@ -23,13 +23,16 @@ from omegaconf.errors import (
 import seq2seq
 from seq2seq.config import MODELS, SCHEMA, Config, ModelConfig
 from seq2seq.config.fields import type_name
-from seq2seq.errors import ConfigError, RunError, choose
+from seq2seq.errors import ConfigError, RunError, choose, shortened
 from seq2seq.utils.files import write_text
 
 # Paths, devices and display. Every other setting, trainer.precision among them, makes another run.
 NOT_HASHED = {"resume", "runs", "data.root", "data.cache", "data.how", "data.licence"} | {
     f"trainer.{name}" for name in ("accelerator", "devices", "threads", "log_every", "progress", "graphs")
 }
+
+LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_at")
+MAY_CHANGE = NOT_HASHED - {"runs"} | {f"training.{name}" for name in LIMITS}  # on resuming
 
 MAX_CHARACTERS, MAX_DEPTH = 1 << 20, 20  # of a saved config; ours have about 5,000 characters and 4 levels
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C where PyYAML was built with it
@@ -227,22 +230,42 @@ def _fields(group: type[Any], prefix: str) -> Iterator[tuple[str, dataclasses.Fi
 
 def flatten(config: Config) -> dict[str, Any]:
     """Dotted name -> value of every setting; the dict `data.test` is one value."""
-    return dict(_values(config, ""))
+    return flatten_values(dataclasses.asdict(config))
 
 
-def _values(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    for field in dataclasses.fields(group):
-        value = getattr(group, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from _values(value, f"{prefix}{field.name}.")
+def flatten_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of nested plain values, which may be settings that cannot work."""
+    return dict(_values(values, ""))
+
+
+def _values(group: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in group.items():
+        if isinstance(value, Mapping) and prefix + name != "data.test":
+            yield from _values(value, f"{prefix}{name}.")
         else:
-            yield prefix + field.name, value
+            yield prefix + name, value
 
 
 def differences(a: Config, b: Config) -> list[tuple[str, Any, Any]]:
     """(dotted name, value in `a`, value in `b`) of each setting that differs; None where one has no such setting."""
-    left, right = flatten(a), flatten(b)
+    return _differences(flatten(a), flatten(b))
+
+
+def _differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     return [(name, left.get(name), right.get(name)) for name in {**left, **right} if left.get(name) != right.get(name)]
+
+
+def refuse_changes(saved: Mapping[str, Any], given: Mapping[str, Any], folder: Path) -> None:
+    """Raise ConfigError for the first setting that differs from the saved one of the run `folder` and may not change.
+
+    Both as `flatten` returns them."""
+    for name, before, now in _differences(saved, given):
+        if name not in MAY_CHANGE:
+            raise ConfigError(
+                f"{name}={shortened(now)} is given, but the run was started with {name}={before}: on resuming only "
+                f"training.{', '.join(LIMITS)}, data.root, data.cache and trainer settings other than precision may "
+                f"change; init_from={folder} starts a new run from its weights, with other settings"
+            )
 
 
 def settings_hash(config: Config, data_hash: str) -> str:

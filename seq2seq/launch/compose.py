@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.config import MODELS, Config
 from seq2seq.config.choices import check_choices
-from seq2seq.config.io import build_config, describe, every_setting
+from seq2seq.config.io import build_config, describe, every_setting, flatten, flatten_values, refuse_changes
 from seq2seq.errors import ConfigError, unknown
 from seq2seq.launch.processes import CONCURRENT_JOBS
 
@@ -35,10 +35,21 @@ def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) ->
     search_path = [f"hydra.searchpath=[{folder.as_uri()}]"] if folder else []
     overrides = [hydra_override(override) for override in overrides]
     with hydra_errors(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        run = resume_folder(overrides)
-        primary = register_saved_run(run) if run else register_defaults()
+        saved = saved_config(overrides)
+        primary = register_saved_run(saved) if saved else register_defaults()
         composed = hydra.compose(primary, overrides=[*search_path, *overrides])
+    if saved:  # before the new settings are checked, since they may not work with those of the run
+        given = flatten_values(_plain(composed))
+        refuse_changes(flatten(saved), given, Path(given["resume"]))
     return to_config(composed)
+
+
+def saved_config(overrides: Sequence[str]) -> Config | None:
+    """The settings of the run that `resume` names; None without one. Raises RunError if it is not a run directory."""
+    from seq2seq.runs.directory import Run  # and with it sentencepiece, which composing alone does not need
+
+    folder = resume_folder(overrides)
+    return Run.open(folder).config if folder else None
 
 
 def resume_folder(overrides: Sequence[str]) -> str:
@@ -69,13 +80,18 @@ def hydra_override(override: str) -> str:
 
 def to_config(composed: DictConfig) -> Config:
     """What Hydra composed, as dataclasses. Raises ConfigError, also for names that are not in their tables."""
+    config = build_config(_plain(composed))
+    check_choices(config)
+    return config
+
+
+def _plain(composed: DictConfig) -> dict[str, Any]:
+    """What Hydra composed, as plain values. Raises ConfigError."""
     with hydra_errors():
         values = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
     if group := next((key for key in values if "/" in key), ""):
         raise ConfigError(_unknown_group(group))
-    config = build_config(values)
-    check_choices(config)
-    return config
+    return values
 
 
 def register_defaults() -> str:
@@ -89,13 +105,8 @@ def register_defaults() -> str:
     return "train"
 
 
-def register_saved_run(folder: str) -> str:
-    """The same with a run's settings in place of the defaults; files of conf/ are read only if overrides name them.
-
-    Raises RunError if `folder` is not a run directory."""
-    from seq2seq.runs.directory import Run  # and with it sentencepiece, which composing alone does not need
-
-    saved = Run.open(folder).config
+def register_saved_run(saved: Config) -> str:
+    """The same with a run's settings in place of the defaults; files of conf/ are read only if overrides name them."""
     register_defaults()
     store = ConfigStore.instance()
     store.store(name="schema", node=replace(saved, model=MISSING))

@@ -27,6 +27,7 @@ from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import BusyError, RunError
 
 CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
+METRICS, LOG = "metrics.csv", "log.txt"
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class CheckpointKeeper:
 
     def path(self, update: int) -> Path:
         """The file of the weights of an update."""
-        return self.folder / "checkpoints" / f"update-{update}.safetensors"
+        return weights_path(self.folder, update)
 
     def ranked(self) -> list[int]:
         """The updates, best first; the earlier one of equals first."""
@@ -149,6 +149,11 @@ class CheckpointKeeper:
         return sorted(self.scores)[-self.keep :]
 
 
+def weights_path(folder: Path, update: int) -> Path:
+    """The file in the run directory `folder` of the weights of an update that are kept."""
+    return folder / "checkpoints" / f"update-{update}.safetensors"
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The state that a run resumes from, on the CPU; loading it runs no code.
 
@@ -161,19 +166,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} cannot be read as a checkpoint: it is damaged, or another kind of file") from None
 
 
-def progress_of(checkpoint: dict[str, Any], path: Path) -> dict[str, float]:
-    """The limits of training by their settings' names, each with how far the checkpoint is towards it.
-
-    path: its file, for the message. Raises RunError if it is not a checkpoint of this package."""
-    try:
-        callbacks = checkpoint["callbacks"]
-        (batches,) = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
-        return {
-            "max_updates": checkpoint["global_step"],
-            "max_epochs": batches["epoch"],
-            "max_minutes": callbacks["Clock"]["spent"][0] / 60,
-            "patience": callbacks["Validation"]["waited"],
-            "stop_at": callbacks["Validation"]["best"],
-        }
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise RunError(f"{path} is not a checkpoint of this package: {type(error).__name__} {error}") from None
+def progress_of(checkpoint: dict[str, Any]) -> dict[str, float]:
+    """The limits of training by their settings' names, each with how far the checkpoint is towards it."""
+    callbacks = checkpoint["callbacks"]
+    (batches,) = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+    return {
+        "max_updates": checkpoint["global_step"],
+        "max_epochs": batches["epoch"],
+        "max_minutes": callbacks["Clock"]["spent"][0] / 60,
+        "patience": callbacks["Validation"]["waited"],
+        "stop_at": callbacks["Validation"]["best"],
+    }

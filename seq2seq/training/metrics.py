@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from seq2seq.runs.directory import METRICS
 from seq2seq.runs.metrics import read_metrics
 from seq2seq.utils.files import error_filename, write_text
 
@@ -33,7 +34,7 @@ class MetricsWriter:
 
     def __init__(self, folder: Path, update: int = 0) -> None:
         """Keeps the rows up to `update`; a resumed run writes the later ones again."""
-        self.path = folder / "metrics.csv"
+        self.path = folder / METRICS
         old = read_metrics(self.path) if self.path.exists() else []
         kept = [row for row in old if int(row["update"]) <= update]
         header = dict(zip(COLUMNS, COLUMNS, strict=True))

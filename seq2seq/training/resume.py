@@ -5,21 +5,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from seq2seq.config import Config, TrainingConfig
-from seq2seq.config.io import NOT_HASHED, differences, write_config
+from seq2seq.config.io import LIMITS, differences, flatten, refuse_changes, write_config
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
-from seq2seq.runs.directory import CONFIG, INFO, LAST, WEIGHTS, Run, locked, path_inside
-from seq2seq.training.checkpoint import progress_of, read_checkpoint
+from seq2seq.nn.build import build_meta_model
+from seq2seq.runs.directory import CONFIG, INFO, LAST, METRICS, WEIGHTS, Run, locked, path_inside
+from seq2seq.runs.metrics import read_metrics
+from seq2seq.runs.weights import MODEL_OF_RUN, check_fit, open_tensors
+from seq2seq.training.checkpoint import progress_of, read_checkpoint, weights_path
 from seq2seq.training.checks import check_device, check_limits, check_plan
 from seq2seq.training.metrics import TENSORBOARD
 from seq2seq.training.optim import needs_total
 from seq2seq.training.run import INITIAL_INFO, create_directory, plan_training, train_directory
+from seq2seq.training.saved_state import described, first_wrong_part, run_id
 from seq2seq.utils.files import write_json
 
 log = logging.getLogger("seq2seq")
-
-LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_at")
-MAY_CHANGE = NOT_HASHED - {"runs"} | {f"training.{name}" for name in LIMITS}
 
 
 def resume(config: Config) -> Path:
@@ -62,12 +63,14 @@ def resume_directory(run: Run, config: Config, prepared: Prepared | None = None)
     """Resume a run whose directory is locked. prepared: its text, None to prepare it. Raises the errors of `resume`.
 
     Nothing is written before all checks have passed."""
-    refuse_changes(run.config, config)
+    refuse_changes(flatten(run.config), flatten(config), run.folder)
     for name in (Path(LAST).parent.name, TENSORBOARD):
         path_inside(run.folder, name)
     check_limits(config.training)
     check_device(config.trainer)
     check_resumable(run, config.training)
+    if (run.folder / METRICS).exists():
+        read_metrics(run.folder / METRICS)
     if prepared is None:
         guided = config.training.guided_alignment > 0
         prepared = prepare(config.data, config.tokenizer, run.vocabularies if config.init_from else None, guided)
@@ -81,16 +84,6 @@ def resume_directory(run: Run, config: Config, prepared: Prepared | None = None)
     initial = {name: value for name, value in run.info.items() if name in INITIAL_INFO}
     write_json(run.folder / INFO, initial | {"finished": False})
     return train_directory(run.folder)
-
-
-def refuse_changes(saved: Config, given: Config) -> None:
-    """Raises ConfigError for the first setting that differs from the saved one and may not change."""
-    for name, before, now in differences(saved, given):
-        if name not in MAY_CHANGE:
-            raise ConfigError(
-                f"{name}={now} is given, but the run was started with {name}={before}: on resuming only training."
-                f"{', '.join(LIMITS)}, data.root, data.cache and trainer settings other than precision may change"
-            )
 
 
 def log_changes(saved: Config, given: Config) -> None:
@@ -109,15 +102,9 @@ def check_resumable(run: Run, training: TrainingConfig) -> None:
     path = run.folder / LAST
     if not path.exists():
         if (run.folder / WEIGHTS).exists():
-            raise RunError(
-                f"{run.folder} has weights but no {LAST} to resume from; "
-                f"init_from={run.folder} starts a new run from them"
-            )
+            raise RunError(f"{run.folder} has weights but no {LAST} to resume from; {_way_on(run)}")
         return
-    checkpoint = read_checkpoint(path)
-    progress = progress_of(checkpoint, path)
-    if checkpoint["callbacks"].get("Checkpoint", {}).get("run", "") != run.info.get("id", ""):
-        raise RunError(f"{path} is the checkpoint of another run")
+    progress = _read_progress(run)
     limits = {name: getattr(training, name) for name in progress}
     reached = [f"training.{name}={limit:g}" for name, limit in limits.items() if limit and progress[name] >= limit]
     if reached and run.info.get("finished"):
@@ -128,3 +115,30 @@ def check_resumable(run: Run, training: TrainingConfig) -> None:
             f"{run.folder} is past training.max_epochs={training.max_epochs}: "
             f"{progress['max_epochs']} epochs are complete"
         )
+
+
+def _read_progress(run: Run) -> dict[str, float]:
+    """`progress_of` the run's checkpoint.
+
+    Raises RunError if it, or kept weights that it names, are missing, damaged, of another run or of another model."""
+    path = run.folder / LAST
+    model = build_meta_model(run.config.model, run.vocabularies.source.size, run.vocabularies.target.size)
+    try:
+        checkpoint = read_checkpoint(path)
+        if run_id(checkpoint) != run.info.get("id", ""):
+            raise RunError(f"{path} is the checkpoint of another run, or of another program")
+        if wrong := first_wrong_part(checkpoint, described(run.config, model, checkpoint)):
+            raise RunError(f"{path} is damaged: {wrong} is missing, or not what it has to be")
+        for update in checkpoint["callbacks"]["Validation"]["scores"]:
+            with open_tensors(kept := weights_path(run.folder, update)) as file:
+                check_fit(model, file, kept, MODEL_OF_RUN)
+    except RunError as error:
+        raise RunError(f"{error}; {_way_on(run)}") from None
+    return progress_of(checkpoint)
+
+
+def _way_on(run: Run) -> str:
+    """What is left to do with a run whose checkpoint cannot be resumed from."""
+    if (run.folder / WEIGHTS).exists():
+        return f"init_from={run.folder} starts a new run from its weights"
+    return f"there are no weights yet: delete {run.folder / LAST} and resume again to train from the start"

@@ -21,7 +21,7 @@ from seq2seq.config.io import differences, write_config
 from seq2seq.data.prepare import Prepared, open_cached, prepare
 from seq2seq.errors import RunError
 from seq2seq.nn.build import EncoderDecoder, build_model
-from seq2seq.runs.directory import CONFIG, INFO, LAST, WEIGHTS, Run, locked, read_info, run_directory
+from seq2seq.runs.directory import CONFIG, INFO, LAST, LOG, WEIGHTS, Run, locked, read_info, run_directory
 from seq2seq.runs.weights import load_weights
 from seq2seq.training.budget import resize_to_budget
 from seq2seq.training.checks import CONFIGURED_MODEL, check_monitor, check_plan, check_settings
@@ -145,7 +145,7 @@ def train_directory(folder: Path) -> Path:
     resumed = (folder / LAST).exists()  # then the weights are those of the checkpoint
     start = Run.open(config.init_from) if config.init_from and not resumed else None
     model = make_model(config, prepared, start)
-    with logging_to(folder / "log.txt"):
+    with logging_to(folder / LOG):
         log.info("run directory: %s", folder)
         for line in parameter_table(model):
             log.info("%s", line)

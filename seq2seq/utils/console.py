@@ -16,14 +16,19 @@ def log_to_stderr(prefix: str = "") -> None:
     logging.getLogger("sacrebleu").setLevel(logging.ERROR)
 
 
+def silence_lightning() -> None:
+    """Hide what Lightning logs and warns of."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+
+
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Log the package's messages to the file `path` as well, with the time, and silence Lightning's own.
 
     A log that cannot be written raises OSError. An OSError in another thread is logged as one line."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    silence_lightning()
     if path.is_symlink():  # files of a run directory are never written through links
         path.unlink()
     handler = _LogFile(path, encoding="utf-8")

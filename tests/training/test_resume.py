@@ -16,12 +16,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seq2seq.config.io import differences, read_config
+from seq2seq.config.io import LIMITS, differences, flatten, read_config, refuse_changes
 from seq2seq.errors import RunError
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.training.checkpoint import Checkpoint
-from seq2seq.training.resume import LIMITS, refuse_changes, resume
+from seq2seq.training.resume import resume
 from seq2seq.training.run import train
 
 TIMES = {"seconds", "processor_seconds", "tokens_per_second", "waiting"}
@@ -192,7 +192,7 @@ MAY_CHANGE = [
 @pytest.mark.parametrize("word", [*MAY_CHANGE, "data.cache=elsewhere", "model.hidden=8"])
 def test_limits_logging_devices_and_folders_may_change(word: str, tiny_run: Path) -> None:
     given = replace(compose_config([f"resume={tiny_run}", word]), resume="")
-    refuse_changes(read_config(tiny_run / "config.yaml"), given)
+    refuse_changes(flatten(read_config(tiny_run / "config.yaml")), flatten(given), tiny_run)
 
 
 def test_run_stopped_at_its_last_update_only_finishes(
