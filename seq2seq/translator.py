@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seq2seq.config import SearchConfig
+from seq2seq.data.tokenizer import LONGEST_PIECE
 from seq2seq.data.vocabulary import EncodedSource, Vocabularies
 from seq2seq.data.words import is_blank, truncate_words
-from seq2seq.errors import ConfigError, DataError, RunError, choose
+from seq2seq.errors import ConfigError, DataError, RunError, choose, shortened
 from seq2seq.ids import EOS, PAD, UNK
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
 from seq2seq.nn.interface import Memory, Model
@@ -64,8 +65,7 @@ class Translator:
 
     >>> translator = Translator.open("runs/multi30k-additive-s1", beam=5)
     >>> translator.translate(["A dog runs .", "Two men talk ."])
-
-    Raises ConfigError for a search setting that the models would ignore."""
+    """
 
     models: Sequence[Model]
     vocabularies: Vocabularies
@@ -76,11 +76,11 @@ class Translator:
     def __post_init__(self) -> None:
         sources = [model.max_source for model in self.models if model.max_source is not None]
         targets = [model.max_target for model in self.models if model.max_target is not None]
-        self.max_source = min(sources, default=None)  # source tokens, EOS included; None: no limit
+        self.max_source = min([self.search.max_source, *sources])  # source tokens, EOS included
+        self._limit = "model.max_length" if self.max_source in sources else "search.max_source"  # for messages
         self.max_target = min(targets, default=None)  # target steps, EOS included; None: no limit
         self.copies = all(model.head.reads_weights for model in self.models)  # type: ignore[attr-defined]
         self._warned_of_long_source = False
-        self.search.check_limit(self.max_source)
 
     @classmethod
     def open(
@@ -217,36 +217,44 @@ class Translator:
     def encode_source(self, line: str) -> EncodedSource:
         """Ids of a source line, of which the first `truncate` words are read.
 
-        A line that is still longer than the model's limit is cut, which is logged once, or, with
-        search.long_source=refuse, raises DataError."""
-        text = truncate_words(line, self.truncate)
-        encoded = self.vocabularies.encode_source("" if is_blank(text) else text)
-        size, limit = len(encoded.ids), self.max_source
-        if limit is None or size <= limit:
+        A line that is still longer than `max_source` is cut, which is logged once, or, with
+        search.long_source=refuse, raises DataError. It is cut before it is split into subwords, which takes
+        SentencePiece minutes for a word of a million letters."""
+        text, limit = truncate_words(line, self.truncate), self.max_source
+        start = text[: LONGEST_PIECE * limit]
+        encoded = self.vocabularies.encode_source("" if is_blank(start) else start)
+        if len(start) == len(text) and len(encoded.ids) <= limit:
             return encoded
+        size = f"{len(text):,} characters" if len(start) < len(text) else f"{len(encoded.ids):,} tokens"
         if self.search.long_source == "refuse":
             raise DataError(
-                f"a source line has {size} tokens, more than the model's {limit} (model.max_length): {line[:60]!r}..."
+                f"a source line has {size}, more than the {limit:,} tokens of {self._limit}: {shortened(text, 60)}"
             )
         if not self._warned_of_long_source:
             log.warning(
-                "a source line of %d tokens was cut to the model's %d (model.max_length); others may be too",
-                size,
-                limit,
+                "a source line of %s was cut to the %s tokens of %s; others may be too", size, f"{limit:,}", self._limit
             )
             self._warned_of_long_source = True
-        copy = encoded.copy[: limit - 1]
+        ids, copy = encoded.ids[:-1][: limit - 1], encoded.copy[:-1][: limit - 1]  # without EOS
         unknown = max(0, max(copy, default=0) - self.vocabularies.target.size + 1)  # unknown words that are left
-        return EncodedSource([*encoded.ids[: limit - 1], EOS], [*copy, EOS], encoded.unknown[:unknown])
+        return EncodedSource([*ids, EOS], [*copy, EOS], encoded.unknown[:unknown])
 
     def encode_target(self, line: str, source: EncodedSource) -> list[int]:
         """Ids of a target line, without EOS; words copied from `source` have ids >= V.
 
-        Raises DataError for a line that is too long for the model."""
-        ids = self.vocabularies.encode_target(line, source.unknown if self.copies else ())
-        if self.max_target is not None and len(ids) > self.max_target:
-            limit = f"the model's {self.max_target} (model.max_length)"
-            raise DataError(f"a target line has {len(ids)} tokens, more than {limit}: {line[:60]!r}...")
+        Raises DataError for a line that is too long for the model, or longer than search.max_source."""
+        limit, name = (
+            (self.search.max_source, "search.max_source")
+            if self.max_target is None
+            else (self.max_target, "model.max_length")
+        )
+        start = line[: LONGEST_PIECE * limit]  # splitting all of a very long line into subwords would take minutes
+        ids = self.vocabularies.encode_target(start, source.unknown if self.copies else ())
+        if len(start) < len(line) or len(ids) > limit:
+            size = f"{len(line):,} characters" if len(start) < len(line) else f"{len(ids):,} tokens"
+            raise DataError(
+                f"a target line has {size}, more than the {limit:,} tokens of {name}: {shortened(line, 60)}"
+            )
         return ids[:-1]
 
     def _is_truncated(self, line: str) -> bool:

@@ -47,7 +47,7 @@ def test_ensemble_has_the_tightest_limits_of_its_models() -> None:
         return ensemble.max_source, ensemble.max_target
 
     assert limits((90, 70), (80, None), (None, 75)) == (80, 70)
-    assert limits((None, None)) == (None, None)
+    assert limits((None, None)) == (SearchConfig().max_source, None)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -155,20 +155,63 @@ def test_a_long_source_is_cut_with_one_warning_or_refused(
     with caplog.at_level(logging.WARNING, "seq2seq"):
         found = list(translator.hypotheses([long, long, "the cat sleeps ."]))
     assert len(caplog.messages) == 1
-    assert "cut to the model's 80 (model.max_length)" in caplog.text
+    assert "cut to the 80 tokens of model.max_length" in caplog.text
     assert len(found[0][0].source) == 80
     with pytest.raises(
-        DataError, match=r"a source line has \d+ tokens, more than the model's 80 \(model\.max_length\): 'the cat"
+        DataError, match=r"a source line has \d+ tokens, more than the 80 tokens of model\.max_length: the cat"
     ):
         double(random_run(*settings), long_source="refuse").translate([long])
     if "learned" in str(settings):
-        with pytest.raises(DataError, match=r"a target line has \d+ tokens, more than the model's 80"):
+        with pytest.raises(DataError, match=r"a target line has \d+ tokens, more than the 80 tokens of model"):
             translator.score(["the cat"], [long])
 
 
-def test_recurrent_model_takes_a_source_of_any_length(random_run: RandomRun) -> None:
-    assert double(random_run()).max_source is None
-    assert len(double(random_run()).translate(["the cat sleeps . " * 100])) == 1
+LONG = {
+    "words": "the cat sleeps . " * 200_000,
+    "one word": "x" * 3_000_000,
+    "a script without spaces": "我们" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_a_line_of_megabytes_is_cut_before_it_is_split_into_subwords(
+    kind: str, random_run: RandomRun, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a recurrent model too. SentencePiece takes minutes for a word of a million letters."""
+    from seq2seq.data.tokenizer import LONGEST_PIECE, Tokenizer
+
+    run, split, longest = random_run(), Tokenizer._split_unknown, 0
+
+    def measured(self: Tokenizer, pieces: list[str]) -> list[str]:
+        nonlocal longest
+        longest = max(longest, len("".join(pieces).removeprefix("▁")))
+        return split(self, pieces)
+
+    monkeypatch.setattr(Tokenizer, "_split_unknown", measured)
+    translator = double(run, max_source=30, max_length=3)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "seq2seq"):
+        found = [alternatives[0] for alternatives in translator.hypotheses([LONG[kind], "the cat", LONG[kind]])]
+    assert longest == 30 * LONGEST_PIECE
+    assert len(found[0].source) <= 30
+    assert found[0].source[-1] == "" not in found[0].source[:-1]
+    assert [message.split(" was cut to ")[1] for message in caplog.messages] == [
+        "the 30 tokens of search.max_source; others may be too"
+    ]
+    for refused in (
+        lambda: double(run, max_source=30, long_source="refuse").translate([LONG[kind]]),
+        lambda: translator.score(["the cat"], [LONG[kind]]),
+    ):
+        with pytest.raises(
+            DataError, match=r"line has [\d,]+ characters, more than the 30 tokens of search\.max_source: .{60}"
+        ):
+            refused()
+    assert longest == 30 * LONGEST_PIECE
+
+
+def test_recurrent_model_takes_long_sources(random_run: RandomRun) -> None:
+    assert double(random_run()).max_source == 5000
+    assert len(double(random_run()).attention("the cat sleeps . " * 100).source) > 400
 
 
 def test_unknown_word_is_replaced_by_the_source_word_with_the_most_attention(random_run: RandomRun) -> None:

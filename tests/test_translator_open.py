@@ -73,10 +73,3 @@ def test_wrong_number_of_prefixes_is_refused(prefix: list[str], random_run: Rand
 def test_translator_needs_a_run() -> None:
     with pytest.raises(ConfigError, match="no run directory is given"):
         Translator.open()
-
-
-def test_long_source_is_refused_for_a_model_without_a_limit(random_run: RandomRun) -> None:
-    with pytest.raises(
-        ConfigError, match=r"search\.long_source=refuse would be ignored: the model takes a source of any length"
-    ):
-        Translator.open(random_run(), long_source="refuse")

@@ -33,7 +33,7 @@ CHANGED: dict[str, Any] = {
     "coverage_penalty_kind": "summary", "min_length": 7, "max_length": 2, "min_ratio": 1.5, "max_ratio": 0.0,
     "no_repeat": 1, "sampling": True, "seed": 2, "temperature": 0.2, "top_k": 1, "top_p": 0.1,
 }  # fmt: skip
-TESTED_ELSEWHERE = {"long_source", "replace_unknown", "batch", "window"}
+TESTED_ELSEWHERE = {"long_source", "max_source", "replace_unknown", "batch", "window"}
 
 
 @pytest.mark.parametrize("name", CHANGED)

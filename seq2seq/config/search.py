@@ -47,15 +47,18 @@ class SearchConfig(Group):
         1.0, "sampling: only from the likeliest tokens that together have this probability (Holtzman et al. 2020)"
     )
     replace_unknown: bool = setting(False, "replace an unknown target word by the source word with the most attention")
-    long_source: str = setting(
-        "cut", "a source longer than the model's limit is cut with a warning, or refused", ("cut", "refuse")
+    max_source: int = setting(
+        5000,
+        "tokens of a source line that are read, of a model with fewer positions so many; it bounds the memory and the "
+        "time of one line, and that of given targets, of which a longer one is refused",
     )
+    long_source: str = setting("cut", "a longer source is cut with a warning, or refused", ("cut", "refuse"))
     batch: int = setting(64, "sentences decoded together")
     window: int = setting(2048, "lines that are read and sorted by length together; it bounds the memory")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_at_least(1, "beam", "n_best", "max_length", "batch", "window")
+        self.check_at_least(1, "beam", "n_best", "max_length", "max_source", "batch", "window")
         self.check_at_least(
             0, "alpha", "coverage_penalty", "min_length", "min_ratio", "max_ratio", "temperature", "no_repeat", "top_k"
         )
@@ -75,11 +78,6 @@ class SearchConfig(Group):
             raise ConfigError(f"search.min_ratio={self.min_ratio} is above search.max_ratio={self.max_ratio}")
         if self.min_length > self.max_length:
             raise ConfigError(f"search.min_length={self.min_length} is above search.max_length={self.max_length}")
-
-    def check_limit(self, limit: int | None) -> None:
-        """Raise ConfigError for a setting that a model with the longest source `limit` would ignore; None: no limit."""
-        if limit is None:
-            self.refuse_ignored(("long_source",), "the model takes a source of any length")
 
     def changed(self, **given: Any) -> "SearchConfig":
         """A copy with the settings in `given`; other settings that these leave without effect return to their defaults.

@@ -23,6 +23,7 @@ from seq2seq.data.readers import AnyPair, LinkedPair
 from seq2seq.data.report import MAX_COMPARED, RoundTrip
 from seq2seq.data.sampling import encode_pair, text_row
 from seq2seq.data.text_hash import hash_pairs
+from seq2seq.data.tokenizer import LONGEST_PIECE
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.data.word_links import token_links
 from seq2seq.errors import DataError
@@ -192,7 +193,7 @@ def _vocabularies(folder: Path) -> Vocabularies:
 def encode_block(folder: Path, path: Path, pairs: list[AnyPair], rules: EncodingRules) -> None:
     """Write the arrays of one block of pairs and their statistics to the folder `path`, atomically."""
     vocabularies, sums = _vocabularies(folder), Counter[str]()
-    filters = PairFilter(rules.max_words, rules.max_ratio, rules.truncate)
+    filters = PairFilter(rules.max_words, rules.max_ratio, rules.truncate, LONGEST_PIECE * rules.max_tokens)
     round_trip = RoundTrip(MAX_COMPARED if int(path.name) == 0 else 0)
     sizes, linked = (vocabularies.source.size, vocabularies.target.size), isinstance(pairs[0], LinkedPair)
     with (

@@ -10,13 +10,17 @@ from seq2seq.data.words import count_words, is_blank, truncate_words
 class PairFilter:
     """Truncates pairs, yields those that are worth training on, and counts the rest in `dropped`: reason -> pairs.
 
-    A pair is dropped if a side is blank, has more than `max_words` words, as `words.count_words` counts them, or has n
+    A pair is dropped if a side is blank, has more than `max_characters` characters (0: no limit), which would take long
+    to split into subwords, has more than `max_words` words, as `words.count_words` counts them, or has n
     words where the other side has m and n > max_ratio * (m + 3); the 3 spares short sentences. Before that, source and target are truncated
     to the two numbers of words in `truncate` (0: not truncated); `truncated` counts the pairs of each side, `read` all
     pairs."""
 
-    def __init__(self, max_words: int, max_ratio: float, truncate: tuple[int, int] = (0, 0)) -> None:
+    def __init__(
+        self, max_words: int, max_ratio: float, truncate: tuple[int, int] = (0, 0), max_characters: int = 0
+    ) -> None:
         self.max_words, self.max_ratio, self.truncate = max_words, max_ratio, truncate
+        self.max_characters = max_characters
         self.read = 0
         self.dropped: Counter[str] = Counter()
         self.truncated: Counter[str] = Counter()
@@ -26,6 +30,8 @@ class PairFilter:
         sides = pair.source, pair.target
         if any(map(is_blank, sides)):
             return "an empty side"
+        if self.max_characters and max(map(len, sides)) > self.max_characters:
+            return f"more than {self.max_characters:,} characters"
         shorter, longer = sorted(map(count_words, sides))
         if longer > self.max_words:
             return f"more than {self.max_words} words"

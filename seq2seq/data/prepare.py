@@ -21,7 +21,7 @@ from seq2seq.data.readers import AnyPair, Pair
 from seq2seq.data.report import Overlap, report_lines
 from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
 from seq2seq.data.text_hash import Stamp, TextChangedError, TextHash, file_stamps, unchanged
-from seq2seq.data.tokenizer import Tokenizer, train_tokenizer
+from seq2seq.data.tokenizer import LONGEST_PIECE, Tokenizer, train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.data.words import truncate_words
 from seq2seq.errors import DataError, RunError
@@ -268,7 +268,7 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, scan: Corpus
         )
 
     def kept() -> Iterator[AnyPair]:
-        filters = PairFilter(data.max_words, data.max_ratio, _truncation(data))
+        filters = PairFilter(data.max_words, data.max_ratio, _truncation(data), LONGEST_PIECE * data.max_tokens)
         return islice(filters(scan.same_train(train_pairs(data), data)), 0, None, step)
 
     if next(kept(), None) is None:
@@ -288,6 +288,9 @@ def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies, scan:
 
     Returns how many are longer than data.max_tokens, and how many sources were truncated."""
     long = truncated = 0
+    enough = LONGEST_PIECE * (
+        data.max_tokens + 2
+    )  # characters of a pair that is long; all of a longer line takes minutes
     sizes = vocabularies.source.size, vocabularies.target.size
     with (
         write_arrays(folder / "dev", *sizes) as add,
@@ -295,7 +298,7 @@ def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies, scan:
     ):
         for pair in scan.same_dev(dev_pairs(data), data):
             source = truncate_words(pair.source, data.truncate_source)
-            row = encode_pair(Pair(source, pair.target), vocabularies)
+            row = encode_pair(Pair(source[:enough], pair.target[:enough]), vocabularies)
             add(row)
             add_text(text_row(pair))
             long += max(len(row.source), len(row.target)) > data.max_tokens + 1

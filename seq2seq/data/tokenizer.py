@@ -21,6 +21,7 @@ from seq2seq.utils.files import atomic_write
 
 SPACE_MARK = "▁"  # U+2581, which SentencePiece writes for a space, hence at the start of a word
 WORD_PATTERN = re.compile(f"^[^{SPACE_MARK}]+|{SPACE_MARK}[^{SPACE_MARK}]*")
+LONGEST_PIECE = 16  # characters, SentencePiece's default limit: so many times N characters have more than N pieces
 SPECIAL_IDS = {"pad_id": PAD, "unk_id": UNK, "bos_id": BOS, "eos_id": EOS}
 
 

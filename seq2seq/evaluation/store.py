@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seq2seq.config.search import SearchConfig
 from seq2seq.data.word_links import Link, parse_links
 from seq2seq.errors import DataError, RunError
 from seq2seq.evaluation.alignment import LINKS
@@ -149,7 +150,8 @@ def read_evaluation(spec: EvaluationSpec, test: TestSet) -> Evaluation | None:
 def _is_current(report: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> bool:
     """Whether scores.json holds this fingerprint."""
     stored = {name: report[name] for name in fingerprint}
-    stored["search"] = {name: stored["search"][name] for name in fingerprint["search"]}
+    usual = vars(SearchConfig())  # evaluations of earlier versions lack later settings
+    stored["search"] = {name: stored["search"].get(name, usual[name]) for name in fingerprint["search"]}
     return stored == {**fingerprint, "weights": _known_hashes(fingerprint["weights"], stored["weights"])}
 
 

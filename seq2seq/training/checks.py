@@ -26,7 +26,6 @@ def check_settings(config: Config) -> None:
     """All checks that need no text. Raises ConfigError."""
     check_folder("runs", Path(config.runs))
     check_folder("data.cache", cache_root(config.data))
-    config.search.check_limit(build_meta_model(config.model).max_source)
     check_limits(config.training)
     check_attention_losses(config)
     check_device(config.trainer)

@@ -30,6 +30,7 @@ from seq2seq.translator import Translator
 log = logging.getLogger("seq2seq")
 
 MONITORED_PAIRS = 64  # whose attention is checked: a small part of a validation's time
+MONITORED_CHARACTERS = 2000  # of a target: a longer one would take as long as all the others
 VALIDATIONS_IN_A_ROW = 3  # that find the same before it is logged: attention starts out uniform in every training
 
 
@@ -41,8 +42,13 @@ class AttentionMonitor:
     def __init__(self, translator: Translator, model: ModelConfig, pairs: Sequence[Pair]) -> None:
         self.translator, self.model = translator, model
         first = pairs[:MONITORED_PAIRS]
-        self.pairs = [(pair.source, pair.target) for pair in first if not any(map(is_blank, pair))]
+        self.pairs = [(pair.source, pair.target) for pair in first if self._is_monitored(pair)]
         self.in_a_row: Counter[str] = Counter()  # kind of warning -> validations in a row that found it
+
+    @staticmethod
+    def _is_monitored(pair: Pair) -> bool:
+        """Whether a pair has attention to be checked, and writing its target costs little."""
+        return not any(map(is_blank, pair)) and len(pair.target) <= MONITORED_CHARACTERS
 
     def check(self) -> None:
         """To be called in each validation, with the model in evaluation mode."""

@@ -16,6 +16,7 @@ from seq2seq.data.filters import PairFilter
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.data.readers import Pair
 from seq2seq.data.report import report_lines
+from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.data.words import truncate_words
 from seq2seq.ids import EOS
 from seq2seq.translator import warn_truncated
@@ -145,3 +146,31 @@ def test_drop_reasons(pair: Pair, reason: str | None) -> None:
     good = Pair("A man.", "Ein Mann.")
     assert list(filters([pair, good])) == ([good] if reason else [pair, good])
     assert (filters.read, dict(filters.dropped)) == (2, {reason: 1} if reason else {})
+
+
+def test_long_lines_are_dropped_before_their_words_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr("seq2seq.data.filters.count_words", lambda text: counted.append(text) or 1)
+    filters = PairFilter(max_words=20, max_ratio=9, max_characters=8)
+    assert list(filters([Pair("x" * 9, "y"), Pair("x", "y" * 10**6), Pair("x", "y" * 8)])) == [Pair("x", "y" * 8)]
+    assert dict(filters.dropped) == {"more than 8 characters": 2}
+    assert counted == ["x", "y" * 8]
+
+
+def test_a_line_of_a_million_letters_is_never_split_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for the tokenizer, nor in training and dev pairs."""
+    split, longest = Tokenizer._split_unknown, 0
+
+    def measured(self: Tokenizer, pieces: list[str]) -> list[str]:
+        nonlocal longest
+        longest = max(longest, len("".join(pieces).removeprefix("▁")))
+        return split(self, pieces)
+
+    monkeypatch.setattr(Tokenizer, "_split_unknown", measured)
+    long = Pair("x" * 10**6, "y")
+    monkeypatch.setitem(globals(), "LINES", [*LINES, long])
+    monkeypatch.setitem(globals(), "DEV", [*DEV, long])
+    corpus = prepared(tmp_path, max_tokens=50)
+    assert longest == 16 * 52
+    assert corpus.report["dropped"] == {"more than 800 characters": 1}
+    assert corpus.dev_pairs == DEV
