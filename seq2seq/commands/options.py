@@ -3,8 +3,7 @@
 import argparse
 import dataclasses
 import re
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,7 +11,6 @@ from typing import Any, NoReturn
 from seq2seq.config import Config, SearchConfig
 from seq2seq.config.choices import CHOICES
 from seq2seq.config.languages import check_language
-from seq2seq.data.readers import decode_line
 from seq2seq.errors import ConfigError, choose
 
 METRIC_OPTIONS = {  # option -> how the names of the metrics begin that read it
@@ -214,12 +212,6 @@ def add_choice(
             raise argparse.ArgumentTypeError(str(error)) from None
 
     parser.add_argument(name, type=choice, metavar="{" + ",".join(choices) + "}", **settings)
-
-
-def stdin_lines() -> Iterator[str]:
-    """The lines of stdin as they arrive; only a newline ends a line. Raises DataError for a line that is not UTF-8."""
-    for number, line in enumerate(sys.stdin.buffer, 1):
-        yield decode_line(line, "stdin", number)
 
 
 def tab_separated(fields: Iterable[object]) -> str:

@@ -1,9 +1,10 @@
 """`seq2seq score`: log-probabilities of given translations."""
 
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
-from seq2seq.commands.options import Parser, add_device_options, stdin_lines, tab_separated
+from seq2seq.commands.options import Parser, add_device_options, tab_separated
+from seq2seq.commands.stdin import stdin_windows
 from seq2seq.errors import DataError
 
 
@@ -30,24 +31,29 @@ def main(argv: list[str]) -> None:
     from seq2seq.data.readers import read_parallel
     from seq2seq.translator import Translator, warn_truncated
 
-    pairs = read_parallel(options.source, options.target) if options.source else _stdin_pairs()
     translator = Translator.open(*options.runs, device=options.device, precision=options.precision)
     total = truncated = 0
-    for found in translator.forced_decode(pairs):
-        total, truncated = total + 1, truncated + found.truncated
-        fields: list[object] = [found.log_prob]
-        if options.per_token:
-            fields += [found.log_prob / max(len(found.target), 1), len(found.target)]
-        print(tab_separated(fields))
+    windows = (
+        [read_parallel(options.source, options.target)]
+        if options.source
+        else stdin_windows(translator.search.window, _pair)
+    )
+    for pairs in windows:
+        for found in translator.forced_decode(pairs):
+            total, truncated = total + 1, truncated + found.truncated
+            fields: list[object] = [found.log_prob]
+            if options.per_token:
+                fields += [found.log_prob / max(len(found.target), 1), len(found.target)]
+            print(tab_separated(fields))
+        sys.stdout.flush()
     warn_truncated(truncated, total, translator.truncate)
 
 
-def _stdin_pairs() -> Iterator[tuple[str, str]]:
-    """`source TAB target` from stdin. DataError names a line that has not exactly one tab."""
-    for number, line in enumerate(stdin_lines(), 1):
-        source, tab, target = line.partition("\t")
-        if not tab:
-            raise DataError(f"stdin:{number}: no tab between source and target")
-        if "\t" in target:
-            raise DataError(f"stdin:{number}: more than one tab")
-        yield source, target
+def _pair(line: str, number: int) -> tuple[str, str]:
+    """The texts of `source TAB target`, line `number` of stdin. DataError names a line that has not exactly one tab."""
+    source, tab, target = line.partition("\t")
+    if not tab:
+        raise DataError(f"stdin:{number}: no tab between source and target")
+    if "\t" in target:
+        raise DataError(f"stdin:{number}: more than one tab")
+    return source, target

@@ -1,4 +1,4 @@
-"""`seq2seq translate`: translates stdin to stdout, line by line and in order."""
+"""`seq2seq translate`: translates stdin to stdout, in order, and each line as it comes where the input pauses."""
 
 import argparse
 import json
@@ -15,9 +15,9 @@ from seq2seq.commands.options import (
     add_device_options,
     add_search_options,
     search_options,
-    stdin_lines,
     tab_separated,
 )
+from seq2seq.commands.stdin import stdin_windows
 
 if TYPE_CHECKING:
     from seq2seq.translator import Translation
@@ -31,20 +31,19 @@ def main(argv: list[str]) -> None:
     from seq2seq.utils.progress import ProgressCounter
 
     search = search_options(options)
-    if sys.stdin.isatty():
-        search["window"] = 1  # translate each line as soon as it is entered
     translator = Translator.open(*options.runs, device=options.device, precision=options.precision, **search)
     with_attention = options.attention is not None or options.alignment
     total = truncated = 0
     with ExitStack() as stack:
         progress = stack.enter_context(ProgressCounter("translated")).add if _output_is_hidden() else None
         maps = stack.enter_context(_attention_file(options.attention)) if options.attention else None
-        for found in translator.hypotheses(stdin_lines(), attention=with_attention, progress=progress):
-            total, truncated = total + 1, truncated + found[0].truncated
-            for line in _output_lines(found, options, translator.search.n_best):
-                print(line, flush=translator.search.window == 1)
-            if maps is not None:
-                _write_attention(maps, options.attention, total, found)
+        for window in stdin_windows(translator.search.window, lambda line, _: line):
+            for found in translator.hypotheses(window, attention=with_attention, progress=progress):
+                total, truncated = total + 1, truncated + found[0].truncated
+                print(*_output_lines(found, options, translator.search.n_best), sep="\n")
+                if maps is not None:
+                    _write_attention(maps, options.attention, total, found)
+            sys.stdout.flush()
     warn_truncated(truncated, total, translator.truncate)
 
 
@@ -83,7 +82,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 def _output_is_hidden() -> bool:
     """Whether stdin is not a terminal and stdout is a file, so that progress lines are of use."""
     try:
-        return not sys.stdin.isatty() and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+        return sys.stdin is not None and not sys.stdin.isatty() and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
     except (OSError, ValueError, AttributeError):
         return False
 

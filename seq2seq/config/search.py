@@ -54,7 +54,9 @@ class SearchConfig(Group):
     )
     long_source: str = setting("cut", "a longer source is cut with a warning, or refused", ("cut", "refuse"))
     batch: int = setting(64, "sentences decoded together")
-    window: int = setting(2048, "lines that are read and sorted by length together; it bounds the memory")
+    window: int = setting(
+        2048, "lines that are read and sorted by length together, fewer where a pipe pauses; it bounds the memory"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -55,9 +55,9 @@ def test_byte_order_mark_is_ignored(call: Call, random_run: RandomRun, lines: li
     assert call("translate", random_run(), stdin="\ufeff" + text(lines)) == plain
 
 
-def test_typed_line_is_translated_before_the_input_ends(random_run: RandomRun, lines: list[str]) -> None:
-    """On a terminal."""
-    ours, theirs = pty.openpty()
+@pytest.mark.parametrize("kind", ["terminal", "pipe"])
+def test_line_is_translated_before_the_input_ends(kind: str, random_run: RandomRun, lines: list[str]) -> None:
+    theirs, ours = os.pipe() if kind == "pipe" else pty.openpty()[::-1]
     command = [sys.executable, "-m", "seq2seq", "translate", str(random_run())]
     with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE) as process, ExitStack() as stack:
         stack.callback(process.kill)
@@ -66,10 +66,14 @@ def test_typed_line_is_translated_before_the_input_ends(random_run: RandomRun, l
             os.write(ours, f"{line}\n".encode())
             assert select.select([process.stdout], [], [], 60)[0], "no answer"
             assert process.stdout.readline().decode() == Translator.open(random_run()).translate([line])[0] + "\n"
-        os.write(ours, b"\x04")  # end of file
+        if kind == "terminal":
+            os.write(ours, b"\x04")  # end of file
+        os.close(theirs)
+        if kind == "pipe":
+            os.close(ours)
         assert process.wait() == 0
-    os.close(ours)
-    os.close(theirs)
+    if kind == "terminal":
+        os.close(ours)
 
 
 def test_n_best_alignment_and_json(call: Call, random_run: RandomRun, lines: list[str]) -> None:

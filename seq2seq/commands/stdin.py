@@ -1,0 +1,81 @@
+"""Standard input in windows of lines that end where it pauses, so that a filter answers each line as it comes.
+
+Of a file, or of a pipe that is written to quickly, all windows but the last are full."""
+
+import select
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from seq2seq.data.readers import decode_line
+from seq2seq.errors import DataError
+
+T = TypeVar("T")
+
+PAUSE = 0.05  # seconds without a line after which those that have come are answered
+PATIENCE = 0.5  # seconds after the first line of a window from which on no further line is waited for
+BLOCK = 1 << 16  # bytes
+LONGEST_LINE = 1 << 26  # bytes: more without a newline are not text
+
+
+def stdin_windows(size: int, parse: Callable[[str, int], T]) -> Iterator[list[T]]:
+    """Lists of up to `size` lines of stdin, as `parse` returns them for a line and its number, from 1.
+
+    Only a newline ends a line. Raises DataError for a line that is not UTF-8 or has no end, and what `parse` raises,
+    once the lines before it have been given."""
+    if sys.stdin is None:
+        raise DataError("there is nothing to read: the standard input is closed")
+    lines = _Lines(sys.stdin.buffer)
+    failure: DataError | None = None
+    while failure is None:
+        window: list[T] = []
+        try:
+            for line in lines.window(size):
+                window.append(parse(decode_line(line, "stdin", lines.number), lines.number))
+        except DataError as error:
+            failure = error
+        if window:
+            yield window
+        elif failure is None:
+            return
+    raise failure
+
+
+class _Lines:
+    """The lines of a binary stream, read without waiting for more than a line needs."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream, self.rest, self.ended, self.number = stream, bytearray(), False, 0
+        try:
+            self.descriptor: int | None = stream.fileno()
+        except (OSError, AttributeError):  # a stand-in that never pauses
+            self.descriptor = None
+
+    def window(self, size: int) -> Iterator[bytes]:
+        """Up to `size` lines: the first is waited for, the others only briefly."""
+        last = None
+        for _ in range(size):
+            while not (end := self.rest.find(b"\n") + 1) and not self.ended:
+                if last is not None and not self._has_input(last):
+                    return
+                self._read()
+            end = end or len(self.rest)
+            if not end:
+                return
+            line, self.number = bytes(self.rest[:end]), self.number + 1
+            del self.rest[:end]
+            last = time.monotonic() + PATIENCE if last is None else last
+            yield line
+
+    def _has_input(self, last: float) -> bool:
+        """Whether there is something to read before a pause, or the time `last`, is over."""
+        seconds = max(0.0, min(PAUSE, last - time.monotonic()))
+        return self.descriptor is None or bool(select.select([self.descriptor], [], [], seconds)[0])
+
+    def _read(self) -> None:
+        block = self.stream.read1(BLOCK)
+        self.rest += block
+        self.ended = not block
+        if len(self.rest) > LONGEST_LINE:
+            raise DataError(f"stdin:{self.number + 1}: a line of more than {LONGEST_LINE:,} bytes is not text")
