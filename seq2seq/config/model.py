@@ -38,10 +38,16 @@ class AttentionConfig(Group):
     renormalize: bool = setting(
         False, "window=local_p: normalize the weights again after the Gaussian, an option of Luong's code"
     )
+    center_rate: float = setting(
+        1.0,
+        "window=local_p: learning rate of the predicted centre as a share of training.learning_rate; with Adam's full"
+        " rate the centre can run to an end of the sentence, where its sigmoid is flat",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_at_least(1, "hidden", "width", "heads")
+        self.check_at_least(0, "center_rate")
         if self.heads > 1 and self.coverage:
             raise ConfigError(f"model.attention.coverage=true needs one head, not model.attention.heads={self.heads}")
 

@@ -168,7 +168,7 @@ def make_module(
 
     return TrainingModule(
         model,
-        lambda m: OPTIMIZERS[t.optimizer](parameter_groups(m, t.weight_decay), hyperparameters),
+        lambda m: OPTIMIZERS[t.optimizer](parameter_groups(m, t.weight_decay, t.learning_rate), hyperparameters),
         rate_factor,
         LossOptions(t.label_smoothing, t.coverage_loss, guidance),
         CUDAGraphRecorder() if config.trainer.graphs else None,

@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from seq2seq.errors import ConfigError
+from seq2seq.nn.attention.windows import LocalP
 
 
 class OptimizerOptions(NamedTuple):
@@ -77,11 +78,21 @@ OPTIMIZERS: dict[str, Callable[[Iterable[Any], OptimizerOptions], Optimizer]] = 
 }
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups of an optimizer: matrices decay; biases and gains do not."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+def parameter_groups(model: nn.Module, weight_decay: float, learning_rate: float) -> list[dict[str, Any]]:
+    """Parameter groups of an optimizer: matrices decay; biases and gains do not.
+
+    The predictors of local windows whose `center_rate` is not 1 are a group with a learning rate of its own."""
+    windows = [m for m in model.modules() if isinstance(m, LocalP) and m.config.center_rate != 1]
+    predictors = [p for window in windows for p in window.parameters()]
+    others = [p for p in model.parameters() if all(p is not predictor for predictor in predictors)]
+    groups = [
+        {"params": [p for p in others if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    if predictors:
+        rate = windows[0].config.center_rate * learning_rate  # one setting holds for all windows of a model
+        groups.append({"params": predictors, "weight_decay": weight_decay, "lr": rate})
+    return groups
 
 
 class ScheduleOptions(NamedTuple):

@@ -141,7 +141,7 @@ def test_every_optimizer_lowers_the_loss(name: str) -> None:
     model = build_model(SMALL["rnn"](), 10, 10)
     rate = {"sgd": 1.0, "adafactor": 0.1, "adagrad": 0.15, "adadelta": 30.0}.get(name, 0.01)
     options = OptimizerOptions(rate, 0.9, 0.98, 0.01, fused=True)
-    losses = learn(model, OPTIMIZERS[name](parameter_groups(model, 0.01), options), 40)
+    losses = learn(model, OPTIMIZERS[name](parameter_groups(model, 0.01, options.learning_rate), options), 40)
     assert sum(losses[-5:]) / 5 < 0.9 * losses[0]
 
 

@@ -1,5 +1,6 @@
 """Optimizers, against twins in NumPy that follow the papers; and learning rate schedules."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -7,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
+from seq2seq.config import AttentionConfig, ModelConfig, RNNConfig, TransformerConfig
 from seq2seq.errors import ConfigError
+from seq2seq.nn.build import build_model
 from seq2seq.training.optim import (
     OPTIMIZERS,
     SCHEDULES,
@@ -173,7 +177,28 @@ def test_schedule_that_depends_on_the_length_needs_one(name: str) -> None:
 
 def test_biases_and_gains_do_not_decay() -> None:
     model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))
-    matrices, vectors = parameter_groups(model, 0.1)
+    matrices, vectors = parameter_groups(model, 0.1, 1e-3)
     assert [p.shape for p in matrices["params"]] == [(3, 2)]
     assert len(vectors["params"]) == 3
     assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.1, 0.0)
+
+
+@pytest.mark.parametrize("family", [RNNConfig(hidden=8, embedding=8), TransformerConfig(size=8, heads=2, feedforward=8)])
+def test_predicted_centre_has_a_learning_rate_of_its_own(family: ModelConfig) -> None:
+    config = dataclasses.replace(family, attention=AttentionConfig(window="local_p", center_rate=0.25))
+    model = build_model(config, 10, 10)
+    groups = parameter_groups(model, 0.1, 4.0)
+    learned = [p for group in groups for p in group["params"]]
+    assert sorted(map(id, learned)) == sorted(map(id, model.parameters()))  # each once
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = torch.optim.SGD(groups, lr=4.0, weight_decay=0.0)
+    schedule = LambdaLR(optimizer, lambda update: 0.5)
+    for group in optimizer.param_groups:
+        group["weight_decay"] = 0.0
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    schedule.step()
+    for name, p in model.named_parameters():
+        step = 0.5 if ".window." in name else 2.0  # half of 0.25 * 4 and of 4
+        torch.testing.assert_close(before[name] - p.detach(), torch.full_like(p, step))

@@ -16,6 +16,7 @@ class WindowConfig(NamedTuple):
     center_range: str = "S"  # the predicted centre is a share of S, or of "S-1"
     rounding: str = "none"  # or "floor": of the centre of the window, not of the Gaussian
     renormalize: bool = False  # weights sum to one after the Gaussian, too
+    center_rate: float = 1.0  # learning rate of the predicted centre, as a share of that of the model
 
 
 DEFAULT_WINDOW = WindowConfig()
