@@ -253,3 +253,16 @@ def test_ratios_are_taken_within_a_round(fake_peer, capsys):
     peers.print_table("A1", options, {who: [measurement(v) for v in values] for who, values in rates.items()})
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| Other")]
     assert rows == [["| Other", "20 [10, 20]", "2.00 [1.50, 3.00]", "100", "12 of 15 |"]]
+
+
+def test_table_has_the_fastest_first_and_failures_last(fake_peer, capsys):
+    import clock
+    import peers
+
+    def measurement(value):
+        return peers.Measurement(clock.Rate(value, value, value, 4, 5), 100.0)
+
+    rates = {"ours, 32": 20, "Broken": math.nan, "Fast": 30, "Slow": 10}
+    peers.print_table("A1", fake_peer[1], {who: [measurement(value)] for who, value in rates.items()})
+    rows = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines() if "100" in line]
+    assert rows == ["| Fast", "| ours, 32", "| Slow", "| Broken"]

@@ -91,7 +91,17 @@ def test_sdist_has_what_its_tests_read(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", build], cwd=ROOT, check=True, capture_output=True)
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
         tops = {name.split("/")[1] for name in archive.getnames()}
-    read = {"seq2seq", "conf", "tests", "docs", "notebooks", "scripts", "mkdocs.yml", "pyproject.toml"}
+    read = {
+        "seq2seq",
+        "conf",
+        "tests",
+        "docs",
+        "notebooks",
+        "scripts",
+        "mkdocs.yml",
+        "pyproject.toml",
+        "constraints.txt",
+    }
     assert read | {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"} <= tops
 
 
@@ -108,7 +118,7 @@ def test_concurrent_scripts_make_one_environment(tmp_path: Path) -> None:
     """In a checkout without an environment; a third start installs nothing."""
     for name in ("seq2seq", "conf", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     environment = {
         name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VENV", "NO_INSTALL")
@@ -122,5 +132,5 @@ def test_concurrent_scripts_make_one_environment(tmp_path: Path) -> None:
 
     outputs = [process.communicate() for process in (start(), start())]
     assert [out for out, _ in outputs] == [f"seq2seq {seq2seq.__version__}\n"] * 2
-    assert "".join(err for _, err in outputs).count("installing seq2seq in .venv") == 1
+    assert "".join(err for _, err in outputs).count("installing seq2seq[run] in .venv") == 1
     assert start().communicate() == (f"seq2seq {seq2seq.__version__}\n", "")

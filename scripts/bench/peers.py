@@ -9,6 +9,7 @@ Environments and text are kept in --home. A peer that cannot be installed, or do
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -55,7 +56,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--updates", type=int, default=20, help="measured per round of training")
     parser.add_argument("--lines", type=int, default=0, help="of the test set; 0: 1,000 in batches, 100 alone")
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument(
+        "--threads",
+        type=int,
+        nargs="+",
+        default=[],
+        help="a table for each; default: all cores, and alone 1 too",
+    )
     parser.add_argument(
         "--wait",
         type=float,
@@ -64,12 +71,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--home", type=Path, default=Path.home() / ".cache" / "seq2seq" / "peers")
     options = parser.parse_args(argv)
-    options.threads = options.threads or available_cores()
+    cores = available_cores()
     options.lines = options.lines or (100 if options.job == "alone" else 1000)
     options.home = options.home.expanduser().absolute()
-    print(limit.machine(), f"{options.threads} threads", sep="; ")
-    for name in options.work:
-        compare_workload(name, options)
+    print(limit.machine())
+    for threads in options.threads or sorted({1, cores} if options.job == "alone" else {cores}):
+        for name in options.work:
+            compare_workload(name, argparse.Namespace(**vars(options) | {"threads": threads}))
 
 
 def compare_workload(name: str, options: argparse.Namespace) -> None:
@@ -162,13 +170,13 @@ def command(python: Path, peer: Peer, name: str, job: str, data: Path, options: 
 
 
 def print_table(name: str, options: argparse.Namespace, results: dict[str, list[Measurement]]) -> None:
-    """Print medians over the rounds, with minima and maxima in brackets."""
+    """Print medians over the rounds, with minima and maxima in brackets; the fastest first, failed ones last."""
     unit = "target tokens/s" if options.job == "train" else "sentences/s"
     ours = [who for who in results if who.startswith("ours")]
-    print(f"\n{options.job} {name}, {options.rounds} rounds\n")
+    print(f"\n{options.job} {name}, {options.threads} threads, {options.rounds} rounds\n")
     print(f"| who | {unit} | " + "".join(f"{who} / this | " for who in ours) + "peak MiB | quiet |")
     print("| --- |" + " --- |" * (len(ours) + 3))
-    for who, measured in results.items():
+    for who, measured in sorted(results.items(), key=lambda row: slowness(row[1])):
         ratios = [[a.rate.value / b.rate.value for a, b in zip(results[one], measured, strict=True)] for one in ours]
         quiet = f"{sum(m.rate.quiet for m in measured)} of {sum(m.rate.all for m in measured)}"
         digits = 0 if options.job == "train" else 1
@@ -178,6 +186,12 @@ def print_table(name: str, options: argparse.Namespace, results: dict[str, list[
             f"{max(m.memory for m in measured):,.0f}",
         ]
         print(f"| {who} | {' | '.join(cells)} | {quiet} |", flush=True)
+
+
+def slowness(measured: list[Measurement]) -> float:
+    """What rows of a table are sorted by: the negative median rate; infinity if one of the measurements failed."""
+    rate = median(m.rate.value for m in measured)
+    return math.inf if math.isnan(sum(m.rate.value for m in measured)) else -rate
 
 
 def spread(values: list[float], digits: int) -> str:

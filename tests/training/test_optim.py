@@ -183,7 +183,9 @@ def test_biases_and_gains_do_not_decay() -> None:
     assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.1, 0.0)
 
 
-@pytest.mark.parametrize("family", [RNNConfig(hidden=8, embedding=8), TransformerConfig(size=8, heads=2, feedforward=8)])
+@pytest.mark.parametrize(
+    "family", [RNNConfig(hidden=8, embedding=8), TransformerConfig(size=8, heads=2, feedforward=8)]
+)
 def test_predicted_centre_has_a_learning_rate_of_its_own(family: ModelConfig) -> None:
     config = dataclasses.replace(family, attention=AttentionConfig(window="local_p", center_rate=0.25))
     model = build_model(config, 10, 10)
