@@ -99,7 +99,9 @@ def described(config: Config, model: nn.Module, checkpoint: Any) -> dict[str, An
 def _optimizer_parts(config: Config, model: nn.Module, updates: Any) -> dict[str, Any]:
     """The description of the states of optimizer and schedule."""
     t = config.training
-    fresh = OPTIMIZERS[t.optimizer](parameter_groups(model, t.weight_decay), _hyperparameters(config)).state_dict()
+    fresh = OPTIMIZERS[t.optimizer](
+        parameter_groups(model, t.weight_decay, t.learning_rate), _hyperparameters(config)
+    ).state_dict()
     numbers = [
         {key: _alike(value) for key, value in group.items() if type(value) in (float, tuple)}
         for group in fresh["param_groups"]
@@ -108,7 +110,7 @@ def _optimizer_parts(config: Config, model: nn.Module, updates: Any) -> dict[str
         {**part, "initial_lr": _is_number, "params": partial(_equals, group["params"])}
         for part, group in zip(numbers, fresh["param_groups"], strict=True)
     ]
-    parameters = [p for group in parameter_groups(model, t.weight_decay) for p in group["params"]]
+    parameters = [p for group in parameter_groups(model, t.weight_decay, t.learning_rate) for p in group["params"]]
     state = {number: _state_of(p.shape, config) for number, p in enumerate(parameters)}
     if config.trainer.precision == "16" or not any(state.values()):  # scaled gradients may not have been finite yet
         state = {}
