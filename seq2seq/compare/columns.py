@@ -27,7 +27,7 @@ class Measure(NamedTuple):
     column: Column
     compute: Callable[[EvaluatedRun, TestSet, MetricOptions], Value]
     tested: bool = False  # for significance against the baseline
-    shown: bool = False  # by default; JSON and CSV have every column
+    shown: bool = False  # by default: no more than fit 100 characters; JSON and CSV have every column
 
 
 def metric_score(name: str, run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
@@ -143,7 +143,12 @@ METRIC_LABELS = {
 def _metric_columns() -> dict[str, Measure]:
     return {
         name: Measure(
-            Column(name, METRIC_LABELS[name], better="lower" if name in LOWER_IS_BETTER else "higher"),
+            Column(
+                name,
+                METRIC_LABELS[name],
+                better="lower" if name in LOWER_IS_BETTER else "higher",
+                most=None if name == "ter" else 100,
+            ),
             partial(metric_score, name),
             tested=True,
             shown=True,
@@ -162,10 +167,10 @@ def _alignment_columns() -> dict[str, Measure]:
                 key, label = f"{name}_{method.replace('-', '_')}", f"{label} {method}"
             is_error = name == "aer"
             columns[key] = Measure(
-                Column(key, label, better=better),
+                Column(key, label, better=better, most=100),
                 partial(alignment_score, name, method),
                 tested=is_error,
-                shown=is_error,
+                shown=is_error and method != "one-to-one",
             )
     return columns
 
@@ -194,17 +199,16 @@ CPU_TIME = f"{WALL_CLOCK}, CPU time"
 COLUMNS: dict[str, Measure] = {
     **_metric_columns(),
     **_alignment_columns(),
-    "repetition": Measure(Column("repetition", "repetition", better="lower", unit="%"), repeated_bigrams),
-    "copied": Measure(Column("copied", "copied", unit="%"), copied_words),
-    "unknown": Measure(Column("unknown", "unknown", better="lower", unit="%"), unknown_subwords),
-    "entropy": Measure(
-        Column("entropy", "entropy", unit="nats"), partial(attention_mean, "entropy", LAST_LAYER), shown=True
-    ),
+    "repetition": Measure(Column("repetition", "repetition", better="lower", unit="%", most=100), repeated_bigrams),
+    "copied": Measure(Column("copied", "copied", unit="%", most=100), copied_words),
+    "unknown": Measure(Column("unknown", "unknown", better="lower", unit="%", most=100), unknown_subwords),
+    "entropy": Measure(Column("entropy", "entropy", unit="nats"), partial(attention_mean, "entropy", LAST_LAYER)),
     "entropy_share": Measure(
-        Column("entropy_share", "entropy / ln S", digits=3), partial(attention_mean, "entropy_share", LAST_LAYER)
+        Column("entropy_share", "entropy / ln S", digits=3, most=1),
+        partial(attention_mean, "entropy_share", LAST_LAYER),
     ),
     "diagonality": Measure(
-        Column("diagonality", "diagonality", digits=3), partial(attention_mean, "diagonality", LAST_LAYER)
+        Column("diagonality", "diagonality", digits=3, most=1), partial(attention_mean, "diagonality", LAST_LAYER)
     ),
     "parameters": Measure(Column("parameters", "parameters", digits=0), parameter_count, shown=True),
     "training_tokens_per_second": Measure(
@@ -212,7 +216,6 @@ COLUMNS: dict[str, Measure] = {
             "training_tokens_per_second", "training", better="higher", digits=0, signature=WALL_CLOCK, unit="tokens/s"
         ),
         partial(training_speed, "seconds"),
-        shown=True,
     ),
     "training_tokens_per_processor_second": Measure(
         Column(
@@ -228,7 +231,6 @@ COLUMNS: dict[str, Measure] = {
     "decoding_sentences_per_second": Measure(
         Column("decoding_sentences_per_second", "decoding", better="higher", digits=1, unit="sentences/s"),
         partial(decoding_speed, "seconds"),
-        shown=True,
     ),
     "decoding_sentences_per_processor_second": Measure(
         Column(
@@ -244,12 +246,10 @@ COLUMNS: dict[str, Measure] = {
     "peak_memory": Measure(
         Column("peak_memory", "peak memory", better="lower", digits=0, signature="during training", unit="MiB"),
         partial(info_number, "peak_memory"),
-        shown=True,
     ),
     "training_seconds": Measure(
         Column("training_seconds", "training time", better="lower", digits=0, signature="without validation", unit="s"),
         partial(info_number, "seconds"),
-        shown=True,
     ),
     "training_processor_seconds": Measure(
         Column(

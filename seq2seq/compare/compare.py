@@ -13,10 +13,10 @@ import seq2seq
 from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.compare.columns import COLUMNS, Measure, Value, finite_float
 from seq2seq.compare.comparability import comparability_notes
+from seq2seq.compare.footnotes import footnotes
 from seq2seq.compare.paired_tests import (
     PValues,
     TestOptions,
-    one_seed_each,
     resampled_means,
     sacrebleu_tests,
     with_intervals,
@@ -24,10 +24,10 @@ from seq2seq.compare.paired_tests import (
 )
 from seq2seq.compare.result import Column, Comparison, Figure, HealthWarning, Point, VariantRow
 from seq2seq.compare.variants import Variant, differing_settings
+from seq2seq.compare.verdicts import findings, seed_differences, verdict
 from seq2seq.data.words import count_words
 from seq2seq.evaluation.attention_maps import attention_health
 from seq2seq.evaluation.attention_records import dequantize
-from seq2seq.evaluation.bleu import SACREBLEU_METRICS
 from seq2seq.evaluation.metrics import METRICS
 from seq2seq.evaluation.scores import Score
 
@@ -53,6 +53,7 @@ def compare(variants: Sequence[Variant], baseline: Variant, options: TestOptions
     columns = column_results(rows, options, members)
     settings = differing_settings([row.settings for row in rows])
     first = {row.name: row.runs[0] for row in rows}
+    table = [variant_row(row, columns, settings) for row in rows]
     records = {name: run.evaluation.attention_records for name, run in first.items()}
     return Comparison(
         title=f"{len(rows)} variant{'s' if len(rows) > 1 else ''} on {test.name}, {len(test.sources):,} sentences",
@@ -60,9 +61,10 @@ def compare(variants: Sequence[Variant], baseline: Variant, options: TestOptions
         sources=test.sources,
         references=test.references,
         columns=[result.column for result in columns],
-        rows=[variant_row(row, columns, settings) for row in rows],
+        rows=table,
         baseline=baseline.name,
         header=comparability_notes(rows),
+        findings=findings(table, table[0], [result.column for result in columns]),
         footnotes=footnotes(rows, options),
         buckets=labels,
         health=[warning for row in rows for warning in health_warnings(row)],
@@ -110,15 +112,32 @@ def measure_column(
     scores = scores_of(values)
     figures = {name: mean_figure(by_seed) for name, by_seed in values.items()}
     resampled = resampled_means(scores, options) if scores and options.bootstrap else {}
-    figures = with_intervals(figures, resampled)
+    figures = with_intervals(figures, scores, resampled, measure.column.most)
     if measure.tested and rows[0].name in scores:
         figures = with_p_values(figures, scores, resampled, rows[0].name, options, sacrebleu)
+        figures = with_verdicts(figures, rows, measure.column.better)
     buckets = {
         name: tuple(mean(subset_score(score, sentences) for score in by_seed) for sentences in members)
         for name, by_seed in scores.items()
     }
-    signature = next(iter(scores.values()))[0].signature if scores else measure.column.signature
+    signatures = dict.fromkeys(score.signature for by_seed in scores.values() for score in by_seed)
+    signature = " or ".join(signatures) or measure.column.signature
     return ColumnResult(measure.column._replace(signature=signature), figures, buckets)
+
+
+def with_verdicts(figures: Mapping[str, Figure], rows: Sequence[Variant], better: str) -> dict[str, Figure]:
+    """The figures, each with a verdict if it was tested; rows[0] is the baseline."""
+    seeds, base = {row.name: row.seeds for row in rows}, rows[0]
+    return {
+        name: figure._replace(
+            verdict=verdict(
+                figure.corrected,
+                seed_differences(figure, figures[base.name], same_seeds=seeds[name] == base.seeds),
+                better,
+            )
+        )
+        for name, figure in figures.items()
+    }
 
 
 def scores_of(values: Mapping[str, Sequence[Value]]) -> dict[str, list[Score]]:
@@ -183,44 +202,3 @@ def health_warnings(variant: Variant) -> list[HealthWarning]:
         seed = f"Seed {run.config.seed}: " if len(variant.runs) > 1 else ""
         warnings += [HealthWarning(variant.name, seed + sentence) for sentence in health.warnings().values()]
     return warnings
-
-
-def footnotes(rows: Sequence[Variant], options: TestOptions) -> list[str]:
-    """How means, intervals, tests and decoding speed were obtained."""
-    notes = [] if one_seed_each(rows) else ["Values are means over seeds ± sample standard deviation."]
-    if options.bootstrap:
-        resamples = f"{options.bootstrap:,} resamples of the sentences, seed {options.metric_options.seed}"
-        notes.append(
-            f"[low, high]: 95% confidence interval of the mean over seeds, percentile bootstrap ({resamples})."
-        )
-    if options.samples and len(rows) > 1:
-        names = {
-            "bootstrap": "paired bootstrap as in sacreBLEU (in effect one-sided, {:,} resamples)",
-            "randomisation": "two-sided approximate randomisation ({:,} trials)",
-        }
-        tests = " / ".join(names[name].format(n) for name, n in options.samples.items())
-        notes.append(
-            f"p: {tests} against {rows[0].name}, Holm-corrected over the rows of the column. "
-            f"{implementation_note(rows, options)}The tests generalize to other sentences, not to other seeds."
-        )
-    timed = rows[0].runs[0].evaluation.decoding
-    notes.append(
-        f"Decoding speed: {timed['threads']} thread{'' if timed['threads'] == 1 else 's'}, device {timed['device']}, "
-        f"batches of {timed['batch']} sentences, all hypotheses of the beam returned."
-    )
-    return notes
-
-
-def implementation_note(rows: Sequence[Variant], options: TestOptions) -> str:
-    """A sentence on whose implementation of the tests was used."""
-    if not one_seed_each(rows):
-        return (
-            "Scores are averaged over seeds within each resample, which sacreBLEU does not support; "
-            "the tests are this package's own. "
-        )
-    if any(name in SACREBLEU_METRICS for name in options.metrics):
-        return (
-            "BLEU, chrF and TER are tested by sacreBLEU and by this package, which counts ties, and the larger p "
-            "is reported; other columns are tested by this package. "
-        )
-    return ""

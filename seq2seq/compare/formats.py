@@ -13,6 +13,7 @@ from seq2seq.evaluation.heatmap import display_width as width_of
 from seq2seq.evaluation.heatmap import printable
 
 Keys = Sequence[str]  # of the columns to write; empty: the default of the format
+WIDTH = 100  # of the tables where no terminal sets it
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -27,7 +28,7 @@ LATEX = {
 class TableCell(NamedTuple):
     """One figure as text."""
 
-    lines: Sequence[str]  # value ± deviation; then, where they exist, interval and p-values
+    lines: Sequence[str]  # value ± deviation; then, where they exist, interval, largest p-value and verdict
     best: bool = False  # of its column
 
 
@@ -64,9 +65,9 @@ def main_table(comparison: Comparison, keys: Keys = ()) -> Table:
     rows = []
     for row in comparison.rows:
         is_baseline = row.variant == comparison.baseline and len(comparison.rows) > 1
-        name = f"{row.variant} (baseline)" if is_baseline else row.variant
+        seeds = f"({', '.join(map(str, row.seeds))})" + (" baseline" if is_baseline else "")
         cells = [figure_cell(c, row.figures.get(c.key), best_value(comparison, c)) for c in columns]
-        rows.append([TableCell([name, f"({', '.join(map(str, row.seeds))})"]), *cells])
+        rows.append([TableCell([row.variant, seeds]), *cells])
     return Table(comparison.title, heads, rows)
 
 
@@ -98,7 +99,9 @@ def figure_cell(column: Column, figure: Figure | None, best: float | None) -> Ta
     if figure.interval:
         lines.append(f"[{', '.join(decimal(bound, column.digits) for bound in figure.interval)}]")
     if figure.corrected:
-        lines.append("p " + " / ".join(format_p_value(p) for p in figure.corrected.values()))
+        lines.append(f"p {format_p_value(max(figure.corrected.values()))}")
+    if figure.verdict:
+        lines.append(figure.verdict)
     return TableCell(lines, figure.value == best)
 
 
@@ -136,15 +139,17 @@ def one_line(text: str) -> str:
 
 
 def after_value(cell: TableCell) -> str:
-    """Interval and p-values, to be written after the value on the same line."""
-    return "".join(f" {line}" if line[0] in "[(" else f" ({line})" for line in cell.lines[1:])
+    """What follows the value, to be written on the same line: brackets as they are, p and verdict in parentheses."""
+    bracketed = [line for line in cell.lines[1:] if line[0] in "[("]
+    words = ", ".join(line for line in cell.lines[1:] if line not in bracketed)
+    return "".join(f" {part}" for part in [*bracketed, f"({words})" if words else ""] if part)
 
 
 # Terminal
 
 
 def terminal(comparison: Comparison, keys: Keys, width: int = 0) -> str:
-    """Tables of at most `width` columns of text, split where they are wider; 0: never split."""
+    """Tables of at most `width` columns of text, split where they are wider; 0: WIDTH, and plain text for a file."""
     from rich.console import Console
 
     text = io.StringIO()
@@ -154,9 +159,10 @@ def terminal(comparison: Comparison, keys: Keys, width: int = 0) -> str:
     console.print(printable_lines([comparison.title, *header_lines(comparison)]), markup=False)
     for table in tables(comparison, keys):
         console.print("" if table.title == comparison.title else f"\n{printable(table.title)}", markup=False)
-        for part in split_table(table, width):
+        for part in split_table(table, width or WIDTH):
             console.print(rich_table(part))
-    console.print(printable_lines([*comparison.footnotes, *signatures(comparison, keys)]), markup=False)
+    notes = [*comparison.findings, *comparison.footnotes, *signatures(comparison, keys)]
+    console.print(printable_lines(notes), markup=False)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
@@ -173,7 +179,7 @@ def split_table(table: Table, width: int) -> list[Table]:
     ]
     groups: list[list[int]] = [[]]
     for i in range(1, len(sizes)):
-        if groups[-1] and width and sizes[0] + sum(sizes[j] for j in groups[-1]) + sizes[i] > width:
+        if groups[-1] and sizes[0] + sum(sizes[j] for j in groups[-1]) + sizes[i] > width:
             groups.append([])
         groups[-1].append(i)
     chosen = [[0, *group] for group in groups]
@@ -212,7 +218,8 @@ def markdown(comparison: Comparison, keys: Keys) -> str:
         if table.title != comparison.title:
             blocks.append(f"{escape_markdown(table.title)}:")
         blocks.append("\n".join(lines))
-    notes = [*map(escape_markdown, comparison.footnotes), *map(code, signatures(comparison, keys))]
+    notes = [escape_markdown(line) for line in [*comparison.findings, *comparison.footnotes]]
+    notes += map(code, signatures(comparison, keys))
     blocks.append("\n".join(f"* {line}" for line in notes))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -251,7 +258,8 @@ def latex(comparison: Comparison, keys: Keys) -> str:
         lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.heads) - 1)}}}", r"\toprule", rf"{heads} \\", r"\midrule"]
         lines += [" & ".join(map(latex_cell, row)) + r" \\" for row in table.rows]
         lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [latex_comment(line) for line in [*comparison.footnotes, *signatures(comparison, keys)]]
+    notes = [*comparison.findings, *comparison.footnotes, *signatures(comparison, keys)]
+    lines += [latex_comment(line) for line in notes]
     return "\n".join(lines) + "\n"
 
 
@@ -289,6 +297,7 @@ def json_values(comparison: Comparison, keys: Keys) -> dict[str, Any]:
         "sentences": len(c.sources),
         "baseline": c.baseline,
         "header": list(c.header),
+        "findings": list(c.findings),
         "footnotes": list(c.footnotes),
         "broken": [{"run": run, "why": reason} for run, reason in c.skipped],
         "buckets": list(c.buckets),
@@ -321,6 +330,7 @@ def json_figure(figure: Figure) -> dict[str, Any]:
         "interval": list(figure.interval) if figure.interval else None,
         "p": dict(figure.p),
         "corrected": dict(figure.corrected),
+        "verdict": figure.verdict,
     }
 
 
@@ -328,7 +338,9 @@ def json_figure(figure: Figure) -> dict[str, Any]:
 
 
 def comparison_csv(comparison: Comparison, keys: Keys) -> str:
-    """A row per variant with KEY, KEY.deviation, KEY.low, KEY.high, KEY.p.TEST, KEY.corrected.TEST, KEY.BUCKET."""
+    """A row per variant, with the columns KEY and KEY.NAME of each measure.
+
+    NAME is deviation, low, high, p.TEST, corrected.TEST, verdict or a bucket."""
     rows = [csv_row(row, comparison, keys) for row in comparison.rows]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
@@ -350,6 +362,8 @@ def csv_row(row: VariantRow, comparison: Comparison, keys: Keys) -> dict[str, An
             values[f"{key}.low"], values[f"{key}.high"] = figure.interval
         values |= {f"{key}.p.{test}": p for test, p in figure.p.items()}
         values |= {f"{key}.corrected.{test}": p for test, p in figure.corrected.items()}
+        if figure.corrected:
+            values[f"{key}.verdict"] = figure.verdict
         buckets = zip(comparison.buckets, row.buckets.get(key, ()), strict=False)
         values |= {f"{key}.{label}": value for label, value in buckets}
     return values

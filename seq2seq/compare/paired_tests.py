@@ -1,6 +1,7 @@
-"""Paired significance tests of variants against the baseline, over sentences, with Holm's correction.
+"""Significance tests of variants against the baseline, over sentences and over seeds, with Holm's correction.
 
-The figure of a variant is the mean over its seeds; seeds are averaged inside each resample. r resamples.
+The figure of a variant is the mean over its seeds. The paired tests over sentences average the seeds inside each
+resample, and so speak of these runs; the test SEEDS speaks of the variants. r resamples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from seq2seq.compare.result import Figure
+from seq2seq.compare.result import SEEDS, Figure
 from seq2seq.compare.variants import Variant
 from seq2seq.evaluation.bleu import PAIRED_TESTS, SACREBLEU_METRICS, sacrebleu_p_values
+from seq2seq.evaluation.over_seeds import distinct_runs, interval_over_seeds, p_over_seeds
 from seq2seq.evaluation.scores import Array, MetricOptions, Score
 from seq2seq.evaluation.significance import bootstrap_p_value, holm, percentile_interval, randomisation, resample_scores
 from seq2seq.evaluation.testset import TestSet
@@ -52,12 +54,30 @@ def resampled_means(scores: Scores, options: TestOptions) -> dict[str, Array]:
     return {name: part.mean(1) for name, part in zip(scores, np.split(values, ends, axis=1), strict=True)}
 
 
-def with_intervals(figures: Mapping[str, Figure], resampled: Mapping[str, Array]) -> dict[str, Figure]:
-    """The figures, with the confidence interval of those that were resampled."""
-    return {
-        name: figure._replace(interval=percentile_interval(resampled[name])) if name in resampled else figure
-        for name, figure in figures.items()
-    }
+def with_intervals(
+    figures: Mapping[str, Figure], scores: Scores, resampled: Mapping[str, Array], most: float | None
+) -> dict[str, Figure]:
+    """The figures with their 95% intervals, of those that were resampled.
+
+    Over seeds and sentences where a variant has two distinct runs, else over sentences alone. most: the largest
+    possible value."""
+    found = {}
+    for name, figure in figures.items():
+        interval = None
+        if name in resampled:
+            values = distinct_values(scores[name])
+            if len(values) > 1:
+                low, high = interval_over_seeds(values, float(resampled[name].var(ddof=1)))
+                interval = max(low, 0.0), high if most is None else min(high, most)
+            else:
+                interval = percentile_interval(resampled[name])
+        found[name] = figure._replace(interval=interval)
+    return found
+
+
+def distinct_values(runs: Sequence[Score]) -> list[float]:
+    """The scores of a variant's runs, equal runs once."""
+    return [runs[i].value for i in distinct_runs([run.statistics for run in runs])]
 
 
 def with_p_values(
@@ -72,24 +92,34 @@ def with_p_values(
 
     Where sacreBLEU has a p-value as well, the larger one is reported. The two differ in ties alone: sacreBLEU does not
     count swaps that give exactly the observed difference, and where few sentences differ most swaps do."""
-    others = [name for name in scores if name != baseline]
     p: PValues = {}
     for test in options.samples:
         own = own_p_values(test, scores, resampled, baseline, options)
         theirs = sacrebleu.get(test, {})
-        p[test] = {name: max(own[name], theirs.get(name, 0.0)) for name in others}
-    corrected = {
-        test: dict(zip(others, holm([values[name] for name in others]), strict=True)) for test, values in p.items()
-    }
-    return {
-        name: figure._replace(p=p_of(p, name), corrected=p_of(corrected, name)) if name in others else figure
-        for name, figure in figures.items()
-    }
+        p[test] = {name: max(value, theirs.get(name, 0.0)) for name, value in own.items()}
+    if resampled:
+        p[SEEDS] = p_values_over_seeds(scores, resampled, baseline)
+    corrected = {test: dict(zip(values, holm(list(values.values())), strict=True)) for test, values in p.items()}
+    return {name: figure._replace(p=p_of(p, name), corrected=p_of(corrected, name)) for name, figure in figures.items()}
 
 
 def p_of(p: PValues, name: str) -> dict[str, float]:
-    """Test -> p-value of one variant."""
-    return {test: values[name] for test, values in p.items()}
+    """Test -> p-value of one variant, of the tests that it has."""
+    return {test: values[name] for test, values in p.items() if name in values}
+
+
+def p_values_over_seeds(scores: Scores, resampled: Mapping[str, Array], baseline: str) -> dict[str, float]:
+    """p-value over seeds and sentences of every variant that has two distinct runs, if the baseline has two as well."""
+    values = {name: distinct_values(runs) for name, runs in scores.items()}
+    return {
+        name: p_over_seeds(
+            system=values[name],
+            baseline=values[baseline],
+            sentences=float((resampled[name] - resampled[baseline]).var(ddof=1)),
+        )
+        for name in values
+        if name != baseline and len(values[name]) > 1 and len(values[baseline]) > 1
+    }
 
 
 def own_p_values(

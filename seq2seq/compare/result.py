@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from seq2seq.evaluation.attention_records import AttentionRecord
 
+SEEDS = "seeds"  # the test over seeds and sentences; the others are over sentences alone
+
 
 class Column(NamedTuple):
     """One measure: a column of the table."""
@@ -19,6 +21,7 @@ class Column(NamedTuple):
     digits: int = 2
     signature: str = ""  # how it was measured; a footnote
     unit: str = ""
+    most: float | None = None  # the largest possible value; the smallest is 0
 
     @property
     def title(self) -> str:
@@ -32,9 +35,12 @@ class Figure(NamedTuple):
     value: float  # mean over the seeds
     values: tuple[float, ...]  # one per seed, in the order of VariantRow.seeds
     deviation: float | None = None  # sample standard deviation over the seeds; None for one seed
-    interval: tuple[float, float] | None = None  # 95% confidence interval of `value`, by bootstrap over sentences
-    p: Mapping[str, float] = {}  # test ("bootstrap", "randomisation") -> p-value against the baseline, uncorrected
+    interval: tuple[float, float] | None = None  # 95%, over sentences; with two runs and more, over seeds as well
+    p: Mapping[
+        str, float
+    ] = {}  # test ("bootstrap", "randomisation", SEEDS) -> p-value against the baseline, uncorrected
     corrected: Mapping[str, float] = {}  # the same, Holm-corrected over the rows of the column
+    verdict: str = ""  # what the tests say together, see verdicts.verdict: better, worse here, seeds disagree, ...
 
 
 class Point(NamedTuple):
@@ -81,7 +87,8 @@ class Comparison:
     rows: Sequence[VariantRow]
     baseline: str  # the variant that the others are tested against
     header: Sequence[str] = ()  # sentences above the table: budget, unintended differences between the runs
-    footnotes: Sequence[str] = ()  # sentences below the table: intervals, tests
+    findings: Sequence[str] = ()  # sentences below the table: differences that the seeds do not bear out
+    footnotes: Sequence[str] = ()  # sentences below those: how intervals and tests were made
     skipped: Sequence[tuple[str, str]] = ()  # run directory, reason
     buckets: Sequence[str] = ()  # ranges of source length, such as "1-10"
     health: Sequence[HealthWarning] = ()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from seq2seq.evaluation.heatmap import write_png as write_png
     from seq2seq.evaluation.metrics import METRICS as METRICS
     from seq2seq.evaluation.metrics import score as score
+    from seq2seq.evaluation.over_seeds import two_level_test as two_level_test
     from seq2seq.evaluation.scores import Score as Score
     from seq2seq.evaluation.significance import bootstrap_interval as bootstrap_interval
     from seq2seq.evaluation.significance import paired_bootstrap as paired_bootstrap
@@ -36,6 +37,7 @@ __all__ = [
     "randomisation",
     "render_text",
     "score",
+    "two_level_test",
     "write_png",
 ]
 
@@ -52,6 +54,7 @@ __getattr__, __dir__ = lazy_names(
         "write_png": "heatmap",
         "METRICS": "metrics",
         "score": "metrics",
+        "two_level_test": "over_seeds",
         "Score": "scores",
         "bootstrap_interval": "significance",
         "paired_bootstrap": "significance",

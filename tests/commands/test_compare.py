@@ -46,7 +46,7 @@ def test_scores_are_means_over_the_seeds(compared: Callable[..., Any], runs: Pat
         for test in ("bootstrap", "randomisation"):
             figures = [r["figures"][name] for r in found["rows"][1:]]
             assert [f["corrected"][test] for f in figures] == pytest.approx(holm([f["p"][test] for f in figures]))
-    assert any("Scores are averaged over seeds within each resample" in note for note in found["footnotes"])
+    assert any("scores are averaged over seeds within each resample" in note for note in found["footnotes"])
 
 
 def test_single_seeds_are_tested_as_by_sacrebleu(compared: Callable[..., Any], runs: Path, corpus: Path) -> None:

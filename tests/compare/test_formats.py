@@ -19,8 +19,9 @@ def test_p_value_has_three_decimals(p: float, text: str) -> None:
     assert format_p_value(p) == text
 
 
-def test_figure_cell_has_value_interval_and_p_values() -> None:
-    assert figure_cell(COLUMN, FIGURE, 1234.56) == (["1,234.6 ± 0.7", "[-1.0, 2,000.0]", "p <0.001 / 0.250"], True)
+def test_figure_cell_has_value_interval_largest_p_and_verdict() -> None:
+    assert figure_cell(COLUMN, FIGURE, 1234.56) == (["1,234.6 ± 0.7", "[-1.0, 2,000.0]", "p 0.250"], True)
+    assert figure_cell(COLUMN, FIGURE._replace(verdict="worse here"), None).lines[-1] == "worse here"
     bare = FIGURE._replace(deviation=None, interval=None, corrected={})
     assert figure_cell(COLUMN, bare, 9.0) == (["1,234.6"], False)
     assert figure_cell(COLUMN, None, None).lines == ["-"]

@@ -9,13 +9,14 @@ from typing import Any
 from seq2seq.compare.formats import decimal, format_p_value
 from seq2seq.compare.report import blocks
 from seq2seq.compare.result import Column, Comparison, Figure, Point, VariantRow
+from seq2seq.compare.verdicts import SIGNIFICANCE_LEVEL
 
-SIGNIFICANCE_LEVEL = 0.05  # for Holm-corrected p-values
 LEGEND = (
-    "Values are means over seeds ± sample standard deviation; [ ] 95% confidence interval by bootstrap over sentences. "
-    f"▲ better and ▼ worse than the baseline: Holm-corrected p < {SIGNIFICANCE_LEVEL} in every test; "
-    "p is the largest of the tests."
+    "Values are means over seeds ± sample standard deviation; [ ] 95% confidence interval, over seeds as well where "
+    f"there are two or more. ▲ better and ▼ worse than the baseline: Holm-corrected p < {SIGNIFICANCE_LEVEL} in every "
+    "test, over sentences and over seeds; “here”: in these runs, not tested over seeds. p is the largest of the tests."
 )
+MARKS = {"better": "▲ ", "worse": "▼ ", "differs": "≠ "}  # first word of a verdict -> symbol
 MOST_POINTS = 500  # of a curve between validations: about as many pixels as a chart is wide
 
 
@@ -64,7 +65,7 @@ def results_table(comparison: Comparison) -> Iterator[str]:
     baseline = next((row for row in comparison.rows if row.variant == comparison.baseline), None)
     for row in comparison.rows:
         yield ('<tr class="baseline">' if row is baseline else "<tr>") + row_head(row, row is baseline) + "\n"
-        yield from (results_cell(row.figures.get(column.key), column, baseline) for column in comparison.columns)
+        yield from (results_cell(row.figures.get(column.key), column) for column in comparison.columns)
         yield "</tr>\n"
     yield f'</tbody></table>\n<p class="legend">{escaped(LEGEND)}</p>\n'
 
@@ -91,7 +92,7 @@ def row_head(row: VariantRow, is_baseline: bool) -> str:
     )
 
 
-def results_cell(figure: Figure | None, column: Column, baseline: VariantRow | None) -> str:
+def results_cell(figure: Figure | None, column: Column) -> str:
     """Value ± deviation, interval, and the result of the tests."""
     if figure is None or math.isnan(figure.value):
         return '<td class="number missing"><span title="not available">–</span></td>\n'
@@ -102,22 +103,19 @@ def results_cell(figure: Figure | None, column: Column, baseline: VariantRow | N
     if figure.interval:
         lines.append(f"<small>[{', '.join(spaced(bound, column.digits) for bound in figure.interval)}]</small>")
     if figure.corrected:
-        reference = baseline.figures.get(column.key) if baseline else None
         p = escaped(format_p_value(max(figure.corrected.values())))
-        lines.append(f"<small>{significance_mark(figure, column, reference)}p {p}</small>")
+        lines.append(f"<small>{significance_mark(figure)}p {p}</small>")
     values = ", ".join(spaced(value, column.digits) for value in figure.values)
     return f'<td class="number" data-value="{float(figure.value)!r}" title="by seed: {values}">{"".join(lines)}</td>\n'
 
 
-def significance_mark(figure: Figure, column: Column, baseline: Figure | None) -> str:
-    """A symbol and a word for a difference that is significant in every test; else empty."""
-    if baseline is None or max(figure.corrected.values()) >= SIGNIFICANCE_LEVEL:
+def significance_mark(figure: Figure) -> str:
+    """The verdict of the tests, with a symbol where they find a difference; empty without one."""
+    if not figure.verdict:
         return ""
-    if not column.better:
-        return '<span class="mark differs">≠ differs</span> '
-    if (figure.value > baseline.value) == (column.better == "higher"):
-        return '<span class="mark better">▲ better</span> '
-    return '<span class="mark worse">▼ worse</span> '
+    word = figure.verdict.split()[0]
+    css_class = word if word in MARKS else "unsure"
+    return f'<span class="mark {css_class}">{MARKS.get(word, "")}{escaped(figure.verdict)}</span> '
 
 
 def spaced(value: float, digits: int) -> str:
@@ -154,8 +152,9 @@ def notes(comparison: Comparison) -> Iterator[str]:
         for column in comparison.columns
         if column.signature
     ]
-    if signatures or comparison.footnotes:
-        yield from html_list([*map(escaped, comparison.footnotes), *signatures])
+    sentences = [*comparison.findings, *comparison.footnotes]
+    if signatures or sentences:
+        yield from html_list([*map(escaped, sentences), *signatures])
 
 
 def health(comparison: Comparison) -> Iterator[str]:
