@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wcwidth import iter_graphemes, wcswidth
+
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.alignment import to_numpy
 from seq2seq.evaluation.scores import Array
@@ -97,14 +99,10 @@ def _header_width(heads: Sequence[str], cut: int) -> int:
 
 
 def display_width(word: str) -> int:
-    """Columns of a terminal that the word takes: two for a wide character, none for a combining or invisible one."""
-    return sum(_character_width(character) for character in word)
+    """Columns of a terminal that the word takes: two for a wide character, none for a combining or invisible one.
 
-
-def _character_width(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    An emoji of several characters and a syllable of Hangul letters take two. Control characters take none."""
+    return max(wcswidth(word), 0)
 
 
 def fit_width(word: str, width: int) -> str:
@@ -112,7 +110,7 @@ def fit_width(word: str, width: int) -> str:
     if (free := width - display_width(word)) >= 0:
         return word + " " * free
     kept, end = "", "…" if width > 2 else ""
-    for character in word:
+    for character in iter_graphemes(word):  # with its combining marks
         if display_width(kept + character + end) > width:
             break
         kept += character

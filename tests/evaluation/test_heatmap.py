@@ -68,6 +68,21 @@ def test_display_width_by_hand() -> None:
     assert [heatmap.display_width(word) for word in MIXED] == [4, 4, 4, 1, 2, 4, 0, 0]
 
 
+COLUMNS = {  # of scripts with marks, conjuncts and wide characters, and of emoji
+    "नमस्ते": 4, "किताब": 5, "สวัสดี": 4, "น้ำ": 2, "مُحَمَّد": 4, "שָׁלוֹם": 4, "漢字": 4, "한국어": 6, "\u1112\u1161\u11ab": 2,
+    "👨\u200d👩\u200d👧": 2, "👍🏽": 2, "🇩🇪": 2, "❤\ufe0f": 2, "e\u0301": 1, "a\u200bb": 2, "ｆｕｌｌ": 8, "ﾊﾝ": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", COLUMNS)
+def test_display_width_of_every_script(word: str) -> None:
+    assert heatmap.display_width(word) == COLUMNS[word]
+    for width in range(1, 9):
+        cut = heatmap.fit_width(word, width)
+        assert heatmap.display_width(cut) == width
+        assert not cut.startswith(("\u0301", "\u200d"))
+
+
 @pytest.mark.parametrize("word", [*SOURCE, *MIXED])
 @pytest.mark.parametrize("width", range(1, 9))
 def test_fit_width_is_exact(word: str, width: int) -> None:
