@@ -73,6 +73,7 @@ def test_empty_lines_give_empty_lines(random_run: RandomRun, lines: list[str]) -
     )
     assert double(random_run()).translate([]) == []
     assert double(random_run()).translate([""]) == [""]
+    assert double(random_run()).translate(["\u200b", "\ufeff \u2060", "\u00ad", "\u0301"]) == [""] * 4
 
 
 def test_input_is_read_one_window_at_a_time(random_run: RandomRun, lines: list[str]) -> None:
