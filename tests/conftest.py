@@ -105,9 +105,10 @@ def run_copy(tiny_run: Path, tmp_path: Path) -> Path:
 def randomize_weights(run: Path, scale: float = 1.0) -> Path:
     """Give a run random weights: a barely trained model has the same output for every sentence."""
     import torch
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     from seq2seq.ids import EOS
+    from seq2seq.runs.weights import save_weights
 
     generator = torch.Generator().manual_seed(3)
     weights = {
@@ -115,7 +116,7 @@ def randomize_weights(run: Path, scale: float = 1.0) -> Path:
         for name, w in load_file(run / "weights.safetensors").items()
     }
     weights["head.output.bias"][EOS] = 1.0
-    save_file(weights, run / "weights.safetensors")
+    save_weights(weights, run)
     return run
 
 

@@ -4,6 +4,7 @@ Runs that cannot be read or evaluated are left out, with the reason. Runs of dif
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -185,7 +186,7 @@ def check_info(run: Run) -> None:
 def logged_metrics(run: Run) -> list[dict[str, str]]:
     """The rows of metrics.csv; none if there is no such file. Raises RunError if it is damaged."""
     path = run.folder / "metrics.csv"
-    if not path.is_file():
+    if not os.path.lexists(path):
         return []
     rows = read_metrics(path)
     if not all(map(is_complete, read_all_rows(path)[:-1])):  # the last line may be incomplete after an interruption

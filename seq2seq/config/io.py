@@ -3,12 +3,13 @@
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -25,6 +26,7 @@ from seq2seq.config import MODELS, SCHEMA, Config, ModelConfig
 from seq2seq.config.fields import type_name
 from seq2seq.errors import ConfigError, RunError, choose, shortened
 from seq2seq.utils.files import write_text
+from seq2seq.utils.untrusted import LARGEST, read_text
 
 # Paths, devices and display. Every other setting, trainer.precision among them, makes another run.
 NOT_HASHED = {"resume", "runs", "data.root", "data.cache", "data.how", "data.licence"} | {
@@ -34,8 +36,10 @@ NOT_HASHED = {"resume", "runs", "data.root", "data.cache", "data.how", "data.lic
 LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_at")
 MAY_CHANGE = NOT_HASHED - {"runs"} | {f"training.{name}" for name in LIMITS}  # on resuming
 
-MAX_CHARACTERS, MAX_DEPTH = 1 << 20, 20  # of a saved config; ours have about 5,000 characters and 4 levels
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C where PyYAML was built with it
+PLAIN = ("null", "bool", "int", "float")  # what text without quotes in a saved config may stand for, besides itself
+# of a saved config; ours have about 5,000 characters, 150 values in 4 levels, and more only if many files are named
+MAX_BYTES, MAX_VALUES, MAX_DEPTH = 1 << 18, 10_000, 20
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # controls but tab and newline; half surrogates
 
 
 def to_yaml(config: Config) -> str:
@@ -53,17 +57,13 @@ def read_config(path: Path) -> Config:
 
     Raises RunError, which names `path`, if the file is missing, not YAML, of another schema, or has an unknown setting
     or an impossible value."""
+    text = read_text(path, MAX_BYTES)
     try:
-        text = path.read_text(encoding="utf-8")
         return build_config(_parse(text))
-    except FileNotFoundError:
-        raise RunError(f"{path} does not exist") from None
-    except UnicodeDecodeError as error:
-        raise RunError(f"{path} is not UTF-8 at byte {error.start}") from None
     except yaml.YAMLError as error:
-        raise RunError(f"{path} is not valid YAML{_position(error)}") from None
+        raise RunError(f"{path} is not valid YAML{_position(error)}") from error
     except ConfigError as error:
-        raise RunError(f"{path}: {' '.join(str(error).split())}") from None
+        raise RunError(f"{path}: {error}") from error
 
 
 def _position(error: yaml.YAMLError) -> str:
@@ -72,39 +72,89 @@ def _position(error: yaml.YAMLError) -> str:
     return f": line {mark.line + 1}, column {mark.column + 1}" if mark else ""
 
 
+class _PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # in C where PyYAML has it
+    """Loads mappings of unique names, lists, text, numbers, true, false and null; everything else is refused."""
+
+    # without dates, and without the merge key and the value key, which become text
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in PLAIN]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
+        names = set()
+        for key, _ in node.value:
+            where = f"line {key.start_mark.line + 1}"
+            if key.tag != "tag:yaml.org,2002:str":
+                raise ConfigError(f"{where}: a name of a setting is text")
+            if key.value in names:
+                raise ConfigError(f"{where}: {shortened(key.value)} is there twice")
+            names.add(key.value)
+        return dict(super().construct_mapping(node, deep))
+
+    def construct_number(self, node: Any) -> int | float:
+        name = node.tag.rpartition(":")[2]
+        try:
+            value = getattr(self, f"construct_yaml_{name}")(node)
+        except ValueError:  # more digits than Python reads
+            value = math.nan
+        if not abs(value) < LARGEST:
+            raise ConfigError(f"line {node.start_mark.line + 1}: {shortened(node.value)} is not a finite number")
+        return value  # type: ignore[no-any-return]
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_number)
+_PlainLoader.add_constructor("tag:yaml.org,2002:float", _PlainLoader.construct_number)
+
+
 def _parse(text: str) -> dict[str, Any]:
     """The nested values of a saved config; ConfigError unless it is one of this schema."""
     _refuse_expansion(text)
-    saved = OmegaConf.to_container(OmegaConf.create(text), resolve=False) if text.strip() else None
-    if "${" in json.dumps(saved):  # in the values, since YAML escapes can hide it in the text
-        raise ConfigError("'${' is not allowed in a saved config: there is nothing to interpolate")
+    saved = yaml.load(text, Loader=_PlainLoader)
+    _check_text(saved)
     if not isinstance(saved, dict) or "schema" not in saved:
         raise ConfigError("not a saved config: it has no `schema`")
     if saved["schema"] != SCHEMA:
         writer = re.match(r"# written by (seq2seq \S+)", text)
-        by = writer[1] if writer else "another version of seq2seq"
+        by = shortened(writer[1]) if writer else "another version of seq2seq"
+        schema = shortened(saved["schema"])
         raise ConfigError(
-            f"schema {saved['schema']} was written by {by}, and seq2seq {seq2seq.__version__} reads schema {SCHEMA}"
+            f"schema {schema} was written by {by}, and seq2seq {seq2seq.__version__} reads schema {SCHEMA}"
         )
-    return saved  # type: ignore[return-value]
+    return saved
+
+
+def _check_text(value: Any) -> None:
+    """ConfigError for text in nested values that OmegaConf would interpolate, or that has control characters."""
+    if isinstance(value, str):  # in the values, since YAML escapes can hide it in the text
+        if "${" in value:
+            raise ConfigError("'${' is not allowed in a saved config: there is nothing to interpolate")
+        if UNPRINTABLE.search(value):
+            raise ConfigError(f"{shortened(value)} has characters that are not text")
+    elif isinstance(value, dict):
+        _check_text([*value, *value.values()])
+    elif isinstance(value, list):
+        for entry in value:
+            _check_text(entry)
 
 
 def _refuse_expansion(text: str) -> None:
     """ConfigError for YAML that is short to write and long to read, since a config may come from someone else."""
-    if len(text) > MAX_CHARACTERS:
-        raise ConfigError(f"{len(text)} characters are too many for a saved config")
-    depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.AliasEvent):
-            raise ConfigError("aliases (*name) are not allowed in a saved config")
+    depth = values = 0
+    for event in yaml.parse(text, Loader=_PlainLoader):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise ConfigError("aliases (*name, &name) are not allowed in a saved config")
         if tag := getattr(event, "tag", None):
-            raise ConfigError(f"tags ({tag[:40]}) are not allowed in a saved config")
+            raise ConfigError(f"tags ({shortened(tag, 40)}) are not allowed in a saved config")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        values += isinstance(event, yaml.NodeEvent)
         if depth > MAX_DEPTH:
             raise ConfigError("it is nested too deeply for a saved config")
+        if values > MAX_VALUES:
+            raise ConfigError(f"more than {MAX_VALUES:,} values are too many for a saved config")
 
 
 def build_config(values: Mapping[str, Any]) -> Config:
@@ -176,7 +226,7 @@ def describe(error: OmegaConfBaseException, name: str = "") -> str:
     if not setting or isinstance(error, InterpolationResolutionError):
         return f"{name}: {message.splitlines()[0].strip()}"
     value = re.match(r"Value '(.*)' (?:of type|is not a valid)", message)
-    given = f"{name}={value[1]}" if value and name == setting else setting
+    given = f"{name}={shortened(value[1])}" if value and name == setting else setting
     return f"{given} is not {TYPES[type_name(settings[setting])]}"
 
 

@@ -5,20 +5,25 @@ begin (NAME.bounds), and `arrays.json` with sizes and dtypes.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.errors import DataError
+from seq2seq.utils.untrusted import MIB, TEXT, WHOLE, fits, open_file, read_json
 
 Ids = NDArray[np.integer]
 FORMAT_VERSION = 1  # raised whenever a folder would be read differently
 WRITE_BLOCK = 4096  # pairs written together
+CHECK_BLOCK = 1 << 16  # pairs checked together
 META = "arrays.json"  # written last: a folder without it is incomplete
+META_SHAPE = {"pairs": WHOLE, "target_size": WHOLE, "types": {TEXT: TEXT}, "totals": {TEXT: WHOLE}}
+DTYPES = {"|u1", "<u2", "<i4"}  # of ids
 MAX_LENGTH = 1 << 20  # tokens of a source, unless the caller knows a lower bound
 
 
@@ -170,6 +175,8 @@ class _Ragged:
     def __init__(self, folder: Path, name: str, dtype: str, count: int, total: int) -> None:
         self.ids = _map(folder / f"{name}.ids", dtype, total)
         self.bounds = _map(folder / f"{name}.bounds", "<i8", count + 1)
+        if self.bounds[0] != 0 or self.bounds[-1] != total or (self.bounds[1:] < self.bounds[:-1]).any():
+            raise DataError(f"{folder / name}.bounds is damaged: it does not divide {total} ids into {count} sentences")
 
     def __getitem__(self, i: int) -> Ids:
         return self.ids[self.bounds[i] : self.bounds[i + 1]]
@@ -179,12 +186,30 @@ class _Ragged:
         out = np.empty(len(self.bounds) - 1, np.int32)
         return np.subtract(self.bounds[1:], self.bounds[:-1], out=out, casting="unsafe")
 
+    def highest(self, start: int, stop: int) -> tuple[NDArray[np.int64], int]:
+        """The highest id of each of the sequences start to stop - 1, none of which is empty, and the lowest of all."""
+        first, last = int(self.bounds[start]), int(self.bounds[stop])
+        ids = self.ids[first:last]
+        return np.maximum.reduceat(ids, self.bounds[start:stop] - first).astype(np.int64), int(ids.min())
+
 
 def _map(path: Path, dtype: str, count: int) -> Ids:
     expected = count * np.dtype(dtype).itemsize
-    if not path.is_file() or path.stat().st_size != expected:
-        raise DataError(f"{path} is missing or truncated: delete the folder {path.parent}, it will be rebuilt")
-    return np.asarray(np.memmap(path, dtype, "r")) if expected else np.empty(0, dtype)
+    with open_file(path, expected, error=DataError) as file:
+        if os.fstat(file.fileno()).st_size != expected:
+            raise DataError(f"{path} is truncated")
+        return np.asarray(np.memmap(file, dtype, "r")) if expected else np.empty(0, dtype)
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    """What `_write_meta` wrote. Raises DataError if it is missing, damaged, or of another version."""
+    meta = read_json(folder / META, MIB, error=DataError)
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT_VERSION:
+        raise DataError(f"{folder} was written by another version")
+    known = fits(meta, META_SHAPE) and {"source", "target"} <= meta["totals"].keys() <= meta["types"].keys()
+    if not known or not meta["types"].keys() <= set(EncodedPair._fields) or not set(meta["types"].values()) <= DTYPES:
+        raise DataError(f"{folder / META} is damaged")
+    return meta
 
 
 class PairArrays:
@@ -193,19 +218,46 @@ class PairArrays:
     sampled = False
 
     def __init__(self, folder: Path) -> None:
-        """Map the arrays of `folder`. Raises DataError if it is incomplete or was written in another format."""
-        try:
-            meta = json.loads((folder / META).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{folder} holds no encoded corpus: delete the folder, it will be rebuilt") from error
-        if meta.get("format") != FORMAT_VERSION:
-            raise DataError(f"{folder} was written by another version: delete it, it will be rebuilt")
+        """Map the arrays of `folder`. Raises DataError if it is incomplete, damaged, or of another version."""
+        meta = _read_meta(folder)
         self.folder = folder
-        self.target_size, self._pairs = int(meta["target_size"]), int(meta["pairs"])
+        self.target_size, self._pairs = meta["target_size"], meta["pairs"]
         self.types: dict[str, str] = meta["types"]
         self.sides = {
             name: _Ragged(folder, name, self.types[name], self._pairs, total) for name, total in meta["totals"].items()
         }
+
+    def check_ids(self, source_size: int, target_size: int) -> None:
+        """Raise DataError unless all ids are of vocabularies of these sizes, and all links of tokens of their pair.
+
+        Ids beyond the target vocabulary must be those of unknown words of the pair's source."""
+        for start in range(0, len(self), CHECK_BLOCK):
+            if not self._ids_fit(start, min(start + CHECK_BLOCK, len(self)), source_size, target_size):
+                raise DataError(f"{self.folder} is damaged: it holds ids that are not in the vocabulary")
+        if self.target_size != target_size:
+            raise DataError(f"{self.folder} is of another vocabulary")
+
+    def _ids_fit(self, start: int, stop: int, source_size: int, target_size: int) -> bool:
+        """`check_ids` for the pairs start to stop - 1."""
+        sides = [self.sides["source"], self.sides["target"], self.sides.get("copy", self.sides["source"])]
+        sizes = [np.diff(side.bounds[start : stop + 1]) for side in sides]
+        if min(size.min() for size in sizes) < 1 or not (sizes[0] == sizes[2]).all():
+            return False
+        (source, low), (target, low_target), (copy, low_copy) = (side.highest(start, stop) for side in sides)
+        if min(low, low_target, low_copy) < 0 or source.max() >= source_size:
+            return False
+        fit = (copy < target_size + sizes[0]) & (target <= np.maximum(copy, target_size - 1))
+        return bool(fit.all()) and ("links" not in self.sides or self._links_fit(start, stop, sizes[0], sizes[1]))
+
+    def _links_fit(self, start: int, stop: int, source: Ids, target: Ids) -> bool:
+        """Whether the links of the pairs start to stop - 1 are of tokens of pairs of these lengths."""
+        links = self.sides["links"]
+        counts = np.diff(links.bounds[start : stop + 1])
+        if (counts % 2).any():
+            return False
+        t, s = links.ids[links.bounds[start] : links.bounds[stop]].reshape(-1, 2).T
+        inside = (t < np.repeat(target, counts // 2)) & (s < np.repeat(source, counts // 2)) & (t >= 0) & (s >= 0)
+        return bool(inside.all())
 
     def __len__(self) -> int:
         return self._pairs

@@ -30,10 +30,12 @@ from seq2seq.errors import DataError
 from seq2seq.ids import UNK
 from seq2seq.utils.process import available_cores
 from seq2seq.utils.progress import ProgressCounter
+from seq2seq.utils.untrusted import MIB, WHOLE, fits, read_json
+from seq2seq.utils.untrusted import TEXT as ANY_TEXT
 
 BLOCK_PAIRS = 8192  # pairs of a block, before filtering
 MIN_BLOCKS_PER_WORKER = 4  # a process takes about as long to start as to encode one block
-COUNTS = "counts.json"
+COUNTS, MAX_COUNTS_BYTES = "counts.json", 64 * MIB
 TEXT = "text"  # in it: the hash of the block's pairs
 
 
@@ -98,7 +100,7 @@ def encode_corpus(folder: Path, pairs: Iterable[AnyPair], total: int, rules: Enc
         closing(_encoded_blocks(folder, blocks, pairs, rules, workers)) as encoded,
     ):
         for path, size in encoded:
-            counts.add(json.loads((path / COUNTS).read_text(encoding="utf-8")))
+            counts.add(_read_counts(path))
             paths.append(path)
             progress.add(size)
     for name in ("train", "text"):
@@ -167,15 +169,23 @@ def _is_complete(path: Path, pairs: list[AnyPair]) -> bool:
     if not path.is_dir():
         return False
     try:
-        counts = json.loads((path / COUNTS).read_text(encoding="utf-8"))
+        counts = _read_counts(path)
         for name in ("train", "text"):
             PairArrays(path / name)
         if counts[TEXT] == hash_pairs(pairs):
             return True
-    except (OSError, ValueError, KeyError, TypeError, DataError):
+    except DataError:
         pass
     rmtree(path, ignore_errors=True)
     return False
+
+
+def _read_counts(path: Path) -> dict[str, Any]:
+    """The statistics of a block, as a dictionary of EncodingCounts, and TEXT. Raises DataError if they are damaged."""
+    counts = read_json(path / COUNTS, MAX_COUNTS_BYTES, error=DataError)
+    if not fits(counts, {TEXT: ANY_TEXT} | {name: {ANY_TEXT: WHOLE} for name in EncodingCounts._fields}):
+        raise DataError(f"{path / COUNTS} is damaged")
+    return counts  # type: ignore[no-any-return]
 
 
 def _in_blocks(pairs: Iterable[AnyPair]) -> Iterator[list[AnyPair]]:

@@ -18,15 +18,16 @@ from seq2seq.data.encoding import EncodingRules, encode_corpus
 from seq2seq.data.filters import PairFilter
 from seq2seq.data.folders import resumable_folder
 from seq2seq.data.readers import AnyPair, Pair
-from seq2seq.data.report import Overlap, report_lines
-from seq2seq.data.sampling import SampledCorpus, encode_pair, text_row
+from seq2seq.data.report import Overlap, is_report, report_lines
+from seq2seq.data.sampling import SampledCorpus, encode_pair, text_pair, text_row
 from seq2seq.data.text_hash import Stamp, TextChangedError, TextHash, file_stamps, unchanged
 from seq2seq.data.tokenizer import LONGEST_PIECE, Tokenizer, train_tokenizer
-from seq2seq.data.vocabulary import Vocabularies
+from seq2seq.data.vocabulary import Vocabularies, hash_of_both
 from seq2seq.data.words import truncate_words
-from seq2seq.errors import DataError, RunError
+from seq2seq.errors import DataError, RunError, Seq2SeqError
 from seq2seq.utils.files import write_json
 from seq2seq.utils.progress import with_progress
+from seq2seq.utils.untrusted import MIB, read_json
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,8 @@ def prepare(
     scan = scan_corpus(data, linked)
     folder = _cache_folder(data, tokenizer, scan, vocabularies)
     if not folder.is_dir():
+        if os.path.lexists(folder):
+            raise DataError(f"{folder} is in the place of the folder of a prepared corpus: delete it")
         with resumable_folder(folder) as part:
             if part is not None:
                 _fill(part, data, tokenizer, vocabularies, scan)
@@ -170,16 +173,30 @@ def cache_root(data: DataConfig) -> Path:
 
 
 def _open(folder: Path, scan: CorpusScan) -> Prepared:
-    """Open the corpus that `prepare` wrote to `folder`. Raises DataError or RunError if it is incomplete or damaged."""
+    """Open the corpus that `prepare` wrote to `folder`. Raises DataError if it is incomplete or damaged."""
     try:
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder} holds no prepared corpus: delete the folder, it will be rebuilt") from error
-    text = PairArrays(folder / "dev_text")
-    pairs = [Pair(text.source(i).tobytes().decode(), text.target(i).tobytes().decode()) for i in range(len(text))]
+        return _read(folder, scan)
+    except Seq2SeqError as error:
+        raise DataError(f"{error}; delete the folder {folder}, it will be rebuilt") from error
+
+
+def _read(folder: Path, scan: CorpusScan) -> Prepared:
+    """The same without advice: raises DataError or RunError. Everything that training relies on is checked."""
+    report = read_json(folder / REPORT, MIB, error=DataError)
+    if not is_report(report):
+        raise DataError(f"{folder / REPORT} is damaged: it is not the report of a prepared corpus")
+    hashes = report["tokenizers"]
+    vocabularies = Vocabularies.open(folder, hash_of_both(hashes["source"], hashes["target"]))
+    train, dev, text = (PairArrays(folder / name) for name in ("train", "dev", "dev_text"))
+    for arrays in (train, dev):
+        arrays.check_ids(vocabularies.source.size, vocabularies.target.size)
+    if not len(train) or len(dev) != len(text):
+        raise DataError(
+            f"{folder} is damaged: it has {len(train)} training pairs, {len(dev)} dev pairs, {len(text)} as text"
+        )
     report |= {"overlap": scan.overlap, "missing": scan.missing}
-    arrays = PairArrays(folder / "train"), PairArrays(folder / "dev")
-    return Prepared(folder, Vocabularies.open(folder), *arrays, pairs, report, scan.hash, scan.links)
+    pairs = [text_pair(text, i) for i in range(len(text))]
+    return Prepared(folder, vocabularies, train, dev, pairs, report, scan.hash, scan.links)
 
 
 def _cache_folder(

@@ -6,9 +6,31 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from seq2seq.data.readers import Pair
+from seq2seq.utils.untrusted import FLAG, TEXT, WHOLE, fits
 
 MAX_COMPARED = 1000  # lossy lines, of the first block, compared character by character; one takes about a millisecond
 MAX_CHARACTERS = 2000  # of such a line: the time grows with the square
+
+BOTH = {"source": WHOLE, "target": WHOLE}
+REPORT_SHAPE = {  # of a stored report, which may also have `links`
+    "read": WHOLE,
+    "kept": WHOLE,
+    "dropped": {TEXT: WHOLE},
+    "cut": BOTH,
+    "tokens": {**BOTH, "unknown_source": WHOLE, "unknown_target": WHOLE},
+    "lossy": {"lines": WHOLE, "of": WHOLE, "compared": WHOLE, "differences": [(TEXT, WHOLE)]},
+    "vocabulary": {**BOTH, "joint": FLAG},
+    "tokenizers": {"source": TEXT, "target": TEXT},
+    "long_dev": WHOLE,
+    "cut_dev": WHOLE,
+    "truncation": (WHOLE, WHOLE),
+}
+LINKS_SHAPE = {"pairs": WHOLE, "tokens": WHOLE}
+
+
+def is_report(value: Any) -> bool:
+    """Whether a value of a JSON file is a report that `prepare` stored."""
+    return fits(value, REPORT_SHAPE) and ("links" not in value or fits(value["links"], LINKS_SHAPE))
 
 
 class RoundTrip:

@@ -26,6 +26,14 @@ def text_row(pair: AnyPair) -> EncodedPair:
     return EncodedPair(source, pair.target.encode(), source)
 
 
+def text_pair(arrays: PairArrays, i: int) -> Pair:
+    """Pair i of texts stored by `text_row`. Raises DataError if it is not UTF-8."""
+    try:
+        return Pair(*(np.asarray(side(i)).tobytes().decode() for side in (arrays.source, arrays.target)))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{arrays.folder} is damaged: the text of pair {i + 1} is not UTF-8") from error
+
+
 class SampledCorpus:
     """A `Corpus` whose segmentation is sampled in each epoch (Kudo 2018), as a function of (seed, epoch, line).
 
@@ -83,9 +91,7 @@ class _Epoch:
         return len(self.corpus)
 
     def _row(self, i: int) -> EncodedPair:
-        texts = self.corpus.text.row(i)
-        source, target = (np.asarray(side).tobytes().decode() for side in (texts.source, texts.target))
-        row = encode_pair(Pair(source, target), self.corpus.vocabularies, partial(self._segment, i))
+        row = encode_pair(text_pair(self.corpus.text, i), self.corpus.vocabularies, partial(self._segment, i))
         fits = len(row.source) <= self.corpus.limits[0] and len(row.target) <= self.corpus.limits[1]
         return row if fits else self.corpus.arrays.row(i)
 

@@ -18,10 +18,12 @@ from seq2seq.data.segmentation import Segmenter, bpe_dropout_segmenter, merge_un
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.utils.files import atomic_write
+from seq2seq.utils.untrusted import MIB, read_bytes
 
 SPACE_MARK = "▁"  # U+2581, which SentencePiece writes for a space, hence at the start of a word
 WORD_PATTERN = re.compile(f"^[^{SPACE_MARK}]+|{SPACE_MARK}[^{SPACE_MARK}]*")
 LONGEST_PIECE = 16  # characters, SentencePiece's default limit: so many times N characters have more than N pieces
+MAX_MODEL_BYTES = 64 * MIB  # a model of 32,000 entries has less than one
 SPECIAL_IDS = {"pad_id": PAD, "unk_id": UNK, "bos_id": BOS, "eos_id": EOS}
 
 
@@ -34,23 +36,15 @@ class Tokenizer:
         Raises RunError if it is no model or has other special ids."""
         self.serialized = serialized
         self._model = sentencepiece.SentencePieceProcessor()
-        _load(self._model, serialized, name)
+        self._pieces = _load(self._model, serialized, name)
         for special, wanted in SPECIAL_IDS.items():
             if (found := getattr(self._model, special)()) != wanted:
                 raise RunError(f"{name}: {special}={found}, but this package needs {wanted}")
-        self.size: int = self._model.vocab_size()
-        self._pieces: list[str] = [self._model.id_to_piece(i) for i in range(self.size)]
+        self.size = len(self._pieces)
         for i in (PAD, BOS, EOS):
             self._pieces[i] = ""
         self._pieces[UNK] = self._model.decode([UNK]).replace(" ", SPACE_MARK)
         self._segmenters: dict[float, Segmenter] = {}  # alpha -> segmenter
-
-    @classmethod
-    def open(cls, path: Path) -> "Tokenizer":
-        """Load the tokenizer in the file `path`.
-
-        Raises RunError if it is missing, no model, or has other special ids."""
-        return cls(_read_model(path), str(path))
 
     def save(self, path: Path) -> None:
         """Write the model file atomically."""
@@ -121,26 +115,20 @@ def open_pieces(path: Path) -> tuple[Callable[[str], list[str]], str]:
     """The segmentation of text by any SentencePiece model, whatever its special ids, and the SHA-256 of its file.
 
     Raises RunError if it cannot be read, or is no model."""
-    content, model = _read_model(path), sentencepiece.SentencePieceProcessor()
+    content, model = read_bytes(Path(path).resolve(), MAX_MODEL_BYTES), sentencepiece.SentencePieceProcessor()
     _load(model, content, str(path))
     return partial(model.encode, out_type=str), hashlib.sha256(content).hexdigest()
 
 
-def _read_model(path: Path) -> bytes:
+def _load(model: "sentencepiece.SentencePieceProcessor", content: bytes, name: str) -> list[str]:
+    """Load a model; return its pieces. Raises RunError, naming the file, if its content is no model."""
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise RunError(f"{path}: the tokenizer cannot be read ({error.strerror})") from error
-
-
-def _load(model: "sentencepiece.SentencePieceProcessor", content: bytes, name: str) -> None:
-    """Raises RunError, naming the file, if its content is no model."""
-    try:
-        loaded = bool(content) and model.LoadFromSerializedProto(content)
-    except RuntimeError:
-        loaded = False
-    if not loaded:
-        raise RunError(f"{name}: not a complete SentencePiece model")
+        if content and model.LoadFromSerializedProto(content):
+            model.decode([model.unk_id()])  # its text is no piece
+            return [model.id_to_piece(i) for i in range(model.vocab_size())]
+    except (RuntimeError, UnicodeDecodeError) as error:  # UnicodeDecodeError: a damaged piece
+        raise RunError(f"{name}: not a complete SentencePiece model") from error
+    raise RunError(f"{name}: not a complete SentencePiece model")
 
 
 def join_pieces(pieces: Iterable[str]) -> str:

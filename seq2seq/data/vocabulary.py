@@ -5,13 +5,15 @@ vocabulary lacks.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.data.tokenizer import MAX_MODEL_BYTES, Tokenizer
 from seq2seq.errors import RunError
 from seq2seq.ids import EOS, UNK
+from seq2seq.utils.untrusted import read_bytes
 
 JOINT, SOURCE, TARGET = "joint.spm", "source.spm", "target.spm"
 Segment = Callable[[Tokenizer, str], list[str]]
@@ -39,18 +41,27 @@ class Vocabularies:
     @property
     def sha256(self) -> str:
         """SHA-256 of both models: ids mean the same in all runs in which it is equal."""
-        return hashlib.sha256(f"{self.source.sha256} {self.target.sha256}".encode()).hexdigest()
+        return hash_of_both(self.source.sha256, self.target.sha256)
 
     @classmethod
-    def open(cls, folder: Path) -> "Vocabularies":
-        """Load what `save` wrote. Raises RunError if it is missing or damaged."""
+    def open(cls, folder: Path, sha256: str = "") -> "Vocabularies":
+        """Load what `save` wrote; `sha256`: of both models, if it is known.
+
+        Raises RunError if it is missing, damaged, or has another hash."""
         folder = Path(folder)
-        if (folder / JOINT).is_file():
-            joint = Tokenizer.open(folder / JOINT)
-            return cls(joint, joint)
-        if not (folder / SOURCE).is_file():
+        names = [JOINT] if os.path.lexists(folder / JOINT) else [SOURCE, TARGET]
+        if not os.path.lexists(folder / names[0]):
             raise RunError(f"{folder} has neither {JOINT} nor {SOURCE}")
-        return cls(Tokenizer.open(folder / SOURCE), Tokenizer.open(folder / TARGET))
+        models = [read_bytes(folder / name, MAX_MODEL_BYTES) for name in names]
+        hashes = [hashlib.sha256(model).hexdigest() for model in models]
+        if sha256 and hash_of_both(hashes[0], hashes[-1]) != sha256:  # before they are parsed
+            files = " and ".join(names)
+            raise RunError(
+                f"{folder}: the tokenizer there is not the one that was trained, its SHA-256 differs; "
+                f"{files} {'is' if len(names) == 1 else 'are'} damaged or replaced"
+            )
+        both = [Tokenizer(model, str(folder / name)) for model, name in zip(models, names, strict=True)]
+        return cls(both[0], both[-1])
 
     def save(self, folder: Path) -> None:
         """Write joint.spm, or source.spm and target.spm."""
@@ -79,6 +90,11 @@ class Vocabularies:
     def decode_target(self, ids: Iterable[int], unknown: Sequence[str] = ()) -> str:
         """Text of target ids; V + k is unknown[k]."""
         return self.target.decode(ids, unknown)
+
+
+def hash_of_both(source: str, target: str) -> str:
+    """SHA-256 of a pair of vocabularies, from the hashes of their models."""
+    return hashlib.sha256(f"{source} {target}".encode()).hexdigest()
 
 
 def number_unknown(ids: list[int], pieces: Sequence[str], size: int) -> tuple[list[int], list[str]]:

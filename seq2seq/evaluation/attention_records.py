@@ -6,17 +6,19 @@ The file may be hostile: nothing in it is code, and every entry is checked when 
 """
 
 import json
+import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import IO, Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.errors import RunError
+from seq2seq.utils.untrusted import open_file, parse_json
 
 
 class Alternative(NamedTuple):
@@ -55,7 +57,17 @@ READ_ERRORS = (  # what reading a damaged or hostile file can raise
     zipfile.BadZipFile,
     zlib.error,
 )
+# the two records at the end of a zip file, as its specification (APPNOTE.TXT, 4.3.15 and 4.3.16) has them
+LONG_END, LONG_SIGNATURE = struct.Struct("<4sLQL"), b"PK\x06\x07"
+END, END_SIGNATURE = struct.Struct("<4s4H2LH"), b"PK\x05\x06"
+MAX_SHORT_ENTRIES = 2**16 - 1  # more need the long record
+MAX_ENTRY_IN_DIRECTORY = 64  # bytes; an entry named by a number has 46 and its digits
+MAX_FILE_BYTES = 2**30
 CENTERS_DTYPE = np.dtype("<f4")
+
+
+class RecordError(ValueError):
+    """A file or entry that is not as AttentionRecordWriter writes it."""
 
 
 class AttentionRecordWriter:
@@ -87,10 +99,21 @@ class AttentionRecordWriter:
 class AttentionRecordFile(Sequence[AttentionRecord]):
     """The records of every sentence of a test set, each read from the zip file when it is indexed.
 
+    Opening it raises RunError if the file is missing, damaged, or has another number of entries.
+
     Indexing raises RunError, with the path, if the file or the entry is damaged or of another format."""
 
     def __init__(self, path: Path, sentences: int) -> None:
         self.path, self.sentences = path, sentences
+        stored = open_file(path, MAX_FILE_BYTES)
+        try:
+            _check_directory(stored, sentences)
+            self.file = zipfile.ZipFile(stored)  # stays open: its directory has an entry per sentence
+            if len(self.file.namelist()) != sentences:
+                raise RecordError(f"it has {len(self.file.namelist())} entries in place of {sentences}")
+        except READ_ERRORS as error:
+            stored.close()
+            raise RunError(f"{path} cannot be read: {_reason(error)}") from error
 
     def __len__(self) -> int:
         return self.sentences
@@ -109,23 +132,41 @@ class AttentionRecordFile(Sequence[AttentionRecord]):
     def __iter__(self) -> Iterator[AttentionRecord]:
         return (self[i] for i in range(self.sentences))
 
-    @cached_property
-    def file(self) -> zipfile.ZipFile:
-        """The zip file, opened once: its directory has an entry per sentence."""
-        return zipfile.ZipFile(self.path)
-
     def read(self, number: int) -> AttentionRecord:
         """The record of sentence `number`, from 0. Raises RunError if it cannot be read."""
         try:
             entry = self.file.getinfo(str(number))
             if entry.file_size > MAX_ENTRY_BYTES:
-                raise ValueError(f"{entry.file_size} bytes are too many for a sentence")
+                raise RecordError(f"{entry.file_size} bytes are too many for a sentence")
             if entry.compress_type not in COMPRESSIONS:
-                raise ValueError(f"compression {entry.compress_type} is not supported")
+                raise RecordError(f"compression {entry.compress_type} is not supported")
             head, _, body = self.file.read(entry).partition(b"\n")
-            return parse_record(json.loads(head), body)
+            return parse_record(parse_json(head), body)
         except READ_ERRORS as error:
-            raise RunError(f"{self.path}: sentence {number + 1} cannot be read: {error}") from None
+            raise RunError(f"{self.path}: sentence {number + 1} cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Why a file cannot be read, in our own words."""
+    return str(error) if isinstance(error, RecordError) else "it is damaged"
+
+
+def _check_directory(file: IO[bytes], entries: int) -> None:
+    """Raise RecordError unless the directory of a zip file has the size of one of so many entries, named by numbers.
+
+    A small file can have millions of entries, which zipfile reads when it opens the file. It finds the size of the
+    directory in the file's last bytes, or, in large files, in a record before them."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(max(0, size - LONG_END.size - END.size))
+    before, end = file.read()[: -END.size], b""
+    file.seek(max(0, size - END.size))
+    end = file.read()
+    if len(end) < END.size or not end.startswith(END_SIGNATURE) or END.unpack(end)[-1]:  # the length of a comment
+        raise RecordError("it is no zip file, or not a whole one")
+    if entries < MAX_SHORT_ENTRIES and before.startswith(LONG_SIGNATURE):
+        raise RecordError("its directory is that of a larger file")
+    if entries < MAX_SHORT_ENTRIES and END.unpack(end)[5] > MAX_ENTRY_IN_DIRECTORY * entries:
+        raise RecordError(f"it has more than {entries} entries")
 
 
 def parse_record(head: dict[str, Any], body: bytes) -> AttentionRecord:
@@ -136,12 +177,12 @@ def parse_record(head: dict[str, Any], body: bytes) -> AttentionRecord:
     T, S = len(target), len(source)
     layers, heads = (int(n) for n in head["maps"] or (0, 0))
     if head["maps"] and not (0 < layers <= MAX_HEADS and 0 < heads <= MAX_HEADS):
-        raise ValueError(f"{layers} layers of {heads} heads are out of range")
+        raise RecordError(f"{layers} layers of {heads} heads are out of range")
     weights_end = T * S
     maps_end = weights_end + layers * heads * T * S
     centers_end = maps_end + (T * CENTERS_DTYPE.itemsize if head["centers"] else 0)
     if len(body) != centers_end:
-        raise ValueError(f"{len(body)} bytes instead of {centers_end}")
+        raise RecordError(f"{len(body)} bytes instead of {centers_end}")
     weights = np.frombuffer(body[:weights_end], np.uint8).reshape(T, S)
     maps = centers = None
     if head["maps"]:
@@ -151,7 +192,7 @@ def parse_record(head: dict[str, Any], body: bytes) -> AttentionRecord:
     alternatives = tuple(Alternative(str(text), float(score)) for text, score in head["alternatives"])
     scores_finite = np.isfinite([alternative.score for alternative in alternatives]).all()
     if not scores_finite or (centers is not None and not np.isfinite(centers).all()):
-        raise ValueError("scores and centres must be finite numbers")
+        raise RecordError("scores and centres must be finite numbers")
     return AttentionRecord(source, target, weights, maps, centers, alternatives)
 
 

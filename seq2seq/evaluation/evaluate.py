@@ -1,11 +1,10 @@
 """Translate a test set with a run and record the attention; align its references by forced decoding."""
 
 import dataclasses
-import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -16,7 +15,6 @@ import torch
 
 from seq2seq.config.search import THROUGHPUT, SearchConfig
 from seq2seq.data.word_links import checked_word_indices, word_indices
-from seq2seq.errors import RunError
 from seq2seq.evaluation import attention_stats, text_stats
 from seq2seq.evaluation.alignment import LINKS, word_links
 from seq2seq.evaluation.attention_maps import AttentionMap, compute_attention_maps
@@ -30,7 +28,7 @@ from seq2seq.evaluation.attention_records import (
 from seq2seq.evaluation.scores import Array
 from seq2seq.evaluation.testset import TestSet
 from seq2seq.ids import UNK
-from seq2seq.runs.directory import WEIGHTS, Run, path_inside
+from seq2seq.runs.directory import WEIGHTS, Run, checked_hash, path_inside
 from seq2seq.translator import Translation, Translator, warn_truncated
 
 ATTENTION_STATISTICS: dict[str, Callable[[Array], attention_stats.Sums]] = {
@@ -91,7 +89,7 @@ class EvaluationSpec:
         Equal fingerprints mean equal translations. The hash of missing weights is ""."""
         return {
             "text": test.sha256,
-            "weights": ["" if run.weights_removed else file_hash(run.folder / WEIGHTS) for run in self.runs],
+            "weights": ["" if run.weights_removed else checked_hash(run.folder, WEIGHTS) for run in self.runs],
             "precision": self.precision,
             "shortlist": self.options.get("shortlist", 0),
             "search": {name: value for name, value in vars(self.search).items() if name not in THROUGHPUT},
@@ -196,15 +194,3 @@ def align_references(spec: EvaluationSpec, test: TestSet) -> dict[str, list[str]
         for kind in LINKS:
             links[kind].append(word_links(translation, kind, word_indices))
     return links
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits. Raises RunError if it cannot be read."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            for block in iter(partial(file.read, 1 << 20), b""):
-                digest.update(block)
-    except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}") from None
-    return digest.hexdigest()

@@ -11,7 +11,6 @@ RUN/evaluation/NAME/
 
 import csv
 import io
-import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -30,7 +29,7 @@ from seq2seq.evaluation.scores import Array
 from seq2seq.evaluation.testset import TestSet, text_hash
 from seq2seq.utils.files import atomic_write, write_json, write_text
 from seq2seq.utils.progress import ProgressCounter
-from seq2seq.utils.untrusted import NUMBER, WHOLE, WORD, check_types
+from seq2seq.utils.untrusted import MIB, NUMBER, WHOLE, WORD, check_types, read_json, read_text
 
 log = logging.getLogger("seq2seq")
 
@@ -45,6 +44,9 @@ DECODING = {  # key of `decoding` in scores.json -> its type
     "device": WORD,
     "batch": WHOLE,
 }
+NOT_STORED = (*READ_ERRORS, csv.Error, RunError, DataError)  # what reading a damaged evaluation can raise
+MAX_SCORES_BYTES, MAX_TEXT_BYTES = 4 * MIB, 512 * MIB
+MAX_ROW_BYTES = 2 + 20 * len(SENTENCE_COLUMNS)  # of sentences.csv; its names of columns are no longer
 MAX_SUM = 1e15  # of one statistic of a sentence: larger values are damage, and might sum to infinity
 
 
@@ -114,12 +116,12 @@ def make_report(
 def _earlier_scores(folder: Path, report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Scores in the folder of the same hypotheses that are not in `report`."""
     try:
-        stored = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        stored = read_json(folder / SCORES, MAX_SCORES_BYTES)
         if text_hash(read_hypotheses(folder / HYPOTHESES)) != report["hypotheses"]:
             return []
         new = {(score["name"], score["signature"]) for score in report["scores"]}
         return [score for score in stored["scores"] if (score["name"], score["signature"]) not in new]
-    except READ_ERRORS:
+    except NOT_STORED:
         return []
 
 
@@ -129,8 +131,8 @@ def read_evaluation(spec: EvaluationSpec, test: TestSet) -> Evaluation | None:
     Where the weights are missing, the stored hash is trusted, and attention records may be missing too."""
     folder, n = spec.folder(test.name), len(test.sources)
     try:
-        report = json.loads((folder / SCORES).read_text(encoding="utf-8"))
-        hypotheses, sums = read_hypotheses(folder / HYPOTHESES), read_sums(folder / SENTENCES)
+        report = read_json(folder / SCORES, MAX_SCORES_BYTES)
+        hypotheses, sums = read_hypotheses(folder / HYPOTHESES), read_sums(folder / SENTENCES, n)
         current = _is_current(report, spec.fingerprint(test))
         decoding = {name: report["decoding"][name] for name in DECODING}
         check_types(decoding, DECODING)
@@ -139,9 +141,7 @@ def read_evaluation(spec: EvaluationSpec, test: TestSet) -> Evaluation | None:
         records = None
         if (folder / RECORDS).exists() or not spec.runs[0].weights_removed:
             records = AttentionRecordFile(folder / RECORDS, n)
-            if len(records.file.namelist()) != n:
-                return None
-    except READ_ERRORS:
+    except NOT_STORED:
         return None
     columns = {name: sums[:, 2 * i : 2 * i + 2] for i, name in enumerate(SUMS)}
     return Evaluation(hypotheses, columns, decoding, vars(spec.search), records, folder)
@@ -180,12 +180,12 @@ def load_or_align(spec: EvaluationSpec, test: TestSet) -> dict[str, list[set[Lin
 def _read_links(path: Path, fingerprint: Mapping[str, Any], pairs: int) -> dict[str, list[set[Link]]] | None:
     """The links in forced.json, or None unless it is complete and holds this fingerprint."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path, MAX_TEXT_BYTES)
         weights = _known_hashes(fingerprint["weights"], stored["depends"]["weights"])
         current = stored["depends"] == {**fingerprint, "weights": weights}
         if current and all(len(stored["links"][kind]) == pairs for kind in LINKS):
             return _parse_links(stored["links"])
-    except READ_ERRORS:
+    except NOT_STORED:
         pass
     return None
 
@@ -203,11 +203,11 @@ def write_sums(path: Path, sums: Array) -> None:
     write_text(path, text.getvalue())
 
 
-def read_sums(path: Path) -> Array:
+def read_sums(path: Path, n: int) -> Array:
     """The statistics (n, 2 len(SUMS)) in a CSV file.
 
-    Raises ValueError for other columns, and for values that are not finite numbers."""
-    head, *rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    Raises RunError if it cannot be read, ValueError for other columns, and for values that are not finite numbers."""
+    head, *rows = list(csv.reader(read_text(path, MAX_ROW_BYTES * (n + 1)).splitlines()))
     if head != SENTENCE_COLUMNS:
         raise ValueError("other columns")
     sums = np.array(rows, dtype=np.float64).reshape(len(rows), len(SENTENCE_COLUMNS))
@@ -217,6 +217,5 @@ def read_sums(path: Path) -> Array:
 
 
 def read_hypotheses(path: Path) -> list[str]:
-    """The lines of hypotheses.txt, which may hold any character but the newline."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return file.read().split("\n")[:-1]
+    """The lines of hypotheses.txt, which may hold any character but the newline. Raises RunError if it is damaged."""
+    return read_text(path, MAX_TEXT_BYTES).split("\n")[:-1]

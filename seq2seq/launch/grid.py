@@ -5,17 +5,17 @@
                       stop            made on Ctrl-C: jobs that have not started do not start
 """
 
-import json
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
 from seq2seq.errors import TrainingError
 from seq2seq.utils.files import write_json
+from seq2seq.utils.untrusted import MIB, TEXT, fits, read_json
 
 TRAINED = "trained"
 BEFORE = "finished before"
@@ -72,7 +72,9 @@ class Grid:
         missing = Outcome(STOPPED) if self.stopped else Outcome(FAILED, reason=NO_REPORT)
         found = {number: replace(missing, words=self.label(job)) for number, job in enumerate(self.jobs)}
         for path in self.folder.glob("[0-9]*.json"):
-            found[int(path.stem)] = Outcome(**json.loads(path.read_text(encoding="utf-8")))
+            stored, names = read_json(path, MIB), [field.name for field in fields(Outcome)]
+            if path.stem.isdecimal() and fits(stored, dict.fromkeys(names, TEXT)):
+                found[int(path.stem)] = Outcome(**{name: stored[name] for name in names})
         return [outcome for _, outcome in sorted(found.items())]
 
 

@@ -1,7 +1,7 @@
 """A run directory: its files, name and lock, and opening it. Nothing in it is code; this module imports no torch.
 
 config.yaml                     every setting, resolved
-run.json                        versions, seed, hashes of data and tokenizer, whether training is finished
+run.json                        versions, seed, hashes of data, tokenizer and weights, whether training is finished
 joint.spm | source.spm target.spm
 weights.safetensors             the weights of the best validation, or as training.average and ema have them
 shortlist.safetensors           likely translations of each source id, if `seq2seq shortlist` was run
@@ -12,7 +12,8 @@ evaluation/NAME/                hypotheses, scores, alignments of a test set
 """
 
 import fcntl
-import json
+import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,9 +26,13 @@ from seq2seq.config import Config
 from seq2seq.config.io import read_config, settings_hash
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import BusyError, RunError
+from seq2seq.utils.files import write_json
+from seq2seq.utils.untrusted import MIB, open_file, read_json
 
 CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
 METRICS, LOG = "metrics.csv", "log.txt"
+HASHES = "sha256"  # entry of run.json: name of a file of weights -> the SHA-256 that it may have
+MAX_INFO_BYTES, MAX_WEIGHTS_BYTES = 4 * MIB, 2**34  # far more than any run needs
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Run:
         folder = Path(folder)
         if not folder.is_dir():
             raise RunError(missing_run(folder))
-        missing = [name for name in (CONFIG, INFO) if not (folder / name).is_file()]
+        missing = [name for name in (CONFIG, INFO) if not os.path.lexists(folder / name)]
         if missing:
             raise RunError(f"{folder} is not a whole run directory: {missing[0]} is missing")
         info = read_info(folder)
@@ -58,12 +63,7 @@ class Run:
     @cached_property
     def vocabularies(self) -> Vocabularies:
         """The tokenizers. Raises RunError if they are missing, damaged, or not those that the run was trained with."""
-        found = Vocabularies.open(self.folder)
-        if found.sha256 != self.info["tokenizer"]:
-            raise RunError(
-                f"{self.folder}: the tokenizer there is not the one that the run was trained with (its SHA-256 differs)"
-            )
-        return found
+        return Vocabularies.open(self.folder, self.info["tokenizer"])
 
     def check_text(self, data_hash: str, tokenizer: str, links_hash: str = "") -> None:
         """Raise RunError unless these hashes of text, tokenizer and word links are those of the run's training."""
@@ -77,20 +77,46 @@ class Run:
 
 def read_info(folder: Path) -> dict[str, Any]:
     """The contents of run.json. Raises RunError if it is damaged."""
-    path = folder / INFO
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise RunError(f"{path} is damaged: not UTF-8 at byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        raise RunError(f"{path} is damaged: not JSON at line {error.lineno}, column {error.colno}") from None
-    except (ValueError, RecursionError):
-        raise RunError(f"{path} is damaged: a number is too long, or it is nested too deeply") from None
-    except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}") from None
+    info = read_json(folder / INFO, MAX_INFO_BYTES)
     if not isinstance(info, dict) or not isinstance(info.get("tokenizer"), str):
-        raise RunError(f"{path} is damaged: it does not name a tokenizer")
+        raise RunError(f"{folder / INFO} is damaged: it does not name a tokenizer")
+    hashes = info.get(HASHES, {})
+    if not isinstance(hashes, dict) or not all(isinstance(known, list) for known in hashes.values()):
+        raise RunError(f"{folder / INFO} is damaged: {HASHES} does not list hashes by file")
     return info
+
+
+def checked_hash(folder: Path, name: str, info: dict[str, Any] | None = None) -> str:
+    """SHA-256 of the file `name` of weights in a run directory, as hexadecimal digits.
+
+    info: the content of run.json, if it was read before the file.
+    Raises RunError if it cannot be read, or is not one that run.json lists. Runs of earlier versions list none."""
+    info = read_info(folder) if info is None else info
+    found = file_hash(folder, name)
+    if found in info.get(HASHES, {}).get(name, [found]) or found in read_info(folder).get(HASHES, {}).get(
+        name, [found]
+    ):
+        return found  # read again, since a process that trains may have written other weights meanwhile
+    raise RunError(
+        f"{folder / name} is not what the training wrote: its SHA-256 is not in {INFO}, so it is damaged or was replaced"
+    )
+
+
+def file_hash(folder: Path, name: str) -> str:
+    """SHA-256 of a file in a run directory, as hexadecimal digits. Raises RunError if it cannot be read."""
+    with open_file(folder / name, MAX_WEIGHTS_BYTES, root=folder) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def record_hash(folder: Path, name: str, new: str, *, replaced: bool) -> None:
+    """List the SHA-256 of a file of weights in run.json; hashes of files that exist no longer are dropped.
+
+    replaced: the new file is in its place. Before that, call it with False, which also keeps what is listed already:
+    wherever a process is killed, it leaves a file whose hash is listed."""
+    info = read_info(folder)
+    hashes = {file: known for file, known in info.get(HASHES, {}).items() if (folder / file).exists()}
+    hashes[name] = [new] if replaced else [new, *hashes.get(name, [])]
+    write_json(folder / INFO, info | {HASHES: hashes})
 
 
 def run_directory(config: Config, data_hash: str) -> Path:

@@ -5,8 +5,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from seq2seq.errors import RunError
+from seq2seq.errors import RunError, quoted
+from seq2seq.utils.untrusted import MIB, read_text
 
+MAX_BYTES = 128 * MIB  # a million rows
 UPDATE = re.compile("[0-9]{1,18}")
 
 
@@ -15,18 +17,17 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
     rows = [row for row in read_all_rows(path) if is_complete(row)]
     for row in rows:
         if not UPDATE.fullmatch(row.get("update", "")):
-            raise RunError(f"{path} is damaged: update={row.get('update', '')[:40]!r} is not the number of an update")
+            raise RunError(f"{path} is damaged: update={quoted(row.get('update', ''))} is not the number of an update")
     return rows
 
 
 def read_all_rows(path: Path) -> list[dict[Any, Any]]:
     """All rows of a metrics file, incomplete ones as well. Raises RunError if it is not UTF-8 or not CSV."""
+    text = read_text(path, MAX_BYTES)
     try:
-        return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except UnicodeDecodeError as error:
-        raise RunError(f"{path} is damaged: not UTF-8 at byte {error.start}") from None
-    except csv.Error:
-        raise RunError(f"{path} is damaged: it is not CSV") from None
+        return list(csv.DictReader(text.splitlines()))
+    except csv.Error as error:
+        raise RunError(f"{path} is damaged: it is not CSV") from error
 
 
 def is_complete(row: dict[Any, Any]) -> bool:

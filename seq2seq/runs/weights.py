@@ -1,5 +1,8 @@
 """Saving and loading the weights of a run, and its shortlist, as safetensors."""
 
+import hashlib
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,54 +13,74 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from seq2seq.errors import ConfigError, RunError, TrainingError
+from seq2seq.errors import ConfigError, RunError, TrainingError, shortened
 from seq2seq.nn.build import EncoderDecoder, SkipInit, build_model
-from seq2seq.runs.directory import CONFIG, WEIGHTS, Run
+from seq2seq.runs.directory import CONFIG, MAX_WEIGHTS_BYTES, WEIGHTS, Run, checked_hash, file_hash, record_hash
 from seq2seq.utils.files import atomic_write
+from seq2seq.utils.untrusted import library_path, open_file
 
+DTYPES = ("F32", "F64", "F16", "BF16")  # of weights, as safetensors names them
 SHORTLIST, TABLE = "shortlist.safetensors", "translations"  # a file, and the name of its tensor
 MODEL_OF_RUN = f"the model of its {CONFIG}"  # what weights have to fit, for messages
 
 
-def save_weights(weights: dict[str, torch.Tensor], path: Path, **metadata: str) -> None:
+def save_tensors(tensors: dict[str, torch.Tensor], path: Path, **metadata: str) -> None:
     """Write named tensors and `metadata` as safetensors, atomically. Raises TrainingError if the disk is full."""
     with atomic_write(path) as temporary:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # that of any new file; safetensors makes its own readable by the owner only
-        try:
-            save_file({name: value.detach().contiguous().cpu() for name, value in weights.items()}, temporary, metadata)
-        except SafetensorError as error:
-            raise TrainingError(f"{path} cannot be written: {error}") from None
-        temporary.chmod(mode)
+        _write(tensors, temporary, metadata, path)
+
+
+def save_weights(weights: dict[str, torch.Tensor], run: Path, name: str = WEIGHTS) -> None:
+    """Write weights to the file `name` of a run directory, atomically, and their SHA-256 to its run.json.
+
+    A process that is killed at any point leaves weights whose hash is listed. Raises TrainingError if the disk is
+    full."""
+    with atomic_write(run / name) as temporary:
+        _write(weights, temporary, {}, run / name)
+        digest = file_hash(temporary.parent, temporary.name)
+        record_hash(run, name, digest, replaced=False)
+    record_hash(run, name, digest, replaced=True)
+
+
+def _write(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str], final: Path) -> None:
+    """Write a file that `final` will be the name of. Raises TrainingError, which names that."""
+    path.touch()
+    mode = path.stat().st_mode  # that of any new file; safetensors makes its own readable by the owner only
+    try:
+        save_file({name: value.detach().contiguous().cpu() for name, value in tensors.items()}, path, metadata)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))  # such as of a full disk
+        why = os.strerror(int(number[1])) if number else "safetensors refuses it"
+        raise TrainingError(f"{final} cannot be written: {why}") from error
+    path.chmod(mode)
 
 
 @contextmanager
-def open_tensors(path: Path) -> Iterator[Any]:
-    """An open safetensors file. Raises RunError if it is missing or damaged."""
-    try:
-        with safe_open(path, "pt") as file:
-            yield file
-    except FileNotFoundError:  # safetensors also raises it where permission is denied
-        raise RunError(f"{path} {'cannot be opened' if path.exists() else 'is missing'}") from None
-    except SafetensorError:
-        raise RunError(f"{path} cannot be read as safetensors: it is damaged, or another kind of file") from None
-    except OSError as error:
-        raise RunError(f"{path} cannot be read as safetensors: {error.strerror or error}") from None
+def open_tensors(path: Path, *, root: Path | None = None) -> Iterator[Any]:
+    """An open safetensors file; `root`: the folder that links may not lead out of, by default its own.
+
+    Raises RunError if it is missing or damaged."""
+    with open_file(path, MAX_WEIGHTS_BYTES, root=root) as file:
+        try:
+            with safe_open(library_path(file), "pt") as tensors:
+                yield tensors
+        except (SafetensorError, OSError) as error:
+            raise RunError(f"{path} cannot be read as safetensors: it is damaged, or another kind of file") from error
 
 
-def load_weights(model: nn.Module, path: Path, target: str = MODEL_OF_RUN) -> None:
-    """Fill `model` from a safetensors file; `target` names it in messages.
+def load_weights(model: nn.Module, run: Path, name: str = WEIGHTS, target: str = MODEL_OF_RUN) -> None:
+    """Fill `model` from the file `name` of a run directory; `target` names the model in messages.
 
-    Raises RunError if the file is missing or damaged, has values that are not finite, or other tensors than the
-    model."""
-    with open_tensors(path) as file:
+    Raises RunError if the file is missing or damaged, is not the one that was written, has values that are not finite,
+    or other tensors than the model."""
+    path, parameters = run / name, dict(model.named_parameters())
+    with open_tensors(path, root=run) as file, torch.no_grad():
         check_fit(model, file, path, target)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                value = file.get_tensor(name)
-                if not value.isfinite().all():
-                    raise RunError(f"{path} holds weights that are not finite numbers, such as in {name}")
-                parameter.copy_(value)
+        checked_hash(run, name)
+        for key, parameter in parameters.items():
+            parameter.copy_(file.get_tensor(key))
+            if not parameter.isfinite().all():  # in the dtype of the model, which may have a smaller range
+                raise RunError(f"{path} holds weights that are not finite numbers, such as in {key}")
 
 
 def check_fit(model: nn.Module, file: Any, path: Path, target: str) -> None:
@@ -69,8 +92,11 @@ def check_fit(model: nn.Module, file: Any, path: Path, target: str) -> None:
     if not wrong:
         wrong = sorted(name for name in names if tuple(file.get_slice(name).get_shape()) != expected[name].shape)
     if wrong:
-        count = f"{len(wrong)} of {len(expected)} tensors differ, such as {wrong[0]}"
+        count = f"{len(wrong)} of {len(expected)} tensors differ, such as {shortened(wrong[0])}"
         raise RunError(f"{path} does not fit {target}: {count}")
+    for name in names:
+        if (dtype := file.get_slice(name).get_dtype()) not in DTYPES:
+            raise RunError(f"{path} holds {dtype} numbers in {name}, where one of {', '.join(DTYPES)} is needed")
 
 
 def load_model(run: Run, weights: str = WEIGHTS) -> EncoderDecoder:
@@ -83,14 +109,14 @@ def load_model(run: Run, weights: str = WEIGHTS) -> EncoderDecoder:
         why = "training has not reached its first validation"
         raise RunError(f"{run.folder} has no {weights} yet: {why}; resume={run.folder} continues it")
     # First on the meta device: a config that does not fit its weights may ask for more memory than there is.
-    with open_tensors(path) as file, torch.device("meta"), SkipInit():
+    with open_tensors(path, root=run.folder) as file, torch.device("meta"), SkipInit():
         layers = run.config.model.encoder_layers + run.config.model.decoder_layers
         if layers > len(file.keys()):  # or for more layers than can be built in reasonable time
             raise RunError(f"{path} does not fit {MODEL_OF_RUN}: {layers} layers, {len(file.keys())} tensors")
         check_fit(_build(run), file, path, MODEL_OF_RUN)
     with SkipInit():
         model = _build(run)
-    load_weights(model, path)
+    load_weights(model, run.folder, weights)
     return model.eval()
 
 
@@ -104,7 +130,8 @@ def _build(run: Run) -> EncoderDecoder:
 
 def save_translations(run: Run, table: torch.Tensor) -> Path:
     """Save the table that `load_translations` returns in the run directory. Returns the file."""
-    save_weights({TABLE: table}, run.folder / SHORTLIST, tokenizer=run.vocabularies.sha256)
+    metadata = {"tokenizer": run.vocabularies.sha256, "sha256": _table_hash(table)}
+    save_tensors({TABLE: table}, run.folder / SHORTLIST, **metadata)
     return run.folder / SHORTLIST
 
 
@@ -118,10 +145,19 @@ def load_translations(run: Run) -> torch.Tensor:
         raise RunError(f"{run.folder} has no {SHORTLIST}: {command} learns it from the training text")
     table = None
     with open_tensors(path) as file:
-        known = set(file.keys()) == {TABLE} and (file.metadata() or {}).get("tokenizer") == run.vocabularies.sha256
-        shape = file.get_slice(TABLE).get_shape() if known else []
+        metadata = file.metadata() or {}
+        known = set(file.keys()) == {TABLE} and metadata.get("tokenizer") == run.vocabularies.sha256
+        part = file.get_slice(TABLE) if known else None
+        shape = part.get_shape() if part and part.get_dtype() == "I32" else []
         if len(shape) == 2 and shape[0] == sizes[0] and 0 < shape[1] <= sizes[1]:
             table = file.get_tensor(TABLE)
-    if table is None or table.dtype != torch.int32 or not 0 <= table.min() <= table.max() < sizes[1]:
+    if table is None or not 0 <= table.min() <= table.max() < sizes[1]:
         raise RunError(f"{path} does not fit the tokenizer of the run: {command} makes a new one")
+    if metadata.get("sha256", digest := _table_hash(table)) != digest:  # earlier versions wrote none
+        raise RunError(f"{path} is damaged: {command} makes a new one")
     return table
+
+
+def _table_hash(table: torch.Tensor) -> str:
+    """SHA-256 of an int32 table, as hexadecimal digits."""
+    return hashlib.sha256(table.numpy().astype("<i4").tobytes()).hexdigest()

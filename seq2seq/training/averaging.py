@@ -7,9 +7,9 @@ from typing import Any
 
 import lightning as L
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from seq2seq.runs.weights import load_weights
 from seq2seq.training.callbacks import update_ends
 
 
@@ -67,10 +67,13 @@ class MovingAverage(L.Callback):
             weight.copy_(torch.as_tensor(state_dict[name]))
 
 
-def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
-    """The float32 mean of the weights in safetensors files, summed in float64."""
+def mean_weights(model: nn.Module, run: Path, names: Sequence[str]) -> dict[str, Tensor]:
+    """The float32 mean of the weights of `model` in files of a run directory, summed in float64.
+
+    Raises RunError as `load_weights`; the weights that the model has are replaced."""
     total: dict[str, Tensor] = {}
-    for path in paths:
-        for name, value in load_file(path).items():
-            total[name] = total[name] + value.double() if name in total else value.double()
-    return {name: (value / len(paths)).float() for name, value in total.items()}
+    for name in names:
+        load_weights(model, run, name)
+        for key, value in model.named_parameters():
+            total[key] = total[key] + value.double() if key in total else value.detach().double()
+    return {name: (value / len(names)).float() for name, value in total.items()}

@@ -4,10 +4,11 @@ All files are written atomically: a file is there as a whole or not at all."""
 
 import logging
 import signal
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
 import lightning as L
 import torch
@@ -15,16 +16,19 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from seq2seq.errors import RunError
-from seq2seq.runs.directory import LAST, WEIGHTS
+from seq2seq.runs.directory import LAST
 from seq2seq.runs.weights import save_weights
 from seq2seq.training.callbacks import update_ends
 from seq2seq.utils.files import atomic_write
+from seq2seq.utils.untrusted import library_path, open_file
 
 log = logging.getLogger("seq2seq")
 
+MAX_BYTES = 2**36  # of a checkpoint: the weights, their optimizer's state, and their average
+
 
 class PlainCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint straight to the given path, which `Checkpoint` chooses next to the target.
+    """Reads a checkpoint with `read_checkpoint`, and writes it straight to the given path, which is next to its target.
 
     Lightning's default writes through the system's temporary folder, which may be on another file system."""
 
@@ -36,6 +40,9 @@ class PlainCheckpointIO(TorchCheckpointIO):
             if isinstance(error.__context__, OSError | KeyboardInterrupt):
                 raise error.__context__ from None
             raise
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        return read_checkpoint(Path(path), mapped=False)
 
 
 class Checkpoint(L.Callback):
@@ -103,9 +110,9 @@ class CheckpointKeeper:
     # update -> (score, minus the dev loss, which decides between equal scores)
     scores: dict[int, tuple[float, float]] = field(default_factory=dict)
 
-    def path(self, update: int) -> Path:
-        """The file of the weights of an update."""
-        return weights_path(self.folder, update)
+    def name(self, update: int) -> str:
+        """The file of the weights of an update, in the run directory."""
+        return weights_name(update)
 
     def ranked(self) -> list[int]:
         """The updates, best first; the earlier one of equals first."""
@@ -129,9 +136,9 @@ class CheckpointKeeper:
         if self.average == "last":
             wanted += self._last_updates()
         if update in wanted:
-            save_weights(dict(model.named_parameters()), self.path(update))
+            save_weights(dict(model.named_parameters()), self.folder, self.name(update))
         if best:
-            save_weights(dict(model.named_parameters()), self.folder / WEIGHTS)
+            save_weights(dict(model.named_parameters()), self.folder)
         self.scores = {u: figures for u, figures in self.scores.items() if u in wanted}
         return best
 
@@ -140,7 +147,7 @@ class CheckpointKeeper:
 
         Call it once last.ckpt does not name them any more: a run that was killed needs all that its checkpoint
         names."""
-        wanted = {self.path(update) for update in self.scores}
+        wanted = {self.folder / self.name(update) for update in self.scores}
         for path in (self.folder / "checkpoints").glob("update-*.safetensors"):
             if path not in wanted:
                 path.unlink(missing_ok=True)
@@ -149,21 +156,32 @@ class CheckpointKeeper:
         return sorted(self.scores)[-self.keep :]
 
 
-def weights_path(folder: Path, update: int) -> Path:
-    """The file in the run directory `folder` of the weights of an update that are kept."""
-    return folder / "checkpoints" / f"update-{update}.safetensors"
+def weights_name(update: int) -> str:
+    """The file of the weights of an update that are kept, in the run directory."""
+    return f"checkpoints/update-{update}.safetensors"
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, mapped: bool = True) -> dict[str, Any]:
     """The state that a run resumes from, on the CPU; loading it runs no code.
 
+    mapped: tensors are read from the file when they are used.
     Raises RunError if the file is missing or damaged."""
-    try:
-        return dict(torch.load(path, weights_only=True, map_location="cpu", mmap=True))
-    except FileNotFoundError:
-        raise RunError(f"{path} is missing") from None
-    except Exception:  # torch raises many types for a damaged file
-        raise RunError(f"{path} cannot be read as a checkpoint: it is damaged, or another kind of file") from None
+    with open_file(path, MAX_BYTES) as file:
+        try:
+            _check_archive(file)
+            return dict(torch.load(library_path(file), weights_only=True, map_location="cpu", mmap=mapped))
+        except Exception as error:  # torch raises many types for a damaged file
+            raise RunError(f"{path} cannot be read as a checkpoint: it is damaged, or another kind of file") from error
+
+
+def _check_archive(file: BinaryIO) -> None:
+    """Raise zipfile.BadZipFile unless a checkpoint's parts, stored in a zip file, have the checksums noted there."""
+    with zipfile.ZipFile(file) as archive:
+        parts = archive.infolist()
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+            raise zipfile.BadZipFile("a part is compressed")
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(damaged)
 
 
 def progress_of(checkpoint: dict[str, Any]) -> dict[str, float]:

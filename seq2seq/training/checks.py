@@ -13,7 +13,7 @@ from seq2seq.evaluation.metrics import score
 from seq2seq.nn.attention.scorers import SCORERS
 from seq2seq.nn.attention.windows import WINDOWS
 from seq2seq.nn.build import EncoderDecoder, build_meta_model
-from seq2seq.runs.directory import WEIGHTS, Run
+from seq2seq.runs.directory import WEIGHTS, Run, checked_hash
 from seq2seq.runs.weights import check_fit, open_tensors
 from seq2seq.training.optim import check_schedule
 from seq2seq.training.resources import count_parameters
@@ -119,6 +119,7 @@ def check_plan(config: Config, prepared: Prepared, start: Run | None) -> None:
     if start:
         with open_tensors(start.folder / WEIGHTS) as file:
             check_fit(model, file, start.folder / WEIGHTS, CONFIGURED_MODEL)
+        checked_hash(start.folder, WEIGHTS)
 
 
 def check_memory(parameters: int) -> None:

@@ -18,7 +18,7 @@ from seq2seq.errors import TrainingError
 from seq2seq.evaluation.metrics import score
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder
-from seq2seq.runs.directory import INFO, LAST, WEIGHTS, read_info
+from seq2seq.runs.directory import INFO, LAST, read_info
 from seq2seq.runs.weights import load_weights, save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
 from seq2seq.training.callbacks import Log, RandomState, TimeLimit
@@ -242,11 +242,10 @@ def save_result(keeper: CheckpointKeeper, dev: DevSet, module: TrainingModule) -
 
     Returns the updates that they come from, and their dev score."""
     updates = keeper.result_updates()
-    result = keeper.folder / WEIGHTS
     if len(updates) == 1:
-        load_weights(module.model, keeper.path(updates[0]))
-        save_weights(dict(module.model.named_parameters()), result)
+        load_weights(module.model, keeper.folder, keeper.name(updates[0]))
+        save_weights(dict(module.model.named_parameters()), keeper.folder)
         return updates, keeper.scores[updates[0]][0]
-    save_weights(mean_weights([keeper.path(update) for update in updates]), result)
-    load_weights(module.model, result)
+    save_weights(mean_weights(module.model, keeper.folder, [keeper.name(update) for update in updates]), keeper.folder)
+    load_weights(module.model, keeper.folder)
     return updates, dev.evaluate(module).score

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class MetricsWriter:
     def __init__(self, folder: Path, update: int = 0) -> None:
         """Keeps the rows up to `update`; a resumed run writes the later ones again."""
         self.path = folder / METRICS
-        old = read_metrics(self.path) if self.path.exists() else []
+        old = read_metrics(self.path) if os.path.lexists(self.path) else []
         kept = [row for row in old if int(row["update"]) <= update]
         header = dict(zip(COLUMNS, COLUMNS, strict=True))
         write_text(self.path, "".join(_csv_line(row) for row in [header, *kept]))

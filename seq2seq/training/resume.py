@@ -1,6 +1,7 @@
 """Resuming a run from its last checkpoint under its own settings, apart from limits, logging, devices and folders."""
 
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,10 @@ from seq2seq.config.io import LIMITS, differences, flatten, refuse_changes, writ
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.nn.build import build_meta_model
-from seq2seq.runs.directory import CONFIG, INFO, LAST, METRICS, WEIGHTS, Run, locked, path_inside
+from seq2seq.runs.directory import CONFIG, INFO, LAST, METRICS, WEIGHTS, Run, checked_hash, locked, path_inside
 from seq2seq.runs.metrics import read_metrics
 from seq2seq.runs.weights import MODEL_OF_RUN, check_fit, open_tensors
-from seq2seq.training.checkpoint import progress_of, read_checkpoint, weights_path
+from seq2seq.training.checkpoint import progress_of, read_checkpoint, weights_name
 from seq2seq.training.checks import check_device, check_limits, check_plan
 from seq2seq.training.metrics import TENSORBOARD
 from seq2seq.training.optim import needs_total
@@ -69,7 +70,7 @@ def resume_directory(run: Run, config: Config, prepared: Prepared | None = None)
     check_limits(config.training)
     check_device(config.trainer)
     check_resumable(run, config.training)
-    if (run.folder / METRICS).exists():
+    if os.path.lexists(run.folder / METRICS):
         read_metrics(run.folder / METRICS)
     if prepared is None:
         guided = config.training.guided_alignment > 0
@@ -130,8 +131,10 @@ def _read_progress(run: Run) -> dict[str, float]:
         if wrong := first_wrong_part(checkpoint, described(run.config, model, checkpoint)):
             raise RunError(f"{path} is damaged: {wrong} is missing, or not what it has to be")
         for update in checkpoint["callbacks"]["Validation"]["scores"]:
-            with open_tensors(kept := weights_path(run.folder, update)) as file:
+            kept = run.folder / weights_name(update)
+            with open_tensors(kept, root=run.folder) as file:
                 check_fit(model, file, kept, MODEL_OF_RUN)
+            checked_hash(run.folder, weights_name(update))
     except RunError as error:
         raise RunError(f"{error}; {_way_on(run)}") from None
     return progress_of(checkpoint)

@@ -21,7 +21,7 @@ from seq2seq.config.io import differences, write_config
 from seq2seq.data.prepare import Prepared, open_cached, prepare
 from seq2seq.errors import RunError
 from seq2seq.nn.build import EncoderDecoder, build_model
-from seq2seq.runs.directory import CONFIG, INFO, LAST, LOG, WEIGHTS, Run, locked, read_info, run_directory
+from seq2seq.runs.directory import CONFIG, HASHES, INFO, LAST, LOG, Run, locked, read_info, run_directory
 from seq2seq.runs.weights import load_weights
 from seq2seq.training.budget import resize_to_budget
 from seq2seq.training.checks import CONFIGURED_MODEL, check_monitor, check_plan, check_settings
@@ -32,8 +32,8 @@ from seq2seq.utils.process import available_cores
 
 log = logging.getLogger("seq2seq")
 
-# the entries of run.json that are written before training; a finished run has more
-INITIAL_INFO = ("id", "started", "versions", "seed", "data", "tokenizer", "corpus", "links")
+# the entries of run.json that a resumed run keeps; a finished run has more
+INITIAL_INFO = ("id", "started", "versions", "seed", "data", "tokenizer", "corpus", "links", HASHES)
 
 
 class TrainingPlan(NamedTuple):
@@ -118,7 +118,7 @@ def create_directory(plan: TrainingPlan) -> bool:
 
 
 def initial_info(config: Config, prepared: Prepared) -> dict[str, Any]:
-    """The content of run.json before training: INITIAL_INFO, and that the run is not finished."""
+    """The content of run.json before training: entries of INITIAL_INFO, and that the run is not finished."""
     info = {
         "id": uuid4().hex,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -161,7 +161,7 @@ def make_model(config: Config, prepared: Prepared, start: Run | None) -> Encoder
     seed_everything(config.seed)
     model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
     if start:
-        load_weights(model, start.folder / WEIGHTS, CONFIGURED_MODEL)
+        load_weights(model, start.folder, target=CONFIGURED_MODEL)
     return model
 
 

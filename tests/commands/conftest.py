@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from seq2seq import cli
 from seq2seq.ids import EOS
+from seq2seq.runs.weights import save_weights
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -70,7 +71,7 @@ def disturb(run: Path, seed: int) -> None:
         name: torch.randn(w.shape, generator=generator) for name, w in load_file(run / "weights.safetensors").items()
     }
     weights["head.output.bias"][EOS] = 1.0
-    save_file(weights, run / "weights.safetensors")
+    save_weights(weights, run)
 
 
 @pytest.fixture

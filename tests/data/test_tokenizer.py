@@ -3,6 +3,7 @@
 import io
 import itertools
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_training_is_deterministic_and_uses_our_special_ids(kind: str, tmp_path:
     assert train_tokenizer(text(), kind=kind, size=KINDS[kind]).sha256 == tokenizer.sha256
     assert tokenizer.size <= KINDS[kind]
     tokenizer.save(tmp_path / "a.spm")
-    again = Tokenizer.open(tmp_path / "a.spm")
+    again = Tokenizer((tmp_path / "a.spm").read_bytes())
     assert again.encode("the cat.") == tokenizer.encode("the cat.")
     assert [p.name for p in tmp_path.iterdir()] == ["a.spm"]
     assert again.pieces([PAD, BOS, EOS]) == [""] * 3
@@ -139,11 +140,24 @@ def test_empty_text_is_refused() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"junk junk junk", TOKENIZERS["bpe"].serialized[:500]])
 def test_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "a.spm").write_bytes(content)
-    with pytest.raises(RunError, match=r"a\.spm: not a complete SentencePiece model"):
-        Tokenizer.open(tmp_path / "a.spm")
-    with pytest.raises(RunError, match=r"b\.spm: the tokenizer cannot be read"):
-        Tokenizer.open(tmp_path / "b.spm")
+    (tmp_path / "source.spm").write_bytes(content)
+    with pytest.raises(RunError, match=r"target\.spm is missing"):
+        Vocabularies.open(tmp_path)
+    (tmp_path / "target.spm").write_bytes(content)
+    with pytest.raises(RunError, match=r"source\.spm: not a complete SentencePiece model"):
+        Vocabularies.open(tmp_path)
+
+
+def test_every_flipped_bit_of_a_file_whose_hash_is_known_is_refused(tmp_path: Path) -> None:
+    """Before the file is parsed: a bit in a piece makes text that is not UTF-8."""
+    both = Vocabularies(TOKENIZERS["bpe"], TOKENIZERS["bpe"])
+    content, piece = both.source.serialized, both.source.serialized.index("▁".encode())
+    for at in (0, piece, piece + 1, len(content) - 1):
+        (tmp_path / "joint.spm").write_bytes(content[:at] + bytes([content[at] ^ 0x40]) + content[at + 1 :])
+        with pytest.raises(RunError, match=r"not the one .* joint\.spm is damaged or replaced"):
+            Vocabularies.open(tmp_path, both.sha256)
+        with suppress(RunError):  # without the hash it may be another model
+            Vocabularies.open(tmp_path)
 
 
 def test_other_special_ids_are_refused() -> None:

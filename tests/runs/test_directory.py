@@ -178,7 +178,7 @@ def test_full_disk_while_saving_weights_is_a_training_error(tiny_run: Path, tmp_
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, usual[1]))
     try:
         with pytest.raises(TrainingError, match=r"w\.safetensors cannot be written"):
-            save_weights(dict(model.named_parameters()), path)
+            save_weights(dict(model.named_parameters()), tmp_path, path.name)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     assert path.read_text() == "what was there before"
@@ -189,8 +189,9 @@ def test_saved_weights_are_loaded(tiny_run: Path, tmp_path: Path) -> None:
     one, other = load_model(Run.open(tiny_run)), load_model(Run.open(tiny_run))
     for parameter in one.parameters():
         torch.nn.init.normal_(parameter)
-    save_weights(dict(one.named_parameters()), tmp_path / "w.safetensors")
-    load_weights(other, tmp_path / "w.safetensors")
+    write_json(tmp_path / INFO, {"tokenizer": ""})
+    save_weights(dict(one.named_parameters()), tmp_path, "w.safetensors")
+    load_weights(other, tmp_path, "w.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
     assert not other.training
 

@@ -44,12 +44,13 @@ def test_moving_average_is_in_place_only_inside_its_context() -> None:
 
 
 def test_mean_of_checkpoints_equals_numpys(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{i}.safetensors" for i in range(3)]
-    for path in paths:
-        save_weights({"a": torch.randn(4, 3), "b": torch.randn(5)}, path)
-    mean = mean_weights(paths)
-    for name in ("a", "b"):
-        expected = np.mean([load_file(path)[name].astype(np.float64) for path in paths], axis=0)
+    names, model = [f"{i}.safetensors" for i in range(3)], nn.Linear(4, 3)
+    write_json(tmp_path / "run.json", {"tokenizer": ""})
+    for name in names:
+        save_weights({"weight": torch.randn(3, 4), "bias": torch.randn(3)}, tmp_path, name)
+    mean = mean_weights(model, tmp_path, names)
+    for name in ("weight", "bias"):
+        expected = np.mean([load_file(tmp_path / file)[name].astype(np.float64) for file in names], axis=0)
         np.testing.assert_allclose(mean[name].numpy(), expected, rtol=1e-6, atol=1e-7)
 
 
