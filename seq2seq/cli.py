@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import seq2seq
-from seq2seq.errors import Seq2SeqError, unknown
+from seq2seq.errors import Seq2SeqError, escaped, unknown
 from seq2seq.utils import process
 from seq2seq.utils.console import log_to_stderr
 
@@ -87,7 +87,7 @@ def _discard_output() -> None:
 
 def _print_error(message: str) -> int:
     """Print one line to stderr. Returns the exit code of a user's error."""
-    print("seq2seq:", " ".join(message.split()), file=sys.stderr)
+    print("seq2seq:", escaped(" ".join(message.split())), file=sys.stderr)
     return 2
 
 

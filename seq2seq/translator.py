@@ -4,6 +4,7 @@ Shapes: B sentences, S source positions.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -343,7 +344,11 @@ class Translator:
     def _translation(
         self, source: EncodedSource, found: Hypothesis, attention: bool, replace_unknown: bool
     ) -> Translation:
-        """A hypothesis as text. `replace_unknown` needs its attention, which is returned only with `attention`."""
+        """A hypothesis as text. `replace_unknown` needs its attention, which is returned only with `attention`.
+
+        Raises RunError for a score that is not a number."""
+        if math.isnan(found.log_prob):
+            raise RunError("the model gives no probabilities: its weights are damaged, or too large for its precision")
         tokens, words = list(found.tokens), list(source.unknown)
         pieces = self._source_pieces(source)
         if replace_unknown and found.attention is not None:

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -54,6 +55,29 @@ DOORS = {  # dependency -> the modules or folders that may import it
     "rouge_score": {"evaluation.rouge"},
     "langcodes": {"config.languages"},
 }
+
+FILES_READ = {  # call that reads a file -> the modules that may call it; all others read with utils.untrusted
+    "open": {
+        "utils.untrusted",
+        "data.readers",  # text that the user names
+    },
+    "os.open": {"utils.untrusted", "cli"},  # the latter the null device
+    "read_text": {
+        "commands.attentions", "compare.report.page",  # files of this package
+        "training.resources",  # /proc of this process
+    },
+    "read_bytes": set(),
+    "safe_open": {"runs.weights"},  # these four get a file that utils.untrusted has opened
+    "ZipFile": {"evaluation.attention_records", "training.checkpoint"},
+    "torch.load": {"training.checkpoint"},
+    "memmap": {"data.dataset"},
+    "load_file": set(),
+    "np.load": set(),
+    "json.load": set(),
+    "fromfile": set(),
+    "LoadFromFile": set(),
+}  # fmt: skip
+OWN_READERS = {"read_text", "read_bytes"}  # functions of utils.untrusted, and of data.readers, have these names as well
 
 RUNTIME = {"numpy", "sentencepiece", "onnxruntime"}  # besides the standard library
 
@@ -137,6 +161,28 @@ def test_each_dependency_is_used_in_one_place(dependency: str) -> None:
     users = {name(path) for path in FILES if any(inside(module, {dependency}) for module in imported(path))}
     assert users, dependency
     assert not [user for user in users if not inside(user, DOORS[dependency])]
+
+
+def reading_calls(path: Path) -> Iterator[tuple[str, int]]:
+    """The calls in FILES_READ in a file, and their lines; not those of classmethods, and not those that write."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        last, owner = called.rpartition(".")[2], called.rpartition(".")[0]
+        texts = [a.value for a in [*node.args, *(k.value for k in node.keywords)] if isinstance(a, ast.Constant)]
+        writes = any(re.fullmatch("[wax]b?", str(text)) for text in texts)
+        known = called if called in FILES_READ else last
+        if known not in FILES_READ or writes or re.fullmatch(r"(\w+\.)*[A-Z]\w*", owner):
+            continue
+        if not (known in OWN_READERS and not owner):
+            yield known, node.lineno
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_files_that_someone_else_may_have_written_are_opened_at_one_place(path: Path) -> None:
+    wrong = [f"{call} in line {line}" for call, line in reading_calls(path) if name(path) not in FILES_READ[call]]
+    assert not wrong, f"{name(path)} reads a file without utils.untrusted: {wrong}"
 
 
 def test_runtime_imports_nothing_of_the_package_and_no_torch() -> None:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from seq2seq.config import Config, SearchConfig
 from seq2seq.config.choices import CHOICES
 from seq2seq.config.languages import check_language
-from seq2seq.errors import ConfigError, choose
+from seq2seq.errors import ConfigError, choose, escaped
 
 METRIC_OPTIONS = {  # option -> how the names of the metrics begin that read it
     "stemming": ("rouge",),
@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
         wrong = re.search(r"unrecognized arguments: (-\S+)", message)
         near = get_close_matches(wrong[1].split("=")[0], self._option_string_actions, n=1) if wrong else []
         hint = f" (did you mean {near[0]}?)" if near else ""
-        self.exit(2, f"seq2seq: {message}{hint}; {self.prog} --help lists the options\n")
+        self.exit(2, f"seq2seq: {escaped(message)}{hint}; {self.prog} --help lists the options\n")
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ FORMAT_VERSION = 1  # raised whenever a folder would be read differently
 WRITE_BLOCK = 4096  # pairs written together
 CHECK_BLOCK = 1 << 16  # pairs checked together
 META = "arrays.json"  # written last: a folder without it is incomplete
-META_SHAPE = {"pairs": WHOLE, "target_size": WHOLE, "types": {TEXT: TEXT}, "totals": {TEXT: WHOLE}}
+META_SHAPE = {"pairs": WHOLE, "target_size": WHOLE, "types": {...: TEXT}, "totals": {...: WHOLE}}
 DTYPES = {"|u1", "<u2", "<i4"}  # of ids
 MAX_LENGTH = 1 << 20  # tokens of a source, unless the caller knows a lower bound
 

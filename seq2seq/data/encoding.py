@@ -183,7 +183,7 @@ def _is_complete(path: Path, pairs: list[AnyPair]) -> bool:
 def _read_counts(path: Path) -> dict[str, Any]:
     """The statistics of a block, as a dictionary of EncodingCounts, and TEXT. Raises DataError if they are damaged."""
     counts = read_json(path / COUNTS, MAX_COUNTS_BYTES, error=DataError)
-    if not fits(counts, {TEXT: ANY_TEXT} | {name: {ANY_TEXT: WHOLE} for name in EncodingCounts._fields}):
+    if not fits(counts, {TEXT: ANY_TEXT} | {name: {...: WHOLE} for name in EncodingCounts._fields}):
         raise DataError(f"{path / COUNTS} is damaged")
     return counts  # type: ignore[no-any-return]
 

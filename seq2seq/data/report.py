@@ -15,7 +15,7 @@ BOTH = {"source": WHOLE, "target": WHOLE}
 REPORT_SHAPE = {  # of a stored report, which may also have `links`
     "read": WHOLE,
     "kept": WHOLE,
-    "dropped": {TEXT: WHOLE},
+    "dropped": {...: WHOLE},
     "cut": BOTH,
     "tokens": {**BOTH, "unknown_source": WHOLE, "unknown_target": WHOLE},
     "lossy": {"lines": WHOLE, "of": WHOLE, "compared": WHOLE, "differences": [(TEXT, WHOLE)]},

@@ -10,7 +10,12 @@ SHOWN = 80  # characters of a value that a message repeats
 
 
 class Seq2SeqError(Exception):
-    """Base class: `except Seq2SeqError` catches every error that the user can fix."""
+    """Base class: `except Seq2SeqError` catches every error that the user can fix.
+
+    Its message is one line that a terminal can print: names in it may come from files that someone else wrote."""
+
+    def __str__(self) -> str:
+        return escaped(" ".join(super().__str__().split()))
 
 
 class ConfigError(Seq2SeqError):

@@ -74,6 +74,7 @@ def mean_weights(model: nn.Module, run: Path, names: Sequence[str]) -> dict[str,
     total: dict[str, Tensor] = {}
     for name in names:
         load_weights(model, run, name)
-        for key, value in model.named_parameters():
-            total[key] = total[key] + value.double() if key in total else value.detach().double()
+        for key, parameter in model.named_parameters():
+            value = parameter.detach().double()
+            total[key] = total[key] + value if key in total else value
     return {name: (value / len(names)).float() for name, value in total.items()}

@@ -1,6 +1,8 @@
 """Logging to the terminal and to a run's log.txt."""
 
 import logging
+import os
+import stat
 import sys
 import threading
 import warnings
@@ -8,10 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from seq2seq.errors import escaped
+
 
 def log_to_stderr(prefix: str = "") -> None:
     """Log the package's messages to stderr, each line starting with `prefix`; stdout is for results."""
-    logging.basicConfig(format=prefix.replace("%", "%%") + "%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter(prefix.replace("%", "%%") + "%(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("seq2seq").setLevel(logging.INFO)
     logging.getLogger("sacrebleu").setLevel(logging.ERROR)
 
@@ -29,10 +35,10 @@ def logging_to(path: Path) -> Iterator[None]:
 
     A log that cannot be written raises OSError. An OSError in another thread is logged as one line."""
     silence_lightning()
-    if path.is_symlink():  # files of a run directory are never written through links
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):  # nothing is written through links and pipes
         path.unlink()
     handler = _LogFile(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("seq2seq")
     logger.addHandler(handler)
     level, thread_hook = logger.level, threading.excepthook
@@ -54,6 +60,14 @@ def logging_to(path: Path) -> Iterator[None]:
         logger.removeHandler(handler)
         with suppress(OSError):  # closing flushes, which fails if an earlier write failed
             handler.close()
+
+
+class PlainFormatter(logging.Formatter):
+    """Writes each message on one line, escaped: names in it may come from files that someone else wrote."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        record.message = escaped(record.message)
+        return super().formatMessage(record)
 
 
 class _LogFile(logging.FileHandler):

@@ -130,7 +130,7 @@ def fits(value: Any, shape: Any) -> bool:
     """Whether a value of a JSON file has this shape.
 
     shape: a key of CHECKS; a tuple of shapes, for a list of as many entries; [shape], for a list of any length; a dict,
-    for an object that has at least these names; {TEXT: shape}, for an object of any names."""
+    for an object that has at least these names; {...: shape}, for an object of any names."""
     if isinstance(shape, tuple):
         return isinstance(value, list) and len(value) == len(shape) and all(map(fits, value, shape))
     if isinstance(shape, list):
@@ -139,8 +139,8 @@ def fits(value: Any, shape: Any) -> bool:
         return CHECKS[shape](value)
     if not isinstance(value, dict):
         return False
-    if TEXT in shape:
-        return all(fits(entry, shape[TEXT]) for entry in value.values())
+    if ... in shape:
+        return all(fits(entry, shape[...]) for entry in value.values())
     return all(name in value and fits(value[name], part) for name, part in shape.items())
 
 

@@ -298,7 +298,7 @@ def test_file_that_is_not_a_config_is_refused(saved: Path, content: bytes) -> No
     with pytest.raises(RunError, match=r"config\.yaml"):
         read_config(saved)
     saved.unlink()
-    with pytest.raises(RunError, match="does not exist"):
+    with pytest.raises(RunError, match="is missing"):
         read_config(saved)
 
 

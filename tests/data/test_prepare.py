@@ -158,10 +158,10 @@ def test_concurrent_calls_prepare_once(root: Path) -> None:
 def test_damaged_folder_is_named(root: Path) -> None:
     folder = prepare(settings(root), tokenizer()).folder
     (folder / "joint.spm").write_bytes(b"x")
-    with pytest.raises(RunError, match="not a complete SentencePiece model"):
+    with pytest.raises(DataError, match=r"joint\.spm is damaged or replaced; delete the folder"):
         prepare(settings(root), tokenizer())
     (folder / "report.json").unlink()
-    with pytest.raises(DataError, match="delete the folder"):
+    with pytest.raises(DataError, match=r"report\.json is missing; delete the folder"):
         prepare(settings(root), tokenizer())
 
 

@@ -24,7 +24,7 @@ from seq2seq.utils.files import write_text
 def test_sums_round_trip(tmp_path: Path) -> None:
     sums = np.random.default_rng(0).random((5, 2 * len(SUMS)))
     write_sums(tmp_path / "sentences.csv", sums)
-    np.testing.assert_allclose(read_sums(tmp_path / "sentences.csv"), sums, rtol=1e-8)
+    np.testing.assert_allclose(read_sums(tmp_path / "sentences.csv", len(sums)), sums, rtol=1e-8)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "1e15", "x"])
@@ -33,7 +33,7 @@ def test_sums_that_are_no_finite_numbers_are_refused(value: str, tmp_path: Path)
     text = (tmp_path / "sentences.csv").read_text()
     write_text(tmp_path / "sentences.csv", text.replace("0", value, 1))
     with pytest.raises(ValueError):  # noqa: PT011  NumPy words some of them
-        read_sums(tmp_path / "sentences.csv")
+        read_sums(tmp_path / "sentences.csv", 2)
 
 
 def test_hypotheses_may_hold_any_character_but_the_newline(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from seq2seq import cli
 from seq2seq.errors import RunError, TrainingError
 from seq2seq.launch.compose import compose_config
-from seq2seq.runs.directory import WEIGHTS, Run, run_directory, variant_name
+from seq2seq.runs.directory import INFO, WEIGHTS, Run, run_directory, variant_name
 from seq2seq.runs.weights import load_model, load_weights, save_weights
+from seq2seq.utils.files import write_json
 
 
 def rewrite(path: Path, old: str, new: str) -> None:
@@ -64,7 +65,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "info not UTF-8": (lambda run: (run / "run.json").write_bytes(b"\xff{}"), "run.json is damaged"),
     "config cut": (lambda run: (run / "config.yaml").write_text("schema: 1\ndata: {"), "config.yaml is not valid YAML"),
     "config empty": (lambda run: (run / "config.yaml").write_text(""), "not a saved config"),
-    "config not UTF-8": (lambda run: (run / "config.yaml").write_bytes(b"\xff"), "config.yaml is not UTF-8"),
+    "config not UTF-8": (lambda run: (run / "config.yaml").write_bytes(b"\xff"), "config.yaml is damaged: not UTF-8 at byte 0"),
     "other schema": (
         lambda run: rewrite(run / "config.yaml", "schema: 1", "schema: 99"),
         "schema 99 was written by seq2seq",
@@ -101,7 +102,11 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "config too long": (
         lambda run: (run / "config.yaml").write_text("schema: 1\n#" + "x" * 2**20),
-        "too many for a saved config",
+        "config.yaml is too large: 1,048,587 bytes",
+    ),
+    "config of too many values": (
+        lambda run: (run / "config.yaml").write_text("schema: 1\ndata: {train: [" + "x," * 10_000 + "]}"),
+        "more than 10,000 values",
     ),
     "config too deep": (
         lambda run: (run / "config.yaml").write_text("schema: " + "[" * 30 + "]" * 30),
@@ -206,7 +211,7 @@ def test_weights_that_are_not_finite_are_refused(run_copy: Path, wrong: float) -
     weights = load_file(run_copy / WEIGHTS)
     name = sorted(weights)[0]
     weights[name].view(-1)[0] = wrong
-    save_file(weights, run_copy / WEIGHTS)
+    save_weights(weights, run_copy)
     with pytest.raises(
         RunError, match=rf"weights\.safetensors holds weights that are not finite numbers, such as in {re.escape(name)}"
     ):

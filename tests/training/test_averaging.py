@@ -12,6 +12,7 @@ from torch import nn
 from seq2seq.runs.directory import Run
 from seq2seq.runs.weights import save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
+from seq2seq.utils.files import write_json
 
 
 def test_moving_average_follows_its_formula() -> None:

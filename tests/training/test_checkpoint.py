@@ -22,6 +22,7 @@ from seq2seq.runs.metrics import read_metrics
 from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint
 from seq2seq.training.resume import resume
 from seq2seq.training.run import train
+from seq2seq.utils.files import write_json
 
 SmallSettings = Callable[..., list[str]]
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +37,7 @@ CASES = [  # average, keep, updates of the result, updates whose weights are on 
 def test_keeper_keeps_exactly_the_wanted_checkpoints(
     average: str, keep: int, chosen: list[int], files: set[int], tmp_path: Path
 ) -> None:
+    write_json(tmp_path / "run.json", {"tokenizer": ""})
     keeper, model = CheckpointKeeper(tmp_path, keep, average), nn.Linear(1, 1)
     best = []
     for update, score in SCORES.items():
@@ -45,12 +47,13 @@ def test_keeper_keeps_exactly_the_wanted_checkpoints(
     assert best == [True, True, False, False, False, False, False]
     assert keeper.result_updates() == chosen
     assert {int(path.stem.removeprefix("update-")) for path in (tmp_path / "checkpoints").iterdir()} == files
-    assert all(load_file(keeper.path(update))["weight"] == update for update in files)
+    assert all(load_file(tmp_path / keeper.name(update))["weight"] == update for update in files)
     assert load_file(tmp_path / "weights.safetensors")["weight"] == 2
 
 
 def test_lower_dev_loss_decides_between_equal_scores(tmp_path: Path) -> None:
     """Early in training BLEU is often 0 several times in a row."""
+    write_json(tmp_path / "run.json", {"tokenizer": ""})
     keeper, model = CheckpointKeeper(tmp_path, 2, "none"), nn.Linear(1, 1)
     best = [keeper.add(update, 0.0, loss, model) for update, loss in enumerate((4.0, 3.0, 3.5, 3.0, 2.0), 1)]
     assert best == [True, True, False, False, True]
