@@ -99,7 +99,9 @@ class _PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: igno
         except ValueError:  # more digits than Python reads
             value = math.nan
         if not abs(value) < LARGEST:
-            raise ConfigError(f"line {node.start_mark.line + 1}: {shortened(node.value)} is no number that a setting can have")
+            raise ConfigError(
+                f"line {node.start_mark.line + 1}: {shortened(node.value)} is no number that a setting can have"
+            )
         return value  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""Reading a run's metrics.csv, whose last line may be incomplete after an interruption."""
+"""The columns of a run's metrics.csv, and reading it; its last line may be incomplete after an interruption."""
 
 import csv
 import re
@@ -9,6 +9,21 @@ from seq2seq.errors import RunError, quoted
 from seq2seq.utils.untrusted import MIB, read_text
 
 MAX_BYTES = 128 * MIB  # a million rows
+COLUMNS = (
+    "update",
+    "epoch",
+    "seconds",
+    "processor_seconds",
+    "loss",
+    "learning_rate",
+    "gradient_norm",
+    "target_tokens",
+    "tokens_per_second",
+    "waiting",
+    "batches",
+    "dev_loss",
+    "dev_score",
+)
 UPDATE = re.compile("[0-9]{1,18}")
 
 
@@ -22,12 +37,16 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
 
 
 def read_all_rows(path: Path) -> list[dict[Any, Any]]:
-    """All rows of a metrics file, incomplete ones as well. Raises RunError if it is not UTF-8 or not CSV."""
+    """All rows of a metrics file, incomplete ones as well. Raises RunError if it is not CSV, or has other columns."""
     text = read_text(path, MAX_BYTES)
     try:
-        return list(csv.DictReader(text.splitlines()))
+        rows = list(csv.DictReader(text.splitlines()))
     except csv.Error as error:
         raise RunError(f"{path} is damaged: it is not CSV") from error
+    others = {name for row in rows[:1] for name in row if name is not None} - {*COLUMNS}
+    if others:
+        raise RunError(f"{path} is damaged: {quoted(min(others))} is not a column of it")
+    return rows
 
 
 def is_complete(row: dict[Any, Any]) -> bool:

@@ -8,26 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.runs.directory import METRICS
-from seq2seq.runs.metrics import read_metrics
+from seq2seq.runs.metrics import COLUMNS, read_metrics
 from seq2seq.utils.files import error_filename, write_text
 
 TENSORBOARD = "tensorboard"  # folder of TensorBoard's files
-
-COLUMNS = (
-    "update",
-    "epoch",
-    "seconds",
-    "processor_seconds",
-    "loss",
-    "learning_rate",
-    "gradient_norm",
-    "target_tokens",
-    "tokens_per_second",
-    "waiting",
-    "batches",
-    "dev_loss",
-    "dev_score",
-)
 
 
 class MetricsWriter:

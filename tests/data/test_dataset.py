@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import resource
 from pathlib import Path
 

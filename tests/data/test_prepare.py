@@ -16,7 +16,7 @@ from seq2seq.data import prepare as module
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.data.readers import READERS, Pair
 from seq2seq.data.report import report_lines
-from seq2seq.errors import ConfigError, DataError, RunError
+from seq2seq.errors import ConfigError, DataError
 
 CONF = Path(__file__).parents[2] / "conf"
 ENGLISH, GERMAN = (

@@ -65,7 +65,10 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "info not UTF-8": (lambda run: (run / "run.json").write_bytes(b"\xff{}"), "run.json is damaged"),
     "config cut": (lambda run: (run / "config.yaml").write_text("schema: 1\ndata: {"), "config.yaml is not valid YAML"),
     "config empty": (lambda run: (run / "config.yaml").write_text(""), "not a saved config"),
-    "config not UTF-8": (lambda run: (run / "config.yaml").write_bytes(b"\xff"), "config.yaml is damaged: not UTF-8 at byte 0"),
+    "config not UTF-8": (
+        lambda run: (run / "config.yaml").write_bytes(b"\xff"),
+        "config.yaml is damaged: not UTF-8 at byte 0",
+    ),
     "other schema": (
         lambda run: rewrite(run / "config.yaml", "schema: 1", "schema: 99"),
         "schema 99 was written by seq2seq",
