@@ -86,7 +86,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--baseline",
         metavar="VARIANT",
-        help="variant that the others are tested against (default: that without attention, else that of the first run)",
+        help="variant that the others are tested against (default: that without attention, else that from which the "
+        "others differ in the fewest settings; the header names it)",
     )
     add_choice(parser, "--format", CHOICES["FORMATS"], default="terminal", help="of the table (default: terminal)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the table to a file instead of stdout")
@@ -179,11 +180,11 @@ def _compare_runs(options: argparse.Namespace) -> "Comparison":
         evaluated, partners = with_reverse(evaluated, reverse, test, options.symmetrize, decoding, skipped)
         notes += partners
     variants, doubles = group_runs(evaluated)
-    baseline = choose_baseline(variants, options.baseline)
+    baseline, choice = choose_baseline(variants, options.baseline)
     found = compare(variants, baseline, TestOptions(test, how, metrics, options.bootstrap, options.trials))
     for key in set(options.columns) - {column.key for column in found.columns}:
         raise ConfigError(f"--columns={key} would be ignored: no variant has it in all of its runs")
-    return replace(found, header=[*found.header, *notes, *doubles], skipped=tuple(skipped))
+    return replace(found, header=[*found.header, *filter(None, [choice]), *notes, *doubles], skipped=tuple(skipped))
 
 
 def _choose_test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "TestSet":

@@ -29,6 +29,8 @@ Links = list[set[Link]]  # one set of word links per sentence
 INFO_TYPES = {  # types of the entries of run.json that a comparison reads
     "updates": WHOLE,
     "parameters": WHOLE,
+    "target_tokens": NUMBER,
+    "seed": NUMBER,
     "batches": TEXT,
     "seconds": NUMBER,
     "processor_seconds": NUMBER,

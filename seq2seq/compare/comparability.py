@@ -1,14 +1,18 @@
-"""Whether the runs can be compared fairly: sentences above the table on budget, data order, decoding and seeds."""
+"""Whether the runs can be compared fairly: sentences above the table on budget, data order, decoding and seeds.
+
+Each is checked against what the runs recorded.
+"""
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
+from seq2seq.compare.budget import budget_notes, enumerated
 from seq2seq.compare.collect import EvaluatedRun
-from seq2seq.compare.columns import finite_float
 from seq2seq.compare.variants import Variant
 from seq2seq.config.search import THROUGHPUT
 
-SIMILAR_SIZE = 1.02  # ratio up to which numbers of parameters count as equal, to each other or to model.parameters
+TRAINER = ("accelerator", "devices", "threads", "graphs")  # settings of the trainer that change its speed
+Checksums = dict[int, str]  # update -> checksum of all batches up to it
 
 
 def comparability_notes(variants: Sequence[Variant]) -> list[str]:
@@ -17,73 +21,47 @@ def comparability_notes(variants: Sequence[Variant]) -> list[str]:
 
 
 def budget(variants: Sequence[Variant]) -> list[str]:
-    """Whether all runs had the same number of updates or time limit; the same number of parameters is no budget."""
-    runs = all_runs(variants)
-    if len(runs) < 2:
-        return []
-    size = shared_size(runs)
-    updates = [int(run.info["updates"]) for run in runs if isinstance(run.info.get("updates"), int)]
-    shared = shared_time_limit(runs)
-    if len(set(updates)) == 1 and len(updates) == len(runs):
-        shared = [f"number of updates ({updates[0]:,})", *shared]
-    if shared:
-        notes = [f"Equal budget: all runs had the same {enumerated([*shared, *size])}."]
-    else:
-        notes = [
-            "No equal budget: the runs share neither a number of updates nor a time limit that all of them reached."
-        ]
-        notes += [f"All runs had the same {enumerated(size)}."] if size else []
-    if len(set(updates)) > 1:
-        notes.append(f"The runs had {min(updates):,} to {max(updates):,} updates.")
-    unknown = [run.name for run in runs if not isinstance(run.info.get("updates"), int)]
-    return notes + ([f"Unknown number of updates: {', '.join(unknown)}."] if unknown else [])
-
-
-def shared_size(runs: Sequence[EvaluatedRun]) -> list[str]:
-    """The number of parameters, if all runs are within SIMILAR_SIZE or were sized by the same `model.parameters`."""
-    sizes = sorted({run.parameters for run in runs})
-    targets = {run.config.model.parameters for run in runs}
-    same_target = len(targets) == 1 and 0 not in targets
-    if not same_target and sizes[-1] > SIMILAR_SIZE * max(sizes[0], 1):
-        return []
-    span = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
-    return [f"number of parameters ({span})"]
-
-
-def shared_time_limit(runs: Sequence[EvaluatedRun]) -> list[str]:
-    """The time limit, if it is the same for all runs and all of them trained until it was over."""
-    limits = {run.config.training.max_minutes for run in runs}
-    limit = limits.pop()
-    reached = all((finite_float(run.info.get("seconds")) or 0) >= 60 * limit for run in runs)
-    return [f"time limit ({limit:g} minutes)"] if limit and not limits and reached else []
+    """What training took; see budget_notes."""
+    return budget_notes(all_runs(variants))
 
 
 def batch_order(variants: Sequence[Variant]) -> list[str]:
     """Whether runs with the same seed were trained on the same batches in the same order, by the logged checksums."""
-    by_seed = sorted(all_runs(variants), key=lambda run: run.config.seed)
-    groups = [list(group) for _, group in groupby(by_seed, key=lambda run: run.config.seed)]
+    by_seed = groupby(sorted(all_runs(variants), key=seed_of), key=seed_of)
+    groups = [[(run.name, batch_checksums(run)) for run in group] for _, group in by_seed]
     groups = [group for group in groups if len(group) > 1]
-    checksums = {id(run): batch_checksums(run) for run in by_seed}
-    notes = []
-    for group in groups:
-        known = [run for run in group if checksums[id(run)]]
-        common = set.intersection(*(set(checksums[id(run)]) for run in known)) if known else set()
-        if common:
-            last = max(common)
-            different = {checksums[id(run)][last]: run.name for run in known}  # one run per checksum
-            if len(different) > 1:
-                names = enumerated(list(different.values()))
-                notes.append(f"Different batches by update {last:,} in spite of the same seed: {names}.")
-        elif len(known) > 1:
-            names = enumerated([run.name for run in known])
-            notes.append(f"Unknown whether the batches were the same: {names} logged no common update.")
-    unknown = [run.name for group in groups for run in group if not checksums[id(run)]]
+    notes = [note for group in groups for note in different_batches([each for each in group if each[1]])]
+    unknown = [name for group in groups for name, checksums in group if not checksums]
     if unknown:
         notes.append(f"Unknown whether the batches were the same: no checksums in {', '.join(unknown)}.")
-    return notes or (["Runs with the same seed were trained on the same batches in the same order."] if groups else [])
+    if notes or not groups:
+        return notes
+    lasts = [(max(common_updates(group)), max(max(checksums) for _, checksums in group)) for group in groups]
+    up_to = (
+        "" if all(common == end for common, end in lasts) else f" up to update {min(lasts)[0]:,}, as far as recorded"
+    )
+    return [f"Runs with the same seed were trained on the same batches in the same order{up_to}."]
 
 
-def batch_checksums(run: EvaluatedRun) -> dict[int, str]:
+def different_batches(runs: Sequence[tuple[str, Checksums]]) -> list[str]:
+    """A sentence if runs of one seed, (name, checksums), had different batches, or if that cannot be told."""
+    common = common_updates(runs)
+    if not common:
+        names = enumerated([name for name, _ in runs])
+        return [f"Unknown whether the batches were the same: {names} logged no common update."] if len(runs) > 1 else []
+    last = max(common)
+    different = {checksums[last]: name for name, checksums in runs}  # one run per checksum
+    if len(different) == 1:
+        return []
+    return [f"Different batches by update {last:,} in spite of the same seed: {enumerated(list(different.values()))}."]
+
+
+def common_updates(runs: Sequence[tuple[str, Checksums]]) -> set[int]:
+    """The updates that all runs, (name, checksums), have a checksum of."""
+    return set.intersection(*(set(checksums) for _, checksums in runs)) if runs else set()
+
+
+def batch_checksums(run: EvaluatedRun) -> Checksums:
     """Update -> checksum of all batches up to it, from metrics.csv; the last update's from run.json."""
     found = {int(row["update"]): row["batches"] for row in run.metrics if row.get("batches")}
     info = run.info
@@ -112,6 +90,55 @@ def seed_sets(variants: Sequence[Variant]) -> list[str]:
     return [f"The variants have different seeds ({each})."]
 
 
+def single_runs(variants: Sequence[Variant]) -> list[str]:
+    """Variants with one run, whose differences may be those of the seed."""
+    single = [variant.name for variant in variants if len(variant.runs) == 1]
+    if not single or len(variants) < 2:
+        return []
+    if len(single) == len(variants):
+        which = "One seed of each variant: the table speaks"
+    else:
+        which = (
+            f"One seed of {enumerated(single)}: what the table says of {'it' if len(single) == 1 else 'them'} speaks"
+        )
+    return [f"{which} of these runs and not of the variants; another seed may say otherwise (seed=1,2,3 trains three)."]
+
+
+def copied_runs(variants: Sequence[Variant]) -> list[str]:
+    """Runs of a variant that wrote the same, and runs whose settings name another seed than they were trained with."""
+    notes = []
+    for variant in variants:
+        by_text: dict[tuple[str, ...], list[str]] = {}
+        for run in variant.runs:
+            by_text.setdefault(tuple(run.evaluation.hypotheses), []).append(run.name)
+        notes += [
+            f"{enumerated(names)} wrote the same translations: they count as one seed in the tests."
+            for names in by_text.values()
+            if len(names) > 1
+        ]
+    return notes + [
+        f"{run.name} has seed={run.config.seed} in its settings, but was trained with {run.info['seed']}."
+        for run in all_runs(variants)
+        if run.info.get("seed") not in (None, run.config.seed)
+    ]
+
+
+def different_origins(variants: Sequence[Variant]) -> list[str]:
+    """Tokenizers, given word links and versions of the software that differ between the runs."""
+    runs = all_runs(variants)
+    notes = []
+    for key, words in (("tokenizer", "Different tokenizers"), ("links", "Trained on different word links")):
+        by_hash = {str(run.info[key]): run.name for run in runs if run.info.get(key)}  # one run per hash
+        if len(by_hash) > 1:
+            notes.append(f"{words}: {enumerated(list(by_hash.values()))}.")
+    for package in ("seq2seq", "torch"):
+        versions = [run.info.get("versions") for run in runs]
+        found = sorted({str(each[package]) for each in versions if isinstance(each, dict) and package in each})
+        if len(found) > 1:
+            notes.append(f"Trained with different versions of {package}: {enumerated(found)}.")
+    return notes
+
+
 def unfinished_runs(variants: Sequence[Variant]) -> list[str]:
     """Runs whose training still continues or was interrupted."""
     names = [run.name for run in all_runs(variants) if not run.info.get("finished")]
@@ -134,11 +161,24 @@ def runs_without_links(variants: Sequence[Variant]) -> list[str]:
 
 
 def timing_conditions(variants: Sequence[Variant]) -> list[str]:
-    """Conditions under which decoding speed was measured that differ between the runs."""
-    timed = [run.evaluation.decoding for run in all_runs(variants)]
-    names = [name for name in ("threads", "device", "batch") if any(other[name] != timed[0][name] for other in timed)]
-    each = [f"{name} ({', '.join(dict.fromkeys(str(other[name]) for other in timed))})" for name in names]
-    return [f"Decoding speed was measured with different {enumerated(each)}."] if each else []
+    """Conditions under which training or decoding speed was measured that differ between the runs."""
+    runs = all_runs(variants)
+    decoding = {name: [run.evaluation.decoding[name] for run in runs] for name in ("threads", "device", "batch")}
+    training = {f"trainer.{name}": [getattr(run.config.trainer, name) for run in runs] for name in TRAINER}
+    notes = []
+    for work, conditions in (("Training", training), ("Decoding", decoding)):
+        each = [
+            f"{name} ({', '.join(dict.fromkeys(map(str, values)))})"
+            for name, values in conditions.items()
+            if len(set(values)) > 1
+        ]
+        notes += [f"{work} speed was measured with different {enumerated(each)}."] if each else []
+    return notes
+
+
+def seed_of(run: EvaluatedRun) -> int:
+    """The seed of a run."""
+    return run.config.seed
 
 
 def all_runs(variants: Sequence[Variant]) -> list[EvaluatedRun]:
@@ -146,16 +186,14 @@ def all_runs(variants: Sequence[Variant]) -> list[EvaluatedRun]:
     return [run for variant in variants for run in variant.runs]
 
 
-def enumerated(parts: Sequence[str]) -> str:
-    """ "a, b and c"."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
 CHECKS: list[Callable[[Sequence[Variant]], list[str]]] = [
     budget,
     batch_order,
     search_settings,
     seed_sets,
+    single_runs,
+    copied_runs,
+    different_origins,
     unfinished_runs,
     runs_without_weights,
     runs_without_links,

@@ -83,18 +83,34 @@ def check_baseline(name: str, configs: Sequence[Config]) -> None:
         raise ConfigError(unknown("--baseline", name, dict.fromkeys(names)))
 
 
-def choose_baseline(variants: Sequence[Variant], name: str | None) -> Variant:
-    """The variant of that name; by default the first without attention, else the first.
+def choose_baseline(variants: Sequence[Variant], name: str | None) -> tuple[Variant, str]:
+    """The variant of that name, or a default, and a sentence on why it is the baseline; empty if there is no choice.
 
-    Raises ConfigError for an unknown name."""
-    if name is None:
-        without_attention = (
-            v
-            for v in variants
-            if v.settings["model.attention.scorer"] == "uniform" and v.settings["model.attention.window"] == "last"
-        )
-        return next(without_attention, variants[0])
-    for candidate in variants:
-        if name == candidate.name:
-            return candidate
-    raise ConfigError(unknown("--baseline", name, [candidate.name for candidate in variants]))
+    The default is the first without attention; else the one from which the others differ in the fewest settings, as
+    those of an ablation do from the complete model; the first of several. Raises ConfigError for an unknown name."""
+    if name is not None:
+        for candidate in variants:
+            if name == candidate.name:
+                return candidate, ""
+        raise ConfigError(unknown("--baseline", name, [candidate.name for candidate in variants]))
+    if len(variants) == 1:
+        return variants[0], ""
+    differing = [settings_that_differ(variant, variants) for variant in variants]
+    chosen, reason = variants[differing.index(min(differing))], "from which the others differ in the fewest settings"
+    if len(set(differing)) == 1:
+        reason = "the first"
+    for variant in filter(has_no_attention, variants[::-1]):
+        chosen, reason = variant, "which has no attention"
+    others = ", ".join(variant.name for variant in variants if variant is not chosen)
+    return chosen, f"The baseline is {chosen.name}, {reason}; --baseline chooses another: {others}."
+
+
+def has_no_attention(variant: Variant) -> bool:
+    """Whether the decoder gets one vector for the whole sentence."""
+    settings = variant.settings
+    return (settings["model.attention.scorer"], settings["model.attention.window"]) == ("uniform", "last")
+
+
+def settings_that_differ(variant: Variant, others: Sequence[Variant]) -> int:
+    """In how many settings a variant differs from others, all together. What a variant is called does not count."""
+    return sum(len(set(differing_settings([variant.settings, other.settings])) - {"variant"}) for other in others)

@@ -1,4 +1,4 @@
-"""Header sentences on the budget and the batches of the compared runs."""
+"""Header sentences on the compared runs: batches, seeds, and where they come from. The budget: test_budget.py."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,65 +7,30 @@ from typing import Any
 import pytest
 
 from seq2seq.compare.collect import EvaluatedRun
-from seq2seq.compare.comparability import batch_order, budget
-from seq2seq.compare.variants import group_runs
+from seq2seq.compare.comparability import (
+    batch_order,
+    copied_runs,
+    different_origins,
+    single_runs,
+    timing_conditions,
+)
+from seq2seq.compare.variants import Variant, group_runs
 
 Make = Callable[..., EvaluatedRun]
-UNEQUAL = "No equal budget: the runs share neither a number of updates nor a time limit that all of them reached."
-SAME_SIZE = "All runs had the same number of parameters (100 to 102)."
-LIMITED = {"updates": 600, "seconds": 120.5}
-BUDGETS: dict[str, tuple[float, dict[str, Any], dict[str, Any], list[str]]] = {  # max_minutes, two run.json, sentences
-    "updates and parameters": (0, {}, {}, [
-        "Equal budget: all runs had the same number of updates (600) and number of parameters (100 to 102)."]),
-    "exactly the same parameters": (0, {}, {"parameters": 100}, [
-        "Equal budget: all runs had the same number of updates (600) and number of parameters (100)."]),
-    "updates alone": (0, {}, {"parameters": 103}, ["Equal budget: all runs had the same number of updates (600)."]),
-    "time": (2, LIMITED, {"updates": 60_000, "seconds": 120, "parameters": 200}, [
-        "Equal budget: all runs had the same time limit (2 minutes).", "The runs had 600 to 60,000 updates."]),
-    "updates, time and parameters": (2, LIMITED, LIMITED, [
-        "Equal budget: all runs had the same number of updates (600), time limit (2 minutes) and number of parameters "
-        "(100 to 102)."]),
-    "a time limit that one did not reach": (2, LIMITED, {"updates": 500, "seconds": 119}, [
-        UNEQUAL, SAME_SIZE, "The runs had 500 to 600 updates."]),
-    "parameters alone": (0, {}, {"updates": 60_000}, [UNEQUAL, SAME_SIZE, "The runs had 600 to 60,000 updates."]),
-    "nothing": (0, {}, {"updates": 601, "parameters": 103}, [UNEQUAL, "The runs had 600 to 601 updates."]),
-    "unknown updates": (0, {}, {"updates": None}, [UNEQUAL, SAME_SIZE, "Unknown number of updates: second."]),
-}  # fmt: skip
 
 
-@pytest.mark.parametrize("case", BUDGETS)
-def test_budget_sentences(case: str, make_run: Make) -> None:
-    minutes, first, second, sentences = BUDGETS[case]
-    limit = f"training.max_minutes={minutes}"
-    runs = [make_run(["a"], limit, name="first", info={"parameters": 100} | first)]
-    runs += [make_run(["a"], limit, "variant=b", name="second", info={"parameters": 102} | second)]
-    assert budget(group_runs(runs)[0]) == sentences
-
-
-def test_runs_sized_by_the_same_setting_have_the_same_parameters(make_run: Make) -> None:
-    """Each is within 2% of `model.parameters`, and so up to 4% from another."""
-    runs = [
-        make_run(["a"], "model.parameters=100", f"variant={n}", name=f"v{n}", info={"parameters": n}) for n in (98, 102)
-    ]
-    assert budget(group_runs(runs)[0])[0].endswith("updates (600) and number of parameters (98 to 102).")
-    other = make_run(["a"], "variant=c", info={"parameters": 102})
-    assert budget(group_runs([runs[0], other])[0])[0].endswith("updates (600).")
-
-
-def test_single_run_has_no_budget_sentence(make_run: Make) -> None:
-    assert budget(group_runs([make_run(["a"])])[0]) == []
-
-
-def test_different_time_limits_are_no_equal_budget(make_run: Make) -> None:
-    """Even though each run reached its own."""
-    runs = [make_run(["a"], f"training.max_minutes={n}", info={"updates": n, "seconds": 1000}) for n in (1, 2)]
-    assert budget(group_runs(runs)[0])[0] == UNEQUAL
+def run_pair(make_run: Make, first: dict[str, Any], second: dict[str, Any], *settings: str) -> list[Variant]:
+    """Two variants with these entries in run.json; the runs are named first and second."""
+    runs = [make_run(["a"], *settings, name="first", info=first)]
+    runs += [make_run(["b"], *settings, "variant=b", name="second", info=second)]
+    return group_runs(runs)[0]
 
 
 SAME_BATCHES = "Runs with the same seed were trained on the same batches in the same order."
 BATCHES: dict[str, tuple[dict[int, str], dict[int, str], list[str]]] = {  # update -> checksum of two runs, sentences
     "same": ({100: "a", 200: "b"}, {100: "a", 200: "b"}, [SAME_BATCHES]),
-    "same as far as both were trained": ({100: "a", 200: "b"}, {100: "a"}, [SAME_BATCHES]),
+    "same as far as both were trained": ({100: "a", 200: "b"}, {100: "a"}, [
+        SAME_BATCHES.replace(".", " up to update 100, as far as recorded.")]),
     "different from the second row on": ({100: "a", 200: "b", 300: "c"}, {100: "a", 200: "x"}, [
         "Different batches by update 200 in spite of the same seed: first and second."]),
     "no common update": ({100: "a"}, {150: "b"}, [
@@ -89,3 +54,57 @@ def test_batches_of_different_seeds_are_not_compared(make_run: Make) -> None:
         replace(make_run(["a"], f"seed={seed}"), metrics=[{"update": "1", "batches": str(seed)}]) for seed in (1, 2)
     ]
     assert batch_order(group_runs(runs)[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("seeds", "start"),
+    [
+        ([1, 1], "One seed of each variant: the table speaks of these runs and not of the variants"),
+        ([2, 1], "One seed of b: what the table says of it speaks of these runs and not of the variants"),
+        ([1, 1, 2], "One seed of a and b: what the table says of them speaks"),
+        ([2, 3], ""),
+        ([1], ""),
+    ],
+)
+def test_variants_with_one_seed_are_named(seeds: list[int], start: str, make_run: Make) -> None:
+    """What is said of them is of the runs."""
+    runs = [make_run(["a"], f"variant={v}", f"seed={s}") for v, n in zip("abc", seeds, strict=False) for s in range(n)]
+    notes = single_runs(group_runs(runs)[0])
+    assert len(notes) == bool(start)
+    assert all(note.startswith(start) for note in notes)
+
+
+def test_runs_that_wrote_the_same_are_named(make_run: Make) -> None:
+    """As a copy of a run does, whatever seed its settings name."""
+    runs = [make_run([text], f"seed={seed}", name=f"s{seed}") for seed, text in ((1, "a"), (2, "b"), (3, "a"))]
+    assert copied_runs(group_runs(runs)[0]) == [
+        "s1 and s3 wrote the same translations: they count as one seed in the tests."
+    ]
+
+
+def test_seed_of_the_settings_is_checked_against_the_recorded_one(make_run: Make) -> None:
+    runs = [make_run([f"{s}"], f"seed={s}", name=f"s{s}", info={"seed": 1}) for s in (1, 2)]
+    assert copied_runs(group_runs(runs)[0]) == ["s2 has seed=2 in its settings, but was trained with 1."]
+
+
+def test_recorded_origins_that_differ_are_named(make_run: Make) -> None:
+    first = {"tokenizer": "a" * 64, "links": "b" * 64, "versions": {"torch": "2.6.0", "seq2seq": "1"}}
+    assert different_origins(run_pair(make_run, first, first)) == []
+    assert different_origins(run_pair(make_run, first, {"versions": "damaged"})) == []
+    second = {"tokenizer": "c" * 64, "links": "d" * 64, "versions": {"torch": "2.13.0", "seq2seq": "1"}}
+    assert different_origins(run_pair(make_run, first, second)) == [
+        "Different tokenizers: first and second.",
+        "Trained on different word links: first and second.",
+        "Trained with different versions of torch: 2.13.0 and 2.6.0.",
+    ]
+
+
+def test_different_threads_of_training_are_named(make_run: Make) -> None:
+    runs = [make_run(["a"], f"trainer.threads={n}", f"variant=v{n}") for n in (1, 2)]
+    assert timing_conditions(group_runs(runs)[0]) == [
+        "Training speed was measured with different trainer.threads (1, 2)."
+    ]
+    other = {**runs[0].evaluation.decoding, "threads": 2}
+    runs[1] = replace(runs[0], evaluation=runs[0].evaluation._replace(decoding=other))
+    variants = [Variant("a", (runs[0],), {}), Variant("b", (runs[1],), {})]
+    assert timing_conditions(variants) == ["Decoding speed was measured with different threads (1, 2)."]

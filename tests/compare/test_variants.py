@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from seq2seq.compare.collect import EvaluatedRun
-from seq2seq.compare.variants import group_runs
+from seq2seq.compare.variants import choose_baseline, group_runs
 
 Make = Callable[..., EvaluatedRun]
 SAME_VARIANT = {
@@ -51,3 +51,35 @@ def test_second_run_of_a_seed_is_left_out(make_run: Make) -> None:
     (variant,), (note,) = group_runs([first, second, third])
     assert variant.runs == (third, first)
     assert note == f"{second.folder} is left out: it has the settings and the seed of {first.folder}."
+
+
+SETTINGS = {
+    "none": ["model.attention.scorer=uniform", "model.attention.window=last"],
+    "dot": ["model.attention.scorer=dot"],
+    "general": [],
+    "coverage": ["model.attention.coverage=true"],
+    "local": ["model.attention.window=local_m"],
+}
+
+
+@pytest.mark.parametrize(
+    ("names", "baseline", "reason"),
+    [
+        (["dot", "none", "general"], "none", "has no attention"),
+        (["dot", "coverage", "general", "local"], "general", "differ in the fewest settings"),
+        (["local", "coverage", "general"], "general", "differ in the fewest settings"),
+        (["dot", "general"], "dot", "the first"),
+    ],
+)
+def test_default_baseline_is_the_base_of_an_ablation(
+    names: list[str], baseline: str, reason: str, make_run: Make
+) -> None:
+    """And the header says why, and names the others."""
+    variants, _ = group_runs([make_run(["a"], f"variant='{name}'", *SETTINGS[name]) for name in names])
+    found, sentence = choose_baseline(variants, None)
+    assert found.name == baseline
+    assert sentence.startswith(f"The baseline is {baseline}, ")
+    assert reason in sentence
+    assert all(name in sentence for name in names)
+    assert choose_baseline(variants, names[-1]) == (variants[-1], "")
+    assert choose_baseline(variants[:1], None) == (variants[0], "")
