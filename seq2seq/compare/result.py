@@ -69,7 +69,7 @@ class VariantRow:
 
 
 class HealthWarning(NamedTuple):
-    """A problem of a variant's attention."""
+    """A problem of a variant's outputs or attention."""
 
     variant: str
     sentence: str  # a complete sentence

@@ -16,6 +16,7 @@ from seq2seq.data.batching import BatchOptions, TrainBatches, eval_batches
 from seq2seq.data.prepare import Prepared
 from seq2seq.errors import TrainingError
 from seq2seq.evaluation.metrics import score
+from seq2seq.evaluation.output_health import output_warnings
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder
 from seq2seq.runs.directory import INFO, LAST, read_info
@@ -111,6 +112,8 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
     }
     write_json(folder / INFO, read_info(folder) | info | resources_used(model, clock))
     names = " + ".join(str(update) for update in updates)
+    for sentence in validation.warnings:
+        log.warning("dev outputs: %s", sentence)
     log.info("finished: dev %s %.2f with the weights of update %s; %s", t.monitor, abs(final_score), names, folder)
 
 
@@ -207,9 +210,11 @@ def make_dev_set(config: Config, prepared: Prepared, model: EncoderDecoder) -> D
     references = [[pair.target for pair in pairs]]
     metric, tokenizers = monitored_metric(t.monitor), metric_tokenizers(config)
 
-    def decode() -> float:
-        hypotheses = translator.translate(pair.source for pair in pairs)
-        return score(hypotheses, references, [metric], **tokenizers, bootstrap=0)[0].value
+    def decode() -> tuple[float, Sequence[str]]:
+        sources = [pair.source for pair in pairs]
+        hypotheses = translator.translate(sources)
+        warnings = output_warnings(sources, hypotheses, references[0])
+        return score(hypotheses, references, [metric], **tokenizers, bootstrap=0)[0].value, [*warnings.values()]
 
     batches = partial(
         eval_batches,

@@ -69,6 +69,7 @@ class DevFigures(NamedTuple):
 
     loss: float  # negative log-likelihood in nats per target token, without label smoothing
     score: float  # higher is better; minus the loss with training.monitor=loss
+    warnings: Sequence[str] = ()  # about the outputs
 
 
 @dataclass
@@ -76,7 +77,8 @@ class DevSet:
     """The development set, and how the current weights are scored on it."""
 
     batches: Callable[[], Iterable[Batch]]
-    decode: Callable[[], float] | None  # translates the dev set and returns the score; None: the loss is the score
+    # translates the dev set and returns the score, and warnings about the outputs; None: the loss is the score
+    decode: Callable[[], tuple[float, Sequence[str]]] | None
     monitor: str  # a choice of training.monitor, for messages
     attention: AttentionMonitor | None = None
 
@@ -99,11 +101,11 @@ class DevSet:
             raise TrainingError(
                 f"the dev loss is {loss}, these weights are not kept; lower training.learning_rate or set training.clip"
             )
-        score = -loss if self.decode is None else self.decode()
+        score, warnings = (-loss, ()) if self.decode is None else self.decode()
         if self.attention:
             self.attention.check()
         model.train(training)
-        return DevFigures(loss, score)
+        return DevFigures(loss, score, warnings)
 
 
 @dataclass
@@ -150,6 +152,7 @@ class Validation(L.Callback):
         self.dev, self.keeper, self.checkpoint, self.metrics, self.clock = dev, keeper, checkpoint, metrics, clock
         self.every, self.stopping, self.average, self.plateau = every, stopping, average, plateau
         self.last_update = 0  # that was validated
+        self.warnings: Sequence[str] = ()  # about the outputs of the best weights
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -177,6 +180,7 @@ class Validation(L.Callback):
             with self._averaged():
                 best = self.keeper.add(update, figures.score, figures.loss, module.model)
             self.last_update = update
+            self.warnings = figures.warnings if best else self.warnings
             self.stopping.step(figures.score, best)
             if self.plateau:
                 self.plateau.step(figures.score)

@@ -137,3 +137,16 @@ def test_max_minutes_does_not_count_validation(trained: Callable[..., Path], mon
     run = trained(*NO_LIMITS, "training.max_minutes=0.1", "training.validate_every=4")
     assert [(row["update"], row["seconds"]) for row in validations(run)] == [("4", "4"), ("6", "6")]
     assert Run.open(run).info["seconds"] == 6
+
+
+def test_training_that_ends_with_useless_outputs_says_so(
+    small_settings: Callable[..., list[str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three updates teach nothing; without a score nothing is translated, and nothing is known of the outputs."""
+    for monitor in ("bleu", "loss"):
+        caplog.clear()
+        words = (f"training.monitor={monitor}", "training.max_updates=3")
+        train(compose_config(small_settings(tmp_path / monitor, *words)))
+        found = [message for message in caplog.messages if message.startswith("dev outputs: ")]
+        assert bool(found) == (monitor == "bleu")
+        assert len(found) == len(set(found))

@@ -158,10 +158,16 @@ def notes(comparison: Comparison) -> Iterator[str]:
 
 
 def health(comparison: Comparison) -> Iterator[str]:
-    """The attention warnings of each variant."""
+    """The warnings of each variant."""
     if not comparison.health:
-        checked = "No problems were found in the attention of these variants."
-        yield from paragraphs([checked if comparison.attention else "No attention was stored, so none was checked."])
+        checked = "No problems were found in the outputs and the attention of these variants."
+        yield from paragraphs(
+            [
+                checked
+                if comparison.attention
+                else "No problems were found in the outputs of these variants. No attention was stored, so none was checked."
+            ]
+        )
         return
     yield '<dl class="health">\n'
     for row in comparison.rows:

@@ -1,0 +1,31 @@
+"""Settings that messages and docstrings recommend exist, and take the value that is named."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import seq2seq
+from seq2seq.config.choices import field_choices
+from seq2seq.config.io import every_setting
+
+FILES = sorted(Path(seq2seq.__file__).parent.rglob("*.py"))
+SETTINGS = every_setting()
+GROUPS = "|".join(sorted({name.split(".")[0] for name in SETTINGS if "." in name}))
+MENTION = re.compile(rf"(?<![\w./-])((?:{GROUPS})(?:\.[a-z_0-9]+)+)(?:=([a-z_]+)(?![\w.]))?")
+NO_SETTINGS = {"data.test.dev", "model.memory", "training.lock"}  # a name that is refused, an attribute, a file
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_setting_that_a_text_names_exists(path: Path) -> None:
+    texts = [
+        node.value
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    for name, value in MENTION.findall("\n".join(texts)):
+        groups = [known for known in SETTINGS if known.startswith(f"{name}.")]
+        assert name in SETTINGS or groups or name in NO_SETTINGS, f"{name} is no setting"
+        choices = field_choices(SETTINGS[name]) if name in SETTINGS else ()
+        assert not value or not choices or value in choices, f"{name}={value} is none of {choices}"
