@@ -6,7 +6,7 @@ Seq2SeqError         base class: the command line prints one line and exits with
 │   └── MissingError text that is not on this machine
 ├── RunError         a run directory that is missing, incomplete, of another version, or does not fit
 │   └── BusyError    a run directory that another process trains in
-└── TrainingError    training that cannot continue: a loss that is not finite, a full disk
+└── TrainingError    training that cannot continue or has diverged: a loss that is not finite, a full disk
 
 Any other exception is a bug. `choose` and `unknown` word the error for a name that is not among the choices; `quoted`
 and `shortened` show a value that may be long, or hold characters that a terminal would act on.

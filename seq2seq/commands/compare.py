@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.commands.options import (
+    COUNT,
     Parser,
     add_bootstrap_option,
     add_choice,
     add_device_options,
     add_metrics_option,
+    add_number,
     add_search_options,
     add_test_set_options,
     add_tokenizer_options,
@@ -94,11 +96,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--report", type=Path, metavar="FILE.html", help="also write a report with learning curves and attention maps"
     )
-    parser.add_argument(
+    add_number(
+        parser,
         "--sentences",
-        type=int,
+        COUNT,
         default=0,
-        metavar="N",
         help="sentences in the report's attention explorer, evenly spaced over the test set; 0: all (default: 0)",
     )
     parser.add_argument(
@@ -109,11 +111,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help="columns of the table, separated by commas (default: the main ones; JSON and CSV: all)",
     )
     add_bootstrap_option(parser, "confidence intervals and tests")
-    parser.add_argument(
+    add_number(
+        parser,
         "--trials",
-        type=int,
+        COUNT,
         default=10000,
-        metavar="N",
         help="trials of the approximate randomisation test; 0: no such test (default: 10000)",
     )
     add_device_options(parser)
@@ -129,9 +131,6 @@ def _check_options(options: argparse.Namespace) -> None:
     """ConfigError for values that cannot work, or would be ignored."""
     for name in (options.metrics or "rouge").split(","):
         choose(dict.fromkeys(["rouge", *CHOICES["METRICS"]]), name, "--metrics")
-    for name in ("trials", "sentences"):
-        if getattr(options, name) < 0:
-            raise ConfigError(f"--{name}={getattr(options, name)} is too small: at least 0")
     if options.sentences and not options.report:
         raise ConfigError(f"--sentences={options.sentences} would be ignored: they are those of --report FILE.html")
     if options.symmetrize and not options.reverse:

@@ -8,16 +8,19 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
+from seq2seq.commands.settings_help import help_text
 from seq2seq.config import Config, SearchConfig
 from seq2seq.config.choices import CHOICES
 from seq2seq.config.languages import check_language
-from seq2seq.errors import ConfigError, choose, escaped
+from seq2seq.errors import ConfigError, choose, escaped, quoted
+from seq2seq.runtime.bounds import Bounds
 
 METRIC_OPTIONS = {  # option -> how the names of the metrics begin that read it
     "stemming": ("rouge",),
     "rouge_tokenizer": ("rouge",),
     "lowercase": ("bleu", "chrf"),
 }
+COUNT = Bounds(0, 10_000_000)
 MIN_RESAMPLES = 40  # one resample, 2.5 % of them, then lies beyond each end of a 95 % interval
 
 
@@ -54,18 +57,18 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
     """An option for each search setting, --length-penalty for length_penalty, and --shortlist and --graphs."""
     group = parser.add_argument_group("search settings", "default: those of the run")
     for field in dataclasses.fields(SearchConfig):
-        name, settings = f"--{field.name.replace('_', '-')}", {"dest": field.name, "help": field.metadata["help"]}
+        name = f"--{field.name.replace('_', '-')}"
+        settings: dict[str, Any] = {"dest": field.name, "help": help_text(field)}
         if isinstance(field.default, bool):
             group.add_argument(name, action=argparse.BooleanOptionalAction, **settings)
         elif choices := field.metadata["choices"]:
             add_choice(group, name, choices, label=f"search.{field.name}", **settings)
         else:
-            kind = type(field.default)
-            group.add_argument(name, type=kind, metavar=kind.__name__.upper(), **settings)
-    group.add_argument(
+            add_number(group, name, field.metadata["bounds"], label=f"search.{field.name}", **settings)
+    add_number(
+        group,
         "--shortlist",
-        type=int,
-        metavar="N",
+        COUNT,
         help="only the N likeliest translations of each source subword, as learned by `seq2seq shortlist`: faster, and"
         " changes a few translations (default: 0, the whole vocabulary)",
     )
@@ -165,20 +168,14 @@ def tokenizer_options(options: argparse.Namespace, config: Config | None = None)
 
 def add_bootstrap_option(parser: argparse.ArgumentParser, purpose: str) -> None:
     """--bootstrap."""
-    parser.add_argument(
+    add_number(
+        parser,
         "--bootstrap",
-        type=_resamples,
+        Bounds(MIN_RESAMPLES, 1_000_000, why_least="or 0 for no intervals"),
+        allowed=0,
         default=1000,
-        metavar="N",
         help=f"number of resamples for {purpose}, at least {MIN_RESAMPLES}; 0: none (default: 1000)",
     )
-
-
-def _resamples(text: str) -> int:
-    """ConfigError if they are too few for an interval."""
-    if (number := int(text)) != 0 and number < MIN_RESAMPLES:
-        raise ConfigError(f"--bootstrap={number} is too small: at least {MIN_RESAMPLES}, or 0 for no intervals")
-    return number
 
 
 def chosen_metrics(options: argparse.Namespace, default: Sequence[str]) -> list[str]:
@@ -212,6 +209,30 @@ def add_choice(
             raise argparse.ArgumentTypeError(str(error)) from None
 
     parser.add_argument(name, type=choice, metavar="{" + ",".join(choices) + "}", **settings)
+
+
+def add_number(
+    parser: "argparse._ActionsContainer",
+    name: str,
+    bounds: Bounds,
+    *,
+    label: str = "",
+    allowed: float | None = None,
+    **settings: Any,
+) -> None:
+    """An option that takes a number within `bounds`, or `allowed`. Its errors, ConfigError, call it `label`."""
+    kind, wanted = (int, "an integer") if bounds.integer else (float, "a number")
+
+    def number(text: str) -> float:
+        try:
+            value: float = kind(text)
+        except ValueError:  # also for an integer of more digits than Python reads
+            raise ConfigError(f"{label or name}={quoted(text)} is not {wanted}") from None
+        if value != allowed:
+            bounds.check(label or name, value)
+        return value
+
+    parser.add_argument(name, type=number, metavar="N" if kind is int else "X", **settings)
 
 
 def tab_separated(fields: Iterable[object]) -> str:

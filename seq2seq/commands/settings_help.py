@@ -90,8 +90,10 @@ def _setting_help(field: "dataclasses.Field[Any]", prefix: str) -> list[str]:
 
 
 def help_text(field: "dataclasses.Field[Any]") -> str:
-    """The help of a setting, without its choices."""
-    return str(field.metadata.get("help", "family of the model, chosen by model=rnn or model=transformer"))
+    """The help of a setting, without its choices, and the bounds of a number."""
+    text = str(field.metadata.get("help", "family of the model, chosen by model=rnn or model=transformer"))
+    bounds = field.metadata.get("bounds")
+    return f"{text} [{bounds}]" if bounds else text
 
 
 def shown_default(field: "dataclasses.Field[Any]") -> str:

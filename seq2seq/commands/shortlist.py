@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.commands.options import Parser
+from seq2seq.commands.options import COUNT, Parser, add_number
 from seq2seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def main(argv: list[str]) -> None:
         example="RUN",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="run directory, whose training text is still available")
-    parser.add_argument(
+    add_number(
+        parser,
         "--most",
-        type=int,
-        metavar="N",
+        COUNT,
         help=f"translations kept of each subword (default: {DEFAULT_MOST}, or the whole vocabulary if it is smaller)",
     )
     options = parser.parse_args(argv)

@@ -10,6 +10,7 @@ from seq2seq.config.model import MODELS, AttentionConfig, ModelConfig, RNNConfig
 from seq2seq.config.search import SearchConfig
 from seq2seq.config.training import TrainerConfig, TrainingConfig
 from seq2seq.errors import ConfigError
+from seq2seq.runtime.bounds import SEEDS, Bounds
 
 SCHEMA = 1  # raised whenever a saved config would be read differently
 
@@ -18,13 +19,13 @@ SCHEMA = 1  # raised whenever a saved config would be read differently
 class Config(Group):
     """All settings of a run."""
 
-    schema: int = setting(SCHEMA, "version of the layout of saved settings")
+    schema: int = setting(SCHEMA, "version of the layout of saved settings", bounds=Bounds(1, 10_000))
     task: str = setting(
         "translation", "chooses the defaults of other settings, and the metrics of evaluate", table="TASKS"
     )
     variant: str = setting("", "name of the run, after that of its corpus; empty: model and attention")
     runs: str = setting("runs", "folder of run directories")
-    seed: int = setting(1, "seed of weights, batch order and dropout")
+    seed: int = setting(1, "seed of weights, batch order and dropout", bounds=Bounds(0, SEEDS))
     resume: str = setting(
         "", "run directory to resume with its own settings; only limits, logging, devices and data paths may change"
     )
@@ -42,8 +43,6 @@ class Config(Group):
             raise ConfigError(f"schema={self.schema} cannot be set: this version writes {SCHEMA}")
         check_path_part("variant", self.variant)
         check_path_part("data.name", self.data.name)
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed={self.seed} is out of range: at least 0 and below 2^32")
         if self.training.guided_alignment and self.tokenizer.sampling:
             raise ConfigError(
                 f"training.guided_alignment={self.training.guided_alignment} needs a fixed segmentation:"

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from seq2seq.config.fields import Group, check_path_part, setting
 from seq2seq.config.languages import check_language, language_of_side
 from seq2seq.errors import ConfigError
+from seq2seq.runtime.bounds import SEEDS, Bounds
 
+MOST_WORDS = 1_000_000  # of a line: far more than a model can read
 GENERATED = ("toy", "toy_summaries")  # formats that read no files: the package generates the text
 
 
@@ -32,27 +34,40 @@ class DataConfig(Group):
     test: dict[str, list[str]] = setting({}, "likewise, for each test set: name -> list")
     hub: str = setting("", "format=hub: name of a Hugging Face dataset, or a local folder")
     hub_config: str = setting("", "format=hub: configuration of the data set, such as 3.0.0; empty: its only one")
-    columns: list[int] = setting([0, 1], "format=tsv: columns of source and target, counted from 0")
+    columns: list[int] = setting(
+        [0, 1], "format=tsv: columns of source and target, counted from 0", bounds=Bounds(0, 9999)
+    )
     keep_breaks: bool = setting(
         False,
         "jsonl and hub: a line break inside a target becomes <n>, at which ROUGE-Lsum splits sentences; else a space",
     )
-    pairs: int = setting(24000, "format=toy and toy_summaries: training pairs to generate")
-    toy_seed: int = setting(1, "format=toy and toy_summaries: seed of the generator")
+    pairs: int = setting(
+        24000, "format=toy and toy_summaries: training pairs to generate", bounds=Bounds(1, 10_000_000)
+    )
+    toy_seed: int = setting(1, "format=toy and toy_summaries: seed of the generator", bounds=Bounds(0, SEEDS))
     truncate_source: int = setting(
         0,
-        "words that sources are truncated to, in training and inference; 0: no truncation. Text without spaces is counted "
-        "by its characters, here and below",
+        "words that sources are truncated to, in training and inference; 0: no truncation. Text without spaces is"
+        " counted by its characters, here and below",
+        bounds=Bounds(0, MOST_WORDS),
     )
     truncate_target: int = setting(
-        0, "words that training targets are truncated to (references never are); 0: no truncation"
+        0,
+        "words that training targets are truncated to (references never are); 0: no truncation",
+        bounds=Bounds(0, MOST_WORDS),
     )
-    max_words: int = setting(250, "training pairs with a longer side, in words, are dropped")
+    max_words: int = setting(
+        250, "training pairs with a longer side, in words, are dropped", bounds=Bounds(1, MOST_WORDS)
+    )
     max_tokens: int = setting(
-        1000, "training pairs with a longer side, in subwords, are dropped: they would fill a batch by themselves"
+        1000,
+        "training pairs with a longer side, in subwords, are dropped: they would fill a batch by themselves",
+        bounds=Bounds(1, MOST_WORDS),
     )
     max_ratio: float = setting(
-        9.0, "training pairs are dropped if one side has more words than this times those of the other plus 3"
+        9.0,
+        "training pairs are dropped if one side has more words than this times those of the other plus 3",
+        bounds=Bounds(1.0, float(MOST_WORDS)),
     )
     cache: str = setting(
         "", "folder for prepared corpora, by hash of text and settings; empty: $SEQ2SEQ_CACHE, else ./cache"
@@ -62,8 +77,6 @@ class DataConfig(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_at_least(1, "max_words", "max_tokens", "max_ratio", "pairs")
-        self.check_at_least(0, "truncate_source", "truncate_target")
         if self.format not in GENERATED:
             self.refuse_ignored(("pairs", "toy_seed"), "it belongs to data.format=toy and toy_summaries")
         else:
@@ -83,7 +96,7 @@ class DataConfig(Group):
             )
         if self.format != "tsv":
             self.refuse_ignored(("columns",), "it belongs to data.format=tsv")
-        elif len(self.columns) != 2 or min(self.columns) < 0:
+        elif len(self.columns) != 2:
             raise ConfigError(f"data.columns={self.columns} must be two columns, counted from 0")
         if self.format != "hub":
             self.refuse_ignored(("hub", "hub_config"), "it belongs to data.format=hub")
@@ -102,25 +115,28 @@ class TokenizerConfig(Group):
 
     path = "tokenizer"
     kind: str = setting("unigram", "type of the SentencePiece model", ("unigram", "bpe", "word", "char"))
-    size: int = setting(8000, "entries of the vocabulary, or of each of two; for word and char a maximum")
+    size: int = setting(
+        8000,
+        "entries of the vocabulary, or of each of two; for word and char a maximum",
+        bounds=Bounds(8, 1_000_000, "every entry has a place in each output of the model"),
+    )
     joint: bool = setting(True, "one vocabulary for both languages; needed by model.tie=all")
     normalizer: str = setting(
         "identity",
         "SentencePiece's normalization rule; identity keeps every character",
         ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"),
     )
-    character_coverage: float = setting(1.0, "share of the text's characters that get an entry; the rest become UNK")
+    character_coverage: float = setting(
+        1.0, "share of the text's characters that get an entry; the rest become UNK", bounds=Bounds(0.98, 1.0)
+    )
     sampling: float = setting(
         0.0,
         "subword regularization of training text: alpha of unigram sampling (Kudo 2018) or dropout rate of BPE "
         "(Provilkov et al. 2020); 0: none",
+        bounds=Bounds(0.0, 1.0, below=True),
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_at_least(8, "size")
-        self.check_within(0, 1, "sampling")
-        if not 0.98 <= self.character_coverage <= 1:
-            raise ConfigError(f"tokenizer.character_coverage={self.character_coverage} is out of range: from 0.98 to 1")
         if self.kind in ("word", "char"):
             self.refuse_ignored(("sampling",), f"tokenizer.kind={self.kind} has one segmentation only")

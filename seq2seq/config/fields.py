@@ -1,7 +1,6 @@
-"""Declaring settings with default and help, and the base class of groups of settings, which checks their values."""
+"""Declaring settings with default, help and bounds; the base class of groups of settings, which checks their values."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import field
@@ -9,11 +8,17 @@ from types import GenericAlias
 from typing import Any
 
 from seq2seq.errors import ConfigError, unknown
+from seq2seq.runtime.bounds import Bounds
 
 
-def setting(default: Any, help_text: str, choices: Sequence[str] = (), table: str = "") -> Any:
-    """A dataclass field with its help and, if closed, its `choices` or the `table` in choices.CHOICES that has them."""
-    metadata = {"help": help_text, "choices": tuple(choices), "table": table}
+def setting(
+    default: Any, help_text: str, choices: Sequence[str] = (), table: str = "", bounds: Bounds | None = None
+) -> Any:
+    """A dataclass field with its help.
+
+    choices, table: if closed, its choices or the table in choices.CHOICES that has them; bounds: of a number, or of
+    each number in a list. A test fails for a number without bounds."""
+    metadata = {"help": help_text, "choices": tuple(choices), "table": table, "bounds": bounds}
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -31,15 +36,20 @@ def check_path_part(name: str, value: str) -> None:
 
 
 class Group:
-    """Base class of groups of settings. Checks closed choices; subclasses refuse combinations that cannot work."""
+    """Base class of groups of settings.
+
+    Checks closed choices and bounds; subclasses refuse combinations that cannot work."""
 
     path = ""  # dotted name of the group, for messages
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
-            choices, value = f.metadata.get("choices"), getattr(self, f.name)
+            choices, value, name = f.metadata.get("choices"), getattr(self, f.name), f"{self.path}.{f.name}".lstrip(".")
             if choices and value not in choices:
-                raise ConfigError(unknown(f"{self.path}.{f.name}".lstrip("."), str(value), choices))
+                raise ConfigError(unknown(name, str(value), choices))
+            if bounds := f.metadata.get("bounds"):
+                for number in value if isinstance(value, list) else [value]:
+                    bounds.check(name, number)
 
     def refuse_ignored(self, names: Sequence[str], why: str) -> None:
         """Raise ConfigError for the first of `names` that is not at its default, as it would have no effect: `why`."""
@@ -47,22 +57,6 @@ class Group:
         for name in names:
             if (value := getattr(self, name)) != default_value(fields[name]):
                 raise ConfigError(f"{self.path}.{name}={value} would be ignored: {why}")
-
-    def check_at_least(self, least: float, *names: str) -> None:
-        """Raise ConfigError for the first of `names` that is below `least`, infinite or nan."""
-        for name in names:
-            value = getattr(self, name)
-            if not math.isfinite(value):
-                raise ConfigError(f"{self.path}.{name}={value} is not a finite number")
-            if value < least:
-                raise ConfigError(f"{self.path}.{name}={value} is too small: at least {least}")
-
-    def check_within(self, low: float, high: float, *names: str) -> None:
-        """Raise ConfigError for the first of `names` outside [low, high)."""
-        for name in names:
-            value = getattr(self, name)
-            if not low <= value < high:
-                raise ConfigError(f"{self.path}.{name}={value} is out of range: at least {low} and below {high}")
 
 
 def default_value(field: "dataclasses.Field[Any]") -> Any:

@@ -6,6 +6,13 @@ from omegaconf import MISSING
 
 from seq2seq.config.fields import Group, setting, subgroup
 from seq2seq.errors import ConfigError
+from seq2seq.runtime.bounds import Bounds
+
+SIZES = Bounds(1, 65536, "a square matrix of that size takes 16 GiB")
+SIZES_OR_ZERO = SIZES._replace(least=0)
+LAYERS = Bounds(1, 256)
+HEADS = Bounds(1, 1024)
+INITIAL = Bounds(0.0, 10.0, "weights this far from 0 saturate every unit")
 
 
 @dataclass(kw_only=True)
@@ -20,10 +27,14 @@ class AttentionConfig(Group):
         False, "the score also reads the sum of earlier attention (See et al. 2017, eq. 11); recurrent decoders only"
     )
     heads: int = setting(
-        1, "attention heads of a recurrent decoder (Chen et al. 2018, section 4.1); a Transformer's are model.heads"
+        1,
+        "attention heads of a recurrent decoder (Chen et al. 2018, section 4.1); a Transformer's are model.heads",
+        bounds=HEADS,
     )
-    hidden: int = setting(256, "hidden size of the additive and concat scores")
-    width: int = setting(10, "half-width D of a local window (Luong et al. 2015, section 3.2)")
+    hidden: int = setting(256, "hidden size of the additive and concat scores", bounds=SIZES)
+    width: int = setting(
+        10, "half-width D of a local window (Luong et al. 2015, section 3.2)", bounds=Bounds(1, 100_000)
+    )
     window_size: str = setting("2D+1", "positions in a local window; 2D leaves out the last", ("2D+1", "2D"))
     center_range: str = setting(
         "S",
@@ -42,12 +53,11 @@ class AttentionConfig(Group):
         1.0,
         "window=local_p: learning rate of the predicted centre as a share of training.learning_rate; with Adam's full"
         " rate the centre can run to an end of the sentence, where its sigmoid is flat",
+        bounds=Bounds(0.0, 1000.0),
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_at_least(1, "hidden", "width", "heads")
-        self.check_at_least(0, "center_rate")
         if self.heads > 1 and self.coverage:
             raise ConfigError(f"model.attention.coverage=true needs one head, not model.attention.heads={self.heads}")
 
@@ -58,9 +68,9 @@ class ModelConfig(Group):
 
     path = "model"
     name: str = MISSING
-    encoder_layers: int = setting(1, "number of encoder layers")
-    decoder_layers: int = setting(1, "number of decoder layers")
-    dropout: float = setting(0.2, "dropout probability")
+    encoder_layers: int = setting(1, "number of encoder layers", bounds=LAYERS)
+    decoder_layers: int = setting(1, "number of decoder layers", bounds=LAYERS)
+    dropout: float = setting(0.2, "dropout probability", bounds=Bounds(0.0, 1.0, below=True))
     tie: str = setting(
         "none",
         "weight tying: target embedding and output layer, or the source embedding as well (Press & Wolf 2017)",
@@ -68,18 +78,16 @@ class ModelConfig(Group):
     )
     head: str = setting("vocabulary", "output layer; copy and pointer can also copy source words", table="HEADS")
     max_length: int = setting(
-        512, "longest sequence for learned positions and the location score; nothing else has a limit"
+        512,
+        "longest sequence for learned positions and the location score; nothing else has a limit",
+        bounds=Bounds(1, 1_000_000, "each position has weights"),
     )
     parameters: int = setting(
-        0, "about so many parameters in all, by choosing model.hidden (rnn) or model.feedforward (transformer); 0: off"
+        0,
+        "about so many parameters in all, by choosing model.hidden (rnn) or model.feedforward (transformer); 0: off",
+        bounds=Bounds(0, 10**12),
     )
     attention: AttentionConfig = subgroup(AttentionConfig)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_at_least(1, "encoder_layers", "decoder_layers", "max_length")
-        self.check_at_least(0, "parameters")
-        self.check_within(0, 1, "dropout")
 
 
 @dataclass(kw_only=True)
@@ -88,15 +96,21 @@ class RNNConfig(ModelConfig):
 
     name: str = "rnn"
     cell: str = setting("lstm", "recurrent cell", table="CELLS")
-    embedding: int = setting(256, "embedding size")
-    hidden: int = setting(512, "hidden size of the decoder")
-    encoder_hidden: int = setting(0, "size of the encoder's states, both directions together; 0: that of the decoder")
+    embedding: int = setting(256, "embedding size", bounds=SIZES)
+    hidden: int = setting(512, "hidden size of the decoder", bounds=SIZES)
+    encoder_hidden: int = setting(
+        0, "size of the encoder's states, both directions together; 0: that of the decoder", bounds=SIZES_OR_ZERO
+    )
     features: int = setting(
-        0, "size of what the head reads; 0: that of the decoder, or of the embeddings if they are tied"
+        0,
+        "size of what the head reads; 0: that of the decoder, or of the embeddings if they are tied",
+        bounds=SIZES_OR_ZERO,
     )
     bidirectional: bool = setting(True, "read the source in both directions")
     bidirectional_layers: int = setting(
-        0, "number of lower encoder layers that are bidirectional, the others read forwards (Wu et al. 2016: 1); 0: all"
+        0,
+        "number of lower encoder layers that are bidirectional, the others read forwards (Wu et al. 2016: 1); 0: all",
+        bounds=LAYERS._replace(least=0),
     )
     reverse: bool = setting(
         False,
@@ -128,20 +142,22 @@ class RNNConfig(ModelConfig):
         0.3,
         "initialize embeddings uniformly within plus or minus this; a narrow range, with tied embeddings,"
         " slows the first updates",
+        bounds=INITIAL,
     )
     init: float = setting(
-        0.1, "initialize other matrices uniformly within plus or minus this (Luong et al. 2015, section 4.1)"
+        0.1,
+        "initialize other matrices uniformly within plus or minus this (Luong et al. 2015, section 4.1)",
+        bounds=INITIAL,
     )
     residual: bool = setting(
         False, "residual connections between layers, from layer residual_from on (Wu et al. 2016, section 3.1)"
     )
-    residual_from: int = setting(2, "first layer with a residual connection, counted from 1 (Wu et al. 2016: 3)")
+    residual_from: int = setting(
+        2, "first layer with a residual connection, counted from 1 (Wu et al. 2016: 3)", bounds=LAYERS._replace(least=2)
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_at_least(1, "embedding", "hidden")
-        self.check_at_least(0, "embedding_init", "init", "features", "bidirectional_layers", "encoder_hidden")
-        self.check_at_least(2, "residual_from")
         hidden = 0 if self.parameters else self.hidden  # training.budget will choose it, a multiple of the heads
         for name, size in (("hidden", hidden), ("encoder_hidden", self.encoder_hidden or hidden)):
             if size % self.attention.heads:
@@ -251,11 +267,11 @@ class TransformerConfig(ModelConfig):
     """A Transformer (Vaswani et al. 2017)."""
 
     name: str = "transformer"
-    encoder_layers: int = setting(3, "number of encoder layers")
-    decoder_layers: int = setting(3, "number of decoder layers")
-    size: int = setting(256, "size of embeddings and layers")
-    heads: int = setting(4, "attention heads; they share `size`")
-    feedforward: int = setting(1024, "hidden size of the feed-forward layers")
+    encoder_layers: int = setting(3, "number of encoder layers", bounds=LAYERS)
+    decoder_layers: int = setting(3, "number of decoder layers", bounds=LAYERS)
+    size: int = setting(256, "size of embeddings and layers", bounds=SIZES)
+    heads: int = setting(4, "attention heads; they share `size`", bounds=HEADS)
+    feedforward: int = setting(1024, "hidden size of the feed-forward layers", bounds=Bounds(1, 4 * SIZES.most))
     norm_order: str = setting(
         "pre", "normalize before each sublayer (Xiong et al. 2020) or after it (Vaswani et al. 2017)", ("pre", "post")
     )
@@ -265,7 +281,6 @@ class TransformerConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_at_least(1, "size", "heads", "feedforward")
         if self.size % self.heads:
             raise ConfigError(f"model.size={self.size} must be a multiple of model.heads={self.heads}")
         if self.positions == "rotary" and self.size // self.heads % 2:

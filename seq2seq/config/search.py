@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from seq2seq.config.fields import Group, setting
-from seq2seq.errors import ConfigError, choose
+from seq2seq.errors import ConfigError, choose, quoted
+from seq2seq.runtime.bounds import SEARCH_BOUNDS
 from seq2seq.runtime.penalties import COVERAGE_PENALTIES, LENGTH_PENALTIES
 
 BEAM_ONLY = ("beam", "length_penalty", "alpha", "coverage_penalty", "coverage_penalty_kind")  # ignored when sampling
@@ -19,59 +20,66 @@ class SearchConfig(Group):
     Raises ConfigError for settings that cannot work together."""
 
     path = "search"
-    beam: int = setting(5, "live hypotheses of the beam; 1 is greedy search")
-    n_best: int = setting(1, "hypotheses returned for each line")
+    beam: int = setting(5, "live hypotheses of the beam; 1 is greedy search", bounds=SEARCH_BOUNDS["beam"])
+    n_best: int = setting(1, "hypotheses returned for each line", bounds=SEARCH_BOUNDS["samples"])
     length_penalty: str = setting(
         "average",
         "divides the log-probability: none, average (by length^alpha) or gnmt (Wu et al. 2016, eq. 14)",
         tuple(LENGTH_PENALTIES),
     )
-    alpha: float = setting(1.0, "exponent of the length penalty")
-    coverage_penalty: float = setting(0.0, "weight of the coverage penalty (beta of Wu et al. 2016)")
+    alpha: float = setting(1.0, "exponent of the length penalty", bounds=SEARCH_BOUNDS["alpha"])
+    coverage_penalty: float = setting(
+        0.0, "weight of the coverage penalty (beta of Wu et al. 2016)", bounds=SEARCH_BOUNDS["coverage_penalty"]
+    )
     coverage_penalty_kind: str = setting(
         "gnmt",
         "what it charges for: source positions that were not attended to (gnmt: Wu et al. 2016, eq. 14) "
         "or attended to repeatedly (summary: Gehrmann et al. 2018)",
         tuple(COVERAGE_PENALTIES),
     )
-    min_length: int = setting(0, "minimum number of target tokens")
-    max_length: int = setting(200, "maximum number of target tokens")
-    min_ratio: float = setting(0.0, "minimum number of target tokens per source token")
-    max_ratio: float = setting(3.0, "maximum number of target tokens per source token; 10 more are allowed")
-    no_repeat: int = setting(0, "no n-gram of this size occurs twice in a hypothesis; 0: no such constraint")
+    min_length: int = setting(0, "minimum number of target tokens", bounds=SEARCH_BOUNDS["min_length"])
+    max_length: int = setting(200, "maximum number of target tokens", bounds=SEARCH_BOUNDS["max_length"])
+    min_ratio: float = setting(
+        0.0, "minimum number of target tokens per source token", bounds=SEARCH_BOUNDS["min_ratio"]
+    )
+    max_ratio: float = setting(
+        3.0, "maximum number of target tokens per source token; 10 more are allowed", bounds=SEARCH_BOUNDS["max_ratio"]
+    )
+    no_repeat: int = setting(
+        0,
+        "no n-gram of this size occurs twice in a hypothesis; 0: no such constraint",
+        bounds=SEARCH_BOUNDS["no_repeat"],
+    )
     sampling: bool = setting(False, "sample tokens at random instead of beam search")
-    seed: int = setting(1, "sampling: random seed")
-    temperature: float = setting(1.0, "sampling: divides the log-probabilities")
-    top_k: int = setting(0, "sampling: only from the k likeliest tokens; 0: from all")
+    seed: int = setting(1, "sampling: random seed", bounds=SEARCH_BOUNDS["seed"])
+    temperature: float = setting(1.0, "sampling: divides the log-probabilities", bounds=SEARCH_BOUNDS["temperature"])
+    top_k: int = setting(0, "sampling: only from the k likeliest tokens; 0: from all", bounds=SEARCH_BOUNDS["top_k"])
     top_p: float = setting(
-        1.0, "sampling: only from the likeliest tokens that together have this probability (Holtzman et al. 2020)"
+        1.0,
+        "sampling: only from the likeliest tokens that together have this probability (Holtzman et al. 2020)",
+        bounds=SEARCH_BOUNDS["top_p"],
     )
     replace_unknown: bool = setting(False, "replace an unknown target word by the source word with the most attention")
     max_source: int = setting(
         5000,
         "tokens of a source line that are read, of a model with fewer positions so many; it bounds the memory and the "
         "time of one line, and that of given targets, of which a longer one is refused",
+        bounds=SEARCH_BOUNDS["max_source"],
     )
     long_source: str = setting("cut", "a longer source is cut with a warning, or refused", ("cut", "refuse"))
-    batch: int = setting(64, "sentences decoded together")
+    batch: int = setting(64, "sentences decoded together", bounds=SEARCH_BOUNDS["batch"])
     window: int = setting(
-        2048, "lines that are read and sorted by length together, fewer where a pipe pauses; it bounds the memory"
+        2048,
+        "lines that are read and sorted by length together, fewer where a pipe pauses; it bounds the memory",
+        bounds=SEARCH_BOUNDS["window"],
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_at_least(1, "beam", "n_best", "max_length", "max_source", "batch", "window")
-        self.check_at_least(
-            0, "alpha", "coverage_penalty", "min_length", "min_ratio", "max_ratio", "temperature", "no_repeat", "top_k"
-        )
         if self.length_penalty == "none":
             self.refuse_ignored(("alpha",), "search.length_penalty=none has no exponent")
         if self.sampling:
             self.refuse_ignored(BEAM_ONLY, "search.sampling=true draws search.n_best samples and ranks nothing")
-            if self.temperature <= 0:
-                raise ConfigError(f"search.temperature={self.temperature} must be above 0")
-            if not 0 < self.top_p <= 1:
-                raise ConfigError(f"search.top_p={self.top_p} must be above 0 and at most 1")
         else:
             self.refuse_ignored(SAMPLING_ONLY, "it belongs to search.sampling=true")
             if self.n_best > self.beam:
@@ -87,8 +95,9 @@ class SearchConfig(Group):
         Raises ConfigError for an unknown name, a value of the wrong type, and settings that cannot work together."""
         for name, value in given.items():
             default = choose(vars(self), name, "search setting")
-            if not isinstance(value, (float, int) if isinstance(default, float) else type(default)):
-                raise ConfigError(f"search.{name}={value!r} must be of type {type(default).__name__}")
+            wanted = (float, int) if isinstance(default, float) else type(default)
+            if not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool):
+                raise ConfigError(f"search.{name}={quoted(value)} must be of type {type(default).__name__}")
         idle = set(BEAM_ONLY if given.get("sampling", self.sampling) else SAMPLING_ONLY)
         if given.get("length_penalty", self.length_penalty) == "none":
             idle.add("alpha")

@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 
 from seq2seq.config.fields import Group, setting
-from seq2seq.errors import ConfigError
+from seq2seq.runtime.bounds import Bounds
+
+COUNT = Bounds(0, 10**9)  # of updates and the like
+DECAY = Bounds(0.0, 1.0, below=True)
+WEIGHT = Bounds(0.0, 1000.0)  # of a loss beside that of the tokens, whose weight is 1
 
 
 @dataclass(kw_only=True)
@@ -11,43 +15,69 @@ class TrainingConfig(Group):
     """Batches, optimizer, losses, limits and validation."""
 
     path = "training"
-    batch_tokens: int = setting(2048, "padded tokens of the longer side in one batch of one device")
-    accumulate: int = setting(1, "batches per update")
-    pad_to_multiple_of: int = setting(1, "pad lengths to a multiple of this; with 8 a GPU meets few different shapes")
+    batch_tokens: int = setting(
+        2048,
+        "padded tokens of the longer side in one batch of one device",
+        bounds=Bounds(1, 10_000_000, "a batch is in memory as a whole"),
+    )
+    accumulate: int = setting(1, "batches per update", bounds=Bounds(1, 10_000))
+    pad_to_multiple_of: int = setting(
+        1, "pad lengths to a multiple of this; with 8 a GPU meets few different shapes", bounds=Bounds(1, 1024)
+    )
     normalization: str = setting(
         "tokens",
         "divide an update's loss by the number of its target tokens or sentences; clip and SGD depend on it",
         ("tokens", "sentences"),
     )
     optimizer: str = setting("adam", "optimizer", table="OPTIMIZERS")
-    learning_rate: float = setting(1e-3, "peak learning rate of the schedule")
-    beta1: float = setting(0.9, "decay of the first moment in Adam and AdamW; SGD has no momentum")
-    beta2: float = setting(0.98, "decay of the second moment in Adam and AdamW")
-    weight_decay: float = setting(0.0, "weight decay of matrices: decoupled in AdamW and Adafactor, L2 in the others")
+    learning_rate: float = setting(1e-3, "peak learning rate of the schedule", bounds=Bounds(0.0, 1e6))
+    beta1: float = setting(0.9, "decay of the first moment in Adam and AdamW; SGD has no momentum", bounds=DECAY)
+    beta2: float = setting(0.98, "decay of the second moment in Adam and AdamW", bounds=DECAY)
+    weight_decay: float = setting(
+        0.0, "weight decay of matrices: decoupled in AdamW and Adafactor, L2 in the others", bounds=Bounds(0.0, 100.0)
+    )
     schedule: str = setting("inverse_sqrt", "learning rate schedule", table="SCHEDULES")
-    warmup: int = setting(400, "updates of linear warm-up")
-    halve_from: float = setting(0.66, "schedule=luong: share of the updates after which the rate is first halved")
+    warmup: int = setting(400, "updates of linear warm-up", bounds=COUNT)
+    halve_from: float = setting(
+        0.66,
+        "schedule=luong: share of the updates after which the rate is first halved",
+        bounds=Bounds(0.0, 1.0, below=True),
+    )
     halve_every: float = setting(
-        0.08, "schedule=luong: share of the updates between halvings, which are epochs in the paper"
+        0.08,
+        "schedule=luong: share of the updates between halvings, which are epochs in the paper",
+        bounds=Bounds(1e-6, 1.0, "it is a share of the updates", why_least="the rate would be 0 at once"),
     )
-    plateau_patience: int = setting(2, "schedule=plateau: validations without improvement before the rate falls")
-    plateau_factor: float = setting(0.5, "schedule=plateau: factor that the rate is then multiplied by")
+    plateau_patience: int = setting(
+        2, "schedule=plateau: validations without improvement before the rate falls", bounds=COUNT._replace(least=1)
+    )
+    plateau_factor: float = setting(
+        0.5, "schedule=plateau: factor that the rate is then multiplied by", bounds=Bounds(0.0, 1.0, below=True)
+    )
     label_smoothing: float = setting(
-        0.1, "share of the target probability spread over the vocabulary (Szegedy et al. 2016)"
+        0.1,
+        "share of the target probability spread over the vocabulary (Szegedy et al. 2016)",
+        bounds=Bounds(0.0, 1.0, below=True),
     )
-    coverage_loss: float = setting(0.0, "weight of the coverage loss (See et al. 2017, eq. 12-13)")
+    coverage_loss: float = setting(0.0, "weight of the coverage loss (See et al. 2017, eq. 12-13)", bounds=WEIGHT)
     guided_alignment: float = setting(
-        0.0, "weight of the loss that guides attention by given word links (Chen et al. 2016)"
+        0.0, "weight of the loss that guides attention by given word links (Chen et al. 2016)", bounds=WEIGHT
     )
     guided_loss: str = setting(
         "cross_entropy", "loss between attention and the links of guided_alignment", table="GUIDED_LOSSES"
     )
-    clip: float = setting(1.0, "maximum norm of the gradient; 0: no limit")
-    max_updates: int = setting(0, "stop after this many updates; 0: no limit")
-    max_epochs: int = setting(0, "stop after this many passes over the corpus; 0: no limit")
-    max_minutes: float = setting(0.0, "stop after this many minutes of training, without validation; 0: no limit")
-    stop_at: float = setting(0.0, "stop when the monitored score is reached; 0: never")
-    validate_every: int = setting(500, "updates between validations; 0: at the end of each epoch")
+    clip: float = setting(1.0, "maximum norm of the gradient; 0: no limit", bounds=Bounds(0.0, 1e9))
+    max_updates: int = setting(0, "stop after this many updates; 0: no limit", bounds=COUNT)
+    max_epochs: int = setting(0, "stop after this many passes over the corpus; 0: no limit", bounds=COUNT)
+    max_minutes: float = setting(
+        0.0,
+        "stop after this many minutes of training, without validation; 0: no limit",
+        bounds=Bounds(0.0, 10_000_000.0, "19 years"),
+    )
+    stop_at: float = setting(
+        0.0, "stop when the monitored score is reached; 0: never", bounds=Bounds(0.0, 100.0, "scores are percentages")
+    )
+    validate_every: int = setting(500, "updates between validations; 0: at the end of each epoch", bounds=COUNT)
     monitor: str = setting(
         "bleu", "dev figure that ranks checkpoints and decides when to stop", ("bleu", "chrf", "rouge", "loss")
     )
@@ -56,33 +86,30 @@ class TrainingConfig(Group):
         "tokens of ROUGE: default, of a-z and 0-9; unicode, words of any script; chars, characters; or the file of a "
         "SentencePiece model",
     )
-    patience: int = setting(8, "stop after this many validations without improvement; 0: never")
-    dev_lines: int = setting(0, "decode only the first lines of the dev set in validation; 0: all")
-    keep: int = setting(3, "number of best checkpoints that are kept")
+    patience: int = setting(8, "stop after this many validations without improvement; 0: never", bounds=COUNT)
+    dev_lines: int = setting(0, "decode only the first lines of the dev set in validation; 0: all", bounds=COUNT)
+    keep: int = setting(
+        3, "number of best checkpoints that are kept", bounds=Bounds(1, 1000, "each has a file of all weights")
+    )
     average: str = setting(
         "none",
         "weights of the result: the best checkpoint, or the mean of the best or of the last `keep` checkpoints",
         ("none", "best", "last"),
     )
     ema: float = setting(
-        0.0, "decay of an exponential moving average of the weights, which is then what is validated and kept; 0: none"
+        0.0,
+        "decay of an exponential moving average of the weights, which is then what is validated and kept; 0: none",
+        bounds=DECAY,
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_at_least(1, "batch_tokens", "accumulate", "pad_to_multiple_of", "keep", "plateau_patience")
-        self.check_at_least(0, "warmup", "coverage_loss", "guided_alignment", "clip", "validate_every")
-        self.check_at_least(0, "max_updates", "max_epochs", "max_minutes", "stop_at")
-        self.check_at_least(0, "learning_rate", "weight_decay", "patience", "dev_lines", "halve_every")
-        self.check_within(0, 1, "beta1", "beta2", "label_smoothing", "ema", "halve_from", "plateau_factor")
         if not self.guided_alignment:
             self.refuse_ignored(("guided_loss",), "it belongs to training.guided_alignment")
         if self.optimizer not in ("adam", "adamw"):
             self.refuse_ignored(("beta1", "beta2"), f"training.optimizer={self.optimizer} has no such decay")
         if self.schedule != "luong":
             self.refuse_ignored(("halve_from", "halve_every"), "it belongs to training.schedule=luong")
-        elif self.halve_every <= 0:
-            raise ConfigError(f"training.halve_every={self.halve_every} must be above 0")
         if self.schedule != "plateau":
             self.refuse_ignored(("plateau_patience", "plateau_factor"), "it belongs to training.schedule=plateau")
         if self.monitor == "loss":
@@ -95,18 +122,15 @@ class TrainerConfig(Group):
 
     path = "trainer"
     accelerator: str = setting("auto", "type of device; auto: an accelerator if there is one", ("auto", "cpu", "gpu"))
-    devices: int = setting(1, "number of devices")
+    devices: int = setting(1, "number of devices", bounds=Bounds(1, 1, "this version trains on one device"))
     precision: str = setting("32", "float32, or mixed precision with bfloat16 or float16", ("32", "bf16", "16"))
-    threads: int = setting(0, "CPU threads; 0: one per available core")
+    threads: int = setting(
+        0, "CPU threads; 0: one per available core", bounds=Bounds(0, 1024, "0 takes all available cores")
+    )
     graphs: bool = setting(False, "record each shape of batch as a CUDA graph and replay it; needs a GPU")
-    log_every: int = setting(50, "updates between rows of metrics.csv and log lines")
+    log_every: int = setting(50, "updates between rows of metrics.csv and log lines", bounds=COUNT._replace(least=1))
     progress: str = setting(
         "auto",
         "show progress as a bar or as log lines; auto: a bar on a terminal, else lines",
         ("auto", "bar", "lines", "none"),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check_at_least(1, "devices", "log_every")
-        self.check_at_least(0, "threads")

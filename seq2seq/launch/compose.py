@@ -19,11 +19,13 @@ from omegaconf.errors import OmegaConfBaseException
 from seq2seq.config import MODELS, Config
 from seq2seq.config.choices import check_choices
 from seq2seq.config.io import build_config, describe, every_setting, flatten, flatten_values, refuse_changes
-from seq2seq.errors import ConfigError, unknown
+from seq2seq.errors import ConfigError, quoted, unknown
 from seq2seq.launch.processes import CONCURRENT_JOBS
 
 PLAIN_GROUPS = ("tokenizer", "training", "trainer", "search", "data")  # groups whose files set nothing but their group
 NOT_A_NAME = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|true|false|null|\[.*\]|\{.*\}", re.IGNORECASE)  # Hydra's other values
+MOST_DIGITS = 300  # of a number: more do not fit a float, and Python reads no integer of more than 4,300
+TOO_MANY_DIGITS = re.compile(rf"[\d_]{{{MOST_DIGITS + 1}}}")
 QUOTED_EXAMPLE = 'data.licence="free (CC0)"'
 
 
@@ -73,6 +75,8 @@ def hydra_override(override: str) -> str:
     group = group.lstrip("+")
     if is_set and not group:
         raise ConfigError(_unreadable(override))
+    if TOO_MANY_DIGITS.search(value):
+        raise ConfigError(f"{group}={quoted(value)} has a number of more than {MOST_DIGITS} digits")
     if NOT_A_NAME.fullmatch(value) and (conf_dir() / group).is_dir():
         raise ConfigError(unknown(group, value, _file_names(group)))
     return f"+{override}" if re.match(r"experiment/[^=]+=", override) else override

@@ -46,7 +46,10 @@ def quoted(value: object) -> str:
 
 def shortened(value: object, most: int = SHOWN) -> str:
     """The first `most` characters of `value`, escaped; if there are more, their number as well."""
-    text = str(value)
+    try:
+        text = str(value)
+    except ValueError:  # Python writes no integer of more than some thousand digits
+        text = "a very large integer"
     if len(text) <= most:
         return escaped(text)
     return f"{escaped(text[:most])}... ({len(text):,} characters)"

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from .errors import ConfigError, choose
+from .bounds import SEARCH_BOUNDS
+from .errors import choose
 
 COVERAGE_FLOOR = 1e-6  # least coverage of a source position; log(0) of one outside every window would make a score -inf
 
@@ -64,8 +65,8 @@ class Penalties:
     """score = log_prob / length_penalty(length, alpha) - coverage * sum_i coverage_penalty(c_i).
 
     c_i = sum_t a_ti is the attention to source position i over all steps; lengths count EOS. `length` is an entry of
-    LENGTH_PENALTIES, `coverage_kind` one of COVERAGE_PENALTIES. Raises ConfigError on an unknown name or a negative
-    number."""
+    LENGTH_PENALTIES, `coverage_kind` one of COVERAGE_PENALTIES. Raises ConfigError on an unknown name or a number
+    out of its SEARCH_BOUNDS."""
 
     length: str = "average"
     _: KW_ONLY
@@ -77,8 +78,7 @@ class Penalties:
         choose(LENGTH_PENALTIES, self.length, "length_penalty")
         choose(COVERAGE_PENALTIES, self.coverage_kind, "coverage_penalty_kind")
         for name, value in (("alpha", self.alpha), ("coverage_penalty", self.coverage)):
-            if value < 0:
-                raise ConfigError(f"{name}={value} is too small: at least 0")
+            SEARCH_BOUNDS[name].check(name, value)
 
     def score(self, log_prob: Any, length: int, covered: Any = None, mask: Any = None) -> Any:
         """Scores (...) of hypotheses with log-probabilities log_prob (...) that end with `length` tokens, EOS included.

@@ -10,37 +10,43 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, quoted
 from seq2seq.ids import BOS
 from seq2seq.nn.interface import Memory, Searchable
 from seq2seq.nn.ops import devices
+from seq2seq.runtime.bounds import SEARCH_BOUNDS
 from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.search.backtrace import Endings, SearchStep, backtrace
 from seq2seq.search.constraints import Constraint, combine_constraints
 from seq2seq.search.ensemble import Ensemble
+from seq2seq.utils.memory import gib
 
 Lengths = int | Sequence[int] | Tensor  # tokens without EOS: one for all sentences, or one for each (B,)
 
 CHECK_EVERY = 4  # steps between checks for finished sentences on a GPU, where each check waits for the device
+SMALL = 1 << 28  # bytes of a step: more than this is compared with the free memory
 MIN_DONE_SHARE = 0.25  # finished sentences leave when they are this share of the batch: each removal copies the memory
 
 
 class Search(ABC):
     """The state of a search between two steps. All tensors have the sentences first; subclasses set `endings`.
 
+    width: hypotheses of each sentence from the second step on, W
     Raises ConfigError on lengths that cannot be met, and for the prefix as `combine_constraints` does."""
 
     def __init__(
         self,
         memory: Memory,
         *,
+        width: int,
         constraints: Sequence[Constraint],
         min_length: Lengths,
         max_length: Lengths,
         prefix: Sequence[Sequence[int]] | None,
         attention: bool,
     ) -> None:
-        min_lengths, self.max_lengths = per_sentence(min_length, memory), per_sentence(max_length, memory)
+        min_lengths = per_sentence("min_length", min_length, memory)
+        self.max_lengths = per_sentence("max_length", max_length, memory)
         wrong = (min_lengths > self.max_lengths) | (self.max_lengths < 0)
         if wrong.any():
             b = int(wrong.int().argmax())
@@ -48,7 +54,7 @@ class Search(ABC):
                 f"sentence {b} cannot have min_length={int(min_lengths[b])} and max_length={int(self.max_lengths[b])}"
             )
         self.constraint = combine_constraints(constraints, min_lengths, self.max_lengths, prefix)
-        self.mask, self.attention = memory.mask, attention
+        self.mask, self.attention, self.width = memory.mask, attention, width
         self.tokens = self.max_lengths.new_empty(len(self.max_lengths), 1, 0)  # (B, W, t)
         self.done = torch.zeros_like(self.max_lengths, dtype=torch.bool)  # (B,) the endings are final
         self.steps: list[SearchStep] = []
@@ -85,9 +91,20 @@ class Search(ABC):
         return backtrace(steps, self.endings.select(sentences), self.mask[sentences].sum(1).tolist())
 
 
-def per_sentence(lengths: Lengths, memory: Memory) -> Tensor:
-    """Lengths as int64 (B,) on the memory's device."""
-    return torch.as_tensor(lengths, device=memory.mask.device).long().expand(len(memory.mask)).contiguous()
+def per_sentence(name: str, lengths: Lengths, memory: Memory) -> Tensor:
+    """The lengths called `name` as int64 (B,) on the memory's device.
+
+    Raises ConfigError unless they are integers, one or B of them, that do not exceed the bound of search.max_length."""
+    bounds = SEARCH_BOUNDS["max_length"]
+    try:
+        found = torch.as_tensor(lengths, device=memory.mask.device)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        raise ConfigError(f"{name}={quoted(lengths)} is not an integer for each sentence") from None
+    if found.is_floating_point() or found.dtype == torch.bool or found.shape not in ((), (len(memory.mask),)):
+        raise ConfigError(f"{name}={quoted(lengths)} is not an integer for each of {len(memory.mask)} sentences")
+    if found.numel() and (longest := int(found.max())) > bounds.most:
+        bounds.check(name, longest)
+    return found.long().expand(len(memory.mask)).contiguous()
 
 
 def run_search(search: Search, models: Sequence[Searchable], memories: Sequence[Memory]) -> list[list[Hypothesis]]:
@@ -99,7 +116,10 @@ def run_search(search: Search, models: Sequence[Searchable], memories: Sequence[
     check_every = CHECK_EVERY if devices.asynchronous(index) else 1
     for step in range(1, max_steps + 1):
         width = search.tokens.shape[1]
-        parents = search.advance(*ensemble.step(search.last_tokens(), search.needs_attention))
+        outputs = ensemble.step(search.last_tokens(), search.needs_attention)
+        if step == 1:
+            check_memory(outputs[0], search.width)
+        parents = search.advance(*outputs)
         staying = None
         if step % check_every == 0 or step == max_steps:
             done = search.done.nonzero().flatten()
@@ -111,6 +131,19 @@ def run_search(search: Search, models: Sequence[Searchable], memories: Sequence[
             break
         reorder(search, ensemble, parents, staying, width)
     return [found[i] for i in range(len(found))]
+
+
+def check_memory(log_probs: Tensor, width: int) -> None:
+    """Raise ConfigError if `width` hypotheses of each sentence cannot be in memory: log_probs (B, 1, V) is their start.
+
+    A step holds their log-probabilities, and a copy to which those of the hypotheses are added."""
+    size = 2 * width * log_probs.numel() * log_probs.element_size()
+    if size > SMALL and size > (free := devices.free_memory(log_probs.device)):
+        sentences, _, vocabulary = log_probs.shape
+        raise ConfigError(
+            f"a search with {width} hypotheses for each of {sentences} sentences and a vocabulary of {vocabulary:,} "
+            f"takes {gib(size)}, and {gib(free)} of memory are free: lower search.beam or n_best, or search.batch"
+        )
 
 
 def reorder(search: Search, ensemble: Ensemble, parents: Tensor | None, staying: Tensor | None, width: int) -> None:

@@ -37,8 +37,8 @@ class BeamSearch(Search):
     """The live hypotheses of a batch, and the best that have ended."""
 
     def __init__(self, memory: Memory, *, beam: int, n_best: int, penalties: Penalties, **options: Any) -> None:
-        super().__init__(memory, **options)
         check_beam(beam, n_best)
+        super().__init__(memory, width=beam, **options)
         self.beam, self.penalties = beam, penalties
         batch, device = len(self.max_lengths), self.max_lengths.device
         self.log_prob = torch.zeros(batch, 1, device=device)  # (B, W); -inf: not alive

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD
+from seq2seq.runtime.bounds import SEARCH_BOUNDS
 
 FREE = -1  # in Prefix.tokens: after the end of a sentence's prefix
 
@@ -43,11 +44,10 @@ class ForbiddenTokens(Constraint):
 class NoRepeat(Constraint):
     """No n-gram of `size` tokens occurs twice in a hypothesis (Paulus et al. 2018, section 2.5).
 
-    Raises ConfigError if `size` is below 1."""
+    Raises ConfigError if `size` is below 1, or above the bound of search.no_repeat."""
 
     def __init__(self, size: int) -> None:
-        if size < 1:
-            raise ConfigError(f"no_repeat={size} is too small: at least 1")
+        SEARCH_BOUNDS["no_repeat"]._replace(least=1).check("no_repeat", size)
         self.size = size
 
     def __call__(self, scores: Tensor, tokens: Tensor) -> None:

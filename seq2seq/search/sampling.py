@@ -87,8 +87,8 @@ class Sampling(Search):
         top_p: float,
         **options: Any,
     ) -> None:
-        super().__init__(memory, **options)
         check_sampling(samples, temperature, top_k, top_p)
+        super().__init__(memory, width=samples, **options)
         if len(seeds) != len(self.max_lengths):
             raise ConfigError(f"{len(seeds)} seeds for {len(self.max_lengths)} sentences: one of each is needed")
         device = self.max_lengths.device

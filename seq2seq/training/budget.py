@@ -1,12 +1,13 @@
 """Choosing one size of a model so that it has about model.parameters parameters; no other setting changes."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import lcm
 
 from seq2seq.config import ModelConfig
 from seq2seq.errors import ConfigError
 from seq2seq.nn.build import build_meta_model
+from seq2seq.runtime.bounds import Bounds
 from seq2seq.training.resources import count_parameters
 
 TOLERANCE = 0.02  # share of model.parameters by which the result may differ from it
@@ -26,6 +27,8 @@ def resize_to_budget(model: ModelConfig, source_size: int, target_size: int) -> 
     name, step = SIZES[model.name]
     step = lcm(step, model.attention.heads)
 
+    bounds: Bounds = next(field.metadata["bounds"] for field in fields(model) if field.name == name)
+
     def resized(steps: int) -> ModelConfig:
         return replace(model, **{name: steps * step})  # type: ignore[arg-type]
 
@@ -35,8 +38,9 @@ def resize_to_budget(model: ModelConfig, source_size: int, target_size: int) -> 
         except ConfigError as error:
             raise ConfigError(f"model.parameters chooses model.{name}, and with {steps * step}: {error}") from None
 
-    low = largest_within(count, wanted)
-    best = min((low, low + 1), key=lambda steps: abs(count(steps) - wanted))
+    most = max(1, int(bounds.most) // step)
+    low = largest_within(count, wanted, most)
+    best = min((low, min(low + 1, most)), key=lambda steps: abs(count(steps) - wanted))
     if abs(count(best) - wanted) > TOLERANCE * wanted:
         raise ConfigError(
             f"model.parameters={wanted:,} cannot be reached by model.{name} alone: the nearest is {count(best):,} with "
@@ -45,12 +49,12 @@ def resize_to_budget(model: ModelConfig, source_size: int, target_size: int) -> 
     return resized(best)
 
 
-def largest_within(count: Callable[[int], int], limit: int) -> int:
-    """The largest n >= 1 with count(n) <= limit, by bisection, as count grows with n; 1 if there is none."""
-    high = 2
-    while count(high) <= limit:
-        high *= 2
-    low = high // 2
+def largest_within(count: Callable[[int], int], limit: int, most: int) -> int:
+    """The largest n from 1 to `most` with count(n) <= limit, by bisection, as count grows with n; 1 if none is."""
+    low = 1
+    while low < most and count(min(2 * low, most)) <= limit:
+        low = min(2 * low, most)
+    high = min(2 * low, most + 1)
     while high - low > 1:
         middle = (low + high) // 2
         if count(middle) <= limit:

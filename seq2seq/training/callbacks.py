@@ -41,6 +41,7 @@ class Log(L.Callback):
         """every: updates between rows."""
         self.metrics, self.progress, self.clock, self.batches, self.every = metrics, progress, clock, batches, every
         self.gradient_norm = 0.0
+        self.loss = math.nan  # of the last row
         self.target_tokens = 0.0  # up to the last row
         self.last_seconds = 0.0  # of training, at the last row
         self.last_waited = 0.0  # seconds that training waited for batches, at the last row
@@ -67,7 +68,7 @@ class Log(L.Callback):
         """One row; between validations the only moment when the host waits for an accelerator."""
         module.check_finite()
         nll, tokens = module.pop_sums()
-        loss = nll / max(tokens, 1)
+        self.loss = loss = nll / max(tokens, 1)
         elapsed = self.clock.read()
         seconds = max(elapsed.seconds - self.last_seconds, 1e-9)  # since the last row
         waited = self.batches.wait_seconds - self.last_waited
@@ -92,6 +93,11 @@ class Log(L.Callback):
     def total_tokens(self, module: TrainingModule) -> int:
         """All target tokens that were trained on, those since the last row included."""
         return round(self.target_tokens + module.tokens.item())
+
+    def recent_loss(self, module: TrainingModule) -> float:
+        """Training loss in nats per token since the last row, or of that row; nan if a resumed run has neither."""
+        tokens = module.tokens.item()
+        return module.nll.item() / tokens if tokens else self.loss
 
     def state_dict(self) -> dict[str, Any]:
         return {"total_tokens": self.target_tokens, "last": self.last_seconds}

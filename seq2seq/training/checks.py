@@ -15,11 +15,10 @@ from seq2seq.nn.attention.windows import WINDOWS
 from seq2seq.nn.build import EncoderDecoder, build_meta_model
 from seq2seq.runs.directory import WEIGHTS, Run, checked_hash
 from seq2seq.runs.weights import check_fit, open_tensors
+from seq2seq.training.footprint import check_memory
 from seq2seq.training.optim import check_schedule
-from seq2seq.training.resources import count_parameters
 
 CONFIGURED_MODEL = "the model of these settings"  # what the weights of init_from have to fit, for messages
-MAX_THREADS = 1024  # far more threads would take down whatever else runs on the machine
 
 
 def check_settings(config: Config) -> None:
@@ -69,12 +68,6 @@ def check_attention_losses(config: Config) -> None:
 
 def check_device(trainer: TrainerConfig) -> None:
     """Raises ConfigError for what this machine, or this version, cannot do."""
-    if trainer.devices != 1:
-        raise ConfigError(f"trainer.devices={trainer.devices} is not supported: this version trains on 1 device")
-    if trainer.threads > MAX_THREADS:
-        raise ConfigError(
-            f"trainer.threads={trainer.threads} is too large: at most {MAX_THREADS}; 0 takes all available cores"
-        )
     if trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("trainer.accelerator=gpu, but torch finds no GPU here; choose auto or cpu")
     if trainer.precision == "16" and not uses_gpu(trainer):
@@ -114,22 +107,12 @@ def metric_tokenizers(config: Config) -> dict[str, Any]:
 def check_plan(config: Config, prepared: Prepared, start: Run | None) -> None:
     """Raises ConfigError or RunError unless the model fits the machine, the text and the weights of `start`."""
     model = build_meta_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
-    check_memory(count_parameters(model))
+    check_memory(config, prepared)
     check_lengths(model, prepared, config.training.pad_to_multiple_of)
     if start:
         with open_tensors(start.folder / WEIGHTS) as file:
             check_fit(model, file, start.folder / WEIGHTS, CONFIGURED_MODEL)
         checked_hash(start.folder, WEIGHTS)
-
-
-def check_memory(parameters: int) -> None:
-    """Raises ConfigError if this many float32 parameters exceed the machine's memory, where they are initialized."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if 4 * parameters > memory:
-        raise ConfigError(
-            f"a model of {parameters:,} parameters takes {4 * parameters / 2**30:,.0f} GiB, and this machine has "
-            f"{memory / 2**30:,.0f}"
-        )
 
 
 def check_lengths(model: EncoderDecoder, prepared: Prepared, multiple: int) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,13 +25,14 @@ from seq2seq.training.averaging import MovingAverage, mean_weights
 from seq2seq.training.callbacks import Log, RandomState, TimeLimit
 from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint
 from seq2seq.training.checks import metric_tokenizers, monitored_metric, uses_gpu
+from seq2seq.training.divergence import FinalLoss, divergence_error
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance, LossOptions
 from seq2seq.training.metrics import MetricsWriter
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.optim import OPTIMIZERS, SCHEDULES, OptimizerOptions, Plateau, ScheduleOptions, parameter_groups
 from seq2seq.training.progress import TrainingLimits, TrainingProgress
 from seq2seq.training.resources import Clock, reset_peak_memory, resources_used
-from seq2seq.training.validation import AttentionMonitor, DevSet, EarlyStopping, Validation
+from seq2seq.training.validation import AttentionMonitor, DevFigures, DevSet, EarlyStopping, Validation
 from seq2seq.translator import Translator
 from seq2seq.utils.files import write_json
 
@@ -53,12 +54,15 @@ class TrainingData(L.LightningDataModule):
         return self.batches
 
 
-def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder) -> None:
+def fit(
+    folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder, untrained: Callable[[], EncoderDecoder]
+) -> None:
     """Train until a limit is reached, save the weights of the result, and mark the run as finished.
 
-    Resumes from the last checkpoint of the run directory `folder` if it has one.
-    Raises KeyboardInterrupt after a signal, once the state is saved, and TrainingError for a loss that is not finite or
-    if memory runs out."""
+    Resumes from the last checkpoint of the run directory `folder` if it has one. untrained: builds the model as it was
+    before its first update.
+    Raises KeyboardInterrupt after a signal, once the state is saved, and TrainingError for a loss that is not finite,
+    if memory runs out, and, once the result is saved, for a training that has diverged."""
     reset_peak_memory()
     t, last = config.training, folder / LAST
     batches = make_batches(config, prepared, model)
@@ -101,20 +105,26 @@ def fit(folder: Path, config: Config, prepared: Prepared, model: EncoderDecoder)
 
     module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     validation.validate_final(trainer, module)
-    updates, final_score = save_result(keeper, dev, module)
+    updates, figures = save_result(keeper, dev, module)
+    vocabulary = prepared.vocabularies.target.size
+    loss = FinalLoss(figures.loss, training_log.recent_loss(module), trainer.global_step, vocabulary)
+    diverged = loss.diverged(lambda: dev.loss_of(untrained(), module))
     info = {
         "finished": True,
+        **({"diverged": True} if diverged else {}),
         "updates": trainer.global_step,
         "weights_from": list(updates),
-        "dev_score": final_score,
+        "dev_score": figures.score,
         "target_tokens": training_log.total_tokens(module),
         "batches": batches.checksum,
     }
     write_json(folder / INFO, read_info(folder) | info | resources_used(model, clock))
+    if diverged:
+        raise divergence_error(loss, config, folder)
     names = " + ".join(str(update) for update in updates)
     for sentence in validation.warnings:
         log.warning("dev outputs: %s", sentence)
-    log.info("finished: dev %s %.2f with the weights of update %s; %s", t.monitor, abs(final_score), names, folder)
+    log.info("finished: dev %s %.2f with the weights of update %s; %s", t.monitor, abs(figures.score), names, folder)
 
 
 def resume_point(last: Path) -> int:
@@ -242,15 +252,16 @@ def training_errors(batch_tokens: int) -> Iterator[None]:
         raise
 
 
-def save_result(keeper: CheckpointKeeper, dev: DevSet, module: TrainingModule) -> tuple[Sequence[int], float]:
+def save_result(keeper: CheckpointKeeper, dev: DevSet, module: TrainingModule) -> tuple[Sequence[int], DevFigures]:
     """Write the weights of the result, or their mean, to the run's weights.safetensors and into the model.
 
-    Returns the updates that they come from, and their dev score."""
+    Returns the updates that they come from, and their dev figures."""
     updates = keeper.result_updates()
     if len(updates) == 1:
         load_weights(module.model, keeper.folder, keeper.name(updates[0]))
         save_weights(dict(module.model.named_parameters()), keeper.folder)
-        return updates, keeper.scores[updates[0]][0]
+        score, negative_loss = keeper.scores[updates[0]]
+        return updates, DevFigures(-negative_loss, score)
     save_weights(mean_weights(module.model, keeper.folder, [keeper.name(update) for update in updates]), keeper.folder)
     load_weights(module.model, keeper.folder)
-    return updates, dev.evaluate(module).score
+    return updates, dev.evaluate(module)

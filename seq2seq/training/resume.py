@@ -8,7 +8,7 @@ from pathlib import Path
 from seq2seq.config import Config, TrainingConfig
 from seq2seq.config.io import LIMITS, differences, flatten, refuse_changes, write_config
 from seq2seq.data.prepare import Prepared, prepare
-from seq2seq.errors import ConfigError, RunError
+from seq2seq.errors import ConfigError, RunError, TrainingError
 from seq2seq.nn.build import build_meta_model
 from seq2seq.runs.directory import CONFIG, INFO, LAST, METRICS, WEIGHTS, Run, checked_hash, locked, path_inside
 from seq2seq.runs.metrics import read_metrics
@@ -40,7 +40,7 @@ def complete(config: Config) -> tuple[Path, bool]:
     Returns the run directory, and whether there was anything to train. An existing run keeps its own limits, which
     `resume` may have raised.
 
-    Raises BusyError if another process trains in it."""
+    Raises BusyError if another process trains in it, TrainingError if it has diverged."""
     if config.resume:
         raise ConfigError(f"resume={config.resume} continues one run: it cannot be swept with -m")
     plan = plan_training(config)
@@ -49,6 +49,8 @@ def complete(config: Config) -> tuple[Path, bool]:
     with locked(plan.folder):
         run = Run.open(plan.folder)
         finished = bool(run.info.get("finished"))
+        if run.info.get("diverged"):
+            raise TrainingError(f"{plan.folder} has diverged: delete it, or change training.learning_rate")
         if not finished:
             training = with_limits_of(run.config.training, plan.config.training)
             resume_directory(run, replace(plan.config, runs=run.config.runs, training=training), plan.prepared)

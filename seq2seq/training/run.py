@@ -26,6 +26,7 @@ from seq2seq.runs.weights import load_weights
 from seq2seq.training.budget import resize_to_budget
 from seq2seq.training.checks import CONFIGURED_MODEL, check_monitor, check_plan, check_settings
 from seq2seq.training.fit import fit
+from seq2seq.training.footprint import check_memory
 from seq2seq.utils.console import logging_to
 from seq2seq.utils.files import write_json
 from seq2seq.utils.process import available_cores
@@ -62,6 +63,8 @@ def train(config: Config) -> Path:
 def plan_training(config: Config) -> TrainingPlan:
     """Prepare the text, and determine model and run directory. Raises ConfigError for settings that cannot work."""
     check_settings(config)
+    if not config.model.parameters:
+        check_memory(config)  # first for the smallest vocabulary, as preparing the text may take hours
     config, start = resolve_init_from(config)
     vocabularies = start.vocabularies if start else None
     prepared = prepare(config.data, config.tokenizer, vocabularies, config.training.guided_alignment > 0)
@@ -143,14 +146,18 @@ def train_directory(folder: Path) -> Path:
     vocabularies = run.vocabularies if config.init_from else None
     prepared = open_cached(config.data, config.tokenizer, run.info["data"], vocabularies, run.info.get("links", ""))
     resumed = (folder / LAST).exists()  # then the weights are those of the checkpoint
-    start = Run.open(config.init_from) if config.init_from and not resumed else None
-    model = make_model(config, prepared, start)
+    model = make_model(config, prepared, None if resumed else initial_run(config))
     with logging_to(folder / LOG):
         log.info("run directory: %s", folder)
         for line in parameter_table(model):
             log.info("%s", line)
-        fit(folder, config, prepared, model)
+        fit(folder, config, prepared, model, lambda: make_model(config, prepared, initial_run(config)))
     return folder
+
+
+def initial_run(config: Config) -> Run | None:
+    """The run whose weights training starts from, None without init_from."""
+    return Run.open(config.init_from) if config.init_from else None
 
 
 def make_model(config: Config, prepared: Prepared, start: Run | None) -> EncoderDecoder:

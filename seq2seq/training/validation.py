@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import lightning as L
 import torch
+from torch import nn
 
 from seq2seq.config import ModelConfig
 from seq2seq.data.batching import Batch
@@ -90,6 +91,12 @@ class DevSet:
             nll += module.losses(moved).nll.double().cpu()
             tokens += int((batch.target_out != PAD).sum())
         return nll.item() / max(tokens, 1)
+
+    def loss_of(self, model: nn.Module, module: TrainingModule) -> float:
+        """As `loss`, of another model, which `module` gets in place of its own."""
+        module.model = model.to(module.device).eval()
+        with torch.inference_mode():
+            return self.loss(module)
 
     def evaluate(self, module: TrainingModule) -> DevFigures:
         """The figures of the model's weights. Raises TrainingError if the loss is not finite."""

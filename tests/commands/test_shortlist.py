@@ -178,9 +178,14 @@ def test_other_training_text_is_refused(run_copy: Path, tmp_path: Path, capsys: 
 
 
 def test_most_is_limited_by_the_vocabulary(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for most in ("0", "-1", "121", "1000000000000"):
+    for most, why in {
+        "0": "is not between 1 and the 120 entries",
+        "121": "is not between 1 and the 120 entries",
+        "-1": "is too small: at least 0",
+        "1000000000000": "is too large: at most 10000000",
+    }.items():
         assert main(["shortlist", str(run_copy), "--most", most]) == 2
-        assert f"--most={most} is not between 1 and the 120 entries" in capsys.readouterr().err
+        assert f"--most={most} {why}" in capsys.readouterr().err
 
 
 def test_text_missing_from_the_cache_is_prepared_again(

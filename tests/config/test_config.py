@@ -52,7 +52,7 @@ WRONG = {  # override -> parts of the error message
     ),
     "trainer.log_every=0": ("trainer.log_every=0", "at least 1"),
     "data.train=[mine]": ("data.train=['mine'] would be ignored", "data=mine"),
-    "seed=-1": ("seed=-1 is out of range",),
+    "seed=-1": ("seed=-1 is too small: at least 0",),
     "data=3": ("data='3' is unknown; choose one of: acl_titles",),
     "model=[rnn]": ("model='[rnn]' is unknown (did you mean 'rnn'?)",),
     "model={}": ("model='{}' is unknown; choose one of: rnn, transformer",),
@@ -95,7 +95,7 @@ WRONG = {  # override -> parts of the error message
     "model.parameters=1e6": ("model.parameters=1000000.0 is not an integer",),
     "seed=x": ("seed=x is not an integer",),
     "search.sampling=perhaps": ("search.sampling=perhaps is not true or false",),
-    "tokenizer.character_coverage=0.9": ("tokenizer.character_coverage=0.9 is out of range",),
+    "tokenizer.character_coverage=0.9": ("tokenizer.character_coverage=0.9 is too small: at least 0.98",),
     "training.learning_rate=nan": ("training.learning_rate=nan is not a finite number",),
     "model.attention=null": ("model.attention cannot be null",),
     "variant=null": ("variant cannot be null; leave it out for the default",),
@@ -130,6 +130,14 @@ WRONG = {  # override -> parts of the error message
         "model.bridge=directions needs encoder_hidden=128, twice model.hidden, not 1024",
     ),
     "model.parameters=-1": ("model.parameters=-1 is too small: at least 0",),
+    f"tokenizer.size={'9' * 5000}": ("tokenizer.size='9999", "9... (5,000 characters)' has a number of more than 300"),
+    f"model.dropout={'9' * 5000}": ("model.dropout='9999", "has a number of more than 300 digits"),
+    f"data.columns=[0,{'9' * 5000}]": ("data.columns='[0,9999", "has a number of more than 300 digits"),
+    f"tokenizer.size={'9' * 300}": (
+        "tokenizer.size=1.000e+300 is too large: at most 1000000 (every entry has a place",
+    ),
+    "model.hidden=2147483648": ("model.hidden=2147483648 is too large: at most 65536",),
+    "training.learning_rate=1e400": ("training.learning_rate=inf is not a finite number",),
 }
 
 

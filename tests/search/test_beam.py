@@ -16,6 +16,7 @@ from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import ForbiddenTokens, NoRepeat
 from seq2seq.search.ensemble import Ensemble
 from seq2seq.search.forced import score_targets
+from seq2seq.search.sampling import sample
 
 A, B = 4, 5
 
@@ -310,3 +311,15 @@ def test_parts_refuse_what_cannot_work(fakes):
     model.max_target = 5
     with pytest.raises(ConfigError, match="max_length=5 is too long: with EOS the model can take 5 steps"):
         beam_search([model], [model.encode(fakes.sources(2))], max_length=5)
+
+
+@pytest.mark.parametrize("options", [{"beam": 1000}, {"samples": 1000, "seeds": [1, 2]}])
+def test_search_that_exceeds_the_memory_is_refused(fakes, options, monkeypatch):
+    model = fakes.Hashed(9)
+    search = sample if "samples" in options else beam_search
+    monkeypatch.setattr(base, "SMALL", 0)
+    monkeypatch.setattr(base.devices, "free_memory", lambda device: 10_000)
+    with pytest.raises(ConfigError, match="1000 hypotheses for each of 2 sentences and a vocabulary of 9 takes"):
+        search([model], [model.encode(fakes.sources(2))], max_length=5, **options)
+    monkeypatch.setattr(base.devices, "free_memory", lambda device: 10_000_000)
+    assert len(search([model], [model.encode(fakes.sources(2))], max_length=1, **options)) == 2

@@ -178,9 +178,13 @@ def test_different_seeds_draw_different_samples(fakes):
     ("options", "words"),
     [
         ({"seeds": [1]}, "1 seeds for 2 sentences"),
-        ({"temperature": 0.0}, "temperature=0.0"),
-        ({"top_p": 0.0}, "0 < top_p <= 1 must hold"),
+        ({"temperature": 0.0}, "temperature=0 is too small: at least 1e-06"),
+        ({"top_p": 0.0}, "top_p=0 is too small: above 0"),
         ({"samples": 0}, "samples=0"),
+        ({"samples": True}, "samples='True' is not an integer"),
+        ({"max_length": 2.5}, "max_length='2.5' is not an integer for each of 2 sentences"),
+        ({"max_length": [4, 10**9]}, "max_length=1000000000 is too large"),
+        ({"max_length": 10**5000}, "max_length='a very large integer' is not an integer"),
     ],
 )
 def test_options_that_cannot_work_are_refused(fakes, options, words):

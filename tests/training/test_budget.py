@@ -13,6 +13,7 @@ from seq2seq.launch.compose import compose_config, conf_dir
 from seq2seq.nn.build import build_meta_model
 from seq2seq.runs.directory import Run
 from seq2seq.runs.weights import load_model
+from seq2seq.training import footprint
 from seq2seq.training.budget import SIZES, TOLERANCE, largest_within, resize_to_budget
 from seq2seq.training.resume import complete
 from seq2seq.training.run import train
@@ -83,7 +84,9 @@ def test_budget_that_cannot_be_reached_is_refused_with_the_nearest(words: list[s
 
 
 def test_bisection() -> None:
-    assert [largest_within(lambda n: n * n, wanted) for wanted in (0, 1, 3, 4, 99, 100)] == [1, 1, 1, 2, 9, 10]
+    limits = (0, 1, 3, 4, 99, 100, 10**9)
+    assert [largest_within(lambda n: n * n, wanted, 40) for wanted in limits] == [1, 1, 1, 2, 9, 10, 40]
+    assert largest_within(lambda n: n * n, 10**9, 1) == 1
 
 
 def test_run_saves_the_chosen_size(small_settings: Callable[..., list[str]], tmp_path: Path) -> None:
@@ -97,11 +100,18 @@ def test_run_saves_the_chosen_size(small_settings: Callable[..., list[str]], tmp
     assert compose_config([f"resume={run.folder}"]).model == run.config.model
 
 
-@pytest.mark.parametrize("family", ["rnn", "transformer"])
+@pytest.mark.parametrize(("family", "parameters"), [("rnn", 100_000_000), ("transformer", 100_000_000)])
 def test_model_larger_than_memory_is_refused(
-    family: str, small_settings: Callable[..., list[str]], tmp_path: Path
+    family: str,
+    parameters: int,
+    small_settings: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = compose_config(small_settings(tmp_path / "runs", f"model={family}", "model.parameters=100000000000"))
-    with pytest.raises(ConfigError, match=r"a model of [\d,]+ parameters takes 3\d\d GiB, and this machine has \d+"):
+    config = compose_config(small_settings(tmp_path / "runs", f"model={family}", f"model.parameters={parameters}"))
+    monkeypatch.setattr(footprint, "available_memory", lambda: 2**30)
+    with pytest.raises(
+        ConfigError, match=r"takes at least [\d.]+ GiB for [\d,]+ parameters, .*adam.* 1.0 GiB of memory"
+    ):
         train(config)
     assert not (tmp_path / "runs").exists()

@@ -1,5 +1,5 @@
-"""Properties of the device that a tensor is on: whether reading a value waits for it, the dtype of products, which
-kernels run there."""
+"""Properties of the device that a tensor is on: whether reading a value waits for it, its free memory, the dtype of
+products, which kernels run there."""
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
@@ -7,6 +7,8 @@ from functools import cache
 
 import torch
 from torch import Tensor
+
+from seq2seq.utils.memory import available_memory
 
 log = logging.getLogger("seq2seq")
 
@@ -20,6 +22,14 @@ def asynchronous(x: Tensor) -> bool:
     """Whether the host runs ahead of the device of x, and would wait for it by reading a value: every device but the
     CPU."""
     return not x.is_cpu
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be allocated on the device; on the host for devices whose memory torch does not know."""
+    if device.type != "cuda":
+        return available_memory()
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept by torch's allocator
+    return torch.cuda.mem_get_info(device)[0] + unused
 
 
 def at_once(x: Tensor, elements: int) -> int:
