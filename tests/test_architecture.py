@@ -64,7 +64,7 @@ FILES_READ = {  # call that reads a file -> the modules that may call it; all ot
     "os.open": {"utils.untrusted", "cli"},  # the latter the null device
     "read_text": {
         "commands.attentions", "compare.report.page",  # files of this package
-        "training.resources",  # /proc of this process
+        "training.resources", "utils.memory",  # /proc and /sys/fs/cgroup
     },
     "read_bytes": set(),
     "safe_open": {"runs.weights"},  # these four get a file that utils.untrusted has opened

@@ -7,7 +7,6 @@ from math import lcm
 from seq2seq.config import ModelConfig
 from seq2seq.errors import ConfigError
 from seq2seq.nn.build import build_meta_model
-from seq2seq.runtime.bounds import Bounds
 from seq2seq.training.resources import count_parameters
 
 TOLERANCE = 0.02  # share of model.parameters by which the result may differ from it
@@ -27,7 +26,7 @@ def resize_to_budget(model: ModelConfig, source_size: int, target_size: int) -> 
     name, step = SIZES[model.name]
     step = lcm(step, model.attention.heads)
 
-    bounds: Bounds = next(field.metadata["bounds"] for field in fields(model) if field.name == name)
+    bounds = next(field.metadata["bounds"] for field in fields(model) if field.name == name)
 
     def resized(steps: int) -> ModelConfig:
         return replace(model, **{name: steps * step})  # type: ignore[arg-type]

@@ -1,13 +1,15 @@
 """The memory that a training takes at least, estimated from its settings before anything is built."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from seq2seq.config import Config, ModelConfig
+from seq2seq.config import Config, ModelConfig, TokenizerConfig, TrainingConfig
+from seq2seq.config.fields import default_value
 from seq2seq.data.prepare import Prepared
 from seq2seq.errors import ConfigError
 from seq2seq.nn.build import build_meta_model
@@ -36,10 +38,11 @@ def check_memory(config: Config, prepared: Prepared | None = None) -> None:
     if on_gpu and FLOAT * parameters <= free:  # it is initialized on the host
         free = free_memory(torch.device("cuda"))
     if needed > free:
+        batches = f", in batches of {tokens:,} tokens" if prepared else ""
         raise ConfigError(
             f"this training takes at least {gib(needed)} for {parameters:,} parameters, their gradients and the state "
-            f"of training.optimizer={config.training.optimizer}, in batches of {tokens:,} tokens, and {gib(free)} of "
-            f"memory are free: lower {' or '.join(dominating(config, sizes, tokens))}"
+            f"of training.optimizer={config.training.optimizer}{batches}, and {gib(free)} of memory are free: lower "
+            f"{' or '.join(dominating(config, sizes, tokens))}"
         )
 
 
@@ -57,34 +60,39 @@ def units(model: ModelConfig) -> int:
 
 
 def dominating(config: Config, sizes: tuple[int, ...], tokens: int) -> list[str]:
-    """`model.hidden=65536`: the settings, most important first, of which half would take much less memory."""
+    """`model.hidden=65536`: up to three settings of which half would take much less memory, most important first.
+
+    Of settings that are at or below their default only if there are no others."""
 
     def floats(model: ModelConfig, tokens: int = tokens, sizes: tuple[int, ...] = sizes) -> int:
         return count_parameters(build_meta_model(model, *sizes)) + tokens * units(model)
 
-    whole = floats(config.model)
-    found = {f"training.batch_tokens={config.training.batch_tokens}": floats(config.model, tokens // 2)}
-    if max(sizes) > SMALLEST:
-        found[f"tokenizer.size={config.tokenizer.size}"] = floats(config.model, sizes=tuple(n // 2 for n in sizes))
-    for name, value, halved in halves(config.model, "model"):
-        try:
-            found[f"{name}={value}"] = floats(halved)
-        except ConfigError:  # half of it does not fit the other settings
-            continue
-    named = sorted((rest, words) for words, rest in found.items() if rest < (1 - SHARE) * whole)
-    return [words for _, words in named[:3]] or ["the sizes of the model"]
+    whole, training, tokenizer = floats(config.model), config.training, config.tokenizer
+    halved_sizes = tuple(max(n // 2, SMALLEST) for n in sizes)
+    found = [
+        (
+            floats(config.model, tokens // 2),
+            "training.batch_tokens",
+            training.batch_tokens,
+            TrainingConfig.batch_tokens,
+        ),
+        (floats(config.model, sizes=halved_sizes), "tokenizer.size", tokenizer.size, TokenizerConfig.size),
+    ]
+    for name, value, default, halved in halves(config.model, "model"):
+        with suppress(ConfigError):  # half of it does not fit the other settings
+            found.append((floats(halved), name, value, default))
+    named = sorted(entry for entry in found if entry[0] < (1 - SHARE) * whole)
+    named = [entry for entry in named if entry[2] > entry[3]] or named
+    return [f"{name}={value}" for _, name, value, _ in named[:3]] or ["the sizes of the model"]
 
 
-def halves(group: Any, prefix: str) -> Iterator[tuple[str, int, Any]]:
-    """Each integer above 1 of a group of settings: its name, its value, and the group with half of it."""
+def halves(group: Any, prefix: str) -> Iterator[tuple[str, int, int, Any]]:
+    """Each integer above 1 of a group of settings: name, value, default, and the group with half of the value."""
     for field in fields(group):
         name, value = f"{prefix}.{field.name}", getattr(group, field.name)
         if is_dataclass(value):
-            for inner, number, halved in halves(value, name):
-                yield inner, number, replace(group, **{field.name: halved})
+            for inner, number, default, halved in halves(value, name):
+                yield inner, number, default, replace(group, **{field.name: halved})
         elif isinstance(value, int) and not isinstance(value, bool) and value > 1:
-            try:
-                halved = replace(group, **{field.name: value // 2})
-            except ConfigError:
-                continue
-            yield name, value, halved
+            with suppress(ConfigError):
+                yield name, value, default_value(field), replace(group, **{field.name: value // 2})

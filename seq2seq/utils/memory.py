@@ -5,7 +5,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-GIB = 1 << 30
+MIB, GIB = 1 << 20, 1 << 30
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -35,5 +35,7 @@ def _left_in_group(folder: Path) -> int:
 
 
 def gib(size: float) -> str:
-    """`1.5 GiB`, for messages."""
-    return f"{size / GIB:,.0f} GiB" if size >= 10 * GIB else f"{size / GIB:.1f} GiB"
+    """`1.5 GiB` or `12 MiB`, for messages."""
+    if size < 0.1 * GIB:
+        return f"{size / MIB:.1f} MiB"
+    return f"{size / GIB:.1f} GiB" if size < 10 * GIB else f"{size / GIB:,.0f} GiB"

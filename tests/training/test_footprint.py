@@ -15,7 +15,7 @@ from seq2seq.training.run import train
 
 DOMINATING = {  # settings -> those that the message names
     ("model=rnn", "model.hidden=65536"): "model.hidden=65536",
-    ("model=rnn", "model.decoder_layers=256", "model.hidden=2048"): "model.decoder_layers=256 or model.hidden=2048",
+    ("model=rnn", "model.decoder_layers=256", "model.hidden=2048"): "model.hidden=2048 or model.decoder_layers=256",
     ("model=rnn", "model/attention=location", "model.max_length=1000000"): "model.max_length=1000000",
     ("model=transformer", "model.size=16384", "model.positions=rotary"): "model.size=16384",
     ("model=transformer", "model.feedforward=262144"): "model.feedforward=262144",
@@ -33,14 +33,14 @@ def test_training_that_exceeds_the_memory_leaves_nothing(
     small_settings: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Found with the vocabulary and the batches of the text, which the settings alone do not tell."""
-    free = 100_000
+    free = 10_000_000
     monkeypatch.setattr(footprint, "available_memory", lambda: free)
-    words = small_settings(tmp_path / "runs", "training.batch_tokens=5000", "model.embedding=16")
-    with pytest.raises(ConfigError, match=r"lower tokenizer\.size=120 or model\.embedding=16"):
+    words = small_settings(tmp_path / "runs", "model.embedding=10000")
+    with pytest.raises(ConfigError, match=r"in batches of 256 tokens, and 9\.5 MiB .*: lower model\.embedding=10000$"):
         train(compose_config(words))
-    free = 1_000_000
-    with pytest.raises(ConfigError, match=r"in batches of \d+ tokens, .*: lower training\.batch_tokens=1000000"):
-        train(compose_config([*words, "training.batch_tokens=1000000", "model.hidden=256", "model.cell=gru"]))
+    words = small_settings(tmp_path / "runs", "training.batch_tokens=5000", "model.hidden=256", "model.cell=gru")
+    with pytest.raises(ConfigError, match=r"in batches of [1-4],\d+ tokens, .*: lower training\.batch_tokens=5000"):
+        train(compose_config(words))
     assert not (tmp_path / "runs").exists()
 
 
