@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def exit_code(work: Callable[[], int | None]) -> int:
     """Call `work` and return its exit code, or that of its error. Exceptions that are bugs are passed on."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # as all input, whatever the terminal's locale
+        # As all input, whatever the terminal's locale; what UTF-8 cannot encode is printed as an escape.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         code = work() or 0
         if sys.stdout is not None:  # None if the shell closed it

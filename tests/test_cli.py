@@ -1,6 +1,7 @@
 """The command line: fast start, exit codes, and errors in one line."""
 
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -249,3 +250,12 @@ def test_output_is_utf8_in_any_locale() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
     assert done.stdout == "Tür\n".encode()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_every_character_can_be_printed(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In UTF-8 whatever the locale; half a character as an escape."""
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding=encoding, errors="strict"))
+    assert cli.exit_code(lambda: print("привет 我 \ud800")) == 0
+    assert output.getvalue().decode() == "привет 我 \\ud800\n"

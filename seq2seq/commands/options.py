@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -39,6 +40,16 @@ class Parser(argparse.ArgumentParser):
         near = get_close_matches(wrong[1].split("=")[0], self._option_string_actions, n=1) if wrong else []
         hint = f" (did you mean {near[0]}?)" if near else ""
         self.exit(2, f"seq2seq: {escaped(message)}{hint}; {self.prog} --help lists the options\n")
+
+
+def text_argument(value: str) -> str:
+    """The type of an option that is text: bytes that the terminal's locale could not decode are read as UTF-8.
+
+    ConfigError if they are in another encoding."""
+    try:
+        return os.fsencode(value).decode() if any("\udc80" <= c <= "\udcff" for c in value) else value
+    except UnicodeError as error:
+        raise ConfigError(f"{quoted(value)} is not UTF-8") from error
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:

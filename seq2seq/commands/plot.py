@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from seq2seq.commands.options import Parser, add_device_options, add_search_options, search_options
+from seq2seq.commands.options import Parser, add_device_options, add_search_options, search_options, text_argument
 from seq2seq.data.words import is_blank
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.utils.files import check_file
@@ -23,13 +23,14 @@ def main(argv: list[str]) -> None:
         raise ConfigError(f"--{option} would be ignored: with --target there is no search")
     if search.get("n_best", 1) != 1:
         raise ConfigError(f"search.n_best={search['n_best']} would be ignored: only the best hypothesis is shown")
-    if options.png:
-        check_file(options.png)
 
-    from seq2seq.evaluation import heatmap
+    from seq2seq.evaluation import heatmap, picture
     from seq2seq.evaluation.alignment import word_weights
     from seq2seq.translator import Translator
 
+    if options.png:
+        check_file(options.png)
+        picture.picture_format(options.png)
     translator = Translator.open(options.run, device=options.device, precision=options.precision, **search)
     found = translator.attention(options.sentence, options.target)
     source, target, weights = (found.source, found.target, found.attention) if options.subwords else word_weights(found)
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> None:
     print(heatmap.render_text(weights, source, target, width))
     print(heatmap.legend())
     if path := options.png or _default_path(options.run, options.sentence):
-        heatmap.write_png(path, weights, source, target, found.text, follow=path == options.png)
+        picture.write_picture(path, weights, source, target, found.text, follow=path == options.png)
         print(path)
 
 
@@ -52,11 +53,20 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         example='RUN --sentence "The old teacher opens the window."',
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
-    parser.add_argument("--sentence", required=True, metavar="TEXT", help="source sentence")
-    parser.add_argument("--target", metavar="TEXT", help="its translation (default: the best that the search finds)")
+    parser.add_argument("--sentence", type=text_argument, required=True, metavar="TEXT", help="source sentence")
+    parser.add_argument(
+        "--target",
+        type=text_argument,
+        metavar="TEXT",
+        help="its translation (default: the best that the search finds)",
+    )
     parser.add_argument("--subwords", action="store_true", help="rows and columns are subwords instead of words")
     parser.add_argument(
-        "--png", type=Path, metavar="FILE", help="picture (default: a file in RUN/plots, named after the sentence)"
+        "--png",
+        type=Path,
+        metavar="FILE",
+        help="picture, a PNG or what its suffix names, such as .pdf or .svg (default: a PNG in RUN/plots, named after"
+        " the sentence)",
     )
     add_device_options(parser)
     add_search_options(parser)
@@ -69,5 +79,6 @@ def _default_path(run: Path, sentence: str) -> Path | None:
 
     from seq2seq.runs.directory import path_inside
 
-    name = re.sub(r"\W+", "-", sentence.lower()).strip("-")[:60]
-    return path_inside(run, "plots") / f"{name or 'sentence'}.png" if find_spec("matplotlib") else None
+    name = re.sub(r"\W+", "-", sentence.lower()).strip("-")[:60].encode()[:150].decode(errors="ignore")
+    name = os.fsdecode(name.encode()) or "sentence"  # as bytes, where the locale has no such letters
+    return path_inside(run, "plots") / f"{name}.png" if find_spec("matplotlib") else None

@@ -15,7 +15,7 @@ from random import Random
 import sentencepiece
 
 from seq2seq.data.segmentation import Segmenter, bpe_dropout_segmenter, merge_unknown, unigram_segmenter
-from seq2seq.errors import ConfigError, RunError
+from seq2seq.errors import ConfigError, DataError, RunError, escaped, quoted
 from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.utils.files import atomic_write
 from seq2seq.utils.untrusted import MIB, read_bytes
@@ -57,8 +57,15 @@ class Tokenizer:
         return hashlib.sha256(self.serialized).hexdigest()
 
     def segment(self, text: str) -> list[str]:
-        """The pieces of `text`, unknown ones as they are written in it; each unknown word is a piece of its own."""
-        return self._split_unknown(self._model.encode(text, out_type=str))
+        """The pieces of `text`, unknown ones as they are written in it; each unknown word is a piece of its own.
+
+        Raises DataError for lone surrogates, which are no characters."""
+        try:
+            return self._split_unknown(self._model.encode(text, out_type=str))
+        except (RuntimeError, UnicodeEncodeError) as error:
+            if surrogate := re.search("[\ud800-\udfff]", text):
+                raise DataError(f"{quoted(text)} holds {escaped(surrogate[0])}, half a character") from error
+            raise
 
     def segment_sampled(self, text: str, alpha: float, seed: int) -> list[str]:
         """A random segmentation, as a function of (text, alpha, seed) alone.

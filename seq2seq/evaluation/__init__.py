@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from seq2seq.evaluation.attention_stats import entropy as entropy
     from seq2seq.evaluation.attention_stats import normalized_entropy as normalized_entropy
     from seq2seq.evaluation.heatmap import render_text as render_text
-    from seq2seq.evaluation.heatmap import write_png as write_png
     from seq2seq.evaluation.metrics import METRICS as METRICS
     from seq2seq.evaluation.metrics import score as score
     from seq2seq.evaluation.over_seeds import two_level_test as two_level_test
+    from seq2seq.evaluation.picture import write_picture as write_picture
     from seq2seq.evaluation.scores import Score as Score
     from seq2seq.evaluation.significance import bootstrap_interval as bootstrap_interval
     from seq2seq.evaluation.significance import paired_bootstrap as paired_bootstrap
@@ -38,7 +38,7 @@ __all__ = [
     "render_text",
     "score",
     "two_level_test",
-    "write_png",
+    "write_picture",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -51,7 +51,7 @@ __getattr__, __dir__ = lazy_names(
         "entropy": "attention_stats",
         "normalized_entropy": "attention_stats",
         "render_text": "heatmap",
-        "write_png": "heatmap",
+        "write_picture": "picture",
         "METRICS": "metrics",
         "score": "metrics",
         "two_level_test": "over_seeds",

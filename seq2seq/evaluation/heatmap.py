@@ -1,19 +1,18 @@
-"""Attention heatmaps as text for a terminal, or as a PNG.
+"""Attention heatmaps as text for a terminal, and what pictures of them share: shapes, widths, printable words.
 
 Rows are T target words, columns S source words, weights from 0 to 1.
 """
 
 import unicodedata
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, takewhile
 from typing import Any
 
 from wcwidth import iter_graphemes, wcswidth
 
-from seq2seq.errors import ConfigError, DataError
+from seq2seq.errors import DataError
 from seq2seq.evaluation.alignment import to_numpy
 from seq2seq.evaluation.scores import Array
-from seq2seq.utils.files import atomic_write
 
 SHADES = ((0.8, "█"), (0.6, "▓"), (0.4, "▒"), (0.2, "░"), (0.05, "·"), (0.0, " "))  # the least weight of each
 BIDI_CONTROLS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -26,7 +25,7 @@ def render_text(weights: Any, source: Sequence[str], target: Sequence[str], widt
     words are left out, and a line gives their number. Target words get at most a quarter of the width. Raises DataError
     for weights of another shape.
     """
-    array = _checked(weights, source, target)
+    array = checked(weights, source, target)
     names, heads = [printable(word) for word in target], [printable(word) for word in source]
     margin = min(max((display_width(name) for name in names), default=0), max(width // 4, 1))
     shown = heads[: max((width - margin) // 2, 1)]
@@ -53,38 +52,8 @@ def legend() -> str:
     return "  ".join(f"{mark} from {least:g}" for least, mark in reversed(SHADES) if mark.strip())
 
 
-def write_png(
-    path: Path, weights: Any, source: Sequence[str], target: Sequence[str], title: str = "", follow: bool = True
-) -> None:
-    """Write the heatmap of weights (T, S) as a PNG file, atomically; `follow` as in `files.atomic_write`.
-
-    Raises ConfigError without matplotlib, an optional extra; DataError for weights of another shape.
-    """
-    array = _checked(weights, source, target)
-    figure = _figure(array, [printable(word) for word in source], [printable(word) for word in target], title)
-    with atomic_write(path, follow) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
-
-
-def _figure(array: Array, source: Sequence[str], target: Sequence[str], title: str) -> Any:
-    """A matplotlib Figure without pyplot, so that no display, backend or global state is touched."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("a PNG needs matplotlib, which is not installed: pip install 'seq2seq[plot]'") from error
-    width, height = (min(2 + 0.35 * len(words), 100) for words in (source, target))  # inches
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    image = axes.imshow(array, cmap="Greys", vmin=0, vmax=1, aspect="auto")
-    axes.xaxis.tick_top()
-    axes.set_xticks(range(len(source)), source, rotation=90, parse_math=False)  # a $ in a word is no formula
-    axes.set_yticks(range(len(target)), target, parse_math=False)
-    axes.set_title(title, parse_math=False)
-    figure.colorbar(image, label="attention weight")
-    return figure
-
-
-def _checked(weights: Any, source: Sequence[str], target: Sequence[str]) -> Array:
+def checked(weights: Any, source: Sequence[str], target: Sequence[str]) -> Array:
+    """The weights as a NumPy array. Raises DataError if their shape is not that of the words."""
     array = to_numpy(weights)
     if array.shape != (len(target), len(source)):
         raise DataError(
@@ -109,12 +78,45 @@ def fit_width(word: str, width: int) -> str:
     """The word in exactly `width` columns: padded with spaces, or cut, with an ellipsis from three columns on."""
     if (free := width - display_width(word)) >= 0:
         return word + " " * free
-    kept, end = "", "…" if width > 2 else ""
-    for character in iter_graphemes(word):  # with its combining marks
-        if display_width(kept + character + end) > width:
-            break
-        kept += character
-    return fit_width(kept + end, width)
+    end = "…" if width > 2 else ""
+    return fit_width(_take(list(iter_graphemes(word)), width - len(end)) + end, width)
+
+
+def shorten_middle(text: str, width: int) -> str:
+    """The text in at most `width` columns: both of its ends with an ellipsis between them where it is longer."""
+    if display_width(text) <= width:
+        return text
+    characters = list(iter_graphemes(text))  # with their combining marks
+    head = _take(characters, width // 2)
+    tail = characters[len(characters) - _count(reversed(characters), width - width // 2 - 1) :]
+    return f"{head}…{''.join(tail)}"
+
+
+def _take(characters: Sequence[str], width: int) -> str:
+    """The first characters that fit into `width` columns together."""
+    return "".join(characters[: _count(characters, width)])
+
+
+def _count(characters: Iterable[str], width: int) -> int:
+    """How many of the first characters fit into `width` columns."""
+    ends = accumulate(map(display_width, characters))
+    return sum(1 for _ in takewhile(lambda end: end <= width, ends))
+
+
+def wrap_columns(text: str, width: int) -> list[str]:
+    """Lines of at most `width` columns, broken at spaces where there are some."""
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        while display_width(joined := f"{line} {word}".lstrip()) > width:
+            if line:
+                lines.append(line)
+                line = ""
+            else:
+                lines.append(_take(list(iter_graphemes(word)), width) or word[0])
+                word = word[len(lines[-1]) :]
+        line = joined
+    return [*lines, line] if line else lines
 
 
 def printable(word: str) -> str:

@@ -187,6 +187,12 @@ WRONG: dict[str, tuple[list[Any], str]] = {
         ["plot", "RUN", "--sentence", "a", "--png", "."],
         ". cannot be written or read: Is a directory",
     ),
+    "picture of no format": (
+        ["plot", "RUN", "--sentence", "a", "--png", "a.xyz"],
+        "a.xyz: no picture can be written as .xyz; choose one of: .png",
+    ),
+    "sentence in another encoding": (["plot", "RUN", "--sentence", "caf\udce9"], "'caf\\udce9' is not UTF-8"),
+    "half a character": (["plot", "RUN", "--sentence", "\ud800"], "'\\ud800' holds \\ud800, half a character"),
     "empty sentence": (["plot", "RUN", "--sentence", " "], "--sentence is empty"),
 }
 
@@ -284,6 +290,13 @@ def test_plot_writes_a_picture(call: Call, random_run: RandomRun, tmp_path: Path
     assert code == 0
     assert out.splitlines()[-1] == str(path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_sentence_in_a_locale_without_its_letters(call: Call, random_run: RandomRun) -> None:
+    """Python hands such bytes on as lone surrogates, in which they are UTF-8."""
+    escaped = "Привет Eva".encode().decode("ascii", "surrogateescape")
+    words = ["plot", random_run(), "--target", "Eva", "--sentence"]
+    assert call(*words, escaped) == call(*words, "Привет Eva")
 
 
 def test_prepare_prints_the_folder(call: Call, small_settings: Callable[..., list[str]], tmp_path: Path) -> None:

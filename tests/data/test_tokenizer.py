@@ -11,7 +11,7 @@ import sentencepiece
 
 from seq2seq.data.tokenizer import Tokenizer, join_pieces, train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
-from seq2seq.errors import ConfigError, RunError
+from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 
 KINDS = {"unigram": 48, "bpe": 100, "word": 5000, "char": 5000}
@@ -110,6 +110,13 @@ def test_sampling_is_a_function_of_the_seed(kind: str) -> None:
         assert tokenizer.segment_sampled(line, 0.3, seed) == drawn[seed]
     assert len({tuple(pieces) for pieces in drawn.values()}) > 10
     assert {tokenizer.decode(tokenizer.ids_of(pieces)) for pieces in drawn.values()} == {line}
+
+
+@kinds
+@pytest.mark.parametrize("text", ["\ud800", "the \udcff cat"])
+def test_lone_surrogates_are_refused(kind: str, text: str) -> None:
+    with pytest.raises(DataError, match=r"holds .ud(800|cff), half a character"):
+        TOKENIZERS[kind].encode(text)
 
 
 def test_normalizer_is_applied() -> None:

@@ -1,12 +1,9 @@
-"""Heatmaps as text and PNG: layout, width, and text that a terminal or matplotlib could misread."""
-
-import sys
-from pathlib import Path
+"""Heatmaps as text: layout, width, and text that a terminal could misread."""
 
 import numpy as np
 import pytest
 
-from seq2seq.errors import ConfigError, DataError
+from seq2seq.errors import DataError
 from seq2seq.evaluation import heatmap
 
 ENGLISH = "a man in a blue shirt is standing on a ladder cleaning a window"
@@ -104,45 +101,29 @@ def test_control_characters_are_replaced() -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (1, 3), (6,)])
-def test_weights_of_another_shape_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
-    for draw in (heatmap.render_text, lambda *args: heatmap.write_png(tmp_path / "x.png", *args)):
-        with pytest.raises(DataError, match="do not fit 1 target and 2 source words"):
-            draw(np.ones(shape), ["a", "b"], ["x"])
+def test_weights_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match="do not fit 1 target and 2 source words"):
+        heatmap.render_text(np.ones(shape), ["a", "b"], ["x"])
 
 
-def test_png_of_words_with_dollar_signs(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    before = "matplotlib.pyplot" in sys.modules
-    heatmap.write_png(tmp_path / "map.png", random_weights(2, 3), ["$a_{$", "b$", "c"], ["x", "$y^$"], title="$_{$")
-    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG\r\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
-    assert ("matplotlib.pyplot" in sys.modules) == before
+def test_shorten_middle_by_hand() -> None:
+    shortened = [
+        heatmap.shorten_middle(word, 7) for word in ("seventy", "Kindergarten", "我们昨天在花园里", "e\u0301" * 9)
+    ]
+    assert shortened == ["seventy", "Kin…ten", "我…园里"[:2] + "里", "e\u0301" * 3 + "…" + "e\u0301" * 3]
 
 
-def test_png_shows_large_weights_darker(tmp_path: Path) -> None:
-    image = pytest.importorskip("matplotlib.image")
-    heatmap.write_png(tmp_path / "map.png", np.array([[1.0, 0.0]]), ["a", "b"], ["x"])
-    drawn = image.imread(tmp_path / "map.png")[:, :, 0]
-    middle = drawn[drawn.shape[0] // 2]
-    first, second = (middle[int(share * len(middle)) :][:10] for share in (0.25, 0.5))
-    assert (first < 0.05).all()
-    assert (second > 0.95).all()
+@pytest.mark.parametrize("word", [*SOURCE, *MIXED, "https://example.org/" * 9, "我们" * 40, "e\u0301" * 40])
+@pytest.mark.parametrize("width", range(1, 30))
+def test_shortened_words_fit(word: str, width: int) -> None:
+    shown = heatmap.shorten_middle(word, width)
+    assert heatmap.display_width(shown) <= width
+    assert (shown == word) == (heatmap.display_width(word) <= width)
 
 
-def test_failed_png_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("matplotlib")
-
-    def fail(*_: object) -> None:
-        raise OSError("no space left")
-
-    monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="no space left"):
-        heatmap.write_png(tmp_path / "map.png", np.eye(1), ["a"], ["x"])
-    assert not list(tmp_path.iterdir())
-
-
-def test_missing_matplotlib_is_an_error_that_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ConfigError, match=r"pip install 'seq2seq\[plot\]'"):
-        heatmap.write_png(tmp_path / "map.png", np.eye(1), ["a"], ["x"])
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("text", [" ".join(SOURCE), "https://example.org/" * 9, "我们" * 40, "", "a " * 90])
+@pytest.mark.parametrize("width", [2, 3, 10, 40])
+def test_wrapped_lines_fit_and_keep_the_text(text: str, width: int) -> None:
+    lines = heatmap.wrap_columns(text, width)
+    assert all(0 < heatmap.display_width(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
