@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from seq2seq.compare.report import blocks, tables
+from seq2seq.compare.report import blocks, data, notes, settings, tables
+from seq2seq.compare.report.markup import escaped, paragraphs
 from seq2seq.compare.result import Comparison
 from seq2seq.utils.files import atomic_write
 
@@ -16,6 +17,7 @@ SCRIPTS = (  # in order: a script may use those before it
     "page.js",
     "table.js",
     "chart.js",
+    "variants.js",
     "charts.js",
     "words.js",
     "heatmap.js",
@@ -53,20 +55,24 @@ def place_content(comparison: Comparison) -> dict[str, Callable[[], Iterable[str
     style, script = joined(STYLES), joined(SCRIPTS)
     attention = blocks.AttentionBlocks(list(comparison.attention.values()), len(comparison.sources))
     return {
-        "title": lambda: [tables.escaped(comparison.title)],
+        "title": lambda: [escaped(comparison.title)],
         "policy": lambda: [content_security_policy(style, script)],
         "style": lambda: [style],
         "script": lambda: [script],
-        "summary": lambda: tables.summary(comparison),
+        "summary": lambda: notes.summary(comparison),
         "table": lambda: tables.results_table(comparison),
+        "legend": lambda: paragraphs([tables.LEGEND], "legend"),
+        "findings": lambda: notes.first_notes(comparison.findings),
+        "settings": lambda: settings.settings_table(comparison),
+        "runs": lambda: settings.runs_table(comparison),
         "tests": lambda: tables.tests_table(comparison),
-        "notes": lambda: tables.notes(comparison),
-        "health": lambda: tables.health(comparison),
-        "versions": lambda: tables.versions(comparison),
-        "data": lambda: [tables.page_json(comparison)],
+        "notes": lambda: notes.notes(comparison),
+        "health": lambda: notes.health(comparison),
+        "versions": lambda: notes.versions(comparison),
+        "data": lambda: [data.page_json(comparison)],
         "texts": lambda: blocks.text_blocks(comparison),
         "attention": attention.blocks,
-        "left_out": lambda: tables.paragraphs(attention.notices(), "notice"),
+        "left_out": lambda: paragraphs(attention.notices(), "notice"),
     }
 
 

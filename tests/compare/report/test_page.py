@@ -131,20 +131,53 @@ def test_texts_and_variants_are_in_the_page(reader: Reader, comparison: Make) ->
 def test_table_has_every_figure(reader: Reader, comparison: Make) -> None:
     rows = [e["text"] for e in reader.tagged("tr")]
     for row in comparison(130).rows:
-        (text,) = [
-            text
-            for text in rows
-            if text.strip().startswith(row.variant + " ") or text.strip().startswith(row.variant + "model")
-        ]
+        text = next(text for text in rows if text.strip().startswith(row.variant))
         for column in comparison(1).columns:
             if figure := row.figures.get(column.key):
                 assert f"{figure.value:,.{column.digits}f}".replace(",", "\u202f") in text
     assert "baseline" in rows[1]
     assert sum("baseline" in text for text in rows) == 1
-    values = [float(e["data-value"]) for e in reader.tagged("td") if "data-value" in e]
+    values = [float(e["data-value"]) for e in reader.tagged("td", class_="number") if "data-value" in e]
     assert values == [
         r.figures[c.key].value for r in comparison(1).rows for c in comparison(1).columns if c.key in r.figures
     ]
+
+
+def test_chart_of_the_variants_is_first_then_table_and_explorer(reader: Reader) -> None:
+    names = ["variant-chart", "results", "sentence-list", "curve-chart", "length-chart", "speed-chart"]
+    assert [e["id"] for e in reader.all if e.get("id") in names] == names
+
+
+def test_no_row_repeats_the_settings(reader: Reader, comparison: Make) -> None:
+    """A row has a few words; all settings, and all run directories, are in disclosures below the table."""
+    made = comparison(130)
+    rows = [e["text"] for e in reader.tagged("tr")][1 : 1 + len(made.rows)]
+    names = {name for row in made.rows for name in row.settings}
+    runs = {run for row in made.rows for run in row.runs}
+    assert not [row for row in rows if any(word in row for word in names | runs)]
+    heads = [e["text"] for e in reader.tagged("th", scope="row")]
+    assert all(heads.count(name) == 1 for name in names)
+    assert sorted(e["text"] for e in reader.tagged("code") if e["text"] in runs) == sorted(runs)
+
+
+def test_long_and_many_notes_are_disclosed(comparison: Make, tmp_path: Path) -> None:
+    runs = ", ".join(f"runs/variant-{i}-s{seed}" for i in range(9) for seed in (1, 2, 3))
+    header = [
+        "Short.",
+        f"Training is not finished: {runs}.",
+        f"{'many words ' * 40}end.",
+        "Third.",
+        "Fourth.",
+        "Fifth.",
+    ]
+    made = read(comparison(3, header=header), tmp_path)
+    summaries = [e["text"].strip() for e in made.tagged("summary")]
+    assert summaries[0] == "Training is not finished …"
+    assert summaries[1].startswith("many words")
+    assert len(summaries[1]) < 170
+    assert summaries[2:4] == ["2 more notes", "2 runs left out"]
+    (body,) = made.tagged("body")
+    assert all(sentence in body["text"] for sentence in header)
 
 
 def test_skipped_runs_warnings_and_notes_are_in_the_page(reader: Reader, comparison: Make) -> None:

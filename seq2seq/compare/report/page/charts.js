@@ -6,7 +6,7 @@ const CURVE_X = [
   ["update", "updates"], ["seconds", "training time in s"], ["processor_seconds", "training time in CPU s"],
 ];
 const CURVE_Y = [["dev_score", "dev score"], ["dev_loss", "dev loss"], ["loss", "training loss"]];
-const SCATTER_WIDTH = 480; // px
+const MOST_BESIDE = 24; // names beside their points; more are listed at the right
 // Keys of columns.
 const SPEED = /per_second|speed|seconds|milliseconds|latency/, SIZE = /parameters|size|bytes|memory|mib|mb$/;
 
@@ -34,7 +34,7 @@ function drawCurves(xKey, yKey) {
   const points = lines.flatMap((line) => line.points);
   const [xLabel, yLabel] = [[CURVE_X, xKey], [CURVE_Y, yKey]].map(([axis, key]) => new Map(axis).get(key));
   const chart = createChart({
-    xs: [0, paddedRange(points.map((point) => point.x), 0.01)[1]],
+    id: "curve-chart", labels: lines.length, xs: [0, paddedRange(points.map((point) => point.x), 0.01)[1]],
     ys: paddedRange(points.flatMap((point) => [point.low, point.high])),
     xLabel, yLabel, right: nameMargin(lines),
     describe: `${yLabel} against ${xLabel} of ${lines.map((line) => line.name).join(", ")}`,
@@ -65,15 +65,7 @@ function initCurves() {
   const change = (axis) => (value) => { shown[axis] = value; drawCurves(shown.x, shown.y); };
   byId("curve-controls").append(
     selectBox("Show", CURVE_Y, shown.y, change("y")), selectBox("against", CURVE_X, shown.x, change("x")));
-  drawCurves(shown.x, shown.y);
-}
-
-const columnOf = (key) => data.columns.find((column) => column.key === key);
-
-const columnTitle = ({ label, unit }) => label + (unit ? ` (${unit})` : "");
-
-function axisLabel({ better, ...column }) {
-  return columnTitle(column) + (better ? ` – ${better} is better` : "");
+  keepDrawn("curve-chart", () => drawCurves(shown.x, shown.y));
 }
 
 function drawLengths(key) {
@@ -81,7 +73,7 @@ function drawLengths(key) {
   const lines = data.variants.map((variant, i) => ({ variant: i, name: variant.name, values: variant.buckets[key] }))
     .filter(({ values }) => values);
   const chart = createChart({
-    xs: null, ys: paddedRange(lines.flatMap((line) => line.values)), names: data.buckets,
+    id: "length-chart", labels: lines.length, xs: null, ys: paddedRange(lines.flatMap((line) => line.values)), names: data.buckets,
     xLabel: "source words", yLabel: axisLabel(column), right: nameMargin(lines),
     describe: `${column.label} by source length of ${lines.map((line) => line.name).join(", ")}`,
   });
@@ -106,53 +98,74 @@ function initLengths() {
     return byId("length-chart").replaceChildren(placeholder("There are no scores by source length."));
   }
   const options = keys.map((key) => [key, columnOf(key)?.label ?? key]);
-  byId("length-controls").append(selectBox("Show", options, keys[0], drawLengths));
-  drawLengths(keys[0]);
+  let shown = keys[0];
+  const change = (key) => { shown = key; drawLengths(shown); };
+  byId("length-controls").append(selectBox("Show", options, shown, change));
+  keepDrawn("length-chart", () => drawLengths(shown));
 }
 
-/** A name beside each point, on the first side where it covers nothing. */
+/** A name beside each point, at the nearest place where it covers nothing; a line leads to one further away. */
 function labelPoints(chart, points) {
   const taken = points.map((point) => [point.x - 6, point.y - 6, point.x + 6, point.y + 6]);
-  const isFree = (box) => !taken.some(([l, t, r, b]) => box[0] < r && box[2] > l && box[1] < b && box[3] > t);
-  const isInside = ([left, , right]) => left > MARGIN.left && right < chart.width;
+  const isFree = ([left, top, right, bottom]) => !taken.some(([l, t, r, b]) => left < r && right > l && top < b && bottom > t);
+  const isInside = ([left, top, right, bottom]) =>
+    left > MARGIN.left && right < chart.width && top >= 0 && bottom <= chart.bottom;
+  const rest = [];
   for (const point of points) {
     const width = textWidth(shortName(point.name));
-    const sides = [
-      [10, 0], [-10 - width, 0], [-width / 2, -15], [-width / 2, 15],
-      [8, -14], [8, 14], [-8 - width, -14], [-8 - width, 14],
-    ];
-    const box = ([dx, dy]) => [point.x + dx, point.y + dy - 8, point.x + dx + width, point.y + dy + 8];
-    const side = sides.find((candidate) => isInside(box(candidate)) && isFree(box(candidate))) ?? sides[0];
-    taken.push(box(side));
-    chart.svg.append(createNameLabel(point.name, point.x + side[0], point.y + side[1]));
+    const box = ([x, y]) => [x, y - 8, x + width, y + 8];
+    const place = placesAround(point, width).find((candidate) => isInside(box(candidate)) && isFree(box(candidate)));
+    if (!place) {
+      rest.push(point);
+      continue;
+    }
+    const [x, y] = place;
+    taken.push(box(place));
+    const from = Math.max(x, Math.min(point.x, x + width));
+    if (Math.hypot(from - point.x, y - point.y) > 20) {
+      const leader = `M${point.x},${point.y}L${from},${y + Math.sign(point.y - y) * 8}`;
+      chart.svg.append(createSvg("path", { d: leader, class: `${seriesClass(point.variant)} leader` }));
+    }
+    chart.svg.append(createNameLabel(point.name, x, y));
   }
+  labelLineEnds(chart, rest);
 }
 
-/** A point per variant at two columns, with error bars in y. Figures are [value, interval or null]. */
+/** Places [left, middle] for a name of that width: to the sides of its point, above and below, then further away. */
+function placesAround({ x, y }, width) {
+  const places = [[x + 10, y], [x - 10 - width, y]];
+  for (let distance = 15; distance < CHART_HEIGHT; distance += 9) {
+    for (const dy of [-distance, distance]) {
+      places.push(...[-width / 2, 8, -8 - width, distance, -distance - width].map((dx) => [x + dx, y + dy]));
+    }
+  }
+  return places;
+}
+
+/** A point per variant at two columns, with error bars in y. */
 function drawScatter(id, xKey, yKey) {
   const [xColumn, yColumn] = [columnOf(xKey), columnOf(yKey)];
   const shown = data.variants
     .map((variant, i) => ({ variant: i, name: variant.name, a: variant.figures[xKey], b: variant.figures[yKey] }))
-    .filter(({ a, b }) => a && b && a[0] !== null && b[0] !== null);
+    .filter(({ a, b }) => a && b && a.value !== null && b.value !== null);
   if (!shown.length) return byId(id).replaceChildren(placeholder("No variant has both measures."));
-  // Even a name that is wider than half the plot needs room on one side of its point.
-  const overhang = Math.max(0, ...shown.map(({ name }) => textWidth(shortName(name)) - SCATTER_WIDTH / 2));
+  const listed = shown.length > MOST_BESIDE;
   const chart = createChart({
-    xs: paddedRange(shown.map(({ a }) => a[0]), 0.25),
-    ys: paddedRange(shown.flatMap(({ b }) => [b[0], ...(b[1] ?? [])]), 0.12),
-    plotWidth: SCATTER_WIDTH, right: 16 + overhang, xLabel: axisLabel(xColumn), yLabel: axisLabel(yColumn),
+    id, xs: paddedRange(shown.map(({ a }) => a.value), 0.25), labels: listed ? shown.length : 0,
+    ys: paddedRange(shown.flatMap(({ b }) => [b.value, ...(b.interval ?? [])]), 0.12),
+    right: nameMargin(shown), xLabel: axisLabel(xColumn), yLabel: axisLabel(yColumn),
     describe: `${yColumn.label} against ${xColumn.label}`,
   });
-  const points = shown.map((point) => ({ ...point, x: chart.x(point.a[0]), y: chart.y(point.b[0]) }));
-  for (const { b: [, interval], variant, x } of points.filter((point) => point.b[1])) {
+  const points = shown.map((point) => ({ ...point, x: chart.x(point.a.value), y: chart.y(point.b.value) }));
+  for (const { b: { interval }, variant, x } of points.filter((point) => point.b.interval)) {
     const ends = { x1: x, x2: x, y1: chart.y(interval[0]), y2: chart.y(interval[1]) };
     chart.svg.append(createSvg("line", { ...ends, class: `${seriesClass(variant)} whisker` }));
   }
   for (const { variant, name, a, b, x, y } of points) {
-    const values = [formatNumber(b[0], yColumn.digits), formatNumber(a[0], xColumn.digits)];
+    const values = [formatNumber(b.value, yColumn.digits), formatNumber(a.value, xColumn.digits)];
     chart.svg.append(createMarker(variant, x, y, `${name}: ${values.join(" at ")} ${xColumn.unit}`));
   }
-  labelPoints(chart, points);
+  (listed ? labelLineEnds : labelPoints)(chart, points);
   byId(id).replaceChildren(chart.svg);
 }
 
@@ -167,7 +180,8 @@ function initScatters() {
     "speed-chart": (filled.find(isSpeed) ?? filled[1]).key,
     "size-chart": (filled.find(isSize) ?? filled.at(-1)).key,
   };
-  const draw = () => ["speed-chart", "size-chart"].forEach((id) => drawScatter(id, shown[id], shown.y));
+  const ids = ["speed-chart", "size-chart"];
+  const draw = () => ids.forEach((id) => drawScatter(id, shown[id], shown.y));
   const change = (key) => (value) => { shown[key] = value; draw(); };
   const options = filled.map((column) => [column.key, columnTitle(column)]); // units distinguish columns of one label
   byId("cost-controls").append(
@@ -175,5 +189,5 @@ function initScatters() {
     selectBox("against", options, shown["speed-chart"], change("speed-chart")),
     selectBox("and against", options, shown["size-chart"], change("size-chart")),
   );
-  draw();
+  ids.forEach((id) => keepDrawn(id, () => drawScatter(id, shown[id], shown.y)));
 }

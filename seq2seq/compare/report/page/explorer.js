@@ -4,7 +4,6 @@ const MAX_PANEL_WIDTH = 576; // px: two panels fit side by side, and a wider map
 const MAX_SHOWN = 3; // variants at the start, the baseline among them
 
 const withAttention = data.variants.flatMap((variant, i) => (variant.attention === null ? [] : [i]));
-const isBaseline = (variant) => data.variants[variant].name === data.baseline;
 const baselineFirst = [...withAttention].sort((a, b) => isBaseline(b) - isBaseline(a));
 const state = {
   sentence: 0,
@@ -270,9 +269,11 @@ async function initExplorer() {
   });
   updateList();
   await showSentence(list.matches[0]);
+  documentParsed.then(() => byId("attention").append(byId("left-out"))); // it is known after the last block
   if (!withAttention.length) byId("panels").replaceChildren(placeholder("No variant has stored attention."));
 }
 
+initVariants();
 initTable();
 initCurves();
 initLengths();

@@ -16,6 +16,7 @@ Make = Callable[..., Comparison]
 SECONDS = 3  # from the request for a page of 10,000 sentences to its first map
 HEADS = "[...document.querySelectorAll('#results thead th')]"
 CHARTS = ("curve", "length", "speed", "size")
+TEXTS = 3  # columns before the measures: variant, what it is, seeds
 
 
 def column_values(page: Any, number: int) -> list[str]:
@@ -29,13 +30,13 @@ def elements(selector: str) -> str:
     return f"[...document.querySelectorAll({selector!r})]"
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(10))
 def test_click_on_a_head_sorts_best_first_and_then_reverses(number: int, page: Any, comparison: Make) -> None:
     """Missing values come last in both orders."""
-    better = "lower" if number == 0 else comparison(1).columns[number - 1].better
+    better = "lower" if number < TEXTS else comparison(1).columns[number - TEXTS].better
     original = column_values(page, number)
     present = [value for value in original if value]
-    ascending = sorted(present) if number == 0 else sorted(present, key=float)
+    ascending = sorted(present) if number < TEXTS else sorted(present, key=float)
     missing = [""] * (len(original) - len(present))
     best_first = ascending[::-1] if better == "higher" else ascending
     for expected, descending in ((best_first, better == "higher"), (best_first[::-1], better != "higher")):
@@ -43,14 +44,76 @@ def test_click_on_a_head_sorts_best_first_and_then_reverses(number: int, page: A
         assert column_values(page, number) == [*expected, *missing]
         sorts = page.js(f"{HEADS}.map(h => h.getAttribute('aria-sort'))")
         assert sorts[number] == ("descending" if descending else "ascending")
-        assert sorts.count("none") == 7
+        assert sorts.count("none") == 9
 
 
 def test_enter_key_on_a_head_sorts(page: Any, comparison: Make) -> None:
-    page.js(f"{HEADS}[1].querySelector('button').focus()")
+    page.js(f"{HEADS}[{TEXTS}].querySelector('button').focus()")
     page.key("Enter")
     values = [row.figures["bleu"].value for row in comparison(1).rows]
-    assert [float(value) for value in column_values(page, 1)] == sorted(values, reverse=True)
+    assert [float(value) for value in column_values(page, TEXTS)] == sorted(values, reverse=True)
+
+
+def visible_heads(page: Any) -> list[str]:
+    return list(page.js(f"{HEADS}.filter(h => !h.hidden).map(h => h.textContent.trim().split(' ')[0])"))
+
+
+def test_rows_are_one_line_until_intervals_are_wanted(page: Any) -> None:
+    heights = f"{elements('#results tbody tr')}.map(r => r.offsetHeight)"
+    assert max(page.js(heights)) < 45
+    page.mouse("#show-details", "click")
+    assert min(page.js(heights)) > 45
+
+
+@pytest.mark.parametrize("width", [1400, 1000, 400])
+def test_table_and_page_fit_the_window(width: int, page: Any, report: Path) -> None:
+    """Wide content scrolls inside its own box; the chart and the first measure need no scrolling."""
+    page.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+    try:
+        page.open(report)
+        page.js(f"{elements('details')}.forEach(d => d.open = true)")
+        assert page.js("document.documentElement.scrollWidth") <= width
+        assert page.js("(t => t.scrollWidth <= t.clientWidth)(document.querySelector('#results').parentElement)")
+        assert page.js("(t => t.scrollWidth <= t.clientWidth)(document.querySelector('#variant-chart'))")
+        assert visible_heads(page)[:1] == ["Variant"]
+        assert "BLEU" in visible_heads(page)
+    finally:
+        page.send("Emulation.clearDeviceMetricsOverride")
+
+
+def test_reader_chooses_the_columns(page: Any) -> None:
+    page.js("document.querySelector('#columns').open = true")
+    before = visible_heads(page)
+    for expected in ([head for head in before if head != "AER"], before):
+        page.js(f"{elements('#columns label')}.find(l => l.textContent.startsWith('AER')).click()")
+        assert visible_heads(page) == expected
+
+
+def test_chart_of_the_variants_has_every_seed_best_first(page: Any, comparison: Make) -> None:
+    made = comparison(1)
+    names = page.js(f"{elements('#variant-chart .name')}.map(e => e.lastChild.textContent)")
+    assert names == [row.variant for row in sorted(made.rows, key=lambda row: -row.figures["bleu"].value)]
+    assert page.js("document.querySelectorAll('#variant-chart .seed').length") == 3 * len(made.rows)
+    assert page.js("document.querySelectorAll('#variant-chart .reference').length") == 1
+    page.js("drawVariants('aer')")  # lower is better; one variant has none
+    names = page.js(f"{elements('#variant-chart .name')}.map(e => e.lastChild.textContent)")
+    rows = [row for row in made.rows if "aer" in row.figures]
+    assert names == [row.variant for row in sorted(rows, key=lambda row: row.figures["aer"].value)]
+
+
+@pytest.mark.parametrize("count", [9, 20, 40])
+def test_names_of_points_in_one_place_do_not_overlap(count: int, shown: Any, comparison: Make) -> None:
+    made = comparison(1, ("additive",))
+    rows = [replace(made.rows[0], variant=f"general variant {i}") for i in range(count)]
+    page = shown(1, ("additive",), rows=rows, baseline=rows[0].variant, attention={}, hypotheses={}, qualities={})
+    for chart in CHARTS:
+        boxes = page.js(
+            f"{elements(f'#{chart}-chart .name')}.map(e => e.getBoundingClientRect())"
+            ".map(b => [b.left, b.top, b.right, b.bottom])"
+        )
+        assert len(boxes) == count
+        assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if overlap(a, b)], chart
+    assert page.problems() == []
 
 
 @pytest.mark.parametrize("x", ["update", "seconds", "processor_seconds"])
@@ -128,7 +191,7 @@ def test_similar_names_and_ticks_stay_distinct(shown: Any, comparison: Make) -> 
 def test_page_without_figures(shown: Any, comparison: Make) -> None:
     bare = [replace(row, curves=(), buckets={}, figures={}) for row in comparison(1).rows]
     page = shown(3, rows=bare, attention={}, hypotheses={}, qualities={}, columns=())
-    assert page.js("document.querySelectorAll('.nothing').length") == 4
+    assert page.js("document.querySelectorAll('.nothing').length") == 5
     page.key("ArrowRight")
     assert page.js("state.sentence") == 1
     assert page.problems() == []
