@@ -80,7 +80,7 @@ def _figure(array: Array, source: Sequence[str], target: Sequence[str], title: s
     if missing:
         log.warning("%s", missing_sentence(missing))
     # A $ in a word is no formula.
-    text = {"fontfamily": families, "parse_math": False}
+    text: dict[str, Any] = {"fontfamily": families, "parse_math": False}
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(array, cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="nearest")

@@ -3,7 +3,7 @@
 import pytest
 
 from seq2seq.compare.report.tables import results_cell, significance_mark
-from seq2seq.compare.result import Column, Figure, VariantRow
+from seq2seq.compare.result import Column, Figure
 
 FIGURE = Figure(1234.56, (1234.0, 1235.0), 0.71, (-1.0, 2000.04), {}, {"bootstrap": 0.0004, "randomisation": 0.25})
 
@@ -37,7 +37,9 @@ def test_line_of_a_cell_has_the_symbol_of_its_verdict() -> None:
     """With its words as a label; an empty place where others of the column have one."""
     column = Column("bleu", "BLEU", "higher", 1)
     found = [results_cell(FIGURE._replace(verdict=verdict), column, tested=True) for verdict in ("not over seeds", "")]
-    assert '<span class="mark unsure" role="img" aria-label="not over seeds" title="not over seeds">?</span>' in found[0]
+    assert (
+        '<span class="mark unsure" role="img" aria-label="not over seeds" title="not over seeds">?</span>' in found[0]
+    )
     assert '<span class="mark"></span>' in found[1]
     assert "mark" not in results_cell(FIGURE, column)
 
