@@ -144,7 +144,8 @@ def row(variant: str, place: int) -> VariantRow:
         figure = Figure(float(np.mean(values)), values, float(np.std(values, ddof=1)), interval)
         if column.key in tested:
             corrected = {test: min(1.0, 4 * value) for test, value in p.items()}
-            figure = figure._replace(p=p, corrected=corrected)
+            word = {"higher": "better", "lower": "worse here"}.get(column.better, "differs")
+            figure = figure._replace(p=p, corrected=corrected, verdict=word if place > 2 else "")
         figures[column.key] = figure
     curves = tuple(curve(bleu, 1 + 0.3 * place, seed, rng) for seed in range(3))
     buckets = {
