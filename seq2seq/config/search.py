@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seq2seq.config.fields import Group, setting
+from seq2seq.config.ignored import check_given
 from seq2seq.errors import ConfigError, choose, quoted
 from seq2seq.runtime.bounds import SEARCH_BOUNDS
 from seq2seq.runtime.penalties import COVERAGE_PENALTIES, LENGTH_PENALTIES
@@ -101,4 +102,6 @@ class SearchConfig(Group):
         idle = set(BEAM_ONLY if given.get("sampling", self.sampling) else SAMPLING_ONLY)
         if given.get("length_penalty", self.length_penalty) == "none":
             idle.add("alpha")
-        return SearchConfig(**{name: value for name, value in vars(self).items() if name not in idle} | given)
+        found = SearchConfig(**{name: value for name, value in vars(self).items() if name not in idle} | given)
+        check_given(found, {f"search.{name}" for name in given}, "search")
+        return found

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.config import MODELS, Config
 from seq2seq.config.choices import check_choices
+from seq2seq.config.ignored import check_given
 from seq2seq.config.io import build_config, describe, every_setting, flatten, flatten_values, refuse_changes
 from seq2seq.errors import ConfigError, quoted, unknown
 from seq2seq.launch.processes import CONCURRENT_JOBS
@@ -43,7 +44,7 @@ def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) ->
     if saved:  # before the new settings are checked, since they may not work with those of the run
         given = flatten_values(_plain(composed))
         refuse_changes(flatten(saved), given, Path(given["resume"]))
-    return to_config(composed)
+    return to_config(composed, overrides)
 
 
 def saved_config(overrides: Sequence[str]) -> Config | None:
@@ -82,10 +83,13 @@ def hydra_override(override: str) -> str:
     return f"+{override}" if re.match(r"experiment/[^=]+=", override) else override
 
 
-def to_config(composed: DictConfig) -> Config:
-    """What Hydra composed, as dataclasses. Raises ConfigError, also for names that are not in their tables."""
+def to_config(composed: DictConfig, overrides: Sequence[str] = ()) -> Config:
+    """What Hydra composed of `overrides`, as dataclasses.
+
+    Raises ConfigError, also for names that are not in their tables, and for settings that were given for nothing."""
     config = build_config(_plain(composed))
     check_choices(config)
+    check_given(config, {override.partition("=")[0].lstrip("+") for override in overrides})
     return config
 
 

@@ -76,7 +76,7 @@ def compose_jobs(overrides: Sequence[str], check: Task | None) -> list[tuple[lis
     def compose(composed: DictConfig) -> None:
         result: Config | ConfigError
         try:
-            result = to_config(composed)
+            result = to_config(composed, HydraConfig.get().overrides.task)
             if check:
                 check(result)
         except ConfigError as error:
@@ -134,7 +134,7 @@ class JobRunner:
         outcome = Outcome(FAILED, reason="a bug, see the traceback")
         try:
             with interrupt_when_stopped(self.grid) if apart else nullcontext():
-                config = to_config(composed)
+                config = to_config(composed, job.overrides.task)
                 result = self.task(self._configured(config, job) if apart else config)
             outcome = result if isinstance(result, Outcome) else Outcome(TRAINED)
         except Seq2SeqError as error:
