@@ -161,7 +161,7 @@ def _compare_runs(options: argparse.Namespace) -> "Comparison":
     test = _choose_test_set(options, runs)
     metrics = expand_names(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])
     check_metric_options(options, metrics)
-    how = MetricOptions(**tokenizer_options(options, runs[0].config), bootstrap=0, seed=SEED)
+    how = MetricOptions(**tokenizer_options(options, metrics, runs[0].config), bootstrap=0, seed=SEED)
     for key in options.columns:
         symmetrization = options.symmetrize if options.reverse else ""
         if reason := unavailable_reason(key, metrics, test.gold is not None, symmetrization):

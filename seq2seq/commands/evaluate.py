@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
 
     runs = tuple(Run.open(path) for path in options.runs)
     data, metrics = runs[0].config.data, chosen_metrics(options, TASKS[runs[0].config.task])
-    tokenizers = tokenizer_options(options, runs[0].config)
+    tokenizers = tokenizer_options(options, metrics, runs[0].config)
     if options.source:
         test = read_test_set(options.source, options.reference, options.gold)
     else:

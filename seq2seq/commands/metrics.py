@@ -29,7 +29,8 @@ def main(argv: list[str]) -> None:
     from seq2seq.data.readers import read_lines
     from seq2seq.evaluation.metrics import TASKS, score
 
-    metrics, tokenizers = chosen_metrics(options, TASKS["translation"]), tokenizer_options(options)
+    metrics = chosen_metrics(options, TASKS["translation"])
+    tokenizers = tokenizer_options(options, metrics)
     hypotheses = list(read_lines(options.hypotheses))
     references = [list(read_lines(path)) for path in options.reference]
     for path, lines in zip(options.reference, references, strict=True):

@@ -161,10 +161,12 @@ def add_tokenizer_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def tokenizer_options(options: argparse.Namespace, config: Config | None = None) -> dict[str, Any]:
+def tokenizer_options(
+    options: argparse.Namespace, metrics: Sequence[str], config: Config | None = None
+) -> dict[str, Any]:
     """The options of `add_tokenizer_options`, by the names in MetricOptions; those not given are the run's.
 
-    Raises ConfigError for what is no language, or no tokenizer."""
+    Raises ConfigError for what is no language, and, if `metrics` have ROUGE, for what is no tokenizer of it."""
     from seq2seq.evaluation.rouge import open_tokenizer
 
     language, tokenizer = options.language, options.rouge_tokenizer
@@ -173,7 +175,8 @@ def tokenizer_options(options: argparse.Namespace, config: Config | None = None)
         language = config.data.languages()[1] if config else ""
     if tokenizer is None:
         tokenizer = config.training.rouge_tokenizer if config else "default"
-    open_tokenizer(tokenizer, getattr(options, "stemming", False))
+    if any(name.startswith("rouge") for name in metrics):
+        open_tokenizer(tokenizer, getattr(options, "stemming", False))
     return {"language": language, "rouge_tokenizer": tokenizer}
 
 

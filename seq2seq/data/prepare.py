@@ -23,7 +23,7 @@ from seq2seq.data.sampling import SampledCorpus, encode_pair, text_pair, text_ro
 from seq2seq.data.text_hash import Stamp, TextChangedError, TextHash, file_stamps, unchanged
 from seq2seq.data.tokenizer import LONGEST_PIECE, Tokenizer, train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies, hash_of_both
-from seq2seq.data.words import truncate_words
+from seq2seq.data.words import is_unspaced, truncate_words
 from seq2seq.errors import DataError, RunError, Seq2SeqError
 from seq2seq.utils.files import write_json
 from seq2seq.utils.progress import with_progress
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 CACHE_VERSION = 5  # raised whenever the same text and settings would give another folder
 REPORT = "report.json"
+JUDGED_PAIRS = 1000  # by which a warning judges the text
 TOKENIZER_LINES = 4_000_000  # lines that a tokenizer is trained on; of more, every k-th is taken
 
 
@@ -288,10 +289,15 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, scan: Corpus
         filters = PairFilter(data.max_words, data.max_ratio, _truncation(data), LONGEST_PIECE * data.max_tokens)
         return islice(filters(scan.same_train(train_pairs(data), data)), 0, None, step)
 
-    if next(kept(), None) is None:
+    first = [side for pair in islice(kept(), JUDGED_PAIRS) for side in (pair.source, pair.target)]
+    if not first:
         limits = f"data.max_words={data.max_words}, data.max_ratio={data.max_ratio}"
         raise DataError(
             f"none of the {scan.pairs} training pairs is left: they have an empty side, or are beyond {limits}"
+        )
+    if tokenizer.kind == "word" and sum(map(is_unspaced, first)) > len(first) / 4:  # half the lines of one side
+        log.warning(
+            "tokenizer.kind=word splits at spaces, of which this text has hardly any: take unigram, bpe or char"
         )
     log.info("training the %s tokenizer on the text", tokenizer.kind)
     if tokenizer.joint:
@@ -305,9 +311,8 @@ def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies, scan:
 
     Returns how many are longer than data.max_tokens, and how many sources were truncated."""
     long = truncated = 0
-    enough = LONGEST_PIECE * (
-        data.max_tokens + 2
-    )  # characters of a pair that is long; all of a longer line takes minutes
+    # characters of a pair that is long: to split all of a much longer line into subwords would take minutes
+    enough = LONGEST_PIECE * (data.max_tokens + 2)
     sizes = vocabularies.source.size, vocabularies.target.size
     with (
         write_arrays(folder / "dev", *sizes) as add,

@@ -10,6 +10,7 @@ from seq2seq.config import Config, TrainerConfig, TrainingConfig
 from seq2seq.data.prepare import Prepared, cache_root
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.metrics import score
+from seq2seq.evaluation.rouge import open_tokenizer
 from seq2seq.nn.attention.scorers import SCORERS
 from seq2seq.nn.attention.windows import WINDOWS
 from seq2seq.nn.build import EncoderDecoder, build_meta_model
@@ -26,6 +27,7 @@ def check_settings(config: Config) -> None:
     check_folder("runs", Path(config.runs))
     check_folder("data.cache", cache_root(config.data))
     check_limits(config.training)
+    open_tokenizer(config.training.rouge_tokenizer)
     check_attention_losses(config)
     check_device(config.trainer)
 

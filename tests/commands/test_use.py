@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -68,12 +69,11 @@ def test_line_is_translated_before_the_input_ends(kind: str, random_run: RandomR
             assert process.stdout.readline().decode() == Translator.open(random_run()).translate([line])[0] + "\n"
         if kind == "terminal":
             os.write(ours, b"\x04")  # end of file
-        os.close(theirs)
-        if kind == "pipe":
-            os.close(ours)
-        assert process.wait() == 0
-    if kind == "terminal":
-        os.close(ours)
+        else:
+            process.send_signal(signal.SIGINT)
+        assert process.wait() == (0 if kind == "terminal" else 130)
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_n_best_alignment_and_json(call: Call, random_run: RandomRun, lines: list[str]) -> None:

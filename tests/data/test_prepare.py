@@ -121,6 +121,23 @@ def test_long_dev_pairs_are_kept_and_counted(root: Path) -> None:
     assert "development pairs: 21; 1 with a side beyond data.max_tokens" in "\n".join(report_lines(prepared.report))
 
 
+@pytest.mark.parametrize("side", ["en", "de"])
+def test_words_between_spaces_are_warned_of_where_there_are_none(
+    side: str, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for kind, warned in (("word", False), ("char", False)):
+        caplog.clear()
+        prepare(settings(root), tokenizer(kind=kind))
+        assert ("hardly any" in caplog.text) == warned
+    lines = (root / f"train.{side}").read_text(encoding="utf-8").splitlines()
+    chinese = "".join(f"{'我们今天去北京大学'[: len(line) % 7 + 2] if line else ''}\n" for line in lines)
+    (root / f"train.{side}").write_text(chinese, encoding="utf-8")
+    for kind, warned in (("word", True), ("char", False)):
+        caplog.clear()
+        prepare(settings(root), tokenizer(kind=kind))
+        assert ("tokenizer.kind=word splits at spaces" in caplog.text) == warned
+
+
 def test_lossy_lines_are_reported(root: Path) -> None:
     write(root, "train", [Pair(pair.source + "\u00a0!", pair.target) for pair in TRAIN[:44]] + TRAIN[44:])
     lossy = prepare(settings(root), tokenizer(normalizer="nfkc")).report["lossy"]
