@@ -266,3 +266,37 @@ def test_table_has_the_fastest_first_and_failures_last(fake_peer, capsys):
     peers.print_table("A1", fake_peer[1], {who: [measurement(value)] for who, value in rates.items()})
     rows = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines() if "100" in line]
     assert rows == ["| Fast", "| ours, 32", "| Slow", "| Broken"]
+
+
+def test_kept_table_is_tested_over_seeds():
+    """The figures in docs/explanation/luong-table.md are those that the script computes."""
+    import seed_tests
+
+    page = BENCH.parents[1] / "docs/explanation/luong-table.md"
+    text = page.read_text(encoding="utf-8").replace("**", "").replace("\\", "")
+    _, _, *lines = seed_tests.table_lines(page.with_suffix(".csv"), "none", ["bleu", "chrf", "ter"])
+    cells = {name: cells for name, *cells in (line.strip("| ").split(" | ") for line in lines)}
+    assert len(cells) == 9
+    for name in cells.keys() - {"local_p"}:
+        for cell in cells[name]:
+            assert cell.split(" (p")[0] in text, (name, cell)
+            assert name == "none" or cell.endswith("(p <0.001)")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("metric", ["mean", "log"])
+@pytest.mark.parametrize("sentences", [60, 300])
+@pytest.mark.parametrize("runs", [(2, 2), (3, 3), (4, 4), (5, 5), (2, 5)])
+def test_seeds_make_false_alarms_in_at_most_5_percent(runs, sentences, metric):
+    """Of 200 comparisons with a large spread over seeds; sentences alone make them in most."""
+    import numpy as np
+    import seed_tests
+
+    options = {"runs": runs, "sentences": sentences, "metric": metric, "spread": 10.0}
+    found = seed_tests.rates(np.random.default_rng(3), 200, **options)
+    assert found["compare"] <= 0.05
+    assert found["sentences"] > 0.5
+    if runs[0] > 2:
+        options["spread"] = 1.0
+        assert seed_tests.rates(np.random.default_rng(4), 50, **options, effect=20.0)["compare"] > 0.5

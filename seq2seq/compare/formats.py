@@ -93,7 +93,7 @@ def figure_cell(column: Column, figure: Figure | None, best: float | None) -> Ta
     if figure is None:
         return TableCell(["-"])
     value = decimal(figure.value, column.digits)
-    if figure.deviation is not None:
+    if figure.deviation:  # without it, all seeds have the same value
         value += f" ± {decimal(figure.deviation, column.digits)}"
     lines = [value]
     if figure.interval:
@@ -179,7 +179,7 @@ def split_table(table: Table, width: int) -> list[Table]:
     ]
     groups: list[list[int]] = [[]]
     for i in range(1, len(sizes)):
-        if groups[-1] and sizes[0] + sum(sizes[j] for j in groups[-1]) + sizes[i] > width:
+        if groups[-1] and 1 + sizes[0] + sum(sizes[j] for j in groups[-1]) + sizes[i] > width:
             groups.append([])
         groups[-1].append(i)
     chosen = [[0, *group] for group in groups]
@@ -195,7 +195,7 @@ def rich_table(table: Table) -> Any:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    result = RichTable(box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False, padding=(0, 2, 0, 0))
+    result = RichTable(box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False, padding=(0, 1, 0, 0))
     for i, head in enumerate(table.heads):
         result.add_column(Text(printable_lines(head)), justify="right" if i else "left", no_wrap=True)
     for row in table.rows:

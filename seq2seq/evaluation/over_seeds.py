@@ -42,6 +42,11 @@ def critical_values(sources: Sequence[Variance]) -> Array:
     return np.average(values, axis=0, weights=weights)
 
 
+def critical_value(sources: Sequence[Variance], level: float = 0.05) -> float:
+    """What |estimate| / standard error exceeds by chance with probability `level`."""
+    return float(np.interp(level, LEVELS, critical_values(sources)))
+
+
 def p_value(difference: float, sources: Sequence[Variance]) -> float:
     """Two-sided p of a difference, whose variance is the sum of the sources."""
     total = sum(source.value for source in sources)
@@ -73,7 +78,7 @@ def interval_over_seeds(scores: Sequence[float], sentences: float) -> tuple[floa
     mean, total = fmean(scores), sum(source.value for source in sources)
     if not total:
         return mean, mean
-    half = float(np.interp(0.05, LEVELS, critical_values(sources))) * math.sqrt(total)
+    half = critical_value(sources) * math.sqrt(total)
     return mean - half, mean + half
 
 

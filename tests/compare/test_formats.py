@@ -1,10 +1,12 @@
 """Figures in table cells, and text of runs that must stay text in every table format."""
 
+import json
 import re
 
 import pytest
 
-from seq2seq.compare.formats import figure_cell, format_p_value, latex, markdown, terminal
+from seq2seq.compare.columns import COLUMNS
+from seq2seq.compare.formats import FORMATS, WIDTH, figure_cell, format_p_value, latex, markdown, terminal
 from seq2seq.compare.result import Column, Comparison, Figure, VariantRow
 
 EVIL = "cpu\n\\input{/etc/passwd}\u2028<img src=x onerror=alert(1)>\r```\x1b[2J|\x85* [a](b)"
@@ -60,3 +62,48 @@ def test_terminal_has_no_control_characters_or_lines_from_runs() -> None:
     text = terminal(hostile_comparison(), [])
     assert "\x1b" not in text
     assert not any(line.startswith(("\\input", "<img")) for line in text.splitlines())
+
+
+def usual_comparison() -> Comparison:
+    """A translation's comparison over seeds, with every column and gold links of one direction."""
+    keys = ["bleu", "chrf", "ter", "aer", "entropy", "diagonality", "training_seconds", "peak_memory", "parameters"]
+    figure = Figure(
+        36.42, (36.0, 36.8), 0.35, (34.87, 37.87), {}, {"bootstrap": 0.5, "seeds": 0.0317}, "seeds disagree"
+    )
+    figures = dict.fromkeys(keys, figure) | {"parameters": Figure(5995328.0, (5995328.0,) * 3, 0.0)}
+    rows = [
+        VariantRow(name, "rnn", (1, 2, 3), ("r",), {}, figures) for name in ("rnn-uniform-last", "rnn-general-local_p")
+    ]
+    columns = [COLUMNS[key].column for key in keys]
+    return Comparison(
+        "2 variants",
+        "test",
+        ["a"],
+        [["a"]],
+        columns,
+        rows,
+        "rnn-uniform-last",
+        findings=["b against a: the seeds disagree."],
+    )
+
+
+def test_default_table_fits_100_characters() -> None:
+    """In one piece; with more columns it is split."""
+    usual = terminal(usual_comparison(), [])
+    assert usual.count("\n variant") == 1
+    assert "AER" in usual
+    all_of_them = terminal(usual_comparison(), [column.key for column in usual_comparison().columns])
+    assert all_of_them.count("\n variant") > 1
+    for text in (usual, all_of_them):
+        assert max(map(len, text.splitlines())) <= WIDTH == 100
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_says_that_the_seeds_disagree(name: str) -> None:
+    text = FORMATS[name](usual_comparison(), [])
+    assert "seeds disagree" in text
+    assert ("0.5" if name in ("csv", "json") else "p 0.500") in text
+    if name != "csv":
+        assert "b against a: the seeds disagree." in text
+    if name == "json":
+        assert json.loads(text)["rows"][1]["figures"]["bleu"]["verdict"] == "seeds disagree"
