@@ -1,6 +1,5 @@
 """What tells the variants apart: a few words for each row of the results, and all settings in which they differ."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from seq2seq.compare.report.markup import disclosure, escaped, plural, wide_table
@@ -13,23 +12,20 @@ MOST_VALUE = 20  # characters of a value there
 
 
 def distinction(row: VariantRow, rows: Sequence[VariantRow]) -> str:
-    """A few words: the family if there are several, and the settings that are unusual within it.
+    """A few words: the family if it is not that of most variants, and the settings that are unusual within it.
 
-    A value is usual if more than half of the family has it; a variant of usual values shows them."""
+    A value is usual if more than half of the family has it; the rarest come first. A variant of usual values has them
+    all."""
     family = [other for other in rows if other.family == row.family]
-    words = [row.family] if len(family) < len(rows) else []
     names = [name for name in row.settings if len({other.settings.get(name) for other in family}) > 1]
-    unusual = [name for name in names if 2 * count(name, row, family) <= len(family)] or names
+    counts = {name: sum(other.settings.get(name) == row.settings[name] for other in family) for name in names}
+    unusual = sorted((name for name in names if 2 * counts[name] <= len(family)), key=counts.__getitem__) or names
+    words = [row.family] if 2 * len(family) <= len(rows) else []
     for name in unusual[:MOST_SETTINGS]:
         words.append(f"{short_name(name, names)}={shorten_middle(row.settings[name], MOST_VALUE)}")
     if len(unusual) > MOST_SETTINGS:
         words.append(f"and {len(unusual) - MOST_SETTINGS} more")
     return " · ".join(words)
-
-
-def count(name: str, row: VariantRow, rows: Sequence[VariantRow]) -> int:
-    """How many rows have the same value of this setting."""
-    return Counter(other.settings.get(name) for other in rows)[row.settings[name]]
 
 
 def settings_table(comparison: Comparison) -> Iterator[str]:

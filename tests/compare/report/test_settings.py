@@ -24,14 +24,19 @@ ROWS = [
 
 def test_distinctions_by_hand() -> None:
     assert [distinction(row, ROWS) for row in ROWS] == [
-        "rnn · scorer=uniform · window=last",
-        "rnn · scorer=general",
-        "rnn · scorer=dot",
-        "rnn · scorer=concat",
-        "rnn · scorer=additive",
-        "rnn · scorer=general · window=local_p",
+        "scorer=uniform · window=last",
+        "scorer=general",
+        "scorer=dot",
+        "scorer=concat",
+        "scorer=additive",
+        "window=local_p · scorer=general",
         "transformer",
     ]
+
+
+def test_two_families_of_one_size_are_both_named() -> None:
+    rows = [row("a", "rnn", hidden="64"), row("b", "transformer", size="64")]
+    assert [distinction(row, rows) for row in rows] == ["rnn", "transformer"]
 
 
 @pytest.mark.parametrize(
