@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from seq2seq.compare.report.markup import disclosure, escaped, html_list, paragraphs, plural
 from seq2seq.compare.result import Comparison
 
-MOST_NOTES = 4  # above the results, and below them; further ones are in a disclosure
+MOST_NOTES = 4  # above the results; further ones are in a disclosure
 NOTE_LENGTH = 160  # characters of a note there; the whole of a longer one is in a disclosure
 
 
@@ -15,11 +15,11 @@ def summary(comparison: Comparison) -> Iterator[str]:
     seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
     size = f"{plural(len(comparison.rows), 'variant')}, {plural(seeds, 'seed')} each"
     yield from paragraphs([f"{size}, on {comparison.sentences:,} sentences of {comparison.test}."], "lead")
-    yield from first_notes(comparison.header)
+    yield from header_notes(comparison.header)
     yield from skipped_runs(comparison.skipped)
 
 
-def first_notes(sentences: Sequence[str]) -> Iterator[str]:
+def header_notes(sentences: Sequence[str]) -> Iterator[str]:
     """The first MOST_NOTES sentences, and a disclosure of the others."""
     for sentence in sentences[:MOST_NOTES]:
         yield from note(sentence)
@@ -40,6 +40,13 @@ def beginning(sentence: str) -> str:
     """The sentence up to its first colon, else to the last word before NOTE_LENGTH."""
     start, colon, _ = sentence[:NOTE_LENGTH].partition(": ")
     return f"{start if colon else start.rpartition(' ')[0] or start} …"
+
+
+def findings(sentences: Sequence[str]) -> Iterator[str]:
+    """The differences that the seeds do not bear out."""
+    if sentences:
+        count = plural(len(sentences), "finding")
+        yield from disclosure(f"{count} about differences that the seeds do not bear out", paragraphs(sentences))
 
 
 def skipped_runs(skipped: Sequence[tuple[str, str]]) -> Iterator[str]:

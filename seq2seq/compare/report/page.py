@@ -62,7 +62,7 @@ def place_content(comparison: Comparison) -> dict[str, Callable[[], Iterable[str
         "summary": lambda: notes.summary(comparison),
         "table": lambda: tables.results_table(comparison),
         "legend": lambda: paragraphs([tables.LEGEND], "legend"),
-        "findings": lambda: notes.first_notes(comparison.findings),
+        "findings": lambda: notes.findings(comparison.findings),
         "settings": lambda: settings.settings_table(comparison),
         "runs": lambda: settings.runs_table(comparison),
         "tests": lambda: tables.tests_table(comparison),

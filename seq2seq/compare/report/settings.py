@@ -17,7 +17,8 @@ def distinction(row: VariantRow, rows: Sequence[VariantRow]) -> str:
     A value is usual if more than half of the family has it; the rarest come first. A variant of usual values has them
     all."""
     family = [other for other in rows if other.family == row.family]
-    names = [name for name in row.settings if len({other.settings.get(name) for other in family}) > 1]
+    differing = [name for name in row.settings if len({other.settings.get(name) for other in family}) > 1]
+    names = [name for name in differing if name != "variant"]  # its value is the name of the row
     counts = {name: sum(other.settings.get(name) == row.settings[name] for other in family) for name in names}
     unusual = sorted((name for name in names if 2 * counts[name] <= len(family)), key=counts.__getitem__) or names
     words = [row.family] if 2 * len(family) <= len(rows) else []

@@ -180,6 +180,12 @@ def test_long_and_many_notes_are_disclosed(comparison: Make, tmp_path: Path) -> 
     assert all(sentence in body["text"] for sentence in header)
 
 
+def test_findings_are_below_the_table(comparison: Make, tmp_path: Path) -> None:
+    made = read(comparison(3, findings=["additive against none: the seeds disagree in BLEU."]), tmp_path)
+    (details,) = [e for e in made.tagged("details") if "1 finding about" in e["text"]]
+    assert "the seeds disagree in BLEU." in details["text"]
+
+
 def test_skipped_runs_warnings_and_notes_are_in_the_page(reader: Reader, comparison: Make) -> None:
     (body,) = reader.tagged("body")
     made = comparison(1)

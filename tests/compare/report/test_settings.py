@@ -10,7 +10,9 @@ from seq2seq.compare.result import Comparison, VariantRow
 
 
 def row(name: str, family: str, **settings: str) -> VariantRow:
-    return VariantRow(name, family, (1,), (f"runs/{name}",), {f"model.{k}": v for k, v in settings.items()}, {})
+    return VariantRow(
+        name, family, (1,), (f"runs/{name}",), {"variant": name} | {f"model.{k}": v for k, v in settings.items()}, {}
+    )
 
 
 COMMON = {"bridge": "tanh", "cells": "lstm", "feeding": "True"}  # every recurrent variant has them
@@ -64,7 +66,7 @@ def test_settings_table_names_each_setting_once(comparison: Callable[..., Compar
     assert text.count('class="same" dir="auto">tanh<') == 5
     assert text.count(">–<") == 5 + 2 * 6  # those of the other family
     assert "6 more" not in text
-    assert "7 differences" in text
+    assert "8 differences" in text
 
 
 @pytest.mark.parametrize(
