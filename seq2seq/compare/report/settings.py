@@ -12,7 +12,7 @@ MOST_VALUE = 20  # characters of a value there
 
 
 def distinction(row: VariantRow, rows: Sequence[VariantRow]) -> str:
-    """A few words: the family if it is not that of most variants, and the settings that are unusual within it.
+    """A few words: the family if it is not that of most variants or all there is, and the settings that are unusual within it.
 
     A value is usual if more than half of the family has it; the rarest come first. A variant of usual values has them
     all."""
@@ -21,7 +21,7 @@ def distinction(row: VariantRow, rows: Sequence[VariantRow]) -> str:
     names = [name for name in differing if name != "variant"]  # its value is the name of the row
     counts = {name: sum(other.settings.get(name) == row.settings[name] for other in family) for name in names}
     unusual = sorted((name for name in names if 2 * counts[name] <= len(family)), key=counts.__getitem__) or names
-    words = [row.family] if 2 * len(family) <= len(rows) else []
+    words = [row.family] if 2 * len(family) <= len(rows) or not unusual else []
     for name in unusual[:MOST_SETTINGS]:
         words.append(f"{short_name(name, names)}={shorten_middle(row.settings[name], MOST_VALUE)}")
     if len(unusual) > MOST_SETTINGS:

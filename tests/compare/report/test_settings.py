@@ -51,7 +51,7 @@ def test_two_families_of_one_size_are_both_named() -> None:
             [dict.fromkeys("abcde", "1"), dict.fromkeys("abcde", "2")],
             [f"a={n} · b={n} · c={n} · and 2 more" for n in "12"],
         ),
-        ([{}], [""]),
+        ([{}], ["rnn"]),
     ],
 )
 def test_distinction_within_a_family(settings: Sequence[Mapping[str, str]], words: list[str]) -> None:
