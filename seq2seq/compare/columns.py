@@ -36,7 +36,7 @@ def metric_score(name: str, run: EvaluatedRun, test: TestSet, options: MetricOpt
 
 
 def alignment_score(name: str, method: str, run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
-    """aer, precision or recall of the links found by `method`, against the gold links.
+    """aer, precision or recall (Och & Ney 2003) of the links found by `method`, against the gold links.
 
     None without gold links, for precision if no link is predicted, and for recall if no gold link is sure."""
     if test.gold is None or method not in run.links:

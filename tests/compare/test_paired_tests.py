@@ -13,7 +13,10 @@ from seq2seq.compare.paired_tests import TestOptions
 from seq2seq.compare.result import Figure
 from seq2seq.compare.variants import group_runs
 from seq2seq.evaluation.bleu import PAIRED_TESTS, sacrebleu_p_values
+from seq2seq.evaluation.metrics import score
+from seq2seq.evaluation.over_seeds import interval_over_seeds, two_level_test
 from seq2seq.evaluation.scores import MetricOptions
+from seq2seq.evaluation.significance import resample_scores
 from seq2seq.evaluation.testset import TestSet
 
 Make = Callable[..., EvaluatedRun]
@@ -109,3 +112,24 @@ def test_p_of_several_seeds(test: str, name: str, make_run: Make, p_value: Any) 
         p = figures_of(runs, name)[1][name].p[test]
         assert p == pytest.approx(p_value(test, name, system, a, REFERENCES, 200), abs=1e-12)
         assert p < 1
+
+
+@pytest.mark.parametrize("name", ["bleu", "rougeL"])
+def test_p_and_interval_over_seeds(name: str, make_run: Make) -> None:
+    """As from the statistics of each run, whatever the number of seeds."""
+    texts = {"a": [ONE, OTHER], "b": [OTHER[1:] + OTHER[:1], [f"{line} again" for line in ONE], REFERENCES]}
+    runs = [
+        make_run(text, f"seed={i}", f"variant={variant}") for variant in texts for i, text in enumerate(texts[variant])
+    ]
+    figure = figures_of(runs, name)[1][name]
+    scores = {
+        variant: [score(text, [REFERENCES], [name], language="en", bootstrap=0)[0] for text in seeds]
+        for variant, seeds in texts.items()
+    }
+    baseline, system = ([run.statistics for run in scores[variant]] for variant in texts)
+    formula = scores["a"][0].formula
+    expected = two_level_test(system=system, baseline=baseline, formula=formula, samples=200)
+    assert figure.p["seeds"] == pytest.approx(expected)
+    variance = resample_scores(system, formula, samples=200).mean(1).var(ddof=1)
+    low, high = interval_over_seeds([run.value for run in scores["b"]], float(variance))
+    assert figure.interval == pytest.approx((max(low, 0), min(high, 100)))

@@ -92,7 +92,8 @@ def test_runs_without_partner_and_unused_partners_are_named(joined: Joined) -> N
 def test_single_reverse_run_is_the_partner_of_all(joined: Joined) -> None:
     links, (mismatched,), _ = joined(["wide-1", "narrow-1"], ["wide-1"])
     assert links == dict.fromkeys(["wide-1", "narrow-1"], COMMON["wide-1"])
-    assert mismatched.endswith("/back-wide-1, which has another seed or other settings: narrow-1.")
+    assert "/back-wide-1, which has another seed or other settings, and is one run" in mismatched
+    assert mismatched.endswith("tests over seeds do not speak of its seed: narrow-1.")
 
 
 def test_damaged_partner_is_skipped(joined: Joined) -> None:
