@@ -167,7 +167,7 @@ def build_config(values: Mapping[str, Any]) -> Config:
     if not isinstance(model, dict) or not isinstance(model.get("name"), str):
         raise ConfigError(f"model.name is missing; choose one of: {', '.join(MODELS)}")
     choose(MODELS, model["name"], "model.name")
-    _check_shapes(Config, values)
+    check_shapes(Config, values)
     try:
         merged = OmegaConf.merge(_typed_defaults(model["name"]), values)
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
@@ -175,16 +175,18 @@ def build_config(values: Mapping[str, Any]) -> Config:
         raise ConfigError(describe(error)) from None
 
 
-def _check_shapes(group: Any, values: Mapping[str, Any], prefix: str = "") -> None:
+def check_shapes(group: Any, values: Mapping[str, Any], prefix: str = "") -> None:
     """ConfigError for a value where a mapping belongs, as OmegaConf's own error would not name the setting.
 
     Also for a list or mapping inside a list of names or integers, which OmegaConf accepts."""
     for field in dataclasses.fields(group):
         name, value = prefix + field.name, values.get(field.name)
-        subgroup = MODELS[value["name"]] if name == "model" else field.type  # type: ignore[index]
+        subgroup = field.type
+        if name == "model" and isinstance(value, Mapping):
+            subgroup = MODELS.get(str(value.get("name")), ModelConfig)
         if dataclasses.is_dataclass(subgroup):
             if isinstance(value, Mapping):
-                _check_shapes(subgroup, value, f"{name}.")
+                check_shapes(subgroup, value, f"{name}.")
             elif value is not None:
                 raise ConfigError(f"{name} is a group of settings, not a value")
         elif value is not None and not _has_shape(type_name(field), value):
@@ -192,7 +194,9 @@ def _check_shapes(group: Any, values: Mapping[str, Any], prefix: str = "") -> No
 
 
 def _has_shape(wanted: str, value: Any) -> bool:
-    """Whether `value` is a mapping if the type `wanted` is a dict, and its lists hold no lists or mappings."""
+    """Whether `value` is a mapping if the type `wanted` is a dict and else none, and its lists hold no such either."""
+    if wanted.startswith("list") and isinstance(value, Mapping):
+        return False
     if wanted.startswith("dict"):
         return isinstance(value, Mapping) and all(_has_shape("list", entry) for entry in value.values())
     return not isinstance(value, list) or not any(isinstance(entry, list | Mapping) for entry in value)

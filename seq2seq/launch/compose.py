@@ -21,11 +21,11 @@ from seq2seq.config.choices import check_choices
 from seq2seq.config.ignored import check_given
 from seq2seq.config.io import build_config, describe, every_setting, flatten, flatten_values, refuse_changes
 from seq2seq.errors import ConfigError, quoted, unknown
+from seq2seq.launch.own_files import MOST_DIGITS, first_fault
 from seq2seq.launch.processes import CONCURRENT_JOBS
 
 PLAIN_GROUPS = ("tokenizer", "training", "trainer", "search", "data")  # groups whose files set nothing but their group
 NOT_A_NAME = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|true|false|null|\[.*\]|\{.*\}", re.IGNORECASE)  # Hydra's other values
-MOST_DIGITS = 300  # of a number: more do not fit a float, and Python reads no integer of more than 4,300
 TOO_MANY_DIGITS = re.compile(rf"[\d_]{{{MOST_DIGITS + 1}}}")
 QUOTED_EXAMPLE = 'data.licence="free (CC0)"'
 
@@ -37,7 +37,7 @@ def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) ->
     another type, an unknown name, or a combination that cannot work; RunError for a `resume` that is not a run."""
     search_path = [f"hydra.searchpath=[{folder.as_uri()}]"] if folder else []
     overrides = [hydra_override(override) for override in overrides]
-    with hydra_errors(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with hydra_errors(folder), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         saved = saved_config(overrides)
         primary = register_saved_run(saved) if saved else register_defaults()
         composed = hydra.compose(primary, overrides=[*search_path, *overrides])
@@ -137,12 +137,20 @@ def conf_dir() -> Path:
 
 
 @contextmanager
-def hydra_errors() -> Iterator[None]:
-    """Turn errors of Hydra, OmegaConf and PyYAML into ConfigError."""
+def hydra_errors(folder: Path | None = None) -> Iterator[None]:
+    """Turn errors of Hydra, OmegaConf and PyYAML into ConfigError, and any that come of a faulty file in `folder`."""
     try:
         yield
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ConfigError(_explain(error)) from None
+        sentence = _explain(error)
+        if folder and re.match(r"(\S+\.yaml: )?\s*(:|is )|.*: Incompatible key type", sentence):  # it names no setting
+            sentence = first_fault(folder) or sentence
+        raise ConfigError(sentence) from error
+    except (ValueError, KeyError, OSError, RecursionError) as error:
+        fault = first_fault(folder) if folder else ""
+        if not fault:
+            raise
+        raise ConfigError(fault) from error
 
 
 def _explain(error: BaseException) -> str:
@@ -151,7 +159,15 @@ def _explain(error: BaseException) -> str:
         return _unreadable(str(error.override))
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
         return f"{mark.name} is not valid YAML: line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    if isinstance(error, yaml.reader.ReaderError):
+        return (
+            f"{error.name} is not valid YAML: it has a character that YAML does not allow, at position {error.position}"
+        )
     message = str(error)
+    if missing := re.match(r"In '([^']*)': Could not load '([^']*)'", message):
+        return f"{missing[1]}.yaml: its defaults name {missing[2]}, and there is no such file"
+    if unused := re.match(r"In '([^']*)': Could not override '([^']*)'", message):
+        return f"{unused[1]}.yaml: its defaults override {unused[2]}, which is not a group in use"
     if isinstance(error, MissingConfigException) and error.options is not None:
         path, group = re.findall(r"(?:Could not find|options in) '([^']*)'", message)
         return _missing_file(path, group, [option for option in error.options if not option.endswith("schema")])

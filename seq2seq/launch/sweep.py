@@ -106,10 +106,11 @@ def _sweep_dir(folder: Path) -> str:
 def hydra_main(overrides: Sequence[str], task: Callable[[DictConfig], None]) -> None:
     """Run Hydra's command line in multirun mode. Its errors become ConfigError; those of `task` are passed on."""
     register_defaults()
+    folder = Path(overrides[1]) if overrides[:1] == ["--config-dir"] else None
     before, sys.argv = sys.argv, ["seq2seq train", "--multirun", *overrides]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints errors itself and exits with 1
     try:
-        with hydra_errors():
+        with hydra_errors(folder):
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(task)()
     finally:
         sys.argv = before

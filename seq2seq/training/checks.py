@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from seq2seq.config import Config, TrainerConfig, TrainingConfig
+from seq2seq.data.batching import BatchOptions, TrainBatches
 from seq2seq.data.prepare import Prepared, cache_root
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.metrics import score
@@ -115,6 +116,20 @@ def check_plan(config: Config, prepared: Prepared, start: Run | None) -> None:
         with open_tensors(start.folder / WEIGHTS) as file:
             check_fit(model, file, start.folder / WEIGHTS, CONFIGURED_MODEL)
         checked_hash(start.folder, WEIGHTS)
+
+
+def check_accumulation(config: Config, prepared: Prepared) -> None:
+    """Raises ConfigError for more batches in an update than an epoch has: the rest would be empty."""
+    t = config.training
+    if t.accumulate == 1:
+        return
+    padding = BatchOptions(multiple=t.pad_to_multiple_of)
+    batches = len(TrainBatches(prepared.train, t.batch_tokens, config.seed, padding).plan())
+    if t.accumulate > batches:
+        raise ConfigError(
+            f"training.accumulate={t.accumulate} is more than an epoch has batches, {batches} of "
+            f"training.batch_tokens={t.batch_tokens}: no update goes beyond an epoch"
+        )
 
 
 def check_lengths(model: EncoderDecoder, prepared: Prepared, multiple: int) -> None:

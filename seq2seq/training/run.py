@@ -24,7 +24,7 @@ from seq2seq.nn.build import EncoderDecoder, build_model
 from seq2seq.runs.directory import CONFIG, HASHES, INFO, LAST, LOG, Run, locked, read_info, run_directory
 from seq2seq.runs.weights import load_weights
 from seq2seq.training.budget import resize_to_budget
-from seq2seq.training.checks import CONFIGURED_MODEL, check_monitor, check_plan, check_settings
+from seq2seq.training.checks import CONFIGURED_MODEL, check_accumulation, check_monitor, check_plan, check_settings
 from seq2seq.training.fit import fit
 from seq2seq.training.footprint import check_memory
 from seq2seq.utils.console import logging_to
@@ -103,6 +103,7 @@ def create_directory(plan: TrainingPlan) -> bool:
     Raises ConfigError, DataError or RunError if the settings do not fit the text or the weights of init_from."""
     config, prepared, start, folder = plan
     check_monitor(config, prepared)
+    check_accumulation(config, prepared)
     check_plan(config, prepared, start)
     temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
     temporary.mkdir(parents=True)

@@ -117,6 +117,12 @@ def test_cuda_graphs_with_float16_are_refused(trained: Trained, monkeypatch: pyt
         trained("trainer.graphs=true", "trainer.precision=16")
 
 
+def test_update_of_more_batches_than_an_epoch_has_is_refused(small_settings: SmallSettings, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"training\.accumulate=1000 is more than an epoch has batches, \d+ of"):
+        train(compose_config(small_settings(tmp_path / "runs", "training.accumulate=1000")))
+    assert not (tmp_path / "runs").exists()
+
+
 def test_too_many_threads_are_refused(trained: Trained) -> None:
     with pytest.raises(ConfigError, match=r"trainer\.threads=100000 is too large: at most 1024"):
         trained("trainer.threads=100000")
