@@ -1,15 +1,17 @@
 """Folders that appear atomically once complete, and that an interrupted process leaves for the next one to resume."""
 
 import fcntl
+import io
 import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
+from seq2seq.errors import DataError
 from seq2seq.utils.files import error_filename
+from seq2seq.utils.untrusted import open_lock
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ def resumable_folder(folder: Path) -> Iterator[Path | None]:
     part, lock = (folder.with_name(f".{folder.name}.{ending}") for ending in ("part", "lock"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     # The lock file stays: were it removed and created again, two processes could each hold the lock of one of the two.
-    with error_filename(folder), lock.open("w") as file:
+    with error_filename(folder), open_lock(lock, DataError) as file:
         if not _locked(file, folder):
             with atomic_folder(folder) as own:
                 yield own
@@ -59,7 +61,7 @@ def resumable_folder(folder: Path) -> Iterator[Path | None]:
                     part.rmdir()
 
 
-def _locked(file: IO[str], folder: Path) -> bool:
+def _locked(file: io.FileIO, folder: Path) -> bool:
     """Wait for the lock of `file`; False if the file system has no locks."""
     try:
         try:

@@ -27,7 +27,7 @@ from seq2seq.config.io import read_config, settings_hash
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import BusyError, RunError
 from seq2seq.utils.files import write_json
-from seq2seq.utils.untrusted import MIB, open_file, read_json
+from seq2seq.utils.untrusted import MIB, open_file, open_lock, read_json
 
 CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
 METRICS, LOG = "metrics.csv", "log.txt"
@@ -144,7 +144,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     The lock ends with the process. Its file stays: if it were removed and made again, two processes could hold the
     locks of two files."""
-    with (folder / "training.lock").open("a") as file:
+    with open_lock(folder / "training.lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

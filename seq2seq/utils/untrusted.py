@@ -19,7 +19,7 @@ from seq2seq.errors import RunError, Seq2SeqError
 MIB = 1 << 20
 KINDS = {  # test of st_mode -> what the message calls it
     stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket",
-    stat.S_ISCHR: "a device", stat.S_ISBLK: "a device",
+    stat.S_ISCHR: "a device", stat.S_ISBLK: "a device", stat.S_ISLNK: "a link",
 }  # fmt: skip
 
 WHOLE, NUMBER, TEXT, WORD, FLAG = "a non-negative integer", "a number", "text", "a short word", "true or false"
@@ -60,8 +60,8 @@ def open_file(
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    """Opener for `open`: does not wait for the other end of a pipe, and follows no link."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+    """Opener for `open` that does not wait for the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def check_status(path: Path, status: os.stat_result, limit: int, error: type[Seq2SeqError] = RunError) -> None:
@@ -71,6 +71,16 @@ def check_status(path: Path, status: os.stat_result, limit: int, error: type[Seq
         raise error(f"{path} is {kind}, not a regular file")
     if status.st_size > limit:
         raise error(f"{path} is too large: {status.st_size:,} bytes, where at most {limit:,} are expected")
+
+
+def open_lock(path: Path, error: type[Seq2SeqError] = RunError) -> io.FileIO:
+    """Open a file to lock it, and create it if it is missing; its content is neither read nor written.
+
+    Raises `error` for anything but a regular file, or a link to one: a pipe would block. Raises OSError, which names
+    `path`, if it cannot be created."""
+    if os.path.lexists(path):
+        check_status(path, path.stat() if path.exists() else path.lstat(), LARGEST, error)
+    return io.FileIO(path, "a", opener=_open_without_waiting)
 
 
 def library_path(file: io.BufferedReader) -> str:

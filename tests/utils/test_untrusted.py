@@ -19,6 +19,7 @@ from seq2seq.utils.untrusted import (
     fits,
     library_path,
     open_file,
+    open_lock,
     parse_json,
     read_bytes,
     read_json,
@@ -89,6 +90,22 @@ def test_links_inside_the_root_are_followed(tmp_path: Path) -> None:
     assert read_text(tmp_path / "link" / "checkpoints" / "last", 1, root=tmp_path / "link") == "w"
     with pytest.raises(RunError, match="leads out of"):
         read_text(tmp_path / "link" / "checkpoints" / "last", 1)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("elsewhere"), lambda path: path.mkdir()])
+def test_only_regular_files_are_locked(make: Callable[[Path], object], tmp_path: Path) -> None:
+    make(tmp_path / "lock")
+    with pytest.raises(RunError, match=f"^{re.escape(str(tmp_path))}/lock is a .*, not a regular file"):
+        open_lock(tmp_path / "lock")
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_lock_file_is_created_and_kept(tmp_path: Path) -> None:
+    open_lock(tmp_path / "lock").close()
+    (tmp_path / "lock").write_text("content")
+    open_lock(tmp_path / "lock").close()
+    assert (tmp_path / "lock").read_text() == "content"
 
 
 def test_library_opens_the_file_that_is_open_here(tmp_path: Path) -> None:
