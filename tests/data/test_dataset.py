@@ -102,3 +102,38 @@ def test_joined_arrays_equal_arrays_written_at_once(tmp_path: Path, copied: tupl
         for row in rows:
             add(row)
     assert content(tmp_path / "all") == content(tmp_path / "expected")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "copy", "links", "fits"),
+    [
+        ([4, 2], [5, 2], [4, 2], [0, 0, 1, 1], True),
+        ([9, 2], [9, 2], [9, 2], [], True),
+        ([1, 2], [10, 11, 2], [10, 2], [], False),  # the pair has one unknown word, of id 10
+        ([1, 2], [10, 2], [10, 2], [], True),
+        ([1, 2], [2], [13, 2], [], False),  # not so many words
+        ([10, 2], [2], [4, 2], [], False),
+        ([4, 2], [10, 2], [4, 2], [], False),
+        ([4, 2], [5, 2], [4], [], False),
+        ([], [5, 2], [], [], False),
+        ([4, 2], [], [4, 2], [], False),
+        ([4, 2], [5, 2], [4, 2], [2, 0], False),
+        ([4, 2], [5, 2], [4, 2], [0, 2], False),
+        ([4, 2], [5, 2], [4, 2], [0], False),
+    ],
+)
+def test_ids_and_links_are_checked(
+    source: list[int], target: list[int], copy: list[int], links: list[int], fits: bool, tmp_path: Path
+) -> None:
+    """Vocabularies of 10 entries; the pair before is in order."""
+    with write_arrays(tmp_path, 10, 10, max_length=5, linked=True) as add:
+        add(EncodedPair([3, 2], [3, 2], [3, 2], [0, 0]))
+        add(EncodedPair(source, target, copy, links))
+    arrays = PairArrays(tmp_path)
+    if fits:
+        arrays.check_ids(10, 10)
+    else:
+        with pytest.raises(DataError, match="ids that are not in the vocabulary"):
+            arrays.check_ids(10, 10)
+    with pytest.raises(DataError, match="is damaged|of another vocabulary"):
+        arrays.check_ids(10, 9)

@@ -1,12 +1,17 @@
 """Preparing keeps, drops and reports pairs as configured, once for all runs; the shipped settings are valid."""
 
 import dataclasses
+import json
+import os
 import random
+import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -179,6 +184,80 @@ def test_damaged_folder_is_named(root: Path) -> None:
         prepare(settings(root), tokenizer())
     (folder / "report.json").unlink()
     with pytest.raises(DataError, match=r"report\.json is missing; delete the folder"):
+        prepare(settings(root), tokenizer())
+
+
+def change_meta(**values: Any) -> Callable[[Path], object]:
+    """Changes values in arrays.json."""
+    return lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def change_array(dtype: str, index: int, value: int) -> Callable[[Path], object]:
+    """Changes a value of an array."""
+
+    def change(path: Path) -> None:
+        array = np.fromfile(path, dtype)
+        array[index] = value
+        array.tofile(path)
+
+    return change
+
+
+DAMAGED_CACHE: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "report of nothing": ("report.json", lambda path: path.write_text("{}")),
+    "report that is a list": ("report.json", lambda path: path.write_text("[]")),
+    "report that is no JSON": ("report.json", lambda path: path.write_bytes(b"\xff")),
+    "no report": ("report.json", lambda path: path.unlink()),
+    "report in a pipe": ("report.json", lambda path: (path.unlink(), os.mkfifo(path))),
+    "report of negative counts": ("report.json", change_meta(kept=-1)),
+    "report of another tokenizer": ("report.json", change_meta(tokenizers={"source": "a", "target": "b"})),
+    "another tokenizer": ("joint.spm", lambda path: path.write_bytes(path.read_bytes()[:-1])),
+    "no pairs": ("train/arrays.json", change_meta(pairs=0)),
+    "negative pairs": ("train/arrays.json", change_meta(pairs=-1)),
+    "endless pairs": ("train/arrays.json", change_meta(pairs=2**70)),
+    "pairs in words": ("train/arrays.json", change_meta(pairs="many")),
+    "totals of one side": ("train/arrays.json", change_meta(totals={"source": 3})),
+    "totals of other names": ("train/arrays.json", change_meta(totals={"source": 3, "target": 3, "../x": 1})),
+    "objects in an array": ("train/arrays.json", change_meta(types={"source": "O", "target": "O", "copy": "O"})),
+    "no types": ("train/arrays.json", change_meta(types={})),
+    "another vocabulary": ("train/arrays.json", change_meta(target_size=7)),
+    "dev pairs without text": ("dev_text/arrays.json", change_meta(pairs=1)),
+    "negative bound": ("train/source.bounds", change_array("<i8", 1, -5)),
+    "bound beyond the end": ("train/source.bounds", change_array("<i8", 1, 10**6)),
+    "first bound": ("train/target.bounds", change_array("<i8", 0, 1)),
+    "last bound": ("train/target.bounds", change_array("<i8", -1, 3)),
+    "empty sentence": ("dev/source.bounds", change_array("<i8", 1, 0)),
+    "truncated ids": ("train/target.ids", lambda path: path.write_bytes(path.read_bytes()[:-1])),
+    "longer ids": ("train/target.ids", lambda path: path.write_bytes(path.read_bytes() + b"a")),
+    "ids in a folder": ("train/target.ids", lambda path: (path.unlink(), path.mkdir())),
+    "source id beyond the vocabulary": ("train/source.ids", change_array("|u1", 7, 200)),
+    "target id beyond the vocabulary": ("train/target.ids", change_array("|u1", 7, 200)),
+    "dev id beyond the vocabulary": ("dev/target.ids", change_array("|u1", 7, 200)),
+    "text that is not UTF-8": ("dev_text/source.ids", change_array("|u1", 0, 0xFF)),
+}
+
+
+@pytest.mark.timeout(100)
+def test_damaged_cache_is_refused_with_advice_that_helps(root: Path) -> None:
+    """Whatever is damaged, the folder to be deleted is that of the whole corpus."""
+    folder = prepare(settings(root), tokenizer()).folder
+    whole = Path(shutil.copytree(folder, root / "whole"))
+    for case, (name, damage) in DAMAGED_CACHE.items():
+        shutil.rmtree(folder)
+        shutil.copytree(whole, folder)
+        damage(folder / name)
+        with pytest.raises(DataError) as caught:
+            prepare(settings(root), tokenizer())
+        assert str(caught.value).endswith(f"; delete the folder {folder}, it will be rebuilt"), case
+    shutil.rmtree(folder)
+    assert decoded(prepare(settings(root), tokenizer())) == TRAIN
+
+
+def test_file_in_the_place_of_the_cache_is_named(root: Path) -> None:
+    folder = prepare(settings(root), tokenizer()).folder
+    shutil.rmtree(folder)
+    folder.write_text("")
+    with pytest.raises(DataError, match=f"{folder} is in the place of the folder of a prepared corpus: delete it"):
         prepare(settings(root), tokenizer())
 
 
