@@ -135,5 +135,5 @@ def test_ids_and_links_are_checked(
     else:
         with pytest.raises(DataError, match="ids that are not in the vocabulary"):
             arrays.check_ids(10, 10)
-    with pytest.raises(DataError, match="is damaged|of another vocabulary"):
+    with pytest.raises(DataError, match=r"is damaged|of another vocabulary"):
         arrays.check_ids(10, 9)
