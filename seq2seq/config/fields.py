@@ -7,7 +7,7 @@ from dataclasses import field
 from types import GenericAlias
 from typing import Any
 
-from seq2seq.errors import ConfigError, unknown
+from seq2seq.errors import ConfigError, shortened, unknown
 from seq2seq.runtime.bounds import Bounds
 
 
@@ -56,7 +56,7 @@ class Group:
         fields = {f.name: f for f in dataclasses.fields(self)}  # type: ignore[arg-type]
         for name in names:
             if (value := getattr(self, name)) != default_value(fields[name]):
-                raise ConfigError(f"{self.path}.{name}={value} would be ignored: {why}")
+                raise ConfigError(f"{self.path}.{name}={shortened(value)} would be ignored: {why}")
 
 
 def default_value(field: "dataclasses.Field[Any]") -> Any:

@@ -7,15 +7,17 @@ from typing import TypeVar
 T = TypeVar("T")
 
 SHOWN = 80  # characters of a value that a message repeats
+LONGEST = 4000  # characters of a message; the names of all settings are about 2,500
 
 
 class Seq2SeqError(Exception):
     """Base class: `except Seq2SeqError` catches every error that the user can fix.
 
-    Its message is one line that a terminal can print: names in it may come from files that someone else wrote."""
+    Its message is one line that a terminal can print, and not endless: names and values in it may come from files that
+    someone else wrote."""
 
     def __str__(self) -> str:
-        return escaped(" ".join(super().__str__().split()))
+        return shortened(" ".join(super().__str__().split()), LONGEST)
 
 
 class ConfigError(Seq2SeqError):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seq2seq.runtime.errors import SHOWN, ConfigError, quoted, shortened, unknown
+from seq2seq.runtime.errors import LONGEST, SHOWN, ConfigError, quoted, shortened, unknown
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,4 @@ def test_unknown_name_is_shortened_too() -> None:
 def test_message_of_an_error_is_one_printable_line() -> None:
     r"""Names in it may come from files that someone else wrote; "\\x1b" would give a terminal commands."""
     assert str(ConfigError("a\x1b[31m\n  b\x85c\u202e\udce4 ü")) == r"a\x1b[31m b c\u202e\udce4 ü"
+    assert len(str(ConfigError("x" * 10**6))) < LONGEST + 50
