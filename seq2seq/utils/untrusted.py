@@ -11,6 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def open_file(
         if not real.is_relative_to(os.path.realpath(folder)):
             raise error(f"{path} is a link that leads out of {folder}: a copy of the file is needed there")
         check_status(path, real.stat(), limit, error)
-        file = open(real, "rb", opener=_open_without_waiting)  # noqa: SIM115
+        file = open(real, "rb", opener=partial(_open_without_waiting, more=os.O_NOFOLLOW))  # noqa: SIM115
     except FileNotFoundError as cause:
         raise error(f"{path} is missing") from cause
     except (OSError, ValueError) as cause:  # ValueError: a null character in the path
@@ -59,9 +60,9 @@ def open_file(
     return file
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
+def _open_without_waiting(path: str, flags: int, more: int = 0) -> int:
     """Opener for `open` that does not wait for the other end of a pipe."""
-    return os.open(path, flags | os.O_NONBLOCK, 0o666)
+    return os.open(path, flags | more | os.O_NONBLOCK, 0o666)
 
 
 def check_status(path: Path, status: os.stat_result, limit: int, error: type[Seq2SeqError] = RunError) -> None:
