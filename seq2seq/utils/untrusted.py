@@ -93,11 +93,13 @@ def library_path(file: io.BufferedReader) -> str:
 def read_bytes(path: Path, limit: int, *, root: Path | None = None, error: type[Seq2SeqError] = RunError) -> bytes:
     """The content of a file, which is opened as by `open_file`. Raises `error` if it cannot be read."""
     with open_file(path, limit, root=root, error=error) as file:
+        # Python reserves what is asked for; metrics.csv may grow meanwhile, and files of /proc have a size of 0
+        limit = min(limit, max(2 * os.fstat(file.fileno()).st_size, MIB))
         try:
             content = file.read(limit + 1)
         except OSError as cause:
             raise error(f"{path} cannot be read: {cause.strerror}") from cause
-    if len(content) > limit:  # of /proc, or written to at this moment
+    if len(content) > limit:
         raise error(f"{path} is too large: more than {limit:,} bytes")
     return content
 
