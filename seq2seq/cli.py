@@ -12,6 +12,7 @@ import seq2seq
 from seq2seq.errors import Seq2SeqError, escaped, unknown
 from seq2seq.utils import process
 from seq2seq.utils.console import log_to_stderr
+from seq2seq.utils.files import os_error_sentence
 
 COMMANDS = {  # module in seq2seq.commands -> purpose; the overview imports no command
     "train": "train a model, or a grid of models; writes run directories",
@@ -69,7 +70,7 @@ def exit_code(work: Callable[[], int | None]) -> int:
             sys.stdout.flush()  # keeps what was printed before the error
         except OSError:
             _discard_output()
-        return _print_error(f"{error.filename or 'a file or the output'} cannot be written or read: {error.strerror}")
+        return _print_error(os_error_sentence(error))
 
 
 def _run_command(name: str, argv: list[str]) -> int | None:

@@ -21,6 +21,7 @@ from seq2seq.evaluation.testset import TestSet
 from seq2seq.runs.directory import CONFIG, INFO, WEIGHTS, Run, missing_run
 from seq2seq.runs.metrics import is_complete, read_all_rows, read_metrics
 from seq2seq.runs.weights import open_tensors
+from seq2seq.utils.files import os_error_sentence
 from seq2seq.utils.untrusted import NUMBER, TEXT, WHOLE, check_types
 
 log = logging.getLogger("seq2seq")
@@ -81,8 +82,9 @@ class SkippedRuns(list[tuple[str, str]]):
         try:
             return work()
         except (RunError, DataError, OSError) as error:
-            log.warning("%s is left out: %s", folder, error)
-            self.append((str(folder), " ".join(str(error).split())))
+            reason = os_error_sentence(error) if isinstance(error, OSError) else str(error)
+            log.warning("%s is left out: %s", folder, reason)
+            self.append((str(folder), reason))
             return None
 
 

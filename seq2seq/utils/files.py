@@ -51,6 +51,11 @@ def atomic_path(path: Path, follow: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def os_error_sentence(error: OSError) -> str:
+    """What the file system refused, in one sentence that names the file."""
+    return f"{error.filename or 'a file or the output'} cannot be written or read: {error.strerror}"
+
+
 def check_file(path: Path) -> None:
     """Raise IsADirectoryError if `path` is a folder; call it before the work whose result goes there."""
     if path.is_dir() or not path.name:

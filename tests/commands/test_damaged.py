@@ -1,6 +1,7 @@
 """`seq2seq compare` with damaged runs: they are named and left out, and the others are compared."""
 
 import json
+import os
 import re
 import shutil
 import struct
@@ -115,6 +116,13 @@ def entry(body: bytes, **head: Any) -> bytes:
     return json.dumps(head).replace("Infinity", "1e400").encode() + b"\n" + body
 
 
+def overfull(path: Path) -> None:
+    """Claims that the directory of the zip file is larger than that of its entries, which would all be read."""
+    content = bytearray(path.read_bytes())
+    content[-10:-6] = struct.pack("<L", 2**31)
+    path.write_bytes(content)
+
+
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "junk in an entry": (looked(lambda head, body: b"junk"), "explained.zip: sentence 4 cannot be read"),
     "a deep entry": (looked(lambda head, body: DEEP.encode()), "explained.zip: sentence 4 cannot be read"),
@@ -182,6 +190,38 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
         "run.json is damaged: processor_seconds is not a number",
     ),
     "memory in words": (says(peak_memory="much"), "run.json is damaged: peak_memory is not a number"),
+    "scores in a folder": (
+        lambda run: (
+            (run / "evaluation/test/scores.json").unlink(),
+            (run / "evaluation/test/scores.json").mkdir(),
+        ),
+        "weights.safetensors is missing",
+    ),
+    "link that is none": (
+        lambda run: (run / "evaluation/test/forced.json").write_text(
+            (run / "evaluation/test/forced.json").read_text().replace("-", "~")
+        ),
+        "weights.safetensors is missing",
+    ),
+    "records in a pipe": (
+        lambda run: (
+            (run / "evaluation/test/explained.zip").unlink(),
+            os.mkfifo(run / "evaluation/test/explained.zip"),
+        ),
+        "weights.safetensors is missing",
+    ),
+    "records of millions of sentences": (
+        lambda run: overfull(run / "evaluation/test/explained.zip"),
+        "weights.safetensors is missing",
+    ),
+    "metrics in a pipe": (
+        lambda run: ((run / "metrics.csv").unlink(), os.mkfifo(run / "metrics.csv")),
+        "metrics.csv is a named pipe, not a regular file",
+    ),
+    "metrics of other columns": (
+        writes("metrics.csv", "update,\x1b[31m\n1,a\n"),
+        r"metrics.csv is damaged: '\x1b[31m' is not a column of it",
+    ),
     "deep scores": (writes("evaluation/test/scores.json", DEEP), "weights.safetensors is missing"),
     "huge seconds of decoding": (scores(seconds=HUGE), "weights.safetensors is missing"),
     "seconds of the processor in words": (scores(processor_seconds="much"), "weights.safetensors is missing"),
