@@ -186,13 +186,13 @@ def all_runs(variants: Sequence[Variant]) -> list[EvaluatedRun]:
     return [run for variant in variants for run in variant.runs]
 
 
-CHECKS: list[Callable[[Sequence[Variant]], list[str]]] = [
+CHECKS: list[Callable[[Sequence[Variant]], list[str]]] = [  # the order of their sentences
+    single_runs,
+    copied_runs,
     budget,
     batch_order,
     search_settings,
     seed_sets,
-    single_runs,
-    copied_runs,
     different_origins,
     unfinished_runs,
     runs_without_weights,

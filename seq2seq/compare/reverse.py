@@ -128,8 +128,8 @@ def partner_notes(
         notes.append(f"No links of the reverse direction for: {', '.join(without)}.")
     if mismatched:
         notes.append(
-            f"Links are symmetrized with those of {reverse.runs[0].folder}, which has another seed or other settings, and "
-            f"is one run, so that tests over seeds do not speak of its seed: {', '.join(mismatched)}."
+            f"Links are symmetrized with those of {reverse.runs[0].folder}, which has another seed or other settings, "
+            f"and is one run, so that tests over seeds do not speak of its seed: {', '.join(mismatched)}."
         )
     if unused:
         notes.append(f"Unused with --reverse, since no run has their seed and settings: {', '.join(unused)}.")
