@@ -7,6 +7,7 @@ const CURVE_X = [
 ];
 const CURVE_Y = [["dev_score", "dev score"], ["dev_loss", "dev loss"], ["loss", "training loss"]];
 const MOST_BESIDE = 24; // names beside their points; more are listed at the right
+const NEAR = 24; // places that are tried before a name may cover an error bar
 // Keys of columns.
 const SPEED = /per_second|speed|seconds|milliseconds|latency/, SIZE = /parameters|size|bytes|memory|mib|mb$/;
 
@@ -104,17 +105,22 @@ function initLengths() {
   keepDrawn("length-chart", () => drawLengths(shown));
 }
 
-/** A name beside each point, at the nearest place where it covers nothing; a line leads to one further away. */
+/** A name beside each point, at the nearest place where it covers no point and no name, and, if there is one, no error
+    bar; a line leads to one further away. */
 function labelPoints(chart, points) {
   const taken = points.map((point) => [point.x - 6, point.y - 6, point.x + 6, point.y + 6]);
-  const isFree = ([left, top, right, bottom]) => !taken.some(([l, t, r, b]) => left < r && right > l && top < b && bottom > t);
+  const overlaps = ([left, top, right, bottom]) => ([l, t, r, b]) => left < r && right > l && top < b && bottom > t;
+  const isFree = (box) => !taken.some(overlaps(box));
+  const bars = points.map(({ x, b }) => b.interval && [x, chart.y(b.interval[1]), x, chart.y(b.interval[0])]).filter(Boolean);
+  const isClear = (box) => isFree(box) && !bars.some(overlaps(box));
   const isInside = ([left, top, right, bottom]) =>
     left > MARGIN.left && right < chart.width && top >= 0 && bottom <= chart.bottom;
   const rest = [];
   for (const point of points) {
     const width = textWidth(shortName(point.name));
     const box = ([x, y]) => [x, y - 8, x + width, y + 8];
-    const place = placesAround(point, width).find((candidate) => isInside(box(candidate)) && isFree(box(candidate)));
+    const places = placesAround(point, width).filter((candidate) => isInside(box(candidate)));
+    const place = places.slice(0, NEAR).find((near) => isClear(box(near))) ?? places.find((any) => isFree(box(any)));
     if (!place) {
       rest.push(point);
       continue;
