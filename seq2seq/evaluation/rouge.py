@@ -40,7 +40,7 @@ def rouge(kind: str, hypotheses: Sequence[str], references: Sequence[Sequence[st
     name = f"rouge{kind}"
     if not any(tokenizer.tokenize(line) for lines in references for line in lines):
         others = ", or take chrf" if options.rouge_tokenizer != "default" else ADVICE
-        raise DataError(f"{name} finds no token in any reference (tok:{tokenizer.name}){others}")
+        raise DataError(f"{name} finds no letter or other token in any reference (tok:{tokenizer.name}){others}")
     if options.rouge_tokenizer == "default":
         _warn_of_dropped_letters([line for lines in references for line in lines])
     scorer = RougeScorer([name], tokenizer=tokenizer)
@@ -136,7 +136,7 @@ def _signature(kind: str, references: int, tokenizer: str, options: MetricOption
     return "|".join(f"{key}:{value}" for key, value in parts.items())
 
 
-ADVICE = "; --rouge-tokenizer unicode (training.rouge_tokenizer) keeps them, or take chrf"
+ADVICE = "; --rouge-tokenizer unicode (training.rouge_tokenizer) reads those of every script, or take chrf"
 TOKENIZERS: dict[str, Callable[[str], list[str]]] = {  # besides "default"
     "unicode": unicode_tokens,
     "chars": character_tokens,

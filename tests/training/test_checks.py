@@ -56,7 +56,7 @@ def test_rouge_is_refused_for_a_script_that_it_does_not_read(
 ) -> None:
     other = shutil.copytree(corpus, tmp_path / "corpus")
     (other / "dev.de").write_text("кот спит\n" * 12, encoding="utf-8")
-    with pytest.raises(DataError, match=r"no token in any reference .*training.rouge_tokenizer.* or take chrf"):
+    with pytest.raises(DataError, match=r"token in any reference .*training.rouge_tokenizer.* or take chrf"):
         train(compose_config(small_settings(tmp_path / "runs", f"data.root={other}", "training.monitor=rouge")))
     assert not (tmp_path / "runs").exists()
 
@@ -69,7 +69,7 @@ def test_rouge_is_accepted_if_one_decoded_reference_can_be_read(
         (other / name).write_text("кот спит\n" * 150 + last + "\n", encoding="utf-8")
     words = small_settings(tmp_path / "runs", f"data.root={other}", "training.monitor=rouge")
     assert Run.open(train(compose_config(words))).info["finished"]
-    with pytest.raises(DataError, match="no token in any reference"):  # the one that can be read is not decoded
+    with pytest.raises(DataError, match="token in any reference"):  # the one that can be read is not decoded
         train(compose_config([*words, "training.dev_lines=150"]))
 
 
