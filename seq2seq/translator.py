@@ -28,6 +28,7 @@ from seq2seq.nn.interface import Memory, Model
 from seq2seq.nn.precision import PRECISIONS
 from seq2seq.runs.directory import WEIGHTS, Run
 from seq2seq.runs.weights import load_model, load_translations
+from seq2seq.runtime.bounds import SHORTLIST
 from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.runtime.options import length_limits, sentence_seed
 from seq2seq.runtime.penalties import Penalties
@@ -399,10 +400,11 @@ def _with_prefixes(lines: Iterable[str], prefixes: Iterable[str]) -> Iterator[tu
 
 def _open_shortlist(run: Run, most: int, device: str) -> Shortlist | None:
     """The run's shortlist with `most` translations of each token; 0: None. ConfigError for more than it has."""
+    SHORTLIST.check("shortlist", most)
     if not most:
         return None
     table = load_translations(run)
-    if not 0 < most <= table.shape[1]:
+    if most > table.shape[1]:
         raise ConfigError(
             f"shortlist={most} is not between 0 and the {table.shape[1]} translations "
             f"that {run.folder} keeps of each token"

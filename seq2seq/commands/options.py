@@ -14,7 +14,7 @@ from seq2seq.config import Config, SearchConfig
 from seq2seq.config.choices import CHOICES
 from seq2seq.config.languages import check_language
 from seq2seq.errors import ConfigError, choose, escaped, quoted
-from seq2seq.runtime.bounds import Bounds
+from seq2seq.runtime.bounds import SHORTLIST, Bounds
 
 METRIC_OPTIONS = {  # option -> how the names of the metrics begin that read it
     "stemming": ("rouge",),
@@ -79,7 +79,7 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
     add_number(
         group,
         "--shortlist",
-        COUNT,
+        SHORTLIST,
         help="only the N likeliest translations of each source subword, as learned by `seq2seq shortlist`: faster, and"
         " changes a few translations (default: 0, the whole vocabulary)",
     )

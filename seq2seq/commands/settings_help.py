@@ -21,7 +21,7 @@ def settings_help(folders: Sequence[Path]) -> str:
     settings = "\n".join(line for group in setting_groups() for line in ("", *_group_help(group)))
     return (
         f"\nGroups; GROUP=NAME reads the file conf/GROUP/NAME.yaml:\n{groups}\n"
-        f"\nSettings; SETTING=VALUE overrides a default or a group:\n{settings}\n"
+        f"\nSettings; SETTING=VALUE overrides a default or a group; [0..<1] is from 0 to less than 1:\n{settings}\n"
     )
 
 

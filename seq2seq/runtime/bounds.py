@@ -79,3 +79,4 @@ SEARCH_BOUNDS = {  # settings and arguments of a search -> their bounds
     "batch": Bounds(1, 100_000, "sentences of a batch are in memory together"),
     "window": Bounds(1, 10_000_000, "lines of a window are in memory together"),
 }
+SHORTLIST = Bounds(0, 10_000_000)  # translations of each token; 0: the whole vocabulary

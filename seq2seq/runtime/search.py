@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .bounds import SEARCH_BOUNDS
 from .errors import ConfigError
 from .hypothesis import Hypothesis
 from .ids import BOS, EOS, PAD
@@ -38,7 +39,7 @@ GAMMA = 0x9E3779B97F4A7C15  # the increment of SplitMix64: 2^64 divided by the g
 
 @dataclass(frozen=True)
 class Constraints:
-    """Constraints on a hypothesis. Raises ConfigError if no hypothesis can meet them."""
+    """Constraints on a hypothesis. Raises ConfigError for numbers out of bounds, and if no hypothesis can meet them."""
 
     max_length: int
     min_length: int = 0
@@ -47,6 +48,8 @@ class Constraints:
     forbidden: Sequence[int] = ()  # ids besides PAD and BOS
 
     def __post_init__(self) -> None:
+        for name in ("max_length", "min_length", "no_repeat"):
+            SEARCH_BOUNDS[name]._replace(least=0).check(name, getattr(self, name))
         if not 0 <= self.min_length <= self.max_length or len(self.prefix) > self.max_length:
             raise ConfigError(
                 f"min_length={self.min_length}, max_length={self.max_length} and prefix={list(self.prefix)} do not fit"

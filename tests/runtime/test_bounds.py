@@ -11,6 +11,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.runtime.bounds import SEARCH_BOUNDS, Bounds
 from seq2seq.runtime.options import check_beam, check_options, check_sampling
 from seq2seq.runtime.penalties import Penalties
+from seq2seq.runtime.search import Constraints
 
 COUNT, SHARE = Bounds(1, 9, "nine lives"), Bounds(0.0, 1.0, below=True, above=True)
 WRONG = [
@@ -67,3 +68,10 @@ def test_search_refuses_impossible_options(name: str, number: int) -> None:
     }
     with pytest.raises(ConfigError, match=f"^{name}"):
         checks.get(name, lambda: check_options(**{name: value}))()
+
+
+@pytest.mark.parametrize("name", ["max_length", "min_length", "no_repeat"])
+@pytest.mark.parametrize("value", [-1, 2.5, True, 10**9])
+def test_constraints_without_torch_refuse_impossible_numbers(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}="):
+        Constraints(**{"max_length": 5} | {name: value})
