@@ -26,7 +26,7 @@ def main(argv: list[str]) -> None:
     add_metric_options(parser, default="bleu,chrf,ter")
     options = parser.parse_args(argv)
 
-    from seq2seq.data.readers import read_lines
+    from seq2seq.data.files import read_lines
     from seq2seq.evaluation.metrics import TASKS, score
 
     metrics = chosen_metrics(options, TASKS["translation"])

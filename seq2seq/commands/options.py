@@ -102,7 +102,12 @@ def add_test_set_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="name of a test set in the run's data settings, or dev (default: the only test set)",
     )
-    parser.add_argument("--source", type=Path, metavar="FILE", help="source lines, .gz or not, instead of --test")
+    parser.add_argument(
+        "--source",
+        type=Path,
+        metavar="FILE",
+        help="source lines, instead of --test; files may be compressed with gzip, bzip2 or xz",
+    )
     add_reference_option(parser)
     parser.add_argument(
         "--gold",

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from seq2seq.data.readers import decode_line
+from seq2seq.data.files import decode_line
 from seq2seq.errors import DataError
 
 T = TypeVar("T")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from seq2seq.compare.collect import EvaluatedRun, Links, SkippedRuns, run_directories
 from seq2seq.compare.variants import variant_settings
+from seq2seq.config.data import TABLES
 from seq2seq.errors import ConfigError
 from seq2seq.evaluation.evaluate import EvaluationSpec
 from seq2seq.evaluation.store import load_or_align
@@ -85,13 +86,13 @@ def find_partner(evaluated: EvaluatedRun, reverse: ReverseRuns) -> Run | None:
 
 
 def are_partners(one: Run, other: Run) -> bool:
-    """Whether two runs differ in the direction alone; the columns of a TSV corpus are then swapped too."""
+    """Whether two runs differ in the direction alone; the columns of a table are then swapped too."""
     settings = [
         {name: value for name, value in variant_settings(run.config).items() if name not in DIRECTION_SETTINGS}
         for run in (one, other)
     ]
     columns, other_columns = one.config.data.columns, other.config.data.columns
-    swapped = other_columns[::-1] if one.config.data.format == "tsv" else other_columns
+    swapped = other_columns[::-1] if one.config.data.format in TABLES else other_columns
     return settings[0] == settings[1] and columns == swapped and one.config.seed == other.config.seed
 
 

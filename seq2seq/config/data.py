@@ -1,14 +1,23 @@
 """Settings of the corpus (`data`) and of the tokenizer (`tokenizer`)."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from seq2seq.config.fields import Group, check_path_part, setting
+from seq2seq.config.fields import Group, check_path_part, name_list, setting
 from seq2seq.config.languages import check_language, language_of_side
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, quoted
 from seq2seq.runtime.bounds import SEEDS, Bounds
 
 MOST_WORDS = 1_000_000  # of a line: far more than a model can read
+AUTO = "auto"
+MAX_AUTO_SIZE = 8000  # tokenizer.size=auto
+TABLES = ("tsv", "csv")  # formats whose files have columns
 GENERATED = ("toy", "toy_summaries")  # formats that read no files: the package generates the text
+
+if TYPE_CHECKING:
+    Names = list[str]
+else:
+    Names = Any  # a single name is accepted as well, and becomes a list of one
 
 
 @dataclass(kw_only=True)
@@ -17,8 +26,8 @@ class DataConfig(Group):
 
     path = "data"
     name: str = setting("mine", "name of the corpus, part of the name of the run directory")
-    format: str = setting("text", "how pairs are stored, or generated", ("text", "tsv", "jsonl", "hub", *GENERATED))
-    source: str = setting("en", "source language: file ending for format=text, field name for jsonl and hub")
+    format: str = setting("text", "how pairs are stored, or generated", ("text", *TABLES, "jsonl", "hub", *GENERATED))
+    source: str = setting("en", "source language: file ending for format=text, else the name of a column or field")
     target: str = setting("de", "target language, likewise")
     source_language: str = setting(
         "", "language of the sources: a code such as zh, zho or zh-Hant, or a name; empty: data.source, if it is one"
@@ -27,19 +36,24 @@ class DataConfig(Group):
         "", "language of the targets, likewise, for which BLEU and TER split words; empty: data.target, if it is one"
     )
     root: str = setting("", "folder of relative file names; empty: $SEQ2SEQ_DATA, else ./data")
-    train: list[str] = setting(
-        [], "text: file names without their language ending; else file names or hub splits; .gz files are found too"
+    train: Names = setting(
+        [],
+        "text: file names without their language ending; else file names or hub splits; .gz, .bz2 and .xz are found too",
+        type_name="list[str]",
     )
-    dev: list[str] = setting([], "likewise, for the development set")
-    test: dict[str, list[str]] = setting({}, "likewise, for each test set: name -> list")
+    dev: Names = setting([], "likewise, for the development set", type_name="list[str]")
+    test: dict[str, Names] = setting({}, "likewise, for each test set: name -> list", type_name="dict[str, list[str]]")
     hub: str = setting("", "format=hub: name of a Hugging Face dataset, or a local folder")
     hub_config: str = setting("", "format=hub: configuration of the data set, such as 3.0.0; empty: its only one")
     columns: list[int] = setting(
-        [0, 1], "format=tsv: columns of source and target, counted from 0", bounds=Bounds(0, 9999)
+        [],
+        "format=tsv and csv: columns of source and target, counted from 0, in files without a header row; empty: those that"
+        " the header row names data.source and data.target, or the only two",
+        bounds=Bounds(0, 9999),
     )
     keep_breaks: bool = setting(
         False,
-        "jsonl and hub: a line break inside a target becomes <n>, at which ROUGE-Lsum splits sentences; else a space",
+        "csv, jsonl and hub: a line break inside a target becomes <n>, at which ROUGE-Lsum splits sentences; else a space",
     )
     pairs: int = setting(
         24000, "format=toy and toy_summaries: training pairs to generate", bounds=Bounds(1, 10_000_000)
@@ -77,6 +91,8 @@ class DataConfig(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.train, self.dev = name_list("data.train", self.train), name_list("data.dev", self.dev)
+        self.test = {name: name_list(f"data.test.{name}", names) for name, names in self.test.items()}
         if self.format not in GENERATED:
             self.refuse_ignored(("pairs", "toy_seed"), "it belongs to data.format=toy and toy_summaries")
         else:
@@ -94,9 +110,11 @@ class DataConfig(Group):
             raise ConfigError(
                 "data.test.dev is reserved: --test dev is the development set; give the test set another name"
             )
-        if self.format != "tsv":
-            self.refuse_ignored(("columns",), "it belongs to data.format=tsv")
-        elif len(self.columns) != 2:
+        if self.format not in TABLES:
+            if self.columns == [0, 1]:
+                self.columns = []  # as in runs of versions in which that was the default
+            self.refuse_ignored(("columns",), "it belongs to data.format=tsv and csv")
+        elif self.columns and (len(self.columns) != 2 or len(set(self.columns)) != 2):
             raise ConfigError(f"data.columns={self.columns} must be two columns, counted from 0")
         if self.format != "hub":
             self.refuse_ignored(("hub", "hub_config"), "it belongs to data.format=hub")
@@ -115,10 +133,11 @@ class TokenizerConfig(Group):
 
     path = "tokenizer"
     kind: str = setting("unigram", "type of the SentencePiece model", ("unigram", "bpe", "word", "char"))
-    size: int = setting(
-        8000,
-        "entries of the vocabulary, or of each of two; for word and char a maximum",
-        bounds=Bounds(8, 1_000_000, "every entry has a place in each output of the model"),
+    size: int | str = setting(
+        AUTO,
+        "entries of the vocabulary, or of each of two; for word and char a maximum; auto: 8000, or the largest number "
+        "that the training text supports if that is less; with two vocabularies one may be smaller, as its text allows",
+        bounds=Bounds(5, 1_000_000, "every entry has a place in each output of the model"),
     )
     joint: bool = setting(True, "one vocabulary for both languages; needed by model.tie=all")
     normalizer: str = setting(
@@ -138,5 +157,7 @@ class TokenizerConfig(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.size, str) and self.size != AUTO:
+            raise ConfigError(f"tokenizer.size={quoted(self.size)} is neither an integer nor {AUTO}")
         if self.kind in ("word", "char"):
             self.refuse_ignored(("sampling",), f"tokenizer.kind={self.kind} has one segmentation only")

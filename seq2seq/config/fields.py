@@ -12,13 +12,19 @@ from seq2seq.runtime.bounds import Bounds
 
 
 def setting(
-    default: Any, help_text: str, choices: Sequence[str] = (), table: str = "", bounds: Bounds | None = None
+    default: Any,
+    help_text: str,
+    choices: Sequence[str] = (),
+    table: str = "",
+    bounds: Bounds | None = None,
+    type_name: str = "",
 ) -> Any:
     """A dataclass field with its help.
 
     choices, table: if closed, its choices or the table in choices.CHOICES that has them; bounds: of a number, or of
-    each number in a list. A test fails for a number without bounds."""
-    metadata = {"help": help_text, "choices": tuple(choices), "table": table, "bounds": bounds}
+    each number in a list; type_name: its type as it is written, if not that of the annotation. A test fails for a
+    number without bounds."""
+    metadata = {"help": help_text, "choices": tuple(choices), "table": table, "bounds": bounds, "type": type_name}
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -35,6 +41,18 @@ def check_path_part(name: str, value: str) -> None:
         raise ConfigError(f"{name}={value!r} is part of a directory's name: letters, digits and . , = + - _ only")
 
 
+def name_list(name: str, value: Any) -> list[str]:
+    """The list of names in `value` of the setting `name`; a single name is a list of one.
+
+    Raises ConfigError for anything else."""
+    if value is None:
+        raise ConfigError(f"{name} cannot be null; leave it out for the default")
+    names = list(value) if isinstance(value, list | tuple) else [value] if value != "" else []
+    if any(isinstance(one, bool) or not isinstance(one, str | int | float) for one in names):
+        raise ConfigError(f"{name}={shortened(value)} is not a list of names")
+    return [str(one) for one in names]
+
+
 class Group:
     """Base class of groups of settings.
 
@@ -49,7 +67,8 @@ class Group:
                 raise ConfigError(unknown(name, str(value), choices))
             if bounds := f.metadata.get("bounds"):
                 for number in value if isinstance(value, list) else [value]:
-                    bounds.check(name, number)
+                    if not isinstance(number, str) or "str" not in type_name(f):  # it may also be a word such as auto
+                        bounds.check(name, number)
 
     def refuse_ignored(self, names: Sequence[str], why: str) -> None:
         """Raise ConfigError for the first of `names` that is not at its default, as it would have no effect: `why`."""
@@ -66,4 +85,6 @@ def default_value(field: "dataclasses.Field[Any]") -> Any:
 
 def type_name(field: "dataclasses.Field[Any]") -> str:
     """`int`, `list[str]`: the type of a setting as it is written."""
+    if given := field.metadata.get("type"):
+        return str(given)
     return str(field.type) if isinstance(field.type, GenericAlias) else getattr(field.type, "__name__", str(field.type))

@@ -238,6 +238,7 @@ def describe(error: OmegaConfBaseException, name: str = "") -> str:
 
 TYPES = {  # type of a setting -> how a sentence names it
     "int": "an integer",
+    "int | str": "an integer or auto",
     "float": "a number",
     "bool": "true or false",
     "str": "text",

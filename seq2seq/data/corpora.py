@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from seq2seq.config import DataConfig
 from seq2seq.config.data import GENERATED
+from seq2seq.data.files import PACKED, find_file, read_lines, user_path
 from seq2seq.data.readers import (
     READERS,
     FileLayout,
     LinkedPair,
     Pair,
-    find_file,
+    find_sides,
     read_hub,
-    read_lines,
     read_text,
     require_pairs,
 )
@@ -32,7 +32,7 @@ ALIGN_HINT = "a word aligner writes it, one line `0-0 1-2` for each pair of line
 
 def data_root(data: DataConfig) -> Path:
     """The folder of relative file names: data.root, $SEQ2SEQ_DATA or ./data."""
-    return Path(data.root or os.environ.get("SEQ2SEQ_DATA") or "data").expanduser()
+    return user_path(data.root or os.environ.get("SEQ2SEQ_DATA") or "data")
 
 
 def train_pairs(data: DataConfig) -> Iterator[Pair]:
@@ -63,11 +63,11 @@ def text_files(data: DataConfig, linked: bool = False) -> list[Path]:
     if data.format in GENERATED or data.format == "hub":
         return []
     layout = _layout(data)
-    endings = (f".{data.source}", f".{data.target}") if data.format == "text" else ("",)
-    files = [
-        find_file(f"{name}{ending}", layout.root, layout.how) for name in (*data.train, *data.dev) for ending in endings
-    ]
-    return files + ([path for path, _ in _links_files(data)] if linked and data.format == "text" else [])
+    names = (*data.train, *data.dev)
+    if data.format != "text":
+        return [find_file(name, layout.root, layout.how) for name in names]
+    files = [path for name in names for path in find_sides(name, layout)]
+    return files + ([path for path, _ in _links_files(data)] if linked else [])
 
 
 def dev_pairs(data: DataConfig) -> Iterator[Pair]:
@@ -115,11 +115,11 @@ def links_file(data: DataConfig, name: str) -> tuple[Path, bool] | None:
     """The file with the word links of the pairs NAME, and whether it names the target word first; None without one.
 
     NAME.en-de.align names the English word first, whichever way the run translates; NAME.align the source word of the
-    run. The file may be plain or end in .gz."""
+    run. The file may be plain or compressed."""
     endings = {f"{data.source}-{data.target}.align": False, f"{data.target}-{data.source}.align": True, "align": False}
     for ending, swapped in endings.items():
-        for packed in ("", ".gz"):
-            path = data_root(data) / f"{name}.{ending}{packed}"
+        for packed in ("", *PACKED):
+            path = data_root(data) / user_path(f"{name}.{ending}{packed}")
             if path.is_file():
                 return path, swapped
     return None

@@ -5,26 +5,28 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from seq2seq.config import DataConfig, TokenizerConfig
+from seq2seq.config.data import AUTO, MAX_AUTO_SIZE
 from seq2seq.data.corpora import dev_pairs, linked_pairs, test_names, test_pairs, text_files, train_pairs
 from seq2seq.data.dataset import PairArrays, write_arrays
 from seq2seq.data.encoding import EncodingRules, encode_corpus
+from seq2seq.data.files import user_path
 from seq2seq.data.filters import PairFilter
 from seq2seq.data.folders import resumable_folder
 from seq2seq.data.readers import AnyPair, Pair
 from seq2seq.data.report import Overlap, is_report, report_lines
 from seq2seq.data.sampling import SampledCorpus, encode_pair, text_pair, text_row
 from seq2seq.data.text_hash import Stamp, TextChangedError, TextHash, file_stamps, unchanged
-from seq2seq.data.tokenizer import LONGEST_PIECE, Tokenizer, train_tokenizer
+from seq2seq.data.tokenizer import LONGEST_PIECE, OPEN_ENDED, Tokenizer, VocabularySizeError, train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies, hash_of_both
 from seq2seq.data.words import is_unspaced, truncate_words
-from seq2seq.errors import DataError, RunError, Seq2SeqError
+from seq2seq.errors import ConfigError, DataError, RunError, Seq2SeqError
 from seq2seq.utils.files import write_json
 from seq2seq.utils.progress import with_progress
 from seq2seq.utils.untrusted import MIB, read_json
@@ -41,6 +43,7 @@ class Prepared(NamedTuple):
     """A corpus, ready for training."""
 
     folder: Path
+    tokenizer: TokenizerConfig  # the settings, with a number for tokenizer.size=auto
     vocabularies: Vocabularies
     train: PairArrays
     dev: PairArrays
@@ -90,13 +93,14 @@ def scan_corpus(data: DataConfig, linked: bool = False) -> CorpusScan:
 
     Raises every error of the text or the links, before other work."""
     stamps = file_stamps(text_files(data, linked))
-    digest, dev_digest, count = TextHash(), TextHash(), 0
+    digest, dev_digest, count, same = TextHash(), TextHash(), 0, 0
     training = _training_pairs(data, linked)
     dev = list(dev_pairs(data))
     tests, missing = _read_test_sets(data)
     overlap = Overlap({"dev": dev} | tests)
     for pair in with_progress(training, "pairs read"):
         count += 1
+        same += pair.source == pair.target
         overlap.add(pair.source)
         digest.add(pair)
     train = digest.text
@@ -104,16 +108,31 @@ def scan_corpus(data: DataConfig, linked: bool = False) -> CorpusScan:
     for pair in dev:
         digest.add(pair)
         dev_digest.add(pair)
+    shared = overlap.counts()
+    _warn_of_same_text(data, all_same=same == count, shared=shared)
     return CorpusScan(
         pairs=count,
         hash=digest.text,
-        overlap=overlap.counts(),
+        overlap=shared,
         missing=missing,
         links=digest.links,
         train=train,
         dev=dev_digest.text,
         stamps=stamps,
     )
+
+
+def _warn_of_same_text(data: DataConfig, *, all_same: bool, shared: dict[str, list[int]]) -> None:
+    """Log a warning if a setting seems to name a file in place of another."""
+    if all_same:
+        log.warning(
+            "source and target of every training pair are the same: is data.source=%s or data.target=%s another?",
+            data.source,
+            data.target,
+        )
+    for name, (found, count) in shared.items():
+        if found == count > 0:
+            log.warning("every source of %s is also in the training text: its scores do not measure translation", name)
 
 
 def _training_pairs(data: DataConfig, linked: bool) -> Iterator[AnyPair]:
@@ -141,14 +160,17 @@ def prepare(
     processes at the same time. Raises DataError or ConfigError that names what is wrong with the text or its
     settings."""
     scan = scan_corpus(data, linked)
+    trained = None
+    if tokenizer.size == AUTO:
+        tokenizer, trained = _choose_size(data, tokenizer, scan, vocabularies)
     folder = _cache_folder(data, tokenizer, scan, vocabularies)
     if not folder.is_dir():
         if os.path.lexists(folder):
             raise DataError(f"{folder} is in the place of the folder of a prepared corpus: delete it")
         with resumable_folder(folder) as part:
             if part is not None:
-                _fill(part, data, tokenizer, vocabularies, scan)
-    return _open(folder, scan)
+                _fill(part, data, tokenizer, vocabularies or trained, scan)
+    return _open(folder, tokenizer, scan)
 
 
 def open_cached(
@@ -165,23 +187,23 @@ def open_cached(
     folder = _cache_folder(data, tokenizer, scan, vocabularies)
     if not folder.is_dir():
         raise DataError(f"the prepared corpus {folder.absolute()} is missing (data.cache, or $SEQ2SEQ_CACHE)")
-    return _open(folder, scan)
+    return _open(folder, tokenizer, scan)
 
 
 def cache_root(data: DataConfig) -> Path:
     """The folder of all prepared corpora: data.cache, $SEQ2SEQ_CACHE or ./cache."""
-    return Path(data.cache or os.environ.get("SEQ2SEQ_CACHE") or "cache").expanduser()
+    return user_path(data.cache or os.environ.get("SEQ2SEQ_CACHE") or "cache")
 
 
-def _open(folder: Path, scan: CorpusScan) -> Prepared:
+def _open(folder: Path, tokenizer: TokenizerConfig, scan: CorpusScan) -> Prepared:
     """Open the corpus that `prepare` wrote to `folder`. Raises DataError if it is incomplete or damaged."""
     try:
-        return _read(folder, scan)
+        return _read(folder, tokenizer, scan)
     except Seq2SeqError as error:
         raise DataError(f"{error}; delete the folder {folder}, it will be rebuilt") from error
 
 
-def _read(folder: Path, scan: CorpusScan) -> Prepared:
+def _read(folder: Path, tokenizer: TokenizerConfig, scan: CorpusScan) -> Prepared:
     """The same without advice: raises DataError or RunError. Everything that training relies on is checked."""
     report = read_json(folder / REPORT, MIB, error=DataError)
     if not is_report(report):
@@ -197,7 +219,7 @@ def _read(folder: Path, scan: CorpusScan) -> Prepared:
         )
     report |= {"overlap": scan.overlap, "missing": scan.missing}
     pairs = [text_pair(text, i) for i in range(len(text))]
-    return Prepared(folder, vocabularies, train, dev, pairs, report, scan.hash, scan.links)
+    return Prepared(folder, tokenizer, vocabularies, train, dev, pairs, report, scan.hash, scan.links)
 
 
 def _cache_folder(
@@ -210,10 +232,36 @@ def _cache_folder(
     limits = [data.max_words, data.max_tokens, data.max_ratio, *_truncation(data)]
     text = [scan.hash, scan.links] if scan.links else scan.hash
     given = vocabularies and vocabularies.sha256
-    key = hashlib.sha256(
-        json.dumps([CACHE_VERSION, text, settings, limits, given], sort_keys=True).encode()
-    ).hexdigest()
-    return cache_root(data) / f"{data.name}-{key[:16]}"
+    return cache_root(data) / f"{data.name}-{_key(text, settings, limits, given)}"
+
+
+def _key(*parts: Any) -> str:
+    """16 hexadecimal digits of a hash of `parts`."""
+    return hashlib.sha256(json.dumps([CACHE_VERSION, *parts], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _choose_size(
+    data: DataConfig, tokenizer: TokenizerConfig, scan: CorpusScan, given: Vocabularies | None
+) -> tuple[TokenizerConfig, Vocabularies | None]:
+    """The settings with a number for tokenizer.size=auto, and the tokenizers that had to be trained to find it.
+
+    They are stored in a folder of their own, by text and settings, since the folder of the corpus is named by the
+    number."""
+    largest = replace(tokenizer, size=given.larger if given else MAX_AUTO_SIZE)
+    if given or tokenizer.kind in OPEN_ENDED or _cache_folder(data, largest, scan, None).is_dir():
+        return largest, None
+    settings = asdict(tokenizer) | {"sampling": 0.0}
+    limits = [data.max_words, data.max_ratio, *_truncation(data)]
+    folder = cache_root(data) / f"{data.name}-tokenizer-{_key(scan.train, settings, limits)}"
+    if not folder.is_dir():
+        with resumable_folder(folder) as part:
+            if part is not None:
+                _train_tokenizers(data, tokenizer, scan).save(part)
+    try:
+        trained = Vocabularies.open(folder)
+    except RunError as error:
+        raise DataError(f"{error}; delete the folder {folder}, it will be rebuilt") from error
+    return replace(tokenizer, size=trained.larger), trained
 
 
 def _truncation(data: DataConfig) -> tuple[int, int]:
@@ -273,17 +321,11 @@ def _saved_vocabularies(folder: Path) -> Vocabularies | None:
 
 
 def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, scan: CorpusScan) -> Vocabularies:
-    """Train on the pairs that pass the filter, at most TOKENIZER_LINES of their lines."""
-    step = 1 + scan.pairs * (2 if tokenizer.joint else 1) // TOKENIZER_LINES
+    """Train on the pairs that pass the filter, at most TOKENIZER_LINES of their lines.
 
-    def learn(texts: Iterator[str]) -> Tokenizer:
-        return train_tokenizer(
-            texts,
-            kind=tokenizer.kind,
-            size=tokenizer.size,
-            normalizer=tokenizer.normalizer,
-            character_coverage=tokenizer.character_coverage,
-        )
+    With tokenizer.size=auto the size is MAX_AUTO_SIZE. A side whose text does not support the size gets the largest
+    that it supports; ConfigError for a number that neither supports."""
+    step = 1 + scan.pairs * (2 if tokenizer.joint else 1) // TOKENIZER_LINES
 
     def kept() -> Iterator[AnyPair]:
         filters = PairFilter(data.max_words, data.max_ratio, _truncation(data), LONGEST_PIECE * data.max_tokens)
@@ -300,10 +342,31 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, scan: Corpus
             "tokenizer.kind=word splits at spaces, of which this text has hardly any: take unigram, bpe or char"
         )
     log.info("training the %s tokenizer on the text", tokenizer.kind)
+    wanted = MAX_AUTO_SIZE if isinstance(tokenizer.size, str) else tokenizer.size
     if tokenizer.joint:
-        joint = learn(chain.from_iterable((pair.source, pair.target) for pair in kept()))
-        return Vocabularies(joint, joint)
-    return Vocabularies(learn(pair.source for pair in kept()), learn(pair.target for pair in kept()))
+        joint = _train_side(lambda: chain.from_iterable(pair[:2] for pair in kept()), tokenizer, wanted)
+        vocabularies = Vocabularies(joint, joint)
+    else:
+        source = _train_side(lambda: (pair.source for pair in kept()), tokenizer, wanted)
+        vocabularies = Vocabularies(source, _train_side(lambda: (pair.target for pair in kept()), tokenizer, wanted))
+    if tokenizer.size != AUTO and tokenizer.kind not in OPEN_ENDED and vocabularies.larger < wanted:
+        raise ConfigError(f"{VocabularySizeError(wanted, vocabularies.larger)}, which tokenizer.size={AUTO} takes")
+    return vocabularies
+
+
+def _train_side(texts: Callable[[], Iterator[str]], tokenizer: TokenizerConfig, size: int) -> Tokenizer:
+    """A tokenizer of `size` entries, or of the largest number below that the texts support."""
+    while True:
+        try:
+            return train_tokenizer(
+                texts(),
+                kind=tokenizer.kind,
+                size=size,
+                normalizer=tokenizer.normalizer,
+                character_coverage=tokenizer.character_coverage,
+            )
+        except VocabularySizeError as error:
+            size = error.most  # a smaller model is pruned further, and may turn out smaller yet
 
 
 def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies, scan: CorpusScan) -> tuple[int, int]:

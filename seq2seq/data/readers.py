@@ -1,19 +1,18 @@
-"""Readers of parallel text: plain text, TSV and JSONL files, and data sets of the Hugging Face hub.
+"""Readers of parallel text: plain text, TSV, CSV and JSONL files, and data sets of the Hugging Face hub.
 
-A line ends at "\\n" only (U+2028, U+0085 and a "\\r" inside a line are text); the "\\r" of a CRLF ending and a byte
-order mark at the start of a file are dropped. All readers stream: a corpus need not fit in memory.
+All readers stream: a corpus need not fit in memory.
 """
 
-import gzip
 import json
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from seq2seq.errors import ConfigError, DataError, MissingError, choose
+from seq2seq.data.files import find_file, read_lines, unpacked_name, user_path
+from seq2seq.data.tables import Row, csv_rows, tsv_rows, two_columns
+from seq2seq.errors import ConfigError, DataError, MissingError, choose, shortened
 
 T = TypeVar("T")
 
@@ -42,60 +41,35 @@ class FileLayout(NamedTuple):
     """Where the files of a corpus are, and how its sides are found in them."""
 
     root: Path  # folder of relative file names
-    source: str  # format=text: file ending; format=jsonl: field
+    source: str  # format=text: file ending; others: column or field
     target: str
-    columns: Sequence[int] = (0, 1)  # format=tsv: columns of source and target
+    columns: Sequence[int] = ()  # format=tsv and csv: columns of source and target; (): by the header, or the only two
     how: str = ""  # how to obtain the corpus, for messages
-    breaks: str = " "  # format=jsonl: replaces a line break inside a target
+    breaks: str = " "  # format=csv and jsonl: replaces a line break inside a target
 
 
 Reader = Callable[[Sequence[str], FileLayout], Iterator[Pair]]
 
 
-def find_file(name: str, root: Path, how: str = "") -> Path:
-    """The path of the file `name` (absolute, or under `root`), or of the same with .gz.
+def find_sides(name: str, layout: FileLayout) -> tuple[Path, Path]:
+    """The files NAME.{source} and NAME.{target}.
 
-    Raises MissingError if there is neither, DataError if it is a folder; `how` tells the user how to obtain the
-    file."""
-    path = root / name
-    if path.is_dir():
-        raise DataError(f"{path} is a folder, but a text file is needed")
-    for candidate in (path, path.with_name(path.name + ".gz")):
-        if candidate.is_file():
-            return candidate
-    present = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = get_close_matches(path.name, present, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    where = f"relative names are looked up in {root.absolute()} (data.root, or $SEQ2SEQ_DATA)"
-    advice = f". How to obtain it: {how}" if how else ""
-    raise MissingError(f"{path} is missing, also with .gz{hint}; {where}{advice}")
-
-
-def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, gzip-compressed if its name ends in .gz.
-
-    Raises DataError, naming file and line."""
+    Raises MissingError if one is missing, DataError if NAME itself is a file, which another format would read."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                yield decode_line(line, path, number)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: not a complete gzip file ({error})") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def decode_line(line: bytes, path: Path | str, number: int) -> str:
-    """Line `number` (from 1) of `path` without its ending; the first one also without a byte order mark.
-
-    Raises DataError, with the position in the line, if it is not UTF-8."""
-    try:
-        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
+        source, target = (
+            find_file(f"{name}.{ending}", layout.root, layout.how) for ending in (layout.source, layout.target)
+        )
+    except MissingError as error:
+        if not (layout.root / user_path(name)).is_file():
+            raise
+        kind = Path(unpacked_name(name)).suffix.removeprefix(".")
+        if kind in READERS:
+            raise DataError(f"{name} is one file with both sides: data.format={kind} reads it") from error
         raise DataError(
-            f"{path}:{number}: not UTF-8 (byte 0x{line[error.start]:02x} at place {error.start + 1})"
+            f"{name} is a file, but data.format=text needs what is common to the names of two, such as train for"
+            f" train.{layout.source} and train.{layout.target}"
         ) from error
-    return text.removesuffix("\n").removesuffix("\r")
+    return source, target
 
 
 def read_text(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
@@ -103,10 +77,7 @@ def read_text(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
 
     Raises DataError if their numbers of lines differ."""
     for name in names:
-        source, target = (
-            find_file(f"{name}.{ending}", layout.root, layout.how) for ending in (layout.source, layout.target)
-        )
-        yield from read_parallel(source, target)
+        yield from read_parallel(*find_sides(name, layout))
 
 
 def read_parallel(source_path: Path, target_path: Path) -> Iterator[Pair]:
@@ -124,17 +95,23 @@ def read_parallel(source_path: Path, target_path: Path) -> Iterator[Pair]:
 
 
 def read_tsv(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
-    """Read two columns of tab-separated files; there is no quoting.
+    """Read two columns of tab-separated files; there is no quoting. Raises DataError as `two_columns`."""
+    return _read_tables(names, layout, tsv_rows)
 
-    Raises DataError if a line has too few columns."""
-    first, second = layout.columns
-    for path in (find_file(name, layout.root, layout.how) for name in names):
-        for number, line in enumerate(read_lines(path), 1):
-            cells = line.split("\t")
-            if len(cells) <= max(first, second):
-                found = f"{len(cells)} columns" if line else "an empty line"
-                raise DataError(f"{path}:{number}: {found}, but data.columns=[{first},{second}] (counted from 0)")
-            yield Pair(cells[first], cells[second])
+
+def read_csv(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
+    """Read two columns of CSV files, as `csv_rows` does. Raises DataError as that and `two_columns`."""
+    return _read_tables(names, layout, csv_rows)
+
+
+def _read_tables(
+    names: Sequence[str], layout: FileLayout, read_rows: Callable[[Path], Iterator[Row]]
+) -> Iterator[Pair]:
+    for name in names:
+        path = find_file(name, layout.root, layout.how)
+        rows = two_columns(path, read_rows(path), source=layout.source, target=layout.target, columns=layout.columns)
+        for _, source, target in rows:
+            yield Pair(one_line(source), one_line(target, layout.breaks))
 
 
 def read_jsonl(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
@@ -143,13 +120,24 @@ def read_jsonl(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
     Raises DataError if a line is no such object or lacks a field."""
     for path in (find_file(name, layout.root, layout.how) for name in names):
         for number, line in enumerate(read_lines(path), 1):
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:  # RecursionError: deeply nested lists
-                raise DataError(f"{path}:{number}: not valid JSON ({error})") from error
-            yield pair_from_record(
-                row, source=layout.source, target=layout.target, where=f"{path}:{number}", breaks=layout.breaks
-            )
+            row, where = _record(line, f"{path}:{number}"), f"{path}:{number}"
+            yield pair_from_record(row, source=layout.source, target=layout.target, where=where, breaks=layout.breaks)
+
+
+def _record(line: str, where: str) -> Any:
+    """The JSON object in a line. Raises DataError if there is none."""
+    advice = "data.format=jsonl needs one object on each line, as `jq -c` writes them"
+    if not line.strip():
+        raise DataError(f"{where}: an empty line; {advice}")
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where}: not valid JSON at character {error.pos + 1}; {advice}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists nested thousands of times
+        raise DataError(f"{where}: not valid JSON of a pair of texts; {advice}") from error
+    if isinstance(row, list):
+        raise DataError(f"{where}: a list; {advice} (`jq -c '.[]'` for a file that is one list)")
+    return row
 
 
 def pair_from_record(row: Any, *, source: str, target: str, where: str, breaks: str = " ") -> Pair:
@@ -164,18 +152,33 @@ def pair_from_record(row: Any, *, source: str, target: str, where: str, breaks: 
 
 def _field(row: Any, name: str, where: str, breaks: str) -> str:
     if not isinstance(row, dict):
-        raise DataError(f"{where}: a {type(row).__name__}, not an object with the fields {name!r} ...")
+        raise DataError(f"{where}: {_json_type(row)}, not an object with the field {name!r}")
     if name not in row:
         near = get_close_matches(name, map(str, row), n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise DataError(
-            f"{where}: no field {name!r}{hint}; the fields are: {', '.join(map(str, row))} (data.source, data.target)"
-        )
+        fields = ", ".join(shortened(field, 40) for field in row)
+        raise DataError(f"{where}: no field {name!r}{hint}; the fields are: {fields} (data.source, data.target)")
     if not isinstance(value := row[name], str):
-        raise DataError(f"{where}: field {name!r} is a {type(value).__name__}, not text")
+        raise DataError(f"{where}: field {name!r} is {_json_type(value)}, not text")
+    if "\0" in value:
+        raise DataError(f"{where}: field {name!r} holds a NUL, which is not text")
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         raise DataError(f"{where}: field {name!r} holds half a surrogate pair, which is not a character")
-    lines = value.replace("\r\n", "\n").split("\n")
+    return one_line(value, breaks)
+
+
+def _json_type(value: Any) -> str:
+    """How JSON calls the type of a value."""
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def one_line(text: str, breaks: str = " ") -> str:
+    """`text` with its line breaks replaced by `breaks`; unless that is a space, lines are stripped, and empty ones left
+    out."""
+    if "\n" not in text:
+        return text
+    lines = text.replace("\r\n", "\n").split("\n")
     return breaks.join(lines if breaks == " " else [line.strip() for line in lines if line.strip()])
 
 
@@ -239,4 +242,9 @@ def _downloaded(datasets: Any, name: Sequence[str], split: str) -> Any:
     return datasets.load_dataset(*name, split=split, revision=PARQUET)
 
 
-READERS: dict[str, Reader] = {"text": read_text, "tsv": read_tsv, "jsonl": read_jsonl}  # data.format -> reader of files
+READERS: dict[str, Reader] = {  # data.format -> reader of files
+    "text": read_text,
+    "tsv": read_tsv,
+    "csv": read_csv,
+    "jsonl": read_jsonl,
+}

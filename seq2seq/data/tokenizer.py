@@ -24,7 +24,16 @@ SPACE_MARK = "▁"  # U+2581, which SentencePiece writes for a space, hence at t
 WORD_PATTERN = re.compile(f"^[^{SPACE_MARK}]+|{SPACE_MARK}[^{SPACE_MARK}]*")
 LONGEST_PIECE = 16  # characters, SentencePiece's default limit: so many times N characters have more than N pieces
 MAX_MODEL_BYTES = 64 * MIB  # a model of 32,000 entries has less than one
+OPEN_ENDED = ("word", "char")  # kinds whose size is a maximum
 SPECIAL_IDS = {"pad_id": PAD, "unk_id": UNK, "bos_id": BOS, "eos_id": EOS}
+
+
+class VocabularySizeError(ConfigError):
+    """A tokenizer.size that is more than the text supports."""
+
+    def __init__(self, size: int, most: int) -> None:
+        super().__init__(f"tokenizer.size={size} is more than the training text supports: at most {most}")
+        self.most = most
 
 
 class Tokenizer:
@@ -149,9 +158,9 @@ def train_tokenizer(
     """Train a tokenizer; the same text gives the same bytes.
 
     `kind` is unigram (Kudo 2018), bpe (Sennrich et al. 2016), word or char. `size` counts all entries, the special
-    ones included; for word and char it is a maximum. Raises ConfigError if the text supports fewer entries, or
-    needs more."""
-    model, open_ended = io.BytesIO(), kind in ("word", "char")
+    ones included; for OPEN_ENDED it is a maximum. Raises VocabularySizeError if the text supports fewer entries,
+    ConfigError if it needs more, or cannot be learned from."""
+    model = io.BytesIO()
     failures: list[BaseException] = []
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -159,7 +168,7 @@ def train_tokenizer(
             model_writer=model,
             model_type=kind,
             vocab_size=size,
-            hard_vocab_limit=not open_ended,
+            hard_vocab_limit=kind not in OPEN_ENDED,
             normalization_rule_name=normalizer,
             remove_extra_whitespaces=normalizer != "identity",
             character_coverage=character_coverage,
@@ -172,7 +181,7 @@ def train_tokenizer(
     except RuntimeError as error:
         if failures:
             raise failures[0] from None
-        raise ConfigError(_training_error(str(error), size)) from error
+        raise _training_error(str(error), kind, size) from error
     return Tokenizer(model.getvalue())
 
 
@@ -185,13 +194,18 @@ def _kept_failure(texts: Iterable[str], failures: list[BaseException]) -> Iterat
         raise
 
 
-def _training_error(message: str, size: int) -> str:
-    """A sentence about tokenizer.size from SentencePiece's message."""
+def _training_error(message: str, kind: str, size: int) -> ConfigError:
+    """The error of ours for a message of SentencePiece."""
     if found := re.search(r"value <= (\d+)", message):
-        return f"tokenizer.size={size} is more than the training text supports: at most {found[1]}"
+        return VocabularySizeError(size, int(found[1]))
     if found := re.search(r"\d+ vs (\d+)", message):
         least = f"at least {found[1]}, or a lower tokenizer.character_coverage"
-        return f"tokenizer.size={size} is less than the characters of the training text need: {least}"
+        return ConfigError(f"tokenizer.size={size} is less than the characters of the training text need: {least}")
     if "sentences_.empty()" in message:
-        return "no tokenizer can be trained: there is no training text"
-    return f"no tokenizer can be trained with tokenizer.size={size}: {message}"
+        return ConfigError("no tokenizer can be trained: there is no training text")
+    if "piece is too long" in message:
+        return ConfigError(
+            f"tokenizer={kind} cannot be trained: a word of the training text is too long for an entry; "
+            "tokenizer=unigram, bpe and char split it"
+        )
+    return ConfigError(f"SentencePiece cannot train tokenizer={kind} with tokenizer.size={size} on this text")

@@ -39,6 +39,11 @@ class Vocabularies:
         return self.source is self.target
 
     @property
+    def larger(self) -> int:
+        """Entries of the larger vocabulary."""
+        return max(self.source.size, self.target.size)
+
+    @property
     def sha256(self) -> str:
         """SHA-256 of both models: ids mean the same in all runs in which it is equal."""
         return hash_of_both(self.source.sha256, self.target.sha256)

@@ -11,7 +11,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from seq2seq.data.readers import LinkedPair, Pair, read_lines
+from seq2seq.data.files import read_lines
+from seq2seq.data.readers import LinkedPair, Pair
 from seq2seq.data.tokenizer import SPACE_MARK, Tokenizer, join_pieces
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.data.words import is_unspaced

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from seq2seq.config import DataConfig
 from seq2seq.data.corpora import dev_pairs, gold_alignment, test_names, test_pairs
-from seq2seq.data.readers import read_lines
+from seq2seq.data.files import read_lines, unpacked_name
 from seq2seq.data.word_links import GoldAlignment, count_spaced_words
 from seq2seq.errors import ConfigError, DataError, choose
 from seq2seq.evaluation.alignment import read_gold
@@ -34,7 +34,7 @@ class TestSet(NamedTuple):
 
     def with_gold_file(self, path: Path) -> "TestSet":
         """The test set with the gold alignments of a file. Raises DataError as `with_gold`."""
-        return self.with_gold(list(read_lines(path)), str(path).removesuffix(".gz"))
+        return self.with_gold(list(read_lines(path)), unpacked_name(str(path)))
 
     def with_gold(self, lines: Sequence[str], name: str) -> "TestSet":
         """The test set with gold alignments: the lines of the file `name`, as read by `alignment.read_gold`.
@@ -86,7 +86,7 @@ def read_test_set(source: Path, references: Sequence[Path], gold: Path | None = 
     for path, lines in zip(references, sets, strict=True):
         if len(lines) != len(sources):
             raise DataError(f"{source} has {len(sources)} lines, but {path} has {len(lines)}")
-    stem = re.sub(r"\W+", "-", source.name.removesuffix(".gz"))
+    stem = re.sub(r"\W+", "-", unpacked_name(source.name))
     test = TestSet(f"{stem}-{text_hash(sources, *sets)[:8]}", sources, sets)
     return test.with_gold_file(gold) if gold else test
 

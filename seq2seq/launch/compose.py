@@ -1,5 +1,6 @@
 """Composes settings from the overrides of a command line with Hydra; its errors become ConfigError in one sentence."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.config import MODELS, Config
 from seq2seq.config.choices import check_choices
+from seq2seq.config.fields import type_name
 from seq2seq.config.ignored import check_given
 from seq2seq.config.io import build_config, describe, every_setting, flatten, flatten_values, refuse_changes
 from seq2seq.errors import ConfigError, quoted, unknown
@@ -73,6 +75,8 @@ def hydra_override(override: str) -> str:
     Raises ConfigError for a number, a list, a dict, true, false or null in place of a group's name: Hydra ignores some
     of them, and takes the others for a bug."""
     group, is_set, value = override.partition("=")
+    if value.startswith("~"):  # the home folder; the shell leaves it to us, and Hydra refuses it
+        override = f"{group}={os.path.expanduser(value)}"
     group = group.lstrip("+")
     if is_set and not group:
         raise ConfigError(_unreadable(override))
@@ -225,7 +229,7 @@ def _file_names(group: str) -> list[str]:
 def _several_values(setting: str, values: str) -> str:
     """The sentence for values with commas outside of a grid."""
     field = every_setting().get(setting)
-    listed = f", or write {setting}=[{values}] for a list" if field and "list" in str(field.type) else ""
+    listed = f", or write {setting}=[{values}] for a list" if field and "list" in type_name(field) else ""
     return f"{setting}={values} are several values: add -m to run once for each{listed}"
 
 

@@ -69,7 +69,7 @@ def plan_training(config: Config) -> TrainingPlan:
     vocabularies = start.vocabularies if start else None
     prepared = prepare(config.data, config.tokenizer, vocabularies, config.training.guided_alignment > 0)
     sizes = prepared.vocabularies.source.size, prepared.vocabularies.target.size
-    config = replace(config, model=resize_to_budget(config.model, *sizes))
+    config = replace(config, tokenizer=prepared.tokenizer, model=resize_to_budget(config.model, *sizes))
     return TrainingPlan(config, prepared, start, run_directory(config, prepared.data_hash + prepared.links_hash))
 
 

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from seq2seq.commands.attentions import attention_tables
-from seq2seq.config import AttentionConfig, Config, RNNConfig, TransformerConfig
+from seq2seq.config import AttentionConfig, Config, DataConfig, RNNConfig, TransformerConfig
 from seq2seq.config.choices import CHOICES, field_choices
 from seq2seq.config.io import (
     build_config,
@@ -59,7 +59,12 @@ WRONG = {  # override -> parts of the error message
     "model=null": ("model='null' is unknown; choose one of: rnn, transformer",),
     "model.attention=dot": ("model.attention is a group of settings: write model/attention=NAME",),
     "data=mine data.train=[{}]": ("data.train is not a list of names",),
-    "data=mine +data.test.x=y": ("data.test.x is a list: write data.test.x=[...], separated by commas",),
+    "data=mine data.train=[null]": ("data.train=[None] is not a list of names",),
+    "data=mine data.train=true": ("data.train=True is not a list of names",),
+    "data=mine +data.test.x=null": ("data.test.x cannot be null",),
+    "data=mine data.format=csv data.columns=[1,1]": ("data.columns=[1, 1] must be two columns",),
+    "data=mine data.format=csv data.columns=1": ("data.columns is a list: write data.columns=[...]",),
+    "data=mine data.columns=[1,2]": ("data.columns=[1, 2] would be ignored: it belongs to data.format=tsv and csv",),
     "data=mine +data.test.x=[[y]]": ("data.test is not a list of names for each test set",),
     "data=mine data.format=tsv data.columns=[{},1]": ("data.columns is not a list of integers",),
     "=1": ("'=1' cannot be read",),
@@ -95,6 +100,11 @@ WRONG = {  # override -> parts of the error message
     "model.parameters=1e6": ("model.parameters=1000000.0 is not an integer",),
     "seed=x": ("seed=x is not an integer",),
     "search.sampling=perhaps": ("search.sampling=perhaps is not true or false",),
+    "tokenizer.size=large": ("tokenizer.size='large' is neither an integer nor auto",),
+    "tokenizer.size=1.5": ("tokenizer.size=1.5 is not an integer or auto",),
+    "tokenizer.size=null": ("tokenizer.size cannot be null",),
+    "tokenizer.size=[8]": ("tokenizer.size=[8] is not an integer or auto",),
+    "tokenizer.size=4": ("tokenizer.size=4 is too small: at least 5",),
     "tokenizer.character_coverage=0.9": ("tokenizer.character_coverage=0.9 is too small: at least 0.98",),
     "training.learning_rate=nan": ("training.learning_rate=nan is not a finite number",),
     "model.attention=null": ("model.attention cannot be null",),
@@ -105,7 +115,7 @@ WRONG = {  # override -> parts of the error message
     "search.min_ratio=4": ("search.min_ratio=4.0 is above search.max_ratio=3.0",),
     "variant=../evil": ("variant='../evil' is part of a directory's name",),
     "data.name=a/b": ("data.name='a/b' is part of a directory's name",),
-    "data.train=train": ("data.train is a list: write data.train=[...]",),
+    "data.train=train": ("data.train=['train'] would be ignored",),
     "resume=": ("resume= does not name a run directory to resume",),
     "+resume=": ("+resume= does not name a run directory to resume",),
     "resume=a,b": ("resume=a,b does not name a run directory",),
@@ -164,6 +174,36 @@ def test_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
 def test_name_of_a_test_set_cannot_leave_its_folder(name: str, why: str) -> None:
     with pytest.raises(ConfigError, match=f"data.test={name!r} {why}"):
         build_config({"model": {"name": "rnn"}, "data": {"test": {name: ["a"]}}})
+
+
+@pytest.mark.parametrize(
+    ("word", "name"), [("train", "train"), ("2024", "2024"), ("'my file'", "my file"), ("a:b@c.d/e", "a:b@c.d/e")]
+)
+def test_a_single_name_is_a_list_of_one(word: str, name: str, tmp_path: Path) -> None:
+    """On the command line, in a file, and in Python."""
+    data = compose_config(["data=mine", f"data.train={word}", f"data.dev={word}", f"+data.test.x={word}"]).data
+    assert (data.train, data.dev, data.test) == ([name], [name], {"x": [name]})
+    assert compose_config(["data=multi30k", f"data.test.test_2016_flickr={word}"]).data.test["test_2016_flickr"] == [
+        name
+    ]
+    own = tmp_path / "data" / "own.yaml"
+    own.parent.mkdir()
+    own.write_text(
+        f"name: mine\ntrain: {name}\ndev: {name}\ntest: {{x: {name}}}\n".replace("x: a:b@c.d/e", "x: 'a:b@c.d/e'")
+    )
+    assert compose_config(["data=own"], tmp_path).data == data
+    assert DataConfig(train=name, dev=name, test={"x": name}) == data  # type: ignore[arg-type, dict-item]
+
+
+def test_home_folder_in_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    config = compose_config(["data=mine", "data.root=~/text", "runs=~", "data.train=~/a"])
+    assert (config.data.root, config.runs, config.data.train) == ("/home/me/text", "/home/me", ["/home/me/a"])
+
+
+def test_columns_of_runs_of_earlier_versions_are_read() -> None:
+    assert DataConfig(columns=[0, 1]).columns == []
+    assert DataConfig(format="tsv", columns=[0, 1]).columns == [0, 1]
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1"])

@@ -1,7 +1,10 @@
 """Preparing keeps, drops and reports pairs as configured, once for all runs; the shipped settings are valid."""
 
+import bz2
 import dataclasses
+import gzip
 import json
+import lzma
 import os
 import random
 import shutil
@@ -21,6 +24,7 @@ from seq2seq.data import prepare as module
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.data.readers import READERS, Pair
 from seq2seq.data.report import report_lines
+from seq2seq.data.tokenizer import VocabularySizeError
 from seq2seq.errors import ConfigError, DataError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -298,6 +302,149 @@ def test_unusable_corpus_is_refused(
     with pytest.raises(error, match=message):
         prepare(settings(root, **data), tokenizer(**tokens))
     assert not list((root / "cache").glob("[!.]*"))  # also if there is no such folder
+
+
+TINY = {
+    "small": TRAIN,
+    "one line": [Pair("the old man", "der alte Mann")],
+    "one letter": [Pair("a", "a")],
+    "one letter a side": [Pair("a", "b")] * 3,
+    "one word": [Pair("cat", "Katze")] * 9,
+    "few characters on one side": [Pair("a b a", pair.target) for pair in TRAIN],
+}
+
+
+@pytest.mark.parametrize("text", TINY)
+@pytest.mark.parametrize("kind", ["unigram", "bpe", "word", "char"])
+@pytest.mark.parametrize("joint", [True, False])
+def test_auto_size_is_what_any_text_supports(
+    text: str, kind: str, joint: bool, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root, "train", TINY[text])
+    auto = TokenizerConfig(kind=kind, joint=joint)
+    first = prepare(settings(root), auto)
+    size = first.tokenizer.size
+    assert isinstance(size, int)
+    assert decoded(first) == TINY[text]
+    assert first.tokenizer == dataclasses.replace(auto, size=size)
+    monkeypatch.setattr(module, "train_tokenizer", None)  # everything is in the cache
+    assert prepare(settings(root), auto).tokenizer == first.tokenizer
+    again = prepare(settings(root), first.tokenizer)
+    assert (again.folder, again.tokenizer) == (first.folder, first.tokenizer)
+    assert module.open_cached(settings(root), first.tokenizer, first.data_hash).folder == first.folder
+    monkeypatch.undo()
+    sizes = {first.vocabularies.source.size, first.vocabularies.target.size}
+    if kind in ("word", "char"):
+        assert max(sizes) <= size == 8000
+        return
+    assert max(sizes) == size
+    with pytest.raises(ConfigError, match=rf"size={size + 1} is more than the .*: at most {size}, which .*=auto takes"):
+        prepare(settings(root), dataclasses.replace(auto, size=size + 1))
+    assert module.scan_corpus(settings(root)).hash == first.data_hash
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe", "word", "char"])
+def test_auto_size_is_the_limit_if_the_text_supports_it(kind: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_AUTO_SIZE", 40)
+    explicit = prepare(settings(root), tokenizer(kind=kind, size=40))
+    monkeypatch.setattr(module, "_train_tokenizers", None)  # a corpus in the cache shows that the text supports it
+    assert prepare(settings(root), tokenizer(kind=kind, size="auto")).folder == explicit.folder
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "MAX_AUTO_SIZE", 40)
+    shutil.rmtree(root / "cache")
+    auto = prepare(settings(root), tokenizer(kind=kind, size="auto"))
+    assert (auto.folder, auto.vocabularies.sha256) == (explicit.folder, explicit.vocabularies.sha256)
+
+
+def test_size_is_lowered_until_the_tokenizer_can_be_trained(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A smaller unigram model is pruned further, and may then be smaller than the message of the first attempt says."""
+    train, limits = module.train_tokenizer, [70, 50]
+
+    def train_late(texts: Any, size: int, **more: Any) -> Any:
+        if limits:
+            raise VocabularySizeError(size, limits.pop(0))
+        return train(texts, size=size, **more)
+
+    monkeypatch.setattr(module, "train_tokenizer", train_late)
+    assert prepare(settings(root), tokenizer(size="auto")).tokenizer.size == 50
+    limits = [70, 50]
+    with pytest.raises(ConfigError, match=r"size=9000 is more than .* at most 50, which"):
+        prepare(settings(root), tokenizer(size=9000))
+
+
+FORMS: dict[str, Callable[[list[Pair]], dict[str, bytes]]] = {  # the same pairs, as people have them
+    "CRLF": lambda pairs: sides(pairs, lambda text: text.replace("\n", "\r\n").encode()),
+    "byte order mark": lambda pairs: sides(pairs, lambda text: text.encode("utf-8-sig")),
+    "no last line end": lambda pairs: sides(pairs, lambda text: text.removesuffix("\n").encode()),
+    "xz": lambda pairs: sides(pairs, lambda text: lzma.compress(text.encode()), ".xz"),
+    "bz2": lambda pairs: sides(pairs, lambda text: bz2.compress(text.encode()), ".bz2"),
+    "csv": lambda pairs: {".csv": rows([Pair("en", "de"), *pairs], ",")},
+    "csv.gz": lambda pairs: {".csv.gz": gzip.compress(rows([Pair("en", "de"), *pairs], ";"))},
+    "tsv": lambda pairs: {".tsv": rows([Pair("en", "de"), *pairs], "\t")},
+    "jsonl": lambda pairs: {".jsonl": b"".join(json.dumps({"de": p[1], "en": p[0]}).encode() + b"\n" for p in pairs)},
+}
+
+
+def sides(pairs: list[Pair], encode: Callable[[str], bytes], packed: str = "") -> dict[str, bytes]:
+    return {
+        f".{ending}{packed}": encode("".join(f"{pair[i]}\n" for pair in pairs)) for i, ending in enumerate(("en", "de"))
+    }
+
+
+def rows(pairs: list[Pair], separator: str) -> bytes:
+    return "".join(f"{pair.source}{separator}{pair.target}\n" for pair in pairs).encode()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_same_pairs_have_one_hash_in_every_form(form: str, tmp_path: Path) -> None:
+    for name, pairs in (("plain", TRAIN), ("dev", DEV)):
+        write(tmp_path, name, pairs)
+    expected = prepare(settings(tmp_path, train="plain", test={}), tokenizer())
+    kind = form.partition(".")[0]
+    kind, ending = (kind, f".{kind}") if kind in READERS else ("text", "")
+    for name, pairs in (("train", TRAIN), ("held", DEV)):
+        for suffix, content in FORMS[form](pairs).items():
+            (tmp_path / (name + suffix)).write_bytes(content)
+    data = settings(tmp_path, format=kind, train=f"train{ending}", dev=f"held{ending}", test={})
+    assert prepare(data, tokenizer()).folder == expected.folder
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        ("", "", r"data\.train=\['odd'\] holds no pairs"),
+        ("\n \n\n", "\n\n\t\n", "none of the 3 training pairs is left: they have an empty side"),
+        ("a\n", "", r"odd\.en has 1 lines, but .*odd\.de has 0"),
+        ("a\nb", "a\nb\nc", r"odd\.en has 2 lines, but .*odd\.de has 3"),
+        ("a\rb\n", "a\nb\n", r"odd\.en has 1 lines, but .*odd\.de has 2"),
+        ("a\0b\n", "a\n", r"odd\.en:1: a NUL, which is not text"),
+    ],
+)
+def test_odd_text_is_refused(root: Path, source: str, target: str, message: str) -> None:
+    (root / "odd.en").write_text(source, newline="")
+    (root / "odd.de").write_text(target, newline="")
+    with pytest.raises(DataError, match=message):
+        prepare(settings(root, train="odd"), tokenizer())
+    assert not list((root / "cache").glob("[!.]*"))
+
+
+@pytest.mark.parametrize(
+    ("given", "warning"),
+    [
+        (
+            {"source": "de"},
+            "source and target of every training pair are the same: is data.source=de or data.target=de",
+        ),
+        ({"dev": "train"}, "every source of dev is also in the training text"),
+        ({"test": {"new": "train"}}, "every source of new is also in the training text"),
+        ({}, ""),
+    ],
+)
+def test_file_that_is_named_twice_is_warned_of(
+    root: Path, given: dict[str, Any], warning: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    module.scan_corpus(settings(root, **given))
+    assert [warning in message for message in caplog.messages] == [True] * bool(warning)
 
 
 def test_toy_corpus_is_prepared(tmp_path: Path) -> None:

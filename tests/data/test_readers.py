@@ -32,6 +32,7 @@ def write(root: Path, kind: str, pairs: list[Pair], suffix: str) -> list[str]:
     lines = {
         "text": {"c.en": [p.source for p in pairs], "c.de": [p.target for p in pairs]},
         "tsv": {"c.tsv": ["\t".join(p) for p in pairs]},
+        "csv": {"c.csv": [",".join('"' + side.replace('"', '""') + '"' for side in p) for p in pairs]},
         "jsonl": {"c.jsonl": [json.dumps({"en": p.source, "x": 1, "de": p.target}) for p in pairs]},
     }[kind]
     for name, texts in lines.items():
@@ -90,18 +91,28 @@ def test_missing_file_is_named_with_a_suggestion(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "line", "message"),
     [
-        ("tsv", "only one column", r"c\.tsv:7: 1 columns, but data\.columns=\[0,1\]"),
-        ("tsv", "", r"c\.tsv:7: an empty line, but data\.columns=\[0,1\]"),
-        ("jsonl", "{", r"c\.jsonl:7: not valid JSON"),
+        ("tsv", "only one column", r"c\.tsv:7: 1 field, but line 1 has 2"),
+        ("tsv", "", r"c\.tsv:7: an empty line, but line 1 has 2"),
+        ("jsonl", "{", r"c\.jsonl:7: not valid JSON at character 2; data\.format=jsonl needs one object on each"),
+        ("jsonl", "", r"c\.jsonl:7: an empty line; data\.format=jsonl needs one object on each"),
+        ("jsonl", "3", r"c\.jsonl:7: a number, not an object with the field 'en'"),
+        ("jsonl", '{"en": null, "de": ""}', r"c\.jsonl:7: field 'en' is null, not text"),
+        ("jsonl", '{"en": {"text": "a"}, "de": ""}', r"c\.jsonl:7: field 'en' is an object, not text"),
+        ("jsonl", '{"en": ["a"], "de": ""}', r"c\.jsonl:7: field 'en' is a list, not text"),
+        ("jsonl", '{"en": "a\\u0000", "de": ""}', r"c\.jsonl:7: field 'en' holds a NUL"),
         ("jsonl", "[" * 200_000, r"c\.jsonl:7: not valid JSON"),
         ("jsonl", "1" * 5_000, r"c\.jsonl:7: not valid JSON"),
-        ("jsonl", "[1]", r"c\.jsonl:7: a list, not an object"),
+        (
+            "jsonl",
+            "[1]",
+            r"c\.jsonl:7: a list; data\.format=jsonl needs one object on each line.* for a file that is one list",
+        ),
         (
             "jsonl",
             '{"eng": "", "de": ""}',
             r"c\.jsonl:7: no field 'en' \(did you mean 'eng'\?\); the fields are: eng, de",
         ),
-        ("jsonl", '{"en": 3, "de": ""}', r"c\.jsonl:7: field 'en' is a int, not text"),
+        ("jsonl", '{"en": 3, "de": ""}', r"c\.jsonl:7: field 'en' is a number, not text"),
         ("jsonl", '{"en": "\\ud800", "de": ""}', r"c\.jsonl:7: field 'en' holds half a surrogate pair"),
     ],
 )
@@ -114,7 +125,7 @@ def test_bad_line_is_named(tmp_path: Path, kind: str, line: str, message: str) -
 
 
 def test_truncated_gzip_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(range(100)) * 100)[:-20])
+    (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(range(1, 100)) * 100)[:-20])
     with pytest.raises(DataError, match="not a complete gzip file"):
         list(read_lines(tmp_path / "a.gz"))
 

@@ -93,6 +93,14 @@ def test_run_that_is_only_a_directory_is_trained(config: Config, tiny_run: Path)
     assert same_as(complete(config)[0], tiny_run)
 
 
+def test_auto_size_of_the_tokenizer_is_saved_as_a_number(config: Config) -> None:
+    plan = plan_training(replace(config, tokenizer=replace(config.tokenizer, size="auto")))
+    assert create_directory(plan)
+    saved = Run.open(plan.folder).config
+    assert saved.tokenizer.size == plan.prepared.vocabularies.source.size
+    assert plan_training(saved).folder == plan.folder
+
+
 def test_run_of_another_process_is_left_alone(interrupted: Path, config: Config) -> None:
     before = contents(interrupted)
     with locked(interrupted), pytest.raises(BusyError, match="is being trained by another process"):
