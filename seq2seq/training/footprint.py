@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from seq2seq.config import Config, ModelConfig, TokenizerConfig, TrainingConfig
+from seq2seq.config import Config, ModelConfig, TrainingConfig
+from seq2seq.config.data import MAX_AUTO_SIZE
 from seq2seq.config.fields import default_value
 from seq2seq.data.prepare import Prepared
 from seq2seq.errors import ConfigError
@@ -67,7 +68,7 @@ def dominating(config: Config, sizes: tuple[int, ...], tokens: int) -> list[str]
     def floats(model: ModelConfig, tokens: int = tokens, sizes: tuple[int, ...] = sizes) -> int:
         return count_parameters(build_meta_model(model, *sizes)) + tokens * units(model)
 
-    whole, training, tokenizer = floats(config.model), config.training, config.tokenizer
+    whole, training = floats(config.model), config.training
     halved_sizes = tuple(max(n // 2, SMALLEST) for n in sizes)
     found = [
         (
@@ -76,7 +77,7 @@ def dominating(config: Config, sizes: tuple[int, ...], tokens: int) -> list[str]
             training.batch_tokens,
             TrainingConfig.batch_tokens,
         ),
-        (floats(config.model, sizes=halved_sizes), "tokenizer.size", tokenizer.size, TokenizerConfig.size),
+        (floats(config.model, sizes=halved_sizes), "tokenizer.size", max(sizes), MAX_AUTO_SIZE),
     ]
     for name, value, default, halved in halves(config.model, "model"):
         with suppress(ConfigError):  # half of it does not fit the other settings
