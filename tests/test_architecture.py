@@ -59,7 +59,7 @@ DOORS = {  # dependency -> the modules or folders that may import it
 FILES_READ = {  # call that reads a file -> the modules that may call it; all others read with utils.untrusted
     "open": {
         "utils.untrusted",
-        "data.readers",  # text that the user names
+        "data.files",  # text that the user names
     },
     "os.open": {"utils.untrusted", "cli"},  # the latter the null device
     "read_text": {
