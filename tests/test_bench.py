@@ -186,6 +186,7 @@ def fake_peer(tmp_path, monkeypatch):
     return peer, Namespace(**options)
 
 
+@pytest.mark.slow
 def test_peer_is_measured(fake_peer, tmp_path):
     import peers
 

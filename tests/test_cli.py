@@ -131,7 +131,7 @@ def test_command_may_return_its_exit_code(returned: int | None, code: int, monke
 
 
 def test_closed_pipe_is_no_error() -> None:
-    command = f"{sys.executable} -m seq2seq attentions | true; exit ${{PIPESTATUS[0]}}"
+    command = f"{sys.executable} -m seq2seq train --help | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.stderr == ""
     assert done.returncode in (0, 141)  # 0: everything was written before the pipe was closed
@@ -235,7 +235,7 @@ def test_attentions_lists_all(argv: list[str], capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("word", ["--help", "--version", "attentions"])
+@pytest.mark.parametrize("word", ["--help", "--version", pytest.param("attentions", marks=pytest.mark.slow)])
 def test_full_output_device_is_one_line(word: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-m", "seq2seq", word], stdout=full, stderr=subprocess.PIPE, text=True)

@@ -5,6 +5,7 @@ The README's commands are run after few updates, and the form of their output is
 
 import io
 import json
+import logging
 import os
 import re
 import runpy
@@ -23,6 +24,14 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"))]
 RUN = re.compile(r"runs/toy-demo-s1-[0-9a-f]{8}")
+SMALL = [
+    "data.pairs=600",
+    "tokenizer.size=400",
+    "model.embedding=32",
+    "model.hidden=32",
+    "search.beam=1",
+    "search.max_length=10",
+]
 FEW = [
     "training.max_updates=4",
     "training.validate_every=2",
@@ -53,12 +62,16 @@ def form(line):
 def run(tmp_path_factory):
     """A run like the README's, after few updates."""
     folder = tmp_path_factory.mktemp("readme")
-    words = ["data=toy", "experiment=demo", f"runs={folder / 'runs'}", f"data.cache={folder / 'cache'}", *FEW]
-    done = subprocess.run(
-        [sys.executable, "-m", "seq2seq", "train", *words], cwd=ROOT, check=True, capture_output=True, text=True
-    )
+    words = ["data=toy", "experiment=demo", f"runs={folder / 'runs'}", f"data.cache={folder / 'cache'}", *FEW, *SMALL]
+    log, printed = logging.getLogger("seq2seq"), io.StringIO()
+    handler = logging.StreamHandler(printed)
+    log.addHandler(handler)
+    try:
+        assert main(["train", *words]) == 0
+    finally:
+        log.removeHandler(handler)
     run = next((folder / "runs").glob("toy-demo-s1-*"))
-    (run / "printed").write_text(done.stderr)
+    (run / "printed").write_text(printed.getvalue())
     return run
 
 

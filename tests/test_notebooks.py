@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from nbclient import NotebookClient
 
 from seq2seq.cli import main
+from seq2seq.commands import compare
+from seq2seq.launch.compose import compose_config
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -86,6 +89,30 @@ def test_committed_comparison_has_its_plots_and_table() -> None:
     check_form(read(COMPARE))
 
 
+def test_commands_of_the_comparison_are_accepted() -> None:
+    """Without running them: settings and options exist, and the variants are those of the table."""
+    commands: list[str] = []
+    names = {"UPDATES": 500, "MORE": "", "SAMPLES": "", "seq2seq": commands.append, "Markdown": lambda filename: None}
+    for cell in code(read(COMPARE)):
+        if re.search(r"^(seq2seq\(|common = )", cell.source, re.MULTILINE):
+            exec(cell.source, names)
+    trained, compared = (
+        [shlex.split(each) for each in commands if each.startswith(name)] for name in ("train", "comp")
+    )
+    found = []
+    for words in trained:
+        *same, (name, values) = sorted(
+            (word.split("=", 1) for word in words[1:] if word != "-m"), key=lambda w: "," in w[1]
+        )
+        for value in values.split(","):
+            attention = compose_config([*map("=".join, same), f"{name}={value}"]).model.attention
+            found.append(f"rnn-{attention.scorer}" + f"-{attention.window}" * (attention.window != "everywhere"))
+    assert sorted(found) == sorted(VARIANTS)
+    assert len(compared) == 2
+    assert all(compare._parse(words[1:]).runs == [Path("runs")] for words in compared)
+
+
+@pytest.mark.slow
 def test_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With two updates of tiny models."""
     notebook = execute(tmp_path, monkeypatch, UPDATES="2", SETTINGS=FEW, SAMPLES="--trials 20 --bootstrap 40")

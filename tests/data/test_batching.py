@@ -215,11 +215,12 @@ def test_empty_batch_has_no_target_tokens() -> None:
     assert (batch.index.tolist(), float(batch.update_size)) == ([-1], 12)
 
 
-@pytest.mark.parametrize("prefetch", [0, 1, 5])
-@pytest.mark.parametrize("accumulate", [1, 3])
-@pytest.mark.parametrize("stop", [1, 4, 7, 10_000])
-def test_resumed_batches_equal_an_uninterrupted_run(corpus: Corpus, accumulate: int, stop: int, prefetch: int) -> None:
+@pytest.mark.pairs(text=["plain", "sampled"], prefetch=[0, 1, 5], accumulate=[1, 3], stop=[1, 4, 7, 10_000])
+def test_resumed_batches_equal_an_uninterrupted_run(
+    text: str, accumulate: int, stop: int, prefetch: int, request: pytest.FixtureRequest
+) -> None:
     """Also if batches were prefetched but not consumed."""
+    corpus: Corpus = request.getfixturevalue(text)
 
     def loader(prefetch: int = prefetch) -> TrainBatches:
         return TrainBatches(corpus, BUDGET, 7, BatchOptions(copying=True), accumulate=accumulate, prefetch=prefetch)

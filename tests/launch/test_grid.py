@@ -136,14 +136,14 @@ def table(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("choice", "names"), [("glob(*)", "dot general local_p"), ("dot", "dot"), ("local_p,dot", "local_p dot")]
+    ("choice", "names", "seeds"),
+    [("glob(*)", "dot general local_p", [1]), ("dot", "dot", [1, 2]), ("local_p,dot", "local_p dot", [1])],
 )
-def test_group_of_experiments_is_a_grid(choice: str, names: str, table: Path) -> None:
+def test_group_of_experiments_is_a_grid(choice: str, names: str, seeds: list[int], table: Path) -> None:
     seen: list[tuple[str, int]] = []
-    sweep(
-        [f"experiment/own_table={choice}", "seed=1,2"], lambda config: seen.append((config.variant, config.seed)), table
-    )
-    assert seen == [(f"table_{name}", seed) for name in names.split() for seed in (1, 2)]
+    words = [f"experiment/own_table={choice}", f"seed={','.join(map(str, seeds))}"]
+    sweep(words, lambda config: seen.append((config.variant, config.seed)), table)
+    assert seen == [(f"table_{name}", seed) for name in names.split() for seed in seeds]
 
 
 def test_outcomes_are_recorded_in_a_folder_with_special_characters(

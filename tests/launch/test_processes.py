@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ def test_each_job_has_a_process(launcher: str, tmp_path: Path, caplog: pytest.Lo
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", EACH)
 def test_killed_process_is_logged_in_one_line(launcher: str, caplog: pytest.LogCaptureFixture) -> None:
     def task(config: Config) -> None:
@@ -97,6 +99,7 @@ def test_killed_process_is_logged_in_one_line(launcher: str, caplog: pytest.LogC
     assert "failed: seed=2: its process did not report" in " ".join(caplog.messages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", EACH)
 def test_ctrl_c_reaches_all_processes(launcher: str, tmp_path: Path) -> None:
     """The first job sends it once both run; without it they would sleep on. The third job is not started."""
@@ -140,7 +143,7 @@ def test_misspelt_setting_of_slurm_is_refused() -> None:
         sweep(["seed=1,2", "hydra/launcher=submitit_slurm", "hydra.launcher.partitoin=gpu"], lambda config: None)
 
 
-@pytest.mark.parametrize("name", ["joblib", "submitit_slurm"])
+@pytest.mark.parametrize("name", ["joblib", pytest.param("submitit_slurm", marks=pytest.mark.slow)])
 def test_launcher_that_is_not_installed_names_the_packages(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from hydra.core.config_store import ConfigStore
     from hydra.core.plugins import Plugins
@@ -151,6 +154,11 @@ def test_launcher_that_is_not_installed_names_the_packages(name: str, monkeypatc
         ConfigError, match=rf"hydra/launcher={name} needs more packages: pip install 'seq2seq\[sweep\]'"
     ):
         sweep(["seed=1,2", f"hydra/launcher={name}"], lambda config: None)
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return compose_config()
 
 
 @pytest.mark.parametrize(
@@ -167,17 +175,21 @@ def test_launcher_that_is_not_installed_names_the_packages(name: str, monkeypatc
     ],
 )
 def test_jobs_share_the_cores(
-    launcher: str, settings: dict[str, Any], jobs: int, concurrent: int, monkeypatch: pytest.MonkeyPatch
+    launcher: str,
+    settings: dict[str, Any],
+    jobs: int,
+    concurrent: int,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("seq2seq.launch.processes.available_cores", lambda: 8)
     used, with_cpus = (Launcher(launcher, more, jobs) for more in (settings, {**settings, "cpus_per_task": 3}))
     assert used.concurrent_jobs() == concurrent
-    config = compose_config()
     trainer = used.configure(config).trainer
     assert (trainer.threads, trainer.progress) == (8 // concurrent, "lines")
     assert with_cpus.configure(config).trainer.threads == 3
     assert not used.advice(config)
-    wanted = compose_config(["trainer.threads=5", "trainer.progress=none"])
+    wanted = replace(config, trainer=replace(config.trainer, threads=5, progress="none"))
     trainer = used.configure(wanted).trainer
     assert (trainer.threads, trainer.progress) == (5, "none")
     advice = used.advice(wanted)

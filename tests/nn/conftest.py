@@ -27,7 +27,7 @@ from tests.pairs import cover
 
 VARIANTS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
 NAMED = [(family, name) for family in MODELS for name in VARIANTS if (family, name) != ("transformer", "coverage")]
-QUICK = {  # variants whose tests are not marked slow; exporting all of them takes long
+QUICK = {  # variants whose tests are not marked slow
     ("rnn", "coverage"),
     ("rnn", "local_p"),
     ("transformer", "scaled_dot"),
@@ -232,21 +232,29 @@ def build_case(config, dtype):
 
 
 def pytest_generate_tests(metafunc):
-    """Parameters of the fixtures `variant` and `case`."""
-    named = [pytest.param(("variant", name), id="-".join(name)) for name in NAMED]
-    marked = [pytest.param(name, id="-".join(name), marks=() if name in QUICK else pytest.mark.slow) for name in NAMED]
-    pairwise = [
-        pytest.param(
-            (family, number),
-            id=f"{family}-pairs{number}",
-            marks=() if number < QUICK_COMBINATIONS else pytest.mark.slow,
-        )
-        for family in CHOICES
-        for number in range(len(pairwise_combinations(family)))
+    """Parameters of the fixtures `variant` and `case`.
+
+    Most cases are slow tests. A test marked `cases(every_pair=True)` runs every combination in the fast tests, too, one
+    marked `cases(families=["rnn"])` the cases of one family only, and `cases(fast=...)` names its fast variants."""
+    options = {name: value for mark in metafunc.definition.iter_markers("cases") for name, value in mark.kwargs.items()}
+    families, every_pair = options.get("families", MODELS), options.get("every_pair", False)
+    quick = options.get("fast", QUICK)
+    named = [name for name in NAMED if name[0] in families]
+    combinations = [(family, n) for family in families for n in range(len(pairwise_combinations(family)))]
+    variants = [fast_or_slow(name, "-".join(name), name in quick) for name in named]
+    cases = [fast_or_slow(("variant", name), "-".join(name), name in quick) for name in named]
+    cases += [
+        fast_or_slow((family, n), f"{family}-pairs{n}", n < QUICK_COMBINATIONS or every_pair)
+        for family, n in combinations
     ]
-    for name, params in {"variant": marked, "case": named + pairwise}.items():
+    for name, params in {"variant": variants, "case": cases}.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, params, indirect=True)
+
+
+def fast_or_slow(value, name, fast):
+    """A parameter, marked as slow if it is not for the fast tests."""
+    return pytest.param(value, id=name, marks=() if fast else pytest.mark.slow)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Every model setting reaches the part that it is meant for."""
 
 import dataclasses
-import itertools
 
 import pytest
 import torch
@@ -114,11 +113,12 @@ def test_equal_settings_build_equal_models():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("scorer", [name for name, score in SCORERS.items() if score.reads])
-@pytest.mark.parametrize(
-    ("window", "normalizer"), [*itertools.product(["everywhere", "local_m", "local_p"], ["softmax", "sparsemax"])]
+@pytest.mark.pairs(
+    scorer=[name for name, score in SCORERS.items() if score.reads],
+    window=["everywhere", "local_m", "local_p"],
+    normalizer=["softmax", "sparsemax"],
+    limit=[("LONG_SOURCE", 0), ("SMALL_BATCH", 3)],
 )
-@pytest.mark.parametrize("limit", [("LONG_SOURCE", 0), ("SMALL_BATCH", 3)])
 def test_fused_kernels_are_used_where_possible(limit, scorer, window, normalizer, monkeypatch):
     """For inner products under a softmax in a window without gain, if no weights are requested; not on small inputs."""
     calls = []

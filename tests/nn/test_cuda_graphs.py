@@ -56,13 +56,14 @@ def assert_same(ours, theirs, assert_close):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("attention", [False, True])
-def test_recorded_steps_equal_the_models(case, assert_close, attention):
-    model = GraphedModel(case.model, lambda work: work)
-    for memory in memories(case):
-        assert_same(run_steps(model, memory, attention), run_steps(case.model, memory, attention), assert_close)
-    widens = case.config.attention.coverage and memory.states.dtype == torch.float64  # float32 coverage, for one step
-    assert len(model.steps) == (2 if widens else 1)
+def test_recorded_steps_equal_the_models(case, assert_close):
+    """With and without attention."""
+    for attention in (False, True):
+        model = GraphedModel(case.model, lambda work: work)
+        for memory in memories(case):
+            assert_same(run_steps(model, memory, attention), run_steps(case.model, memory, attention), assert_close)
+        widens = case.config.attention.coverage and memory.states.dtype == torch.float64  # float32 coverage, one step
+        assert len(model.steps) == (2 if widens else 1)
 
 
 @torch.no_grad()

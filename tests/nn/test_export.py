@@ -9,6 +9,7 @@ from seq2seq.ids import EOS, PAD
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*_check_is_size", "ignore:.*assigned during export")
 LENGTHS = (8, 4, 2, 7)  # of source sentences; other ones than were traced
+FAST = {("rnn", "coverage"), ("transformer", "local_m")}  # of the other variants, exporting takes long
 
 
 class Encode(nn.Module):
@@ -60,6 +61,7 @@ def dynamic(value, rows, size, axis=1):
 
 
 @torch.no_grad()
+@pytest.mark.cases(fast=FAST)
 def test_exported_step_works_for_any_batch_source_length_and_prefix(variant):
     model, rows = variant.model, Dim.AUTO
     memory = model.encode(variant.source)
@@ -97,13 +99,14 @@ def check_encode(case, source):
 
 
 @torch.no_grad()
+@pytest.mark.cases(fast=FAST)
 def test_exported_encode_works_for_any_batch_and_source_length(variant):
     """A recurrent encoder for the traced length only: torch.export unrolls nn.LSTM and nn.GRU (torch 2.13)."""
     check_encode(variant, Dim.STATIC if hasattr(variant.config, "cell") else Dim.AUTO)
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", pytest.param("gru", marks=pytest.mark.slow)])
 def test_recurrent_encoder_with_torchs_loop_works_for_any_source_length(cell, model_cases):
     """torch.onnx.export registers these loops by itself. Decompositions cached in this process are cleared first."""
     patches = pytest.importorskip("torch.export._patches", reason="this torch has no loop for recurrent layers")

@@ -19,7 +19,7 @@ from seq2seq.training.resume import complete
 from seq2seq.training.run import train
 
 ATTENTIONS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
-QUICK = {("rnn", "local_p"), ("rnn", "location"), ("transformer", "additive")}  # each is built dozens of times
+QUICK = {("rnn", "local_p"), ("transformer", "additive")}  # each is built dozens of times
 VARIANTS = [
     pytest.param(family, name, marks=() if (family, name) in QUICK else pytest.mark.slow)
     for family in MODELS

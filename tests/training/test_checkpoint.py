@@ -95,7 +95,7 @@ def test_run_can_be_resumed_when_saving_a_first_checkpoint_fails(
                 raise OSError(28, "No space left on device")
             save(self, trainer)
 
-        words = small_settings(tmp_path / str(number), "training.validate_every=1")
+        words = small_settings(tmp_path / str(number), "training.validate_every=1", "training.max_updates=3")
         with monkeypatch.context() as patch:
             patch.setattr(Checkpoint, "save", failing)
             assert cli.main(["train", *words]) == 2
@@ -108,7 +108,7 @@ def test_first_checkpoint_holds_the_models_own_weights(
     small_settings: SmallSettings, trained: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not the moving average, which is in the model's place during validation."""
-    words = ("training.ema=0.9", "training.validate_every=1")
+    words = ("training.ema=0.9", "training.validate_every=1", "training.max_updates=3")
     save, count = Checkpoint.save, [0]
 
     def save_once(self: Checkpoint, trainer: Any) -> None:

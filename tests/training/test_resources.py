@@ -85,6 +85,7 @@ print(high - peak_memory()["peak_memory"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux can reset it")
 def test_peak_memory_of_an_earlier_run_of_the_process_is_reset() -> None:
     """In a new process: after other tests the allocator may be set to keep freed memory."""

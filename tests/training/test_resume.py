@@ -5,8 +5,6 @@ import logging
 import operator
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +20,13 @@ from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.resume import resume
-from seq2seq.training.run import train
+from seq2seq.training.run import train, train_directory
 
 TIMES = {"seconds", "processor_seconds", "tokens_per_second", "waiting"}
 HARD = (
     "training.accumulate=2", "training.ema=0.9", "training.schedule=plateau", "training.plateau_patience=1",
     "training.learning_rate=4", "training.optimizer=sgd", "training.warmup=0", "training.clip=5", "model.dropout=0.3",
-    "training.max_updates=12", "training.validate_every=2", "trainer.log_every=3",
+    "training.max_updates=8", "training.validate_every=2", "trainer.log_every=3", "training.batch_tokens=512",
 )  # fmt: skip
 STEADY = [word for word in HARD if "plateau" not in word]
 
@@ -88,7 +86,7 @@ def resumed(run: Path, *more: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "update", [pytest.param(1, marks=pytest.mark.slow), 5, pytest.param(8, marks=pytest.mark.slow)]
+    "update", [pytest.param(1, marks=pytest.mark.slow), 5, pytest.param(6, marks=pytest.mark.slow)]
 )
 def test_interrupted_run_ends_like_an_uninterrupted_one(
     update: int, whole: Path, stopped: Callable[..., Path], caplog: pytest.LogCaptureFixture
@@ -129,20 +127,20 @@ def test_resumed_run_does_not_record_a_premature_finish(
     trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither its updates nor its time: a comparison would take them for those of the whole run."""
-    run = trained("training.max_updates=4")
+    run = trained("training.max_updates=2")
     before = Run.open(run).info
-    assert before["updates"] == 4
+    assert before["updates"] == 2
     with monkeypatch.context() as patch:
-        interrupt_at(9, patch)
+        interrupt_at(4, patch)
         with pytest.raises(KeyboardInterrupt):
-            resumed(run, "training.max_updates=12")
+            resumed(run, "training.max_updates=6")
     found = Run.open(run).info
     assert found["finished"] is False
     assert found.keys() == {"id", "data", "tokenizer", "seed", "versions", "started", "corpus", "finished"}
     assert found == {name: before[name] for name in found} | {"finished": False}
     resumed(run)
     assert Run.open(run).info.keys() == before.keys()
-    assert Run.open(run).info["updates"] == 12
+    assert Run.open(run).info["updates"] == 6
 
 
 @pytest.fixture(scope="module")
@@ -150,12 +148,12 @@ def full(trained: Callable[..., Path]) -> Path:
     return trained(*STEADY)
 
 
-@pytest.mark.parametrize("limit", [pytest.param(5, marks=pytest.mark.slow), 8])
+@pytest.mark.parametrize("limit", [pytest.param(5, marks=pytest.mark.slow), 6])
 def test_raised_limit_gives_the_run_of_that_limit(limit: int, full: Path, trained: Callable[..., Path]) -> None:
     """Also where the old limit was between two validations, or at the end of an epoch."""
     run = trained(*STEADY, f"training.max_updates={limit}")
     assert last(run)["global_step"] == limit
-    resumed(run, "training.max_updates=12")
+    resumed(run, "training.max_updates=8")
     assert same(last(run)["state_dict"], last(full)["state_dict"])
     extra = [(row["update"], row["loss"]) for row in rows(run) if row not in rows(full)]
     assert [row for row in rows(run) if row in rows(full)] == rows(full)
@@ -209,7 +207,12 @@ def test_run_stopped_at_its_last_update_only_finishes(
 def test_run_stopped_at_the_end_of_its_last_epoch_only_finishes(
     stopped: Callable[..., Path], trained: Callable[..., Path]
 ) -> None:
-    settings = ("training.max_epochs=1", "training.max_updates=0", "training.validate_every=0")
+    settings = (
+        "training.max_epochs=1",
+        "training.max_updates=0",
+        "training.validate_every=0",
+        "training.batch_tokens=1024",
+    )
     full = trained(*settings)
     run = stopped(last(full)["global_step"], *settings)
     resumed(run)
@@ -269,7 +272,6 @@ def test_worker_needs_only_the_directory_and_the_prepared_text(stopped: Callable
     run = stopped(3)
     rewrite = re.sub("root: .*", "root: /nowhere", (run / "config.yaml").read_text())
     (run / "config.yaml").write_text(rewrite)
-    code = f"import pathlib, seq2seq.training.run as r; r.train_directory(pathlib.Path({str(run)!r}))"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[2])
+    train_directory(run)
     assert rows(run) == rows(tiny_run)
     assert same(weights(run), weights(tiny_run))

@@ -41,7 +41,12 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("word", REFUSED)
+SLOW = {"model.hidden=16", "data.max_words=9", "training=sgd", "training.keep=9", "search.beam=3", "tokenizer=bpe"}
+
+
+@pytest.mark.parametrize(
+    "word", [pytest.param(word, marks=pytest.mark.slow if word in SLOW else ()) for word in REFUSED]
+)
 def test_changed_setting_is_refused_with_both_values(word: str, tiny_run: Path) -> None:
     name, before, now = REFUSED[word]
     with pytest.raises(ConfigError) as caught:

@@ -71,7 +71,7 @@ def outcome(run: Path) -> tuple[list[dict[str, str]], dict[str, torch.Tensor]]:
 
 @pytest.fixture(scope="module")
 def trained_once(trained: Callable[..., Path]) -> Callable[..., Path]:
-    return cache(trained)
+    return cache(lambda *settings: trained("training.dev_lines=2", *settings))
 
 
 @pytest.mark.parametrize(

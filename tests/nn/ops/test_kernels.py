@@ -26,7 +26,7 @@ def random_tensors(*sizes, dtype=torch.float32):
 
 
 @DTYPES
-@pytest.mark.parametrize("sizes", [(2, 3, 20, 70), (3, 1, 5, 64), (1, 17, 1, 6), (2, 2, 16, 130)])
+@pytest.mark.parametrize("sizes", [(2, 3, 18, 70), (3, 1, 5, 64), (1, 17, 1, 6), (1, 2, 16, 130)])
 def test_additive_scores(dtype, tolerances, sizes, assert_equals_reference):
     N, T, S, K = sizes
 

@@ -8,7 +8,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.nn.ops import lstm as lstm_module
 from seq2seq.nn.ops import scan as scan_module
 from seq2seq.nn.rnn.cells import CELLS
-from seq2seq.nn.rnn.decoder import READOUTS, RecurrentDecoder, StepInput
+from seq2seq.nn.rnn.decoder import READOUTS, StepInput
 
 
 def sigmoid(x):
@@ -86,10 +86,9 @@ class NumpyDecoder:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("layers", "residual"), [(1, False), (3, False), (3, True)])
-@pytest.mark.parametrize("readout", READOUTS)
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.pairs(order=ORDERS, readout=READOUTS, layers=(1, 3), residual=(False, True))
 def test_decoder_equals_its_papers_equations(order, readout, layers, residual, model_cases):
+    residual = residual and layers > 1
     row = {"order": order, "readout": readout, "layers": (1, layers), "residual": residual}
     if order in ("previous", "luong", "plain") and readout == "state":
         with pytest.raises(ConfigError, match=r"model\.readout"):
@@ -199,10 +198,9 @@ def test_dropout_is_not_applied_to_the_residual_path(model_cases):
     assert top.equal(first["hidden"])
 
 
+@pytest.mark.cases(families=["rnn"])
 def test_gradients_equal_those_of_torchs_operations(case, monkeypatch):
     """For every cell, order, number of layers, score and window: without `scan`'s deferred products and fused gates."""
-    if not isinstance(case.model.decoder, RecurrentDecoder):
-        pytest.skip("a Transformer has no loop over time")
     gradients = []
     for wanted in (scan_module.gradients_wanted, lambda: False):
         for module in (scan_module, lstm_module):
