@@ -40,7 +40,7 @@ TESTED_ELSEWHERE = {"long_source", "max_source", "replace_unknown", "batch", "wi
 def test_search_setting_changes_the_translations(name: str, random_run: RandomRun, lines: list[str]) -> None:
     needs = {"max_length": 30, "max_ratio": 2.0} | REQUIRED.get(name, {})
     some = lines[:6]
-    before, after = (texts_and_scores(random_run(), some, **needs, **more) for more in ({}, {name: CHANGED[name]}))
+    before, after = (texts_and_scores(random_run(), some, **needs | more) for more in ({}, {name: CHANGED[name]}))
     assert before != after
 
 
