@@ -260,9 +260,9 @@ TRAINING = [
     ),
     Bug(
         "biases_decay", "training/optim.py",
-        'return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]',
-        'return [{"params": matrices, "weight_decay": 0.0}, {"params": vectors, "weight_decay": weight_decay}]',
-        "weight decay acts on biases and gains, not on matrices", "training/test_optim.py",
+        '{"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},',
+        '{"params": [p for p in others if p.dim() <= 1], "weight_decay": weight_decay},',
+        "weight decay acts on biases and gains, too", "training/test_optim.py",
     ),
     Bug(
         "resumed_training_skips_a_batch", "data/batching.py",
