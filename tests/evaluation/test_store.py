@@ -1,5 +1,6 @@
 """Stored evaluations: files round-trip, and an evaluation is only read back for what it was made from."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,18 @@ def test_a_stored_evaluation_is_read_without_a_model(run: Run, sample: TestSet) 
     assert stored.hypotheses == computed.hypotheses
     assert load_or_align(spec, sample) == links
     assert "translator" not in vars(spec)
+
+
+def test_an_evaluation_of_an_earlier_version_is_read(run: Run, sample: TestSet) -> None:
+    """Search settings that came later had the effect of their defaults."""
+    spec = EvaluationSpec((run,))
+    load_or_translate(spec, sample)
+    path = spec.folder(sample.name) / "scores.json"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    del report["search"]["max_source"]
+    path.write_text(json.dumps(report), encoding="utf-8")
+    assert read_evaluation(spec, sample)
+    assert read_evaluation(EvaluationSpec((run,), options={"max_source": 9}), sample) is None
 
 
 def test_a_stored_evaluation_of_other_text_settings_or_weights_is_not_read(run: Run, sample: TestSet) -> None:
