@@ -6,7 +6,7 @@ Shapes: B sentences, S source positions.
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seq2seq.config import SearchConfig
+from seq2seq.config.ignored import check_given
 from seq2seq.data.tokenizer import LONGEST_PIECE
 from seq2seq.data.vocabulary import EncodedSource, Vocabularies
 from seq2seq.data.words import is_blank, truncate_words
@@ -115,6 +116,8 @@ class Translator:
             raise ConfigError("no run directory is given: there is nothing to translate with")
         opened = [Run.open(run) for run in runs]
         first = opened[0]
+        settings = first.config.search.changed(**search)
+        check_given(replace(first.config, search=settings), {f"search.{name}" for name in search})
         for other in opened[1:]:
             if other.vocabularies.sha256 != first.vocabularies.sha256:
                 raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: their tokenizers differ")
@@ -129,7 +132,7 @@ class Translator:
         return cls(
             models,
             first.vocabularies,
-            first.config.search.changed(**search),
+            settings,
             shortlist=_open_shortlist(first, shortlist, device),
             truncate=first.config.data.truncate_source,
         )

@@ -27,6 +27,12 @@ def test_search_settings_are_checked_for_name_and_type(tiny_run: Path) -> None:
         ({"beem": 3}, "did you mean 'beam'"),
         ({"beam": "5"}, r"search\.beam='5' must be of type int"),
         ({"n_best": 9}, "more than"),
+        ({"beam": True}, r"search\.beam='True' must be of type int"),
+        ({"beam": 10**5000}, r"search\.beam=1\.000e\+5000 is too large: at most 1000"),
+        ({"sampling": True, "temperature": float("nan")}, r"search\.temperature=nan is not a finite number"),
+        ({"sampling": True, "temperature": 1e-320}, r"search\.temperature=1e-320 is too small: at least 1e-06"),
+        ({"shortlist": True}, "shortlist='True' is not an integer"),
+        ({"coverage_penalty_kind": "summary"}, r"kind=summary would be ignored: search\.coverage_penalty=0"),
     ):
         with pytest.raises(ConfigError, match=message):
             Translator.open(tiny_run, **search)
