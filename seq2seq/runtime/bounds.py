@@ -58,7 +58,7 @@ def plain(value: Any) -> str:
     """A number as it is shown in a message: without a fraction of zero, and a very large one with an exponent."""
     if isinstance(value, Integral):
         return str(value) if abs(int(value)) < 10**30 else f"{Decimal(int(value)):.3e}"
-    return f"{value:g}" if float(f"{value:g}") == value else str(value)
+    return str(value).removesuffix(".0")
 
 
 SEARCH_BOUNDS = {  # settings and arguments of a search -> their bounds
