@@ -17,4 +17,7 @@ def __getattr__(name: str) -> Any:
         from seq2seq.translator import Translator
 
         return Translator
-    raise AttributeError(f"module 'seq2seq' has no attribute {name!r}")
+    from difflib import get_close_matches
+
+    hint = f" (did you mean {near[0]!r}?)" if (near := get_close_matches(name, __all__, n=1)) else ""
+    raise AttributeError(f"module 'seq2seq' has no attribute {name!r}{hint}")

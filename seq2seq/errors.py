@@ -12,7 +12,17 @@ Any other exception is a bug. `choose` and `unknown` word the error for a name t
 and `shortened` show a value that may be long, or hold characters that a terminal would act on.
 """
 
-from seq2seq.runtime.errors import ConfigError, Seq2SeqError, choose, escaped, quoted, shortened, unknown
+from seq2seq.runtime.errors import (
+    ConfigError,
+    Seq2SeqError,
+    choose,
+    counted,
+    escaped,
+    is_utf8,
+    quoted,
+    shortened,
+    unknown,
+)
 
 __all__ = [
     "BusyError",
@@ -23,7 +33,9 @@ __all__ = [
     "Seq2SeqError",
     "TrainingError",
     "choose",
+    "counted",
     "escaped",
+    "is_utf8",
     "quoted",
     "shortened",
     "unknown",

@@ -5,12 +5,12 @@ Shapes: B sentences, S source positions.
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Never, NoReturn
 
 import numpy as np
 import torch
@@ -19,13 +19,15 @@ from torch import Tensor
 
 from seq2seq.config import SearchConfig
 from seq2seq.config.ignored import check_given
+from seq2seq.data.lines import check_line, checked_lines
 from seq2seq.data.tokenizer import LONGEST_PIECE
 from seq2seq.data.vocabulary import EncodedSource, Vocabularies
 from seq2seq.data.words import is_blank, truncate_words
-from seq2seq.errors import ConfigError, DataError, RunError, choose, shortened
+from seq2seq.errors import ConfigError, DataError, RunError, choose, counted, quoted, shortened
 from seq2seq.ids import EOS, PAD, UNK
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
 from seq2seq.nn.interface import Memory, Model
+from seq2seq.nn.ops.devices import memory_errors
 from seq2seq.nn.precision import PRECISIONS
 from seq2seq.runs.directory import WEIGHTS, Run
 from seq2seq.runs.weights import load_model, load_translations
@@ -142,11 +144,16 @@ class Translator:
         """The device of the (first) model."""
         return next(self.models[0].parameters()).device
 
-    def translate(self, lines: Iterable[str], *, progress: Progress | None = None) -> list[str]:
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Translator cannot be pickled: open it again in the other process, with Translator.open(RUN)")
+
+    def translate(self, lines: Iterable[str], *, progress: Progress | None = None, **settings: Never) -> list[str]:
         """The best translation of each line; an empty line gives an empty one.
 
         `progress` is called after each batch with its number of sentences.
-        Raises DataError for a single string in place of lines."""
+        Raises DataError for a single string in place of lines, and for what is no line of text; ConfigError for search
+        settings, which are given to `open`."""
+        _refuse_settings("translate", settings)
         return [found[0].text for found in self.hypotheses(lines, progress=progress)]
 
     def hypotheses(
@@ -156,6 +163,7 @@ class Translator:
         attention: bool = False,
         prefix: Iterable[str] | None = None,
         progress: Progress | None = None,
+        **settings: Never,
     ) -> Iterator[list[Translation]]:
         """The `search.n_best` translations of each line, best first, in the order of the lines.
 
@@ -164,8 +172,10 @@ class Translator:
 
         `prefix` holds the text that each translation begins with. `progress` is called after each batch with its number
         of sentences. `search.window` lines at a time are read and sorted by length, so that memory stays bounded.
-        Raises DataError for a single string in place of lines, or if the numbers of lines and prefixes differ."""
-        _refuse_single_string(lines, () if prefix is None else prefix)
+        Raises DataError for a single string in place of lines, for what is no line of text, and if the numbers of lines
+        and prefixes differ; ConfigError for search settings, which are given to `open`."""
+        _refuse_settings("hypotheses", settings)
+        lines = checked_lines(lines)
         stream = ((line, "") for line in lines) if prefix is None else _with_prefixes(lines, prefix)
         while window := list(islice(stream, self.search.window)):
             sources = [self.encode_source(line) for line, _ in window]
@@ -178,8 +188,9 @@ class Translator:
         """Each target of the (source, target) pairs as if the search had found it, with its log-probability.
 
         >>> [given.log_prob for given in translator.forced_decode([("A dog runs .", "Ein Hund rennt .")])]
-        """
-        pairs = iter(pairs)
+
+        Raises DataError for what is no pair of lines of text."""
+        pairs = _checked_pairs(pairs)
         while window := list(islice(pairs, self.search.window)):
             sources = [self.encode_source(line) for line, _ in window]
             targets = [self.encode_target(target, source) for (_, target), source in zip(window, sources, strict=True)]
@@ -199,11 +210,13 @@ class Translator:
 
         >>> translator.score(["A dog runs ."], ["Ein Hund rennt ."])
 
-        Raises DataError if the numbers of sources and targets differ, or for a single string in place of lines."""
-        _refuse_single_string(sources, targets)
-        sources, targets = list(sources), list(targets)
+        Raises DataError if the numbers of sources and targets differ, for a single string in place of lines, and for
+        what is no line of text."""
+        sources, targets = list(checked_lines(sources, "source")), list(checked_lines(targets, "target"))
         if len(sources) != len(targets):
-            raise DataError(f"{len(sources)} sources cannot be scored with {len(targets)} targets")
+            raise DataError(
+                f"{counted(len(sources), 'source')} cannot be scored with {counted(len(targets), 'target')}"
+            )
         return [found.log_prob for found in self.forced_decode(zip(sources, targets, strict=True))]
 
     def attention(self, source: str, target: str | None = None) -> Translation:
@@ -330,11 +343,12 @@ class Translator:
                 coverage_kind=settings.coverage_penalty_kind,
             )
             search = partial(beam_search, beam=settings.beam, n_best=settings.n_best, penalties=penalties, **common)
-        ids, copy = self._tensors(sources)
-        memories = self._encode(ids, copy)
-        if self.shortlist is None:
-            return search(self.models, memories, prefix=prefix)
-        return self.shortlist.candidates(ids, copy, prefix).search(search, self.models, memories, prefix)
+        with memory_errors(f"lower search.batch={settings.batch}, or search.beam={settings.beam}"):
+            ids, copy = self._tensors(sources)
+            memories = self._encode(ids, copy)
+            if self.shortlist is None:
+                return search(self.models, memories, prefix=prefix)
+            return self.shortlist.candidates(ids, copy, prefix).search(search, self.models, memories, prefix)
 
     def _tensors(self, sources: Sequence[EncodedSource]) -> tuple[Tensor, Tensor]:
         """Source ids (B, S), and the target ids (B, S) that copying them yields."""
@@ -387,18 +401,30 @@ def warn_truncated(truncated: int, total: int, words: int) -> None:
         log.warning("%d of %d sources were cut to %d words (data.truncate_source)", truncated, total, words)
 
 
-def _refuse_single_string(*texts: Iterable[str]) -> None:
-    """DataError for a string in place of lines: its letters would be taken for lines."""
-    if any(isinstance(text, str) for text in texts):
-        raise DataError("expected lines, not a single string: put it into a list")
+def _refuse_settings(method: str, settings: Mapping[str, object]) -> None:
+    """ConfigError for keywords that the method does not have, such as search settings."""
+    for name, value in settings.items():
+        if name in {field.name for field in fields(SearchConfig)}:
+            raise ConfigError(
+                f"{method} takes no search settings: give {name}={shortened(value)} to Translator.open(RUN, {name}=...)"
+            )
+        raise ConfigError(f"{method} has no option {quoted(name)}")
 
 
-def _with_prefixes(lines: Iterable[str], prefixes: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _with_prefixes(lines: Iterator[str], prefixes: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Each line with its prefix; DataError if there are more of one than of the other."""
-    for line, prefix in zip_longest(lines, prefixes):
+    for line, prefix in zip_longest(lines, checked_lines(prefixes, "prefix")):
         if line is None or prefix is None:
             raise DataError("each line needs one prefix, and the numbers of lines and prefixes differ")
         yield line, prefix
+
+
+def _checked_pairs(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The same pairs. DataError for what is no pair of lines."""
+    for number, pair in enumerate(pairs, 1):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise DataError(f"pair {number} is not a pair of two strings, (source, target)")
+        yield check_line(pair[0], f"source {number}"), check_line(pair[1], f"target {number}")
 
 
 def _open_shortlist(run: Run, most: int, device: str) -> Shortlist | None:
@@ -421,11 +447,14 @@ def _check_device(name: str, graphs: bool = False) -> None:
         raise ConfigError(f"CUDA graphs need a GPU: device={name} cannot record any")
     try:
         torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = str(error).splitlines()[0]
-        if "Expected one of" in str(error):
-            why = "torch has no such device type (examples: cpu, cuda, cuda:1)"
-        raise ConfigError(f"device={name} cannot be used: {why}") from None
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        raise ConfigError(f"device={shortened(name)} cannot be used: {_devices()}") from error
+
+
+def _devices() -> str:
+    """The devices of this machine, for a message."""
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return f"this machine has: {', '.join(['cpu', *gpus])}"
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:

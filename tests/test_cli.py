@@ -3,9 +3,12 @@
 import errno
 import io
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,6 +22,8 @@ from seq2seq.commands.options import Parser
 from seq2seq.config import Config
 from seq2seq.config.io import every_setting
 from seq2seq.errors import DataError
+from seq2seq.utils import process
+from seq2seq.utils.files import atomic_path
 
 
 def python(code: str) -> "subprocess.CompletedProcess[str]":
@@ -97,7 +102,7 @@ def throw(error: BaseException) -> Callable[[list[str]], object]:
         (
             OSError(errno.ENOSPC, "No space left on device"),
             2,
-            "seq2seq: a file or the output cannot be written or read: No space left on device\n",
+            "seq2seq: the output cannot be written: No space left on device\n",
         ),
         (
             PermissionError(errno.EACCES, "Permission denied", "x/y"),
@@ -146,6 +151,26 @@ def test_usage_error_names_the_nearest_option(capsys: pytest.CaptureFixture[str]
     assert "did you mean --markdown?" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         parser.parse_args(["--mark"])  # an abbreviation could become another option in a later version
+
+
+USAGE = {
+    "": "RUN is missing",
+    "RUN --beam": "--beam needs a value",
+    "RUN --beam x": "search.beam='x' is not an integer",
+    "RUN --alpha x": "search.alpha='x' is not a number",
+    "RUN --json=1": "--json=1: this option takes no value",
+    "RUN --beem 3": "--beem is not an option (did you mean --beam?)",
+    "RUN --zzz": "--zzz is not an option; choose one of: --help, ",
+    "RUN --precision 33": "--precision='33' is unknown; choose one of: 32, ",
+}
+
+
+@pytest.mark.parametrize("words", USAGE)
+def test_usage_errors_are_in_our_words(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["translate", *words.split()]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"seq2seq: {USAGE[words]}")
+    assert "argument" not in line
 
 
 def test_help_of_train_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,15 +259,77 @@ def test_attentions_lists_all(argv: list[str], capsys: pytest.CaptureFixture[str
         assert all(line.replace("\\|", "").count("|") == 4 for line in shown.splitlines() if line)
 
 
+HELP = [[command, "--help"] for command in cli.COMMANDS]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], [], ["attentions"], *HELP], ids=" ".join)
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("word", ["--help", "--version", pytest.param("attentions", marks=pytest.mark.slow)])
-def test_full_output_device_is_one_line(word: str) -> None:
+def test_full_output_device_is_one_line(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([sys.executable, "-m", "seq2seq", word], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (
-        2,
-        "seq2seq: a file or the output cannot be written or read: No space left on device\n",
-    )
+        monkeypatch.setattr(sys, "stdout", full)
+        assert cli.main(words) == 2  # and what the buffer holds is discarded: closing it raises nothing
+    assert capfd.readouterr().err == "seq2seq: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["attentions"], ["score", "--help"]], ids=" ".join)
+def test_closed_output_ends_quietly(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert cli.main(words) == 141
+    assert capfd.readouterr().err == ""
+
+
+def test_full_stderr_changes_no_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("needs a device that is always full")
+    with Path("/dev/full").open("w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert cli.main(["trian"]) == 2
+        with suppress(OSError):
+            full.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_leaves_no_temporary_file(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In whichever command: all write by `atomic_path`."""
+    monkeypatch.setattr(process, "leave_terminal", lambda: None)  # the output of pytest
+    handlers = {number: signal.getsignal(number) for number in process.STOP_SIGNALS}
+
+    def main(argv: list[str]) -> None:
+        with atomic_path(tmp_path / "out", follow=True) as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+
+    stand_in(monkeypatch, main)
+    assert cli.main(["stand_in"]) == 130
+    assert capsys.readouterr().err == "seq2seq: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+    assert {number: signal.getsignal(number) for number in process.STOP_SIGNALS} == handlers
+
+
+def test_ignored_hangup_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stand_in(monkeypatch, lambda argv: os.kill(os.getpid(), signal.SIGHUP))
+        assert cli.main(["stand_in"]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("words", [["plot", "RUN", "--sentence", "f\udce4hrt"], ["train", "runs=\udcff"], ["\udce4"]])
+def test_argument_that_is_not_utf8_is_named(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 2
+    assert r"\udc" in capsys.readouterr().err
 
 
 def test_output_is_utf8_in_any_locale() -> None:

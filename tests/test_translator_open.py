@@ -1,14 +1,20 @@
 """Opening a translator: settings that are refused, and modules that are not imported."""
 
+import importlib
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from seq2seq import Translator
 from seq2seq.errors import ConfigError, DataError
+from seq2seq.search.beam import beam_search
+from seq2seq.search.forced import score_targets
+from seq2seq.search.sampling import sample
 
 RandomRun = Callable[..., Path]
 
@@ -41,7 +47,7 @@ def test_search_settings_are_checked_for_name_and_type(tiny_run: Path) -> None:
         Translator.open(tiny_run).translate("the cat sleeps")
     with pytest.raises(DataError, match="expected one line, not a list"):
         Translator.open(tiny_run).attention(["the cat sleeps"])
-    with pytest.raises(DataError, match="1 sources cannot be scored with 2 targets"):
+    with pytest.raises(DataError, match="1 source cannot be scored with 2 targets"):
         Translator.open(tiny_run).score(["a"], ["b", "c"])
 
 
@@ -79,3 +85,81 @@ def test_wrong_number_of_prefixes_is_refused(prefix: list[str], random_run: Rand
 def test_translator_needs_a_run() -> None:
     with pytest.raises(ConfigError, match="no run directory is given"):
         Translator.open()
+
+
+NO_LINES: dict[str, Callable[[Translator], object]] = {
+    "half a surrogate pair": lambda t: t.translate(["a cat", "bad \ud83d here"]),
+    "a bad prefix": lambda t: list(t.hypotheses(["a cat"], prefix=["bad \udce4"])),
+    "a bad source": lambda t: t.score(["a \ud83d"], ["b"]),
+    "a bad target": lambda t: t.score(["a"], ["b \ud83d"]),
+    "a bad sentence": lambda t: t.attention("a \ud83d"),
+    "a bad sentence's target": lambda t: t.attention("a", "b \ud83d"),
+    "None for a line": lambda t: t.translate(["a cat", None]),  # type: ignore[list-item]
+    "a number for a line": lambda t: t.translate([7]),  # type: ignore[list-item]
+    "bytes for a line": lambda t: list(t.hypotheses([b"a cat"])),  # type: ignore[list-item]
+    "None for lines": lambda t: t.translate(None),  # type: ignore[arg-type]
+    "a number for lines": lambda t: t.score(["a"], 7),  # type: ignore[arg-type]
+    "bytes for lines": lambda t: t.translate(b"a cat"),  # type: ignore[arg-type]
+    "None for a target": lambda t: t.score(["a"], [None]),  # type: ignore[list-item]
+    "None for a prefix": lambda t: list(t.hypotheses(["a"], prefix=[None])),  # type: ignore[list-item]
+    "too few prefixes": lambda t: list(t.hypotheses(["a", "b"], prefix=["c"])),
+    "a triple": lambda t: list(t.forced_decode([("a", "b", "c")])),  # type: ignore[list-item]
+    "no pairs": lambda t: list(t.forced_decode(["ab"])),  # type: ignore[list-item]
+}
+
+
+@pytest.fixture(scope="module")
+def translator(tiny_run: Path) -> Translator:
+    return Translator.open(tiny_run)
+
+
+@pytest.mark.parametrize("call", NO_LINES)
+def test_what_is_no_text_is_one_sentence(call: str, translator: Translator) -> None:
+    with pytest.raises(DataError) as caught:
+        NO_LINES[call](translator)
+    assert str(caught.value).isprintable()
+
+
+def test_message_names_the_line(translator: Translator) -> None:
+    with pytest.raises(DataError, match=r"^line 2 is None, not a string$"):
+        translator.translate(["a cat", None])  # type: ignore[list-item]
+
+
+def test_search_settings_belong_to_open(translator: Translator) -> None:
+    for call in (translator.translate, translator.hypotheses):
+        with pytest.raises(ConfigError, match=r"give beam=3 to Translator\.open\(RUN, beam=\.\.\.\)"):
+            list(call(["a cat"], beam=3))  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="has no option 'beem'"):
+            list(call(["a cat"], beem=3))  # type: ignore[arg-type]
+
+
+def test_translator_is_not_pickled(translator: Translator) -> None:
+    with pytest.raises(TypeError, match=r"open it again in the other process, with Translator\.open"):
+        pickle.dumps(translator)
+
+
+def test_searches_want_lists(translator: Translator) -> None:
+    model = translator.models[0]
+    memory = model.encode(torch.tensor([[4, 3]]), None)
+    for models, memories in ((model, memory), ([model], memory), (model, [memory]), ([], []), ([model], [])):
+        for call in (
+            lambda m, e: beam_search(m, e, max_length=3),
+            lambda m, e: sample(m, e, seeds=[1], max_length=3),
+            lambda m, e: score_targets(m, e, [[4]]),
+        ):
+            with pytest.raises(ConfigError, match="model"):
+                call(models, memories)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "nothing", "", "meta:x"])
+def test_device_that_is_not_here_is_named(device: str, tiny_run: Path) -> None:
+    with pytest.raises(ConfigError, match=f"device={device} cannot be used: this machine has: cpu"):
+        Translator.open(tiny_run, device=device)
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "near"), [("", "Translater", "Translator"), (".nn", "Attenton", "Attention")]
+)
+def test_misspelt_name_of_a_package_has_a_hint(package: str, name: str, near: str) -> None:
+    with pytest.raises(AttributeError, match=f"did you mean '{near}'"):
+        getattr(importlib.import_module(f"seq2seq{package}"), name)

@@ -27,7 +27,7 @@ from seq2seq.commands.options import (
 )
 from seq2seq.config.choices import CHOICES
 from seq2seq.errors import ConfigError, DataError, MissingError, RunError, choose
-from seq2seq.utils.files import check_file, write_text
+from seq2seq.utils.files import check_output, write_text
 
 if TYPE_CHECKING:
     from seq2seq.compare.result import Comparison
@@ -41,9 +41,9 @@ SYMMETRIZATION = "grow-diag-final-and"
 def main(argv: list[str]) -> None:
     """`seq2seq compare RUN ... [--test NAME]`, or with --source and --reference."""
     options = _parse(argv)
-    for path in (options.output, options.report):
-        if path:
-            check_file(path)
+    for name in ("output", "report"):
+        if path := getattr(options, name):
+            check_output(f"--{name}", path)
     comparison = _compare_runs(options)
     table = _format_table(options, comparison)
     if options.output:

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
 
     from seq2seq.evaluation.evaluate import EvaluationSpec, translate_test_set
     from seq2seq.evaluation.metrics import TASKS, score
-    from seq2seq.evaluation.store import make_report, write_evaluation
+    from seq2seq.evaluation.store import check_place, make_report, write_evaluation
     from seq2seq.evaluation.testset import choose_name, load_test_set, read_test_set
     from seq2seq.runs.directory import Run
     from seq2seq.utils.progress import ProgressCounter
@@ -46,6 +46,7 @@ def main(argv: list[str]) -> None:
     else:
         test = load_test_set(data, choose_name(data, options.test), options.gold)
     spec = EvaluationSpec(runs, options.device, options.precision, search_options(options))
+    check_place(spec, test)
     with ProgressCounter("translated", len(test.sources)) as count:
         translated = translate_test_set(spec, test, progress=count.add)
     try:

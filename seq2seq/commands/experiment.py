@@ -1,5 +1,7 @@
 """Commands that take settings, `train` and `prepare`: their command line, help, and grids with -m."""
 
+import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from seq2seq.config.io import to_yaml
 from seq2seq.errors import ConfigError
 from seq2seq.launch.compose import compose_config, conf_dir, resume_folder
 from seq2seq.launch.sweep import Task, sweep
+
+log = logging.getLogger("seq2seq")
 
 
 def run_experiment(
@@ -27,6 +31,12 @@ def run_experiment(
     parser = _parser(command, description)
     options = parser.parse_intermixed_args(argv)
     folder = _existing_folder(options.config_dir)
+    if not (
+        options.help
+        or options.cfg
+        or any(re.match(r"\+*(data|experiment|resume)\b", word) for word in options.settings)
+    ):
+        log.info("no data given: this takes the embedded toy corpus, data=toy; data=mine reads files of your own")
     if options.help:
         print(parser.format_help() + settings_help([conf_dir(), *([folder] if folder else [])]))
     elif options.multirun and resume_folder(options.settings):

@@ -10,7 +10,7 @@ from seq2seq.commands.options import (
     chosen_metrics,
     tokenizer_options,
 )
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, counted
 
 
 def main(argv: list[str]) -> None:
@@ -35,7 +35,9 @@ def main(argv: list[str]) -> None:
     references = [list(read_lines(path)) for path in options.reference]
     for path, lines in zip(options.reference, references, strict=True):
         if len(lines) != len(hypotheses):
-            raise DataError(f"{options.hypotheses} has {len(hypotheses)} lines, but {path} has {len(lines)}")
+            raise DataError(
+                f"{options.hypotheses} has {counted(len(hypotheses), 'line')}, but {path} has {len(lines):,}"
+            )
     scores = score(
         hypotheses,
         references,

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +14,7 @@ from seq2seq.commands.settings_help import help_text
 from seq2seq.config import Config, SearchConfig
 from seq2seq.config.choices import CHOICES
 from seq2seq.config.languages import check_language
-from seq2seq.errors import ConfigError, choose, escaped, quoted
+from seq2seq.errors import ConfigError, choose, escaped, quoted, shortened
 from seq2seq.runtime.bounds import SHORTLIST, Bounds
 
 METRIC_OPTIONS = {  # option -> how the names of the metrics begin that read it
@@ -36,10 +37,39 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        wrong = re.search(r"unrecognized arguments: (-\S+)", message)
-        near = get_close_matches(wrong[1].split("=")[0], self._option_string_actions, n=1) if wrong else []
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        self.exit(2, f"seq2seq: {escaped(message)}{hint}; {self.prog} --help lists the options\n")
+        options = [name for name in self._option_string_actions if name.startswith("--")]
+        self.exit(2, f"seq2seq: {escaped(_usage_error(message, options))}; {self.prog} --help lists the options\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Raises OSError where argparse's own would hide that the output cannot be written."""
+        print(message, end="", file=file or sys.stderr)
+
+
+USAGE_ERRORS = {  # pattern of a message of argparse -> how we say it
+    r"the following arguments are required: (.*)": r"\1 is missing",
+    r"argument (\S+): expected one argument": r"\1 needs a value",
+    r"argument (\S+): expected at least one argument": r"\1 needs at least one value",
+    r"argument (\S+): invalid int value: '(.*)'": r"\1=\2 is not an integer",
+    r"argument (\S+): invalid float value: '(.*)'": r"\1=\2 is not a number",
+    r"argument (\S+): ignored explicit argument '(.*)'": r"\1=\2: this option takes no value",
+    r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)": r"\1=\2 is unknown; choose one of: \3",
+    r"argument [^:]*: (.*)": r"\1",  # of a function of ours
+}
+
+
+def _usage_error(message: str, options: Sequence[str]) -> str:
+    """A message of argparse in our words; for an unknown option the nearest of `options`, or all of them."""
+    if unrecognized := re.fullmatch(r"unrecognized arguments: (\S+).*", message, re.DOTALL):
+        wrong = unrecognized[1].split("=")[0]
+        if not wrong.startswith("-"):
+            return f"{shortened(wrong)} is one argument too many"
+        near = get_close_matches(wrong, options, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else f"; choose one of: {', '.join(options)}"
+        return f"{shortened(wrong)} is not an option{hint}"
+    for pattern, ours in USAGE_ERRORS.items():
+        if found := re.fullmatch(pattern, message, re.DOTALL):
+            return found.expand(ours)
+    return message
 
 
 def text_argument(value: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from seq2seq.commands.options import Parser, add_device_options, add_search_options, search_options, text_argument
 from seq2seq.data.words import is_blank
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.utils.files import check_file
+from seq2seq.utils.files import check_output
 
 
 def main(argv: list[str]) -> None:
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
     from seq2seq.translator import Translator
 
     if options.png:
-        check_file(options.png)
+        check_output("--png", options.png)
         picture.picture_format(options.png)
     translator = Translator.open(options.run, device=options.device, precision=options.precision, **search)
     found = translator.attention(options.sentence, options.target)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.commands.options import COUNT, Parser, add_number
-from seq2seq.errors import ConfigError, DataError
+from seq2seq.errors import ConfigError, DataError, RunError
 
 if TYPE_CHECKING:
     from seq2seq.data.prepare import Prepared
@@ -36,12 +36,15 @@ def main(argv: list[str]) -> None:
     from seq2seq.data.ibm1 import table_coverage, translation_table
     from seq2seq.runs.directory import Run
     from seq2seq.runs.weights import save_translations
+    from seq2seq.utils.files import why_no_folder
 
     run = Run.open(options.run)
     size = run.vocabularies.target.size
     most = min(DEFAULT_MOST, size) if options.most is None else options.most
     if not 1 <= most <= size:
         raise ConfigError(f"--most={most} is not between 1 and the {size:,} entries of the target vocabulary")
+    if reason := why_no_folder(run.folder):
+        raise RunError(f"nothing can be saved in {run.folder}: {reason}")
     prepared = _training_text(run)
     table = translation_table(prepared.train, run.vocabularies.source.size, most)
     path = save_translations(run, torch.from_numpy(table))

@@ -28,9 +28,12 @@ def main(argv: list[str]) -> None:
     options = _parse(argv)
 
     from seq2seq.translator import Translator, warn_truncated
+    from seq2seq.utils.files import check_output
     from seq2seq.utils.progress import ProgressCounter
 
     search = search_options(options)
+    if options.attention:
+        check_output("--attention", options.attention)
     translator = Translator.open(*options.runs, device=options.device, precision=options.precision, **search)
     with_attention = options.attention is not None or options.alignment
     total = truncated = 0
@@ -43,7 +46,7 @@ def main(argv: list[str]) -> None:
                 print(*_output_lines(found, options, translator.search.n_best), sep="\n")
                 if maps is not None:
                     _write_attention(maps, options.attention, total, found)
-            sys.stdout.flush()
+            print(end="", flush=True)
     warn_truncated(truncated, total, translator.truncate)
 
 

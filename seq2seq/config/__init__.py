@@ -29,7 +29,7 @@ class Config(Group):
     resume: str = setting(
         "", "run directory to resume with its own settings; only limits, logging, devices and data paths may change"
     )
-    init_from: str = setting("", "run directory whose weights to start from")
+    init_from: str = setting("", "run directory whose weights to start from, with its model and tokenizer")
     data: DataConfig = subgroup(DataConfig)
     tokenizer: TokenizerConfig = subgroup(TokenizerConfig)
     model: ModelConfig = MISSING

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
+    GrammarParseError,
     InterpolationResolutionError,
     MissingMandatoryValue,
     OmegaConfBaseException,
@@ -229,11 +230,26 @@ def describe(error: OmegaConfBaseException, name: str = "") -> str:
     settings, setting = every_setting(), name.split("[")[0]
     while setting and setting not in settings:  # an entry of a dict, such as data.test.NAME
         setting = setting.rpartition(".")[0]
-    if not setting or isinstance(error, InterpolationResolutionError):
-        return f"{name}: {message.splitlines()[0].strip()}"
+    if isinstance(error, InterpolationResolutionError | GrammarParseError):
+        return f"{name} {_interpolation_error(message)}"
+    if not setting:  # one of Hydra's own
+        return f"{name} has a value of another type than it takes"
     value = re.match(r"Value '(.*)' (?:of type|is not a valid)", message)
     given = f"{name}={shortened(value[1])}" if value and name == setting else setting
     return f"{given} is not {TYPES[type_name(settings[setting])]}"
+
+
+def _interpolation_error(message: str) -> str:
+    """What is wrong with a value that holds ${...}, by OmegaConf's message."""
+    if missing := re.search("Interpolation key '(.*)' not found", message):
+        return f"refers to ${{{missing[1]}}}, which is not a setting"
+    if variable := re.search("Environment variable '(.*)' not found", message):
+        return f"refers to the environment variable {variable[1]}, which is not set"
+    if resolver := re.search(r"Unsupported interpolation type (\S+)", message):
+        return f"refers to ${{{resolver[1]}:...}}, which is unknown; there are ${{SETTING}} and ${{oc.env:VARIABLE}}"
+    if "Recursive" in message:
+        return "refers to itself"
+    return "holds a ${...} that has no value"
 
 
 TYPES = {  # type of a setting -> how a sentence names it
@@ -260,7 +276,7 @@ def unknown_setting(name: str, group: Any = Config) -> str:
     here = [f"{above}.{known}".lstrip(".") for known in _names(group)]
     near = elsewhere or get_close_matches(name, here, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"{name} is not a setting{hint}; choose one of: {', '.join(here)}"
+    return f"{shortened(name)} is not a setting{hint}; choose one of: {', '.join(here)}"
 
 
 def _names(group: Any) -> list[str]:

@@ -27,7 +27,7 @@ from seq2seq.data.tokenizer import LONGEST_PIECE, OPEN_ENDED, Tokenizer, Vocabul
 from seq2seq.data.vocabulary import Vocabularies, hash_of_both
 from seq2seq.data.words import is_unspaced, truncate_words
 from seq2seq.errors import ConfigError, DataError, RunError, Seq2SeqError
-from seq2seq.utils.files import write_json
+from seq2seq.utils.files import check_folder, write_json
 from seq2seq.utils.progress import with_progress
 from seq2seq.utils.untrusted import MIB, read_json
 
@@ -172,6 +172,7 @@ def prepare(
     if not folder.is_dir():
         if os.path.lexists(folder):
             raise DataError(f"{folder} is in the place of the folder of a prepared corpus: delete it")
+        check_folder("data.cache", cache_root(data))
         with resumable_folder(folder) as part:
             if part is not None:
                 _fill(part, data, tokenizer, vocabularies or trained, scan)

@@ -16,7 +16,7 @@ from seq2seq.data.readers import LinkedPair, Pair
 from seq2seq.data.tokenizer import SPACE_MARK, Tokenizer, join_pieces
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.data.words import is_unspaced
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, counted
 
 Link = tuple[int, int]
 
@@ -117,7 +117,7 @@ def read_linked(pairs: Iterator[Pair], path: Path, swapped: bool = False) -> Ite
         if pair is None or line is None:
             line_count = done + (line is not None) + sum(1 for _ in lines)
             pair_count = done + (pair is not None) + sum(1 for _ in pairs)
-            raise DataError(f"{path} has {line_count} lines for {pair_count} pairs")
+            raise DataError(f"{path} has {counted(line_count, 'line')} for {counted(pair_count, 'pair')}")
         where = f"{path}:{done + 1}"
         links = sorted(parse_links(swap_links(line) if swapped else line, where).possible)
         check_links(links, (count_spaced_words(pair.source), count_spaced_words(pair.target)), where)

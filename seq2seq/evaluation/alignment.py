@@ -20,7 +20,7 @@ from seq2seq.data.word_links import (
     word_or_piece_indices,
     words_from_pieces,
 )
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, counted
 from seq2seq.evaluation.scores import Array, MetricOptions, Score, make_score
 
 # From attention to links
@@ -134,7 +134,9 @@ def alignment_scores(
     links were found, for the signature. Raises DataError if the numbers of sentences differ or are zero.
     """
     if len(links) != len(gold) or not links:
-        raise DataError(f"alignments of {len(links)} sentences cannot be compared with gold alignments of {len(gold)}")
+        raise DataError(
+            f"alignments of {counted(len(links), 'sentence')} cannot be compared with gold alignments of {len(gold):,}"
+        )
     counts = [(len(a & g.sure), len(a & g.possible), len(a), len(g.sure)) for a, g in zip(links, gold, strict=True)]
     statistics = np.array(counts, dtype=np.float64)
     signature = (f"bs:{bootstrap}|seed:{seed}|" if bootstrap else "") + f"links:{method}|gold:sure+possible"
@@ -193,7 +195,7 @@ def read_pharaoh(lines: Sequence[str], sizes: Sizes, name: str, first: int = 0) 
 
     Raises DataError as `read_gold`."""
     if len(lines) != len(sizes):
-        raise DataError(f"{name} has {len(lines)} lines for {len(sizes)} pairs")
+        raise DataError(f"{name} has {counted(len(lines), 'line')} for {counted(len(sizes), 'pair')}")
     found = []
     for number, (line, size) in enumerate(zip(lines, sizes, strict=True), 1):
         where = f"{name}, line {number}"

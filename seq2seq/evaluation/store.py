@@ -27,7 +27,7 @@ from seq2seq.evaluation.attention_records import READ_ERRORS, AttentionRecordFil
 from seq2seq.evaluation.evaluate import SUMS, EvaluationSpec, TestTranslations, align_references, translate_test_set
 from seq2seq.evaluation.scores import Array
 from seq2seq.evaluation.testset import TestSet, text_hash
-from seq2seq.utils.files import atomic_write, write_json, write_text
+from seq2seq.utils.files import atomic_write, why_no_folder, write_json, write_text
 from seq2seq.utils.progress import ProgressCounter
 from seq2seq.utils.untrusted import MIB, NUMBER, WHOLE, WORD, check_types, read_json, read_text
 
@@ -67,6 +67,7 @@ def load_or_translate(spec: EvaluationSpec, test: TestSet) -> Evaluation:
     Raises RunError if the run cannot be evaluated."""
     evaluation = read_evaluation(spec, test)
     if evaluation is None:
+        check_place(spec, test)
         log.info("%s has no evaluation of this text with these settings: translating", spec.runs[0].folder)
         with ProgressCounter("translated", len(test.sources)) as count:
             translations = translate_test_set(spec, test, progress=count.add)
@@ -75,6 +76,13 @@ def load_or_translate(spec: EvaluationSpec, test: TestSet) -> Evaluation:
     if evaluation is None:
         raise RunError(f"{spec.folder(test.name)} was changed while it was read")
     return evaluation
+
+
+def check_place(spec: EvaluationSpec, test: TestSet) -> None:
+    """Raise RunError if an evaluation cannot be stored in the run: call it before translating."""
+    folder = spec.folder(test.name)
+    if reason := why_no_folder(folder):
+        raise RunError(f"the evaluation cannot be stored in {folder}: {reason}")
 
 
 def write_evaluation(

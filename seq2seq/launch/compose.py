@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, cast
 import hydra
 import yaml
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -22,13 +23,15 @@ from seq2seq.config.choices import check_choices
 from seq2seq.config.fields import type_name
 from seq2seq.config.ignored import check_given
 from seq2seq.config.io import build_config, describe, every_setting, flatten, flatten_values, refuse_changes
-from seq2seq.errors import ConfigError, quoted, unknown
+from seq2seq.errors import ConfigError, quoted, shortened, unknown
+from seq2seq.launch.init_from import group_choices, take_over
 from seq2seq.launch.own_files import MOST_DIGITS, first_fault
 from seq2seq.launch.processes import CONCURRENT_JOBS
 
 PLAIN_GROUPS = ("tokenizer", "training", "trainer", "search", "data")  # groups whose files set nothing but their group
 NOT_A_NAME = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|true|false|null|\[.*\]|\{.*\}", re.IGNORECASE)  # Hydra's other values
 TOO_MANY_DIGITS = re.compile(rf"[\d_]{{{MOST_DIGITS + 1}}}")
+LONGEST_NAME = 200  # characters of a group or setting, and of a group's file
 QUOTED_EXAMPLE = 'data.licence="free (CC0)"'
 
 
@@ -78,23 +81,44 @@ def hydra_override(override: str) -> str:
     if value.startswith("~"):  # the home folder; the shell leaves it to us, and Hydra refuses it
         override = f"{group}={os.path.expanduser(value)}"
     group = group.lstrip("+")
-    if is_set and not group:
+    if (is_set and not group) or group.startswith("-"):
         raise ConfigError(_unreadable(override))
+    if len(group) > LONGEST_NAME:  # than that of a file, which Hydra may look for
+        raise ConfigError(f"{shortened(group)} is not a setting")
+    if len(value) > LONGEST_NAME and (conf_dir() / group).is_dir():
+        raise ConfigError(unknown(group, value, _file_names(group)))
     if TOO_MANY_DIGITS.search(value):
         raise ConfigError(f"{group}={quoted(value)} has a number of more than {MOST_DIGITS} digits")
+    if group == "hydra":
+        raise ConfigError("hydra is a group of settings, not a value: write hydra/launcher=NAME or hydra.SETTING=VALUE")
+    if group == "hydra.searchpath" and (scheme := re.search(r"(\w+)://", value)) and scheme[1] not in ("file", "pkg"):
+        raise ConfigError(f"{shortened(override)} cannot be searched: write a folder, file://FOLDER or pkg://PACKAGE")
     if NOT_A_NAME.fullmatch(value) and (conf_dir() / group).is_dir():
         raise ConfigError(unknown(group, value, _file_names(group)))
     return f"+{override}" if re.match(r"experiment/[^=]+=", override) else override
 
 
 def to_config(composed: DictConfig, overrides: Sequence[str] = ()) -> Config:
-    """What Hydra composed of `overrides`, as dataclasses.
+    """What Hydra composed of `overrides`, as dataclasses; with init_from, model and tokenizer are those of its run.
 
-    Raises ConfigError, also for names that are not in their tables, and for settings that were given for nothing."""
-    config = build_config(_plain(composed))
+    Raises ConfigError, also for names that are not in their tables, and for settings that were given for nothing;
+    RunError for an `init_from` that is no run."""
+    values = _plain(composed)
+    if values["init_from"] and not values["resume"]:
+        from seq2seq.runs.directory import Run
+
+        values = take_over(values, _compose_defaults(group_choices(overrides)), overrides, Run.open)
+    config = build_config(values)
     check_choices(config)
     check_given(config, {override.partition("=")[0].lstrip("+") for override in overrides})
     return config
+
+
+def _compose_defaults(overrides: Sequence[str]) -> dict[str, Any]:
+    """The settings of conf/train.yaml changed by `overrides`, which choose groups; also while Hydra runs a grid."""
+    ready = GlobalHydra.instance().is_initialized()
+    with hydra_errors(), nullcontext() if ready else hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return _plain(hydra.compose(register_defaults(), overrides=list(overrides)))
 
 
 def _plain(composed: DictConfig) -> dict[str, Any]:
@@ -162,7 +186,7 @@ def _explain(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         return _unreadable(str(error.override))
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
-        return f"{mark.name} is not valid YAML: line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+        return f"{mark.name} is not valid YAML: line {mark.line + 1}, column {mark.column + 1}"
     if isinstance(error, yaml.reader.ReaderError):
         return (
             f"{error.name} is not valid YAML: it has a character that YAML does not allow, at position {error.position}"
@@ -188,7 +212,7 @@ def _explain(error: BaseException) -> str:
     while cause and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__ or cause.__context__
     if not isinstance(cause, OmegaConfBaseException):
-        return " ".join(message.split())
+        return _unexplained(message)
     name = str(cause.full_key)
     if "/" in name:
         return place + _unknown_group(name)
@@ -198,10 +222,21 @@ def _explain(error: BaseException) -> str:
     return place + describe(cause, name)
 
 
+def _unexplained(message: str) -> str:
+    """The sentence for an error of Hydra itself: its own messages name functions and files of Hydra."""
+    if group := re.match(r"Could not override '([^']*)'", message):
+        return _unknown_group(group[1])
+    if "searchpath" in message:
+        return "hydra.searchpath is a list of folders: write hydra.searchpath=[...], separated by commas"
+    if "sweep type" in message:
+        return "interval(...) does not name the values of a grid: write them separated by commas, or range(FIRST,END)"
+    return "these settings cannot be composed: leave out one after the other to find the one that is wrong"
+
+
 def _unreadable(override: str) -> str:
     """The sentence for an override that Hydra cannot parse."""
     return (
-        f"{override!r} cannot be read: write SETTING=VALUE, a VALUE with blanks or brackets in two pairs of quotes:"
+        f"{quoted(override)} cannot be read: write SETTING=VALUE, a VALUE with blanks or brackets in two pairs of quotes:"
         f" '{QUOTED_EXAMPLE}'"
     )
 
@@ -216,6 +251,11 @@ def _missing_file(path: str, group: str, options: Sequence[str]) -> str:
         return f"{own}= has no value; choose one of: {', '.join(_file_names(own))}"
     if (conf_dir() / path).is_dir():
         return f"{own}={name} is a folder: write {path}=NAME; choose one of: {', '.join(_file_names(path))}"
+    if own in ("hydra/launcher", "hydra/sweeper"):
+        installed = ", ".join(options)
+        return (
+            f"{own}={shortened(name)} is not installed; choose one of: {installed}, or install the package that has it"
+        )
     if own == group:
         return unknown(own, name, options)
     return unknown(own, name, _file_names(own)) if folder.is_dir() else _unknown_group(own)

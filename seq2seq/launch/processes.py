@@ -2,19 +2,22 @@
 
 import logging
 import os
+import shutil
 import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from seq2seq.config import Config
 from seq2seq.launch.grid import Grid
 from seq2seq.utils.console import log_to_stderr
-from seq2seq.utils.process import available_cores
+from seq2seq.utils.files import write_text
+from seq2seq.utils.process import available_cores, handling, leave_terminal
 
 log = logging.getLogger("seq2seq")
 
@@ -111,23 +114,30 @@ def interrupt_when_stopped(grid: Grid) -> Iterator[None]:
 
 @contextmanager
 def stop_on_signal(grid: Grid) -> Iterator[None]:
-    """In the command's process: a first SIGINT or SIGTERM asks all jobs to save and end, a second ends the waiting."""
+    """In the command's process: a first signal asks all jobs to save and end, a second ends the waiting."""
 
     def handle(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            leave_terminal()
         if grid.stopped:
             raise KeyboardInterrupt
         grid.stop()
         log.info("stopping: each job ends after its current update; press Ctrl-C again to stop waiting for them")
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(handle):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def raised_by_launcher(error: BaseException) -> bool:
     """Whether a launcher raised `error`, such as for a process that was killed or a cluster that is missing."""
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
     return bool(modules) and modules[-1].split(".")[0] in PACKAGES
+
+
+def launcher_error(error: Exception, folder: Path) -> str:
+    """Why a launcher failed, in one sentence; its own report is written to a file in `folder`, that of the grid."""
+    if "srun" in str(error) and not shutil.which("srun"):
+        return "srun is not on this machine: hydra/launcher=submitit_slurm has to be run on a cluster with Slurm"
+    path = folder / "launcher.txt"
+    write_text(path, "".join(traceback.format_exception(error)))
+    return f"a process of its own ended, or could not be started; its report is in {path}"

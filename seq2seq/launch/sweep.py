@@ -15,10 +15,17 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from seq2seq.config import Config
-from seq2seq.errors import BusyError, ConfigError, Seq2SeqError, TrainingError
+from seq2seq.errors import BusyError, ConfigError, RunError, Seq2SeqError, TrainingError, counted
 from seq2seq.launch.compose import conf_dir, hydra_errors, hydra_override, register_defaults, to_config
 from seq2seq.launch.grid import BEFORE, ELSEWHERE, FAILED, STOPPED, TRAINED, Grid, Outcome, check_failures, summary
-from seq2seq.launch.processes import Launcher, interrupt_when_stopped, raised_by_launcher, set_apart, stop_on_signal
+from seq2seq.launch.processes import (
+    Launcher,
+    interrupt_when_stopped,
+    launcher_error,
+    raised_by_launcher,
+    set_apart,
+    stop_on_signal,
+)
 
 log = logging.getLogger("seq2seq")
 
@@ -52,7 +59,7 @@ def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None, chec
     except Exception as error:
         crash = error
     if crash and raised_by_launcher(crash):
-        log.error("the launcher failed: %s", " ".join(str(crash).split()))
+        log.error("the launcher failed: %s", launcher_error(crash, grid.folder))
     outcomes = grid.outcomes()
     for line in summary(outcomes):
         log.info("%s", line)
@@ -71,15 +78,15 @@ def compose_jobs(overrides: Sequence[str], check: Task | None) -> list[tuple[lis
     own = [
         word for word in overrides if not word.startswith(("hydra/", "hydra.")) or word.startswith("hydra.searchpath=")
     ]
-    found: list[tuple[list[str], Config | ConfigError]] = []
+    found: list[tuple[list[str], Config | Seq2SeqError]] = []
 
     def compose(composed: DictConfig) -> None:
-        result: Config | ConfigError
+        result: Config | Seq2SeqError
         try:
-            result = to_config(composed, HydraConfig.get().overrides.task)
+            result = to_config(composed, list(HydraConfig.get().overrides.task))
             if check:
                 check(result)
-        except ConfigError as error:
+        except (ConfigError, RunError) as error:
             result = error
         found.append((list(HydraConfig.get().overrides.task), result))
 
@@ -91,10 +98,13 @@ def compose_jobs(overrides: Sequence[str], check: Task | None) -> list[tuple[lis
     grid = Grid(Path(), [job for job, _ in found])
     valid = [(job, config) for job, config in found if isinstance(config, Config)]
     for job, error in found:
-        if isinstance(error, ConfigError):
+        if isinstance(error, Seq2SeqError):
             log.error("%s: %s", grid.label(job), error)
     if invalid := len(found) - len(valid):
-        raise ConfigError(f"{invalid} of {len(found)} jobs of the grid are invalid, see above; none was started")
+        verb = "is" if invalid == 1 else "are"
+        raise ConfigError(
+            f"{invalid} of {counted(len(found), 'job')} of the grid {verb} invalid, see above; none was started"
+        )
     return valid
 
 
@@ -135,7 +145,7 @@ class JobRunner:
         outcome = Outcome(FAILED, reason="a bug, see the traceback")
         try:
             with interrupt_when_stopped(self.grid) if apart else nullcontext():
-                config = to_config(composed, job.overrides.task)
+                config = to_config(composed, list(job.overrides.task))
                 result = self.task(self._configured(config, job) if apart else config)
             outcome = result if isinstance(result, Outcome) else Outcome(TRAINED)
         except Seq2SeqError as error:

@@ -14,6 +14,7 @@ evaluation/NAME/                hypotheses, scores, alignments of a test set
 import fcntl
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from typing import Any
 from seq2seq.config import Config
 from seq2seq.config.io import read_config, settings_hash
 from seq2seq.data.vocabulary import Vocabularies
-from seq2seq.errors import BusyError, RunError
+from seq2seq.errors import BusyError, RunError, shortened
 from seq2seq.utils.files import write_json
 from seq2seq.utils.untrusted import MIB, open_file, open_lock, read_json
 
@@ -47,8 +48,11 @@ class Run:
     def open(cls, folder: str | Path) -> "Run":
         """Open a run directory. Raises RunError if it is missing, incomplete, damaged or of another version."""
         folder = Path(folder)
-        if not folder.is_dir():
-            raise RunError(missing_run(folder))
+        try:
+            if not folder.is_dir():
+                raise RunError(missing_run(folder))
+        except OSError as error:
+            raise RunError(f"{shortened(folder)} cannot be opened: {error.strerror}") from error
         missing = [name for name in (CONFIG, INFO) if not os.path.lexists(folder / name)]
         if missing:
             raise RunError(f"{folder} is not a whole run directory: {missing[0]} is missing")
@@ -120,9 +124,17 @@ def record_hash(folder: Path, name: str, new: str, *, replaced: bool) -> None:
 
 
 def run_directory(config: Config, data_hash: str) -> Path:
-    """runs/{data}-{variant}-s{seed}-{hash of the settings and the text}."""
-    name = f"{config.data.name}-{variant_name(config)}-s{config.seed}-{settings_hash(config, data_hash)}"
-    return Path(config.runs) / name
+    """runs/{data}-{variant}-{languages}-s{seed}-{hash of the settings and the text}.
+
+    The languages, such as de-en, are left out where `variant` is set; and where there is a run under the name that it
+    had in earlier versions, without them."""
+    ending = f"s{config.seed}-{settings_hash(config, data_hash)}"
+    start = Path(config.runs) / f"{config.data.name}-{variant_name(config)}"
+    former = start.with_name(f"{start.name}-{ending}")
+    languages = f"{config.data.source}-{config.data.target}"
+    if config.variant or config.task != "translation" or not re.fullmatch(r"[\w.,=+-]+", languages) or former.exists():
+        return former
+    return start.with_name(f"{start.name}-{languages}-{ending}")
 
 
 def variant_name(config: Config) -> str:

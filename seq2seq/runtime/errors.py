@@ -57,6 +57,20 @@ def shortened(value: object, most: int = SHOWN) -> str:
     return f"{escaped(text[:most])}... ({len(text):,} characters)"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 line`, `2,000 lines`. noun: in the singular, with a regular plural."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def escaped(text: str) -> str:
     r"""`text` with what a terminal would not print as a character, such as controls and lone surrogates, as \x1b."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether `text` can be written as UTF-8: it holds no lone surrogate, as bytes that are not UTF-8 are read as."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -30,6 +30,7 @@ from seq2seq.runtime.penalties import NO_PENALTIES, Penalties
 from seq2seq.search.backtrace import Endings, SearchStep
 from seq2seq.search.base import Lengths, Search, run_search
 from seq2seq.search.constraints import Constraint
+from seq2seq.search.ensemble import check_models
 from seq2seq.search.topk import topk_continuations
 
 
@@ -132,6 +133,7 @@ def beam_search(
     sentence (B,). `prefix` holds the first tokens of each sentence, which count in the scores like all others.
     `attention` asks for the attention of each hypothesis. Each sentence has at least one hypothesis, and fewer than
     `n_best` only where fewer are possible. Raises ConfigError on limits that cannot be met."""
+    check_models(models, memories)
     search = BeamSearch(
         memories[0],
         beam=beam,

@@ -22,6 +22,16 @@ def mean_attention(weights: Sequence[Tensor | None]) -> Tensor:
     return present[0] if len(present) == 1 else torch.stack(present).mean(0)
 
 
+def check_models(models: Sequence[Searchable], memories: Sequence[Memory]) -> None:
+    """Raise ConfigError unless they are as many memories as models, of at least one, each in a list or tuple."""
+    if not isinstance(models, list | tuple) or not isinstance(memories, list | tuple) or isinstance(memories, Memory):
+        raise ConfigError("models and memories are lists, also for a single model: write [model], [memory]")
+    if not models or len(models) != len(memories):
+        raise ConfigError(
+            f"each model needs its own memory, but {len(models)} models and {len(memories)} memories are given"
+        )
+
+
 class Ensemble:
     """Models that step together, each with the Memory of the same B sentences; one model is an ensemble of one.
 

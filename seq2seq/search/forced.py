@@ -8,7 +8,7 @@ from torch import Tensor
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn.interface import Memory, Model, Output
 from seq2seq.runtime.hypothesis import Hypothesis
-from seq2seq.search.ensemble import log_mean_probability, mean_attention
+from seq2seq.search.ensemble import check_models, log_mean_probability, mean_attention
 
 MAX_POSITIONS = 1024  # target positions whose log-probabilities (V,) exist at the same time
 
@@ -25,6 +25,7 @@ def score_targets(
 
     Several models count with their mean probability. All steps are computed together by `Model.decode`; the figures
     equal what a search reports for the same tokens."""
+    check_models(models, memories)
     if not targets:
         return []
     mask = memories[0].mask

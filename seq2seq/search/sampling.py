@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, counted
 from seq2seq.ids import EOS, PAD
 from seq2seq.nn.interface import Memory, Searchable
 from seq2seq.runtime.hypothesis import Hypothesis
@@ -18,6 +18,7 @@ from seq2seq.runtime.options import check_sampling
 from seq2seq.search.backtrace import Endings, SearchStep
 from seq2seq.search.base import Lengths, Search, run_search
 from seq2seq.search.constraints import Constraint
+from seq2seq.search.ensemble import check_models
 from seq2seq.search.topk import stable_topk
 
 GAMMA = 0x9E3779B97F4A7C15  # the increment of SplitMix64: 2^64 divided by the golden ratio, odd
@@ -90,7 +91,9 @@ class Sampling(Search):
         check_sampling(samples, temperature, top_k, top_p)
         super().__init__(memory, width=samples, **options)
         if len(seeds) != len(self.max_lengths):
-            raise ConfigError(f"{len(seeds)} seeds for {len(self.max_lengths)} sentences: one of each is needed")
+            raise ConfigError(
+                f"{counted(len(seeds), 'seed')} for {counted(len(self.max_lengths), 'sentence')}: one for each is needed"
+            )
         device = self.max_lengths.device
         self.seeds = torch.tensor([to_int64(seed) for seed in seeds], dtype=torch.long, device=device)
         self.samples, self.temperature, self.top_k, self.top_p = samples, temperature, top_k, top_p
@@ -161,6 +164,7 @@ def sample(
     those that make up `top_p`. The score of a hypothesis is its log-probability under the models, before any of this.
     The other arguments are those of `beam_search`. Raises ConfigError on options out of range and on limits that cannot
     be met."""
+    check_models(models, memories)
     search = Sampling(
         memories[0],
         seeds=seeds,

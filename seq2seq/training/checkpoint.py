@@ -5,6 +5,7 @@ All files are written atomically: a file is there as a whole or not at all."""
 import logging
 import signal
 import zipfile
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -20,6 +21,7 @@ from seq2seq.runs.directory import LAST
 from seq2seq.runs.weights import save_weights
 from seq2seq.training.callbacks import update_ends
 from seq2seq.utils.files import atomic_write
+from seq2seq.utils.process import handling, leave_terminal
 from seq2seq.utils.untrusted import library_path, open_file
 
 log = logging.getLogger("seq2seq")
@@ -46,7 +48,7 @@ class PlainCheckpointIO(TorchCheckpointIO):
 
 
 class Checkpoint(L.Callback):
-    """Saves checkpoints/last.ckpt, and stops training on SIGINT (Ctrl-C) or SIGTERM.
+    """Saves checkpoints/last.ckpt, and stops training on SIGINT (Ctrl-C), SIGTERM or SIGHUP (a closed terminal).
 
     The current update, and its validation, are finished first; a second signal raises KeyboardInterrupt immediately.
     `stop_signal` is the signal that training was stopped by, None if there was none."""
@@ -55,7 +57,7 @@ class Checkpoint(L.Callback):
         """folder: of the run; run_id: its `id` in run.json, by which the checkpoint of another run is recognized."""
         self.path, self.run_id = folder / LAST, run_id
         self.stop_signal: int | None = None
-        self._previous_handlers: dict[int, Any] = {}
+        self._handling = ExitStack()
 
     def save(self, trainer: L.Trainer) -> None:
         """Write the checkpoint; it loads with weights_only=True."""
@@ -71,11 +73,12 @@ class Checkpoint(L.Callback):
         return {"run": self.run_id}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous_handlers[number] = signal.signal(number, self.handle_signal)
+        self._handling.enter_context(handling(self.handle_signal))
 
     def handle_signal(self, number: int, frame: FrameType | None) -> None:
         """Ask training to stop after the current update. Raises KeyboardInterrupt the second time."""
+        if number == signal.SIGHUP:
+            leave_terminal()
         if self.stop_signal is not None:
             raise KeyboardInterrupt
         self.stop_signal = number
@@ -93,9 +96,7 @@ class Checkpoint(L.Callback):
             self.save_first(trainer)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        for number, handler in self._previous_handlers.items():
-            signal.signal(number, handler)
-        self._previous_handlers = {}
+        self._handling.close()
 
 
 @dataclass

@@ -1,12 +1,12 @@
 """Checks of the settings of a training before any work; what is wrong is raised as a ConfigError of one sentence."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from seq2seq.config import Config, TrainerConfig, TrainingConfig
+from seq2seq.config.io import differences
 from seq2seq.data.batching import BatchOptions, TrainBatches
 from seq2seq.data.prepare import Prepared, cache_root
 from seq2seq.errors import ConfigError
@@ -19,8 +19,7 @@ from seq2seq.runs.directory import WEIGHTS, Run, checked_hash
 from seq2seq.runs.weights import check_fit, open_tensors
 from seq2seq.training.footprint import check_memory
 from seq2seq.training.optim import check_schedule
-
-CONFIGURED_MODEL = "the model of these settings"  # what the weights of init_from have to fit, for messages
+from seq2seq.utils.files import check_folder
 
 
 def check_settings(config: Config) -> None:
@@ -31,15 +30,6 @@ def check_settings(config: Config) -> None:
     open_tokenizer(config.training.rouge_tokenizer)
     check_attention_losses(config)
     check_device(config.trainer)
-
-
-def check_folder(setting: str, folder: Path) -> None:
-    """Raises ConfigError if `folder` is not, and cannot become, a directory that can be written to."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise ConfigError(f"{setting}={folder} cannot be a folder: {existing} is a file")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(f"{setting}={folder} cannot be written to: no permission to write to {existing}")
 
 
 def check_limits(training: TrainingConfig) -> None:
@@ -114,8 +104,15 @@ def check_plan(config: Config, prepared: Prepared, start: Run | None) -> None:
     check_lengths(model, prepared, config.training.pad_to_multiple_of)
     if start:
         with open_tensors(start.folder / WEIGHTS) as file:
-            check_fit(model, file, start.folder / WEIGHTS, CONFIGURED_MODEL)
+            check_fit(model, file, start.folder / WEIGHTS, _configured_model(config, start))
         checked_hash(start.folder, WEIGHTS)
+
+
+def _configured_model(config: Config, start: Run) -> str:
+    """The model of `config`, for messages, with the settings in which it differs from that of `start`."""
+    changed = [(name, *values) for name, *values in differences(start.config, config) if name.startswith("model.")]
+    given = ", ".join(f"{name}={ours} in place of {theirs}" for name, theirs, ours in changed)
+    return f"the model of {given or 'these settings'}"
 
 
 def check_accumulation(config: Config, prepared: Prepared) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 
 from seq2seq.config import Config, TrainingConfig
 from seq2seq.data.batching import BatchOptions, TrainBatches, eval_batches
@@ -19,6 +18,7 @@ from seq2seq.evaluation.metrics import score
 from seq2seq.evaluation.output_health import output_warnings
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder
+from seq2seq.nn.ops.devices import memory_errors
 from seq2seq.runs.directory import INFO, LAST, read_info
 from seq2seq.runs.weights import load_weights, save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
@@ -241,15 +241,11 @@ def make_dev_set(config: Config, prepared: Prepared, model: EncoderDecoder) -> D
 def training_errors(batch_tokens: int) -> Iterator[None]:
     """Raises TrainingError, naming what to lower, if memory runs out, and KeyboardInterrupt for a second Ctrl-C."""
     try:
-        yield
+        advice = f"lower training.batch_tokens={batch_tokens}, and raise training.accumulate to match, in a new run"
+        with memory_errors(advice, TrainingError):
+            yield
     except SystemExit:  # what Lightning makes of KeyboardInterrupt
         raise KeyboardInterrupt from None
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-            raise TrainingError(
-                f"out of memory: lower training.batch_tokens={batch_tokens}, and raise training.accumulate to match"
-            ) from error
-        raise
 
 
 def save_result(keeper: CheckpointKeeper, dev: DevSet, module: TrainingModule) -> tuple[Sequence[int], DevFigures]:

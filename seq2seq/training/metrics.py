@@ -9,7 +9,7 @@ from typing import Any
 
 from seq2seq.runs.directory import METRICS
 from seq2seq.runs.metrics import COLUMNS, read_metrics
-from seq2seq.utils.files import error_filename, write_text
+from seq2seq.utils.files import error_filename, open_to_append, write_text
 
 TENSORBOARD = "tensorboard"  # folder of TensorBoard's files
 
@@ -29,7 +29,7 @@ class MetricsWriter:
     def write(self, **row: Any) -> None:
         """Append a row, named by COLUMNS, and close the file; floats get six significant digits."""
         shown = {name: format(value, ".6g") if isinstance(value, float) else value for name, value in row.items()}
-        with error_filename(self.path), self.path.open("a", encoding="utf-8") as file:
+        with error_filename(self.path), open_to_append(self.path) as file:
             file.write(_csv_line(shown))
         if self.tensorboard:
             with error_filename(self.path.parent / TENSORBOARD):

@@ -10,7 +10,7 @@ from seq2seq.config.io import LIMITS, differences, flatten, refuse_changes, writ
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError, TrainingError
 from seq2seq.nn.build import build_meta_model
-from seq2seq.runs.directory import CONFIG, INFO, LAST, METRICS, WEIGHTS, Run, checked_hash, locked, path_inside
+from seq2seq.runs.directory import CONFIG, INFO, LAST, LOG, METRICS, WEIGHTS, Run, checked_hash, locked, path_inside
 from seq2seq.runs.metrics import read_metrics
 from seq2seq.runs.weights import MODEL_OF_RUN, check_fit, open_tensors
 from seq2seq.training.checkpoint import progress_of, read_checkpoint, weights_name
@@ -19,7 +19,7 @@ from seq2seq.training.metrics import TENSORBOARD
 from seq2seq.training.optim import needs_total
 from seq2seq.training.run import INITIAL_INFO, create_directory, plan_training, train_directory
 from seq2seq.training.saved_state import described, first_wrong_part, run_id
-from seq2seq.utils.files import write_json
+from seq2seq.utils.files import why_no_folder, write_json
 
 log = logging.getLogger("seq2seq")
 
@@ -67,8 +67,7 @@ def resume_directory(run: Run, config: Config, prepared: Prepared | None = None)
 
     Nothing is written before all checks have passed."""
     refuse_changes(flatten(run.config), flatten(config), run.folder)
-    for name in (Path(LAST).parent.name, TENSORBOARD):
-        path_inside(run.folder, name)
+    check_places(run.folder)
     check_limits(config.training)
     check_device(config.trainer)
     check_resumable(run, config.training)
@@ -87,6 +86,18 @@ def resume_directory(run: Run, config: Config, prepared: Prepared | None = None)
     initial = {name: value for name, value in run.info.items() if name in INITIAL_INFO}
     write_json(run.folder / INFO, initial | {"finished": False})
     return train_directory(run.folder)
+
+
+def check_places(folder: Path) -> None:
+    """Raises RunError for what is in the place of the files and folders that training writes to."""
+    for name in (Path(LAST).parent.name, TENSORBOARD):
+        if os.path.lexists(path_inside(folder, name)) and not (folder / name).is_dir():
+            raise RunError(f"{folder / name} is not a folder: training would write its files there")
+    for name in (CONFIG, INFO, LAST, LOG, METRICS, WEIGHTS):
+        if (folder / name).is_dir():
+            raise RunError(f"{folder / name} is a folder: training would write a file there")
+    if reason := why_no_folder(folder):
+        raise RunError(f"nothing can be written to {folder}: {reason}")
 
 
 def log_changes(saved: Config, given: Config) -> None:

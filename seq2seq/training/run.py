@@ -17,14 +17,14 @@ from torch import nn
 
 import seq2seq
 from seq2seq.config import Config
-from seq2seq.config.io import differences, write_config
+from seq2seq.config.io import NOT_HASHED, differences, write_config
 from seq2seq.data.prepare import Prepared, open_cached, prepare
-from seq2seq.errors import RunError
+from seq2seq.errors import ConfigError, RunError
 from seq2seq.nn.build import EncoderDecoder, build_model
 from seq2seq.runs.directory import CONFIG, HASHES, INFO, LAST, LOG, Run, locked, read_info, run_directory
 from seq2seq.runs.weights import load_weights
 from seq2seq.training.budget import resize_to_budget
-from seq2seq.training.checks import CONFIGURED_MODEL, check_accumulation, check_monitor, check_plan, check_settings
+from seq2seq.training.checks import check_accumulation, check_monitor, check_plan, check_settings
 from seq2seq.training.fit import fit
 from seq2seq.training.footprint import check_memory
 from seq2seq.utils.console import logging_to
@@ -74,18 +74,20 @@ def plan_training(config: Config) -> TrainingPlan:
 
 
 def resolve_init_from(config: Config) -> tuple[Config, Run | None]:
-    """The settings with the tokenizer of the run init_from, on which its weights depend, and that run.
+    """The settings, and the run init_from, whose tokenizer they have to name, as its weights depend on it.
 
-    Logs the settings in which they differ."""
+    Logs the settings in which they differ. Raises ConfigError for another tokenizer."""
     if not config.init_from:
         return config, None
     run = Run.open(config.init_from)
     for name, theirs, ours in differences(run.config, config):
         if name.startswith("tokenizer.") and name != "tokenizer.sampling":
-            log.info("init_from brings its tokenizer: %s=%s, not %s", name, theirs, ours)
-        else:
+            raise ConfigError(
+                f"{name}={ours} is given, but init_from={config.init_from} brings its tokenizer, with {name}={theirs}"
+            )
+        if name not in NOT_HASHED and name != "init_from":
             log.info("differs from init_from: %s %s -> %s", name, theirs, ours)
-    return replace(config, tokenizer=replace(run.config.tokenizer, sampling=config.tokenizer.sampling)), run
+    return config, run
 
 
 def refuse_existing(folder: Path) -> None:
@@ -169,7 +171,7 @@ def make_model(config: Config, prepared: Prepared, start: Run | None) -> Encoder
     seed_everything(config.seed)
     model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
     if start:
-        load_weights(model, start.folder, target=CONFIGURED_MODEL)
+        load_weights(model, start.folder)
     return model
 
 

@@ -1,16 +1,16 @@
 """Logging to the terminal and to a run's log.txt."""
 
 import logging
-import os
-import stat
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from seq2seq.errors import escaped
+from seq2seq.utils.files import open_to_append
 
 
 def log_to_stderr(prefix: str = "") -> None:
@@ -35,9 +35,7 @@ def logging_to(path: Path) -> Iterator[None]:
 
     A log that cannot be written raises OSError. An OSError in another thread is logged as one line."""
     silence_lightning()
-    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):  # nothing is written through links and pipes
-        path.unlink()
-    handler = _LogFile(path, encoding="utf-8")
+    handler = _LogFile(path)
     handler.setFormatter(PlainFormatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("seq2seq")
     logger.addHandler(handler)
@@ -72,6 +70,9 @@ class PlainFormatter(logging.Formatter):
 
 class _LogFile(logging.FileHandler):
     """Raises OSError when the log cannot be written; logging's own handler prints a traceback and continues."""
+
+    def _open(self) -> Any:
+        return open_to_append(Path(self.baseFilename))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         if isinstance(error := sys.exception(), OSError):

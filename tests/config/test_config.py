@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,27 @@ WRONG = {  # override -> parts of the error message
     ),
     "model.hidden=2147483648": ("model.hidden=2147483648 is too large: at most 65536",),
     "training.learning_rate=1e400": ("training.learning_rate=inf is not a finite number",),
+    "seed=${nope}": ("seed refers to ${nope}, which is not a setting",),
+    "runs=${runs}": ("runs refers to itself",),
+    "runs=${oc.env:NO_SUCH_VARIABLE}": ("the environment variable NO_SUCH_VARIABLE, which is not set",),
+    "runs=${oc.foo:x}": ("refers to ${oc.foo:...}, which is unknown",),
+    "runs='${'": ("runs",),
+    "hydra=1": ("hydra is a group of settings",),
+    "hydra.job.num=x": ("hydra.job.num has a value of another type",),
+    "hydra.mode=x": ("hydra.mode has a value of another type",),
+    "hydra.searchpath=x": ("hydra.searchpath is a list of folders",),
+    "hydra.searchpath=[foo://x]": ("cannot be searched",),
+    "hydra/sweeper=optuna": ("hydra/sweeper=optuna is not installed; choose one of: basic",),
+    "hydra/launcher=slurm": ("hydra/launcher=slurm is not installed; choose one of: basic",),
+    "model@x=rnn": ("model@x is not a group (did you mean model?)",),
+    "--x": ("'--x' cannot be read",),
+    "seed=" + "9" * 2000 + "x": ("(2,001 characters)",),
+    "x" * 2000 + "=1": ("(2,000 characters) is not a setting",),
+    "data=" + "x" * 2000: ("data='xxx", "(2,000 characters)"),
 }
+FOREIGN = re.compile(
+    r"hydra\._|Omega|Traceback|Interpolation|could not be converted|expected one of|object_type|Did you"
+)
 
 
 @pytest.mark.parametrize("override", WRONG)
@@ -159,12 +180,14 @@ def test_wrong_setting_is_reported_in_one_sentence(override: str) -> None:
     assert all(words in message for words in WRONG[override]), message
     assert "\n" not in message
     assert "schema" not in message.split("choose one of:")[0]
+    assert not FOREIGN.search(message), "a sentence of another library"
+    assert len(message) < 900
 
 
 def test_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/broken.yaml").write_text("name: [\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"data/broken\.yaml is not valid YAML: line 2, column 1: "):
+    with pytest.raises(ConfigError, match=r"data/broken\.yaml is not valid YAML: line 2, column 1$"):
         compose_config(["data=broken"], tmp_path)
 
 

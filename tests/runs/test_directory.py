@@ -166,7 +166,7 @@ def test_run_directory_is_named_after_corpus_variant_seed_and_hash() -> None:
         ["model/attention=local_p", "model.attention.normalizer=sparsemax", "model.attention.coverage=true", "seed=7"]
     )
     assert variant_name(config) == "rnn-general-local_p-sparsemax-coverage"
-    assert run_directory(config, "text").name.startswith("toy-rnn-general-local_p-sparsemax-coverage-s7-")
+    assert run_directory(config, "text").name.startswith("toy-rnn-general-local_p-sparsemax-coverage-en-de-s7-")
     settings = ([], ["trainer=cpu"], ["data.cache=x"], ["training.clip=2"])
     assert len({run_directory(compose_config(["data=toy", *words]), "text").name for words in settings}) == 2
 

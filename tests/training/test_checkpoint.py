@@ -140,7 +140,7 @@ def test_run_directory_holds_no_code(tiny_run: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_stops_training_with_a_checkpoint(number: int, small_settings: SmallSettings, tmp_path: Path) -> None:
     settings = small_settings(
         tmp_path, "training.max_updates=100000", "training.validate_every=100000", "trainer.log_every=1"
@@ -166,6 +166,20 @@ def test_signal_stops_training_with_a_checkpoint(number: int, small_settings: Sm
     assert cli.main(["train", f"resume={run}", f"training.max_updates={update + 2}"]) == 0
     updates = [int(row["update"]) for row in read_metrics(run / "metrics.csv") if row["loss"]]
     assert updates == list(range(1, update + 3))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_in_training_is_noted_and_handlers_are_restored(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seq2seq.training.checkpoint.leave_terminal", lambda: None)  # the output of pytest
+    before, checkpoint = signal.getsignal(number), Checkpoint(tmp_path, "id")
+    nothing: Any = None
+    checkpoint.on_train_start(nothing, nothing)
+    os.kill(os.getpid(), number)
+    assert checkpoint.stop_signal == number
+    checkpoint.teardown(nothing, nothing, "fit")
+    assert signal.getsignal(number) == before
 
 
 def test_second_signal_stops_immediately(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_folder_that_cannot_be_created_is_refused(setting: str, tmp_path: Path) 
         ["data=mine", "data.train=[nowhere]", "data.dev=[nowhere]", f"{setting}={tmp_path}/file/below"]
     )
     with pytest.raises(
-        ConfigError, match=f"{setting}={tmp_path}/file/below cannot be a folder: {tmp_path}/file is a file"
+        ConfigError, match=f"{setting}={tmp_path}/file/below cannot be written to: {tmp_path}/file is not a folder"
     ):
         train(config)
     assert (tmp_path / "file").read_text() == "dear"

@@ -105,7 +105,7 @@ def test_full_disk_is_one_sentence_and_leaves_no_partial_file(
 
     with monkeypatch.context() as patch:
         # so that os.replace is patched in that module only
-        patch.setattr("seq2seq.utils.files.os", SimpleNamespace(replace=os.replace, getpid=os.getpid))
+        patch.setattr("seq2seq.utils.files.os", SimpleNamespace(**vars(os)))
         patch.setattr(writer, full)
         assert cli.main(["train", f"resume={run_copy}", "training.max_updates=8", "training.patience=9"]) == 2
     assert "No space left on device" in capfd.readouterr().err.splitlines()[-1]

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from seq2seq.errors import RunError
+from seq2seq.config import Config
+from seq2seq.config.io import flatten
+from seq2seq.errors import ConfigError, RunError, Seq2SeqError
 from seq2seq.launch.compose import compose_config
+from seq2seq.launch.sweep import sweep
 from seq2seq.runs.directory import Run
 from seq2seq.training.resume import resume
 from seq2seq.training.run import train
@@ -43,16 +46,62 @@ def test_weights_keep_their_tokenizer_on_other_text(
             "".join(line[::-1].strip() + "\n" for line in (corpus / f"train.{side}").open())
         )
     caplog.set_level("INFO", "seq2seq")
-    words = (f"init_from={tiny_run}", f"data.root={other}", "tokenizer.size=110", "training.max_updates=2")
+    words = (f"init_from={tiny_run}", f"data.root={other}", "training.max_updates=2")
     run = train(compose_config(small_settings(tmp_path / "runs", *words)))
-    assert "init_from brings its tokenizer: tokenizer.size=120, not 110" in caplog.text
+    assert "differs from init_from: tokenizer" not in caplog.text
     assert Run.open(run).vocabularies.sha256 == Run.open(tiny_run).vocabularies.sha256
     assert Run.open(run).config.tokenizer == Run.open(tiny_run).config.tokenizer
     assert Run.open(run).info["data"] != Run.open(tiny_run).info["data"]
     assert Run.open(resume(compose_config([f"resume={run}", "training.max_updates=3"]))).info["updates"] == 3
 
 
-def test_weights_of_another_size_are_refused(tiny_run: Path, small_settings: SmallSettings, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="does not fit the model"):
-        train(compose_config(small_settings(tmp_path / "runs", f"init_from={tiny_run}", "model.hidden=10")))
+TAKEN = {  # what the user sets -> what differs from the run's model and tokenizer
+    "": {},
+    "model.dropout=0.4": {"model.dropout": 0.4},
+    "model=rnn tokenizer=unigram": {},
+    "model/attention=dot": {"model.attention.scorer": "dot"},
+    "model.attention.scorer=general": {},
+    "tokenizer.sampling=0.2": {"tokenizer.sampling": 0.2},
+    "experiment=demo model.hidden=8 model.embedding=8 model.dropout=0.1": {"model.dropout": 0.1},
+}
+
+
+@pytest.mark.parametrize("words", TAKEN)
+def test_model_and_tokenizer_are_those_of_the_run_where_the_user_sets_none(words: str, tiny_run: Path) -> None:
+    saved = flatten(Run.open(tiny_run).config)
+    ours = flatten(compose_config([f"init_from={tiny_run}", *words.split()]))
+    parts = [name for name in saved if name.startswith(("model.", "tokenizer."))]
+    assert saved["model.hidden"] == ours["model.hidden"] == 8
+    assert {name: ours[name] for name in parts if ours[name] != saved[name]} == TAKEN[words]
+    assert ours["training.max_updates"] != saved["training.max_updates"]
+
+
+@pytest.mark.parametrize("word", ["model.hidden=10", "model.hidden=512", "tokenizer.size=110", "tokenizer.size=8000"])
+def test_settings_that_do_not_fit_are_refused_by_name(
+    word: str, tiny_run: Path, small_settings: SmallSettings, tmp_path: Path
+) -> None:
+    """Also where the user sets what happens to be the default."""
+    with pytest.raises(Seq2SeqError, match=word):
+        train(compose_config([*small_settings(tmp_path / "runs"), f"init_from={tiny_run}", word]))
     assert not (tmp_path / "runs").exists()
+
+
+def test_another_family_is_refused(tiny_run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model=transformer is given, but the weights of .* are of model=rnn"):
+        compose_config([f"init_from={tiny_run}", "model=transformer"])
+
+
+def test_what_is_no_run_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    for wrong in (tmp_path, tmp_path / "missing", tiny_run / "run.json"):
+        with pytest.raises(RunError, match=str(wrong)):
+            compose_config([f"init_from={wrong}"])
+
+
+def test_grid_takes_the_model_too(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    configs: list[Config] = []
+    sweep([f"init_from={tiny_run}", "seed=1,2"], configs.append)
+    assert [(config.seed, config.model.hidden, config.tokenizer.size) for config in configs] == [
+        (1, 8, 120),
+        (2, 8, 120),
+    ]  # type: ignore[attr-defined]

@@ -161,8 +161,17 @@ DAMAGED: dict[str, Callable[[Path], object]] = {
     "no optimizer": lambda path: torch.save(torch.load(path, weights_only=True) | {"optimizer_states": []}, path),
     "kept weights missing": lambda path: (path.parent / "update-6.safetensors").unlink(),
     "kept weights damaged": lambda path: (path.parent / "update-6.safetensors").write_text("no weights"),
+    "a folder for the log": lambda path: [f := path.parents[1] / "log.txt", f.unlink(), f.mkdir()],
+    "a file for the folder of TensorBoard": lambda path: [
+        f := path.parents[1] / "tensorboard",
+        shutil.rmtree(f, ignore_errors=True),
+        f.write_text("dear"),
+    ],
     "metrics": lambda path: (path.parents[1] / "metrics.csv").write_text("update,loss\nsix,7\n"),
 }
+
+
+ADVISED = ("metrics", "a folder for the log", "a file for the folder of TensorBoard")  # by the place that they name
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
@@ -173,7 +182,7 @@ def test_damaged_run_is_refused_and_left_as_it_was(damage: str, run_copy: Path) 
     with pytest.raises(RunError) as caught:
         resumed(run_copy, "training.max_updates=9")
     assert str(run_copy / "") in str(caught.value)
-    assert damage == "metrics" or f"init_from={run_copy} starts a new run" in str(caught.value)
+    assert damage in ADVISED or f"init_from={run_copy} starts a new run" in str(caught.value)
     assert contents(run_copy) == before
 
 

@@ -2,12 +2,14 @@
 products, which kernels run there."""
 
 import logging
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 
 import torch
 from torch import Tensor
 
+from seq2seq.errors import ConfigError, Seq2SeqError
 from seq2seq.utils.memory import available_memory
 
 log = logging.getLogger("seq2seq")
@@ -49,6 +51,17 @@ def fused(x: Tensor) -> bool:
     return x.is_cuda and x.dtype in KERNEL_DTYPES and compiles(x.device, x.dtype)
 
 
+@contextmanager
+def memory_errors(advice: str, kind: type[Seq2SeqError] = ConfigError) -> Iterator[None]:
+    """Raise an error of this kind, with what to lower, if a tensor in the block needs more memory than there is."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+            raise kind(f"out of memory: {advice}") from error
+        raise
+
+
 @cache
 def compiles(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether one of the kernels runs on the device; if not, the reason is logged, once, and torch's operations are
@@ -60,8 +73,9 @@ def compiles(device: torch.device, dtype: torch.dtype) -> bool:
             torch.zeros(1, 4, device=device, dtype=dtype), torch.zeros(1, dtype=torch.long, device=device), 0.0
         )
     except Exception as error:  # no Triton, no C compiler, a GPU too old: each raises an error of its own
-        reason = (str(error) or repr(error)).splitlines()[0]
-        log.warning("no fused kernels for %s on %s, torch's operations are used: %s", dtype, device, reason)
+        why = "Triton is not installed" if isinstance(error, ImportError) else "they do not compile here"
+        log.warning("no fused kernels for %s on %s, torch's operations are used: %s", dtype, device, why)
+        log.debug("the error of the kernels", exc_info=error)
         return False
     return True
 
