@@ -122,12 +122,12 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "info too deep": (lambda run: (run / "run.json").write_text("[" * 10**5), "run.json is damaged"),
     "model beyond all memory": (
-        lambda run: rewrite(run / "config.yaml", "hidden: 8", "hidden: 2000000"),
+        lambda run: rewrite(run / "config.yaml", "hidden: 8", "hidden: 65536"),
         "does not fit the model of its",
     ),
     "layers beyond all time": (
-        lambda run: rewrite(run / "config.yaml", "encoder_layers: 1", "encoder_layers: 1000000000"),
-        "1 layers",
+        lambda run: rewrite(run / "config.yaml", "encoder_layers: 1", "encoder_layers: 256"),
+        "257 layers",
     ),
     "unknown cell": (
         lambda run: rewrite(run / "config.yaml", "cell: lstm", "cell: lst"),
