@@ -232,6 +232,11 @@ def test_damaged_shortlist_is_named(run_copy: Path) -> None:
     (run_copy / SHORTLIST).write_bytes(b"no tensors")
     with pytest.raises(RunError, match=r"shortlist.safetensors cannot be read as safetensors"):
         Translator.open(run_copy, shortlist=1)
+    path = save_translations(Run.open(run_copy), torch.zeros(120, 5, dtype=torch.int32))
+    Translator.open(run_copy, shortlist=1)
+    path.write_bytes(path.read_bytes()[:-4] + b"\1\0\0\0")
+    with pytest.raises(RunError, match=r"shortlist.safetensors is damaged: seq2seq shortlist"):
+        Translator.open(run_copy, shortlist=1)
 
 
 @pytest.mark.parametrize("variant", ["rnn copy", "transformer copy, tied"])
