@@ -9,11 +9,13 @@ from statistics import mean, stdev
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 from seq2seq.evaluation.bleu import sacrebleu_p_values
 from seq2seq.evaluation.metrics import score
 from seq2seq.evaluation.scores import MetricOptions
 from seq2seq.evaluation.significance import holm
+from seq2seq.runs.weights import save_weights
 from seq2seq.translator import Translator
 
 Call = Callable[..., tuple[int, str, str]]
@@ -88,7 +90,7 @@ def test_stored_evaluations_are_reused_for_the_same_text_only(
     (root / "test.en").write_text("".join(f"{line} indeed\n" for line in (corpus / "test.en").read_text().splitlines()))
     assert compared(run)["rows"][0]["figures"]["chrf"] != first["rows"][0]["figures"]["chrf"]
     assert len(opened) == before + 1
-    shutil.copy(runs_copy / "rnn-general-2/weights.safetensors", run)  # training went on
+    save_weights(load_file(runs_copy / "rnn-general-2/weights.safetensors"), run)  # training resumed
     compared(run)
     assert len(opened) == before + 2
     (run / "evaluation/test/hypotheses.txt").write_text("other\n" * 12)
