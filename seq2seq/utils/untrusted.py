@@ -41,11 +41,8 @@ def open_file(
 
     A symbolic link is followed if it stays inside the folder `root`, by default that of the file.
     Raises `error` for a file that is missing, another kind of file, too large, or cannot be read."""
-    folder = root or path.parent
     try:
-        real = Path(os.path.realpath(path))
-        if not real.is_relative_to(os.path.realpath(folder)):
-            raise error(f"{path} is a link that leads out of {folder}: a copy of the file is needed there")
+        real = _resolved(path, root or path.parent, error)
         check_status(path, real.stat(), limit, error)
         file = open(real, "rb", opener=partial(_open_without_waiting, more=os.O_NOFOLLOW))  # noqa: SIM115
     except FileNotFoundError as cause:
@@ -58,6 +55,14 @@ def open_file(
         file.close()
         raise
     return file
+
+
+def _resolved(path: Path, root: Path, error: type[Seq2SeqError]) -> Path:
+    """`path` without symbolic links. Raises `error` if they lead out of the folder `root`."""
+    real = Path(os.path.realpath(path))
+    if not real.is_relative_to(os.path.realpath(root)):
+        raise error(f"{path} is a link that leads out of {root}: a copy of the file is needed there")
+    return real
 
 
 def _open_without_waiting(path: str, flags: int, more: int = 0) -> int:
@@ -77,11 +82,12 @@ def check_status(path: Path, status: os.stat_result, limit: int, error: type[Seq
 def open_lock(path: Path, error: type[Seq2SeqError] = RunError) -> io.FileIO:
     """Open a file to lock it, and create it if it is missing; its content is neither read nor written.
 
-    Raises `error` for anything but a regular file, or a link to one: a pipe would block. Raises OSError, which names
-    `path`, if it cannot be created."""
+    Raises `error` for anything but a regular file, or a link to one in the same folder: a pipe would block. Raises
+    OSError, which names `path`, if it cannot be created."""
+    real = _resolved(path, path.parent, error)
     if os.path.lexists(path):
-        check_status(path, path.stat() if path.exists() else path.lstat(), LARGEST, error)
-    return io.FileIO(path, "a", opener=_open_without_waiting)
+        check_status(path, real.stat() if real.exists() else path.lstat(), LARGEST, error)
+    return io.FileIO(real, "a", opener=partial(_open_without_waiting, more=os.O_NOFOLLOW))
 
 
 def library_path(file: io.BufferedReader) -> str:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
+
+from seq2seq.runs.weights import save_weights
 
 Call = Callable[..., tuple[int, str, str]]
 Row = Callable[[Any, str], Any]
