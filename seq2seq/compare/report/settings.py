@@ -1,5 +1,6 @@
 """What tells the variants apart: a few words for each row of the results, and all settings in which they differ."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from seq2seq.compare.report.markup import disclosure, escaped, plural, wide_table
@@ -12,21 +13,27 @@ MOST_VALUE = 20  # characters of a value there
 
 
 def distinction(row: VariantRow, rows: Sequence[VariantRow]) -> str:
-    """A few words: the family if it is not that of most variants or all there is, and the settings that are unusual within it.
+    """A few words: the family if it is not that of most variants or all there is, and the settings with an unusual value.
 
-    A value is usual if more than half of the family has it; the rarest come first. A variant of usual values has them
-    all."""
+    The rarest come first. A variant of usual values has all settings in which its family differs."""
     family = [other for other in rows if other.family == row.family]
-    differing = [name for name in row.settings if len({other.settings.get(name) for other in family}) > 1]
-    names = [name for name in differing if name != "variant"]  # its value is the name of the row
-    counts = {name: sum(other.settings.get(name) == row.settings[name] for other in family) for name in names}
-    unusual = sorted((name for name in names if 2 * counts[name] <= len(family)), key=counts.__getitem__) or names
+    counts = {name: Counter(other.settings.get(name) for other in family) for name in row.settings}
+    # The value of `variant` is the name of the row.
+    names = [name for name, count in counts.items() if len(count) > 1 and name != "variant"]
+    unusual = [name for name in names if row.settings[name] != usual_value(counts[name])] or names
+    unusual.sort(key=lambda name: counts[name][row.settings[name]])
     words = [row.family] if 2 * len(family) <= len(rows) or not unusual else []
     for name in unusual[:MOST_SETTINGS]:
         words.append(f"{short_name(name, names)}={shorten_middle(row.settings[name], MOST_VALUE)}")
     if len(unusual) > MOST_SETTINGS:
         words.append(f"and {len(unusual) - MOST_SETTINGS} more")
     return " · ".join(words)
+
+
+def usual_value(counts: Counter[str | None]) -> str | None:
+    """The value that half of the variants or more have, and no other as many; None without one."""
+    (value, most), *others = counts.most_common(2)
+    return value if 2 * most >= counts.total() and not (others and others[0][1] == most) else None
 
 
 def settings_table(comparison: Comparison) -> Iterator[str]:

@@ -51,6 +51,11 @@ def test_two_families_of_one_size_are_both_named() -> None:
             [dict.fromkeys("abcde", "1"), dict.fromkeys("abcde", "2")],
             [f"a={n} · b={n} · c={n} · and 2 more" for n in "12"],
         ),
+        ([{"a": "x"}, {"a": "x"}, {"a": "y"}, {"a": "z"}], ["a=x", "a=x", "a=y", "a=z"]),
+        (
+            [{"a": "x", "b": n} for n in "12"] + [{"a": n, "b": n} for n in "34"],
+            ["b=1", "b=2", "a=3 · b=3", "a=4 · b=4"],
+        ),
         ([{}], ["rnn"]),
     ],
 )

@@ -51,7 +51,8 @@ function drawValueAxis(svg, { low, high, x, bottom, label, middle }) {
 
 /** One row: marker and name, interval, a dot per seed below it, the mean, and the figure as text. */
 function drawVariant(svg, { variant, name, figure }, { x, y, left, width, text, column }) {
-  const tooltip = `${name}: ${text}; seeds: ${figure.values.map((v) => formatNumber(v, column.digits)).join(", ")}`;
+  const seeds = figure.values.map((value) => (value === null ? "–" : formatNumber(value, column.digits)));
+  const tooltip = `${name}: ${text}; seeds: ${seeds.join(", ")}`;
   const group = createSvg("g", { class: `variant-row${isBaseline(variant) ? " baseline" : ""}` },
     createSvg("title", {}, tooltip),
     createSvg("rect", { x: 0, y: y - 13, width, height: ROW_HEIGHT, class: "row" }));
