@@ -68,7 +68,7 @@ def find_file(name: str, root: Path, how: str = "") -> Path:
                 return candidate
         if path.exists():
             raise DataError(f"{path} is not a file but a pipe or a device, and text is read several times")
-        present = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        present = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
     except OSError as error:
         raise DataError(f"{quoted(path)} cannot be read ({error.strerror})") from error
     near = get_close_matches(path.name, [one for one in present if not _is_unreadable(one)], n=1, cutoff=0.5)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from seq2seq.config.languages import find_language
 from seq2seq.data.files import read_lines
 from seq2seq.errors import DataError, quoted, shortened
 
@@ -153,8 +154,8 @@ def _by_order(first: Sequence[str], source: str, target: str, where: str) -> tup
     known = {source.casefold(), target.casefold()}
     headings = [cell for cell in names if cell.casefold() in known or _is_heading(cell)]
     if len(headings) > 1 or any(cell.casefold() in known for cell in names):
-        near = [get_close_matches(name, names, n=1, cutoff=0.5) for name in (source, target)]
-        hint = f" (did you mean {near[0][0]!r} and {near[1][0]!r}?)" if all(near) and near[0] != near[1] else ""
+        near = [_likely_name(name, names) for name in (source, target)]
+        hint = f" (did you mean {quoted(near[0])} and {quoted(near[1])}?)" if all(near) and near[0] != near[1] else ""
         raise DataError(
             f"{where}: this looks like a header, with the columns {', '.join(shortened(n, 40) for n in names)}, but lacks"
             f" {source!r} or {target!r}{hint}: set data.source and data.target to the names of two columns; or if it is a"
@@ -166,6 +167,13 @@ def _by_order(first: Sequence[str], source: str, target: str, where: str) -> tup
             " with the names in data.source and data.target"
         )
     return 0, 1
+
+
+def _likely_name(name: str, names: Sequence[str]) -> str:
+    """The one of `names` that names the same language, or else is written much alike; "" if none is."""
+    wanted = find_language(name)
+    same = [one for one in names if wanted and (found := find_language(one)) and found.tag == wanted.tag]
+    return next(iter(same or get_close_matches(name, names, n=1)), "")
 
 
 def _is_heading(cell: str) -> bool:
