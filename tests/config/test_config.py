@@ -240,7 +240,7 @@ def test_impossible_numbers_are_refused(name: str, value: str) -> None:
         build_config({**values, "model": {"name": family, **values.get("model", {})}})
 
 
-@pytest.mark.parametrize("choice", GROUPS)
+@pytest.mark.parametrize("choice", [choice for choice in GROUPS if not choice.startswith("model/attention=")])  # below
 def test_every_file_of_conf_composes(choice: str) -> None:
     prefix = "+" if choice.startswith("experiment/") else ""
     assert isinstance(compose_config([prefix + choice]), Config)
