@@ -26,6 +26,7 @@ def check_settings(config: Config) -> None:
     """All checks that need no text. Raises ConfigError."""
     check_folder("runs", Path(config.runs))
     check_folder("data.cache", cache_root(config.data))
+    build_meta_model(config.model)  # refuses sizes that do not fit each other
     check_limits(config.training)
     open_tokenizer(config.training.rouge_tokenizer)
     check_attention_losses(config)

@@ -81,7 +81,7 @@ WRONG = {
     "too few trials": (["--trials", "-1"], "--trials=-1 is too small: at least 0"),
     "too few sentences": (["--sentences", "-1", "--report", "x.html"], "--sentences=-1 is too small: at least 0"),
     "sentences without a report": (["--sentences", "5"], "--sentences=5 would be ignored"),
-    "too few resamples": (["--bootstrap", "39"], "--bootstrap=39 is too small: at least 40, or 0 for no intervals"),
+    "too few resamples": (["--bootstrap", "39"], "--bootstrap=39 is too small: at least 40 (or 0 for no intervals)"),
     "two kinds of test": (
         ["--test", "test", "--source", "x", "--reference", "y"],
         "give either --test NAME, or --source FILE",
