@@ -274,13 +274,13 @@ TRAINING = [
         "resumed_average_forgets", "training/averaging.py",
         'self.updates = int(state_dict["updates"])',
         "self.updates = 0",
-        "the moving average of a resumed run starts again with a small decay", "training/test_averaging.py training",
+        "the moving average of a resumed run starts again with a small decay", "training/test_averaging.py training/test_resume.py",
     ),
     Bug(
         "resumed_plateau_has_the_first_rate", "training/optim.py",
         'self.best, self.waited, self.scale = state["best"], int(state["waited"]), state["rate"]',
         'self.best, self.waited, self.scale = state["best"], int(state["waited"]), 1.0',
-        "a resumed run has the full learning rate again", "training/test_optim.py training",
+        "a resumed run has the full learning rate again", "training/test_optim.py training/test_resume.py",
     ),
     Bug(
         "resumed_dropout_draws_other_masks", "training/callbacks.py",
