@@ -269,21 +269,6 @@ def test_table_has_the_fastest_first_and_failures_last(fake_peer, capsys):
     assert rows == ["| Fast", "| ours, 32", "| Slow", "| Broken"]
 
 
-def test_kept_table_is_tested_over_seeds():
-    """The figures in docs/explanation/luong-table.md are those that the script computes."""
-    import seed_tests
-
-    page = BENCH.parents[1] / "docs/explanation/luong-table.md"
-    text = page.read_text(encoding="utf-8").replace("**", "").replace("\\", "")
-    _, _, *lines = seed_tests.table_lines(page.with_suffix(".csv"), "none", ["bleu", "chrf", "ter"])
-    cells = {name: cells for name, *cells in (line.strip("| ").split(" | ") for line in lines)}
-    assert len(cells) == 9
-    for name in cells.keys() - {"local_p"}:
-        for cell in cells[name]:
-            assert cell.split(" (p")[0] in text, (name, cell)
-            assert name == "none" or cell.endswith("(p <0.001)")
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("metric", ["mean", "log"])

@@ -1,24 +1,19 @@
-"""Error rates of tests between two variants with few runs each, by simulation; or the test over seeds of a CSV table.
+"""Error rates of tests between two variants with few runs each, by simulation.
 
 python scripts/bench/seed_tests.py [--comparisons 400]
-python scripts/bench/seed_tests.py --table docs/explanation/luong-table.csv --baseline none
 
 A run's value in a sentence is the sum of what the sentence is worth to all runs, what it is worth to its variant, noise
 of the run in this sentence, and the run's own level. Only the levels differ between the lines that are printed.
 """
 
 import argparse
-import csv
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 
-from seq2seq.compare.formats import format_p_value
-from seq2seq.evaluation.over_seeds import MANY, Variance, critical_value, p_over_seeds, p_value, variance_over_runs
-from seq2seq.evaluation.significance import holm
+from seq2seq.evaluation.over_seeds import Variance, p_over_seeds, p_value, variance_over_runs
 
 Values = np.ndarray  # (runs, sentences)
 LEVEL = 0.05  # of every test
@@ -154,61 +149,11 @@ def rate_lines(comparisons: int) -> Iterator[str]:
             yield f"| {runs[0]}, {runs[1]} | {spread:g} | {level} | {effect:g} | {figures} |"
 
 
-def table_lines(path: Path, baseline: str, keys: list[str]) -> Iterator[str]:
-    """Means, intervals and p over seeds and sentences, of a table by `seq2seq compare --format csv` that has none.
-
-    Its intervals are over sentences alone. The variance of a difference over sentences is taken to be the sum of those
-    of both variants, as if they had translated different sentences: p is larger than that of the runs themselves.
-    Holm's correction is over the rows."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = {row["variant"]: row for row in csv.DictReader(file)}
-    others = [name for name in rows if name != baseline]
-    p: dict[str, dict[str, float]] = {}
-    for key in keys:
-        found = [
-            p_value(
-                float(rows[name][key]) - float(rows[baseline][key]),
-                [*variances(rows[name], key), *variances(rows[baseline], key)],
-            )
-            for name in others
-        ]
-        p[key] = dict(zip(others, holm(found), strict=True))
-    yield "| variant | " + " | ".join(keys) + " |"
-    yield "| --- |" + " ---: |" * len(keys)
-    for name, row in rows.items():
-        cells = [cell(row, key) + (f" (p {format_p_value(p[key][name])})" if name in others else "") for key in keys]
-        yield f"| {name} | " + " | ".join(cells) + " |"
-
-
-def cell(row: dict[str, str], key: str) -> str:
-    """Mean ± standard deviation over the seeds, and the interval over seeds and sentences."""
-    mean, deviation, sources = float(row[key]), float(row[f"{key}.deviation"]), variances(row, key)
-    half = critical_value(sources) * math.sqrt(sum(source.value for source in sources))
-    return f"{mean:.2f} ± {deviation:.2f} [{mean - half:.2f}, {mean + half:.2f}]"
-
-
-def variances(row: dict[str, str], key: str) -> list[Variance]:
-    """The variances of a variant's mean over seeds and over sentences."""
-    seeds = len(row["seeds"].split())
-    interval = float(row[f"{key}.high"]) - float(row[f"{key}.low"])
-    return [
-        Variance(float(row[f"{key}.deviation"]) ** 2 / seeds, seeds - 1),
-        Variance((interval / (2 * NormalDist().inv_cdf(0.975))) ** 2, MANY),
-    ]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comparisons", type=int, default=400)
-    parser.add_argument("--table", type=Path)
-    parser.add_argument("--baseline", default="none")
-    parser.add_argument("--columns", default="bleu,chrf,ter")
     options = parser.parse_args()
-    if options.table:
-        lines = table_lines(options.table, options.baseline, options.columns.split(","))
-    else:
-        lines = rate_lines(options.comparisons)
-    for line in lines:
+    for line in rate_lines(options.comparisons):
         print(line, flush=True)
 
 
