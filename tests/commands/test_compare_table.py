@@ -34,8 +34,8 @@ def test_every_format_has_the_scores(call: Call, fast_options: tuple[object, ...
     assert not re.search(
         r"(?<!\\)_", "".join(line for line in outputs["latex"].splitlines(True) if not line.startswith("%"))
     )
-    assert call("compare", runs, *fast_options, "--format", "csv", "--output", tmp_path / "new/a.csv")[:2] == (0, "")
-    assert (tmp_path / "new/a.csv").read_text() == outputs["csv"]
+    assert call("compare", runs, *fast_options, "--format", "csv", "--output", tmp_path / "a.csv")[:2] == (0, "")
+    assert (tmp_path / "a.csv").read_text() == outputs["csv"]
 
 
 def test_columns_can_be_chosen(call: Call, fast_options: tuple[object, ...], runs: Path) -> None:
@@ -88,7 +88,7 @@ WRONG = {
     ),
     "no reference": (["--source", "x"], "give either --test NAME, or --source FILE"),
     "n-best": (["--n-best", "2"], "search.n_best=2 would be ignored"),
-    "a folder for a file": (["--output", "."], ". cannot be written or read: Is a directory"),
+    "a folder for a file": (["--output", "."], "--output . cannot be written: it is a folder; name a file in it"),
 }
 
 
