@@ -61,7 +61,7 @@ FILES_READ = {  # call that reads a file -> the modules that may call it; all ot
         "utils.untrusted",
         "data.files",  # text that the user names
     },
-    "os.open": {"cli", "utils.files", "utils.process", "utils.untrusted"},  # cli and process: the null device; files: to append
+    "os.open": {"cli", "utils.files", "utils.process", "utils.untrusted"},  # null device; append
     "read_text": {
         "commands.attentions", "compare.report.page",  # files of this package
         "training.resources", "utils.memory",  # /proc and /sys/fs/cgroup

@@ -54,8 +54,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     """The options. A usage error if a file is given as a run directory."""
     parser = Parser(
         "translate",
-        "Translate lines from stdin to stdout, in order; where a pipe pauses, what has come is answered. With --n-best N"
-        " the output has N lines for each line, with the fields rank, score and text, separated by tabs.",
+        "Translate lines from stdin to stdout, in order; where a pipe pauses, what has come is answered. With --n-best"
+        " N the output has N lines for each line, with the fields rank, score and text, separated by tabs.",
         usage="seq2seq translate [OPTIONS] RUN [RUN ...] < INPUT > OUTPUT",
         example="runs/toy-demo-s1-3f9faca9 --beam 10 < test.en > test.out",
     )

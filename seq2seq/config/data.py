@@ -38,7 +38,7 @@ class DataConfig(Group):
     root: str = setting("", "folder of relative file names; empty: $SEQ2SEQ_DATA, else ./data")
     train: Names = setting(
         [],
-        "text: file names without their language ending; else file names or hub splits; .gz, .bz2 and .xz are found too",
+        "text: file names without language endings; else file names or hub splits; .gz, .bz2 and .xz are found too",
         type_name="list[str]",
     )
     dev: Names = setting([], "likewise, for the development set", type_name="list[str]")
@@ -47,13 +47,13 @@ class DataConfig(Group):
     hub_config: str = setting("", "format=hub: configuration of the data set, such as 3.0.0; empty: its only one")
     columns: list[int] = setting(
         [],
-        "format=tsv and csv: columns of source and target, counted from 0, in files without a header row; empty: those that"
-        " the header row names data.source and data.target, or the only two",
+        "format=tsv and csv: columns of source and target, counted from 0, in files without a header row; empty: those"
+        " that the header row names data.source and data.target, or the only two",
         bounds=Bounds(0, 9999),
     )
     keep_breaks: bool = setting(
         False,
-        "csv, jsonl and hub: a line break inside a target becomes <n>, at which ROUGE-Lsum splits sentences; else a space",
+        "csv, jsonl, hub: a line break inside a target becomes <n>, at which ROUGE-Lsum splits sentences; else a space",
     )
     pairs: int = setting(
         24000, "format=toy and toy_summaries: training pairs to generate", bounds=Bounds(1, 10_000_000)

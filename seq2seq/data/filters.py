@@ -11,10 +11,10 @@ class PairFilter:
     """Truncates pairs, yields those that are worth training on, and counts the rest in `dropped`: reason -> pairs.
 
     A pair is dropped if a side is blank, has more than `max_characters` characters (0: no limit), which would take long
-    to split into subwords, has more than `max_words` words, as `words.count_words` counts them, or has n
-    words where the other side has m and n > max_ratio * (m + 3); the 3 spares short sentences. Before that, source and target are truncated
-    to the two numbers of words in `truncate` (0: not truncated); `truncated` counts the pairs of each side, `read` all
-    pairs."""
+    to split into subwords, has more than `max_words` words, as `words.count_words` counts them, or has n words where
+    the other side has m and n > max_ratio * (m + 3); the 3 spares short sentences. Before that, source and target are
+    truncated to the two numbers of words in `truncate` (0: not truncated); `truncated` counts the pairs of each side,
+    `read` all pairs."""
 
     def __init__(
         self, max_words: int, max_ratio: float, truncate: tuple[int, int] = (0, 0), max_characters: int = 0

@@ -26,7 +26,7 @@ from seq2seq.data.text_hash import Stamp, TextChangedError, TextHash, file_stamp
 from seq2seq.data.tokenizer import LONGEST_PIECE, OPEN_ENDED, Tokenizer, VocabularySizeError, train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies, hash_of_both
 from seq2seq.data.words import is_unspaced, truncate_words
-from seq2seq.errors import ConfigError, DataError, RunError, Seq2SeqError
+from seq2seq.errors import DataError, RunError, Seq2SeqError
 from seq2seq.utils.files import check_folder, write_json
 from seq2seq.utils.progress import with_progress
 from seq2seq.utils.untrusted import MIB, read_json
@@ -330,7 +330,7 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, scan: Corpus
     """Train on the pairs that pass the filter, at most TOKENIZER_LINES of their lines.
 
     With tokenizer.size=auto the size is MAX_AUTO_SIZE. A side whose text does not support the size gets the largest
-    that it supports; ConfigError for a number that neither supports."""
+    that it supports, with a warning for a number that neither supports."""
     step = 1 + scan.pairs * (2 if tokenizer.joint else 1) // TOKENIZER_LINES
 
     def kept() -> Iterator[AnyPair]:
@@ -356,7 +356,7 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, scan: Corpus
         source = _train_side(lambda: (pair.source for pair in kept()), tokenizer, wanted)
         vocabularies = Vocabularies(source, _train_side(lambda: (pair.target for pair in kept()), tokenizer, wanted))
     if tokenizer.size != AUTO and tokenizer.kind not in OPEN_ENDED and vocabularies.larger < wanted:
-        raise ConfigError(f"{VocabularySizeError(wanted, vocabularies.larger)}, which tokenizer.size={AUTO} takes")
+        log.warning("%s, which are used", VocabularySizeError(wanted, vocabularies.larger))
     return vocabularies
 
 

@@ -103,8 +103,8 @@ def csv_rows(path: Path) -> Iterator[Row]:
             row = next(rows, None)
         except csv.Error as error:
             raise DataError(
-                f"{path}:{number}: not valid CSV: a quote is not closed or is followed by text (inside a quoted field it"
-                " is written twice), or a line ends in \\r alone"
+                f"{path}:{number}: not valid CSV: a quote is not closed or is followed by text (inside a quoted field"
+                " it is written twice), or a line ends in \\r alone"
             ) from error
         if row is None:
             return
@@ -157,9 +157,9 @@ def _by_order(first: Sequence[str], source: str, target: str, where: str) -> tup
         near = [_likely_name(name, names) for name in (source, target)]
         hint = f" (did you mean {quoted(near[0])} and {quoted(near[1])}?)" if all(near) and near[0] != near[1] else ""
         raise DataError(
-            f"{where}: this looks like a header, with the columns {', '.join(shortened(n, 40) for n in names)}, but lacks"
-            f" {source!r} or {target!r}{hint}: set data.source and data.target to the names of two columns; or if it is a"
-            " pair of texts, data.columns=[0,1]"
+            f"{where}: this looks like a header, with the columns {', '.join(shortened(n, 40) for n in names)}, but"
+            f" lacks {source!r} or {target!r}{hint}: set data.source and data.target to the names of two columns; or if"
+            " it is a pair of texts, data.columns=[0,1]"
         )
     if len(first) > 2:
         raise DataError(

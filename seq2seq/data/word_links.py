@@ -142,8 +142,8 @@ def checked_word_indices(text: str, tokenizer: Tokenizer) -> list[int]:
     count = sum(map(bool, words_from_pieces(pieces)))  # pieces of spaces alone are no word
     if count != count_spaced_words(text):
         raise DataError(
-            f"{text!r} has {count_spaced_words(text)} words by its spaces, but {count} as the tokenizer normalizes it, so "
-            "that word links cannot be mapped to subwords; set tokenizer.normalizer=identity, or change that text"
+            f"{text!r} has {count_spaced_words(text)} words by its spaces, but {count} as the tokenizer normalizes it, "
+            "so that word links cannot be mapped to subwords; set tokenizer.normalizer=identity, or change that text"
         )
     return word_indices(pieces)
 

@@ -2,9 +2,9 @@
 
 Chinese, Japanese, Thai, Lao, Khmer, Burmese and others write no spaces between words, so that a whole text would be one
 word. In such text each Chinese character and each kana counts as one word, as word processors count them, every
-LETTERS_PER_WORD letters of a Southeast Asian script as one, and every syllable of Tibetan as one; other words in it, and
-punctuation, stand between those. Text of the same scripts whose words have been separated by spaces already is counted
-by its spaces, like text of any other script.
+LETTERS_PER_WORD letters of a Southeast Asian script as one, and every syllable of Tibetan as one; other words in it,
+and punctuation, stand between those. Text of the same scripts whose words have been separated by spaces already is
+counted by its spaces, like text of any other script.
 """
 
 import re
@@ -62,7 +62,7 @@ def split_words(text: str) -> list[str]:
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing of the text can be seen: spaces, zero-width and control characters, and marks without a letter."""
+    """Whether nothing of the text can be seen: spaces, zero-width and control characters, marks without a letter."""
     return all(c.isspace() or c in INVISIBLE or unicodedata.category(c) in UNSEEN for c in text)
 
 

@@ -236,8 +236,8 @@ def _unexplained(message: str) -> str:
 def _unreadable(override: str) -> str:
     """The sentence for an override that Hydra cannot parse."""
     return (
-        f"{quoted(override)} cannot be read: write SETTING=VALUE, a VALUE with blanks or brackets in two pairs of quotes:"
-        f" '{QUOTED_EXAMPLE}'"
+        f"{quoted(override)} cannot be read: write SETTING=VALUE, a VALUE with blanks or brackets in two pairs of"
+        f" quotes: '{QUOTED_EXAMPLE}'"
     )
 
 

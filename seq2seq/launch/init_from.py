@@ -1,4 +1,4 @@
-"""`init_from`: the settings of model and tokenizer that a new run takes over from the run whose weights it starts from."""
+"""`init_from`: the settings of model and tokenizer that a run takes from the run whose weights it starts from."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -36,7 +36,8 @@ def take_over(
     family = saved["model.name"]
     if own.get("model.name", family) != family:
         raise ConfigError(
-            f"model={own['model.name']} is given, but the weights of init_from={values['init_from']} are of model={family}"
+            f"model={own['model.name']} is given, but the weights of init_from={values['init_from']} are of "
+            f"model={family}"
         )
     taken: dict[str, Any] = {**values, "model": {}, "tokenizer": {}}
     for name, value in {**saved, **own}.items():

@@ -49,7 +49,7 @@ def check_events(text: str) -> None:
 
 
 def check_content(content: Any, text: str) -> None:
-    """Raise ConfigError for what is not a mapping of names, a wrong list of defaults, or a value in place of a group."""
+    """Raise ConfigError for what is no mapping of names, a wrong list of defaults, or a value in place of a group."""
     if content is None:
         return
     if not isinstance(content, Mapping):

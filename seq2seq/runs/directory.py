@@ -102,7 +102,7 @@ def checked_hash(folder: Path, name: str, info: dict[str, Any] | None = None) ->
     ):
         return found  # read again, since a process that trains may have written other weights meanwhile
     raise RunError(
-        f"{folder / name} is not what the training wrote: its SHA-256 is not in {INFO}, so it is damaged or was replaced"
+        f"{folder / name} is not what the training wrote: its SHA-256 is not in {INFO}; it is damaged or was replaced"
     )
 
 

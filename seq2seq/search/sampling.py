@@ -92,7 +92,7 @@ class Sampling(Search):
         super().__init__(memory, width=samples, **options)
         if len(seeds) != len(self.max_lengths):
             raise ConfigError(
-                f"{counted(len(seeds), 'seed')} for {counted(len(self.max_lengths), 'sentence')}: one for each is needed"
+                f"{counted(len(seeds), 'seed')} for {counted(len(self.max_lengths), 'sentence')}: each needs one"
             )
         device = self.max_lengths.device
         self.seeds = torch.tensor([to_int64(seed) for seed in seeds], dtype=torch.long, device=device)

@@ -59,7 +59,7 @@ def atomic_path(path: Path, follow: bool = False) -> Iterator[Path]:
 
 
 def os_error_sentence(error: OSError) -> str:
-    """What the file system refused, in one sentence that names the file, or the output: all other writing names its file."""
+    """What the file system refused, in one sentence that names the file, or the output if there is none."""
     if error.filename is None:
         return f"the output cannot be written: {error.strerror}"
     return f"{shortened(error.filename, 500)} cannot be written or read: {error.strerror}"

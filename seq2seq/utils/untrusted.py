@@ -1,8 +1,8 @@
 """Opening and checking files that someone else may have written: those of run directories and of caches.
 
-Nothing in the package opens such a file in another way. `open_file` opens regular files only, so that no pipe blocks and
-no device is read; it follows no link that leads out of the folder, and refuses a file that is larger than its kind can
-be before anything is read.
+Nothing in the package opens such a file in another way. `open_file` opens regular files only, so that no pipe blocks
+and no device is read; it follows no link that leads out of the folder, and refuses a file that is larger than its kind
+can be before anything is read.
 """
 
 import io

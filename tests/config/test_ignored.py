@@ -90,7 +90,9 @@ def repeated(no_repeat: int, tokens: int) -> list[int]:
 
 
 COMPUTATIONS = {  # what a setting decides -> two values of it, where a rule says that they are the same, and elsewhere
-    "coverage_penalty_kind": (lambda kind: coverage_score(0.0, kind), lambda kind: coverage_score(1.0, kind), ("gnmt", "summary")),
+    "coverage_penalty_kind": (
+        lambda kind: coverage_score(0.0, kind), lambda kind: coverage_score(1.0, kind), ("gnmt", "summary")
+    ),
     "average": (lambda average: result_of(average, 1), lambda average: result_of(average, 2), ("none", "best")),
     "hidden": (lambda size: chosen_size(200_000, size), lambda size: chosen_size(0, size), (64, 128)),
     "no_repeat": (lambda size: repeated(size, 2), lambda size: repeated(size, 9), (3, 4, 0)),

@@ -274,7 +274,8 @@ TRAINING = [
         "resumed_average_forgets", "training/averaging.py",
         'self.updates = int(state_dict["updates"])',
         "self.updates = 0",
-        "the moving average of a resumed run starts again with a small decay", "training/test_averaging.py training/test_resume.py",
+        "the moving average of a resumed run starts again with a small decay",
+        "training/test_averaging.py training/test_resume.py",
     ),
     Bug(
         "resumed_plateau_has_the_first_rate", "training/optim.py",

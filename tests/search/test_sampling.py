@@ -177,7 +177,7 @@ def test_different_seeds_draw_different_samples(fakes):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"seeds": [1]}, "1 seeds for 2 sentences"),
+        ({"seeds": [1]}, "1 seed for 2 sentences"),
         ({"temperature": 0.0}, "temperature=0 is too small: at least 1e-06"),
         ({"top_p": 0.0}, "top_p=0 is too small: above 0"),
         ({"samples": 0}, "samples=0"),

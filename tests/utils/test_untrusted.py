@@ -1,4 +1,4 @@
-"""Files that someone else may have written are opened at one place: regular files, of a bounded size, inside a folder."""
+"""Files that others may have written are opened at one place: regular files, of a bounded size, inside a folder."""
 
 import os
 import re

@@ -13,7 +13,7 @@ MOST_VALUE = 20  # characters of a value there
 
 
 def distinction(row: VariantRow, rows: Sequence[VariantRow]) -> str:
-    """A few words: the family if it is not that of most variants or all there is, and the settings with an unusual value.
+    """A few words: the family if it is not that of most variants or all there is, and settings with an unusual value.
 
     The rarest come first. A variant of usual values has all settings in which its family differs."""
     family = [other for other in rows if other.family == row.family]

@@ -13,8 +13,8 @@ from seq2seq.compare.verdicts import SIGNIFICANCE_LEVEL
 LEGEND = (
     "Values are means over seeds ± sample standard deviation; [ ] 95% confidence interval, over seeds as well where "
     f"there are two or more. ▲ better and ▼ worse than the baseline: Holm-corrected p < {SIGNIFICANCE_LEVEL} in every "
-    "test, over sentences and over seeds; △ and ▽ “here”: in these runs, not tested over seeds; ? over these sentences, "
-    "but the seeds do not bear it out. p is the largest of the tests."
+    "test, over sentences and over seeds; △ and ▽ “here”: in these runs, not tested over seeds; ? over these sentences,"
+    " but the seeds do not bear it out. p is the largest of the tests."
 )
 MARKS = {  # verdict -> symbol; ? for those that are unsure
     "better": "▲", "worse": "▼", "differs": "≠", "better here": "△", "worse here": "▽", "differs here": "≠",
