@@ -114,11 +114,11 @@ def test_shorten_middle_by_hand() -> None:
 
 
 @pytest.mark.parametrize("word", [*SOURCE, *MIXED, "https://example.org/" * 9, "我们" * 40, "e\u0301" * 40])
-@pytest.mark.parametrize("width", range(1, 30))
-def test_shortened_words_fit(word: str, width: int) -> None:
-    shown = heatmap.shorten_middle(word, width)
-    assert heatmap.display_width(shown) <= width
-    assert (shown == word) == (heatmap.display_width(word) <= width)
+def test_shortened_words_fit(word: str) -> None:
+    for width in range(1, 30):
+        shown = heatmap.shorten_middle(word, width)
+        assert heatmap.display_width(shown) <= width
+        assert (shown == word) == (heatmap.display_width(word) <= width)
 
 
 @pytest.mark.parametrize("text", [" ".join(SOURCE), "https://example.org/" * 9, "我们" * 40, "", "a " * 90])
