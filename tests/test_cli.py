@@ -237,6 +237,17 @@ def test_grid_with_an_invalid_combination_runs_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "logged"), [([], True), (["seed=3"], True), (["data=toy"], False), (["experiment=demo"], False)]
+)
+def test_training_without_data_names_its_text(
+    words: list[str], logged: bool, trained: list[Config], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "seq2seq")
+    train.main(words)
+    assert [message.split(":")[0] for message in caplog.messages] == ["no data given"] * logged
+
+
 def test_cfg_prints_the_settings(trained: list[Config], capsys: pytest.CaptureFixture[str]) -> None:
     train.main(["--cfg", "job", "experiment=demo"])
     assert "variant: demo" in capsys.readouterr().out

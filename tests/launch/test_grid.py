@@ -199,10 +199,11 @@ def test_grid_without_jobs_is_refused() -> None:
 
 def test_settings_of_all_jobs_are_checked_before_any_starts(caplog: pytest.LogCaptureFixture) -> None:
     """By building the model, possible with general and not with dot, and by the checks of the training."""
-    assert cli.main(["train", "-m", "model/attention=general,dot", "model.encoder_hidden=32", "model.hidden=16"]) == 2
+    words = ["model/attention=general,dot", "model.encoder_hidden=32", "model.hidden=16"]
+    assert cli.main(["train", "-m", "data=toy", *words]) == 2
     assert [message.split(":")[0] for message in caplog.messages] == ["model/attention=dot"]
     assert "not 16 and 32" in caplog.messages[0]
-    assert cli.main(["train", "-m", "seed=1,2", "training.patience=0"]) == 2
+    assert cli.main(["train", "-m", "data=toy", "seed=1,2", "training.patience=0"]) == 2
     assert [message.split(":")[:2] for message in caplog.messages[1:]] == [
         [f"seed={n}", " training has no end"] for n in (1, 2)
     ]
