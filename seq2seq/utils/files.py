@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
@@ -117,9 +118,7 @@ def why_no_folder(folder: Path) -> str:
 
 def _try_to_write(folder: Path) -> None:
     """Create a folder in `folder` and remove it: permissions alone do not tell, for the superuser above all."""
-    temporary = _temporary(folder / "seq2seq")
-    temporary.mkdir()
-    temporary.rmdir()
+    os.rmdir(tempfile.mkdtemp(prefix=".seq2seq.", dir=folder))
 
 
 def _temporary(path: Path) -> Path:
