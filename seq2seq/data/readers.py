@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from seq2seq.data.files import find_file, read_lines, unpacked_name, user_path
 from seq2seq.data.tables import Row, csv_rows, tsv_rows, two_columns
-from seq2seq.errors import ConfigError, DataError, MissingError, choose, shortened
+from seq2seq.errors import ConfigError, DataError, MissingError, choose, quoted, shortened
 
 T = TypeVar("T")
 
@@ -211,9 +211,7 @@ def _library() -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise MissingError(
-            f"data.format=hub needs the package `datasets`: pip install 'seq2seq[hub]' ({error})"
-        ) from error
+        raise MissingError("data.format=hub needs the package `datasets`: pip install 'seq2seq[hub]'") from error
     return datasets
 
 
@@ -228,7 +226,10 @@ def _rows(datasets: Any, name: str, split: str, config: str) -> Any:
             return _downloaded(datasets, [name, config] if config else [name], split)
         loaded = datasets.load_from_disk(name)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise MissingError(f"data.hub={name!r}, split {split!r} cannot be loaded: {error}") from error
+        raise MissingError(
+            f"data.hub={quoted(name)}, split {quoted(split)} cannot be loaded ({type(error).__name__} in the package"
+            " `datasets`): see that both exist, and for a name on the hub that the network reaches it"
+        ) from error
     splits = loaded if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
     return choose(splits, split, f"split of {name}")
 
@@ -236,10 +237,8 @@ def _rows(datasets: Any, name: str, split: str, config: str) -> Any:
 def _downloaded(datasets: Any, name: Sequence[str], split: str) -> Any:
     try:
         return datasets.load_dataset(*name, split=split)
-    except RuntimeError as error:
-        if "scripts are no longer supported" not in str(error):
-            raise
-    return datasets.load_dataset(*name, split=split, revision=PARQUET)
+    except RuntimeError:  # a data set made by a script, which the library no longer runs
+        return datasets.load_dataset(*name, split=split, revision=PARQUET)
 
 
 READERS: dict[str, Reader] = {  # data.format -> reader of files
