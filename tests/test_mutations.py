@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations.__main__ import ROOT, copy_checkout, is_found, planted
+from tests.mutations.__main__ import ROOT, copy_checkout, found_by, planted
 from tests.mutations.bugs import BUGS, Bug
 
 
@@ -33,4 +33,4 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_bug_is_found(bug: Bug, copied: Path) -> None:
-    assert is_found(copied, bug), bug.words
+    assert found_by(copied, bug), bug.words

@@ -7,6 +7,7 @@ The tests named for a bug run first; if none of them fails, all fast tests do. T
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,6 @@ from tests.mutations.bugs import BUGS, Bug
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP = ("seq2seq", "conf", "tests", "docs", "notebooks", "scripts", "pyproject.toml", "mkdocs.yml", "README.md")
-FAILED, PASSED = 1, 0  # exit codes of pytest
 
 
 def planted(text: str, bug: Bug) -> str:
@@ -41,26 +41,29 @@ def copy_checkout(folder: Path) -> None:
             shutil.copy(source, folder / name)
 
 
-def fails(folder: Path, tests: list[str]) -> bool:
-    """Whether one of the fast tests fails in the copy; none given: of all.
+def failing_test(folder: Path, tests: list[str]) -> str:
+    """The first of the fast tests that fails in the copy, '' if all pass; none given: of all.
 
     Raises RuntimeError if they do not run at all, as after a syntax error."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     # bytecode is chosen by time and size, both of which a bug may leave as they are
     variables = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
-    if done.returncode not in (FAILED, PASSED):
-        raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
-    return done.returncode == FAILED
+    failed = re.search(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
+    if failed or done.returncode == 0:
+        return failed[1] if failed else ""
+    raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
 
 
-def is_found(folder: Path, bug: Bug) -> bool:
-    """Plant the bug in the copy, run the tests, and mend it again."""
+def found_by(folder: Path, bug: Bug) -> str:
+    """Plant the bug in the copy and run the tests: the one that finds it, or '' if it survives."""
     path = folder / "seq2seq" / bug.file
     text = path.read_text(encoding="utf-8")
     path.write_text(planted(text, bug), encoding="utf-8")
     try:
-        return fails(folder, [f"tests/{name}" for name in bug.tests.split()]) or fails(folder, ["-n", "2"])
+        return failing_test(folder, [f"tests/{name}" for name in bug.tests.split()]) or failing_test(
+            folder, ["-n", "2"]
+        )
     finally:
         path.write_text(text, encoding="utf-8")
 
@@ -73,9 +76,9 @@ def main(names: list[str]) -> int:
         folder = Path(temporary)
         copy_checkout(folder)
         for bug in wanted:
-            found = is_found(folder, bug)
-            survived += not found
-            print(f"{'found' if found else 'SURVIVED':8}  {bug.name}: {bug.words}", flush=True)
+            test = found_by(folder, bug)
+            survived += not test
+            print(f"{'found' if test else 'SURVIVED':8}  {bug.name}: {bug.words}  {test}", flush=True)
     print(f"{len(wanted) - survived} of {len(wanted)} bugs found")
     return int(survived > 0)
 

@@ -294,7 +294,7 @@ TRAINING = [
         'self.stopping.waited, self.stopping.best = state_dict["waited"], state_dict["best"]',
         'self.stopping.waited, self.stopping.best = 0, state_dict["best"]',
         "a resumed run forgets how long it has waited for an improvement",
-        "training/test_validation.py training/test_resume.py",
+        "training/test_validation.py",
     ),
 ]  # fmt: skip
 METRICS = [

@@ -17,9 +17,18 @@ from seq2seq.evaluation.attention_maps import AttentionMap
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.training import validation
-from seq2seq.training.checkpoint import Checkpoint
+from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper
+from seq2seq.training.optim import Plateau
 from seq2seq.training.run import train
-from seq2seq.training.validation import MONITORED_PAIRS, VALIDATIONS_IN_A_ROW, AttentionMonitor, DevFigures, DevSet
+from seq2seq.training.validation import (
+    MONITORED_PAIRS,
+    VALIDATIONS_IN_A_ROW,
+    AttentionMonitor,
+    DevFigures,
+    DevSet,
+    EarlyStopping,
+    Validation,
+)
 
 NO_LIMITS = ("training.max_updates=0", "training.patience=0")
 PAIRS = [Pair(f"a {i}", "b") for i in range(MONITORED_PAIRS + 9)] + [Pair("", "b")]
@@ -150,3 +159,24 @@ def test_training_that_ends_with_useless_outputs_says_so(
         found = [message for message in caplog.messages if message.startswith("dev outputs: ")]
         assert bool(found) == (monitor == "bleu")
         assert len(found) == len(set(found))
+
+
+def test_resumed_validation_goes_on_with_its_scores_and_its_patience(tmp_path: Path) -> None:
+    def make() -> Validation:
+        parts: Any = dict.fromkeys(("dev", "checkpoint", "metrics", "clock", "average"))
+        keeper, stopping = CheckpointKeeper(tmp_path, 3, "none"), EarlyStopping(patience=3, stop_at=0)
+        return Validation(**parts, keeper=keeper, every=1, stopping=stopping, plateau=Plateau(2, 0.5))
+
+    first, second = make(), make()
+    first.last_update, first.keeper.scores = 7, {5: (9.0, -1.0), 7: (8.0, -2.0)}
+    for score in (9.0, 8.0, 8.5, 8.5):
+        first.stopping.step(score, score == 9.0)
+        first.plateau.step(score)  # type: ignore[union-attr]
+    second.load_state_dict(first.state_dict())
+    assert second.stopping == first.stopping
+    assert (second.stopping.waited, second.stopping.best) == (3, 9.0)
+    assert second.stopping.stop_reason() == first.stopping.stop_reason() is not None
+    assert second.state_dict() == first.state_dict()
+    assert second.last_update == 7
+    assert second.keeper.ranked() == [5, 7]
+    assert second.plateau.scale == first.plateau.scale == 0.5  # type: ignore[union-attr]
