@@ -15,6 +15,7 @@ and `shortened` show a value that may be long, or hold characters that a termina
 from seq2seq.runtime.errors import (
     ConfigError,
     Seq2SeqError,
+    check_type,
     choose,
     counted,
     escaped,
@@ -32,6 +33,7 @@ __all__ = [
     "RunError",
     "Seq2SeqError",
     "TrainingError",
+    "check_type",
     "choose",
     "counted",
     "escaped",

@@ -5,6 +5,7 @@ Shapes: B sentences, S source positions.
 
 import logging
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -23,7 +24,7 @@ from seq2seq.data.lines import check_line, checked_lines
 from seq2seq.data.tokenizer import LONGEST_PIECE
 from seq2seq.data.vocabulary import EncodedSource, Vocabularies
 from seq2seq.data.words import is_blank, truncate_words
-from seq2seq.errors import ConfigError, DataError, RunError, choose, counted, quoted, shortened
+from seq2seq.errors import ConfigError, DataError, RunError, check_type, choose, counted, quoted, shortened
 from seq2seq.ids import EOS, PAD, UNK
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
 from seq2seq.nn.interface import Memory, Model
@@ -113,6 +114,9 @@ class Translator:
 
         Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for a setting or
         device that cannot work."""
+        check_type("weights", weights, str | os.PathLike)
+        check_type("device", device, str | torch.device)
+        check_type("graphs", graphs, bool)
         _check_device(device, graphs)
         if not runs:
             raise ConfigError("no run directory is given: there is nothing to translate with")
@@ -175,6 +179,7 @@ class Translator:
         Raises DataError for a single string in place of lines, for what is no line of text, and if the numbers of lines
         and prefixes differ; ConfigError for search settings, which are given to `open`."""
         _refuse_settings("hypotheses", settings)
+        check_type("progress", progress, Callable | None)
         lines = checked_lines(lines)
         stream = ((line, "") for line in lines) if prefix is None else _with_prefixes(lines, prefix)
         while window := list(islice(stream, self.search.window)):
@@ -238,7 +243,7 @@ class Translator:
         A line that is still longer than `max_source` is cut, which is logged once, or, with
         search.long_source=refuse, raises DataError. It is cut before it is split into subwords, which takes
         SentencePiece minutes for a word of a million letters."""
-        text, limit = truncate_words(line, self.truncate), self.max_source
+        text, limit = truncate_words(check_line(line), self.truncate), self.max_source
         start = text[: LONGEST_PIECE * limit]
         encoded = self.vocabularies.encode_source("" if is_blank(start) else start)
         if len(start) == len(text) and len(encoded.ids) <= limit:
@@ -266,7 +271,9 @@ class Translator:
             if self.max_target is None
             else (self.max_target, "model.max_length")
         )
-        start = line[: LONGEST_PIECE * limit]  # splitting all of a very long line into subwords would take minutes
+        start = check_line(line)[
+            : LONGEST_PIECE * limit
+        ]  # splitting all of a very long line into subwords would take minutes
         ids = self.vocabularies.encode_target(start, source.unknown if self.copies else ())
         if len(start) < len(line) or len(ids) > limit:
             size = f"{len(line):,} characters" if len(start) < len(line) else f"{len(ids):,} tokens"
@@ -421,6 +428,8 @@ def _with_prefixes(lines: Iterator[str], prefixes: Iterable[str]) -> Iterator[tu
 
 def _checked_pairs(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """The same pairs. DataError for what is no pair of lines."""
+    if not isinstance(pairs, Iterable):
+        raise DataError(f"expected pairs, such as a list of (source, target), not of type {type(pairs).__name__}")
     for number, pair in enumerate(pairs, 1):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise DataError(f"pair {number} is not a pair of two strings, (source, target)")
@@ -443,12 +452,15 @@ def _open_shortlist(run: Run, most: int, device: str) -> Shortlist | None:
 
 def _check_device(name: str, graphs: bool = False) -> None:
     """ConfigError for a device that torch does not know or this machine lacks, or that cannot record CUDA graphs."""
-    if graphs and not name.startswith("cuda"):
-        raise ConfigError(f"CUDA graphs need a GPU: device={name} cannot record any")
+    if graphs and not str(name).startswith("cuda"):
+        raise ConfigError(f"CUDA graphs need a GPU: device={shortened(name)} cannot record any")
+    wrong = f"device={shortened(name)} cannot be used: {_devices()}"
     try:
-        torch.empty(0, device=name)
+        holds_numbers = not torch.empty(0, device=name).is_meta
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        raise ConfigError(f"device={shortened(name)} cannot be used: {_devices()}") from error
+        raise ConfigError(wrong) from error
+    if not holds_numbers:
+        raise ConfigError(wrong)
 
 
 def _devices() -> str:

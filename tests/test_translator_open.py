@@ -6,12 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from seq2seq import Translator
-from seq2seq.errors import ConfigError, DataError
+from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.search.beam import beam_search
 from seq2seq.search.forced import score_targets
 from seq2seq.search.sampling import sample
@@ -151,7 +153,37 @@ def test_searches_want_lists(translator: Translator) -> None:
                 call(models, memories)
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:99", "nothing", "", "meta:x"])
+@pytest.mark.parametrize("value", [None, 32, -1.5, b"x", [], ["a"], {}, object(), np.array([1, 2]), 10**30], ids=str)
+def test_arguments_of_a_wrong_type_are_named(value: Any, tiny_run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"run=.* is of type"):
+        Translator.open(value)
+    for name in ("weights", "device", "precision", "graphs"):
+        with pytest.raises(ConfigError, match=f"{name}=.* is of type {type(value).__name__}, not"):
+            Translator.open(tiny_run, **{name: value})
+
+
+@pytest.mark.parametrize("value", [32, -1.5, object(), 10**30], ids=str)
+def test_text_of_a_wrong_type_is_named(value: Any, translator: Translator) -> None:
+    for call in (
+        lambda: translator.translate(value),
+        lambda: list(translator.forced_decode(value)),
+        lambda: translator.score(value, ["a"]),
+        lambda: translator.encode_source(value),
+        lambda: translator.encode_target(value, translator.encode_source("a")),
+        lambda: translator.attention(value),
+    ):
+        with pytest.raises(DataError, match=type(value).__name__):
+            call()
+    with pytest.raises(ConfigError, match=f"progress=.* is of type {type(value).__name__}, not"):
+        translator.translate(["a"], progress=value)
+
+
+def test_name_of_weights_that_is_too_long(tiny_run: Path) -> None:
+    with pytest.raises(RunError, match="xxx"):
+        Translator.open(tiny_run, weights="x" * 5000)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "nothing", "", "meta:x", "meta"])
 def test_device_that_is_not_here_is_named(device: str, tiny_run: Path) -> None:
     with pytest.raises(ConfigError, match=f"device={device} cannot be used: this machine has: cpu"):
         Translator.open(tiny_run, device=device)

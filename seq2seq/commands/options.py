@@ -36,6 +36,13 @@ class Parser(argparse.ArgumentParser):
             prog=f"seq2seq {command}", description=description, epilog=epilog, allow_abbrev=False, **options
         )
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """As argparse's, which up to Python 3.12 drops a value that is `--`, as in --sentence=--."""
+        if not action.option_strings or arg_strings != ["--"]:
+            return super()._get_values(action, arg_strings)
+        value = self._get_value(action, "--")
+        return [value] if action.nargs == "+" else value
+
     def error(self, message: str) -> NoReturn:
         options = [name for name in self._option_string_actions if name.startswith("--")]
         self.exit(2, f"seq2seq: {escaped(_usage_error(message, options))}; {self.prog} --help lists the options\n")

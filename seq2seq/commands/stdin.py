@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from seq2seq.data.files import decode_line
+from seq2seq.data.files import LONGEST_LINE, decode_line, endless_line
 from seq2seq.errors import DataError
 
 T = TypeVar("T")
@@ -16,7 +16,6 @@ T = TypeVar("T")
 PAUSE = 0.05  # seconds without a line after which those that have come are answered
 PATIENCE = 0.5  # seconds after the first line of a window from which on no further line is waited for
 BLOCK = 1 << 16  # bytes
-LONGEST_LINE = 1 << 26  # bytes: more without a newline are not text
 
 
 def stdin_windows(size: int, parse: Callable[[str, int], T]) -> Iterator[list[T]]:
@@ -78,4 +77,4 @@ class _Lines:
         self.rest += block
         self.ended = not block
         if len(self.rest) > LONGEST_LINE:
-            raise DataError(f"stdin:{self.number + 1}: a line of more than {LONGEST_LINE:,} bytes is not text")
+            raise DataError(endless_line("stdin", self.number + 1))

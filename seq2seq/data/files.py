@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -36,6 +37,7 @@ PACKINGS = {  # ending of a file's name -> its format
     ".zip": Packing("ZIP", re.compile(rb"PK\x03\x04"), unpack="unzip"),
     ".7z": Packing("7-Zip", re.compile(rb"7z\xbc\xaf\x27\x1c"), unpack="7z e"),
 }
+LONGEST_LINE = 1 << 26  # bytes: more without a newline are not text
 PACKED = tuple(ending for ending, packing in PACKINGS.items() if packing.open)  # endings that are read
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".docx", ".numbers")
 
@@ -108,7 +110,9 @@ def read_lines(path: Path) -> Iterator[str]:
         with path.open("rb") as raw:
             _check_content(path, raw.peek(16))
             with packing.open(raw) if packing and packing.open and raw.peek(1) else raw as file:
-                for number, line in enumerate(file, 1):
+                for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), 1):
+                    if len(line) > LONGEST_LINE:
+                        raise DataError(endless_line(path, number))
                     yield decode_line(line, path, number)
     except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise DataError(_incomplete(path)) from error
@@ -116,6 +120,11 @@ def read_lines(path: Path) -> Iterator[str]:
         if error.strerror is None and packing:  # bz2 has no exception of its own
             raise DataError(_incomplete(path)) from error
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def endless_line(path: Path | str, number: int) -> str:
+    """The error sentence for a line that has no end, as of a device or of binary data."""
+    return f"{path}:{number}: a line of more than {LONGEST_LINE:,} bytes is not text"
 
 
 def _incomplete(path: Path) -> str:

@@ -6,6 +6,7 @@ Sizes are in inches and depend on the numbers of words; a word is shortened and 
 import logging
 import warnings
 from collections.abc import Sequence
+from io import BytesIO
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,8 +55,10 @@ def write_picture(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # one line about all of them is logged instead
         figure = _figure(array, source, target, printable(title))
-        with atomic_write(path, follow) as temporary:
-            figure.savefig(temporary, format=suffix, dpi=DPI)
+        picture = BytesIO()  # matplotlib seeks in the file, which a pipe cannot
+        figure.savefig(picture, format=suffix, dpi=DPI)
+    with atomic_write(path, follow) as temporary:
+        temporary.write_bytes(picture.getvalue())
 
 
 def picture_format(path: Path) -> str:
@@ -83,7 +86,9 @@ def _figure(array: Array, source: Sequence[str], target: Sequence[str], title: s
     text: dict[str, Any] = {"fontfamily": families, "parse_math": False}
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(array, cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    # The default extent, but also of a translation without words, where that would be empty.
+    extent = (-0.5, max(len(source), 1) - 0.5, max(len(target), 1) - 0.5, -0.5)
+    image = axes.imshow(array, cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="nearest", extent=extent)
     axes.xaxis.tick_top()
     for axis, set_ticks, rotation in ((columns, axes.set_xticks, 90), (rows, axes.set_yticks, 0)):
         ticks = range(0, len(axis.words), axis.step)

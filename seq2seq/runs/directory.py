@@ -26,7 +26,7 @@ from typing import Any
 from seq2seq.config import Config
 from seq2seq.config.io import read_config, settings_hash
 from seq2seq.data.vocabulary import Vocabularies
-from seq2seq.errors import BusyError, RunError, shortened
+from seq2seq.errors import BusyError, RunError, check_type, shortened
 from seq2seq.utils.files import write_json
 from seq2seq.utils.untrusted import MIB, open_file, open_lock, read_json
 
@@ -46,7 +46,10 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
-        """Open a run directory. Raises RunError if it is missing, incomplete, damaged or of another version."""
+        """Open a run directory. Raises RunError if it is missing, incomplete, damaged or of another version.
+
+        ConfigError for what is no path."""
+        check_type("run", folder, str | os.PathLike)
         folder = Path(folder)
         try:
             if not folder.is_dir():

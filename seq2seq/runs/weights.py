@@ -103,7 +103,7 @@ def load_model(run: Run, weights: str = WEIGHTS) -> EncoderDecoder:
     """The model of `run` with the weights of this file, in evaluation mode on the CPU.
 
     Raises RunError if there are no weights yet, or they do not fit the settings."""
-    if not (path := run.folder / weights).exists():
+    if not os.path.exists(path := run.folder / weights):  # False also for a name that is too long
         if run.info.get("finished"):
             raise RunError(f"{path} is missing, though training is finished")
         why = "training has not reached its first validation"

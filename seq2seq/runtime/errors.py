@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import TypeVar
+from types import UnionType
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -24,18 +25,28 @@ class ConfigError(Seq2SeqError):
     """A setting that cannot work, would be ignored, or is misspelt."""
 
 
-def choose(table: Mapping[str, T], name: str, setting: str) -> T:
+def choose(table: Mapping[str, T], name: object, setting: str) -> T:
     """Return table[name].
 
     Raises ConfigError with the setting, the value, the nearest name and the choices if the table lacks the name."""
-    if name in table:
+    if isinstance(name, str) and name in table:
         return table[name]
     raise ConfigError(unknown(setting, name, table))
 
 
-def unknown(setting: str, value: str, choices: Iterable[str]) -> str:
+def check_type(name: str, value: object, kind: Any) -> None:
+    """Raise ConfigError unless the argument `name` is an instance of `kind`, a type or a union of types."""
+    if not isinstance(value, kind):
+        wanted = str(kind) if isinstance(kind, UnionType) else kind.__name__
+        raise ConfigError(f"{name}={quoted(value)} is of type {type(value).__name__}, not {wanted}")
+
+
+def unknown(setting: str, value: object, choices: Iterable[str]) -> str:
     """The error sentence for a value that is none of the choices; it names the nearest one."""
     choices = list(choices)
+    if not isinstance(value, str):  # of a caller in Python, where 32 is not "32"
+        kind = type(value).__name__
+        return f"{setting}={quoted(value)} is of type {kind}, not a string; choose one of: {', '.join(choices)}"
     near = get_close_matches(value[:SHOWN], choices, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return f"{setting}={quoted(value)} is unknown{hint}; choose one of: {', '.join(choices)}"

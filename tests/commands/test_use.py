@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -290,6 +291,20 @@ def test_plot_writes_a_picture(call: Call, random_run: RandomRun, tmp_path: Path
     assert code == 0
     assert out.splitlines()[-1] == str(path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_picture_of_no_words_and_into_a_pipe(call: Call, random_run: RandomRun, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    os.mkfifo(pipe := tmp_path / "a.png")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            code, _, err = call("plot", random_run(), "--sentence", "Eva sees Paul", "--target", "", "--png", pipe)
+        assert (code, err) == (0, "")
+        assert os.read(reader, 8).startswith(b"\x89PNG")
+    finally:
+        os.close(reader)
 
 
 def test_sentence_in_a_locale_without_its_letters(call: Call, random_run: RandomRun) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from seq2seq.data import files
 from seq2seq.data.files import PACKED, PACKINGS, find_file, likely_encoding, read_lines
 from seq2seq.data.readers import READERS, FileLayout, Pair
 from seq2seq.errors import DataError, MissingError
@@ -168,3 +169,14 @@ def test_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_line_ends(content: bytes, lines: list[str], tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(content)
     assert list(read_lines(tmp_path / "a")) == lines
+
+
+@pytest.mark.parametrize("name", ["a", "a.gz"])
+def test_line_without_an_end_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LONGEST_LINE", 50)
+    with (gzip.open if name.endswith("gz") else open)(tmp_path / name, "wb") as file:
+        file.write(b"x" * 49 + b"\n" + b"x" * 99)
+    found = files.read_lines(tmp_path / name)
+    assert next(found) == "x" * 49
+    with pytest.raises(DataError, match=f"{name}:2: a line of more than 50 bytes"):
+        next(found)
