@@ -21,7 +21,9 @@ def main(argv: list[str]) -> None:
         " signature.",
         example="out.de --reference test.de --language de",
     )
-    parser.add_argument("hypotheses", type=Path, metavar="FILE", help="lines to score, .gz or not")
+    parser.add_argument(
+        "hypotheses", type=Path, metavar="FILE", help="lines to score; files may be compressed with gzip, bzip2 or xz"
+    )
     add_reference_option(parser, required=True)
     add_metric_options(parser, default="bleu,chrf,ter")
     options = parser.parse_args(argv)

@@ -53,10 +53,10 @@ class _Lines:
 
     def window(self, size: int) -> Iterator[bytes]:
         """Up to `size` lines: the first is waited for, the others only briefly."""
-        last = None
+        deadline = None
         for _ in range(size):
             while not (end := self.rest.find(b"\n") + 1) and not self.ended:
-                if last is not None and not self._has_input(last):
+                if deadline is not None and not self._has_input(deadline):
                     return
                 self._read()
             end = end or len(self.rest)
@@ -64,12 +64,12 @@ class _Lines:
                 return
             line, self.number = bytes(self.rest[:end]), self.number + 1
             del self.rest[:end]
-            last = time.monotonic() + PATIENCE if last is None else last
+            deadline = deadline or time.monotonic() + PATIENCE
             yield line
 
-    def _has_input(self, last: float) -> bool:
-        """Whether there is something to read before a pause, or the time `last`, is over."""
-        seconds = max(0.0, min(PAUSE, last - time.monotonic()))
+    def _has_input(self, deadline: float) -> bool:
+        """Whether there is something to read within PAUSE, and before `deadline` on the monotonic clock."""
+        seconds = max(0.0, min(PAUSE, deadline - time.monotonic()))
         return self.descriptor is None or bool(select.select([self.descriptor], [], [], seconds)[0])
 
     def _read(self) -> None:

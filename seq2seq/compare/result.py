@@ -36,9 +36,7 @@ class Figure(NamedTuple):
     values: tuple[float, ...]  # one per seed, in the order of VariantRow.seeds
     deviation: float | None = None  # sample standard deviation over the seeds; None for one seed
     interval: tuple[float, float] | None = None  # 95%, over sentences; with two runs and more, over seeds as well
-    p: Mapping[
-        str, float
-    ] = {}  # test ("bootstrap", "randomisation", SEEDS) -> p-value against the baseline, uncorrected
+    p: Mapping[str, float] = {}  # test (bootstrap, randomisation, SEEDS) -> uncorrected p-value against the baseline
     corrected: Mapping[str, float] = {}  # the same, Holm-corrected over the rows of the column
     verdict: str = ""  # what the tests say together, see verdicts.verdict: better, worse here, seeds disagree, ...
 

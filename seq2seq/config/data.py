@@ -12,6 +12,7 @@ MOST_WORDS = 1_000_000  # of a line: far more than a model can read
 AUTO = "auto"
 MAX_AUTO_SIZE = 8000  # tokenizer.size=auto
 TABLES = ("tsv", "csv")  # formats whose files have columns
+BREAKS = ("csv", "jsonl", "hub")  # formats whose texts may contain line breaks
 GENERATED = ("toy", "toy_summaries")  # formats that read no files: the package generates the text
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class DataConfig(Group):
     )
     keep_breaks: bool = setting(
         False,
-        "csv, jsonl, hub: a line break inside a target becomes <n>, at which ROUGE-Lsum splits sentences; else a space",
+        f"{', '.join(BREAKS)}: a line break in a target becomes <n>, where ROUGE-Lsum splits sentences; else a space",
     )
     pairs: int = setting(
         24000, "format=toy and toy_summaries: training pairs to generate", bounds=Bounds(1, 10_000_000)

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
+from seq2seq.config.data import BREAKS
 from seq2seq.config.fields import default_value
 from seq2seq.errors import ConfigError, shortened
 
@@ -38,8 +39,8 @@ IGNORED = (
     ),
     Ignored(
         "data.keep_breaks",
-        lambda data: data.format not in ("jsonl", "hub"),
-        "only texts of data.format=jsonl and hub contain line breaks",
+        lambda data: data.format not in BREAKS,
+        f"only texts of data.format={', '.join(BREAKS)} contain line breaks",
     ),
     Ignored("model.hidden", lambda model: model.name == "rnn" and model.parameters, "model.parameters chooses it"),
     Ignored(

@@ -211,6 +211,9 @@ def _typed_defaults(family: str) -> DictConfig:
     return defaults
 
 
+OTHER_TYPE = "has a value of another type than it takes"
+
+
 def describe(error: OmegaConfBaseException, name: str = "") -> str:
     """OmegaConf's error in one sentence of ours: the setting, and the nearest name or the type that is expected.
 
@@ -233,7 +236,7 @@ def describe(error: OmegaConfBaseException, name: str = "") -> str:
     if isinstance(error, InterpolationResolutionError | GrammarParseError):
         return f"{name} {_interpolation_error(message)}"
     if not setting:  # one of Hydra's own
-        return f"{name} has a value of another type than it takes"
+        return f"{name} {OTHER_TYPE}".lstrip()
     value = re.match(r"Value '(.*)' (?:of type|is not a valid)", message)
     given = f"{name}={shortened(value[1])}" if value and name == setting else setting
     return f"{given} is not {TYPES[type_name(settings[setting])]}"

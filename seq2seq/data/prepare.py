@@ -126,7 +126,7 @@ def _warn_of_same_text(data: DataConfig, *, all_same: bool, shared: dict[str, li
     """Log a warning if a setting seems to name a file in place of another."""
     if all_same:
         log.warning(
-            "source and target of every training pair are the same: is data.source=%s or data.target=%s another?",
+            "source and target of every training pair are the same: data.source=%s or data.target=%s may be wrong",
             data.source,
             data.target,
         )

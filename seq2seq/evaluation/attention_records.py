@@ -158,9 +158,8 @@ def _check_directory(file: IO[bytes], entries: int) -> None:
     directory in the file's last bytes, or, in large files, in a record before them."""
     size = os.fstat(file.fileno()).st_size
     file.seek(max(0, size - LONG_END.size - END.size))
-    before, end = file.read()[: -END.size], b""
-    file.seek(max(0, size - END.size))
-    end = file.read()
+    last = file.read()
+    before, end = last[: -END.size], last[-END.size :]
     if len(end) < END.size or not end.startswith(END_SIGNATURE) or END.unpack(end)[-1]:  # the length of a comment
         raise RecordError("it is no zip file, or not a whole one")
     if entries < MAX_SHORT_ENTRIES and before.startswith(LONG_SIGNATURE):

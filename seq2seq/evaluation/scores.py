@@ -13,9 +13,7 @@ LOWER_IS_BETTER = frozenset({"ter", "aer"})  # names of scores; of all others hi
 class MetricOptions(NamedTuple):
     """Options of a metric; those that change a score are part of its signature."""
 
-    language: str = (
-        ""  # code or name of the target language, such as de or zh_CN; chooses the tokenizer of BLEU and TER
-    )
+    language: str = ""  # code or name of the target language, such as de or zh_CN; BLEU and TER split words by it
     lowercase: bool = False  # BLEU and chrF ignore case; TER and ROUGE always do
     stemming: bool = False  # ROUGE compares Porter stems: English only
     rouge_tokenizer: str = "default"  # a key of rouge.TOKENIZERS, or the file of a SentencePiece model

@@ -22,15 +22,23 @@ from seq2seq.config import MODELS, Config
 from seq2seq.config.choices import check_choices
 from seq2seq.config.fields import type_name
 from seq2seq.config.ignored import check_given
-from seq2seq.config.io import build_config, describe, every_setting, flatten, flatten_values, refuse_changes
+from seq2seq.config.io import (
+    OTHER_TYPE,
+    build_config,
+    describe,
+    every_setting,
+    flatten,
+    flatten_values,
+    refuse_changes,
+)
 from seq2seq.errors import ConfigError, quoted, shortened, unknown
 from seq2seq.launch.init_from import group_choices, take_over
-from seq2seq.launch.own_files import MOST_DIGITS, first_fault
+from seq2seq.launch.own_files import MOST_DIGITS, TOO_MANY_DIGITS, first_fault
 from seq2seq.launch.processes import CONCURRENT_JOBS
 
 PLAIN_GROUPS = ("tokenizer", "training", "trainer", "search", "data")  # groups whose files set nothing but their group
 NOT_A_NAME = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|true|false|null|\[.*\]|\{.*\}", re.IGNORECASE)  # Hydra's other values
-TOO_MANY_DIGITS = re.compile(rf"[\d_]{{{MOST_DIGITS + 1}}}")
+NO_SETTING = re.compile(rf"(\S+\.yaml: )?\s*(is|cannot) |.*{OTHER_TYPE}")  # sentences that name no setting
 LONGEST_NAME = 200  # characters of a group or setting, and of a group's file
 QUOTED_EXAMPLE = 'data.licence="free (CC0)"'
 
@@ -171,7 +179,7 @@ def hydra_errors(folder: Path | None = None) -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         sentence = _explain(error)
-        if folder and re.match(r"(\S+\.yaml: )?\s*(:|is )|.*: Incompatible key type", sentence):  # it names no setting
+        if folder and NO_SETTING.match(sentence):
             sentence = first_fault(folder) or sentence
         raise ConfigError(sentence) from error
     except (ValueError, KeyError, OSError, RecursionError) as error:

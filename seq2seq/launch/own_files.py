@@ -1,5 +1,6 @@
 """Faults of the YAML files in a user's own folder of settings that Hydra reports without the place, or not at all."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from seq2seq.utils.untrusted import read_text
 LARGEST = 1 << 20  # bytes of a file
 DEEPEST = 20  # levels of nesting; settings have 3
 MOST_DIGITS = 300  # of a number: more do not fit a float, and Python reads no integer of more than 4,300
+TOO_MANY_DIGITS = re.compile(rf"[\d_]{{{MOST_DIGITS + 1}}}")
 
 
 def first_fault(folder: Path) -> str:
@@ -57,10 +59,11 @@ def check_content(content: Any, text: str) -> None:
     for key in keys(content):
         if not isinstance(key, str):
             raise ConfigError(f"the key {quoted(key)} is not the name of a setting")
-    if "@package" in text.split("\n", 1)[0] and len(text.split("\n", 1)[0].split()) < 3:
+    first = text.partition("\n")[0]
+    if "@package" in first and len(first.split()) < 3:
         raise ConfigError("its first line must be `# @package _global_`, or that with another name")
     check_defaults(content.get("defaults", []))
-    if "_global_" in text.split("\n", 1)[0]:
+    if "_global_" in first:
         check_shapes(Config, content)
 
 

@@ -111,10 +111,6 @@ class CheckpointKeeper:
     # update -> (score, minus the dev loss, which decides between equal scores)
     scores: dict[int, tuple[float, float]] = field(default_factory=dict)
 
-    def name(self, update: int) -> str:
-        """The file of the weights of an update, in the run directory."""
-        return weights_name(update)
-
     def ranked(self) -> list[int]:
         """The updates, best first; the earlier one of equals first."""
         return sorted(self.scores, key=lambda update: (*(-figure for figure in self.scores[update]), update))
@@ -137,7 +133,7 @@ class CheckpointKeeper:
         if self.average == "last":
             wanted += self._last_updates()
         if update in wanted:
-            save_weights(dict(model.named_parameters()), self.folder, self.name(update))
+            save_weights(dict(model.named_parameters()), self.folder, weights_name(update))
         if best:
             save_weights(dict(model.named_parameters()), self.folder)
         self.scores = {u: figures for u, figures in self.scores.items() if u in wanted}
@@ -148,7 +144,7 @@ class CheckpointKeeper:
 
         Call it once last.ckpt does not name them any more: a run that was killed needs all that its checkpoint
         names."""
-        wanted = {self.folder / self.name(update) for update in self.scores}
+        wanted = {self.folder / weights_name(update) for update in self.scores}
         for path in (self.folder / "checkpoints").glob("update-*.safetensors"):
             if path not in wanted:
                 path.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from seq2seq.runs.directory import INFO, LAST, read_info
 from seq2seq.runs.weights import load_weights, save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
 from seq2seq.training.callbacks import Log, RandomState, TimeLimit
-from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint
+from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint, weights_name
 from seq2seq.training.checks import metric_tokenizers, monitored_metric, uses_gpu
 from seq2seq.training.divergence import FinalLoss, divergence_error
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance, LossOptions
@@ -254,10 +254,10 @@ def save_result(keeper: CheckpointKeeper, dev: DevSet, module: TrainingModule) -
     Returns the updates that they come from, and their dev figures."""
     updates = keeper.result_updates()
     if len(updates) == 1:
-        load_weights(module.model, keeper.folder, keeper.name(updates[0]))
+        load_weights(module.model, keeper.folder, weights_name(updates[0]))
         save_weights(dict(module.model.named_parameters()), keeper.folder)
         score, negative_loss = keeper.scores[updates[0]]
         return updates, DevFigures(-negative_loss, score)
-    save_weights(mean_weights(module.model, keeper.folder, [keeper.name(update) for update in updates]), keeper.folder)
+    save_weights(mean_weights(module.model, keeper.folder, [weights_name(update) for update in updates]), keeper.folder)
     load_weights(module.model, keeper.folder)
     return updates, dev.evaluate(module)

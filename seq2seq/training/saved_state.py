@@ -4,7 +4,7 @@ A part is described by a predicate, by a mapping of the parts that it has at lea
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from seq2seq.config import Config
 from seq2seq.training.optim import OPTIMIZERS, OptimizerOptions, Plateau, parameter_groups
 from seq2seq.utils.console import silence_lightning
-
-Predicate = Callable[[Any], bool]
 
 
 def first_wrong_part(found: Any, wanted: Any, name: str = "") -> str | None:
@@ -99,9 +97,10 @@ def described(config: Config, model: nn.Module, checkpoint: Any) -> dict[str, An
 def _optimizer_parts(config: Config, model: nn.Module, updates: Any) -> dict[str, Any]:
     """The description of the states of optimizer and schedule."""
     t = config.training
-    fresh = OPTIMIZERS[t.optimizer](
+    optimizer = OPTIMIZERS[t.optimizer](
         parameter_groups(model, t.weight_decay, t.learning_rate), _hyperparameters(config)
-    ).state_dict()
+    )
+    fresh = optimizer.state_dict()
     numbers = [
         {key: _alike(value) for key, value in group.items() if type(value) in (float, tuple)}
         for group in fresh["param_groups"]
@@ -110,7 +109,7 @@ def _optimizer_parts(config: Config, model: nn.Module, updates: Any) -> dict[str
         {**part, "initial_lr": _is_number, "params": partial(_equals, group["params"])}
         for part, group in zip(numbers, fresh["param_groups"], strict=True)
     ]
-    parameters = [p for group in parameter_groups(model, t.weight_decay, t.learning_rate) for p in group["params"]]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = {number: _state_of(p.shape, config) for number, p in enumerate(parameters)}
     if config.trainer.precision == "16" or not any(state.values()):  # scaled gradients may not have been finite yet
         state = {}

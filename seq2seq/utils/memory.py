@@ -35,7 +35,7 @@ def _left_in_group(folder: Path) -> int:
 
 
 def gib(size: float) -> str:
-    """`1.5 GiB` or `12 MiB`, for messages."""
+    """`12.0 MiB`, `1.5 GiB` or `140 GiB`, for messages."""
     if size < 0.1 * GIB:
         return f"{size / MIB:.1f} MiB"
     return f"{size / GIB:.1f} GiB" if size < 10 * GIB else f"{size / GIB:,.0f} GiB"

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from seq2seq.config import RNNConfig, SearchConfig
+from seq2seq.config.data import BREAKS
 from seq2seq.config.ignored import IGNORED, Ignored
 from seq2seq.config.io import build_config, every_setting, to_yaml
 from seq2seq.errors import ConfigError
@@ -52,6 +53,7 @@ def test_setting_without_effect_may_be_that_of_a_preset_or_run(rule: Ignored, wo
     [
         ["search.coverage_penalty=0.2", "search.coverage_penalty_kind=summary"],
         ["search.coverage_penalty_kind=gnmt"],
+        *(["data=mine", f"data.format={name}", "data.keep_breaks=true"] for name in BREAKS),
         ["training.keep=1", "training.average=last"],
         ["training.keep=2", "training.average=best"],
         ["experiment=demo", "model.parameters=1000000"],  # which sets model.hidden

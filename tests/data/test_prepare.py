@@ -433,7 +433,7 @@ def test_odd_text_is_refused(root: Path, source: str, target: str, message: str)
     [
         (
             {"source": "de"},
-            "source and target of every training pair are the same: is data.source=de or data.target=de",
+            "source and target of every training pair are the same: data.source=de or data.target=de",
         ),
         ({"dev": "train"}, "203 of 204 sources of dev are also in the training text"),
         ({"test": {"new": "train"}}, "203 of 204 sources of new are also in the training text"),

@@ -1,5 +1,6 @@
 """Every format is read as it was written, and bad input is refused with file and line."""
 
+import csv
 import gzip
 import json
 import sys
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from seq2seq.config import DataConfig
+from seq2seq.config.data import BREAKS
 from seq2seq.data import corpora
 from seq2seq.data.readers import READERS, FileLayout, Pair, find_file, read_hub, read_lines
 from seq2seq.errors import ConfigError, DataError
@@ -244,11 +246,16 @@ def test_hub_configuration_and_parquet_copy(tmp_path: Path, monkeypatch: pytest.
         list(read_hub("broken", ["test"], source="article", target="highlights"))
 
 
-def test_line_breaks_of_targets_are_kept_on_request(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", sorted({*BREAKS} & {*READERS}))
+def test_line_breaks_of_targets_are_kept_on_request(tmp_path: Path, name: str) -> None:
     """As <n>; those of sources and those around the text are not kept."""
     rows = [{"s": "a\nb", "t": "One .\nTwo .\r\n\n  Three . \n"}, {"s": "c", "t": "One"}]
-    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    read = {"format": "jsonl", "source": "s", "target": "t", "train": ["x.jsonl"]}
+    with (tmp_path / f"x.{name}").open("w", newline="") as file:
+        if name == "csv":
+            csv.writer(file).writerows([("s", "t"), *(row.values() for row in rows)])
+        else:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+    read = {"format": name, "source": "s", "target": "t", "train": [f"x.{name}"]}
     kept = corpora.train_pairs(config(tmp_path, **read, keep_breaks=True))
     assert list(kept) == [Pair("a b", "One . <n> Two . <n> Three ."), Pair("c", "One")]
     assert next(corpora.train_pairs(config(tmp_path, **read))).target == "One . Two .    Three .  "

@@ -23,6 +23,7 @@ FAULTS = {  # content of experiment/own.yaml -> part of the message
     "a: &a {b: *a}": "own.yaml: line 2 has an alias, *a",
     "[" * 5000: "own.yaml: line 2 is nested too deeply",
     "training: {keep: " + "9" * 5000 + "}": "own.yaml: line 2 has a number of more than 300 digits: '99999",
+    "training: {keep: -" + "9" * 5000 + "}": "own.yaml: line 2 has a number of more than 300 digits: '-9999",
     "training: {keep: !!int x}": "own.yaml has a value that is not of the type of its tag",
     "training: {keep: !!bool x}": "own.yaml has a value that is not of the type of its tag",
     "training: {keep: \x00}": "own.yaml is not valid YAML: it has a character that YAML does not allow",

@@ -19,7 +19,7 @@ from seq2seq.errors import RunError
 from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.runs.metrics import read_metrics
-from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint
+from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint, weights_name
 from seq2seq.training.resume import resume
 from seq2seq.training.run import train
 from seq2seq.utils.files import write_json
@@ -47,7 +47,7 @@ def test_keeper_keeps_exactly_the_wanted_checkpoints(
     assert best == [True, True, False, False, False, False, False]
     assert keeper.result_updates() == chosen
     assert {int(path.stem.removeprefix("update-")) for path in (tmp_path / "checkpoints").iterdir()} == files
-    assert all(load_file(tmp_path / keeper.name(update))["weight"] == update for update in files)
+    assert all(load_file(tmp_path / weights_name(update))["weight"] == update for update in files)
     assert load_file(tmp_path / "weights.safetensors")["weight"] == 2
 
 
