@@ -46,7 +46,7 @@ def check_events(text: str) -> None:
             raise ConfigError(f"line {line} is nested too deeply for settings")
         if isinstance(event, yaml.AliasEvent):
             raise ConfigError(f"line {line} has an alias, *{event.anchor}: write the value itself")
-        if isinstance(event, yaml.ScalarEvent) and event.value.isdigit() and len(event.value) > MOST_DIGITS:
+        if isinstance(event, yaml.ScalarEvent) and TOO_MANY_DIGITS.search(event.value):
             raise ConfigError(f"line {line} has a number of more than {MOST_DIGITS} digits: {quoted(event.value)}")
 
 
