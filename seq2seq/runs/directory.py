@@ -93,17 +93,14 @@ def read_info(folder: Path) -> dict[str, Any]:
     return info
 
 
-def checked_hash(folder: Path, name: str, info: dict[str, Any] | None = None) -> str:
+def checked_hash(folder: Path, name: str) -> str:
     """SHA-256 of the file `name` of weights in a run directory, as hexadecimal digits.
 
-    info: the content of run.json, if it was read before the file.
     Raises RunError if it cannot be read, or is not one that run.json lists. Runs of earlier versions list none."""
-    info = read_info(folder) if info is None else info
-    found = file_hash(folder, name)
-    if found in info.get(HASHES, {}).get(name, [found]) or found in read_info(folder).get(HASHES, {}).get(
-        name, [found]
-    ):
-        return found  # read again, since a process that trains may have written other weights meanwhile
+    before, found = read_info(folder), file_hash(folder, name)
+    # run.json is read again, since a process that trains may have replaced the weights meanwhile
+    if any(found in info.get(HASHES, {}).get(name, [found]) for info in (before, read_info(folder))):
+        return found
     raise RunError(
         f"{folder / name} is not what the training wrote: its SHA-256 is not in {INFO}; it is damaged or was replaced"
     )

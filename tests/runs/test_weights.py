@@ -147,10 +147,20 @@ def test_process_that_is_killed_while_saving_leaves_readable_weights(
     assert read_info(tmp_path)[HASHES] == {WEIGHTS: [file_hash(tmp_path, WEIGHTS)]}
 
 
-def test_weights_of_a_run_in_training_may_be_replaced_while_it_is_read(run_copy: Path) -> None:
-    run = Run.open(run_copy)
-    save_weights({name: w + 1 for name, w in load_file(run_copy / WEIGHTS).items()}, run_copy)
-    assert checked_hash(run_copy, WEIGHTS, run.info) == file_hash(run_copy, WEIGHTS)
+@pytest.mark.parametrize("hashed_before", [True, False])
+def test_weights_of_a_run_in_training_may_be_replaced_while_they_are_checked(
+    hashed_before: bool, run_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just after run.json was read, before or after the weights are hashed."""
+    weights = load_file(run_copy / WEIGHTS)
+
+    def hash_replaced(folder: Path, name: str) -> str:
+        old = file_hash(folder, name)
+        save_weights({key: value + 1 for key, value in weights.items()}, folder)
+        return old if hashed_before else file_hash(folder, name)
+
+    monkeypatch.setattr("seq2seq.runs.directory.file_hash", hash_replaced)
+    assert len(checked_hash(run_copy, WEIGHTS)) == 64
 
 
 def test_hashes_are_those_of_the_files_that_are_kept(tiny_run: Path) -> None:
