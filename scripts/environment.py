@@ -86,6 +86,7 @@ def ensure(extras: list[str], versions: str) -> Path:
     """The Python of an environment with these extras; what is missing is installed."""
     folder = Path(os.environ.get("VENV") or (".venv" if versions == "tested" else f".venv-{versions}"))
     python = folder / "bin" / "python"
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{folder}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second script waits here for the first to finish
         wanted = platform.python_version()

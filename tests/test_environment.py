@@ -59,6 +59,13 @@ def test_failed_download_is_tried_again(environment: ModuleType, pip: SimpleName
     assert len(pip.commands) == failures + 1  # installed once
 
 
+def test_folder_of_the_environment_may_lie_in_one_that_is_missing(
+    environment: ModuleType, pip: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VENV", "new/folder/venv")
+    assert environment.ensure([], "tested") == Path("new/folder/venv/bin/python")
+
+
 def test_last_failure_ends_the_script_and_leaves_no_mark_of_success(
     environment: ModuleType, pip: SimpleNamespace
 ) -> None:

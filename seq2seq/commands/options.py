@@ -56,8 +56,6 @@ USAGE_ERRORS = {  # pattern of a message of argparse -> how we say it
     r"the following arguments are required: (.*)": r"\1 is missing",
     r"argument (\S+): expected one argument": r"\1 needs a value",
     r"argument (\S+): expected at least one argument": r"\1 needs at least one value",
-    r"argument (\S+): invalid int value: '(.*)'": r"\1=\2 is not an integer",
-    r"argument (\S+): invalid float value: '(.*)'": r"\1=\2 is not a number",
     r"argument (\S+): ignored explicit argument '(.*)'": r"\1=\2: this option takes no value",
     r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)": r"\1=\2 is unknown; choose one of: \3",
     r"argument [^:]*: (.*)": r"\1",  # of a function of ours
