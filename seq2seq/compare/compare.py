@@ -22,7 +22,7 @@ from seq2seq.compare.paired_tests import (
     with_intervals,
     with_p_values,
 )
-from seq2seq.compare.result import Column, Comparison, Figure, HealthWarning, Point, VariantRow
+from seq2seq.compare.result import SEEDS, Column, Comparison, Figure, HealthWarning, Point, VariantRow
 from seq2seq.compare.variants import Variant, differing_settings
 from seq2seq.compare.verdicts import findings, seed_differences, verdict
 from seq2seq.data.words import count_words
@@ -56,6 +56,7 @@ def compare(variants: Sequence[Variant], baseline: Variant, options: TestOptions
     settings = differing_settings([row.settings for row in rows])
     first = {row.name: row.runs[0] for row in rows}
     table = [variant_row(row, columns, settings) for row in rows]
+    over_seeds = any(SEEDS in figure.p for row in table for figure in row.figures.values())
     records = {name: run.evaluation.attention_records for name, run in first.items()}
     return Comparison(
         title=f"{len(rows)} variant{'s' if len(rows) > 1 else ''} on {test.name}, {len(test.sources):,} sentences",
@@ -67,7 +68,7 @@ def compare(variants: Sequence[Variant], baseline: Variant, options: TestOptions
         baseline=baseline.name,
         header=comparability_notes(rows),
         findings=findings(table, table[0], [result.column for result in columns]),
-        footnotes=footnotes(rows, options),
+        footnotes=footnotes(rows, options, over_seeds=over_seeds),
         buckets=labels,
         health=[warning for row in rows for warning in health_warnings(row, options.test)],
         hypotheses={name: run.evaluation.hypotheses for name, run in first.items()},

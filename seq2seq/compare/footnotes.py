@@ -13,13 +13,13 @@ TEST_NAMES = {
 }
 
 
-def footnotes(rows: Sequence[Variant], options: TestOptions) -> list[str]:
-    """All of them; rows[0] is the baseline."""
+def footnotes(rows: Sequence[Variant], options: TestOptions, *, over_seeds: bool) -> list[str]:
+    """All of them; rows[0] is the baseline. over_seeds: whether any figure was tested over seeds."""
     notes = [] if one_seed_each(rows) else ["Values are means over seeds ± sample standard deviation."]
     if options.bootstrap:
         notes.append(interval_note(rows, options))
     if options.samples and len(rows) > 1:
-        notes += test_notes(rows, options)
+        notes += test_notes(rows, options, over_seeds)
     return [*notes, *decoding_note(rows)]
 
 
@@ -35,10 +35,9 @@ def interval_note(rows: Sequence[Variant], options: TestOptions) -> str:
     return f"[low, high]: 95% confidence interval {over_seeds}; of variants with one seed {over_sentences}."
 
 
-def test_notes(rows: Sequence[Variant], options: TestOptions) -> list[str]:
+def test_notes(rows: Sequence[Variant], options: TestOptions, over_seeds: bool) -> list[str]:
     """What p is, and what the words beside it mean."""
     tests = [TEST_NAMES[name].format(n) for name, n in options.samples.items()]
-    over_seeds = bool(options.bootstrap) and len(rows[0].runs) > 1 and any(len(row.runs) > 1 for row in rows[1:])
     if over_seeds:
         tests.append("two-sided test over seeds and sentences (Cochran and Cox)")
     largest = "the largest of " if len(tests) > 1 else ""

@@ -111,6 +111,7 @@ def test_comparison_has_verdicts_and_findings(make_run: Make) -> None:
     better, unsure = (row.figures["chrf"] for row in found.rows[1:])
     assert better.verdict == "better"
     assert better.p.keys() == {"bootstrap", "randomisation", "seeds"}
+    assert any("two-sided test over seeds" in line for line in found.footnotes)
     assert max(unsure.p["bootstrap"], unsure.p["randomisation"]) < 0.025
     assert unsure.p["seeds"] > 0.1
     assert unsure.verdict == "seeds disagree"
@@ -130,5 +131,6 @@ def test_copies_of_a_run_under_other_seeds_are_no_evidence(make_run: Make) -> No
     """They are named, and count as one seed: nothing can be said of other seeds."""
     found = compared(make_run, {"base": BASE[:1] * 3, "copied": [RIGHT] * 3})
     assert "seeds" not in found.rows[1].figures["chrf"].p
+    assert not any("two-sided test over seeds" in line for line in found.footnotes)
     assert found.rows[1].figures["chrf"].verdict == "better here"
     assert sum("count as one seed" in line for line in found.header) == 2

@@ -7,46 +7,13 @@ import pytest
 from seq2seq.evaluation.output_health import MIN_SENTENCES, output_warnings
 
 WORDS = [
-    "der",
-    "alte",
-    "Mann",
-    "kauft",
-    "ein",
-    "neues",
-    "Buch",
-    "und",
-    "liest",
-    "es",
-    "am",
-    "Abend",
-    "im",
-    "Garten",
-    "mit",
-    "seiner",
-    "Frau",
-    "bei",
-    "Regen",
-]
+    "der", "alte", "Mann", "kauft", "ein", "neues", "Buch", "und", "liest", "es", "am", "Abend", "im", "Garten",
+    "mit", "seiner", "Frau", "bei", "Regen",
+]  # fmt: skip
 OTHER = [
-    "the",
-    "old",
-    "man",
-    "buys",
-    "a",
-    "new",
-    "book",
-    "and",
-    "reads",
-    "it",
-    "in",
-    "the",
-    "evening",
-    "at",
-    "home",
-    "with",
-    "his",
-    "wife",
-]
+    "the", "old", "man", "buys", "a", "new", "book", "and", "reads", "it", "in", "the", "evening", "at", "home",
+    "with", "his", "wife",
+]  # fmt: skip
 
 
 def texts(seed: int, words: list[str] = WORDS) -> list[str]:
