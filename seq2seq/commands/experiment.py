@@ -31,12 +31,8 @@ def run_experiment(
     parser = _parser(command, description)
     options = parser.parse_intermixed_args(argv)
     folder = _existing_folder(options.config_dir)
-    if not (
-        options.help
-        or options.cfg
-        or any(re.match(r"\+*(data|experiment|resume)\b", word) for word in options.settings)
-    ):
-        log.info("no data given: this takes the embedded toy corpus, data=toy; data=mine reads files of your own")
+    if not (options.help or options.cfg):
+        _log_default_data(options.settings)
     if options.help:
         print(parser.format_help() + settings_help([conf_dir(), *([folder] if folder else [])]))
     elif options.multirun and resume_folder(options.settings):
@@ -51,6 +47,12 @@ def run_experiment(
             print(to_yaml(config), end="")
         else:
             task(config)
+
+
+def _log_default_data(settings: Sequence[str]) -> None:
+    """Log which text is taken if the settings choose none."""
+    if not any(re.match(r"\+*(data|experiment|resume)\b", word) for word in settings):
+        log.info("no data given: this takes the embedded toy corpus, data=toy; data=mine reads files of your own")
 
 
 def _parser(command: str, description: str) -> Parser:

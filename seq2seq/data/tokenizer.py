@@ -22,7 +22,7 @@ from seq2seq.utils.untrusted import MIB, read_bytes
 
 SPACE_MARK = "▁"  # U+2581, which SentencePiece writes for a space, hence at the start of a word
 WORD_PATTERN = re.compile(f"^[^{SPACE_MARK}]+|{SPACE_MARK}[^{SPACE_MARK}]*")
-LONGEST_PIECE = 16  # characters, SentencePiece's default limit: so many times N characters have more than N pieces
+LONGEST_PIECE = 16  # characters of a subword, SentencePiece's default limit; whole words and unknown ones may have more
 MAX_MODEL_BYTES = 64 * MIB  # a model of 32,000 entries has less than one
 OPEN_ENDED = ("word", "char")  # kinds whose size is a maximum
 SPECIAL_IDS = {"pad_id": PAD, "unk_id": UNK, "bos_id": BOS, "eos_id": EOS}
