@@ -21,8 +21,8 @@ BLOCK = 1 << 16  # bytes
 def stdin_windows(size: int, parse: Callable[[str, int], T]) -> Iterator[list[T]]:
     """Lists of up to `size` lines of stdin, as `parse` returns them for a line and its number, from 1.
 
-    Only a newline ends a line. Raises DataError for a line that is not UTF-8 or has no end, and what `parse` raises,
-    once the lines before it have been given."""
+    Only a newline ends a line. Raises DataError for a line that is not UTF-8 or has no end, for an input that cannot be
+    read, and what `parse` raises, once the lines before it have been given."""
     if sys.stdin is None:
         raise DataError("there is nothing to read: the standard input is closed")
     lines = _Lines(sys.stdin.buffer)
@@ -73,7 +73,10 @@ class _Lines:
         return self.descriptor is None or bool(select.select([self.descriptor], [], [], seconds)[0])
 
     def _read(self) -> None:
-        block = self.stream.read1(BLOCK)
+        try:
+            block = self.stream.read1(BLOCK)
+        except OSError as error:  # such as of a descriptor that is open for writing only
+            raise DataError(f"the standard input cannot be read: {error.strerror or error}") from error
         self.rest += block
         self.ended = not block
         if len(self.rest) > LONGEST_LINE:

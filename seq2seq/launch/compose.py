@@ -14,6 +14,7 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -37,7 +38,6 @@ from seq2seq.launch.own_files import MOST_DIGITS, TOO_MANY_DIGITS, first_fault
 from seq2seq.launch.processes import CONCURRENT_JOBS
 
 PLAIN_GROUPS = ("tokenizer", "training", "trainer", "search", "data")  # groups whose files set nothing but their group
-NOT_A_NAME = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|true|false|null|\[.*\]|\{.*\}", re.IGNORECASE)  # Hydra's other values
 NO_SETTING = re.compile(rf"(\S+\.yaml: )?\s*(is|cannot) |.*{OTHER_TYPE}")  # sentences that name no setting
 LONGEST_NAME = 200  # characters of a group or setting, and of a group's file
 QUOTED_EXAMPLE = 'data.licence="free (CC0)"'
@@ -101,9 +101,19 @@ def hydra_override(override: str) -> str:
         raise ConfigError("hydra is a group of settings, not a value: write hydra/launcher=NAME or hydra.SETTING=VALUE")
     if group == "hydra.searchpath" and (scheme := re.search(r"(\w+)://", value)) and scheme[1] not in ("file", "pkg"):
         raise ConfigError(f"{shortened(override)} cannot be searched: write a folder, file://FOLDER or pkg://PACKAGE")
-    if NOT_A_NAME.fullmatch(value) and (conf_dir() / group).is_dir():
+    if is_set and (conf_dir() / group).is_dir() and not _are_names(value):
         raise ConfigError(unknown(group, value, _file_names(group)))
     return f"+{override}" if re.match(r"experiment/[^=]+=", override) else override
+
+
+def _are_names(value: str) -> bool:
+    """Whether the value of an override is text to Hydra, or a choice among texts; also if it cannot be read."""
+    try:
+        parsed = OverridesParser.create().parse_override(f"group={value}").value()
+    except HydraException:
+        return True
+    values = parsed.list if isinstance(parsed, ChoiceSweep) else [parsed]
+    return all(isinstance(one, str | Glob) for one in values)
 
 
 def to_config(composed: DictConfig, overrides: Sequence[str] = ()) -> Config:

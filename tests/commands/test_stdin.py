@@ -83,3 +83,10 @@ def test_no_input_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(DataError, match="standard input is closed"):
         list(windows(3))
+
+
+def test_input_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(os.open(tmp_path / "a", os.O_WRONLY | os.O_CREAT), "rb") as stream:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stream))
+        with pytest.raises(DataError, match="the standard input cannot be read"):
+            list(windows(3))
