@@ -1,6 +1,7 @@
 """`seq2seq plot`: the attention behind one translation, in the terminal and as a picture."""
 
 import argparse
+import logging
 import os
 import re
 import sys
@@ -10,6 +11,8 @@ from seq2seq.commands.options import Parser, add_device_options, add_search_opti
 from seq2seq.data.words import is_blank
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.utils.files import check_output
+
+log = logging.getLogger("seq2seq")
 
 
 def main(argv: list[str]) -> None:
@@ -41,6 +44,8 @@ def main(argv: list[str]) -> None:
     if path := options.png or _default_path(options.run, options.sentence):
         picture.write_picture(path, weights, source, target, found.text, follow=path == options.png)
         print(path)
+    else:
+        log.info("no picture was written: matplotlib is not installed (pip install 'seq2seq[plot]')")
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

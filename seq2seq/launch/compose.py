@@ -36,6 +36,7 @@ from seq2seq.errors import ConfigError, quoted, shortened, unknown
 from seq2seq.launch.init_from import group_choices, take_over
 from seq2seq.launch.own_files import MOST_DIGITS, TOO_MANY_DIGITS, first_fault
 from seq2seq.launch.processes import CONCURRENT_JOBS
+from seq2seq.utils.overrides import hydra_text, hydra_value
 
 PLAIN_GROUPS = ("tokenizer", "training", "trainer", "search", "data")  # groups whose files set nothing but their group
 NO_SETTING = re.compile(rf"(\S+\.yaml: )?\s*(is|cannot) |.*{OTHER_TYPE}")  # sentences that name no setting
@@ -48,7 +49,7 @@ def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) ->
 
     `folder` is searched for groups after conf/. Raises ConfigError, in one sentence, for a misspelt key, a value of
     another type, an unknown name, or a combination that cannot work; RunError for a `resume` that is not a run."""
-    search_path = [f"hydra.searchpath=[{folder.as_uri()}]"] if folder else []
+    search_path = [f"hydra.searchpath=[{hydra_text(f'file://{folder}')}]"] if folder else []
     overrides = [hydra_override(override) for override in overrides]
     with hydra_errors(folder), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         saved = saved_config(overrides)
@@ -70,7 +71,7 @@ def saved_config(overrides: Sequence[str]) -> Config | None:
 
 def resume_folder(overrides: Sequence[str]) -> str:
     """The run directory in `resume=...`, or '' without one. Raises ConfigError if it is empty, or several."""
-    words = [word for word in overrides if re.match(r"\+{0,2}resume=", word)]
+    words = [hydra_override(word) for word in overrides if re.match(r"\+{0,2}resume=", word)]
     if not words:
         return ""
     with hydra_errors():
@@ -81,13 +82,14 @@ def resume_folder(overrides: Sequence[str]) -> str:
 
 
 def hydra_override(override: str) -> str:
-    """`override` as Hydra reads it: experiment/NAME=... is not in the defaults list and needs a + to be appended to it.
+    """`override` as Hydra reads it: experiment/NAME=... is not in the defaults list and needs a + to be appended to it,
+    and a value with accents or other scripts needs quotes.
 
     Raises ConfigError for a number, a list, a dict, true, false or null in place of a group's name: Hydra ignores some
     of them, and takes the others for a bug."""
     group, is_set, value = override.partition("=")
-    if value.startswith("~"):  # the home folder; the shell leaves it to us, and Hydra refuses it
-        override = f"{group}={os.path.expanduser(value)}"
+    if is_set:  # ~ is the home folder; the shell leaves it to us, and Hydra refuses it
+        override = f"{group}={hydra_value(os.path.expanduser(value) if value.startswith('~') else value)}"
     group = group.lstrip("+")
     if (is_set and not group) or group.startswith("-"):
         raise ConfigError(_unreadable(override))
@@ -254,8 +256,8 @@ def _unexplained(message: str) -> str:
 def _unreadable(override: str) -> str:
     """The sentence for an override that Hydra cannot parse."""
     return (
-        f"{quoted(override)} cannot be read: write SETTING=VALUE, a VALUE with blanks or brackets in two pairs of"
-        f" quotes: '{QUOTED_EXAMPLE}'"
+        f"{quoted(override)} cannot be read: write SETTING=VALUE, a VALUE with brackets, commas or quotes in two pairs"
+        f" of quotes: '{QUOTED_EXAMPLE}'"
     )
 
 

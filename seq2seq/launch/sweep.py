@@ -26,6 +26,7 @@ from seq2seq.launch.processes import (
     set_apart,
     stop_on_signal,
 )
+from seq2seq.utils.overrides import hydra_text
 
 log = logging.getLogger("seq2seq")
 
@@ -110,7 +111,7 @@ def compose_jobs(overrides: Sequence[str], check: Task | None) -> list[tuple[lis
 
 def _sweep_dir(folder: Path) -> str:
     """The override that tells Hydra where to record a sweep."""
-    return "hydra.sweep.dir='{}'".format(str(folder).replace("'", r"\'"))
+    return f"hydra.sweep.dir={hydra_text(str(folder))}"
 
 
 def hydra_main(overrides: Sequence[str], task: Callable[[DictConfig], None]) -> None:

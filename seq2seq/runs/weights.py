@@ -17,6 +17,7 @@ from seq2seq.errors import ConfigError, RunError, TrainingError, shortened
 from seq2seq.nn.build import EncoderDecoder, SkipInit, build_model
 from seq2seq.runs.directory import CONFIG, MAX_WEIGHTS_BYTES, WEIGHTS, Run, checked_hash, file_hash, record_hash
 from seq2seq.utils.files import atomic_write
+from seq2seq.utils.overrides import resume_word
 from seq2seq.utils.untrusted import library_path, open_file
 
 DTYPES = ("F32", "F64", "F16", "BF16")  # of weights, as safetensors names them
@@ -107,7 +108,7 @@ def load_model(run: Run, weights: str = WEIGHTS) -> EncoderDecoder:
         if run.info.get("finished"):
             raise RunError(f"{path} is missing, though training is finished")
         why = "training has not reached its first validation"
-        raise RunError(f"{run.folder} has no {weights} yet: {why}; resume={run.folder} continues it")
+        raise RunError(f"{run.folder} has no {weights} yet: {why}; {resume_word(run.folder)} continues it")
     # First on the meta device: a config that does not fit its weights may ask for more memory than there is.
     with open_tensors(path, root=run.folder) as file, torch.device("meta"), SkipInit():
         layers = run.config.model.encoder_layers + run.config.model.decoder_layers

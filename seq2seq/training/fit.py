@@ -35,6 +35,7 @@ from seq2seq.training.resources import Clock, reset_peak_memory, resources_used
 from seq2seq.training.validation import AttentionMonitor, DevFigures, DevSet, EarlyStopping, Validation
 from seq2seq.translator import Translator
 from seq2seq.utils.files import write_json
+from seq2seq.utils.overrides import resume_word
 
 log = logging.getLogger("seq2seq")
 
@@ -100,7 +101,7 @@ def fit(
     finally:
         progress.stop()
     if checkpoint.stop_signal is not None:
-        log.info("stopped at update %d; resume with: seq2seq train resume=%s", trainer.global_step, folder)
+        log.info("stopped at update %d; resume with: seq2seq train %s", trainer.global_step, resume_word(folder))
         raise KeyboardInterrupt
 
     module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU

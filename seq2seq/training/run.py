@@ -29,6 +29,7 @@ from seq2seq.training.fit import fit
 from seq2seq.training.footprint import check_memory
 from seq2seq.utils.console import logging_to
 from seq2seq.utils.files import write_json
+from seq2seq.utils.overrides import resume_word
 from seq2seq.utils.process import available_cores
 
 log = logging.getLogger("seq2seq")
@@ -95,7 +96,7 @@ def refuse_existing(folder: Path) -> None:
     if folder.exists():
         if folder.joinpath(INFO).is_file() and read_info(folder).get("finished"):
             raise RunError(f"{folder} exists and is finished: delete it, or change a setting or the seed")
-        raise RunError(f"{folder} exists and is not finished: resume={folder} resumes it")
+        raise RunError(f"{folder} exists and is not finished: {resume_word(folder)} resumes it")
 
 
 def create_directory(plan: TrainingPlan) -> bool:

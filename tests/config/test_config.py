@@ -324,6 +324,21 @@ def test_groups_of_a_users_folder_are_found(tmp_path: Path) -> None:
         compose_config(["data=own"], tmp_path)
 
 
+@pytest.mark.parametrize(
+    "name", ["my settings", "été", "a,b", "(x)", "[x]", "it's", 'a"b', "a=b", "a%20b", "${x}", "a\\"]
+)
+def test_users_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name / "experiment").mkdir(parents=True)
+    (tmp_path / name / "experiment" / "own.yaml").write_text("# @package _global_\nseed: 7")
+    assert compose_config(["experiment=own"], tmp_path / name).seed == 7
+
+
+def test_plain_text_in_any_script_needs_no_quotes() -> None:
+    config = compose_config(["runs=~/été R&D", "data.source=Français", "data.target=日本語"])
+    assert config.runs == str(Path("~/été R&D").expanduser())
+    assert (config.data.source, config.data.target) == ("Français", "日本語")
+
+
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     write_config(compose_config(["model=transformer"]), tmp_path / "config.yaml")
