@@ -161,7 +161,8 @@ def decode_line(line: bytes, path: Path | str, number: int) -> str:
 def _encoding_advice(line: bytes, number: int) -> str:
     """What to do about a line that is not UTF-8."""
     if likely := likely_encoding(line, first=number == 1):
-        return f"the file is probably {likely}: convert it, as in `iconv -f {likely} -t utf-8 < FILE > NEW`, or save it as UTF-8"
+        command = f"iconv -f {likely} -t utf-8 < FILE > NEW"
+        return f"the file is probably {likely}: convert it, as in `{command}`, or save it as UTF-8"
     if re.search(rb"[\xc3-\xf4][\x80-\xbf]", line) or 0 in line:
         return "the line is damaged, or the file is binary"
     return "the file is in another encoding: convert it to UTF-8, as with iconv"

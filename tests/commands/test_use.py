@@ -25,11 +25,12 @@ def text(lines: list[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def test_plot_says_why_it_writes_no_picture(call: Call, random_run: RandomRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plot_says_why_it_writes_no_picture(
+    call: Call, random_run: RandomRun, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    code, _, err = call("plot", random_run(), "--sentence", "she sees")
-    assert code == 0
-    assert "no picture was written: matplotlib is not installed (pip install 'seq2seq[plot]')" in err
+    assert call("plot", random_run(), "--sentence", "she sees")[0] == 0
+    assert caplog.messages[-1] == "no picture was written: matplotlib is not installed (pip install 'seq2seq[plot]')"
 
 
 def test_text_file_in_place_of_a_run_is_explained(call: Call, random_run: RandomRun, tmp_path: Path) -> None:

@@ -334,7 +334,7 @@ def test_users_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
 
 
 def test_plain_text_in_any_script_needs_no_quotes() -> None:
-    config = compose_config(["runs=~/été R&D", "data.source=Français", "data.target=日本語"])
+    config = compose_config(["data=mine", "runs=~/été R&D", "data.source=Français", "data.target=日本語"])
     assert config.runs == str(Path("~/été R&D").expanduser())
     assert (config.data.source, config.data.target) == ("Français", "日本語")
 
