@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import seq2seq
-from seq2seq.errors import Seq2SeqError, escaped, is_utf8, quoted, unknown
+from seq2seq.errors import ConfigError, Seq2SeqError, escaped, is_utf8, quoted, unknown
 from seq2seq.utils import process
 from seq2seq.utils.console import log_to_stderr
 from seq2seq.utils.files import os_error_sentence
@@ -100,7 +100,11 @@ def _with_output(work: Callable[[], int | None]) -> int | None:
 
 
 def _run_command(name: str, argv: list[str]) -> int | None:
-    """Import and run the command `name`."""
+    """Import and run the command `name`. Raises ConfigError in a folder that was deleted, where libraries fail."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise ConfigError("the current folder cannot be read, or was deleted: change to another one") from error
     process.set_environment()
     log_to_stderr()
     command: Callable[[list[str]], int | None] = importlib.import_module(f"seq2seq.commands.{name}").main

@@ -142,6 +142,17 @@ def test_closed_pipe_is_no_error() -> None:
     assert done.returncode in (0, 141)  # 0: everything was written before the pipe was closed
 
 
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_folder_that_was_deleted_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert cli.main([name]) == 2
+    assert "the current folder cannot be read, or was deleted" in capsys.readouterr().err
+
+
 def test_usage_error_names_the_nearest_option(capsys: pytest.CaptureFixture[str]) -> None:
     parser = Parser("thing", "Does a thing.")
     parser.add_argument("--markdown", action="store_true")

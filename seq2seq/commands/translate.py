@@ -117,10 +117,15 @@ def _as_dict(found: "Translation", alignment: bool) -> dict[str, Any]:
 @contextmanager
 def _attention_file(path: Path) -> Iterator[IO[str]]:
     """The file of --attention, which replaces `path` when the translation is complete."""
-    from seq2seq.utils.files import atomic_path
+    from seq2seq.utils.files import atomic_path, error_filename
 
-    with atomic_path(path, follow=True) as temporary, temporary.open("w", encoding="utf-8") as file:
-        yield file
+    with atomic_path(path, follow=True) as temporary:
+        file = temporary.open("w", encoding="utf-8")
+        try:
+            yield file
+        finally:
+            with error_filename(path):  # closing writes the rest; an error in the block may be of stdout
+                file.close()
 
 
 def _write_attention(file: IO[str], path: Path, line: int, found: "Sequence[Translation]") -> None:

@@ -119,6 +119,13 @@ def test_attention_is_written_to_a_file(call: Call, random_run: RandomRun, lines
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device /dev/full")
+def test_full_disk_of_the_attention_is_named(call: Call, random_run: RandomRun) -> None:
+    code, _, err = call("translate", random_run(), "--attention", "/dev/full", stdin="Eva sees Paul .\n")
+    assert code == 2
+    assert err.startswith("seq2seq: /dev/full cannot be written")
+
+
 def test_attention_of_a_failed_translation_leaves_no_file(call: Call, random_run: RandomRun, tmp_path: Path) -> None:
     code, _, err = call("translate", random_run(), "--attention", tmp_path / "a", stdin=b"fine\nnot \xff fine\n")
     assert code == 2
