@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
-from seq2seq.errors import ConfigError, shortened
+from seq2seq.errors import ConfigError, RunError, shortened
 
 
 def write_text(path: Path, text: str, follow: bool = False) -> None:
@@ -142,9 +142,13 @@ def _nearest_folder(missing: Path) -> str:
 
 @contextmanager
 def error_filename(path: Path) -> Iterator[None]:
-    """Name `path` in an OSError that names no file, such as that of a full disk."""
+    """Name `path`, a file that is written, in an OSError that names no file, such as that of a full disk.
+
+    Raises RunError if its folder is missing: that of a run was perhaps removed or renamed while it is trained."""
     try:
         yield
+    except FileNotFoundError as error:
+        raise RunError(f"{path} cannot be written: its folder is missing, or was removed meanwhile") from error
     except OSError as error:
         if error.filename is None and error.errno is not None:
             raise OSError(error.errno, error.strerror, str(path)) from error

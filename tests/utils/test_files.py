@@ -1,12 +1,13 @@
 """Atomic writing of files."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, RunError
 from seq2seq.utils.files import atomic_write, check_folder, check_output, error_filename, open_to_append, write_text
 
 
@@ -18,6 +19,14 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         temporary.write_text("half \ud800", encoding="utf-8")
     assert path.read_text() == "old"
     assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_folder_that_is_removed_while_a_file_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "file"
+    with pytest.raises(RunError, match="file cannot be written: its folder is missing"), atomic_write(path):
+        shutil.rmtree(tmp_path / "run")
+    with pytest.raises(RunError, match="file cannot be written: its folder is missing"):
+        open_to_append(path)
 
 
 def test_os_error_without_a_filename_gets_one(tmp_path: Path) -> None:
@@ -96,7 +105,7 @@ def test_output_is_checked_before_the_work(tmp_path: Path) -> None:
     for path in (tmp_path / "new.txt", tmp_path / "results" / "new", tmp_path / "a file", Path("/dev/null")):
         check_output("--output", path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a file", "results"]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(RunError, match="its folder is missing"):
         write_text(tmp_path / "result" / "a.txt", "text", follow=True)
 
 
