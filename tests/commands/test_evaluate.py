@@ -212,7 +212,7 @@ def test_other_scores_are_reported_without_an_alignment_error(
 
 
 def test_scores_are_printed_even_if_they_cannot_be_saved(call: Call, run_copy: Path) -> None:
-    (run_copy / "evaluation").write_text("")
+    (run_copy / "evaluation" / "test" / "scores.json").mkdir(parents=True)  # in the way
     code, out, err = call("evaluate", run_copy, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
     assert (code, len(out.splitlines()), len(err.splitlines())) == (2, 1, 1)
     assert out.startswith("bleu = ")
@@ -232,7 +232,7 @@ def test_target_language_chooses_the_tokenizer_of_bleu(
 
 def test_printed_scores_reach_a_file_even_if_they_cannot_be_saved(run_copy: Path, tmp_path: Path) -> None:
     """In a process of its own: what was printed is flushed before the error."""
-    (run_copy / "evaluation").write_text("in the way")
+    (run_copy / "evaluation" / "test" / "scores.json").mkdir(parents=True)  # in the way
     command = [sys.executable, "-m", "seq2seq", "evaluate", run_copy, "--test", "test", "--metrics", "bleu"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with (tmp_path / "scores").open("w") as file:

@@ -185,7 +185,7 @@ def test_gold_alignments_are_the_same_in_every_notation(name: str) -> None:
 
 
 WRONG = {
-    "too few lines": ("a.align", ["0-0"], "a.align has 1 lines for 3 pairs"),
+    "too few lines": ("a.align", ["0-0"], "a.align has 1 line for 3 pairs"),
     "no link": ("a.align", ["0-0", "0:1", ""], "a.align, line 2: '0:1' is no link"),
     "counted from 0": ("a.talp", ["1-1", "", "0-1"], "a.talp, line 3: a link has word 0"),
     "no column": ("a.naacl", ["1 1 1", "1 1"], "a.naacl, line 2: '1 1' is no link"),
