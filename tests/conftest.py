@@ -75,7 +75,10 @@ def small_settings(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
     data_cache = f"data.cache={tmp_path_factory.mktemp('cache')}"
 
     def arguments(runs: Path, *settings: str) -> list[str]:
-        size = [] if "model=transformer" in settings else ["model.embedding=8", "model.hidden=8"]
+        chosen = any(setting.startswith("model.parameters=") for setting in settings)  # which choose model.hidden
+        size = ["model.embedding=8", *([] if chosen else ["model.hidden=8"])]
+        if "model=transformer" in settings:
+            size = []
         return [*data, data_cache, *SMALL, *size, f"runs={runs}", *settings]
 
     return arguments

@@ -43,6 +43,8 @@ class Config(Group):
             raise ConfigError(f"schema={self.schema} cannot be set: this version writes {SCHEMA}")
         check_path_part("variant", self.variant)
         check_path_part("data.name", self.data.name)
+        if self.training.guided_alignment:
+            self.data.check_word_links()
         if self.training.guided_alignment and self.tokenizer.sampling:
             raise ConfigError(
                 f"training.guided_alignment={self.training.guided_alignment} needs a fixed segmentation:"

@@ -127,6 +127,12 @@ class DataConfig(Group):
             self.target_language or language_of_side(self.target),
         )
 
+    def check_word_links(self) -> None:
+        """Raise ConfigError for a format that has no word links."""
+        if self.format not in ("toy", "text"):
+            others = "data=toy has, and format=text in files NAME.align"
+            raise ConfigError(f"data.format={self.format} has no word links to learn from: {others}")
+
 
 @dataclass(kw_only=True)
 class TokenizerConfig(Group):

@@ -47,9 +47,7 @@ def linked_pairs(data: DataConfig) -> Iterator[LinkedPair]:
     other formats, DataError for links that do not fit the text."""
     if data.format == "toy":
         return (LinkedPair(*example) for example in _toy(data).train)
-    if data.format != "text":
-        others = "data=toy has, and format=text in files NAME.align"
-        raise ConfigError(f"data.format={data.format} has no word links to learn from: {others}")
+    data.check_word_links()
     layout = _layout(data)
     files = zip(data.train, _links_files(data), strict=True)
     pairs = (pair for name, (path, swapped) in files for pair in read_linked(read_text([name], layout), path, swapped))

@@ -25,9 +25,9 @@ def score_targets(
 
     Several models count with their mean probability. All steps are computed together by `Model.decode`; the figures
     equal what a search reports for the same tokens."""
-    check_models(models, memories)
     if not targets:
         return []
+    check_models(models, memories)
     mask = memories[0].mask
     longest = max(map(len, targets)) + 1
     padded = [[BOS, *ids, EOS, *[PAD] * (longest - 1 - len(ids))] for ids in targets]

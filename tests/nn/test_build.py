@@ -47,9 +47,11 @@ REFUSED = {("transformer", "attention.coverage"), ("transformer", "attention.hea
 
 def names(family):
     """The settings of a family; those of its attention start with "attention."."""
-    not_built = ("name", "attention", "parameters")  # `parameters` is replaced by sizes before the model is built
+    # `parameters` is replaced by sizes before the model is built; the optimizer reads `center_rate`
+    not_built = ("name", "attention", "parameters", "center_rate")
     fields = [field.name for field in dataclasses.fields(MODELS[family]) if field.name not in not_built]
-    return [*fields, *(f"attention.{field.name}" for field in dataclasses.fields(AttentionConfig))]
+    attention = [field.name for field in dataclasses.fields(AttentionConfig) if field.name not in not_built]
+    return [*fields, *(f"attention.{name}" for name in attention)]
 
 
 def values(family, name):
