@@ -91,7 +91,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         " signature; translations, attention and scores are saved in the run directory. With a gold word alignment, the"
         " alignment error rate of the attention is measured as well.",
         usage="seq2seq evaluate [OPTIONS] RUN [RUN ...]",
-        example="runs/toy-demo-s1-3f9faca9 --test test",
+        example="runs/toy-demo-s1-5e247b5e --test test",
     )
     parser.add_argument(
         "runs",
