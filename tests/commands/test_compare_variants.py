@@ -1,6 +1,7 @@
 """`seq2seq compare`: grouping runs into variants, and the header of the table."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -51,9 +52,10 @@ def test_header_lists_what_the_runs_share(compared: Callable[..., Any], runs_cop
     one, other = runs_copy / "rnn-general-1", runs_copy / "rnn-uniform-last-1"
     first, second, *_ = compared(one, other)["header"]
     assert first.startswith("One seed of each variant: the table speaks of these runs and not of the variants")
-    assert second == (
-        "Equal budget: all runs had the same updates (4), target tokens (872) and parameters (4,448 to 4,512), "
-        "within 3%."
+    assert re.fullmatch(  # how many tokens depends on the version of the tokenizer
+        r"Equal budget: all runs had the same updates \(4\), target tokens \([\d,]+\) and parameters "
+        r"\(4,448 to 4,512\), within 3%\.",
+        second,
     )
 
     def say_batches(run: Path, *sums: str) -> None:
