@@ -153,7 +153,11 @@ def test_searches_want_lists(translator: Translator) -> None:
                 call(models, memories)
 
 
-@pytest.mark.parametrize("value", [None, 32, -1.5, b"x", [], ["a"], {}, object(), np.array([1, 2]), 10**30], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [None, 32, -1.5, b"x", [], ["a"], {}, object(), np.array([1, 2]), 10**30],
+    ids=lambda value: type(value).__name__,
+)
 def test_arguments_of_a_wrong_type_are_named(value: Any, tiny_run: Path) -> None:
     with pytest.raises(ConfigError, match=r"run=.* is of type"):
         Translator.open(value)
@@ -162,7 +166,7 @@ def test_arguments_of_a_wrong_type_are_named(value: Any, tiny_run: Path) -> None
             Translator.open(tiny_run, **{name: value})
 
 
-@pytest.mark.parametrize("value", [32, -1.5, object(), 10**30], ids=str)
+@pytest.mark.parametrize("value", [32, -1.5, object(), 10**30], ids=lambda value: type(value).__name__)
 def test_text_of_a_wrong_type_is_named(value: Any, translator: Translator) -> None:
     for call in (
         lambda: translator.translate(value),
