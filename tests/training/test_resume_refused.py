@@ -134,7 +134,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 UNUSED = re.compile(
     r"epoch|callbacks\.Checkpoint(\.run)?|callbacks\.Validation\.scores\.\d|loops\.(validate|test|predict)_loop.*|loops\.fit_loop\.(state_dict|.*val_loop.*|.*manual_optimization.*)"
     r"|.*\.(checksum|multiple)|optimizer_states\.0\.param_groups\.\d\.(foreach|maximize|capturable|differentiable|fused"
-    r"|amsgrad|decoupled_weight_decay)|lr_schedulers\.0\.(_is_initial|_get_lr_called_within_step)|.*exp_avg(_sq)?"
+    r"|amsgrad|decoupled_weight_decay)|lr_schedulers\.0\.(_is_initial|_get_lr_called_within_step|verbose)|.*exp_avg(_sq)?"
 )
 
 
