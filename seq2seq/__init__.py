@@ -17,7 +17,6 @@ def __getattr__(name: str) -> Any:
         from seq2seq.translator import Translator
 
         return Translator
-    from difflib import get_close_matches
+    from seq2seq.errors import nearest_hint
 
-    hint = f" (did you mean {near[0]!r}?)" if (near := get_close_matches(name, __all__, n=1)) else ""
-    raise AttributeError(f"module 'seq2seq' has no attribute {name!r}{hint}")
+    raise AttributeError(f"module 'seq2seq' has no attribute {name!r}{nearest_hint(name, __all__)}")

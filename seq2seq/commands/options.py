@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +13,7 @@ from seq2seq.commands.settings_help import help_text
 from seq2seq.config import Config, SearchConfig
 from seq2seq.config.choices import CHOICES
 from seq2seq.config.languages import check_language
-from seq2seq.errors import ConfigError, choose, escaped, quoted, shortened
+from seq2seq.errors import ConfigError, choose, escaped, nearest_hint, quoted, shortened
 from seq2seq.runtime.bounds import SHORTLIST, Bounds
 
 METRIC_OPTIONS = {  # option -> how the names of the metrics begin that read it
@@ -68,8 +67,7 @@ def _usage_error(message: str, options: Sequence[str]) -> str:
         wrong = unrecognized[1].split("=")[0]
         if not wrong.startswith("-"):
             return f"{shortened(wrong)} is one argument too many"
-        near = get_close_matches(wrong, options, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else f"; choose one of: {', '.join(options)}"
+        hint = nearest_hint(wrong, options, str) or f"; choose one of: {', '.join(options)}"
         return f"{shortened(wrong)} is not an option{hint}"
     for pattern, ours in USAGE_ERRORS.items():
         if found := re.fullmatch(pattern, message, re.DOTALL):

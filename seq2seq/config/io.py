@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +24,7 @@ from omegaconf.errors import (
 import seq2seq
 from seq2seq.config import MODELS, SCHEMA, Config, ModelConfig
 from seq2seq.config.fields import type_name
-from seq2seq.errors import ConfigError, RunError, choose, shortened
+from seq2seq.errors import ConfigError, RunError, choose, nearest_hint, shortened
 from seq2seq.utils.files import write_text
 from seq2seq.utils.untrusted import LARGEST, read_text
 
@@ -277,8 +276,7 @@ def unknown_setting(name: str, group: Any = Config) -> str:
             return f"{name} is a setting of model={family} only"
     elsewhere = [found for found in every_setting() if found.rpartition(".")[2] == last]
     here = [f"{above}.{known}".lstrip(".") for known in _names(group)]
-    near = elsewhere or get_close_matches(name, here, n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
+    hint = f" (did you mean {elsewhere[0]}?)" if elsewhere else nearest_hint(name, here, str)
     return f"{shortened(name)} is not a setting{hint}; choose one of: {', '.join(here)}"
 
 

@@ -11,12 +11,11 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from seq2seq.errors import DataError, MissingError, quoted
+from seq2seq.errors import DataError, MissingError, nearest_hint, quoted
 
 
 class Packing(NamedTuple):
@@ -73,8 +72,7 @@ def find_file(name: str, root: Path, how: str = "") -> Path:
         present = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
     except OSError as error:
         raise DataError(f"{quoted(path)} cannot be read ({error.strerror})") from error
-    near = get_close_matches(path.name, [one for one in present if not _is_unreadable(one)], n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = nearest_hint(path.name, [one for one in present if not _is_unreadable(one)], cutoff=0.5)
     if re.search(r"[*?\[]", name):
         hint = " (wildcards are not expanded: list the files, separated by commas)"
     where = f"relative names are looked up in {root.absolute()} (data.root, or $SEQ2SEQ_DATA)"

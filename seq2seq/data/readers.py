@@ -5,14 +5,13 @@ All readers stream: a corpus need not fit in memory.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from seq2seq.data.files import find_file, read_lines, unpacked_name, user_path
 from seq2seq.data.tables import Row, csv_rows, tsv_rows, two_columns
-from seq2seq.errors import ConfigError, DataError, MissingError, choose, quoted, shortened
+from seq2seq.errors import ConfigError, DataError, MissingError, choose, nearest_hint, quoted, shortened
 
 T = TypeVar("T")
 
@@ -154,8 +153,7 @@ def _field(row: Any, name: str, where: str, breaks: str) -> str:
     if not isinstance(row, dict):
         raise DataError(f"{where}: {_json_type(row)}, not an object with the field {name!r}")
     if name not in row:
-        near = get_close_matches(name, map(str, row), n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = nearest_hint(name, map(str, row))
         fields = ", ".join(shortened(field, 40) for field in row)
         raise DataError(f"{where}: no field {name!r}{hint}; the fields are: {fields} (data.source, data.target)")
     if not isinstance(value := row[name], str):

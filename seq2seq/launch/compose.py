@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +31,7 @@ from seq2seq.config.io import (
     flatten_values,
     refuse_changes,
 )
-from seq2seq.errors import ConfigError, quoted, shortened, unknown
+from seq2seq.errors import ConfigError, nearest_hint, quoted, shortened, unknown
 from seq2seq.launch.init_from import group_choices, take_over
 from seq2seq.launch.own_files import MOST_DIGITS, TOO_MANY_DIGITS, first_fault
 from seq2seq.launch.processes import CONCURRENT_JOBS
@@ -296,6 +295,4 @@ def _several_values(setting: str, values: str) -> str:
 def _unknown_group(name: str) -> str:
     """The sentence for a group that conf/ does not have."""
     groups = {str(path.parent.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml")} - {".", "model/_task"}
-    near = get_close_matches(name, sorted(groups), n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"{name} is not a group{hint}; choose one of: {', '.join(sorted(groups))}"
+    return f"{name} is not a group{nearest_hint(name, sorted(groups), str)}; choose one of: {', '.join(sorted(groups))}"

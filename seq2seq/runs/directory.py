@@ -18,7 +18,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from typing import Any
 from seq2seq.config import Config
 from seq2seq.config.io import read_config, settings_hash
 from seq2seq.data.vocabulary import Vocabularies
-from seq2seq.errors import BusyError, RunError, check_type, shortened
+from seq2seq.errors import BusyError, RunError, check_type, nearest_hint, shortened
 from seq2seq.utils.files import write_json
 from seq2seq.utils.untrusted import MIB, open_file, open_lock, read_json
 
@@ -174,6 +173,5 @@ def path_inside(run: Path, name: str) -> Path:
 def missing_run(folder: Path) -> str:
     """The error sentence for a path that is not a folder, with the run directory whose name is nearest."""
     names = [path.parent.name for path in folder.parent.glob(f"*/{INFO}")] if folder.parent.is_dir() else []
-    near = get_close_matches(folder.name, names, n=1, cutoff=0.5)
-    hint = f" (did you mean {folder.parent / near[0]}?)" if near else ""
+    hint = nearest_hint(folder.name, names, lambda name: folder.parent / name, cutoff=0.5)
     return f"{folder} is not a run directory: {'it is a file' if folder.exists() else 'it does not exist'}{hint}"

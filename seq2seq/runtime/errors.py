@@ -1,6 +1,6 @@
 """The base class of all errors that are raised on purpose, and how their sentences show values and unknown names."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from types import UnionType
 from typing import Any, TypeVar
@@ -41,15 +41,19 @@ def check_type(name: str, value: object, kind: Any) -> None:
         raise ConfigError(f"{name}={quoted(value)} is of type {type(value).__name__}, not {wanted}")
 
 
+def nearest_hint(wrong: str, choices: Iterable[str], show: Callable[[str], object] = repr, cutoff: float = 0.6) -> str:
+    """` (did you mean ...?)` with the nearest of the choices, as `show` writes it; '' if none is near."""
+    near = get_close_matches(wrong[:SHOWN], list(choices), n=1, cutoff=cutoff)
+    return f" (did you mean {show(near[0])}?)" if near else ""
+
+
 def unknown(setting: str, value: object, choices: Iterable[str]) -> str:
     """The error sentence for a value that is none of the choices; it names the nearest one."""
     choices = list(choices)
     if not isinstance(value, str):  # of a caller in Python, where 32 is not "32"
         kind = type(value).__name__
         return f"{setting}={quoted(value)} is of type {kind}, not a string; choose one of: {', '.join(choices)}"
-    near = get_close_matches(value[:SHOWN], choices, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"{setting}={quoted(value)} is unknown{hint}; choose one of: {', '.join(choices)}"
+    return f"{setting}={quoted(value)} is unknown{nearest_hint(value, choices)}; choose one of: {', '.join(choices)}"
 
 
 def quoted(value: object) -> str:

@@ -12,11 +12,10 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
-from seq2seq.errors import ConfigError, RunError, shortened
+from seq2seq.errors import ConfigError, RunError, nearest_hint, shortened
 
 
 def write_text(path: Path, text: str, follow: bool = False) -> None:
@@ -135,8 +134,7 @@ def _nearest_folder(missing: Path) -> str:
     """` (did you mean FOLDER?)`, or '' if no folder beside it has a name like that."""
     with suppress(OSError):
         names = [path.name for path in missing.parent.iterdir() if path.is_dir()]
-        if near := get_close_matches(missing.name, names, n=1):
-            return f" (did you mean {missing.parent / near[0]}?)"
+        return nearest_hint(missing.name, names, lambda name: missing.parent / name)
     return ""
 
 

@@ -2,8 +2,9 @@
 
 import importlib
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any
+
+from seq2seq.errors import nearest_hint
 
 
 def lazy_names(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -13,9 +14,7 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str]
 
     def __getattr__(name: str) -> Any:  # noqa: N807
         if name not in modules:
-            near = get_close_matches(name, modules, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{nearest_hint(name, modules)}")
         return getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
 
     def __dir__() -> list[str]:  # noqa: N807
