@@ -11,7 +11,7 @@ from seq2seq.evaluation.metrics import score
 
 MIN_SENTENCES = 10  # with fewer a warning would be about the sentences, not about the model
 COMPARED = 200  # of the sentences, which bounds the time
-RELATED = 0.08  # of the way from the chrF of wrong pairs to 100, which is reached at three to four BLEU
+RELATED = 0.08  # of the way from the chrF of wrong pairs to 100
 SAME = 0.5  # of the outputs, or of the references, are one text
 COPIED = 0.5  # of the outputs, or of the references, equal the source
 
