@@ -32,8 +32,8 @@ from seq2seq.config.io import (
     refuse_changes,
 )
 from seq2seq.errors import ConfigError, nearest_hint, quoted, shortened, unknown
+from seq2seq.launch.config_dir import MOST_DIGITS, TOO_MANY_DIGITS, first_fault
 from seq2seq.launch.init_from import group_choices, take_over
-from seq2seq.launch.own_files import MOST_DIGITS, TOO_MANY_DIGITS, first_fault
 from seq2seq.launch.processes import CONCURRENT_JOBS
 from seq2seq.utils.overrides import hydra_text, hydra_value
 
