@@ -1,5 +1,6 @@
 """Fixtures shared by all tests, one thread per process, and the option --slow."""
 
+import gc
 import os
 import shutil
 from collections.abc import Callable
@@ -25,9 +26,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--slow") or config.getoption("-m"):
         return
     slow = [item for item in items if "slow" in item.keywords]
-    if slow:
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]
+    fast = [item for item in items if "slow" not in item.keywords]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = fast
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was loaded so far out of garbage collection, which would go through all of torch again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()  # libraries check at their end that their objects are gone
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
