@@ -17,7 +17,9 @@ from pathlib import Path
 from tests.mutations.bugs import BUGS, Bug
 
 ROOT = Path(__file__).resolve().parents[2]
-TOP = ("seq2seq", "conf", "tests", "docs", "notebooks", "scripts", "pyproject.toml", "mkdocs.yml", "README.md")
+TOP = (
+    "seq2seq", "conf", "tests", "docs", "notebooks", "scripts", "pyproject.toml", "constraints.txt", "mkdocs.yml", "README.md",
+)  # fmt: skip
 
 
 def planted(text: str, bug: Bug) -> str:
