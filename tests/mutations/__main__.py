@@ -18,7 +18,8 @@ from tests.mutations.bugs import BUGS, Bug
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP = (
-    "seq2seq", "conf", "tests", "docs", "notebooks", "scripts", "pyproject.toml", "constraints.txt", "mkdocs.yml", "README.md",
+    "seq2seq", "conf", "tests", "docs", "notebooks", "scripts",
+    "pyproject.toml", "constraints.txt", "mkdocs.yml", "README.md",
 )  # fmt: skip
 
 
