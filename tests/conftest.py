@@ -49,7 +49,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 SMALL = (
-    "tokenizer.size=120",
+    "tokenizer.size=200",
     "training.batch_tokens=256",
     "training.max_updates=6",
     "training.validate_every=3",

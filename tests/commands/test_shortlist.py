@@ -140,7 +140,7 @@ def test_command_learns_a_shortlist(run_copy: Path, lines: list[str], capsys: py
     shares = [float(row.split()[1].rstrip("%")) for row in rows]
     assert 0 < shares[0] < shares[-1] <= 100
     assert last == f"saved in {run_copy / SHORTLIST}"
-    assert load_translations(Run.open(run_copy)).shape == (120, 30)
+    assert load_translations(Run.open(run_copy)).shape == (200, 30)
     assert len(Translator.open(run_copy, shortlist=30).translate(lines)) == len(lines)
     with pytest.raises(ConfigError, match="shortlist=31 is not between 0 and the 30"):
         Translator.open(run_copy, shortlist=31)
@@ -179,8 +179,8 @@ def test_other_training_text_is_refused(run_copy: Path, tmp_path: Path, capsys: 
 
 def test_most_is_limited_by_the_vocabulary(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for most, why in {
-        "0": "is not between 1 and the 120 entries",
-        "121": "is not between 1 and the 120 entries",
+        "0": "is not between 1 and the 200 entries",
+        "201": "is not between 1 and the 200 entries",
         "-1": "is too small: at least 0",
         "1000000000000": "is too large: at most 10000000",
     }.items():
@@ -195,7 +195,7 @@ def test_text_missing_from_the_cache_is_prepared_again(
     (run_copy / "config.yaml").write_text(re.sub(r"cache: .*", f"cache: {tmp_path / 'new'}", config), encoding="utf-8")
     assert main(["shortlist", str(run_copy)]) == 0
     assert "        100  " in capsys.readouterr().out
-    assert load_translations(Run.open(run_copy)).shape == (120, 100)
+    assert load_translations(Run.open(run_copy)).shape == (200, 100)
     assert len(list((tmp_path / "new").glob("[!.]*"))) == 1
 
 
@@ -203,14 +203,14 @@ def test_text_missing_from_the_cache_is_prepared_again(
     "tensors",
     [
         {},
-        {"translations": torch.zeros(120, 5)},
-        {"translations": torch.zeros(119, 5, dtype=torch.int32)},
-        {"translations": torch.zeros(120, 0, dtype=torch.int32)},
-        {"translations": torch.full((120, 5), 120, dtype=torch.int32)},
-        {"translations": torch.full((120, 5), -1, dtype=torch.int32)},
-        {"translations": torch.zeros(120, dtype=torch.int32)},
-        {"translations": torch.zeros(120, 121, dtype=torch.int32)},
-        {"translations": torch.zeros(120, 5, dtype=torch.int32), "more": torch.zeros(1)},
+        {"translations": torch.zeros(200, 5)},
+        {"translations": torch.zeros(199, 5, dtype=torch.int32)},
+        {"translations": torch.zeros(200, 0, dtype=torch.int32)},
+        {"translations": torch.full((200, 5), 200, dtype=torch.int32)},
+        {"translations": torch.full((200, 5), -1, dtype=torch.int32)},
+        {"translations": torch.zeros(200, dtype=torch.int32)},
+        {"translations": torch.zeros(200, 201, dtype=torch.int32)},
+        {"translations": torch.zeros(200, 5, dtype=torch.int32), "more": torch.zeros(1)},
     ],
 )
 def test_table_that_does_not_fit_is_refused(tensors: dict[str, torch.Tensor], run_copy: Path) -> None:
@@ -223,7 +223,7 @@ def test_table_that_does_not_fit_is_refused(tensors: dict[str, torch.Tensor], ru
 
 @pytest.mark.parametrize("words", [{"tokenizer": "of another run"}, None])
 def test_table_of_another_vocabulary_of_the_same_size_is_refused(words: dict[str, str] | None, run_copy: Path) -> None:
-    save_file({"translations": torch.zeros(120, 5, dtype=torch.int32)}, run_copy / SHORTLIST, words)
+    save_file({"translations": torch.zeros(200, 5, dtype=torch.int32)}, run_copy / SHORTLIST, words)
     with pytest.raises(RunError, match="does not fit the tokenizer"):
         Translator.open(run_copy, shortlist=1)
 
@@ -232,7 +232,7 @@ def test_damaged_shortlist_is_named(run_copy: Path) -> None:
     (run_copy / SHORTLIST).write_bytes(b"no tensors")
     with pytest.raises(RunError, match=r"shortlist.safetensors cannot be read as safetensors"):
         Translator.open(run_copy, shortlist=1)
-    path = save_translations(Run.open(run_copy), torch.zeros(120, 5, dtype=torch.int32))
+    path = save_translations(Run.open(run_copy), torch.zeros(200, 5, dtype=torch.int32))
     Translator.open(run_copy, shortlist=1)
     path.write_bytes(path.read_bytes()[:-4] + b"\1\0\0\0")
     with pytest.raises(RunError, match=r"shortlist.safetensors is damaged: seq2seq shortlist"):

@@ -90,12 +90,12 @@ def test_bisection() -> None:
 
 
 def test_run_saves_the_chosen_size(small_settings: Callable[..., list[str]], tmp_path: Path) -> None:
-    config = compose_config(small_settings(tmp_path, "model.parameters=20500", "training.max_updates=2"))
+    config = compose_config(small_settings(tmp_path, "model.parameters=20000", "training.max_updates=2"))
     run = Run.open(train(config))
-    assert abs(run.info["parameters"] - 20_500) <= 410
+    assert abs(run.info["parameters"] - 20_000) <= 400
     assert run.info["parameters"] == sum(p.numel() for p in load_model(run).parameters())
-    assert run.config.model.parameters == 20_500
-    assert run.config.model.hidden == resize_to_budget(config.model, 120, 120).hidden
+    assert run.config.model.parameters == 20_000
+    assert run.config.model.hidden == resize_to_budget(config.model, 200, 200).hidden
     assert complete(config) == (run.folder, False)
     assert compose_config([f"resume={run.folder}"]).model == run.config.model
 

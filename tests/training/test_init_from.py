@@ -102,6 +102,6 @@ def test_grid_takes_the_model_too(tiny_run: Path, tmp_path: Path, monkeypatch: p
     configs: list[Config] = []
     sweep([f"init_from={tiny_run}", "seed=1,2"], configs.append)
     assert [(config.seed, config.model.hidden, config.tokenizer.size) for config in configs] == [
-        (1, 8, 120),
-        (2, 8, 120),
+        (1, 8, 200),
+        (2, 8, 200),
     ]  # type: ignore[attr-defined]
