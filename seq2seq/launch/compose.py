@@ -19,7 +19,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seq2seq.config import MODELS, Config, ModelConfig
+from seq2seq.config import MODELS, Config
 from seq2seq.config.choices import check_choices
 from seq2seq.config.fields import type_name
 from seq2seq.config.ignored import check_given
@@ -155,16 +155,16 @@ def register_defaults() -> str:
 
     Returns the name of the primary config."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=_typed(Config))
-    for name, model in MODELS.items():
-        store.store(group="model", name=f"{name}_schema", node=_typed(model))
+    store.store(name="schema", node=_typed_defaults(""))
+    for name in MODELS:
+        store.store(group="model", name=f"{name}_schema", node=_typed_defaults(name))
     return "train"
 
 
 @cache
-def _typed(settings: type[Config | ModelConfig]) -> Any:
-    """Type and default of every setting as OmegaConf has them; cached, since a grid asks for them again and again."""
-    return OmegaConf.structured(settings)
+def _typed_defaults(model: str) -> Any:
+    """The settings of a model by its name, or '' for all others, typed; cached for the jobs of a grid."""
+    return OmegaConf.structured(MODELS[model] if model else Config)
 
 
 def register_saved_run(saved: Config) -> str:
