@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -88,14 +89,23 @@ def name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
-def imported(path: Path) -> Iterator[str]:
+@cache
+def imported(path: Path) -> list[str]:
     """The dotted names that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    names: list[str] = []
+    for node in ast.walk(syntax(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(("seq2seq", *name(path).split(".")[: -node.level])) if node.level else ""
-            yield from (".".join(filter(None, (base, node.module, alias.name))) for alias in node.names)
+            names += (".".join(filter(None, (base, node.module, alias.name))) for alias in node.names)
+    return names
+
+
+@cache
+def syntax(path: Path) -> ast.Module:
+    """The syntax tree of a file, which several tests read."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def ours(path: Path) -> list[str]:
@@ -167,7 +177,7 @@ def test_each_dependency_is_used_in_one_place(dependency: str) -> None:
 
 def reading_calls(path: Path) -> Iterator[tuple[str, int]]:
     """The calls in FILES_READ in a file, and their lines; not those of classmethods, and not those that write."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(syntax(path)):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
@@ -181,10 +191,10 @@ def reading_calls(path: Path) -> Iterator[tuple[str, int]]:
             yield known, node.lineno
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
-def test_files_that_someone_else_may_have_written_are_opened_at_one_place(path: Path) -> None:
-    wrong = [f"{call} in line {line}" for call, line in reading_calls(path) if name(path) not in FILES_READ[call]]
-    assert not wrong, f"{name(path)} reads a file without utils.untrusted: {wrong}"
+def test_files_that_someone_else_may_have_written_are_opened_at_one_place() -> None:
+    """All others read with utils.untrusted."""
+    for path in FILES:
+        assert not [call for call in reading_calls(path) if name(path) not in FILES_READ[call[0]]], name(path)
 
 
 def test_runtime_imports_nothing_of_the_package_and_no_torch() -> None:
@@ -198,7 +208,7 @@ def test_runtime_imports_nothing_of_the_package_and_no_torch() -> None:
 
 def test_every_module_has_a_docstring_that_is_no_question() -> None:
     for path in (path for path in FILES if path.stat().st_size):
-        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        docstring = ast.get_docstring(syntax(path))
         assert docstring, name(path)
         assert not docstring.splitlines()[0].endswith("?"), name(path)
 
@@ -206,7 +216,7 @@ def test_every_module_has_a_docstring_that_is_no_question() -> None:
 def test_classes_have_names_of_their_own() -> None:
     where: dict[str, list[str]] = defaultdict(list)
     for path in FILES:
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in syntax(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 where[node.name].append(name(path))
     assert not {title: places for title, places in where.items() if len(places) > 1}
@@ -215,8 +225,7 @@ def test_classes_have_names_of_their_own() -> None:
 @pytest.mark.parametrize("package", ["data", "evaluation", "nn", "search"])
 def test_lazy_names_are_known_to_type_checkers(package: str) -> None:
     path = PACKAGE / package / "__init__.py"
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "typing"]
+    imports = [node for node in ast.walk(syntax(path)) if isinstance(node, ast.ImportFrom) and node.module != "typing"]
     names = {alias.name for node in imports for alias in node.names} - {"lazy_names"}
     assert names == set(importlib.import_module(f"seq2seq.{package}").__all__)
 

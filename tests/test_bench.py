@@ -40,9 +40,9 @@ def test_cpu_time_of_this_process_is_measured():
     import clock
 
     start = clock.now()
-    while sum(os.times()[:4]) - start.own < 0.3:
+    while sum(os.times()[:4]) - start.own < 0.1:
         sum(range(10000))
-    assert clock.between(start, clock.now(), 1).own >= 0.3
+    assert clock.between(start, clock.now(), 1).own >= 0.1
 
 
 def test_operations_equal_those_counted_by_hand():

@@ -2,13 +2,15 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import cache
+from dataclasses import asdict, replace
+from functools import cache, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from safetensors.numpy import save_file
 
 from seq2seq.compare.collect import EvaluatedRun, logged_metrics, run_parameters
@@ -17,6 +19,7 @@ from seq2seq.compare.paired_tests import TestOptions
 from seq2seq.compare.result import Comparison
 from seq2seq.compare.variants import group_runs
 from seq2seq.config import Config
+from seq2seq.config.io import build_config
 from seq2seq.data.word_links import GoldAlignment
 from seq2seq.evaluation.evaluate import SUMS
 from seq2seq.evaluation.scores import MetricOptions
@@ -32,9 +35,24 @@ METRICS = "update,target_tokens,seconds,processor_seconds,loss\n"
 
 
 @cache
-def composed(*words: str) -> Config:
-    """The composed settings, shared between tests, which must not change them."""
-    return compose_config(list(words))
+def composed() -> Config:
+    """The settings of all runs."""
+    files = ["data.root=nowhere", "data.train=[train]", "data.dev=[dev]"]
+    return compose_config(["data=mine", *files, "trainer.accelerator=cpu"])
+
+
+@cache
+def changed(*words: str) -> Config:
+    """These settings with some changed, written as on a command line. Shared between tests, which must not change
+    them."""
+    values = asdict(composed())
+    for word in words:
+        setting, _, value = word.partition("=")
+        *groups, name = setting.split(".")
+        group = reduce(getitem, groups, values)
+        assert name in group
+        group[name] = yaml.safe_load(value)
+    return build_config(values)
 
 
 @pytest.fixture
@@ -46,14 +64,7 @@ def make_run(tmp_path: Path) -> Callable[..., EvaluatedRun]:
     def make(
         hypotheses: Sequence[str], *settings: str, name: str = "", sums: Any = None, metrics: str = "", **more: Any
     ) -> EvaluatedRun:
-        config = composed(
-            "data=mine",
-            "data.root=nowhere",
-            "data.train=[train]",
-            "data.dev=[dev]",
-            "trainer.accelerator=cpu",
-            *settings,
-        )
+        config = changed(*settings)
         folder = tmp_path / (name or f"run-{len(list(tmp_path.iterdir()))}")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()

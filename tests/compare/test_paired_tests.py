@@ -36,10 +36,10 @@ def figures_of(runs: list[EvaluatedRun], *metrics: str) -> list[dict[str, Figure
     return [dict(row.figures) for row in compare(variants, variants[0], options).rows]
 
 
-@pytest.mark.parametrize("seeds", [1, 2, 3])
+@pytest.mark.parametrize("seeds", [1, 2])
 def test_p_of_identical_variants_is_one(seeds: int, make_run: Make) -> None:
     """Whatever the hypotheses of the seeds are, and in whatever order the seeds come."""
-    texts = [ONE, OTHER, REFERENCES][:seeds]
+    texts = [ONE, OTHER][:seeds]
     runs = [make_run(text, f"seed={i}") for i, text in enumerate(texts)]
     twins = [make_run(text, f"seed={i}", "variant=twin") for i, text in enumerate(texts)]
     figures = figures_of([*runs, *twins[::-1]], "bleu", "chrf", "ter", "rougeL")[1]
@@ -49,8 +49,7 @@ def test_p_of_identical_variants_is_one(seeds: int, make_run: Make) -> None:
         assert figures[name].verdict == ""
 
 
-@pytest.mark.parametrize("name", ["bleu", "rougeL"])
-@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize(("name", "seeds"), [("bleu", 1), ("rougeL", 2)])
 def test_one_differing_sentence_is_not_significant(name: str, seeds: int, make_run: Make) -> None:
     """With one seed too, for which sacreBLEU alone reports 1 / 201."""
     changed = ["nothing of the kind", *ONE[1:]]
@@ -65,7 +64,7 @@ def test_one_differing_sentence_is_not_significant(name: str, seeds: int, make_r
     assert p == {"bleu": [1 / 201]}
 
 
-@pytest.mark.parametrize(("differing", "worse"), [(1, 1), (12, 9), (20, 14), (60, 37)])
+@pytest.mark.parametrize(("differing", "worse"), [(12, 9), (60, 37)])
 def test_randomisation_equals_the_sign_test(differing: int, worse: int, make_run: Make) -> None:
     """Where all differences have the same size, p is that of the exact two-sided sign test.
 
@@ -98,9 +97,8 @@ def test_larger_p_is_reported(make_run: Make, p_value: Any, monkeypatch: pytest.
         assert figures[1]["bleu"].p["randomisation"] == pytest.approx(max(p, theirs))
 
 
-@pytest.mark.parametrize("test", PAIRED_TESTS)
 @pytest.mark.parametrize("name", ["bleu", "chrf", "rougeL"])
-def test_p_of_several_seeds(test: str, name: str, make_run: Make, p_value: Any) -> None:
+def test_p_of_several_seeds(name: str, make_run: Make, p_value: Any) -> None:
     """Runs of the same seed are swapped pairwise; with different numbers of seeds, each run with each."""
     a, b = [ONE, OTHER], [OTHER[1:] + OTHER[:1], [f"{line} again" for line in ONE]]
     for system in (b, b[:1]):
@@ -109,9 +107,10 @@ def test_p_of_several_seeds(test: str, name: str, make_run: Make, p_value: Any) 
             for variant, texts in (("a", a), ("b", system))
             for i, text in enumerate(texts)
         ]
-        p = figures_of(runs, name)[1][name].p[test]
-        assert p == pytest.approx(p_value(test, name, system, a, REFERENCES, 200), abs=1e-12)
-        assert p < 1
+        found = figures_of(runs, name)[1][name].p
+        for test in PAIRED_TESTS:
+            assert found[test] == pytest.approx(p_value(test, name, system, a, REFERENCES, 200), abs=1e-12)
+            assert found[test] < 1
 
 
 @pytest.mark.parametrize("name", ["bleu", "rougeL"])

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from seq2seq.config import MODELS, AttentionConfig
 from seq2seq.ids import BOS, EOS, PAD, UNK
-from seq2seq.launch.compose import compose_config, conf_dir
+from seq2seq.launch.compose import conf_dir
 from seq2seq.nn.attention.normalizers import NORMALIZERS
 from seq2seq.nn.attention.scorers import SCORERS
 from seq2seq.nn.attention.windows import WINDOWS, WindowConfig
@@ -25,8 +26,9 @@ from seq2seq.nn.rnn.decoder import READOUTS
 from seq2seq.nn.rnn.encoder import BRIDGES
 from tests.pairs import cover
 
-VARIANTS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
-NAMED = [(family, name) for family in MODELS for name in VARIANTS if (family, name) != ("transformer", "coverage")]
+VARIANTS = conf_dir() / "model" / "attention"
+NAMES = sorted(path.stem for path in VARIANTS.glob("*.yaml"))
+NAMED = [(family, name) for family in MODELS for name in NAMES if (family, name) != ("transformer", "coverage")]
 QUICK = {  # variants whose tests are not marked slow
     ("rnn", "coverage"),
     ("rnn", "local_p"),
@@ -109,7 +111,6 @@ NORMALIZER_FORMULAS = {  # scores (..., S), -inf at positions that are not allow
 }
 SOURCE, TARGET = 11, 13  # sizes of the vocabularies
 B, S, T = 3, 6, 4
-QUICK_COMBINATIONS = 16  # not marked slow: the first combinations cover the most pairs
 
 
 def center(m, q, S, head=0):
@@ -197,9 +198,21 @@ def pairwise_combinations(family):
 
 
 @cache
+def quick_combinations(family):
+    """The numbers of few of them that together contain every choice; those of ATTENTION for recurrent models only."""
+    rows = [set(row.items()) for row in pairwise_combinations(family)]
+    axes = {name: values for name, values in CHOICES[family].items() if family == "rnn" or name not in ATTENTION}
+    missing, quick = {(name, value) for name, values in axes.items() for value in values}, []
+    while missing:
+        quick.append(max(range(len(rows)), key=lambda n: len(rows[n] & missing)))
+        missing -= rows[quick[-1]]
+    return quick
+
+
+@cache
 def variant_config(family, variant):
     """The settings of a named variant, read from conf/, of tiny sizes; some with a copy head."""
-    attention = compose_config([f"model={family}", f"model/attention={variant}"]).model.attention
+    attention = AttentionConfig(**yaml.safe_load((VARIANTS / f"{variant}.yaml").read_text()))
     row = {name: getattr(attention, name) for name in (*ATTENTION, "coverage")}
     return model_config(family, row, head="copy" if variant in ("coverage", "local_p", "sparsemax") else "vocabulary")
 
@@ -234,27 +247,29 @@ def build_case(config, dtype):
 def pytest_generate_tests(metafunc):
     """Parameters of the fixtures `variant` and `case`.
 
-    Most cases are slow tests. A test marked `cases(every_pair=True)` runs every combination in the fast tests, too, one
-    marked `cases(families=["rnn"])` the cases of one family only, and `cases(fast=...)` names its fast variants."""
+    Most cases are slow tests, and are made for --slow only. A test marked `cases(every_pair=True)` runs every
+    combination in the fast tests, too, one marked `cases(families=["rnn"])` the cases of one family only, and
+    `cases(fast=...)` names its fast variants."""
     options = {name: value for mark in metafunc.definition.iter_markers("cases") for name, value in mark.kwargs.items()}
     families, every_pair = options.get("families", MODELS), options.get("every_pair", False)
     quick = options.get("fast", QUICK)
     named = [name for name in NAMED if name[0] in families]
-    combinations = [(family, n) for family in families for n in range(len(pairwise_combinations(family)))]
-    variants = [fast_or_slow(name, "-".join(name), name in quick) for name in named]
-    cases = [fast_or_slow(("variant", name), "-".join(name), name in quick) for name in named]
+    variants = [(name, "-".join(name), name in quick) for name in named]  # parameter, its name, whether it is fast
+    cases = [(("variant", name), *others) for name, *others in variants]
     cases += [
-        fast_or_slow((family, n), f"{family}-pairs{n}", n < QUICK_COMBINATIONS or every_pair)
-        for family, n in combinations
+        ((family, n), f"{family}-pairs{n}", every_pair or n in quick_combinations(family))
+        for family in families
+        for n in range(len(pairwise_combinations(family)))
     ]
-    for name, params in {"variant": variants, "case": cases}.items():
-        if name in metafunc.fixturenames:
-            metafunc.parametrize(name, params, indirect=True)
-
-
-def fast_or_slow(value, name, fast):
-    """A parameter, marked as slow if it is not for the fast tests."""
-    return pytest.param(value, id=name, marks=() if fast else pytest.mark.slow)
+    slow = bool(metafunc.config.getoption("--slow") or metafunc.config.getoption("-m"))
+    for fixture, params in {"variant": variants, "case": cases}.items():
+        if fixture in metafunc.fixturenames:
+            made = [
+                pytest.param(value, id=name, marks=() if fast else pytest.mark.slow)
+                for value, name, fast in params
+                if fast or slow
+            ]
+            metafunc.parametrize(fixture, made, indirect=True)
 
 
 @pytest.fixture

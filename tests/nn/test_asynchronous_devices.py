@@ -15,6 +15,12 @@ def encode(case, device):
     return case.model.to(device).encode(case.source.to(device), copy)
 
 
+def shorten(case):
+    """Keep three source and two target positions, as operations are what matters."""
+    case.source, case.copy = case.source[:, :3], case.copy[:, :3]
+    case.target_in, case.target_out = case.target_in[:, :2], case.target_out[:, :2]
+
+
 def loss(case, device="cpu"):
     """Both sums of the loss, computed on the device."""
     model, memory = case.model, encode(case, device)
@@ -23,6 +29,7 @@ def loss(case, device="cpu"):
 
 
 def test_training_reads_no_value_from_the_device(case):
+    shorten(case)
     case.model.train()
     loss(case, "meta").total.backward()
     assert {p.grad.device.type for p in case.model.parameters() if p.grad is not None} == {"meta"}
@@ -30,6 +37,7 @@ def test_training_reads_no_value_from_the_device(case):
 
 @torch.no_grad()
 def test_step_reads_no_value_from_the_device(case):
+    shorten(case)
     model, memory = case.model, encode(case, "meta")
     rows = torch.arange(2 * len(case.source), device="meta").view(-1, 2)
     for attention in sorted({True, model.head.reads_weights}):

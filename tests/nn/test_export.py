@@ -100,14 +100,15 @@ def check_encode(case, source):
 
 
 @torch.no_grad()
-@pytest.mark.cases(fast=FAST)
+@pytest.mark.cases(fast=FAST - {("rnn", "coverage")})
 def test_exported_encode_works_for_any_batch_and_source_length(variant):
     """A recurrent encoder for the traced length only: torch.export unrolls nn.LSTM and nn.GRU (torch 2.13)."""
     check_encode(variant, Dim.STATIC if hasattr(variant.config, "cell") else Dim.AUTO)
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("cell", ["lstm", pytest.param("gru", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_recurrent_encoder_with_torchs_loop_works_for_any_source_length(cell, model_cases):
     """torch.onnx.export registers these loops by itself. Decompositions cached in this process are cleared first."""
     patches = pytest.importorskip("torch.export._patches", reason="this torch has no loop for recurrent layers")

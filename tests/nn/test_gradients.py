@@ -1,6 +1,5 @@
 """The gradient of the loss is right, and reaches every parameter of every model."""
 
-import pytest
 import torch
 
 
@@ -51,7 +50,6 @@ def test_gradient_equals_central_differences(case):
     torch.testing.assert_close(along, (ahead - behind) / (2 * step), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.cases(every_pair=True)
 def test_every_parameter_gets_a_gradient(case):
     loss(case).backward()
     for name, weight in case.model.named_parameters():

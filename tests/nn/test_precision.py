@@ -53,6 +53,23 @@ def test_zero_input_gives_the_bias():
     assert Int8Linear(layer)(torch.zeros(1, 8))[0].equal(layer.bias)
 
 
+def test_weights_are_smaller_where_sums_of_two_products_saturate(monkeypatch):
+    """As those of unsigned inputs, shifted by 128, do in 16 bits with weights of 127, and not with weights of 63."""
+
+    def saturating(a, b):
+        pairs = ((a.int() + 128)[:, None] * b.t().int()).unflatten(-1, (-1, 2)).sum(-1)
+        return pairs.clamp(-(2**15), 2**15 - 1).sum(-1) - 128 * b.int().sum(0)
+
+    most = torch.full((8, 8), 127, dtype=torch.int8)
+    assert (saturating(most, most) < 127 * 127 * 8).all()
+    assert (saturating(most, most // 2) == 63 * 127 * 8).all()
+    monkeypatch.setattr(torch, "_int_mm", saturating)
+    assert largest_weight.__wrapped__() == 63
+    monkeypatch.setattr(torch, "_int_mm", lambda a, b: a.int() @ b.int())
+    assert largest_weight.__wrapped__() == 127
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="the instruction set is limited through oneDNN")
 def test_sums_are_exact_on_older_cpus():
     """Without VNNI, pairs of products are added up in 16 bits."""
