@@ -6,6 +6,7 @@ A part is described by a predicate, by a mapping of the parts that it has at lea
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import NoneType
 from typing import Any
 
 import lightning as L
@@ -118,7 +119,7 @@ def _optimizer_parts(config: Config, model: nn.Module, updates: Any) -> dict[str
         "_last_lr": [_is_number] * len(groups),
         "last_epoch": partial(_equals, updates),
         "_step_count": _is_whole,
-        "lr_lambdas": [lambda factor: factor is None] * len(groups),
+        "lr_lambdas": [_is_none] * len(groups),
     }
     return {"optimizer_states": [{"state": state, "param_groups": groups}], "lr_schedulers": [schedule]}
 
@@ -145,7 +146,7 @@ def _alike(value: Any) -> Any:
         return {key: _alike(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_alike(part) for part in value]
-    return {bool: _is_flag, int: _is_whole, float: _is_number, str: _is_text}[type(value)]
+    return {bool: _is_flag, int: _is_whole, float: _is_number, str: _is_text, NoneType: _is_none}[type(value)]
 
 
 def _equals(value: Any, found: Any) -> bool:
@@ -162,6 +163,10 @@ def _is_number(value: Any) -> bool:
 
 def _is_flag(value: Any) -> bool:
     return type(value) is bool
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
 
 
 def _is_text(value: Any) -> bool:
