@@ -11,28 +11,36 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seq2seq.config import TrainingConfig
+from seq2seq.config import Config, TrainingConfig
 from seq2seq.config.choices import field_choices
-from seq2seq.launch.compose import compose_config
+from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.runs.metrics import read_metrics
+from seq2seq.training import checks, fit
+from seq2seq.training.checks import check_monitor
+from seq2seq.training.fit import make_dev_set
 from seq2seq.training.module import TrainingModule
-from seq2seq.training.run import train
+from seq2seq.training.run import make_model
 from seq2seq.translator import Translator
 
-# the last checkpoints are averaged: all scores are 0, so that none is better than another
-LAST = ("training.ema=0.5", "training.average=last", "training.validate_every=2")
-FALLING = ("training.schedule=plateau", "training.plateau_patience=1", "training.validate_every=2")
-LUONG = ("training.schedule=luong", "training.warmup=0")
+SHORT = ("training.max_updates=3", "training.validate_every=0", "training.monitor=loss")
+# the last checkpoints are averaged
+LAST = ("training.ema=0.5", "training.average=last", "training.validate_every=1")
+# all scores are 0, so that none is better than another
+FALLING = (
+    "training.schedule=plateau", "training.plateau_patience=1", "training.monitor=bleu", "training.dev_lines=2",
+    "training.max_updates=4", "training.validate_every=1",
+)  # fmt: skip
+LUONG = ("training.schedule=luong", "training.warmup=0", "training.max_updates=5")
 OTHER: dict[str, tuple[tuple[str, ...], object]] = {  # setting -> settings that it needs, and another value
     "batch_tokens": ((), 128), "normalization": ((), "sentences"),
     "pad_to_multiple_of": ((), 8), "accumulate": ((), 2), "learning_rate": ((), 2e-3),
     "beta1": ((), 0.5), "beta2": ((), 0.5), "weight_decay": ((), 0.5),
     "warmup": ((), 5), "halve_from": (LUONG, 0.1), "halve_every": (LUONG, 0.3),
-    "plateau_patience": (FALLING[::2], 1), "plateau_factor": (FALLING, 0.1),
+    "plateau_patience": ((FALLING[0], *FALLING[2:]), 1), "plateau_factor": (FALLING, 0.1),
     "label_smoothing": ((), 0.0), "coverage_loss": ((), 1.0),
     "guided_alignment": ((), 1.0),
-    "clip": ((), 0.01), "max_updates": ((), 7), "validate_every": ((), 2),
+    "clip": ((), 0.01), "max_updates": ((), 4), "validate_every": ((), 2),
     "max_epochs": (("training.max_updates=25", "training.validate_every=0"), 1),
     "keep": (LAST, 1), "ema": (("training.ema=0.9",), 0.1),
 }  # fmt: skip
@@ -71,7 +79,7 @@ def outcome(run: Path) -> tuple[list[dict[str, str]], dict[str, torch.Tensor]]:
 
 @pytest.fixture(scope="module")
 def trained_once(trained: Callable[..., Path]) -> Callable[..., Path]:
-    return cache(lambda *settings: trained("training.dev_lines=2", *settings))
+    return cache(lambda *settings: trained(*SHORT, *settings))
 
 
 @pytest.mark.parametrize(
@@ -91,21 +99,15 @@ def test_every_setting_is_tested() -> None:
     assert {field.name for field in dataclasses.fields(TrainingConfig)} == {name for name, _, _ in CASES} | ELSEWHERE
 
 
-def test_training_is_deterministic(trained: Callable[..., Path]) -> None:
-    first, second = trained(), trained()
-    assert first != second
-    (rows, weights), (others, same) = outcome(first), outcome(second)
+def test_training_is_deterministic(tiny_run: Path, trained: Callable[..., Path]) -> None:
+    (rows, weights), (others, same) = outcome(tiny_run), outcome(trained())
     assert rows == others
     assert all(torch.equal(weights[key], same[key]) for key in weights)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("32", torch.float32), ("bf16", torch.bfloat16)])
 def test_logits_have_the_dtype_of_the_precision(
-    precision: str,
-    dtype: torch.dtype,
-    small_settings: Callable[..., list[str]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    precision: str, dtype: torch.dtype, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dtypes: list[torch.dtype] = []
     decode = EncoderDecoder.decode
@@ -117,15 +119,24 @@ def test_logits_have_the_dtype_of_the_precision(
         return output
 
     monkeypatch.setattr(EncoderDecoder, "decode", watched)
-    train(compose_config(small_settings(tmp_path, f"trainer.precision={precision}")))
-    assert dtypes == [dtype] * 6
+    trained(*SHORT, f"trainer.precision={precision}")
+    assert dtypes == [dtype] * 3
+
+
+def score_dev_set(config: Config) -> None:
+    """What training does to score the dev set: once before it begins, and then in each validation."""
+    prepared = prepare(config.data, config.tokenizer)
+    check_monitor(config, prepared)
+    dev = make_dev_set(config, prepared, make_model(config, prepared, None).eval())
+    if dev.decode:
+        dev.decode()
 
 
 @pytest.mark.parametrize(("given", "lines"), [((), 12), (("training.dev_lines=5",), 5)])
 def test_dev_lines_limits_what_is_decoded(
     given: tuple[str, ...],
     lines: int,
-    small_settings: Callable[..., list[str]],
+    small_config: Callable[..., Config],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -138,9 +149,8 @@ def test_dev_lines_limits_what_is_decoded(
         return found
 
     monkeypatch.setattr(Translator, "translate", counted)
-    train(compose_config(small_settings(tmp_path, *given)))
-    assert decoded
-    assert set(decoded) == {lines}
+    score_dev_set(small_config(tmp_path, *given))
+    assert decoded == [lines]
 
 
 @pytest.mark.parametrize(
@@ -149,13 +159,11 @@ def test_dev_lines_limits_what_is_decoded(
 def test_monitor_is_the_dev_score(
     monitor: str,
     metrics: list[str],
-    small_settings: Callable[..., list[str]],
+    small_config: Callable[..., Config],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The score is that of the target language, which determines BLEU's tokenizer."""
-    from seq2seq.training import checks, fit
-
     calls: list[tuple[list[str], str]] = []
     score = fit.score
 
@@ -165,8 +173,8 @@ def test_monitor_is_the_dev_score(
 
     monkeypatch.setattr(fit, "score", recorded)
     monkeypatch.setattr(checks, "score", recorded)
-    train(compose_config(small_settings(tmp_path, f"training.monitor={monitor}")))
-    assert calls == [(metrics, "de")] * (len(metrics) * 3)  # once before training, then in each validation
+    score_dev_set(small_config(tmp_path, f"training.monitor={monitor}"))
+    assert calls == [(metrics, "de")] * (len(metrics) * 2)
 
 
 def test_gradients_are_freed_after_their_update(trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,12 +187,12 @@ def test_gradients_are_freed_after_their_update(trained: Callable[..., Path], mo
         return step(module, batch, number)
 
     monkeypatch.setattr(TrainingModule, "training_step", watched)
-    trained("training.accumulate=2", "training.max_updates=3")
+    trained(*SHORT, "training.accumulate=2")
     assert missing == [{True}, {False}] * 3
 
 
 MIXED = [(model, name) for model in ("rnn", "transformer") for name in ("adam", "adamw", "adafactor", "sgd")]
-MIXED_FAST = {("rnn", "adam"), ("transformer", "adamw"), ("rnn", "adafactor"), ("transformer", "sgd")}
+MIXED_FAST = {("transformer", "adamw"), ("rnn", "adafactor")}
 
 
 @pytest.mark.parametrize(
