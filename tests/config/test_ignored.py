@@ -1,5 +1,6 @@
 """Settings that have no effect are refused if the user gives them, and left alone in presets and saved runs."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +10,35 @@ import yaml
 from seq2seq.config import RNNConfig, SearchConfig
 from seq2seq.config.data import BREAKS
 from seq2seq.config.ignored import IGNORED, Ignored
-from seq2seq.config.io import build_config, every_setting, to_yaml
+from seq2seq.config.io import build_config, every_setting
 from seq2seq.errors import ConfigError
 from seq2seq.launch.compose import compose_config
 from seq2seq.runtime.penalties import Penalties
 from seq2seq.runtime.search import Constraints
 from seq2seq.training.budget import resize_to_budget
 from seq2seq.training.checkpoint import CheckpointKeeper
+from tests.config.built import built
 
 EXAMPLES = {  # settings of which the last has no effect, for each entry of the table in its order
     "search.coverage_penalty_kind": ["search.coverage_penalty_kind=summary"],
     "search.no_repeat": ["search.max_length=5", "search.no_repeat=6"],
     "training.average": ["training.keep=1", "training.average=best"],
-    "data.keep_breaks": ["data=mine", "data.keep_breaks=true"],
-    "model.hidden": ["model=rnn", "model.parameters=1000000", "model.hidden=128"],
-    "model.feedforward": ["model=transformer", "model.parameters=1000000", "model.feedforward=128"],
-    "search.replace_unknown last": ["model=rnn", "model/attention=none", "search.replace_unknown=true"],
-    "search.replace_unknown uniform": ["model=rnn", "model/attention=mean", "search.replace_unknown=true"],
+    "data.keep_breaks": ["data.keep_breaks=true"],
+    "model.hidden": ["model.parameters=1000000", "model.hidden=128"],
+    "model.feedforward": ["model.parameters=1000000", "model.feedforward=128"],
+    "search.replace_unknown last": [
+        "model.attention.scorer=uniform",
+        "model.attention.window=last",
+        "search.replace_unknown=true",
+    ],
+    "search.replace_unknown uniform": ["model.attention.scorer=uniform", "search.replace_unknown=true"],
 }
+
+
+def family_of(words: list[str]) -> str:
+    return "transformer" if any(".feedforward" in word for word in words) else "rnn"
+
+
 RULES = list(zip(IGNORED, EXAMPLES.values(), strict=True))
 
 
@@ -35,13 +47,12 @@ def test_setting_without_effect_is_refused_if_it_is_given(rule: Ignored, words: 
     name, _, value = words[-1].partition("=")
     assert name == rule.setting in every_setting()
     with pytest.raises(ConfigError, match=f"^{name}={value} would be ignored: .*{rule.why}$"):
-        compose_config(words)
+        built(*words, family=family_of(words))
 
 
 @pytest.mark.parametrize(("rule", "words"), RULES, ids=EXAMPLES)
 def test_setting_without_effect_may_be_that_of_a_preset_or_run(rule: Ignored, words: list[str]) -> None:
-
-    plain = yaml.safe_load(to_yaml(compose_config(words[:-1])))
+    plain = dataclasses.asdict(built(*words[:-1], family=family_of(words)))
     name, _, value = words[-1].partition("=")
     group, last = name.split(".")
     plain[group][last] = yaml.safe_load(value)
@@ -53,16 +64,30 @@ def test_setting_without_effect_may_be_that_of_a_preset_or_run(rule: Ignored, wo
     [
         ["search.coverage_penalty=0.2", "search.coverage_penalty_kind=summary"],
         ["search.coverage_penalty_kind=gnmt"],
-        *(["data=mine", f"data.format={name}", "data.keep_breaks=true"] for name in BREAKS),
+        *([f"data.format={name}", "data.keep_breaks=true"] for name in BREAKS),
         ["training.keep=1", "training.average=last"],
         ["training.keep=2", "training.average=best"],
+    ],
+)
+def test_setting_with_an_effect_passes(words: list[str]) -> None:
+    built(*words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
         ["experiment=demo", "model.parameters=1000000"],  # which sets model.hidden
         ["task=summarization", "data=mine"],  # which sets data.keep_breaks
         ["experiment=luong2015/unk", "model/attention=mean", "model.readout=tanh"],  # which sets search.replace_unknown
     ],
 )
-def test_setting_with_an_effect_or_of_a_preset_passes(words: list[str]) -> None:
+def test_setting_of_a_preset_passes(words: list[str]) -> None:
     compose_config(words)
+
+
+def test_composing_refuses_what_is_given_for_nothing() -> None:
+    with pytest.raises(ConfigError, match=r"^search\.coverage_penalty_kind=summary would be ignored"):
+        compose_config(["search.coverage_penalty_kind=summary"])
 
 
 def test_options_of_a_search_are_checked_as_well() -> None:

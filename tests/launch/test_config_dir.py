@@ -34,7 +34,13 @@ FAULTS = {  # content of experiment/own.yaml -> part of the message
 }
 
 
-@pytest.mark.parametrize("content", FAULTS, ids=[content[:20] for content in FAULTS])
+TWINS = ("[]", "model: rnn", "null: 4", "training: {keep: -" + "9" * 5000 + "}", "training: {keep: !!bool x}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [pytest.param(key, id=key[:20], marks=pytest.mark.slow if key in TWINS else ()) for key in FAULTS],
+)
 def test_faulty_file_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     text = f"# @package _global_\n{content}\n"
