@@ -95,9 +95,10 @@ def test_truncated_words_cannot_be_copied(tmp_path: Path) -> None:
 COPYING = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false", "model.head=copy", "data.truncate_source=3")
 
 
-@pytest.mark.parametrize(
-    "settings", [COPYING, ("data.truncate_source=3", "model=transformer", "model.size=8", "model.heads=2")]
-)
+TRANSFORMER = ("data.truncate_source=3", "model=transformer", "model.size=8", "model.heads=2")
+
+
+@pytest.mark.parametrize("settings", [COPYING, pytest.param(TRANSFORMER, marks=pytest.mark.slow)])
 def test_inference_truncates_like_training(
     settings: tuple[str, ...], random_run: RandomRun, lines: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:

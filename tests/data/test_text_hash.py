@@ -87,8 +87,10 @@ def refusal(change: Callable[[], Any], at: str, data: DataConfig, monkeypatch: p
     return str(caught.value)
 
 
-@pytest.mark.parametrize("at", ["scan_corpus", "_train_tokenizers", "_write_dev"])
-@pytest.mark.parametrize("change", CHANGES)
+STEPS = ("scan_corpus", "_train_tokenizers", "_write_dev")
+
+
+@pytest.mark.parametrize(("change", "at"), [*zip(CHANGES, STEPS * 2, strict=True)])
 def test_training_text_that_changes_is_refused(
     change: str, at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

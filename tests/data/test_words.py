@@ -73,8 +73,10 @@ def test_split_words_looks_at_the_word_alone() -> None:
 def test_every_script_that_needs_a_dictionary_is_known() -> None:
     """Unicode's line break class SA: no spaces between words, and any break needs a dictionary."""
     regex = pytest.importorskip("regex")
-    letters = (c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c).startswith("L"))
-    assert not [c for c in letters if regex.match(r"\p{Line_Break=SA}|\p{Script=Han}", c) and not UNSPACED.match(c)]
+    found = regex.findall(r"\p{Line_Break=SA}|\p{Script=Han}", "".join(map(chr, range(sys.maxunicode + 1))))
+    letters = [c for c in found if unicodedata.category(c).startswith("L")]
+    assert letters
+    assert not [c for c in letters if not UNSPACED.match(c)]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_text_that_shows_something_is_not_blank(text: str) -> None:
     assert not is_blank(text)
 
 
-def test_a_million_characters_are_counted_in_linear_time() -> None:
-    for text in ("我" * 1_000_000, "я" * 1_000_000 + "我", "ก็" * 500_000):
+def test_many_characters_are_counted_in_linear_time() -> None:
+    for text in ("我" * 200_000, "я" * 200_000 + "我", "ก็" * 100_000):
         assert count_words(text) >= 1
         assert len(truncate_words(text, 10)) <= len(text)

@@ -32,20 +32,20 @@ def maps_of(translator: Translator, lines: list[str]) -> list[AttentionMap]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("max_weights", [attention_maps.MAX_WEIGHTS, 1])
 def test_weights_equal_those_of_the_search(
-    family: str, max_weights: int, random_run: RandomRun, lines: list[str], monkeypatch: pytest.MonkeyPatch
+    family: str, random_run: RandomRun, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In batches or one by one; empty lines have no map."""
-    monkeypatch.setattr(attention_maps, "MAX_WEIGHTS", max_weights)
     translator = Translator.open(random_run(*FAMILIES[family]))
     translations = best_of(translator, lines, attention=True)
-    maps = dict(compute_attention_maps(translator, translations))
-    assert sorted(maps) == [i for i, line in enumerate(lines) if line.strip()]
-    for i, attention in maps.items():
-        np.testing.assert_allclose(attention.weights, translations[i].attention, atol=1e-5)
-        assert attention.weights.shape == (len(translations[i].target), len(translations[i].source))
-        assert attention.centers is None
+    for max_weights in (attention_maps.MAX_WEIGHTS, 1):
+        monkeypatch.setattr(attention_maps, "MAX_WEIGHTS", max_weights)
+        maps = dict(compute_attention_maps(translator, translations))
+        assert sorted(maps) == [i for i, line in enumerate(lines) if line.strip()]
+        for i, attention in maps.items():
+            np.testing.assert_allclose(attention.weights, translations[i].attention, atol=1e-5)
+            assert attention.weights.shape == (len(translations[i].target), len(translations[i].source))
+            assert attention.centers is None
 
 
 def test_transformer_has_a_map_per_layer_and_head(random_run: RandomRun, lines: list[str]) -> None:
@@ -72,7 +72,7 @@ def test_ensemble_has_mean_weights_and_no_single_maps(random_run: RandomRun, lin
         assert attention.maps is None
 
 
-@pytest.mark.parametrize("family", HEADS)
+@pytest.mark.parametrize("family", ["rnn", pytest.param("transformer", marks=pytest.mark.slow)])
 def test_several_heads_have_no_common_centre(family: str, random_run: RandomRun, lines: list[str]) -> None:
     """The mean of a centre at one end and one at the other is in the middle, where no head attends."""
     run = random_run("model/attention=local_p", *FAMILIES[family], f"{HEADS[family]}=2")

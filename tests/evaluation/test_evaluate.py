@@ -38,8 +38,8 @@ def test_sentence_sums_of_uniform_attention() -> None:
 
 
 def test_alternatives_do_not_change_the_best_hypothesis(random_run: Callable[..., Path], lines: list[str]) -> None:
-    for words in ((), ("search.length_penalty=none",), ("search.coverage_penalty=0.2",)):
-        translator = Translator.open(random_run("search.beam=4", *words))
+    for options in ({}, {"length_penalty": "none"}, {"coverage_penalty": 0.2}):
+        translator = Translator.open(random_run(), beam=4, **options)
         found = list(with_alternatives(translator).hypotheses(lines))
         assert [len(alternatives) for alternatives in found] == [4] * len(lines)
         assert [alternatives[0].text for alternatives in found] == translator.translate(lines)

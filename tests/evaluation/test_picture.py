@@ -19,7 +19,7 @@ LONG = {  # source words, target words, title
     "address": (["see", URL, "now"], ["siehe", URL], f"siehe {URL}"),
     "no spaces": (["我的朋友喜欢两个苹果" * 5], ["私の友達はリンゴが好きです" * 5], "私の友達はリンゴが好きです" * 9),
     "wide letters": (["W" * 30, "m" * 24] * 5, ["W" * 30, "m" * 24] * 5, "W" * 300),
-    "many words": (["the", "old", "teacher"] * 40, ["der", "alte", "Lehrer"] * 9, "der alte Lehrer " * 60),
+    "many words": (["the", "old", "teacher"] * 25, ["der", "alte", "Lehrer"] * 9, "der alte Lehrer " * 60),
     "one word": (["a"], ["x"], ""),
 }
 

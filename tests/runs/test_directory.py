@@ -5,6 +5,7 @@ import re
 import resource
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seq2seq import cli
+from seq2seq.data.tokenizer import train_tokenizer
 from seq2seq.errors import RunError, TrainingError
 from seq2seq.launch.compose import compose_config
+from seq2seq.nn.build import build_model
 from seq2seq.runs.directory import INFO, WEIGHTS, Run, run_directory, variant_name
 from seq2seq.runs.weights import load_model, load_weights, save_weights
 from seq2seq.utils.files import write_json
@@ -149,8 +152,8 @@ def test_damaged_run_is_reported_in_one_sentence(case: str, run_copy: Path, caps
     assert run_copy.name in err
 
 
-def test_another_tokenizer_is_refused(run_copy: Path, trained: Callable[..., Path]) -> None:
-    shutil.copy(trained("tokenizer.kind=bpe") / "joint.spm", run_copy)
+def test_another_tokenizer_is_refused(run_copy: Path, lines: list[str]) -> None:
+    train_tokenizer(lines, kind="bpe", size=60).save(run_copy / "joint.spm")
     with pytest.raises(RunError, match="the tokenizer there is not the one"):
         load_model(Run.open(run_copy))
 
@@ -167,8 +170,10 @@ def test_run_directory_is_named_after_corpus_variant_seed_and_hash() -> None:
     )
     assert variant_name(config) == "rnn-general-local_p-sparsemax-coverage"
     assert run_directory(config, "text").name.startswith("toy-rnn-general-local_p-sparsemax-coverage-en-de-s7-")
-    settings = ([], ["trainer=cpu"], ["data.cache=x"], ["training.clip=2"])
-    assert len({run_directory(compose_config(["data=toy", *words]), "text").name for words in settings}) == 2
+    elsewhere = replace(config, trainer=replace(config.trainer, threads=9), data=replace(config.data, cache="x"))
+    clipped = replace(config, training=replace(config.training, clip=2.0))
+    first, second, third = (run_directory(each, "text").name for each in (config, elsewhere, clipped))
+    assert first == second != third
 
 
 def test_weights_have_the_file_mode_of_other_files(tiny_run: Path) -> None:
@@ -204,8 +209,12 @@ def test_saved_weights_are_loaded(tiny_run: Path, tmp_path: Path) -> None:
     assert not other.training
 
 
-def test_tied_weights_stay_tied_after_loading(trained: Callable[..., Path]) -> None:
-    model = load_model(Run.open(trained("model.tie=all", "training.max_updates=1")))
+def test_tied_weights_stay_tied_after_loading(run_copy: Path) -> None:
+    rewrite(run_copy / "config.yaml", "tie: none", "tie: all")
+    run = Run.open(run_copy)
+    both = run.vocabularies
+    save_weights(dict(build_model(run.config.model, both.source.size, both.target.size).named_parameters()), run_copy)
+    model = load_model(run)
     assert model.head.output.weight.data_ptr() == model.decoder.embedding.weight.data_ptr()
 
 

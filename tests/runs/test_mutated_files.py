@@ -174,7 +174,7 @@ def test_damaged_file_is_refused(name: str, use: Callable[[Path], object], damag
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("name", ["config.yaml", "run.json"])
 def test_any_value_in_place_of_another_works_or_is_refused(name: str, damaged: Callable[..., Path]) -> None:
-    for seed in range(25):
+    for seed in range(12):
         works_or_is_refused(translate, damaged(name, change_value, seed))
 
 

@@ -53,12 +53,9 @@ def draw(kind: str, count: int = 300) -> list[TranslationExample]:
     return [TEMPLATES[kind].draw(rng) for _ in range(count)]
 
 
-def test_corpus_depends_on_the_seed_alone(digests: Callable[..., list[str]]) -> None:
+def test_corpus_depends_on_the_seed_alone(digest: Callable[..., str]) -> None:
     here = hashlib.sha256(repr(tuple(generate_translations(300, seed=3, dev=20, test=20))).encode()).hexdigest()
-    assert digests("seq2seq.data.toy.translation", "tuple(generate_translations(300, seed=3, dev=20, test=20))") == [
-        here,
-        here,
-    ]
+    assert digest("seq2seq.data.toy.translation", "tuple(generate_translations(300, seed=3, dev=20, test=20))") == here
     assert generate_translations(300, seed=4).train != generate_translations(300, seed=3).train
 
 
@@ -72,7 +69,7 @@ def test_each_source_has_one_translation(corpus: ToyCorpus) -> None:
     """Also across templates, and in any order of drawing."""
     seen: dict[str, str] = {example.source: example.target for example in all_examples(corpus)}
     for name in TEMPLATES:
-        for example in draw(name, 500):
+        for example in draw(name, 200):
             assert seen.setdefault(example.source, example.target) == example.target
 
 
