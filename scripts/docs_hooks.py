@@ -101,7 +101,7 @@ def setting_row(field: "dataclasses.Field[Any]", prefix: str) -> str:
     """One setting as a row of a Markdown table."""
     from seq2seq.commands.settings_help import help_text, shown_default
     from seq2seq.config.choices import field_choices
-    from seq2seq.config.fields import type_name
+    from seq2seq.runtime.fields import type_name
 
     default = shown_default(field)
     text = help_text(field).replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")

@@ -4,7 +4,7 @@ Seq2SeqError         base class: the command line prints one line and exits with
 ├── ConfigError      a setting that cannot work, would be ignored, or is misspelt
 ├── DataError        text that cannot be read as what it should be; the message names file and line
 │   └── MissingError text that is not on this machine
-├── RunError         a run directory that is missing, incomplete, of another version, or does not fit
+├── RunError         a run directory or bundle that is missing, incomplete, of another version, or does not fit
 │   └── BusyError    a run directory that another process trains in
 └── TrainingError    training that cannot continue or has diverged: a loss that is not finite, a full disk
 
@@ -14,6 +14,8 @@ and `shortened` show a value that may be long, or hold characters that a termina
 
 from seq2seq.runtime.errors import (
     ConfigError,
+    DataError,
+    RunError,
     Seq2SeqError,
     check_type,
     choose,
@@ -46,16 +48,8 @@ __all__ = [
 ]
 
 
-class DataError(Seq2SeqError):
-    """Text that cannot be read as what it should be."""
-
-
 class MissingError(DataError):
     """Text that is not on this machine; it may be on another."""
-
-
-class RunError(Seq2SeqError):
-    """A run directory that is missing, incomplete, of another version, or does not fit."""
 
 
 class BusyError(RunError):

@@ -18,11 +18,11 @@ import pytest
 import seq2seq
 from seq2seq import cli
 from seq2seq.commands import attentions, train
-from seq2seq.commands.options import Parser
 from seq2seq.config import Config
 from seq2seq.config.io import every_setting
 from seq2seq.errors import DataError
-from seq2seq.utils import process
+from seq2seq.runtime import process
+from seq2seq.runtime.arguments import Parser
 from seq2seq.utils.files import atomic_path
 
 

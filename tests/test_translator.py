@@ -12,11 +12,11 @@ import torch
 
 from seq2seq import Translator, translator
 from seq2seq.config import SearchConfig
-from seq2seq.data.vocabulary import EncodedSource
 from seq2seq.errors import DataError, RunError
 from seq2seq.ids import EOS, UNK
 from seq2seq.nn.ops import devices
 from seq2seq.runtime.hypothesis import Hypothesis
+from seq2seq.runtime.vocabulary import EncodedSource
 from seq2seq.search.forced import score_targets
 from seq2seq.translator import Translation
 
@@ -179,7 +179,8 @@ def test_a_line_of_megabytes_is_cut_before_it_is_split_into_subwords(
     kind: str, random_run: RandomRun, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a recurrent model too. SentencePiece takes minutes for a word of a million letters."""
-    from seq2seq.data.tokenizer import LONGEST_PIECE, Tokenizer
+    from seq2seq.data.tokenizer import Tokenizer
+    from seq2seq.runtime.vocabulary import LONGEST_PIECE
 
     run, split, longest = random_run(), Tokenizer._split_unknown, 0
 

@@ -24,9 +24,9 @@ from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import build_model
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
 from seq2seq.nn.precision import PRECISIONS
+from seq2seq.runtime.process import available_cores
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.translator import Translator
-from seq2seq.utils.process import available_cores
 
 PASSES = 3  # times that all batches are translated
 SINGLE = 200  # sentences that are translated one at a time

@@ -26,7 +26,7 @@ import train
 import work
 from peer.install import PEERS, Peer, environment, write_text
 
-from seq2seq.utils.process import available_cores
+from seq2seq.runtime.process import available_cores
 
 HERE = Path(__file__).parent
 TIMEOUT = 900  # seconds for one measurement of a peer

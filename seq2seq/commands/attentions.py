@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from seq2seq.commands.options import Parser
 from seq2seq.launch.compose import conf_dir
+from seq2seq.runtime.arguments import Parser
 
 Row = Sequence[str]
 

@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING
 
 from seq2seq.commands.options import (
     COUNT,
-    Parser,
     add_bootstrap_option,
-    add_choice,
     add_device_options,
     add_metrics_option,
-    add_number,
     add_search_options,
     add_test_set_options,
     add_tokenizer_options,
@@ -27,6 +24,7 @@ from seq2seq.commands.options import (
 )
 from seq2seq.config.choices import CHOICES
 from seq2seq.errors import ConfigError, DataError, MissingError, RunError, choose
+from seq2seq.runtime.arguments import Parser, add_choice, add_number
 from seq2seq.utils.files import check_output, write_text
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.commands.options import (
-    Parser,
     add_device_options,
     add_metric_options,
     add_search_options,
@@ -18,6 +17,7 @@ from seq2seq.commands.options import (
     tokenizer_options,
 )
 from seq2seq.errors import ConfigError, DataError
+from seq2seq.runtime.arguments import Parser
 
 if TYPE_CHECKING:
     from seq2seq.evaluation.evaluate import EvaluationSpec

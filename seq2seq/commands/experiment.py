@@ -5,12 +5,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from seq2seq.commands.options import Parser
 from seq2seq.commands.settings_help import settings_help
 from seq2seq.config.io import to_yaml
 from seq2seq.errors import ConfigError
 from seq2seq.launch.compose import compose_config, conf_dir, resume_folder
 from seq2seq.launch.sweep import Task, sweep
+from seq2seq.runtime.arguments import Parser
 
 log = logging.getLogger("seq2seq")
 

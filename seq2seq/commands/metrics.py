@@ -3,14 +3,9 @@
 import json
 from pathlib import Path
 
-from seq2seq.commands.options import (
-    Parser,
-    add_metric_options,
-    add_reference_option,
-    chosen_metrics,
-    tokenizer_options,
-)
+from seq2seq.commands.options import add_metric_options, add_reference_option, chosen_metrics, tokenizer_options
 from seq2seq.errors import DataError, counted
+from seq2seq.runtime.arguments import Parser
 
 
 def main(argv: list[str]) -> None:

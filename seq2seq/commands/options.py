@@ -1,19 +1,16 @@
-"""The argument parser of the commands, and the options that several of them share."""
+"""The options that several commands share."""
 
 import argparse
-import dataclasses
 import os
-import re
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from seq2seq.commands.settings_help import help_text
-from seq2seq.config import Config, SearchConfig
+from seq2seq.config import Config
 from seq2seq.config.choices import CHOICES
 from seq2seq.config.languages import check_language
-from seq2seq.errors import ConfigError, choose, escaped, nearest_hint, quoted, shortened
+from seq2seq.errors import ConfigError, quoted
+from seq2seq.runtime.arguments import Parser, add_choice, add_number, add_search_settings, search_settings
 from seq2seq.runtime.bounds import SHORTLIST, Bounds
 
 METRIC_OPTIONS = {  # option -> how the names of the metrics begin that read it
@@ -23,56 +20,6 @@ METRIC_OPTIONS = {  # option -> how the names of the metrics begin that read it
 }
 COUNT = Bounds(0, 10_000_000)
 MIN_RESAMPLES = 40  # one resample, 2.5 % of them, then lies beyond each end of a 95 % interval
-
-
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, exit code 2, and name the option nearest to an unknown one."""
-
-    def __init__(self, command: str, description: str, example: str = "", **options: Any) -> None:
-        """command: without `seq2seq`; example: its arguments in a typical call."""
-        epilog = f"example: seq2seq {command} {example}" if example else None
-        super().__init__(
-            prog=f"seq2seq {command}", description=description, epilog=epilog, allow_abbrev=False, **options
-        )
-
-    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
-        """As argparse's, which up to Python 3.12 drops a value that is `--`, as in --sentence=--."""
-        if not action.option_strings or arg_strings != ["--"]:
-            return super()._get_values(action, arg_strings)
-        value = self._get_value(action, "--")
-        return [value] if action.nargs == "+" else value
-
-    def error(self, message: str) -> NoReturn:
-        options = [name for name in self._option_string_actions if name.startswith("--")]
-        self.exit(2, f"seq2seq: {escaped(_usage_error(message, options))}; {self.prog} --help lists the options\n")
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        """Raises OSError where argparse's own would hide that the output cannot be written."""
-        print(message, end="", file=file or sys.stderr)
-
-
-USAGE_ERRORS = {  # pattern of a message of argparse -> how we say it
-    r"the following arguments are required: (.*)": r"\1 is missing",
-    r"argument (\S+): expected one argument": r"\1 needs a value",
-    r"argument (\S+): expected at least one argument": r"\1 needs at least one value",
-    r"argument (\S+): ignored explicit argument '(.*)'": r"\1=\2: this option takes no value",
-    r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)": r"\1=\2 is unknown; choose one of: \3",
-    r"argument [^:]*: (.*)": r"\1",  # of a function of ours
-}
-
-
-def _usage_error(message: str, options: Sequence[str]) -> str:
-    """A message of argparse in our words; for an unknown option the nearest of `options`, or all of them."""
-    if unrecognized := re.fullmatch(r"unrecognized arguments: (\S+).*", message, re.DOTALL):
-        wrong = unrecognized[1].split("=")[0]
-        if not wrong.startswith("-"):
-            return f"{shortened(wrong)} is one argument too many"
-        hint = nearest_hint(wrong, options, str) or f"; choose one of: {', '.join(options)}"
-        return f"{shortened(wrong)} is not an option{hint}"
-    for pattern, ours in USAGE_ERRORS.items():
-        if found := re.fullmatch(pattern, message, re.DOTALL):
-            return found.expand(ours)
-    return message
 
 
 def text_argument(value: str) -> str:
@@ -99,16 +46,7 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
 
 def add_search_options(parser: argparse.ArgumentParser) -> None:
     """An option for each search setting, --length-penalty for length_penalty, and --shortlist and --graphs."""
-    group = parser.add_argument_group("search settings", "default: those of the run")
-    for field in dataclasses.fields(SearchConfig):
-        name = f"--{field.name.replace('_', '-')}"
-        settings: dict[str, Any] = {"dest": field.name, "help": help_text(field)}
-        if isinstance(field.default, bool):
-            group.add_argument(name, action=argparse.BooleanOptionalAction, **settings)
-        elif choices := field.metadata["choices"]:
-            add_choice(group, name, choices, label=f"search.{field.name}", **settings)
-        else:
-            add_number(group, name, field.metadata["bounds"], label=f"search.{field.name}", **settings)
+    group = add_search_settings(parser)
     add_number(
         group,
         "--shortlist",
@@ -123,8 +61,7 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
 
 def search_options(options: argparse.Namespace) -> dict[str, Any]:
     """The options of `add_search_options` that were given, by name."""
-    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(SearchConfig)}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = search_settings(options)
     return given | {name: value for name in ("shortlist", "graphs") if (value := getattr(options, name))}
 
 
@@ -247,46 +184,3 @@ def check_metric_options(options: argparse.Namespace, metrics: Sequence[str]) ->
         if getattr(options, option, None) and not any(name.startswith(readers) for name in metrics):
             name = option.replace("_", "-")
             raise ConfigError(f"--{name} would be ignored: none of --metrics {','.join(metrics)} reads it")
-
-
-def add_choice(
-    parser: "argparse._ActionsContainer", name: str, choices: Sequence[str], *, label: str = "", **settings: Any
-) -> None:
-    """An option that takes one of `choices`. Its error calls it `label`, and names the nearest choice."""
-
-    def choice(value: str) -> str:
-        try:
-            return choose(dict(zip(choices, choices, strict=True)), value, label or name)
-        except ConfigError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    parser.add_argument(name, type=choice, metavar="{" + ",".join(choices) + "}", **settings)
-
-
-def add_number(
-    parser: "argparse._ActionsContainer",
-    name: str,
-    bounds: Bounds,
-    *,
-    label: str = "",
-    allowed: float | None = None,
-    **settings: Any,
-) -> None:
-    """An option that takes a number within `bounds`, or `allowed`. Its errors, ConfigError, call it `label`."""
-    kind, wanted = (int, "an integer") if bounds.integer else (float, "a number")
-
-    def number(text: str) -> float:
-        try:
-            value: float = kind(text)
-        except ValueError:  # also for an integer of more digits than Python reads
-            raise ConfigError(f"{label or name}={quoted(text)} is not {wanted}") from None
-        if value != allowed:
-            bounds.check(label or name, value)
-        return value
-
-    parser.add_argument(name, type=number, metavar="N" if kind is int else "X", **settings)
-
-
-def tab_separated(fields: Iterable[object]) -> str:
-    """One line of fields; floats with four decimals."""
-    return "\t".join(f"{field:.4f}" if isinstance(field, float) else str(field) for field in fields)

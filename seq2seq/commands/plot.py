@@ -7,9 +7,10 @@ import re
 import sys
 from pathlib import Path
 
-from seq2seq.commands.options import Parser, add_device_options, add_search_options, search_options, text_argument
-from seq2seq.data.words import is_blank
+from seq2seq.commands.options import add_device_options, add_search_options, search_options, text_argument
 from seq2seq.errors import ConfigError, DataError
+from seq2seq.runtime.arguments import Parser
+from seq2seq.runtime.words import is_blank
 from seq2seq.utils.files import check_output
 
 log = logging.getLogger("seq2seq")

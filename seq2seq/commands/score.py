@@ -3,9 +3,10 @@
 import sys
 from pathlib import Path
 
-from seq2seq.commands.options import Parser, add_device_options, tab_separated
-from seq2seq.commands.stdin import stdin_windows
+from seq2seq.commands.options import add_device_options
 from seq2seq.errors import DataError
+from seq2seq.runtime.arguments import Parser, tab_separated
+from seq2seq.runtime.stdin import stdin_windows
 
 
 def main(argv: list[str]) -> None:
@@ -29,7 +30,8 @@ def main(argv: list[str]) -> None:
         parser.error("--source and --target must be given together")
 
     from seq2seq.data.readers import read_parallel
-    from seq2seq.translator import Translator, warn_truncated
+    from seq2seq.runtime.translation import warn_truncated
+    from seq2seq.translator import Translator
 
     translator = Translator.open(*options.runs, device=options.device, precision=options.precision)
     total = truncated = 0

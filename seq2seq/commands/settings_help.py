@@ -10,7 +10,7 @@ from omegaconf import MISSING
 
 from seq2seq.config import MODELS, AttentionConfig, Config, ModelConfig
 from seq2seq.config.choices import field_choices
-from seq2seq.config.fields import default_value, type_name
+from seq2seq.runtime.fields import default_value, help_text, type_name
 
 WIDTH, INDENT = 118, 47
 
@@ -87,13 +87,6 @@ def _setting_help(field: "dataclasses.Field[Any]", prefix: str) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def help_text(field: "dataclasses.Field[Any]") -> str:
-    """The help of a setting, without its choices, and the bounds of a number."""
-    text = str(field.metadata.get("help", "family of the model, chosen by model=rnn or model=transformer"))
-    bounds = field.metadata.get("bounds")
-    return f"{text} [{bounds}]" if bounds else text
 
 
 def shown_default(field: "dataclasses.Field[Any]") -> str:

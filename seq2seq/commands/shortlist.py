@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.commands.options import COUNT, Parser, add_number
+from seq2seq.commands.options import COUNT
 from seq2seq.errors import ConfigError, DataError, RunError
+from seq2seq.runtime.arguments import Parser, add_number
 
 if TYPE_CHECKING:
     from seq2seq.data.prepare import Prepared

@@ -10,14 +10,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from seq2seq.commands.options import (
-    Parser,
-    add_device_options,
-    add_search_options,
-    search_options,
-    tab_separated,
-)
-from seq2seq.commands.stdin import stdin_windows
+from seq2seq.commands.options import add_device_options, add_search_options, search_options
+from seq2seq.runtime.arguments import Parser, tab_separated
+from seq2seq.runtime.stdin import stdin_windows
 
 if TYPE_CHECKING:
     from seq2seq.translator import Translation
@@ -27,7 +22,8 @@ def main(argv: list[str]) -> None:
     """`seq2seq translate RUN [RUN ...] < in > out`."""
     options = _parse(argv)
 
-    from seq2seq.translator import Translator, warn_truncated
+    from seq2seq.runtime.translation import warn_truncated
+    from seq2seq.translator import Translator
     from seq2seq.utils.files import check_output
     from seq2seq.utils.progress import ProgressCounter
 

@@ -21,8 +21,8 @@ from seq2seq.evaluation.testset import TestSet
 from seq2seq.runs.directory import CONFIG, INFO, WEIGHTS, Run, missing_run
 from seq2seq.runs.metrics import is_complete, read_all_rows, read_metrics
 from seq2seq.runs.weights import open_tensors
-from seq2seq.utils.files import os_error_sentence
-from seq2seq.utils.untrusted import NUMBER, TEXT, WHOLE, check_types
+from seq2seq.runtime.program import os_error_sentence
+from seq2seq.runtime.untrusted import NUMBER, TEXT, WHOLE, check_types
 
 log = logging.getLogger("seq2seq")
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from itertools import groupby
 from seq2seq.compare.budget import budget_notes, enumerated
 from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.compare.variants import Variant
-from seq2seq.config.search import THROUGHPUT
+from seq2seq.runtime.search_config import THROUGHPUT
 
 TRAINER = ("accelerator", "devices", "threads", "graphs")  # settings of the trainer that change its speed
 Checksums = dict[int, str]  # update -> checksum of all batches up to it

@@ -25,13 +25,13 @@ from seq2seq.compare.paired_tests import (
 from seq2seq.compare.result import SEEDS, Column, Comparison, Figure, HealthWarning, Point, VariantRow
 from seq2seq.compare.variants import Variant, differing_settings
 from seq2seq.compare.verdicts import findings, seed_differences, verdict
-from seq2seq.data.words import count_words
 from seq2seq.evaluation.attention_maps import attention_health
 from seq2seq.evaluation.attention_records import dequantize
 from seq2seq.evaluation.metrics import METRICS
 from seq2seq.evaluation.output_health import output_warnings
 from seq2seq.evaluation.scores import Score
 from seq2seq.evaluation.testset import TestSet
+from seq2seq.runtime.words import count_words
 
 BUCKETS = 5  # ranges of source length, with about equally many sentences
 Members = Sequence[NDArray[np.int64]]  # sentence indices of each bucket

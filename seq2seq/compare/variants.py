@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.config import Config
 from seq2seq.config.io import NOT_HASHED, flatten
-from seq2seq.config.search import THROUGHPUT
 from seq2seq.errors import ConfigError, unknown
 from seq2seq.runs.directory import variant_name
+from seq2seq.runtime.search_config import THROUGHPUT
 
 # Settings in which the runs of one variant may differ.
 IGNORED_SETTINGS = NOT_HASHED | {"seed", "schema"} | {f"search.{name}" for name in THROUGHPUT}

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from omegaconf import MISSING
 
 from seq2seq.config.data import DataConfig, TokenizerConfig
-from seq2seq.config.fields import Group, check_path_part, setting, subgroup
 from seq2seq.config.model import MODELS, AttentionConfig, ModelConfig, RNNConfig, TransformerConfig
-from seq2seq.config.search import SearchConfig
 from seq2seq.config.training import TrainerConfig, TrainingConfig
 from seq2seq.errors import ConfigError
 from seq2seq.runtime.bounds import SEEDS, Bounds
+from seq2seq.runtime.fields import Group, check_path_part, setting, subgroup
+from seq2seq.runtime.search_config import SearchConfig
 
 SCHEMA = 1  # raised whenever a saved config would be read differently
 

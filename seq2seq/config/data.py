@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from seq2seq.config.fields import Group, check_path_part, name_list, setting
 from seq2seq.config.languages import check_language, language_of_side
 from seq2seq.errors import ConfigError, quoted
 from seq2seq.runtime.bounds import SEEDS, Bounds
+from seq2seq.runtime.fields import Group, check_path_part, name_list, setting
 
 MOST_WORDS = 1_000_000  # of a line: far more than a model can read
 AUTO = "auto"

@@ -3,35 +3,15 @@
 The groups refuse others themselves, whoever set them. Those in this table may come from a preset, such as the hidden
 size that model.parameters replaces, or stand in saved runs, and are then left as they are."""
 
-import dataclasses
-from collections.abc import Callable, Collection
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from typing import Any
 
 from seq2seq.config.data import BREAKS
-from seq2seq.config.fields import default_value
-from seq2seq.errors import ConfigError, shortened
-
-
-class Ignored(NamedTuple):
-    """A setting, and when a value of it that is not the default has no effect."""
-
-    setting: str  # dotted name
-    when: Callable[[Any], bool]  # its group, or for a condition on other groups the whole config -> it has no effect
-    why: str  # completes "SETTING=VALUE would be ignored: ..."
-    whole: bool = False  # whether `when` takes the whole config
-
+from seq2seq.runtime.fields import Ignored, refuse_given
+from seq2seq.runtime.search_config import IGNORED_SEARCH
 
 IGNORED = (
-    Ignored(
-        "search.coverage_penalty_kind",
-        lambda search: not search.coverage_penalty,
-        "search.coverage_penalty=0 charges nothing",
-    ),
-    Ignored(
-        "search.no_repeat",
-        lambda search: search.no_repeat > search.max_length,
-        "no output is longer than search.max_length",
-    ),
+    *IGNORED_SEARCH,
     Ignored(
         "training.average",
         lambda training: training.average == "best" and training.keep == 1,
@@ -63,22 +43,8 @@ IGNORED = (
 )
 
 
-def check_given(group: Any, given: Collection[str], prefix: str = "") -> None:
+def check_given(config: Any, given: Collection[str]) -> None:
     """Raise ConfigError for the first of the settings `given` by the user that has no effect.
 
-    group: the config; or with `prefix` its name, as in "search", one group of it, and only rules that need no other.
     given: dotted names. A value that is the default passes."""
-    for setting, when, why, whole in IGNORED:
-        path, _, name = setting.rpartition(".")
-        if setting not in given or (prefix and (whole or path != prefix)):
-            continue
-        own = group if prefix else getattr(group, path)
-        defaults = {field.name: default_value(field) for field in dataclasses.fields(own)}
-        value = getattr(own, name, None)
-        if value != defaults.get(name) and when(group if whole else own):
-            raise ConfigError(f"{setting}={shown(value)} would be ignored: {why}")
-
-
-def shown(value: Any) -> str:
-    """A value as it is written on the command line."""
-    return shortened(str(value).lower() if isinstance(value, bool) else value)
+    refuse_given(IGNORED, config, given)

@@ -23,10 +23,10 @@ from omegaconf.errors import (
 
 import seq2seq
 from seq2seq.config import MODELS, SCHEMA, Config, ModelConfig
-from seq2seq.config.fields import type_name
 from seq2seq.errors import ConfigError, RunError, choose, nearest_hint, shortened
+from seq2seq.runtime.fields import type_name
+from seq2seq.runtime.untrusted import LARGEST, read_text
 from seq2seq.utils.files import write_text
-from seq2seq.utils.untrusted import LARGEST, read_text
 
 # Paths, devices and display. Every other setting, trainer.precision among them, makes another run.
 NOT_HASHED = {"resume", "runs", "data.root", "data.cache", "data.how", "data.licence"} | {

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-from seq2seq.config.fields import Group, setting, subgroup
 from seq2seq.errors import ConfigError
 from seq2seq.runtime.bounds import Bounds
+from seq2seq.runtime.fields import Group, setting, subgroup
 
 SIZES = Bounds(1, 65536, "a square matrix of that size takes 16 GiB")
 SIZES_OR_ZERO = SIZES._replace(least=0)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from seq2seq.config.fields import Group, setting
 from seq2seq.runtime.bounds import Bounds
+from seq2seq.runtime.fields import Group, setting
 
 COUNT = Bounds(0, 10**9)  # of updates and the like
 DECAY = Bounds(0.0, 1.0, below=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.errors import DataError
-from seq2seq.utils.untrusted import MIB, TEXT, WHOLE, fits, open_file, read_json
+from seq2seq.runtime.untrusted import MIB, TEXT, WHOLE, fits, open_file, read_json
 
 Ids = NDArray[np.integer]
 FORMAT_VERSION = 1  # raised whenever a folder would be read differently

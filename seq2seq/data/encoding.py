@@ -23,15 +23,15 @@ from seq2seq.data.readers import AnyPair, LinkedPair
 from seq2seq.data.report import MAX_COMPARED, RoundTrip
 from seq2seq.data.sampling import encode_pair, text_row
 from seq2seq.data.text_hash import hash_pairs
-from seq2seq.data.tokenizer import LONGEST_PIECE
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.data.word_links import token_links
 from seq2seq.errors import DataError
 from seq2seq.ids import UNK
-from seq2seq.utils.process import available_cores
+from seq2seq.runtime.process import available_cores
+from seq2seq.runtime.untrusted import MIB, WHOLE, fits, read_json
+from seq2seq.runtime.untrusted import TEXT as ANY_TEXT
+from seq2seq.runtime.vocabulary import LONGEST_PIECE
 from seq2seq.utils.progress import ProgressCounter
-from seq2seq.utils.untrusted import MIB, WHOLE, fits, read_json
-from seq2seq.utils.untrusted import TEXT as ANY_TEXT
 
 BLOCK_PAIRS = 8192  # pairs of a block, before filtering
 MIN_BLOCKS_PER_WORKER = 4  # a process takes about as long to start as to encode one block

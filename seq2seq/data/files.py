@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from seq2seq.errors import DataError, MissingError, nearest_hint, quoted
+from seq2seq.runtime.lines import LONGEST_LINE, decode_line, endless_line
 
 
 class Packing(NamedTuple):
@@ -36,7 +37,6 @@ PACKINGS = {  # ending of a file's name -> its format
     ".zip": Packing("ZIP", re.compile(rb"PK\x03\x04"), unpack="unzip"),
     ".7z": Packing("7-Zip", re.compile(rb"7z\xbc\xaf\x27\x1c"), unpack="7z e"),
 }
-LONGEST_LINE = 1 << 26  # bytes: more without a newline are not text
 PACKED = tuple(ending for ending, packing in PACKINGS.items() if packing.open)  # endings that are read
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".docx", ".numbers")
 
@@ -120,11 +120,6 @@ def read_lines(path: Path) -> Iterator[str]:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def endless_line(path: Path | str, number: int) -> str:
-    """The error sentence for a line that has no end, as of a device or of binary data."""
-    return f"{path}:{number}: a line of more than {LONGEST_LINE:,} bytes is not text"
-
-
 def _incomplete(path: Path) -> str:
     return f"{path}: not a complete {PACKINGS[path.suffix].name} file; make or download it again"
 
@@ -139,53 +134,3 @@ def _check_content(path: Path, head: bytes) -> None:
         raise DataError(f"{path} is compressed with {found.name}: its name has to end in {ending}")
     if named and head and not found:
         raise DataError(f"{path} is not compressed with {named.name}: its name must not end in {path.suffix}")
-
-
-def decode_line(line: bytes, path: Path | str, number: int) -> str:
-    """Line `number` (from 1) of `path` without its ending; the first one also without a byte order mark.
-
-    Raises DataError, with the position in the line and the likely encoding, if it is not UTF-8 or holds a NUL."""
-    try:
-        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        byte = f"byte 0x{line[error.start]:02x} at place {error.start + 1}"
-        raise DataError(f"{path}:{number}: not UTF-8 ({byte}); {_encoding_advice(line, number)}") from error
-    if "\0" in text:
-        place = f"byte 0x00 at place {line.index(0) + 1}"
-        raise DataError(f"{path}:{number}: a NUL, which is not text ({place}); {_encoding_advice(line, number)}")
-    return text.removesuffix("\n").removesuffix("\r")
-
-
-def _encoding_advice(line: bytes, number: int) -> str:
-    """What to do about a line that is not UTF-8."""
-    if likely := likely_encoding(line, first=number == 1):
-        command = f"iconv -f {likely} -t utf-8 < FILE > NEW"
-        return f"the file is probably {likely}: convert it, as in `{command}`, or save it as UTF-8"
-    if re.search(rb"[\xc3-\xf4][\x80-\xbf]", line) or 0 in line:
-        return "the line is damaged, or the file is binary"
-    return "the file is in another encoding: convert it to UTF-8, as with iconv"
-
-
-def likely_encoding(line: bytes, first: bool) -> str:
-    """The encoding of a line that is not UTF-8, as iconv names it; "" if that is not plain.
-
-    UTF-16 and UTF-32 are told by their byte order mark or by their zero bytes; of the others only cp1252, which holds
-    most of Western Europe's languages, and of which a text has few bytes beyond ASCII. `first`: the first of a file."""
-    if line.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
-        return "utf-32"
-    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    if zeros := line.count(0):
-        if zeros >= 0.6 * len(line):
-            return "utf-32"
-        big = line[::2].count(0) > line[1::2].count(0) if first else line[:1] != b"\0"
-        wide = zeros >= len(line) / 4 or line.endswith(b"\0\n") or (line[:1] == b"\0" and not first)
-        return ("utf-16be" if big else "utf-16le") if wide else ""
-    high = sum(byte >= 0x80 for byte in line)
-    try:
-        letters = sum(c.isalpha() for c in line.decode("cp1252"))
-    except UnicodeDecodeError:
-        return ""
-    if re.search(rb"[\xc3-\xf4][\x80-\xbf]", line) or high > 0.4 * letters:
-        return ""
-    return "cp1252"

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from seq2seq.data.readers import AnyPair
-from seq2seq.data.words import count_words, is_blank, truncate_words
+from seq2seq.runtime.words import count_words, is_blank, truncate_words
 
 
 class PairFilter:

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seq2seq.errors import DataError
+from seq2seq.runtime.untrusted import open_lock
 from seq2seq.utils.files import error_filename
-from seq2seq.utils.untrusted import open_lock
 
 log = logging.getLogger(__name__)
 

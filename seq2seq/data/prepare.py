@@ -23,13 +23,14 @@ from seq2seq.data.readers import AnyPair, Pair
 from seq2seq.data.report import Overlap, is_report, report_lines
 from seq2seq.data.sampling import SampledCorpus, encode_pair, text_pair, text_row
 from seq2seq.data.text_hash import Stamp, TextChangedError, TextHash, file_stamps, unchanged
-from seq2seq.data.tokenizer import LONGEST_PIECE, OPEN_ENDED, Tokenizer, VocabularySizeError, train_tokenizer
-from seq2seq.data.vocabulary import Vocabularies, hash_of_both
-from seq2seq.data.words import is_unspaced, truncate_words
+from seq2seq.data.tokenizer import OPEN_ENDED, Tokenizer, VocabularySizeError, train_tokenizer
+from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError, RunError, Seq2SeqError
+from seq2seq.runtime.untrusted import MIB, read_json
+from seq2seq.runtime.vocabulary import LONGEST_PIECE, hash_of_both
+from seq2seq.runtime.words import is_unspaced, truncate_words
 from seq2seq.utils.files import check_folder, write_json
 from seq2seq.utils.progress import with_progress
-from seq2seq.utils.untrusted import MIB, read_json
 
 log = logging.getLogger(__name__)
 

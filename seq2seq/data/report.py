@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from seq2seq.data.readers import Pair
-from seq2seq.utils.untrusted import FLAG, TEXT, WHOLE, fits
+from seq2seq.runtime.untrusted import FLAG, TEXT, WHOLE, fits
 
 MAX_COMPARED = 1000  # lossy lines, of the first block, compared character by character; one takes about a millisecond
 MAX_CHARACTERS = 2000  # of such a line: the time grows with the square

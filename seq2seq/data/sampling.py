@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from seq2seq.data.dataset import EncodedPair, PairArrays, Rows
 from seq2seq.data.readers import AnyPair, Pair
 from seq2seq.data.tokenizer import Tokenizer
-from seq2seq.data.vocabulary import Segment, Vocabularies
+from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError
+from seq2seq.runtime.vocabulary import Segment
 
 
 def encode_pair(pair: AnyPair, vocabularies: Vocabularies, segment: Segment = Tokenizer.segment) -> EncodedPair:

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 from seq2seq.data.files import read_lines
 from seq2seq.data.readers import LinkedPair, Pair
-from seq2seq.data.tokenizer import SPACE_MARK, Tokenizer, join_pieces
+from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.data.vocabulary import Vocabularies
-from seq2seq.data.words import is_unspaced
 from seq2seq.errors import DataError, counted
+from seq2seq.runtime.vocabulary import SPACE_MARK, join_pieces
+from seq2seq.runtime.words import is_unspaced
 
 Link = tuple[int, int]
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.errors import RunError
-from seq2seq.utils.untrusted import open_file, parse_json
+from seq2seq.runtime.untrusted import open_file, parse_json
 
 
 class Alternative(NamedTuple):

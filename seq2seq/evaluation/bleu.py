@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seq2seq.config.languages import find_language
-from seq2seq.data.words import is_unspaced
 from seq2seq.evaluation.scores import Array, MetricOptions, Score, make_score
+from seq2seq.runtime.words import is_unspaced
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric

@@ -13,7 +13,6 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import torch
 
-from seq2seq.config.search import THROUGHPUT, SearchConfig
 from seq2seq.data.word_links import checked_word_indices, word_indices
 from seq2seq.evaluation import attention_stats, text_stats
 from seq2seq.evaluation.alignment import LINKS, word_links
@@ -29,7 +28,9 @@ from seq2seq.evaluation.scores import Array
 from seq2seq.evaluation.testset import TestSet
 from seq2seq.ids import UNK
 from seq2seq.runs.directory import WEIGHTS, Run, checked_hash, path_inside
-from seq2seq.translator import Translation, Translator, warn_truncated
+from seq2seq.runtime.search_config import THROUGHPUT, SearchConfig
+from seq2seq.runtime.translation import warn_truncated
+from seq2seq.translator import Translation, Translator
 
 ATTENTION_STATISTICS: dict[str, Callable[[Array], attention_stats.Sums]] = {
     "entropy": attention_stats.entropy,

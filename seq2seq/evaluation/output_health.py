@@ -6,8 +6,8 @@ better than those of other sentences, whatever the score: chrF is compared betwe
 from collections import Counter
 from collections.abc import Sequence
 
-from seq2seq.data.words import is_blank
 from seq2seq.evaluation.metrics import score
+from seq2seq.runtime.words import is_blank
 
 MIN_SENTENCES = 10  # with fewer a warning would be about the sentences, not about the model
 COMPARED = 200  # of the sentences, which bounds the time

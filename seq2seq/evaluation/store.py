@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seq2seq.config.search import SearchConfig
 from seq2seq.data.word_links import Link, parse_links
 from seq2seq.errors import DataError, RunError
 from seq2seq.evaluation.alignment import LINKS
@@ -27,9 +26,10 @@ from seq2seq.evaluation.attention_records import READ_ERRORS, AttentionRecordFil
 from seq2seq.evaluation.evaluate import SUMS, EvaluationSpec, TestTranslations, align_references, translate_test_set
 from seq2seq.evaluation.scores import Array
 from seq2seq.evaluation.testset import TestSet, text_hash
+from seq2seq.runtime.search_config import SearchConfig
+from seq2seq.runtime.untrusted import MIB, NUMBER, WHOLE, WORD, check_types, read_json, read_text
 from seq2seq.utils.files import atomic_write, why_no_folder, write_json, write_text
 from seq2seq.utils.progress import ProgressCounter
-from seq2seq.utils.untrusted import MIB, NUMBER, WHOLE, WORD, check_types, read_json, read_text
 
 log = logging.getLogger("seq2seq")
 

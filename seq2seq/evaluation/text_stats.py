@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
-from seq2seq.data.words import split_words
 from seq2seq.evaluation.attention_stats import Sums
+from seq2seq.runtime.words import split_words
 
 JOINERS = "\u200c\u200d"  # inside words of Persian and of Indic scripts
 

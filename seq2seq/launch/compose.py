@@ -21,7 +21,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.config import MODELS, Config
 from seq2seq.config.choices import check_choices
-from seq2seq.config.fields import type_name
 from seq2seq.config.ignored import check_given
 from seq2seq.config.io import (
     OTHER_TYPE,
@@ -36,6 +35,7 @@ from seq2seq.errors import ConfigError, nearest_hint, quoted, shortened, unknown
 from seq2seq.launch.config_dir import MOST_DIGITS, TOO_MANY_DIGITS, first_fault
 from seq2seq.launch.init_from import group_choices, take_over
 from seq2seq.launch.processes import CONCURRENT_JOBS
+from seq2seq.runtime.fields import type_name
 from seq2seq.utils.overrides import hydra_text, hydra_value
 
 PLAIN_GROUPS = ("tokenizer", "training", "trainer", "search", "data")  # groups whose files set nothing but their group

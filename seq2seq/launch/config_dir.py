@@ -10,7 +10,7 @@ import yaml
 from seq2seq.config import Config
 from seq2seq.config.io import check_shapes
 from seq2seq.errors import ConfigError, quoted
-from seq2seq.utils.untrusted import read_text
+from seq2seq.runtime.untrusted import read_text
 
 LARGEST = 1 << 20  # bytes of a file
 DEEPEST = 20  # levels of nesting; settings have 3

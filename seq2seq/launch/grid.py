@@ -14,8 +14,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from seq2seq.errors import TrainingError
+from seq2seq.runtime.untrusted import MIB, TEXT, fits, read_json
 from seq2seq.utils.files import write_json
-from seq2seq.utils.untrusted import MIB, TEXT, fits, read_json
 
 TRAINED = "trained"
 BEFORE = "finished before"

@@ -15,9 +15,9 @@ from typing import Any
 
 from seq2seq.config import Config
 from seq2seq.launch.grid import Grid
+from seq2seq.runtime.process import available_cores, handling, leave_terminal
 from seq2seq.utils.console import log_to_stderr
 from seq2seq.utils.files import write_text
-from seq2seq.utils.process import available_cores, handling, leave_terminal
 
 log = logging.getLogger("seq2seq")
 

@@ -26,8 +26,8 @@ from seq2seq.config import Config
 from seq2seq.config.io import read_config, settings_hash
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import BusyError, RunError, check_type, nearest_hint, shortened
+from seq2seq.runtime.untrusted import MIB, open_file, open_lock, read_json
 from seq2seq.utils.files import write_json
-from seq2seq.utils.untrusted import MIB, open_file, open_lock, read_json
 
 CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
 METRICS, LOG = "metrics.csv", "log.txt"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.errors import RunError, quoted
-from seq2seq.utils.untrusted import MIB, read_text
+from seq2seq.runtime.untrusted import MIB, read_text
 
 MAX_BYTES = 128 * MIB  # a million rows
 COLUMNS = (

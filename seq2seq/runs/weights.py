@@ -16,9 +16,9 @@ from torch import nn
 from seq2seq.errors import ConfigError, RunError, TrainingError, shortened
 from seq2seq.nn.build import EncoderDecoder, SkipInit, build_model
 from seq2seq.runs.directory import CONFIG, MAX_WEIGHTS_BYTES, WEIGHTS, Run, checked_hash, file_hash, record_hash
+from seq2seq.runtime.untrusted import library_path, open_file
 from seq2seq.utils.files import atomic_write
 from seq2seq.utils.overrides import resume_word
-from seq2seq.utils.untrusted import library_path, open_file
 
 DTYPES = ("F32", "F64", "F16", "BF16")  # of weights, as safetensors names them
 SHORTLIST, TABLE = "shortlist.safetensors", "translations"  # a file, and the name of its tensor

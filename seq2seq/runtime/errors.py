@@ -1,4 +1,4 @@
-"""The base class of all errors that are raised on purpose, and how their sentences show values and unknown names."""
+"""Errors that are raised on purpose, and how their sentences show values and unknown names."""
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
@@ -23,6 +23,14 @@ class Seq2SeqError(Exception):
 
 class ConfigError(Seq2SeqError):
     """A setting that cannot work, would be ignored, or is misspelt."""
+
+
+class DataError(Seq2SeqError):
+    """Text that cannot be read as what it should be."""
+
+
+class RunError(Seq2SeqError):
+    """A run directory or bundle that is missing, incomplete, of another version, or does not fit."""
 
 
 def choose(table: Mapping[str, T], name: object, setting: str) -> T:

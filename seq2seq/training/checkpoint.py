@@ -19,10 +19,10 @@ from torch import nn
 from seq2seq.errors import RunError
 from seq2seq.runs.directory import LAST
 from seq2seq.runs.weights import save_weights
+from seq2seq.runtime.process import handling, leave_terminal
+from seq2seq.runtime.untrusted import library_path, open_file
 from seq2seq.training.callbacks import update_ends
 from seq2seq.utils.files import atomic_write
-from seq2seq.utils.process import handling, leave_terminal
-from seq2seq.utils.untrusted import library_path, open_file
 
 log = logging.getLogger("seq2seq")
 

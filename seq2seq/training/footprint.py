@@ -10,11 +10,11 @@ import torch
 
 from seq2seq.config import Config, ModelConfig, TrainingConfig
 from seq2seq.config.data import MAX_AUTO_SIZE
-from seq2seq.config.fields import default_value
 from seq2seq.data.prepare import Prepared
 from seq2seq.errors import ConfigError
 from seq2seq.nn.build import build_meta_model
 from seq2seq.nn.ops.devices import free_memory
+from seq2seq.runtime.fields import default_value
 from seq2seq.training.resources import count_parameters
 from seq2seq.utils.memory import available_memory, gib
 

@@ -23,6 +23,7 @@ from seq2seq.errors import ConfigError, RunError
 from seq2seq.nn.build import EncoderDecoder, build_model
 from seq2seq.runs.directory import CONFIG, HASHES, INFO, LAST, LOG, Run, locked, read_info, run_directory
 from seq2seq.runs.weights import load_weights
+from seq2seq.runtime.process import available_cores
 from seq2seq.training.budget import resize_to_budget
 from seq2seq.training.checks import check_accumulation, check_monitor, check_plan, check_settings
 from seq2seq.training.fit import fit
@@ -30,7 +31,6 @@ from seq2seq.training.footprint import check_memory
 from seq2seq.utils.console import logging_to
 from seq2seq.utils.files import write_json
 from seq2seq.utils.overrides import resume_word
-from seq2seq.utils.process import available_cores
 
 log = logging.getLogger("seq2seq")
 

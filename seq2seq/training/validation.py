@@ -15,10 +15,10 @@ from torch import nn
 from seq2seq.config import ModelConfig
 from seq2seq.data.batching import Batch
 from seq2seq.data.readers import Pair
-from seq2seq.data.words import is_blank
 from seq2seq.errors import TrainingError
 from seq2seq.evaluation.attention_maps import attention_health, compute_attention_maps
 from seq2seq.ids import PAD
+from seq2seq.runtime.words import is_blank
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.callbacks import epoch_ends, training_ends, update_ends
 from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper

@@ -58,13 +58,6 @@ def atomic_path(path: Path, follow: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def os_error_sentence(error: OSError) -> str:
-    """What the file system refused, in one sentence that names the file, or the output if there is none."""
-    if error.filename is None:
-        return f"the output cannot be written: {error.strerror}"
-    return f"{shortened(error.filename, 500)} cannot be written or read: {error.strerror}"
-
-
 def open_to_append(path: Path) -> IO[str]:
     """Open a text file of a run directory to append to it; a link, pipe or device in its place is removed first."""
     with error_filename(path):

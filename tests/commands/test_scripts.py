@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from seq2seq.data.words import count_words
+from seq2seq.runtime.words import count_words
 
 Call = Callable[..., tuple[int, str, str]]
 

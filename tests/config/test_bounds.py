@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from seq2seq import cli
-from seq2seq.commands.options import Parser
 from seq2seq.config import (
     AttentionConfig,
     Config,
@@ -23,10 +22,11 @@ from seq2seq.config import (
     TrainingConfig,
     TransformerConfig,
 )
-from seq2seq.config.fields import default_value, type_name
 from seq2seq.config.io import every_setting
 from seq2seq.errors import ConfigError
+from seq2seq.runtime.arguments import Parser
 from seq2seq.runtime.bounds import Bounds
+from seq2seq.runtime.fields import default_value, type_name
 
 GROUPS = {
     "": partial(Config, model=RNNConfig()), "data": partial(DataConfig, format="tsv"), "tokenizer": TokenizerConfig,

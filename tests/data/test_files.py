@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from seq2seq.data import files
-from seq2seq.data.files import PACKED, PACKINGS, find_file, likely_encoding, read_lines
+from seq2seq.data.files import PACKED, PACKINGS, find_file, read_lines
 from seq2seq.data.readers import READERS, FileLayout, Pair
 from seq2seq.errors import DataError, MissingError
+from seq2seq.runtime import lines as runtime_lines
+from seq2seq.runtime.lines import likely_encoding
 
 TEXT = "Das Mädchen trägt\n«Où est la gare?»\n"
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
@@ -173,7 +175,8 @@ def test_line_ends(content: bytes, lines: list[str], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a", "a.gz"])
 def test_line_without_an_end_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "LONGEST_LINE", 50)
+    for module in (files, runtime_lines):
+        monkeypatch.setattr(module, "LONGEST_LINE", 50)
     with (gzip.open if name.endswith("gz") else open)(tmp_path / name, "wb") as file:
         file.write(b"x" * 49 + b"\n" + b"x" * 99)
     found = files.read_lines(tmp_path / name)

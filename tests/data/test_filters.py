@@ -17,9 +17,9 @@ from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.data.readers import Pair
 from seq2seq.data.report import report_lines
 from seq2seq.data.tokenizer import Tokenizer
-from seq2seq.data.words import truncate_words
 from seq2seq.ids import EOS
-from seq2seq.translator import warn_truncated
+from seq2seq.runtime.translation import warn_truncated
+from seq2seq.runtime.words import truncate_words
 
 RandomRun = Callable[..., Path]
 SPACES = st.text(" \t\u00a0\u2028", max_size=3)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import sentencepiece
 
-from seq2seq.data.tokenizer import Tokenizer, join_pieces, train_tokenizer
+from seq2seq.data.tokenizer import Tokenizer, train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.ids import BOS, EOS, PAD, UNK
+from seq2seq.runtime.vocabulary import join_pieces
 
 KINDS = {"unigram": 48, "bpe": 100, "word": 5000, "char": 5000}
 WORDS = [

@@ -19,7 +19,6 @@ from seq2seq.data.corpora import linked_pairs
 from seq2seq.data.prepare import Prepared, open_cached, prepare
 from seq2seq.data.readers import LinkedPair
 from seq2seq.data.report import report_lines
-from seq2seq.data.tokenizer import SPACE_MARK
 from seq2seq.data.word_links import (
     GoldAlignment,
     checked_word_indices,
@@ -31,6 +30,7 @@ from seq2seq.data.word_links import (
     words_from_pieces,
 )
 from seq2seq.errors import ConfigError, DataError
+from seq2seq.runtime.vocabulary import SPACE_MARK
 
 PAIRS = [
     LinkedPair("the old cat", "die alte Katze", ((0, 0), (1, 1), (2, 2))),

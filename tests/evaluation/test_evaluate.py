@@ -10,7 +10,8 @@ import pytest
 from seq2seq.evaluation.attention_maps import AttentionMap
 from seq2seq.evaluation.evaluate import ATTENTION_STATISTICS, SUMS, sentence_sums, with_alternatives
 from seq2seq.ids import UNK
-from seq2seq.translator import EMPTY, Translator
+from seq2seq.runtime.translation import EMPTY
+from seq2seq.translator import Translator
 
 
 def sums_of(weights: np.ndarray) -> dict[str, list[float]]:

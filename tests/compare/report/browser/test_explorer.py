@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from seq2seq.compare.result import Comparison
-from seq2seq.data.tokenizer import SPACE_MARK
 from seq2seq.data.word_links import word_indices, words_from_pieces
 from seq2seq.evaluation.alignment import merge
 from seq2seq.evaluation.attention_records import AttentionRecord
+from seq2seq.runtime.vocabulary import SPACE_MARK
 
 Make = Callable[..., Comparison]
 PIXELS = """JSON.stringify([...document.querySelectorAll('.panel canvas')].map(

@@ -3,15 +3,27 @@
 from dataclasses import dataclass
 from typing import Any
 
-from seq2seq.config.fields import Group, setting
-from seq2seq.config.ignored import check_given
-from seq2seq.errors import ConfigError, choose, quoted
-from seq2seq.runtime.bounds import SEARCH_BOUNDS
-from seq2seq.runtime.penalties import COVERAGE_PENALTIES, LENGTH_PENALTIES
+from .bounds import SEARCH_BOUNDS
+from .errors import ConfigError, choose, quoted
+from .fields import Group, Ignored, refuse_given, setting
+from .penalties import COVERAGE_PENALTIES, LENGTH_PENALTIES
 
 BEAM_ONLY = ("beam", "length_penalty", "alpha", "coverage_penalty", "coverage_penalty_kind")  # ignored when sampling
 SAMPLING_ONLY = ("seed", "temperature", "top_k", "top_p")  # ignored by beam search
 THROUGHPUT = ("batch", "window")  # settings that change no translation
+
+IGNORED_SEARCH = (
+    Ignored(
+        "search.coverage_penalty_kind",
+        lambda search: not search.coverage_penalty,
+        "search.coverage_penalty=0 charges nothing",
+    ),
+    Ignored(
+        "search.no_repeat",
+        lambda search: search.no_repeat > search.max_length,
+        "no output is longer than search.max_length",
+    ),
+)
 
 
 @dataclass(kw_only=True)
@@ -103,5 +115,5 @@ class SearchConfig(Group):
         if given.get("length_penalty", self.length_penalty) == "none":
             idle.add("alpha")
         found = SearchConfig(**{name: value for name, value in vars(self).items() if name not in idle} | given)
-        check_given(found, {f"search.{name}" for name in given}, "search")
+        refuse_given(IGNORED_SEARCH, found, {f"search.{name}" for name in given}, "search")
         return found

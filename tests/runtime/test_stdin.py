@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from seq2seq.commands import stdin
-from seq2seq.commands.stdin import stdin_windows
 from seq2seq.errors import DataError
+from seq2seq.runtime import stdin
+from seq2seq.runtime.stdin import stdin_windows
 
 Pipe = Callable[[bytes], None]
 

@@ -1,4 +1,4 @@
-"""Opening and checking files that someone else may have written: those of run directories and of caches.
+"""Opening and checking files that someone else may have written: those of run directories, bundles and caches.
 
 Nothing in the package opens such a file in another way. `open_file` opens regular files only, so that no pipe blocks
 and no device is read; it follows no link that leads out of the folder, and refuses a file that is larger than its kind
@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seq2seq.errors import RunError, Seq2SeqError
+from .errors import RunError, Seq2SeqError
 
 MIB = 1 << 20
 KINDS = {  # test of st_mode -> what the message calls it

@@ -2,13 +2,13 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import field
 from types import GenericAlias
-from typing import Any
+from typing import Any, NamedTuple
 
-from seq2seq.errors import ConfigError, shortened, unknown
-from seq2seq.runtime.bounds import Bounds
+from .bounds import Bounds
+from .errors import ConfigError, shortened, unknown
 
 
 def setting(
@@ -83,8 +83,45 @@ def default_value(field: "dataclasses.Field[Any]") -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
+def help_text(field: "dataclasses.Field[Any]") -> str:
+    """The help of a setting, without its choices, and the bounds of a number."""
+    text = str(field.metadata.get("help", "family of the model, chosen by model=rnn or model=transformer"))
+    bounds = field.metadata.get("bounds")
+    return f"{text} [{bounds}]" if bounds else text
+
+
 def type_name(field: "dataclasses.Field[Any]") -> str:
     """`int`, `list[str]`: the type of a setting as it is written."""
     if given := field.metadata.get("type"):
         return str(given)
     return str(field.type) if isinstance(field.type, GenericAlias) else getattr(field.type, "__name__", str(field.type))
+
+
+class Ignored(NamedTuple):
+    """A setting, and when a value of it that is not the default has no effect."""
+
+    setting: str  # dotted name
+    when: Callable[[Any], bool]  # its group, or for a condition on other groups the whole config -> it has no effect
+    why: str  # completes "SETTING=VALUE would be ignored: ..."
+    whole: bool = False  # whether `when` takes the whole config
+
+
+def refuse_given(rules: Sequence[Ignored], group: Any, given: Collection[str], prefix: str = "") -> None:
+    """Raise ConfigError for the first of the settings `given` by the user that has no effect by one of the rules.
+
+    group: the config; or the group called `prefix`, as in "search", which all `rules` are about.
+    given: dotted names. A value that is the default passes."""
+    for setting, when, why, whole in rules:
+        path, _, name = setting.rpartition(".")
+        if setting not in given:
+            continue
+        own = group if prefix else getattr(group, path)
+        defaults = {field.name: default_value(field) for field in dataclasses.fields(own)}
+        value = getattr(own, name, None)
+        if value != defaults.get(name) and when(group if whole else own):
+            raise ConfigError(f"{setting}={shown(value)} would be ignored: {why}")
+
+
+def shown(value: Any) -> str:
+    """A value as it is written on the command line."""
+    return shortened(str(value).lower() if isinstance(value, bool) else value)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2seq.data.words import UNSPACED, count_words, is_blank, is_unspaced, split_words, truncate_words
+from seq2seq.runtime.words import UNSPACED, count_words, is_blank, is_unspaced, split_words, truncate_words
 
 SPACED = {
     "Latin": "Der Mann kauft ein Buch",

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from seq2seq.errors import DataError, RunError
-from seq2seq.utils import untrusted
-from seq2seq.utils.untrusted import (
+from seq2seq.runtime import untrusted
+from seq2seq.runtime.untrusted import (
     FLAG,
     NUMBER,
     TEXT,

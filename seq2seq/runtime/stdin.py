@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from seq2seq.data.files import LONGEST_LINE, decode_line, endless_line
-from seq2seq.errors import DataError
+from .errors import DataError
+from .lines import LONGEST_LINE, decode_line, endless_line
 
 T = TypeVar("T")
 

@@ -1,0 +1,336 @@
+"""Lines of text to translations and back, whatever searches: what the Translators with and without torch share.
+
+Shapes: B sentences, S source positions.
+"""
+
+import logging
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from itertools import islice, zip_longest
+from typing import NamedTuple, Never, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ConfigError, DataError, RunError, check_type, counted, quoted, shortened
+from .hypothesis import Hypothesis
+from .ids import EOS, PAD, UNK
+from .lines import check_line, checked_lines
+from .options import length_limits
+from .search_config import SearchConfig
+from .vocabulary import LONGEST_PIECE, EncodedSource, VocabularyPair
+from .words import is_blank, truncate_words
+
+log = logging.getLogger("seq2seq")
+
+Progress = Callable[[int], object]  # called after each batch with its number of sentences
+
+
+class Translation(NamedTuple):
+    """One hypothesis for one source line, as text."""
+
+    text: str
+    score: float  # what it is ranked by: the log-probability after length and coverage penalties
+    log_prob: float  # natural logarithm, EOS included
+    source: list[str]  # subwords of the line as the model read it, EOS (an empty string) included
+    target: list[str]  # subwords of the hypothesis, with EOS if `finished`
+    attention: NDArray[np.float32] | None = None  # (len(target), len(source)), if asked for
+    finished: bool = True  # it ended with EOS; False: at the maximum length, or because no token was allowed
+    ids: Sequence[int] = ()  # target ids as the search found them, without EOS; ids >= V are copied source words
+    encoded: EncodedSource | None = None  # the line as ids; None if it is empty
+    truncated: bool = False  # the line has more than data.truncate_source words, and only the first were read
+
+
+EMPTY = Translation("", 0.0, 0.0, [], [])  # of an empty line
+
+
+class LineTranslator(ABC):
+    """Translates and scores lines; subclasses search and score batches of ids.
+
+    vocabularies: of both sides
+    search: settings of the search
+    truncate: source words that are read, as data.truncate_source; 0: all
+    copies: whether ids >= V are copied source words"""
+
+    vocabularies: VocabularyPair
+    search: SearchConfig
+    truncate: int
+    copies: bool
+
+    def set_limits(self, sources: Iterable[int | None], targets: Iterable[int | None]) -> None:
+        """Set the most source tokens and target steps of a sentence, from those of each model (None: no limit)."""
+        known = [most for most in sources if most is not None]
+        self.max_source = min([self.search.max_source, *known])  # source tokens, EOS included
+        self._limit = "model.max_length" if self.max_source in known else "search.max_source"  # for messages
+        # target steps, EOS included; None: no limit
+        self.max_target = min((most for most in targets if most is not None), default=None)
+        self._warned_of_long_source = False
+
+    @abstractmethod
+    def _search(
+        self, sources: Sequence[EncodedSource], prefix: Sequence[Sequence[int]], attention: bool
+    ) -> list[list[Hypothesis]]:
+        """The hypotheses of a batch of sources, each of which begins with its prefix of target ids."""
+
+    @abstractmethod
+    def _force(
+        self, sources: Sequence[EncodedSource], targets: Sequence[Sequence[int]], attention: bool
+    ) -> list[Hypothesis]:
+        """The targets of a batch, ids without EOS, as finished hypotheses with their log-probabilities."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Translator cannot be pickled: open it again in the other process, with Translator.open(RUN)")
+
+    def translate(self, lines: Iterable[str], *, progress: Progress | None = None, **settings: Never) -> list[str]:
+        """The best translation of each line; an empty line gives an empty one.
+
+        `progress` is called after each batch with its number of sentences.
+        Raises DataError for a single string in place of lines, and for what is no line of text; ConfigError for search
+        settings, which are given to `open`."""
+        _refuse_settings("translate", settings)
+        return [found[0].text for found in self.hypotheses(lines, progress=progress)]
+
+    def hypotheses(
+        self,
+        lines: Iterable[str],
+        *,
+        attention: bool = False,
+        prefix: Iterable[str] | None = None,
+        progress: Progress | None = None,
+        **settings: Never,
+    ) -> Iterator[list[Translation]]:
+        """The `search.n_best` translations of each line, best first, in the order of the lines.
+
+        >>> for translations in translator.hypotheses(lines, attention=True):
+        ...     print(translations[0].text, translations[0].attention.shape)
+
+        `prefix` holds the text that each translation begins with. `progress` is called after each batch with its number
+        of sentences. `search.window` lines at a time are read and sorted by length, so that memory stays bounded.
+        Raises DataError for a single string in place of lines, for what is no line of text, and if the numbers of lines
+        and prefixes differ; ConfigError for search settings, which are given to `open`."""
+        _refuse_settings("hypotheses", settings)
+        check_type("progress", progress, Callable | None)
+        lines = checked_lines(lines)
+        stream = ((line, "") for line in lines) if prefix is None else _with_prefixes(lines, prefix)
+        while window := list(islice(stream, self.search.window)):
+            sources = [self.encode_source(line) for line, _ in window]
+            found = self._translate_window(sources, [start for _, start in window], attention, progress)
+            for (line, _), translations in zip(window, found, strict=True):
+                truncated = self._is_truncated(line)
+                yield [one._replace(truncated=truncated) for one in translations]
+
+    def forced_decode(self, pairs: Iterable[tuple[str, str]], *, attention: bool = False) -> Iterator[Translation]:
+        """Each target of the (source, target) pairs as if the search had found it, with its log-probability.
+
+        >>> [given.log_prob for given in translator.forced_decode([("A dog runs .", "Ein Hund rennt .")])]
+
+        Raises DataError for what is no pair of lines of text."""
+        pairs = _checked_pairs(pairs)
+        while window := list(islice(pairs, self.search.window)):
+            sources = [self.encode_source(line) for line, _ in window]
+            targets = [self.encode_target(target, source) for (_, target), source in zip(window, sources, strict=True)]
+            order = sorted(range(len(window)), key=lambda i: -len(sources[i].ids) - len(targets[i]))
+            results: list[Translation] = [EMPTY] * len(window)
+            for at in range(0, len(order), self.search.batch):
+                rows = order[at : at + self.search.batch]
+                found = self._force([sources[i] for i in rows], [targets[i] for i in rows], attention)
+                for i, hypothesis in zip(rows, found, strict=True):
+                    results[i] = self._translation(sources[i], hypothesis, attention, replace_unknown=False)
+            for (line, target), result in zip(window, results, strict=True):
+                yield result._replace(text=target, truncated=self._is_truncated(line))
+
+    def score(self, sources: Iterable[str], targets: Iterable[str]) -> list[float]:
+        """The log-probability of each target given its source: natural logarithm, EOS included.
+
+        >>> translator.score(["A dog runs ."], ["Ein Hund rennt ."])
+
+        Raises DataError if the numbers of sources and targets differ, for a single string in place of lines, and for
+        what is no line of text."""
+        sources, targets = list(checked_lines(sources, "source")), list(checked_lines(targets, "target"))
+        if len(sources) != len(targets):
+            raise DataError(
+                f"{counted(len(sources), 'source')} cannot be scored with {counted(len(targets), 'target')}"
+            )
+        return [found.log_prob for found in self.forced_decode(zip(sources, targets, strict=True))]
+
+    def attention(self, source: str, target: str | None = None) -> Translation:
+        """A translation with its attention, (target subwords, source subwords): the given `target`, or the best one.
+
+        >>> found = translator.attention("A dog runs .")
+        >>> found.source, found.target, found.attention
+
+        Raises DataError for anything but one string."""
+        if not isinstance(source, str):
+            raise DataError(f"expected one line, not a {type(source).__name__}")
+        if target is not None:
+            return next(self.forced_decode([(source, target)], attention=True))
+        return next(self.hypotheses([source], attention=True))[0]
+
+    def encode_source(self, line: str) -> EncodedSource:
+        """Ids of a source line, of which the first `truncate` words are read.
+
+        A line that is still longer than `max_source` is cut, which is logged once, or, with
+        search.long_source=refuse, raises DataError. It is cut before it is split into subwords, which takes
+        SentencePiece minutes for a word of a million letters."""
+        text, limit = truncate_words(check_line(line), self.truncate), self.max_source
+        start = text[: LONGEST_PIECE * limit]
+        encoded = self.vocabularies.encode_source("" if is_blank(start) else start)
+        if len(start) == len(text) and len(encoded.ids) <= limit:
+            return encoded
+        size = f"{len(text):,} characters" if len(start) < len(text) else f"{len(encoded.ids):,} tokens"
+        if self.search.long_source == "refuse":
+            raise DataError(
+                f"a source line has {size}, more than the {limit:,} tokens of {self._limit}: {shortened(text, 60)}"
+            )
+        if not self._warned_of_long_source:
+            log.warning(
+                "a source line of %s was cut to the %s tokens of %s; others may be too", size, f"{limit:,}", self._limit
+            )
+            self._warned_of_long_source = True
+        ids, copy = encoded.ids[:-1][: limit - 1], encoded.copy[:-1][: limit - 1]  # without EOS
+        unknown = max(0, max(copy, default=0) - self.vocabularies.target.size + 1)  # unknown words that are left
+        return EncodedSource([*ids, EOS], [*copy, EOS], encoded.unknown[:unknown])
+
+    def encode_target(self, line: str, source: EncodedSource) -> list[int]:
+        """Ids of a target line, without EOS; words copied from `source` have ids >= V.
+
+        Raises DataError for a line that is too long for the model, or longer than search.max_source."""
+        limit, name = (
+            (self.search.max_source, "search.max_source")
+            if self.max_target is None
+            else (self.max_target, "model.max_length")
+        )
+        start = check_line(line)[
+            : LONGEST_PIECE * limit
+        ]  # splitting all of a very long line into subwords would take minutes
+        ids = self.vocabularies.encode_target(start, source.unknown if self.copies else ())
+        if len(start) < len(line) or len(ids) > limit:
+            size = f"{len(line):,} characters" if len(start) < len(line) else f"{len(ids):,} tokens"
+            raise DataError(
+                f"a target line has {size}, more than the {limit:,} tokens of {name}: {shortened(line, 60)}"
+            )
+        return ids[:-1]
+
+    def _is_truncated(self, line: str) -> bool:
+        return truncate_words(line, self.truncate) != line
+
+    def _translate_window(
+        self, sources: Sequence[EncodedSource], prefix: Sequence[str], attention: bool, progress: Progress | None
+    ) -> list[list[Translation]]:
+        """The translations of each source; empty ones are not searched for."""
+        search = self.search
+        results: list[list[Translation]] = [[EMPTY] * search.n_best for _ in sources]
+        not_empty = (i for i, source in enumerate(sources) if len(source.ids) > 1)
+        order = sorted(not_empty, key=lambda i: -len(sources[i].ids))
+        for at in range(0, len(order), search.batch):
+            rows = order[at : at + search.batch]
+            starts = [self.encode_target(prefix[i], sources[i]) for i in rows]
+            found = self._search([sources[i] for i in rows], starts, attention or search.replace_unknown)
+            for i, hypotheses in zip(rows, found, strict=True):
+                results[i] = [
+                    self._translation(sources[i], hypothesis, attention, search.replace_unknown)
+                    for hypothesis in hypotheses
+                ]
+            if progress is not None:
+                progress(len(rows))
+        return results
+
+    def _length_limits(
+        self, sources: Sequence[EncodedSource], prefix: Sequence[Sequence[int]]
+    ) -> tuple[list[int], list[int]]:
+        """The least and the most target tokens of each source, without EOS; a longer prefix is kept."""
+        settings = self.search
+        longest = min(settings.max_length, self.max_target - 1) if self.max_target else settings.max_length
+        limits = [
+            length_limits(
+                len(source.ids) - 1,
+                min_length=settings.min_length,
+                max_length=longest,
+                min_ratio=settings.min_ratio,
+                max_ratio=settings.max_ratio,
+            )
+            for source in sources
+        ]
+        most = [max(most, len(start)) for (_, most), start in zip(limits, prefix, strict=True)]
+        return [least for least, _ in limits], most
+
+    def _translation(
+        self, source: EncodedSource, found: Hypothesis, attention: bool, replace_unknown: bool
+    ) -> Translation:
+        """A hypothesis as text. `replace_unknown` needs its attention, which is returned only with `attention`.
+
+        Raises RunError for a score that is not a number."""
+        if math.isnan(found.log_prob):
+            raise RunError("the model gives no probabilities: its weights are damaged, or too large for its precision")
+        tokens, words = list(found.tokens), list(source.unknown)
+        pieces = self._source_pieces(source)
+        if replace_unknown and found.attention is not None:
+            for t, token in enumerate(tokens):
+                if token == UNK:  # take the source word with the most attention (Luong et al. 2015, section 4.1)
+                    words.append(pieces[int(found.attention[t, :-1].argmax())])
+                    tokens[t] = self.vocabularies.target.size + len(words) - 1
+        weights = found.attention if attention else None
+        if weights is not None and not isinstance(weights, np.ndarray):
+            weights = weights.float().numpy()  # a tensor of torch, perhaps in bfloat16
+        return Translation(
+            text=self.vocabularies.decode_target(tokens, words),
+            score=found.score,
+            log_prob=found.log_prob,
+            source=pieces,
+            target=self.vocabularies.target.pieces([*tokens, EOS] if found.finished else tokens, words),
+            attention=weights,
+            finished=found.finished,
+            ids=found.tokens,
+            encoded=source,
+        )
+
+    def _source_pieces(self, source: EncodedSource) -> list[str]:
+        """The subwords of a source as text; unknown ones as they were written."""
+        known = self.vocabularies.source.pieces(source.ids)
+        # the target side has the text of every piece that the source vocabulary lacks
+        written = self.vocabularies.target.pieces(source.copy, source.unknown)
+        return [text if i == UNK else piece for i, piece, text in zip(source.ids, known, written, strict=True)]
+
+
+def warn_truncated(truncated: int, total: int, words: int) -> None:
+    """Log a warning if any of `total` sources were `truncated` to their first `words` words (data.truncate_source)."""
+    if truncated:
+        log.warning("%d of %d sources were cut to %d words (data.truncate_source)", truncated, total, words)
+
+
+def _refuse_settings(method: str, settings: Mapping[str, object]) -> None:
+    """ConfigError for keywords that the method does not have, such as search settings."""
+    for name, value in settings.items():
+        if name in {field.name for field in fields(SearchConfig)}:
+            raise ConfigError(
+                f"{method} takes no search settings: give {name}={shortened(value)} to Translator.open(RUN, {name}=...)"
+            )
+        raise ConfigError(f"{method} has no option {quoted(name)}")
+
+
+def _with_prefixes(lines: Iterator[str], prefixes: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each line with its prefix; DataError if there are more of one than of the other."""
+    for line, prefix in zip_longest(lines, checked_lines(prefixes, "prefix")):
+        if line is None or prefix is None:
+            raise DataError("each line needs one prefix, and the numbers of lines and prefixes differ")
+        yield line, prefix
+
+
+def _checked_pairs(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The same pairs. DataError for what is no pair of lines."""
+    if not isinstance(pairs, Iterable):
+        raise DataError(f"expected pairs, such as a list of (source, target), not of type {type(pairs).__name__}")
+    for number, pair in enumerate(pairs, 1):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise DataError(f"pair {number} is not a pair of two strings, (source, target)")
+        yield check_line(pair[0], f"source {number}"), check_line(pair[1], f"target {number}")
+
+
+def padded_rows(rows: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """Rows of ids as one array (B, longest), padded with PAD on the right."""
+    out = np.full((len(rows), max(map(len, rows))), PAD, np.int64)
+    for row, ids in zip(out, rows, strict=True):
+        row[: len(ids)] = ids
+    return out
