@@ -54,7 +54,7 @@ class Translator(LineTranslator):
 
     def __post_init__(self) -> None:
         self.copies = all(model.head.reads_weights for model in self.models)  # type: ignore[attr-defined]
-        self.set_limits((model.max_source for model in self.models), (model.max_target for model in self.models))
+        self._set_limits((model.max_source for model in self.models), (model.max_target for model in self.models))
 
     @classmethod
     def open(

@@ -59,7 +59,7 @@ class LineTranslator(ABC):
     truncate: int
     copies: bool
 
-    def set_limits(self, sources: Iterable[int | None], targets: Iterable[int | None]) -> None:
+    def _set_limits(self, sources: Iterable[int | None], targets: Iterable[int | None]) -> None:
         """Set the most source tokens and target steps of a sentence, from those of each model (None: no limit)."""
         known = [most for most in sources if most is not None]
         self.max_source = min([self.search.max_source, *known])  # source tokens, EOS included
