@@ -35,6 +35,7 @@ MAY_IMPORT = {  # folder -> what it may import besides itself and SHARED; module
     "translator": {"config", "runs", "search", "data", "nn"},
     "evaluation": {"config", "data", "nn.attention", "runs", "search", "translator"},
     "training": {"config", "data", "evaluation", "nn", "runs", "translator"},
+    "export": {"config", "data", "evaluation", "nn", "runs", "translator"},
     "launch": {"config", "runs.directory"},
     "compare": {"config", "data", "evaluation", "runs", "translator"},
     "cli": {"commands"},
@@ -42,8 +43,8 @@ MAY_IMPORT = {  # folder -> what it may import besides itself and SHARED; module
 }
 
 WITHOUT_TORCH = {  # modules whose import does not import torch; the commands import it when it is needed
-    "cli", "config.choices", "config.io", "launch.compose", "launch.grid", "launch.processes", "launch.sweep",
-    "runs.directory", "runs.metrics", "utils.console", "utils.files", "utils.process", "utils.progress",
+    "cli", "config.choices", "config.io", "export.formats", "launch.compose", "launch.grid", "launch.processes",
+    "launch.sweep", "runs.directory", "runs.metrics", "utils.console", "utils.files", "utils.process", "utils.progress",
     *(f"commands.{command}" for command in cli.COMMANDS),
 }  # fmt: skip
 
@@ -54,6 +55,7 @@ DOORS = {  # dependency -> the modules or folders that may import it
     "sacrebleu": {"evaluation.bleu"},
     "rouge_score": {"evaluation.rouge"},
     "langcodes": {"config.languages"},
+    "ctranslate2": {"export.ctranslate2"},
 }
 
 FILES_READ = {  # call that reads a file -> the modules that may call it; all others read with runtime.untrusted
@@ -68,7 +70,7 @@ FILES_READ = {  # call that reads a file -> the modules that may call it; all ot
     },
     "read_bytes": set(),
     "safe_open": {"runs.weights"},  # these four get a file that runtime.untrusted has opened
-    "ZipFile": {"evaluation.attention_records", "training.checkpoint"},
+    "ZipFile": {"evaluation.attention_records", "export.argos", "training.checkpoint"},
     "torch.load": {"training.checkpoint"},
     "memmap": {"data.dataset"},
     "load_file": set(),

@@ -39,6 +39,14 @@ def find_language(name: str) -> Language | None:
     return None if found is None else Language(found.to_tag(), found.maximize().script or "", found.is_valid())
 
 
+def language_name(name: str) -> str:
+    """The English name of a language, such as Chinese (Traditional); `name` itself if it is no language."""
+    import langcodes
+
+    language = find_language(name)
+    return langcodes.Language.get(language.tag).display_name() if language else name
+
+
 def check_language(name: str, label: str) -> None:
     """Raise ConfigError if `name` is no language; warn, once, of a code that is not registered. "" is allowed."""
     if not name:

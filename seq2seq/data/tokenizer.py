@@ -41,6 +41,10 @@ class Tokenizer(SubwordModel):
         with atomic_write(path) as temporary:
             temporary.write_bytes(self.serialized)
 
+    def symbols(self) -> list[str]:
+        """All entries as the model file names them, the special ones included: <pad>, <unk>, <s>, </s>, ..."""
+        return [self._model.id_to_piece(i) for i in range(self.size)]
+
     def segment_sampled(self, text: str, alpha: float, seed: int) -> list[str]:
         """A random segmentation, as a function of (text, alpha, seed) alone.
 

@@ -1,0 +1,1 @@
+"""Exports trained translators: bundles for the runtime without torch, and the formats of other tools."""

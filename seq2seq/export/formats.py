@@ -1,0 +1,114 @@
+"""The formats that models are exported to, and why the settings of a model may rule one out.
+
+Only settings are read, and torch is not imported, so that a format is refused before anything is trained or loaded.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from seq2seq.config import Config, TransformerConfig
+from seq2seq.config.languages import find_language
+from seq2seq.errors import ConfigError, choose
+
+# Scores that are an inner product of two linear maps, which are multiplied into the projections of queries and keys;
+# with `uniform`, which is the same as a score of 0, these projections are 0.
+LINEAR_SCORERS = ("dot", "scaled_dot", "general", "scaled_general", "uniform")
+
+
+class Format(NamedTuple):
+    """A format of exported models."""
+
+    title: str  # for messages and tables
+    dtypes: tuple[str, ...]  # the first is the default
+    reasons: Callable[[Config], Iterator[str]]  # why it cannot represent a model, one sentence each
+
+
+def reasons(name: str, config: Config) -> list[str]:
+    """Why the format `name` cannot represent the model of `config`: one sentence for each setting that rules it out.
+
+    [] if it can. Raises ConfigError for a name that is not in FORMATS."""
+    return list(choose(FORMATS, name, "format").reasons(config))
+
+
+def check_format(name: str, config: Config, dtype: str) -> None:
+    """Raise ConfigError, with the first of `reasons`, for a model that the format cannot represent, or a dtype that it
+    does not have."""
+    for reason in reasons(name, config):
+        raise ConfigError(reason)
+    choose(dict.fromkeys(FORMATS[name].dtypes), dtype, f"dtype of {FORMATS[name].title}")
+
+
+def any_model(config: Config) -> Iterator[str]:
+    """Our own formats represent all models."""
+    yield from ()
+
+
+def plain_transformer(config: Config, title: str) -> Iterator[str]:
+    """What is not in the Transformer of other tools, whose cross-attention is a softmax of scaled inner products."""
+    model, attention = config.model, config.model.attention
+    if not isinstance(model, TransformerConfig):
+        yield f"model.name={model.name} cannot be exported to {title}, which has no recurrent decoders with attention"
+        return
+    if model.head != "vocabulary":
+        yield f"model.head={model.head} cannot be exported to {title}, which copies no source words"
+    if attention.scorer not in LINEAR_SCORERS:
+        yield (
+            f"model.attention.scorer={attention.scorer} cannot be exported to {title},"
+            f" whose attention scores are inner products: {', '.join(LINEAR_SCORERS)}"
+        )
+    if attention.window != "everywhere":
+        yield (
+            f"model.attention.window={attention.window} cannot be exported to {title},"
+            " whose decoders attend to the whole source"
+        )
+    if attention.normalizer != "softmax":
+        yield (
+            f"model.attention.normalizer={attention.normalizer} cannot be exported to {title},"
+            " whose attention is normalized by softmax"
+        )
+
+
+def ctranslate2_reasons(config: Config) -> Iterator[str]:
+    """Why CTranslate2 cannot represent the model."""
+    yield from plain_transformer(config, FORMATS["ctranslate2"].title)
+
+
+def huggingface_reasons(config: Config) -> Iterator[str]:
+    """Why neither Marian (post-norm) nor Pegasus (pre-norm) of transformers has the architecture."""
+    title, model = FORMATS["huggingface"].title, config.model
+    yield from plain_transformer(config, title)
+    if not isinstance(model, TransformerConfig):
+        return
+    architecture = "whose Pegasus" if model.norm_order == "pre" else "whose Marian"
+    if model.norm != "layer":
+        yield f"model.norm={model.norm} cannot be exported to {title}, {architecture} has LayerNorm"
+    if model.activation == "swiglu":
+        yield f"model.activation=swiglu cannot be exported to {title}, {architecture} has no gated activations"
+    if model.positions == "rotary":
+        yield f"model.positions=rotary cannot be exported to {title}, {architecture} adds positions to embeddings"
+
+
+def argos_reasons(config: Config) -> Iterator[str]:
+    """Why no package for Argos Translate can be made: it holds a CTranslate2 model and one SentencePiece model."""
+    title = FORMATS["argos"].title
+    yield from plain_transformer(config, title)
+    if not config.tokenizer.joint:
+        yield f"tokenizer.joint=false cannot be exported to {title}, whose packages have one SentencePiece model"
+    if config.task != "translation":
+        yield f"task={config.task} cannot be exported to {title}, which only translates"
+    for side, language in zip(("source", "target"), config.data.languages(), strict=True):
+        found = find_language(language) if language else None
+        if found is None or not found.known:
+            given = f"data.{side}_language={language or 'none'}"
+            yield f"{given} cannot be exported to {title}, which needs the code of a language: set data.{side}_language"
+
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format("ONNX", ("float32", "int8"), any_model),
+    "weights": Format("weights", ("float32",), any_model),
+    "ctranslate2": Format(
+        "CTranslate2", ("float32", "int8", "int8_bfloat16", "bfloat16", "float16"), ctranslate2_reasons
+    ),
+    "huggingface": Format("Hugging Face", ("float32", "bfloat16", "float16"), huggingface_reasons),
+    "argos": Format("Argos Translate", ("int8", "float32", "int8_bfloat16"), argos_reasons),
+}

@@ -1,0 +1,180 @@
+"""Exports Transformers to Hugging Face: a folder that the `AutoModelForSeq2SeqLM` and `AutoTokenizer` of transformers
+open.
+
+The Marian of transformers is a post-norm Transformer, its Pegasus a pre-norm one; both keep their positions in a table
+that is loaded like other weights, so that it may be learned. transformers is not needed to write the folder:
+
+>>> model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained("FOLDER"), AutoTokenizer.from_pretrained("FOLDER")
+>>> found = model.generate(**tokenizer(["A dog runs ."], return_tensors="pt"))
+>>> tokenizer.batch_decode(found, skip_special_tokens=True)
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.config import Config, SearchConfig, TransformerConfig
+from seq2seq.data.vocabulary import Vocabularies
+from seq2seq.export.formats import check_format
+from seq2seq.export.projections import (
+    POSITIONS,
+    Projections,
+    cross_attention,
+    layers_of,
+    position_table,
+    self_attention,
+)
+from seq2seq.ids import BOS, EOS, PAD, UNK
+from seq2seq.nn.build import EncoderDecoder
+from seq2seq.nn.transformer import DecoderLayer, TransformerDecoder, TransformerEncoder
+from seq2seq.runs.weights import save_tensors
+from seq2seq.utils.files import atomic_folder, write_json
+
+ARCHITECTURES = {"post": ("marian", "MarianMTModel"), "pre": ("pegasus", "PegasusForConditionalGeneration")}
+SPECIAL_IDS = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS, "decoder_start_token_id": BOS}
+
+
+def write_huggingface(
+    model: EncoderDecoder, config: Config, vocabularies: Vocabularies, folder: Path, dtype: str = "float32"
+) -> None:
+    """Write the model as a new folder for transformers, its weights in `dtype`.
+
+    Raises ConfigError for a model that it cannot represent, an unknown dtype and an existing folder."""
+    check_format("huggingface", config, dtype)
+    settings = config.model
+    assert isinstance(settings, TransformerConfig)
+    entries = settings.max_length if settings.positions == "learned" else POSITIONS
+    sizes = (vocabularies.source.size, vocabularies.target.size)
+    with atomic_folder(folder) as temporary:
+        write_json(temporary / "config.json", architecture(settings, *sizes, entries, dtype))
+        write_json(temporary / "generation_config.json", generation(config.search))
+        write_tokenizer(vocabularies, temporary, entries)
+        tensors = {name: x.to(getattr(torch, dtype)) for name, x in weights(model, settings, max(sizes), entries)}
+        save_tensors(tensors, temporary / "model.safetensors", format="pt")
+
+
+def architecture(settings: TransformerConfig, source: int, target: int, entries: int, dtype: str) -> dict[str, Any]:
+    """config.json for vocabularies of `source` and `target` entries and tables of `entries` positions."""
+    kind, name = ARCHITECTURES[settings.norm_order]
+    sizes: dict[str, Any] = {"vocab_size": max(source, target)}
+    if kind == "marian":
+        sizes = {"vocab_size": source, "decoder_vocab_size": target}
+        sizes["share_encoder_decoder_embeddings"] = settings.tie == "all"
+    tied = settings.tie == "all" or (kind == "marian" and settings.tie == "target")
+    return {
+        "model_type": kind,
+        "architectures": [name],
+        **sizes,
+        "tie_word_embeddings": tied,
+        "d_model": settings.size,
+        "encoder_layers": settings.encoder_layers,
+        "decoder_layers": settings.decoder_layers,
+        "encoder_attention_heads": settings.heads,
+        "decoder_attention_heads": settings.heads,
+        "encoder_ffn_dim": settings.feedforward,
+        "decoder_ffn_dim": settings.feedforward,
+        "activation_function": settings.activation,
+        "max_position_embeddings": entries,
+        "scale_embedding": True,
+        "dropout": settings.dropout,
+        "is_encoder_decoder": True,
+        "use_cache": True,
+        "dtype": dtype,
+        "forced_eos_token_id": None,
+        **SPECIAL_IDS,
+    }
+
+
+def generation(search: SearchConfig) -> dict[str, Any]:
+    """generation_config.json: the settings of a search by the names that `generate` has for them.
+
+    There are none for length_penalty=gnmt, the coverage penalty and the ratios of length: these are left out."""
+    options: dict[str, Any] = {
+        **SPECIAL_IDS,
+        "forced_eos_token_id": None,
+        "suppress_tokens": [PAD, BOS],
+        "max_new_tokens": search.max_length,
+        "num_return_sequences": search.n_best,
+    }
+    if search.min_length:
+        options["min_new_tokens"] = search.min_length
+    if search.no_repeat:
+        options["no_repeat_ngram_size"] = search.no_repeat
+    if search.sampling:
+        sampled = {"temperature": search.temperature, "top_k": search.top_k, "top_p": search.top_p}
+        return options | {"do_sample": True, **sampled}
+    if search.beam == 1:
+        return options | {"num_beams": 1}
+    alpha = search.alpha if search.length_penalty == "average" else 0.0
+    return options | {"num_beams": search.beam, "length_penalty": alpha, "early_stopping": True}
+
+
+def write_tokenizer(vocabularies: Vocabularies, folder: Path, longest: int) -> None:
+    """Write the files of a MarianTokenizer, which splits text by our SentencePiece models."""
+    for name, tokenizer in (("source.spm", vocabularies.source), ("target.spm", vocabularies.target)):
+        tokenizer.save(folder / name)
+    ids = [{s: i for i, s in enumerate(side.symbols())} for side in (vocabularies.source, vocabularies.target)]
+    write_json(folder / "vocab.json", ids[0])
+    settings: dict[str, Any] = {"tokenizer_class": "MarianTokenizer", "separate_vocabs": not vocabularies.joint}
+    if not vocabularies.joint:
+        write_json(folder / "target_vocab.json", ids[1])
+    symbols = vocabularies.target.symbols()
+    settings |= {"pad_token": symbols[PAD], "unk_token": symbols[UNK], "eos_token": symbols[EOS]}
+    settings |= {"bos_token": symbols[BOS], "model_max_length": longest, "split_special_tokens": True}
+    write_json(folder / "tokenizer_config.json", settings)
+
+
+def weights(
+    model: EncoderDecoder, settings: TransformerConfig, most: int, entries: int
+) -> Iterator[tuple[str, Tensor]]:
+    """All weights by their names in transformers. `most`: entries of the larger vocabulary."""
+    encoder, decoder = model.encoder, model.decoder
+    assert isinstance(encoder, TransformerEncoder)
+    assert isinstance(decoder, TransformerDecoder)
+    # Pegasus has one size for both vocabularies: the smaller one gets entries of probability 0
+    rows = most if settings.norm_order == "pre" else 0
+    source, target = (padded_rows(part.embedding.weight, rows) for part in (encoder, decoder))
+    if settings.tie == "all":
+        yield "model.shared.weight", target
+    else:
+        if settings.norm_order == "pre":
+            yield "model.shared.weight", source.clone()  # not read; without it Pegasus warns of missing weights
+        yield "model.encoder.embed_tokens.weight", source
+        yield "model.decoder.embed_tokens.weight", target
+        yield "lm_head.weight", padded_rows(model.head.output.weight, rows)
+    yield "final_logits_bias", padded_rows(model.head.output.bias, rows, -torch.inf).unsqueeze(0)
+    for name, stack in (("encoder", encoder), ("decoder", decoder)):
+        yield f"model.{name}.embed_positions.weight", torch.from_numpy(position_table(stack.positions, entries))
+        yield from named(f"model.{name}.layer_norm", stack.norm)
+        for i, layer in enumerate(layers_of(stack)):
+            prefix = f"model.{name}.layers.{i}"
+            yield from attention(f"{prefix}.self_attn", self_attention(layer.own))
+            yield from named(f"{prefix}.self_attn_layer_norm", layer.around_own.norm)
+            yield from named(f"{prefix}.fc1", layer.feed.inner)
+            yield from named(f"{prefix}.fc2", layer.feed.outer)
+            yield from named(f"{prefix}.final_layer_norm", layer.around_feed.norm)
+            if isinstance(layer, DecoderLayer):
+                yield from attention(f"{prefix}.encoder_attn", cross_attention(layer.cross))
+                yield from named(f"{prefix}.encoder_attn_layer_norm", layer.around_cross.norm)
+
+
+def padded_rows(table: Tensor, rows: int, value: float = 0.0) -> Tensor:
+    """A copy of the table (N, ...) with at least `rows` rows; the new ones hold `value`."""
+    missing = max(0, rows - len(table))
+    return torch.cat((table.detach().cpu(), table.new_full((missing, *table.shape[1:]), value, device="cpu")))
+
+
+def named(name: str, layer: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The weights of a layer; none of an Identity."""
+    for part, weight in layer.named_parameters():
+        yield f"{name}.{part}", weight.detach()
+
+
+def attention(name: str, layers: Projections) -> Iterator[tuple[str, Tensor]]:
+    """The weights of an attention."""
+    for part, (weight, bias) in zip(("q_proj", "k_proj", "v_proj", "out_proj"), layers, strict=True):
+        yield f"{name}.{part}.weight", torch.from_numpy(weight)
+        yield f"{name}.{part}.bias", torch.from_numpy(bias)
