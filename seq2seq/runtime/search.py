@@ -21,63 +21,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .bounds import SEARCH_BOUNDS
-from .errors import ConfigError
+from .constraints import Constraints
 from .hypothesis import Hypothesis
-from .ids import BOS, EOS, PAD
+from .ids import BOS, EOS
+from .interface import Floats, Ints
 from .options import check_beam, check_sampling
 from .penalties import NO_PENALTIES, Penalties
+from .random_numbers import uniform_number
+from .topk import stable_topk
 
-Floats = NDArray[np.floating]
-Ints = NDArray[np.integer]
 State = dict[str, NDArray]
 StepFunction = Callable[[Ints, State], tuple[Floats, Floats | None, State]]
-
-UINT64_MAX = (1 << 64) - 1
-GAMMA = 0x9E3779B97F4A7C15  # the increment of SplitMix64: 2^64 divided by the golden ratio, odd
-
-
-@dataclass(frozen=True)
-class Constraints:
-    """Constraints on a hypothesis. Raises ConfigError for numbers out of bounds, and if no hypothesis can meet them."""
-
-    max_length: int
-    min_length: int = 0
-    no_repeat: int = 0  # n-grams of this size never occur twice; 0: they may
-    prefix: Sequence[int] = ()  # the first tokens; the other constraints hold after them
-    forbidden: Sequence[int] = ()  # ids besides PAD and BOS
-
-    def __post_init__(self) -> None:
-        for name in ("max_length", "min_length", "no_repeat"):
-            SEARCH_BOUNDS[name]._replace(least=0).check(name, getattr(self, name))
-        if not 0 <= self.min_length <= self.max_length or len(self.prefix) > self.max_length:
-            raise ConfigError(
-                f"min_length={self.min_length}, max_length={self.max_length} and prefix={list(self.prefix)} do not fit"
-            )
-        if {PAD, BOS, EOS} & set(self.prefix):
-            raise ConfigError(f"prefix={list(self.prefix)} holds PAD, BOS or EOS ({PAD}, {BOS}, {EOS})")
-
-    def mask(self, log_probs: Floats, tokens: Sequence[int]) -> Floats:
-        """A copy of log_probs (V,) with -inf at ids that may not follow `tokens`."""
-        masked = np.full_like(log_probs, -np.inf)
-        if len(tokens) < len(self.prefix):
-            forced = self.prefix[len(tokens)]
-            masked[forced] = log_probs[forced]
-            return masked
-        forbidden = [PAD, BOS, *self.forbidden, *self.repeated(tokens)]
-        if len(tokens) < self.min_length:
-            forbidden.append(EOS)
-        masked[:] = log_probs
-        masked[forbidden] = -np.inf
-        return masked
-
-    def repeated(self, tokens: Sequence[int]) -> list[int]:
-        """The ids that would complete an n-gram which `tokens` hold already."""
-        n = self.no_repeat
-        if not n:
-            return []
-        context = list(tokens[len(tokens) - n + 1 :])
-        return [tokens[i + n - 1] for i in range(len(tokens) - n + 1) if list(tokens[i : i + n - 1]) == context]
 
 
 @dataclass(frozen=True)
@@ -132,13 +86,6 @@ class StepEnsemble:
         self.states = [{name: value[list(rows)] for name, value in state.items()} for state in self.states]
 
 
-def stable_topk(scores: Floats, count: int) -> Ints:
-    """Indices of the `count` largest of scores (C,) above -inf, largest first, ties in the order of the indices."""
-    cutoff = np.partition(scores, -count)[-count] if count < len(scores) else -np.inf
-    index = np.flatnonzero((scores >= cutoff) & (scores > -np.inf))
-    return index[np.argsort(-scores[index], kind="stable")][:count]
-
-
 def beam_search(
     steps: Sequence[StepFunction],
     states: Sequence[State],
@@ -158,7 +105,8 @@ def beam_search(
         total = np.stack(
             [one.log_prob + constraints.mask(row, one.tokens) for one, row in zip(live, log_probs, strict=True)]
         )
-        ranked = [divmod(int(place), total.shape[1]) for place in stable_topk(total.ravel(), 2 * beam)]
+        values, places = stable_topk(total.ravel(), 2 * beam)
+        ranked = [divmod(int(place), total.shape[1]) for place in places[values > -np.inf]]
         by_eos = sorted(parent for parent, token in ranked[:beam] if token == EOS)
         ended += [live[p].extend(EOS, float(log_probs[p, EOS]), weights[p]).end(True, penalties) for p in by_eos]
         onward = [(parent, token) for parent, token in ranked if token != EOS][:beam]
@@ -215,7 +163,8 @@ def sample(
 
 def truncate_distribution(scores: Floats, top_k: int, top_p: float) -> Floats:
     """Logits (V,) with -inf outside the `top_k` likeliest ids (0: all) and, of these, past those that reach `top_p`."""
-    kept = stable_topk(scores, top_k or len(scores))
+    values, kept = stable_topk(scores, top_k or len(scores))
+    kept = kept[values > -np.inf]
     probabilities = np.exp(scores[kept].astype(np.float64) - scores[kept[0]])
     probabilities = probabilities / probabilities.sum()
     if top_p < 1:
@@ -229,18 +178,3 @@ def draw_token(scores: Floats, number: float) -> int:
     """The first id whose cumulative probability, of logits (V,), is above `number`, which is in [0, 1)."""
     cumulative = np.cumsum(np.exp((scores - scores.max()).astype(np.float64)))
     return min(int(np.searchsorted(cumulative, number * cumulative[-1], side="right")), len(scores) - 1)
-
-
-def splitmix64(x: int) -> int:
-    """The output function of SplitMix64 (Steele et al. 2014)."""
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & UINT64_MAX
-    x = (x ^ x >> 27) * 0x94D049BB133111EB & UINT64_MAX
-    return x ^ x >> 31
-
-
-def uniform_number(seed: int, step: int, number: int) -> float:
-    """A random number in [0, 1), a multiple of 2^-48.
-
-    It is output (step << 32) + number of the SplitMix64 generator whose state is splitmix64(seed + GAMMA)."""
-    counter = (step << 32) + 1 + number
-    return (splitmix64(splitmix64(seed + GAMMA & UINT64_MAX) + counter * GAMMA & UINT64_MAX) >> 16) * 2.0**-48

@@ -1,0 +1,33 @@
+"""Stable top-k in NumPy against a stable sort."""
+
+import numpy as np
+import pytest
+
+from seq2seq.runtime.topk import CHUNK, stable_topk
+
+
+@pytest.mark.parametrize("columns", [1, 3, 50, CHUNK, 6 * CHUNK, 6 * CHUNK + 1, 20 * CHUNK + 9])
+@pytest.mark.parametrize("levels", [1, 4, 10**6], ids=["all tied", "ties", "distinct"])
+@pytest.mark.parametrize("count", [1, 6])
+def test_is_the_start_of_a_stable_sort(columns, levels, count):
+    chance = np.random.default_rng(columns)
+    scores = chance.integers(0, levels, (20, 2, columns)).astype(np.float32)
+    scores[chance.random(scores.shape) < 0.3] = -np.inf
+    scores[0] = -np.inf
+    scores[1, 0, columns // 2 :] = -np.inf
+    values, index = stable_topk(scores, count)
+    order = np.argsort(-scores, axis=2, kind="stable")[..., :count]
+    expected = np.take_along_axis(scores, order, 2)
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(values, expected)
+    np.testing.assert_array_equal(index, np.where(expected == -np.inf, 0, order))
+
+
+@pytest.mark.parametrize("columns", [5, 10 * CHUNK])
+def test_values_that_are_no_numbers_come_last_and_are_kept(columns):
+    scores = np.full((2, columns), np.nan)
+    scores[1, 3] = 1.0
+    values, index = stable_topk(scores, 2)
+    assert np.isnan(values[0]).all()
+    assert (values[1, 0], index[1, 0]) == (1, 3)
+    assert np.isnan(values[1, 1])
