@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from seq2seq.config import MODELS
+from seq2seq.config import MODELS, AttentionConfig, Config, ModelConfig, RNNConfig, TransformerConfig
 from seq2seq.config.io import differences
 from seq2seq.errors import ConfigError
 from seq2seq.launch.compose import compose_config, conf_dir
@@ -28,12 +29,16 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("wanted", [5_000_000, 12_345_678])
+@cache
+def variant(family: str, attention: str) -> Config:
+    return compose_config([f"model={family}", f"model/attention={attention}"])
+
+
+@pytest.mark.parametrize("wanted", [pytest.param(5_000_000, marks=pytest.mark.slow), 12_345_678])
 @pytest.mark.parametrize(("family", "attention"), VARIANTS)
 def test_every_variant_comes_near_the_budget(family: str, attention: str, wanted: int) -> None:
-    config = compose_config(
-        [f"model={family}", f"model/attention={attention}", f"model.parameters={wanted}", "model.tie=all"]
-    )
+    composed = variant(family, attention)
+    config = replace(composed, model=replace(composed.model, parameters=wanted, tie="all"))
     found = resize_to_budget(config.model, 8000, 8000)
     number = sum(p.numel() for p in build_meta_model(found, 8000, 8000).parameters())
     assert abs(number - wanted) <= TOLERANCE * wanted
@@ -46,41 +51,42 @@ def test_every_variant_comes_near_the_budget(family: str, attention: str, wanted
 
 @pytest.mark.parametrize("hidden", [2, 64, 65 * 2, 1000])
 def test_number_that_can_be_reached_is_reached(hidden: int) -> None:
-    model = compose_config([f"model.hidden={hidden}"]).model
+    model = RNNConfig(hidden=hidden)
     exact = sum(p.numel() for p in build_meta_model(model, 50, 60).parameters())
     assert resize_to_budget(replace(model, hidden=512, parameters=exact), 50, 60) == replace(model, parameters=exact)
 
 
 def test_chosen_size_suits_the_heads_though_the_given_one_does_not() -> None:
-    model = compose_config(["model.hidden=512", "model.attention.heads=3", "model.parameters=3000000"]).model
+    model = RNNConfig(hidden=512, parameters=3_000_000, attention=AttentionConfig(scorer="general", heads=3))
     assert resize_to_budget(model, 1000, 1000).hidden % 6 == 0
 
 
 def test_model_is_unchanged_without_a_budget() -> None:
-    model = compose_config().model
+    model = RNNConfig()
     assert resize_to_budget(model, 50, 60) is model
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("model", "sentence"),
     [
         (
-            ["model.parameters=1000"],
+            RNNConfig(parameters=1000),
             r"model\.parameters=1,000 cannot be reached by .*hidden alone: the nearest is [\d,]+ with model\.hidden=2;",
         ),
         (
-            ["model.parameters=99999", "model/attention=dot", "model.encoder_hidden=300"],
+            RNNConfig(parameters=99999, encoder_hidden=300, attention=AttentionConfig(scorer="dot")),
             r"model\.parameters chooses model\.hidden, and with 4: .*not 4 and 300",
         ),
         (
-            ["model=transformer", "model.parameters=7"],
+            TransformerConfig(parameters=7),
             r"by model\.feedforward alone: the nearest is [\d,]+ with model\.feedforward=1;",
         ),
     ],
+    ids=["too few", "another encoder", "transformer"],
 )
-def test_budget_that_cannot_be_reached_is_refused_with_the_nearest(words: list[str], sentence: str) -> None:
+def test_budget_that_cannot_be_reached_is_refused_with_the_nearest(model: ModelConfig, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        resize_to_budget(compose_config(words).model, 50, 60)
+        resize_to_budget(model, 50, 60)
 
 
 def test_bisection() -> None:
@@ -90,7 +96,8 @@ def test_bisection() -> None:
 
 
 def test_run_saves_the_chosen_size(small_settings: Callable[..., list[str]], tmp_path: Path) -> None:
-    config = compose_config(small_settings(tmp_path, "model.parameters=20000", "training.max_updates=2"))
+    words = ("model.parameters=20000", "training.max_updates=1", "training.monitor=loss")
+    config = compose_config(small_settings(tmp_path, *words))
     run = Run.open(train(config))
     assert abs(run.info["parameters"] - 20_000) <= 400
     assert run.info["parameters"] == sum(p.numel() for p in load_model(run).parameters())
@@ -104,11 +111,11 @@ def test_run_saves_the_chosen_size(small_settings: Callable[..., list[str]], tmp
 def test_model_larger_than_memory_is_refused(
     family: str,
     parameters: int,
-    small_settings: Callable[..., list[str]],
+    small_config: Callable[..., Config],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = compose_config(small_settings(tmp_path / "runs", f"model={family}", f"model.parameters={parameters}"))
+    config = small_config(tmp_path / "runs", f"model={family}", f"model.parameters={parameters}")
     monkeypatch.setattr(footprint, "available_memory", lambda: 2**30)
     with pytest.raises(
         ConfigError, match=r"takes at least [\d.]+ GiB for [\d,]+ parameters, .*adam.* 1.0 GiB of memory"

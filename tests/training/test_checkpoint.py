@@ -15,18 +15,20 @@ from safetensors.torch import load_file
 from torch import nn
 
 from seq2seq import cli
+from seq2seq.config import Config
 from seq2seq.errors import RunError
-from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.runs.metrics import read_metrics
 from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint, weights_name
 from seq2seq.training.resume import resume
 from seq2seq.training.run import train
 from seq2seq.utils.files import write_json
+from tests.settings import to_resume
 
 SmallSettings = Callable[..., list[str]]
 ROOT = Path(__file__).resolve().parents[2]
 SCORES = {1: 3.0, 2: 9.0, 3: 1.0, 4: 7.0, 5: 8.0, 6: 2.0, 7: 9.0}
+EACH_UPDATE = ("training.validate_every=1", "training.max_updates=3")
 CASES = [  # average, keep, updates of the result, updates whose weights are on disk
     ("none", 1, [2], {2}), ("none", 3, [2], {2, 5, 7}), ("best", 3, [2, 7, 5], {2, 5, 7}),
     ("last", 2, [6, 7], {2, 7, 6}), ("last", 1, [7], {2, 7}),
@@ -61,7 +63,7 @@ def test_lower_dev_loss_decides_between_equal_scores(tmp_path: Path) -> None:
 
 
 def test_weights_are_kept_until_no_checkpoint_names_them(
-    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that is killed in validation leaves last.ckpt, and all the weights that last.ckpt names."""
     original, exists = Checkpoint.save, list[bool]()
@@ -73,16 +75,14 @@ def test_weights_are_kept_until_no_checkpoint_names_them(
         original(self, trainer)
 
     monkeypatch.setattr(Checkpoint, "save", save)
-    run = train(
-        compose_config(small_settings(tmp_path, "training.keep=1", "training.monitor=loss", "training.max_updates=9"))
-    )
+    run = trained("training.keep=1", "training.monitor=loss", *EACH_UPDATE)
     assert len(exists) > 1
     assert all(exists)
     assert len(list((run / "checkpoints").glob("update-*"))) == 1
 
 
 def test_run_can_be_resumed_when_saving_a_first_checkpoint_fails(
-    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    small_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever of the first two saves fails, with validation after the first update."""
     save = Checkpoint.save
@@ -95,20 +95,20 @@ def test_run_can_be_resumed_when_saving_a_first_checkpoint_fails(
                 raise OSError(28, "No space left on device")
             save(self, trainer)
 
-        words = small_settings(tmp_path / str(number), "training.validate_every=1", "training.max_updates=3")
+        config = small_config(tmp_path / str(number), "training.monitor=loss", *EACH_UPDATE)
         with monkeypatch.context() as patch:
             patch.setattr(Checkpoint, "save", failing)
-            assert cli.main(["train", *words]) == 2
+            with pytest.raises(OSError, match="No space left"):
+                train(config)
         (run,) = (tmp_path / str(number)).iterdir()
-        assert cli.main(["train", f"resume={run}"]) == 0
+        resume(to_resume(run))
         assert Run.open(run).info["finished"]
 
 
 def test_first_checkpoint_holds_the_models_own_weights(
-    small_settings: SmallSettings, trained: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not the moving average, which is in the model's place during validation."""
-    words = ("training.ema=0.9", "training.validate_every=1", "training.max_updates=3")
     save, count = Checkpoint.save, [0]
 
     def save_once(self: Checkpoint, trainer: Any) -> None:
@@ -117,15 +117,16 @@ def test_first_checkpoint_holds_the_models_own_weights(
             raise KeyboardInterrupt
         save(self, trainer)
 
+    words = ("training.ema=0.9", "training.monitor=loss", *EACH_UPDATE)
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "save", save_once)
         with pytest.raises(KeyboardInterrupt):
-            train(compose_config(small_settings(tmp_path, *words)))
-    (run,) = tmp_path.iterdir()
-    resume(compose_config([f"resume={run}"]))
+            train(small_config(tmp_path / "interrupted", *words))
+    (run,) = (tmp_path / "interrupted").iterdir()
+    resume(to_resume(run))
     ours, theirs = (
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for folder in (run, trained(*words))
+        for folder in (run, train(small_config(tmp_path / "whole", *words)))
     )
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 

@@ -7,40 +7,39 @@ from pathlib import Path
 import pytest
 import torch
 
+from seq2seq.config import Config, TrainingConfig
+from seq2seq.data.prepare import prepare
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.launch.compose import compose_config
-from seq2seq.runs.directory import Run
 from seq2seq.training import checks
-from seq2seq.training.checks import check_folder, check_limits
+from seq2seq.training.checks import check_folder, check_limits, check_monitor
 from seq2seq.training.run import train
+from tests.settings import changed
 
-SmallSettings = Callable[..., list[str]]
+SmallConfig = Callable[..., Config]
 Trained = Callable[..., Path]
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 NO_LIMITS = ("training.max_updates=0", "training.patience=0")
 
 
-def test_training_without_an_end_is_refused(small_settings: SmallSettings, tmp_path: Path) -> None:
+def test_training_without_an_end_is_refused(small_config: SmallConfig, tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
         match=r"training has no end: set training\.max_updates, max_epochs, max_minutes, patience or stop_at",
     ):
-        train(compose_config(small_settings(tmp_path / "runs", *NO_LIMITS)))
+        train(small_config(tmp_path / "runs", *NO_LIMITS))
     assert not (tmp_path / "runs").exists()
 
 
 def test_stop_at_needs_a_score_to_monitor() -> None:
     with pytest.raises(ConfigError, match=r"training\.stop_at=30 would be ignored.*training\.monitor=loss"):
-        check_limits(compose_config(["training.stop_at=30", "training.monitor=loss"]).training)
+        check_limits(TrainingConfig(stop_at=30, monitor="loss"))
 
 
 @pytest.mark.parametrize("setting", ["runs", "data.cache"])
-def test_folder_that_cannot_be_created_is_refused(setting: str, tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_is_refused(setting: str, small_config: SmallConfig, tmp_path: Path) -> None:
     """The message names the setting, and nothing is created."""
     (tmp_path / "file").write_text("dear")
-    config = compose_config(
-        ["data=mine", "data.train=[nowhere]", "data.dev=[nowhere]", f"{setting}={tmp_path}/file/below"]
-    )
+    config = small_config(tmp_path, "data.train=[nowhere]", "data.dev=[nowhere]", f"{setting}={tmp_path}/file/below")
     with pytest.raises(
         ConfigError, match=f"{setting}={tmp_path}/file/below cannot be written to: {tmp_path}/file is not a folder"
     ):
@@ -52,32 +51,33 @@ def test_folder_that_cannot_be_created_is_refused(setting: str, tmp_path: Path) 
 
 
 def test_rouge_is_refused_for_a_script_that_it_does_not_read(
-    small_settings: SmallSettings, corpus: Path, tmp_path: Path
+    small_config: SmallConfig, corpus: Path, tmp_path: Path
 ) -> None:
     other = shutil.copytree(corpus, tmp_path / "corpus")
     (other / "dev.de").write_text("кот спит\n" * 12, encoding="utf-8")
     with pytest.raises(DataError, match=r"token in any reference .*training.rouge_tokenizer.* or take chrf"):
-        train(compose_config(small_settings(tmp_path / "runs", f"data.root={other}", "training.monitor=rouge")))
+        train(small_config(tmp_path / "runs", f"data.root={other}", "training.monitor=rouge"))
     assert not (tmp_path / "runs").exists()
 
 
 def test_rouge_is_accepted_if_one_decoded_reference_can_be_read(
-    small_settings: SmallSettings, corpus: Path, tmp_path: Path
+    small_config: SmallConfig, corpus: Path, tmp_path: Path
 ) -> None:
     other = shutil.copytree(corpus, tmp_path / "corpus")
     for name, last in (("dev.de", "die Katze schläft"), ("dev.en", "the cat sleeps")):
         (other / name).write_text("кот спит\n" * 150 + last + "\n", encoding="utf-8")
-    words = small_settings(tmp_path / "runs", f"data.root={other}", "training.monitor=rouge")
-    assert Run.open(train(compose_config(words))).info["finished"]
+    config = small_config(tmp_path, f"data.root={other}", "training.monitor=rouge")
+    prepared = prepare(config.data, config.tokenizer)
+    check_monitor(config, prepared)
     with pytest.raises(DataError, match="token in any reference"):  # the one that can be read is not decoded
-        train(compose_config([*words, "training.dev_lines=150"]))
+        check_monitor(changed(config, "training.dev_lines=150"), prepared)
 
 
-def test_too_few_positions_for_the_text_are_refused(small_settings: SmallSettings, tmp_path: Path) -> None:
+def test_too_few_positions_for_the_text_are_refused(small_config: SmallConfig, tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"model\.max_length=5 is too small: the longest training source has \d+ tokens"
     ):
-        train(compose_config(small_settings(tmp_path, "model.attention.scorer=location", "model.max_length=5")))
+        train(small_config(tmp_path, "model.attention.scorer=location", "model.max_length=5"))
     assert not list(tmp_path.iterdir())
 
 
@@ -117,9 +117,9 @@ def test_cuda_graphs_with_float16_are_refused(trained: Trained, monkeypatch: pyt
         trained("trainer.graphs=true", "trainer.precision=16")
 
 
-def test_update_of_more_batches_than_an_epoch_has_is_refused(small_settings: SmallSettings, tmp_path: Path) -> None:
+def test_update_of_more_batches_than_an_epoch_has_is_refused(small_config: SmallConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"training\.accumulate=1000 is more than an epoch has batches, \d+ of"):
-        train(compose_config(small_settings(tmp_path / "runs", "training.accumulate=1000")))
+        train(small_config(tmp_path / "runs", "training.accumulate=1000"))
     assert not (tmp_path / "runs").exists()
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from seq2seq.config import Config
 from seq2seq.errors import TrainingError
-from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.runs.weights import load_model
 from seq2seq.training.divergence import FinalLoss
@@ -36,10 +36,12 @@ def test_divergence_is_a_loss_that_is_worse_than_guessing_and_than_before(name: 
 
 
 def test_training_that_diverges_ends_with_an_error_and_keeps_its_weights(
-    small_settings: Callable[..., list[str]], tmp_path: Path
+    small_config: Callable[..., Config], tmp_path: Path
 ) -> None:
     """Also when the grid that it belongs to is repeated."""
-    config = compose_config(small_settings(tmp_path, "training.learning_rate=1e5", "training.label_smoothing=0.3"))
+    config = small_config(
+        tmp_path, "training.learning_rate=1e5", "training.label_smoothing=0.3", "training.dev_lines=1"
+    )
     with pytest.raises(TrainingError, match=r"has diverged: the dev loss is .* has 5\.30; lower .*=100000; the w"):
         train(config)
     run = Run.open(next(tmp_path.iterdir()))

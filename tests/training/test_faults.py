@@ -16,9 +16,14 @@ import torch
 from safetensors.torch import load_file
 
 from seq2seq import cli
+from seq2seq.config import Config
+from seq2seq.errors import TrainingError
 from seq2seq.runs.directory import Run
 from seq2seq.training.module import TrainingModule
+from seq2seq.training.resume import resume
+from seq2seq.training.run import train
 from seq2seq.training.validation import Validation
+from tests.settings import to_resume
 
 SmallSettings = Callable[..., list[str]]
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,50 +40,51 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def test_loss_that_is_not_finite_is_reported_and_the_run_can_be_resumed(
-    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    small_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original, handler = TrainingModule.losses, signal.getsignal(signal.SIGINT)
 
     def spoiled(self: TrainingModule, batch: Any) -> Any:
         loss = original(self, batch)
-        spoil = self.training and self.trainer.global_step == 4
+        spoil = self.training and self.trainer.global_step == 2
         return loss._replace(total=loss.total * float("nan")) if spoil else loss
 
+    config = small_config(tmp_path, "training.max_updates=3", "training.validate_every=1", "training.monitor=loss")
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "losses", spoiled)
-        assert cli.main(["train", *small_settings(tmp_path)]) == 2
-    message = capfd.readouterr().err.splitlines()[-1]
-    assert message.startswith("seq2seq: the loss is nan at update 5 (epoch 1, batch 5, lines ")
+        with pytest.raises(TrainingError, match=r"^the loss is nan at update 3 \(epoch 1, batch 3, lines "):
+            train(config)
     assert signal.getsignal(signal.SIGINT) == handler
     (run,) = tmp_path.iterdir()
-    assert cli.main(["train", f"resume={run}"]) == 0
-    assert Run.open(run).info["updates"] == 6
+    resume(to_resume(run))
+    assert Run.open(run).info["updates"] == 3
 
 
 def test_weights_that_are_not_finite_replace_no_checkpoint(
-    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    small_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An update can spoil the weights though its loss was finite; nothing of a validation that follows is kept."""
     original = Validation.validate
 
     def spoiled(self: Any, trainer: Any, module: Any) -> None:
-        if trainer.global_step == 6:
+        if trainer.global_step == 2:
             for parameter in module.parameters():
                 parameter.data.fill_(float("nan"))
         original(self, trainer, module)
 
     for monitor in ("bleu", "loss"):
+        words = (f"training.monitor={monitor}", "training.max_updates=2", "training.validate_every=1")
         with monkeypatch.context() as patch:
             patch.setattr(Validation, "validate", spoiled)
-            assert cli.main(["train", *small_settings(tmp_path / monitor, f"training.monitor={monitor}")]) == 2
-        assert "the dev loss is nan, these weights are not kept" in capfd.readouterr().err.splitlines()[-1]
+            with pytest.raises(TrainingError, match="the dev loss is nan, these weights are not kept"):
+                train(small_config(tmp_path / monitor, *words))
         (run,) = (tmp_path / monitor).iterdir()
-        assert [path.name for path in run.rglob("update-*")] == ["update-3.safetensors"]
-        assert cli.main(["train", f"resume={run}"]) == 0
+        assert [path.name for path in run.rglob("update-*")] == ["update-1.safetensors"]
+        resume(to_resume(run))
 
 
 def test_out_of_memory_is_one_sentence(
-    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    small_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for error in (
         torch.OutOfMemoryError("CUDA out of memory"),
@@ -89,8 +95,8 @@ def test_out_of_memory_is_one_sentence(
             raise error
 
         monkeypatch.setattr(TrainingModule, "losses", fail)
-        assert cli.main(["train", *small_settings(tmp_path / type(error).__name__)]) == 2
-        assert "out of memory: lower training.batch_tokens=256" in capfd.readouterr().err.splitlines()[-1]
+        with pytest.raises(TrainingError, match=r"^[^\n]*out of memory: lower training\.batch_tokens=256[^\n]*$"):
+            train(small_config(tmp_path / type(error).__name__))
 
 
 @pytest.mark.parametrize("writer", WRITERS)
@@ -107,15 +113,15 @@ def test_full_disk_is_one_sentence_and_leaves_no_partial_file(
         # so that os.replace is patched in that module only
         patch.setattr("seq2seq.utils.files.os", SimpleNamespace(**vars(os)))
         patch.setattr(writer, full)
-        assert cli.main(["train", f"resume={run_copy}", "training.max_updates=8", "training.patience=9"]) == 2
+        assert cli.main(["train", f"resume={run_copy}", "training.max_updates=7", "training.patience=9"]) == 2
     assert "No space left on device" in capfd.readouterr().err.splitlines()[-1]
     assert not list(run_copy.rglob(".*"))
     after = contents(run_copy)
     assert before.keys() <= after.keys()
     kept = load_file(run_copy / "checkpoints" / "update-6.safetensors")
     assert load_file(run_copy / "weights.safetensors").keys() == kept.keys()
-    assert cli.main(["train", f"resume={run_copy}", "training.max_updates=8"]) == 0
-    assert Run.open(run_copy).info["updates"] == 8
+    resume(to_resume(run_copy, "training.max_updates=7"))
+    assert Run.open(run_copy).info["updates"] == 7
 
 
 def run_with_file_limit(size: int, *words: str) -> "subprocess.CompletedProcess[str]":

@@ -8,21 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from seq2seq.config import AttentionConfig, RNNConfig, TransformerConfig
+from seq2seq.config import AttentionConfig, Config, RNNConfig, TransformerConfig
 from seq2seq.data.batching import Batch
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.ids import BOS, EOS, PAD
-from seq2seq.launch.compose import compose_config
 from seq2seq.nn.build import build_model
 from seq2seq.nn.cuda_graphs import Recorder
-from seq2seq.runs.directory import Run
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance, LossOptions, coverage_loss
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.resume import resume
-from seq2seq.training.run import train
+from seq2seq.training.run import create_directory, initial_info, plan_training, train
+from tests.settings import to_resume
 
 V = 12
 MODELS = {
@@ -142,45 +140,27 @@ def test_attention_learns_the_links(name: str, loss: str) -> None:
     assert (weights.argmax(-1) == batch.links.argmax(-1))[known].double().mean() > 0.95
 
 
-GUIDED = ("training.guided_alignment=1", "training.accumulate=2")
-
-
-def weights_of(run: Path) -> dict[str, Tensor]:
-    return load_file(run / "weights.safetensors")
-
-
-def test_resumed_guided_training_equals_an_uninterrupted_one(
-    trained: Callable[..., Path], small_settings: Callable[..., list[str]], tmp_path: Path
-) -> None:
-    whole, half = trained(*GUIDED), trained(*GUIDED, "training.max_updates=3")
-    assert Run.open(half).info["links"]
-    resume(compose_config([f"resume={half}", "training.max_updates=6"]))
-    ours, theirs = weights_of(half), weights_of(whole)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-
-
 def test_changed_links_are_refused_on_resuming(
-    corpus: Path, small_settings: Callable[..., list[str]], tmp_path: Path
+    corpus: Path, small_config: Callable[..., Config], tmp_path: Path
 ) -> None:
     root = Path(shutil.copytree(corpus, tmp_path / "text"))
-    run = train(
-        compose_config(small_settings(tmp_path / "runs", *GUIDED, "training.max_updates=2", f"data.root={root}"))
-    )
+    config = small_config(tmp_path / "runs", "training.guided_alignment=1", f"data.root={root}")
+    plan = plan_training(config)
+    assert create_directory(plan)
     (root / "train.align").write_text("0-0\n" * 120)
     with pytest.raises(RunError, match=r"the word links of data=mine are not those that .* was trained on"):
-        resume(compose_config([f"resume={run}", "training.max_updates=4"]))
-    other = train(
-        compose_config(small_settings(tmp_path / "runs", *GUIDED, "training.max_updates=2", f"data.root={root}"))
-    )
-    assert other != run
+        resume(to_resume(plan.folder, "training.max_updates=4"))
+    assert plan_training(config).folder != plan.folder
 
 
-def test_data_hash_does_not_depend_on_the_links(trained: Callable[..., Path]) -> None:
+def test_data_hash_does_not_depend_on_the_links(small_config: Callable[..., Config], tmp_path: Path) -> None:
     """So that a guided run can be compared with one that is not."""
-    plain, guided = (Run.open(trained("training.max_updates=1", *more)).info for more in ((), GUIDED[:1]))
+    configs = [small_config(tmp_path, f"training.guided_alignment={weight}") for weight in (0, 1)]
+    plain, guided = (initial_info(config, plan_training(config).prepared) for config in configs)
     assert plain["data"] == guided["data"]
     assert plain["tokenizer"] == guided["tokenizer"]
     assert "links" not in plain
+    assert guided["links"]
 
 
 REFUSED = {
@@ -192,10 +172,10 @@ REFUSED = {
 
 @pytest.mark.parametrize("more", REFUSED)
 def test_incompatible_settings_are_refused(
-    more: tuple[str, ...], small_settings: Callable[..., list[str]], tmp_path: Path
+    more: tuple[str, ...], small_config: Callable[..., Config], tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=REFUSED[more]):
-        train(compose_config(small_settings(tmp_path, GUIDED[0], *more)))
+        train(small_config(tmp_path, "training.guided_alignment=1", *more))
     assert not list(tmp_path.iterdir())
 
 

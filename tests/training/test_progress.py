@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from seq2seq.launch.compose import compose_config
+from seq2seq.config import Config
 from seq2seq.runs.directory import Run
 from seq2seq.runs.weights import load_model
 from seq2seq.training.progress import TrainingLimits, TrainingProgress
 from seq2seq.training.run import train
 
-SmallSettings = Callable[..., list[str]]
+SmallConfig = Callable[..., Config]
 
 
 def test_log_has_parameters_and_speed(
-    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    small_config: SmallConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "seq2seq")  # as the command line does
     monkeypatch.setattr("seq2seq.training.progress.LOG_INTERVAL", 0.0)
-    run = train(compose_config(small_settings(tmp_path, "trainer.progress=lines", "training.max_minutes=9")))
+    run = train(small_config(tmp_path, "trainer.progress=lines", "training.max_minutes=9", "training.dev_lines=2"))
     logged = (run / "log.txt").read_text()
     model = load_model(Run.open(run))
     assert f"all {sum(p.numel() for p in model.parameters()):>24,}"[-12:] in logged
@@ -34,12 +34,10 @@ def test_log_has_parameters_and_speed(
     assert "finished: dev bleu" in logged
 
 
-def test_bar_is_drawn_and_removed(
-    small_settings: SmallSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bar_is_drawn_and_removed(small_config: SmallConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Console(file=io.StringIO(), force_terminal=True, width=80)
     monkeypatch.setattr("seq2seq.training.progress.Console", lambda **options: screen)
-    train(compose_config(small_settings(tmp_path, "trainer.progress=bar", "training.max_updates=2")))
+    train(small_config(tmp_path, "trainer.progress=bar", "training.max_updates=2", "training.monitor=loss"))
     drawn = screen.file.getvalue()
     assert re.search(r"update 2 epoch 1 +loss \d\.\d+ +[\d,]+ tokens/s", drawn), drawn
     assert drawn.endswith("\x1b[2K")  # the line is cleared

@@ -16,12 +16,12 @@ from safetensors.torch import load_file
 
 from seq2seq.config import Config
 from seq2seq.errors import BusyError, ConfigError, RunError
-from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run, locked
 from seq2seq.training import resume as resuming
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.resume import complete, resume
 from seq2seq.training.run import create_directory, plan_training, train
+from tests.settings import to_resume
 
 SmallSettings = Callable[..., list[str]]
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,8 +40,8 @@ def same_as(run: Path, other: Path) -> bool:
 
 
 @pytest.fixture
-def config(small_settings: SmallSettings, tmp_path: Path) -> Config:
-    return compose_config(small_settings(tmp_path / "runs"))
+def config(small_config: Callable[..., Config], tmp_path: Path) -> Config:
+    return small_config(tmp_path / "runs")  # where the fixture `run_copy` has its run
 
 
 @pytest.fixture
@@ -77,10 +77,9 @@ def test_new_run_is_trained_and_then_left_as_it_is(
         train(config)
 
 
-@pytest.mark.parametrize("spelling", ["{}", "{}/../runs"])
-def test_interrupted_run_is_resumed(spelling: str, interrupted: Path, config: Config, tiny_run: Path) -> None:
+def test_interrupted_run_is_resumed(interrupted: Path, config: Config, tiny_run: Path) -> None:
     """Also where its folder is spelled differently, and settings that may change have changed."""
-    other = replace(config, runs=spelling.format(config.runs), trainer=replace(config.trainer, log_every=3))
+    other = replace(config, runs=f"{config.runs}/../runs", trainer=replace(config.trainer, log_every=3))
     assert Run.open(interrupted).info["finished"] is False
     folder, trained = complete(other)
     assert (folder.resolve(), trained) == (interrupted.resolve(), True)
@@ -108,28 +107,28 @@ def test_run_of_another_process_is_left_alone(interrupted: Path, config: Config)
     assert contents(interrupted) == before
 
 
-def test_run_that_another_process_has_just_finished(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = complete(config)[0]
+def test_run_that_another_process_has_just_finished(
+    run_copy: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     exists = Path.exists
-    monkeypatch.setattr(Path, "exists", lambda path: path != folder and exists(path))  # as if it came after the check
+    monkeypatch.setattr(Path, "exists", lambda path: path != run_copy and exists(path))  # as if it came after the check
     monkeypatch.setattr(resuming, "create_directory", lambda plan: False)
-    assert complete(config) == (folder, False)
+    assert complete(config) == (run_copy, False)
 
 
-def test_finished_run_with_a_raised_limit_stays_finished(config: Config) -> None:
-    folder = complete(config)[0]
-    resume(compose_config([f"resume={folder}", "training.max_updates=7"]))
-    assert complete(config) == (folder, False)
-    assert Run.open(folder).info["updates"] == 7
+def test_finished_run_with_a_raised_limit_stays_finished(run_copy: Path, config: Config) -> None:
+    resume(to_resume(run_copy, "training.max_updates=7"))
+    assert complete(config) == (run_copy, False)
+    assert Run.open(run_copy).info["updates"] == 7
 
 
 def test_interrupted_run_keeps_its_raised_limit(interrupted: Path, config: Config) -> None:
     """As saved by `resume`: the limit of the grid does not replace it."""
     path = interrupted / "config.yaml"
-    path.write_text(path.read_text().replace("max_updates: 6", "max_updates: 8"))
+    path.write_text(path.read_text().replace("max_updates: 6", "max_updates: 7"))
     assert complete(config) == (interrupted, True)
     run = Run.open(interrupted)
-    assert (run.info["updates"], run.config.training.max_updates) == (8, 8)
+    assert (run.info["updates"], run.config.training.max_updates) == (7, 7)
 
 
 def test_damaged_run_is_refused(interrupted: Path, config: Config) -> None:
@@ -148,12 +147,12 @@ def test_changes_are_logged_only_after_all_checks(interrupted: Path, caplog: pyt
     caplog.set_level("INFO", "seq2seq")
     caplog.clear()
     with locked(interrupted), pytest.raises(BusyError):
-        resume(compose_config([f"resume={interrupted}", "training.max_updates=7"]))
+        resume(to_resume(interrupted, "training.max_updates=7"))
     words = ("trainer.log_every=7", "training.max_updates=0", "training.patience=0")
     with pytest.raises(ConfigError, match="training has no end"):
-        resume(compose_config([f"resume={interrupted}", *words]))
+        resume(to_resume(interrupted, *words))
     assert caplog.messages == []
-    resume(compose_config([f"resume={interrupted}", "training.max_updates=7"]))
+    resume(to_resume(interrupted, "training.max_updates=7"))
     assert "changed on resuming: training.max_updates 6 -> 7" in caplog.messages
 
 

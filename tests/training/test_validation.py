@@ -14,12 +14,10 @@ import torch
 from seq2seq.config import AttentionConfig, RNNConfig
 from seq2seq.data.readers import Pair
 from seq2seq.evaluation.attention_maps import AttentionMap
-from seq2seq.launch.compose import compose_config
 from seq2seq.runs.directory import Run
 from seq2seq.training import validation
 from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper
 from seq2seq.training.optim import Plateau
-from seq2seq.training.run import train
 from seq2seq.training.validation import (
     MONITORED_PAIRS,
     VALIDATIONS_IN_A_ROW,
@@ -80,10 +78,10 @@ def test_attention_that_is_not_learned_is_not_checked(warnings_of: Callable[...,
     assert not warnings_of(*[flat] * VALIDATIONS_IN_A_ROW, attention=AttentionConfig(scorer="uniform"))
 
 
-def test_training_logs_the_warning(small_settings: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_training_logs_the_warning(trained: Callable[..., Path]) -> None:
     """With weights so small that all scores are equal."""
     words = ("model.init=1e-6", "training.learning_rate=1e-9", "training.max_updates=3", "training.validate_every=1")
-    run = train(compose_config(small_settings(tmp_path, *words, "data.max_words=60")))
+    run = trained(*words, "training.monitor=loss")
     assert (run / "log.txt").read_text().count("attention: ") == 1
 
 
@@ -93,7 +91,7 @@ def validations(run: Path) -> list[dict[str, str]]:
 
 
 def test_max_epochs_ends_with_a_last_validation(trained: Callable[..., Path]) -> None:
-    run = trained(*NO_LIMITS, "training.max_epochs=2", "training.validate_every=0", "training.batch_tokens=1024")
+    run = trained(*NO_LIMITS, "training.max_epochs=2", "training.validate_every=0", "training.batch_tokens=8192")
     rows = validations(run)
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert int(rows[1]["update"]) == 2 * int(rows[0]["update"]) == Run.open(run).info["updates"]
@@ -149,13 +147,12 @@ def test_max_minutes_does_not_count_validation(trained: Callable[..., Path], mon
 
 
 def test_training_that_ends_with_useless_outputs_says_so(
-    small_settings: Callable[..., list[str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    trained: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Three updates teach nothing; without a score nothing is translated, and nothing is known of the outputs."""
     for monitor in ("bleu", "loss"):
         caplog.clear()
-        words = (f"training.monitor={monitor}", "training.max_updates=3")
-        train(compose_config(small_settings(tmp_path / monitor, *words)))
+        trained(f"training.monitor={monitor}", "training.max_updates=3")
         found = [message for message in caplog.messages if message.startswith("dev outputs: ")]
         assert bool(found) == (monitor == "bleu")
         assert len(found) == len(set(found))
