@@ -6,12 +6,14 @@ CONTRIBUTING.md become pages.
 
 import dataclasses
 import html
+import io
 import os
 import re
-import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -45,9 +47,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def seq2seq(*words: str) -> str:
     """What the command `seq2seq` prints, wrapped at 100 columns."""
-    environment = {**os.environ, "COLUMNS": "100", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "seq2seq", *words]
-    return subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    from seq2seq.cli import main
+
+    with patch.dict(os.environ, COLUMNS="100"), redirect_stdout(io.StringIO()) as printed:
+        assert main(words) == 0, words
+    return printed.getvalue()
 
 
 def commands() -> str:

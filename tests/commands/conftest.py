@@ -1,5 +1,6 @@
 """Fixtures of the tests of commands."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from seq2seq import cli
+from seq2seq.config.io import build_config, read_config, write_config
 from seq2seq.ids import EOS
 from seq2seq.runs.weights import save_weights
 
@@ -57,11 +59,23 @@ def runs(trained: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory)
     Each has random weights of its own, and so other translations."""
     folder = tmp_path_factory.mktemp("compared")
     for name, words in VARIANTS.items():
-        for seed in (1, 2)[: 1 if "transformer" in name else 2]:
-            run = trained("training.max_updates=4", "training.monitor=loss", "search.beam=3", f"seed={seed}", *words)
-            disturb(run, 7 * seed + len(name))
-            shutil.copytree(run, folder / f"{name}-{seed}")
+        run = trained("training.max_updates=4", "training.monitor=loss", "search.beam=3", *words)
+        shutil.copytree(run, folder / f"{name}-1")
+        if "transformer" not in name:
+            resaved(run, folder / f"{name}-2", seed=2)
+        for copy in folder.glob(f"{name}-*"):
+            disturb(copy, 7 * int(copy.name[-1]) + len(name))
     return folder
+
+
+def resaved(run: Path, copy: Path, **settings: Any) -> Path:
+    """A copy of a run as if it had been trained with other settings: values, or dicts of those of a group."""
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("evaluation"))
+    values = dataclasses.asdict(read_config(copy / "config.yaml"))
+    for name, value in settings.items():
+        values[name] = values[name] | value if isinstance(value, dict) else value
+    write_config(build_config(values), copy / "config.yaml")
+    return copy
 
 
 def disturb(run: Path, seed: int) -> None:

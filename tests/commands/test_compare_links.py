@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from seq2seq.runs.weights import save_weights
+from tests.commands.conftest import resaved
 
 Call = Callable[..., tuple[int, str, str]]
 Row = Callable[[Any, str], Any]
@@ -63,33 +64,32 @@ def test_gold_without_any_link_is_refused(call: Call, runs: Path, corpus: Path) 
     assert f"{path} has no link: nothing can be compared with it" in err
 
 
+@pytest.fixture(scope="module")
+def back(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs of the other direction, with seeds 1 and 2."""
+    folder = tmp_path_factory.mktemp("back")
+    words = ("training.max_updates=4", "training.monitor=loss", "search.beam=3")  # as those of `runs`
+    run = trained("data.source=de", "data.target=en", *words)
+    for seed in (1, 2):
+        resaved(run, folder / f"back-{seed}", seed=seed)
+    return folder
+
+
 def test_runs_of_the_other_direction_may_be_a_folder(
-    compared: Callable[..., Any], trained: Any, runs: Path, gold: Path, tmp_path: Path
+    compared: Callable[..., Any], back: Path, runs: Path, gold: Path
 ) -> None:
     """Each seed is paired with its own reverse run."""
-    for seed in (1, 2):
-        words = (
-            f"seed={seed}",
-            "data.source=de",
-            "data.target=en",
-            "training.max_updates=4",
-            "training.monitor=loss",
-            "search.beam=3",
-        )
-        shutil.copytree(trained(*words), tmp_path / f"back-{seed}")
-    found = compared(runs / "rnn-general-1", runs / "rnn-general-2", "--gold", gold, "--reverse", tmp_path)
+    found = compared(runs / "rnn-general-1", runs / "rnn-general-2", "--gold", gold, "--reverse", back)
     assert len(found["rows"][0]["figures"]["aer_grow_diag_final_and"]["values"]) == 2
     assert found["header"] == compared(runs / "rnn-general-1", runs / "rnn-general-2", "--gold", gold)["header"]
 
 
-def test_links_of_both_directions(
-    compared: Callable[..., Any], call: Call, trained: Any, runs: Path, gold: Path
-) -> None:
-    back = trained("data.source=de", "data.target=en", "training.max_updates=1", "training.monitor=loss")
-    found = compared(runs / "rnn-general-1", "--gold", gold, "--reverse", back, "--symmetrize", "intersection")
+def test_links_of_both_directions(compared: Callable[..., Any], back: Path, runs: Path, gold: Path) -> None:
+    run = back / "back-1"
+    found = compared(runs / "rnn-general-1", "--gold", gold, "--reverse", run, "--symmetrize", "intersection")
     there, here = (
         json.loads(next(run.glob("evaluation/*/forced.json")).read_text())["links"]["argmax"]
-        for run in (runs / "rnn-general-1", back)
+        for run in (runs / "rnn-general-1", run)
     )
     both = [{tuple(map(int, link.split("-"))) for link in line.split()} for line in there]
     turned = [{tuple(map(int, link.split("-")))[::-1] for link in line.split()} for line in here]
@@ -118,16 +118,12 @@ def test_wrong_reverse_runs_are_refused_before_translation(call: Call, runs_copy
 
 @pytest.mark.parametrize("command", ["compare", "evaluate"])
 def test_gold_replaces_the_test_sets_own_links(
-    command: str, call: Call, trained: Any, corpus: Path, tmp_path: Path, gold: Path
+    command: str, call: Call, tiny_run: Path, corpus: Path, tmp_path: Path, gold: Path
 ) -> None:
     """Even if the test set's own links do not fit the text."""
     root = Path(shutil.copytree(corpus, tmp_path / "text"))
     (root / "test.align").write_text("99-0\n" * 12)
-    run = Path(
-        shutil.copytree(
-            trained(f"data.root={root}", "training.max_updates=1", "training.monitor=loss"), tmp_path / "run"
-        )
-    )
+    run = resaved(tiny_run, tmp_path / "run", data={"root": str(root)})
     words = (command, run, "--test", "test", "--bootstrap", 0)
     code, _, err = call(*words)
     assert code == 2
@@ -159,14 +155,11 @@ def test_stored_links_of_other_weights_are_not_used(compared: Callable[..., Any]
     assert found == theirs != mine
 
 
-def test_gold_links_need_the_words_of_the_tokenizer(call: Call, trained: Any, gold: Path, tmp_path: Path) -> None:
+def test_gold_links_need_the_words_of_the_tokenizer(
+    call: Call, random_run: Callable[..., Path], tmp_path: Path
+) -> None:
     """NFKC splits a word at its no-break space: all later links would be of other words."""
-    run = Path(
-        shutil.copytree(
-            trained("tokenizer.normalizer=nmt_nfkc", "training.max_updates=1", "training.monitor=loss"),
-            tmp_path / "run",
-        )
-    )
+    run = Path(shutil.copytree(random_run("tokenizer.normalizer=nmt_nfkc"), tmp_path / "run"))
     for name, text in (("s", "the old\u00a0teacher opens\n"), ("t", "der alte Lehrer\n"), ("links", "0-0\n")):
         (tmp_path / name).write_text(text)
     words = ("--source", tmp_path / "s", "--reference", tmp_path / "t")

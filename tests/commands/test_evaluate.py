@@ -1,16 +1,17 @@
 """`seq2seq evaluate`: scores, and the evaluations that it saves in the run."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from seq2seq import cli
+from tests.commands.conftest import resaved
 
 RandomRun = Callable[..., Path]
 Call = Callable[..., tuple[int, str, str]]
@@ -131,33 +132,16 @@ def test_dev_score_of_training_equals_that_of_evaluate(
     assert json.loads(out)["scores"][0]["value"] == pytest.approx(info["dev_score"], abs=1e-9)
 
 
-def test_alignment_error_is_reported_for_known_gold_links(call: Call, tmp_path: Path, corpus: Path) -> None:
-    from seq2seq.launch.compose import compose_config
-    from seq2seq.training.run import train
-
-    few = [
-        "data=toy",
-        "data.pairs=150",
-        f"data.cache={tmp_path / 'cache'}",
-        f"runs={tmp_path / 'runs'}",
-        "tokenizer.size=300",
-        "model.embedding=8",
-        "model.hidden=8",
-    ]
-    size = [
-        "model.embedding=8",
-        "model.hidden=8",
-        "training.max_updates=1",
-        "training.monitor=loss",
-        "search.beam=1",
-        "search.max_length=5",
-    ]
-    run = train(compose_config([*few, *size]))
-    options = ("--metrics", "bleu", "--bootstrap", 40)
-    code, out, _ = call("evaluate", run, "--test", "test", *options)
+def test_alignment_error_is_reported_for_known_gold_links(
+    call: Call, tiny_run: Path, tmp_path: Path, corpus: Path
+) -> None:
+    root = Path(shutil.copytree(corpus, tmp_path / "other"))
+    (root / "test.align").write_text("0-0\n" * 12)
+    run = resaved(tiny_run, tmp_path / "run", data={"root": str(root)})
+    code, out, _ = call("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 40)
     assert code == 0
     assert "\naer = " in out
-    assert len((run / "evaluation" / "test" / "alignments.txt").read_text().splitlines()) == 500
+    assert len((run / "evaluation" / "test" / "alignments.txt").read_text().splitlines()) == 12
 
 
 def test_gold_links_are_checked_before_translation(call: Call, run_copy: Path, corpus: Path, tmp_path: Path) -> None:
@@ -196,46 +180,37 @@ def test_translations_are_saved_if_a_metric_fails(call: Call, run_copy: Path, co
 
 
 def test_other_scores_are_reported_without_an_alignment_error(
-    call: Call, trained: Callable[..., Path], corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    call: Call, random_run: RandomRun, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The text has a no-break space inside a word, at which NFKC splits it."""
     root = Path(shutil.copytree(corpus, tmp_path / "text"))
     lines = (root / "test.en").read_text().splitlines()
     (root / "test.en").write_text("\n".join([lines[0].replace(" ", "\u00a0", 1), *lines[1:]]) + "\n", encoding="utf-8")
     (root / "test.align").write_text("0-0\n" * 12)
-    options = ("tokenizer.normalizer=nmt_nfkc", "training.max_updates=1", "training.monitor=loss")
-    run = Path(shutil.copytree(trained(f"data.root={root}", *options), tmp_path / "run"))
+    run = resaved(random_run("tokenizer.normalizer=nmt_nfkc"), tmp_path / "run", data={"root": str(root)})
     code, out, _ = call("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
     assert (code, out.splitlines()[0][:7], "aer" in out) == (0, "bleu = ", False)
     (warning,) = [message for message in caplog.messages if "no alignment error" in message]
     assert warning.endswith("or change that text")
 
 
-def test_scores_are_printed_even_if_they_cannot_be_saved(call: Call, run_copy: Path) -> None:
-    (run_copy / "evaluation" / "test" / "scores.json").mkdir(parents=True)  # in the way
-    code, out, err = call("evaluate", run_copy, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
-    assert (code, len(out.splitlines()), len(err.splitlines())) == (2, 1, 1)
-    assert out.startswith("bleu = ")
-
-
-def test_target_language_chooses_the_tokenizer_of_bleu(
-    call: Call, trained: Callable[..., Path], tmp_path: Path
+def test_printed_scores_reach_a_file_even_if_they_cannot_be_saved(
+    run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for split, lines in (("train", 40), ("dev", 4), ("test", 4)):
-        (tmp_path / f"{split}.en").write_text("".join(f"the cat {n}\n" for n in range(lines)), encoding="utf-8")
-        (tmp_path / f"{split}.zh").write_text("".join(f"这只猫{n}\n" for n in range(lines)), encoding="utf-8")
-    run = trained(f"data.root={tmp_path}", "data.target=zh", "tokenizer=char", "training.max_updates=1")
+    (run_copy / "evaluation" / "test" / "scores.json").mkdir(parents=True)  # in the way
+    with (tmp_path / "scores").open("w") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        words = ["evaluate", str(run_copy), "--test", "test", "--metrics", "bleu", "--bootstrap", "0"]
+        assert cli.main(words) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    (line,) = (tmp_path / "scores").read_text().splitlines()
+    assert line.startswith("bleu = ")
+
+
+def test_target_language_chooses_the_tokenizer_of_bleu(call: Call, tiny_run: Path, tmp_path: Path) -> None:
+    for name, text in (("test.en", "the cat 1\n"), ("test.zh", "这只猫1\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    run = resaved(tiny_run, tmp_path / "run", data={"root": str(tmp_path), "target": "zh"})
     code, out, _ = call("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0)
     assert code == 0
     assert "|tok:zh|" in out
-
-
-def test_printed_scores_reach_a_file_even_if_they_cannot_be_saved(run_copy: Path, tmp_path: Path) -> None:
-    """In a process of its own: what was printed is flushed before the error."""
-    (run_copy / "evaluation" / "test" / "scores.json").mkdir(parents=True)  # in the way
-    command = [sys.executable, "-m", "seq2seq", "evaluate", run_copy, "--test", "test", "--metrics", "bleu"]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    with (tmp_path / "scores").open("w") as file:
-        done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, env=environment, text=True)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert (tmp_path / "scores").read_text().startswith("bleu = ")

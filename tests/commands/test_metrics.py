@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands.conftest import resaved
+
 RandomRun = Callable[..., Path]
 Call = Callable[..., tuple[int, str, str]]
 
@@ -66,13 +68,13 @@ def test_misuse_is_reported_in_one_line(call: Call, files: tuple[Path, Path, Pat
 
 
 def test_task_chooses_the_metrics_and_scores_of_run_and_text_agree(
-    call: Call, random_run: RandomRun, corpus: Path
+    call: Call, random_run: RandomRun, corpus: Path, tmp_path: Path
 ) -> None:
-    for settings, usual in (
-        ((), ["bleu", "chrf", "ter"]),
-        (("task=summarization",), ["rouge1", "rouge2", "rougeL", "rougeLsum"]),
+    for task, usual in (
+        ("translation", ["bleu", "chrf", "ter"]),
+        ("summarization", ["rouge1", "rouge2", "rougeL", "rougeLsum"]),
     ):
-        run = random_run(*settings)
+        run = resaved(random_run(), tmp_path / task, task=task)
         code, out, _ = call("evaluate", run, "--test", "test", "--bootstrap", 40, "--json")
         assert code == 0
         scores = json.loads(out)["scores"]
@@ -82,8 +84,10 @@ def test_task_chooses_the_metrics_and_scores_of_run_and_text_agree(
         assert json.loads(call("metrics", hypotheses, "--reference", corpus / "test.de", *words)[1])["scores"] == scores
 
 
-def test_truncated_sources_are_counted(call: Call, random_run: RandomRun, caplog: pytest.LogCaptureFixture) -> None:
-    run = random_run("data.truncate_source=3")
+def test_truncated_sources_are_counted(
+    call: Call, random_run: RandomRun, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    run = resaved(random_run(), tmp_path / "run", data={"truncate_source": 3})
     code, out, _ = call("evaluate", run, "--test", "test", "--metrics", "bleu", "--bootstrap", 0, "--json")
     cut = json.loads(out)["cut_sources"]
     assert (code, 0 < cut <= 12) == (0, True)

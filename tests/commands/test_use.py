@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from seq2seq import Translator
+from tests.commands.conftest import resaved
 
 RandomRun = Callable[..., Path]
 Call = Callable[..., tuple[int, str, str]]
@@ -65,7 +66,7 @@ def test_byte_order_mark_is_ignored(call: Call, random_run: RandomRun, lines: li
     assert call("translate", random_run(), stdin="\ufeff" + text(lines)) == plain
 
 
-@pytest.mark.parametrize("kind", ["terminal", "pipe"])
+@pytest.mark.parametrize("kind", ["pipe", pytest.param("terminal", marks=pytest.mark.slow)])
 def test_line_is_translated_before_the_input_ends(kind: str, random_run: RandomRun, lines: list[str]) -> None:
     theirs, ours = os.pipe() if kind == "pipe" else pty.openpty()[::-1]
     command = [sys.executable, "-m", "seq2seq", "translate", str(random_run())]
@@ -248,9 +249,9 @@ def test_score_of_stdin_and_of_files(call: Call, random_run: RandomRun, lines: l
 
 def test_scores_of_unknown_words_differ_only_with_copying(call: Call, random_run: RandomRun) -> None:
     """Without copying all unknown words are the same token."""
-    words = ("tokenizer=word", "tokenizer.size=40")
+    words = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false")
     for head in ("vocabulary", "copy"):
-        run = random_run(*words, f"model.head={head}")
+        run = random_run(*words, *(["model.head=copy"] if head == "copy" else []))
         pairs = text(["Zxqyvia sleeps\tZxqyvia schläft", "Zxqyvia sleeps\tQwmnor schläft"])
         code, out, _ = call("score", run, stdin=pairs)
         assert code == 0
@@ -265,12 +266,12 @@ def test_score_names_a_line_without_a_tab(call: Call, random_run: RandomRun) -> 
     assert (code, err.splitlines()[-1]) == (2, "seq2seq: stdin:1: more than one tab")
 
 
-def test_options_switch_between_sampling_and_search(call: Call, random_run: RandomRun, lines: list[str]) -> None:
+def test_options_switch_between_sampling_and_search(
+    call: Call, random_run: RandomRun, lines: list[str], tmp_path: Path
+) -> None:
     """Settings of the run that the other method ignores return to their defaults; such options are refused."""
-    searching, drawing = (
-        random_run("search.alpha=0.5"),
-        random_run("search.beam=5", "search.sampling=true", "search.top_k=3"),
-    )
+    searching = resaved(random_run(), tmp_path / "searching", search={"alpha": 0.5})
+    drawing = resaved(random_run(), tmp_path / "drawing", search={"beam": 5, "sampling": True, "top_k": 3})
     for run, words in (
         (searching, ("--sampling",)),
         (drawing, ("--no-sampling", "--beam", 2)),
