@@ -177,6 +177,9 @@ IMPOSSIBLE = {  # settings that Hydra composes, but that cannot be -> parts of t
     "training.learning_rate=1e400": ("training.learning_rate=inf is not a finite number",),
 }
 TWINS = {  # reported by the same lines as another one
+    "model/attention=local_x",
+    "experiment=dmo",
+    "seed=x",
     "modl=rnn",
     "experiment/luong2015=bas",
     "experiment/luong_tabel=dot",
