@@ -1,24 +1,57 @@
 """Attention maps of finished translations equal those of the search that found them."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from seq2seq.config import AttentionConfig, ModelConfig, RNNConfig, TransformerConfig
+from seq2seq.config.io import write_config
 from seq2seq.evaluation import attention_maps
 from seq2seq.evaluation.attention_maps import AttentionMap, attention_health, compute_attention_maps
+from seq2seq.ids import EOS
+from seq2seq.nn.build import build_model
 from seq2seq.runs.directory import Run
+from seq2seq.runs.weights import save_weights
 from seq2seq.translator import Translation, Translator
 
 RandomRun = Callable[..., Path]
-TRANSFORMER = ("model=transformer", "model.size=16", "model.heads=2", "model.feedforward=16", "model.decoder_layers=2")
-FAMILIES = {
-    "rnn": (),
-    "copying": ("model.head=copy", "tokenizer=word", "tokenizer.size=40"),
-    "transformer": TRANSFORMER,
-}
-HEADS = {"rnn": "model.attention.heads", "transformer": "model.heads"}
+RunOf = Callable[[ModelConfig], Path]
+FAMILIES = ("rnn", "transformer")
+COPYING = ("model.head=copy", "tokenizer=word", "tokenizer.size=40")
+
+
+def rnn(**attention: Any) -> RNNConfig:
+    return RNNConfig(embedding=8, hidden=8, attention=AttentionConfig(**attention))
+
+
+def transformer(heads: int = 2, **attention: Any) -> TransformerConfig:
+    sizes = {"size": 16, "feedforward": 16, "encoder_layers": 1, "decoder_layers": 2}
+    return TransformerConfig(**sizes, heads=heads, attention=AttentionConfig(**attention))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def run_of(random_run: RandomRun, tmp_path: Path) -> Callable[[ModelConfig], Path]:
+    """`run_of(model)`: a run directory with such a model of random weights, which was never trained."""
+
+    def make(model: ModelConfig) -> Path:
+        run = Path(shutil.copytree(random_run(), tmp_path / "run"))
+        opened = Run.open(run)
+        write_config(replace(opened.config, model=model), run / "config.yaml")
+        torch.manual_seed(3)
+        both = opened.vocabularies
+        weights = dict(build_model(model, both.source.size, both.target.size).named_parameters())
+        weights = {name: 0.5 * torch.randn_like(weight) for name, weight in weights.items()}
+        weights["head.output.bias"][EOS] = 1.0
+        save_weights(weights, run)
+        return run
+
+    return make
 
 
 def best_of(translator: Translator, lines: list[str], attention: bool = False) -> list[Translation]:
@@ -31,12 +64,13 @@ def maps_of(translator: Translator, lines: list[str]) -> list[AttentionMap]:
     return maps
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["rnn", "copying", "transformer"])
 def test_weights_equal_those_of_the_search(
-    family: str, random_run: RandomRun, lines: list[str], monkeypatch: pytest.MonkeyPatch
+    family: str, random_run: RandomRun, run_of: RunOf, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In batches or one by one; empty lines have no map."""
-    translator = Translator.open(random_run(*FAMILIES[family]))
+    run = run_of(transformer()) if family == "transformer" else random_run(*COPYING * (family == "copying"))
+    translator = Translator.open(run)
     translations = best_of(translator, lines, attention=True)
     for max_weights in (attention_maps.MAX_WEIGHTS, 1):
         monkeypatch.setattr(attention_maps, "MAX_WEIGHTS", max_weights)
@@ -48,9 +82,9 @@ def test_weights_equal_those_of_the_search(
             assert attention.centers is None
 
 
-def test_transformer_has_a_map_per_layer_and_head(random_run: RandomRun, lines: list[str]) -> None:
+def test_transformer_has_a_map_per_layer_and_head(run_of: RunOf, lines: list[str]) -> None:
     """The weights are the mean over the last layer's heads."""
-    for attention in maps_of(Translator.open(random_run(*TRANSFORMER)), lines):
+    for attention in maps_of(Translator.open(run_of(transformer())), lines):
         assert attention.maps is not None
         assert attention.maps.shape == (2, 2, *attention.weights.shape)
         np.testing.assert_allclose(attention.maps.sum(-1), 1, atol=1e-5)
@@ -61,8 +95,8 @@ def test_single_head_is_not_stored_twice(random_run: RandomRun, lines: list[str]
     assert all(attention.maps is None for attention in maps_of(Translator.open(random_run()), lines))
 
 
-def test_ensemble_has_mean_weights_and_no_single_maps(random_run: RandomRun, lines: list[str]) -> None:
-    run = random_run(*TRANSFORMER)
+def test_ensemble_has_mean_weights_and_no_single_maps(run_of: RunOf, lines: list[str]) -> None:
+    run = run_of(transformer())
     one, two = Translator.open(run), Translator.open(run, run)
     translations = best_of(one, lines)
     alone, together = dict(compute_attention_maps(one, translations)), dict(compute_attention_maps(two, translations))
@@ -72,19 +106,20 @@ def test_ensemble_has_mean_weights_and_no_single_maps(random_run: RandomRun, lin
         assert attention.maps is None
 
 
-@pytest.mark.parametrize("family", ["rnn", pytest.param("transformer", marks=pytest.mark.slow)])
-def test_several_heads_have_no_common_centre(family: str, random_run: RandomRun, lines: list[str]) -> None:
+@pytest.mark.parametrize("model", [rnn(window="local_p", heads=2), transformer(window="local_p")], ids=FAMILIES)
+def test_several_heads_have_no_common_centre(model: ModelConfig, run_of: RunOf, lines: list[str]) -> None:
     """The mean of a centre at one end and one at the other is in the middle, where no head attends."""
-    run = random_run("model/attention=local_p", *FAMILIES[family], f"{HEADS[family]}=2")
+    run = run_of(model)
     assert all(attention.centers is None for attention in maps_of(Translator.open(run), lines))
     assert not attention_health(Run.open(run).config.model).learned
 
 
-@pytest.mark.parametrize("family", HEADS)
-def test_predicted_centres(family: str, random_run: RandomRun, lines: list[str]) -> None:
+@pytest.mark.parametrize(
+    "model", [rnn(window="local_p", width=1), transformer(heads=1, window="local_p", width=1)], ids=FAMILIES
+)
+def test_predicted_centres(model: ModelConfig, run_of: RunOf, lines: list[str]) -> None:
     """A centre per step, in source positions: there is no weight further than D from it."""
-    single_head = (*FAMILIES[family], "model.heads=1") if family == "transformer" else ()
-    translator = Translator.open(random_run("model/attention=local_p", "model.attention.width=1", *single_head))
+    translator = Translator.open(run_of(model))
     translations = best_of(translator, lines)
     for i, attention in compute_attention_maps(translator, translations):
         assert attention.centers is not None
