@@ -13,6 +13,7 @@ from seq2seq.training import checks, cuda_graphs, fit
 from seq2seq.training.cuda_graphs import GraphedLosses
 from seq2seq.training.loss import Guidance, LossOptions, guided_cross_entropy
 from seq2seq.training.module import TrainingModule
+from tests.recording import TensorRecorder
 
 V = 12
 MODELS = {
@@ -75,8 +76,8 @@ QUICK = [("general", "vocabulary"), ("transformer", "copy")]
 @pytest.mark.parametrize(
     ("name", "head"), [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES]
 )
-def test_recorded_batches_have_the_same_losses_and_gradients(name, head, like_a_gpu, fx_recorder):
-    record, coverage = fx_recorder(), 0.5 if name == "coverage" else 0.0
+def test_recorded_batches_have_the_same_losses_and_gradients(name, head, like_a_gpu):
+    record, coverage = TensorRecorder(), 0.5 if name == "coverage" else 0.0
     guidance = Guidance(guided_cross_entropy, 0.5) if name in ("bahdanau", "transformer") else None
     plain, recorded = (module_of(name, how, head, coverage, guidance) for how in (None, record))
     two_shapes = zip(batches(4), batches(4, rows=2, target=5), strict=True)
@@ -88,8 +89,8 @@ def test_recorded_batches_have_the_same_losses_and_gradients(name, head, like_a_
         assert len(record.graphs) == {0: 0, 1: 0, 2: 1}.get(number, 2)
 
 
-def test_recorded_batches_under_autocast(like_a_gpu, fx_recorder):
-    plain, recorded = (module_of("transformer", record).float() for record in (None, fx_recorder()))
+def test_recorded_batches_under_autocast(like_a_gpu):
+    plain, recorded = (module_of("transformer", record).float() for record in (None, TensorRecorder()))
     for batch in batches(4):
         with torch.autocast("cpu", torch.bfloat16):
             losses = [module.training_losses(batch) for module in (plain, recorded)]
@@ -103,8 +104,8 @@ def test_recorded_batches_under_autocast(like_a_gpu, fx_recorder):
             torch.testing.assert_close(ours, theirs)
 
 
-def test_graphs_use_the_updated_weights(like_a_gpu, fx_recorder):
-    plain, recorded = module_of("transformer"), module_of("transformer", fx_recorder())
+def test_graphs_use_the_updated_weights(like_a_gpu):
+    plain, recorded = module_of("transformer"), module_of("transformer", TensorRecorder())
     optimizers = [torch.optim.Adam(module.parameters(), 0.1) for module in (plain, recorded)]
     for batch in batches(5):
         found = [losses_and_gradients(module, batch)[0] for module in (plain, recorded)]
@@ -113,8 +114,8 @@ def test_graphs_use_the_updated_weights(like_a_gpu, fx_recorder):
             optimizer.step()
 
 
-def test_gradients_of_several_batches_accumulate(like_a_gpu, fx_recorder):
-    plain, recorded = module_of("transformer"), module_of("transformer", fx_recorder())
+def test_gradients_of_several_batches_accumulate(like_a_gpu):
+    plain, recorded = module_of("transformer"), module_of("transformer", TensorRecorder())
     for batch in batches(2):
         losses_and_gradients(recorded, batch)
     recorded.zero_grad()
@@ -125,9 +126,9 @@ def test_gradients_of_several_batches_accumulate(like_a_gpu, fx_recorder):
         torch.testing.assert_close(ours.grad, theirs.grad)
 
 
-def test_rare_shapes_and_shapes_beyond_the_limit_are_not_recorded(monkeypatch, like_a_gpu, fx_recorder):
+def test_rare_shapes_and_shapes_beyond_the_limit_are_not_recorded(monkeypatch, like_a_gpu):
     monkeypatch.setattr(cuda_graphs, "MAX_GRAPHS", 2)
-    record = fx_recorder()
+    record = TensorRecorder()
     module = module_of("transformer", record)
     for target in (3, 4, 5, 6, 3, 4, 5, 5):
         losses_and_gradients(module, next(batches(1, target=target)))
@@ -135,22 +136,22 @@ def test_rare_shapes_and_shapes_beyond_the_limit_are_not_recorded(monkeypatch, l
     assert {shape[1][1] for shape in module.training_losses.graphs} == {3, 4}
 
 
-def test_frozen_parameters_get_no_gradient(like_a_gpu, fx_recorder):
+def test_frozen_parameters_get_no_gradient(like_a_gpu):
     module = module_of("transformer")
     first = next(module.parameters()).requires_grad_(False)
-    module.training_losses = GraphedLosses(module.losses, module.parameters(), fx_recorder())
+    module.training_losses = GraphedLosses(module.losses, module.parameters(), TensorRecorder())
     for batch in batches(3):
         assert losses_and_gradients(module, batch)[0].isfinite()
     assert first.grad is None
 
 
 @pytest.mark.slow
-def test_training_with_graphs_equals_training_without(trained, monkeypatch, fx_recorder):
+def test_training_with_graphs_equals_training_without(trained, monkeypatch):
     """The whole training, with batches that a thread prepares ahead."""
     recorders = []
 
     def recorder():
-        recorders.append(fx_recorder())
+        recorders.append(TensorRecorder())
         return recorders[-1]
 
     monkeypatch.setattr(devices, "asynchronous", lambda x: True)

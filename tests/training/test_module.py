@@ -116,7 +116,7 @@ def test_first_of_several_losses_that_are_not_finite_is_reported() -> None:
 def learn(model: nn.Module, optimizer: Any, steps: int) -> list[float]:
     module, losses = module_of(model), []
     for step in range(steps):
-        loss = module.training_step(copy_task(32, seed=step), step)
+        loss = module.training_step(copy_task(16, seed=step), step)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -139,9 +139,9 @@ def test_gradient_norm_is_clipped() -> None:
 def test_every_optimizer_lowers_the_loss(name: str) -> None:
     torch.manual_seed(1)
     model = build_model(SMALL["rnn"](), 10, 10)
-    rate = {"sgd": 1.0, "adafactor": 0.1, "adagrad": 0.15, "adadelta": 30.0}.get(name, 0.01)
+    rate = {"sgd": 2.0, "adafactor": 0.1, "adagrad": 0.4, "adadelta": 30.0}.get(name, 0.01)
     options = OptimizerOptions(rate, 0.9, 0.98, 0.01, fused=True)
-    losses = learn(model, OPTIMIZERS[name](parameter_groups(model, 0.01, options.learning_rate), options), 40)
+    losses = learn(model, OPTIMIZERS[name](parameter_groups(model, 0.01, options.learning_rate), options), 20)
     assert sum(losses[-5:]) / 5 < 0.9 * losses[0]
 
 
@@ -152,9 +152,9 @@ def test_model_learns_to_copy(family: str) -> None:
     model = build_model(SMALL[family](), 10, 10)
     module = module_of(model)
     module.options = LossOptions()
-    optimizer = torch.optim.Adam(model.parameters(), 2e-2 if family == "rnn" else 1e-2)
-    for step in range(350):
-        loss = module.training_step(copy_task(48, longest=4, seed=step), step)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-2 if family == "rnn" else 1e-2)
+    for step in range(150):
+        loss = module.training_step(copy_task(32, longest=3, seed=step), step)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
