@@ -74,11 +74,11 @@ def test_randomisation_equals_the_sign_test(differing: int, worse: int, make_run
     texts += [[*[right] * (differing - worse), *[wrong] * worse, *[right] * (99 - differing)]]
     variants, _ = group_runs([make_run(text, f"variant={name}") for name, text in zip("ab", texts, strict=True)])
     test = TestSet("made", [right] * 99, [[right] * 99])
-    options = TestOptions(test, MetricOptions("en", bootstrap=0), ["bleu", "chrf", "ter"], 0, 4000)
+    options = TestOptions(test, MetricOptions("en", bootstrap=0), ["bleu", "chrf", "ter"], 0, 2000)
     figures = compare(variants, variants[0], options).rows[1].figures
     exact = min(1, 2 * sum(comb(differing, heads) for heads in range(worse, differing + 1)) / 2**differing)
     sacrebleu = sacrebleu_p_values(
-        "randomisation", ["bleu", "ter"], texts, [[right] * 99], options=MetricOptions("en"), samples=4000
+        "randomisation", ["bleu", "ter"], texts, [[right] * 99], options=MetricOptions("en"), samples=2000
     )
     for name in ("bleu", "chrf", "ter"):
         assert figures[name].p["randomisation"] == pytest.approx(exact, abs=0.02), name

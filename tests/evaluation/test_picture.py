@@ -74,7 +74,17 @@ def test_characters_without_a_font_are_one_line(tmp_path: Path, caplog: pytest.L
     assert "Noto Sans Egyptian" in message
 
 
-@pytest.mark.parametrize("suffix", [*picture.FORMATS, "PNG", ""])
+ALIASES = ("jpeg", "tif", "ps")  # of other formats
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow if name in ALIASES else ()) for name in picture.FORMATS),
+        "PNG",
+        "",
+    ],
+)
 def test_suffix_is_the_format(suffix: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / f"a.{suffix}".rstrip(".")

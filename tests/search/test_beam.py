@@ -52,13 +52,13 @@ OPTIONS = {
 class Case:
     """The models, sources and options of one entry of OPTIONS."""
 
-    def __init__(self, fakes, name, batch, seed=0):
+    def __init__(self, fakes, name, batch):
         self.options = {"max_length": 9} | OPTIONS[name]
         count, size = self.options.pop("models", 1), self.options.pop("size", 9)
         model = {"end": 0.5, "levels": 10007, "copies": False}
         model = {key: self.options.pop(key, default) for key, default in model.items()}
-        self.fakes, self.source = fakes, fakes.sources(batch, seed)
-        self.models = [fakes.Hashed(size, seed=100 * seed + i, **model) for i in range(count)]
+        self.fakes, self.source = fakes, fakes.sources(batch)
+        self.models = [fakes.Hashed(size, seed=i, **model) for i in range(count)]
 
     def search(self, rows=slice(None), **more):
         options = {"attention": True} | self.options | more
@@ -94,10 +94,9 @@ def assert_same(found, expected, tolerance=1e-9):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_equals_numpy_search(fakes, name):
-    for seed in range(2):
-        case = Case(fakes, name, 4, seed)
-        for row, found in enumerate(case.search()):
-            assert_same(found, case.numpy_search(row))
+    case = Case(fakes, name, 6)
+    for row, found in enumerate(case.search()):
+        assert_same(found, case.numpy_search(row))
 
 
 @pytest.mark.parametrize("name", OPTIONS)
