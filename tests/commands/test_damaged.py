@@ -233,7 +233,20 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+TWINS = {  # refused by the same line as another case
+    "metrics of a long line",
+    "updates in words",
+    "memory in words",
+    "seconds of the processor in words",
+    "threads in words",
+    "deep links",
+    "a centre that is none",
+}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow if case in TWINS else ()) for case in CASES]
+)
 def test_damaged_run_is_named_and_the_other_is_compared(
     case: str, call: Call, strange: Path, links: Path, tmp_path: Path
 ) -> None:
