@@ -108,6 +108,8 @@ def test_runs_without_weights_are_compared_by_their_stored_evaluations(
     compared: Callable[..., Any], call: Call, runs_copy: Path, gold: Path
 ) -> None:
     """Weights may be deleted, or on another machine; attention records may be missing as well."""
+    for name in ("rnn-uniform-last-2", "transformer-dot-1"):
+        shutil.rmtree(runs_copy / name)
     before = compared(runs_copy, "--gold", gold)
     for run in runs_copy.iterdir():
         for name in ("weights.safetensors", "joint.spm", "evaluation/test/alignments.txt"):

@@ -39,7 +39,7 @@ def test_precision_is_undefined_without_predicted_links(
     compared: Callable[..., Any], row: Row, runs: Path, gold: Path
 ) -> None:
     """Nor is it the best of its column."""
-    found = compared(runs, "--gold", gold)
+    found = compared(runs / "rnn-uniform-last-1", runs / "rnn-general-1", "--gold", gold)
     figures = row(found, "rnn-uniform-last")["figures"]
     assert figures["aer"]["value"] == 100
     assert figures["recall"]["value"] == 0

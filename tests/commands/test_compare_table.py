@@ -14,8 +14,9 @@ Call = Callable[..., tuple[int, str, str]]
 
 
 def test_every_format_has_the_scores(call: Call, fast_options: tuple[object, ...], runs: Path, tmp_path: Path) -> None:
+    few = [runs / name for name in ("rnn-uniform-last-1", "rnn-general-1", "rnn-general-2")]
     outputs = {
-        kind: call("compare", runs, *fast_options, "--format", kind)[1]
+        kind: call("compare", *few, *fast_options, "--format", kind)[1]
         for kind in ("terminal", "markdown", "csv", "latex", "json")
     }
     found = json.loads(outputs["json"])
@@ -34,7 +35,7 @@ def test_every_format_has_the_scores(call: Call, fast_options: tuple[object, ...
     assert not re.search(
         r"(?<!\\)_", "".join(line for line in outputs["latex"].splitlines(True) if not line.startswith("%"))
     )
-    assert call("compare", runs, *fast_options, "--format", "csv", "--output", tmp_path / "a.csv")[:2] == (0, "")
+    assert call("compare", *few, *fast_options, "--format", "csv", "--output", tmp_path / "a.csv")[:2] == (0, "")
     assert (tmp_path / "a.csv").read_text() == outputs["csv"]
 
 

@@ -21,6 +21,7 @@ FAULTS = {  # content of experiment/own.yaml -> part of the message
     "defaults: [nothing]": "experiment/own.yaml: its defaults name experiment/nothing, and there is no such file",
     "defaults: [override /modl: rnn]": "experiment/own.yaml: its defaults override modl, which is not a group in use",
     "a: &a {b: *a}": "own.yaml: line 2 has an alias, *a",
+    "- " * 5000: "own.yaml: line 2 is nested too deeply",
     "[" * 5000: "own.yaml: line 2 is nested too deeply",
     "training: {keep: " + "9" * 5000 + "}": "own.yaml: line 2 has a number of more than 300 digits: '99999",
     "training: {keep: -" + "9" * 5000 + "}": "own.yaml: line 2 has a number of more than 300 digits: '-9999",
@@ -34,7 +35,14 @@ FAULTS = {  # content of experiment/own.yaml -> part of the message
 }
 
 
-TWINS = ("[]", "model: rnn", "null: 4", "training: {keep: -" + "9" * 5000 + "}", "training: {keep: !!bool x}")
+TWINS = (
+    "[]",
+    "[" * 5000,
+    "model: rnn",
+    "null: 4",
+    "training: {keep: -" + "9" * 5000 + "}",
+    "training: {keep: !!bool x}",
+)
 
 
 @pytest.mark.parametrize(
