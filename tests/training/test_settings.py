@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from seq2seq.config import Config, TrainingConfig
 from seq2seq.config.choices import field_choices
 from seq2seq.data.prepare import prepare
+from seq2seq.launch.compose import compose_config
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.runs.metrics import read_metrics
 from seq2seq.training import checks, fit
@@ -97,6 +98,16 @@ def test_setting_changes_the_training(
 
 def test_every_setting_is_tested() -> None:
     assert {field.name for field in dataclasses.fields(TrainingConfig)} == {name for name, _, _ in CASES} | ELSEWHERE
+
+
+def test_settings_of_these_tests_are_those_that_would_be_composed(
+    small_config: Callable[..., Config], small_settings: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    words = (
+        "model/attention=local_p", "model.dropout=0.4", "training.learning_rate=2e-3", "training.keep=9", "seed=3",
+        "trainer.graphs=true", "data.train=[dev]", "training.optimizer=sgd",
+    )  # fmt: skip
+    assert repr(small_config(tmp_path, *words)) == repr(compose_config(small_settings(tmp_path, *words)))
 
 
 def test_training_is_deterministic(tiny_run: Path, trained: Callable[..., Path]) -> None:
