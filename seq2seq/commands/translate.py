@@ -89,12 +89,13 @@ def _output_is_hidden() -> bool:
 def _output_lines(found: "Sequence[Translation]", options: argparse.Namespace, n_best: int) -> list[str]:
     """The output for one input line: its text; or rank, score and text of each hypothesis; or JSON."""
     from seq2seq.evaluation.alignment import word_links
+    from seq2seq.runtime.translation import output_fields
 
     if options.json:
         return [json.dumps([_as_dict(one, options.alignment) for one in found], ensure_ascii=False)]
     lines = []
     for rank, one in enumerate(found, 1):
-        fields: list[object] = [one.text] if n_best == 1 else [rank, one.score, one.text]
+        fields = output_fields(one, rank, n_best)
         if options.alignment:
             fields.append(word_links(one))
         lines.append(tab_separated(fields))
@@ -104,10 +105,9 @@ def _output_lines(found: "Sequence[Translation]", options: argparse.Namespace, n
 def _as_dict(found: "Translation", alignment: bool) -> dict[str, Any]:
     """A hypothesis as plain values."""
     from seq2seq.evaluation.alignment import word_links
+    from seq2seq.runtime.translation import as_values
 
-    names = ("text", "score", "log_prob", "source", "target")
-    plain = {name: getattr(found, name) for name in names}
-    return plain | ({"alignment": word_links(found)} if alignment else {})
+    return as_values(found) | ({"alignment": word_links(found)} if alignment else {})
 
 
 @contextmanager

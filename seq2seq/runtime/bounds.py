@@ -80,3 +80,4 @@ SEARCH_BOUNDS = {  # settings and arguments of a search -> their bounds
     "window": Bounds(1, 10_000_000, "lines of a window are in memory together"),
 }
 SHORTLIST = Bounds(0, 10_000_000)  # translations of each token; 0: the whole vocabulary
+THREADS = Bounds(0, 1024)  # that compute one step; 0: chosen by the work

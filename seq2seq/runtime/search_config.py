@@ -1,5 +1,6 @@
 """Search settings: beam search or sampling, limits of the output, batches."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,18 +103,32 @@ class SearchConfig(Group):
         if self.min_length > self.max_length:
             raise ConfigError(f"search.min_length={self.min_length} is above search.max_length={self.max_length}")
 
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> "SearchConfig":
+        """The settings in `values`, of any source; the others have their defaults.
+
+        Raises ConfigError for an unknown name, a value of the wrong type, and settings that cannot work together."""
+        _check_types(values)
+        return cls(**values)
+
     def changed(self, **given: Any) -> "SearchConfig":
         """A copy with the settings in `given`; other settings that these leave without effect return to their defaults.
 
         Raises ConfigError for an unknown name, a value of the wrong type, and settings that cannot work together."""
-        for name, value in given.items():
-            default = choose(vars(self), name, "search setting")
-            wanted = (float, int) if isinstance(default, float) else type(default)
-            if not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool):
-                raise ConfigError(f"search.{name}={quoted(value)} must be of type {type(default).__name__}")
+        _check_types(given)
         idle = set(BEAM_ONLY if given.get("sampling", self.sampling) else SAMPLING_ONLY)
         if given.get("length_penalty", self.length_penalty) == "none":
             idle.add("alpha")
         found = SearchConfig(**{name: value for name, value in vars(self).items() if name not in idle} | given)
         refuse_given(IGNORED_SEARCH, found, {f"search.{name}" for name in given}, "search")
         return found
+
+
+def _check_types(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError for the first of the `values` that is no search setting, or of another type than it."""
+    defaults = vars(SearchConfig())
+    for name, value in values.items():
+        default = choose(defaults, name, "search setting")
+        wanted = (float, int) if isinstance(default, float) else type(default)
+        if not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool):
+            raise ConfigError(f"search.{name}={quoted(value)} must be of type {type(default).__name__}")

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import islice, zip_longest
-from typing import NamedTuple, Never, NoReturn
+from typing import Any, NamedTuple, Never, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from .vocabulary import LONGEST_PIECE, EncodedSource, VocabularyPair
 from .words import is_blank, truncate_words
 
 log = logging.getLogger("seq2seq")
+
+NO_PROBABILITIES = "the model gives no probabilities: its weights are damaged, or too large for its precision"
 
 Progress = Callable[[int], object]  # called after each batch with its number of sentences
 
@@ -263,7 +265,7 @@ class LineTranslator(ABC):
 
         Raises RunError for a score that is not a number."""
         if math.isnan(found.log_prob):
-            raise RunError("the model gives no probabilities: its weights are damaged, or too large for its precision")
+            raise RunError(NO_PROBABILITIES)
         tokens, words = list(found.tokens), list(source.unknown)
         pieces = self._source_pieces(source)
         if replace_unknown and found.attention is not None:
@@ -271,9 +273,10 @@ class LineTranslator(ABC):
                 if token == UNK:  # take the source word with the most attention (Luong et al. 2015, section 4.1)
                     words.append(pieces[int(found.attention[t, :-1].argmax())])
                     tokens[t] = self.vocabularies.target.size + len(words) - 1
-        weights = found.attention if attention else None
-        if weights is not None and not isinstance(weights, np.ndarray):
-            weights = weights.float().numpy()  # a tensor of torch, perhaps in bfloat16
+        weights = None
+        if attention and found.attention is not None:  # an array, or a tensor of torch, perhaps in bfloat16
+            is_array = isinstance(found.attention, np.ndarray)
+            weights = np.asarray(found.attention if is_array else found.attention.float(), np.float32)
         return Translation(
             text=self.vocabularies.decode_target(tokens, words),
             score=found.score,
@@ -298,6 +301,16 @@ def warn_truncated(truncated: int, total: int, words: int) -> None:
     """Log a warning if any of `total` sources were `truncated` to their first `words` words (data.truncate_source)."""
     if truncated:
         log.warning("%d of %d sources were cut to %d words (data.truncate_source)", truncated, total, words)
+
+
+def output_fields(found: Translation, rank: int, n_best: int) -> list[object]:
+    """The fields of a line of output for one of `n_best` hypotheses: its text; or rank, score and text."""
+    return [found.text] if n_best == 1 else [rank, found.score, found.text]
+
+
+def as_values(found: Translation) -> dict[str, Any]:
+    """A hypothesis as plain values."""
+    return {name: getattr(found, name) for name in ("text", "score", "log_prob", "source", "target")}
 
 
 def _refuse_settings(method: str, settings: Mapping[str, object]) -> None:

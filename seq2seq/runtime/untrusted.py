@@ -22,6 +22,7 @@ KINDS = {  # test of st_mode -> what the message calls it
     stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket",
     stat.S_ISCHR: "a device", stat.S_ISBLK: "a device", stat.S_ISLNK: "a link",
 }  # fmt: skip
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a file in a bundle: without any folder
 
 WHOLE, NUMBER, TEXT, WORD, FLAG = "a non-negative integer", "a number", "text", "a short word", "true or false"
 LARGEST = 2**63  # bound of every number: larger ones do not fit an int64
@@ -73,10 +74,14 @@ def _open_without_waiting(path: str, flags: int, more: int = 0) -> int:
 def check_status(path: Path, status: os.stat_result, limit: int, error: type[Seq2SeqError] = RunError) -> None:
     """Raise `error` unless `status` is that of a regular file of at most `limit` bytes; `path` is named."""
     if not stat.S_ISREG(status.st_mode):
-        kind = next((kind for test, kind in KINDS.items() if test(status.st_mode)), "another kind of file")
-        raise error(f"{path} is {kind}, not a regular file")
+        raise error(f"{path} is {kind_of_file(status.st_mode)}, not a regular file")
     if status.st_size > limit:
         raise error(f"{path} is too large: {status.st_size:,} bytes, where at most {limit:,} are expected")
+
+
+def kind_of_file(mode: int) -> str:
+    """What a file of this st_mode is, if it is not a regular one: `a folder`, `a link`."""
+    return next((kind for test, kind in KINDS.items() if test(mode)), "another kind of file")
 
 
 def open_lock(path: Path, error: type[Seq2SeqError] = RunError) -> io.FileIO:

@@ -1,0 +1,83 @@
+"""Translates stdin to stdout with a bundle, and each line as it comes where the input pauses; without torch."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .arguments import Parser, add_number, add_search_settings, search_settings, tab_separated
+from .bounds import SHORTLIST, THREADS
+from .errors import ConfigError, is_utf8, quoted
+from .program import exit_code
+from .stdin import stdin_windows
+
+
+def main(argv: list[str]) -> None:
+    """`python -m seq2seq.runtime BUNDLE [BUNDLE ...] < in > out`."""
+    options = _parse(argv)
+
+    from .translation import as_values, output_fields, warn_truncated
+    from .translator import Translator
+
+    translator = Translator.open(
+        *options.bundles, threads=options.threads, shortlist=options.shortlist, **search_settings(options)
+    )
+    total = truncated = 0
+    for window in stdin_windows(translator.search.window, lambda line, _: line):
+        for found in translator.hypotheses(window):
+            total, truncated = total + 1, truncated + found[0].truncated
+            if options.json:
+                print(json.dumps([as_values(one) for one in found], ensure_ascii=False))
+                continue
+            for rank, one in enumerate(found, 1):
+                print(tab_separated(output_fields(one, rank, translator.search.n_best)))
+        print(end="", flush=True)
+    warn_truncated(truncated, total, translator.truncate)
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """The options."""
+    parser = Parser(
+        "",
+        "Translate lines from stdin to stdout, in order, with a bundle that `seq2seq export` has made; where a pipe"
+        " pauses, what has come is answered. With --n-best N the output has N lines for each line, with the fields"
+        " rank, score and text, separated by tabs.",
+        program=f"python -m {__package__}",
+        usage=f"python -m {__package__} [OPTIONS] BUNDLE [BUNDLE ...] < INPUT > OUTPUT",
+        example="translator.s2s --beam 10 < test.en > test.out",
+    )
+    parser.add_argument(
+        "bundles", nargs="+", type=_bundle, metavar="BUNDLE", help="a folder or .s2s file; several are an ensemble"
+    )
+    add_number(
+        parser,
+        "--threads",
+        THREADS,
+        default=0,
+        help="threads that compute one step (default: 0, one for a sentence alone, since waiting for others costs more"
+        " than they bring, and all cores for batches)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object a line: all hypotheses with scores and subwords"
+    )
+    group = add_search_settings(parser, "bundle")
+    add_number(
+        group,
+        "--shortlist",
+        SHORTLIST,
+        default=0,
+        help="only the N likeliest translations of each source subword, if the bundle has a table of them: faster, and"
+        " changes a few translations (default: 0, the whole vocabulary)",
+    )
+    return parser.parse_args(argv)
+
+
+def _bundle(name: str) -> Path:
+    """The type of an argument that is a path: one that is not UTF-8 is refused, as messages could not name it."""
+    if not is_utf8(name):
+        raise ConfigError(f"{quoted(name)} is not UTF-8: all text on the command line has to be, names of files too")
+    return Path(name)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: main(sys.argv[1:])))

@@ -1,0 +1,82 @@
+"""Checks of ONNX files before ONNX Runtime reads them: they are whole, and refer to no other file.
+
+A tensor may lie outside of an ONNX file, at a path that the file names; ONNX Runtime would read it. What is walked
+through here is the wire format of protocol buffers, down to every tensor.
+"""
+
+from collections.abc import Iterator
+
+from .errors import RunError
+
+# message -> number of a field in onnx.proto -> the message that it holds
+MESSAGES: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}
+EXTERNAL_DATA, DATA_LOCATION = 13, 14  # fields of a tensor: where its data are; 0 if in this file, else elsewhere
+MAX_FIELDS = 2_000_000  # of all messages: a graph of 10,000 nodes has about 200,000
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
+SIZES = {FIXED64: 8, FIXED32: 4}
+
+
+def check_graph(content: bytes, name: str) -> None:
+    """Raise RunError, which calls the file `name`, unless it is an ONNX file whose tensors are all in it."""
+    try:
+        _check_messages(memoryview(content))
+    except ValueError as error:
+        raise RunError(f"{name} {error}") from error
+
+
+def _check_messages(model: memoryview) -> None:
+    """Check a model and all messages in it.
+
+    Raises ValueError, which completes "FILE ...", if it is damaged, or holds a tensor that is elsewhere."""
+    waiting, found, count = [(model, "model")], set(), 0
+    while waiting:
+        content, kind = waiting.pop()
+        found.add(kind)
+        for number, value in _fields(content):
+            count += 1
+            if kind == "tensor" and (number == EXTERNAL_DATA or (number == DATA_LOCATION and value != 0)):
+                raise ValueError("refers to another file for a tensor, which is not read")
+            if (inner := MESSAGES[kind].get(number)) is not None:
+                if not isinstance(value, memoryview):
+                    raise ValueError("is damaged: it is no ONNX file")
+                waiting.append((value, inner))
+        if count > MAX_FIELDS:
+            raise ValueError("has more parts than a graph of a translator")
+    if "graph" not in found:
+        raise ValueError("is damaged: it holds no graph")
+
+
+def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """The fields of a message: number, and content. Raises ValueError if it is damaged."""
+    at, end = 0, len(content)
+    while at < end:
+        tag, at = _varint(content, at)
+        number, wire = tag >> 3, tag & 7
+        value: int | memoryview
+        if wire == VARINT:
+            value, at = _varint(content, at)
+        else:
+            size, at = _varint(content, at) if wire == BYTES else (SIZES.get(wire, end), at)
+            value, at = content[at : at + size], at + size
+        if at > end or not number:
+            raise ValueError("is damaged: it is no ONNX file")
+        yield number, value
+
+
+def _varint(content: memoryview, at: int) -> tuple[int, int]:
+    """An integer of variable length, and where it ends. Raises ValueError if it does not."""
+    value = 0
+    for shift, byte in enumerate(content[at : at + 10]):
+        value |= (byte & 127) << 7 * shift
+        if byte < 128:
+            return value, at + shift + 1
+    raise ValueError("is damaged: it is no ONNX file")
