@@ -55,7 +55,8 @@ DOORS = {  # dependency -> the modules or folders that may import it
     "sacrebleu": {"evaluation.bleu"},
     "rouge_score": {"evaluation.rouge"},
     "langcodes": {"config.languages"},
-    "ctranslate2": {"export.ctranslate2"},
+    "ctranslate2": {"export.ctranslate2", "export.runners"},
+    "transformers": {"export.runners"},
 }
 
 FILES_READ = {  # call that reads a file -> the modules that may call it; all others read with runtime.untrusted
@@ -70,7 +71,7 @@ FILES_READ = {  # call that reads a file -> the modules that may call it; all ot
     },
     "read_bytes": set(),
     "safe_open": {"runs.weights"},  # these four get a file that runtime.untrusted has opened
-    "ZipFile": {"evaluation.attention_records", "export.argos", "training.checkpoint"},
+    "ZipFile": {"evaluation.attention_records", "export.argos", "export.runners", "training.checkpoint"},
     "torch.load": {"training.checkpoint"},
     "memmap": {"data.dataset"},
     "load_file": set(),

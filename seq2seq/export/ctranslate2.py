@@ -3,7 +3,7 @@
 It holds the model, its vocabularies and settings, and the SentencePiece models that split text into tokens:
 
 >>> tokens = sentencepiece.SentencePieceProcessor(model_file="FOLDER/joint.spm").encode("A dog runs .", out_type=str)
->>> ctranslate2.Translator("FOLDER").translate_batch([tokens], beam_size=5, suppress_sequences=[["<pad>"], ["<s>"]])
+>>> ctranslate2.Translator("FOLDER").translate_batch([tokens], beam_size=5)
 """
 
 from pathlib import Path
@@ -13,22 +13,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from seq2seq.config import Config, SearchConfig, TransformerConfig
+from seq2seq.config import Config, TransformerConfig
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import ConfigError
 from seq2seq.export.formats import check_format
 from seq2seq.export.projections import (
-    POSITIONS,
     Projection,
     array,
     cross_attention,
     layers_of,
+    longest_target,
+    position_entries,
     position_table,
     self_attention,
 )
 from seq2seq.export.projections import projection as layer_projection
-from seq2seq.ids import BOS, EOS, PAD, UNK
+from seq2seq.ids import BOS, EOS, UNK
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.layers import FeedForward
 from seq2seq.nn.transformer import TransformerDecoder, TransformerEncoder
@@ -53,19 +54,20 @@ def write_ctranslate2(
         vocabularies.save(temporary)
 
 
-def search_options(search: SearchConfig, target: Tokenizer) -> dict[str, Any]:
-    """The options of `ctranslate2.Translator.translate_batch` for the settings of a search.
+def search_options(config: Config) -> dict[str, Any]:
+    """The options of `ctranslate2.Translator.translate_batch` for our search settings.
 
     There are none for length_penalty=gnmt, the coverage penalty and the ratios of length: these are left out."""
+    search = config.search
     options: dict[str, Any] = {
         "beam_size": 1 if search.sampling else search.beam,
         "num_hypotheses": search.n_best,
         "min_decoding_length": search.min_length,
-        "max_decoding_length": search.max_length,
+        "max_decoding_length": longest_target(config),
+        "max_input_length": min(search.max_source, position_entries(config) or search.max_source),
         "no_repeat_ngram_size": search.no_repeat,
         "length_penalty": search.alpha if search.length_penalty == "average" else 0.0,
         "return_scores": True,
-        "suppress_sequences": [[target.symbols()[i]] for i in (PAD, BOS)],
     }
     if search.sampling:
         options |= {"sampling_topk": search.top_k, "sampling_topp": search.top_p}
@@ -89,8 +91,9 @@ def build_spec(model: EncoderDecoder, config: Config, vocabularies: Vocabularies
     }
     encoder = specs.TransformerEncoderSpec(settings.encoder_layers, **common)
     decoder = specs.TransformerDecoderSpec(settings.decoder_layers, alignment_heads=settings.heads, **common)
-    set_stack(encoder, encoder.embeddings[0], model.encoder)
-    set_stack(decoder, decoder.embeddings, model.decoder)
+    entries = position_entries(config)
+    set_stack(encoder, encoder.embeddings[0], model.encoder, entries)
+    set_stack(decoder, decoder.embeddings, model.decoder, entries)
     set_linear(decoder.projection, layer_projection(model.head.output))
     for layer, own in zip(decoder.layer, model.decoder.layers, strict=True):
         query, key, value, out = cross_attention(own.cross)
@@ -113,11 +116,13 @@ def import_specs() -> Any:
     return ctranslate2.specs
 
 
-def set_stack(spec: Any, embeddings: Any, stack: TransformerEncoder | TransformerDecoder) -> None:
-    """Set what encoder and decoder have in common: embeddings, positions, self-attention and feed-forward layers."""
+def set_stack(spec: Any, embeddings: Any, stack: TransformerEncoder | TransformerDecoder, entries: int | None) -> None:
+    """Set what encoder and decoder have in common: embeddings, positions, self-attention and feed-forward layers.
+
+    entries: of the table of positions; None: there is none."""
     embeddings.weight = array(stack.embedding.weight)
-    if stack.positions.rotary is None:
-        spec.position_encodings.encodings = position_table(stack.positions, POSITIONS)
+    if entries:
+        spec.position_encodings.encodings = position_table(stack.positions, entries)
     elif hasattr(spec, "position_encodings"):
         del spec.position_encodings
     if not isinstance(stack.norm, nn.Identity):

@@ -16,14 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seq2seq.config import Config, SearchConfig, TransformerConfig
+from seq2seq.config import Config, TransformerConfig
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.export.formats import check_format
 from seq2seq.export.projections import (
-    POSITIONS,
     Projections,
     cross_attention,
     layers_of,
+    longest_target,
+    position_entries,
     position_table,
     self_attention,
 )
@@ -46,11 +47,12 @@ def write_huggingface(
     check_format("huggingface", config, dtype)
     settings = config.model
     assert isinstance(settings, TransformerConfig)
-    entries = settings.max_length if settings.positions == "learned" else POSITIONS
+    entries = position_entries(config)
+    assert entries is not None
     sizes = (vocabularies.source.size, vocabularies.target.size)
     with atomic_folder(folder) as temporary:
         write_json(temporary / "config.json", architecture(settings, *sizes, entries, dtype))
-        write_json(temporary / "generation_config.json", generation(config.search))
+        write_json(temporary / "generation_config.json", generation(config))
         write_tokenizer(vocabularies, temporary, entries)
         tensors = {name: x.to(getattr(torch, dtype)) for name, x in weights(model, settings, max(sizes), entries)}
         save_tensors(tensors, temporary / "model.safetensors", format="pt")
@@ -88,15 +90,16 @@ def architecture(settings: TransformerConfig, source: int, target: int, entries:
     }
 
 
-def generation(search: SearchConfig) -> dict[str, Any]:
+def generation(config: Config) -> dict[str, Any]:
     """generation_config.json: the settings of a search by the names that `generate` has for them.
 
     There are none for length_penalty=gnmt, the coverage penalty and the ratios of length: these are left out."""
+    search = config.search
     options: dict[str, Any] = {
         **SPECIAL_IDS,
         "forced_eos_token_id": None,
         "suppress_tokens": [PAD, BOS],
-        "max_new_tokens": search.max_length,
+        "max_new_tokens": longest_target(config),
         "num_return_sequences": search.n_best,
     }
     if search.min_length:

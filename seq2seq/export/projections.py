@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from seq2seq.config import Config, TransformerConfig
 from seq2seq.nn.attention.multihead import MultiHeadAttention
 from seq2seq.nn.layers import PositionalEncoding
 from seq2seq.nn.transformer import DecoderLayer, EncoderLayer, SelfAttention, TransformerDecoder, TransformerEncoder
@@ -87,6 +88,19 @@ def after(layer: nn.Linear, head_map: Tensor) -> Projection:
     weight, bias = (part.detach().cpu().double() for part in (layer.weight, layer.bias))
     mapped = torch.einsum("hdi,dk->hki", weight.unflatten(0, (-1, size)), head_map).flatten(0, 1)
     return Projection(array(mapped), array((bias.view(-1, size) @ head_map).flatten()))
+
+
+def position_entries(config: Config) -> int | None:
+    """Entries of the tables of positions in an exported model; None: it has none, and so no longest sequence."""
+    assert isinstance(config.model, TransformerConfig)
+    entries = {"learned": config.model.max_length, "sinusoidal": max(POSITIONS, config.search.max_length + 1)}
+    return entries.get(config.model.positions)
+
+
+def longest_target(config: Config) -> int:
+    """The most target tokens, without EOS, that a search may give: search.max_length, or what positions allow."""
+    entries = position_entries(config)
+    return min(config.search.max_length, entries - 1) if entries else config.search.max_length
 
 
 def position_table(positions: PositionalEncoding, entries: int) -> Array:

@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,9 @@ def check_same_output(config: Config, folder: Path) -> None:
     scored = theirs.score_batch(source_tokens(ours), [ours.vocabularies.target.segment(line) for line in targets])
     np.testing.assert_allclose([sum(one.log_probs) for one in scored], expected, atol=1e-4)
     symbols = ours.vocabularies.target.symbols()
-    for search in (config.search, SearchConfig(beam=1, max_length=40, max_ratio=50)):
+    for search in (config.search, SearchConfig(beam=1, max_length=40, max_ratio=50.0)):
         ours.search = search
-        options = search_options(search, ours.vocabularies.target)
+        options = search_options(replace(config, search=search))
         found = theirs.translate_batch(source_tokens(ours), **options)
         compared = 0
         for wanted, one in zip(ours.hypotheses(SOURCES), found, strict=True):
@@ -76,7 +77,7 @@ def test_folder_is_enough_to_translate(tmp_path: Path) -> None:
     model = tiny_model(config)
     translator = opened(model, config, tmp_path)
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "model" / "joint.spm"))
-    options = {"beam_size": 4, "max_decoding_length": 40, "suppress_sequences": [["<pad>"], ["<s>"]]}
+    options = {"beam_size": 4, "min_decoding_length": 0, "max_decoding_length": 40}
     found = translator.translate_batch([pieces.encode(line, out_type=str) for line in SOURCES], **options)
     texts = [pieces.decode(one.hypotheses[0]) for one in found]
     wanted = list(translator_of(model, config).hypotheses(SOURCES))
@@ -109,7 +110,7 @@ def test_attention_is_the_mean_over_the_heads_of_the_last_layer(tmp_path: Path) 
     config = tiny_config()
     model = tiny_model(config)
     ours, theirs = translator_of(model, config), opened(model, config, tmp_path)
-    options = search_options(config.search, ours.vocabularies.target)
+    options = search_options(config)
     # one by one: in a batch the weights of the first step are those of other sentences (CTranslate2 4.8.5)
     found = theirs.translate_batch(source_tokens(ours), return_attention=True, max_batch_size=1, **options)
     for wanted, one in zip(ours.hypotheses(SOURCES, attention=True), found, strict=True):
@@ -133,7 +134,7 @@ def test_no_repeat_and_min_length_constrain_the_output(tmp_path: Path) -> None:
     config.search = config.search.changed(no_repeat=2, min_length=3, n_best=1)
     model = tiny_model(config)
     ours, theirs = translator_of(model, config), opened(model, config, tmp_path)
-    found = theirs.translate_batch(source_tokens(ours), **search_options(config.search, ours.vocabularies.target))
+    found = theirs.translate_batch(source_tokens(ours), **search_options(config))
     for one in found:
         tokens = one.hypotheses[0]
         pairs = [*itertools.pairwise(tokens)]

@@ -79,7 +79,7 @@ def test_every_fitting_transformer_gives_the_same_output(choices: dict[str, Any]
         assert [ids_of(row) for row in found.sequences[rows].tolist()] == [[*each.ids] for each in wanted]
         np.testing.assert_allclose(found.sequences_scores[rows], [each.score for each in wanted], atol=1e-4)
     assert compared >= len(SOURCES) / 3
-    ours.search = SearchConfig(beam=1, max_length=40, max_ratio=50)
+    ours.search = SearchConfig(beam=1, max_length=40, max_ratio=50.0)
     greedy = theirs.generate(**batch, num_beams=1, num_return_sequences=1, early_stopping=None, length_penalty=None)
     assert [ids_of(row) for row in greedy.tolist()] == [[*one[0].ids] for one in ours.hypotheses(SOURCES)]
 

@@ -52,7 +52,7 @@ def tiny_config(*, joint: bool = True, scorer: str = "scaled_dot", beam: int = 4
     return Config(
         tokenizer=TokenizerConfig(joint=joint),
         model=TransformerConfig(**sizes, attention=attention, **model),  # type: ignore[arg-type]
-        search=SearchConfig(beam=beam, n_best=beam, max_length=40, max_ratio=50),
+        search=SearchConfig(beam=beam, n_best=beam, max_length=40, max_ratio=50.0),
     )
 
 

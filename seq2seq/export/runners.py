@@ -1,0 +1,121 @@
+"""Translates lines with an exported folder, by the library that the format is for, with our search settings.
+
+Limits of length that depend on the source, which other libraries do not have, are set for each sentence.
+"""
+
+import tempfile
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from seq2seq.config import Config
+from seq2seq.data.tokenizer import open_pieces
+from seq2seq.data.vocabulary import JOINT, SOURCE, Vocabularies
+from seq2seq.errors import ConfigError
+from seq2seq.export.ctranslate2 import search_options
+from seq2seq.export.projections import longest_target
+from seq2seq.runtime.options import length_limits
+
+
+class Found(NamedTuple):
+    """The best translation of a line."""
+
+    text: str
+    score: float  # as search.length_penalty says
+
+
+def run_ctranslate2(folder: Path, lines: Sequence[str], config: Config) -> list[Found]:
+    """Translate with CTranslate2 and the SentencePiece model in its folder. An empty line gives an empty one.
+
+    Raises ConfigError if the package ctranslate2 is missing."""
+    try:
+        import ctranslate2
+    except ImportError as error:
+        raise ConfigError("this format needs the package ctranslate2: pip install 'seq2seq[export]'") from error
+    vocabularies = Vocabularies.open(folder)
+    segment, _ = open_pieces(folder / (JOINT if vocabularies.joint else SOURCE))
+    ids = {symbol: i for i, symbol in enumerate(vocabularies.target.symbols())}
+    translator = ctranslate2.Translator(str(folder), intra_threads=1)
+    options = search_options(config) | {"num_hypotheses": 1}
+
+    def translate(tokens: Sequence[list[str]], least: int, most: int) -> list[Found]:
+        limits = {"min_decoding_length": least, "max_decoding_length": most}
+        results = translator.translate_batch(tokens, max_batch_size=config.search.batch, **options | limits)
+        return [
+            Found(vocabularies.decode_target(ids[symbol] for symbol in one.hypotheses[0]), one.scores[0])
+            for one in results
+        ]
+
+    return translate_by_limits([segment(line) for line in lines], config, translate)
+
+
+def run_huggingface(folder: Path, lines: Sequence[str], config: Config) -> list[Found]:
+    """Translate with transformers. An empty line gives an empty one; the score of greedy search is 0, not computed.
+
+    Raises ConfigError if the package transformers is missing."""
+    try:
+        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+    except ImportError as error:
+        raise ConfigError("this format needs the package transformers: pip install 'transformers>=5'") from error
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+    def translate(batch: Sequence[list[str]], least: int, most: int) -> list[Found]:
+        texts = [line for (line,) in batch]
+        inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True)
+        limits = {"max_new_tokens": most, "num_return_sequences": 1} | ({"min_new_tokens": least} if least else {})
+        found = model.generate(**inputs, return_dict_in_generate=True, output_scores=True, **limits)
+        scores = found.sequences_scores.tolist() if "sequences_scores" in found else [0.0] * len(texts)
+        return [*map(Found, tokenizer.batch_decode(found.sequences, skip_special_tokens=True), scores)]
+
+    lengths = [len(tokenizer(line).input_ids) - 1 for line in lines]
+    return translate_by_limits([[line] for line in lines], config, translate, lengths)
+
+
+def run_argos(folder: Path, lines: Sequence[str], config: Config) -> list[Found]:
+    """Translate with the CTranslate2 model of a package for Argos Translate, with our search settings, not with its
+    own."""
+    (path,) = folder.glob("*.argosmodel")
+    with zipfile.ZipFile(path) as package, tempfile.TemporaryDirectory() as scratch:
+        for name in map(PurePosixPath, package.namelist()):
+            if name.parent.name == "model" or name.suffix == ".model":
+                target = Path(scratch) / (JOINT if name.suffix == ".model" else name.name)
+                target.write_bytes(package.read(str(name)))
+        return run_ctranslate2(Path(scratch), lines, config)
+
+
+def translate_by_limits(
+    sources: Sequence[list[str]],
+    config: Config,
+    translate: Callable[[Sequence[list[str]], int, int], list[Found]],
+    lengths: Sequence[int] | None = None,
+) -> list[Found]:
+    """Translate sources, `search.batch` at a time, together with those that have the same least and most target tokens.
+
+    `lengths` in tokens are those of the sources, unless given."""
+    search, results = config.search, [Found("", 0.0)] * len(sources)
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for i, length in enumerate(map(len, sources) if lengths is None else lengths):
+        limits = length_limits(
+            length,
+            min_length=search.min_length,
+            max_length=longest_target(config),
+            min_ratio=search.min_ratio,
+            max_ratio=search.max_ratio,
+        )
+        if length:
+            groups[limits].append(i)
+    for limits, group in groups.items():
+        for start in range(0, len(group), search.batch):
+            rows = group[start : start + search.batch]
+            for i, found in zip(rows, translate([sources[i] for i in rows], *limits), strict=True):
+                results[i] = found
+    return results
+
+
+RUNNERS: dict[str, Callable[[Path, Sequence[str], Config], list[Found]]] = {
+    "ctranslate2": run_ctranslate2,
+    "huggingface": run_huggingface,
+    "argos": run_argos,
+}
