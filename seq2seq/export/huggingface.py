@@ -49,28 +49,31 @@ def write_huggingface(
     assert isinstance(settings, TransformerConfig)
     entries = position_entries(config)
     assert entries is not None
-    sizes = (vocabularies.source.size, vocabularies.target.size)
+    rows = vocabularies.larger  # Pegasus has one size for both vocabularies, and so has the search of transformers 5.0
     with atomic_folder(folder) as temporary:
-        write_json(temporary / "config.json", architecture(settings, *sizes, entries, dtype))
+        write_json(temporary / "config.json", architecture(settings, rows, entries, dtype))
         write_json(temporary / "generation_config.json", generation(config))
         write_tokenizer(vocabularies, temporary, entries)
-        tensors = {name: x.to(getattr(torch, dtype)) for name, x in weights(model, settings, max(sizes), entries)}
+        tensors = {name: x.to(getattr(torch, dtype)) for name, x in weights(model, settings, rows, entries)}
         save_tensors(tensors, temporary / "model.safetensors", format="pt")
 
 
-def architecture(settings: TransformerConfig, source: int, target: int, entries: int, dtype: str) -> dict[str, Any]:
-    """config.json for vocabularies of `source` and `target` entries and tables of `entries` positions."""
+def output_is_tied(settings: TransformerConfig) -> bool:
+    """Whether the output layer is a target embedding; Pegasus ties that to the source embedding as well, or not at
+    all."""
+    return settings.tie == "all" or (settings.tie == "target" and settings.norm_order == "post")
+
+
+def architecture(settings: TransformerConfig, rows: int, entries: int, dtype: str) -> dict[str, Any]:
+    """config.json for vocabularies of `rows` entries and tables of `entries` positions."""
     kind, name = ARCHITECTURES[settings.norm_order]
-    sizes: dict[str, Any] = {"vocab_size": max(source, target)}
-    if kind == "marian":
-        sizes = {"vocab_size": source, "decoder_vocab_size": target}
-        sizes["share_encoder_decoder_embeddings"] = settings.tie == "all"
-    tied = settings.tie == "all" or (kind == "marian" and settings.tie == "target")
+    own = {"decoder_vocab_size": rows, "share_encoder_decoder_embeddings": settings.tie == "all"}
     return {
         "model_type": kind,
         "architectures": [name],
-        **sizes,
-        "tie_word_embeddings": tied,
+        "vocab_size": rows,
+        **(own if kind == "marian" else {}),
+        "tie_word_embeddings": output_is_tied(settings),
         "d_model": settings.size,
         "encoder_layers": settings.encoder_layers,
         "decoder_layers": settings.decoder_layers,
@@ -131,14 +134,13 @@ def write_tokenizer(vocabularies: Vocabularies, folder: Path, longest: int) -> N
 
 
 def weights(
-    model: EncoderDecoder, settings: TransformerConfig, most: int, entries: int
+    model: EncoderDecoder, settings: TransformerConfig, rows: int, entries: int
 ) -> Iterator[tuple[str, Tensor]]:
-    """All weights by their names in transformers. `most`: entries of the larger vocabulary."""
+    """All weights by their names in transformers; in tables of `rows` entries those that a vocabulary lacks have
+    probability 0."""
     encoder, decoder = model.encoder, model.decoder
     assert isinstance(encoder, TransformerEncoder)
     assert isinstance(decoder, TransformerDecoder)
-    # Pegasus has one size for both vocabularies: the smaller one gets entries of probability 0
-    rows = most if settings.norm_order == "pre" else 0
     source, target = (padded_rows(part.embedding.weight, rows) for part in (encoder, decoder))
     if settings.tie == "all":
         yield "model.shared.weight", target
@@ -147,7 +149,7 @@ def weights(
             yield "model.shared.weight", source.clone()  # not read; without it Pegasus warns of missing weights
         yield "model.encoder.embed_tokens.weight", source
         yield "model.decoder.embed_tokens.weight", target
-        yield "lm_head.weight", padded_rows(model.head.output.weight, rows)
+        yield "lm_head.weight", padded_rows(model.head.output.weight, rows)  # transformers 5.0 reads it if tied, too
     yield "final_logits_bias", padded_rows(model.head.output.bias, rows, -torch.inf).unsqueeze(0)
     for name, stack in (("encoder", encoder), ("decoder", decoder)):
         yield f"model.{name}.embed_positions.weight", torch.from_numpy(position_table(stack.positions, entries))

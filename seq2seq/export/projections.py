@@ -4,7 +4,6 @@ They compute softmax(q . k / sqrt(d)) with q = Wq x + bq and k = Wk h + bk in ev
 D / heads.
 """
 
-from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from seq2seq.config import Config, TransformerConfig
 from seq2seq.nn.attention.multihead import MultiHeadAttention
+from seq2seq.nn.attention.scorers import Product
 from seq2seq.nn.layers import PositionalEncoding
 from seq2seq.nn.transformer import DecoderLayer, EncoderLayer, SelfAttention, TransformerDecoder, TransformerEncoder
 
@@ -74,12 +74,14 @@ def cross_attention(attention: MultiHeadAttention) -> Projections:
     return Projections(after(attention.query, query_map), after(attention.key, key_map), value, out)
 
 
+@torch.no_grad()
 def scorer_maps(attention: MultiHeadAttention) -> tuple[Tensor, Tensor]:
     """(d, K) float64 maps A and B of a head's query and key, with (q A) . (k B) / sqrt(d) = the score of q and k."""
-    scorer, size = deepcopy(attention.scorer).cpu().double(), attention.memory_size // attention.heads
-    identity = torch.eye(size, dtype=torch.float64)
-    with torch.no_grad():  # a linear map of the rows of the identity is its matrix
-        return scorer.queries(identity) * size**0.5, scorer.cache(identity)["keys"]  # type: ignore[operator]
+    scorer, size, weight = attention.scorer, attention.memory_size // attention.heads, attention.value.weight
+    assert isinstance(scorer, Product)
+    identity = torch.eye(size, dtype=weight.dtype, device=weight.device)  # a linear map of its rows is its matrix
+    query, key = scorer.queries(identity), scorer.cache(identity)["keys"]
+    return query.cpu().double() * size**0.5, key.cpu().double()
 
 
 def after(layer: nn.Linear, head_map: Tensor) -> Projection:

@@ -23,7 +23,7 @@ class Found(NamedTuple):
     """The best translation of a line."""
 
     text: str
-    score: float  # as search.length_penalty says
+    score: float | None  # divided as search.length_penalty says; None: the library gives none
 
 
 def run_ctranslate2(folder: Path, lines: Sequence[str], config: Config) -> list[Found]:
@@ -52,7 +52,7 @@ def run_ctranslate2(folder: Path, lines: Sequence[str], config: Config) -> list[
 
 
 def run_huggingface(folder: Path, lines: Sequence[str], config: Config) -> list[Found]:
-    """Translate with transformers. An empty line gives an empty one; the score of greedy search is 0, not computed.
+    """Translate with transformers. An empty line gives an empty one; greedy search gives no scores.
 
     Raises ConfigError if the package transformers is missing."""
     try:
@@ -66,7 +66,7 @@ def run_huggingface(folder: Path, lines: Sequence[str], config: Config) -> list[
         inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True)
         limits = {"max_new_tokens": most, "num_return_sequences": 1} | ({"min_new_tokens": least} if least else {})
         found = model.generate(**inputs, return_dict_in_generate=True, output_scores=True, **limits)
-        scores = found.sequences_scores.tolist() if "sequences_scores" in found else [0.0] * len(texts)
+        scores = found.sequences_scores.tolist() if "sequences_scores" in found else [None] * len(texts)
         return [*map(Found, tokenizer.batch_decode(found.sequences, skip_special_tokens=True), scores)]
 
     lengths = [len(tokenizer(line).input_ids) - 1 for line in lines]

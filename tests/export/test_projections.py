@@ -9,6 +9,7 @@ from seq2seq.export.formats import LINEAR_SCORERS
 from seq2seq.export.projections import Projection, cross_attention, position_table, self_attention
 from seq2seq.nn.attention.multihead import merge, split
 from seq2seq.nn.attention.scorers import Product
+from seq2seq.nn.precision import PRECISIONS
 from seq2seq.nn.transformer import TransformerDecoder
 from tests.export.tiny import tiny_config, tiny_model
 
@@ -17,9 +18,12 @@ def apply(layer: Projection, x: torch.Tensor) -> torch.Tensor:
     return x @ torch.from_numpy(layer.weight).T + torch.from_numpy(layer.bias)
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("scorer", LINEAR_SCORERS)
-def test_projected_cross_attention_equals_the_scorer(scorer: str) -> None:
+def test_projected_cross_attention_equals_the_scorer(scorer: str, packed: bool) -> None:
+    """`packed` models are those of an open translator."""
     model = tiny_model(tiny_config(scorer=scorer), search=False)
+    model = PRECISIONS["32"](model) if packed else model
     assert isinstance(model.decoder, TransformerDecoder)
     own = model.decoder.layers[1].cross
     query, states = torch.randn(2, 3, 32), torch.randn(2, 5, 32)
