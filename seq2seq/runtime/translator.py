@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .beam import beam_search
 from .bounds import SHORTLIST, THREADS
-from .bundle import SHORTLIST_FILE, Bundle, VocabularySizes
+from .bundle import SHORTLIST_FILE, Bundle, BundleConfig, VocabularySizes
 from .constraints import Constraints
 from .errors import ConfigError, RunError, check_type
 from .forced import score_targets
@@ -119,7 +119,7 @@ class Translator(LineTranslator):
         for other in opened:
             _check_member(other, first)
         return cls(
-            Threads(lambda number: [model for bundle in opened for model in _open_models(bundle, number)], threads),
+            Threads(_model_opener(opened), threads),
             vocabularies,
             settings,
             shortlist=_open_shortlist(first, shortlist),
@@ -220,15 +220,35 @@ def _check_member(other: Bundle, first: Bundle) -> None:
         raise RunError(f"{other.path} cannot join {first.path} in an ensemble: only one of them copies words")
 
 
-def _open_models(bundle: Bundle, threads: int) -> list[ExportedModel]:
-    """The models of a bundle. Raises RunError if a graph is damaged."""
+def _model_opener(bundles: Sequence[Bundle]) -> Callable[[int], list[ExportedModel]]:
+    """Opens the models of bundles for a number of threads.
+
+    The graphs are read at once, so that a damaged bundle is refused when it is opened, and kept until they are used.
+    Raises RunError if a graph is damaged."""
+    kept = [_read_graphs(bundle) for bundle in bundles]
+
+    def open_models(threads: int) -> list[ExportedModel]:
+        graphs = kept.copy() or [_read_graphs(bundle) for bundle in bundles]
+        kept.clear()
+        return [
+            _open_model(encoder, step, bundle.config, threads)
+            for bundle, pairs in zip(bundles, graphs, strict=True)
+            for encoder, step in pairs
+        ]
+
+    return open_models
+
+
+def _read_graphs(bundle: Bundle) -> list[tuple[bytes, bytes]]:
+    """The content of encoder and step of each model of a bundle."""
+    return [(bundle.read_graph(encoder), bundle.read_graph(step)) for encoder, step in bundle.config.graphs]
+
+
+def _open_model(encoder: bytes, step: bytes, config: BundleConfig, threads: int) -> ExportedModel:
+    """The model of two graphs. Imports ONNX Runtime only now: what is wrong with a bundle is said before."""
     from .graphs import open_model  # type: ignore[import-untyped,import-not-found]
 
-    config = bundle.config
-    return [
-        open_model(bundle.read_graph(encoder), bundle.read_graph(step), config, threads)
-        for encoder, step in config.graphs
-    ]
+    return open_model(encoder, step, config, threads)
 
 
 def _open_shortlist(bundle: Bundle, most: int) -> TranslationTable | None:

@@ -40,7 +40,7 @@ sys.exit(", ".join(found) or 0)
 def bundle(random_run: RandomRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle whose graphs are the torch model of its run."""
     run = random_run()
-    monkeypatch.setattr(module, "_open_models", lambda bundle, threads: members(Translator.open(run)))
+    monkeypatch.setattr(module, "_open_model", lambda *inputs: members(Translator.open(run))[0])
     return bundle_of(run, tmp_path / "a.s2s")
 
 

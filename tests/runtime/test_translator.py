@@ -51,7 +51,7 @@ def both(random_run: RandomRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             table = np.random.default_rng(1).integers(4, size, (ours.vocabularies.source.size, 9))
             files["shortlist.npy"] = npy(table.astype(np.int32))
             ours.shortlist = Shortlist(torch.from_numpy(table[:, :shortlist]), size)
-        monkeypatch.setattr(module, "_open_models", lambda bundle, threads: members(ours)[:1])
+        monkeypatch.setattr(module, "_open_model", lambda *inputs: members(ours)[0])
         return ours, Translator.open(*[bundle_of(run, path, files)] * runs, **search)
 
     return opened
@@ -173,6 +173,23 @@ def test_bundles_that_do_not_fit_together_are_refused(random_run: RandomRun, tmp
     for pair, message in ((paths[:2], "their tokenizers differ"), (paths[1:], "only one of them copies words")):
         with pytest.raises(RunError, match=f"cannot join .* {message}"):
             Translator.open(*pair)
+
+
+def test_a_bundle_is_checked_when_it_is_opened_and_again_when_its_graphs_are(
+    both: Callable[..., Both], tmp_path: Path
+) -> None:
+    _, translator = both(batch=64)
+    translator.translate(["the cat"])
+    (path,) = tmp_path.glob("*.s2s")
+    graph = path.read_bytes().index(bytes([0x3A, 0]))
+    with path.open("r+b") as file:  # while it is open
+        file.seek(graph)
+        file.write(b"x")
+    translator.translate(["the cat"])
+    with pytest.raises(RunError, match=r"encoder\.onnx in .* is damaged"):
+        translator.translate(["the cat"] * 50)
+    with pytest.raises(RunError, match=r"encoder\.onnx in .* is damaged"):
+        Translator.open(path)
 
 
 def table_file(rows: int, columns: int = 3, most: int = 20, kind: Any = np.int32) -> bytes:
