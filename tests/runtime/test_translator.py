@@ -15,9 +15,10 @@ import seq2seq
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.ids import EOS
 from seq2seq.runtime import translator as module
+from seq2seq.runtime.process import available_cores
 from seq2seq.runtime.translator import Threads, Translator
 from seq2seq.search.shortlist import Shortlist
-from tests.runtime.bundles import bundle_of, members
+from tests.runtime.bundles import GRAPH, bundle_of, members
 
 RandomRun = Callable[..., Path]
 Both = tuple[seq2seq.Translator, Translator]
@@ -175,19 +176,15 @@ def test_bundles_that_do_not_fit_together_are_refused(random_run: RandomRun, tmp
             Translator.open(*pair)
 
 
-def test_a_bundle_is_checked_when_it_is_opened_and_again_when_its_graphs_are(
-    both: Callable[..., Both], tmp_path: Path
-) -> None:
+def test_graphs_are_read_and_checked_when_a_bundle_is_opened(both: Callable[..., Both], tmp_path: Path) -> None:
+    """And again when they are opened for another number of threads."""
     _, translator = both(batch=64)
-    translator.translate(["the cat"])
+    (one,) = translator.translate(["the cat"])
+    assert translator.translate(["the cat"] * 50) == [one] * 50
+    assert len(translator.threads.opened) == min(2, available_cores())
     (path,) = tmp_path.glob("*.s2s")
-    graph = path.read_bytes().index(bytes([0x3A, 0]))
-    with path.open("r+b") as file:  # while it is open
-        file.seek(graph)
-        file.write(b"x")
-    translator.translate(["the cat"])
-    with pytest.raises(RunError, match=r"encoder\.onnx in .* is damaged"):
-        translator.translate(["the cat"] * 50)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"encoder.onnx" + GRAPH, b"encoder.onnxxx", 1))
     with pytest.raises(RunError, match=r"encoder\.onnx in .* is damaged"):
         Translator.open(path)
 
