@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -10,14 +11,26 @@ from .interface import Decoding, ExportedModel, Floats, Ints, Step
 from .shortlist import BatchCandidates
 from .topk import stable_topk
 
+BLOCK = 2**16  # log-probabilities that are averaged together, so that they stay in the CPU's caches
+
 
 def log_mean_probability(log_probs: Sequence[Floats]) -> Floats:
     """Logarithm of the models' mean probability: each (..., V) -> (..., V)."""
-    highest = np.maximum.reduce(log_probs)
-    highest[highest == -np.inf] = 0.0
+    parts = [part.reshape(-1, part.shape[-1]) for part in log_probs]
+    mean = np.empty_like(parts[0])
+    rows = max(1, BLOCK // mean.shape[1])
+    for start in range(0, len(mean), rows):
+        block = slice(start, start + rows)
+        mean[block] = _log_mean([part[block] for part in parts])
+    return mean.reshape(log_probs[0].shape)
+
+
+def _log_mean(log_probs: Sequence[Floats]) -> Floats:
+    """log_mean_probability of arrays that the CPU's caches hold."""
+    highest = reduce(np.maximum, log_probs).clip(np.finfo(log_probs[0].dtype).min)
     total = sum(np.exp(part - highest) for part in log_probs)
     with np.errstate(divide="ignore"):
-        return np.log(total) + (highest - math.log(len(log_probs)))
+        return np.log(total) + highest - math.log(len(log_probs))
 
 
 def mean_attention(weights: Sequence[Floats | None]) -> Floats | None:

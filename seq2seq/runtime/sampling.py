@@ -23,6 +23,9 @@ from .interface import ExportedModel, Floats, Ints, Step
 from .options import check_sampling
 from .random_numbers import UINT64_MAX, uniform_number
 from .shortlist import TranslationTable
+from .topk import stable_topk
+
+FEW = 100  # ids that are tried first as those that make up top_p
 
 
 class BatchSampling(BatchSearch):
@@ -49,15 +52,15 @@ class BatchSampling(BatchSearch):
         self.ended = np.zeros((batch, samples), bool)
 
     def advance(self, step: Step) -> HistoryStep:
-        scores, ids = self._drawable(step)  # (B, 1 or W, K)
-        batch, width, count = scores.shape
+        log_probs, logits, ids = self._candidates(step)  # (B, 1 or W, K)
+        batch, width, count = logits.shape
         parent = np.broadcast_to(np.arange(batch * width).reshape(batch, width), self.ended.shape)
         numbers = uniform_number(self.seeds, self.length, np.arange(self.samples, dtype=np.uint64))
-        drawn = draw_ids(truncate_nucleus(scores / self.temperature, self.top_p), numbers)  # (B, W)
+        drawn = draw_ids(logits, numbers)  # (B, W)
         token = drawn if ids is None else ids.reshape(-1, count)[parent, drawn]
-        token_log_prob = scores.reshape(-1, count)[parent, drawn]
+        token_log_prob = log_probs.reshape(-1, count)[parent, drawn]
         at_end = (self.constraints.max_lengths == self.length)[:, None]
-        stopped = (at_end & (token != EOS)) | (scores == -np.inf).all(2)
+        stopped = (at_end & (token != EOS)) | (logits == -np.inf).all(2)
         log_prob = np.where(stopped, self.log_prob, self.log_prob + token_log_prob)
         by_eos = (token == EOS) & ~stopped & ~self.ended
         self._end(by_eos, parent, log_prob, token_log_prob)
@@ -66,12 +69,24 @@ class BatchSampling(BatchSearch):
         self.done = np.all(self.ended, 1)
         return HistoryStep(np.where(self.ended, PAD, token), parent, token_log_prob)
 
-    def _drawable(self, step: Step) -> tuple[Floats, Ints | None]:
-        """Log-probabilities (B, W, K) of the ids that can be drawn, and the ids, ascending; None if they are all."""
-        if step.log_probs is not None and not self.top_k:
-            return step.log_probs, None
-        order = np.argsort(step.ids, axis=2)
-        return np.take_along_axis(step.scores, order, 2), np.take_along_axis(step.ids, order, 2)
+    def _candidates(self, step: Step) -> tuple[Floats, Floats, Ints | None]:
+        """Log-probabilities and logits (B, W, K) of the ids that can be drawn, and the ids, ascending; None if they are
+        all."""
+        assert self.top_k or step.log_probs is not None
+        log_probs, ids = (step.scores, step.ids) if self.top_k or step.log_probs is None else (step.log_probs, None)
+        logits = log_probs / self.temperature
+        if self.top_p < 1:
+            logits, index = nucleus(logits, self.top_p)
+            log_probs = np.take_along_axis(log_probs, index, 2)
+            ids = index if ids is None else np.take_along_axis(ids, index, 2)
+        if ids is None:
+            return log_probs, logits, None
+        order = np.argsort(ids, axis=2)
+        return (
+            np.take_along_axis(log_probs, order, 2),
+            np.take_along_axis(logits, order, 2),
+            np.take_along_axis(ids, order, 2),
+        )
 
     def _end(self, ends: Ints, parent: Ints, log_prob: Floats, eos_log_prob: Floats | None) -> None:
         """End the samples `ends` (B, W), with log-probabilities (B, W); eos_log_prob is None if they have no EOS."""
@@ -92,20 +107,32 @@ class BatchSampling(BatchSearch):
             setattr(self, name, getattr(self, name)[sentences])
 
 
-def truncate_nucleus(logits: Floats, top_p: float) -> Floats:
-    """Logits (..., K) with -inf outside the nucleus: the smallest set of ids with probability `top_p` together.
+def nucleus(logits: Floats, top_p: float) -> tuple[Floats, Ints]:
+    """The smallest set of ids of logits (..., V) with probability `top_p` together (Holtzman et al. 2020, eq. 2):
+    logits, ids (..., K), best first, -inf where the set has fewer.
 
-    Of equal ids the lower counts as likelier (Holtzman et al. 2020, eq. 2)."""
-    if top_p >= 1:
-        return logits
-    order = np.argsort(-logits, axis=-1, kind="stable")
-    values = np.take_along_axis(logits, order, -1)
-    probabilities = exp_below(values, values[..., :1])
-    probabilities /= probabilities.sum(-1, keepdims=True).clip(np.finfo(np.float64).tiny)
-    values[np.cumsum(probabilities, -1) - probabilities >= top_p] = -np.inf
-    truncated = np.empty_like(logits)
-    np.put_along_axis(truncated, order, values, -1)
-    return truncated
+    Of equal ids the lower counts as likelier."""
+    rows = logits.reshape(-1, logits.shape[-1])
+    values, ids = _nucleus_of(rows, top_p, FEW)
+    large = np.flatnonzero(values[:, -1] > -np.inf)  # rows whose nucleus may have more
+    if len(large) and values.shape[1] < rows.shape[1]:
+        more_values, more_ids = _nucleus_of(rows[large], top_p, rows.shape[1])
+        width = int((more_values > -np.inf).sum(1).max())
+        padding = (0, 0), (0, max(0, width - FEW))
+        values, ids = np.pad(values, padding, constant_values=-np.inf), np.pad(ids, padding)
+        values[large, :width], ids[large, :width] = more_values[:, :width], more_ids[:, :width]
+    shape = (*logits.shape[:-1], -1)
+    return values.reshape(shape), ids.reshape(shape)
+
+
+def _nucleus_of(rows: Floats, top_p: float, most: int) -> tuple[Floats, Ints]:
+    """The nucleus of rows (R, V) among their `most` likeliest ids: logits, ids (R, K)."""
+    shares = exp_below(rows, rows.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True).clip(np.finfo(np.float64).tiny)
+    values, ids = stable_topk(rows, most)
+    share = np.take_along_axis(shares, ids, 1)
+    values[np.cumsum(share, 1) - share >= top_p] = -np.inf
+    return values, ids
 
 
 def draw_ids(logits: Floats, numbers: Floats) -> Ints:

@@ -4,34 +4,23 @@ import numpy as np
 
 from .interface import Floats, Ints
 
-CHUNK = 64  # scores whose maximum is taken together
-
 
 def stable_topk(scores: Floats, count: int) -> tuple[Floats, Ints]:
     """The `count` largest of scores (..., C), or all C, largest first, ties in the order of the indices: values,
     indices.
 
-    Entries of -inf have the index 0. Only scores that reach a lower bound of the smallest of them are sorted."""
+    Entries of -inf have the index 0."""
     rows = scores.reshape(-1, scores.shape[-1])
-    count = min(count, rows.shape[1])
-    row, column = np.nonzero(~(rows < _lower_bound(rows, count)) & (rows != -np.inf))  # keeps NaN
-    values = rows[row, column]
-    order = np.lexsort((-values, row))  # stable: of equal values the lower column
-    row, column, values = row[order], column[order], values[order]
-    rank = np.arange(len(row)) - np.searchsorted(row, row)  # in its row
-    kept = rank < count
-    place = row[kept], rank[kept]
-    best, index = np.full((len(rows), count), -np.inf, rows.dtype), np.zeros((len(rows), count), np.int64)
-    best[place], index[place] = values[kept], column[kept]
+    size = rows.shape[1]
+    count = min(count, size)
+    first = max(0, size - count - 1)  # one more than `count`, to see ties at the cutoff
+    index = np.sort(np.argpartition(rows, first, axis=1)[:, first:], axis=1)
+    values = np.take_along_axis(rows, index, 1)
+    order = np.argsort(-values, axis=1, kind="stable")[:, : count + 1]
+    values, index = np.take_along_axis(values, order, 1), np.take_along_axis(index, order, 1)
+    tied = (values[:, count - 1] == values[:, -1]) & (values[:, -1] != -np.inf)
+    if count < size and tied.any():  # argpartition took any of them
+        index[tied] = np.argsort(-rows[tied], axis=1, kind="stable")[:, : count + 1]
+    index[values == -np.inf] = 0
     shape = (*scores.shape[:-1], count)
-    return best.reshape(shape), index.reshape(shape)
-
-
-def _lower_bound(rows: Floats, count: int) -> Floats:
-    """A lower bound (R, 1) of the `count`-th largest of rows (R, C): that of the maxima of chunks, if there are so
-    many."""
-    chunks = rows.shape[1] // CHUNK
-    if chunks < count:
-        return np.full((len(rows), 1), -np.inf, rows.dtype)
-    maxima = rows[:, : chunks * CHUNK].reshape(len(rows), chunks, CHUNK).max(2)
-    return np.partition(maxima, chunks - count, axis=1)[:, chunks - count, None]
+    return values[:, :count].reshape(shape), index[:, :count].reshape(shape)

@@ -5,10 +5,10 @@ import pytest
 
 from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD
-from seq2seq.runtime import search, shortlist
+from seq2seq.runtime import sampling, search, shortlist
 from seq2seq.runtime.beam import beam_search
 from seq2seq.runtime.constraints import Constraints
-from seq2seq.runtime.sampling import draw_ids, sample, truncate_nucleus
+from seq2seq.runtime.sampling import draw_ids, nucleus, sample
 from tests.pairs import cover
 
 BATCH = 5
@@ -124,13 +124,15 @@ def test_samples_have_the_distribution_of_the_model(tiny, top_k):
     assert ((seen[shares > 0] - expected) ** 2 / expected).sum() < 20.5  # 5 degrees of freedom: one in a thousand
 
 
-def test_nucleus_on_paper():
+@pytest.mark.parametrize("few", [1, 2, 50])
+def test_nucleus_on_paper(monkeypatch, few):
+    monkeypatch.setattr(sampling, "FEW", few)
     with np.errstate(divide="ignore"):
         logits = np.log([[0.1, 0.4, 0.2, 0.0, 0.2, 0.1], [0.0] * 6])
-    for top_p, kept in {0.39: [1], 0.41: [1, 2], 0.75: [1, 2, 4], 1.0: [0, 1, 2, 4, 5]}.items():
-        found = truncate_nucleus(logits, top_p)
-        assert np.flatnonzero(found[0] > -np.inf).tolist() == kept
-        np.testing.assert_array_equal(found[0, kept], logits[0, kept])
+    for top_p, kept in {0.39: [1], 0.41: [1, 2], 0.75: [1, 2, 4], 1.0: [1, 2, 4, 0, 5]}.items():
+        found, ids = nucleus(logits, top_p)
+        assert ids[0][found[0] > -np.inf].tolist() == kept
+        np.testing.assert_array_equal(found[0, : len(kept)], logits[0, kept])
         assert (found[1] == -np.inf).all()
 
 
