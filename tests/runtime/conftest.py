@@ -112,6 +112,27 @@ class TinyDecoding:
         self.returned = []
 
 
+class TableModel:
+    """Its next token depends on the last one alone, with log-probabilities `table` (V, V); it has no attention."""
+
+    copies, max_source, max_target = False, None, None
+
+    def __init__(self, table):
+        self.table, self.vocabulary = np.array(table), len(table)
+
+    def encode(self, source, copy=None, candidates=None, logit_mask=None):
+        return self
+
+    def step(self, tokens, parents, forbidden, count, log_probs=False, attention=False):
+        every = self.table[tokens]
+        np.put_along_axis(every, forbidden, -np.inf, 2)
+        ids = np.argsort(-every, axis=2, kind="stable")[..., :count]
+        return Step(np.take_along_axis(every, ids, 2), ids, every)
+
+    def select(self, sentences):
+        pass
+
+
 def sources(count, seed=0, longest=7):
     """Padded sources (count, S) of 1 to `longest` tokens and EOS."""
     chance = np.random.default_rng(seed)
@@ -195,4 +216,4 @@ def assert_same(found, expected, tolerance=1e-9):
 
 @pytest.fixture
 def tiny():
-    return SimpleNamespace(Model=TinyModel, Case=TinyCase, sources=sources, assert_same=assert_same)
+    return SimpleNamespace(Model=TinyModel, Table=TableModel, Case=TinyCase, sources=sources, assert_same=assert_same)

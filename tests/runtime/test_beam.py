@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from seq2seq.errors import ConfigError
-from seq2seq.ids import BOS, PAD, UNK
+from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.runtime import batch_search, search, shortlist
 from seq2seq.runtime.beam import beam_search
 from seq2seq.runtime.constraints import Constraints
-from seq2seq.runtime.interface import Step
 from seq2seq.runtime.penalties import NO_PENALTIES, Penalties
 from tests.pairs import cover
 
@@ -143,43 +142,30 @@ def test_attention_is_returned_only_if_asked_for(tiny):
         assert all(h.attention.sum(1) == pytest.approx(1) for h in asked)
 
 
-class TableModel:
-    """Its next token depends on the last one alone, with log-probabilities `table` (V, V); it has no attention."""
-
-    copies, max_source, max_target = False, None, None
-
-    def __init__(self, table):
-        self.table, self.vocabulary = np.array(table), len(table)
-
-    def encode(self, source, copy=None, candidates=None, logit_mask=None):
-        return self
-
-    def step(self, tokens, parents, forbidden, count, log_probs=False, attention=False):
-        every = self.table[tokens]
-        np.put_along_axis(every, forbidden, -np.inf, 2)
-        ids = np.argsort(-every, axis=2, kind="stable")[..., :count]
-        return Step(np.take_along_axis(every, ids, 2), ids, every)
-
-    def select(self, sentences):
-        pass
-
-
 @pytest.mark.parametrize("beam", [1, 3])
 @pytest.mark.parametrize("members", [1, 2])
 def test_without_any_allowed_token_the_hypothesis_ends(tiny, beam, members):
     table = np.full((6, 6), -np.inf)
     options = {"beam": beam, "n_best": beam, "attention": True}
-    for (found,) in beam_search([TableModel(table)] * members, tiny.sources(3), [Constraints(5)] * 3, **options):
+    for (found,) in beam_search([tiny.Table(table)] * members, tiny.sources(3), [Constraints(5)] * 3, **options):
         assert found == ([], 0.0, 0.0, [], False, None)
     table[BOS, 4], table[BOS, 5], table[4, UNK] = -0.5, -1.0, -0.25
-    ((found,),) = beam_search([TableModel(table)] * members, tiny.sources(1), [Constraints(5)], **options)
+    ((found,),) = beam_search([tiny.Table(table)] * members, tiny.sources(1), [Constraints(5)], **options)
     assert (found.tokens, found.finished) == ([4, UNK], False)
     assert found.token_log_probs == pytest.approx([-0.5, -0.25])
 
 
+def test_hypotheses_that_can_still_win_are_continued(tiny):
+    table = np.full((6, 6), -np.inf)
+    table[BOS, EOS], table[BOS, 4], table[4, EOS], table[4, 4] = -1.0, -1.5, -0.02, -0.01
+    options = {"beam": 9, "penalties": Penalties("average")}
+    ((found,),) = beam_search([tiny.Table(table)], tiny.sources(1), [Constraints(4)], **options)
+    assert (found.tokens, found.score) == ([4] * 4, pytest.approx((-1.5 - 0.03 - 0.02) / 5))
+
+
 @pytest.mark.parametrize("members", [1, 2])
 def test_a_model_without_probabilities_gives_hypotheses_without(tiny, members):
-    models = [TableModel(np.full((6, 6), np.nan))] * members
+    models = [tiny.Table(np.full((6, 6), np.nan))] * members
     for (found,) in beam_search(models, tiny.sources(3), [Constraints(5)] * 3, beam=2):
         assert np.isnan(found.log_prob)
 

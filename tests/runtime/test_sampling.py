@@ -1,10 +1,12 @@
 """Batched sampling in NumPy against the search for one sentence, for every pair of options."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from seq2seq.errors import ConfigError
-from seq2seq.ids import BOS, EOS, PAD
+from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.runtime import sampling, search, shortlist
 from seq2seq.runtime.beam import beam_search
 from seq2seq.runtime.constraints import Constraints
@@ -106,6 +108,18 @@ def test_low_temperature_top_1_and_tiny_top_p_are_greedy(tiny, option):
     case = Case(tiny, PLAIN | {"samples": 1} | option, batch=20)
     greedy = case.tiny.search(beam_search, beam=1)
     assert [[h.tokens for h in one] for one in case.sample()] == [[h.tokens for h in one] for one in greedy]
+
+
+@pytest.mark.parametrize("option", [{}, {"top_k": 2}, {"top_p": 0.5}], ids=str)
+def test_without_any_allowed_token_the_sample_ends(tiny, option):
+    table = np.full((6, 6), -np.inf)
+    for tokens in ([], [4], [4, UNK]):
+        for last, token in itertools.pairwise([BOS, *tokens]):
+            table[last, token] = -0.5
+        found = sample([tiny.Table(table)], tiny.sources(2), [Constraints(5)] * 2, seeds=[1, 2], samples=2, **option)
+        assert [h[:5] for samples in found for h in samples] == [
+            (tokens, -0.5 * len(tokens), -0.5 * len(tokens), [-0.5] * len(tokens), False)
+        ] * 4
 
 
 @pytest.mark.parametrize("top_k", [0, 5])
