@@ -52,7 +52,7 @@ class VocabularyHead(nn.Module):
         """Add the memory's LOGIT_MASK, if any, to the first V entries of scores (N or B, T, V or more) in place."""
         if LOGIT_MASK in memory.cached:
             mask = memory.cached[LOGIT_MASK].unsqueeze(1)
-            scores.view(len(memory.mask), -1, scores.size(-1))[..., : mask.size(-1)].add_(mask)
+            scores.view(memory.mask.size(0), -1, scores.size(-1))[..., : mask.size(-1)].add_(mask)
 
     def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
         """Sums of the cross-entropy of target_out (B, T), label-smoothed (Szegedy et al. 2016, section 7) and plain."""
@@ -77,7 +77,7 @@ class CopyHead(VocabularyHead):
         weights, tokens = output.weights, memory.tokens
         assert weights is not None, "this head reads the attention weights"
         if rows is None:
-            tokens = tokens.repeat_interleave(weights.size(0) // tokens.size(0), 0)
+            tokens = tokens.unsqueeze(1).expand(-1, weights.size(0) // tokens.size(0), -1).flatten(0, 1)
         else:
             tokens = tokens.index_select(0, rows)
         if weights.dim() == 3:

@@ -1,11 +1,11 @@
-"""Key-value caches of the Transformer decoder: grown by concatenation, or preallocated and written in place.
+"""Key-value caches of the Transformer decoder: grown by concatenation, preallocated and written in place, or only read.
 
-Both classes of cache have one method: `append` takes the queries, keys and values (N, heads, 1, d) of a step, and
-returns the queries with the keys and values of all steps so far, and a mask of what may be attended, for scaled
-dot-product attention.
+Each class of cache has one method: `attend` takes the queries, keys and values (N, heads, 1, d) of a step, and returns
+what each row attends to of its own steps so far (N, 1, D).
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +15,21 @@ from seq2seq.nn.ops import devices
 
 # Entry of a state with preallocated caches: (N, capacity, G) bool, the slots of each hypothesis's own tokens.
 VISIBLE = "visible"
+# The same (B, W, capacity, G) in a state whose caches are only read, and which the caller writes (`ReadOnlyCache`).
+PAST = "past"
+
+
+class SelfAttention(Protocol):
+    """What the caches need of a layer's self-attention."""
+
+    @property
+    def out(self) -> Callable[[Tensor], Tensor]:
+        """The projection of what the heads attend to, (..., D) -> (..., D)."""
+        ...
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """q, k, v (B, heads, N, d) -> (B, N, D)."""
+        ...
 
 
 class Attendable(NamedTuple):
@@ -44,7 +59,21 @@ def empty(memory: Memory, layers: int, heads: int, capacity: int | None = None) 
     return state
 
 
-class GrowingCache:
+class Cache:
+    """Base of the caches."""
+
+    next_state: State
+
+    def append(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Attendable:
+        """Append the query, key and value (N, heads, 1, d) of a step."""
+        raise NotImplementedError
+
+    def attend(self, layer: int, own: SelfAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Append a step; what its rows attend to of their past and themselves, (N, 1, D) or (N / G, G, D)."""
+        return own.attend(*self.append(layer, query, key, value))
+
+
+class GrowingCache(Cache):
     """One block per row, (N, heads, t, d), grown by concatenation: no tensor is changed, as torch.export requires."""
 
     def __init__(self, state: State) -> None:
@@ -60,7 +89,7 @@ class GrowingCache:
         return Attendable(query, keys, values, None)
 
 
-class PreallocatedCache:
+class PreallocatedCache(Cache):
     """One block per group of G hypotheses, (N / G, heads, capacity, G, d), written in place.
 
     What hypothesis g computed at step t stays in slot (t, g). Reordering hypotheses moves no key and no value: it only
@@ -99,8 +128,34 @@ class PreallocatedCache:
         return x.squeeze(2).unflatten(0, (-1, self.group)).transpose(1, 2)
 
 
-def cache_of(state: State) -> GrowingCache | PreallocatedCache:
+class ReadOnlyCache(Cache):
+    """One block per sentence, (B, heads, capacity, G, d), for exported graphs: a step returns its keys and values
+    (B, heads, W, d) in place of the blocks, and the caller writes them.
+
+    So no graph copies the past. Slot (t, g) holds what hypothesis g computed at step t; PAST (B, W, capacity, G) says
+    which slots are the past of each of W hypotheses."""
+
+    def __init__(self, state: State) -> None:
+        self.state, self.next_state = state, State()
+
+    def attend(self, layer: int, own: SelfAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """One softmax over the scores of the past and of the step itself."""
+        past, size = self.state[PAST], query.size(-1)
+        query, key, value = (x.squeeze(2).unflatten(0, past.shape[:2]).transpose(1, 2) for x in (query, key, value))
+        keys, values = (self.state[name].flatten(2, 3) for name in cache_names(layer))
+        self.next_state |= dict(zip(cache_names(layer), (key, value), strict=True))
+        query = query * size**-0.5
+        before = (query @ keys.transpose(-2, -1)).masked_fill(~past.flatten(2).unsqueeze(1), -torch.inf)
+        weights = torch.cat((before, (query * key).sum(-1, keepdim=True)), -1).softmax(-1)
+        attended = weights[..., :-1] @ values + weights[..., -1:] * value
+        y: Tensor = own.out(attended.transpose(1, 2).flatten(0, 1).flatten(1)).unsqueeze(1)
+        return y
+
+
+def cache_of(state: State) -> Cache:
     """The cache of the kind that `state` holds."""
+    if PAST in state:
+        return ReadOnlyCache(state)
     return PreallocatedCache(state) if VISIBLE in state else GrowingCache(state)
 
 

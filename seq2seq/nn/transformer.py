@@ -222,7 +222,7 @@ class TransformerDecoder(nn.Module):
         cache = kv_cache.cache_of(state)
         for i, layer in enumerate(self.layers):
             q, k, v = layer.own.qkv(layer.around_own.prepare(x), position)
-            y = layer.own.attend(*cache.append(i, q, k, v))
+            y = cache.attend(i, layer.own, q, k, v)
             x = layer.around_own.combine(x, y.reshape(x.shape))
             x, weights = layer.after_self_attention(x, self.layer_cache(memory, i), memory.mask, steps, attention)
             maps.append(weights)

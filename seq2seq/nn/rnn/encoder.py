@@ -46,6 +46,15 @@ def run_layer(layer: nn.Module, x: Tensor) -> State:
     return layer(x) if isinstance(layer, CellLayer) else {"hidden": layer(x)[0]}
 
 
+def read(layer: nn.Module, x: Tensor, mask: Tensor, backward: bool = False) -> tuple[Tensor, State]:
+    """x (B, S, input size), mask (B, S) -> hidden states (B, S, H), and the parts of the final state (B, H), of a layer
+    that reads each row from its first token to its last, or `backward`."""
+    states = run_layer(layer, reverse(x, mask) if backward else x)
+    last = (mask.sum(1) - 1).view(-1, 1, 1)
+    end = {name: value.gather(1, last.expand(-1, 1, value.size(-1))).squeeze(1) for name, value in states.items()}
+    return reverse(states["hidden"], mask) if backward else states["hidden"], end
+
+
 class RecurrentEncoder(nn.Module):
     """Recurrent layers over the source in one direction or in both  (Bahdanau et al. 2015, section 3.2)."""
 
@@ -82,6 +91,7 @@ class RecurrentEncoder(nn.Module):
         self.forwards = nn.ModuleList(map(layer, range(layers)))
         self.backwards = nn.ModuleList(map(layer, range(bidirectional_layers)))
         self.dropout = Dropout(dropout)
+        self.read = read  # replaced where a graph has a node for a whole layer
 
     def forward(self, source: Tensor, mask: Tensor) -> EncoderOutput:
         """source (B, S) ids, mask (B, S) bool, True on tokens -> the states of all positions and the final ones."""
@@ -99,15 +109,12 @@ class RecurrentEncoder(nn.Module):
     def layer(self, number: int, x: Tensor, mask: Tensor) -> tuple[Tensor, State]:
         """x (B, S, input size) -> hidden states (B, S, M), and the parts of the final state (B, M); both directions are
         concatenated."""
-        states = run_layer(self.forwards[number], x)
-        last = (mask.sum(1) - 1).view(-1, 1, 1)
-        end = {name: value.gather(1, last.expand(-1, 1, value.size(-1))).squeeze(1) for name, value in states.items()}
+        states, end = self.read(self.forwards[number], x, mask)
         if number >= len(self.backwards):
-            return states["hidden"], end
-        backward_states = run_layer(self.backwards[number], reverse(x, mask))
-        backward = {name: reverse(value, mask) for name, value in backward_states.items()}
-        end = {name: torch.cat((end[name], backward[name][:, 0]), -1) for name in end}
-        return torch.cat((states["hidden"], backward["hidden"]), -1), end
+            return states, end
+        backward_states, backward_end = self.read(self.backwards[number], x, mask, backward=True)
+        end = {name: torch.cat((end[name], backward_end[name]), -1) for name in end}
+        return torch.cat((states, backward_states), -1), end
 
 
 class Bridge(nn.Module):

@@ -1,0 +1,196 @@
+"""The two graphs of a translator, traced by torch.export: the encoder, and a step of the decoder.
+
+Shapes: B sentences, W hypotheses of each (W before the step may be another number), S source positions, V ids of the
+target vocabulary, V' of the candidates of a shortlist, K likeliest next tokens.
+
+    encoder: source (B, S), copy (B, S), candidates (V') -> memory, first state, rows of the output layer
+    step: tokens (B, W), parents (B, W), forbidden (B, W, F), count, number, state, memory
+        -> scores and ids (B, W, K), log_probs (B, W, V), weights (B, W, S), next state
+
+A graph has the inputs that its model uses, and no others.
+"""
+
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.nn import functional as F
+from torch.utils._pytree import tree_map
+
+from seq2seq.ids import BOS, EOS, PAD
+from seq2seq.nn import kv_cache
+from seq2seq.nn.build import EncoderDecoder, shallow_copy
+from seq2seq.nn.interface import LOGIT_MASK, Memory, State
+from seq2seq.nn.rnn.encoder import RecurrentEncoder
+from seq2seq.nn.transformer import TransformerDecoder
+
+START, NEXT = "start_", "next_"  # prefixes of the states that the encoder and a step return
+MEMORY = ("memory_tokens", "memory", "mask", "summary")  # the names of the first fields of Memory
+ROWS = ("output_weight", "output_bias")  # of the output layer, for the candidates of a shortlist
+
+
+class Encoder(nn.Module):
+    """What is computed once for each source: the memory, and the decoder's first state."""
+
+    def __init__(self, model: EncoderDecoder, read: Callable[..., Any]) -> None:
+        """read: computes a recurrent layer, as nn.rnn.encoder.read."""
+        super().__init__()
+        self.model = model
+        self.encoder = shallow_copy(model.encoder)
+        if isinstance(self.encoder, RecurrentEncoder):
+            self.encoder.read = read
+
+    def forward(
+        self, source: Tensor, copy: Tensor | None = None, candidates: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The named outputs."""
+        mask = source != PAD
+        copy = source if copy is None else copy
+        encoded = self.encoder(source, mask)
+        memory = Memory(copy, encoded.states, mask, encoded.summary, self.model.decoder.cache(encoded))
+        outputs = dict(zip(MEMORY, memory[:4], strict=True)) | memory.cached
+        if not isinstance(self.model.decoder, TransformerDecoder):
+            outputs |= {START + name: value for name, value in self.model.start(memory).items() if name != "number"}
+        if candidates is not None:
+            layer = self.model.head.output
+            outputs |= zip(ROWS, (layer.weight[candidates], layer.bias[candidates]), strict=True)
+        return outputs
+
+
+class Step(nn.Module):
+    """One step of the decoder for W hypotheses of each sentence, and its likeliest next tokens."""
+
+    def __init__(self, model: EncoderDecoder, shortlist: bool) -> None:
+        super().__init__()
+        self.model, self.shortlist = model, shortlist
+        self.blocks = isinstance(model.decoder, TransformerDecoder)  # a cache that the caller writes
+
+    def forward(
+        self,
+        tokens: Tensor,
+        parents: Tensor,
+        forbidden: Tensor,
+        count: Tensor,
+        number: Tensor,
+        state: State,
+        memory: dict[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """The named outputs."""
+        B, W = tokens.shape
+        rows = {} if self.blocks else self.continued(state, parents)
+        rows["number"] = number.expand(B * W)
+        before = state | rows
+        source = Memory(*(memory[name] for name in MEMORY), {k: v for k, v in memory.items() if k not in MEMORY})
+        output, after = self.model.step(tokens.flatten(), before, source, attention=True)
+        log_probs = self.head(memory).log_probs(output, source).unflatten(0, (B, W))
+        log_probs = log_probs.scatter(2, forbidden, -torch.inf)
+        size = count.item()
+        torch._check(size >= 1)
+        torch._check(size <= log_probs.size(2))
+        scores, ids = log_probs.topk(size, -1)
+        outputs = {"scores": scores, "ids": ids, "log_probs": log_probs}
+        if output.weights is not None:
+            outputs["weights"] = output.weights.unflatten(0, (B, W))
+        for name in state:
+            if name != kv_cache.PAST:
+                outputs[NEXT + name] = after[name] if self.blocks else after[name].unflatten(0, (B, W))
+        return outputs
+
+    def continued(self, state: State, parents: Tensor) -> State:
+        """The states (B, W before, ...) of the hypotheses that are continued, as B * W rows."""
+        B, before = next(iter(state.values())).shape[:2]
+        rows = (parents + before * torch.arange(B).unsqueeze(1)).flatten()
+        return {name: value.flatten(0, 1).index_select(0, rows) for name, value in state.items()}
+
+    def head(self, memory: dict[str, Tensor]) -> Any:
+        """The output layer, for the candidates of a shortlist if there is one."""
+        if not self.shortlist:
+            return self.model.head
+        head = shallow_copy(self.model.head)
+        weight, bias = (memory[name] for name in ROWS)
+        del head._modules["output"]
+        vars(head)["output"] = lambda x: F.linear(x, weight, bias)
+        return head
+
+
+class Traced(NamedTuple):
+    """A graph, and the names of its inputs and outputs in their order."""
+
+    program: ExportedProgram
+    inputs: list[str]
+    outputs: list[str]
+
+
+def trace(model: EncoderDecoder, read: Callable[..., Any], shortlist: bool = False) -> tuple[Traced, Traced]:
+    """The encoder and the step of a model in evaluation mode, with dynamic sizes. `read` as in Encoder.
+
+    shortlist: the step takes the rows of the output layer for some candidates, which the encoder gathers."""
+    inputs = [_encoder_inputs(model, sizes, shortlist) for sizes in (SIZES, OTHERS)]
+    step_inputs = [_step_inputs(model, sizes, shortlist) for sizes in (SIZES, OTHERS)]
+    return _trace(Encoder(model, read), *inputs), _trace(Step(model, shortlist), *step_inputs)
+
+
+def _trace(module: nn.Module, one: dict[str, Any], other: dict[str, Any]) -> Traced:
+    """A graph for inputs of any sizes in those dimensions in which two sets of inputs differ."""
+
+    def differing(x: Tensor, y: Tensor) -> dict[int, Any]:
+        return {axis: Dim.DYNAMIC for axis in range(x.dim()) if x.size(axis) != y.size(axis)}
+
+    program = torch.export.export(module, (), one, dynamic_shapes=tree_map(differing, one, other), strict=False)
+    names = [[name] if isinstance(value, Tensor) else [*value] for name, value in one.items()]
+    outputs = program.call_spec.out_spec
+    assert outputs is not None
+    return Traced(program, list(chain.from_iterable(names)), list(outputs.context))
+
+
+class Sizes(NamedTuple):
+    """Sizes of the inputs of a trace, all above 1, which torch.export takes for constants."""
+
+    sentences: int
+    hypotheses: int
+    before: int  # hypotheses in the step before
+    source: int
+    forbidden: int
+    capacity: int
+    candidates: int
+
+
+SIZES, OTHERS = Sizes(2, 3, 2, 7, 2, 3, 6), Sizes(3, 4, 3, 9, 3, 2, 5)
+
+
+def _encoder_inputs(model: EncoderDecoder, sizes: Sizes, shortlist: bool) -> dict[str, Any]:
+    """Inputs of the encoder."""
+    source = torch.full((sizes.sentences, sizes.source), EOS)
+    # torch.export takes one tensor for one input
+    inputs = {"source": source} | ({"copy": source.clone()} if model.head.reads_weights else {})
+    return inputs | ({"candidates": torch.arange(sizes.candidates)} if shortlist else {})
+
+
+def _step_inputs(model: EncoderDecoder, sizes: Sizes, shortlist: bool) -> dict[str, Any]:
+    """Inputs of a step, with the names and shapes of the model's own state and memory."""
+    B, W = sizes.sentences, sizes.hypotheses
+    memory = model.encode(torch.full((B, sizes.source), EOS))
+    named = dict(zip(MEMORY, memory[:4], strict=True)) | memory.cached
+    if shortlist:
+        rows = slice(sizes.candidates)
+        named |= zip(ROWS, (model.head.output.weight[rows], model.head.output.bias[rows]), strict=True)
+        named[LOGIT_MASK] = torch.zeros(B, sizes.candidates)
+    state = {name: value for name, value in model.start(memory).items() if name != "number"}
+    if isinstance(model.decoder, TransformerDecoder):
+        slots = sizes.capacity, sizes.before
+        state = {name: value.new_zeros(B, value.size(1), *slots, value.size(3)) for name, value in state.items()}
+        state[kv_cache.PAST] = torch.ones(B, W, *slots, dtype=torch.bool)
+    else:
+        state = {name: torch.stack([value] * sizes.before, 1) for name, value in state.items()}
+    return {
+        "tokens": torch.full((B, W), BOS),
+        "parents": torch.zeros(B, W, dtype=torch.long),
+        "forbidden": torch.full((B, W, sizes.forbidden), PAD),
+        "count": torch.tensor(1),
+        "number": torch.tensor([1]),
+        "state": state,
+        "memory": named,
+    }

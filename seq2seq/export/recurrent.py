@@ -1,0 +1,95 @@
+"""Recurrent layers as one node of a graph: ONNX's LSTM and GRU, which read every row up to its own length.
+
+B sentences, S source positions, I size of the input, H of the states.
+"""
+
+from typing import Any
+
+import torch
+from onnxscript import opset20 as op
+from torch import Tensor, nn
+
+from seq2seq.errors import ConfigError
+from seq2seq.nn.interface import State
+from seq2seq.nn.rnn.cells import GRUCell, GRUChoCell, LSTMCell
+from seq2seq.nn.rnn.encoder import CellLayer
+
+LSTM, GRU, GRU_CHO = "LSTM", "GRU", "GRUCho"
+
+torch.library.define(
+    "seq2seq::recurrent_layer",
+    "(Tensor x, Tensor lengths, Tensor weight, Tensor recurrent, Tensor bias, str kind, bool backward)"
+    " -> (Tensor, Tensor, Tensor)",
+)
+
+
+@torch.library.register_fake("seq2seq::recurrent_layer")
+def _shapes(
+    x: Tensor, lengths: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor, kind: str, backward: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x (B, S, I), lengths (B,) -> hidden states (B, S, H), the final hidden and cell state (B, H)."""
+    B, S, _ = x.shape
+    H = recurrent.size(1)
+    return x.new_empty(B, S, H), x.new_empty(B, H), x.new_empty(B, H)
+
+
+def _node(x: Any, lengths: Any, weight: Any, recurrent: Any, bias: Any, kind: str, backward: bool) -> Any:
+    """The same as nodes of ONNX, whose layers have the time first and a dimension for directions."""
+    time_first = op.Transpose(x, perm=[1, 0, 2])
+    weights = [op.Unsqueeze(part, [0]) for part in (weight, recurrent, bias)]
+    settings = {"hidden_size": recurrent.shape[1], "direction": "reverse" if backward else "forward"}
+    lengths = op.Cast(lengths, to=6)  # int32
+    if kind == LSTM:
+        states, hidden, cell = op.LSTM(time_first, *weights, lengths, **settings)
+    else:
+        settings["linear_before_reset"] = int(kind == GRU)  # Cho et al. reset before the product
+        states, hidden = op.GRU(time_first, *weights, lengths, **settings)
+        cell = hidden
+    states = op.Transpose(op.Squeeze(states, [1]), perm=[1, 0, 2])
+    return states, op.Squeeze(hidden, [0]), op.Squeeze(cell, [0])
+
+
+TRANSLATIONS = {torch.ops.seq2seq.recurrent_layer.default: _node}
+
+
+def read(layer: nn.Module, x: Tensor, mask: Tensor, backward: bool = False) -> tuple[Tensor, State]:
+    """As nn.rnn.encoder.read, as one node of a graph; only for tracing."""
+    kind, weight, recurrent, bias = onnx_weights(layer)
+    outputs = torch.ops.seq2seq.recurrent_layer(x, mask.sum(1), weight, recurrent, bias, kind, backward)
+    states, hidden, cell = outputs
+    return states, {"hidden": hidden, "cell": cell} if kind == LSTM else {"hidden": hidden}
+
+
+def onnx_weights(layer: nn.Module) -> tuple[str, Tensor, Tensor, Tensor]:
+    """Kind, input weights (gates * H, I), recurrent ones (gates * H, H) and biases (2 * gates * H) of a layer, in the
+    order of ONNX: input, output, forget, cell of an LSTM; update, reset, hidden of a GRU.
+
+    Raises ConfigError for a cell that ONNX has no node for."""
+    cell = layer.cell if isinstance(layer, CellLayer) else None
+    match cell or layer:
+        case nn.LSTM() | nn.GRU():
+            weight, recurrent, *biases = layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0
+            kind = LSTM if isinstance(layer, nn.LSTM) else GRU
+        case LSTMCell():
+            kind, weight, recurrent = LSTM, cell.input.weight, cell.recurrent.weight
+            biases = [cell.input.bias, torch.zeros_like(cell.input.bias)]
+        case GRUCell():
+            kind, weight, recurrent = GRU, cell.input.weight, cell.recurrent.weight
+            biases = [cell.input.bias, cell.recurrent.bias]
+        case GRUChoCell():
+            # ONNX's update gate weighs the state before, that of Cho et al. the new one: sigmoid(-a) = 1 - sigmoid(a)
+            kind, weight, bias = GRU_CHO, cell.input.weight, cell.input.bias
+            recurrent = torch.cat((cell.recurrent.weight, cell.candidate.weight))
+            sign = torch.ones(3, device=bias.device).index_fill_(0, torch.tensor(1), -1.0)
+            sign = sign.repeat_interleave(cell.size)
+            weight, recurrent, bias = weight * sign[:, None], recurrent * sign[:, None], bias * sign
+            biases = [bias, torch.zeros_like(bias)]
+        case other:
+            raise ConfigError(f"model.cell: there is no node of ONNX for a {type(other).__name__}")
+    order = [0, 3, 1, 2] if kind == LSTM else [1, 0, 2]
+
+    def sorted_gates(part: Tensor) -> Tensor:
+        gates = part.chunk(len(order))
+        return torch.cat([gates[gate] for gate in order])
+
+    return kind, sorted_gates(weight), sorted_gates(recurrent), torch.cat([sorted_gates(bias) for bias in biases])

@@ -1,0 +1,155 @@
+"""Models as a pair of ONNX graphs, run by ONNX Runtime.
+
+Shapes: B sentences, W hypotheses of each, S source positions, V target vocabulary, V' candidates, K next tokens.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from .ids import PAD
+from .interface import Step
+
+START, NEXT = "start_", "next_"  # prefixes of the states that the encoder and a step return
+PAST = "past"  # which slots of the blocks are the past of each hypothesis, (B, W, capacity, G)
+BLOCK = 16  # steps by which blocks of keys and values grow: each growth copies them
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Graph:
+    """A session of ONNX Runtime, which takes inputs by name and ignores those that the graph does not have."""
+
+    def __init__(self, graph: bytes, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 3  # errors
+        self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self.inputs = {value.name: value.shape for value in self.session.get_inputs()}
+        self.outputs = [value.name for value in self.session.get_outputs()]
+
+    def run(self, inputs: Arrays, outputs: list[str]) -> Arrays:
+        """The named outputs."""
+        given = {name: inputs[name] for name in self.inputs}
+        return dict(zip(outputs, self.session.run(outputs, given), strict=True))
+
+
+class GraphModel:
+    """A model of a bundle; an interface.Model."""
+
+    def __init__(
+        self,
+        encoder: bytes,
+        step: bytes,
+        vocabulary: int,
+        *,
+        copies: bool = False,
+        max_source: int | None = None,
+        max_target: int | None = None,
+        threads: int = 1,
+    ) -> None:
+        """encoder, step: the graphs. vocabulary: V. threads: that compute one operator."""
+        self.encoder, self.stepper = Graph(encoder, threads), Graph(step, threads)
+        self.vocabulary, self.copies = vocabulary, copies
+        self.max_source, self.max_target = max_source, max_target
+        self.next = [name for name in self.stepper.outputs if name.startswith(NEXT)]
+        self.restricted = "logit_mask" in self.stepper.inputs
+
+    def encode(
+        self,
+        source: NDArray[np.int64],
+        copy: NDArray[np.int64] | None = None,
+        candidates: NDArray[np.int64] | None = None,
+        logit_mask: NDArray[np.float32] | None = None,
+    ) -> "GraphDecoding":
+        """As interface.Model."""
+        if self.restricted and candidates is None:
+            candidates = np.arange(self.vocabulary)
+            logit_mask = np.zeros((len(source), self.vocabulary), np.float32)
+        inputs = {"source": source, "copy": source if copy is None else copy, "candidates": candidates}
+        memory = self.encoder.run({k: v for k, v in inputs.items() if v is not None}, self.encoder.outputs)
+        if logit_mask is not None:
+            memory["logit_mask"] = logit_mask
+        return GraphDecoding(self, memory)
+
+
+class GraphDecoding:
+    """The hypotheses of B sentences; an interface.Decoding.
+
+    Keys and values of a Transformer stay where they were written, in blocks (B, heads, capacity, G, d): slot (t, g) is
+    that of hypothesis g at step t, and `past` says which slots each hypothesis sees. Other states are reordered in
+    the graph."""
+
+    def __init__(self, model: GraphModel, memory: Arrays) -> None:
+        self.model, self.number = model, 0
+        self.state = {
+            name.removeprefix(START): value[:, None] for name, value in memory.items() if name.startswith(START)
+        }
+        self.memory = {name: value for name, value in memory.items() if not name.startswith(START)}
+        self.blocks: Arrays = {}
+        self.past: NDArray[np.bool_] | None = None
+
+    def step(
+        self,
+        tokens: NDArray[np.int64],
+        parents: NDArray[np.int64],
+        forbidden: NDArray[np.int64] | None = None,
+        count: int = 1,
+        log_probs: bool = False,
+        attention: bool = False,
+    ) -> Step:
+        """As interface.Decoding."""
+        if forbidden is None:
+            forbidden = np.full((*tokens.shape, 1), PAD)
+        wanted = ["scores", "ids"] + ["log_probs"] * log_probs + ["weights"] * attention
+        if PAST in self.model.stepper.inputs:
+            self._continue(parents)
+        fed = {"tokens": tokens, "parents": parents, "forbidden": forbidden, "count": np.array(count)}
+        fed |= self.memory | self.state | self.blocks | {"number": np.array([self.number])}
+        if self.past is not None:
+            fed[PAST] = self.past
+        found = self.model.stepper.run(fed, wanted + self.model.next)
+        new = {name.removeprefix(NEXT): found[name] for name in self.model.next}
+        if self.past is None:
+            self.state = new
+        else:
+            self._write(new)
+        self.number += 1
+        return Step(found["scores"], found["ids"], found.get("log_probs"), found.get("weights"))
+
+    def select(self, sentences: NDArray[np.int64]) -> None:
+        """As interface.Decoding."""
+        self.memory = {
+            name: value if name.startswith("output_") else value[sentences] for name, value in self.memory.items()
+        }
+        self.state = {name: value[sentences] for name, value in self.state.items()}
+        self.blocks = {name: value[sentences] for name, value in self.blocks.items()}
+        self.past = None if self.past is None else self.past[sentences]
+
+    def _continue(self, parents: NDArray[np.int64]) -> None:
+        """Make room for a step of as many hypotheses as there are `parents` (B, W), whose past they continue."""
+        B, W = parents.shape
+        if self.past is None:
+            self.past = np.zeros((B, W, 0, W), bool)
+        past = np.take_along_axis(self.past, parents[:, :, None, None], 1)
+        capacity, slots = past.shape[2:]
+        more = BLOCK if self.number >= capacity else 0
+        if more or slots < W:
+            widened = max(0, W - slots)
+            past = np.pad(past, ((0, 0), (0, 0), (0, more), (0, widened)))
+            for name, shape in self.model.stepper.inputs.items():
+                if name.startswith("own_"):
+                    old = self.blocks.get(name, np.zeros((B, shape[1], 0, slots, shape[4]), np.float32))
+                    self.blocks[name] = np.pad(old, ((0, 0), (0, 0), (0, more), (0, widened), (0, 0)))
+        self.past = past
+
+    def _write(self, new: Arrays) -> None:
+        """Write the keys and values (B, heads, W, d) of the step that was computed."""
+        assert self.past is not None
+        for name, value in new.items():
+            W = value.shape[2]
+            self.blocks[name][:, :, self.number, :W] = value
+        every = np.arange(W)
+        self.past[:, every, self.number, every] = True

@@ -1,0 +1,123 @@
+"""The exported graphs of every model compute what the model computes, at other sizes than the traced ones."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from seq2seq.export.onnx import onnx_graphs
+from seq2seq.export.quantize import to_float16, to_int8
+from seq2seq.ids import BOS, EOS, PAD
+from seq2seq.nn.heads import CopyHead
+from seq2seq.runtime.graphs import BLOCK, GraphModel
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporter
+FAST = {("rnn", "coverage"), ("transformer", "local_m")}  # of the other variants, exporting takes long
+LENGTHS = (9, 5, 1)
+COUNT = 4  # likeliest next tokens
+
+
+def graph_model(model, shortlist=False):
+    """The model as graphs."""
+    return opened(model, [graph.SerializeToString() for graph in onnx_graphs(model, shortlist)])
+
+
+def opened(model, graphs):
+    """Serialized graphs of the model, run by the runtime."""
+    return GraphModel(*graphs, model.head.output.out_features, copies=isinstance(model.head, CopyHead))
+
+
+def sources(lengths=LENGTHS):
+    """Random sources of these lengths, EOS included, in a batch, and what copying their tokens yields."""
+    source = torch.randint(4, 11, (len(lengths), max(lengths)))
+    copy = torch.randint(4, 15, source.shape)  # 13, 14: unknown words
+    for row, length in zip(source, lengths, strict=True):
+        row[length - 1], row[length:] = EOS, PAD
+    return source, copy.where(source > EOS, source)
+
+
+def hypotheses(sentences, before, width):
+    """Random last tokens (B, W), and which of the hypotheses before they continue."""
+    return torch.randint(4, 14, (sentences, width)), torch.randint(0, before, (sentences, width))
+
+
+def assert_steps_are_those_of(model, graphs, steps=6, atol=2e-5, select=None):
+    """Random hypotheses, whose number changes, have the log-probabilities and weights of the model itself."""
+    source, copy = sources()
+    decoding = graphs.encode(source.numpy(), copy.numpy())
+    memory = model.encode(source, copy)
+    state = model.start(memory)
+    B, before = len(source), 1
+    tokens, parents = torch.full((B, 1), BOS), torch.zeros(B, 1, dtype=torch.long)
+    for step in range(steps):
+        B, W = tokens.shape
+        forbidden = torch.tensor([PAD, 4 + step % 8]).expand(B, W, 2)
+        found = decoding.step(tokens.numpy(), parents.numpy(), forbidden.numpy(), COUNT, log_probs=True, attention=True)
+        state = model.select((parents + before * torch.arange(B)[:, None]).flatten(), state)
+        output, state = model.step(tokens.flatten(), state, memory, attention=True)
+        expected = model.head.log_probs(output, memory).unflatten(0, (B, W)).scatter(2, forbidden, -torch.inf)
+        for got, wanted in ((found.log_probs, expected), (found.scores, expected.topk(COUNT).values)):
+            torch.testing.assert_close(torch.from_numpy(got), wanted, rtol=0, atol=atol)
+        chosen = torch.from_numpy(found.log_probs).gather(2, torch.from_numpy(found.ids))
+        torch.testing.assert_close(torch.from_numpy(found.scores), chosen, rtol=0, atol=0)
+        weights = output.weights.unflatten(0, (B, W))
+        torch.testing.assert_close(torch.from_numpy(found.weights), weights, rtol=0, atol=atol)
+        if step == select:  # the second sentence leaves
+            staying = torch.tensor([0, 2])
+            decoding.select(staying.numpy())
+            rows = (staying[:, None] * W + torch.arange(W)).flatten()
+            memory, state, B = memory.select(staying), model.select(rows, state), 2
+        before = W
+        tokens, parents = hypotheses(B, before, (3, 5, 2)[step % 3])
+
+
+@torch.no_grad()
+@pytest.mark.cases(fast=FAST)
+def test_graphs_equal_the_model_and_smaller_ones_nearly_do(variant):
+    """What graphs in int8 give for a sentence does not depend on its batch."""
+    model, (source, copy) = variant.model, sources()
+    graphs = [graph.SerializeToString() for graph in onnx_graphs(model)]
+    assert_steps_are_those_of(model, opened(model, graphs), select=3)
+    for change, atol in ((to_int8, 0.3), (to_float16, 0.03)):
+        smaller = opened(model, [change(onnx.load_from_string(graph)).SerializeToString() for graph in graphs])
+        assert_steps_are_those_of(model, smaller, steps=3, atol=atol)
+        starts = [np.full((rows, 1), fill) for rows in (3, 1) for fill in (BOS, 0)]
+        batch = smaller.encode(source.numpy(), copy.numpy()).step(*starts[:2], None, COUNT)
+        alone = smaller.encode(source[:1].numpy(), copy[:1].numpy()).step(*starts[2:], None, COUNT)
+        np.testing.assert_array_equal(batch.scores[:1], alone.scores)
+
+
+@torch.no_grad()
+@pytest.mark.slow
+def test_graphs_of_every_pair_of_choices_equal_the_model(case):
+    case.model.float()
+    assert_steps_are_those_of(case.model, graph_model(case.model), steps=4)
+
+
+@torch.no_grad()
+@pytest.mark.slow
+@pytest.mark.cases(fast=())
+def test_past_is_kept_over_many_steps(variant):
+    assert_steps_are_those_of(variant.model, graph_model(variant.model), steps=2 * BLOCK + 3)
+
+
+@torch.no_grad()
+@pytest.mark.slow
+@pytest.mark.cases(fast=())
+def test_candidates_of_a_shortlist(variant):
+    """Their log-probabilities are those of a model restricted to them, and each sentence has its own."""
+    source, _ = sources()
+    model, ids = variant.model, torch.tensor([0, 1, 2, 3, 5, 8, 9])
+    mask = torch.zeros(len(source), len(ids)).index_put_(
+        (torch.tensor([1]), torch.tensor([5])), torch.tensor(-torch.inf)
+    )
+    copy = torch.searchsorted(ids, source.where(torch.isin(source, ids), PAD))
+    decoding = graph_model(model, shortlist=True).encode(source.numpy(), copy.numpy(), ids.numpy(), mask.numpy())
+    restricted = model.restrict_vocabulary(ids)
+    memory = restricted.encode(source, copy)
+    memory.cached["logit_mask"] = mask
+    found = decoding.step(np.full((3, 1), BOS), np.zeros((3, 1), int), None, COUNT, log_probs=True)
+    output, _ = restricted.step(torch.full((3,), BOS), restricted.start(memory), memory)
+    expected = restricted.head.log_probs(output, memory).unflatten(0, (3, 1))
+    expected[..., PAD] = -torch.inf
+    torch.testing.assert_close(torch.from_numpy(found.log_probs), expected, rtol=0, atol=2e-5)
