@@ -83,7 +83,9 @@ class Step(nn.Module):
         rows = {} if self.blocks else self.continued(state, parents)
         rows["number"] = number.expand(B * W)
         before = state | rows
-        source = Memory(*(memory[name] for name in MEMORY), {k: v for k, v in memory.items() if k not in MEMORY})
+        copy, states, mask, summary = (memory[name] for name in MEMORY)
+        cached = {name: value for name, value in memory.items() if name not in MEMORY}
+        source = Memory(copy, states, mask, summary, cached)
         output, after = self.model.step(tokens.flatten(), before, source, attention=True)
         log_probs = self.head(memory).log_probs(output, source).unflatten(0, (B, W))
         log_probs = log_probs.scatter(2, forbidden, -torch.inf)
@@ -146,8 +148,8 @@ def _trace(module: nn.Module, one: dict[str, Any], other: dict[str, Any]) -> Tra
     return Traced(program, list(chain.from_iterable(names)), list(outputs.context))
 
 
-class Sizes(NamedTuple):
-    """Sizes of the inputs of a trace, all above 1, which torch.export takes for constants."""
+class TraceSizes(NamedTuple):
+    """TraceSizes of the inputs of a trace, all above 1, which torch.export takes for constants."""
 
     sentences: int
     hypotheses: int
@@ -158,10 +160,10 @@ class Sizes(NamedTuple):
     candidates: int
 
 
-SIZES, OTHERS = Sizes(2, 3, 2, 7, 2, 3, 6), Sizes(3, 4, 3, 9, 3, 2, 5)
+SIZES, OTHERS = TraceSizes(2, 3, 2, 7, 2, 3, 6), TraceSizes(3, 4, 3, 9, 3, 2, 5)
 
 
-def _encoder_inputs(model: EncoderDecoder, sizes: Sizes, shortlist: bool) -> dict[str, Any]:
+def _encoder_inputs(model: EncoderDecoder, sizes: TraceSizes, shortlist: bool) -> dict[str, Any]:
     """Inputs of the encoder."""
     source = torch.full((sizes.sentences, sizes.source), EOS)
     # torch.export takes one tensor for one input
@@ -169,7 +171,7 @@ def _encoder_inputs(model: EncoderDecoder, sizes: Sizes, shortlist: bool) -> dic
     return inputs | ({"candidates": torch.arange(sizes.candidates)} if shortlist else {})
 
 
-def _step_inputs(model: EncoderDecoder, sizes: Sizes, shortlist: bool) -> dict[str, Any]:
+def _step_inputs(model: EncoderDecoder, sizes: TraceSizes, shortlist: bool) -> dict[str, Any]:
     """Inputs of a step, with the names and shapes of the model's own state and memory."""
     B, W = sizes.sentences, sizes.hypotheses
     memory = model.encode(torch.full((B, sizes.source), EOS))

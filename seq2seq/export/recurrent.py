@@ -6,7 +6,7 @@ B sentences, S source positions, I size of the input, H of the states.
 from typing import Any
 
 import torch
-from onnxscript import opset20 as op
+from onnxscript import opset20
 from torch import Tensor, nn
 
 from seq2seq.errors import ConfigError
@@ -14,6 +14,7 @@ from seq2seq.nn.interface import State
 from seq2seq.nn.rnn.cells import GRUCell, GRUChoCell, LSTMCell
 from seq2seq.nn.rnn.encoder import CellLayer
 
+op: Any = opset20  # its types know of no constants and of no settings
 LSTM, GRU, GRU_CHO = "LSTM", "GRU", "GRUCho"
 
 torch.library.define(
@@ -23,7 +24,7 @@ torch.library.define(
 )
 
 
-@torch.library.register_fake("seq2seq::recurrent_layer")
+@torch.library.register_fake("seq2seq::recurrent_layer")  # type: ignore[untyped-decorator]
 def _shapes(
     x: Tensor, lengths: Tensor, weight: Tensor, recurrent: Tensor, bias: Tensor, kind: str, backward: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,7 +50,7 @@ def _node(x: Any, lengths: Any, weight: Any, recurrent: Any, bias: Any, kind: st
     return states, op.Squeeze(hidden, [0]), op.Squeeze(cell, [0])
 
 
-TRANSLATIONS = {torch.ops.seq2seq.recurrent_layer.default: _node}
+TRANSLATIONS: dict[Any, Any] = {torch.ops.seq2seq.recurrent_layer.default: _node}
 
 
 def read(layer: nn.Module, x: Tensor, mask: Tensor, backward: bool = False) -> tuple[Tensor, State]:
@@ -65,31 +66,29 @@ def onnx_weights(layer: nn.Module) -> tuple[str, Tensor, Tensor, Tensor]:
     order of ONNX: input, output, forget, cell of an LSTM; update, reset, hidden of a GRU.
 
     Raises ConfigError for a cell that ONNX has no node for."""
-    cell = layer.cell if isinstance(layer, CellLayer) else None
-    match cell or layer:
+    part: Any = layer.cell if isinstance(layer, CellLayer) else layer
+    match part:
         case nn.LSTM() | nn.GRU():
-            weight, recurrent, *biases = layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0
-            kind = LSTM if isinstance(layer, nn.LSTM) else GRU
+            kind = LSTM if isinstance(part, nn.LSTM) else GRU
+            weight, recurrent, *biases = part.weight_ih_l0, part.weight_hh_l0, part.bias_ih_l0, part.bias_hh_l0
         case LSTMCell():
-            kind, weight, recurrent = LSTM, cell.input.weight, cell.recurrent.weight
-            biases = [cell.input.bias, torch.zeros_like(cell.input.bias)]
+            kind, weight, recurrent = LSTM, part.input.weight, part.recurrent.weight
+            biases = [part.input.bias, torch.zeros_like(part.input.bias)]
         case GRUCell():
-            kind, weight, recurrent = GRU, cell.input.weight, cell.recurrent.weight
-            biases = [cell.input.bias, cell.recurrent.bias]
+            kind, weight, recurrent = GRU, part.input.weight, part.recurrent.weight
+            biases = [part.input.bias, part.recurrent.bias]
         case GRUChoCell():
             # ONNX's update gate weighs the state before, that of Cho et al. the new one: sigmoid(-a) = 1 - sigmoid(a)
-            kind, weight, bias = GRU_CHO, cell.input.weight, cell.input.bias
-            recurrent = torch.cat((cell.recurrent.weight, cell.candidate.weight))
-            sign = torch.ones(3, device=bias.device).index_fill_(0, torch.tensor(1), -1.0)
-            sign = sign.repeat_interleave(cell.size)
-            weight, recurrent, bias = weight * sign[:, None], recurrent * sign[:, None], bias * sign
+            sign = torch.ones(3, part.size).index_fill_(0, torch.tensor(1), -1.0).flatten()
+            kind, weight, bias = GRU_CHO, part.input.weight * sign[:, None], part.input.bias * sign
+            recurrent = torch.cat((part.recurrent.weight, part.candidate.weight)) * sign[:, None]
             biases = [bias, torch.zeros_like(bias)]
-        case other:
-            raise ConfigError(f"model.cell: there is no node of ONNX for a {type(other).__name__}")
+        case _:
+            raise ConfigError(f"model.cell: there is no node of ONNX for a {type(part).__name__}")
     order = [0, 3, 1, 2] if kind == LSTM else [1, 0, 2]
 
-    def sorted_gates(part: Tensor) -> Tensor:
-        gates = part.chunk(len(order))
+    def sorted_gates(weights: Any) -> Tensor:
+        gates = weights.chunk(len(order))
         return torch.cat([gates[gate] for gate in order])
 
     return kind, sorted_gates(weight), sorted_gates(recurrent), torch.cat([sorted_gates(bias) for bias in biases])

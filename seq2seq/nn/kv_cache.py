@@ -19,7 +19,7 @@ VISIBLE = "visible"
 PAST = "past"
 
 
-class SelfAttention(Protocol):
+class OwnAttention(Protocol):
     """What the caches need of a layer's self-attention."""
 
     @property
@@ -68,7 +68,7 @@ class Cache:
         """Append the query, key and value (N, heads, 1, d) of a step."""
         raise NotImplementedError
 
-    def attend(self, layer: int, own: SelfAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def attend(self, layer: int, own: OwnAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Append a step; what its rows attend to of their past and themselves, (N, 1, D) or (N / G, G, D)."""
         return own.attend(*self.append(layer, query, key, value))
 
@@ -138,7 +138,7 @@ class ReadOnlyCache(Cache):
     def __init__(self, state: State) -> None:
         self.state, self.next_state = state, State()
 
-    def attend(self, layer: int, own: SelfAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def attend(self, layer: int, own: OwnAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """One softmax over the scores of the past and of the step itself."""
         past, size = self.state[PAST], query.size(-1)
         query, key, value = (x.squeeze(2).unflatten(0, past.shape[:2]).transpose(1, 2) for x in (query, key, value))

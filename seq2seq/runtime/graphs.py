@@ -9,11 +9,16 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from .bundle import BundleConfig
+from .errors import RunError, quoted
 from .ids import PAD
-from .interface import Step
+from .interface import Floats, Ints, Step
 
 START, NEXT = "start_", "next_"  # prefixes of the states that the encoder and a step return
+BLOCKS = "own_"  # prefix of the blocks of keys and values, (B, heads, capacity, G, d)
 PAST = "past"  # which slots of the blocks are the past of each hypothesis, (B, W, capacity, G)
+LOGIT_MASK = "logit_mask"  # (B, V')
+GIVEN = {"tokens", "parents", "forbidden", "count", "number", PAST, LOGIT_MASK}  # inputs of a step from the search
 BLOCK = 16  # steps by which blocks of keys and values grow: each growth copies them
 
 Arrays = dict[str, NDArray[Any]]
@@ -22,56 +27,70 @@ Arrays = dict[str, NDArray[Any]]
 class Graph:
     """A session of ONNX Runtime, which takes inputs by name and ignores those that the graph does not have."""
 
-    def __init__(self, graph: bytes, threads: int) -> None:
+    def __init__(self, graph: bytes, threads: int = 1) -> None:
+        """threads: that compute one operator. Raises RunError for what is no graph."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3  # errors
-        self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        try:
+            self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime has no common class for its own
+            raise RunError("a graph cannot be read by ONNX Runtime: it is damaged, or of a newer version") from error
         self.inputs = {value.name: value.shape for value in self.session.get_inputs()}
         self.outputs = [value.name for value in self.session.get_outputs()]
 
     def run(self, inputs: Arrays, outputs: list[str]) -> Arrays:
-        """The named outputs."""
+        """The named outputs. Raises RunError if the graph cannot compute them."""
         given = {name: inputs[name] for name in self.inputs}
-        return dict(zip(outputs, self.session.run(outputs, given), strict=True))
+        try:
+            return dict(zip(outputs, self.session.run(outputs, given), strict=True))
+        except Exception as error:
+            raise RunError("a graph cannot compute its outputs: it does not fit its bundle") from error
 
 
 class GraphModel:
-    """A model of a bundle; an interface.Model."""
+    """A model of a bundle; an interface.ExportedModel."""
 
     def __init__(
         self,
-        encoder: bytes,
-        step: bytes,
+        encoder: Graph,
+        step: Graph,
         vocabulary: int,
         *,
         copies: bool = False,
         max_source: int | None = None,
         max_target: int | None = None,
-        threads: int = 1,
     ) -> None:
-        """encoder, step: the graphs. vocabulary: V. threads: that compute one operator."""
-        self.encoder, self.stepper = Graph(encoder, threads), Graph(step, threads)
+        """vocabulary: V. Raises RunError if the two graphs do not fit each other."""
+        self.encoder, self.stepper = encoder, step
         self.vocabulary, self.copies = vocabulary, copies
         self.max_source, self.max_target = max_source, max_target
-        self.next = [name for name in self.stepper.outputs if name.startswith(NEXT)]
-        self.restricted = "logit_mask" in self.stepper.inputs
+        self.next = [name for name in step.outputs if name.startswith(NEXT)]
+        self.restricted = LOGIT_MASK in step.inputs
+        given = {name.removeprefix(START) for name in encoder.outputs} | GIVEN
+        blocks = {name for name in step.inputs if name.startswith(BLOCKS)}
+        missing = sorted(set(step.inputs) - given - blocks) or sorted({"scores", "ids"} - set(step.outputs))
+        missing = missing or sorted({name.removeprefix(NEXT) for name in self.next} - set(step.inputs))
+        if missing or not set(encoder.inputs) <= {"source", "copy", "candidates"}:
+            raise RunError(
+                f"the graphs of encoder and step do not fit each other: {quoted((missing or ['inputs'])[0])}"
+            )
 
     def encode(
         self,
-        source: NDArray[np.int64],
-        copy: NDArray[np.int64] | None = None,
-        candidates: NDArray[np.int64] | None = None,
-        logit_mask: NDArray[np.float32] | None = None,
+        source: Ints,
+        copy: Ints | None = None,
+        candidates: Ints | None = None,
+        logit_mask: Floats | None = None,
     ) -> "GraphDecoding":
-        """As interface.Model."""
+        """As interface.ExportedModel."""
         if self.restricted and candidates is None:
             candidates = np.arange(self.vocabulary)
             logit_mask = np.zeros((len(source), self.vocabulary), np.float32)
         inputs = {"source": source, "copy": source if copy is None else copy, "candidates": candidates}
         memory = self.encoder.run({k: v for k, v in inputs.items() if v is not None}, self.encoder.outputs)
         if logit_mask is not None:
-            memory["logit_mask"] = logit_mask
+            memory[LOGIT_MASK] = logit_mask
         return GraphDecoding(self, memory)
 
 
@@ -84,6 +103,8 @@ class GraphDecoding:
 
     def __init__(self, model: GraphModel, memory: Arrays) -> None:
         self.model, self.number = model, 0
+        # the size of the output
+        self.size = memory[LOGIT_MASK].shape[1] if LOGIT_MASK in memory else model.vocabulary
         self.state = {
             name.removeprefix(START): value[:, None] for name, value in memory.items() if name.startswith(START)
         }
@@ -93,16 +114,17 @@ class GraphDecoding:
 
     def step(
         self,
-        tokens: NDArray[np.int64],
-        parents: NDArray[np.int64],
-        forbidden: NDArray[np.int64] | None = None,
-        count: int = 1,
+        tokens: Ints,
+        parents: Ints,
+        forbidden: Ints,
+        count: int,
         log_probs: bool = False,
         attention: bool = False,
     ) -> Step:
         """As interface.Decoding."""
-        if forbidden is None:
+        if not forbidden.shape[-1]:
             forbidden = np.full((*tokens.shape, 1), PAD)
+        count = min(count, self.size)
         wanted = ["scores", "ids"] + ["log_probs"] * log_probs + ["weights"] * attention
         if PAST in self.model.stepper.inputs:
             self._continue(parents)
@@ -119,7 +141,7 @@ class GraphDecoding:
         self.number += 1
         return Step(found["scores"], found["ids"], found.get("log_probs"), found.get("weights"))
 
-    def select(self, sentences: NDArray[np.int64]) -> None:
+    def select(self, sentences: Ints) -> None:
         """As interface.Decoding."""
         self.memory = {
             name: value if name.startswith("output_") else value[sentences] for name, value in self.memory.items()
@@ -128,7 +150,7 @@ class GraphDecoding:
         self.blocks = {name: value[sentences] for name, value in self.blocks.items()}
         self.past = None if self.past is None else self.past[sentences]
 
-    def _continue(self, parents: NDArray[np.int64]) -> None:
+    def _continue(self, parents: Ints) -> None:
         """Make room for a step of as many hypotheses as there are `parents` (B, W), whose past they continue."""
         B, W = parents.shape
         if self.past is None:
@@ -140,7 +162,7 @@ class GraphDecoding:
             widened = max(0, W - slots)
             past = np.pad(past, ((0, 0), (0, 0), (0, more), (0, widened)))
             for name, shape in self.model.stepper.inputs.items():
-                if name.startswith("own_"):
+                if name.startswith(BLOCKS):
                     old = self.blocks.get(name, np.zeros((B, shape[1], 0, slots, shape[4]), np.float32))
                     self.blocks[name] = np.pad(old, ((0, 0), (0, 0), (0, more), (0, widened), (0, 0)))
         self.past = past
@@ -153,3 +175,15 @@ class GraphDecoding:
             self.blocks[name][:, :, self.number, :W] = value
         every = np.arange(W)
         self.past[:, every, self.number, every] = True
+
+
+def open_model(encoder: bytes, step: bytes, config: BundleConfig, threads: int) -> GraphModel:
+    """The model of two graphs of a bundle. threads: that compute one operator. Raises RunError if they are damaged."""
+    return GraphModel(
+        Graph(encoder, threads),
+        Graph(step, threads),
+        config.vocabulary.target,
+        copies=config.copies,
+        max_source=config.max_source,
+        max_target=config.max_target,
+    )

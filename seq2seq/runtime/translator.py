@@ -246,7 +246,7 @@ def _read_graphs(bundle: Bundle) -> list[tuple[bytes, bytes]]:
 
 def _open_model(encoder: bytes, step: bytes, config: BundleConfig, threads: int) -> ExportedModel:
     """The model of two graphs. Imports ONNX Runtime only now: what is wrong with a bundle is said before."""
-    from .graphs import open_model  # type: ignore[import-untyped,import-not-found]
+    from .graphs import open_model
 
     return open_model(encoder, step, config, threads)
 

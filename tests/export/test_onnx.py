@@ -9,7 +9,7 @@ from seq2seq.export.onnx import onnx_graphs
 from seq2seq.export.quantize import to_float16, to_int8
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn.heads import CopyHead
-from seq2seq.runtime.graphs import BLOCK, GraphModel
+from seq2seq.runtime.graphs import BLOCK, Graph, GraphModel
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporter
 FAST = {("rnn", "coverage"), ("transformer", "local_m")}  # of the other variants, exporting takes long
@@ -24,7 +24,7 @@ def graph_model(model, shortlist=False):
 
 def opened(model, graphs):
     """Serialized graphs of the model, run by the runtime."""
-    return GraphModel(*graphs, model.head.output.out_features, copies=isinstance(model.head, CopyHead))
+    return GraphModel(*map(Graph, graphs), model.head.output.out_features, copies=isinstance(model.head, CopyHead))
 
 
 def sources(lengths=LENGTHS):
@@ -82,8 +82,8 @@ def test_graphs_equal_the_model_and_smaller_ones_nearly_do(variant):
         smaller = opened(model, [change(onnx.load_from_string(graph)).SerializeToString() for graph in graphs])
         assert_steps_are_those_of(model, smaller, steps=3, atol=atol)
         starts = [np.full((rows, 1), fill) for rows in (3, 1) for fill in (BOS, 0)]
-        batch = smaller.encode(source.numpy(), copy.numpy()).step(*starts[:2], None, COUNT)
-        alone = smaller.encode(source[:1].numpy(), copy[:1].numpy()).step(*starts[2:], None, COUNT)
+        batch = smaller.encode(source.numpy(), copy.numpy()).step(*starts[:2], np.full((3, 1, 1), PAD), COUNT)
+        alone = smaller.encode(source[:1].numpy(), copy[:1].numpy()).step(*starts[2:], np.full((1, 1, 1), PAD), COUNT)
         np.testing.assert_array_equal(batch.scores[:1], alone.scores)
 
 
@@ -116,7 +116,7 @@ def test_candidates_of_a_shortlist(variant):
     restricted = model.restrict_vocabulary(ids)
     memory = restricted.encode(source, copy)
     memory.cached["logit_mask"] = mask
-    found = decoding.step(np.full((3, 1), BOS), np.zeros((3, 1), int), None, COUNT, log_probs=True)
+    found = decoding.step(np.full((3, 1), BOS), np.zeros((3, 1), int), np.zeros((3, 1, 0), int), COUNT, log_probs=True)
     output, _ = restricted.step(torch.full((3,), BOS), restricted.start(memory), memory)
     expected = restricted.head.log_probs(output, memory).unflatten(0, (3, 1))
     expected[..., PAD] = -torch.inf
