@@ -57,7 +57,7 @@ def write_ctranslate2(
 def search_options(config: Config) -> dict[str, Any]:
     """The options of `ctranslate2.Translator.translate_batch` for our search settings.
 
-    There are none for length_penalty=gnmt, the coverage penalty and the ratios of length: these are left out."""
+    Those that have no counterpart are `left_out` of FORMATS."""
     search = config.search
     options: dict[str, Any] = {
         "beam_size": 1 if search.sampling else search.beam,
@@ -67,6 +67,7 @@ def search_options(config: Config) -> dict[str, Any]:
         "max_input_length": min(search.max_source, position_entries(config) or search.max_source),
         "no_repeat_ngram_size": search.no_repeat,
         "length_penalty": search.alpha if search.length_penalty == "average" else 0.0,
+        "replace_unknowns": search.replace_unknown,
         "return_scores": True,
     }
     if search.sampling:

@@ -21,6 +21,7 @@ class Format(NamedTuple):
     title: str  # for messages and tables
     dtypes: tuple[str, ...]  # the first is the default
     reasons: Callable[[Config], Iterator[str]]  # why it cannot represent a model, one sentence each
+    left_out: Callable[[Config], Iterator[str]]  # what else has no counterpart in its library
 
 
 def reasons(name: str, config: Config) -> list[str]:
@@ -28,6 +29,13 @@ def reasons(name: str, config: Config) -> list[str]:
 
     [] if it can. Raises ConfigError for a name that is not in FORMATS."""
     return list(choose(FORMATS, name, "format").reasons(config))
+
+
+def left_out(name: str, config: Config) -> list[str]:
+    """Settings of `config`, such as search.length_penalty=gnmt, that the library of the format `name` does not have.
+
+    Its translations may differ from ours. Raises ConfigError for a name that is not in FORMATS."""
+    return list(choose(FORMATS, name, "format").left_out(config))
 
 
 def check_format(name: str, config: Config, dtype: str) -> None:
@@ -38,9 +46,37 @@ def check_format(name: str, config: Config, dtype: str) -> None:
     choose(dict.fromkeys(FORMATS[name].dtypes), dtype, f"dtype of {FORMATS[name].title}")
 
 
-def any_model(config: Config) -> Iterator[str]:
-    """Our own formats represent all models."""
+def nothing(config: Config) -> Iterator[str]:
+    """Our own formats represent everything."""
     yield from ()
+
+
+def foreign_left_out(config: Config) -> Iterator[str]:
+    """Settings that no other tool has."""
+    search = config.search
+    if search.length_penalty == "gnmt":
+        yield f"search.length_penalty={search.length_penalty}"
+    if search.coverage_penalty:
+        yield f"search.coverage_penalty={search.coverage_penalty}"
+    if search.min_ratio:
+        yield f"search.min_ratio={search.min_ratio}"
+    yield f"search.max_ratio={search.max_ratio}"
+    if config.data.truncate_source:
+        yield f"data.truncate_source={config.data.truncate_source}"
+
+
+def huggingface_left_out(config: Config) -> Iterator[str]:
+    """Settings that transformers does not have."""
+    yield from foreign_left_out(config)
+    if config.search.replace_unknown:
+        yield "search.replace_unknown=true"
+
+
+def argos_left_out(config: Config) -> Iterator[str]:
+    """Settings that Argos Translate replaces by its own: all of the search."""
+    yield "search"
+    if config.data.truncate_source:
+        yield f"data.truncate_source={config.data.truncate_source}"
 
 
 def plain_transformer(config: Config, title: str) -> Iterator[str]:
@@ -104,11 +140,16 @@ def argos_reasons(config: Config) -> Iterator[str]:
 
 
 FORMATS: dict[str, Format] = {
-    "onnx": Format("ONNX", ("float32", "int8"), any_model),
-    "weights": Format("weights", ("float32",), any_model),
+    "onnx": Format("ONNX", ("float32", "int8"), nothing, nothing),
+    "weights": Format("weights", ("float32",), nothing, nothing),
     "ctranslate2": Format(
-        "CTranslate2", ("float32", "int8", "int8_bfloat16", "bfloat16", "float16"), ctranslate2_reasons
+        "CTranslate2",
+        ("float32", "int8", "int8_bfloat16", "bfloat16", "float16"),
+        ctranslate2_reasons,
+        foreign_left_out,
     ),
-    "huggingface": Format("Hugging Face", ("float32", "bfloat16", "float16"), huggingface_reasons),
-    "argos": Format("Argos Translate", ("int8", "float32", "int8_bfloat16"), argos_reasons),
+    "huggingface": Format(
+        "Hugging Face", ("float32", "bfloat16", "float16"), huggingface_reasons, huggingface_left_out
+    ),
+    "argos": Format("Argos Translate", ("int8", "float32", "int8_bfloat16"), argos_reasons, argos_left_out),
 }

@@ -96,7 +96,7 @@ def architecture(settings: TransformerConfig, rows: int, entries: int, dtype: st
 def generation(config: Config) -> dict[str, Any]:
     """generation_config.json: the settings of a search by the names that `generate` has for them.
 
-    There are none for length_penalty=gnmt, the coverage penalty and the ratios of length: these are left out."""
+    Those that have no counterpart are `left_out` of FORMATS."""
     search = config.search
     options: dict[str, Any] = {
         **SPECIAL_IDS,

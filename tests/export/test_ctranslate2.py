@@ -14,6 +14,7 @@ from seq2seq.config import Config, SearchConfig
 from seq2seq.errors import ConfigError
 from seq2seq.export.ctranslate2 import search_options, write_ctranslate2
 from seq2seq.export.formats import reasons
+from seq2seq.ids import UNK
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.translator import Translator
 from tests.export.tiny import (
@@ -126,6 +127,20 @@ def test_search_settings_have_the_same_effect(change: dict[str, Any], tmp_path: 
     config = tiny_config()
     config.search = config.search.changed(**change)
     check_same_output(config, tmp_path)
+
+
+@pytest.mark.slow
+def test_unknown_words_are_replaced_as_ours(tmp_path: Path) -> None:
+    config = tiny_config(beam=1)
+    config.search = config.search.changed(replace_unknown=True)
+    model = tiny_model(config)
+    model.head.output.bias.data[UNK] += 4.0
+    ours, theirs = translator_of(model, config), opened(model, config, tmp_path)
+    found = theirs.translate_batch(source_tokens(ours), max_batch_size=1, **search_options(config))
+    translations = [one[0] for one in ours.hypotheses(SOURCES)]
+    texts = ["".join(one.hypotheses[0]).replace("▁", " ").removeprefix(" ") for one in found]
+    assert texts == [one.text for one in translations]
+    assert sum(UNK in one.ids for one in translations) > 2
 
 
 @pytest.mark.slow

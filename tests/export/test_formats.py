@@ -1,14 +1,15 @@
 """Which formats can represent a model, and the sentence for each setting that rules one out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from seq2seq.config import AttentionConfig, Config, RNNConfig, TransformerConfig
+from seq2seq.config import AttentionConfig, Config, RNNConfig, SearchConfig, TransformerConfig
 from seq2seq.config.choices import CHOICES
 from seq2seq.config.data import DataConfig, TokenizerConfig
 from seq2seq.errors import ConfigError
-from seq2seq.export.formats import FORMATS, LINEAR_SCORERS, check_format, reasons
+from seq2seq.export.formats import FORMATS, LINEAR_SCORERS, check_format, left_out, reasons
 
 PLAIN = {"ctranslate2", "huggingface", "argos"}  # those of other tools
 ALL: set[str] = set()
@@ -83,6 +84,18 @@ def test_all_reasons_are_given_and_the_first_is_raised() -> None:
         check_format("huggingface", config, "float32")
 
 
+def test_settings_without_a_counterpart_are_left_out() -> None:
+    changes = {"length_penalty": "gnmt", "coverage_penalty": 0.2, "min_ratio": 0.5, "replace_unknown": True}
+    search = SearchConfig(**changes)
+    config = replace(config_with("model.tie", "all"), search=search, data=DataConfig(truncate_source=9))
+    common = ["search.length_penalty=gnmt", "search.coverage_penalty=0.2", "search.min_ratio=0.5"]
+    common += ["search.max_ratio=3.0", "data.truncate_source=9"]
+    assert left_out("ctranslate2", config) == common
+    assert left_out("huggingface", config) == [*common, "search.replace_unknown=true"]
+    assert left_out("argos", config) == ["search", "data.truncate_source=9"]
+    assert left_out("onnx", config) == left_out("weights", config) == []
+
+
 def test_wrong_names_are_refused_with_the_nearest() -> None:
     config = config_with("model.tie", "all")
     with pytest.raises(ConfigError, match="ctranslate2"):
@@ -91,9 +104,14 @@ def test_wrong_names_are_refused_with_the_nearest() -> None:
         check_format("ctranslate2", config, "int7")
 
 
-def test_the_table_of_the_docs_has_all_settings() -> None:
+def test_the_table_of_the_docs_is_what_the_code_says() -> None:
     text = (Path(__file__).parents[2] / "docs" / "how-to" / "export.md").read_text(encoding="utf-8")
-    rows = [line for line in text.splitlines() if line.startswith("| `")]
-    for setting, values in RULED_OUT.items():
-        if values:
-            assert any(row.startswith(f"| `{setting}` |") for row in rows), setting
+    table = text.partition("They represent these values")[2].partition("\n* ")[0]
+    rows = [[cell.strip("` ") for cell in line.strip("|").split("|")] for line in table.splitlines() if "| `" in line]
+    assert [row[0].strip(" `") for row in rows] == [*RULED_OUT]
+    for setting, *cells in rows:
+        if setting.startswith("data."):  # any language
+            continue
+        for name, cell in zip(("ctranslate2", "huggingface", "argos"), cells, strict=True):
+            values = [value for value in VALUES[setting] if name not in RULED_OUT[setting].get(value, ALL)]
+            assert [value.partition(" (")[0] for value in cell.split(", ")] == values, (setting, name)
