@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import random
 import socket
@@ -9,7 +10,6 @@ import struct
 import time
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -412,12 +412,35 @@ def test_mutated_archives_are_read_as_they_were_or_refused(count: int, tmp_path:
     assert refused > 0.9 * count
 
 
+ODD: list[Any] = [None, True, -1, 0, 2, 10**30, 1.5, math.nan, math.inf, "", "\0", "x" * 999, [], [[]], {}, {"a": 1}]
+
+
+def with_odd_values(value: Any, chance: random.Random) -> Any:
+    """A JSON value in which one or the other is replaced, removed or renamed."""
+    if chance.random() < 0.05:
+        return chance.choice(ODD)
+    if isinstance(value, dict):
+        kept = {name: with_odd_values(part, chance) for name, part in value.items() if chance.random() > 0.01}
+        return kept | ({chance.choice(["", "a", "../a.md", "beam", "x.md"]): 1} if chance.random() < 0.02 else {})
+    return value
+
+
 @pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_mutated_configs_are_read_or_refused(count: int) -> None:
-    text, chance = json.dumps(CONTENT | {"files": listed(FILES)}).encode(), random.Random(count)
-    for _ in range(count):
-        with suppress(ValueError):
-            parse_config(parse_json(mutated(text, chance)))
+def test_mutated_configs_and_graphs_are_read_or_refused(count: int) -> None:
+    chance, values = random.Random(count), CONTENT | {"files": listed(FILES)}
+    text, refused = json.dumps(values).encode(), 0
+    graph = b"".join(inside(field(8, b"name") + field(9, bytes(8)), *numbers) for numbers in TENSORS.values())
+    works: list[Callable[[], object]] = [
+        lambda: parse_config(parse_json(mutated(text, chance))),
+        lambda: parse_config(with_odd_values(values, chance)),
+        lambda: check_graph(mutated(graph, chance), "a.onnx"),
+    ]
+    for work in works * (count // len(works)):
+        try:
+            work()
+        except (ValueError, RunError):
+            refused += 1
+    assert 0.3 * count < refused < count
 
 
 def field(number: int, content: bytes | int) -> bytes:
