@@ -4,7 +4,7 @@ Shapes: B sentences, W hypotheses of each (W before the step may be another numb
 target vocabulary, V' of the candidates of a shortlist, K likeliest next tokens.
 
     encoder: source (B, S), copy (B, S), candidates (V') -> memory, first state, rows of the output layer
-    step: tokens (B, W), parents (B, W), forbidden (B, W, F), count, number, state, memory
+    step: tokens (B, W), parents (B, W), count, number, state, memory
         -> scores and ids (B, W, K), log_probs (B, W, V), weights (B, W, S), next state
 
 A graph has the inputs that its model uses, and no others.
@@ -72,7 +72,6 @@ class Step(nn.Module):
         self,
         tokens: Tensor,
         parents: Tensor,
-        forbidden: Tensor,
         count: Tensor,
         number: Tensor,
         state: State,
@@ -88,7 +87,6 @@ class Step(nn.Module):
         source = Memory(copy, states, mask, summary, cached)
         output, after = self.model.step(tokens.flatten(), before, source, attention=True)
         log_probs = self.head(memory).log_probs(output, source).unflatten(0, (B, W))
-        log_probs = log_probs.scatter(2, forbidden, -torch.inf)
         size = count.item()
         torch._check(size >= 1)
         torch._check(size <= log_probs.size(2))
@@ -155,12 +153,11 @@ class TraceSizes(NamedTuple):
     hypotheses: int
     before: int  # hypotheses in the step before
     source: int
-    forbidden: int
     capacity: int
     candidates: int
 
 
-SIZES, OTHERS = TraceSizes(2, 3, 2, 7, 2, 3, 6), TraceSizes(3, 4, 3, 9, 3, 2, 5)
+SIZES, OTHERS = TraceSizes(2, 3, 2, 7, 3, 6), TraceSizes(3, 4, 3, 9, 2, 5)
 
 
 def _encoder_inputs(model: EncoderDecoder, sizes: TraceSizes, shortlist: bool) -> dict[str, Any]:
@@ -190,7 +187,6 @@ def _step_inputs(model: EncoderDecoder, sizes: TraceSizes, shortlist: bool) -> d
     return {
         "tokens": torch.full((B, W), BOS),
         "parents": torch.zeros(B, W, dtype=torch.long),
-        "forbidden": torch.full((B, W, sizes.forbidden), PAD),
         "count": torch.tensor(1),
         "number": torch.tensor([1]),
         "state": state,

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from .bundle import BundleConfig
 from .errors import RunError, quoted
-from .ids import PAD
 from .interface import Floats, Ints, Step
 
 START, NEXT = "start_", "next_"  # prefixes of the states that the encoder and a step return
 BLOCKS = "own_"  # prefix of the blocks of keys and values, (B, heads, capacity, G, d)
 PAST = "past"  # which slots of the blocks are the past of each hypothesis, (B, W, capacity, G)
 LOGIT_MASK = "logit_mask"  # (B, V')
-GIVEN = {"tokens", "parents", "forbidden", "count", "number", PAST, LOGIT_MASK}  # inputs of a step from the search
+GIVEN = {"tokens", "parents", "count", "number", PAST, LOGIT_MASK}  # inputs of a step from the search
 BLOCK = 16  # steps by which blocks of keys and values grow: each growth copies them
 
 Arrays = dict[str, NDArray[Any]]
@@ -122,13 +121,12 @@ class GraphDecoding:
         attention: bool = False,
     ) -> Step:
         """As interface.Decoding."""
-        if not forbidden.shape[-1]:
-            forbidden = np.full((*tokens.shape, 1), PAD)
-        count = min(count, self.size)
+        # ids that may not come are taken out of so many more
+        more = min(count + forbidden.shape[-1], self.size)
         wanted = ["scores", "ids"] + ["log_probs"] * log_probs + ["weights"] * attention
         if PAST in self.model.stepper.inputs:
             self._continue(parents)
-        fed = {"tokens": tokens, "parents": parents, "forbidden": forbidden, "count": np.array(count)}
+        fed = {"tokens": tokens, "parents": parents, "count": np.array(more)}
         fed |= self.memory | self.state | self.blocks | {"number": np.array([self.number])}
         if self.past is not None:
             fed[PAST] = self.past
@@ -139,7 +137,9 @@ class GraphDecoding:
         else:
             self._write(new)
         self.number += 1
-        return Step(found["scores"], found["ids"], found.get("log_probs"), found.get("weights"))
+        return _without(
+            forbidden, count, Step(found["scores"], found["ids"], found.get("log_probs"), found.get("weights"))
+        )
 
     def select(self, sentences: Ints) -> None:
         """As interface.Decoding."""
@@ -175,6 +175,17 @@ class GraphDecoding:
             self.blocks[name][:, :, self.number, :W] = value
         every = np.arange(W)
         self.past[:, every, self.number, every] = True
+
+
+def _without(forbidden: Ints, count: int, step: Step) -> Step:
+    """The best `count` ids of a step that are not among `forbidden` (B, W, F)."""
+    found = (step.ids[..., None] == forbidden[:, :, None]).any(-1)
+    order = np.argsort(found, axis=-1, kind="stable")[..., :count]  # allowed ones first, in their order
+    scores = np.where(found, -np.inf, step.scores)
+    scores, ids = (np.take_along_axis(values, order, -1) for values in (scores, step.ids))
+    if step.log_probs is not None:
+        np.put_along_axis(step.log_probs, forbidden, -np.inf, -1)
+    return step._replace(scores=scores.astype(np.float32), ids=ids)
 
 
 def open_model(encoder: bytes, step: bytes, config: BundleConfig, threads: int) -> GraphModel:
