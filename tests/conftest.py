@@ -12,6 +12,7 @@ import pytest
 
 from tests.pairs import params
 
+gc.disable()  # until all tests are loaded, a quarter of whose time it would take
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if not shutil.which("nvidia-smi"):
@@ -35,6 +36,7 @@ def pytest_collection_finish() -> None:
     """Leave what was loaded so far out of garbage collection, which would go through all of torch again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish() -> None:
@@ -96,12 +98,28 @@ def small_settings(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 
 @pytest.fixture(scope="session")
-def trained(small_settings: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """`trained(*settings)`: train a small model; returns its run directory, alone in its folder."""
+def small_config(small_settings: Callable[..., list[str]]) -> Callable[..., Any]:
+    """`small_config(runs, *settings)`: what `small_settings` is composed to. Each choice of groups is composed once."""
+    from seq2seq.config.io import every_setting
     from seq2seq.launch.compose import compose_config
+    from tests.settings import changed
+
+    compose = cache(lambda *groups: compose_config(small_settings(Path("runs"), *groups)))
+
+    def make(runs: Path, *settings: str) -> Any:
+        single = [setting for setting in settings if setting.partition("=")[0] in every_setting()]
+        groups = [setting for setting in settings if setting not in single]
+        return changed(compose(*groups), f"runs={runs}", *single)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained(small_config: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`trained(*settings)`: train a small model; returns its run directory, alone in its folder."""
     from seq2seq.training.run import train
 
-    return lambda *settings: train(compose_config(small_settings(tmp_path_factory.mktemp("runs"), *settings)))
+    return lambda *settings: train(small_config(tmp_path_factory.mktemp("runs"), *settings))
 
 
 @pytest.fixture(scope="session")
@@ -176,24 +194,3 @@ def p_value() -> Callable[..., float]:
         return paired_bootstrap(**systems, samples=samples)
 
     return compare
-
-
-@pytest.fixture(scope="session")
-def fx_recorder() -> type[Any]:
-    """A class of `Recorder` (nn.cuda_graphs) that records with torch.fx.
-
-    Like a CUDA graph, the recording repeats tensor operations without running the model's Python code."""
-    import torch
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    class FxRecorder:
-        def __init__(self) -> None:
-            self.graphs: list[Any] = []
-
-        def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
-            nothing = torch.zeros(())
-            graph = make_fx(lambda nothing: work())(nothing)
-            self.graphs.append(graph)
-            return lambda: graph(nothing)
-
-    return FxRecorder

@@ -9,6 +9,7 @@ from seq2seq.nn import cuda_graphs
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
 from seq2seq.nn.ops import devices
 from seq2seq.search.beam import beam_search
+from tests.recording import TensorRecorder
 
 
 @pytest.fixture(autouse=True)
@@ -67,9 +68,9 @@ def test_recorded_steps_equal_the_models(case, assert_close):
 
 
 @torch.no_grad()
-def test_recording_replays_tensor_operations_only(variant, assert_close, fx_recorder):
+def test_recording_replays_tensor_operations_only(variant, assert_close):
     """torch.fx as the recorder: the replay runs none of the model's Python code."""
-    record = fx_recorder()
+    record = TensorRecorder()
     model = GraphedModel(variant.model, record)
     for memory in memories(variant):
         assert_same(run_steps(model, memory, True), run_steps(variant.model, memory, True), assert_close)
