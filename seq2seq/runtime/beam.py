@@ -1,8 +1,9 @@
 """Batched beam search without torch over any ExportedModel, or an ensemble; finished sentences leave the batch.
 
 The rules are those of the search with torch. At each step the candidates of a sentence are the 2 W likeliest
-continuations of each of its W live hypotheses, which hold the best 2 W of all continuations; they are ranked by
-log-probability, ties by the lower hypothesis, then the lower id. Of the best 2 W candidates
+continuations of each of its W live hypotheses, which hold the best 2 W of all continuations. They are ranked by
+log-probability, ties by the lower hypothesis, then the likelier id (two sums may be equal only by rounding), then the
+lower one. Of the best 2 W candidates
 
 * EOS among the first W ends its hypothesis;
 * the first W others are the next live hypotheses.

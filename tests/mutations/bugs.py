@@ -219,6 +219,62 @@ SEARCH = [
         "the last id of a vocabulary counts as several candidates", "search/test_topk.py",
     ),
 ]  # fmt: skip
+RUNTIME = [
+    Bug(
+        "eos_below_the_beam_ends", "runtime/beam.py",
+        "ending = best[:, : self.beam][is_eos[:, : self.beam]]",
+        "ending = best[is_eos]",
+        "a hypothesis ends although its EOS is not among the best W candidates", "runtime/test_beam.py",
+    ),
+    Bug(
+        "runtime_search_stops_too_early", "runtime/beam.py",
+        "reachable = self.penalties.upper_bound(best_log_prob, self.constraints.max_lengths + 1)",
+        "reachable = self.penalties.upper_bound(best_log_prob, self.length + 1)",
+        "a search ends although a longer hypothesis could still win", "runtime/test_beam.py",
+    ),
+    Bug(
+        "history_of_sentences_that_left", "runtime/batch_search.py",
+        "self.history.select(sentences)",
+        "pass",
+        "after sentences have left, hypotheses continue those of others", "runtime/test_beam.py",
+    ),
+    Bug(
+        "attention_of_a_later_step", "runtime/batch_search.py",
+        "self.history.weights.append(step.weights.reshape(batch * width, -1).copy())",
+        "self.history.weights.append(step.weights.reshape(batch * width, -1))",
+        "attention is kept in an array that the model overwrites", "runtime/test_beam.py",
+    ),
+    Bug(
+        "hypotheses_have_one_parent", "runtime/history.py",
+        "number[:longer] = step.parent.take(at)",
+        "number[:longer] = at % step.parent.shape[1]",
+        "the tokens of a hypothesis are read from another one", "runtime/test_beam.py",
+    ),
+    Bug(
+        "repeats_of_another_hypothesis", "runtime/constraints.py",
+        "before = np.take_along_axis(self.tokens, parents[..., None], 1)",
+        "before = np.take_along_axis(self.tokens, parents[..., None] * 0, 1)",
+        "repeated n-grams are looked for in the tokens of the first hypothesis", "runtime/test_constraints.py",
+    ),
+    Bug(
+        "candidates_of_other_sentences", "runtime/shortlist.py",
+        "return BatchCandidates(allowed, source.shape[1])",
+        "return BatchCandidates(allowed | allowed.any(0), source.shape[1])",
+        "a sentence may use the shortlists of the others in its batch", "runtime/test_shortlist.py",
+    ),
+    Bug(
+        "copies_are_not_renumbered", "runtime/ensemble.py",
+        "ids, mask, copy = candidates.ids, candidates.logit_mask, candidates.renumber(copy)",
+        "ids, mask = candidates.ids, candidates.logit_mask",
+        "with a shortlist the wrong words are copied", "runtime/test_beam.py",
+    ),
+    Bug(
+        "any_of_equal_scores", "runtime/topk.py",
+        "if count < size and tied.any():  # argpartition took any of them",
+        "if False:",
+        "of equal scores at the cutoff not the lower ids are kept", "runtime/test_topk.py",
+    ),
+]  # fmt: skip
 BATCHING = [
     Bug(
         "input_is_the_next_token", "data/batching.py",
@@ -330,4 +386,4 @@ METRICS = [
     ),
 ]  # fmt: skip
 
-BUGS = [*SCORERS, *WEIGHTS, *MODELS, *SEARCH, *BATCHING, *TRAINING, *METRICS]
+BUGS = [*SCORERS, *WEIGHTS, *MODELS, *SEARCH, *RUNTIME, *BATCHING, *TRAINING, *METRICS]
