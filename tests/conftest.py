@@ -2,8 +2,9 @@
 
 import gc
 import os
+import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,19 @@ SMALL = (
     "search.max_length=8",
     "search.batch=5",
 )
+
+
+@pytest.fixture(scope="session")
+def random_texts() -> Callable[..., Iterator[str]]:
+    """`random_texts(*alphabets, count=500)`: texts of up to 24 characters, each from one of the alphabets or all."""
+
+    def draw(*alphabets: str, count: int = 500) -> Iterator[str]:
+        rng = random.Random(1)
+        for _ in range(count):
+            chosen = rng.sample(alphabets, rng.randint(1, len(alphabets)))
+            yield "".join(rng.choice(rng.choice(chosen)) for _ in range(rng.randint(0, 24)))
+
+    return draw
 
 
 @pytest.fixture(scope="session")

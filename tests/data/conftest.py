@@ -1,10 +1,9 @@
 """Fixtures shared by the tests of `seq2seq.data`."""
 
 import os
-import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +18,6 @@ def lengths() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(seed)
         source = rng.integers(1, 60, count)
         return source, np.maximum(1, source + rng.integers(-9, 10, count))
-
-    return draw
-
-
-@pytest.fixture(scope="session")
-def random_texts() -> Callable[..., Iterator[str]]:
-    """`random_texts(*alphabets, count=500)`: texts of up to 24 characters, each from one of the alphabets or all."""
-
-    def draw(*alphabets: str, count: int = 500) -> Iterator[str]:
-        rng = random.Random(1)
-        for _ in range(count):
-            chosen = rng.sample(alphabets, rng.randint(1, len(alphabets)))
-            yield "".join(rng.choice(rng.choice(chosen)) for _ in range(rng.randint(0, 24)))
 
     return draw
 
