@@ -57,7 +57,7 @@ class BatchSearch(ABC):
         self.mask = source != PAD  # (B, S)
         self.sizes = self.mask.sum(1)  # of all sentences, also of those that have left the batch
         self.sentences = np.arange(len(source))  # (B,)
-        self.tokens = np.full((len(source), 1), BOS, np.int64)  # (B, W) the last ones, in the numbering of the output
+        self.tokens: Ints = np.full((len(source), 1), BOS, np.int64)  # (B, W) the last ones, as ids of the output
         self.parents = np.zeros((len(source), 1), np.int64)  # (B, W) of the step before
         self.done = np.zeros(len(source), bool)  # (B,)
         self.history = History()

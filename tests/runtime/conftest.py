@@ -142,9 +142,8 @@ def sources(count, seed=0, longest=7):
 
 
 def copied(source, vocabulary):
-    """(B, S) the target ids of the source tokens: of every other one itself, the rest are unknown words."""
-    numbers = np.arange(source.shape[1])
-    return np.where((source < vocabulary) | (source % 3 == 0), source % vocabulary, vocabulary + numbers)
+    """(B, S) the target ids of the source tokens, about a third of which are unknown words."""
+    return np.where(source % 3 == 1, vocabulary + np.arange(source.shape[1]), source % vocabulary)
 
 
 def step_function(model, source, copy, mask=None):
@@ -172,13 +171,13 @@ class TinyCase:
     choices: members, copies, levels, and restricted, whether there is a shortlist"""
 
     def __init__(self, choices, constrain, seed=0, batch=5, end=0.5, dtype=np.float64):
-        size = 24 if choices["restricted"] else 9
+        size = 50 if choices["restricted"] else 9
         options = {"copies": choices["copies"], "levels": choices["levels"], "end": end, "dtype": dtype}
         self.models = [TinyModel(size, seed + i, **options) for i in range(choices["members"])]
         self.source = sources(batch, seed)
         self.copy = copied(self.source, size)
         self.constraints = [constrain(b) for b in range(batch)]
-        self.table = np.random.default_rng(seed).integers(4, size, (60, 4)) if choices["restricted"] else None
+        self.table = np.random.default_rng(seed).integers(4, size, (60, 2)) if choices["restricted"] else None
 
     def search(self, search, rows=slice(None), **options):
         """What a batched search finds for the sentences `rows`."""
