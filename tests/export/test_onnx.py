@@ -1,7 +1,11 @@
 """The exported graphs of every model compute what the model computes, at other sizes than the traced ones."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -10,9 +14,11 @@ from seq2seq.export.quantize import to_float16, to_int8
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn.heads import CopyHead
 from seq2seq.runtime.graphs import BLOCK, Graph, GraphModel
+from seq2seq.search.beam import beam_search
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporter
 FAST = {("rnn", "coverage"), ("transformer", "local_m")}  # of the other variants, exporting takes long
+ROOT = Path(__file__).parents[2]
 LENGTHS = (9, 5, 1)
 COUNT = 4  # likeliest next tokens
 
@@ -85,6 +91,27 @@ def test_graphs_equal_the_model_and_smaller_ones_nearly_do(variant):
         batch = smaller.encode(source.numpy(), copy.numpy()).step(*starts[:2], np.full((3, 1, 1), PAD), COUNT)
         alone = smaller.encode(source[:1].numpy(), copy[:1].numpy()).step(*starts[2:], np.full((1, 1, 1), PAD), COUNT)
         np.testing.assert_array_equal(batch.scores[:1], alone.scores)
+
+
+@torch.no_grad()
+@pytest.mark.slow
+@pytest.mark.cases(fast=())
+def test_documented_loop_finds_what_a_greedy_search_finds(variant):
+    """A model whose output is peaked, so that no rounding changes the best token."""
+    code = re.search(r"```python\n(import numpy.*?)```", (ROOT / "docs/reference/bundle.md").read_text(), re.DOTALL)
+    names = {}
+    exec(code[1], names)
+    model = variant.model
+    if model.head.reads_weights:
+        pytest.skip("copying needs the words of the source")
+    model.head.output.weight.mul_(4)
+    model.head.output.bias[[PAD, BOS]] = -100.0
+    sessions = [onnxruntime.InferenceSession(graph.SerializeToString()) for graph in onnx_graphs(model)]
+    source, _ = sources()
+    for row in source:
+        ids = row[row != PAD].tolist()
+        (found,) = beam_search([model], [model.encode(torch.tensor([ids]))], beam=1, max_length=49)[0]
+        assert names["greedy"](*sessions, ids)[:49] == found.tokens
 
 
 @torch.no_grad()
