@@ -255,6 +255,9 @@ def _check_shape(values: dict[str, Any]) -> None:
     for name in LIMITS:
         if values.get(name) is not None and not (fits(values[name], WHOLE) and values[name] > 1):
             raise ValueError(f"{name} is neither null nor an integer above 1")
+    sizes = values["vocabulary"]
+    if sizes["joint"] and sizes["source"] != sizes["target"]:
+        raise ValueError(f"one vocabulary has {sizes['source']:,} and {sizes['target']:,} entries")
     if values["kind"] not in KINDS:
         raise ValueError(f"kind={quoted(values['kind'])} is none of {', '.join(KINDS)}")
     if not 1 <= values["members"] <= MAX_MEMBERS:

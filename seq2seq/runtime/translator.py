@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .beam import beam_search
 from .bounds import SHORTLIST, THREADS
-from .bundle import SHORTLIST_FILE, Bundle, BundleConfig, VocabularySizes
+from .bundle import SHORTLIST_FILE, Bundle, VocabularySizes
 from .constraints import Constraints
 from .errors import ConfigError, RunError, check_type
 from .forced import score_targets
@@ -231,7 +231,7 @@ def _model_opener(bundles: Sequence[Bundle]) -> Callable[[int], list[ExportedMod
         graphs = kept.copy() or [_read_graphs(bundle) for bundle in bundles]
         kept.clear()
         return [
-            _open_model(encoder, step, bundle.config, threads)
+            _open_model(bundle, encoder, step, threads)
             for bundle, pairs in zip(bundles, graphs, strict=True)
             for encoder, step in pairs
         ]
@@ -244,11 +244,14 @@ def _read_graphs(bundle: Bundle) -> list[tuple[bytes, bytes]]:
     return [(bundle.read_graph(encoder), bundle.read_graph(step)) for encoder, step in bundle.config.graphs]
 
 
-def _open_model(encoder: bytes, step: bytes, config: BundleConfig, threads: int) -> ExportedModel:
-    """The model of two graphs. Imports ONNX Runtime only now: what is wrong with a bundle is said before."""
-    from .graphs import open_model
+def _open_model(bundle: Bundle, encoder: bytes, step: bytes, threads: int) -> ExportedModel:
+    """The model of two graphs of a bundle. Raises RunError if ONNX Runtime cannot read them."""
+    from .graphs import open_model  # it imports ONNX Runtime, without which all else of a bundle can be checked
 
-    return open_model(encoder, step, config, threads)
+    try:
+        return open_model(encoder, step, bundle.config, threads)
+    except RunError as error:
+        raise RunError(f"{bundle.path}: {error}") from error
 
 
 def _open_shortlist(bundle: Bundle, most: int) -> TranslationTable | None:

@@ -157,6 +157,9 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "more members than files": (with_values(members=2), r"it lists no encoder1\.onnx"),
     "a text as a size": (with_values(vocabulary={"source": "9", "target": 9, "joint": True}), "vocabulary is not what"),
     "a vocabulary of one side": (with_values(vocabulary={"source": 9}), "vocabulary is not what it should be"),
+    "one vocabulary of two sizes": (
+        with_values(vocabulary={"source": 9, "target": 10, "joint": True}), "one vocabulary has 9 and 10 entries"
+    ),
     "two tokenizers of one": (
         with_values(vocabulary={"source": 9, "target": 9, "joint": False}), r"it lists no source\.spm"
     ),

@@ -255,3 +255,10 @@ def test_threads_are_chosen_by_the_work(monkeypatch: pytest.MonkeyPatch) -> None
     assert found == [8] * (module.PATIENCE + 1) + [1, 1]
     for number, rows in itertools.product((1, 3), (1, 10**4)):
         assert used(threads(threads=number), rows) == number
+
+
+def test_graphs_that_are_none_are_refused(random_run: RandomRun, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    translator = Translator.open(bundle_of(random_run(), tmp_path / "a.s2s"))
+    with pytest.raises(RunError, match=r"a\.s2s: a graph cannot be read by ONNX Runtime|a\.s2s: the graphs of encoder"):
+        translator.translate(["the cat"])
