@@ -8,7 +8,7 @@ from typing import Any
 
 from seq2seq.config.data import BREAKS
 from seq2seq.runtime.fields import Ignored, refuse_given
-from seq2seq.runtime.search_config import IGNORED_SEARCH
+from seq2seq.runtime.search_config import IGNORED_ATTENTION, IGNORED_SEARCH
 
 IGNORED = (
     *IGNORED_SEARCH,
@@ -28,18 +28,7 @@ IGNORED = (
         lambda model: model.name == "transformer" and model.parameters,
         "model.parameters chooses it",
     ),
-    Ignored(
-        "search.replace_unknown",
-        lambda config: config.model.attention.window == "last",
-        "model.attention.window=last always attends to the end of the source",
-        whole=True,
-    ),
-    Ignored(
-        "search.replace_unknown",
-        lambda config: config.model.attention.scorer == "uniform",
-        "model.attention.scorer=uniform attends to all words alike",
-        whole=True,
-    ),
+    *IGNORED_ATTENTION,
 )
 
 

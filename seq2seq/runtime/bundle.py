@@ -12,14 +12,16 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
 from .errors import ConfigError, RunError, quoted
+from .fields import refuse_given
 from .graph_files import check_graph
-from .search_config import SearchConfig
+from .search_config import IGNORED_ATTENTION, SearchConfig
 from .untrusted import FILE_NAME, FLAG, MIB, TEXT, WHOLE, WORD, fits, open_file, parse_json, read_bytes
 from .zip_files import MAX_ARCHIVE_BYTES, Entry, read_directory, write_archive
 
@@ -94,6 +96,14 @@ class BundleConfig:
         """The files that the bundle cannot be used without."""
         weights = [name for pair in self.graphs for name in pair]
         return [*self.tokenizers, *(weights if self.kind == "onnx" else ["model.safetensors", "config.yaml"])]
+
+    def check_given(self, search: SearchConfig, given: Collection[str]) -> None:
+        """Raise ConfigError for the first of the search settings `given` that has no effect with this model."""
+        attention = self.values["model"].get("attention")
+        known = {"window": "", "scorer": "", **(attention if isinstance(attention, dict) else {})}
+        model = SimpleNamespace(attention=SimpleNamespace(**known))
+        names = {f"search.{name}" for name in given}
+        refuse_given(IGNORED_ATTENTION, SimpleNamespace(model=model, search=search), names)
 
 
 class _Files(Protocol):

@@ -26,6 +26,21 @@ IGNORED_SEARCH = (
     ),
 )
 
+IGNORED_ATTENTION = (
+    Ignored(
+        "search.replace_unknown",
+        lambda config: config.model.attention.window == "last",
+        "model.attention.window=last always attends to the end of the source",
+        whole=True,
+    ),
+    Ignored(
+        "search.replace_unknown",
+        lambda config: config.model.attention.scorer == "uniform",
+        "model.attention.scorer=uniform attends to all words alike",
+        whole=True,
+    ),
+)
+
 
 @dataclass(kw_only=True)
 class SearchConfig(Group):

@@ -115,6 +115,7 @@ class Translator(LineTranslator):
         opened = [Bundle.open(bundle) for bundle in bundles]
         first = opened[0]
         settings = first.config.search.changed(**search)
+        first.config.check_given(settings, search)
         vocabularies = open_vocabularies(first)
         for other in opened:
             _check_member(other, first)

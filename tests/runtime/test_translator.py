@@ -161,6 +161,9 @@ def test_settings_are_checked_when_a_bundle_is_opened(random_run: RandomRun, tmp
     ):
         with pytest.raises(ConfigError, match=message):
             Translator.open(path, **wrong)
+    attention = {"model": {"name": "rnn", "attention": {"window": "last", "scorer": "uniform"}}}
+    with pytest.raises(ConfigError, match=r"replace_unknown=true would be ignored: model\.attention\.window=last"):
+        Translator.open(bundle_of(random_run(), tmp_path / "last.s2s", **attention), replace_unknown=True)
     assert Translator.open(path).search.beam == 2
     assert Translator.open(path, sampling=True, n_best=4).search.n_best == 4
 
