@@ -16,9 +16,8 @@ from .history import EndedHypotheses, History, HistoryStep, of_each_sentence
 from .hypothesis import Hypothesis
 from .ids import BOS, PAD
 from .interface import ExportedModel, Ints, Step
+from .options import MIN_DONE_SHARE
 from .shortlist import TranslationTable
-
-MIN_DONE_SHARE = 0.25  # finished sentences leave when they are this share of the batch: each removal copies the memory
 
 
 class BatchSearch(ABC):

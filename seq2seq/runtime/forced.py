@@ -11,8 +11,7 @@ from .ensemble import start_decoding
 from .hypothesis import Hypothesis
 from .ids import BOS, EOS, PAD
 from .interface import ExportedModel, Ints
-
-MIN_DONE_SHARE = 0.25  # finished sentences leave when they are this share of the batch: each removal copies the memory
+from .options import MIN_DONE_SHARE
 
 
 def score_targets(

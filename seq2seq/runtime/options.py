@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from .bounds import SEARCH_BOUNDS
 from .errors import ConfigError
 
+MIN_DONE_SHARE = 0.25  # finished sentences leave when they are this share of the batch: each removal copies the memory
+
 
 def check_options(**options: float) -> None:
     """Raise ConfigError for the first option of a search that is outside its SEARCH_BOUNDS."""

@@ -16,6 +16,7 @@ from seq2seq.nn.interface import Memory, Searchable
 from seq2seq.nn.ops import devices
 from seq2seq.runtime.bounds import SEARCH_BOUNDS
 from seq2seq.runtime.hypothesis import Hypothesis
+from seq2seq.runtime.options import MIN_DONE_SHARE
 from seq2seq.search.backtrace import Endings, SearchStep, backtrace
 from seq2seq.search.constraints import Constraint, combine_constraints
 from seq2seq.search.ensemble import Ensemble
@@ -25,7 +26,6 @@ Lengths = int | Sequence[int] | Tensor  # tokens without EOS: one for all senten
 
 CHECK_EVERY = 4  # steps between checks for finished sentences on a GPU, where each check waits for the device
 SMALL = 1 << 28  # bytes of a step: more than this is compared with the free memory
-MIN_DONE_SHARE = 0.25  # finished sentences leave when they are this share of the batch: each removal copies the memory
 
 
 class Search(ABC):

@@ -122,7 +122,7 @@ MODELS = [
     ),
     Bug(
         "copies_from_another_sentence", "nn/heads.py",
-        "tokens = tokens.repeat_interleave(weights.size(0) // tokens.size(0), 0)",
+        "tokens = tokens.unsqueeze(1).expand(-1, weights.size(0) // tokens.size(0), -1).flatten(0, 1)",
         "tokens = tokens.repeat(weights.size(0) // tokens.size(0), 1)",
         "the second hypothesis copies the words of the second sentence", "nn/test_models.py",
     ),
@@ -152,8 +152,8 @@ MODELS = [
     ),
     Bug(
         "backward_states_out_of_place", "nn/rnn/encoder.py",
-        "backward = {name: reverse(value, mask) for name, value in backward_states.items()}",
-        "backward = backward_states",
+        'return reverse(states["hidden"], mask) if backward else states["hidden"], end',
+        'return states["hidden"], end',
         "the states of the backward direction are those of other tokens", "nn/rnn/test_encoder.py nn/test_models.py",
     ),
     Bug(
