@@ -8,11 +8,15 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
+from collections.abc import Callable
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import seq2seq
+from seq2seq import Translator, cli
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -82,6 +86,60 @@ def test_installed_wheel_trains_and_translates_outside_the_checkout(python: Path
     run("train", "data=toy", *tiny)
     (made,) = (tmp_path / "runs").iterdir()
     assert call("-m", "seq2seq", "translate", made, "--max-length", "5", stdin="the cat\n\na dog\n").count("\n") == 3
+
+
+def link_packages(names: list[str], folder: Path) -> None:
+    """Link installed packages and all that they need to a folder."""
+    linked: set[str] = set()
+    while names:
+        name = names.pop()
+        if name in linked:
+            continue
+        linked.add(name)
+        package = distribution(name)
+        for top in {file.parts[0] for file in package.files or [] if file.parts[0] not in ("..", "__pycache__")}:
+            if not (folder / top).exists():
+                (folder / top).symlink_to(Path(str(package.locate_file(top))))
+        needed = [Requirement(line) for line in package.requires or []]
+        names += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+
+
+@pytest.mark.slow
+def test_wheel_of_the_runtime_translates_without_torch(
+    trained: Callable[..., Path], corpus: Path, tmp_path: Path
+) -> None:
+    """From a folder that cannot be written to, with the output of the run itself."""
+    pytest.importorskip("hatchling", reason="the wheel is built by hatchling, without a download")
+    folder, run = tmp_path / "env", trained("training.max_updates=2")
+    venv.create(folder, with_pip=False, symlinks=True)
+    inside = next(folder.glob("lib/python*/site-packages"))
+    script = ROOT / "scripts/runtime_wheel.py"
+    built = subprocess.run([sys.executable, script, tmp_path], check=True, capture_output=True, text=True)
+    with zipfile.ZipFile(built.stdout.strip()) as archive:
+        archive.extractall(inside)
+    link_packages(["numpy", "onnxruntime", "sentencepiece"], inside)
+    bundle, work = tmp_path / "small.s2s", tmp_path / "work"
+    assert cli.main(["export", str(run), "--dtype", "float32", "--output", str(bundle)]) == 0
+    work.mkdir(mode=0o555)
+    text = (corpus / "test.en").read_text()
+
+    def call(*words: str | Path) -> str:
+        variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(
+            [folder / "bin/python", *words],
+            cwd=work,
+            env=variables,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    loaded = "import seq2seq_runtime, sys; seq2seq_runtime.Translator; print({'torch', 'seq2seq'} & set(sys.modules))"
+    assert call("-c", loaded) == "set()\n"
+    assert call("-m", "seq2seq_runtime", bundle).splitlines() == Translator.open(run).translate(text.splitlines())
 
 
 @pytest.mark.slow

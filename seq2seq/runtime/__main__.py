@@ -79,5 +79,10 @@ def _bundle(name: str) -> Path:
     return Path(name)
 
 
+def command() -> int:
+    """What the shell calls; returns the exit code."""
+    return exit_code(lambda: main(sys.argv[1:]))
+
+
 if __name__ == "__main__":
-    sys.exit(exit_code(lambda: main(sys.argv[1:])))
+    sys.exit(command())
