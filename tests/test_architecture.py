@@ -99,7 +99,8 @@ def imported(path: Path) -> list[str]:
         if isinstance(node, ast.Import):
             names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(("seq2seq", *name(path).split(".")[: -node.level])) if node.level else ""
+            inner = [*name(path).split("."), *["__init__"] * (path.name == "__init__.py")]  # . is the package itself
+            base = ".".join(("seq2seq", *inner[: -node.level])) if node.level else ""
             names += (".".join(filter(None, (base, node.module, alias.name))) for alias in node.names)
     return names
 
