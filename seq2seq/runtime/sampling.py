@@ -56,9 +56,14 @@ class BatchSampling(BatchSearch):
         batch, width, count = logits.shape
         parent = np.broadcast_to(np.arange(batch * width).reshape(batch, width), self.ended.shape)
         numbers = uniform_number(self.seeds, self.length, np.arange(self.samples, dtype=np.uint64))
-        drawn = draw_ids(logits, numbers)  # (B, W)
-        token = drawn if ids is None else ids.reshape(-1, count)[parent, drawn]
-        token_log_prob = log_probs.reshape(-1, count)[parent, drawn]
+        if ids is None:
+            token = place = draw_ids(logits, numbers)  # (B, W)
+        else:
+            order = np.argsort(ids, axis=2)
+            drawn = draw_ids(np.take_along_axis(logits, order, 2), numbers)
+            place = order.reshape(-1, count)[parent, drawn]
+            token = ids.reshape(-1, count)[parent, place]
+        token_log_prob = log_probs.reshape(-1, count)[parent, place]
         at_end = (self.constraints.max_lengths == self.length)[:, None]
         stopped = (at_end & (token != EOS)) | (logits == -np.inf).all(2)
         log_prob = np.where(stopped, self.log_prob, self.log_prob + token_log_prob)
@@ -70,27 +75,22 @@ class BatchSampling(BatchSearch):
         return HistoryStep(np.where(self.ended, PAD, token), parent, token_log_prob)
 
     def _candidates(self, step: Step) -> tuple[Floats, Floats, Ints | None]:
-        """Log-probabilities and logits (B, W, K) of the ids that can be drawn, and the ids, ascending; None if they are
-        all."""
-        assert self.top_k or step.log_probs is not None
-        log_probs, ids = (step.scores, step.ids) if self.top_k or step.log_probs is None else (step.log_probs, None)
-        logits = log_probs / self.temperature
-        if self.top_p < 1:
-            logits, index = nucleus(logits, self.top_p)
-            log_probs = np.take_along_axis(log_probs, index, 2)
-            ids = index if ids is None else np.take_along_axis(ids, index, 2)
-        if ids is None:
-            return log_probs, logits, None
-        order = np.argsort(ids, axis=2)
-        return (
-            np.take_along_axis(log_probs, order, 2),
-            np.take_along_axis(logits, order, 2),
-            np.take_along_axis(ids, order, 2),
-        )
+        """Log-probabilities and logits (B, W, K) of the ids that can be drawn, and the ids; None if they are all."""
+        if self.top_k:
+            logits = step.scores / self.temperature
+            return step.scores, cut_nucleus(logits, self.top_p) if self.top_p < 1 else logits, step.ids
+        assert step.log_probs is not None
+        logits = step.log_probs / self.temperature
+        if self.top_p >= 1:
+            return step.log_probs, logits, None
+        logits, ids = nucleus(logits, self.top_p)
+        return np.take_along_axis(step.log_probs, ids, 2), logits, ids
 
     def _end(self, ends: Ints, parent: Ints, log_prob: Floats, eos_log_prob: Floats | None) -> None:
         """End the samples `ends` (B, W), with log-probabilities (B, W); eos_log_prob is None if they have no EOS."""
         rows, samples = np.nonzero(ends)
+        if not len(rows):
+            return
         score = log_prob[rows, samples]
         eos = None if eos_log_prob is None else eos_log_prob[rows, samples]
         number = parent[rows, samples]
@@ -127,12 +127,18 @@ def nucleus(logits: Floats, top_p: float) -> tuple[Floats, Ints]:
 
 def _nucleus_of(rows: Floats, top_p: float, most: int) -> tuple[Floats, Ints]:
     """The nucleus of rows (R, V) among their `most` likeliest ids: logits, ids (R, K)."""
-    shares = exp_below(rows, rows.max(1, keepdims=True))
-    shares /= shares.sum(1, keepdims=True).clip(np.finfo(np.float64).tiny)
     values, ids = stable_topk(rows, most)
-    share = np.take_along_axis(shares, ids, 1)
-    values[np.cumsum(share, 1) - share >= top_p] = -np.inf
-    return values, ids
+    return cut_nucleus(values, top_p, exp_below(rows, values[:, :1]).sum(1, keepdims=True)), ids
+
+
+def cut_nucleus(logits: Floats, top_p: float, total: Floats | None = None) -> Floats:
+    """Logits (..., K), best first, with -inf after those that have the probability `top_p` together.
+
+    total (..., 1): the sum of exp(logits - highest) over all ids; None: they are these K"""
+    shares = exp_below(logits, logits[..., :1])
+    total = shares.sum(-1, keepdims=True) if total is None else total
+    shares /= total.clip(np.finfo(np.float64).tiny)
+    return np.where(np.cumsum(shares, -1) - shares >= top_p, -np.inf, logits)
 
 
 def draw_ids(logits: Floats, numbers: Floats) -> Ints:
