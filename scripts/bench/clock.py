@@ -2,11 +2,10 @@
 
 import os
 import resource
+import sys
 import time
 from statistics import median
 from typing import NamedTuple
-
-import torch
 
 MAX_FOREIGN = 0.15  # cores that other processes may use, on average, in an interval that counts
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -82,7 +81,8 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def peak_memory() -> float:
-    """Peak memory of this process in MiB; of GPU memory if there is a GPU."""
-    if torch.cuda.is_available():
+    """Peak memory of this process in MiB; of GPU memory if it uses torch, and there is a GPU."""
+    torch = sys.modules.get("torch")  # bundles are translated without it
+    if torch is not None and torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,7 +1,7 @@
 """Benchmark against other toolkits: the same workloads on the same text, measured alternately, and the ratios of speed.
 
 python scripts/bench/peers.py train|decode|alone [--work A1 A3] [--peers onmt fairseq ...] [--rounds 5]
-    [--precision 32 bf16]
+    [--precision 32 bf16] [--bundles float32 int8]
 
 decode: batches of 64, every translation forced to 16 tokens, beam 5; alone: the same one sentence at a time.
 Environments and text are kept in --home. A peer that cannot be installed, or does not run, is left out with a message.
@@ -10,6 +10,7 @@ Environments and text are kept in --home. A peer that cannot be installed, or do
 import argparse
 import json
 import math
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ import train
 import work
 from peer.install import PEERS, Peer, environment, write_text
 
+from seq2seq.data.corpora import test_pairs
+from seq2seq.data.prepare import prepare
 from seq2seq.runtime.process import available_cores
 
 HERE = Path(__file__).parent
@@ -49,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--precision", nargs="+", default=["32"], choices=["32", "bf16", "int8"], help="of ours; the others run in 32"
+    )
+    parser.add_argument(
+        "--bundles", nargs="+", default=[], choices=["float32", "int8", "float16"], help="of ours, exported to these"
     )
     parser.add_argument(
         "--shortlist", type=int, default=0, help="of ours: translations considered for each source token; 0: all"
@@ -89,10 +95,15 @@ def compare_workload(name: str, options: argparse.Namespace) -> None:
     ]
     peers = [peer for peer in known if prepare_peer(peer, name, data, options)]
     results: dict[str, list[Measurement]] = {f"ours, {p}": [] for p in options.precision}
+    results |= {f"ours, bundle {dtype}": [] for dtype in options.bundles}
     results |= {peer.name: [] for peer in peers}
+    lines = make_bundles(name, options) if options.bundles else Path()
     for number in range(options.rounds):
         for precision in options.precision:
             results[f"ours, {precision}"].append(measure_ours(name, precision, options))
+        for dtype in options.bundles:
+            clock.wait_for_quiet(options.wait)
+            results[f"ours, bundle {dtype}"].append(measure_bundle(lines.with_name(f"{dtype}.s2s"), lines, options))
         for peer in peers:
             clock.wait_for_quiet(options.wait)
             results[peer.name].append(measure_peer(peer, name, options.job, data, options))
@@ -114,6 +125,44 @@ def measure_ours(name: str, precision: str, options: argparse.Namespace) -> Meas
             **vars(options), beam=5, batch=1 if options.job == "alone" else 64, tokens=16, settings=[], graphs=False
         )
         return Measurement(*pool.submit(decode.passes, name, precision, settings).result())
+
+
+def make_bundles(name: str, options: argparse.Namespace) -> Path:
+    """Train a model of the workload for one update and export it; the file of the lines to translate, beside both."""
+    folder = options.home / f"ours-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    settings = [*work.corpus(), *work.COMMON, *work.WORKLOADS[name]]
+    ours("train", *settings, "training.max_updates=1", f"runs={folder}")
+    run = next(folder.iterdir())
+    if options.shortlist:
+        ours("shortlist", str(run), f"--most={options.shortlist}")
+    for dtype in options.bundles:
+        target = f"--output={folder / dtype}.s2s"
+        ours("export", str(run), f"--dtype={dtype}", "--sentences=20", "--allow-loss=100", target)
+    config = work.settings(name)
+    found = [pair.source for pair in test_pairs(config.data, work.test_set(config))][: options.lines]
+    tokenizer = prepare(config.data, config.tokenizer).vocabularies.source
+    found.sort(key=lambda line: -len(tokenizer.encode(line)))
+    (folder / "lines.txt").write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
+    return Path(folder / "lines.txt")
+
+
+def ours(*words: str) -> None:
+    """Run a command of ours in a process of its own."""
+    subprocess.run([sys.executable, "-m", "seq2seq", *words], check=True, capture_output=True, cwd=HERE.parents[1])
+
+
+def measure_bundle(bundle: Path, lines: Path, options: argparse.Namespace) -> Measurement:
+    """Measure an exported model once, in a process without torch."""
+    out = bundle.with_suffix(".json")
+    job = {
+        "bundle": str(bundle), "lines": str(lines), "out": str(out), "threads": options.threads, "tokens": 16,
+        "beam": 5, "batch": 1 if options.job == "alone" else 64, "count": decode.PASSES, "shortlist": options.shortlist,
+    }  # fmt: skip
+    script = HERE / "peer" / "run_bundle.py"
+    subprocess.run([sys.executable, script, json.dumps(job)], check=True, capture_output=True, timeout=TIMEOUT)
+    result: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return Measurement(clock.rate([clock.Interval(*interval) for interval in result["intervals"]]), result["memory"])
 
 
 def prepare_peer(peer: Peer, name: str, data: Path, options: argparse.Namespace) -> bool:
