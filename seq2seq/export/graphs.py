@@ -31,17 +31,17 @@ START, NEXT = "start_", "next_"  # prefixes of the states that the encoder and a
 MEMORY = ("memory_tokens", "memory", "mask", "summary")  # the names of the first fields of Memory
 ROWS = ("output_weight", "output_bias")  # of the output layer, for the candidates of a shortlist
 
+Change = Callable[[RecurrentEncoder], RecurrentEncoder]
+
 
 class Encoder(nn.Module):
     """What is computed once for each source: the memory, and the decoder's first state."""
 
-    def __init__(self, model: EncoderDecoder, read: Callable[..., Any]) -> None:
-        """read: computes a recurrent layer, as nn.rnn.encoder.read."""
+    def __init__(self, model: EncoderDecoder, change: Change) -> None:
+        """change: makes a recurrent encoder one that can be traced for any length of the source."""
         super().__init__()
         self.model = model
-        self.encoder = shallow_copy(model.encoder)
-        if isinstance(self.encoder, RecurrentEncoder):
-            self.encoder.read = read
+        self.encoder = change(model.encoder) if isinstance(model.encoder, RecurrentEncoder) else model.encoder
 
     def forward(
         self, source: Tensor, copy: Tensor | None = None, candidates: Tensor | None = None
@@ -124,13 +124,13 @@ class Traced(NamedTuple):
     outputs: list[str]
 
 
-def trace(model: EncoderDecoder, read: Callable[..., Any], shortlist: bool = False) -> tuple[Traced, Traced]:
-    """The encoder and the step of a model in evaluation mode, with dynamic sizes. `read` as in Encoder.
+def trace(model: EncoderDecoder, change: Change, shortlist: bool = False) -> tuple[Traced, Traced]:
+    """The encoder and the step of a model in evaluation mode, with dynamic sizes. `change` as in Encoder.
 
     shortlist: the step takes the rows of the output layer for some candidates, which the encoder gathers."""
     inputs = [_encoder_inputs(model, sizes, shortlist) for sizes in (SIZES, OTHERS)]
     step_inputs = [_step_inputs(model, sizes, shortlist) for sizes in (SIZES, OTHERS)]
-    return _trace(Encoder(model, read), *inputs), _trace(Step(model, shortlist), *step_inputs)
+    return _trace(Encoder(model, change), *inputs), _trace(Step(model, shortlist), *step_inputs)
 
 
 def _trace(module: nn.Module, one: dict[str, Any], other: dict[str, Any]) -> Traced:

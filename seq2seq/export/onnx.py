@@ -19,7 +19,7 @@ def onnx_graphs(model: EncoderDecoder, shortlist: bool = False) -> tuple[onnx.Mo
 
     The step has the states that its results depend on, the encoder the outputs that the step reads. shortlist: the
     step computes the candidates of a shortlist alone, whose rows of the output layer the encoder gathers."""
-    encoder, step = (_convert(traced) for traced in trace(model, recurrent.read, shortlist))
+    encoder, step = (_convert(traced) for traced in trace(model, recurrent.with_nodes, shortlist))
     _keep(step, _names(step.graph.output) - _idle_states(step))
     read = _names(step.graph.input)
     _keep(encoder, {name for name in _names(encoder.graph.output) if name.removeprefix(START) in read})

@@ -10,9 +10,10 @@ from onnxscript import opset20
 from torch import Tensor, nn
 
 from seq2seq.errors import ConfigError
+from seq2seq.nn.build import shallow_copy
 from seq2seq.nn.interface import State
 from seq2seq.nn.rnn.cells import GRUCell, GRUChoCell, LSTMCell
-from seq2seq.nn.rnn.encoder import CellLayer
+from seq2seq.nn.rnn.encoder import CellLayer, RecurrentEncoder
 
 op: Any = opset20  # its types know of no constants and of no settings
 LSTM, GRU, GRU_CHO = "LSTM", "GRU", "GRUCho"
@@ -30,15 +31,15 @@ def _shapes(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """x (B, S, I), lengths (B,) -> hidden states (B, S, H), the final hidden and cell state (B, H)."""
     B, S, _ = x.shape
-    H = recurrent.size(1)
+    H = recurrent.size(2)
     return x.new_empty(B, S, H), x.new_empty(B, H), x.new_empty(B, H)
 
 
 def _node(x: Any, lengths: Any, weight: Any, recurrent: Any, bias: Any, kind: str, backward: bool) -> Any:
     """The same as nodes of ONNX, whose layers have the time first and a dimension for directions."""
     time_first = op.Transpose(x, perm=[1, 0, 2])
-    weights = [op.Unsqueeze(part, [0]) for part in (weight, recurrent, bias)]
-    settings = {"hidden_size": recurrent.shape[1], "direction": "reverse" if backward else "forward"}
+    weights = weight, recurrent, bias
+    settings = {"hidden_size": recurrent.shape[2], "direction": "reverse" if backward else "forward"}
     lengths = op.Cast(lengths, to=6)  # int32
     if kind == LSTM:
         states, hidden, cell = op.LSTM(time_first, *weights, lengths, **settings)
@@ -53,17 +54,35 @@ def _node(x: Any, lengths: Any, weight: Any, recurrent: Any, bias: Any, kind: st
 TRANSLATIONS: dict[Any, Any] = {torch.ops.seq2seq.recurrent_layer.default: _node}
 
 
-def read(layer: nn.Module, x: Tensor, mask: Tensor, backward: bool = False) -> tuple[Tensor, State]:
-    """As nn.rnn.encoder.read, as one node of a graph; only for tracing."""
-    kind, weight, recurrent, bias = onnx_weights(layer)
-    outputs = torch.ops.seq2seq.recurrent_layer(x, mask.sum(1), weight, recurrent, bias, kind, backward)
-    states, hidden, cell = outputs
-    return states, {"hidden": hidden, "cell": cell} if kind == LSTM else {"hidden": hidden}
+class LayerNode(nn.Module):
+    """A recurrent layer of an encoder as one node of a graph; only for tracing."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        """The weights are put in the order of ONNX now, so that the graph does not do it."""
+        super().__init__()
+        self.kind, *weights = onnx_weights(layer)
+        for name, weight in zip(("weight", "recurrent", "bias"), weights, strict=True):
+            self.register_buffer(name, weight.detach())
+
+    def forward(self, x: Tensor, mask: Tensor, backward: bool = False) -> tuple[Tensor, State]:
+        """As nn.rnn.encoder.read."""
+        weights = self.weight, self.recurrent, self.bias
+        states, hidden, cell = torch.ops.seq2seq.recurrent_layer(x, mask.sum(1), *weights, self.kind, backward)
+        return states, {"hidden": hidden, "cell": cell} if self.kind == LSTM else {"hidden": hidden}
 
 
-def onnx_weights(layer: nn.Module) -> tuple[str, Tensor, Tensor, Tensor]:
-    """Kind, input weights (gates * H, I), recurrent ones (gates * H, H) and biases (2 * gates * H) of a layer, in the
-    order of ONNX: input, output, forget, cell of an LSTM; update, reset, hidden of a GRU.
+def with_nodes(encoder: RecurrentEncoder) -> RecurrentEncoder:
+    """The encoder with nodes in place of its layers."""
+    encoder = shallow_copy(encoder)
+    encoder.forwards = nn.ModuleList(map(LayerNode, encoder.forwards))
+    encoder.backwards = nn.ModuleList(map(LayerNode, encoder.backwards))
+    encoder.read = lambda layer, *inputs, **options: layer(*inputs, **options)
+    return encoder
+
+
+def onnx_weights(layer: nn.Module) -> tuple[Any, ...]:
+    """Kind, input weights (1, gates * H, I), recurrent ones (1, gates * H, H) and biases (1, 2 * gates * H) of a layer,
+    in the order of ONNX: input, output, forget, cell of an LSTM; update, reset, hidden of a GRU.
 
     Raises ConfigError for a cell that ONNX has no node for."""
     part: Any = layer.cell if isinstance(layer, CellLayer) else layer
@@ -91,4 +110,5 @@ def onnx_weights(layer: nn.Module) -> tuple[str, Tensor, Tensor, Tensor]:
         gates = weights.chunk(len(order))
         return torch.cat([gates[gate] for gate in order])
 
-    return kind, sorted_gates(weight), sorted_gates(recurrent), torch.cat([sorted_gates(bias) for bias in biases])
+    weights = sorted_gates(weight), sorted_gates(recurrent), torch.cat([sorted_gates(bias) for bias in biases])
+    return kind, *(part.unsqueeze(0) for part in weights)
