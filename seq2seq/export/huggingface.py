@@ -100,7 +100,6 @@ def generation(config: Config) -> dict[str, Any]:
     search = config.search
     options: dict[str, Any] = {
         **SPECIAL_IDS,
-        "forced_eos_token_id": None,
         "suppress_tokens": [PAD, BOS],
         "max_new_tokens": longest_target(config),
         "num_return_sequences": search.n_best,

@@ -13,7 +13,7 @@ from seq2seq.config import Config, SearchConfig
 from seq2seq.errors import ConfigError
 from seq2seq.export.formats import reasons
 from seq2seq.export.huggingface import write_huggingface
-from seq2seq.ids import EOS, PAD
+from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn.build import EncoderDecoder
 from tests.export.tiny import (
     CHOICES,
@@ -82,6 +82,20 @@ def test_every_fitting_transformer_gives_the_same_output(choices: dict[str, Any]
     ours.search = SearchConfig(beam=1, max_length=40, max_ratio=50.0)
     greedy = theirs.generate(**batch, num_beams=1, num_return_sequences=1, early_stopping=None, length_penalty=None)
     assert [ids_of(row) for row in greedy.tolist()] == [[*one[0].ids] for one in ours.hypotheses(SOURCES)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beam", [1, 4])
+def test_pad_and_bos_are_never_generated(beam: int, tmp_path: Path) -> None:
+    config = tiny_config(beam=beam)
+    model = tiny_model(config)
+    model.head.output.bias.data[[PAD, BOS]] = 3.0
+    theirs, tokenizer = opened(written(model, config, tmp_path))
+    found = theirs.generate(**tokenizer(SOURCES, return_tensors="pt", padding=True)).tolist()
+    wanted = [one for translations in translator_of(model, config).hypotheses(SOURCES) for one in translations]
+    same = [ids_of(row) == [*one.ids] for row, one in zip(found, wanted, strict=True) if one.finished or beam == 1]
+    assert all(same)
+    assert len(same) > 2
 
 
 @pytest.mark.slow

@@ -37,9 +37,9 @@ def choices_fit(row: dict[str, Any]) -> bool:
 
 @cache
 def tiny_vocabularies(joint: bool) -> Vocabularies:
-    """Tokenizers of some lines; without `joint` the target has more entries than the source."""
-    source = train_tokenizer(LINES, kind="unigram", size=34)
-    target = source if joint else train_tokenizer([*LINES, "xyz jvw q"], kind="bpe", size=50)
+    """Tokenizers of some lines; without `joint` the source has more entries than the target."""
+    target = train_tokenizer(LINES, kind="unigram", size=34)
+    source = target if joint else train_tokenizer([*LINES, "xyz jvw q"], kind="bpe", size=50)
     return Vocabularies(source, target)
 
 
