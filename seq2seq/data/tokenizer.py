@@ -3,10 +3,11 @@
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import sentencepiece
 
@@ -44,6 +45,17 @@ class Tokenizer(SubwordModel):
     def symbols(self) -> list[str]:
         """All entries as the model file names them, the special ones included: <pad>, <unk>, <s>, </s>, ..."""
         return [self._model.id_to_piece(i) for i in range(self.size)]
+
+    def keep(self, ids: Sequence[int]) -> "Tokenizer":
+        """A tokenizer with the entries `ids` alone, the special ones among them, renumbered in their order."""
+        from sentencepiece import sentencepiece_model_pb2  # needs protobuf, which the extra `export` brings
+
+        model: Any = sentencepiece_model_pb2.ModelProto.FromString(self.serialized)  # type: ignore[attr-defined]
+        pieces = [model.pieces[i] for i in ids]
+        del model.pieces[:]
+        model.pieces.extend(pieces)
+        model.trainer_spec.vocab_size = len(pieces)
+        return Tokenizer(model.SerializeToString())
 
     def segment_sampled(self, text: str, alpha: float, seed: int) -> list[str]:
         """A random segmentation, as a function of (text, alpha, seed) alone.
