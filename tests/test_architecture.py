@@ -55,7 +55,7 @@ DOORS = {  # dependency -> the modules or folders that may import it
     "sacrebleu": {"evaluation.bleu"},
     "rouge_score": {"evaluation.rouge"},
     "langcodes": {"config.languages"},
-    "ctranslate2": {"export.ctranslate2", "export.runners"},
+    "ctranslate2": {"export.ctranslate2"},
     "transformers": {"export.runners"},
 }
 

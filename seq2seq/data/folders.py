@@ -3,13 +3,14 @@
 import fcntl
 import io
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from seq2seq.errors import DataError
+from seq2seq.errors import ConfigError, DataError, shortened
 from seq2seq.runtime.untrusted import open_lock
 from seq2seq.utils.files import error_filename
 
@@ -34,6 +35,15 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """As `atomic_folder`, for a path that the user names. Raises ConfigError if there is something already."""
+    if os.path.lexists(folder):
+        raise ConfigError(f"{shortened(folder, 500)} exists already: name a new folder")
+    with atomic_folder(folder) as temporary:
+        yield temporary
 
 
 @contextmanager

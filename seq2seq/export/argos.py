@@ -10,12 +10,12 @@ from pathlib import Path
 
 from seq2seq.config import Config
 from seq2seq.config.languages import find_language, language_name
+from seq2seq.data.folders import new_folder
 from seq2seq.data.vocabulary import JOINT, Vocabularies
 from seq2seq.errors import ConfigError
 from seq2seq.export.ctranslate2 import write_ctranslate2
 from seq2seq.export.formats import FORMATS, check_format
 from seq2seq.nn.build import EncoderDecoder
-from seq2seq.utils.files import atomic_folder
 
 PACKAGE_VERSION, ARGOS_VERSION = "1.0", "1.9"  # the version of the package, and the first of Argos that reads it
 
@@ -34,7 +34,7 @@ def write_argos(
     check_format("argos", config, dtype)
     settings = metadata(config)
     name = f"translate-{settings['from_code']}_{settings['to_code']}-{PACKAGE_VERSION.replace('.', '_')}"
-    with atomic_folder(folder) as temporary, tempfile.TemporaryDirectory(dir=temporary) as scratch:
+    with new_folder(folder) as temporary, tempfile.TemporaryDirectory(dir=temporary) as scratch:
         files = Path(scratch) / "model"
         write_ctranslate2(model, config, vocabularies, files, dtype)
         with zipfile.ZipFile(temporary / f"{name}.argosmodel", "w", zipfile.ZIP_DEFLATED) as package:

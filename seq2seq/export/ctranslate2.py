@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from seq2seq.config import Config, TransformerConfig
+from seq2seq.data.folders import new_folder
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import ConfigError
@@ -33,7 +34,6 @@ from seq2seq.ids import BOS, EOS, UNK
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.layers import FeedForward
 from seq2seq.nn.transformer import TransformerDecoder, TransformerEncoder
-from seq2seq.utils.files import atomic_folder
 
 ACTIVATIONS = {"relu": "RELU", "gelu": "GELU", "swiglu": "SWISH"}  # names of theirs; swiglu is a gated swish
 
@@ -49,7 +49,7 @@ def write_ctranslate2(
     spec = build_spec(model, config, vocabularies)
     spec.validate()
     spec.optimize(quantization=None if dtype == "float32" else dtype)
-    with atomic_folder(folder) as temporary:
+    with new_folder(folder) as temporary:
         spec.save(str(temporary))
         vocabularies.save(temporary)
 
@@ -78,7 +78,7 @@ def search_options(config: Config) -> dict[str, Any]:
 
 def build_spec(model: EncoderDecoder, config: Config, vocabularies: Vocabularies) -> Any:
     """The model as a specification of CTranslate2 that holds copies of all weights."""
-    specs, settings = import_specs(), config.model
+    specs, settings = import_ctranslate2().specs, config.model
     assert isinstance(settings, TransformerConfig)
     assert isinstance(model.encoder, TransformerEncoder)
     assert isinstance(model.decoder, TransformerDecoder)
@@ -108,13 +108,14 @@ def build_spec(model: EncoderDecoder, config: Config, vocabularies: Vocabularies
     return spec
 
 
-def import_specs() -> Any:
-    """The module ctranslate2.specs. Raises ConfigError if it is not installed."""
+def import_ctranslate2() -> Any:
+    """The module ctranslate2. Raises ConfigError if it is not installed."""
     try:
+        import ctranslate2
         import ctranslate2.specs
     except ImportError as error:
         raise ConfigError("this format needs the package ctranslate2: pip install 'seq2seq[export]'") from error
-    return ctranslate2.specs
+    return ctranslate2
 
 
 def set_stack(spec: Any, embeddings: Any, stack: TransformerEncoder | TransformerDecoder, entries: int | None) -> None:

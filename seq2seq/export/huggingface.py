@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.config import Config, TransformerConfig
+from seq2seq.data.folders import new_folder
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.export.formats import check_format
 from seq2seq.export.projections import (
@@ -32,7 +33,7 @@ from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.transformer import DecoderLayer, TransformerDecoder, TransformerEncoder
 from seq2seq.runs.weights import save_tensors
-from seq2seq.utils.files import atomic_folder, write_json
+from seq2seq.utils.files import write_json
 
 ARCHITECTURES = {"post": ("marian", "MarianMTModel"), "pre": ("pegasus", "PegasusForConditionalGeneration")}
 SPECIAL_IDS = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS, "decoder_start_token_id": BOS}
@@ -50,7 +51,7 @@ def write_huggingface(
     entries = position_entries(config)
     assert entries is not None
     rows = vocabularies.larger  # Pegasus has one size for both vocabularies, and so has the search of transformers 5.0
-    with atomic_folder(folder) as temporary:
+    with new_folder(folder) as temporary:
         write_json(temporary / "config.json", architecture(settings, rows, entries, dtype))
         write_json(temporary / "generation_config.json", generation(config))
         write_tokenizer(vocabularies, temporary, entries)

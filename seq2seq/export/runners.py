@@ -14,7 +14,7 @@ from seq2seq.config import Config
 from seq2seq.data.tokenizer import open_pieces
 from seq2seq.data.vocabulary import JOINT, SOURCE, Vocabularies
 from seq2seq.errors import ConfigError
-from seq2seq.export.ctranslate2 import search_options
+from seq2seq.export.ctranslate2 import import_ctranslate2, search_options
 from seq2seq.export.projections import longest_target
 from seq2seq.runtime.options import length_limits
 
@@ -30,14 +30,10 @@ def run_ctranslate2(folder: Path, lines: Sequence[str], config: Config) -> list[
     """Translate with CTranslate2 and the SentencePiece model in its folder. An empty line gives an empty one.
 
     Raises ConfigError if the package ctranslate2 is missing."""
-    try:
-        import ctranslate2
-    except ImportError as error:
-        raise ConfigError("this format needs the package ctranslate2: pip install 'seq2seq[export]'") from error
     vocabularies = Vocabularies.open(folder)
     segment, _ = open_pieces(folder / (JOINT if vocabularies.joint else SOURCE))
     ids = {symbol: i for i, symbol in enumerate(vocabularies.target.symbols())}
-    translator = ctranslate2.Translator(str(folder), intra_threads=1)
+    translator = import_ctranslate2().Translator(str(folder), intra_threads=1)
     options = search_options(config) | {"num_hypotheses": 1}
 
     def translate(tokens: Sequence[list[str]], least: int, most: int) -> list[Found]:

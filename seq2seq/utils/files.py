@@ -8,7 +8,6 @@ to directly; such a path is checked by `check_output` before the work whose resu
 import errno
 import json
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -57,26 +56,6 @@ def atomic_path(path: Path, follow: bool = False) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder next to `path`; it is renamed to `path` on success and removed on an exception.
-
-    Creates missing parent folders. Raises ConfigError if there is something at `path` already."""
-    path = path.absolute()
-    if os.path.lexists(path):
-        raise ConfigError(f"{shortened(path, 500)} exists already: name a folder that does not, or remove it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        with error_filename(path):
-            yield temporary
-        os.rename(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def open_to_append(path: Path) -> IO[str]:

@@ -11,8 +11,8 @@ import pytest
 
 from seq2seq.data import folders
 from seq2seq.data.dataset import PairArrays, write_arrays
-from seq2seq.data.folders import atomic_folder, resumable_folder
-from seq2seq.errors import DataError
+from seq2seq.data.folders import atomic_folder, new_folder, resumable_folder
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.utils.files import write_json
 
 
@@ -110,3 +110,12 @@ def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
         list(pool.map(make, "12"))
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a" / "x").read_text() in "12"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "dangling link"])
+def test_new_folder_replaces_nothing(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    {"file": path.touch, "folder": path.mkdir, "dangling link": lambda: path.symlink_to("nowhere")}[kind]()
+    with pytest.raises(ConfigError, match=r"a exists already"), new_folder(path):
+        pass
+    assert [found.name for found in tmp_path.iterdir()] == ["a"]
