@@ -99,8 +99,7 @@ def imported(path: Path) -> list[str]:
         if isinstance(node, ast.Import):
             names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            inner = [*name(path).split("."), *["__init__"] * (path.name == "__init__.py")]  # . is the package itself
-            base = ".".join(("seq2seq", *inner[: -node.level])) if node.level else ""
+            base = ".".join(path.relative_to(PACKAGE.parent).parts[: -node.level]) if node.level else ""
             names += (".".join(filter(None, (base, node.module, alias.name))) for alias in node.names)
     return names
 

@@ -386,4 +386,55 @@ METRICS = [
     ),
 ]  # fmt: skip
 
-BUGS = [*SCORERS, *WEIGHTS, *MODELS, *SEARCH, *RUNTIME, *BATCHING, *TRAINING, *METRICS]
+BUNDLES = [
+    Bug(
+        "changed_files_are_used", "runtime/bundle.py",
+        "if len(content) != listed.size or hashlib.sha256(content).hexdigest() != listed.sha256:",
+        "if len(content) != listed.size:",
+        "the hash of a file is not compared", "runtime/test_bundle.py",
+    ),
+    Bug(
+        "links_are_followed", "runtime/bundle.py",
+        "if path.is_symlink():", "if path == self.folder:",
+        "a file of a bundle may be a link", "runtime/test_bundle.py",
+    ),
+    Bug(
+        "newer_bundles_are_read", "runtime/bundle.py",
+        "if schema != SCHEMA and schema not in UPGRADES:", "if schema < 0:",
+        "a schema that never was is read", "runtime/test_bundle.py",
+    ),
+    Bug(
+        "entries_overlap", "runtime/zip_files.py",
+        "if entry.header < ends:", "if entry.header < 0:",
+        "the same bytes of a zip file are several files", "runtime/test_bundle.py",
+    ),
+    Bug(
+        "entries_are_links", "runtime/zip_files.py",
+        "if stat.S_IFMT(mode) and not stat.S_ISREG(mode):", "if stat.S_ISDIR(mode):",
+        "an entry of a zip file may be a link", "runtime/test_bundle.py",
+    ),
+    Bug(
+        "tensors_lie_elsewhere", "runtime/graph_files.py",
+        "if kind == \"tensor\" and (number == EXTERNAL_DATA or (number == DATA_LOCATION and value != 0)):",
+        "if kind == \"tensor\" and number == EXTERNAL_DATA:",
+        "a tensor that says only that it lies elsewhere passes", "runtime/test_bundle.py",
+    ),
+    Bug(
+        "tokenizers_of_another_model", "runtime/translator.py",
+        "if model.size != size:", "if model.size < size:",
+        "a tokenizer with more entries than the model passes", "runtime/test_translator.py",
+    ),
+    Bug(
+        "scores_of_the_wrong_sentence", "runtime/forced.py",
+        "index, tokens, done = index[~done], tokens[~done], done[~done]",
+        "index, tokens, done = index[: len(index) - sum(done)], tokens[~done], done[~done]",
+        "once sentences have left the batch, scores are those of others", "runtime/test_translator.py",
+    ),
+    Bug(
+        "one_thread_for_batches", "runtime/translator.py",
+        "if rows > SMALL_ROWS:", "if rows < SMALL_ROWS:",
+        "a batch takes one thread, and a sentence alone all cores", "runtime/test_translator.py",
+    ),
+]  # fmt: skip
+
+BUGS = [*SCORERS, *WEIGHTS, *MODELS, *SEARCH, *RUNTIME, *BUNDLES, *BATCHING, *TRAINING, *METRICS]

@@ -1,6 +1,7 @@
 """Bundles: what is written is read again, and what someone else wrote is refused in one sentence, without an effect."""
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -24,6 +25,7 @@ from seq2seq.runtime.bundle import CONFIG, Bundle, is_bundle, parse_config, writ
 from seq2seq.runtime.graph_files import check_graph
 from seq2seq.runtime.translator import open_vocabularies
 from seq2seq.runtime.untrusted import parse_json
+from seq2seq.runtime.zip_files import write_archive
 from tests.runtime.bundles import GRAPH, config
 
 TOKENIZER = train_tokenizer(["the cat sleeps"] * 9, kind="char", size=40)
@@ -354,7 +356,7 @@ ARCHIVES: dict[str, tuple[Callable[[Path], object], str]] = {
         patched(lambda c: [struct.pack_into("<L", c, central(c) + at, 2**32 - 1) for at in (20, 24)]), "headers differ"
     ),
     "an offset behind the end": (set_field(lambda c: central(c) + 42, "<L", 2**32 - 2), "its two headers differ"),
-    "entries that overlap": (set_field(lambda c: central(c, 1) + 42, "<L", 0), "its two headers differ"),
+    "another entry's content": (set_field(lambda c: central(c, 1) + 42, "<L", 0), "its two headers differ"),
     "a comment": (set_field(lambda c: len(c) - 2, "<H", 9), "is damaged, or no zip file of stored entries"),
     "something behind it": (patched(lambda c: bytes(c) + b"x" * 99), "is damaged, or no zip file of stored entries"),
     "something before it": (patched(lambda c: b"#!/bin/sh\n" + bytes(c)), "is no bundle: neither a folder nor a zip"),
@@ -376,6 +378,27 @@ def test_hostile_archives_are_refused(kind: str, tmp_path: Path, monkeypatch: py
         Bundle.open("b.s2s").verify()
     assert "b.s2s" in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["b.s2s"]
+
+
+def inside_another(path: Path) -> None:
+    """An archive whose last entry lies in the content of another one: the same bytes are listed many times."""
+    inner = io.BytesIO()
+    write_archive(inner, {"inner.md": b"the same bytes again"})
+    header = inner.getvalue()[: inner.getvalue().index(b"PK\1\2")]
+    directory = bytearray(inner.getvalue()[len(header) : -22])
+    write_bundle(path, CONTENT, FILES | {"card.md": header})
+    content = path.read_bytes()
+    struct.pack_into("<L", directory, 42, content.index(header))
+    end = bytearray(content[-22:])
+    count, length = struct.unpack_from("<H2x", end, 10)[0] + 1, struct.unpack_from("<L", end, 12)[0] + len(directory)
+    struct.pack_into("<2HL", end, 8, count, count, length)
+    path.write_bytes(content[:-22] + bytes(directory) + bytes(end))
+
+
+def test_entries_that_overlap_are_refused(tmp_path: Path) -> None:
+    inside_another(tmp_path / "b.s2s")
+    with pytest.raises(RunError, match=r"^inner\.md in .*b\.s2s is damaged: it overlaps with another file$"):
+        Bundle.open(tmp_path / "b.s2s")
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:

@@ -128,6 +128,9 @@ def test_the_package_needs_nothing_of_ours_and_no_torch(name: str, tmp_path: Pat
     code = IMPORTS.format(package=str(package), name=name)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.stderr == ""
+    code = f"from {name} import Translator; Translator.open('nowhere')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stderr.strip().endswith("RunError: nowhere is missing")
     command = [sys.executable, "-m", name, "nowhere"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, "seq2seq: nowhere is missing\n")
