@@ -220,11 +220,19 @@ def test_shortlists_that_do_not_fit_are_refused(random_run: RandomRun, tmp_path:
 
 
 def test_tokenizers_of_another_size_are_refused(random_run: RandomRun, tmp_path: Path) -> None:
-    other = seq2seq.Translator.open(random_run(*WORDS)).vocabularies.source.serialized
-    path = bundle_of(random_run(), tmp_path / "a", {"tokenizer.spm": other})
-    with pytest.raises(RunError, match=r"^tokenizer.spm in .* has 40 entries, and the model needs \d+$"):
+    small = seq2seq.Translator.open(random_run(*WORDS)).vocabularies.source
+    large = seq2seq.Translator.open(random_run()).vocabularies.source
+    path = bundle_of(random_run(), tmp_path / "a", {"tokenizer.spm": small.serialized})
+    with pytest.raises(
+        RunError, match=f"^tokenizer.spm in .* has {small.size} entries, and the model needs {large.size}$"
+    ):
         Translator.open(path)
-    path = bundle_of(random_run(), tmp_path / "b", {"tokenizer.spm": b"\x80\x04no pickle"})
+    path = bundle_of(random_run(*WORDS), tmp_path / "b", {"source.spm": large.serialized})
+    with pytest.raises(
+        RunError, match=f"^source.spm in .* has {large.size} entries, and the model needs {small.size}$"
+    ):
+        Translator.open(path)
+    path = bundle_of(random_run(), tmp_path / "c", {"tokenizer.spm": b"\x80\x04no pickle"})
     with pytest.raises(RunError, match=r"^tokenizer.spm in .*: not a complete SentencePiece model$"):
         Translator.open(path)
 
