@@ -222,19 +222,16 @@ def test_shortlists_that_do_not_fit_are_refused(random_run: RandomRun, tmp_path:
 def test_tokenizers_of_another_size_are_refused(random_run: RandomRun, tmp_path: Path) -> None:
     small = seq2seq.Translator.open(random_run(*WORDS)).vocabularies.source
     large = seq2seq.Translator.open(random_run()).vocabularies.source
-    path = bundle_of(random_run(), tmp_path / "a", {"tokenizer.spm": small.serialized})
-    with pytest.raises(
-        RunError, match=f"^tokenizer.spm in .* has {small.size} entries, and the model needs {large.size}$"
+    for number, (settings, name, content, message) in enumerate(
+        (
+            ((), "tokenizer.spm", small.serialized, f"has {small.size} entries, and the model needs {large.size}"),
+            (WORDS, "source.spm", large.serialized, f"has {large.size} entries, and the model needs {small.size}"),
+            (WORDS, "target.spm", b"\x80\x04no pickle", "not a complete SentencePiece model"),
+        )
     ):
-        Translator.open(path)
-    path = bundle_of(random_run(*WORDS), tmp_path / "b", {"source.spm": large.serialized})
-    with pytest.raises(
-        RunError, match=f"^source.spm in .* has {large.size} entries, and the model needs {small.size}$"
-    ):
-        Translator.open(path)
-    path = bundle_of(random_run(), tmp_path / "c", {"tokenizer.spm": b"\x80\x04no pickle"})
-    with pytest.raises(RunError, match=r"^tokenizer.spm in .*: not a complete SentencePiece model$"):
-        Translator.open(path)
+        path = bundle_of(random_run(*settings), tmp_path / str(number), {name: content})
+        with pytest.raises(RunError, match=f"^{name} in .*{message}$"):
+            Translator.open(path)
 
 
 def test_a_model_without_probabilities_is_refused(both: Callable[..., Both]) -> None:
