@@ -1,4 +1,4 @@
-"""The Python API: `Translator` opens run directories, translates, scores given translations and returns attention.
+"""The Python API: `Translator` opens runs and bundles, translates, scores given translations and returns attention.
 
 Shapes: B sentences, S source positions.
 """
@@ -15,12 +15,13 @@ from torch import Tensor
 
 from seq2seq.config import SearchConfig
 from seq2seq.config.ignored import check_given
-from seq2seq.data.vocabulary import Vocabularies
-from seq2seq.errors import ConfigError, RunError, check_type, choose, shortened
+from seq2seq.errors import ConfigError, check_type, choose, shortened
+from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
 from seq2seq.nn.interface import Memory, Model
 from seq2seq.nn.ops.devices import memory_errors
 from seq2seq.nn.precision import PRECISIONS
+from seq2seq.runs.bundles import WeightsBundle, check_ensemble, open_graphs, open_run
 from seq2seq.runs.directory import WEIGHTS, Run
 from seq2seq.runs.weights import load_model, load_translations
 from seq2seq.runtime.bounds import SHORTLIST
@@ -28,7 +29,7 @@ from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.runtime.options import sentence_seed
 from seq2seq.runtime.penalties import Penalties
 from seq2seq.runtime.translation import LineTranslator, Translation, padded_rows
-from seq2seq.runtime.vocabulary import EncodedSource
+from seq2seq.runtime.vocabulary import EncodedSource, VocabularyPair
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import NoRepeat
 from seq2seq.search.forced import score_targets
@@ -47,7 +48,7 @@ class Translator(LineTranslator):
     """
 
     models: Sequence[Model]
-    vocabularies: Vocabularies
+    vocabularies: VocabularyPair
     search: SearchConfig
     shortlist: Shortlist | None = None  # restricts each sentence to likely translations of its tokens
     truncate: int = 0  # source words that are read, as data.truncate_source; 0: all
@@ -66,8 +67,11 @@ class Translator(LineTranslator):
         graphs: bool = False,
         shortlist: int = 0,
         **search: Any,
-    ) -> "Translator":
-        """Open one run directory, or several as an ensemble.
+    ) -> LineTranslator:
+        """Open one run directory or bundle, or several as an ensemble.
+
+        Bundles of graphs are translated with by seq2seq.runtime.translator.Translator, which has the same methods;
+        weights, device, precision and graphs are of runs and bundles of weights.
 
         weights: file name in the run directory
         device: torch device, such as "cpu" or "cuda:1"
@@ -80,27 +84,37 @@ class Translator(LineTranslator):
 
         >>> Translator.open("runs/one", "runs/two", device="cuda", beam=10, n_best=3)
 
-        Raises RunError if a directory is missing, damaged or does not fit the first; ConfigError for a setting or
-        device that cannot work."""
+        Raises RunError if a directory or bundle is missing, damaged or does not fit the first; ConfigError for a
+        setting or device that cannot work."""
+        settings: dict[str, Any] = {"weights": weights, "device": device, "precision": precision, "graphs": graphs}
+        settings |= {"shortlist": shortlist} | search
+        return open_graphs(runs, **settings) or cls.open_runs(*runs, **settings)
+
+    @classmethod
+    def open_runs(
+        cls,
+        *runs: str | Path,
+        weights: str = WEIGHTS,
+        device: str = "cpu",
+        precision: str = "32",
+        graphs: bool = False,
+        shortlist: int = 0,
+        **search: Any,
+    ) -> "Translator":
+        """As `open`, for run directories and bundles of weights only."""
         check_type("weights", weights, str | os.PathLike)
         check_type("device", device, str | torch.device)
         check_type("graphs", graphs, bool)
         _check_device(device, graphs)
         if not runs:
             raise ConfigError("no run directory is given: there is nothing to translate with")
-        opened = [Run.open(run) for run in runs]
+        opened = [open_run(run) for run in runs]
         first = opened[0]
         settings = first.config.search.changed(**search)
         check_given(replace(first.config, search=settings), {f"search.{name}" for name in search})
-        for other in opened[1:]:
-            if other.vocabularies.sha256 != first.vocabularies.sha256:
-                raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: their tokenizers differ")
-            if other.config.model.head != first.config.model.head:
-                raise RunError(
-                    f"{other.folder} cannot join {first.folder} in an ensemble: only one of them copies words"
-                )
+        check_ensemble(opened)
         convert = choose(PRECISIONS, precision, "precision")
-        models: list[Any] = [convert(load_model(run, weights).to(device)) for run in opened]
+        models: list[Any] = [convert(_load(run, weights).to(device)) for run in opened]
         if graphs:
             models = [GraphedModel(model, CUDAGraphRecorder()) for model in models]
         return cls(
@@ -168,12 +182,21 @@ class Translator(LineTranslator):
             return [model.encode(ids, copy) for model in self.models]
 
 
-def _open_shortlist(run: Run, most: int, device: str) -> Shortlist | None:
+def _load(run: Run | WeightsBundle, weights: str) -> EncoderDecoder:
+    """The model of a run, or of a bundle, which has one file of weights."""
+    if isinstance(run, Run):
+        return load_model(run, weights)
+    if weights != WEIGHTS:
+        raise ConfigError(f"weights={shortened(weights)} would be ignored: {run.folder} holds one model")
+    return run.load_model()
+
+
+def _open_shortlist(run: Run | WeightsBundle, most: int, device: str) -> Shortlist | None:
     """The run's shortlist with `most` translations of each token; 0: None. ConfigError for more than it has."""
     SHORTLIST.check("shortlist", most)
     if not most:
         return None
-    table = load_translations(run)
+    table = load_translations(run) if isinstance(run, Run) else run.load_translations()
     if most > table.shape[1]:
         raise ConfigError(
             f"shortlist={most} is not between 0 and the {table.shape[1]} translations "

@@ -13,11 +13,13 @@ from seq2seq.commands.options import (
     add_test_set_options,
     check_test_set_options,
     chosen_metrics,
+    open_translator,
     search_options,
     tokenizer_options,
 )
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.runtime.arguments import Parser
+from seq2seq.runtime.bundle import Bundle, is_bundle
 
 if TYPE_CHECKING:
     from seq2seq.evaluation.evaluate import EvaluationSpec
@@ -28,8 +30,11 @@ log = logging.getLogger("seq2seq")
 
 
 def main(argv: list[str]) -> None:
-    """`seq2seq evaluate RUN [--test NAME]`, or with --source and --reference."""
+    """`seq2seq evaluate RUN [--test NAME]`, or with --source and --reference; of bundles only so."""
     options = _parse(argv)
+    if any(map(is_bundle, options.runs)):
+        _evaluate_bundles(options)
+        return
 
     from seq2seq.evaluation.evaluate import EvaluationSpec, translate_test_set
     from seq2seq.evaluation.metrics import TASKS, score
@@ -71,6 +76,43 @@ def main(argv: list[str]) -> None:
         print(f"saved in {spec.folder(test.name)}")
 
 
+def _evaluate_bundles(options: argparse.Namespace) -> None:
+    """Score the translations of bundles, which name no test sets, and in which nothing is stored."""
+    first = options.runs[0]
+    if not options.source:
+        raise ConfigError(f"{first} is a bundle, which names no test sets: give --source FILE and --reference FILE")
+    if options.gold:
+        raise ConfigError("--gold would be ignored: the attention of a bundle is not aligned")
+
+    from seq2seq.evaluation.metrics import TASKS, score
+    from seq2seq.evaluation.testset import read_test_set
+    from seq2seq.runtime.translation import warn_truncated
+    from seq2seq.utils.progress import ProgressCounter
+
+    search = search_options(options)
+    translator = open_translator(*options.runs, device=options.device, precision=options.precision, **search)
+    bundle = Bundle.open(next(path for path in options.runs if is_bundle(path))).config
+    metrics = chosen_metrics(options, TASKS.get(bundle.task, TASKS["translation"]))
+    tokenizers = tokenizer_options(options, metrics)
+    if options.language is None:
+        tokenizers["language"] = bundle.languages[1]
+    test = read_test_set(options.source, options.reference)
+    with ProgressCounter("translated", len(test.sources)) as count:
+        found = [one[0] for one in translator.hypotheses(test.sources, progress=count.add)]
+    warn_truncated(sum(one.truncated for one in found), len(found), translator.truncate)
+    scores = score(
+        [one.text for one in found],
+        test.references,
+        metrics,
+        **tokenizers,
+        lowercase=options.lowercase,
+        stemming=options.stemming,
+        bootstrap=options.bootstrap,
+    )
+    plain = {"test": test.name, "sentences": len(found), "scores": [one.as_dict() for one in scores]}
+    print(json.dumps(plain, ensure_ascii=False, indent=1) if options.json else "\n".join(map(str, scores)))
+
+
 def _alignment_scores(spec: "EvaluationSpec", test: "TestSet", bootstrap: int) -> "list[Score]":
     """Alignment error rate, precision and recall of the attention; [] and a warning if the run cannot be aligned."""
     from seq2seq.evaluation.alignment import alignment_scores
@@ -98,7 +140,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         nargs="+",
         type=Path,
         metavar="RUN",
-        help="run directory; several are an ensemble, evaluated in the first",
+        help="run directory; several are an ensemble, evaluated in the first; or bundles, with --source, of which"
+        " nothing is saved",
     )
     add_test_set_options(parser)
     add_metric_options(parser, default="those of the run's task, bleu,chrf,ter or rouge")

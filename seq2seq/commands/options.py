@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seq2seq.config import Config
 from seq2seq.config.choices import CHOICES
@@ -12,6 +12,9 @@ from seq2seq.config.languages import check_language
 from seq2seq.errors import ConfigError, quoted
 from seq2seq.runtime.arguments import Parser, add_choice, add_number, add_search_settings, search_settings
 from seq2seq.runtime.bounds import SHORTLIST, Bounds
+
+if TYPE_CHECKING:
+    from seq2seq.runtime.translation import LineTranslator
 
 METRIC_OPTIONS = {  # option -> how the names of the metrics begin that read it
     "stemming": ("rouge",),
@@ -30,6 +33,18 @@ def text_argument(value: str) -> str:
         return os.fsencode(value).decode() if any("\udc80" <= c <= "\udcff" for c in value) else value
     except UnicodeError as error:
         raise ConfigError(f"{quoted(value)} is not UTF-8") from error
+
+
+def open_translator(*paths: Path, **options: Any) -> "LineTranslator":
+    """The translator of runs or bundles, as `seq2seq.translator.Translator.open`; bundles of graphs need no torch."""
+    from seq2seq.runs.bundles import open_graphs
+
+    if (found := open_graphs(paths, **options)) is not None:
+        return found
+
+    from seq2seq.translator import Translator
+
+    return Translator.open_runs(*paths, **options)
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:

@@ -7,9 +7,16 @@ import re
 import sys
 from pathlib import Path
 
-from seq2seq.commands.options import add_device_options, add_search_options, search_options, text_argument
+from seq2seq.commands.options import (
+    add_device_options,
+    add_search_options,
+    open_translator,
+    search_options,
+    text_argument,
+)
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.runtime.arguments import Parser
+from seq2seq.runtime.bundle import is_bundle
 from seq2seq.runtime.words import is_blank
 from seq2seq.utils.files import check_output
 
@@ -30,21 +37,23 @@ def main(argv: list[str]) -> None:
 
     from seq2seq.evaluation import heatmap, picture
     from seq2seq.evaluation.alignment import word_weights
-    from seq2seq.translator import Translator
 
     if options.png:
         check_output("--png", options.png)
         picture.picture_format(options.png)
-    translator = Translator.open(options.run, device=options.device, precision=options.precision, **search)
+    translator = open_translator(options.run, device=options.device, precision=options.precision, **search)
     found = translator.attention(options.sentence, options.target)
     source, target, weights = (found.source, found.target, found.attention) if options.subwords else word_weights(found)
     print(found.text)
     width = os.get_terminal_size().columns if sys.stdout.isatty() else 100
     print(heatmap.render_text(weights, source, target, width))
     print(heatmap.legend())
-    if path := options.png or _default_path(options.run, options.sentence):
+    is_artifact = is_bundle(options.run)
+    if path := options.png or (None if is_artifact else _default_path(options.run, options.sentence)):
         picture.write_picture(path, weights, source, target, found.text, follow=path == options.png)
         print(path)
+    elif is_artifact:
+        log.info("no picture was written: a bundle has no folder for it; --png FILE names one")
     else:
         log.info("no picture was written: matplotlib is not installed (pip install 'seq2seq[plot]')")
 
@@ -58,7 +67,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         usage="seq2seq plot [OPTIONS] RUN --sentence TEXT",
         example='RUN --sentence "The old teacher opens the window."',
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="run directory")
+    parser.add_argument("run", type=Path, metavar="RUN", help="run directory or bundle")
     parser.add_argument("--sentence", type=text_argument, required=True, metavar="TEXT", help="source sentence")
     parser.add_argument(
         "--target",
@@ -72,7 +81,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         type=Path,
         metavar="FILE",
         help="picture, a PNG or what its suffix names, such as .pdf or .svg (default: a PNG in RUN/plots, named after"
-        " the sentence)",
+        " the sentence; of a bundle none)",
     )
     add_device_options(parser)
     add_search_options(parser)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from seq2seq.commands.options import add_device_options
+from seq2seq.commands.options import add_device_options, open_translator
 from seq2seq.errors import DataError
 from seq2seq.runtime.arguments import Parser, tab_separated
 from seq2seq.runtime.stdin import stdin_windows
@@ -16,7 +16,9 @@ def main(argv: list[str]) -> None:
         "Print the log-probability of each given translation: the natural logarithm, with the end of the sentence.",
         example="RUN --source test.en --target test.de",
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory; several are an ensemble")
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="run directory or bundle; several are an ensemble"
+    )
     parser.add_argument(
         "--source", type=Path, metavar="FILE", help="source lines (default: lines of `source TAB target` on stdin)"
     )
@@ -31,9 +33,8 @@ def main(argv: list[str]) -> None:
 
     from seq2seq.data.readers import read_parallel
     from seq2seq.runtime.translation import warn_truncated
-    from seq2seq.translator import Translator
 
-    translator = Translator.open(*options.runs, device=options.device, precision=options.precision)
+    translator = open_translator(*options.runs, device=options.device, precision=options.precision)
     total = truncated = 0
     windows = (
         [read_parallel(options.source, options.target)]

@@ -10,27 +10,27 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from seq2seq.commands.options import add_device_options, add_search_options, search_options
+from seq2seq.commands.options import add_device_options, add_search_options, open_translator, search_options
 from seq2seq.runtime.arguments import Parser, tab_separated
+from seq2seq.runtime.bundle import ENDING
 from seq2seq.runtime.stdin import stdin_windows
 
 if TYPE_CHECKING:
-    from seq2seq.translator import Translation
+    from seq2seq.runtime.translation import Translation
 
 
 def main(argv: list[str]) -> None:
-    """`seq2seq translate RUN [RUN ...] < in > out`."""
+    """`seq2seq translate RUN [RUN ...] < in > out`, where a RUN may be a bundle."""
     options = _parse(argv)
 
     from seq2seq.runtime.translation import warn_truncated
-    from seq2seq.translator import Translator
     from seq2seq.utils.files import check_output
     from seq2seq.utils.progress import ProgressCounter
 
     search = search_options(options)
     if options.attention:
         check_output("--attention", options.attention)
-    translator = Translator.open(*options.runs, device=options.device, precision=options.precision, **search)
+    translator = open_translator(*options.runs, device=options.device, precision=options.precision, **search)
     with_attention = options.attention is not None or options.alignment
     total = truncated = 0
     with ExitStack() as stack:
@@ -55,7 +55,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         usage="seq2seq translate [OPTIONS] RUN [RUN ...] < INPUT > OUTPUT",
         example="runs/toy-demo-s1-5e247b5e --beam 10 < test.en > test.out",
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory; several are an ensemble")
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="run directory or bundle; several are an ensemble"
+    )
     parser.add_argument(
         "--attention", type=Path, metavar="FILE", help="write the attention of each translation as JSON lines"
     )
@@ -71,7 +73,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add_search_options(parser)
     options = parser.parse_args(argv)
     for path in options.runs:
-        if path.is_file():  # the most common mistake: the text in place of a run
+        if path.is_file() and path.suffix != ENDING:  # the most common mistake: the text in place of a run
             parser.error(
                 f"{path} is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {path}"
             )

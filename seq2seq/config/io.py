@@ -49,7 +49,12 @@ def to_yaml(config: Config) -> str:
 
 def write_config(config: Config, path: Path) -> None:
     """Write every setting to `path`, atomically, under a comment that names this version."""
-    write_text(path, f"# written by seq2seq {seq2seq.__version__}\n{to_yaml(config)}")
+    write_text(path, saved_text(config))
+
+
+def saved_text(config: Config) -> str:
+    """The content of a saved config."""
+    return f"# written by seq2seq {seq2seq.__version__}\n{to_yaml(config)}"
 
 
 def read_config(path: Path) -> Config:
@@ -57,7 +62,11 @@ def read_config(path: Path) -> Config:
 
     Raises RunError, which names `path`, if the file is missing, not YAML, of another schema, or has an unknown setting
     or an impossible value."""
-    text = read_text(path, MAX_BYTES)
+    return parse_config(read_text(path, MAX_BYTES), path)
+
+
+def parse_config(text: str, path: str | Path) -> Config:
+    """The same from the text of the file `path`."""
     try:
         return build_config(_parse(text))
     except yaml.YAMLError as error:

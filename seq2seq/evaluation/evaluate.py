@@ -61,7 +61,7 @@ class EvaluationSpec:
     @cached_property
     def translator(self) -> Translator:
         """The translator, opened on first use: a stored evaluation needs no model."""
-        return Translator.open(
+        return Translator.open_runs(
             *(run.folder for run in self.runs), device=self.device, precision=self.precision, **self.options
         )
 

@@ -140,7 +140,7 @@ def argos_reasons(config: Config) -> Iterator[str]:
 
 
 FORMATS: dict[str, Format] = {
-    "onnx": Format("ONNX", ("float32", "int8"), nothing, nothing),
+    "onnx": Format("ONNX", ("float32", "int8", "float16"), nothing, nothing),
     "weights": Format("weights", ("float32",), nothing, nothing),
     "ctranslate2": Format(
         "CTranslate2",

@@ -44,6 +44,8 @@ def _convert(traced: Traced) -> onnx.ModelProto:
     del model.graph.value_info[:]
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
+    for part in (model, model.graph, *model.graph.node):  # notes of the exporter, such as lines of our code
+        del part.metadata_props[:]
     return model
 
 

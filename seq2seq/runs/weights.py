@@ -13,10 +13,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from seq2seq.config import ModelConfig
 from seq2seq.errors import ConfigError, RunError, TrainingError, shortened
 from seq2seq.nn.build import EncoderDecoder, SkipInit, build_model
 from seq2seq.runs.directory import CONFIG, MAX_WEIGHTS_BYTES, WEIGHTS, Run, checked_hash, file_hash, record_hash
 from seq2seq.runtime.untrusted import library_path, open_file
+from seq2seq.runtime.vocabulary import VocabularyPair
 from seq2seq.utils.files import atomic_write
 from seq2seq.utils.overrides import resume_word
 
@@ -61,12 +63,18 @@ def open_tensors(path: Path, *, root: Path | None = None) -> Iterator[Any]:
     """An open safetensors file; `root`: the folder that links may not lead out of, by default its own.
 
     Raises RunError if it is missing or damaged."""
-    with open_file(path, MAX_WEIGHTS_BYTES, root=root) as file:
-        try:
-            with safe_open(library_path(file), "pt") as tensors:
-                yield tensors
-        except (SafetensorError, OSError) as error:
-            raise RunError(f"{path} cannot be read as safetensors: it is damaged, or another kind of file") from error
+    with open_file(path, MAX_WEIGHTS_BYTES, root=root) as file, opened_tensors(file, path) as tensors:
+        yield tensors
+
+
+@contextmanager
+def opened_tensors(file: Any, path: str | Path) -> Iterator[Any]:
+    """The same of a file that is open. Raises RunError, which calls it `path`, if it is damaged."""
+    try:
+        with safe_open(library_path(file), "pt") as tensors:
+            yield tensors
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path} cannot be read as safetensors: it is damaged, or another kind of file") from error
 
 
 def load_weights(model: nn.Module, run: Path, name: str = WEIGHTS, target: str = MODEL_OF_RUN) -> None:
@@ -74,17 +82,23 @@ def load_weights(model: nn.Module, run: Path, name: str = WEIGHTS, target: str =
 
     Raises RunError if the file is missing or damaged, is not the one that was written, has values that are not finite,
     or other tensors than the model."""
-    path, parameters = run / name, dict(model.named_parameters())
-    with open_tensors(path, root=run) as file, torch.no_grad():
-        check_fit(model, file, path, target)
+    with open_tensors(run / name, root=run) as file:
+        check_fit(model, file, run / name, target)
         checked_hash(run, name)
-        for key, parameter in parameters.items():
-            parameter.copy_(file.get_tensor(key))
-            if not parameter.isfinite().all():  # in the dtype of the model, which may have a smaller range
-                raise RunError(f"{path} holds weights that are not finite numbers, such as in {key}")
+        copy_weights(model, file, run / name)
 
 
-def check_fit(model: nn.Module, file: Any, path: Path, target: str) -> None:
+@torch.no_grad()
+def copy_weights(model: nn.Module, file: Any, path: str | Path) -> None:
+    """Fill a model with the weights of a file, which has those that it needs. RunError for values that are not
+    finite."""
+    for key, parameter in model.named_parameters():
+        parameter.copy_(file.get_tensor(key))
+        if not parameter.isfinite().all():  # in the dtype of the model, which may have a smaller range
+            raise RunError(f"{path} holds weights that are not finite numbers, such as in {key}")
+
+
+def check_fit(model: nn.Module, file: Any, path: str | Path, target: str) -> None:
     """Raise RunError unless `file` has exactly the parameters of `model`, which may be on the meta device.
 
     file: as of `open_tensors`, its path and the name of the model for messages."""
@@ -109,24 +123,31 @@ def load_model(run: Run, weights: str = WEIGHTS) -> EncoderDecoder:
             raise RunError(f"{path} is missing, though training is finished")
         why = "training has not reached its first validation"
         raise RunError(f"{run.folder} has no {weights} yet: {why}; {resume_word(run.folder)} continues it")
-    # First on the meta device: a config that does not fit its weights may ask for more memory than there is.
-    with open_tensors(path, root=run.folder) as file, torch.device("meta"), SkipInit():
-        layers = run.config.model.encoder_layers + run.config.model.decoder_layers
-        if layers > len(file.keys()):  # or for more layers than can be built in reasonable time
-            raise RunError(f"{path} does not fit {MODEL_OF_RUN}: {layers} layers, {len(file.keys())} tensors")
-        check_fit(_build(run), file, path, MODEL_OF_RUN)
-    with SkipInit():
-        model = _build(run)
+    with open_tensors(path, root=run.folder) as file:
+        model = empty_model(run.config.model, run.vocabularies, file, path, str(run.folder / CONFIG))
     load_weights(model, run.folder, weights)
     return model.eval()
 
 
-def _build(run: Run) -> EncoderDecoder:
-    """The model of `run` without its weights. Raises RunError if its settings are impossible."""
+def empty_model(
+    config: ModelConfig, vocabularies: VocabularyPair, file: Any, path: str | Path, settings: str
+) -> EncoderDecoder:
+    """The model of `config`, whose parameters hold no values yet.
+
+    file: of its weights, as of `open_tensors`; path: its name; settings: that of the file of its settings, for messages
+    Raises RunError if the weights do not fit the settings, or these are impossible."""
+    sizes = vocabularies.source.size, vocabularies.target.size
     try:
-        return build_model(run.config.model, run.vocabularies.source.size, run.vocabularies.target.size)
+        # First on the meta device: a config that does not fit its weights may ask for more memory than there is.
+        with torch.device("meta"), SkipInit():
+            layers = config.encoder_layers + config.decoder_layers
+            if layers > len(file.keys()):  # or for more layers than can be built in reasonable time
+                raise RunError(f"{path} does not fit {MODEL_OF_RUN}: {layers} layers, {len(file.keys())} tensors")
+            check_fit(build_model(config, *sizes), file, path, MODEL_OF_RUN)
+        with SkipInit():
+            return build_model(config, *sizes)
     except ConfigError as error:
-        raise RunError(f"{run.folder / CONFIG}: {error}") from None
+        raise RunError(f"{settings}: {error}") from None
 
 
 def save_translations(run: Run, table: torch.Tensor) -> Path:

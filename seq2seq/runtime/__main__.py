@@ -7,13 +7,16 @@ from pathlib import Path
 
 from .arguments import Parser, add_number, add_search_settings, search_settings, tab_separated
 from .bounds import SHORTLIST, THREADS
-from .errors import ConfigError, is_utf8, quoted
+from .errors import ConfigError, RunError, is_utf8, quoted
 from .program import exit_code
 from .stdin import stdin_windows
 
 
 def main(argv: list[str]) -> None:
-    """`python -m seq2seq.runtime BUNDLE [BUNDLE ...] < in > out`."""
+    """`python -m seq2seq.runtime BUNDLE [BUNDLE ...] < in > out`, or `python -m seq2seq.runtime verify BUNDLE`."""
+    if argv[:1] == ["verify"]:
+        _verify(argv[1:])
+        return
     options = _parse(argv)
 
     from .translation import as_values, output_fields, warn_truncated
@@ -35,6 +38,32 @@ def main(argv: list[str]) -> None:
     warn_truncated(truncated, total, translator.truncate)
 
 
+def _verify(argv: list[str]) -> None:
+    """Compare what a bundle gives now with what it gave when it was exported."""
+    parser = Parser(
+        "verify",
+        "Check the files of a bundle, translate the sentences that its export was proved with, and compare with the"
+        " output of the checkpoint, in float32, or else with that of the bundle itself at the export, whose BLEU was"
+        " measured then. `seq2seq verify` measures it again.",
+        program=f"python -m {__package__}",
+        example="translator.s2s",
+    )
+    parser.add_argument("bundle", type=_bundle, metavar="BUNDLE", help="a folder or .s2s file")
+    path = parser.parse_args(argv).bundle
+
+    from .bundle import Bundle
+    from .parity import SETTINGS, bundle_record, outputs, verify_lines
+    from .translator import Translator
+
+    record = bundle_record(Bundle.open(path))
+    found = outputs(Translator.open(path, **SETTINGS), [one.source for one in record.sentences])
+    lines, failure = verify_lines(record, found)
+    print("\n".join(lines))
+    if failure:
+        raise RunError(f"{path} does not translate as when it was exported: {failure}")
+    print(f"verified: {path}, {record.dtype}")
+
+
 def _parse(argv: list[str]) -> argparse.Namespace:
     """The options."""
     parser = Parser(
@@ -43,7 +72,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         " pauses, what has come is answered. With --n-best N the output has N lines for each line, with the fields"
         " rank, score and text, separated by tabs.",
         program=f"python -m {__package__}",
-        usage=f"python -m {__package__} [OPTIONS] BUNDLE [BUNDLE ...] < INPUT > OUTPUT",
+        usage=f"python -m {__package__} [OPTIONS] BUNDLE [BUNDLE ...] < INPUT > OUTPUT\n"
+        f"       python -m {__package__} verify BUNDLE",
         example="translator.s2s --beam 10 < test.en > test.out",
     )
     parser.add_argument(

@@ -1,0 +1,63 @@
+"""`seq2seq verify`: repeats the parity gate of an artifact, anywhere, from what is stored in it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seq2seq.commands.options import open_translator
+from seq2seq.errors import RunError
+from seq2seq.runtime.arguments import Parser
+from seq2seq.runtime.bundle import PARITY, Bundle, is_bundle
+
+if TYPE_CHECKING:
+    from seq2seq.runtime.parity import Output, ParityRecord
+
+MOST_BYTES = 64 << 20  # of parity.json in a folder of another library
+
+
+def main(argv: list[str]) -> None:
+    """`seq2seq verify ARTIFACT`."""
+    parser = Parser(
+        "verify",
+        "Translate with an artifact the sentences that its export was proved with, and compare with the output of the"
+        " checkpoint, which the artifact holds: neither the run nor its text is needed. The files are checked as well.",
+        example="runs/toy-demo-s1-5e247b5e/export.s2s",
+    )
+    parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="what `seq2seq export` wrote")
+    path: Path = parser.parse_args(argv).artifact
+
+    from seq2seq.export.parity import loss_of, scores
+    from seq2seq.runtime.parity import verify_lines
+
+    record, found = _translate(path)
+    loss = None
+    if record.allow_loss is not None and record.metric:
+        metric = scores(record.sentences, found, record.metric, required=True)
+        assert metric is not None
+        loss = loss_of(metric)
+    lines, failure = verify_lines(record, found, loss)
+    print("\n".join(lines))
+    if failure:
+        raise RunError(f"{path} does not translate as its checkpoint: {failure}")
+    print(f"verified: {path}, {record.dtype}")
+
+
+def _translate(path: Path) -> "tuple[ParityRecord, Sequence[Output]]":
+    """The record of an artifact, and what it gives now for the sentences there.
+
+    Raises RunError for what is no artifact, or is damaged."""
+    from seq2seq.runtime.parity import SETTINGS, bundle_record, outputs, read_record
+    from seq2seq.runtime.untrusted import read_bytes
+
+    record_path = path / PARITY
+    if path.is_dir() and record_path.exists():
+        record = read_record(read_bytes(record_path, MOST_BYTES), str(record_path))
+        if record.format not in ("onnx", "weights"):
+            from seq2seq.export.artifacts import library_settings, run_library
+
+            lines = [one.source for one in record.sentences]
+            return record, run_library(record.format, path, lines, library_settings(path))
+    if path.is_dir() and not is_bundle(path):
+        raise RunError(f"{path} is not an artifact that `seq2seq export` wrote: it has no {PARITY}")
+    record = bundle_record(Bundle.open(path))
+    return record, outputs(open_translator(path, **SETTINGS), [one.source for one in record.sentences])
