@@ -26,16 +26,12 @@ def main(argv: list[str]) -> None:
     parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="what `seq2seq export` wrote")
     path: Path = parser.parse_args(argv).artifact
 
-    from seq2seq.export.parity import loss_of, scores
+    from seq2seq.export.parity import scores
     from seq2seq.runtime.parity import verify_lines
 
     record, found = _translate(path)
-    loss = None
-    if record.allow_loss is not None and record.metric:
-        metric = scores(record.sentences, found, record.metric, required=True)
-        assert metric is not None
-        loss = loss_of(metric)
-    lines, failure = verify_lines(record, found, loss)
+    metric = record.metric and scores(record.sentences, found, record.metric, required=record.allow_loss is not None)
+    lines, failure = verify_lines(record, found, metric)
     print("\n".join(lines))
     if failure:
         raise RunError(f"{path} does not translate as its checkpoint: {failure}")

@@ -8,7 +8,7 @@ from seq2seq.config.languages import language_name
 from seq2seq.errors import RunError
 from seq2seq.evaluation.store import MAX_SCORES_BYTES, SCORES
 from seq2seq.export.formats import FORMATS
-from seq2seq.export.parity import compared, loss_of
+from seq2seq.export.parity import compared
 from seq2seq.runs.directory import Run, variant_name
 from seq2seq.runtime.parity import ParityRecord
 from seq2seq.runtime.untrusted import NUMBER, TEXT, WHOLE, WORD, fits, read_json
@@ -107,7 +107,7 @@ def _parity(record: ParityRecord) -> Iterator[str]:
     if record.metric:
         yield (
             f"{cell(record.metric['name'])} of the checkpoint {record.metric['checkpoint']:.2f}, of this artifact"
-            f" {record.metric['artifact']:.2f} ({-loss_of(record.metric):+.2f}), `{record.metric['signature']}`."
+            f" {record.metric['artifact']:.2f}, `{record.metric['signature']}`."
         )
     yield "`parity.json` has all of them; `seq2seq verify` repeats the comparison."
 

@@ -12,7 +12,7 @@ from seq2seq.data.readers import Pair
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.evaluation.metrics import score
 from seq2seq.ids import UNK
-from seq2seq.runtime.parity import Comparison, Output, ParityRecord, Sentence, compare, outputs
+from seq2seq.runtime.parity import Comparison, Output, ParityRecord, Sentence, compare, loss_failure, outputs
 from seq2seq.runtime.translation import LineTranslator
 
 DEFAULT_SENTENCES, DEFAULT_LOSS = 200, 0.3  # points of BLEU or ROUGE
@@ -146,10 +146,12 @@ def pass_gate(
 
     allow_loss: points of the metric that the artifact has to lose less than; None: outputs are compared one by one"""
     sentences = [Sentence(*one, *both) for one, *both in zip(gate.sentences, gate.checkpoint, found, strict=True)]
-    compared = compare(gate.checkpoint, found)
     metric = scores(sentences, found, gate.metric, required=allow_loss is not None)
     record = ParityRecord(form, dtype, allow_loss, metric, sentences)
-    return record, compared.failure() if allow_loss is None else loss_failure(metric, allow_loss)
+    if allow_loss is None:
+        return record, compare(gate.checkpoint, found).failure()
+    assert metric is not None
+    return record, loss_failure(metric, allow_loss)
 
 
 def scores(
@@ -176,21 +178,6 @@ def scores(
         "checkpoint": both[0].value,
         "artifact": both[1].value,
     }
-
-
-def loss_failure(metric: dict[str, Any] | None, allowed: float) -> str:
-    """Why scores fail the gate, '' if they do not: the artifact loses less than is allowed, or nothing."""
-    assert metric is not None
-    loss = loss_of(metric)
-    if loss < allowed or loss <= 0:
-        return ""
-    name = "BLEU" if metric["name"] == "bleu" else metric["name"]
-    return f"it loses {loss:.2f} points of {name}, and --allow-loss={allowed:g} asks for less"
-
-
-def loss_of(metric: dict[str, Any]) -> float:
-    """The points that the artifact loses, negative if it gains some."""
-    return float(metric["checkpoint"] - metric["artifact"])
 
 
 def compared(record: ParityRecord) -> Comparison:

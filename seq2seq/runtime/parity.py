@@ -67,18 +67,19 @@ class ParityRecord(NamedTuple):
     def as_json(self) -> bytes:
         """The content of the file, with the comparison at the time of the export."""
         found = compare([one.checkpoint for one in self.sentences], [one.artifact for one in self.sentences])
-        values = {
+        head = {
             "schema": SCHEMA,
-            **self._asdict(),
+            **{name: value for name, value in self._asdict().items() if name != "sentences"},
             "same": found.same,
             "of": found.total,
             "largest_difference": found.distance,
-            "sentences": [
-                {name: part._asdict() if isinstance(part, Output) else part for name, part in one._asdict().items()}
-                for one in self.sentences
-            ],
         }
-        return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
+        rows = [
+            {name: part._asdict() if isinstance(part, Output) else part for name, part in one._asdict().items()}
+            for one in self.sentences
+        ]
+        sentences = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+        return f'{json.dumps(head, indent=1, ensure_ascii=False)[:-2]},\n "sentences": [\n{sentences}\n]}}\n'.encode()
 
 
 class Comparison(NamedTuple):
@@ -182,24 +183,32 @@ def bundle_record(bundle: Bundle) -> ParityRecord:
     return read_record(bundle.read(PARITY), f"{PARITY} in {bundle.path}")
 
 
-def verify_lines(record: ParityRecord, found: Sequence[Output], loss: float | None = None) -> tuple[list[str], str]:
+def verify_lines(
+    record: ParityRecord, found: Sequence[Output], metric: dict[str, Any] | None = None
+) -> tuple[list[str], str]:
     """The lines of the report of a gate that is repeated, and why it fails, '' if it does not.
 
     found: what the artifact gave now
-    loss: points of the metric that it loses; None: not computed, and the outputs have to be those of the export"""
+    metric: as in the record, of `found`; None: not computed, and the outputs have to be those of the export"""
     checkpoint = compare([one.checkpoint for one in record.sentences], found)
     exported = compare([one.artifact for one in record.sentences], found)
     lines = [
         f"{label}: {one.same_share} outputs the same{_distance(one)}"
-        for label, one in (("checkpoint", checkpoint), ("artifact when it was exported", exported))
+        for label, one in (("as the checkpoint", checkpoint), ("as at the export", exported))
     ]
+    if metric is not None:
+        lines.append(f"{metric['name']}: {metric['artifact']:.2f}, of the checkpoint {metric['checkpoint']:.2f}")
     if record.allow_loss is None:
         return lines, checkpoint.failure()
-    if loss is None:
-        return lines, exported.failure()
-    assert record.metric is not None
-    lines.append(f"{record.metric['name']}: {loss:.2f} below the checkpoint, at most {record.allow_loss:g} is allowed")
-    return lines, "" if loss < record.allow_loss or loss <= 0 else "it loses more than is allowed"
+    return lines, exported.failure() if metric is None else loss_failure(metric, record.allow_loss)
+
+
+def loss_failure(metric: dict[str, Any], allowed: float) -> str:
+    """Why scores of quality fail the gate, '' if they do not: the artifact loses less than is allowed, or nothing."""
+    loss = metric["checkpoint"] - metric["artifact"]
+    if loss < allowed or loss <= 0:
+        return ""
+    return f"it loses {loss:.2f} points of {metric['name']}, and has to lose less than {allowed:g}"
 
 
 def _distance(found: Comparison) -> str:
