@@ -19,7 +19,6 @@ from seq2seq.commands.options import (
 )
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.runtime.arguments import Parser
-from seq2seq.runtime.bundle import Bundle, is_bundle
 
 if TYPE_CHECKING:
     from seq2seq.evaluation.evaluate import EvaluationSpec
@@ -32,7 +31,10 @@ log = logging.getLogger("seq2seq")
 def main(argv: list[str]) -> None:
     """`seq2seq evaluate RUN [--test NAME]`, or with --source and --reference; of bundles only so."""
     options = _parse(argv)
-    if any(map(is_bundle, options.runs)):
+
+    from seq2seq.runs.bundles import is_artifact
+
+    if any(map(is_artifact, options.runs)):
         _evaluate_bundles(options)
         return
 
@@ -86,12 +88,14 @@ def _evaluate_bundles(options: argparse.Namespace) -> None:
 
     from seq2seq.evaluation.metrics import TASKS, score
     from seq2seq.evaluation.testset import read_test_set
+    from seq2seq.runs.bundles import is_artifact
+    from seq2seq.runtime.bundle import Bundle
     from seq2seq.runtime.translation import warn_truncated
     from seq2seq.utils.progress import ProgressCounter
 
     search = search_options(options)
     translator = open_translator(*options.runs, device=options.device, precision=options.precision, **search)
-    bundle = Bundle.open(next(path for path in options.runs if is_bundle(path))).config
+    bundle = Bundle.open(next(filter(is_artifact, options.runs))).config
     metrics = chosen_metrics(options, TASKS.get(bundle.task, TASKS["translation"]))
     tokenizers = tokenizer_options(options, metrics)
     if options.language is None:

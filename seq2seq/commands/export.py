@@ -12,7 +12,7 @@ from seq2seq.errors import ConfigError, RunError
 from seq2seq.export.formats import FORMATS, check_format
 from seq2seq.runtime.arguments import Parser, add_choice, add_number
 from seq2seq.runtime.bounds import Bounds
-from seq2seq.runtime.bundle import CONFIG, ENDING, is_bundle
+from seq2seq.runtime.bundle import CONFIG, ENDING
 
 if TYPE_CHECKING:
     from seq2seq.export.artifacts import Exported
@@ -37,10 +37,11 @@ def main(argv: list[str]) -> None:
     """`seq2seq export RUN [RUN ...] [--format NAME] [--dtype NAME ...]`."""
     options = _parse(argv)
 
+    from seq2seq.runs.bundles import is_artifact
     from seq2seq.runs.directory import Run
 
     for path in options.runs:
-        if is_bundle(path):
+        if is_artifact(path):
             raise ConfigError(f"{path} is a bundle already: export takes run directories")
     runs = [Run.open(path) for path in options.runs]
     dtypes = list(dict.fromkeys(options.dtype or FORMATS[options.format].dtypes[:1]))

@@ -16,7 +16,6 @@ from seq2seq.commands.options import (
 )
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.runtime.arguments import Parser
-from seq2seq.runtime.bundle import is_bundle
 from seq2seq.runtime.words import is_blank
 from seq2seq.utils.files import check_output
 
@@ -37,6 +36,7 @@ def main(argv: list[str]) -> None:
 
     from seq2seq.evaluation import heatmap, picture
     from seq2seq.evaluation.alignment import word_weights
+    from seq2seq.runs.bundles import is_artifact
 
     if options.png:
         check_output("--png", options.png)
@@ -48,11 +48,11 @@ def main(argv: list[str]) -> None:
     width = os.get_terminal_size().columns if sys.stdout.isatty() else 100
     print(heatmap.render_text(weights, source, target, width))
     print(heatmap.legend())
-    is_artifact = is_bundle(options.run)
-    if path := options.png or (None if is_artifact else _default_path(options.run, options.sentence)):
+    artifact = is_artifact(options.run)
+    if path := options.png or (None if artifact else _default_path(options.run, options.sentence)):
         picture.write_picture(path, weights, source, target, found.text, follow=path == options.png)
         print(path)
-    elif is_artifact:
+    elif artifact:
         log.info("no picture was written: a bundle has no folder for it; --png FILE names one")
     else:
         log.info("no picture was written: matplotlib is not installed (pip install 'seq2seq[plot]')")

@@ -20,7 +20,6 @@ def main(argv: list[str]) -> None:
 def train_run(config: Config) -> None:
     """Train one run, new or resumed."""
     process.keep_freed_memory()
-    log_formats(config)
     # Imported here, as torch and Lightning are slow to import, so that a wrong setting is reported first.
     if config.resume:
         from seq2seq.training.resume import resume
@@ -29,6 +28,7 @@ def train_run(config: Config) -> None:
     else:
         from seq2seq.training.run import train
 
+        log_formats(config)
         train(config)
 
 

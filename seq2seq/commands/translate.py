@@ -12,7 +12,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 from seq2seq.commands.options import add_device_options, add_search_options, open_translator, search_options
 from seq2seq.runtime.arguments import Parser, tab_separated
-from seq2seq.runtime.bundle import ENDING
 from seq2seq.runtime.stdin import stdin_windows
 
 if TYPE_CHECKING:
@@ -72,8 +71,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add_device_options(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
+
+    from seq2seq.runs.bundles import is_artifact
+
     for path in options.runs:
-        if path.is_file() and path.suffix != ENDING:  # the most common mistake: the text in place of a run
+        if path.is_file() and not is_artifact(path):  # the most common mistake: the text in place of a run
             parser.error(
                 f"{path} is a file, not a run directory: text is read from stdin, as in seq2seq translate RUN < {path}"
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from seq2seq.commands.options import open_translator
 from seq2seq.errors import RunError
 from seq2seq.runtime.arguments import Parser
-from seq2seq.runtime.bundle import PARITY, Bundle, is_bundle
+from seq2seq.runtime.bundle import PARITY, Bundle
 
 if TYPE_CHECKING:
     from seq2seq.runtime.parity import Output, ParityRecord
@@ -53,7 +53,10 @@ def _translate(path: Path) -> "tuple[ParityRecord, Sequence[Output]]":
 
             lines = [one.source for one in record.sentences]
             return record, run_library(record.format, path, lines, library_settings(path))
-    if path.is_dir() and not is_bundle(path):
-        raise RunError(f"{path} is not an artifact that `seq2seq export` wrote: it has no {PARITY}")
+    from seq2seq.runs.bundles import is_artifact
+
+    if not is_artifact(path):
+        why = f"it has no {PARITY}" if path.exists() else "it does not exist"
+        raise RunError(f"{path} is not an artifact that `seq2seq export` wrote: {why}")
     record = bundle_record(Bundle.open(path))
     return record, outputs(open_translator(path, **SETTINGS), [one.source for one in record.sentences])
