@@ -27,9 +27,9 @@ from seq2seq.export.projections import (
     longest_target,
     position_entries,
     position_table,
+    projection,
     self_attention,
 )
-from seq2seq.export.projections import projection as layer_projection
 from seq2seq.ids import BOS, EOS, UNK
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.layers import FeedForward
@@ -95,7 +95,7 @@ def build_spec(model: EncoderDecoder, config: Config, vocabularies: Vocabularies
     entries = position_entries(config)
     set_stack(encoder, encoder.embeddings[0], model.encoder, entries)
     set_stack(decoder, decoder.embeddings, model.decoder, entries)
-    set_linear(decoder.projection, layer_projection(model.head.output))
+    set_linear(decoder.projection, projection(model.head.output))
     for layer, own in zip(decoder.layer, model.decoder.layers, strict=True):
         query, key, value, out = cross_attention(own.cross)
         set_norm(layer.attention.layer_norm, own.around_cross.norm)
@@ -141,11 +141,11 @@ def set_stack(spec: Any, embeddings: Any, stack: TransformerEncoder | Transforme
 def set_feed_forward(spec: Any, feed: FeedForward) -> None:
     """Set the layers of a feed-forward network, whose first is two if its activation is gated."""
     gated = feed.inner.out_features > feed.outer.in_features
-    weights, biases = (np.split(part, 2 if gated else 1) for part in layer_projection(feed.inner))
+    weights, biases = (np.split(part, 2 if gated else 1) for part in projection(feed.inner))
     set_linear(spec.linear_0, Projection(weights[0], biases[0]))
     if gated:
         set_linear(spec.linear_0_noact, Projection(weights[1], biases[1]))
-    set_linear(spec.linear_1, layer_projection(feed.outer))
+    set_linear(spec.linear_1, projection(feed.outer))
 
 
 def set_linear(spec: Any, *layers: Projection) -> None:
