@@ -66,13 +66,16 @@ def _export(options: argparse.Namespace, runs: "Sequence[Run]", paths: dict[str,
     sentences = _sentences(options, runs[0], translator)
     log.info("translating %d sentences with the checkpoint", len(sentences))
     checkpoint = measure(translator, sentences)
-    gate = open_gate(sentences, runs[0].config, checkpoint.outputs)
+    # the ids of a shrunk vocabulary are others
+    expected = [one._replace(ids=None) for one in checkpoint.outputs] if options.shrink else checkpoint.outputs
+    gate = open_gate(sentences, runs[0].config, expected)
     with tempfile.TemporaryDirectory(dir=next(iter(paths.values())).parent, prefix=".export-") as scratch:
         log.info("exporting to %s", FORMATS[options.format].title)
-        artifacts = make_artifacts(runs, options.format, list(paths), Path(scratch))
+        artifacts = make_artifacts(runs, options.format, list(paths), Path(scratch), options.shrink)
         exported = {}
         for dtype, artifact in artifacts.items():
-            strict = dtype == "float32" and (options.format in OURS or options.allow_loss is None)
+            exact = options.format in OURS and not options.shrink
+            strict = dtype == "float32" and (exact or options.allow_loss is None)
             allowed = DEFAULT_LOSS if options.allow_loss is None else options.allow_loss
             exported[dtype] = through_gate(artifact, gate, options.format, dtype, None if strict else allowed)
         print(_table(runs, checkpoint, exported, gate))
@@ -133,11 +136,19 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         parser, "--sentences", SENTENCES, default=200, help="sentences that are compared, at most (default: 200)"
     )
     parser.add_argument(
+        "--shrink",
+        action="store_true",
+        help="without the entries of the vocabulary that the training text does not use: smaller, and other text may be"
+        " split, and translated, differently; for --format=onnx",
+    )
+    parser.add_argument(
         "--source", type=Path, metavar="FILE", help="compare sentences of this file, not of the development set"
     )
     parser.add_argument("--reference", type=Path, metavar="FILE", help="their references")
     parser.add_argument("--overwrite", action="store_true", help="replace an artifact that is there")
     options = parser.parse_args(argv)
+    if options.shrink and options.format != "onnx":
+        parser.error(f"--shrink works with --format=onnx, not with --format={options.format}")
     if (options.source is None) != (options.reference is None):
         parser.error("--source and --reference must be given together")
     return options

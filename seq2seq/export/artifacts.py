@@ -101,14 +101,16 @@ def run_library(form: str, folder: Path, lines: Sequence[str], config: Config) -
     return [Output(*found) for found in RUNNERS[form](folder, lines, config)]
 
 
-def make_artifacts(runs: Sequence[Run], form: str, dtypes: Sequence[str], scratch: Path) -> dict[str, Artifact]:
-    """An artifact of each precision. scratch: an empty folder, for files of other libraries.
+def make_artifacts(
+    runs: Sequence[Run], form: str, dtypes: Sequence[str], scratch: Path, shrink: bool = False
+) -> dict[str, Artifact]:
+    """An artifact of each precision. scratch: an empty folder, for files of other libraries; shrink: as GraphExporter.
 
     Raises RunError if a run has no weights, ConfigError if a library is not installed."""
     if form == "onnx":
         from seq2seq.export.graph_bundle import GraphExporter
 
-        exporter = GraphExporter(runs)
+        exporter = GraphExporter(runs, shrink)
         return {dtype: BundleArtifact(*exporter.bundle(dtype)) for dtype in dtypes}
     if form == "weights":
         return {dtype: BundleArtifact(*weights_bundle(runs, dtype)) for dtype in dtypes}

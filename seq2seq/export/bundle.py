@@ -14,6 +14,7 @@ import numpy as np
 import seq2seq
 from seq2seq.config import Config
 from seq2seq.config.io import saved_text
+from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import ConfigError
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.runs.bundles import MODEL, SETTINGS
@@ -37,9 +38,9 @@ def weights_bundle(runs: Sequence[Run], dtype: str = "float32") -> tuple[dict[st
     return bundle_config("weights", runs, [model], dtype), files
 
 
-def common_files(run: Run) -> Files:
-    """The tokenizers, and the shortlist if the run has one."""
-    both = run.vocabularies
+def common_files(run: Run, vocabularies: Vocabularies | None = None) -> Files:
+    """The tokenizers, and the shortlist if the run has one. vocabularies: others than those of the run."""
+    both = vocabularies or run.vocabularies
     files = {JOINT: both.source} if both.joint else {SOURCE: both.source, TARGET: both.target}
     content = {name: tokenizer.serialized for name, tokenizer in files.items()}
     if (run.folder / SHORTLIST).exists():
@@ -49,9 +50,15 @@ def common_files(run: Run) -> Files:
     return content
 
 
-def bundle_config(kind: str, runs: Sequence[Run], models: Sequence[EncoderDecoder], dtype: str) -> dict[str, Any]:
-    """config.json of a bundle without its files."""
-    config, both = runs[0].config, runs[0].vocabularies
+def bundle_config(
+    kind: str,
+    runs: Sequence[Run],
+    models: Sequence[EncoderDecoder],
+    dtype: str,
+    vocabularies: Vocabularies | None = None,
+) -> dict[str, Any]:
+    """config.json of a bundle without its files. vocabularies: others than those of the runs."""
+    config, both = runs[0].config, vocabularies or runs[0].vocabularies
     source, target = config.data.languages()
     return {
         "schema": SCHEMA,

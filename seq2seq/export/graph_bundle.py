@@ -12,6 +12,7 @@ import torch
 from seq2seq.export.bundle import Files, bundle_config, common_files
 from seq2seq.export.onnx import onnx_graphs
 from seq2seq.export.quantize import to_float16, to_int8
+from seq2seq.export.shrink import shrink_models
 from seq2seq.runs.bundles import check_ensemble
 from seq2seq.runs.directory import Run
 from seq2seq.runs.weights import SHORTLIST, load_model
@@ -24,18 +25,23 @@ PRECISIONS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {  # dtype
 # inputs that graphs may have besides the states and the memory of their model
 INPUTS = {
     "encoder": ("source", "copy", "candidates"),
-    "step": ("tokens", "parents", "forbidden", "count", "number", "past", "logit_mask"),
+    "step": ("tokens", "parents", "count", "number", "past", "logit_mask"),
 }
 
 
 class GraphExporter:
     """The bundles of graphs of one run, or of several that are an ensemble; traced once for all precisions."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
-        """Trace the models. Raises RunError if a run has no weights, or the tokenizers of several differ."""
+    def __init__(self, runs: Sequence[Run], shrink: bool = False) -> None:
+        """Trace the models. shrink: without the entries of the vocabularies that the training text does not use.
+
+        Raises RunError if a run has no weights, or the tokenizers of several differ; ConfigError for what cannot be
+        shrunk."""
         check_ensemble(runs)
-        self.runs = runs
+        self.runs, self.vocabularies = runs, runs[0].vocabularies
         self.models = [load_model(run) for run in runs]
+        if shrink:
+            self.models, self.vocabularies = shrink_models(runs[0], self.models)
         self.shortlist = (runs[0].folder / SHORTLIST).exists()
         with quiet_exporter(), torch.no_grad():
             self.graphs = [
@@ -44,7 +50,7 @@ class GraphExporter:
 
     def bundle(self, dtype: str) -> tuple[dict[str, Any], Files]:
         """The config of the bundle, and its files by name."""
-        files, inputs = common_files(self.runs[0]), {}
+        files, inputs = common_files(self.runs[0], self.vocabularies), {}
         numbers = [""] if len(self.runs) == 1 else [str(i) for i in range(1, len(self.runs) + 1)]
         for number, pair in zip(numbers, self.graphs, strict=True):
             for name, content in zip(INPUTS, pair, strict=True):
@@ -52,7 +58,7 @@ class GraphExporter:
                 files[f"{name}{number}.onnx"] = graph.SerializeToString()
                 inputs[f"{name}{number}"] = [one.name for one in graph.graph.input]
         left_out = [name for graph, names in INPUTS.items() for name in names if name not in inputs[graph + numbers[0]]]
-        settings = bundle_config("onnx", self.runs, self.models, dtype)
+        settings = bundle_config("onnx", self.runs, self.models, dtype, self.vocabularies)
         return settings | {"inputs": inputs, "left_out": left_out}, files
 
 

@@ -3,6 +3,8 @@
 Text of other entries is split differently than before, so that its translation may change.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -13,27 +15,32 @@ from seq2seq.errors import ConfigError
 from seq2seq.ids import EOS, PAD
 from seq2seq.nn.build import EncoderDecoder, shallow_copy
 from seq2seq.runs.directory import Run
+from seq2seq.runs.weights import SHORTLIST
 from seq2seq.runtime.vocabulary import SPACE_MARK
 
 
-def shrink(run: Run, model: EncoderDecoder) -> tuple[EncoderDecoder, Vocabularies]:
-    """The model and the vocabularies of a run without the entries that its training text does not use.
+def shrink_models(run: Run, models: Sequence[EncoderDecoder]) -> tuple[list[EncoderDecoder], Vocabularies]:
+    """Models with the vocabularies of a run, and these, without the entries that its training text does not use.
 
-    Raises ConfigError for tokenizer=bpe, whose entries are made from others; DataError if the text is missing."""
+    Raises ConfigError for tokenizer=bpe, whose entries are made from others, and for a run with a shortlist; DataError
+    if the text is missing."""
     if run.config.tokenizer.kind == "bpe":
         raise ConfigError("tokenizer.kind=bpe cannot be shrunk: unused entries are steps on the way to used ones")
+    if (run.folder / SHORTLIST).exists():
+        raise ConfigError(f"{run.folder} cannot be shrunk: {SHORTLIST} is for its whole vocabularies")
     both = run.vocabularies
     used_source, used_target = set(range(EOS + 1)), set(range(EOS + 1))
     for pair in train_pairs(run.config.data):
         used_source.update(both.source.encode(pair.source))
         used_target.update(both.target.encode(pair.target))
     if both.joint:
-        kept = kept_entries(both.source, used_source | used_target)
-        joint = both.source.keep(kept)
-        return smaller_model(model, kept, kept), Vocabularies(joint, joint)
-    source, target = kept_entries(both.source, used_source), kept_entries(both.target, used_target)
-    vocabularies = Vocabularies(both.source.keep(source), both.target.keep(target))
-    return smaller_model(model, source, target), vocabularies
+        source = target = kept_entries(both.source, used_source | used_target)
+        joint = both.source.keep(source)
+        vocabularies = Vocabularies(joint, joint)
+    else:
+        source, target = kept_entries(both.source, used_source), kept_entries(both.target, used_target)
+        vocabularies = Vocabularies(both.source.keep(source), both.target.keep(target))
+    return [smaller_model(model, source, target) for model in models], vocabularies
 
 
 def kept_entries(tokenizer: Tokenizer, used: set[int]) -> list[int]:

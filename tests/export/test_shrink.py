@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seq2seq.errors import ConfigError
-from seq2seq.export.shrink import shrink
+from seq2seq.export.shrink import shrink_models
 from seq2seq.runs.directory import Run
 from seq2seq.runs.weights import load_model
 from seq2seq.translator import Translator
@@ -24,7 +24,7 @@ def test_shrunk_model_has_the_output_of_the_run(
         (tmp_path / f"one.{side}").write_text(f"{seen}\n")
     config = replace(run.config, data=replace(run.config.data, root=str(tmp_path), train=["one"]))
     model = load_model(run)
-    smaller, vocabularies = shrink(replace(run, config=config), model)
+    (smaller,), vocabularies = shrink_models(replace(run, config=config), [model])
     assert vocabularies.joint == run.vocabularies.joint
     assert vocabularies.source.size < run.vocabularies.source.size
     assert smaller.head.output.out_features == vocabularies.target.size
@@ -49,4 +49,4 @@ def test_bpe_is_refused(tiny_run: Path) -> None:
     run = Run.open(tiny_run)
     config = replace(run.config, tokenizer=replace(run.config.tokenizer, kind="bpe"))
     with pytest.raises(ConfigError, match="bpe cannot be shrunk"):
-        shrink(replace(run, config=config), load_model(run))
+        shrink_models(replace(run, config=config), [load_model(run)])
