@@ -18,7 +18,9 @@ from pkgutil import resolve_name
 
 import pytest
 
+from seq2seq import Translator
 from seq2seq.cli import main
+from seq2seq.runtime.__main__ import main as translate_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -99,8 +101,8 @@ def command_starting(start):
 
 
 def test_every_command_is_checked_and_of_one_run():
-    checked = ("train data", "train --cfg", "evaluate", "plot", "compare")
-    assert len(commands()) == len([command_starting(f"seq2seq {name}") for name in checked]) + 1  # `echo ... | seq2seq`
+    checked = ("train data", "train --cfg", "evaluate", "plot", "compare", "export")
+    assert len(commands()) == len([command_starting(f"seq2seq {name}") for name in checked]) + 2  # echo ... | ...
     assert len(set(RUN.findall(README))) == 1
 
 
@@ -146,13 +148,31 @@ def test_compare_prints_what_the_readme_shows(run, monkeypatch, capsys, tmp_path
 
 
 def test_translate_prints_text_and_alignment(run, monkeypatch, capsys):
-    command, shown = command_starting("echo ")
+    command, shown = next(block for block in commands() if "seq2seq translate" in block[0])
     code, printed = call(command, run, monkeypatch, capsys)
     assert code == 0
     for output in (printed, shown):
         text, links = output.rstrip("\n").split("\t")
         assert re.fullmatch(r"(\d+-\d+ ?)+", links)
         assert "\n" not in text
+
+
+def test_export_prints_what_the_readme_shows(run, monkeypatch, capsys):
+    """Which of them is the fastest depends on the machine. The bundle gives the translation of the run."""
+    pytest.importorskip("onnxscript", reason="the extra export is not installed")
+    command, shown = command_starting("seq2seq export")
+    code, printed = call(command, run, monkeypatch, capsys)
+    assert code == 0, printed
+    left_out = "fastest on this machine"
+    for one, other in zip(printed.splitlines(), shown.splitlines(), strict=True):
+        assert form(one.partition(left_out)[0]) == form(other.partition(left_out)[0])
+    command = next(line for line, _ in commands() if "seq2seq.runtime" in line)
+    text, words = (shlex.split(part) for part in command.split(" | "))
+    assert words[:3] == ["python", "-m", "seq2seq.runtime"]
+    exact = [RUN.sub(str(run), word).replace("-int8", "") for word in words[3:]]
+    monkeypatch.setattr("sys.stdin", open_bytes(f"{text[1]}\n"))
+    translate_bundle(exact)
+    assert capsys.readouterr().out.splitlines() == Translator.open(run).translate(text[1:])
 
 
 def test_wrong_name_is_refused_as_the_readme_shows(run, monkeypatch, capsys):
