@@ -73,13 +73,13 @@ def test_stored_evaluations_are_reused_for_the_same_text_only(
     compared: Callable[..., Any], runs_copy: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, opened = runs_copy / "rnn-general-1", []
-    original = Translator.open.__func__  # type: ignore[attr-defined]
+    original = Translator.open_runs.__func__  # type: ignore[attr-defined]
 
     def counted(cls: type, *runs: Path, **options: Any) -> Translator:
         opened.append(runs)
         return original(cls, *runs, **options)
 
-    monkeypatch.setattr(Translator, "open", classmethod(counted))
+    monkeypatch.setattr(Translator, "open_runs", classmethod(counted))
     first = compared(run)
     before = len(opened)
     assert compared(run) == first
