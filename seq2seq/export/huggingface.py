@@ -4,9 +4,9 @@ open.
 The Marian of transformers is a post-norm Transformer, its Pegasus a pre-norm one; both keep their positions in a table
 that is loaded like other weights, so that it may be learned. transformers is not needed to write the folder:
 
->>> marian, tokenizer = AutoModelForSeq2SeqLM.from_pretrained("FOLDER"), AutoTokenizer.from_pretrained("FOLDER")
->>> found = marian.generate(**tokenizer(["A dog runs ."], return_tensors="pt"))
->>> tokenizer.batch_decode(found, skip_special_tokens=True)
+>>> marian, subwords = AutoModelForSeq2SeqLM.from_pretrained("FOLDER"), AutoTokenizer.from_pretrained("FOLDER")
+>>> found = marian.generate(**subwords(["A dog runs ."], return_tensors="pt"))
+>>> subwords.batch_decode(found, skip_special_tokens=True)
 """
 
 from collections.abc import Iterator
