@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from seq2seq.commands.options import open_translator
 from seq2seq.errors import RunError
+from seq2seq.export.formats import LIBRARY_SETTINGS
 from seq2seq.runtime.arguments import Parser
 from seq2seq.runtime.bundle import PARITY, Bundle
 
@@ -45,14 +46,12 @@ def _translate(path: Path) -> "tuple[ParityRecord, Sequence[Output]]":
     from seq2seq.runtime.parity import SETTINGS, bundle_record, outputs, read_record
     from seq2seq.runtime.untrusted import read_bytes
 
-    record_path = path / PARITY
-    if path.is_dir() and record_path.exists():
-        record = read_record(read_bytes(record_path, MOST_BYTES), str(record_path))
-        if record.format not in ("onnx", "weights"):
-            from seq2seq.export.artifacts import library_settings, run_library
+    if (path / LIBRARY_SETTINGS).is_file():
+        from seq2seq.export.artifacts import library_settings, run_library
 
-            lines = [one.source for one in record.sentences]
-            return record, run_library(record.format, path, lines, library_settings(path))
+        record = read_record(read_bytes(path / PARITY, MOST_BYTES), str(path / PARITY))
+        lines = [one.source for one in record.sentences]
+        return record, run_library(record.format, path, lines, library_settings(path))
     from seq2seq.runs.bundles import is_artifact
 
     if not is_artifact(path):

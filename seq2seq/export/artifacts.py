@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 from seq2seq.config import Config
 from seq2seq.config.io import parse_config, saved_text
 from seq2seq.data.vocabulary import Vocabularies
+from seq2seq.errors import choose
 from seq2seq.export.bundle import Files, size_of, weights_bundle, without_paths
 from seq2seq.export.card import make_card
+from seq2seq.export.formats import LIBRARY_SETTINGS
 from seq2seq.export.parity import Gate, GateSentence, Measured, measure, pass_gate
 from seq2seq.export.runners import RUNNERS
 from seq2seq.runs.directory import Run
@@ -25,7 +27,6 @@ from seq2seq.runtime.parity import Output, ParityRecord
 from seq2seq.runtime.untrusted import MIB, read_text
 from seq2seq.translator import Translator
 
-SETTINGS = "seq2seq.yaml"  # the run's settings in a folder of another library, so that it can be verified
 MAX_SETTINGS_BYTES = MIB
 
 
@@ -87,7 +88,7 @@ class LibraryArtifact(Artifact):
 
     def write(self, path: Path, more: Files, overwrite: bool) -> None:
         """As Artifact."""
-        settings = {SETTINGS: saved_text(without_paths(self.config)).encode()}
+        settings = {LIBRARY_SETTINGS: saved_text(without_paths(self.config)).encode()}
         for name, content in (settings | more).items():
             (self.folder / name).write_bytes(content)
         if overwrite and path.is_dir():
@@ -98,7 +99,7 @@ class LibraryArtifact(Artifact):
 def run_library(form: str, folder: Path, lines: Sequence[str], config: Config) -> list[Output]:
     """Translations of the folder of another library by that library, with the search of the gate."""
     config = replace(config, search=config.search.changed(**GATE_SETTINGS))
-    return [Output(*found) for found in RUNNERS[form](folder, lines, config)]
+    return [Output(*found) for found in choose(RUNNERS, form, "format")(folder, lines, config)]
 
 
 def make_artifacts(
@@ -169,4 +170,4 @@ def _tokenizer_size(both: Vocabularies) -> int:
 
 def library_settings(folder: Path) -> Config:
     """The settings in the folder of another library. Raises RunError if they are missing or damaged."""
-    return parse_config(read_text(folder / SETTINGS, MAX_SETTINGS_BYTES), folder / SETTINGS)
+    return parse_config(read_text(folder / LIBRARY_SETTINGS, MAX_SETTINGS_BYTES), folder / LIBRARY_SETTINGS)

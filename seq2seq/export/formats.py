@@ -14,6 +14,8 @@ from seq2seq.errors import ConfigError, choose
 # with `uniform`, which is the same as a score of 0, these projections are 0.
 LINEAR_SCORERS = ("dot", "scaled_dot", "general", "scaled_general", "uniform")
 
+LIBRARY_SETTINGS = "seq2seq.yaml"  # a run's settings in a folder of another library, so that it can be verified
+
 
 class Format(NamedTuple):
     """A format of exported models."""

@@ -14,6 +14,8 @@ from seq2seq.evaluation.metrics import score
 from seq2seq.ids import UNK
 from seq2seq.runtime.parity import Comparison, Output, ParityRecord, Sentence, compare, loss_failure, outputs
 from seq2seq.runtime.translation import LineTranslator
+from seq2seq.runtime.vocabulary import LONGEST_PIECE
+from seq2seq.runtime.words import truncate_words
 
 DEFAULT_SENTENCES, DEFAULT_LOSS = 200, 0.3  # points of BLEU or ROUGE
 LONGEST = 1000  # tokens of the longest source where the model itself has no limit
@@ -63,10 +65,14 @@ def dev_set(config: Config) -> list[Pair]:
 
 def choose_sentences(pairs: Sequence[Pair], count: int, translator: LineTranslator) -> list[GateSentence]:
     """`count` sentences, fewer if there are not so many: hard ones, and pairs of all lengths, evenly spaced."""
-    hard = [GateSentence(line, None) for line in hard_lines([pair.source for pair in pairs], translator)]
     limit = source_limit(translator)
-    lengths = {i: len(translator.encode_source(pair.source[: 20 * limit]).ids) for i, pair in enumerate(pairs)}
-    order = sorted((i for i in lengths if lengths[i] <= limit), key=lambda i: lengths[i])
+    hard = [
+        GateSentence(line, None)
+        for line in hard_lines([pair.source for pair in pairs], translator)
+        if _length(translator, line) <= limit
+    ]
+    lengths = [_length(translator, pair.source) for pair in pairs]
+    order = sorted((i for i, length in enumerate(lengths) if length <= limit), key=lambda i: lengths[i])
     wanted = min(count - len(hard), len(order))
     chosen = sorted({order[round(i * (len(order) - 1) / max(1, wanted - 1))] for i in range(wanted)})
     return [*hard, *(GateSentence(*pairs[i]) for i in chosen)]
@@ -75,17 +81,11 @@ def choose_sentences(pairs: Sequence[Pair], count: int, translator: LineTranslat
 def hard_lines(lines: Sequence[str], translator: LineTranslator) -> list[str]:
     """Lines that are empty, of one token, as long as the model or the gate allows, or with unknown characters."""
     words = list(dict.fromkeys(word for line in lines for word in line.split()))[:5000] or ["a"]
-    tokens = {word: _tokens(translator, word) for word in words}
-    shortest = min(words, key=lambda word: len(tokens[word]))
-    unknown = next((c for c in UNKNOWN if UNK in _tokens(translator, c)), UNKNOWN[0])
-    middle = words[len(words) // 2]
-    return [
-        "",
-        shortest,
-        longest_line(words, translator),
-        unknown,
-        f"{middle} {unknown}{shortest} {unknown * 3} {middle}",
-    ]
+    words = sorted(words, key=lambda word: _length(translator, word))
+    shortest, middle = words[0], words[len(words) // 2]
+    unknown = next((c for c in UNKNOWN if UNK in translator.vocabularies.encode_source(c).ids), UNKNOWN[0])
+    mixed = f"{middle} {unknown}{shortest} {unknown * 3} {middle}"
+    return ["", shortest, longest_line(words, translator), unknown, mixed]
 
 
 def longest_line(words: Sequence[str], translator: LineTranslator) -> str:
@@ -96,7 +96,7 @@ def longest_line(words: Sequence[str], translator: LineTranslator) -> str:
     while low < high:  # the most words that fit
         half = (low + high + 1) // 2
         line = " ".join(text[:half])
-        if len(line) < 20 * limit and len(translator.vocabularies.encode_source(line).ids) <= limit:
+        if _length(translator, line) <= limit:
             low = half
         else:
             high = half - 1
@@ -108,8 +108,10 @@ def source_limit(translator: LineTranslator) -> int:
     return min(translator.max_source, LONGEST)
 
 
-def _tokens(translator: LineTranslator, text: str) -> list[int]:
-    return translator.vocabularies.encode_source(text).ids
+def _length(translator: LineTranslator, line: str) -> int:
+    """The tokens of a source line as it is read, EOS included; of a very long line those of its start."""
+    start = truncate_words(line, translator.truncate)[: LONGEST_PIECE * LONGEST]
+    return len(translator.vocabularies.encode_source(start).ids)
 
 
 def open_gate(sentences: Sequence[GateSentence], config: Config, checkpoint: Sequence[Output]) -> Gate:

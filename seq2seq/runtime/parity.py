@@ -5,6 +5,7 @@ and the artifact gave, so that the gate can be repeated anywhere.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from itertools import starmap
 from typing import Any, NamedTuple
@@ -42,8 +43,11 @@ class Output(NamedTuple):
         return list(self.ids) == list(other.ids)
 
     def distance(self, other: "Output") -> float | None:
-        """The difference of the scores; None if one is not known."""
-        return None if self.score is None or other.score is None else abs(self.score - other.score)
+        """The difference of the scores, infinite for what is no number; None if one is not known."""
+        if self.score is None or other.score is None:
+            return None
+        distance = abs(self.score - other.score)
+        return math.inf if math.isnan(distance) else distance
 
 
 class Sentence(NamedTuple):
