@@ -21,6 +21,7 @@ COMMANDS = {  # module in seq2seq.commands -> purpose; the overview imports no c
     "export": "write a run as an artifact that translates without PyTorch, proved to give its output",
     "verify": "translate with an artifact again, and compare with the checkpoint that it was exported from",
     "check": "say which formats a model with these settings can be exported to, before it is trained",
+    "import": "write a model of another toolkit as a run: Marian (OPUS-MT) or OpenNMT-py",
     "metrics": "score given text against references; needs no run",
     "shortlist": "learn likely translations of each subword, for faster search with a run",
     "plot": "show the attention of one translation, in the terminal and as PNG",

@@ -36,6 +36,7 @@ MAY_IMPORT = {  # folder -> what it may import besides itself and SHARED; module
     "evaluation": {"config", "data", "nn.attention", "runs", "search", "translator"},
     "training": {"config", "data", "evaluation", "nn", "runs", "translator"},
     "export": {"config", "data", "evaluation", "nn", "runs", "translator"},
+    "imports": {"config", "data", "export.huggingface", "nn", "runs", "translator"},
     "launch": {"config", "runs.directory"},
     "compare": {"config", "data", "evaluation", "runs", "translator"},
     "cli": {"commands"},
@@ -70,9 +71,9 @@ FILES_READ = {  # call that reads a file -> the modules that may call it; all ot
         "training.resources", "utils.memory",  # /proc and /sys/fs/cgroup
     },
     "read_bytes": set(),
-    "safe_open": {"runs.weights"},  # these four get a file that runtime.untrusted has opened
+    "safe_open": {"runs.weights"},  # these get a file that runtime.untrusted has opened
     "ZipFile": {"evaluation.attention_records", "export.argos", "export.runners", "training.checkpoint"},
-    "torch.load": {"training.checkpoint"},
+    "torch.load": {"imports.weights", "training.checkpoint"},
     "memmap": {"data.dataset"},
     "load_file": set(),
     "np.load": set(),

@@ -23,7 +23,7 @@ CHOICES: dict[str, tuple[str, ...]] = {  # table -> its keys, in the same order
     "BRIDGES": ("dense", "backward", "copy", "copy_all", "directions", "reduce", "zero"),
     "INITIALIZERS": ("uniform", "bahdanau"),
     "NORMS": ("layer", "rms"),
-    "ACTIVATIONS": ("relu", "gelu", "swiglu"),
+    "ACTIVATIONS": ("relu", "gelu", "swish", "swiglu"),
     "PRECISIONS": ("32", "bf16", "16", "int8", "64"),
     "OPTIMIZERS": ("sgd", "adam", "adamw", "adagrad", "adadelta", "adafactor"),
     "SCHEDULES": ("constant", "inverse_sqrt", "luong", "plateau", "cosine"),

@@ -82,6 +82,9 @@ class ModelConfig(Group):
         "longest sequence for learned positions and the location score; nothing else has a limit",
         bounds=Bounds(1, 1_000_000, "each position has weights"),
     )
+    source_end: bool = setting(
+        True, "the model reads the token that ends a source; false, as in OpenNMT-py: it is masked like padding"
+    )
     parameters: int = setting(
         0,
         "about so many parameters in all, by choosing model.hidden (rnn) or model.feedforward (transformer); 0: off",
@@ -276,6 +279,9 @@ class TransformerConfig(ModelConfig):
         "pre", "normalize before each sublayer (Xiong et al. 2020) or after it (Vaswani et al. 2017)", ("pre", "post")
     )
     norm: str = setting("layer", "LayerNorm, or RMSNorm (Zhang & Sennrich 2019)", table="NORMS")
+    norm_epsilon: float = setting(
+        1e-5, "norm=layer: what is added to the variance; 1e-6 in OpenNMT-py", bounds=Bounds(1e-12, 1.0)
+    )
     activation: str = setting("relu", "activation of the feed-forward layers", table="ACTIVATIONS")
     positions: str = setting("sinusoidal", "positional encoding", ("sinusoidal", "learned", "rotary"))
 
@@ -283,6 +289,8 @@ class TransformerConfig(ModelConfig):
         super().__post_init__()
         if self.size % self.heads:
             raise ConfigError(f"model.size={self.size} must be a multiple of model.heads={self.heads}")
+        if self.norm != "layer":
+            self.refuse_ignored(("norm_epsilon",), "it belongs to model.norm=layer")
         if self.positions == "rotary" and self.size // self.heads % 2:
             raise ConfigError(f"model.positions=rotary needs an even size per head, not {self.size // self.heads}")
         if self.positions == "sinusoidal" and self.size % 2:

@@ -35,7 +35,12 @@ from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.layers import FeedForward
 from seq2seq.nn.transformer import TransformerDecoder, TransformerEncoder
 
-ACTIVATIONS = {"relu": "RELU", "gelu": "GELU", "swiglu": "SWISH"}  # names of theirs; swiglu is a gated swish
+ACTIVATIONS = {
+    "relu": "RELU",
+    "gelu": "GELU",
+    "swish": "SWISH",
+    "swiglu": "SWISH",
+}  # names of theirs; swiglu is a gated swish
 
 
 def write_ctranslate2(
@@ -104,6 +109,7 @@ def build_spec(model: EncoderDecoder, config: Config, vocabularies: Vocabularies
         set_linear(layer.attention.linear[2], out)
     spec = specs.TransformerSpec(encoder, decoder)
     register(spec, vocabularies.source, vocabularies.target)
+    spec.config.add_source_eos = settings.source_end
     spec.config.layer_norm_epsilon = norm_epsilon(layers_of(model.encoder)[0].around_own.norm)
     return spec
 
@@ -173,4 +179,4 @@ def register(spec: Any, source: Tokenizer, target: Tokenizer) -> None:
     spec.register_target_vocabulary(target.symbols())
     names = target.symbols()
     spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = names[UNK], names[BOS], names[EOS]
-    spec.config.decoder_start_token, spec.config.add_source_eos = names[BOS], True
+    spec.config.decoder_start_token = names[BOS]

@@ -118,8 +118,12 @@ def huggingface_reasons(config: Config) -> Iterator[str]:
     if not isinstance(model, TransformerConfig):
         return
     architecture = "whose Pegasus" if model.norm_order == "pre" else "whose Marian"
+    if not model.source_end:
+        yield f"model.source_end=false cannot be exported to {title}, {architecture} reads the end of a source"
     if model.norm != "layer":
         yield f"model.norm={model.norm} cannot be exported to {title}, {architecture} has LayerNorm"
+    elif model.norm_epsilon != 1e-5:
+        yield f"model.norm_epsilon={model.norm_epsilon} cannot be exported to {title}, {architecture} has 1e-05"
     if model.activation == "swiglu":
         yield f"model.activation=swiglu cannot be exported to {title}, {architecture} has no gated activations"
     if model.positions == "rotary":

@@ -20,7 +20,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
-from seq2seq.ids import BOS, EOS, PAD
+from seq2seq.ids import BOS, EOS
 from seq2seq.nn import kv_cache
 from seq2seq.nn.build import EncoderDecoder, shallow_copy
 from seq2seq.nn.interface import LOGIT_MASK, Memory, State
@@ -47,7 +47,7 @@ class Encoder(nn.Module):
         self, source: Tensor, copy: Tensor | None = None, candidates: Tensor | None = None
     ) -> dict[str, Tensor]:
         """The named outputs."""
-        mask = source != PAD
+        mask = self.model.source_mask(source)
         copy = source if copy is None else copy
         encoded = self.encoder(source, mask)
         memory = Memory(copy, encoded.states, mask, encoded.summary, self.model.decoder.cache(encoded))

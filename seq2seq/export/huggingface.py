@@ -36,6 +36,16 @@ from seq2seq.runs.weights import save_tensors
 from seq2seq.utils.files import write_json
 
 ARCHITECTURES = {"post": ("marian", "MarianMTModel"), "pre": ("pegasus", "PegasusForConditionalGeneration")}
+# names of the parts of a layer: ours -> theirs; the import reads them, too
+ATTENTIONS = {"own": "self_attn", "cross": "encoder_attn"}
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
+LAYERS = {
+    "around_own.norm": "self_attn_layer_norm",
+    "around_cross.norm": "encoder_attn_layer_norm",
+    "feed.inner": "fc1",
+    "feed.outer": "fc2",
+    "around_feed.norm": "final_layer_norm",
+}
 SPECIAL_IDS = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": EOS, "decoder_start_token_id": BOS}
 
 
@@ -156,14 +166,12 @@ def weights(
         yield from named(f"model.{name}.layer_norm", stack.norm)
         for i, layer in enumerate(layers_of(stack)):
             prefix = f"model.{name}.layers.{i}"
-            yield from attention(f"{prefix}.self_attn", self_attention(layer.own))
-            yield from named(f"{prefix}.self_attn_layer_norm", layer.around_own.norm)
-            yield from named(f"{prefix}.fc1", layer.feed.inner)
-            yield from named(f"{prefix}.fc2", layer.feed.outer)
-            yield from named(f"{prefix}.final_layer_norm", layer.around_feed.norm)
+            yield from attention(f"{prefix}.{ATTENTIONS['own']}", self_attention(layer.own))
             if isinstance(layer, DecoderLayer):
-                yield from attention(f"{prefix}.encoder_attn", cross_attention(layer.cross))
-                yield from named(f"{prefix}.encoder_attn_layer_norm", layer.around_cross.norm)
+                yield from attention(f"{prefix}.{ATTENTIONS['cross']}", cross_attention(layer.cross))
+            for ours, theirs in LAYERS.items():
+                if isinstance(layer, DecoderLayer) or not ours.startswith("around_cross"):
+                    yield from named(f"{prefix}.{theirs}", layer.get_submodule(ours))
 
 
 def padded_rows(table: Tensor, rows: int, value: float = 0.0) -> Tensor:
@@ -180,6 +188,6 @@ def named(name: str, layer: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def attention(name: str, layers: Projections) -> Iterator[tuple[str, Tensor]]:
     """The weights of an attention."""
-    for part, (weight, bias) in zip(("q_proj", "k_proj", "v_proj", "out_proj"), layers, strict=True):
+    for part, (weight, bias) in zip(PROJECTIONS, layers, strict=True):
         yield f"{name}.{part}.weight", torch.from_numpy(weight)
         yield f"{name}.{part}.bias", torch.from_numpy(bias)

@@ -1,6 +1,8 @@
 """Builds models from their settings: the only place where ModelConfig meets the constructors of the parts."""
 
+from collections.abc import Callable
 from copy import copy as copy_module
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -9,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from seq2seq.config import AttentionConfig, ModelConfig, RNNConfig, TransformerConfig
 from seq2seq.errors import ConfigError, choose
-from seq2seq.ids import PAD
+from seq2seq.ids import EOS, PAD
 from seq2seq.nn.attention.attention import Attention
 from seq2seq.nn.attention.multihead import MultiHeadAttention
 from seq2seq.nn.attention.normalizers import NORMALIZERS
@@ -37,17 +39,28 @@ class EncoderDecoder(nn.Module):
         head: VocabularyHead,
         max_source: int | None,
         max_target: int | None,
+        source_end: bool = True,
     ) -> None:
         super().__init__()
+        self.source_end = source_end
         self.encoder, self.decoder, self.head = encoder, decoder, head
         self.max_source, self.max_target = max_source, max_target
 
     def encode(self, source: Tensor, copy: Tensor | None = None) -> Memory:
         """As interface.Model."""
-        mask = source != PAD
+        mask = self.source_mask(source)
         encoded = self.encoder(source, mask)
         tokens = source if copy is None else copy
         return Memory(tokens, encoded.states, mask, encoded.summary, self.decoder.cache(encoded))
+
+    def source_mask(self, source: Tensor) -> Tensor:
+        """source (B, S) ids -> (B, S), True on what the model reads.
+
+        Without `source_end` that is not EOS, unless it is alone: something has to be read."""
+        mask = source != PAD
+        if self.source_end:
+            return mask
+        return mask & ((source != EOS) | (torch.arange(source.size(1), device=source.device) == 0))
 
     def start(self, memory: Memory, capacity: int | None = None) -> State:
         """As interface.Model."""
@@ -70,7 +83,8 @@ class EncoderDecoder(nn.Module):
         decoder, head = shallow_copy(self.decoder), shallow_copy(self.head)
         decoder.embedding = nn.Embedding.from_pretrained(self.decoder.embedding.weight.detach()[ids], padding_idx=PAD)
         head.output = head.output.select_outputs(ids)
-        return EncoderDecoder(self.encoder, decoder, head, self.max_source, self.max_target).train(self.training)
+        model = EncoderDecoder(self.encoder, decoder, head, self.max_source, self.max_target, self.source_end)
+        return model.train(self.training)
 
     def forward(self, source: Tensor, target_in: Tensor, copy: Tensor | None = None, attention: bool = False) -> Output:
         """As interface.Model.__call__."""
@@ -113,7 +127,7 @@ def build_rnn(config: RNNConfig, source_size: int, target_size: int) -> EncoderD
     if limit is None:
         config.refuse_ignored(("max_length",), "only the location score and learned positions have a limit")
     encoder, decoder = build_recurrent_encoder(config, source), build_recurrent_decoder(config, target, attention, head)
-    model = EncoderDecoder(encoder, decoder, head, limit, None)
+    model = EncoderDecoder(encoder, decoder, head, limit, None, config.source_end)
     initialize = choose(INITIALIZERS, config.initializer, "model.initializer")
     initialize(model, (source.weight, target.weight), config.init, config.embedding_init)
     return model
@@ -192,7 +206,7 @@ def build_transformer(config: TransformerConfig, source_size: int, target_size: 
         config.feedforward,
         config.dropout,
         pre_norm=config.norm_order == "pre",
-        norm=choose(NORMS, config.norm, "model.norm"),
+        norm=normalization(config),
         activation=choose(ACTIVATIONS, config.activation, "model.activation"),
     )
     normalize = choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer")
@@ -217,7 +231,13 @@ def build_transformer(config: TransformerConfig, source_size: int, target_size: 
     location = "max_length" in SCORERS[config.attention.scorer].uses
     if limit is None and not location:
         config.refuse_ignored(("max_length",), "only the location score and learned positions have a limit")
-    return EncoderDecoder(encoder, decoder, head, config.max_length if location else limit, limit)
+    return EncoderDecoder(encoder, decoder, head, config.max_length if location else limit, limit, config.source_end)
+
+
+def normalization(config: TransformerConfig) -> Callable[[int], nn.Module]:
+    """The constructor of a normalization, of the size."""
+    norm = choose(NORMS, config.norm, "model.norm")
+    return partial(norm, eps=config.norm_epsilon) if config.norm == "layer" else norm
 
 
 def make_embedding(entries: int, size: int) -> nn.Embedding:

@@ -92,5 +92,6 @@ NORMS: dict[str, type[nn.Module]] = {
 ACTIVATIONS: dict[str, tuple[int, Callable[[Tensor], Tensor]]] = {  # name -> inputs per output, function
     "relu": (1, nn.functional.relu),
     "gelu": (1, nn.functional.gelu),
+    "swish": (1, nn.functional.silu),  # Ramachandran et al. 2017, also called SiLU
     "swiglu": (2, swiglu),
 }

@@ -28,7 +28,12 @@ from tests.export.tiny import (
 )
 from tests.pairs import cover
 
-FITTING = {**CHOICES, "norm": ("layer",), "activation": ("relu", "gelu"), "positions": ("sinusoidal", "learned")}
+FITTING = {
+    **CHOICES,
+    "norm": ("layer",),
+    "activation": ("relu", "gelu", "swish"),
+    "positions": ("sinusoidal", "learned"),
+}
 
 
 def written(model: EncoderDecoder, config: Config, folder: Path, dtype: str = "float32") -> Path:

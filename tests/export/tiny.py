@@ -22,7 +22,7 @@ SOURCES = LINES[::40]
 CHOICES: dict[str, Sequence[Any]] = {  # all that CTranslate2 can represent
     "norm_order": ("pre", "post"),
     "norm": ("layer", "rms"),
-    "activation": ("relu", "gelu", "swiglu"),
+    "activation": ("relu", "gelu", "swish", "swiglu"),
     "positions": ("sinusoidal", "learned", "rotary"),
     "scorer": LINEAR_SCORERS,
     "tie": ("none", "target", "all"),

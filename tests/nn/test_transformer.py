@@ -181,6 +181,7 @@ def test_feed_forward_equals_its_formula(name):
     formula = {  # Vaswani et al. 2017, eq. 2; Hendrycks & Gimpel 2016; Shazeer 2020, eq. 6
         "relu": lambda: a.clamp_min(0),
         "gelu": lambda: a * (1 + torch.erf(a / math.sqrt(2))) / 2,
+        "swish": lambda: a / (1 + torch.exp(-a)),
         "swiglu": lambda: a / (1 + torch.exp(-a)) * b,
     }
     assert set(formula) == set(ACTIVATIONS)
