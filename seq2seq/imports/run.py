@@ -15,13 +15,14 @@ from torch import Tensor
 import seq2seq
 from seq2seq.config import Config
 from seq2seq.config.io import write_config
+from seq2seq.data.folders import new_folder
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.imports.parity import Parity, compare_with_reference, read_reference
 from seq2seq.nn.build import build_meta_model
 from seq2seq.runs.directory import CONFIG, INFO
 from seq2seq.runs.weights import save_weights
-from seq2seq.utils.files import atomic_folder, write_json
+from seq2seq.utils.files import write_json
 
 PARITY = "parity.json"
 
@@ -43,7 +44,7 @@ def write_run(model: ImportedModel, folder: Path, reference: Path | None = None)
     says; ConfigError if there is something at `folder` already. Nothing is written then."""
     recorded = read_reference(reference) if reference else None
     weights = fitting(model)
-    with atomic_folder(folder) as temporary:
+    with new_folder(folder) as temporary:
         write_config(model.config, temporary / CONFIG)
         model.vocabularies.save(temporary)
         write_json(temporary / INFO, info(model, weights))
