@@ -17,19 +17,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
-from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
 from seq2seq.ids import BOS, EOS
 from seq2seq.nn import kv_cache
-from seq2seq.nn.build import EncoderDecoder, shallow_copy
-from seq2seq.nn.interface import LOGIT_MASK, Memory, State
+from seq2seq.nn.build import EncoderDecoder
+from seq2seq.nn.interface import LOGIT_MASK, OUTPUT_ROWS, Memory, State
 from seq2seq.nn.rnn.encoder import RecurrentEncoder
 from seq2seq.nn.transformer import TransformerDecoder
 
 START, NEXT = "start_", "next_"  # prefixes of the states that the encoder and a step return
 MEMORY = ("memory_tokens", "memory", "mask", "summary")  # the names of the first fields of Memory
-ROWS = ("output_weight", "output_bias")  # of the output layer, for the candidates of a shortlist
 
 Change = Callable[[RecurrentEncoder], RecurrentEncoder]
 
@@ -56,16 +54,16 @@ class Encoder(nn.Module):
             outputs |= {START + name: value for name, value in self.model.start(memory).items() if name != "number"}
         if candidates is not None:
             layer = self.model.head.output
-            outputs |= zip(ROWS, (layer.weight[candidates], layer.bias[candidates]), strict=True)
+            outputs |= zip(OUTPUT_ROWS, (layer.weight[candidates], layer.bias[candidates]), strict=True)
         return outputs
 
 
 class Step(nn.Module):
     """One step of the decoder for W hypotheses of each sentence, and its likeliest next tokens."""
 
-    def __init__(self, model: EncoderDecoder, shortlist: bool) -> None:
+    def __init__(self, model: EncoderDecoder) -> None:
         super().__init__()
-        self.model, self.shortlist = model, shortlist
+        self.model = model
         self.blocks = isinstance(model.decoder, TransformerDecoder)  # a cache that the caller writes
 
     def forward(
@@ -86,7 +84,7 @@ class Step(nn.Module):
         cached = {name: value for name, value in memory.items() if name not in MEMORY}
         source = Memory(copy, states, mask, summary, cached)
         output, after = self.model.step(tokens.flatten(), before, source, attention=True)
-        log_probs = self.head(memory).log_probs(output, source).unflatten(0, (B, W))
+        log_probs = self.model.head.log_probs(output, source).unflatten(0, (B, W))
         size = count.item()
         torch._check(size >= 1)
         torch._check(size <= log_probs.size(2))
@@ -105,16 +103,6 @@ class Step(nn.Module):
         rows = (parents + before * torch.arange(B).unsqueeze(1)).flatten()
         return {name: value.flatten(0, 1).index_select(0, rows) for name, value in state.items()}
 
-    def head(self, memory: dict[str, Tensor]) -> Any:
-        """The output layer, for the candidates of a shortlist if there is one."""
-        if not self.shortlist:
-            return self.model.head
-        head = shallow_copy(self.model.head)
-        weight, bias = (memory[name] for name in ROWS)
-        del head._modules["output"]
-        vars(head)["output"] = lambda x: F.linear(x, weight, bias)
-        return head
-
 
 class Traced(NamedTuple):
     """A graph, and the names of its inputs and outputs in their order."""
@@ -130,7 +118,7 @@ def trace(model: EncoderDecoder, change: Change, shortlist: bool = False) -> tup
     shortlist: the step takes the rows of the output layer for some candidates, which the encoder gathers."""
     inputs = [_encoder_inputs(model, sizes, shortlist) for sizes in (SIZES, OTHERS)]
     step_inputs = [_step_inputs(model, sizes, shortlist) for sizes in (SIZES, OTHERS)]
-    return _trace(Encoder(model, change), *inputs), _trace(Step(model, shortlist), *step_inputs)
+    return _trace(Encoder(model, change), *inputs), _trace(Step(model), *step_inputs)
 
 
 def _trace(module: nn.Module, one: dict[str, Any], other: dict[str, Any]) -> Traced:
@@ -175,7 +163,7 @@ def _step_inputs(model: EncoderDecoder, sizes: TraceSizes, shortlist: bool) -> d
     named = dict(zip(MEMORY, memory[:4], strict=True)) | memory.cached
     if shortlist:
         rows = slice(sizes.candidates)
-        named |= zip(ROWS, (model.head.output.weight[rows], model.head.output.bias[rows]), strict=True)
+        named |= zip(OUTPUT_ROWS, (model.head.output.weight[rows], model.head.output.bias[rows]), strict=True)
         named[LOGIT_MASK] = torch.zeros(B, sizes.candidates)
     state = {name: value for name, value in model.start(memory).items() if name != "number"}
     if isinstance(model.decoder, TransformerDecoder):

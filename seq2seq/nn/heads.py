@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from seq2seq.ids import PAD, UNK
-from seq2seq.nn.interface import LOGIT_MASK, Loss, Memory, Output
+from seq2seq.nn.interface import LOGIT_MASK, OUTPUT_ROWS, Loss, Memory, Output
 from seq2seq.nn.ops import devices
 from seq2seq.nn.ops.cross_entropy import CHUNK, linear_cross_entropy
-from seq2seq.nn.ops.linear import Linear
+from seq2seq.nn.ops.linear import Linear, linear
 
 
 def flatten_rows(target_out: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -41,12 +41,19 @@ class VocabularyHead(nn.Module):
 
     def log_probs(self, output: Output, memory: Memory, rows: Tensor | None = None) -> Tensor:
         """Features (..., H) -> log-probabilities (..., V), float32 at least."""
-        logits: Tensor = self.output(output.features)
+        logits = self.logits(output.features, memory)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         self.apply_logit_mask(logits, memory)
         if logits.is_cpu and not torch.is_grad_enabled():
             return torch.log_softmax(logits, -1, out=logits)  # allocating the result would cost more than computing it
         return logits.log_softmax(-1)
+
+    def logits(self, features: Tensor, memory: Memory) -> Tensor:
+        """Features (..., H) -> logits (..., V), or of the rows that the memory has."""
+        if all(name in memory.cached for name in OUTPUT_ROWS):
+            return linear(features, *(memory.cached[name] for name in OUTPUT_ROWS))
+        logits: Tensor = self.output(features)
+        return logits
 
     def apply_logit_mask(self, scores: Tensor, memory: Memory) -> None:
         """Add the memory's LOGIT_MASK, if any, to the first V entries of scores (N or B, T, V or more) in place."""

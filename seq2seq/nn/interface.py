@@ -15,6 +15,9 @@ State = dict[str, Tensor]  # the decoder's state between steps; the first dimens
 
 # Optional entry of Memory.cached: (B, V), added to the logits; -inf on ids that a sentence may not use, else 0.
 LOGIT_MASK = "logit_mask"
+# Optional entries of Memory.cached in exported graphs: rows (V', H) and (V') of the output layer, for the ids to choose
+# from; not of a sentence, so that `Memory.select` must not be used then.
+OUTPUT_ROWS = ("output_weight", "output_bias")
 
 
 class EncoderOutput(NamedTuple):

@@ -143,7 +143,7 @@ def test_candidates_of_a_shortlist(variant):
     restricted = model.restrict_vocabulary(ids)
     memory = restricted.encode(source, copy)
     memory.cached["logit_mask"] = mask
-    found = decoding.step(np.full((3, 1), BOS), np.zeros((3, 1), int), np.zeros((3, 1, 0), int), COUNT, log_probs=True)
+    found = decoding.step(np.full((3, 1), BOS), np.zeros((3, 1), int), np.full((3, 1, 1), PAD), COUNT, log_probs=True)
     output, _ = restricted.step(torch.full((3,), BOS), restricted.start(memory), memory)
     expected = restricted.head.log_probs(output, memory).unflatten(0, (3, 1))
     expected[..., PAD] = -torch.inf
