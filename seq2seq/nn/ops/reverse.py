@@ -12,7 +12,8 @@ def reverse(x: Tensor, mask: Tensor) -> Tensor:
 
     Its own inverse; the padding is reversed, too."""
     B, S = mask.shape
-    index = (mask.sum(1, keepdim=True) - 1 - torch.arange(S, device=mask.device)) % S  # (B, S)
+    index = mask.sum(1, keepdim=True) - 1 - torch.arange(S, device=mask.device)  # (B, S)
+    index = torch.where(index < 0, index + S, index)
     reversed_x: Tensor = Permute.apply(x, (index + S * torch.arange(B, device=mask.device).unsqueeze(1)).flatten())
     return reversed_x
 
