@@ -162,7 +162,10 @@ def _step_inputs(model: EncoderDecoder, sizes: TraceSizes, shortlist: bool) -> d
     memory = model.encode(torch.full((B, sizes.source), EOS))
     named = dict(zip(MEMORY, memory[:4], strict=True)) | memory.cached
     if shortlist:
-        rows, layer = torch.arange(sizes.candidates), model.head.output  # copies: the table may be that of the embedding
+        rows, layer = (
+            torch.arange(sizes.candidates),
+            model.head.output,
+        )  # copies: the table may be that of the embedding
         named |= zip(OUTPUT_ROWS, (layer.weight[rows], layer.bias[rows]), strict=True)
         named[LOGIT_MASK] = torch.zeros(B, sizes.candidates)
     state = {name: value for name, value in model.start(memory).items() if name != "number"}

@@ -1,7 +1,8 @@
-"""Checks of ONNX files before ONNX Runtime reads them: they are whole, and refer to no other file.
+"""Checks of ONNX files before ONNX Runtime reads them: they are whole, refer to no other file, and hold no loops.
 
-A tensor may lie outside of an ONNX file, at a path that the file names; ONNX Runtime would read it. What is walked
-through here is the wire format of protocol buffers, down to every tensor.
+A tensor may lie outside of an ONNX file, at a path that the file names; ONNX Runtime would read it. And a graph may
+hold others, which it repeats for as long as it says. What is walked through here is the wire format of protocol
+buffers, down to every tensor.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,17 @@ MESSAGES: dict[str, dict[int, str]] = {
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {},
 }
+OPERATOR, DOMAIN = 4, 7  # fields of a node
+OPERATORS = {  # that graphs of translators consist of; none of them repeats anything
+    "Abs", "Add", "And", "Cast", "Ceil", "Clip", "Concat", "ConstantOfShape", "Cos", "CumSum", "DequantizeLinear",
+    "Div", "Equal", "Erf", "Exp", "Expand", "Floor", "GRU", "Gather", "GatherElements", "GatherND", "Gelu", "Gemm",
+    "Greater", "GreaterOrEqual", "Identity", "IsNaN", "LSTM", "LayerNormalization", "Less", "LessOrEqual", "Log",
+    "LogSoftmax", "MatMul", "MatMulIntegerToFloat", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow",
+    "QuantizeLinear", "Range", "Reciprocal", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu",
+    "Reshape", "ScatterElements", "ScatterND", "Shape", "Sigmoid", "Sign", "Sin", "Slice", "Softmax", "Split", "Sqrt",
+    "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where",
+}  # fmt: skip
+DOMAINS = (b"", b"ai.onnx", b"com.microsoft")  # of ONNX, and of ONNX Runtime
 EXTERNAL_DATA, DATA_LOCATION = 13, 14  # fields of a tensor: where its data are; 0 if in this file, else elsewhere
 MAX_FIELDS = 2_000_000  # of all messages: a graph of 10,000 nodes has about 200,000
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
@@ -45,6 +57,8 @@ def _check_messages(model: memoryview) -> None:
             count += 1
             if kind == "tensor" and (number == EXTERNAL_DATA or (number == DATA_LOCATION and value != 0)):
                 raise ValueError("refers to another file for a tensor, which is not read")
+            if kind == "node" and not _is_known(number, value):
+                raise ValueError("has an operator that no graph of a translator has")
             if (inner := MESSAGES[kind].get(number)) is not None:
                 if not isinstance(value, memoryview):
                     raise ValueError("is damaged: it is no ONNX file")
@@ -53,6 +67,13 @@ def _check_messages(model: memoryview) -> None:
             raise ValueError("has more parts than a graph of a translator")
     if "graph" not in found:
         raise ValueError("is damaged: it holds no graph")
+
+
+def _is_known(number: int, value: int | memoryview) -> bool:
+    """Whether a field of a node is no operator, or one of those above."""
+    if number == OPERATOR:
+        return isinstance(value, memoryview) and bytes(value[:40]).decode("ascii", "replace") in OPERATORS
+    return number != DOMAIN or (isinstance(value, memoryview) and bytes(value[:40]) in DOMAINS)
 
 
 def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:

@@ -598,3 +598,16 @@ def test_what_would_not_be_read_is_not_written(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=why):
             write_bundle(tmp_path / "b", content, files)
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(("operator", "domain"), [("Loop", ""), ("If", ""), ("Scan", ""), ("MatMul", "com.else")])
+def test_graph_with_another_operator_is_refused(operator: str, domain: str) -> None:
+    """Graphs inside of others are those of such operators."""
+    onnx = pytest.importorskip("onnx")
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "w"], ["y"]),
+        onnx.helper.make_node(operator, ["y"], ["z"], domain=domain),
+    ]
+    content = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [])).SerializeToString()
+    with pytest.raises(RunError, match=r"^a\.onnx has an operator that no graph of a translator has$"):
+        check_graph(content, "a.onnx")
