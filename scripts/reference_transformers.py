@@ -30,13 +30,13 @@ def log_probability(model: Any, tokenizer: Any, source: str, target: str) -> flo
 
 @torch.no_grad()
 def translation(model: Any, tokenizer: Any, source: str) -> str:
-    """By beam search with the average of log-probabilities as the score."""
+    """By beam search without length penalty."""
     found = model.generate(
         **tokenizer(source, return_tensors="pt"),
         num_beams=BEAM,
         num_return_sequences=1,
-        length_penalty=1.0,
-        early_stopping=True,
+        length_penalty=0.0,
+        early_stopping=False,
         do_sample=False,
         max_new_tokens=MOST_TOKENS,
     )

@@ -50,9 +50,13 @@ def main(argv: list[str]) -> None:
         raise RunError(f"{options.folder} is not a folder")
 
     from seq2seq.imports.marian import read_marian
+    from seq2seq.imports.opennmt import read_opennmt
     from seq2seq.imports.run import write_run
 
-    model = read_marian(options.folder, languages)
+    if options.format == "marian":
+        model = read_marian(options.folder, languages)
+    else:
+        model = read_opennmt(options.folder, languages, models)
     beside = options.folder / "reference.json"
     reference = options.reference or (beside if beside.exists() else None)
     parity = write_run(model, options.output, reference)

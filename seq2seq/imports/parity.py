@@ -5,8 +5,8 @@ A reference is a JSON file, as scripts/convert_opennmt.py and scripts/reference_
     {"library": "OpenNMT-py 3.5.1", "pairs": [[source, target, log-probability], ...],
      "beam": 4, "max_length": 100, "translations": [[source, translation], ...]}
 
-Log-probabilities are sums over the target's tokens and its end; translations are those of a beam search whose
-score is the mean log-probability of a token.
+Log-probabilities are sums over the target's tokens and its end; translations are those of a beam search without
+length penalty, in which tools agree on when a search may stop.
 """
 
 from pathlib import Path
@@ -79,7 +79,7 @@ def read_reference(path: Path) -> Reference:
 def compare_with_reference(run: Path, reference: Reference) -> Parity:
     """Score and translate with the run what the reference has."""
     limits: dict[str, Any] = {"beam": reference.beam, "max_length": reference.max_length, "max_ratio": 1000.0}
-    translator = Translator.open(run, length_penalty="average", alpha=1.0, n_best=1, **limits)
+    translator = Translator.open(run, length_penalty="none", alpha=1.0, n_best=1, **limits)
     sources, targets, wanted = zip(*reference.pairs, strict=True)
     scores = translator.score(sources, targets)
     difference = max(abs(a - b) for a, b in zip(scores, wanted, strict=True))

@@ -29,7 +29,7 @@ class ForeignWeights:
     def take(self, name: str, *shape: int) -> Tensor:
         """A tensor as float32. Raises RunError if it is missing, of another shape, or not of finite numbers.
 
-        Minus infinity is allowed in a vector: such a bias makes an entry impossible."""
+        Minus infinity is allowed in a bias: it makes an entry impossible."""
         if name not in self.tensors:
             raise RunError(f"{self.path} has no tensor {name}")
         self.taken.add(name)
@@ -40,7 +40,7 @@ class ForeignWeights:
         if tensor.dtype not in FLOATS:
             raise RunError(f"{self.path}: {name} holds numbers of type {tensor.dtype}, which are no weights")
         tensor = tensor.float()
-        if not (tensor.isfinite() | ((tensor == -torch.inf) & (tensor.dim() == 1))).all():
+        if not (tensor.isfinite() | ((tensor == -torch.inf) & name.endswith("bias"))).all():
             raise RunError(f"{self.path}: {name} holds numbers that are not finite")
         return tensor
 

@@ -195,7 +195,7 @@ def test_the_command_compares_with_a_reference(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(read_marian(folder), tmp_path / "first")
-    ours = Translator.open(tmp_path / "first", max_length=9, beam=2)
+    ours = Translator.open(tmp_path / "first", max_length=9, beam=2, length_penalty="none", alpha=1.0)
     scores, found = ours.score(SOURCES[:3], TARGETS[:3]), ours.translate(SOURCES[:3])
     reference = {"library": "ours", "beam": 2, "max_length": 9, "translations": [*zip(SOURCES[:3], found, strict=True)]}
     pairs = [*zip(SOURCES[:3], TARGETS[:3], scores, strict=True)]
