@@ -226,9 +226,7 @@ def _table(runs: "Sequence[Run]", checkpoint: "Measured", exported: "dict[str, E
         found = compared(one.record)
         distance = "-" if found.distance is None else f"{found.distance:.2g}"
         quality = f"{one.record.metric['artifact']:.2f}" if one.record.metric else "-"
-        rows.append(
-            [dtype, _megabytes(one.artifact.size()), *_speed(one.measured), found.same_share, distance, quality]
-        )
+        rows.append([dtype, _megabytes(one.size), *_speed(one.measured), found.same_share, distance, quality])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -268,4 +266,4 @@ def _last_line(path: Path, one: "Exported") -> str:
     from seq2seq.export.parity import compared
 
     found = compared(one.record)
-    return f"exported: {path} ({_megabytes(one.artifact.size())}), {found.same_share} sentences the same"
+    return f"exported: {path} ({_megabytes(one.size)}), {found.same_share} sentences the same"

@@ -142,13 +142,14 @@ class Exported(NamedTuple):
     record: ParityRecord
     failure: str  # why it fails the gate; '' if it does not
     measured: Measured
+    size: int  # bytes
 
 
 def through_gate(artifact: Artifact, gate: Gate, form: str, dtype: str, allow_loss: float | None) -> Exported:
     """Translate the sentences of the gate with an artifact. allow_loss: as of `pass_gate`."""
     measured = artifact.translate(gate.sentences)
     record, failure = pass_gate(gate, measured.outputs, form=form, dtype=dtype, allow_loss=allow_loss)
-    return Exported(artifact, record, failure, measured)
+    return Exported(artifact, record, failure, measured, artifact.size())
 
 
 def write_exported(exported: Exported, runs: Sequence[Run], path: Path, overwrite: bool) -> None:

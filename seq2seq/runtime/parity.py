@@ -37,9 +37,10 @@ class Output(NamedTuple):
     ids: Sequence[int] | None = None  # of its tokens; None: not known
 
     def is_same(self, other: "Output") -> bool:
-        """Whether the other output has the same tokens; where they are not known, the same text."""
+        """Whether the other output has the same tokens; where they are not known, the same text but for spaces at its
+        ends, which some libraries remove."""
         if self.ids is None or other.ids is None:
-            return self.text == other.text
+            return self.text.strip() == other.text.strip()
         return list(self.ids) == list(other.ids)
 
     def distance(self, other: "Output") -> float | None:

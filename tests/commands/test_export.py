@@ -224,7 +224,11 @@ def disturb(step: onnx.ModelProto, amount: float) -> None:
     bias.CopyFrom(numpy_helper.from_array(values, bias.name))
 
 
-@pytest.mark.parametrize(("dtype", "amount"), [("float32", 0.02), ("int8", 5.0)])
+@pytest.mark.parametrize(
+    ("exported", "dtype", "amount"),
+    [("rnn", "float32", 0.02), ("rnn", "int8", 5.0), ("transformer", "float32", 0.02)],
+    indirect=["exported"],
+)
 def test_a_wrong_weight_fails_the_gate_and_nothing_is_written(
     dtype: str, amount: float, exported: Exported, traced: Callable[..., None], call: Call, tmp_path: Path, corpus: Path
 ) -> None:
