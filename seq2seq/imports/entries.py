@@ -17,13 +17,12 @@ LANGUAGE = re.compile(">>.+<<")  # the token that names the target language, fir
 
 
 class SpecialIds(NamedTuple):
-    """Ids of special tokens in another toolkit's vocabulary, and its size."""
+    """Ids of special tokens in another toolkit's vocabulary."""
 
     pad: int
     unknown: int
     start: int  # that decoding starts with
     end: int
-    size: int
 
 
 class Entries(NamedTuple):
@@ -36,7 +35,7 @@ class Entries(NamedTuple):
 def entries_of(pieces: Sequence[Piece], ids: Mapping[str, int], special_ids: SpecialIds, *, whole: bool) -> Entries:
     """The entries of one side in our order: those of its SentencePiece model, then names of languages, which come
     first in a source, and if `whole` all others that have an id, which take no part in segmentation."""
-    pad, unknown, start, end, size = special_ids
+    pad, unknown, start, end = special_ids
     rows: list[int | None] = [None if pad == start else pad, unknown, start, end]
     special = {*rows, pad}
     chosen, used = [], {*SPECIAL_PIECES.values()}
@@ -50,8 +49,7 @@ def entries_of(pieces: Sequence[Piece], ids: Mapping[str, int], special_ids: Spe
             rows.append(unknown if known is None else known)
     present = {*rows, *special}
     names = {i: text for text, i in ids.items()}
-    for i in range(size):
-        text = names.get(i, "")
+    for i, text in sorted(names.items()):
         language = bool(LANGUAGE.fullmatch(text))
         if i in present or not (whole or language):
             continue

@@ -183,7 +183,6 @@ def read_vocabularies(folder: Path, settings: Mapping[str, Any]) -> tuple[bool, 
             known[unknown],
             settings["decoder_start_token_id"],
             settings["eos_token_id"],
-            settings["vocab_size"],
         )
         sides.append(entries_of(pieces, known, ids_there, whole=whole))
     return joint, (sides[0], sides[1])
@@ -244,6 +243,10 @@ def model_weights(
     bias = torch.zeros(V)
     if "final_logits_bias" in weights:
         bias = weights.take("final_logits_bias", 1, V)[0]
+    unnamed = torch.ones(V, dtype=torch.bool)
+    unnamed[[row for row in target.rows if row is not None]] = unnamed[settings["pad_token_id"]] = False
+    if (bias[unnamed] > -torch.inf).any():
+        raise RunError(f"{weights.path} has entries that its vocabulary does not name: vocab_size={V} is larger")
     weights.ignore("embed_tokens.weight", "shared.weight", "lm_head.weight", "embed_positions.weight")
     yield "encoder.embedding.weight", gathered(tables["encoder"], source.rows)
     yield "decoder.embedding.weight", gathered(tables["decoder"], target.rows)

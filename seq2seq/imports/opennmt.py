@@ -134,7 +134,7 @@ def entries(path: Path, description: Mapping[str, Any], side: str, model: Path |
     for word in (PAD, UNKNOWN, END, description["start"]):
         if word not in ids:
             raise RunError(f"{path}: the {side} vocabulary has no {shortened(word)}")
-    special = SpecialIds(ids[PAD], ids[UNKNOWN], ids[description["start"]], ids[END], len(words))
+    special = SpecialIds(ids[PAD], ids[UNKNOWN], ids[description["start"]], ids[END])
     if model is not None:
         content = read_bytes(model.resolve(), MAX_MODEL_BYTES)
         pieces = read_pieces(content, str(model))
@@ -147,7 +147,7 @@ def entries(path: Path, description: Mapping[str, Any], side: str, model: Path |
             f"{path}: the {side} vocabulary has pieces of SentencePiece, such as"
             f" {shortened(next(word for word in words if SPACE_MARK in word))}: name its model by --{side}-spm"
         )
-    taken = {*special[:4]}
+    taken = {*special}
     rest = [i for i in range(len(words)) if i not in taken]
     pad = None if special.pad == special.start else special.pad
     found = Entries([], [pad, special.unknown, special.start, special.end, *rest])
