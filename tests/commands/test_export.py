@@ -3,8 +3,10 @@
 import io
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,19 +43,28 @@ class Exported(NamedTuple):
     out: str
 
 
-@pytest.fixture(scope="session", params=FAMILIES)
-def exported(
-    request: pytest.FixtureRequest, random_run: RandomRun, tmp_path_factory: pytest.TempPathFactory
-) -> Exported:
-    """A model of each family, exported once, as tracing takes seconds."""
-    run = Path(shutil.copytree(random_run(*FAMILIES[request.param]), tmp_path_factory.mktemp("exported") / "run"))
-    words = ["export", run, "--dtype", "float32", "int8", "--sentences", 14, "--allow-loss", 100]
-    with pytest.MonkeyPatch.context() as patch:
-        out, err = io.StringIO(), io.StringIO()
-        patch.setattr(sys, "stdout", out)
-        patch.setattr(sys, "stderr", err)
-        assert cli.main([str(word) for word in words]) == 0, err.getvalue()
-    return Exported(run, run / "export.s2s", run / "export-int8.s2s", out.getvalue())
+@pytest.fixture(scope="session")
+def export_family(random_run: RandomRun, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
+    """`export_family(name)`: a model of a family, exported once, as tracing takes seconds."""
+
+    @cache
+    def export(family: str) -> Exported:
+        run = Path(shutil.copytree(random_run(*FAMILIES[family]), tmp_path_factory.mktemp("exported") / "run"))
+        words = ["export", run, "--dtype", "float32", "int8", "--sentences", 14, "--allow-loss", 100]
+        with pytest.MonkeyPatch.context() as patch:
+            out, err = io.StringIO(), io.StringIO()
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            assert cli.main([str(word) for word in words]) == 0, err.getvalue()
+        return Exported(run, run / "export.s2s", run / "export-int8.s2s", out.getvalue())
+
+    return export
+
+
+@pytest.fixture(params=FAMILIES)
+def exported(request: pytest.FixtureRequest, export_family: Callable[[str], Exported]) -> Exported:
+    """A model of each family and its bundles, which tests must not change."""
+    return export_family(request.param)
 
 
 @pytest.fixture
@@ -304,3 +315,16 @@ def test_check_says_which_formats_the_settings_rule_out(words: list[str], no: li
     assert code == 0
     assert [line.split()[0] for line in out.splitlines() if line.split()[1] == "no:"] == no
     assert call("check", "data=toy", "model.hiden=3")[0] == 2
+
+
+@pytest.mark.parametrize("exported", ["rnn"], indirect=True)
+def test_a_bundle_is_translated_with_without_torch(exported: Exported) -> None:
+    code = f"""
+import sys
+from seq2seq import cli
+assert cli.main(["translate", {str(exported.float32)!r}]) == 0
+sys.exit(", ".join(sorted({{"torch", "lightning", "hydra"}} & set(sys.modules))) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], input="the cat\n", capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == text(Translator.open(exported.run).translate(["the cat"]))
