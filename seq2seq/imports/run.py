@@ -2,8 +2,9 @@
 
 import math
 import platform
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from seq2seq.runs.weights import save_weights
 from seq2seq.utils.files import write_json
 
 PARITY = "parity.json"
+UNKNOWN_TEXT = "unknown"  # in place of the hash of the training text, so that imported models compare with each other
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ def write_run(model: ImportedModel, folder: Path, reference: Path | None = None)
     recorded = read_reference(reference) if reference else None
     weights = fitting(model)
     with new_folder(folder) as temporary:
-        write_config(model.config, temporary / CONFIG)
+        variant = re.sub(r"[^\w.,=+-]", "-", folder.name)  # by which `compare` calls it
+        write_config(replace(model.config, variant=variant), temporary / CONFIG)
         model.vocabularies.save(temporary)
         write_json(temporary / INFO, info(model, weights))
         save_weights(weights, temporary)
@@ -73,13 +76,13 @@ def fitting(model: ImportedModel) -> dict[str, Tensor]:
 
 
 def info(model: ImportedModel, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The content of run.json; there is no training text."""
+    """The content of run.json; the training text is not known."""
     return {
         "id": uuid4().hex,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"seq2seq": seq2seq.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "seed": model.config.seed,
-        "data": "",
+        "data": UNKNOWN_TEXT,
         "tokenizer": model.vocabularies.sha256,
         "parameters": sum(math.prod(x.shape) for x in weights.values()),
         "imported": model.origin,
