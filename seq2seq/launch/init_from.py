@@ -14,8 +14,8 @@ GROUPS = {  # a group on the command line -> how the settings begin that its cho
 
 
 def group_choices(overrides: Sequence[str]) -> list[str]:
-    """Those of `overrides` that choose the task or a group of GROUPS."""
-    return [word for word in overrides if word.lstrip("+").partition("=")[0] in ("task", *GROUPS)]
+    """Those of `overrides` that choose the task, the corpus or a group of GROUPS."""
+    return [word for word in overrides if word.lstrip("+").partition("=")[0] in ("task", "data", *GROUPS)]
 
 
 def take_over(

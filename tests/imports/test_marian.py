@@ -16,6 +16,7 @@ from seq2seq.errors import RunError
 from seq2seq.export.huggingface import write_huggingface
 from seq2seq.imports.marian import read_marian
 from seq2seq.imports.run import write_run
+from seq2seq.launch.compose import compose_config
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.runs.directory import Run
 from seq2seq.translator import Translator
@@ -225,3 +226,10 @@ def test_transformers_agrees(folder: Path, tmp_path: Path) -> None:
     parity = write_run(read_marian(folder), tmp_path / "run", folder / "reference.json")
     assert parity is not None
     assert parity.difference < 1e-4
+
+
+def test_training_starts_from_an_imported_run_with_another_corpus(folder: Path, tmp_path: Path) -> None:
+    write_run(read_marian(folder), tmp_path / "run")
+    before = Run.open(tmp_path / "run").config
+    config = compose_config([f"init_from={tmp_path / 'run'}", "data=mine"])  # whose tokenizer has another size
+    assert (config.model, config.tokenizer) == (before.model, before.tokenizer)
