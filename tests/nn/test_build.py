@@ -27,7 +27,7 @@ OTHER = {  # values of numeric settings and flags; other settings have a list of
     "feedforward": [9], "attention.hidden": [7], "attention.width": [2], "attention.coverage": [True],
     "max_length": [30], "features": [6], "encoder_hidden": [12], "bidirectional_layers": [1], "reverse": [True],
     "residual_from": [3], "attention.heads": [2],
-    "attention.renormalize": [True],
+    "attention.renormalize": [True], "source_end": [False], "norm_epsilon": [0.1],
 }  # fmt: skip
 NEEDS = {  # what a setting, or one value of it, requires to be valid or to have an effect
     "attention.hidden": {"attention.scorer": "additive"}, "attention.width": {"attention.window": "local_m"},
