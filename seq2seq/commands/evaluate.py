@@ -137,7 +137,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         " signature; translations, attention and scores are saved in the run directory. With a gold word alignment, the"
         " alignment error rate of the attention is measured as well.",
         usage="seq2seq evaluate [OPTIONS] RUN [RUN ...]",
-        example="runs/toy-demo-s1-5e247b5e --test test",
+        example="runs/toy-demo-s1-bc617b45 --test test",
     )
     parser.add_argument(
         "runs",

@@ -97,7 +97,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         " same; smaller precisions may lose less than --allow-loss. What fails is not written. `seq2seq verify` repeats"
         " the comparison anywhere.",
         usage="seq2seq export [OPTIONS] RUN [RUN ...]",
-        example="runs/toy-demo-s1-5e247b5e --dtype float32 int8",
+        example="runs/toy-demo-s1-bc617b45 --dtype float32 int8",
     )
     parser.add_argument(
         "runs", nargs="+", type=Path, metavar="RUN", help="run directory; several are exported as one ensemble"

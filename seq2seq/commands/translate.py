@@ -52,7 +52,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "Translate lines from stdin to stdout, in order; where a pipe pauses, what has come is answered. With --n-best"
         " N the output has N lines for each line, with the fields rank, score and text, separated by tabs.",
         usage="seq2seq translate [OPTIONS] RUN [RUN ...] < INPUT > OUTPUT",
-        example="runs/toy-demo-s1-5e247b5e --beam 10 < test.en > test.out",
+        example="runs/toy-demo-s1-bc617b45 --beam 10 < test.en > test.out",
     )
     parser.add_argument(
         "runs", nargs="+", type=Path, metavar="RUN", help="run directory or bundle; several are an ensemble"

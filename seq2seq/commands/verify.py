@@ -22,7 +22,7 @@ def main(argv: list[str]) -> None:
         "verify",
         "Translate with an artifact the sentences that its export was proved with, and compare with the output of the"
         " checkpoint, which the artifact holds: neither the run nor its text is needed. The files are checked as well.",
-        example="runs/toy-demo-s1-5e247b5e/export.s2s",
+        example="runs/toy-demo-s1-bc617b45/export.s2s",
     )
     parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="what `seq2seq export` wrote")
     path: Path = parser.parse_args(argv).artifact
