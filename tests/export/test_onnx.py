@@ -18,7 +18,6 @@ from seq2seq.runtime.graphs import BLOCK, Graph, GraphModel
 from seq2seq.search.beam import beam_search
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporter
-FAST = {("rnn", "coverage"), ("transformer", "local_m")}  # of the other variants, exporting takes long
 ROOT = Path(__file__).parents[2]
 LENGTHS = (9, 5, 1)
 COUNT = 4  # likeliest next tokens
@@ -81,7 +80,8 @@ def assert_steps_are_those_of(model, graphs, steps=6, atol=2e-5, select=None):
 
 
 @torch.no_grad()
-@pytest.mark.cases(fast=FAST)
+@pytest.mark.slow  # tests/commands/test_export.py exports a model of each family in the fast tests
+@pytest.mark.cases(fast=())
 def test_graphs_equal_the_model_and_smaller_ones_nearly_do(variant):
     """What graphs in int8 give for a sentence does not depend on its batch."""
     model, (source, copy) = variant.model, sources()

@@ -9,7 +9,7 @@ from seq2seq.ids import EOS, PAD
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*_check_is_size", "ignore:.*assigned during export")
 LENGTHS = (8, 4, 2, 7)  # of source sentences; other ones than were traced
-FAST = {("rnn", "coverage"), ("transformer", "local_m")}  # of the other variants, exporting takes long
+FAST = {("transformer", "local_m")}  # of the other variants, exporting takes long
 
 
 class Encode(nn.Module):
@@ -100,7 +100,7 @@ def check_encode(case, source):
 
 
 @torch.no_grad()
-@pytest.mark.cases(fast=FAST - {("rnn", "coverage")})
+@pytest.mark.cases(fast=FAST)
 def test_exported_encode_works_for_any_batch_and_source_length(variant):
     """A recurrent encoder for the traced length only: torch.export unrolls nn.LSTM and nn.GRU (torch 2.13)."""
     check_encode(variant, Dim.STATIC if hasattr(variant.config, "cell") else Dim.AUTO)
