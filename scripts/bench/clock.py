@@ -84,5 +84,9 @@ def peak_memory() -> float:
     """Peak memory of this process in MiB; of GPU memory if it uses torch, and there is a GPU."""
     torch = sys.modules.get("torch")  # bundles are translated without it
     if torch is not None and torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return float(torch.cuda.max_memory_allocated() / 2**20)
+    try:  # that of getrusage includes the process that started this one
+        with open("/proc/self/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
