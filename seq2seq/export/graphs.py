@@ -25,8 +25,8 @@ from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.interface import LOGIT_MASK, OUTPUT_ROWS, Memory, State
 from seq2seq.nn.rnn.encoder import RecurrentEncoder
 from seq2seq.nn.transformer import TransformerDecoder
+from seq2seq.runtime.bundle import NEXT, START
 
-START, NEXT = "start_", "next_"  # prefixes of the states that the encoder and a step return
 MEMORY = ("memory_tokens", "memory", "mask", "summary")  # the names of the first fields of Memory
 
 Change = Callable[[RecurrentEncoder], RecurrentEncoder]

@@ -8,8 +8,9 @@ import torch
 from onnx import numpy_helper
 
 from seq2seq.export import recurrent
-from seq2seq.export.graphs import NEXT, START, Traced, trace
+from seq2seq.export.graphs import Traced, trace
 from seq2seq.nn.build import EncoderDecoder
+from seq2seq.runtime.bundle import NEXT, START
 
 OPSET = 20  # of ONNX's operators; ONNX Runtime reads it from 1.17 on
 

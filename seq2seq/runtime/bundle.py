@@ -31,6 +31,7 @@ ENDING = ".s2s"  # of a bundle that is one file
 CONFIG, CARD, PARITY, SHORTLIST_FILE = "config.json", "card.md", "parity.json", "shortlist.npy"
 JOINT, SOURCE, TARGET = "tokenizer.spm", "source.spm", "target.spm"
 KINDS = ("onnx", "weights")
+START, NEXT = "start_", "next_"  # prefixes of the states that the graphs of an encoder and of a step return
 MAX_FILES, MAX_MEMBERS = 100, 32
 MAX_CONFIG_BYTES = MIB
 MAX_BYTES = {  # ending of a file's name -> its largest size; files with other endings are not read

@@ -9,11 +9,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from .bundle import BundleConfig
+from .bundle import NEXT, START, BundleConfig
 from .errors import RunError, quoted
 from .interface import Floats, Ints, Step
 
-START, NEXT = "start_", "next_"  # prefixes of the states that the encoder and a step return
 BLOCKS = "own_"  # prefix of the blocks of keys and values, (B, heads, capacity, G, d)
 PAST = "past"  # which slots of the blocks are the past of each hypothesis, (B, W, capacity, G)
 LOGIT_MASK = "logit_mask"  # (B, V')
