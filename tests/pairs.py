@@ -63,10 +63,15 @@ def cover(axes: Axes, valid: Callable[[Row], bool] = allowed) -> list[Row]:
     return rows
 
 
+def row_id(row: Row) -> str:
+    """The id of a test of these choices."""
+    return "-".join(map(str, row.values()))
+
+
 def params(axes: Axes, valid: Callable[[Row], bool] = allowed, slow: bool = True) -> list[Any]:
     """The covering combinations as parameters of a test and, with `slow`, the rest of the product, marked as slow."""
     axes = {name: list(values) for name, values in axes.items()}
     fast = cover(axes, valid)
     rest = [row for row in product(axes, valid) if row not in fast] if slow else []
     marked = [*((row, ()) for row in fast), *((row, pytest.mark.slow) for row in rest)]
-    return [pytest.param(*row.values(), id="-".join(map(str, row.values())), marks=marks) for row, marks in marked]
+    return [pytest.param(*row.values(), id=row_id(row), marks=marks) for row, marks in marked]

@@ -11,7 +11,7 @@ from seq2seq.runtime import sampling, search, shortlist
 from seq2seq.runtime.beam import beam_search
 from seq2seq.runtime.constraints import Constraints
 from seq2seq.runtime.sampling import draw_ids, nucleus, sample
-from tests.pairs import cover
+from tests.pairs import cover, row_id
 
 BATCH = 5
 LENGTHS = {
@@ -66,11 +66,7 @@ class Case:
         return self.tiny.search_one(search.sample, b, seed=self.seeds[b], **self.options)
 
 
-def names(choices):
-    return "-".join(map(str, choices.values()))
-
-
-@pytest.mark.parametrize("choices", COVER, ids=names)
+@pytest.mark.parametrize("choices", COVER, ids=row_id)
 def test_equals_the_search_for_one_sentence(tiny, monkeypatch, choices):
     monkeypatch.setattr(shortlist, "MULTIPLE", 3)
     case = Case(tiny, choices)
@@ -79,7 +75,7 @@ def test_equals_the_search_for_one_sentence(tiny, monkeypatch, choices):
         tiny.assert_same(found[b], case.sample_one(b))
 
 
-@pytest.mark.parametrize("choices", COVER[::3], ids=names)
+@pytest.mark.parametrize("choices", COVER[::3], ids=row_id)
 def test_any_batch_gives_the_same(tiny, choices):
     case = Case(tiny, choices, seed=1, batch=24)
     together = case.sample()
