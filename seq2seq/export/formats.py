@@ -45,7 +45,7 @@ def check_format(name: str, config: Config, dtype: str) -> None:
     does not have."""
     for reason in reasons(name, config):
         raise ConfigError(reason)
-    choose(dict.fromkeys(FORMATS[name].dtypes), dtype, f"dtype of {FORMATS[name].title}")
+    choose(dict.fromkeys(FORMATS[name].dtypes), dtype, "dtype")
 
 
 def nothing(config: Config) -> Iterator[str]:

@@ -102,7 +102,7 @@ def test_wrong_names_are_refused_with_the_nearest() -> None:
     config = config_with("model.tie", "all")
     with pytest.raises(ConfigError, match="ctranslate2"):
         reasons("ctranslate", config)
-    with pytest.raises(ConfigError, match=r"dtype of CTranslate2.*int8"):
+    with pytest.raises(ConfigError, match=r"dtype=.*int8"):
         check_format("ctranslate2", config, "int7")
 
 
