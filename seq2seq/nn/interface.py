@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 from torch.nn import Parameter
 
+from seq2seq.ids import PAD
+
 Cached = dict[str, Tensor]  # everything that depends on the source alone, such as projected keys and values
 State = dict[str, Tensor]  # the decoder's state between steps; the first dimension of every value is N, or B
 
@@ -34,9 +36,14 @@ class Memory(NamedTuple):
 
     tokens: Tensor  # (B, S) the id that copying a position yields: of the target vocabulary, V + k for unknown word k
     states: Tensor  # (B, S, M)
-    mask: Tensor  # (B, S) bool, True on tokens, False on padding
+    mask: Tensor  # (B, S) bool, True on what the model reads, False on padding
     summary: Tensor  # (B, M)
     cached: Cached  # (B, ...) each
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) the positions of each source, padding left out; also those that the model does not read."""
+        return (self.tokens != PAD).sum(1)
 
     def select(self, sentences: Tensor) -> "Memory":
         """Keep the sentences (B')."""

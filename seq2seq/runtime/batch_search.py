@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .constraints import FREE, BatchConstraints, Constraints
 from .ensemble import start_decoding
 from .errors import ConfigError, counted
 from .history import EndedHypotheses, History, HistoryStep, of_each_sentence
 from .hypothesis import Hypothesis
-from .ids import BOS, PAD
+from .ids import BOS, EOS, PAD
 from .interface import ExportedModel, Ints, Step
 from .options import MIN_DONE_SHARE
 from .shortlist import TranslationTable
@@ -53,8 +54,8 @@ class BatchSearch(ABC):
         self.constraints = BatchConstraints(constraints, candidates.renumber if candidates else lambda ids: ids)
         steps = int(self.constraints.max_lengths.max()) + 1
         self.decoding = start_decoding(models, source, copy, candidates, steps)
-        self.mask = source != PAD  # (B, S)
-        self.sizes = self.mask.sum(1)  # of all sentences, also of those that have left the batch
+        self.mask = source_mask(source, models[0].source_end)  # (B, S)
+        self.sizes = (source != PAD).sum(1)  # of all sentences, also of those that have left the batch
         self.sentences = np.arange(len(source))  # (B,)
         self.tokens: Ints = np.full((len(source), 1), BOS, np.int64)  # (B, W) the last ones, as ids of the output
         self.parents = np.zeros((len(source), 1), np.int64)  # (B, W) of the step before
@@ -114,6 +115,16 @@ class BatchSearch(ABC):
         self.history.steps.append(added)
         self.tokens, self.parents = added.token, added.parent - width * np.arange(batch)[:, None]
         self.constraints.extend(self.tokens, self.parents)
+
+
+def source_mask(source: Ints, source_end: bool) -> NDArray[np.bool_]:
+    """source (B, S) ids -> (B, S), True on what a model reads, as EncoderDecoder.source_mask in torch.
+
+    Without `source_end` that is not EOS, unless it is alone."""
+    mask = source != PAD
+    if not source_end:
+        mask[:, 1:] &= source[:, 1:] != EOS
+    return mask
 
 
 def force(step: Step, forced: Ints) -> Step:

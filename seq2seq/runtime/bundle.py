@@ -93,6 +93,11 @@ class BundleConfig:
         return [JOINT] if self.vocabulary.joint else [SOURCE, TARGET]
 
     @property
+    def source_end(self) -> bool:
+        """Whether the model reads the EOS of a source; otherwise it masks it like padding."""
+        return self.values["model"].get("source_end") is not False
+
+    @property
     def needed(self) -> list[str]:
         """The files that the bundle cannot be used without."""
         weights = [name for pair in self.graphs for name in pair]

@@ -56,12 +56,13 @@ class GraphModel:
         vocabulary: int,
         *,
         copies: bool = False,
+        source_end: bool = True,
         max_source: int | None = None,
         max_target: int | None = None,
     ) -> None:
         """vocabulary: V. Raises RunError if the two graphs do not fit each other."""
         self.encoder, self.stepper = encoder, step
-        self.vocabulary, self.copies = vocabulary, copies
+        self.vocabulary, self.copies, self.source_end = vocabulary, copies, source_end
         self.max_source, self.max_target = max_source, max_target
         self.next = [name for name in step.outputs if name.startswith(NEXT)]
         self.restricted = LOGIT_MASK in step.inputs
@@ -198,6 +199,7 @@ def open_model(encoder: bytes, step: bytes, config: BundleConfig, threads: int) 
         Graph(step, threads),
         config.vocabulary.target,
         copies=config.copies,
+        source_end=config.source_end,
         max_source=config.max_source,
         max_target=config.max_target,
     )

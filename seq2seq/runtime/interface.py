@@ -67,6 +67,11 @@ class ExportedModel(Protocol):
         ...
 
     @property
+    def source_end(self) -> bool:
+        """Whether it reads the EOS of a source; otherwise it masks it like padding."""
+        ...
+
+    @property
     def max_source(self) -> int | None:
         """The longest source in tokens, EOS included; None means no limit."""
         ...

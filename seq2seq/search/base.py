@@ -54,7 +54,8 @@ class Search(ABC):
                 f"sentence {b} cannot have min_length={int(min_lengths[b])} and max_length={int(self.max_lengths[b])}"
             )
         self.constraint = combine_constraints(constraints, min_lengths, self.max_lengths, prefix)
-        self.mask, self.attention, self.width = memory.mask, attention, width
+        self.mask, self.sizes = memory.mask, memory.lengths
+        self.attention, self.width = attention, width
         self.tokens = self.max_lengths.new_empty(len(self.max_lengths), 1, 0)  # (B, W, t)
         self.done = torch.zeros_like(self.max_lengths, dtype=torch.bool)  # (B,) the endings are final
         self.steps: list[SearchStep] = []
@@ -78,7 +79,8 @@ class Search(ABC):
 
     def select(self, sentences: Tensor) -> None:
         """Keep the sentences (B',)."""
-        self.constraint, self.mask = self.constraint.select(sentences), self.mask[sentences]
+        self.constraint = self.constraint.select(sentences)
+        self.mask, self.sizes = self.mask[sentences], self.sizes[sentences]
         self.tokens, self.max_lengths = self.tokens[sentences], self.max_lengths[sentences]
         self.done, self.endings = self.done[sentences], self.endings.select(sentences)
         self.steps = [step.select(sentences) for step in self.steps]
@@ -88,7 +90,7 @@ class Search(ABC):
         steps = [step.select(sentences) for step in self.steps]
         if not self.attention:
             steps = [step._replace(weights=None) for step in steps]
-        return backtrace(steps, self.endings.select(sentences), self.mask[sentences].sum(1).tolist())
+        return backtrace(steps, self.endings.select(sentences), self.sizes[sentences].tolist())
 
 
 def per_sentence(name: str, lengths: Lengths, memory: Memory) -> Tensor:

@@ -28,15 +28,15 @@ def score_targets(
     if not targets:
         return []
     check_models(models, memories)
-    mask = memories[0].mask
+    sizes = memories[0].lengths
     longest = max(map(len, targets)) + 1
     padded = [[BOS, *ids, EOS, *[PAD] * (longest - 1 - len(ids))] for ids in targets]
-    ids = torch.tensor(padded, device=mask.device)  # (B, T + 1)
+    ids = torch.tensor(padded, device=sizes.device)  # (B, T + 1)
     outputs = [model.decode(ids[:, :-1], memory, attention) for model, memory in zip(models, memories, strict=True)]
     log_probs = target_log_probs(models, memories, outputs, ids[:, 1:]).tolist()
     weights = mean_attention([output.weights for output in outputs]).cpu() if attention else None
     found = []
-    for b, (target, size) in enumerate(zip(targets, mask.sum(1).tolist(), strict=True)):
+    for b, (target, size) in enumerate(zip(targets, sizes.tolist(), strict=True)):
         steps = len(target) + 1
         token_log_probs = log_probs[b][:steps]
         total = sum(token_log_probs)

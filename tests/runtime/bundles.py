@@ -49,6 +49,7 @@ class TorchMember:
 
     def __init__(self, model: Any, vocabulary: int) -> None:
         self.model, self.vocabulary, self.copies = model, vocabulary, model.head.reads_weights
+        self.source_end = model.source_end
         self.max_source, self.max_target = model.max_source, model.max_target
 
     def encode(self, source: Any, copy: Any = None, candidates: Any = None, logit_mask: Any = None) -> "TorchDecoding":

@@ -18,7 +18,7 @@ class TinyModel:
     levels: logits are multiples of 1 / levels, so that a small number makes many ties; end: added to the logit of
     EOS; dtype: of the log-probabilities"""
 
-    max_source = max_target = None
+    max_source, max_target, source_end = None, None, True
 
     def __init__(self, vocabulary=9, seed=0, copies=False, levels=0, end=0.5, dtype=np.float64):
         self.vocabulary, self.copies, self.levels, self.end, self.dtype = vocabulary, copies, levels, end, dtype
@@ -115,7 +115,7 @@ class TinyDecoding:
 class TableModel:
     """Its next token depends on the last one alone, with log-probabilities `table` (V, V); it has no attention."""
 
-    copies, max_source, max_target = False, None, None
+    copies, max_source, max_target, source_end = False, None, None, True
 
     def __init__(self, table):
         self.table, self.vocabulary = np.array(table), len(table)
@@ -143,7 +143,8 @@ def sources(count, seed=0, longest=7):
 
 def copied(source, vocabulary):
     """(B, S) the target ids of the source tokens, about a third of which are unknown words."""
-    return np.where(source % 3 == 1, vocabulary + np.arange(source.shape[1]), source % vocabulary)
+    ids = np.where(source % 3 == 1, vocabulary + np.arange(source.shape[1]), source % vocabulary)
+    return np.where((ids == PAD) & (source != PAD), UNK, ids)  # only padding yields PAD
 
 
 def step_function(model, source, copy, mask=None):

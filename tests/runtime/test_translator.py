@@ -123,6 +123,30 @@ def test_prefixes_shortlists_and_ensembles(both: Callable[..., Both], lines: lis
         same(ours.hypotheses(lines, prefix=prefix), theirs.hypotheses(lines, prefix=prefix))
 
 
+@pytest.mark.parametrize("family", [WORDS, TRANSFORMER], ids=["rnn", "transformer"])
+def test_an_end_of_a_source_that_is_not_read_is_a_position_without_attention(
+    both: Callable[..., Both], family: tuple[str, ...], lines: list[str]
+) -> None:
+    """It is not charged for by the coverage penalty, which every other position without attention is."""
+    ours, theirs = both(
+        (*family, "model.source_end=false"), beam=3, n_best=3, coverage_penalty=0.3, replace_unknown=True
+    )
+    found = [*ours.hypotheses(lines, attention=True)]
+    same(found, theirs.hypotheses(lines, attention=True))
+    pairs = [(line, "die Katze") for line in lines]
+    given = [[[one] for one in each.forced_decode(pairs, attention=True)] for each in (ours, theirs)]
+    same(*given)
+    for one in itertools.chain.from_iterable((*found, *given[0])):
+        if one.attention is not None and len(one.source) > 1:  # the end alone is read
+            assert one.attention.shape == (len(one.target), len(one.source))
+            assert not one.attention[:, -1].any()
+    longest = max(found, key=lambda each: len(each[0].ids))[0]
+    attention = longest.attention
+    assert attention is not None
+    penalty = -np.log(attention[:, :-1].sum(0, dtype=np.float64).clip(1e-6, 1)).sum()
+    assert longest.score == pytest.approx(longest.log_prob / len(longest.target) - 0.3 * penalty, abs=1e-4)
+
+
 def test_given_targets_are_scored_as_with_torch(
     both: Callable[..., Both], variant: tuple[str, ...], lines: list[str]
 ) -> None:
