@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.errors import ConfigError, RunError
-from seq2seq.export.formats import FORMATS, check_format
+from seq2seq.export.formats import FORMATS, LIBRARY_SETTINGS, check_format
 from seq2seq.runtime.arguments import Parser, add_choice, add_number
 from seq2seq.runtime.bounds import Bounds
-from seq2seq.runtime.bundle import CONFIG, ENDING
+from seq2seq.runtime.bundle import ENDING, PARITY, check_target
 
 if TYPE_CHECKING:
     from seq2seq.export.artifacts import Exported
@@ -191,15 +191,11 @@ def _targets(options: argparse.Namespace, runs: "Sequence[Run]", dtypes: Sequenc
 
 def _check_replaced(path: Path, options: argparse.Namespace) -> None:
     """ConfigError unless --overwrite is given and `path` is an artifact of the same kind."""
-    from seq2seq.runtime.bundle import PARITY
-
     if not options.overwrite:
         raise ConfigError(f"{path} exists: --overwrite replaces it, and --output names another place")
     if options.format in OURS:
-        expected = path.is_file() if path.suffix == ENDING else (path / CONFIG).is_file()
-    else:
-        expected = (path / PARITY).is_file()
-    if path.is_symlink() or not expected:
+        check_target(path, overwrite=True)
+    elif path.is_symlink() or not all((path / name).is_file() for name in (PARITY, LIBRARY_SETTINGS)):
         raise ConfigError(f"{path} is not what --format={options.format} writes, and is not replaced")
 
 

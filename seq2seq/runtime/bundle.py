@@ -131,7 +131,7 @@ class _Folder:
         self.folder = folder
 
     def size(self, name: str) -> int:
-        with open_file(self._path(name), MAX_ARCHIVE_BYTES, error=RunError) as file:
+        with open_file(self._path(name), max(MAX_BYTES.values())) as file:
             return os.fstat(file.fileno()).st_size
 
     def read(self, name: str, limit: int) -> bytes:
@@ -322,9 +322,17 @@ def check_target(path: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise ConfigError(f"{path} exists already, and is not overwritten unless that is asked for")
-    is_file = path.suffix == ENDING
-    if path.is_symlink() or (not path.is_file() if is_file else not (path / CONFIG).is_file()):
+    if path.is_symlink() or not (path.is_file() if path.suffix == ENDING else _holds_bundle(path)):
         raise ConfigError(f"{path} is not a bundle, and is not overwritten")
+
+
+def _holds_bundle(folder: Path) -> bool:
+    """Whether a folder has the config of a bundle, and no files besides those that it lists."""
+    try:
+        config = parse_config(parse_json(_Folder(folder).read(CONFIG, MAX_CONFIG_BYTES)))
+    except (ValueError, RunError):
+        return False
+    return {path.name for path in folder.iterdir()} <= {CONFIG, *config.files}
 
 
 def _write_file(path: Path, contents: Mapping[str, bytes]) -> None:

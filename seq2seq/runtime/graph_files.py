@@ -1,8 +1,9 @@
 """Checks of ONNX files before ONNX Runtime reads them: they are whole, refer to no other file, and hold no loops.
 
-A tensor may lie outside of an ONNX file, at a path that the file names; ONNX Runtime would read it. And a graph may
-hold others, which it repeats for as long as it says. What is walked through here is the wire format of protocol
-buffers, down to every tensor.
+A tensor may lie outside of an ONNX file, at a path that the file names; ONNX Runtime would read it. A graph may hold
+others, which it repeats for as long as it says; a function may call another twice, and so on, so that a small file
+becomes a giant graph; and a sparse tensor is as large as it says. What is walked through here is the wire format of
+protocol buffers, down to every tensor.
 """
 
 from collections.abc import Iterator
@@ -11,14 +12,18 @@ from .errors import RunError
 
 # message -> number of a field in onnx.proto -> the message that it holds
 MESSAGES: dict[str, dict[int, str]] = {
-    "model": {7: "graph", 20: "training", 25: "function"},
-    "training": {1: "graph", 2: "graph"},
-    "function": {7: "node", 11: "attribute"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "model": {7: "graph"},
+    "graph": {1: "node", 5: "tensor"},
     "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
-    "sparse": {1: "tensor", 2: "tensor"},
+    "attribute": {5: "tensor", 10: "tensor"},
     "tensor": {},
+}
+REFUSED: dict[
+    str, dict[int, str]
+] = {  # message -> number of a field that no graph of a translator has -> what it holds
+    "model": {20: "training", 25: "a function"},
+    "graph": {15: "a sparse tensor"},
+    "attribute": {6: "a graph in another", 11: "a graph in another", 22: "a sparse tensor", 23: "a sparse tensor"},
 }
 OPERATOR, DOMAIN = 4, 7  # fields of a node
 OPERATORS = {  # that graphs of translators consist of; none of them repeats anything
@@ -48,13 +53,17 @@ def check_graph(content: bytes, name: str) -> None:
 def _check_messages(model: memoryview) -> None:
     """Check a model and all messages in it.
 
-    Raises ValueError, which completes "FILE ...", if it is damaged, or holds a tensor that is elsewhere."""
+    Raises ValueError, which completes "FILE ...", if it is damaged, or holds what no graph of a translator has."""
     waiting, found, count = [(model, "model")], set(), 0
     while waiting:
         content, kind = waiting.pop()
         found.add(kind)
         for number, value in _fields(content):
             count += 1
+            if count > MAX_FIELDS:
+                raise ValueError("has more parts than a graph of a translator")
+            if (refused := REFUSED.get(kind, {}).get(number)) is not None:
+                raise ValueError(f"has {refused}, which no graph of a translator has")
             if kind == "tensor" and (number == EXTERNAL_DATA or (number == DATA_LOCATION and value != 0)):
                 raise ValueError("refers to another file for a tensor, which is not read")
             if kind == "node" and not _is_known(number, value):
@@ -63,8 +72,6 @@ def _check_messages(model: memoryview) -> None:
                 if not isinstance(value, memoryview):
                     raise ValueError("is damaged: it is no ONNX file")
                 waiting.append((value, inner))
-        if count > MAX_FIELDS:
-            raise ValueError("has more parts than a graph of a translator")
     if "graph" not in found:
         raise ValueError("is damaged: it holds no graph")
 

@@ -22,7 +22,7 @@ DRIFT = 1e-3  # and those of the same outputs, which add the rounding of up to h
 
 OUTPUT = {"text": TEXT}
 SHAPE = {
-    "schema": WHOLE, "format": WORD, "dtype": WORD, "allow_loss": NUMBER,
+    "schema": WHOLE, "format": WORD, "dtype": WORD,
     "sentences": [{"source": TEXT, "checkpoint": OUTPUT, "artifact": OUTPUT}],
 }  # fmt: skip
 METRIC = {"name": WORD, "language": TEXT, "rouge_tokenizer": TEXT}
@@ -146,8 +146,10 @@ def read_record(content: bytes, name: str) -> ParityRecord:
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         raise RunError(f"{name} is not the record of a parity gate that this version reads, of schema {SCHEMA}")
     metric = values.get("metric")
-    gate = {**values, "allow_loss": values.get("allow_loss") or 0}
-    if not fits(gate, SHAPE) or not (metric is None or fits(metric, METRIC)):
+    allowed = values.get("allow_loss")
+    if not fits(values, SHAPE) or not all(
+        value is None or fits(value, shape) for value, shape in ((metric, METRIC), (allowed, NUMBER))
+    ):
         raise RunError(f"{name} is damaged: it is not the record of a parity gate")
     try:
         sentences = [
@@ -163,7 +165,7 @@ def read_record(content: bytes, name: str) -> ParityRecord:
         raise RunError(f"{name} is damaged: {error}") from error
     if not sentences:
         raise RunError(f"{name} is damaged: it has no sentences")
-    return ParityRecord(values["format"], values["dtype"], values.get("allow_loss"), metric, sentences)
+    return ParityRecord(values["format"], values["dtype"], allowed, metric, sentences)
 
 
 def _text(value: Any) -> str | None:

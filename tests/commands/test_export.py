@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 from onnx import numpy_helper
 
 from seq2seq import Translator, cli
+from seq2seq.commands import export as command
+from seq2seq.errors import ConfigError
 from seq2seq.export import graph_bundle
 from seq2seq.runtime.__main__ import main as runtime_main
 from seq2seq.runtime.bundle import Bundle, write_bundle
@@ -159,7 +162,7 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "there is one": (["export", "RUN"], "BUNDLE exists: --overwrite replaces it"),
     "in the place of another file": (
         ["export", "RUN", "--output", "RUN/run.json", "--overwrite"],
-        "RUN/run.json is not what --format=onnx writes, and is not replaced",
+        "RUN/run.json is not a bundle, and is not overwritten",
     ),
     "into no folder": (["export", "RUN", "--output", "nowhere/a.s2s"], "nowhere/a.s2s cannot be written"),
     "unknown precision": (["export", "RUN", "--dtype", "int9"], "'int9' is unknown (did you mean 'int8'?)"),
@@ -212,7 +215,10 @@ def test_damaged_records_are_refused(exported: Exported, call: Call, tmp_path: P
             (json.dumps({**values, "sentences": []}).encode(), "it has no sentences"),
             (json.dumps({**values, "sentences": [{"source": 3}]}).encode(), "is damaged"),
             (json.dumps({**values, "metric": {"name": 3}}).encode(), "is damaged"),
-            (json.dumps({**values, "allow_loss": "much"}).encode(), "is damaged"),
+            *(
+                (json.dumps({**values, "allow_loss": one}).encode(), "is damaged")
+                for one in ("much", "", False, [], {})
+            ),
             (record.replace(b'"score": -', b'"score": "-', 1).replace(b', "ids"', b'", "ids"', 2), "is damaged"),
             (json.dumps({**values, "sentences": others}).encode(), "outputs are the same"),
         )
@@ -272,6 +278,17 @@ def test_a_bundle_is_replaced_if_that_is_asked_for(
     assert out.splitlines()[-1].startswith(f"exported: {path} (")
     record = json.loads(Bundle.open(path).read("parity.json"))
     assert {one["source"] for one in record["sentences"]} & set((corpus / "test.en").read_text().splitlines())
+
+
+@pytest.mark.parametrize("form", ["ctranslate2", "huggingface", "argos"])
+def test_only_exports_of_other_libraries_are_replaced_by_such(form: str, tmp_path: Path) -> None:
+    """An imported run and a bundle have a parity.json, too."""
+    options = Namespace(format=form, overwrite=True)
+    (tmp_path / "parity.json").write_text("{}")
+    with pytest.raises(ConfigError, match=f"is not what --format={form} writes, and is not replaced"):
+        command._check_replaced(tmp_path, options)
+    (tmp_path / "seq2seq.yaml").write_text("")
+    command._check_replaced(tmp_path, options)
 
 
 @pytest.mark.parametrize("exported", ["rnn"], indirect=True)

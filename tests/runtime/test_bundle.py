@@ -492,17 +492,16 @@ TENSORS = {  # where a tensor may be: numbers of the fields in each other
     "initializer": (7, 5),
     "attribute": (7, 1, 5, 5),
     "list of an attribute": (7, 1, 5, 10),
-    "graph of an attribute": (7, 1, 5, 6, 5),
-    "graphs of an attribute": (7, 1, 5, 11, 1, 5, 5),
-    "sparse initializer": (7, 15, 1),
-    "indices of a sparse initializer": (7, 15, 2),
-    "sparse attribute": (7, 1, 5, 22, 1),
-    "sparse attributes": (7, 1, 5, 23, 2),
-    "function": (25, 7, 5, 5),
-    "attribute of a function": (25, 11, 5),
-    "training": (20, 1, 5),
-    "algorithm": (20, 2, 1, 5, 5),
-    "deep in each other": (7, *(1, 5, 6) * 500, 5),
+}
+OTHER_PARTS = {  # that no graph of a translator has
+    "graph of an attribute": ((7, 1, 5, 6), "a graph in another"),
+    "graphs of an attribute": ((7, 1, 5, 11), "a graph in another"),
+    "deep in each other": ((7, *(1, 5, 6) * 500), "a graph in another"),
+    "sparse initializer": ((7, 15), "a sparse tensor"),
+    "sparse attribute": ((7, 1, 5, 22), "a sparse tensor"),
+    "sparse attributes": ((7, 1, 5, 23), "a sparse tensor"),
+    "function": ((25,), "a function"),
+    "training": ((20,), "training"),
 }
 
 
@@ -513,6 +512,30 @@ def test_graphs_that_refer_to_other_files_are_refused(place: str) -> None:
     for tensor in (ELSEWHERE, field(14, 1), field(13, b""), plain + field(14, 1)):
         with pytest.raises(RunError, match=r"^a\.onnx refers to another file for a tensor, which is not read$"):
             check_graph(GRAPH + inside(tensor, *TENSORS[place]), "a.onnx")
+
+
+@pytest.mark.parametrize("part", OTHER_PARTS)
+def test_graphs_with_parts_that_no_translator_has_are_refused(part: str) -> None:
+    """A few functions that call each other abort ONNX Runtime; a sparse tensor becomes as large as it says."""
+    numbers, what = OTHER_PARTS[part]
+    for content in (b"", field(1, b"name")):
+        with pytest.raises(RunError, match=f"^a.onnx has {what}, which no graph of a translator has$"):
+            check_graph(GRAPH + inside(content, *numbers), "a.onnx")
+
+
+def test_a_graph_of_too_many_parts_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, fields = [0], graph_files._fields
+
+    def counted(content: memoryview) -> Any:
+        for one in fields(content):
+            read[0] += 1
+            yield one
+
+    monkeypatch.setattr(graph_files, "MAX_FIELDS", 50)
+    monkeypatch.setattr(graph_files, "_fields", counted)
+    with pytest.raises(RunError, match="has more parts than a graph of a translator"):
+        check_graph(field(7, b"\x18\0" * 5000), "a.onnx")
+    assert read[0] < 60
 
 
 @pytest.mark.parametrize(
@@ -580,12 +603,28 @@ def test_only_bundles_are_overwritten_and_only_if_asked(name: str, tmp_path: Pat
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     (tmp_path / "link").symlink_to(path)
     (tmp_path / "folder.s2s").mkdir()
-    for other in ("mine", "link", "folder.s2s"):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / CONFIG).write_text("{}")  # many programs have such a file
+    write_bundle(tmp_path / "with_notes", CONTENT, FILES)
+    (tmp_path / "with_notes" / "notes.txt").write_text("mine")
+    for other in ("mine", "link", "folder.s2s", "theirs", "with_notes"):
+        before = sorted((tmp_path / other).glob("*"))
         with pytest.raises(ConfigError, match=f"{other} is not a bundle, and is not overwritten"):
             write_bundle(tmp_path / other, CONTENT, FILES, overwrite=True)
-    assert (tmp_path / "mine" / "thesis.txt").exists()
+        assert sorted((tmp_path / other).glob("*")) == before
     with pytest.raises(ConfigError, match="cannot be written: its folder does not exist"):
         write_bundle(tmp_path / "no" / name, CONTENT, FILES)
+
+
+def test_a_folder_may_be_larger_than_a_file_can_be(tmp_path: Path) -> None:
+    path, size = tmp_path / "b", 5 << 30
+    files = {"tokenizer.spm": TOKENIZER.serialized, "config.yaml": b"", "model.safetensors": b""}
+    write_bundle(path, CONTENT | {"kind": "weights"}, files)
+    os.truncate(path / "model.safetensors", size)  # takes no room on the disk
+    values = json.loads((path / CONFIG).read_text())
+    values["files"]["model.safetensors"]["bytes"] = size
+    replaced(json.dumps(values).encode())(path)
+    assert Bundle.open(path).config.files["model.safetensors"].size == size
 
 
 def test_what_would_not_be_read_is_not_written(tmp_path: Path) -> None:
