@@ -26,7 +26,8 @@ from .untrusted import FILE_NAME, FLAG, MIB, TEXT, WHOLE, WORD, fits, open_file,
 from .zip_files import MAX_ARCHIVE_BYTES, Entry, read_directory, write_archive
 
 SCHEMA = 1  # raised whenever the config of a bundle would be read differently
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # schema -> makes a config of it one of the next
+# schema -> makes a config of it one of the next; bundles of each schema are kept in tests/runtime/schemas
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 ENDING = ".s2s"  # of a bundle that is one file
 CONFIG, CARD, PARITY, SHORTLIST_FILE = "config.json", "card.md", "parity.json", "shortlist.npy"
 JOINT, SOURCE, TARGET = "tokenizer.spm", "source.spm", "target.spm"
@@ -228,8 +229,7 @@ def parse_config(values: Any) -> BundleConfig:
     if not isinstance(values, dict) or not fits(values.get("schema"), WHOLE):
         raise ValueError("it is not the config of a bundle: it has no schema")
     _check_schema(values)
-    for schema in range(values["schema"], SCHEMA):
-        values = UPGRADES[schema](values)
+    values = _upgraded(values)
     _check_shape(values)
     files = {name: BundleFile(file["bytes"], file["sha256"]) for name, file in values["files"].items()}
     _check_files(files)
@@ -259,6 +259,16 @@ def _check_schema(values: dict[str, Any]) -> None:
         raise ValueError(f"schema {schema} was written{by}, which is newer than this version, which reads {SCHEMA}")
     if schema != SCHEMA and schema not in UPGRADES:
         raise ValueError(f"schema {schema} is unknown: this version reads {SCHEMA}")
+
+
+def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
+    """The config as one of the current schema. ValueError for one that is not what its own schema says."""
+    for schema in range(values["schema"], SCHEMA):
+        try:
+            values = {**UPGRADES[schema](values), "schema": schema + 1}
+        except Exception as error:  # of any kind: nothing has checked what an upgrade reads
+            raise ValueError(f"it is not one of schema {schema}") from error
+    return values
 
 
 def _check_shape(values: dict[str, Any]) -> None:
