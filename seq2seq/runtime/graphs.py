@@ -3,6 +3,7 @@
 Shapes: B sentences, W hypotheses of each, S source positions, V target vocabulary, V' candidates, K next tokens.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ PAST = "past"  # which slots of the blocks are the past of each hypothesis, (B, 
 LOGIT_MASK = "logit_mask"  # (B, V')
 GIVEN = {"tokens", "parents", "count", "number", PAST, LOGIT_MASK}  # inputs of a step from the search
 BLOCK = 16  # steps by which blocks of keys and values grow: each growth copies them
+MAX_SIZE = 1 << 16  # heads of a block, and features of each
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -25,25 +27,35 @@ Arrays = dict[str, NDArray[Any]]
 class Graph:
     """A session of ONNX Runtime, which takes inputs by name and ignores those that the graph does not have."""
 
-    def __init__(self, graph: bytes, threads: int = 1) -> None:
-        """threads: that compute one operator. Raises RunError for what is no graph."""
+    def __init__(self, graph: bytes, threads: int = 1, name: str = "a bundle") -> None:
+        """threads: that compute one operator; name: of the bundle, for messages. Raises RunError for what is no
+        graph."""
+        self.name = name
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 3  # errors
+        options.log_severity_level = 4  # only what ends the process; errors are raised, and said in our words
         try:
             self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has no common class for its own
-            raise RunError("a graph cannot be read by ONNX Runtime: it is damaged, or of a newer version") from error
+            raise RunError(
+                f"{name}: a graph cannot be read by ONNX Runtime: it is damaged, or of a newer version"
+            ) from error
         self.inputs = {value.name: value.shape for value in self.session.get_inputs()}
         self.outputs = [value.name for value in self.session.get_outputs()]
 
     def run(self, inputs: Arrays, outputs: list[str]) -> Arrays:
-        """The named outputs. Raises RunError if the graph cannot compute them."""
+        """The named outputs. Raises RunError if the graph cannot compute them, MemoryError if there is no room."""
         given = {name: inputs[name] for name in self.inputs}
         try:
             return dict(zip(outputs, self.session.run(outputs, given), strict=True))
         except Exception as error:
-            raise RunError("a graph cannot compute its outputs: it does not fit its bundle") from error
+            if "allocate memory" in str(error) or "bad_alloc" in str(error):
+                raise MemoryError from error
+            raise self.misfit("it cannot compute its outputs") from error
+
+    def misfit(self, why: str) -> RunError:
+        """The error for a graph that is not what its bundle says."""
+        return RunError(f"{self.name}: a graph does not fit the bundle: {why}")
 
 
 class GraphModel:
@@ -61,19 +73,14 @@ class GraphModel:
         max_target: int | None = None,
     ) -> None:
         """vocabulary: V. Raises RunError if the two graphs do not fit each other."""
+        _check_names(encoder, step)
         self.encoder, self.stepper = encoder, step
         self.vocabulary, self.copies, self.source_end = vocabulary, copies, source_end
         self.max_source, self.max_target = max_source, max_target
         self.next = [name for name in step.outputs if name.startswith(NEXT)]
         self.restricted = LOGIT_MASK in step.inputs
-        given = {name.removeprefix(START) for name in encoder.outputs} | GIVEN
-        blocks = {name for name in step.inputs if name.startswith(BLOCKS)}
-        missing = sorted(set(step.inputs) - given - blocks) or sorted({"scores", "ids"} - set(step.outputs))
-        missing = missing or sorted({name.removeprefix(NEXT) for name in self.next} - set(step.inputs))
-        if missing or not set(encoder.inputs) <= {"source", "copy", "candidates"}:
-            raise RunError(
-                f"the graphs of encoder and step do not fit each other: {quoted((missing or ['inputs'])[0])}"
-            )
+        # block -> heads, and features of each
+        self.blocks = {name: (shape[1], shape[4]) for name, shape in step.inputs.items() if name.startswith(BLOCKS)}
 
     def encode(
         self,
@@ -82,15 +89,20 @@ class GraphModel:
         candidates: Ints | None = None,
         logit_mask: Floats | None = None,
     ) -> "GraphDecoding":
-        """As interface.ExportedModel."""
+        """As interface.ExportedModel. Raises RunError for candidates that the graphs do not take."""
+        if candidates is not None and not self.restricted:
+            raise self.encoder.misfit("it takes no shortlist")
         if self.restricted and candidates is None:
             candidates = np.arange(self.vocabulary)
             logit_mask = np.zeros((len(source), self.vocabulary), np.float32)
         inputs = {"source": source, "copy": source if copy is None else copy, "candidates": candidates}
         memory = self.encoder.run({k: v for k, v in inputs.items() if v is not None}, self.encoder.outputs)
+        for name, value in memory.items():
+            if not _is_shared(name) and value.shape[:1] != source.shape[:1]:
+                raise self.encoder.misfit(f"{name} has the shape {[*value.shape]}")
         if logit_mask is not None:
             memory[LOGIT_MASK] = logit_mask
-        return GraphDecoding(self, memory)
+        return GraphDecoding(self, memory, source.shape[1])
 
 
 class GraphDecoding:
@@ -100,10 +112,12 @@ class GraphDecoding:
     that of hypothesis g at step t, and `past` says which slots each hypothesis sees. Other states are reordered in
     the graph."""
 
-    def __init__(self, model: GraphModel, memory: Arrays) -> None:
-        self.model, self.number = model, 0
+    def __init__(self, model: GraphModel, memory: Arrays, positions: int) -> None:
+        """positions: S."""
+        self.model, self.number, self.positions = model, 0, positions
         # the size of the output
         self.size = memory[LOGIT_MASK].shape[1] if LOGIT_MASK in memory else model.vocabulary
+        self.size += positions * model.copies
         self.state = {
             name.removeprefix(START): value[:, None] for name, value in memory.items() if name.startswith(START)
         }
@@ -131,6 +145,7 @@ class GraphDecoding:
         if self.past is not None:
             fed[PAST] = self.past
         found = self.model.stepper.run(fed, wanted + self.model.next)
+        self._check_outputs(found, tokens.shape[0], tokens.shape[1], more)
         new = {name.removeprefix(NEXT): found[name] for name in self.model.next}
         if self.past is None:
             self.state = new
@@ -143,9 +158,7 @@ class GraphDecoding:
 
     def select(self, sentences: Ints) -> None:
         """As interface.Decoding."""
-        self.memory = {
-            name: value if name.startswith("output_") else value[sentences] for name, value in self.memory.items()
-        }
+        self.memory = {name: value if _is_shared(name) else value[sentences] for name, value in self.memory.items()}
         self.state = {name: value[sentences] for name, value in self.state.items()}
         self.blocks = {name: value[sentences] for name, value in self.blocks.items()}
         self.past = None if self.past is None else self.past[sentences]
@@ -161,11 +174,26 @@ class GraphDecoding:
         if more or slots < W:
             widened = max(0, W - slots)
             past = np.pad(past, ((0, 0), (0, 0), (0, more), (0, widened)))
-            for name, shape in self.model.stepper.inputs.items():
-                if name.startswith(BLOCKS):
-                    old = self.blocks.get(name, np.zeros((B, shape[1], 0, slots, shape[4]), np.float32))
-                    self.blocks[name] = np.pad(old, ((0, 0), (0, 0), (0, more), (0, widened), (0, 0)))
+            for name, (heads, features) in self.model.blocks.items():
+                old = self.blocks.get(name, np.zeros((B, heads, 0, slots, features), np.float32))
+                self.blocks[name] = np.pad(old, ((0, 0), (0, 0), (0, more), (0, widened), (0, 0)))
         self.past = past
+
+    def _check_outputs(self, found: Arrays, B: int, W: int, count: int) -> None:
+        """Raise RunError unless the outputs of a step are of B sentences, W hypotheses and `count` ids each."""
+        sizes = {"scores": count, "ids": count, "log_probs": self.size, "weights": self.positions}
+        for name, value in found.items():
+            own = name.removeprefix(NEXT)
+            if own in self.model.blocks:
+                heads, features = self.model.blocks[own]
+                shape: tuple[int, ...] = (B, heads, W, features)
+            else:
+                shape = (B, W, sizes[name]) if name in sizes else (B, W, *self.state[own].shape[2:])
+            if value.shape != shape:
+                raise self.model.stepper.misfit(f"{name} has the shape {[*value.shape]}, where {[*shape]} is needed")
+        ids = found["ids"]
+        if ids.dtype != np.int64 or ids.min() < 0 or ids.max() >= self.size:
+            raise self.model.stepper.misfit(f"its ids are not those of {self.size} tokens")
 
     def _write(self, new: Arrays) -> None:
         """Write the keys and values (B, heads, W, d) of the step that was computed."""
@@ -175,6 +203,36 @@ class GraphDecoding:
             self.blocks[name][:, :, self.number, :W] = value
         every = np.arange(W)
         self.past[:, every, self.number, every] = True
+
+
+def _check_names(encoder: Graph, step: Graph) -> None:
+    """Raise RunError unless the inputs and outputs of the two graphs are those of one model."""
+    inputs = set(step.inputs)
+    start = {name.removeprefix(START) for name in encoder.outputs if name.startswith(START)}
+    states = {name.removeprefix(NEXT) for name in step.outputs if name.startswith(NEXT)}
+    blocks = {name for name in inputs if name.startswith(BLOCKS)}
+    wrong = (
+        *sorted(inputs - start - {*encoder.outputs} - blocks - GIVEN),  # nothing gives them
+        *sorted({"scores", "ids"} - {*step.outputs}),
+        *sorted(states ^ (start & inputs | blocks)),  # each state is read and returned
+        *sorted({*encoder.inputs} - {"source", "copy", "candidates"}),
+        *sorted(start & inputs if blocks else ()),
+        *({PAST} if (PAST in inputs) != bool(blocks) else ()),
+        *({LOGIT_MASK} if (LOGIT_MASK in inputs) != ("candidates" in encoder.inputs) else ()),
+        *(name for name in sorted(blocks) if not _is_block(step.inputs[name])),
+    )
+    if wrong:
+        raise RunError(f"{step.name}: the graphs of encoder and step do not fit each other: {quoted(wrong[0])}")
+
+
+def _is_block(shape: Sequence[Any]) -> bool:
+    """Whether an input of this shape can be a block, whose heads and features are numbers."""
+    return len(shape) == 5 and all(type(shape[axis]) is int and 0 < shape[axis] <= MAX_SIZE for axis in (1, 4))
+
+
+def _is_shared(name: str) -> bool:
+    """Whether an output of the encoder belongs to no sentence: the rows of the output layer for the candidates."""
+    return name.startswith("output_")
 
 
 def _without(forbidden: Ints, count: int, step: Step) -> Step:
@@ -192,11 +250,13 @@ def _without(forbidden: Ints, count: int, step: Step) -> Step:
     return step._replace(scores=scores[..., :count].astype(np.float32, copy=False), ids=ids[..., :count])
 
 
-def open_model(encoder: bytes, step: bytes, config: BundleConfig, threads: int) -> GraphModel:
-    """The model of two graphs of a bundle. threads: that compute one operator. Raises RunError if they are damaged."""
+def open_model(encoder: bytes, step: bytes, config: BundleConfig, threads: int, name: str) -> GraphModel:
+    """The model of two graphs of a bundle. threads: that compute one operator; name: of the bundle.
+
+    Raises RunError if they are damaged."""
     return GraphModel(
-        Graph(encoder, threads),
-        Graph(step, threads),
+        Graph(encoder, threads, name),
+        Graph(step, threads, name),
         config.vocabulary.target,
         copies=config.copies,
         source_end=config.source_end,

@@ -99,9 +99,9 @@ class Translator(LineTranslator):
         """Open one bundle, or several as an ensemble.
 
         threads: that compute one step; 0: one for a sentence alone, all cores for batches
-        shortlist: restrict each sentence to so many translations of each of its tokens, if the (first) bundle has a
-            table of them; 0: no restriction. Probabilities of a search are then normalized over these words, those of
-            `score` over all.
+        shortlist: restrict each sentence to so many translations of each of its tokens, if each bundle has a table of
+            them, of which the first is used; 0: no restriction. Probabilities of a search are then normalized over
+            these words, those of `score` over all.
         search: settings of SearchConfig that replace those of the (first) bundle
 
         >>> Translator.open("one.s2s", "two.s2s", beam=10, n_best=3)
@@ -123,7 +123,7 @@ class Translator(LineTranslator):
             Threads(_model_opener(opened), threads),
             vocabularies,
             settings,
-            shortlist=_open_shortlist(first, shortlist),
+            shortlist=_open_shortlist(opened, shortlist),
             truncate=first.config.truncate_source,
             copies=first.config.copies,
             limits=[(bundle.config.max_source, bundle.config.max_target) for bundle in opened],
@@ -249,19 +249,20 @@ def _open_model(bundle: Bundle, encoder: bytes, step: bytes, threads: int) -> Ex
     """The model of two graphs of a bundle. Raises RunError if ONNX Runtime cannot read them."""
     from .graphs import open_model  # it imports ONNX Runtime, without which all else of a bundle can be checked
 
-    try:
-        return open_model(encoder, step, bundle.config, threads)
-    except RunError as error:
-        raise RunError(f"{bundle.path}: {error}") from error
+    return open_model(encoder, step, bundle.config, threads, str(bundle.path))
 
 
-def _open_shortlist(bundle: Bundle, most: int) -> TranslationTable | None:
-    """The shortlist of a bundle with `most` translations of each token; 0: None. ConfigError for more than it has."""
+def _open_shortlist(bundles: Sequence[Bundle], most: int) -> TranslationTable | None:
+    """The shortlist of the first bundle with `most` translations of each token; 0: None.
+
+    Raises ConfigError for more than it has, and if the graphs of one were exported without a shortlist."""
     SHORTLIST.check("shortlist", most)
     if not most:
         return None
-    if not bundle.has(SHORTLIST_FILE):
-        raise ConfigError(f"shortlist={most} needs a table of translations, and {bundle.path} has none")
+    for bundle in bundles:
+        if not bundle.has(SHORTLIST_FILE):
+            raise ConfigError(f"shortlist={most} needs a table of translations, and {bundle.path} has none")
+    bundle = bundles[0]
     table = read_table(bundle.read(SHORTLIST_FILE), bundle.config.vocabulary, f"{SHORTLIST_FILE} in {bundle.path}")
     if most > table.shape[1]:
         raise ConfigError(

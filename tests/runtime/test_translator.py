@@ -241,6 +241,9 @@ def test_shortlists_that_do_not_fit_are_refused(random_run: RandomRun, tmp_path:
     with pytest.raises(ConfigError, match="shortlist=4 is not between 0 and the 3 translations"):
         Translator.open(path, shortlist=4)
     assert Translator.open(path, shortlist=2).shortlist is not None
+    without = bundle_of(random_run(), tmp_path / "without")
+    with pytest.raises(ConfigError, match=r"shortlist=2 needs a table of translations, and .*without has none"):
+        Translator.open(path, without, shortlist=2)
 
 
 def test_tokenizers_of_another_size_are_refused(random_run: RandomRun, tmp_path: Path) -> None:
