@@ -17,6 +17,7 @@ from tests.pairs import params
 gc.disable()  # until all tests are loaded, a quarter of whose time it would take
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup; tests send it to themselves
 if not shutil.which("nvidia-smi"):

@@ -1,16 +1,20 @@
 """The wheel, built, unpacked in an empty environment and run outside the checkout; and the contents of the sdist."""
 
 import os
+import pwd
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import tempfile
 import venv
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -104,42 +108,86 @@ def link_packages(names: list[str], folder: Path) -> None:
         names += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
 
 
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A temporary folder that every user of the machine can read: those of pytest are its user's alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+def user() -> dict[str, Any]:
+    """Options of `subprocess.run` for a user whom permissions bind: `nobody` in place of root, else the same user."""
+    if os.getuid():
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def python_of_user() -> str:
+    """An interpreter of this version that `user` can start: that of this environment, or that of the system."""
+    own = Path(sys.executable).resolve()
+    for python in (str(own), f"/usr/bin/{own.name}"):
+        with suppress(OSError, subprocess.CalledProcessError):
+            subprocess.run([python, "-c", "import venv"], cwd="/", check=True, capture_output=True, **user())
+            return python
+    pytest.skip(f"nobody cannot start {own}, and there is no other of its version")
+
+
+def make_read_only(folder: Path) -> None:
+    """Take the right to write from a folder and all that is in it."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode & 0o555 | 0o444)
+
+
 @pytest.mark.slow
 def test_wheel_of_the_runtime_translates_without_torch(
-    trained: Callable[..., Path], corpus: Path, tmp_path: Path
+    trained: Callable[..., Path], corpus: Path, public_folder: Path, tmp_path: Path
 ) -> None:
-    """From a folder that cannot be written to, with the output of the run itself."""
+    """As a user without a home, from a folder that cannot be written to, with the output of the run itself."""
     pytest.importorskip("hatchling", reason="the wheel is built by hatchling, without a download")
-    folder, run = tmp_path / "env", trained("training.max_updates=2")
-    venv.create(folder, with_pip=False, symlinks=True)
-    inside = next(folder.glob("lib/python*/site-packages"))
+    environment, work, run = public_folder / "env", public_folder / "work", trained("training.max_updates=2")
+    subprocess.run([python_of_user(), "-m", "venv", "--without-pip", environment], check=True)
+    inside = next(environment.glob("lib/python*/site-packages"))
     script = ROOT / "scripts/runtime_wheel.py"
     built = subprocess.run([sys.executable, script, tmp_path], check=True, capture_output=True, text=True)
     with zipfile.ZipFile(built.stdout.strip()) as archive:
         archive.extractall(inside)
     link_packages(["numpy", "onnxruntime", "sentencepiece"], inside)
-    bundle, work = tmp_path / "small.s2s", tmp_path / "work"
-    assert cli.main(["export", str(run), "--dtype", "float32", "--output", str(bundle)]) == 0
-    work.mkdir(mode=0o555)
+    work.mkdir()
+    for name in ("small.s2s", "folder"):
+        assert cli.main(["export", str(run), "--sentences", "10", "--output", str(work / name)]) == 0
+    make_read_only(work)
     text = (corpus / "test.en").read_text()
 
     def call(*words: str | Path) -> str:
-        variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         done = subprocess.run(
-            [folder / "bin/python", *words],
+            [environment / "bin/python", *words],
             cwd=work,
-            env=variables,
+            env={name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "HOME")},
             input=text,
             capture_output=True,
             text=True,
             check=False,
+            **user(),
         )
         assert done.returncode == 0, done.stderr
+        assert not done.stderr
         return done.stdout
 
-    loaded = "import seq2seq_runtime, sys; seq2seq_runtime.Translator; print({'torch', 'seq2seq'} & set(sys.modules))"
-    assert call("-c", loaded) == "set()\n"
-    assert call("-m", "seq2seq_runtime", bundle).splitlines() == Translator.open(run).translate(text.splitlines())
+    assert call("-c", STATE) == "[] [False, False, False, False]\n"
+    for name in ("small.s2s", "folder"):
+        assert call("-m", "seq2seq_runtime", name).splitlines() == Translator.open(run).translate(text.splitlines())
+        assert call("-m", "seq2seq_runtime", "verify", name).endswith(f"verified: {name}, float32\n")
+    assert sorted(path.name for path in work.iterdir()) == ["folder", "small.s2s"]
+
+
+STATE = """
+import importlib.util, os, seq2seq_runtime
+seq2seq_runtime.Translator
+there = [name for name in ("torch", "lightning", "hydra", "seq2seq") if importlib.util.find_spec(name)]
+print(there, [os.access(path, os.W_OK) for path in (".", "small.s2s", "folder", os.path.expanduser("~"))])
+"""
 
 
 @pytest.mark.slow

@@ -3,16 +3,20 @@
 Shapes: B sentences, W hypotheses of each, S source positions, V target vocabulary, V' candidates, K next tokens.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from .bundle import NEXT, START, BundleConfig
 from .errors import RunError, quoted
 from .interface import Floats, Ints, Step
+
+# read at the import: official builds keep an identifier of the device, and send what they are used for to their maker
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 BLOCKS = "own_"  # prefix of the blocks of keys and values, (B, heads, capacity, G, d)
 PAST = "past"  # which slots of the blocks are the past of each hypothesis, (B, W, capacity, G)

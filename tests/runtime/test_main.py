@@ -49,6 +49,19 @@ def run_main(monkeypatch: pytest.MonkeyPatch, text: str, *words: object) -> int:
     return exit_code(lambda: main([str(word) for word in words]))
 
 
+def test_onnx_runtime_keeps_no_records_of_its_use(tmp_path: Path) -> None:
+    """Its official builds leave an identifier of the device at home, and send what they are used for to their maker."""
+    pytest.importorskip("onnxruntime")
+    bundle = Path(__file__).with_name("schemas") / "1-rnn.s2s"
+    unset = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(PACKAGE.parents[1])}
+    words = [sys.executable, "-m", "seq2seq.runtime", bundle]
+    done = subprocess.run(words, env=environment, input="a house\n", capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 2
+    assert (done.stderr, [*tmp_path.iterdir()]) == ("", [])
+
+
 def test_lines_are_translated_in_order(
     bundle: Path, random_run: RandomRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
