@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.commands.options import open_translator
-from seq2seq.errors import RunError
+from seq2seq.errors import RunError, Seq2SeqError
 from seq2seq.export.formats import LIBRARY_SETTINGS
 from seq2seq.runtime.arguments import Parser
-from seq2seq.runtime.bundle import PARITY, Bundle
+from seq2seq.runtime.bundle import MAX_BYTES, PARITY, Bundle
 
 if TYPE_CHECKING:
     from seq2seq.runtime.parity import Output, ParityRecord
-
-MOST_BYTES = 64 << 20  # of parity.json in a folder of another library
 
 
 def main(argv: list[str]) -> None:
@@ -21,7 +19,8 @@ def main(argv: list[str]) -> None:
     parser = Parser(
         "verify",
         "Translate with an artifact the sentences that its export was proved with, and compare with the output of the"
-        " checkpoint, which the artifact holds: neither the run nor its text is needed. The files are checked as well.",
+        " checkpoint, which the artifact holds: neither the run nor its text is needed. The files of a bundle are"
+        " checked as well.",
         example="runs/toy-demo-s1-bc617b45/export.s2s",
     )
     parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="what `seq2seq export` wrote")
@@ -49,13 +48,20 @@ def _translate(path: Path) -> "tuple[ParityRecord, Sequence[Output]]":
     if (path / LIBRARY_SETTINGS).is_file():
         from seq2seq.export.artifacts import library_settings, run_library
 
-        record = read_record(read_bytes(path / PARITY, MOST_BYTES), str(path / PARITY))
-        lines = [one.source for one in record.sentences]
-        return record, run_library(record.format, path, lines, library_settings(path))
+        record = read_record(read_bytes(path / PARITY, MAX_BYTES[".json"]), str(path / PARITY))
+        settings = library_settings(path)
+        try:
+            return record, run_library(record.format, path, [one.source for one in record.sentences], settings)
+        except Seq2SeqError:
+            raise
+        except Exception as error:  # each library raises many types for a damaged file
+            raise RunError(
+                f"{path} cannot be translated with: its files are damaged, or not those of {record.format}"
+            ) from error
     from seq2seq.runs.bundles import is_artifact
 
     if not is_artifact(path):
-        why = f"it has no {PARITY}" if path.exists() else "it does not exist"
+        why = f"it is no bundle and has no {LIBRARY_SETTINGS}" if path.exists() else "it does not exist"
         raise RunError(f"{path} is not an artifact that `seq2seq export` wrote: {why}")
     record = bundle_record(Bundle.open(path))
     return record, outputs(open_translator(path, **SETTINGS), [one.source for one in record.sentences])

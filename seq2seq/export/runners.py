@@ -13,10 +13,15 @@ from typing import NamedTuple
 from seq2seq.config import Config
 from seq2seq.data.tokenizer import open_pieces
 from seq2seq.data.vocabulary import JOINT, SOURCE, Vocabularies
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, RunError, counted
 from seq2seq.export.ctranslate2 import import_ctranslate2, search_options
+from seq2seq.export.huggingface import generation
 from seq2seq.export.projections import longest_target
 from seq2seq.runtime.options import length_limits
+from seq2seq.runtime.untrusted import MIB
+from seq2seq.runtime.vocabulary import join_pieces
+
+MAX_PACKAGE_BYTES = 4096 * MIB  # of the files in a package for Argos Translate
 
 
 class Found(NamedTuple):
@@ -32,7 +37,8 @@ def run_ctranslate2(folder: Path, lines: Sequence[str], config: Config) -> list[
     Raises ConfigError if the package ctranslate2 is missing."""
     vocabularies = Vocabularies.open(folder)
     segment, _ = open_pieces(folder / (JOINT if vocabularies.joint else SOURCE))
-    ids = {symbol: i for i, symbol in enumerate(vocabularies.target.symbols())}
+    target = vocabularies.target
+    pieces = dict(zip(target.symbols(), target.pieces(range(target.size)), strict=True))
     translator = import_ctranslate2().Translator(str(folder), intra_threads=1)
     options = search_options(config) | {"num_hypotheses": 1}
 
@@ -40,7 +46,8 @@ def run_ctranslate2(folder: Path, lines: Sequence[str], config: Config) -> list[
         limits = {"min_decoding_length": least, "max_decoding_length": most}
         results = translator.translate_batch(tokens, max_batch_size=config.search.batch, **options | limits)
         return [
-            Found(vocabularies.decode_target(ids[symbol] for symbol in one.hypotheses[0]), one.scores[0])
+            # with search.replace_unknown some tokens are words of the source
+            Found(join_pieces(pieces.get(token, token) for token in one.hypotheses[0]), one.scores[0])
             for one in results
         ]
 
@@ -55,13 +62,16 @@ def run_huggingface(folder: Path, lines: Sequence[str], config: Config) -> list[
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
     except ImportError as error:
         raise ConfigError("this format needs the package transformers: pip install 'transformers>=5'") from error
-    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    safe = {"trust_remote_code": False, "local_files_only": True}
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder, use_safetensors=True, **safe).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+    search = {"do_sample": False} | generation(config) | {"num_return_sequences": 1}  # those in the folder may sample
 
     def translate(batch: Sequence[list[str]], least: int, most: int) -> list[Found]:
         texts = [line for (line,) in batch]
         inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True)
-        limits = {"max_new_tokens": most, "num_return_sequences": 1} | ({"min_new_tokens": least} if least else {})
-        found = model.generate(**inputs, return_dict_in_generate=True, output_scores=True, **limits)
+        options = search | {"max_new_tokens": most} | ({"min_new_tokens": least} if least else {})
+        found = model.generate(**inputs, return_dict_in_generate=True, output_scores=True, **options)
         scores = found.sequences_scores.tolist() if "sequences_scores" in found else [None] * len(texts)
         return [*map(Found, tokenizer.batch_decode(found.sequences, skip_special_tokens=True), scores)]
 
@@ -71,9 +81,15 @@ def run_huggingface(folder: Path, lines: Sequence[str], config: Config) -> list[
 
 def run_argos(folder: Path, lines: Sequence[str], config: Config) -> list[Found]:
     """Translate with the CTranslate2 model of a package for Argos Translate, with our search settings, not with its
-    own."""
-    (path,) = folder.glob("*.argosmodel")
-    with zipfile.ZipFile(path) as package, tempfile.TemporaryDirectory() as scratch:
+    own.
+
+    Raises RunError unless the folder holds one package, whose files are not too large."""
+    packages = sorted(folder.glob("*.argosmodel"))
+    if len(packages) != 1:
+        raise RunError(f"{folder} holds {counted(len(packages), '.argosmodel file')}, where one is expected")
+    with zipfile.ZipFile(packages[0]) as package, tempfile.TemporaryDirectory() as scratch:
+        if (size := sum(one.file_size for one in package.infolist())) > MAX_PACKAGE_BYTES:
+            raise RunError(f"{packages[0]} would be too large unpacked: {size:,} bytes of {MAX_PACKAGE_BYTES:,}")
         for name in map(PurePosixPath, package.namelist()):
             if name.parent.name == "model" or name.suffix == ".model":
                 target = Path(scratch) / (JOINT if name.suffix == ".model" else name.name)

@@ -20,6 +20,7 @@ from seq2seq import Translator, cli
 from seq2seq.commands import export as command
 from seq2seq.errors import ConfigError
 from seq2seq.export import graph_bundle
+from seq2seq.export.runners import RUNNERS
 from seq2seq.runtime.__main__ import main as runtime_main
 from seq2seq.runtime.bundle import Bundle, write_bundle
 from seq2seq.runtime.program import exit_code
@@ -174,7 +175,7 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "weights of two": (["export", "RUN", "RUN", "--format", "weights"], "--format=weights holds one model"),
     "too few sentences": (["export", "RUN", "--sentences", 2], "--sentences=2 is too small: at least 10"),
     "source alone": (["export", "RUN", "--source", "a"], "--source and --reference must be given together"),
-    "a run verified": (["verify", "RUN"], "RUN is not an artifact that `seq2seq export` wrote: it has no parity.json"),
+    "a run verified": (["verify", "RUN"], "RUN is not an artifact that `seq2seq export` wrote: it is no bundle and"),
     "nothing verified": (["verify", "nowhere"], "nowhere is not an artifact"),
 }
 
@@ -231,6 +232,31 @@ def test_damaged_records_are_refused(exported: Exported, call: Call, tmp_path: P
     folder = rewritten(exported.float32, tmp_path / "folder")
     (folder / "parity.json").write_bytes(record.replace(b"1", b"2"))
     assert "was changed" in call("verify", folder)[2]
+
+
+@pytest.mark.parametrize("exported", ["rnn"], indirect=True)
+def test_damaged_folders_of_other_libraries_are_refused(
+    exported: Exported, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the library raises, and without one."""
+
+    def damaged(*inputs: Any) -> Any:
+        raise ValueError("header too large\nin line 3")
+
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(exported.run / "config.yaml", folder / "seq2seq.yaml")
+    record = json.loads(Bundle.open(exported.float32).read("parity.json"))
+    monkeypatch.setitem(RUNNERS, "ctranslate2", damaged)
+    for form, message in (
+        ("ctranslate2", "folder cannot be translated with: its files are damaged, or not those of ctranslate2"),
+        ("argos", "folder holds 0 .argosmodel files, where one is expected"),
+        ("pickle", "format='pickle' is unknown"),
+    ):
+        (folder / "parity.json").write_text(json.dumps(record | {"format": form}))
+        code, out, err = call("verify", folder)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert message in err
 
 
 def disturb(step: onnx.ModelProto, amount: float) -> None:
