@@ -74,6 +74,7 @@ FILES_READ = {  # call that reads a file -> the modules that may call it; all ot
     "safe_open": {"runs.weights"},  # these get a file that runtime.untrusted has opened
     "ZipFile": {"evaluation.attention_records", "export.argos", "export.runners", "training.checkpoint"},
     "torch.load": {"imports.weights", "training.checkpoint"},
+    "torch.export.load": {"export.pt2"},  # what this process has just written
     "memmap": {"data.dataset"},
     "load_file": set(),
     "np.load": set(),

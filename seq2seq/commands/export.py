@@ -29,7 +29,9 @@ PACKAGES = {  # format -> what writes it, and translates with it
     "huggingface": ("transformers",),
     "argos": ("ctranslate2",),
 }
-OURS = ("onnx", "weights")  # formats that are bundles; the others are folders of other libraries
+OURS = ("onnx", "weights", "pt2")  # formats that are bundles; the others are folders of other libraries
+ONE_FILE = ("onnx", "weights")  # bundles that are one file by default; torch.export.load reads files of a folder
+GRAPHS = ("onnx", "pt2")  # formats that hold an ensemble, too
 MEGABYTE = 1e6
 
 
@@ -48,7 +50,7 @@ def main(argv: list[str]) -> None:
     for run in runs:
         for dtype in dtypes:
             check_format(options.format, run.config, dtype)
-    if len(runs) > 1 and options.format != "onnx":
+    if len(runs) > 1 and options.format not in GRAPHS:
         raise ConfigError(f"--format={options.format} holds one model: an ensemble is exported with --format=onnx")
     _check_packages(options.format)
     paths = _targets(options, runs, dtypes)
@@ -107,8 +109,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--format",
         list(FORMATS),
         default="onnx",
-        help="onnx, a bundle that seq2seq.runtime opens without PyTorch; weights, one that this package opens; or that"
-        " of another library; `seq2seq check` says which a model can have (default: onnx)",
+        help="onnx, a bundle that seq2seq.runtime opens without PyTorch; weights, one that this package opens; pt2, one"
+        " for torch.export.load; or that of another library; `seq2seq check` says which a model can have (default:"
+        " onnx)",
     )
     known = sorted({dtype for form in FORMATS.values() for dtype in form.dtypes})
     parser.add_argument(
@@ -123,7 +126,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         type=Path,
         metavar="PATH",
         help=f"a bundle is one file if this ends in {ENDING}, else a folder (default: RUN/export{ENDING}, with format"
-        " and precision in the name if they are others)",
+        " and precision in the name if they are others; pt2: the folder RUN/export-pt2)",
     )
     add_number(
         parser,
@@ -175,7 +178,7 @@ def _targets(options: argparse.Namespace, runs: "Sequence[Run]", dtypes: Sequenc
 
     if options.output and len(dtypes) > 1:
         raise ConfigError(f"--output={options.output} names one artifact, and --dtype several: {', '.join(dtypes)}")
-    ending = ENDING if options.format in OURS else ""
+    ending = ENDING if options.format in ONE_FILE else ""
     paths = {}
     for dtype in dtypes:
         parts = ["export", *([] if options.format == "onnx" else [options.format])]

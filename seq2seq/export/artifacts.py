@@ -5,8 +5,9 @@ through the parity gate, and only then written where they belong.
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from seq2seq.runs.weights import load_model
 from seq2seq.runtime.bundle import CARD, PARITY, write_bundle
 from seq2seq.runtime.parity import SETTINGS as GATE_SETTINGS
 from seq2seq.runtime.parity import Output, ParityRecord
+from seq2seq.runtime.translation import LineTranslator
 from seq2seq.runtime.untrusted import MIB, read_text
 from seq2seq.translator import Translator
 
@@ -52,6 +54,7 @@ class BundleArtifact(Artifact):
 
     config: Mapping[str, Any]
     files: Files
+    opener: Callable[[Path], LineTranslator] = partial(Translator.open, **GATE_SETTINGS)
 
     def size(self) -> int:
         """As Artifact."""
@@ -62,7 +65,7 @@ class BundleArtifact(Artifact):
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "bundle"
             write_bundle(path, self.config, self.files)
-            return measure(Translator.open(path, **GATE_SETTINGS), sentences)
+            return measure(self.opener(path), sentences)
 
     def write(self, path: Path, more: Files, overwrite: bool) -> None:
         """As Artifact."""
@@ -105,14 +108,19 @@ def run_library(form: str, folder: Path, lines: Sequence[str], config: Config) -
 def make_artifacts(
     runs: Sequence[Run], form: str, dtypes: Sequence[str], scratch: Path, shrink: bool = False
 ) -> dict[str, Artifact]:
-    """An artifact of each precision. scratch: an empty folder, for files of other libraries; shrink: as GraphExporter.
+    """An artifact of each precision. scratch: an empty folder, for files of other libraries; shrink: as OnnxExporter.
 
     Raises RunError if a run has no weights, ConfigError if a library is not installed."""
     if form == "onnx":
-        from seq2seq.export.graph_bundle import GraphExporter
+        from seq2seq.export.onnx import OnnxExporter
 
-        exporter = GraphExporter(runs, shrink)
+        exporter = OnnxExporter(runs, shrink)
         return {dtype: BundleArtifact(*exporter.bundle(dtype)) for dtype in dtypes}
+    if form == "pt2":
+        from seq2seq.export.pt2 import ProgramExporter, open_written
+
+        programs = ProgramExporter(runs)
+        return {dtype: BundleArtifact(*programs.bundle(dtype), open_written) for dtype in dtypes}
     if form == "weights":
         return {dtype: BundleArtifact(*weights_bundle(runs, dtype)) for dtype in dtypes}
     (run,) = runs

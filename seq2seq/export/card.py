@@ -109,7 +109,8 @@ def _parity(record: ParityRecord) -> Iterator[str]:
             f"{cell(record.metric['name'])} of the checkpoint {record.metric['checkpoint']:.2f}, of this artifact"
             f" {record.metric['artifact']:.2f}, `{record.metric['signature']}`."
         )
-    yield "`parity.json` has all of them; `seq2seq verify` repeats the comparison."
+    again = "" if record.format == "pt2" else "; `seq2seq verify` repeats the comparison"
+    yield f"`parity.json` has all of them{again}."
 
 
 def _whole(value: Any) -> str:

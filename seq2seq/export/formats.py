@@ -148,6 +148,7 @@ def argos_reasons(config: Config) -> Iterator[str]:
 FORMATS: dict[str, Format] = {
     "onnx": Format("ONNX", ("float32", "int8", "float16"), nothing, nothing),
     "weights": Format("weights", ("float32",), nothing, nothing),
+    "pt2": Format("torch.export", ("float32",), nothing, nothing),
     "ctranslate2": Format(
         "CTranslate2",
         ("float32", "int8", "int8_bfloat16", "bfloat16", "float16"),

@@ -1,6 +1,6 @@
 """The two graphs of a translator in ONNX, with the inputs and outputs that its model needs."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 import onnx
@@ -8,11 +8,33 @@ import torch
 from onnx import numpy_helper
 
 from seq2seq.export import recurrent
+from seq2seq.export.graph_bundle import GraphExporter, SavedGraph
 from seq2seq.export.graphs import Traced, trace
+from seq2seq.export.quantize import to_float16, to_int8
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.runtime.bundle import NEXT, START
 
 OPSET = 20  # of ONNX's operators; ONNX Runtime reads it from 1.17 on
+PRECISIONS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {  # dtype -> changes a graph in float32
+    "float32": lambda graph: graph,
+    "int8": to_int8,
+    "float16": to_float16,
+}
+
+
+class OnnxExporter(GraphExporter):
+    """Bundles of graphs in ONNX, in several precisions."""
+
+    kind = "onnx"
+
+    def trace(self, model: EncoderDecoder) -> Sequence[bytes]:
+        """As GraphExporter."""
+        return [graph.SerializeToString() for graph in onnx_graphs(model, self.shortlist)]
+
+    def save(self, graph: bytes, dtype: str) -> SavedGraph:
+        """As GraphExporter."""
+        changed = PRECISIONS[dtype](onnx.load_from_string(graph))
+        return SavedGraph(changed.SerializeToString(), [one.name for one in changed.graph.input])
 
 
 def onnx_graphs(model: EncoderDecoder, shortlist: bool = False) -> tuple[onnx.ModelProto, onnx.ModelProto]:

@@ -31,13 +31,14 @@ UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 ENDING = ".s2s"  # of a bundle that is one file
 CONFIG, CARD, PARITY, SHORTLIST_FILE = "config.json", "card.md", "parity.json", "shortlist.npy"
 JOINT, SOURCE, TARGET = "tokenizer.spm", "source.spm", "target.spm"
-KINDS = ("onnx", "weights")
+KINDS = ("onnx", "weights", "pt2")
 START, NEXT = "start_", "next_"  # prefixes of the states that the graphs of an encoder and of a step return
 MAX_FILES, MAX_MEMBERS = 100, 32
 MAX_CONFIG_BYTES = MIB
 MAX_BYTES = {  # ending of a file's name -> its largest size; files with other endings are not read
     ".onnx": 2048 * MIB,  # the limit of its format, protobuf
-    ".safetensors": 16384 * MIB, ".npy": 1024 * MIB, ".spm": 64 * MIB, ".json": 64 * MIB, ".md": 4 * MIB, ".yaml": MIB,
+    ".safetensors": 16384 * MIB, ".pt2": 16384 * MIB,
+    ".npy": 1024 * MIB, ".spm": 64 * MIB, ".json": 64 * MIB, ".md": 4 * MIB, ".yaml": MIB,
 }  # fmt: skip
 
 SHAPE = {  # of config.json
@@ -68,7 +69,7 @@ class VocabularySizes(NamedTuple):
 class BundleConfig:
     """The checked content of config.json."""
 
-    kind: str  # onnx or weights
+    kind: str  # one of KINDS
     dtype: str  # of weights and activations
     members: int  # models of an ensemble
     search: SearchConfig
@@ -84,9 +85,9 @@ class BundleConfig:
 
     @property
     def graphs(self) -> list[tuple[str, str]]:
-        """The files of encoder and step of each member of an ONNX bundle."""
+        """The files of encoder and step of each member of a bundle of graphs."""
         numbers = [""] if self.members == 1 else range(1, self.members + 1)
-        return [(f"encoder{number}.onnx", f"step{number}.onnx") for number in numbers]
+        return [(f"encoder{number}.{self.kind}", f"step{number}.{self.kind}") for number in numbers]
 
     @property
     def tokenizers(self) -> list[str]:
@@ -102,7 +103,7 @@ class BundleConfig:
     def needed(self) -> list[str]:
         """The files that the bundle cannot be used without."""
         weights = [name for pair in self.graphs for name in pair]
-        return [*self.tokenizers, *(weights if self.kind == "onnx" else ["model.safetensors", "config.yaml"])]
+        return [*self.tokenizers, *(["model.safetensors", "config.yaml"] if self.kind == "weights" else weights)]
 
     def check_given(self, search: SearchConfig, given: Collection[str]) -> None:
         """Raise ConfigError for the first of the search settings `given` that has no effect with this model."""
@@ -173,8 +174,10 @@ class Bundle:
         self.path, self.config, self._files = path, config, files
 
     @classmethod
-    def open(cls, path: str | Path) -> "Bundle":
+    def open(cls, path: str | Path, trusted: bool = False) -> "Bundle":
         """Open a bundle and check its config, and the sizes of its files.
+
+        trusted: also if it holds programs of torch.export, whose loading can run any code
 
         Raises RunError, in one sentence that names the file, for anything but a complete bundle that this version
         reads."""
@@ -189,6 +192,10 @@ class Bundle:
             config = parse_config(parse_json(files.read(CONFIG, MAX_CONFIG_BYTES)))
         except ValueError as error:
             raise RunError(f"{CONFIG} in {path}: {error}") from error
+        if config.kind == "pt2" and not trusted:
+            raise RunError(
+                f"{path} holds programs of torch.export, which are not opened here: loading one can run any code"
+            )
         for name, listed in config.files.items():
             if (size := files.size(name)) != listed.size:
                 raise RunError(f"{name} in {path} has {size:,} bytes, where {CONFIG} says {listed.size:,}")

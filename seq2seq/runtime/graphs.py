@@ -14,10 +14,6 @@ from .bundle import NEXT, START, BundleConfig
 from .errors import RunError, quoted
 from .interface import Floats, Ints, Step
 
-# read at the import: official builds keep an identifier of the device, and send what they are used for to their maker
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime
-
 BLOCKS = "own_"  # prefix of the blocks of keys and values, (B, heads, capacity, G, d)
 PAST = "past"  # which slots of the blocks are the past of each hypothesis, (B, W, capacity, G)
 LOGIT_MASK = "logit_mask"  # (B, V')
@@ -34,6 +30,10 @@ class Graph:
     def __init__(self, graph: bytes, threads: int = 1, name: str = "a bundle") -> None:
         """threads: that compute one operator; name: of the bundle, for messages. Raises RunError for what is no
         graph."""
+        # official builds keep an identifier of the device, and send what they are used for to their maker
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import
+        import onnxruntime  # without which all else of a bundle can be checked
+
         self.name = name
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -254,13 +254,11 @@ def _without(forbidden: Ints, count: int, step: Step) -> Step:
     return step._replace(scores=scores[..., :count].astype(np.float32, copy=False), ids=ids[..., :count])
 
 
-def open_model(encoder: bytes, step: bytes, config: BundleConfig, threads: int, name: str) -> GraphModel:
-    """The model of two graphs of a bundle. threads: that compute one operator; name: of the bundle.
-
-    Raises RunError if they are damaged."""
+def model_of(encoder: Graph, step: Graph, config: BundleConfig) -> GraphModel:
+    """The model of two graphs of a bundle. Raises RunError if they do not fit each other."""
     return GraphModel(
-        Graph(encoder, threads, name),
-        Graph(step, threads, name),
+        encoder,
+        step,
         config.vocabulary.target,
         copies=config.copies,
         source_end=config.source_end,

@@ -20,6 +20,7 @@ from .bundle import SHORTLIST_FILE, Bundle, VocabularySizes
 from .constraints import Constraints
 from .errors import ConfigError, RunError, check_type
 from .forced import score_targets
+from .graphs import Graph, model_of
 from .hypothesis import Hypothesis
 from .ids import PAD
 from .interface import ExportedModel
@@ -247,9 +248,8 @@ def _read_graphs(bundle: Bundle) -> list[tuple[bytes, bytes]]:
 
 def _open_model(bundle: Bundle, encoder: bytes, step: bytes, threads: int) -> ExportedModel:
     """The model of two graphs of a bundle. Raises RunError if ONNX Runtime cannot read them."""
-    from .graphs import open_model  # it imports ONNX Runtime, without which all else of a bundle can be checked
-
-    return open_model(encoder, step, bundle.config, threads, str(bundle.path))
+    name = str(bundle.path)
+    return model_of(Graph(encoder, threads, name), Graph(step, threads, name), bundle.config)
 
 
 def _open_shortlist(bundles: Sequence[Bundle], most: int) -> TranslationTable | None:

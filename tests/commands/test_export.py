@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from seq2seq import Translator, cli
 from seq2seq.commands import export as command
 from seq2seq.errors import ConfigError
-from seq2seq.export import graph_bundle
+from seq2seq.export import onnx as onnx_export
 from seq2seq.export.runners import RUNNERS
 from seq2seq.runtime.__main__ import main as runtime_main
 from seq2seq.runtime.bundle import Bundle, write_bundle
@@ -82,7 +82,7 @@ def traced(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> Callable[[Cal
             change(step)
             return [encoder, step]
 
-        monkeypatch.setattr(graph_bundle, "onnx_graphs", graphs)
+        monkeypatch.setattr(onnx_export, "onnx_graphs", graphs)
 
     return plant
 

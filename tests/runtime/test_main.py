@@ -26,7 +26,7 @@ PACKAGE = Path(seq2seq.runtime.__path__[0])
 IMPORTS = """
 import importlib, pathlib, sys
 for path in pathlib.Path({package!r}).glob("*.py"):
-    if path.stem not in ("__init__", "__main__", "graphs"):
+    if path.stem not in ("__init__", "__main__"):
         importlib.import_module("{name}." + path.stem)
 name = "{name}"
 unwanted = {{"torch", "lightning", "hydra", "omegaconf", "seq2seq"}} - {{name.partition(".")[0]}}

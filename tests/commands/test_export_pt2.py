@@ -1,0 +1,93 @@
+"""`export --format pt2`: programs of torch.export, which PyTorch alone loads, and which no command opens."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seq2seq import Translator
+from seq2seq.errors import RunError
+from seq2seq.ids import BOS, EOS
+from seq2seq.nn.build import EncoderDecoder
+from seq2seq.runs.directory import Run
+from seq2seq.runs.weights import load_model
+from seq2seq.runtime import Translator as GraphTranslator
+from seq2seq.runtime.bundle import Bundle
+from tests.runtime.bundles import bundle_of
+
+RandomRun = Callable[..., Path]
+Call = Callable[..., tuple[int, str, str]]
+ROOT = Path(__file__).parents[2]
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "rnn": (),
+    "transformer": (
+        "model=transformer", "model.size=16", "model.heads=2", "model.feedforward=16",
+        "model.encoder_layers=1", "model.decoder_layers=1",
+    ),
+}  # fmt: skip
+
+
+@torch.no_grad()
+def greedy(model: EncoderDecoder, source: list[int]) -> list[int]:
+    """The likeliest next token of a model, again and again, at most 50."""
+    memory = model.encode(torch.tensor([source]))
+    state, found = model.start(memory), [BOS]
+    while found[-1] != EOS and len(found) <= 50:
+        output, state = model.step(torch.tensor(found[-1:]), state, memory)
+        found.append(int(model.head.log_probs(output, memory).argmax()))
+    return [token for token in found[1:] if token != EOS]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_programs_are_exported_and_the_documented_loop_runs_them(
+    family: str, random_run: RandomRun, call: Call, lines: list[str], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(random_run(*FAMILIES[family]), tmp_path / "run"))
+    folder = run / "export-pt2"
+    code, out, err = call("export", run, "--format", "pt2", "--sentences", 12)
+    assert code == 0, err
+    assert out.splitlines()[-1].startswith(f"exported: {folder} (0.")
+    assert out.endswith(" MB), 12 of 12 sentences the same\n")
+    Bundle.open(folder, trusted=True).verify()
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {*files} == {"card.md", "config.json", "encoder.pt2", "parity.json", "step.pt2", "tokenizer.spm"}
+    for text in (str(ROOT), str(tmp_path)):
+        assert not [name for name, content in files.items() if text.encode() in content]
+    # nothing of this package is needed to load them
+    assert not [name for name, content in files.items() if name.endswith(".pt2") and b"seq2seq" in content]
+
+    page = (ROOT / "docs/how-to/export.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(import torch\n.*?)```", page, re.DOTALL)
+    documented: dict[str, Any] = {}
+    exec(example, documented)
+    model, vocabularies = load_model(Run.open(run)), Run.open(run).vocabularies
+    programs = documented["load"](folder)
+    for line in (lines[0], lines[-1], ""):
+        source = vocabularies.encode_source(line).ids
+        assert documented["greedy"](programs, source) == greedy(model, source)
+
+
+@pytest.mark.parametrize("path", ["export-pt2", "export.s2s"])
+def test_no_command_opens_programs(
+    path: str, random_run: RandomRun, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even their tokenizers are read: loading a program can run any code that its file holds."""
+    monkeypatch.setattr(torch.export, "load", lambda *inputs: pytest.fail("a program is loaded"))
+    run = random_run()
+    bundle = bundle_of(run, tmp_path / path, {"encoder.pt2": b"\x80", "step.pt2": b"\x80"}, kind="pt2")
+    message = f"{bundle} holds programs of torch.export, which are not opened here: loading one can run any code"
+    corpus = ["--source", "a", "--reference", "a"]
+    for words in (
+        ["translate", bundle], ["translate", run, bundle], ["score", bundle], ["evaluate", bundle, *corpus],
+        ["plot", bundle, "--sentence", "a"], ["verify", bundle],
+    ):  # fmt: skip
+        code, out, err = call(*words, stdin="a\n")
+        assert (code, out, err) == (2, "", f"seq2seq: {message}\n"), words
+    for opener in (Translator, GraphTranslator):
+        with pytest.raises(RunError, match=re.escape(message)):
+            opener.open(bundle)
+    assert call("export", bundle)[0] == 2
