@@ -39,13 +39,15 @@ class Graph:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 4  # only what ends the process; errors are raised, and said in our words
         try:
-            self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime has no common class for its own
+            self.session = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
+            self.inputs = {value.name: value.shape for value in self.session.get_inputs()}
+            self.outputs = [value.name for value in self.session.get_outputs()]
+        except Exception as error:  # ONNX Runtime has no common class for its own, and some names are not UTF-8
             raise RunError(
                 f"{name}: a graph cannot be read by ONNX Runtime: it is damaged, or of a newer version"
             ) from error
-        self.inputs = {value.name: value.shape for value in self.session.get_inputs()}
-        self.outputs = [value.name for value in self.session.get_outputs()]
 
     def run(self, inputs: Arrays, outputs: list[str]) -> Arrays:
         """The named outputs. Raises RunError if the graph cannot compute them, MemoryError if there is no room."""

@@ -1,5 +1,6 @@
 """Bundles for tests: of a made-up translator, and of a run whose torch model stands in for the graphs."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ def config(source: int, target: int, joint: bool, **values: Any) -> dict[str, An
         "copies": False, "max_source": None, "max_target": None, "source_words": False,
         "inputs": {"encoder": ["source"], "step": ["tokens"]}, "left_out": [], **values,
     }  # fmt: skip
+
+
+def listed(files: dict[str, bytes]) -> dict[str, Any]:
+    """What config.json says of files."""
+    return {name: {"bytes": len(c), "sha256": hashlib.sha256(c).hexdigest()} for name, c in files.items()}
 
 
 def bundle_of(run: Path, path: Path, files: dict[str, bytes] | None = None, **values: Any) -> Path:

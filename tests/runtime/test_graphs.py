@@ -106,6 +106,10 @@ MISFITS: dict[str, tuple[bytes, bytes, str]] = {
     "keys of another shape": (encoder(), block("B", 2, "T", "G", 3), "next_own_keys0 has the shape"),
     "a past without blocks": (encoder(), step(inputs={"past": (BOOL, None)}), "'past'"),
     "candidates that are not read": (encoder(), step(inputs={"logit_mask": (FLOAT, None)}), "'logit_mask'"),
+    "an input whose name is not UTF-8": (encoder().replace(b"source", b"sourc\xff"), step(), "cannot be read by ONNX"),
+    "an absent value whose name is not UTF-8": (
+        encoder(node("Identity", "absent", "memory")).replace(b"absent", b"absen\xff"), step(), "cannot be read by ONNX"
+    ),
     "a giant output": (
         encoder(), step(node("Expand", "every full", "scores"), node("ConstantOfShape", "large", "ids")), "a graph"
     ),
