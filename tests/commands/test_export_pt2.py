@@ -91,3 +91,17 @@ def test_no_command_opens_programs(
         with pytest.raises(RunError, match=re.escape(message)):
             opener.open(bundle)
     assert call("export", bundle)[0] == 2
+
+
+@pytest.mark.slow
+def test_ensembles_are_exported_as_one_with_their_shortlist(random_run: RandomRun, call: Call, tmp_path: Path) -> None:
+    runs = [Path(shutil.copytree(random_run(*FAMILIES[family]), tmp_path / family)) for family in FAMILIES]
+    assert call("shortlist", runs[0])[0] == 0
+    code, out, err = call("export", *runs, "--format", "pt2", "--sentences", 12, "--output", tmp_path / "two.s2s")
+    assert code == 0, err
+    assert out.endswith(" MB), 12 of 12 sentences the same\n")
+    bundle = Bundle.open(tmp_path / "two.s2s", trusted=True)
+    programs = [f"{name}{number}.pt2" for name in ("encoder", "step") for number in (1, 2)]
+    assert sorted(name for name in bundle.config.files if name.endswith(".pt2")) == programs
+    assert bundle.has("shortlist.npy")
+    assert "logit_mask" in bundle.config.values["inputs"]["step2"]
