@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from zipfile import ZipFile, is_zipfile
 
 import torch
 from torch import Tensor
@@ -81,12 +82,25 @@ def open_pickled(path: Path) -> Iterator[ForeignWeights]:
     Raises RunError if it holds other objects, or is damaged."""
     with open_file(path, MAX_WEIGHTS_BYTES) as file:
         try:
-            loaded = torch.load(library_path(file), weights_only=True, map_location="cpu")
+            compressed = is_zipfile(file) and any(one.compress_type for one in ZipFile(file).infolist())
+            loaded = None if compressed else torch.load(library_path(file), weights_only=True, map_location="cpu")
         except Exception as error:  # torch raises many types for a damaged file
             raise RunError(f"{path} cannot be read: it is damaged, or holds other objects than tensors") from error
-    if not isinstance(loaded, dict) or not all(isinstance(x, Tensor) and not x.is_sparse for x in loaded.values()):
+    if compressed:
+        raise RunError(f"{path} is compressed, which torch.save does not do: it may be far larger than its file")
+    if not isinstance(loaded, dict) or not all(map(_is_plain, loaded.values())):
         raise RunError(f"{path} holds other objects than named tensors")
     held = sum(x.untyped_storage().nbytes() for x in loaded.values())
     if any(x.numel() * x.element_size() > max(held, 1) for x in loaded.values()):  # expanded from a few numbers
         raise RunError(f"{path} holds tensors that are larger than the file")
     yield ForeignWeights({str(name): x for name, x in loaded.items()}, path)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is a tensor of numbers in memory: not sparse, nested, or one that has a shape only."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_nested
+    )

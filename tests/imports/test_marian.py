@@ -3,9 +3,11 @@
 import json
 import os
 import subprocess
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import torch
@@ -157,9 +159,26 @@ def pickle_an_object(folder: Path) -> None:
     torch.save({"x": Path("x")}, folder / "pytorch_model.bin")
 
 
-def expand_a_number(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-    torch.save({"model.shared.weight": torch.ones(1).expand(10**12)}, folder / "pytorch_model.bin")
+def save_pickled(tensor: Callable[[], torch.Tensor]) -> Callable[[Path], None]:
+    """Put a pickled file of one tensor in the place of the weights."""
+
+    def save(folder: Path) -> None:
+        (folder / "model.safetensors").unlink()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.save({"model.shared.weight": tensor()}, folder / "pytorch_model.bin")
+
+    return save
+
+
+def compress_pickled(folder: Path) -> None:
+    save_pickled(lambda: torch.zeros(10**6))(folder)
+    path = folder / "pytorch_model.bin"
+    with ZipFile(path) as stored:
+        entries = {name: stored.read(name) for name in stored.namelist()}
+    with ZipFile(path, "w", ZIP_DEFLATED) as compressed:
+        for name, content in entries.items():
+            compressed.writestr(name, content)
 
 
 def link_outside(folder: Path) -> None:
@@ -175,7 +194,12 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
     (add_nan, "not finite"),
     (add_tensor, "no place for, such as model.encoder.layernorm_embedding.weight"),
     (pickle_an_object, "other objects than tensors"),
-    (expand_a_number, "larger than the file"),
+    (save_pickled(lambda: torch.ones(1).expand(10**12)), "larger than the file"),
+    (save_pickled(lambda: torch.empty(10**6, 10**6, device="meta")), "other objects than named tensors"),
+    (save_pickled(lambda: torch.eye(3).to_sparse()), "other objects than named tensors"),
+    (save_pickled(lambda: torch.eye(3).to_sparse_csr()), "other objects than named tensors"),
+    (save_pickled(lambda: torch.nested.nested_tensor([torch.ones(2)])), "other objects than named tensors"),
+    (compress_pickled, "is compressed, which torch.save does not do"),
     (link_outside, "a link that leads out of"),
 ]
 
