@@ -80,7 +80,9 @@ def main(argv: list[str]) -> None:
 
 def _evaluate_bundles(options: argparse.Namespace) -> None:
     """Score the translations of bundles, which name no test sets, and in which nothing is stored."""
-    first = options.runs[0]
+    from seq2seq.runs.bundles import is_artifact
+
+    first = next(filter(is_artifact, options.runs))
     if not options.source:
         raise ConfigError(f"{first} is a bundle, which names no test sets: give --source FILE and --reference FILE")
     if options.gold:
@@ -88,14 +90,13 @@ def _evaluate_bundles(options: argparse.Namespace) -> None:
 
     from seq2seq.evaluation.metrics import TASKS, score
     from seq2seq.evaluation.testset import read_test_set
-    from seq2seq.runs.bundles import is_artifact
     from seq2seq.runtime.bundle import Bundle
     from seq2seq.runtime.translation import warn_truncated
     from seq2seq.utils.progress import ProgressCounter
 
     search = search_options(options)
     translator = open_translator(*options.runs, device=options.device, precision=options.precision, **search)
-    bundle = Bundle.open(next(filter(is_artifact, options.runs))).config
+    bundle = Bundle.open(first).config
     metrics = chosen_metrics(options, TASKS.get(bundle.task, TASKS["translation"]))
     tokenizers = tokenizer_options(options, metrics)
     if options.language is None:

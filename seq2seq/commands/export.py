@@ -52,6 +52,10 @@ def main(argv: list[str]) -> None:
             check_format(options.format, run.config, dtype)
     if len(runs) > 1 and options.format not in GRAPHS:
         raise ConfigError(f"--format={options.format} holds one model: an ensemble is exported with --format=onnx")
+    if options.allow_loss is not None and dtypes == ["float32"] and options.format in OURS and not options.shrink:
+        raise ConfigError(
+            f"--allow-loss={options.allow_loss:g} would be ignored: in float32 a bundle has to give its run's output"
+        )
     _check_packages(options.format)
     paths = _targets(options, runs, dtypes)
     _export(options, runs, paths)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import NEXT, START, BundleConfig
-from .errors import RunError, quoted
+from .errors import ConfigError, RunError, quoted
 from .interface import Floats, Ints, Step
 
 BLOCKS = "own_"  # prefix of the blocks of keys and values, (B, heads, capacity, G, d)
@@ -28,12 +28,14 @@ class Graph:
     """A session of ONNX Runtime, which takes inputs by name and ignores those that the graph does not have."""
 
     def __init__(self, graph: bytes, threads: int = 1, name: str = "a bundle") -> None:
-        """threads: that compute one operator; name: of the bundle, for messages. Raises RunError for what is no
-        graph."""
+        """threads: that compute one operator; name: of the bundle, for messages. Raises RunError for what is no graph,
+        ConfigError if the package onnxruntime is missing."""
         # official builds keep an identifier of the device, and send what they are used for to their maker
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import
-        import onnxruntime  # without which all else of a bundle can be checked
-
+        try:
+            import onnxruntime  # without which all else of a bundle can be checked
+        except ImportError as error:
+            raise ConfigError(f"{name} needs the package onnxruntime: pip install onnxruntime") from error
         self.name = name
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1

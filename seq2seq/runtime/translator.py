@@ -216,7 +216,7 @@ def _check_member(other: Bundle, first: Bundle) -> None:
         hash_of_both(*(bundle.config.files[bundle.config.tokenizers[i]].sha256 for i in (0, -1)))
         for bundle in (first, other)
     )
-    if ours != theirs:
+    if ours != theirs or other.config.vocabulary[:2] != first.config.vocabulary[:2]:
         raise RunError(f"{other.path} cannot join {first.path} in an ensemble: their tokenizers differ")
     if other.config.copies != first.config.copies:
         raise RunError(f"{other.path} cannot join {first.path} in an ensemble: only one of them copies words")

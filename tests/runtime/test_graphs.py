@@ -1,5 +1,6 @@
 """Models as ONNX graphs: what the runtime computes with graphs that are made by hand, and those that do not fit."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from seq2seq.data.tokenizer import train_tokenizer
-from seq2seq.errors import RunError
+from seq2seq.errors import ConfigError, RunError
 from seq2seq.ids import PAD
 from seq2seq.runtime.bundle import write_bundle
 from seq2seq.runtime.graphs import Graph, GraphModel
@@ -153,6 +154,12 @@ def test_candidates_need_graphs_with_a_shortlist() -> None:
     model = GraphModel(Graph(encoder()), Graph(step()), SIZE)
     with pytest.raises(RunError, match="it takes no shortlist"):
         model.encode(np.full((1, 2), 4), None, np.arange(4), np.zeros((1, 4), np.float32))
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ConfigError, match=r"^a\.s2s needs the package onnxruntime: pip install onnxruntime$"):
+        Graph(encoder(), name="a.s2s")
 
 
 def test_full_memory_is_no_misfit() -> None:

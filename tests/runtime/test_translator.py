@@ -197,8 +197,15 @@ def test_bundles_that_do_not_fit_together_are_refused(random_run: RandomRun, tmp
         bundle_of(random_run(), tmp_path / "a"),
         bundle_of(random_run(*WORDS), tmp_path / "b"),
         bundle_of(random_run(*WORDS), tmp_path / "c", copies=True),
+        bundle_of(
+            random_run(*WORDS), tmp_path / "d", copies=True, vocabulary={"source": 9, "target": 9, "joint": False}
+        ),
     ]
-    for pair, message in ((paths[:2], "their tokenizers differ"), (paths[1:], "only one of them copies words")):
+    for pair, message in (
+        (paths[:2], "their tokenizers differ"),
+        (paths[1:3], "only one of them copies words"),
+        (paths[2:], "their tokenizers differ"),
+    ):
         with pytest.raises(RunError, match=f"cannot join .* {message}"):
             Translator.open(*pair)
 
