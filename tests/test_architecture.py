@@ -72,7 +72,9 @@ FILES_READ = {  # call that reads a file -> the modules that may call it; all ot
     },
     "read_bytes": set(),
     "safe_open": {"runs.weights"},  # these get a file that runtime.untrusted has opened
-    "ZipFile": {"evaluation.attention_records", "export.argos", "export.runners", "training.checkpoint"},
+    "ZipFile": {
+        "evaluation.attention_records", "export.argos", "export.runners", "imports.weights", "training.checkpoint",
+    },
     "torch.load": {"imports.weights", "training.checkpoint"},
     "torch.export.load": {"export.pt2"},  # what this process has just written
     "memmap": {"data.dataset"},
