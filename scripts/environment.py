@@ -65,12 +65,19 @@ def version(python: Path) -> str:
 def install(python: Path, extras: list[str], pip_options: list[str]) -> None:
     """Install the checkout with its extras, again if a download fails. Ends the program if all attempts fail."""
     target = "." + (f"[{','.join(extras)}]" if extras else "")
-    # One command, so that the bounds on torch hold for all that depends on torch. Bytecode is compiled on first use.
+    # Bytecode is compiled on first use.
     command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input", "--no-compile"]
-    command += ["--retries", "10", "--timeout", "60", *pip_options, "--editable", target]
+    command += ["--retries", "10", "--timeout", "60", *pip_options]
     environment = dict(os.environ)
     if pip_options == ["--constraint", str(CONSTRAINTS)]:  # for what pip builds, too
         environment |= {"PIP_CONSTRAINT": str(CONSTRAINTS), "PIP_BUILD_CONSTRAINT": str(CONSTRAINTS)}
+    try_again([*command, "pip"], environment)  # that of Python 3.11 takes twice the time for the rest
+    # all the rest at once, so that the bounds on torch hold for all that depends on torch
+    try_again([*command, "--editable", target], environment)
+
+
+def try_again(command: list, environment: dict) -> None:
+    """Run an installation until it succeeds. Ends the program if all attempts fail."""
     for attempt in range(1, ATTEMPTS + 1):
         # the output belongs to whoever called the script for the path alone
         code = subprocess.run(command, stdout=sys.stderr, env=environment).returncode
