@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .bundle import NEXT, START, BundleConfig
 from .errors import ConfigError, RunError, quoted
 from .interface import Floats, Ints, Step
+from .process import has_vnni
 
 BLOCKS = "own_"  # prefix of the blocks of keys and values, (B, heads, capacity, G, d)
 PAST = "past"  # which slots of the blocks are the past of each hypothesis, (B, W, capacity, G)
@@ -39,6 +40,10 @@ class Graph:
         self.name = name
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        if not has_vnni():  # ONNX Runtime then adds products of uint8 and int8 in 16 bits, which overflow
+            options.add_session_config_entry(
+                "session.x64quantprecision", "1"
+            )  # products of uint8 are exact, and slower
         options.log_severity_level = 4  # only what ends the process; errors are raised, and said in our words
         try:
             self.session = onnxruntime.InferenceSession(

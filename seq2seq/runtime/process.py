@@ -1,4 +1,4 @@
-"""The process: the signals that end it, and the number of cores."""
+"""The process: the signals that end it, and the cores that it may use."""
 
 import os
 import signal
@@ -6,8 +6,10 @@ import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from types import FrameType
 
+CPU_INFO = "/proc/cpuinfo"  # of Linux
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, and a terminal that is closed
 
 
@@ -46,6 +48,17 @@ def leave_terminal() -> None:
             if stat.S_ISCHR(os.fstat(descriptor).st_mode):
                 os.dup2(null, descriptor)
         os.close(null)
+
+
+@cache
+def has_vnni() -> bool:
+    """Whether the CPU adds products of int8 in 32 bits (x86's VNNI); False where that is not known."""
+    try:
+        with open(CPU_INFO, encoding="utf-8", errors="replace") as file:
+            flags = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        return False
+    return not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags.split())
 
 
 def available_cores() -> int:

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from seq2seq.data.tokenizer import train_tokenizer
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.ids import PAD
+from seq2seq.runtime import graphs, process
 from seq2seq.runtime.bundle import write_bundle
 from seq2seq.runtime.graphs import Graph, GraphModel
 from seq2seq.runtime.translator import Translator
@@ -154,6 +155,50 @@ def test_candidates_need_graphs_with_a_shortlist() -> None:
     model = GraphModel(Graph(encoder()), Graph(step()), SIZE)
     with pytest.raises(RunError, match="it takes no shortlist"):
         model.encode(np.full((1, 2), 4), None, np.arange(4), np.zeros((1, 4), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        ("processor : 0\nflags\t\t: sse avx2 avx512_vnni amx_int8\n", True),
+        ("flags : avx2 avx_vnni\n", True),
+        ("flags : sse avx2 avx512f\n", False),
+        ("Features : asimd\n", False),
+        (None, False),
+    ],
+)
+def test_products_of_int8_do_not_overflow(
+    info: str | None, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime computes them in uint8 where the CPU has no VNNI, and as they are where it has."""
+    if info is not None:
+        (tmp_path / "cpuinfo").write_text(info)
+    monkeypatch.setattr(process, "CPU_INFO", str(tmp_path / "cpuinfo"))
+    assert process.has_vnni.__wrapped__() == expected
+    monkeypatch.setattr(graphs, "has_vnni", lambda: expected)
+    product = Graph(int8_product(64))
+    options = product.session.get_session_options()
+    if expected:
+        with pytest.raises(RuntimeError):
+            options.get_session_config_entry("session.x64quantprecision")
+    else:
+        assert options.get_session_config_entry("session.x64quantprecision") == "1"
+    x = np.full((2, 64), 255, np.uint8)
+    np.testing.assert_array_equal(product.run({"x": x}, ["y"])["y"], np.full((2, 4), 64 * 127 * 127, np.float32))
+
+
+def int8_product(size: int) -> bytes:
+    """The product of x and a weight (size, 4), all at their largest."""
+    values = {"w": np.full((size, 4), 127, np.int8), "s": np.float32(1), "r": np.float32(1), "z": np.uint8(128)}
+    made = helper.make_graph(
+        [helper.make_node("MatMulIntegerToFloat", ["x", "w", "s", "r", "z"], ["y"], domain="com.microsoft")],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, ["B", size])],
+        [helper.make_tensor_value_info("y", FLOAT, None)],
+        initializer=[numpy_helper.from_array(np.array(value), name) for name, value in values.items()],
+    )
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(made, opset_imports=opsets, ir_version=9).SerializeToString()
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
