@@ -21,6 +21,7 @@ from tests.runtime.bundles import bundle_of
 
 RandomRun = Callable[..., Path]
 Call = Callable[..., tuple[int, str, str]]
+Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[2]
 FAMILIES: dict[str, tuple[str, ...]] = {
     "rnn": (),
@@ -44,7 +45,7 @@ def greedy(model: EncoderDecoder, source: list[int]) -> list[int]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_programs_are_exported_and_the_documented_loop_runs_them(
-    family: str, random_run: RandomRun, call: Call, lines: list[str], tmp_path: Path
+    family: str, random_run: RandomRun, call: Call, lines: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
     run = Path(shutil.copytree(random_run(*FAMILIES[family]), tmp_path / "run"))
     folder = run / "export-pt2"
@@ -61,14 +62,14 @@ def test_programs_are_exported_and_the_documented_loop_runs_them(
     assert not [name for name, content in files.items() if name.endswith(".pt2") and b"seq2seq" in content]
 
     page = (ROOT / "docs/how-to/export.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(import torch\n.*?)```", page, re.DOTALL)
+    (code,) = re.findall(r"## torch\.export\n.*?```python\n(.*?)```.*?```python\n(.*?)```", page, re.DOTALL)
     documented: dict[str, Any] = {}
-    exec(example, documented)
+    exec("\n".join(code).replace("FOLDER", str(folder)).replace("A dog runs .", lines[0]), documented)
     model, vocabularies = load_model(Run.open(run)), Run.open(run).vocabularies
-    programs = documented["load"](folder)
-    for line in (lines[0], lines[-1], ""):
-        source = vocabularies.encode_source(line).ids
-        assert documented["greedy"](programs, source) == greedy(model, source)
+    found = {line: greedy(model, vocabularies.encode_source(line).ids) for line in (lines[0], lines[-1], "")}
+    assert capsys.readouterr().out == f"{vocabularies.decode_target(found[lines[0]])}\n"
+    for line, ids in found.items():
+        assert documented["greedy"](documented["programs"], vocabularies.encode_source(line).ids) == ids
 
 
 @pytest.mark.parametrize("path", ["export-pt2", "export.s2s"])
@@ -91,6 +92,16 @@ def test_no_command_opens_programs(
         with pytest.raises(RunError, match=re.escape(message)):
             opener.open(bundle)
     assert call("export", bundle)[0] == 2
+
+
+def test_programs_are_in_float32_and_not_shrunk(random_run: RandomRun, call: Call) -> None:
+    for words, message in (
+        (["--dtype", "float32", "int8"], "dtype='int8' is unknown; choose one of: float32"),
+        (["--shrink"], "--shrink works with --format=onnx, not with --format=pt2"),
+    ):
+        code, _, err = call("export", random_run(), "--format", "pt2", *words)
+        assert code == 2
+        assert message in err
 
 
 @pytest.mark.slow
