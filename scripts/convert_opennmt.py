@@ -84,7 +84,8 @@ def translations(checkpoint: Path, sources: list[str]) -> list[str]:
         sys.argv = ["onmt_translate", *map(str, (*files, *score, *limits))]
         main()
         text = found.read_text(encoding="utf-8")
-        return text.replace("<unk>", "⁇").splitlines()  # as unknown words are written after the import
+        # unknown words are written so after the import; only a newline ends a line
+        return text.replace("<unk>", "⁇").removesuffix("\n").split("\n")
 
 
 def reference(checkpoint: Path, sources: list[str], targets: list[str]) -> dict[str, Any]:

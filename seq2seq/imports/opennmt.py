@@ -66,7 +66,7 @@ def read_opennmt(
         raise RunError(f"{path} is not what scripts/convert_opennmt.py writes")
     options = checked_options(path, description["options"])
     sides = [entries(path, description, side, model) for side, model in zip(("source", "target"), models, strict=True)]
-    both = description["source"] == description["target"] and (models[0] == models[1] or None in models)
+    both = description["source"] == description["target"] and models[0] == models[1]
     tokenizers = [side[1] for side in sides]
     vocabularies = Vocabularies(tokenizers[1] if both else tokenizers[0], tokenizers[1])
     tie = tying(options, joint=both)

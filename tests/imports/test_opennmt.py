@@ -257,6 +257,22 @@ def test_pieces_need_their_sentencepiece_model(tmp_path: Path, capsys: pytest.Ca
     assert found.segment("ab bc") == tokenizer.segment("ab bc")
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_sentencepiece_model_of_one_side_is_not_that_of_both(side: int, tmp_path: Path) -> None:
+    """Also where both have the same vocabulary."""
+    tokenizer = train_tokenizer(["xyzw xy zw"] * 9, kind="char", size=12)
+    tokenizer.save(tmp_path / "pieces.spm")
+    folder = variant(tmp_path / "folder", "general", source=TARGET)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["encoder.embeddings.make_embedding.emb_luts.0.weight"] = torch.randn(len(TARGET), E)
+    save_file(tensors, folder / "model.safetensors")
+    models = (tmp_path / "pieces.spm", None) if side == 0 else (None, tmp_path / "pieces.spm")
+    vocabularies = read_opennmt(folder, models=models).vocabularies
+    pieces, words = (vocabularies.source, vocabularies.target)[:: 1 if side == 0 else -1]
+    assert pieces.segment("xyz x") == tokenizer.segment("xyz x")
+    assert words.segment("xyz x") == ["▁xyz", "▁x"]
+
+
 OPTIONS: dict[str, Any] = {
     "encoder_type": None, "decoder_type": "transformer", "rnn_type": "SRU", "bridge": True, "copy_attn": True,
     "coverage_attn": True, "context_gate": "both", "global_attention": "none", "model_task": "lm", "n_src_feats": 1,
