@@ -4,7 +4,8 @@ Shapes: B sentences, S source positions.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,10 +25,11 @@ from seq2seq.nn.precision import PRECISIONS
 from seq2seq.runs.bundles import WeightsBundle, check_ensemble, open_graphs, open_run
 from seq2seq.runs.directory import WEIGHTS, Run
 from seq2seq.runs.weights import load_model, load_translations
-from seq2seq.runtime.bounds import SHORTLIST
+from seq2seq.runtime.bounds import SHORTLIST, THREADS
 from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.runtime.options import sentence_seed
 from seq2seq.runtime.penalties import Penalties
+from seq2seq.runtime.process import step_threads
 from seq2seq.runtime.translation import LineTranslator, Translation, padded_rows
 from seq2seq.runtime.vocabulary import EncodedSource, VocabularyPair
 from seq2seq.search.beam import beam_search
@@ -52,6 +54,7 @@ class Translator(LineTranslator):
     search: SearchConfig
     shortlist: Shortlist | None = None  # restricts each sentence to likely translations of its tokens
     truncate: int = 0  # source words that are read, as data.truncate_source; 0: all
+    threads: int = 0  # of the CPU that compute one step; 0: one for a sentence alone, those of torch for batches
 
     def __post_init__(self) -> None:
         self.copies = all(model.head.reads_weights for model in self.models)  # type: ignore[attr-defined]
@@ -66,6 +69,7 @@ class Translator(LineTranslator):
         precision: str = "32",
         graphs: bool = False,
         shortlist: int = 0,
+        threads: int = 0,
         **search: Any,
     ) -> LineTranslator:
         """Open one run directory or bundle, or several as an ensemble.
@@ -80,6 +84,8 @@ class Translator(LineTranslator):
         shortlist: restrict each sentence to so many translations of each of its tokens, from the table that
             `seq2seq shortlist` stored in the (first) run; 0: no restriction. Probabilities of a search are then
             normalized over these words, those of `score` over all.
+        threads: of the CPU that compute one step; 0: one for a sentence alone, since waiting for others costs more than
+            they bring, and for batches as many as torch uses. While a batch is translated, torch is set to this number.
         search: settings of SearchConfig that replace those of the (first) run
 
         >>> Translator.open("runs/one", "runs/two", device="cuda", beam=10, n_best=3)
@@ -87,7 +93,7 @@ class Translator(LineTranslator):
         Raises RunError if a directory or bundle is missing, damaged or does not fit the first; ConfigError for a
         setting or device that cannot work."""
         settings: dict[str, Any] = {"weights": weights, "device": device, "precision": precision, "graphs": graphs}
-        settings |= {"shortlist": shortlist} | search
+        settings |= {"shortlist": shortlist, "threads": threads} | search
         return open_graphs(runs, **settings) or cls.open_runs(*runs, **settings)
 
     @classmethod
@@ -99,12 +105,14 @@ class Translator(LineTranslator):
         precision: str = "32",
         graphs: bool = False,
         shortlist: int = 0,
+        threads: int = 0,
         **search: Any,
     ) -> "Translator":
         """As `open`, for run directories and bundles of weights only."""
         check_type("weights", weights, str | os.PathLike)
         check_type("device", device, str | torch.device)
         check_type("graphs", graphs, bool)
+        THREADS.check("threads", threads)
         _check_device(device, graphs)
         if not runs:
             raise ConfigError("no run directory is given: there is nothing to translate with")
@@ -123,6 +131,7 @@ class Translator(LineTranslator):
             settings,
             shortlist=_open_shortlist(first, shortlist, device),
             truncate=first.config.data.truncate_source,
+            threads=threads,
         )
 
     @property
@@ -160,7 +169,8 @@ class Translator(LineTranslator):
                 coverage_kind=settings.coverage_penalty_kind,
             )
             search = partial(beam_search, beam=settings.beam, n_best=settings.n_best, penalties=penalties, **common)
-        with memory_errors(f"lower search.batch={settings.batch}, or search.beam={settings.beam}"):
+        advice = f"lower search.batch={settings.batch}, or search.beam={settings.beam}"
+        with memory_errors(advice), self._threads(len(sources) * settings.width):
             ids, copy = self._tensors(sources)
             memories = self._encode(ids, copy)
             if self.shortlist is None:
@@ -170,7 +180,18 @@ class Translator(LineTranslator):
     def _force(
         self, sources: Sequence[EncodedSource], targets: Sequence[Sequence[int]], attention: bool
     ) -> list[Hypothesis]:
-        return score_targets(self.models, self._encode(*self._tensors(sources)), targets, attention=attention)
+        with self._threads(sum(len(target) + 1 for target in targets)):  # all steps are computed together
+            return score_targets(self.models, self._encode(*self._tensors(sources)), targets, attention=attention)
+
+    @contextmanager
+    def _threads(self, rows: int) -> Iterator[None]:
+        """A context in which torch uses as many threads as a step of so many hypotheses is worth."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads or step_threads(rows, before))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     def _tensors(self, sources: Sequence[EncodedSource]) -> tuple[Tensor, Tensor]:
         """Source ids (B, S), and the target ids (B, S) that copying them yields."""

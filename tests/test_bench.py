@@ -142,6 +142,12 @@ def test_startup_benchmark_runs(tiny_run):
     ]
 
 
+@pytest.mark.slow
+def test_threads_benchmark_runs(tiny_run):
+    lines = script("threads", tiny_run, "--sentences", "1", "2", "--rounds", "2", "--tokens", "3")
+    assert [line.split(" | ")[1] for line in lines[1:]] == ["sentences", "---", "1", "2"]
+
+
 FAKE_PEER = """
 import torch
 import watch

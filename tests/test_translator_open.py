@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from seq2seq import Translator
 from seq2seq.errors import ConfigError, DataError, RunError
+from seq2seq.runtime.process import SMALL_ROWS
 from seq2seq.search.beam import beam_search
 from seq2seq.search.forced import score_targets
 from seq2seq.search.sampling import sample
@@ -201,3 +202,33 @@ def test_device_that_is_not_here_is_named(device: str, tiny_run: Path) -> None:
 def test_misspelt_name_of_a_package_has_a_hint(package: str, name: str, near: str) -> None:
     with pytest.raises(AttributeError, match=f"did you mean '{near}'"):
         getattr(importlib.import_module(f"seq2seq{package}"), name)
+
+
+@pytest.mark.parametrize(
+    ("threads", "sentences", "used"),
+    [(0, 1, 1), (0, SMALL_ROWS // 2, 1), (0, SMALL_ROWS // 2 + 1, 3), (2, 1, 2), (2, 50, 2)],
+)
+def test_threads_are_chosen_by_the_work(
+    tiny_run: Path, threads: int, sentences: int, used: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a batch is searched for; before and after it they are those that torch has."""
+    translator = Translator.open(tiny_run, threads=threads, batch=64)
+    (model,) = translator.models
+    found, encode = [], model.encode
+
+    def noted(*inputs: Any) -> Any:
+        found.append(torch.get_num_threads())
+        return encode(*inputs)
+
+    monkeypatch.setattr(model, "encode", noted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        translator.translate(["the cat"] * sentences)
+        assert (found, torch.get_num_threads()) == ([used], 3)
+        monkeypatch.setattr(model, "encode", None)
+        with pytest.raises(TypeError):
+            translator.translate(["the cat"])
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from seq2seq.commands.options import add_device_options, add_search_options, open_translator, search_options
-from seq2seq.runtime.arguments import Parser, tab_separated
+from seq2seq.runtime.arguments import Parser, add_threads, tab_separated
 from seq2seq.runtime.stdin import stdin_windows
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def main(argv: list[str]) -> None:
     search = search_options(options)
     if options.attention:
         check_output("--attention", options.attention)
-    translator = open_translator(*options.runs, device=options.device, precision=options.precision, **search)
+    device = {"device": options.device, "precision": options.precision, "threads": options.threads}
+    translator = open_translator(*options.runs, **device, **search)
     with_attention = options.attention is not None or options.alignment
     total = truncated = 0
     with ExitStack() as stack:
@@ -69,6 +70,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--json", action="store_true", help="print one JSON object a line: all hypotheses with scores and subwords"
     )
     add_device_options(parser)
+    add_threads(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
 

@@ -5,8 +5,8 @@ import json
 import sys
 from pathlib import Path
 
-from .arguments import Parser, add_number, add_search_settings, search_settings, tab_separated
-from .bounds import SHORTLIST, THREADS
+from .arguments import Parser, add_number, add_search_settings, add_threads, search_settings, tab_separated
+from .bounds import SHORTLIST
 from .errors import ConfigError, RunError, is_utf8, quoted
 from .program import exit_code
 from .stdin import stdin_windows
@@ -79,14 +79,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "bundles", nargs="+", type=_bundle, metavar="BUNDLE", help="a folder or .s2s file; several are an ensemble"
     )
-    add_number(
-        parser,
-        "--threads",
-        THREADS,
-        default=0,
-        help="threads that compute one step (default: 0, one for a sentence alone, since waiting for others costs more"
-        " than they bring, and all cores for batches)",
-    )
+    add_threads(parser)
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object a line: all hypotheses with scores and subwords"
     )

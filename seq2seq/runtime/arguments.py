@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from .bounds import Bounds
+from .bounds import THREADS, Bounds
 from .errors import ConfigError, choose, escaped, nearest_hint, quoted, shortened
 from .fields import help_text
 from .search_config import SearchConfig
@@ -79,6 +79,18 @@ def add_search_settings(parser: argparse.ArgumentParser, source: str = "run") ->
         else:
             add_number(group, name, field.metadata["bounds"], label=f"search.{field.name}", **settings)
     return group
+
+
+def add_threads(parser: "argparse._ActionsContainer") -> None:
+    """--threads."""
+    add_number(
+        parser,
+        "--threads",
+        THREADS,
+        default=0,
+        help="threads that compute one step (default: 0, one for a sentence alone, since waiting for others costs more"
+        " than they bring, and all cores for batches)",
+    )
 
 
 def search_settings(options: argparse.Namespace) -> dict[str, Any]:

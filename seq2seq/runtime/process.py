@@ -1,4 +1,4 @@
-"""The process: the signals that end it, and the cores that it may use."""
+"""The process: the signals that end it, the cores that it may use, and how many of them a step is worth."""
 
 import os
 import signal
@@ -10,6 +10,7 @@ from functools import cache
 from types import FrameType
 
 CPU_INFO = "/proc/cpuinfo"  # of Linux
+SMALL_ROWS = 16  # hypotheses of a step up to which its operators are too short to be worth a second thread
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, and a terminal that is closed
 
 
@@ -64,3 +65,8 @@ def has_vnni() -> bool:
 def available_cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def step_threads(rows: int, most: int) -> int:
+    """The number of threads for a step of so many hypotheses: one or, for many, `most`."""
+    return 1 if rows <= SMALL_ROWS else most

@@ -118,6 +118,11 @@ class SearchConfig(Group):
         if self.min_length > self.max_length:
             raise ConfigError(f"search.min_length={self.min_length} is above search.max_length={self.max_length}")
 
+    @property
+    def width(self) -> int:
+        """The hypotheses of a sentence that are extended together."""
+        return self.n_best if self.sampling else self.beam
+
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "SearchConfig":
         """The settings in `values`, of any source; the others have their defaults.

@@ -26,14 +26,13 @@ from .ids import PAD
 from .interface import ExportedModel
 from .options import sentence_seed
 from .penalties import Penalties
-from .process import available_cores
+from .process import available_cores, step_threads
 from .sampling import sample
 from .search_config import SearchConfig
 from .shortlist import TranslationTable
 from .translation import NO_PROBABILITIES, LineTranslator, padded_rows
 from .vocabulary import EncodedSource, SubwordModel, VocabularyPair, hash_of_both
 
-SMALL_ROWS = 16  # hypotheses of a step up to which its operators are too short to be worth a second thread
 PATIENCE = 10  # small batches that are translated with the threads that are there before models of one are opened
 
 TABLE_HEADER = re.compile(  # of a .npy file, version 1.0: int32, row after row, (rows, columns)
@@ -68,12 +67,11 @@ class Threads:
         """The number of threads for so many hypotheses."""
         if self.threads:
             return self.threads
-        if rows > SMALL_ROWS:
-            return available_cores()
-        if self.opened and 1 not in self.opened and self.small_batches < PATIENCE:
+        number = step_threads(rows, available_cores())
+        if number == 1 and self.opened and 1 not in self.opened and self.small_batches < PATIENCE:
             self.small_batches += 1  # perhaps the last batch of many: opening the models again takes longer
             return next(iter(self.opened))
-        return 1
+        return number
 
 
 @dataclass
@@ -140,7 +138,7 @@ class Translator(LineTranslator):
         ]
         search = self._sample if settings.sampling else self._beam_search
         with _memory_errors(settings):
-            models = self.threads.models(len(sources) * (settings.n_best if settings.sampling else settings.beam))
+            models = self.threads.models(len(sources) * settings.width)
             found = search(models, ids, constraints, copy=copy, shortlist=self.shortlist, attention=attention)
         if any(not (one.finished or one.tokens) for hypotheses in found for one in hypotheses):
             raise RunError(NO_PROBABILITIES)  # none of any token: a comparison with one that is not a number is false

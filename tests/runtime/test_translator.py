@@ -15,7 +15,7 @@ import seq2seq
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.ids import EOS
 from seq2seq.runtime import translator as module
-from seq2seq.runtime.process import available_cores
+from seq2seq.runtime.process import SMALL_ROWS, available_cores
 from seq2seq.runtime.translator import Threads, Translator
 from seq2seq.search.shortlist import Shortlist
 from tests.runtime.bundles import GRAPH, bundle_of, members
@@ -280,7 +280,7 @@ def test_a_model_without_probabilities_is_refused(both: Callable[..., Both]) -> 
 def test_threads_are_chosen_by_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "available_cores", lambda: 8)
     opened: list[int] = []
-    batches, alone = module.SMALL_ROWS + 1, module.SMALL_ROWS
+    batches, alone = SMALL_ROWS + 1, SMALL_ROWS
 
     def threads(**options: int) -> Threads:
         opened.clear()
