@@ -11,7 +11,6 @@ A graph has the inputs that its model uses, and no others.
 """
 
 from collections.abc import Callable
-from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -110,6 +109,7 @@ class Traced(NamedTuple):
     program: ExportedProgram
     inputs: list[str]
     outputs: list[str]
+    examples: list[dict[str, Tensor]]  # inputs of two sizes
 
 
 def trace(model: EncoderDecoder, change: Change, shortlist: bool = False) -> tuple[Traced, Traced]:
@@ -128,14 +128,20 @@ def _trace(module: nn.Module, one: dict[str, Any], other: dict[str, Any]) -> Tra
         return {axis: Dim.DYNAMIC for axis in range(x.dim()) if x.size(axis) != y.size(axis)}
 
     program = torch.export.export(module, (), one, dynamic_shapes=tree_map(differing, one, other), strict=False)
-    names = [[name] if isinstance(value, Tensor) else [*value] for name, value in one.items()]
     outputs = program.call_spec.out_spec
     assert outputs is not None
-    return Traced(program, list(chain.from_iterable(names)), list(outputs.context))
+    examples = [_by_name(inputs) for inputs in (one, other)]
+    return Traced(program, list(examples[0]), list(outputs.context), examples)
+
+
+def _by_name(inputs: dict[str, Any]) -> dict[str, Tensor]:
+    """Inputs without the groups that some of them are in."""
+    groups = [{name: value} if isinstance(value, Tensor) else value for name, value in inputs.items()]
+    return {name: value for group in groups for name, value in group.items()}
 
 
 class TraceSizes(NamedTuple):
-    """TraceSizes of the inputs of a trace, all above 1, which torch.export takes for constants."""
+    """Sizes of the inputs of a trace, all above 1, which torch.export takes for constants."""
 
     sentences: int
     hypotheses: int
@@ -145,7 +151,7 @@ class TraceSizes(NamedTuple):
     candidates: int
 
 
-SIZES, OTHERS = TraceSizes(2, 3, 2, 7, 3, 6), TraceSizes(3, 4, 3, 9, 2, 5)
+SIZES, OTHERS = TraceSizes(2, 3, 5, 7, 11, 6), TraceSizes(3, 5, 2, 9, 13, 8)  # told apart, as are their products
 
 
 def _encoder_inputs(model: EncoderDecoder, sizes: TraceSizes, shortlist: bool) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A product x W^T + b scales each row of x by itself, so that what a sentence give
 
     s = max |x|,  q = round(127 x / s),  y = (s / 127) r (q Q^T) + b,  W = r Q row by row, Q in int8
 
-Other products, such as those with the memory, stay in float32.
+A row of zeros has q of any value, and y = b as s = 0. Other products, such as those with the memory, stay in float32.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,8 +25,9 @@ def to_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in graph.nodes():
         weights = [graph.weight(name) for name in node.input]
         match node.op_type:
-            case "Gemm" if weights[1] is not None and _attribute(node, "transB") and not _attribute(node, "transA"):
-                graph.replace(node, _product(graph, node, weights[1], node.input[2:]))
+            case "Gemm" if weights[1] is not None and not _attribute(node, "transA"):
+                weight = weights[1] if _attribute(node, "transB") else weights[1].T
+                graph.replace(node, _product(graph, node, weight, node.input[2:]))
             case "MatMul" if weights[1] is not None and weights[1].ndim == 2:
                 graph.replace(node, _product(graph, node, weights[1].T, ()))
             case "Gather" if weights[0] is not None and weights[0].ndim == 2 and not _attribute(node, "axis"):
@@ -58,6 +59,7 @@ class _Rewriter:
         self.weights = {tensor.name: tensor for tensor in self.graph.initializer}
         self.names: set[str] = set()  # of the constants that were added
         self.rounded: set[str] = set()  # values whose quantized rows are there
+        self.positive = {node.output[0] for node in self.graph.node if node.op_type in {"Relu", "Sigmoid", "Softmax"}}
 
     def nodes(self) -> list[onnx.NodeProto]:
         """The nodes as they are now."""
@@ -135,15 +137,13 @@ def _rounded_rows(graph: _Rewriter, x: str, level: str, zero: str) -> tuple[list
     if x in graph.rounded:
         return [], rounded, scale
     graph.rounded.add(x)
-    least, last = graph.constant("int8_least", np.float32(1e-30)), graph.constant("int8_last_axis", np.array([-1]))
+    size = x if x in graph.positive else x + "_size"
     nodes = [
-        helper.make_node("Abs", [x], [x + "_size"]),
-        helper.make_node("ReduceMax", [x + "_size", last], [x + "_largest"], keepdims=1),
-        helper.make_node("Max", [x + "_largest", least], [scale]),
+        helper.make_node("ReduceMax", [size, graph.constant("int8_last_axis", np.array([-1]))], [scale], keepdims=1),
         helper.make_node("Div", [x, scale], [x + "_ratio"]),
         helper.make_node("QuantizeLinear", [x + "_ratio", level, zero], [rounded]),
     ]
-    return nodes, rounded, scale
+    return nodes if size == x else [helper.make_node("Abs", [x], [size]), *nodes], rounded, scale
 
 
 def _lookup(graph: _Rewriter, node: onnx.NodeProto, table: NDArray[np.float32]) -> list[onnx.NodeProto]:

@@ -140,14 +140,15 @@ class ReadOnlyCache(Cache):
 
     def attend(self, layer: int, own: OwnAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """One softmax over the scores of the past and of the step itself."""
-        past, size = self.state[PAST], query.size(-1)
+        past, size = self.state[PAST].flatten(2), query.size(-1)
         query, key, value = (x.squeeze(2).unflatten(0, past.shape[:2]).transpose(1, 2) for x in (query, key, value))
         keys, values = (self.state[name].flatten(2, 3) for name in cache_names(layer))
         self.next_state |= dict(zip(cache_names(layer), (key, value), strict=True))
         query = query * size**-0.5
-        before = (query @ keys.transpose(-2, -1)).masked_fill(~past.flatten(2).unsqueeze(1), -torch.inf)
+        before = (query @ keys.transpose(-2, -1)).masked_fill(~past.unsqueeze(1), -torch.inf)
         weights = torch.cat((before, (query * key).sum(-1, keepdim=True)), -1).softmax(-1)
-        attended = weights[..., :-1] @ values + weights[..., -1:] * value
+        of_past, of_step = weights.split((past.size(2), 1), -1)
+        attended = of_past @ values + of_step * value
         y: Tensor = own.out(attended.transpose(1, 2).flatten(0, 1).flatten(1)).unsqueeze(1)
         return y
 

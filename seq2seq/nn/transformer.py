@@ -229,6 +229,6 @@ class TransformerDecoder(nn.Module):
         features, next_state = self.norm(x).squeeze(1), cache.next_state | {"number": number + 1}
         if not attention:
             return Output(features), next_state
-        stacked = torch.stack([m for m in maps if m is not None], 1)  # (B, layers, heads, W, S)
-        stacked = stacked.permute(0, 3, 1, 2, 4).flatten(0, 1)  # (N, layers, heads, S)
-        return Output(features, stacked[:, -1].mean(1), stacked), next_state
+        layers = [m for m in maps if m is not None]  # (B, heads, W, S) each
+        stacked = torch.stack([m.transpose(1, 2).flatten(0, 1) for m in layers], 1)  # (N, layers, heads, S)
+        return Output(features, layers[-1].mean(1).flatten(0, 1), stacked), next_state
