@@ -9,6 +9,7 @@ A view is a value with the elements of another in the same order: a reshape, or 
 """
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -101,6 +102,7 @@ class _Simplifier:
         self.views: dict[str, onnx.NodeProto] = {}  # view -> its node in the graph as it was
         self.repeated: dict[str, str] = {}  # value -> the one of one element that it repeats
         self.negated: dict[str, str] = {}  # not x -> x
+        self.conditions = Counter(node.input[0] for node in graph.node if node.op_type == "Where")
         self.written: dict[Any, str] = {}  # views and sizes that are there already
         read = {name for node in graph.node if node.op_type != "Shape" for name in node.input}
         inputs = [value.name for value in graph.input if value.name in read]
@@ -140,10 +142,8 @@ class _Simplifier:
         """Write a node that is no view, with rows in the shape that they are in already if it may have any."""
         if node.op_type == "Not":
             self.negated[node.output[0]] = node.input[0]
-        if node.op_type == "Where" and node.input[0] in self.negated:
-            node.input[:] = [self.negated[node.input[0]], node.input[2], node.input[1]]
-        if node.op_type == "Where" and self.masks(node):
-            node = self.add_mask(node)
+        if node.op_type == "Where":
+            node = self.choose(node)
         layout = self.layout(node)
         node.input[:] = [self.view(name, layout[name]) if name in layout else self.value(name) for name in node.input]
         for i, name in enumerate(node.output):
@@ -156,15 +156,18 @@ class _Simplifier:
                     attribute.i = -1  # the number of the axes before it may be another now
         self.nodes.append(node)
 
-    def masks(self, node: onnx.NodeProto) -> bool:
-        """Whether a node replaces parts of several scores (..., T, S), the same of each, by a number near -inf."""
+    def choose(self, node: onnx.NodeProto) -> onnx.NodeProto:
+        """A Where without a negation, or the sum with a mask of scores (..., T, S) that several layers share."""
+        shared = self.conditions[node.input[0]] > 1
+        if node.input[0] in self.negated:
+            node.input[:] = [self.negated[node.input[0]], node.input[2], node.input[1]]
         condition, scores, number = node.input
         value = numpy_helper.to_array(self.constants[number]) if number in self.constants else np.zeros(())
-        same = self.shapes[scores] == self.shapes[node.output[0]] != self.shapes[condition]
-        return value.ndim == 0 and bool(value < LOWEST) and same
+        repeated = self.shapes[scores] == self.shapes[node.output[0]] != self.shapes[condition]
+        return self.add_mask(node) if shared and repeated and value.ndim == 0 and value < LOWEST else node
 
     def add_mask(self, node: onnx.NodeProto) -> onnx.NodeProto:
-        """The same by a sum with a mask, which all layers share: ONNX Runtime repeats it faster than a condition."""
+        """A sum with a mask that is written once: ONNX Runtime repeats it faster than a condition."""
         condition, scores, number = node.input
         key = "mask", self.value(condition), number
         if key not in self.written:
@@ -180,9 +183,11 @@ class _Simplifier:
         out = self.shapes[node.output[0]]
         if node.op_type == "Gather":
             index = node.input[1]
+            lookup = node.input[0] in self.constants and not _attribute(node, "axis", 0)
+            if not lookup or index not in self.origins or not self.shapes[index]:
+                return {}
             flat = (_product(self.shapes[index]),)
-            rows = node.input[0] in self.constants and not _attribute(node, "axis", 0) and self.shapes[index]
-            return {index: flat, node.output[0]: (*flat, *out[len(self.shapes[index]) :])} if rows else {}
+            return {index: flat, node.output[0]: (*flat, *out[len(self.shapes[index]) :])}
         if not self.treats_rows(node):
             return {}
         read = {name for name in node.input if name}

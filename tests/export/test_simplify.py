@@ -27,7 +27,7 @@ INTEGERS = {
     "five": [5],
 }  # fmt: skip
 
-# name -> nodes, outputs, and how many operators of some kinds remain
+# name -> nodes, and how many operators of some kinds remain
 GRAPHS = {
     "views between rows are left out": (
         """a = Reshape(x, rows)
