@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_map
 from seq2seq.ids import BOS, EOS
 from seq2seq.nn import kv_cache
 from seq2seq.nn.build import EncoderDecoder
-from seq2seq.nn.interface import LOGIT_MASK, OUTPUT_ROWS, Memory, State
+from seq2seq.nn.interface import LOGIT_MASK, OUTPUT_ROWS, Memory, Output, State
 from seq2seq.nn.rnn.encoder import RecurrentEncoder
 from seq2seq.nn.transformer import TransformerDecoder
 from seq2seq.runtime.bundle import NEXT, START
@@ -83,14 +83,17 @@ class Step(nn.Module):
         cached = {name: value for name, value in memory.items() if name not in MEMORY}
         source = Memory(copy, states, mask, summary, cached)
         output, after = self.model.step(tokens.flatten(), before, source, attention=True)
-        log_probs = self.model.head.log_probs(output, source).unflatten(0, (B, W))
-        size = count.item()
+        # before the head, so that its output, which is large, need not be copied to another shape
+        parts: list[Any] = [None if part is None else part.unflatten(0, (B, W)) for part in output]
+        output = Output(*parts)
+        log_probs = self.model.head.log_probs(output, source)
+        size: Any = count.item()
         torch._check(size >= 1)
         torch._check(size <= log_probs.size(2))
         scores, ids = log_probs.topk(size, -1)
         outputs = {"scores": scores, "ids": ids, "log_probs": log_probs}
         if output.weights is not None:
-            outputs["weights"] = output.weights.unflatten(0, (B, W))
+            outputs["weights"] = output.weights
         for name in state:
             if name != kv_cache.PAST:
                 outputs[NEXT + name] = after[name] if self.blocks else after[name].unflatten(0, (B, W))

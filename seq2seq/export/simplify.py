@@ -96,12 +96,14 @@ class _Simplifier:
     def __init__(self, graph: onnx.GraphProto, shapes: dict[str, Shape]) -> None:
         self.graph, self.shapes = graph, shapes
         self.constants = {weight.name: weight for weight in graph.initializer}
+        self.outputs = {output.name for output in graph.output}
         self.nodes: list[onnx.NodeProto] = []  # those of the simpler graph
         self.size_nodes: list[onnx.NodeProto] = []  # which come before them, and compute shapes
         self.origins: dict[str, str] = {}  # view -> the value whose elements it has, which is no view
         self.views: dict[str, onnx.NodeProto] = {}  # view -> its node in the graph as it was
         self.repeated: dict[str, str] = {}  # value -> the one of one element that it repeats
         self.negated: dict[str, str] = {}  # not x -> x
+        self.transposed: dict[str, str] = {}  # transpose of a constant -> the constant
         self.conditions = Counter(node.input[0] for node in graph.node if node.op_type == "Where")
         self.written: dict[Any, str] = {}  # views and sizes that are there already
         read = {name for node in graph.node if node.op_type != "Shape" for name in node.input}
@@ -142,6 +144,10 @@ class _Simplifier:
         """Write a node that is no view, with rows in the shape that they are in already if it may have any."""
         if node.op_type == "Not":
             self.negated[node.output[0]] = node.input[0]
+        if node.op_type == "Transpose" and node.input[0] in self.constants:
+            self.transposed[node.output[0]] = node.input[0]
+        if node.op_type == "MatMul":
+            node = self.product(node)
         if node.op_type == "Where":
             node = self.choose(node)
         layout = self.layout(node)
@@ -155,6 +161,14 @@ class _Simplifier:
                 if attribute.name == "axis":
                     attribute.i = -1  # the number of the axes before it may be another now
         self.nodes.append(node)
+
+    def product(self, node: onnx.NodeProto) -> onnx.NodeProto:
+        """x W of a constant (K, N), or of the transpose of one, as a Gemm, which takes rows and may have a bias."""
+        x, factor = node.input
+        weight = self.transposed.get(factor, factor)
+        if weight not in self.constants or len(self.shapes[weight]) != 2 or len(self.shapes[x]) < 2:
+            return node
+        return helper.make_node("Gemm", [x, weight], node.output, transB=int(weight != factor))
 
     def choose(self, node: onnx.NodeProto) -> onnx.NodeProto:
         """A Where without a negation, or the sum with a mask of scores (..., T, S) that several layers share."""
@@ -195,15 +209,16 @@ class _Simplifier:
         full = {name for name in full if self.shapes[name][:-1] == out[:-1]}
         rest = {name: self.broadcast(name) for name in read - full}  # the same for each row
         same = {self.shapes[self.origin(name)] for name in full if self.shapes[name] == out}
-        if node.op_type in ELEMENTWISE and len(same) == 1 and all(map(_has_one, rest.values())):  # any shape does
-            (shape,) = same
+        kept = self.outputs.intersection(node.output)
+        if node.op_type in ELEMENTWISE and len(same) == 1 and all(map(_has_one, rest.values())) and not kept:
+            (shape,) = same  # any does
             if all(self.shapes[name] == out for name in full) and all(len(one) <= len(shape) for one in rest.values()):
                 return rest | dict.fromkeys([*full, *node.output], shape)
         if not full or len(out) < 2 or (rest and node.op_type == "Concat"):
             return {}
         lead = self.lead(node, out, full)
         layout = {name: (*lead, self.shapes[name][-1]) for name in [*full, *node.output]}
-        fits = node.op_type == "MatMul" or all(
+        fits = node.op_type == "Gemm" or all(
             _has_one(shape[:-1]) and len(shape) <= len(lead) + 1 for shape in rest.values()
         )
         possible = all(self.target(self.shapes[self.origin(name)], layout[name]) for name in full)
@@ -216,10 +231,14 @@ class _Simplifier:
         return origin if cut > 0 and shape[cut:] == origin and _has_one(shape[:cut]) else shape
 
     def lead(self, node: onnx.NodeProto, out: Shape, full: set[str]) -> Shape:
-        """How the rows of a node are laid out: flat for a product, or if they are so already."""
+        """The shape in which the rows of a node are laid out: flat for a product, or if they are so already."""
         flat: Shape = (_product(out[:-1]),)
         leads = [self.shapes[self.origin(name)][:-1] for name in full if self.keeps_rows(name)]
-        if node.op_type == "MatMul" or flat in leads:
+        if node.op_type == "Gemm":
+            return flat
+        if self.outputs.intersection(node.output):  # an output would be copied to be seen in another shape
+            return out[:-1]
+        if flat in leads:
             return flat
         return leads[0] if len(leads) == len(full) and len(set(leads)) == 1 else out[:-1]
 
@@ -230,8 +249,8 @@ class _Simplifier:
     def treats_rows(self, node: onnx.NodeProto) -> bool:
         """Whether a node computes each row (..., D) of its output from the same row of its inputs."""
         rank = len(self.shapes[node.input[0]])
-        if node.op_type == "MatMul":
-            return node.input[1] in self.constants and len(self.shapes[node.input[1]]) == 2 < rank
+        if node.op_type == "Gemm":
+            return rank > 2
         if node.op_type in ALONG_AXIS:
             return _attribute(node, "axis", ALONG_AXIS[node.op_type]) in (-1, rank - 1)
         return node.op_type in ELEMENTWISE
@@ -310,7 +329,7 @@ class _Simplifier:
         if value == name:
             return
         made = {output for node in self.nodes for output in node.output}
-        if value not in made or value in {output.name for output in self.graph.output}:
+        if value not in made or value in self.outputs:
             self.nodes.append(helper.make_node("Identity", [value], [name]))
             return
         for node in self.nodes:
@@ -326,10 +345,10 @@ class _Simplifier:
         readers = self.readers()
         for node in list(self.nodes):
             (add,) = readers[node.output[0]] if len(readers[node.output[0]]) == 1 else (node,)
-            product = node.op_type == "MatMul" and node.input[1] in self.constants and add.op_type == "Add"
             bias = [name for name in add.input if name in self.constants and len(self.shapes[name]) == 1]
-            if product and bias and len(self.shapes[node.output[0]]) == 2:
-                joined = helper.make_node("Gemm", [*node.input, *bias], add.output)
+            if node.op_type == "Gemm" and len(node.input) == 2 and add.op_type == "Add" and bias:
+                transposed = _attribute(node, "transB", 0)
+                joined = helper.make_node("Gemm", [*node.input, *bias], add.output, transB=transposed)
                 self.replace([node, add], [joined], at=add)
 
     def view_before_splits(self) -> None:
@@ -358,13 +377,12 @@ class _Simplifier:
 
     def readers(self) -> dict[str, list[onnx.NodeProto]]:
         """The nodes that read each value and are needed; an output of the graph is read once more."""
-        outputs = [output.name for output in self.graph.output]
-        needed = sources(self.nodes, outputs)
+        needed = sources(self.nodes, self.outputs)
         found: dict[str, list[onnx.NodeProto]] = {name: [] for node in self.nodes for name in node.output}
         for node in [node for node in self.nodes if needed.intersection(node.output)]:
             for name in node.input:
                 found.setdefault(name, []).append(node)
-        for name in outputs:
+        for name in self.outputs:
             found[name].append(onnx.NodeProto())
         return found
 

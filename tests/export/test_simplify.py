@@ -48,13 +48,21 @@ GRAPHS = {
     ),
     "others stay": ("a = Transpose<perm = [1, 0, 2]>(x) \n out = Exp(a)", {"Transpose": 1}),
     "products are of rows and join their bias": (
-        "a = MatMul(x, matrix) \n b = Add(a, bias) \n c = Relu(b) \n d = MatMul(c, matrix) \n out = Add(bias, d)",
+        "a = MatMul(x, matrix) \n b = Add(a, bias) \n c = MatMul(b, matrix) \n d = Add(bias, c) \n out = Relu(d)",
         {"Gemm": 2, "MatMul": 0, "Add": 0, "Reshape": 2},
     ),
     "sums of rows in other shapes": (
         "a = MatMul(x, matrix) \n b = Reshape(y, rows) \n c = Mul(b, gain) \n shape = Shape(y) \n"
         "d = Reshape(c, shape) \n e = Add(a, d) \n out = Softmax<axis = -1>(e)",
-        {"MatMul": 1},
+        {"Gemm": 1, "MatMul": 0},
+    ),
+    "a product with a transposed weight": (
+        "t = Transpose<perm = [1, 0]>(matrix) \n a = MatMul(x, t) \n b = Add(a, bias) \nout = LogSoftmax<axis = -1>(b)",
+        {"Gemm": 1, "Transpose": 0, "Add": 0, "Reshape": 2},
+    ),
+    "an output is computed in its shape": (
+        "a = Reshape(x, rows) \n b = Exp(a) \n shape = Shape(x) \n c = Reshape(b, shape) \n out = Abs(c)",
+        {"Reshape": 0},
     ),
     "parts of a split are viewed as one": (
         """a = MatMul(x, wide)
