@@ -35,6 +35,12 @@ def bandwidth(size: int = 0, seconds: float = 1.0) -> float:
     return 2 * a.numel() / shortest(lambda: b.copy_(a), seconds)
 
 
+def read_rate(size: int, seconds: float = 1.0) -> float:
+    """Bytes per second at which a tensor of `size` bytes is read again and again: the best of repeated measurements."""
+    a = torch.ones(size // 4, device=DEVICE)
+    return size / shortest(a.sum, seconds)
+
+
 def shortest(work: Callable[[], object], seconds: float) -> float:
     """The shortest time that `work` takes, in seconds, when repeated for `seconds`."""
     best, end = float("inf"), time.perf_counter() + seconds
