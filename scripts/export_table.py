@@ -2,7 +2,7 @@
 
 python scripts/export_table.py [--updates 300] [--sentences 200] [--runs runs/export] [--variants rnn-dot ...]
 
-A run or an export that is there already is taken as it is, so that an interrupted table goes on where it was.
+A run or an export that is there already is taken as it is, so that an interrupted table resumes.
 """
 
 import argparse

@@ -2,7 +2,6 @@
 through the parity gate, and only then written where they belong.
 """
 
-import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from seq2seq.export.parity import Gate, GateSentence, Measured, measure, pass_ga
 from seq2seq.export.runners import RUNNERS
 from seq2seq.runs.directory import Run
 from seq2seq.runs.weights import load_model
-from seq2seq.runtime.bundle import CARD, PARITY, write_bundle
+from seq2seq.runtime.bundle import CARD, PARITY, replace_folder, write_bundle
 from seq2seq.runtime.parity import SETTINGS as GATE_SETTINGS
 from seq2seq.runtime.parity import Output, ParityRecord
 from seq2seq.runtime.translation import LineTranslator
@@ -94,9 +93,10 @@ class LibraryArtifact(Artifact):
         settings = {LIBRARY_SETTINGS: saved_text(without_paths(self.config)).encode()}
         for name, content in (settings | more).items():
             (self.folder / name).write_bytes(content)
-        if overwrite and path.is_dir():
-            shutil.rmtree(path)
-        self.folder.rename(path)
+        if overwrite:
+            replace_folder(self.folder, path)
+        else:
+            self.folder.rename(path)
 
 
 def run_library(form: str, folder: Path, lines: Sequence[str], config: Config) -> list[Output]:

@@ -370,20 +370,26 @@ def _write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
     """Write a folder, which replaces one that is there."""
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:60]}-"))
     try:
-        new, old = temporary / "new", temporary / "old"
+        new = temporary / "new"
         new.mkdir()
         for name, content in contents.items():
             (new / name).write_bytes(content)
-        if path.is_dir():
-            path.rename(old)
-        try:
-            new.rename(path)
-        except OSError:
-            if old.is_dir():
-                old.rename(path)
-            raise
+        replace_folder(new, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Move the folder `new` to `path`; one that is there is moved beside where `new` was, or stays if that fails."""
+    old = new.with_name(f"{new.name}-old")
+    if path.is_dir():
+        path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        if old.is_dir():
+            old.rename(path)
+        raise
 
 
 def is_bundle(path: Path) -> bool:

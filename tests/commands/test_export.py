@@ -1,5 +1,6 @@
 """`export`, `verify` and `check`, and the commands that use a bundle in place of a run."""
 
+import importlib
 import io
 import json
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +22,9 @@ from seq2seq import Translator, cli
 from seq2seq.commands import export as command
 from seq2seq.errors import ConfigError
 from seq2seq.export import onnx as onnx_export
+from seq2seq.export.artifacts import LibraryArtifact
 from seq2seq.export.runners import RUNNERS
+from seq2seq.runs.directory import Run
 from seq2seq.runtime.__main__ import main as runtime_main
 from seq2seq.runtime.bundle import Bundle, write_bundle
 from seq2seq.runtime.program import exit_code
@@ -320,6 +324,29 @@ def test_only_exports_of_other_libraries_are_replaced_by_such(form: str, tmp_pat
     command._check_replaced(tmp_path, options)
 
 
+def test_a_folder_of_another_library_is_replaced_or_stays(
+    random_run: RandomRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ctranslate2"
+    for content in ("first", "second", "third"):
+        new = tmp_path / "scratch" / content
+        new.mkdir(parents=True)
+        (new / "model.bin").write_text(content)
+        if content == "third":
+            rename = Path.rename
+
+            def fail(self: Path, target: Path, new: Path = new, rename: Any = rename) -> Path:
+                if self == new:
+                    raise OSError(28, "No space left on device", str(target))
+                return rename(self, target)
+
+            monkeypatch.setattr(Path, "rename", fail)
+        artifact = LibraryArtifact("ctranslate2", new, Run.open(random_run()).config)
+        with pytest.raises(OSError, match="No space") if content == "third" else nullcontext():
+            artifact.write(path, {"card.md": b""}, overwrite=content != "first")
+    assert (path / "model.bin").read_text() == "second"
+
+
 @pytest.mark.parametrize("exported", ["rnn"], indirect=True)
 def test_ensembles_are_exported_as_one(
     exported: Exported, traced: Callable[..., None], call: Call, tmp_path: Path, lines: list[str]
@@ -374,3 +401,20 @@ sys.exit(", ".join(sorted({{"torch", "lightning", "hydra"}} & set(sys.modules)))
     done = subprocess.run([sys.executable, "-c", code], input="the cat\n", capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == text(Translator.open(exported.run).translate(["the cat"]))
+
+
+@pytest.mark.parametrize("exported", ["rnn"], indirect=True)
+def test_the_table_of_exports_has_a_row_for_each_variant(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """None for a variant that its family cannot have; runs and exports that are there are taken as they are."""
+    run = Path(shutil.copytree(exported.run, tmp_path / "rnn-dot/run"))
+    shutil.copy(exported.float32, run / "float32.s2s")
+    shutil.copy(exported.int8, run / "int8.s2s")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
+    table = importlib.import_module("export_table")
+    table.main(["--runs", str(tmp_path), "--variants", "rnn-dot", "transformer-coverage"])
+    head, _, row = capsys.readouterr().out.splitlines()
+    assert row.count("|") == head.count("|")
+    assert row.split(" | ")[:2] == ["| rnn-dot", "14 of 14"]
+    assert not list(tmp_path.glob("transformer-*"))
