@@ -34,7 +34,7 @@ MAY_IMPORT = {  # folder -> what it may import besides itself and SHARED; module
     "runs": {"config", "data", "nn.build"},
     "translator": {"config", "runs", "search", "data", "nn"},
     "evaluation": {"config", "data", "nn.attention", "runs", "search", "translator"},
-    "training": {"config", "data", "evaluation", "nn", "runs", "translator"},
+    "training": {"config", "data", "evaluation", "export.formats", "nn", "runs", "translator"},
     "export": {"config", "data", "evaluation", "nn", "runs", "translator"},
     "imports": {"config", "data", "export.huggingface", "nn", "runs", "translator"},
     "launch": {"config", "runs.directory"},

@@ -40,6 +40,7 @@ def main(argv: list[str]) -> None:
     from seq2seq.utils.files import why_no_folder
 
     run = Run.open(options.run)
+    run.need_text("a shortlist is learned from it")
     size = run.vocabularies.target.size
     most = min(DEFAULT_MOST, size) if options.most is None else options.most
     if not 1 <= most <= size:

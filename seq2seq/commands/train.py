@@ -1,14 +1,9 @@
 """`seq2seq train`: composes the settings and trains a model, or each model of a grid."""
 
-import logging
-
 from seq2seq.commands.experiment import run_experiment
 from seq2seq.config import Config
-from seq2seq.export.formats import FORMATS, reasons
 from seq2seq.launch.grid import BEFORE, TRAINED, Outcome
 from seq2seq.utils import process
-
-log = logging.getLogger("seq2seq")
 
 
 def main(argv: list[str]) -> None:
@@ -28,15 +23,7 @@ def train_run(config: Config) -> None:
     else:
         from seq2seq.training.run import train
 
-        log_formats(config)
         train(config)
-
-
-def log_formats(config: Config) -> None:
-    """Log which formats the settings rule out, if there are any."""
-    if ruled_out := [name for name in FORMATS if reasons(name, config)]:
-        names = ", ".join(ruled_out)
-        log.info("the model cannot be exported to %s; `seq2seq check` with the same settings says why", names)
 
 
 def check_job(config: Config) -> None:

@@ -22,8 +22,9 @@ from seq2seq.runtime.vocabulary import SPACE_MARK
 def shrink_models(run: Run, models: Sequence[EncoderDecoder]) -> tuple[list[EncoderDecoder], Vocabularies]:
     """Models with the vocabularies of a run, and these, without the entries that its training text does not use.
 
-    Raises ConfigError for tokenizer=bpe, whose entries are made from others, and for a run with a shortlist; DataError
-    if the text is missing."""
+    Raises RunError for an imported run, whose text is not known; ConfigError for tokenizer=bpe, whose entries are made
+    from others, and for a run with a shortlist; DataError if the text is missing."""
+    run.need_text("--shrink keeps the entries that it uses")
     if run.config.tokenizer.kind == "bpe":
         raise ConfigError("tokenizer.kind=bpe cannot be shrunk: unused entries are steps on the way to used ones")
     if (run.folder / SHORTLIST).exists():

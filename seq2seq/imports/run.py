@@ -21,12 +21,11 @@ from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.imports.parity import Parity, compare_with_reference, read_reference
 from seq2seq.nn.build import build_meta_model
-from seq2seq.runs.directory import CONFIG, INFO
+from seq2seq.runs.directory import CONFIG, INFO, UNKNOWN_TEXT
 from seq2seq.runs.weights import save_weights
 from seq2seq.utils.files import write_json
 
 PARITY = "parity.json"
-UNKNOWN_TEXT = "unknown"  # in place of the hash of the training text, so that imported models compare with each other
 
 
 @dataclass(frozen=True)

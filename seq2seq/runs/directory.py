@@ -32,6 +32,7 @@ from seq2seq.utils.files import write_json
 CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
 METRICS, LOG = "metrics.csv", "log.txt"
 HASHES = "sha256"  # entry of run.json: name of a file of weights -> the SHA-256 that it may have
+UNKNOWN_TEXT = "unknown"  # in place of the hash of the training text of imported models, which compare with each other
 MAX_INFO_BYTES, MAX_WEIGHTS_BYTES = 4 * MIB, 2**34  # far more than any run needs
 
 
@@ -70,6 +71,11 @@ class Run:
     def vocabularies(self) -> Vocabularies:
         """The tokenizers. Raises RunError if they are missing, damaged, or not those that the run was trained with."""
         return Vocabularies.open(self.folder, self.info["tokenizer"])
+
+    def need_text(self, why: str) -> None:
+        """Raise RunError if the training text is not known, as that of an imported model; `why` it is needed."""
+        if self.info.get("data") == UNKNOWN_TEXT:
+            raise RunError(f"the training text of {self.folder} is not known, as it was imported: {why}")
 
     def check_text(self, data_hash: str, tokenizer: str, links_hash: str = "") -> None:
         """Raise RunError unless these hashes of text, tokenizer and word links are those of the run's training."""

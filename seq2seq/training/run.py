@@ -20,6 +20,7 @@ from seq2seq.config import Config
 from seq2seq.config.io import NOT_HASHED, differences, write_config
 from seq2seq.data.prepare import Prepared, open_cached, prepare
 from seq2seq.errors import ConfigError, RunError
+from seq2seq.export.formats import ruled_out
 from seq2seq.nn.build import EncoderDecoder, build_model
 from seq2seq.runs.directory import CONFIG, HASHES, INFO, LAST, LOG, Run, locked, read_info, run_directory
 from seq2seq.runs.weights import load_weights
@@ -154,6 +155,8 @@ def train_directory(folder: Path) -> Path:
     with logging_to(folder / LOG):
         log.info("run directory: %s", folder)
         for line in parameter_table(model):
+            log.info("%s", line)
+        for line in ruled_out(config):
             log.info("%s", line)
         fit(folder, config, prepared, model, lambda: make_model(config, prepared, initial_run(config)))
     return folder

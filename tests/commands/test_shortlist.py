@@ -50,6 +50,20 @@ def random_run(random_run: RandomRun, tmp_path: Path) -> RandomRun:
     return copy
 
 
+@pytest.mark.parametrize(
+    "words", [("shortlist",), ("export", "--shrink", "--sentences", "10")], ids=["shortlist", "export --shrink"]
+)
+def test_what_needs_the_text_of_an_imported_run_is_refused(
+    random_run: RandomRun, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = random_run()
+    info = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(info | {"data": "unknown"}))
+    assert main([words[0], str(run), *words[1:]]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"seq2seq: the training text of {run} is not known, as it was imported: ")
+
+
 def given(run: Path, table: torch.Tensor) -> None:
     """Save these translations in the run."""
     save_translations(Run.open(run), table.int())

@@ -9,7 +9,7 @@ from seq2seq.config import AttentionConfig, Config, RNNConfig, SearchConfig, Tra
 from seq2seq.config.choices import CHOICES
 from seq2seq.config.data import DataConfig, TokenizerConfig
 from seq2seq.errors import ConfigError
-from seq2seq.export.formats import FORMATS, LINEAR_SCORERS, check_format, left_out, reasons
+from seq2seq.export.formats import FORMATS, LINEAR_SCORERS, check_format, left_out, reasons, ruled_out
 
 PLAIN = {"ctranslate2", "huggingface", "argos"}  # those of other tools
 ALL: set[str] = set()
@@ -84,6 +84,19 @@ def test_all_reasons_are_given_and_the_first_is_raised() -> None:
     assert [why.split("=")[0] for why in found] == [f"model.{name}" for name in names]
     with pytest.raises(ConfigError, match=r"^model\.head=copy cannot be exported to Hugging Face"):
         check_format("huggingface", config, "float32")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [(setting, value) for setting, values in VALUES.items() for value in values]
+)
+def test_a_training_logs_what_a_setting_of_a_transformer_rules_out(setting: str, value: str) -> None:
+    found = ruled_out(config_with(setting, value))
+    titles = [FORMATS[name].title for name in FORMATS if name in RULED_OUT[setting].get(value, ALL)]
+    if not titles or value == "rnn" or not setting.startswith("model."):
+        assert not found
+    else:
+        (line,) = found
+        assert line.startswith(f"with {setting}={value} the model cannot be exported to {' or '.join(titles)}; ")
 
 
 def test_settings_without_a_counterpart_are_left_out() -> None:

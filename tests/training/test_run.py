@@ -1,6 +1,7 @@
 """Run directories that training creates, and the model that it starts from."""
 
 import errno
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,20 @@ def test_seed_determines_the_weights(small_config: Callable[..., Config], tmp_pa
 def test_shared_parameters_are_counted_once() -> None:
     model = build_model(RNNConfig(tie="all", embedding=8, hidden=8), 20, 20)
     assert parameter_table(model)[-1].split() == ["all", f"{sum(p.numel() for p in model.parameters()):,}"]
+
+
+def test_log_says_after_the_parameters_what_rules_out_an_export(
+    trained: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = ("model.size=8", "model.heads=2", "model.feedforward=8", "training.max_updates=1")
+    with caplog.at_level(logging.INFO, "seq2seq"):
+        trained("model=transformer", *sizes, "model/attention=additive")
+    lines = caplog.messages
+    (place,) = (i for i, line in enumerate(lines) if "cannot be exported" in line)
+    assert lines[place].startswith(
+        "with model.attention.scorer=additive the model cannot be exported to CTranslate2 or "
+    )
+    assert lines[place - 1].split()[0] == "all"
 
 
 def test_existing_run_is_neither_overwritten_nor_restarted(
