@@ -138,7 +138,8 @@ def make_bundles(name: str, options: argparse.Namespace) -> Path:
         ours("shortlist", str(run), f"--most={options.shortlist}")
     for dtype in options.bundles:
         target = f"--output={folder / dtype}.s2s"
-        ours("export", str(run), f"--dtype={dtype}", "--sentences=20", "--allow-loss=100", target)
+        loss = [] if dtype == "float32" else ["--allow-loss=100"]
+        ours("export", str(run), f"--dtype={dtype}", "--sentences=20", *loss, target)
     config = work.settings(name)
     found = [pair.source for pair in test_pairs(config.data, work.test_set(config))][: options.lines]
     tokenizer = prepare(config.data, config.tokenizer).vocabularies.source

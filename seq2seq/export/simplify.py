@@ -103,7 +103,7 @@ class _Simplifier:
         self.views: dict[str, onnx.NodeProto] = {}  # view -> its node in the graph as it was
         self.repeated: dict[str, str] = {}  # value -> the one of one element that it repeats
         self.negated: dict[str, str] = {}  # not x -> x
-        self.transposed: dict[str, str] = {}  # transpose of a constant -> the constant
+        self.transposed: dict[str, str] = {}  # transpose of a matrix -> the matrix
         self.conditions = Counter(node.input[0] for node in graph.node if node.op_type == "Where")
         self.written: dict[Any, str] = {}  # views and sizes that are there already
         read = {name for node in graph.node if node.op_type != "Shape" for name in node.input}
@@ -144,7 +144,7 @@ class _Simplifier:
         """Write a node that is no view, with rows in the shape that they are in already if it may have any."""
         if node.op_type == "Not":
             self.negated[node.output[0]] = node.input[0]
-        if node.op_type == "Transpose" and node.input[0] in self.constants:
+        if node.op_type == "Transpose" and len(self.shapes[node.input[0]]) == 2:
             self.transposed[node.output[0]] = node.input[0]
         if node.op_type == "MatMul":
             node = self.product(node)
@@ -163,12 +163,12 @@ class _Simplifier:
         self.nodes.append(node)
 
     def product(self, node: onnx.NodeProto) -> onnx.NodeProto:
-        """x W of a constant (K, N), or of the transpose of one, as a Gemm, which takes rows and may have a bias."""
+        """x W of a matrix W, or of the transpose of one, as a Gemm, which takes rows and may have a bias."""
         x, factor = node.input
-        weight = self.transposed.get(factor, factor)
-        if weight not in self.constants or len(self.shapes[weight]) != 2 or len(self.shapes[x]) < 2:
+        if len(self.shapes[factor]) != 2 or len(self.shapes[x]) < 2:
             return node
-        return helper.make_node("Gemm", [x, weight], node.output, transB=int(weight != factor))
+        matrix = self.transposed.get(factor, factor)
+        return helper.make_node("Gemm", [x, matrix], node.output, transB=int(matrix != factor))
 
     def choose(self, node: onnx.NodeProto) -> onnx.NodeProto:
         """A Where without a negation, or the sum with a mask of scores (..., T, S) that several layers share."""
@@ -345,8 +345,10 @@ class _Simplifier:
         readers = self.readers()
         for node in list(self.nodes):
             (add,) = readers[node.output[0]] if len(readers[node.output[0]]) == 1 else (node,)
-            bias = [name for name in add.input if name in self.constants and len(self.shapes[name]) == 1]
-            if node.op_type == "Gemm" and len(node.input) == 2 and add.op_type == "Add" and bias:
+            if node.op_type != "Gemm" or len(node.input) > 2 or add.op_type != "Add":
+                continue
+            bias = [name for name in add.input if len(self.shapes[name]) == 1]
+            if bias:
                 transposed = _attribute(node, "transB", 0)
                 joined = helper.make_node("Gemm", [*node.input, *bias], add.output, transB=transposed)
                 self.replace([node, add], [joined], at=add)

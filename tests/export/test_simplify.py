@@ -18,6 +18,8 @@ INPUTS = {
     "mask": ("bool", ("B", "S")),
     "tokens": ("int64", ("B", "W")),
     "number": ("int64", (1,)),
+    "rows_given": ("float", ("S", 4)),
+    "bias_given": ("float", ("S",)),
 }
 WEIGHTS = {
     "table": (9, 4), "matrix": (4, 4), "wide": (4, 12), "bias": (4,), "gain": (4,), "half": (),
@@ -59,6 +61,11 @@ GRAPHS = {
     "a product with a transposed weight": (
         "t = Transpose<perm = [1, 0]>(matrix) \n a = MatMul(x, t) \n b = Add(a, bias) \nout = LogSoftmax<axis = -1>(b)",
         {"Gemm": 1, "Transpose": 0, "Add": 0, "Reshape": 2},
+    ),
+    "a product with a matrix that is an input": (
+        "t = Transpose<perm = [1, 0]>(rows_given) \n a = MatMul(x, t) \n b = Add(a, bias_given) \n"
+        "out = LogSoftmax<axis = -1>(b)",
+        {"Gemm": 1, "Transpose": 0, "Add": 0, "MatMul": 0},
     ),
     "an output is computed in its shape": (
         "a = Reshape(x, rows) \n b = Exp(a) \n shape = Shape(x) \n c = Reshape(b, shape) \n out = Abs(c)",
