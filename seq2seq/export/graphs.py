@@ -53,7 +53,8 @@ class Encoder(nn.Module):
             outputs |= {START + name: value for name, value in self.model.start(memory).items() if name != "number"}
         if candidates is not None:
             layer = self.model.head.output
-            outputs |= zip(OUTPUT_ROWS, (layer.weight[candidates], layer.bias[candidates]), strict=True)
+            rows = (part.index_select(0, candidates) for part in (layer.weight, layer.bias))
+            outputs |= zip(OUTPUT_ROWS, rows, strict=True)
         return outputs
 
 

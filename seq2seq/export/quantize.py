@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+ROWS, ROW_SCALES = "output_weight", "output_scales"  # of the candidates of a shortlist: (H, V') in int8, (V')
 LEAST = 256  # weights; smaller tables stay as they are
 LEVELS = 127  # of either sign
 MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
@@ -25,6 +26,10 @@ def to_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in graph.nodes():
         weights = [graph.weight(name) for name in node.input]
         match node.op_type:
+            case "Gather" if node.output[0] == ROWS:
+                graph.replace(node, _candidate_rows(graph, node))
+            case "Gemm" if node.input[1] == ROWS:
+                graph.replace(node, _candidate_product(graph, node))
             case "Gemm" if weights[1] is not None and not _attribute(node, "transA"):
                 weight = weights[1] if _attribute(node, "transB") else weights[1].T
                 graph.replace(node, _product(graph, node, weight, node.input[2:]))
@@ -113,10 +118,18 @@ def _product(
     graph: _Rewriter, node: onnx.NodeProto, weight: NDArray[np.float32], bias: Sequence[str]
 ) -> list[onnx.NodeProto]:
     """x W^T + b of a weight (N, K)."""
-    base, name = node.output[0], node.input[1]
+    name = node.input[1]
     quantized, scales = graph.rows(weight)
     q = graph.constant(name + "_int8_columns", quantized.T)
     r = graph.constant(name + "_scales", scales)
+    return _scaled_product(graph, node, q, r, bias)
+
+
+def _scaled_product(
+    graph: _Rewriter, node: onnx.NodeProto, q: str, r: str, bias: Sequence[str]
+) -> list[onnx.NodeProto]:
+    """The same, of a weight in int8 (K, N) and the scales of its columns (N)."""
+    base = node.output[0]
     level, zero = (
         graph.constant("int8_level", np.float32(1 / LEVELS)),
         graph.constant("int8_zero", np.uint8(LEVELS + 1)),
@@ -129,6 +142,40 @@ def _product(
         helper.make_node("Mul", [product, scale], [scaled]),
         *(helper.make_node("Add", [scaled, part], [base]) for part in bias),
     ]
+
+
+def _candidate_rows(graph: _Rewriter, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """The rows of the output layer for some candidates in int8, as the step reads them, and their scales."""
+    name, candidates = node.input
+    quantized, scales = graph.rows(numpy_helper.to_array(graph.weights[name]))
+    q, r = graph.constant(name + "_int8", quantized), graph.constant(name + "_each_scale", scales)
+    _set_int8(graph.graph.output)
+    graph.graph.output.append(helper.make_tensor_value_info(ROW_SCALES, onnx.TensorProto.FLOAT, None))
+    return [
+        helper.make_node("Gather", [q, candidates], [ROWS + "_found"]),
+        helper.make_node("Transpose", [ROWS + "_found"], [ROWS], perm=[1, 0]),
+        helper.make_node("Gather", [r, candidates], [ROW_SCALES]),
+    ]
+
+
+def _candidate_product(graph: _Rewriter, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """The product of a step with them."""
+    bias, tensor = node.input[2], _set_int8(graph.graph.input)
+    rows, size = tensor.shape.dim
+    scales = [rows.dim_param or rows.dim_value]
+    graph.graph.input.append(helper.make_tensor_value_info(ROW_SCALES, onnx.TensorProto.FLOAT, scales))
+    for reader in graph.graph.node:
+        if reader.op_type == "Shape" and reader.input[0] == ROWS:
+            reader.input[0] = bias  # whose only axis is the first one of the rows
+    tensor.shape.CopyFrom(onnx.TensorShapeProto(dim=[size, rows]))
+    return _scaled_product(graph, node, ROWS, ROW_SCALES, [bias])
+
+
+def _set_int8(values: Iterable[onnx.ValueInfoProto]) -> onnx.TypeProto.Tensor:
+    """The type of the candidates' rows among inputs or outputs, which becomes int8."""
+    tensor = next(value.type.tensor_type for value in values if value.name == ROWS)
+    tensor.elem_type = onnx.TensorProto.INT8
+    return tensor
 
 
 def _rounded_rows(graph: _Rewriter, x: str, level: str, zero: str) -> tuple[list[onnx.NodeProto], str, str]:

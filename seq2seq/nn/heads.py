@@ -55,11 +55,13 @@ class VocabularyHead(nn.Module):
         logits: Tensor = self.output(features)
         return logits
 
-    def apply_logit_mask(self, scores: Tensor, memory: Memory) -> None:
-        """Add the memory's LOGIT_MASK, if any, to the first V entries of scores (N or B, T, V or more) in place."""
+    def apply_logit_mask(self, scores: Tensor, memory: Memory, copied: int = 0) -> None:
+        """Add the memory's LOGIT_MASK, if any, to the first V entries of scores (N or B, T, V + copied) in place."""
         if LOGIT_MASK in memory.cached:
             mask = memory.cached[LOGIT_MASK].unsqueeze(1)
-            scores.view(memory.mask.size(0), -1, scores.size(-1))[..., : mask.size(-1)].add_(mask)
+            if copied:  # the sum with a slice would be a scatter in exported graphs
+                mask = torch.cat((mask, mask.new_zeros(mask.size(0), 1, copied)), -1)
+            scores.view(memory.mask.size(0), -1, scores.size(-1)).add_(mask)
 
     def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
         """Sums of the cross-entropy of target_out (B, T), label-smoothed (Szegedy et al. 2016, section 7) and plain."""
@@ -97,7 +99,9 @@ class CopyHead(VocabularyHead):
         mixed = torch.cat((generated, torch.zeros_like(copied, dtype=generated.dtype)), -1)
         mixed = mixed.scatter_add(-1, tokens, copied.to(mixed.dtype))
         log_probs = mixed.clamp_min(torch.finfo(mixed.dtype).tiny).log()
-        self.apply_logit_mask(log_probs, memory)  # again: an id that must not be generated must not be copied either
+        self.apply_logit_mask(
+            log_probs, memory, weights.size(-1)
+        )  # again: an id that must not be generated must not be copied either
         return log_probs
 
     def loss(self, output: Output, memory: Memory, target_out: Tensor, smoothing: float = 0.0) -> Loss:
