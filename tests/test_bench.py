@@ -148,6 +148,25 @@ def test_threads_benchmark_runs(tiny_run):
     assert [line.split(" | ")[1] for line in lines[1:]] == ["sentences", "---", "1", "2"]
 
 
+@pytest.mark.slow
+def test_formats_are_tabled(random_run):
+    """Every format of ours; those of other libraries have rows, whether they are installed or not."""
+    run = random_run(
+        "model=transformer", "model.size=16", "model.heads=2", "model.feedforward=16", "model.encoder_layers=1",
+        "model.decoder_layers=1",
+    )  # fmt: skip
+    lines = script("formats", "test", str(run), "--lines", "4", "--formats", "onnx", "pt2", "weights", "huggingface")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:-2]]
+    assert [row[1:3] for row in rows[:6]] == [
+        ["checkpoint", "float32"], ["onnx", "float32"], ["onnx", "int8"], ["onnx", "float16"],
+        ["pt2", "float32"], ["weights", "float32"],
+    ]  # fmt: skip
+    for row in rows[:6]:
+        if row[2] == "float32":
+            assert row[-1] == "4 of 4", row
+    assert {row[1] for row in rows[6:]} == {"huggingface"}
+
+
 FAKE_PEER = """
 import torch
 import watch
