@@ -98,10 +98,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     """The options."""
     parser = Parser(
         "export",
-        "Export a run as an artifact that translates without PyTorch, and prove it: sentences of the development set,"
-        " and hard ones, are translated with the checkpoint and with the artifact. In float32 the output has to be the"
-        " same; smaller precisions may lose less than --allow-loss. What fails is not written. `seq2seq verify` repeats"
-        " the comparison anywhere.",
+        "Export a run as an artifact that other programs translate with, and prove it: sentences of the development"
+        " set, and hard ones, are translated with the checkpoint and with the artifact. In float32 the output has to be"
+        " the same; smaller precisions may lose less than --allow-loss. What fails is not written. `seq2seq verify`"
+        " repeats the comparison anywhere, but for pt2.",
         usage="seq2seq export [OPTIONS] RUN [RUN ...]",
         example="runs/toy-demo-s1-bc617b45 --dtype float32 int8",
     )

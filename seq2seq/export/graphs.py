@@ -77,6 +77,7 @@ class Step(nn.Module):
     ) -> dict[str, Tensor]:
         """The named outputs."""
         B, W = tokens.shape
+        _check_sizes(B, W, {"parents": parents, **state, **memory})
         rows = {} if self.blocks else self.continued(state, parents)
         rows["number"] = number.expand(B * W)
         before = state | rows
@@ -105,6 +106,15 @@ class Step(nn.Module):
         B, before = next(iter(state.values())).shape[:2]
         rows = (parents + before * torch.arange(B).unsqueeze(1)).flatten()
         return {name: value.flatten(0, 1).index_select(0, rows) for name, value in state.items()}
+
+
+def _check_sizes(B: int, W: int, inputs: dict[str, Tensor]) -> None:
+    """Tell the tracer which sizes of the inputs are the same, so that the graph need not compute one from others."""
+    for name, value in inputs.items():
+        if name not in OUTPUT_ROWS:
+            torch._check(value.size(0) == B)
+        if name in ("parents", kv_cache.PAST):
+            torch._check(value.size(1) == W)
 
 
 class Traced(NamedTuple):

@@ -43,7 +43,7 @@ def greedy(model: EncoderDecoder, source: list[int]) -> list[int]:
     return [token for token in found[1:] if token != EOS]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["rnn", pytest.param("transformer", marks=pytest.mark.slow)])
 def test_programs_are_exported_and_the_documented_loop_runs_them(
     family: str, random_run: RandomRun, call: Call, lines: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
