@@ -59,14 +59,12 @@ def print_row(family: str, name: str, options: argparse.Namespace) -> None:
     if not list(folder.glob("*/run.json")):
         call("train", *settings)
     (run,) = folder.iterdir()
-    records, sizes = [], []
-    for dtype in DTYPES:
-        bundle = run / f"{dtype}.s2s"
-        if not bundle.exists():
-            limits = ["--sentences", str(options.sentences), *(["--allow-loss", "100"] if dtype != "float32" else [])]
-            call("export", str(run), "--dtype", dtype, "--output", str(bundle), *limits)
-        records.append(json.loads(Bundle.open(bundle).read(PARITY)))
-        sizes.append(f"{bundle.stat().st_size / 1e6:.1f}")
+    bundles = [run / "export.s2s", run / "export-int8.s2s"]
+    if not all(bundle.exists() for bundle in bundles):
+        limits = ["--sentences", str(options.sentences), "--allow-loss", "100", "--overwrite"]
+        call("export", str(run), "--dtype", *DTYPES, *limits)
+    records = [json.loads(Bundle.open(bundle).read(PARITY)) for bundle in bundles]
+    sizes = [f"{bundle.stat().st_size / 1e6:.1f}" for bundle in bundles]
     exact, small = records
     cells = [same(exact), f"{exact['largest_difference']:.1e}", same(small), *scores(small), *sizes]
     print(f"| {family}-{name} | {' | '.join(cells)} |", flush=True)

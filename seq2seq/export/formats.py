@@ -34,18 +34,14 @@ def reasons(name: str, config: Config) -> list[str]:
 
 
 def ruled_out(config: Config) -> list[str]:
-    """The exports that settings of a Transformer rule out, for the log of its training: one line for each setting.
-
-    None for recurrent models, which no other tool has, and for settings of tokenizers and languages."""
-    if not isinstance(config.model, TransformerConfig):
-        return []
+    """The exports that settings of the model rule out, for the log of its training: one line for each setting."""
     titles: dict[str, list[str]] = {}
     for name, form in FORMATS.items():
         for reason in reasons(name, config)[:1]:
             if reason.startswith("model."):
                 titles.setdefault(reason.partition(" cannot be")[0], []).append(form.title)
     return [
-        f"with {setting} the model cannot be exported to {' or '.join(names)}; `seq2seq check` says why"
+        f"{setting} rules out exports to {', '.join(names)}: `seq2seq check` says why"
         for setting, names in titles.items()
     ]
 

@@ -409,8 +409,6 @@ def test_the_table_of_exports_has_a_row_for_each_variant(
 ) -> None:
     """None for a variant that its family cannot have; runs and exports that are there are taken as they are."""
     run = Path(shutil.copytree(exported.run, tmp_path / "rnn-dot/run"))
-    shutil.copy(exported.float32, run / "float32.s2s")
-    shutil.copy(exported.int8, run / "int8.s2s")
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
     table = importlib.import_module("export_table")
     table.main(["--runs", str(tmp_path), "--variants", "rnn-dot", "transformer-coverage"])
