@@ -408,7 +408,7 @@ def test_the_table_of_exports_has_a_row_for_each_variant(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """None for a variant that its family cannot have; runs and exports that are there are taken as they are."""
-    run = Path(shutil.copytree(exported.run, tmp_path / "rnn-dot/run"))
+    shutil.copytree(exported.run, tmp_path / "rnn-dot/run")
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
     table = importlib.import_module("export_table")
     table.main(["--runs", str(tmp_path), "--variants", "rnn-dot", "transformer-coverage"])
