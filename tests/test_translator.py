@@ -16,6 +16,7 @@ from seq2seq.errors import DataError, RunError
 from seq2seq.ids import EOS, UNK
 from seq2seq.nn.ops import devices
 from seq2seq.runtime.hypothesis import Hypothesis
+from seq2seq.runtime.translation import batches
 from seq2seq.runtime.vocabulary import EncodedSource
 from seq2seq.search.forced import score_targets
 from seq2seq.translator import Translation
@@ -63,6 +64,14 @@ def test_batch_and_window_change_no_translation(variant: str, random_run: Random
         assert [h.score for row in found for h in row] == pytest.approx(
             [h.score for row in expected for h in row], abs=1e-9
         )
+
+
+def test_one_long_line_does_not_pad_many_others() -> None:
+    """Batches have no more padded tokens than those of sentences of 128 tokens; one sentence is always taken."""
+    lengths = dict(enumerate([5, 300, 20, 70_000, 128, 9, 129, 4]))
+    assert list(batches(lengths, 4)) == [[3], [1], [6, 4, 2], [5, 0, 7]]
+    assert list(batches(dict.fromkeys(range(10), 30), 4)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert list(batches({}, 4)) == []
 
 
 def test_empty_lines_give_empty_lines(random_run: RandomRun, lines: list[str]) -> None:

@@ -96,7 +96,7 @@ class SearchConfig(Group):
         bounds=SEARCH_BOUNDS["max_source"],
     )
     long_source: str = setting("cut", "a longer source is cut with a warning, or refused", ("cut", "refuse"))
-    batch: int = setting(64, "sentences decoded together", bounds=SEARCH_BOUNDS["batch"])
+    batch: int = setting(64, "sentences decoded together, fewer of more than 128 tokens", bounds=SEARCH_BOUNDS["batch"])
     window: int = setting(
         2048,
         "lines that are read and sorted by length together, fewer where a pipe pauses; it bounds the memory",

@@ -46,6 +46,16 @@ class Translation(NamedTuple):
 
 
 EMPTY = Translation("", 0.0, 0.0, [], [])  # of an empty line
+LONG = 128  # tokens; of longer sentences fewer are decoded together, as all are padded to the longest
+
+
+def batches(lengths: Mapping[int, int], most: int) -> Iterator[list[int]]:
+    """The indices of sentences, the longest first, in batches of up to `most`. lengths: index -> tokens."""
+    order = sorted(lengths, key=lambda i: -lengths[i])
+    while order:
+        size = max(1, most * LONG // max(LONG, lengths[order[0]]))
+        yield order[:size]
+        order = order[size:]
 
 
 class LineTranslator(ABC):
@@ -133,10 +143,9 @@ class LineTranslator(ABC):
         while window := list(islice(pairs, self.search.window)):
             sources = [self.encode_source(line) for line, _ in window]
             targets = [self.encode_target(target, source) for (_, target), source in zip(window, sources, strict=True)]
-            order = sorted(range(len(window)), key=lambda i: -len(sources[i].ids) - len(targets[i]))
+            lengths = {i: max(len(sources[i].ids), len(targets[i])) for i in range(len(window))}
             results: list[Translation] = [EMPTY] * len(window)
-            for at in range(0, len(order), self.search.batch):
-                rows = order[at : at + self.search.batch]
+            for rows in batches(lengths, self.search.batch):
                 found = self._force([sources[i] for i in rows], [targets[i] for i in rows], attention)
                 for i, hypothesis in zip(rows, found, strict=True):
                     results[i] = self._translation(sources[i], hypothesis, attention, replace_unknown=False)
@@ -224,10 +233,8 @@ class LineTranslator(ABC):
         """The translations of each source; empty ones are not searched for."""
         search = self.search
         results: list[list[Translation]] = [[EMPTY] * search.n_best for _ in sources]
-        not_empty = (i for i, source in enumerate(sources) if len(source.ids) > 1)
-        order = sorted(not_empty, key=lambda i: -len(sources[i].ids))
-        for at in range(0, len(order), search.batch):
-            rows = order[at : at + search.batch]
+        lengths = {i: len(source.ids) for i, source in enumerate(sources) if len(source.ids) > 1}
+        for rows in batches(lengths, search.batch):
             starts = [self.encode_target(prefix[i], sources[i]) for i in rows]
             found = self._search([sources[i] for i in rows], starts, attention or search.replace_unknown)
             for i, hypotheses in zip(rows, found, strict=True):
