@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     """`seq2seq evaluate RUN [--test NAME]`, or with --source and --reference; of bundles only so."""
     options = _parse(argv)
 
-    from seq2seq.runs.bundles import is_artifact
+    from seq2seq.runs.directory import is_artifact
 
     if any(map(is_artifact, options.runs)):
         _evaluate_bundles(options)
@@ -80,7 +80,7 @@ def main(argv: list[str]) -> None:
 
 def _evaluate_bundles(options: argparse.Namespace) -> None:
     """Score the translations of bundles, which name no test sets, and in which nothing is stored."""
-    from seq2seq.runs.bundles import is_artifact
+    from seq2seq.runs.directory import is_artifact
 
     first = next(filter(is_artifact, options.runs))
     if not options.source:

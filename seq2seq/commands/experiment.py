@@ -1,6 +1,7 @@
 """Commands that take settings, `train` and `prepare`: their command line, help, and grids with -m."""
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ def run_experiment(
     parser = _parser(command, description)
     options = parser.parse_intermixed_args(argv)
     folder = _existing_folder(options.config_dir)
-    if not (options.help or options.cfg):
+    _refuse_folders(command, options.settings)
+    if not (options.help or options.cfg or command == "check"):
         _log_default_data(options.settings)
     if options.help:
         print(parser.format_help() + settings_help([conf_dir(), *([folder] if folder else [])]))
@@ -53,6 +55,15 @@ def _log_default_data(settings: Sequence[str]) -> None:
     """Log which text is taken if the settings choose none."""
     if not any(re.match(r"\+*(data|experiment|resume)\b", word) for word in settings):
         log.info("no data given: this takes the embedded toy corpus, data=toy; data=mine reads files of your own")
+
+
+def _refuse_folders(command: str, settings: Sequence[str]) -> None:
+    """ConfigError for a file or folder, such as a run directory, in place of a setting."""
+    for word in settings:
+        if "=" not in word and os.path.exists(word):
+            kind = "folder" if os.path.isdir(word) else "file"
+            run = f"; resume={word} takes those of the run" if os.path.exists(os.path.join(word, "run.json")) else ""
+            raise ConfigError(f"{word} is a {kind}, not a setting: {command} takes settings, as SETTING=VALUE{run}")
 
 
 def _parser(command: str, description: str) -> Parser:

@@ -39,12 +39,8 @@ def main(argv: list[str]) -> None:
     """`seq2seq export RUN [RUN ...] [--format NAME] [--dtype NAME ...]`."""
     options = _parse(argv)
 
-    from seq2seq.runs.bundles import is_artifact
     from seq2seq.runs.directory import Run
 
-    for path in options.runs:
-        if is_artifact(path):
-            raise ConfigError(f"{path} is a bundle already: export takes run directories")
     runs = [Run.open(path) for path in options.runs]
     dtypes = list(dict.fromkeys(options.dtype or FORMATS[options.format].dtypes[:1]))
     for run in runs:
@@ -188,6 +184,8 @@ def _targets(options: argparse.Namespace, runs: "Sequence[Run]", dtypes: Sequenc
         parts = ["export", *([] if options.format == "onnx" else [options.format])]
         parts += ["ensemble"] * (len(runs) > 1) + ([] if dtype == "float32" else [dtype])
         path = options.output or path_inside(runs[0].folder, "-".join(parts) + ending)
+        if not path.name:
+            raise ConfigError(f"{path} cannot be written: it has to end in a name")
         if reason := why_no_folder(path.parent) or ("" if path.parent.is_dir() else "its folder does not exist"):
             raise ConfigError(f"{path} cannot be written: {reason}")
         if os.path.lexists(path):

@@ -18,7 +18,7 @@ def main(argv: list[str]) -> None:
         " scripts/convert_opennmt.py made from a checkpoint of OpenNMT-py. What cannot be represented is refused.",
         example="marian opus-mt-en-de --output runs/opus-en-de --source-language en --target-language de",
     )
-    add_choice(parser, "format", FORMATS, help=" or ".join(FORMATS))
+    add_choice(parser, "format", FORMATS, metavar="FORMAT", help=" or ".join(FORMATS))
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the model")
     parser.add_argument("--output", type=Path, required=True, metavar="RUN", help="run directory to write")
     for side in ("source", "target"):

@@ -111,7 +111,9 @@ def add_reference_option(parser: argparse.ArgumentParser, required: bool = False
 
 def check_test_set_options(parser: Parser, options: argparse.Namespace) -> None:
     """A usage error for --test together with --source, or one of --source and --reference alone."""
-    if (options.test and options.source) or bool(options.source) != bool(options.reference):
+    if bool(options.source) != bool(options.reference):
+        parser.error("--source FILE and --reference FILE ... must be given together")
+    if options.test and options.source:
         parser.error("give either --test NAME, or --source FILE with --reference FILE ...")
 
 

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
 
     from seq2seq.evaluation import heatmap, picture
     from seq2seq.evaluation.alignment import word_weights
-    from seq2seq.runs.bundles import is_artifact
+    from seq2seq.runs.directory import is_artifact
 
     if options.png:
         check_output("--png", options.png)

@@ -74,7 +74,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add_search_options(parser)
     options = parser.parse_args(argv)
 
-    from seq2seq.runs.bundles import is_artifact
+    from seq2seq.runs.directory import is_artifact
 
     for path in options.runs:
         if path.is_file() and not is_artifact(path):  # the most common mistake: the text in place of a run

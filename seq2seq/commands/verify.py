@@ -8,7 +8,7 @@ from seq2seq.commands.options import open_translator
 from seq2seq.errors import RunError, Seq2SeqError
 from seq2seq.export.formats import LIBRARY_SETTINGS
 from seq2seq.runtime.arguments import Parser
-from seq2seq.runtime.bundle import MAX_BYTES, PARITY, Bundle
+from seq2seq.runtime.bundle import MAX_BYTES, PARITY, Bundle, run_sentence
 
 if TYPE_CHECKING:
     from seq2seq.runtime.parity import Output, ParityRecord
@@ -58,9 +58,11 @@ def _translate(path: Path) -> "tuple[ParityRecord, Sequence[Output]]":
             raise RunError(
                 f"{path} cannot be translated with: its files are damaged, or not those of {record.format}"
             ) from error
-    from seq2seq.runs.bundles import is_artifact
+    from seq2seq.runs.directory import is_artifact
 
     if not is_artifact(path):
+        if sentence := run_sentence(path):
+            raise RunError(sentence)
         why = f"it is no bundle and has no {LIBRARY_SETTINGS}" if path.exists() else "it does not exist"
         raise RunError(f"{path} is not an artifact that `seq2seq export` wrote: {why}")
     record = bundle_record(Bundle.open(path))

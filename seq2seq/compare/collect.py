@@ -18,7 +18,7 @@ from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.evaluation.evaluate import EvaluationSpec
 from seq2seq.evaluation.store import Evaluation, load_or_align, load_or_translate
 from seq2seq.evaluation.testset import TestSet
-from seq2seq.runs.directory import CONFIG, INFO, WEIGHTS, Run, missing_run
+from seq2seq.runs.directory import CONFIG, INFO, WEIGHTS, Run, bundle_sentence, missing_run
 from seq2seq.runs.metrics import is_complete, read_all_rows, read_metrics
 from seq2seq.runs.weights import open_tensors
 from seq2seq.runtime.program import os_error_sentence
@@ -121,7 +121,7 @@ def runs_in(folder: Path) -> list[Path]:
         raise RunError(missing_run(folder))
     found = sorted(path for path in folder.iterdir() if looks_like_run(path) and not path.name.startswith("."))
     if not found:
-        raise RunError(f"{folder} is not a run directory and contains none")
+        raise RunError(bundle_sentence(folder) or f"{folder} is not a run directory and contains none")
     return found
 
 

@@ -58,7 +58,10 @@ def check_format(name: str, config: Config, dtype: str) -> None:
     does not have."""
     for reason in reasons(name, config):
         raise ConfigError(reason)
-    choose(dict.fromkeys(FORMATS[name].dtypes), dtype, "dtype")
+    dtypes = FORMATS[name].dtypes
+    if dtype not in dtypes and any(dtype in form.dtypes for form in FORMATS.values()):
+        raise ConfigError(f"dtype={dtype} does not exist in format={name}; choose one of: {', '.join(dtypes)}")
+    choose(dict.fromkeys(dtypes), dtype, "dtype")
 
 
 def nothing(config: Config) -> Iterator[str]:

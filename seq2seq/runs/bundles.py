@@ -3,20 +3,18 @@
 This module imports no torch.
 """
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import is_zipfile
 
 from seq2seq.config import Config
 from seq2seq.config.io import parse_config
-from seq2seq.errors import ConfigError, RunError, check_type, shortened
-from seq2seq.runs.directory import WEIGHTS, Run
-from seq2seq.runtime.bundle import ENDING, SHORTLIST_FILE, Bundle, is_bundle
+from seq2seq.errors import ConfigError, RunError, shortened
+from seq2seq.runs.directory import WEIGHTS, Run, is_artifact
+from seq2seq.runtime.bundle import SHORTLIST_FILE, Bundle
 from seq2seq.runtime.translator import Translator as GraphTranslator
 from seq2seq.runtime.translator import open_vocabularies, read_table
 from seq2seq.runtime.vocabulary import VocabularyPair
@@ -27,14 +25,6 @@ if TYPE_CHECKING:
     from seq2seq.nn.build import EncoderDecoder
 
 MODEL, SETTINGS = "model.safetensors", "config.yaml"  # files of a bundle of weights
-
-
-def is_artifact(path: str | Path) -> bool:
-    """Whether a path is to be opened as a bundle, and not as a run directory: a folder with the config of one, a zip
-    file, or what has the name of a bundle. ConfigError for what is no path."""
-    check_type("run", path, str | os.PathLike)
-    path = Path(path)
-    return is_bundle(path) and (path.suffix == ENDING or path.is_dir() or (path.is_file() and is_zipfile(path)))
 
 
 def open_graphs(

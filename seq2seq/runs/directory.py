@@ -21,11 +21,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from seq2seq.config import Config
 from seq2seq.config.io import read_config, settings_hash
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import BusyError, RunError, check_type, nearest_hint, shortened
+from seq2seq.runtime.bundle import ENDING, is_bundle
 from seq2seq.runtime.untrusted import MIB, open_file, open_lock, read_json
 from seq2seq.utils.files import write_json
 
@@ -58,7 +60,7 @@ class Run:
             raise RunError(f"{shortened(folder)} cannot be opened: {error.strerror}") from error
         missing = [name for name in (CONFIG, INFO) if not os.path.lexists(folder / name)]
         if missing:
-            raise RunError(f"{folder} is not a whole run directory: {missing[0]} is missing")
+            raise RunError(bundle_sentence(folder) or f"{folder} is not a whole run directory: {missing[0]} is missing")
         info = read_info(folder)
         return cls(folder, read_config(folder / CONFIG), info)
 
@@ -176,8 +178,25 @@ def path_inside(run: Path, name: str) -> Path:
     return run / name
 
 
+def is_artifact(path: str | Path) -> bool:
+    """Whether a path is to be opened as a bundle, and not as a run directory: a folder with the config of one, a zip
+    file, or what has the name of a bundle. ConfigError for what is no path."""
+    check_type("run", path, str | os.PathLike)
+    path = Path(path)
+    return is_bundle(path) and (path.suffix == ENDING or path.is_dir() or (path.is_file() and is_zipfile(path)))
+
+
+def bundle_sentence(path: Path) -> str:
+    """The error sentence for a bundle in place of a run directory; '' for what is none."""
+    if not is_artifact(path):
+        return ""
+    return f"{path} is not a run directory: it is a bundle; name the run that it was exported from"
+
+
 def missing_run(folder: Path) -> str:
     """The error sentence for a path that is not a folder, with the run directory whose name is nearest."""
+    if folder.exists() and (sentence := bundle_sentence(folder)):
+        return sentence
     names = [path.parent.name for path in folder.parent.glob(f"*/{INFO}")] if folder.parent.is_dir() else []
     hint = nearest_hint(folder.name, names, lambda name: folder.parent / name, cutoff=0.5)
     return f"{folder} is not a run directory: {'it is a file' if folder.exists() else 'it does not exist'}{hint}"

@@ -96,7 +96,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _bundle(name: str) -> Path:
-    """The type of an argument that is a path: one that is not UTF-8 is refused, as messages could not name it."""
+    """The type of an argument that is a path: one that is not UTF-8 is refused, as messages could not name it; so is
+    an empty one, which would be the current folder."""
+    if not name:
+        raise ConfigError("BUNDLE is empty: it has to name a file or folder")
     if not is_utf8(name):
         raise ConfigError(f"{quoted(name)} is not UTF-8: all text on the command line has to be, names of files too")
     return Path(name)

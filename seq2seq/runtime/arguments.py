@@ -5,6 +5,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from .bounds import THREADS, Bounds
@@ -31,6 +32,13 @@ class Parser(argparse.ArgumentParser):
         value = self._get_value(action, "--")
         return [value] if action.nargs == "+" else value
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """As argparse's, but the empty path, which is that of the current folder, is refused."""
+        if action.type is Path and not arg_string:
+            name = "/".join(action.option_strings) or action.metavar
+            raise ConfigError(f"{name} is empty: it has to name a file or folder")
+        return super()._get_value(action, arg_string)
+
     def error(self, message: str) -> NoReturn:
         options = [name for name in self._option_string_actions if name.startswith("--")]
         self.exit(2, f"seq2seq: {escaped(_usage_error(message, options))}; {self.prog} --help lists the options\n")
@@ -41,6 +49,7 @@ class Parser(argparse.ArgumentParser):
 
 
 USAGE_ERRORS = {  # pattern of a message of argparse -> how we say it
+    r"the following arguments are required: (.*, .*)": r"\1 are missing",
     r"the following arguments are required: (.*)": r"\1 is missing",
     r"argument (\S+): expected one argument": r"\1 needs a value",
     r"argument (\S+): expected at least one argument": r"\1 needs at least one value",
@@ -110,7 +119,7 @@ def add_choice(
         except ConfigError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
-    parser.add_argument(name, type=choice, metavar="{" + ",".join(choices) + "}", **settings)
+    parser.add_argument(name, type=choice, **{"metavar": "{" + ",".join(choices) + "}", **settings})
 
 
 def add_number(

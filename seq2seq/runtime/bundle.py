@@ -186,8 +186,7 @@ class Bundle:
             raise RunError(f"{path} cannot be read: it is no name of a file")
         files: _Files = _Folder(path) if path.is_dir() else _Archive(path)
         if isinstance(files, _Folder) and not os.path.lexists(path / CONFIG):
-            run = " but a run directory, which `seq2seq export` makes a bundle of" * (path / "config.yaml").exists()
-            raise RunError(f"{path} is no bundle{run}: it has no {CONFIG}")
+            raise RunError(run_sentence(path) or f"{path} is no bundle: it has no {CONFIG}")
         try:
             config = parse_config(parse_json(files.read(CONFIG, MAX_CONFIG_BYTES)))
         except ValueError as error:
@@ -333,7 +332,9 @@ def write_bundle(path: Path, config: Mapping[str, Any], files: Mapping[str, byte
 
 def check_target(path: Path, overwrite: bool) -> None:
     """Raise ConfigError unless a bundle can be written at `path`, or replace one that is there."""
-    if not path.name or not path.parent.is_dir():
+    if not path.name:
+        raise ConfigError(f"{path} cannot be written: it has to end in a name")
+    if not path.parent.is_dir():
         raise ConfigError(f"{path} cannot be written: its folder does not exist")
     if not os.path.lexists(path):
         return
@@ -390,6 +391,15 @@ def replace_folder(new: Path, path: Path) -> None:
         if old.is_dir():
             old.rename(path)
         raise
+
+
+def run_sentence(path: Path) -> str:
+    """The error sentence for a run directory in place of a bundle; '' for what is none."""
+    if not (path / "config.yaml").exists():
+        return ""
+    inside = path / f"export{ENDING}"
+    advice = f"name the one in it, {inside}" if inside.exists() else "`seq2seq export` makes one of it"
+    return f"{path} is a run directory, not a bundle: {advice}"
 
 
 def is_bundle(path: Path) -> bool:

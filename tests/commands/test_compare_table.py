@@ -87,7 +87,7 @@ WRONG = {
         ["--test", "test", "--source", "x", "--reference", "y"],
         "give either --test NAME, or --source FILE",
     ),
-    "no reference": (["--source", "x"], "give either --test NAME, or --source FILE"),
+    "no reference": (["--source", "x"], "--source FILE and --reference FILE ... must be given together"),
     "n-best": (["--n-best", "2"], "search.n_best=2 would be ignored"),
     "a folder for a file": (["--output", "."], "--output . cannot be written: it is a folder; name a file in it"),
 }

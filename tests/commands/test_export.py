@@ -3,9 +3,11 @@
 import importlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -156,6 +158,9 @@ def test_graphs_are_translated_with_by_the_runtime(exported: Exported, lines: li
     assert translator.translate(lines) == Translator.open(exported.run, beam=3).translate(lines)
 
 
+IS_BUNDLE = "BUNDLE is not a run directory: it is a bundle; name the run that it was exported from"
+FOLDER_IS_BUNDLE = IS_BUNDLE.replace("BUNDLE", "FOLDER")
+
 WRONG: dict[str, tuple[list[Any], str]] = {
     "device": (["translate", "BUNDLE", "--device", "cuda"], "device=cuda would be ignored: BUNDLE is a bundle"),
     "precision": (["score", "BUNDLE", "--precision", "int8"], "precision=int8 would be ignored: BUNDLE is a bundle"),
@@ -165,7 +170,28 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "named test set": (["evaluate", "BUNDLE", "--test", "test"], "BUNDLE is a bundle, which names no test sets"),
     "test set of a run and a bundle": (["evaluate", "RUN", "BUNDLE"], "BUNDLE is a bundle, which names no test sets"),
     "loss in float32": (["export", "RUN", "--allow-loss", 1], "--allow-loss=1 would be ignored: in float32 a bundle"),
-    "bundle of a bundle": (["export", "BUNDLE"], "BUNDLE is a bundle already"),
+    "bundle of a bundle": (["export", "BUNDLE"], IS_BUNDLE),
+    "a bundle compared": (["compare", "BUNDLE"], IS_BUNDLE),
+    "a folder of one compared": (["compare", "FOLDER"], FOLDER_IS_BUNDLE),
+    "shortlist of a bundle": (["shortlist", "BUNDLE"], IS_BUNDLE),
+    "shortlist of a folder": (["shortlist", "FOLDER"], FOLDER_IS_BUNDLE),
+    "a bundle resumed": (["train", "resume=BUNDLE"], IS_BUNDLE),
+    "a folder resumed": (["train", "resume=FOLDER"], FOLDER_IS_BUNDLE),
+    "training starts from a bundle": (["train", "init_from=BUNDLE"], IS_BUNDLE),
+    "training starts from a folder": (["train", "init_from=FOLDER"], FOLDER_IS_BUNDLE),
+    "a run in place of settings": (["check", "RUN"], "RUN is a folder, not a setting: check takes settings"),
+    "trained in place of settings": (["train", "RUN"], "RUN is a folder, not a setting: train takes settings"),
+    "no path": (["verify", ""], "ARTIFACT is empty: it has to name a file or folder"),
+    "no path of a bundle": (["export", "RUN", "--output", ""], "--output is empty: it has to name a file or folder"),
+    "no name": (["export", "RUN", "--output", ".", "--overwrite"], ". cannot be written: it has to end in a name"),
+    "a precision of other formats": (
+        ["export", "RUN", "--dtype", "bfloat16"],
+        "dtype=bfloat16 does not exist in format=onnx; choose one of: float32, int8, float16",
+    ),
+    "source alone, with a bundle": (
+        ["evaluate", "BUNDLE", "--source", "a"],
+        "--source FILE and --reference FILE ... must be given together",
+    ),
     "there is one": (["export", "RUN"], "BUNDLE exists: --overwrite replaces it"),
     "in the place of another file": (
         ["export", "RUN", "--output", "RUN/run.json", "--overwrite"],
@@ -181,18 +207,22 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "weights of two": (["export", "RUN", "RUN", "--format", "weights"], "--format=weights holds one model"),
     "too few sentences": (["export", "RUN", "--sentences", 2], "--sentences=2 is too small: at least 10"),
     "source alone": (["export", "RUN", "--source", "a"], "--source and --reference must be given together"),
-    "a run verified": (["verify", "RUN"], "RUN is not an artifact that `seq2seq export` wrote: it is no bundle and"),
+    "a run verified": (["verify", "RUN"], "RUN is a run directory, not a bundle: name the one in it, BUNDLE"),
     "nothing verified": (["verify", "nowhere"], "nowhere is not an artifact"),
 }
 
 
 @pytest.mark.parametrize("exported", ["rnn"], indirect=True)
 @pytest.mark.parametrize("case", WRONG)
-def test_what_cannot_be_is_refused_in_one_line(case: str, exported: Exported, call: Call) -> None:
+def test_what_cannot_be_is_refused_in_one_line(case: str, exported: Exported, call: Call, tmp_path: Path) -> None:
     words, message = WRONG[case]
+    folder = tmp_path / "bundle"
+    with zipfile.ZipFile(exported.float32) as archive:
+        archive.extractall(folder)
 
     def named(word: object) -> str:
-        return str(word).replace("BUNDLE", str(exported.float32)).replace("RUN", str(exported.run))
+        names = {"BUNDLE": exported.float32, "FOLDER": folder, "RUN": exported.run}
+        return re.sub("|".join(names), lambda found: str(names[found[0]]), str(word))
 
     code, out, err = call(*map(named, words), stdin="the cat\n")
     assert (code, out) == (2, "")

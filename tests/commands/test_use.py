@@ -154,7 +154,10 @@ WRONG: dict[str, tuple[list[Any], str]] = {
         ["evaluate", "RUN", "--test", "test", "--source", "x", "--reference", "y"],
         "give either --test NAME, or",
     ),
-    "source without reference": (["evaluate", "RUN", "--source", "x"], "give either --test NAME, or --source FILE"),
+    "source without reference": (
+        ["evaluate", "RUN", "--source", "x"],
+        "--source FILE and --reference FILE ... must be given together",
+    ),
     "unknown test": (
         ["evaluate", "RUN", "--test", "tset"],
         "--test='tset' is unknown (did you mean 'test'?); choose one of: test, dev",

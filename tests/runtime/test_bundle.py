@@ -222,7 +222,7 @@ PATHS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an empty folder": (lambda path: path.mkdir(), r"is no bundle: it has no config\.json"),
     "a run": (
         lambda path: (path.mkdir(), (path / "config.yaml").write_text("")),
-        "is no bundle but a run directory, which `seq2seq export` makes a bundle of",
+        "is a run directory, not a bundle: `seq2seq export` makes one of it",
     ),
     "a pipe": (os.mkfifo, "is a named pipe, not a regular file"),
     "a socket": (socket_file, "is a socket, not a regular file"),
