@@ -3,10 +3,10 @@
 python scripts/runtime_wheel.py [FOLDER]    # the wheel is written to FOLDER, by default dist/
 """
 
+import argparse
 import os
 import re
 import shutil
-import sys
 import tempfile
 import tomllib
 from pathlib import Path
@@ -37,9 +37,13 @@ packages = ["seq2seq_runtime"]
 """
 
 
-def main(folder: str = "dist") -> None:
+def main() -> None:
     """Build the wheel; prints its path."""
-    target = Path(folder).resolve()
+    parser = argparse.ArgumentParser(description="Build the wheel of the runtime, and print its path.")
+    parser.add_argument(
+        "folder", nargs="?", default="dist", type=Path, metavar="FOLDER", help="where it is written (default: dist)"
+    )
+    target = parser.parse_args().folder.resolve()
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary)
@@ -66,4 +70,4 @@ def _pyproject() -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

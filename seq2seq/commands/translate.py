@@ -67,7 +67,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help="print the word alignment after each translation: source-target pairs, counted from 0",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON object a line: all hypotheses with scores and subwords"
+        "--json",
+        action="store_true",
+        help="print one JSON array for each line: its hypotheses, as objects with scores and subwords",
     )
     add_device_options(parser)
     add_threads(parser)

@@ -56,7 +56,7 @@ def open_graphs(
     ):
         if value != default:
             raise ConfigError(
-                f"{name}={shortened(value)} would be ignored: {first} is a bundle, which is used on the CPU, "
+                f"{name}={shortened(value)} is not possible: {first} is a bundle, which is used on the CPU, "
                 "in the precision that it was exported in"
             )
     return GraphTranslator.open(*paths, **options)

@@ -81,7 +81,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     add_threads(parser)
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON object a line: all hypotheses with scores and subwords"
+        "--json",
+        action="store_true",
+        help="print one JSON array for each line: its hypotheses, as objects with scores and subwords",
     )
     group = add_search_settings(parser, "bundle")
     add_number(

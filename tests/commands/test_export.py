@@ -162,9 +162,9 @@ IS_BUNDLE = "BUNDLE is not a run directory: it is a bundle; name the run that it
 FOLDER_IS_BUNDLE = IS_BUNDLE.replace("BUNDLE", "FOLDER")
 
 WRONG: dict[str, tuple[list[Any], str]] = {
-    "device": (["translate", "BUNDLE", "--device", "cuda"], "device=cuda would be ignored: BUNDLE is a bundle"),
-    "precision": (["score", "BUNDLE", "--precision", "int8"], "precision=int8 would be ignored: BUNDLE is a bundle"),
-    "CUDA graphs": (["translate", "BUNDLE", "--graphs"], "graphs=True would be ignored: BUNDLE is a bundle"),
+    "device": (["translate", "BUNDLE", "--device", "cuda"], "device=cuda is not possible: BUNDLE is a bundle"),
+    "precision": (["score", "BUNDLE", "--precision", "int8"], "precision=int8 is not possible: BUNDLE is a bundle"),
+    "CUDA graphs": (["translate", "BUNDLE", "--graphs"], "graphs=True is not possible: BUNDLE is a bundle"),
     "shortlist": (["translate", "BUNDLE", "--shortlist", 3], "shortlist=3 needs a table of translations"),
     "ensemble with a run": (["translate", "BUNDLE", "RUN"], "BUNDLE cannot join RUN in an ensemble: only one of them"),
     "named test set": (["evaluate", "BUNDLE", "--test", "test"], "BUNDLE is a bundle, which names no test sets"),

@@ -52,24 +52,35 @@ def test_graphs_equal_the_model_and_smaller_ones_nearly_do(variant):
 
 
 @torch.no_grad()
-@pytest.mark.slow
+@pytest.mark.parametrize("shortlist", [False, True], ids=["whole", "shortlist"])
 @pytest.mark.cases(fast=())
-def test_documented_loop_finds_what_a_greedy_search_finds(variant):
-    """A model whose output is peaked, so that no rounding changes the best token."""
-    code = re.search(r"```python\n(import numpy.*?)```", (ROOT / "docs/reference/bundle.md").read_text(), re.DOTALL)
+def test_documented_loop_finds_what_a_greedy_search_finds(variant, shortlist, tmp_path, monkeypatch):
+    """A model whose output is peaked, so that no rounding changes the best token; PAD and BOS are likely."""
+    page = (ROOT / "docs/reference/bundle.md").read_text(encoding="utf-8")
+    loop, restriction = re.findall(r"```python\n((?:import numpy|table =).*?)```", page, re.DOTALL)
     names = {}
-    exec(code[1], names)
+    exec(loop, names)
     model = variant.model
     if model.head.reads_weights:
         pytest.skip("copying needs the words of the source")
     model.head.output.weight.mul_(4)
-    model.head.output.bias[[PAD, BOS]] = -100.0
-    sessions = [onnxruntime.InferenceSession(graph.SerializeToString()) for graph in onnx_graphs(model)]
+    model.head.output.bias[[PAD, BOS]] += 2
+    graphs = onnx_graphs(model, shortlist=shortlist)
+    sessions = [onnxruntime.InferenceSession(graph.SerializeToString()) for graph in graphs]
+    monkeypatch.chdir(tmp_path)
+    vocabulary = model.head.output.out_features
+    np.save("shortlist.npy", np.random.default_rng(1).integers(0, vocabulary, (100, 2), np.int32))
     source, _ = sources()
     for row in source:
-        ids = row[row != PAD].tolist()
-        (found,) = beam_search([model], [model.encode(torch.tensor([ids]))], beam=1, max_length=49)[0]
-        assert names["greedy"](*sessions, ids)[:49] == found.tokens
+        names["source"] = ids = row[row != PAD].tolist()
+        candidates, searched = [], model
+        if shortlist:
+            exec(restriction, names)
+            candidates = [names["candidates"]]
+            searched = model.restrict_vocabulary(torch.from_numpy(*candidates))
+        (found,) = beam_search([searched], [searched.encode(torch.tensor([ids]))], beam=1, max_length=49)[0]
+        expected = [int(candidates[0][number]) if shortlist else number for number in found.tokens]
+        assert names["greedy"](*sessions, ids, *candidates)[:49] == expected
 
 
 @torch.no_grad()
