@@ -216,7 +216,8 @@ def test_a_line_of_megabytes_is_cut_before_it_is_split_into_subwords(
         lambda: translator.score(["the cat"], [LONG[kind]]),
     ):
         with pytest.raises(
-            DataError, match=r"line has [\d,]+ characters, more than the 30 tokens of search\.max_source: .{60}"
+            DataError,
+            match=r"line has [\d,]+ characters, more than fit into 30 tokens, search\.max_source: .{60}",
         ):
             refused()
     assert longest == 30 * LONGEST_PIECE

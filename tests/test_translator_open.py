@@ -16,6 +16,7 @@ from packaging.version import Version
 from seq2seq import Translator
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.runtime.process import SMALL_ROWS
+from seq2seq.runtime.translator import Translator as GraphTranslator
 from seq2seq.search.beam import beam_search
 from seq2seq.search.forced import score_targets
 from seq2seq.search.sampling import sample
@@ -99,6 +100,8 @@ NO_LINES: dict[str, Callable[[Translator], object]] = {
     "a bad target": lambda t: t.score(["a"], ["b \ud83d"]),
     "a bad sentence": lambda t: t.attention("a \ud83d"),
     "a bad sentence's target": lambda t: t.attention("a", "b \ud83d"),
+    "a NUL": lambda t: t.translate(["a\x00cat"]),
+    "a NUL in a target": lambda t: t.score(["a"], ["b\x00"]),
     "None for a line": lambda t: t.translate(["a cat", None]),  # type: ignore[list-item]
     "a number for a line": lambda t: t.translate([7]),  # type: ignore[list-item]
     "bytes for a line": lambda t: list(t.hypotheses([b"a cat"])),  # type: ignore[list-item]
@@ -123,6 +126,19 @@ def test_what_is_no_text_is_one_sentence(call: str, translator: Translator) -> N
     with pytest.raises(DataError) as caught:
         NO_LINES[call](translator)
     assert str(caught.value).isprintable()
+
+
+def test_attention_of_an_empty_line_is_an_empty_array(translator: Translator) -> None:
+    assert translator.attention("").attention.shape == (0, 0)
+    both = [found[0] for found in translator.hypotheses(["", "a cat"], attention=True)]
+    assert [one.attention.shape for one in both] == [(len(one.target), len(one.source)) for one in both]
+    assert next(translator.hypotheses([""]))[0].attention is None
+
+
+@pytest.mark.parametrize("open_translator", [Translator.open, GraphTranslator.open])
+def test_empty_path_is_refused(open_translator: Callable[[str], object]) -> None:
+    with pytest.raises(ConfigError, match=r"^(run|bundle)='' is empty: it has to name a file or folder$"):
+        open_translator("")
 
 
 def test_message_names_the_line(translator: Translator) -> None:

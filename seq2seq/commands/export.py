@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.errors import ConfigError, RunError
+from seq2seq.errors import ConfigError, RunError, os_errors_named
 from seq2seq.export.formats import FORMATS, LIBRARY_SETTINGS, check_format
 from seq2seq.runtime.arguments import Parser, add_choice, add_number
 from seq2seq.runtime.bounds import Bounds
@@ -73,7 +73,8 @@ def _export(options: argparse.Namespace, runs: "Sequence[Run]", paths: dict[str,
     gate = open_gate(sentences, runs[0].config, expected)
     with tempfile.TemporaryDirectory(dir=next(iter(paths.values())).parent, prefix=".export-") as scratch:
         log.info("exporting to %s", FORMATS[options.format].title)
-        artifacts = make_artifacts(runs, options.format, list(paths), Path(scratch), options.shrink)
+        with os_errors_named(scratch):
+            artifacts = make_artifacts(runs, options.format, list(paths), Path(scratch), options.shrink)
         exported = {}
         for dtype, artifact in artifacts.items():
             exact = options.format in OURS and not options.shrink

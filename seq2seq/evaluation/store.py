@@ -68,6 +68,7 @@ def load_or_translate(spec: EvaluationSpec, test: TestSet) -> Evaluation:
     evaluation = read_evaluation(spec, test)
     if evaluation is None:
         check_place(spec, test)
+        _ = spec.translator  # before it is announced: the run may have no weights
         log.info("%s has no evaluation of this text with these settings: translating", spec.runs[0].folder)
         with ProgressCounter("translated", len(test.sources)) as count:
             translations = translate_test_set(spec, test, progress=count.add)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from seq2seq.config import Config
 from seq2seq.config.io import parse_config, saved_text
 from seq2seq.data.vocabulary import Vocabularies
-from seq2seq.errors import choose
+from seq2seq.errors import choose, os_errors_named
 from seq2seq.export.bundle import Files, size_of, weights_bundle, without_paths
 from seq2seq.export.card import make_card
 from seq2seq.export.formats import LIBRARY_SETTINGS
@@ -163,7 +163,8 @@ def through_gate(artifact: Artifact, gate: Gate, form: str, dtype: str, allow_lo
 def write_exported(exported: Exported, runs: Sequence[Run], path: Path, overwrite: bool) -> None:
     """Write an artifact with its card and the record of its gate."""
     more = {CARD: make_card(runs, exported.record).encode(), PARITY: exported.record.as_json()}
-    exported.artifact.write(path, more, overwrite)
+    with os_errors_named(path):
+        exported.artifact.write(path, more, overwrite)
 
 
 def checkpoint_size(runs: Sequence[Run]) -> int:

@@ -92,7 +92,7 @@ def huggingface_left_out(config: Config) -> Iterator[str]:
 
 def argos_left_out(config: Config) -> Iterator[str]:
     """Settings that Argos Translate replaces by its own: all of the search."""
-    yield "search"
+    yield "the search settings (it has its own)"
     if config.data.truncate_source:
         yield f"data.truncate_source={config.data.truncate_source}"
 

@@ -26,7 +26,7 @@ from zipfile import is_zipfile
 from seq2seq.config import Config
 from seq2seq.config.io import read_config, settings_hash
 from seq2seq.data.vocabulary import Vocabularies
-from seq2seq.errors import BusyError, RunError, check_type, nearest_hint, shortened
+from seq2seq.errors import BusyError, RunError, check_path, nearest_hint, shortened
 from seq2seq.runtime.bundle import ENDING, is_bundle
 from seq2seq.runtime.untrusted import MIB, open_file, open_lock, read_json
 from seq2seq.utils.files import write_json
@@ -51,7 +51,7 @@ class Run:
         """Open a run directory. Raises RunError if it is missing, incomplete, damaged or of another version.
 
         ConfigError for what is no path."""
-        check_type("run", folder, str | os.PathLike)
+        check_path("run", folder)
         folder = Path(folder)
         try:
             if not folder.is_dir():
@@ -181,7 +181,7 @@ def path_inside(run: Path, name: str) -> Path:
 def is_artifact(path: str | Path) -> bool:
     """Whether a path is to be opened as a bundle, and not as a run directory: a folder with the config of one, a zip
     file, or what has the name of a bundle. ConfigError for what is no path."""
-    check_type("run", path, str | os.PathLike)
+    check_path("run", path)
     path = Path(path)
     return is_bundle(path) and (path.suffix == ENDING or path.is_dir() or (path.is_file() and is_zipfile(path)))
 

@@ -17,6 +17,11 @@ def main(argv: list[str]) -> None:
     if argv[:1] == ["verify"]:
         _verify(argv[1:])
         return
+    if argv == ["--version"]:
+        from importlib.metadata import version
+
+        print(__package__, version(__package__.partition(".")[0]))
+        return
     options = _parse(argv)
 
     from .translation import as_values, output_fields, warn_truncated
@@ -73,7 +78,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         " rank, score and text, separated by tabs.",
         program=f"python -m {__package__}",
         usage=f"python -m {__package__} [OPTIONS] BUNDLE [BUNDLE ...] < INPUT > OUTPUT\n"
-        f"       python -m {__package__} verify BUNDLE",
+        f"       python -m {__package__} verify BUNDLE\n"
+        f"       python -m {__package__} --version",
         example="translator.s2s --beam 10 < test.en > test.out",
     )
     parser.add_argument(

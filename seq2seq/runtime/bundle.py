@@ -18,7 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
-from .errors import ConfigError, RunError, quoted
+from .errors import ConfigError, RunError, check_path, os_errors_named, quoted
 from .fields import refuse_given
 from .graph_files import check_graph
 from .search_config import IGNORED_ATTENTION, SearchConfig
@@ -181,6 +181,7 @@ class Bundle:
 
         Raises RunError, in one sentence that names the file, for anything but a complete bundle that this version
         reads."""
+        check_path("bundle", path)
         path = Path(path)
         if "\0" in str(path):
             raise RunError(f"{path} cannot be read: it is no name of a file")
@@ -324,10 +325,11 @@ def write_bundle(path: Path, config: Mapping[str, Any], files: Mapping[str, byte
     parse_config(values)
     check_target(path, overwrite)
     contents = {CONFIG: (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode(), **files}
-    if path.suffix == ENDING:
-        _write_file(path, contents)
-    else:
-        _write_folder(path, contents)
+    with os_errors_named(path):
+        if path.suffix == ENDING:
+            _write_file(path, contents)
+        else:
+            _write_folder(path, contents)
 
 
 def check_target(path: Path, overwrite: bool) -> None:

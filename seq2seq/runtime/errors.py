@@ -1,6 +1,8 @@
 """Errors that are raised on purpose, and how their sentences show values and unknown names."""
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from types import UnionType
 from typing import Any, TypeVar
@@ -47,6 +49,24 @@ def check_type(name: str, value: object, kind: Any) -> None:
     if not isinstance(value, kind):
         wanted = str(kind) if isinstance(kind, UnionType) else kind.__name__
         raise ConfigError(f"{name}={quoted(value)} is of type {type(value).__name__}, not {wanted}")
+
+
+def check_path(name: str, path: object) -> None:
+    """Raise ConfigError unless the argument `name` is a path, and not the empty one, which is the current folder."""
+    check_type(name, path, str | os.PathLike)
+    if path == "":
+        raise ConfigError(f"{name}='' is empty: it has to name a file or folder")
+
+
+@contextmanager
+def os_errors_named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name `path`, which is written, in an OSError that names no file, such as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def nearest_hint(wrong: str, choices: Iterable[str], show: Callable[[str], object] = repr, cutoff: float = 0.6) -> str:

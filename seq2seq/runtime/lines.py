@@ -21,11 +21,13 @@ def checked_lines(texts: Iterable[str], name: str = "line") -> Iterator[str]:
 
 
 def check_line(text: object, name: str = "the line") -> str:
-    """`text`, if it is a string without lone surrogates; else DataError."""
+    """`text`, if it is a string without NUL and lone surrogates; else DataError."""
     if not isinstance(text, str):
         raise DataError(f"{name} is {_type(text)}, not a string")
     if not is_utf8(text):
         raise DataError(f"{name} is not text: {quoted(text)} holds half a surrogate pair, which is not a character")
+    if "\0" in text:
+        raise DataError(f"{name} holds a NUL, which is not text: {quoted(text)}")
     return text
 
 

@@ -190,11 +190,10 @@ class LineTranslator(ABC):
         encoded = self.vocabularies.encode_source("" if is_blank(start) else start)
         if len(start) == len(text) and len(encoded.ids) <= limit:
             return encoded
-        size = f"{len(text):,} characters" if len(start) < len(text) else f"{len(encoded.ids):,} tokens"
+        cut = len(start) < len(text)
         if self.search.long_source == "refuse":
-            raise DataError(
-                f"a source line has {size}, more than the {limit:,} tokens of {self._limit}: {shortened(text, 60)}"
-            )
+            raise _too_long("source", text, None if cut else len(encoded.ids), limit, self._limit)
+        size = f"{len(text):,} characters" if cut else f"{len(encoded.ids):,} tokens"
         if not self._warned_of_long_source:
             log.warning(
                 "a source line of %s was cut to the %s tokens of %s; others may be too", size, f"{limit:,}", self._limit
@@ -218,10 +217,7 @@ class LineTranslator(ABC):
         ]  # splitting all of a very long line into subwords would take minutes
         ids = self.vocabularies.encode_target(start, source.unknown if self.copies else ())
         if len(start) < len(line) or len(ids) > limit:
-            size = f"{len(line):,} characters" if len(start) < len(line) else f"{len(ids):,} tokens"
-            raise DataError(
-                f"a target line has {size}, more than the {limit:,} tokens of {name}: {shortened(line, 60)}"
-            )
+            raise _too_long("target", line, None if len(start) < len(line) else len(ids), limit, name)
         return ids[:-1]
 
     def _is_truncated(self, line: str) -> bool:
@@ -232,7 +228,8 @@ class LineTranslator(ABC):
     ) -> list[list[Translation]]:
         """The translations of each source; empty ones are not searched for."""
         search = self.search
-        results: list[list[Translation]] = [[EMPTY] * search.n_best for _ in sources]
+        empty = EMPTY._replace(attention=np.zeros((0, 0), np.float32)) if attention else EMPTY
+        results: list[list[Translation]] = [[empty] * search.n_best for _ in sources]
         lengths = {i: len(source.ids) for i, source in enumerate(sources) if len(source.ids) > 1}
         for rows in batches(lengths, search.batch):
             starts = [self.encode_target(prefix[i], sources[i]) for i in rows]
@@ -302,6 +299,15 @@ class LineTranslator(ABC):
         # the target side has the text of every piece that the source vocabulary lacks
         written = self.vocabularies.target.pieces(source.copy, source.unknown)
         return [text if i == UNK else piece for i, piece, text in zip(source.ids, known, written, strict=True)]
+
+
+def _too_long(side: str, line: str, tokens: int | None, limit: int, name: str) -> DataError:
+    """The error for a line of more than `limit` tokens, that of the setting `name`; None: not counted."""
+    if tokens is None:
+        size = f"{len(line):,} characters, more than fit into {limit:,} tokens, {name}"
+    else:
+        size = f"{tokens:,} tokens, more than the {limit:,} tokens of {name}"
+    return DataError(f"a {side} line has {size}: {shortened(line, 60)}")
 
 
 def warn_truncated(truncated: int, total: int, words: int) -> None:

@@ -18,7 +18,7 @@ from .beam import beam_search
 from .bounds import SHORTLIST, THREADS
 from .bundle import SHORTLIST_FILE, Bundle, VocabularySizes
 from .constraints import Constraints
-from .errors import ConfigError, RunError, check_type
+from .errors import ConfigError, RunError
 from .forced import score_targets
 from .graphs import Graph, model_of
 from .hypothesis import Hypothesis
@@ -109,8 +109,6 @@ class Translator(LineTranslator):
         work."""
         if not bundles:
             raise ConfigError("no bundle is given: there is nothing to translate with")
-        for bundle in bundles:
-            check_type("bundle", bundle, str | Path)
         opened = [Bundle.open(bundle) for bundle in bundles]
         first = opened[0]
         settings = first.config.search.changed(**search)

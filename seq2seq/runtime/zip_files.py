@@ -54,7 +54,7 @@ def read_directory(file: io.BufferedReader, path: str, most: int) -> dict[str, E
     size = os.fstat(file.fileno()).st_size
     if file.read(2) != b"PK":
         raise RunError(f"{path} is no bundle: neither a folder nor a zip file")
-    damaged = RunError(f"{path} is damaged, or no zip file of stored entries: it is not complete")
+    damaged = RunError(f"{path} is damaged, or no zip file of stored entries: it is not complete, or something follows")
     if size < END.size:
         raise damaged
     file.seek(size - END.size)

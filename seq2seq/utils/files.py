@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from seq2seq.errors import ConfigError, RunError, nearest_hint, shortened
+from seq2seq.errors import ConfigError, RunError, nearest_hint, os_errors_named, shortened
 
 
 def write_text(path: Path, text: str, follow: bool = False) -> None:
@@ -137,10 +137,7 @@ def error_filename(path: Path) -> Iterator[None]:
 
     Raises RunError if its folder is missing: that of a run was perhaps removed or renamed while it is trained."""
     try:
-        yield
+        with os_errors_named(path):
+            yield
     except FileNotFoundError as error:
         raise RunError(f"{path} cannot be written: its folder is missing, or was removed meanwhile") from error
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise

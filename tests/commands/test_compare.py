@@ -130,6 +130,7 @@ def test_runs_without_weights_are_compared_by_their_stored_evaluations(
     code, _, err = call("compare", runs_copy, "--beam", 5)
     assert code == 2
     assert "no run is left to compare" in err
+    assert "translating" not in err
 
 
 def test_broken_run_is_named_and_the_others_are_compared(

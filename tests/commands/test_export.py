@@ -181,6 +181,7 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "training starts from a folder": (["train", "init_from=FOLDER"], FOLDER_IS_BUNDLE),
     "a run in place of settings": (["check", "RUN"], "RUN is a folder, not a setting: check takes settings"),
     "trained in place of settings": (["train", "RUN"], "RUN is a folder, not a setting: train takes settings"),
+    "nothing imported": (["import"], ", --output are missing; "),
     "no path": (["verify", ""], "ARTIFACT is empty: it has to name a file or folder"),
     "no path of a bundle": (["export", "RUN", "--output", ""], "--output is empty: it has to name a file or folder"),
     "no name": (["export", "RUN", "--output", ".", "--overwrite"], ". cannot be written: it has to end in a name"),
@@ -418,6 +419,7 @@ def test_check_says_which_formats_the_settings_rule_out(words: list[str], no: li
     assert code == 0
     assert [line.split()[0] for line in out.splitlines() if line.split()[1] == "no:"] == no
     assert call("check", "data=toy", "model.hiden=3")[0] == 2
+    assert call("check", *words)[2] == ""  # the text does not matter
 
 
 @pytest.mark.parametrize("exported", ["rnn"], indirect=True)

@@ -107,7 +107,10 @@ def test_settings_without_a_counterpart_are_left_out() -> None:
     common += ["search.max_ratio=3.0", "data.truncate_source=9"]
     assert left_out("ctranslate2", config) == common
     assert left_out("huggingface", config) == [*common, "search.replace_unknown=true"]
-    assert left_out("argos", config) == ["search", "data.truncate_source=9"]
+    assert left_out("argos", config) == [
+        "the search settings (it has its own)",
+        "data.truncate_source=9",
+    ]
     assert left_out("onnx", config) == left_out("weights", config) == []
 
 

@@ -1,5 +1,6 @@
 """Bundles: what is written is read again, and what someone else wrote is refused in one sentence, without an effect."""
 
+import errno
 import io
 import json
 import os
@@ -352,7 +353,7 @@ ARCHIVES: dict[str, tuple[Callable[[Path], object], str]] = {
     "an offset behind the end": (set_field(lambda c: central(c) + 42, "<L", 2**32 - 2), "its two headers differ"),
     "another entry's content": (set_field(lambda c: central(c, 1) + 42, "<L", 0), "its two headers differ"),
     "a comment": (set_field(lambda c: len(c) - 2, "<H", 9), "is damaged, or no zip file of stored entries"),
-    "something behind it": (patched(lambda c: bytes(c) + b"x" * 99), "is damaged, or no zip file of stored entries"),
+    "something behind it": (patched(lambda c: bytes(c) + b"x" * 99), "not complete, or something follows"),
     "something before it": (patched(lambda c: b"#!/bin/sh\n" + bytes(c)), "is no bundle: neither a folder nor a zip"),
     "parts": (set_field(lambda c: len(c) - 18, "<H", 1), "is damaged, or no zip file of stored entries"),
     "fewer entries": (patched(lambda c: [struct.pack_into("<H", c, len(c) - at, 2) for at in (14, 12)]), "is damaged"),
@@ -552,6 +553,19 @@ def test_only_bundles_are_overwritten_and_only_if_asked(name: str, tmp_path: Pat
         assert sorted((tmp_path / other).glob("*")) == before
     with pytest.raises(ConfigError, match="cannot be written: its folder does not exist"):
         write_bundle(tmp_path / "no" / name, CONTENT, FILES)
+
+
+@pytest.mark.parametrize("name", ["b", "b.s2s"])
+def test_error_of_a_full_disk_names_the_bundle(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*inputs: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("seq2seq.runtime.bundle.write_archive", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_bundle(tmp_path / name, CONTENT, FILES)
+    assert caught.value.filename == str(tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_may_be_larger_than_a_file_can_be(tmp_path: Path) -> None:

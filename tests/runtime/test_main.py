@@ -49,6 +49,11 @@ def run_main(monkeypatch: pytest.MonkeyPatch, text: str, *words: object) -> int:
     return exit_code(lambda: main([str(word) for word in words]))
 
 
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(monkeypatch, "", "--version") == 0
+    assert capsys.readouterr().out == f"seq2seq.runtime {seq2seq.__version__}\n"
+
+
 def test_onnx_runtime_keeps_no_records_of_its_use(tmp_path: Path) -> None:
     """Its official builds leave an identifier of the device at home, and send what they are used for to their maker."""
     pytest.importorskip("onnxruntime")
