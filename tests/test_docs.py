@@ -21,6 +21,8 @@ import pytest
 from seq2seq import Translator
 from seq2seq.cli import main
 from seq2seq.runtime.__main__ import main as translate_bundle
+from seq2seq.runtime.bundle import Bundle
+from seq2seq.runtime.translation import EMPTY, as_values
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -112,6 +114,18 @@ def test_training_prints_what_the_readme_shows(run):
     printed = {form(line) for line in (run / "printed").read_text().splitlines()}
     left_out = ("...", "training.stop_at=95 is reached")  # the latter not after so few updates
     assert {form(line) for line in shown.splitlines() if line not in left_out} <= printed
+
+
+def test_the_transformer_of_the_readme_trains(tmp_path):
+    """With its settings but those of FEW and SMALL, and fewer updates of warm-up than there are."""
+    command = (
+        README.partition("    seq2seq train data=toy model=transformer ")[2].partition("\n\n")[0].replace("\\\n", " ")
+    )
+    small = [word for word in SMALL if not word.startswith("model.")]
+    folders = [f"runs={tmp_path / 'runs'}", f"data.cache={tmp_path / 'cache'}"]
+    given = dict(word.split("=") for word in (*shlex.split(command), *FEW, *small, *folders, "training.warmup=2"))
+    words = [f"{name}={value}" for name, value in given.items()]
+    assert main(["train", "data=toy", "model=transformer", *words]) == 0
 
 
 def test_evaluate_prints_what_the_readme_shows(run, monkeypatch, capsys):
@@ -242,6 +256,30 @@ def test_examples_of_the_library_run(tmp_path, monkeypatch, capsys):
         assert [form(line) for line in capsys.readouterr().out.splitlines()] == [
             form(line) for line in shown.splitlines()
         ]
+
+
+def test_keys_of_json_are_those_that_are_documented():
+    """Of config.json in a bundle, and of the hypotheses that `translate --json` prints."""
+    tables = {"bundle.md": "| key of `config.json` |", "command-line.md": "| key |"}
+    config, hypothesis = (
+        re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \| ", table, re.MULTILINE)))
+        for page, start in tables.items()
+        for table in [(ROOT / "docs/reference" / page).read_text(encoding="utf-8").partition(start)[2].split("\n\n")[0]]
+    )
+    bundle = Bundle.open(ROOT / "tests/runtime/schemas/1-rnn.s2s")
+    assert sorted(config) == sorted(bundle.config.values)
+    assert hypothesis == [*as_values(EMPTY), "alignment"]
+
+
+def test_the_wheel_of_the_runtime_has_a_help(tmp_path, monkeypatch, capsys):
+    """`--help` is no folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["runtime_wheel.py", "--help"])
+    pytest.importorskip("hatchling", reason="builds wheels")
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(ROOT / "scripts/runtime_wheel.py"), run_name="__main__")
+    assert "default: dist" in capsys.readouterr().out
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.fixture(scope="module")
