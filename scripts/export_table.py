@@ -50,7 +50,7 @@ def print_row(family: str, name: str, options: argparse.Namespace) -> None:
     settings = [
         "data=toy", f"model={family}", f"model/attention={name}", f"runs={folder}", *SMALL[family],
         f"training.max_updates={options.updates}", "training.validate_every=0", "training.monitor=loss",
-        "trainer.progress=none", "search.max_length=60", "search.batch=8", *options.settings,
+        "trainer.progress=none", "search.max_length=60", "search.max_source=100", *options.settings,
     ]  # fmt: skip
     try:
         compose_config(settings)

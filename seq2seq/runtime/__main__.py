@@ -18,9 +18,12 @@ def main(argv: list[str]) -> None:
         _verify(argv[1:])
         return
     if argv == ["--version"]:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        print(__package__, version(__package__.partition(".")[0]))
+        try:
+            print(__package__, version(__package__.partition(".")[0]))
+        except PackageNotFoundError:
+            print(__package__, "of a checkout that is not installed")
         return
     options = _parse(argv)
 
