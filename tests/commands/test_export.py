@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 import pytest
+from filelock import FileLock
 from onnx import numpy_helper
 
 from seq2seq import Translator, cli
@@ -55,20 +57,31 @@ class Exported(NamedTuple):
 
 @pytest.fixture(scope="session")
 def export_family(random_run: RandomRun, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
-    """`export_family(name)`: a model of a family, exported once, as tracing takes seconds."""
+    """`export_family(name)`: a model of a family, exported once for all processes, as tracing takes seconds."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # a process has a folder of its own inside
 
     @cache
     def export(family: str) -> Exported:
-        run = Path(shutil.copytree(random_run(*FAMILIES[family]), tmp_path_factory.mktemp("exported") / "run"))
-        words = ["export", run, "--dtype", "float32", "int8", "--sentences", 14, "--allow-loss", 100]
-        with pytest.MonkeyPatch.context() as patch:
-            out, err = io.StringIO(), io.StringIO()
-            patch.setattr(sys, "stdout", out)
-            patch.setattr(sys, "stderr", err)
-            assert cli.main([str(word) for word in words]) == 0, err.getvalue()
-        return Exported(run, run / "export.s2s", run / "export-int8.s2s", out.getvalue())
+        run, printed = shared / f"exported-{family}", shared / f"exported-{family}.txt"
+        with FileLock(f"{run}.lock"):
+            if not printed.exists():
+                shutil.copytree(random_run(*FAMILIES[family]), run)
+                printed.write_text(export_command(run), encoding="utf-8")
+        return Exported(run, run / "export.s2s", run / "export-int8.s2s", printed.read_text(encoding="utf-8"))
 
     return export
+
+
+def export_command(run: Path) -> str:
+    """Export a run in float32 and int8; what is printed."""
+    words = ["export", run, "--dtype", "float32", "int8", "--sentences", 14, "--allow-loss", 100]
+    with pytest.MonkeyPatch.context() as patch:
+        out, err = io.StringIO(), io.StringIO()
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        assert cli.main([str(word) for word in words]) == 0, err.getvalue()
+    return out.getvalue()
 
 
 @pytest.fixture(params=FAMILIES)

@@ -43,7 +43,8 @@ def greedy(model: EncoderDecoder, source: list[int]) -> list[int]:
     return [token for token in found[1:] if token != EOS]
 
 
-@pytest.mark.parametrize("family", ["rnn", pytest.param("transformer", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
 def test_programs_are_exported_and_the_documented_loop_runs_them(
     family: str, random_run: RandomRun, call: Call, lines: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
@@ -96,7 +97,7 @@ def test_no_command_opens_programs(
 
 def test_programs_are_in_float32_and_not_shrunk(random_run: RandomRun, call: Call) -> None:
     for words, message in (
-        (["--dtype", "float32", "int8"], "dtype='int8' is unknown; choose one of: float32"),
+        (["--dtype", "float32", "int8"], "dtype=int8 does not exist in format=pt2; choose one of: float32"),
         (["--shrink"], "--shrink works with --format=onnx, not with --format=pt2"),
     ):
         code, _, err = call("export", random_run(), "--format", "pt2", *words)
