@@ -18,13 +18,14 @@ from itertools import islice
 from pathlib import Path
 
 from seq2seq import Translator, cli
-from seq2seq.commands.export import OURS, PACKAGES
+from seq2seq.commands.export import ONE_FILE, OURS, PACKAGES
 from seq2seq.data.corpora import test_pairs
 from seq2seq.evaluation.metrics import score
 from seq2seq.export.artifacts import checkpoint_size, library_settings, run_library
 from seq2seq.export.formats import FORMATS, reasons
 from seq2seq.export.pt2 import open_written
 from seq2seq.runs.directory import Run, variant_name
+from seq2seq.runtime.bundle import ENDING
 from seq2seq.runtime.translator import Translator as GraphTranslator
 
 Translate = Callable[[Sequence[str]], list[str]]
@@ -77,7 +78,7 @@ def artifacts(run: Run, formats: Sequence[str]) -> Iterator[tuple[str, str, Path
             if not all(map(find_spec, PACKAGES.get(form, ()))):
                 yield form, dtype, None
                 continue
-            ending = ".s2s" if form in ("onnx", "weights") else ""
+            ending = ENDING if form in ONE_FILE else ""
             path = run.folder / f"bench-{form}-{dtype}{ending}"
             if not path.exists():
                 limit = [] if form in OURS and dtype == "float32" else ["--allow-loss", "100"]

@@ -35,15 +35,10 @@ from seq2seq.runtime.program import exit_code
 from seq2seq.runtime.translator import Translator as GraphTranslator
 
 RandomRun = Callable[..., Path]
+FamilyRun = Callable[[str], Path]
 Call = Callable[..., tuple[int, str, str]]
 
-FAMILIES: dict[str, tuple[str, ...]] = {
-    "rnn": (),
-    "transformer": (
-        "model=transformer", "model.size=16", "model.heads=2", "model.feedforward=16",
-        "model.encoder_layers=1", "model.decoder_layers=2",
-    ),
-}  # fmt: skip
+FAMILIES = ("rnn", "transformer")
 
 
 class Exported(NamedTuple):
@@ -56,7 +51,7 @@ class Exported(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def export_family(random_run: RandomRun, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
+def export_family(family_run: FamilyRun, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
     """`export_family(name)`: a model of a family, exported once for all processes, as tracing takes seconds."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # a process has a folder of its own inside
@@ -66,7 +61,7 @@ def export_family(random_run: RandomRun, tmp_path_factory: pytest.TempPathFactor
         run, printed = shared / f"exported-{family}", shared / f"exported-{family}.txt"
         with FileLock(f"{run}.lock"):
             if not printed.exists():
-                shutil.copytree(random_run(*FAMILIES[family]), run)
+                shutil.copytree(family_run(family), run)
                 printed.write_text(export_command(run), encoding="utf-8")
         return Exported(run, run / "export.s2s", run / "export-int8.s2s", printed.read_text(encoding="utf-8"))
 
@@ -201,10 +196,6 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "a precision of other formats": (
         ["export", "RUN", "--dtype", "bfloat16"],
         "dtype=bfloat16 does not exist in format=onnx; choose one of: float32, int8, float16",
-    ),
-    "source alone, with a bundle": (
-        ["evaluate", "BUNDLE", "--source", "a"],
-        "--source FILE and --reference FILE ... must be given together",
     ),
     "there is one": (["export", "RUN"], "BUNDLE exists: --overwrite replaces it"),
     "in the place of another file": (
@@ -404,7 +395,7 @@ def test_ensembles_are_exported_as_one(
     assert Translator.open(tmp_path / "two").translate(lines) == Translator.open(exported.run).translate(lines)
 
 
-@pytest.mark.parametrize("exported", list(FAMILIES), indirect=True)
+@pytest.mark.parametrize("exported", FAMILIES, indirect=True)
 def test_bundles_of_weights(exported: Exported, call: Call, tmp_path: Path, lines: list[str]) -> None:
     path = tmp_path / "weights.s2s"
     code, _, err = call("export", exported.run, "--format", "weights", "--output", path, "--sentences", 12)

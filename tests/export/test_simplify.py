@@ -21,6 +21,12 @@ INPUTS = {
     "rows_given": ("float", ("S", 4)),
     "bias_given": ("float", ("S",)),
 }
+PARTS = """a = MatMul(x, wide)
+           q, k, v = Split<axis = 2, num_outputs = 3>(a)
+           q1 = Reshape(q, heads)
+           k1 = Reshape(k, heads)
+           v1 = Reshape(v, heads)
+           q2 = Transpose<perm = [0, 2, 1, 3]>(q1)"""
 WEIGHTS = {
     "table": (9, 4), "matrix": (4, 4), "wide": (4, 12), "bias": (4,), "gain": (4,), "half": (),
 }  # fmt: skip
@@ -72,12 +78,8 @@ GRAPHS = {
         {"Reshape": 0},
     ),
     "parts of a split are viewed as one": (
-        """a = MatMul(x, wide)
-           q, k, v = Split<axis = 2, num_outputs = 3>(a)
-           q1 = Reshape(q, heads)
-           k1 = Reshape(k, heads)
-           v1 = Reshape(v, heads)
-           q2 = Transpose<perm = [0, 2, 1, 3]>(q1)
+        PARTS
+        + """
            k2 = Transpose<perm = [0, 2, 3, 1]>(k1)
            k3 = Transpose<perm = [0, 1, 3, 2]>(k2)
            v2 = Transpose<perm = [0, 2, 1, 3]>(v1)
@@ -85,12 +87,8 @@ GRAPHS = {
         {"Split": 1},
     ),
     "equal parts of a split are transposed as one": (
-        """a = MatMul(x, wide)
-           q, k, v = Split<axis = 2, num_outputs = 3>(a)
-           q1 = Reshape(q, heads)
-           k1 = Reshape(k, heads)
-           v1 = Reshape(v, heads)
-           q2 = Transpose<perm = [0, 2, 1, 3]>(q1)
+        PARTS
+        + """
            k2 = Transpose<perm = [0, 2, 1, 3]>(k1)
            v2 = Transpose<perm = [0, 2, 1, 3]>(v1)
            b = Mul(q2, k2)
