@@ -26,10 +26,10 @@ from seq2seq.runs.bundles import WeightsBundle, check_ensemble, open_graphs, ope
 from seq2seq.runs.directory import WEIGHTS, Run
 from seq2seq.runs.weights import load_model, load_translations
 from seq2seq.runtime.bounds import SHORTLIST, THREADS
+from seq2seq.runtime.cpu import step_threads
 from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.runtime.options import sentence_seed
 from seq2seq.runtime.penalties import Penalties
-from seq2seq.runtime.process import step_threads
 from seq2seq.runtime.translation import LineTranslator, Translation, padded_rows
 from seq2seq.runtime.vocabulary import EncodedSource, VocabularyPair
 from seq2seq.search.beam import beam_search

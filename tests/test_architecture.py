@@ -64,9 +64,9 @@ FILES_READ = {  # call that reads a file -> the modules that may call it; all ot
     "open": {
         "runtime.untrusted",
         "data.files",  # text that the user names
-        "runtime.process",  # /proc/cpuinfo
+        "runtime.cpu",  # /proc/cpuinfo
     },
-    "os.open": {"runtime.process", "runtime.program", "runtime.untrusted", "utils.files"},  # null device; append
+    "os.open": {"runtime.program", "runtime.signals", "runtime.untrusted", "utils.files"},  # null device; append
     "read_text": {
         "commands.attentions", "compare.report.page",  # files of this package
         "training.resources", "utils.memory",  # /proc and /sys/fs/cgroup

@@ -21,7 +21,7 @@ from seq2seq.commands import attentions, train
 from seq2seq.config import Config
 from seq2seq.config.io import every_setting
 from seq2seq.errors import DataError
-from seq2seq.runtime import process
+from seq2seq.runtime import signals
 from seq2seq.runtime.arguments import Parser
 from seq2seq.utils.files import atomic_path
 
@@ -313,8 +313,8 @@ def test_signal_leaves_no_temporary_file(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In whichever command: all write by `atomic_path`."""
-    monkeypatch.setattr(process, "leave_terminal", lambda: None)  # the output of pytest
-    handlers = {number: signal.getsignal(number) for number in process.STOP_SIGNALS}
+    monkeypatch.setattr(signals, "leave_terminal", lambda: None)  # the output of pytest
+    handlers = {number: signal.getsignal(number) for number in signals.STOP_SIGNALS}
 
     def main(argv: list[str]) -> None:
         with atomic_path(tmp_path / "out", follow=True) as temporary:
@@ -326,7 +326,7 @@ def test_signal_leaves_no_temporary_file(
     assert cli.main(["stand_in"]) == 130
     assert capsys.readouterr().err == "seq2seq: interrupted\n"
     assert list(tmp_path.iterdir()) == []
-    assert {number: signal.getsignal(number) for number in process.STOP_SIGNALS} == handlers
+    assert {number: signal.getsignal(number) for number in signals.STOP_SIGNALS} == handlers
 
 
 def test_ignored_hangup_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

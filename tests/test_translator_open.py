@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from seq2seq import Translator
 from seq2seq.errors import ConfigError, DataError, RunError
-from seq2seq.runtime.process import SMALL_ROWS
+from seq2seq.runtime.cpu import SMALL_ROWS
 from seq2seq.runtime.translator import Translator as GraphTranslator
 from seq2seq.search.beam import beam_search
 from seq2seq.search.forced import score_targets

@@ -25,7 +25,7 @@ from seq2seq.data.dataset import PairArrays, join_arrays
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.data.toy.translation import generate_translations
 from seq2seq.launch.compose import compose_config
-from seq2seq.runtime.process import available_cores
+from seq2seq.runtime.cpu import available_cores
 
 T = TypeVar("T")
 BATCHES = 2000  # read from the large corpus

@@ -24,7 +24,7 @@ from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import build_model
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
 from seq2seq.nn.precision import PRECISIONS
-from seq2seq.runtime.process import available_cores
+from seq2seq.runtime.cpu import available_cores
 from seq2seq.search.shortlist import Shortlist
 from seq2seq.translator import Translator
 

@@ -18,7 +18,6 @@ from itertools import islice
 from pathlib import Path
 
 from seq2seq import Translator, cli
-from seq2seq.commands.export import ONE_FILE, OURS, PACKAGES
 from seq2seq.data.corpora import test_pairs
 from seq2seq.evaluation.metrics import score
 from seq2seq.export.artifacts import checkpoint_size, library_settings, run_library
@@ -73,20 +72,20 @@ def print_rows(run: Run, options: argparse.Namespace) -> Iterator[str]:
 
 def artifacts(run: Run, formats: Sequence[str]) -> Iterator[tuple[str, str, Path | None]]:
     """Format, precision and path of each artifact that the run can have; None for one whose package is missing."""
-    for form in formats:
-        for dtype in [] if reasons(form, run.config) else FORMATS[form].dtypes:
-            if not all(map(find_spec, PACKAGES.get(form, ()))):
-                yield form, dtype, None
+    for name in formats:
+        form = FORMATS[name]
+        for dtype in [] if reasons(name, run.config) else form.dtypes:
+            if not all(map(find_spec, form.packages)):
+                yield name, dtype, None
                 continue
-            ending = ENDING if form in ONE_FILE else ""
-            path = run.folder / f"bench-{form}-{dtype}{ending}"
+            path = run.folder / f"bench-{name}-{dtype}{ENDING if form.one_file else ''}"
             if not path.exists():
-                limit = [] if form in OURS and dtype == "float32" else ["--allow-loss", "100"]
-                words = ["export", str(run.folder), "--format", form, "--dtype", dtype, "--output", str(path), *limit]
+                limit = [] if form.bundle and dtype == "float32" else ["--allow-loss", "100"]
+                words = ["export", str(run.folder), "--format", name, "--dtype", dtype, "--output", str(path), *limit]
                 with redirect_stdout(StringIO()):
                     if code := cli.main(words):
                         raise SystemExit(code)
-            yield form, dtype, path
+            yield name, dtype, path
 
 
 def opened(form: str, path: Path, threads: int) -> Translate:

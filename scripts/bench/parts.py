@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 from seq2seq.data.batching import TrainBatches
 from seq2seq.data.prepare import prepare
 from seq2seq.nn.build import build_model
-from seq2seq.runtime.process import available_cores
+from seq2seq.runtime.cpu import available_cores
 from seq2seq.training.loss import LossOptions
 from seq2seq.training.module import TrainingModule
 

@@ -29,7 +29,7 @@ from peer.install import PEERS, Peer, environment, write_text
 
 from seq2seq.data.corpora import test_pairs
 from seq2seq.data.prepare import prepare
-from seq2seq.runtime.process import available_cores
+from seq2seq.runtime.cpu import available_cores
 
 HERE = Path(__file__).parent
 TIMEOUT = 900  # seconds for one measurement of a peer

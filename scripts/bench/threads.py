@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import clock
 
-from seq2seq.runtime.process import available_cores
+from seq2seq.runtime.cpu import available_cores
 from seq2seq.utils import process
 
 if TYPE_CHECKING:

@@ -23,15 +23,6 @@ log = logging.getLogger("seq2seq")
 
 SENTENCES = Bounds(10, 100_000, "of which five are hard ones")
 LOSS = Bounds(0.0, 100.0)
-PACKAGES = {  # format -> what writes it, and translates with it
-    "onnx": ("onnx", "onnxscript", "onnxruntime"),
-    "ctranslate2": ("ctranslate2",),
-    "huggingface": ("transformers",),
-    "argos": ("ctranslate2",),
-}
-OURS = ("onnx", "weights", "pt2")  # formats that are bundles; the others are folders of other libraries
-ONE_FILE = ("onnx", "weights")  # bundles that are one file by default; torch.export.load reads files of a folder
-GRAPHS = ("onnx", "pt2")  # formats that hold an ensemble, too
 MEGABYTE = 1e6
 
 
@@ -41,14 +32,14 @@ def main(argv: list[str]) -> None:
 
     from seq2seq.runs.directory import Run
 
-    runs = [Run.open(path) for path in options.runs]
-    dtypes = list(dict.fromkeys(options.dtype or FORMATS[options.format].dtypes[:1]))
+    runs, form = [Run.open(path) for path in options.runs], FORMATS[options.format]
+    dtypes = list(dict.fromkeys(options.dtype or form.dtypes[:1]))
     for run in runs:
         for dtype in dtypes:
             check_format(options.format, run.config, dtype)
-    if len(runs) > 1 and options.format not in GRAPHS:
+    if len(runs) > 1 and not form.ensembles:
         raise ConfigError(f"--format={options.format} holds one model: an ensemble is exported with --format=onnx")
-    if options.allow_loss is not None and dtypes == ["float32"] and options.format in OURS and not options.shrink:
+    if options.allow_loss is not None and dtypes == ["float32"] and form.bundle and not options.shrink:
         raise ConfigError(
             f"--allow-loss={options.allow_loss:g} would be ignored: in float32 a bundle has to give its run's output"
         )
@@ -77,7 +68,7 @@ def _export(options: argparse.Namespace, runs: "Sequence[Run]", paths: dict[str,
             artifacts = make_artifacts(runs, options.format, list(paths), Path(scratch), options.shrink)
         exported = {}
         for dtype, artifact in artifacts.items():
-            exact = options.format in OURS and not options.shrink
+            exact = FORMATS[options.format].bundle and not options.shrink
             strict = dtype == "float32" and (exact or options.allow_loss is None)
             allowed = DEFAULT_LOSS if options.allow_loss is None else options.allow_loss
             exported[dtype] = through_gate(artifact, gate, options.format, dtype, None if strict else allowed)
@@ -179,7 +170,7 @@ def _targets(options: argparse.Namespace, runs: "Sequence[Run]", dtypes: Sequenc
 
     if options.output and len(dtypes) > 1:
         raise ConfigError(f"--output={options.output} names one artifact, and --dtype several: {', '.join(dtypes)}")
-    ending = ENDING if options.format in ONE_FILE else ""
+    ending = ENDING if FORMATS[options.format].one_file else ""
     paths = {}
     for dtype in dtypes:
         parts = ["export", *([] if options.format == "onnx" else [options.format])]
@@ -199,7 +190,7 @@ def _check_replaced(path: Path, options: argparse.Namespace) -> None:
     """ConfigError unless --overwrite is given and `path` is an artifact of the same kind."""
     if not options.overwrite:
         raise ConfigError(f"{path} exists: --overwrite replaces it, and --output names another place")
-    if options.format in OURS:
+    if FORMATS[options.format].bundle:
         check_target(path, overwrite=True)
     elif path.is_symlink() or not all((path / name).is_file() for name in (PARITY, LIBRARY_SETTINGS)):
         raise ConfigError(f"{path} is not what --format={options.format} writes, and is not replaced")
@@ -209,7 +200,7 @@ def _check_packages(form: str) -> None:
     """ConfigError if a package is missing that writes the format, or that translates with it."""
     from importlib.util import find_spec
 
-    if missing := [name for name in PACKAGES.get(form, ()) if not find_spec(name)]:
+    if missing := [name for name in FORMATS[form].packages if not find_spec(name)]:
         how = "'seq2seq[export]'" if form == "onnx" else " ".join(missing)
         raise ConfigError(f"--format={form} needs the package {missing[0]}: pip install {how}")
 

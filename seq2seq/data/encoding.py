@@ -27,7 +27,7 @@ from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.data.word_links import token_links
 from seq2seq.errors import DataError
 from seq2seq.ids import UNK
-from seq2seq.runtime.process import available_cores
+from seq2seq.runtime.cpu import available_cores
 from seq2seq.runtime.untrusted import MIB, WHOLE, fits, read_json
 from seq2seq.runtime.untrusted import TEXT as ANY_TEXT
 from seq2seq.runtime.vocabulary import LONGEST_PIECE

@@ -24,6 +24,10 @@ class Format(NamedTuple):
     dtypes: tuple[str, ...]  # the first is the default
     reasons: Callable[[Config], Iterator[str]]  # why it cannot represent a model, one sentence each
     left_out: Callable[[Config], Iterator[str]]  # what else has no counterpart in its library
+    packages: tuple[str, ...]  # that write it, and translate with it
+    bundle: bool = False  # a bundle, not a folder of another library
+    one_file: bool = False  # by default; torch.export.load reads the files of a folder
+    ensembles: bool = False  # whether it holds several models
 
 
 def reasons(name: str, config: Config) -> list[str]:
@@ -162,17 +166,33 @@ def argos_reasons(config: Config) -> Iterator[str]:
 
 
 FORMATS: dict[str, Format] = {
-    "onnx": Format("ONNX", ("float32", "int8", "float16"), nothing, nothing),
-    "weights": Format("weights", ("float32",), nothing, nothing),
-    "pt2": Format("torch.export", ("float32",), nothing, nothing),
+    "onnx": Format(
+        "ONNX",
+        ("float32", "int8", "float16"),
+        nothing,
+        nothing,
+        ("onnx", "onnxscript", "onnxruntime"),
+        bundle=True,
+        one_file=True,
+        ensembles=True,
+    ),
+    "weights": Format("weights", ("float32",), nothing, nothing, (), bundle=True, one_file=True),
+    "pt2": Format("torch.export", ("float32",), nothing, nothing, (), bundle=True, ensembles=True),
     "ctranslate2": Format(
         "CTranslate2",
         ("float32", "int8", "int8_bfloat16", "bfloat16", "float16"),
         ctranslate2_reasons,
         foreign_left_out,
+        ("ctranslate2",),
     ),
     "huggingface": Format(
-        "Hugging Face", ("float32", "bfloat16", "float16"), huggingface_reasons, huggingface_left_out
+        "Hugging Face",
+        ("float32", "bfloat16", "float16"),
+        huggingface_reasons,
+        huggingface_left_out,
+        ("transformers",),
     ),
-    "argos": Format("Argos Translate", ("int8", "float32", "int8_bfloat16"), argos_reasons, argos_left_out),
+    "argos": Format(
+        "Argos Translate", ("int8", "float32", "int8_bfloat16"), argos_reasons, argos_left_out, ("ctranslate2",)
+    ),
 }

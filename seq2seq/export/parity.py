@@ -11,6 +11,7 @@ from seq2seq.data.corpora import dev_pairs
 from seq2seq.data.readers import Pair
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.evaluation.metrics import score
+from seq2seq.evaluation.rouge import TOKENIZERS
 from seq2seq.ids import UNK
 from seq2seq.runtime.parity import Comparison, Output, ParityRecord, Sentence, compare, loss_failure, outputs
 from seq2seq.runtime.translation import LineTranslator
@@ -116,10 +117,12 @@ def _length(translator: LineTranslator, line: str) -> int:
 
 def open_gate(sentences: Sequence[GateSentence], config: Config, checkpoint: Sequence[Output]) -> Gate:
     """The gate for artifacts of a run with these settings."""
+    tokenizer = config.training.rouge_tokenizer
     metric = {
         "name": "rougeL" if config.task == "summarization" else "bleu",
         "language": config.data.languages()[1],
-        "rouge_tokenizer": config.training.rouge_tokenizer,
+        # the file of a model stays here, and the gate is repeated elsewhere
+        "rouge_tokenizer": tokenizer if tokenizer in ("default", *TOKENIZERS) else "unicode",
     }
     return Gate(sentences, checkpoint, metric)
 

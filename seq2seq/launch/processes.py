@@ -15,7 +15,8 @@ from typing import Any
 
 from seq2seq.config import Config
 from seq2seq.launch.grid import Grid
-from seq2seq.runtime.process import available_cores, handling, leave_terminal
+from seq2seq.runtime.cpu import available_cores
+from seq2seq.runtime.signals import handling, leave_terminal
 from seq2seq.utils.console import log_to_stderr
 from seq2seq.utils.files import write_text
 

@@ -11,15 +11,14 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from seq2seq.ids import PAD
+from seq2seq.runtime.interface import LOGIT_MASK as LOGIT_MASK
+from seq2seq.runtime.interface import OUTPUT_ROWS as OUTPUT_ROWS
 
 Cached = dict[str, Tensor]  # everything that depends on the source alone, such as projected keys and values
 State = dict[str, Tensor]  # the decoder's state between steps; the first dimension of every value is N, or B
 
-# Optional entry of Memory.cached: (B, V), added to the logits; -inf on ids that a sentence may not use, else 0.
-LOGIT_MASK = "logit_mask"
-# Optional entries of Memory.cached in exported graphs: rows (V', H) and (V') of the output layer, for the ids to choose
-# from; not of a sentence, so that `Memory.select` must not be used then.
-OUTPUT_ROWS = ("output_weight", "output_bias")
+# Optional entries of Memory.cached: LOGIT_MASK, and in exported graphs OUTPUT_ROWS, with which `Memory.select` must not
+# be used, as they belong to no sentence.
 
 
 class EncoderOutput(NamedTuple):

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import NEXT, START, BundleConfig
+from .cpu import has_vnni
 from .errors import ConfigError, RunError, quoted
-from .interface import Floats, Ints, Step
-from .process import has_vnni
+from .interface import LOGIT_MASK, OUTPUT_ROWS, Floats, Ints, Step
 
 BLOCKS = "own_"  # prefix of the blocks of keys and values, (B, heads, capacity, G, d)
 PAST = "past"  # which slots of the blocks are the past of each hypothesis, (B, W, capacity, G)
-LOGIT_MASK = "logit_mask"  # (B, V')
 GIVEN = {"tokens", "parents", "count", "number", PAST, LOGIT_MASK}  # inputs of a step from the search
 BLOCK = 16  # steps by which blocks of keys and values grow: each growth copies them
 MAX_SIZE = 1 << 16  # heads of a block, and features of each
@@ -244,7 +243,7 @@ def _is_block(shape: Sequence[Any]) -> bool:
 
 def _is_shared(name: str) -> bool:
     """Whether an output of the encoder belongs to no sentence: the rows of the output layer for the candidates."""
-    return name.startswith("output_")
+    return name in OUTPUT_ROWS
 
 
 def _padded(x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -10,6 +10,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+# What an exported model may have besides its states, named as in the model that it was exported from
+LOGIT_MASK = "logit_mask"  # (B, V'), added to the logits: -inf on ids that a sentence may not use, else 0
+OUTPUT_ROWS = ("output_weight", "output_bias")  # (V', H) and (V') rows of the output layer, which belong to no sentence
+
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 

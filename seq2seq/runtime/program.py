@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from .errors import Seq2SeqError, escaped, shortened
-from .process import handling, interrupt
+from .signals import handling, interrupt
 
 USER_ERRNOS = {  # errors of the file system that a user can mend
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR,

@@ -18,6 +18,7 @@ from .beam import beam_search
 from .bounds import SHORTLIST, THREADS
 from .bundle import SHORTLIST_FILE, Bundle, VocabularySizes
 from .constraints import Constraints
+from .cpu import available_cores, step_threads
 from .errors import ConfigError, RunError
 from .forced import score_targets
 from .graphs import Graph, model_of
@@ -26,7 +27,6 @@ from .ids import PAD
 from .interface import ExportedModel
 from .options import sentence_seed
 from .penalties import Penalties
-from .process import available_cores, step_threads
 from .sampling import sample
 from .search_config import SearchConfig
 from .shortlist import TranslationTable

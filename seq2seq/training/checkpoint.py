@@ -19,7 +19,7 @@ from torch import nn
 from seq2seq.errors import RunError
 from seq2seq.runs.directory import LAST
 from seq2seq.runs.weights import save_weights
-from seq2seq.runtime.process import handling, leave_terminal
+from seq2seq.runtime.signals import handling, leave_terminal
 from seq2seq.runtime.untrusted import library_path, open_file
 from seq2seq.training.callbacks import update_ends
 from seq2seq.utils.files import atomic_write

@@ -24,7 +24,7 @@ from seq2seq.export.formats import ruled_out
 from seq2seq.nn.build import EncoderDecoder, build_model
 from seq2seq.runs.directory import CONFIG, HASHES, INFO, LAST, LOG, Run, locked, read_info, run_directory
 from seq2seq.runs.weights import load_weights
-from seq2seq.runtime.process import available_cores
+from seq2seq.runtime.cpu import available_cores
 from seq2seq.training.budget import resize_to_budget
 from seq2seq.training.checks import check_accumulation, check_monitor, check_plan, check_settings
 from seq2seq.training.fit import fit

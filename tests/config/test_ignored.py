@@ -13,8 +13,8 @@ from seq2seq.config.ignored import IGNORED, Ignored
 from seq2seq.config.io import build_config, every_setting
 from seq2seq.errors import ConfigError
 from seq2seq.launch.compose import compose_config
+from seq2seq.runtime.constraints import Constraints
 from seq2seq.runtime.penalties import Penalties
-from seq2seq.runtime.search import Constraints
 from seq2seq.training.budget import resize_to_budget
 from seq2seq.training.checkpoint import CheckpointKeeper
 from tests.config.built import built

@@ -8,10 +8,11 @@ import pytest
 from seq2seq import Translator
 from seq2seq.data.readers import Pair
 from seq2seq.errors import ConfigError
-from seq2seq.export.parity import LONGEST, choose_sentences, dev_set, hard_lines, source_limit
+from seq2seq.export.parity import LONGEST, choose_sentences, dev_set, hard_lines, open_gate, source_limit
 from seq2seq.ids import UNK
 from seq2seq.runs.directory import Run
 from seq2seq.runtime.parity import LEAST_SAME, Output, compare, loss_failure
+from tests.config.built import built
 
 
 def test_sentences_have_all_lengths_and_are_hard(random_run: Callable[..., Path], corpus: Path) -> None:
@@ -51,6 +52,12 @@ def test_a_missing_development_set_is_explained(random_run: Callable[..., Path])
     config.data.dev = ["nowhere"]
     with pytest.raises(ConfigError, match="name others with --source and --reference"):
         dev_set(config)
+
+
+@pytest.mark.parametrize(("chosen", "kept"), [("chars", "chars"), ("/my/pieces.spm", "unicode")])
+def test_gate_needs_no_file_to_repeat_it(chosen: str, kept: str) -> None:
+    config = built(f"training.rouge_tokenizer={chosen}", "task=summarization")
+    assert open_gate([], config, []).metric["rouge_tokenizer"] == kept
 
 
 SAME = [Output("a", -1.0, [5])] * 400

@@ -431,7 +431,7 @@ BUNDLES = [
         "once sentences have left the batch, scores are those of others", "runtime/test_translator.py",
     ),
     Bug(
-        "one_thread_for_batches", "runtime/process.py",
+        "one_thread_for_batches", "runtime/cpu.py",
         "return 1 if rows <= SMALL_ROWS else most", "return 1 if rows > SMALL_ROWS else most",
         "a batch takes one thread, and a sentence alone all cores",
         "runtime/test_translator.py test_translator_open.py",

@@ -148,7 +148,7 @@ def copied(source, vocabulary):
 
 
 def step_function(model, source, copy, mask=None):
-    """A model as a step function of runtime.search for one sentence (1, S), and its first state.
+    """A model as a step function of search_one for one sentence (1, S), and its first state.
 
     mask (1, V): added to the logits."""
     size = int((source != PAD).sum())

@@ -7,11 +7,12 @@ import pytest
 
 from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD, UNK
-from seq2seq.runtime import batch_search, search, shortlist
+from seq2seq.runtime import batch_search, shortlist
 from seq2seq.runtime.beam import beam_search
 from seq2seq.runtime.constraints import Constraints
 from seq2seq.runtime.penalties import NO_PENALTIES, Penalties
 from tests.pairs import cover, row_id
+from tests.search import search_one
 
 BATCH = 5
 LENGTHS = {
@@ -77,7 +78,7 @@ class Case:
         return self.tiny.search(beam_search, rows, attention=attention, **self.options)
 
     def search_one(self, b):
-        return self.tiny.search_one(search.beam_search, b, **self.options)
+        return self.tiny.search_one(search_one.beam_search, b, **self.options)
 
 
 @pytest.mark.parametrize("choices", COVER, ids=row_id)

@@ -9,9 +9,9 @@ import pytest
 
 from seq2seq.errors import ConfigError
 from seq2seq.runtime.bounds import SEARCH_BOUNDS, Bounds
+from seq2seq.runtime.constraints import Constraints
 from seq2seq.runtime.options import check_beam, check_options, check_sampling
 from seq2seq.runtime.penalties import Penalties
-from seq2seq.runtime.search import Constraints
 
 COUNT, SHARE = Bounds(1, 9, "nine lives"), Bounds(0.0, 1.0, below=True, above=True)
 WRONG = [

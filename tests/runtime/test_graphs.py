@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from seq2seq.data.tokenizer import train_tokenizer
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.ids import PAD
-from seq2seq.runtime import graphs, process
+from seq2seq.runtime import cpu, graphs
 from seq2seq.runtime.bundle import write_bundle
 from seq2seq.runtime.graphs import Graph, GraphModel
 from seq2seq.runtime.translator import Translator
@@ -173,8 +173,8 @@ def test_products_of_int8_do_not_overflow(
     """ONNX Runtime computes them in uint8 where the CPU has no VNNI, and as they are where it has."""
     if info is not None:
         (tmp_path / "cpuinfo").write_text(info)
-    monkeypatch.setattr(process, "CPU_INFO", str(tmp_path / "cpuinfo"))
-    assert process.has_vnni.__wrapped__() == expected
+    monkeypatch.setattr(cpu, "CPU_INFO", str(tmp_path / "cpuinfo"))
+    assert cpu.has_vnni.__wrapped__() == expected
     monkeypatch.setattr(graphs, "has_vnni", lambda: expected)
     product = Graph(int8_product(64))
     options = product.session.get_session_options()

@@ -7,11 +7,12 @@ import pytest
 
 from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD, UNK
-from seq2seq.runtime import sampling, search, shortlist
+from seq2seq.runtime import sampling, shortlist
 from seq2seq.runtime.beam import beam_search
 from seq2seq.runtime.constraints import Constraints
 from seq2seq.runtime.sampling import draw_ids, nucleus, sample
 from tests.pairs import cover, row_id
+from tests.search import search_one
 
 BATCH = 5
 LENGTHS = {
@@ -63,7 +64,7 @@ class Case:
         return self.tiny.search(sample, rows, seeds=self.seeds[rows], **({"attention": True} | self.options | more))
 
     def sample_one(self, b):
-        return self.tiny.search_one(search.sample, b, seed=self.seeds[b], **self.options)
+        return self.tiny.search_one(search_one.sample, b, seed=self.seeds[b], **self.options)
 
 
 @pytest.mark.parametrize("choices", COVER, ids=row_id)

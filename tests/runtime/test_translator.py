@@ -15,7 +15,7 @@ import seq2seq
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.ids import EOS
 from seq2seq.runtime import translator as module
-from seq2seq.runtime.process import SMALL_ROWS, available_cores
+from seq2seq.runtime.cpu import SMALL_ROWS, available_cores
 from seq2seq.runtime.translator import Threads, Translator
 from seq2seq.search.shortlist import Shortlist
 from tests.runtime.bundles import GRAPH, bundle_of, members

@@ -172,7 +172,7 @@ def sources(count, seed=0, longest=7):
 
 
 def step_function(model, memory):
-    """A model as a step function of runtime.search for one sentence, and its first state."""
+    """A model as a step function of search_one for one sentence, and its first state."""
     size = int(memory.mask.sum())
     short = Memory(memory.tokens[:, :size], memory.states[:, :size], memory.mask[:, :size], memory.summary, {})
 

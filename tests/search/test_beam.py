@@ -9,7 +9,6 @@ import torch
 from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.nn.ops import devices
-from seq2seq.runtime import search as numpy_search
 from seq2seq.runtime.penalties import LENGTH_PENALTIES, NO_PENALTIES, Penalties
 from seq2seq.search import base
 from seq2seq.search.beam import beam_search
@@ -17,6 +16,7 @@ from seq2seq.search.constraints import ForbiddenTokens, NoRepeat
 from seq2seq.search.ensemble import Ensemble
 from seq2seq.search.forced import score_targets
 from seq2seq.search.sampling import sample
+from tests.search import search_one as numpy_search
 
 A, B = 4, 5
 

@@ -8,11 +8,11 @@ import torch
 
 from seq2seq.errors import ConfigError
 from seq2seq.ids import BOS, EOS, PAD
-from seq2seq.runtime import search as numpy_search
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import NoRepeat
 from seq2seq.search.forced import score_targets
 from seq2seq.search.sampling import draw_tokens, sample, truncate_distribution, uniform_numbers
+from tests.search import search_one as numpy_search
 
 OPTIONS = {
     "plain": {},

@@ -1,4 +1,4 @@
-"""The process: the signals that end it, the cores that it may use, and how many of them a step is worth."""
+"""The signals that end a process, and what it does then."""
 
 import os
 import signal
@@ -6,11 +6,8 @@ import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from types import FrameType
 
-CPU_INFO = "/proc/cpuinfo"  # of Linux
-SMALL_ROWS = 16  # hypotheses of a step up to which its operators are too short to be worth a second thread
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, and a terminal that is closed
 
 
@@ -49,24 +46,3 @@ def leave_terminal() -> None:
             if stat.S_ISCHR(os.fstat(descriptor).st_mode):
                 os.dup2(null, descriptor)
         os.close(null)
-
-
-@cache
-def has_vnni() -> bool:
-    """Whether the CPU adds products of int8 in 32 bits (x86's VNNI); False where that is not known."""
-    try:
-        with open(CPU_INFO, encoding="utf-8", errors="replace") as file:
-            flags = next((line for line in file if line.startswith("flags")), "")
-    except OSError:
-        return False
-    return not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags.split())
-
-
-def available_cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def step_threads(rows: int, most: int) -> int:
-    """The number of threads for a step of so many hypotheses: one or, for many, `most`."""
-    return 1 if rows <= SMALL_ROWS else most

@@ -1,4 +1,4 @@
-"""Beam search and sampling for one sentence over step functions, in NumPy and without torch.
+"""Beam search and sampling for one sentence over step functions, in NumPy: the plain twin of both batched searches.
 
     step(tokens (N,), state) -> log_probs (N, V), attention weights (N, S) or None, state
 
@@ -21,14 +21,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .constraints import Constraints
-from .hypothesis import Hypothesis
-from .ids import BOS, EOS
-from .interface import Floats, Ints
-from .options import check_beam, check_sampling
-from .penalties import NO_PENALTIES, Penalties
-from .random_numbers import uniform_number
-from .topk import stable_topk
+from seq2seq.runtime.constraints import Constraints
+from seq2seq.runtime.hypothesis import Hypothesis
+from seq2seq.runtime.ids import BOS, EOS
+from seq2seq.runtime.interface import Floats, Ints
+from seq2seq.runtime.options import check_beam, check_sampling
+from seq2seq.runtime.penalties import NO_PENALTIES, Penalties
+from seq2seq.runtime.random_numbers import uniform_number
+from seq2seq.runtime.topk import stable_topk
 
 State = dict[str, NDArray]
 StepFunction = Callable[[Ints, State], tuple[Floats, Floats | None, State]]
