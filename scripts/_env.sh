@@ -1,5 +1,6 @@
 # Sourced by the scripts: changes to the top of the checkout, and defines ensure_env.
 # PYTHON is the interpreter to use, VENV the folder; NO_INSTALL=1 uses PYTHON (or python3) and installs nothing.
+unset PYTHONDONTWRITEBYTECODE # without bytecode each process compiles torch, which takes it ten seconds
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 find_python() { # prints the first suitable interpreter
