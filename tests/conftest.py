@@ -1,16 +1,19 @@
 """Fixtures shared by all tests, one thread per process, and the option --slow."""
 
 import gc
+import io
 import os
 import random
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from filelock import FileLock
 
 from tests.pairs import params
 
@@ -31,10 +34,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--slow") or config.getoption("-m"):
         return
-    slow = [item for item in items if "slow" in item.keywords]
-    fast = [item for item in items if "slow" not in item.keywords]
+    slow = [item for item in items if is_slow(item)]
     config.hook.pytest_deselected(items=slow)
-    items[:] = fast
+    items[:] = [item for item in items if not is_slow(item)]
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Whether a test, or the parameters of this one, are left to --slow."""
+    fast = item.get_closest_marker("fast")
+    return "slow" in item.keywords or (fast is not None and item.callspec.id not in fast.args)  # type: ignore[attr-defined]
 
 
 def pytest_collection_finish() -> None:
@@ -181,6 +189,63 @@ def random_run(trained: Callable[..., Path]) -> Callable[..., Path]:
         return randomize_weights(trained("training.max_updates=1", "training.dev_lines=1", *settings))
 
     return run
+
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "rnn": (),
+    "transformer": (
+        "model=transformer", "model.size=16", "model.heads=2", "model.feedforward=16",
+        "model.encoder_layers=1", "model.decoder_layers=1",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def family_run(random_run: Callable[..., Path]) -> Callable[[str], Path]:
+    """`family_run(name)`: a run of a family, small, with random weights; tests must not change it."""
+    return lambda family: random_run(*FAMILIES[family])
+
+
+class Exported(NamedTuple):
+    """A run, its bundles in float32 and int8, and what the command printed."""
+
+    run: Path
+    float32: Path
+    int8: Path
+    out: str
+
+
+@pytest.fixture(scope="session")
+def export_family(
+    family_run: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Exported]:
+    """`export_family(name)`: a model of a family, exported once for all processes, as tracing takes seconds."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # a process has a folder of its own inside
+
+    @cache
+    def export(family: str) -> Exported:
+        run, printed = shared / f"exported-{family}", shared / f"exported-{family}.txt"
+        with FileLock(f"{run}.lock"):
+            if not printed.exists():
+                shutil.copytree(family_run(family), run)
+                printed.write_text(export_command(run), encoding="utf-8")
+        return Exported(run, run / "export.s2s", run / "export-int8.s2s", printed.read_text(encoding="utf-8"))
+
+    return export
+
+
+def export_command(run: Path) -> str:
+    """Export a run in float32 and int8; what is printed."""
+    words = ["export", run, "--dtype", "float32", "int8", "--sentences", 14, "--allow-loss", 100]
+    from seq2seq import cli
+
+    with pytest.MonkeyPatch.context() as patch:
+        out, err = io.StringIO(), io.StringIO()
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        assert cli.main([str(word) for word in words]) == 0, err.getvalue()
+    return out.getvalue()
 
 
 @pytest.fixture(scope="session")

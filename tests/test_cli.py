@@ -216,6 +216,7 @@ def test_train_is_called_with_the_composed_settings(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_grid_runs_every_choice(trained: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     argv = list(sys.argv)
@@ -230,6 +231,7 @@ def test_grid_runs_every_choice(trained: list[Config], tmp_path: Path, monkeypat
     assert sys.argv == argv
 
 
+@pytest.mark.slow
 def test_grid_with_an_invalid_combination_runs_nothing(
     trained: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
-from seq2seq.config.io import flatten
+from seq2seq.config.io import every_setting, flatten, flatten_values
 from seq2seq.ids import EOS
 from seq2seq.launch.compose import compose_config, conf_dir
 from seq2seq.nn.build import build_meta_model, build_model
@@ -30,17 +32,29 @@ def composed(name):
 QUICK = ("bahdanau2015", "see2017", "gnmt", "luong2015/unk", "luong_table/transformer")
 
 
-def test_every_experiment_composes():
-    for name in NAMES:
-        config = composed(name)
-        check_schedule(config.training.schedule, config.training.max_updates or config.training.max_epochs)
-        assert config.variant.startswith(name.replace("/", "_").removeprefix("luong_table_")), name
-        build_meta_model(config.model)
+@pytest.mark.parametrize("name", NAMES)
+def test_file_names_settings_and_files_that_there_are(name):
+    values = OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
+    for entry in values.pop("defaults"):
+        for path, choice in [(entry, "")] if isinstance(entry, str) else entry.items():
+            path = path.removeprefix("override ")
+            parts = (conf_dir() if path.startswith("/") else FOLDER, path.removeprefix("/"), choice)
+            assert Path(*parts).with_suffix(".yaml").is_file(), entry
+    assert values["variant"].startswith(name.replace("/", "_").removeprefix("luong_table_"))
+    groups = {setting.rpartition(".")[0] for setting in every_setting()}
+    assert set(flatten_values(values)) <= {*every_setting(), *groups}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NAMES]
-)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.fast(*QUICK)
+def test_experiment_composes(name):
+    config = composed(name)
+    check_schedule(config.training.schedule, config.training.max_updates or config.training.max_epochs)
+    build_meta_model(config.model)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.fast(*QUICK)
 def test_experiment_has_finite_gradients(name):
     config = composed(name)
     uses_hidden = config.model.attention.hidden != type(config.model.attention)().hidden
@@ -153,6 +167,7 @@ def test_luong_base_has_the_parameters_of_its_paper():
     assert count("luong2015/base", words, words) == 2 * words * n + 2 * layers * (lstm + 4 * n) + words * n + words
 
 
+@pytest.mark.slow
 def test_experiments_of_the_luong_table_differ_in_the_attention_only():
     """The Transformer differs in model and training as well, but not in data, batches and number of updates."""
     rows = {name: flatten(composed(name)) for name in NAMES if name.startswith("luong_table/")}

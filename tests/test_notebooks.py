@@ -95,6 +95,7 @@ def test_committed_comparison_has_its_plots_and_table() -> None:
     check_form(read(COMPARE))
 
 
+@pytest.mark.slow
 def test_commands_of_the_comparison_are_accepted() -> None:
     """Without running them: settings and options exist, and the variants are those of the table."""
     commands: list[str] = []

@@ -53,6 +53,7 @@ def test_ensemble_has_the_tightest_limits_of_its_models() -> None:
 
 
 @pytest.mark.parametrize("variant", EACH)
+@pytest.mark.fast("rnn copy")
 def test_batch_and_window_change_no_translation(variant: str, random_run: RandomRun, lines: list[str]) -> None:
     """In float64 to the last letter, for several sizes of batch and window, with two hypotheses each."""
     run = random_run(*VARIANTS[variant])
@@ -328,6 +329,7 @@ def test_encoded_source_has_ids_for_copying(random_run: RandomRun) -> None:
 
 
 @pytest.mark.parametrize("variant", EACH)
+@pytest.mark.fast("rnn copy", "transformer")
 def test_cuda_graphs_change_no_translation(
     variant: str, random_run: RandomRun, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,19 +20,6 @@ from seq2seq.ids import EOS
 from seq2seq.runs.weights import save_weights
 
 Call = Callable[..., tuple[int, str, str]]
-FAMILIES: dict[str, tuple[str, ...]] = {
-    "rnn": (),
-    "transformer": (
-        "model=transformer", "model.size=16", "model.heads=2", "model.feedforward=16",
-        "model.encoder_layers=1", "model.decoder_layers=2",
-    ),
-}  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def family_run(random_run: Callable[..., Path]) -> Callable[[str], Path]:
-    """`family_run(name)`: a run of a family, small, with random weights; tests must not change it."""
-    return lambda family: random_run(*FAMILIES[family])
 
 
 @pytest.fixture

@@ -105,6 +105,7 @@ def test_stored_evaluations_are_reused_for_the_same_text_only(
     assert len(opened) == before + 6
 
 
+@pytest.mark.slow
 def test_runs_without_weights_are_compared_by_their_stored_evaluations(
     compared: Callable[..., Any], call: Call, runs_copy: Path, gold: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

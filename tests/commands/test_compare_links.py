@@ -75,6 +75,7 @@ def back(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_runs_of_the_other_direction_may_be_a_folder(
     compared: Callable[..., Any], back: Path, runs: Path, gold: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_wrong_reverse_runs_are_refused_before_translation(call: Call, runs_copy
 
 
 @pytest.mark.parametrize("command", ["compare", "evaluate"])
+@pytest.mark.fast("evaluate")
 def test_gold_replaces_the_test_sets_own_links(
     command: str, call: Call, tiny_run: Path, corpus: Path, tmp_path: Path, gold: Path
 ) -> None:

@@ -1,9 +1,7 @@
 """`export`, `verify` and `check`, and the commands that use a bundle in place of a run."""
 
 import importlib
-import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,17 +10,15 @@ import zipfile
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from filelock import FileLock
 from onnx import numpy_helper
 
-from seq2seq import Translator, cli
+from seq2seq import Translator
 from seq2seq.commands import export as command
 from seq2seq.errors import ConfigError
 from seq2seq.export import onnx as onnx_export
@@ -41,52 +37,14 @@ Call = Callable[..., tuple[int, str, str]]
 FAMILIES = ("rnn", "transformer")
 
 
-class Exported(NamedTuple):
-    """A run, its bundles in float32 and int8, and what the command printed."""
-
-    run: Path
-    float32: Path
-    int8: Path
-    out: str
-
-
-@pytest.fixture(scope="session")
-def export_family(family_run: FamilyRun, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
-    """`export_family(name)`: a model of a family, exported once for all processes, as tracing takes seconds."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # a process has a folder of its own inside
-
-    @cache
-    def export(family: str) -> Exported:
-        run, printed = shared / f"exported-{family}", shared / f"exported-{family}.txt"
-        with FileLock(f"{run}.lock"):
-            if not printed.exists():
-                shutil.copytree(family_run(family), run)
-                printed.write_text(export_command(run), encoding="utf-8")
-        return Exported(run, run / "export.s2s", run / "export-int8.s2s", printed.read_text(encoding="utf-8"))
-
-    return export
-
-
-def export_command(run: Path) -> str:
-    """Export a run in float32 and int8; what is printed."""
-    words = ["export", run, "--dtype", "float32", "int8", "--sentences", 14, "--allow-loss", 100]
-    with pytest.MonkeyPatch.context() as patch:
-        out, err = io.StringIO(), io.StringIO()
-        patch.setattr(sys, "stdout", out)
-        patch.setattr(sys, "stderr", err)
-        assert cli.main([str(word) for word in words]) == 0, err.getvalue()
-    return out.getvalue()
-
-
 @pytest.fixture(params=FAMILIES)
-def exported(request: pytest.FixtureRequest, export_family: Callable[[str], Exported]) -> Exported:
+def exported(request: pytest.FixtureRequest, export_family: Callable[[str], Any]) -> Any:
     """A model of each family and its bundles, which tests must not change."""
     return export_family(request.param)
 
 
 @pytest.fixture
-def traced(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Any], None]], None]:
+def traced(exported: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Any], None]], None]:
     """`traced(change)`: exports get the graphs that were traced once, whose step `change` has changed in place."""
 
     def plant(change: Callable[[Any], None]) -> None:
@@ -114,7 +72,7 @@ def rewritten(bundle: Path, path: Path, **files: bytes) -> Path:
     return path
 
 
-def test_export_prints_a_table_and_where_the_bundles_are(exported: Exported) -> None:
+def test_export_prints_a_table_and_where_the_bundles_are(exported: Any) -> None:
     lines = exported.out.splitlines()
     assert [line.split()[0] for line in lines[:4]] == ["size", "checkpoint", "float32", "int8"]
     assert lines[4].startswith("fastest on this machine: ")
@@ -124,7 +82,7 @@ def test_export_prints_a_table_and_where_the_bundles_are(exported: Exported) -> 
     assert exported.int8.stat().st_size < exported.float32.stat().st_size
 
 
-def test_the_bundle_holds_card_and_sentences(exported: Exported, lines: list[str]) -> None:
+def test_the_bundle_holds_card_and_sentences(exported: Any, lines: list[str]) -> None:
     bundle = Bundle.open(exported.float32)
     bundle.verify()
     card = bundle.read("card.md").decode()
@@ -138,8 +96,9 @@ def test_the_bundle_holds_card_and_sentences(exported: Exported, lines: list[str
     assert max(len(source.split()) for source in sources) > 100
 
 
+@pytest.mark.fast("rnn")
 def test_commands_take_a_bundle_in_place_of_a_run(
-    exported: Exported, call: Call, lines: list[str], tmp_path: Path, corpus: Path
+    exported: Any, call: Call, lines: list[str], tmp_path: Path, corpus: Path
 ) -> None:
     for words in (["translate"], ["translate", "--n-best", 2, "--alignment"], ["translate", "--beam", 3, "--json"]):
         results = [call(words[0], path, *words[1:], stdin=text(lines)) for path in exported[:2]]
@@ -160,7 +119,7 @@ def test_commands_take_a_bundle_in_place_of_a_run(
     assert call("plot", exported.float32, "--sentence", "the cat")[0] == 0
 
 
-def test_graphs_are_translated_with_by_the_runtime(exported: Exported, lines: list[str]) -> None:
+def test_graphs_are_translated_with_by_the_runtime(exported: Any, lines: list[str]) -> None:
     translator = Translator.open(exported.float32, beam=3)
     assert isinstance(translator, GraphTranslator)
     assert translator.translate(lines) == Translator.open(exported.run, beam=3).translate(lines)
@@ -219,7 +178,7 @@ WRONG: dict[str, tuple[list[Any], str]] = {
 
 @pytest.mark.parametrize("exported", ["rnn"], indirect=True)
 @pytest.mark.parametrize("case", WRONG)
-def test_what_cannot_be_is_refused_in_one_line(case: str, exported: Exported, call: Call, tmp_path: Path) -> None:
+def test_what_cannot_be_is_refused_in_one_line(case: str, exported: Any, call: Call, tmp_path: Path) -> None:
     words, message = WRONG[case]
     folder = tmp_path / "bundle"
     with zipfile.ZipFile(exported.float32) as archive:
@@ -235,7 +194,7 @@ def test_what_cannot_be_is_refused_in_one_line(case: str, exported: Exported, ca
     assert named(message) in err
 
 
-def test_verify_repeats_the_gate(exported: Exported, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_repeats_the_gate(exported: Any, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     for path in exported[1:3]:
         code, out, err = call("verify", path)
         assert code == 0, err
@@ -245,7 +204,7 @@ def test_verify_repeats_the_gate(exported: Exported, call: Call, capsys: pytest.
 
 
 @pytest.mark.parametrize("exported", ["rnn"], indirect=True)
-def test_damaged_records_are_refused(exported: Exported, call: Call, tmp_path: Path) -> None:
+def test_damaged_records_are_refused(exported: Any, call: Call, tmp_path: Path) -> None:
     record = Bundle.open(exported.float32).read("parity.json")
     values = json.loads(record)
     others = [{**one, "checkpoint": {**one["checkpoint"], "ids": [7]}} for one in values["sentences"]]
@@ -277,7 +236,7 @@ def test_damaged_records_are_refused(exported: Exported, call: Call, tmp_path: P
 
 @pytest.mark.parametrize("exported", ["rnn"], indirect=True)
 def test_damaged_folders_of_other_libraries_are_refused(
-    exported: Exported, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: Any, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the library raises, and without one."""
 
@@ -313,8 +272,9 @@ def disturb(step: onnx.ModelProto, amount: float) -> None:
     [("rnn", "float32", 0.02), ("rnn", "int8", 5.0), ("transformer", "float32", 0.02)],
     indirect=["exported"],
 )
+@pytest.mark.fast("rnn-float32-0.02", "rnn-int8-5.0")
 def test_a_wrong_weight_fails_the_gate_and_nothing_is_written(
-    dtype: str, amount: float, exported: Exported, traced: Callable[..., None], call: Call, tmp_path: Path, corpus: Path
+    dtype: str, amount: float, exported: Any, traced: Callable[..., None], call: Call, tmp_path: Path, corpus: Path
 ) -> None:
     """The references are what the checkpoint gives, as a random model has no BLEU to lose."""
     traced(lambda step: disturb(step, amount))
@@ -333,7 +293,7 @@ def test_a_wrong_weight_fails_the_gate_and_nothing_is_written(
 
 @pytest.mark.parametrize("exported", ["rnn"], indirect=True)
 def test_a_bundle_is_replaced_if_that_is_asked_for(
-    exported: Exported, traced: Callable[..., None], call: Call, tmp_path: Path, corpus: Path
+    exported: Any, traced: Callable[..., None], call: Call, tmp_path: Path, corpus: Path
 ) -> None:
     """And with sentences of other files."""
     traced(lambda step: None)
@@ -384,7 +344,7 @@ def test_a_folder_of_another_library_is_replaced_or_stays(
 
 @pytest.mark.parametrize("exported", ["rnn"], indirect=True)
 def test_ensembles_are_exported_as_one(
-    exported: Exported, traced: Callable[..., None], call: Call, tmp_path: Path, lines: list[str]
+    exported: Any, traced: Callable[..., None], call: Call, tmp_path: Path, lines: list[str]
 ) -> None:
     traced(lambda step: None)
     code, _, err = call("export", exported.run, exported.run, "--output", tmp_path / "two", "--sentences", 12)
@@ -396,7 +356,8 @@ def test_ensembles_are_exported_as_one(
 
 
 @pytest.mark.parametrize("exported", FAMILIES, indirect=True)
-def test_bundles_of_weights(exported: Exported, call: Call, tmp_path: Path, lines: list[str]) -> None:
+@pytest.mark.fast("rnn")
+def test_bundles_of_weights(exported: Any, call: Call, tmp_path: Path, lines: list[str]) -> None:
     path = tmp_path / "weights.s2s"
     code, _, err = call("export", exported.run, "--format", "weights", "--output", path, "--sentences", 12)
     assert code == 0, err
@@ -418,6 +379,7 @@ def test_bundles_of_weights(exported: Exported, call: Call, tmp_path: Path, line
 
 
 @pytest.mark.parametrize(("words", "no"), [([], ["ctranslate2", "huggingface", "argos"]), (["model=transformer"], [])])
+@pytest.mark.fast("words0-no0")
 def test_check_says_which_formats_the_settings_rule_out(words: list[str], no: list[str], call: Call) -> None:
     code, out, _ = call("check", "data=toy", *words)
     assert code == 0
@@ -427,7 +389,7 @@ def test_check_says_which_formats_the_settings_rule_out(words: list[str], no: li
 
 
 @pytest.mark.parametrize("exported", ["rnn"], indirect=True)
-def test_a_bundle_is_translated_with_without_torch(exported: Exported) -> None:
+def test_a_bundle_is_translated_with_without_torch(exported: Any) -> None:
     code = f"""
 import sys
 from seq2seq import cli
@@ -441,7 +403,7 @@ sys.exit(", ".join(sorted({{"torch", "lightning", "hydra"}} & set(sys.modules)))
 
 @pytest.mark.parametrize("exported", ["rnn"], indirect=True)
 def test_the_table_of_exports_has_a_row_for_each_variant(
-    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    exported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """None for a variant that its family cannot have; runs and exports that are there are taken as they are."""
     shutil.copytree(exported.run, tmp_path / "rnn-dot/run")

@@ -90,6 +90,7 @@ def found(run: Path, lines: list[str], **options: object) -> tuple[list[str], ob
 
 
 @pytest.mark.parametrize(("variant", "search"), each(("rnn copy", "beam"), ("transformer copy, tied", "sampling")))
+@pytest.mark.fast("rnn copy-beam")
 def test_shortlist_of_the_whole_vocabulary_changes_nothing(
     variant: str, search: str, random_run: RandomRun, lines: list[str]
 ) -> None:
@@ -101,6 +102,7 @@ def test_shortlist_of_the_whole_vocabulary_changes_nothing(
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16", "int8"])
+@pytest.mark.fast("int8")
 def test_shortlist_works_in_any_precision(precision: str, random_run: RandomRun, lines: list[str]) -> None:
     run = random_run()
     table = everything(run)
@@ -109,6 +111,7 @@ def test_shortlist_works_in_any_precision(precision: str, random_run: RandomRun,
 
 
 @pytest.mark.parametrize(("variant", "search"), each(("rnn copy", "sampling"), ("transformer", "beam")))
+@pytest.mark.fast("transformer-beam")
 def test_batch_size_changes_no_translation(variant: str, search: str, random_run: RandomRun, lines: list[str]) -> None:
     run = random_run(*VARIANTS[variant])
     given(run, drawn(run))  # of PAD too, which must tell nothing
@@ -128,6 +131,7 @@ def test_shortlist_keeps_the_first_translations(random_run: RandomRun, lines: li
 
 
 @pytest.mark.parametrize(("precision", "near"), [("64", 1e-9), ("bf16", 5e-2), ("int8", 1e-5)])
+@pytest.mark.fast("64-1e-09")
 def test_model_with_a_shortlist_scores_its_ids_as_the_whole_model(
     precision: str, near: float, random_run: RandomRun
 ) -> None:

@@ -65,6 +65,7 @@ def test_one_differing_sentence_is_not_significant(name: str, seeds: int, make_r
 
 
 @pytest.mark.parametrize(("differing", "worse"), [(12, 9), (60, 37)])
+@pytest.mark.fast("12-9")
 def test_randomisation_equals_the_sign_test(differing: int, worse: int, make_run: Make) -> None:
     """Where all differences have the same size, p is that of the exact two-sided sign test.
 
@@ -98,6 +99,7 @@ def test_larger_p_is_reported(make_run: Make, p_value: Any, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("name", ["bleu", "chrf", "rougeL"])
+@pytest.mark.fast("chrf")
 def test_p_of_several_seeds(name: str, make_run: Make, p_value: Any) -> None:
     """Runs of the same seed are swapped pairwise; with different numbers of seeds, each run with each."""
     a, b = [ONE, OTHER], [OTHER[1:] + OTHER[:1], [f"{line} again" for line in ONE]]

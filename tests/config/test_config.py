@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from seq2seq.commands.attentions import attention_tables
 from seq2seq.config import AttentionConfig, Config, DataConfig, RNNConfig, TransformerConfig
-from seq2seq.config.choices import CHOICES, field_choices
+from seq2seq.config.choices import CHOICES, check_choices, field_choices
 from seq2seq.config.io import (
     build_config,
     differences,
@@ -28,8 +28,9 @@ from tests.config.built import DEFAULT, built
 
 GROUPS = {  # group of conf/ -> its files; those of experiment: test_experiments.py, of model/_task: test_tasks.py
     group: sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-    for group in ("model", "model/attention", "task", "data", "tokenizer", "training", "trainer", "search")
+    for group in ("model", "task", "data", "tokenizer", "training", "trainer", "search")
 }
+ATTENTIONS = sorted(path.stem for path in (conf_dir() / "model" / "attention").glob("*.yaml"))
 ROWS = max(map(len, GROUPS.values()))  # the first files of all groups, the second ones, ...: every file at least once
 WRONG = {  # overrides -> parts of the error message
     "trainin.learning_rate=1": ("trainin is not a setting", "did you mean training?"),
@@ -279,18 +280,24 @@ def test_impossible_numbers_are_refused(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("row", range(ROWS))
 def test_every_file_of_conf_composes(row: int) -> None:
-    """And a file of an attention sets only what differs from the defaults."""
     chosen = {group: names[row % len(names)] for group, names in GROUPS.items()}
     config = compose_config([f"{group}={name}" for group, name in chosen.items()])
     assert (config.model.name, config.data.name, config.task) == (chosen["model"], chosen["data"], chosen["task"])
-    written = OmegaConf.load(conf_dir() / "model" / "attention" / f"{chosen['model/attention']}.yaml")
-    assert dataclasses.asdict(config.model.attention) == {**dataclasses.asdict(AttentionConfig()), **dict(written)}
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_file_of_an_attention_sets_what_it_holds(name: str) -> None:
+    written = dict(OmegaConf.load(conf_dir() / "model" / "attention" / f"{name}.yaml"))
+    defaults = dataclasses.asdict(AttentionConfig())
+    config = build_config({"model": {"name": "rnn", "attention": written}})
+    assert dataclasses.asdict(config.model.attention) == {**defaults, **written}
+    check_choices(config)
 
 
 def test_every_scorer_window_and_normalizer_has_a_named_variant() -> None:
     parts = [
         {**AttentionConfig().__dict__, **OmegaConf.load(conf_dir() / "model" / "attention" / f"{name}.yaml")}
-        for name in GROUPS["model/attention"]
+        for name in ATTENTIONS
     ]
     for setting, table in (("scorer", "SCORERS"), ("window", "WINDOWS"), ("normalizer", "NORMALIZERS")):
         assert {part[setting] for part in parts} == set(CHOICES[table])

@@ -28,6 +28,7 @@ def test_every_task_has_a_file_and_metrics() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.slow
 def test_model_and_task_combine_in_any_order(model: str) -> None:
     one, other = (compose_config(words) for words in permutations([f"model={model}", SUMMARIES]))
     assert one == other
@@ -83,6 +84,7 @@ OVERRIDES: list[tuple[list[str], dict[str, object]]] = [  # words that do not co
 
 @pytest.mark.parametrize(("words", "values"), OVERRIDES)
 @pytest.mark.parametrize("first", [True, False])
+@pytest.mark.fast("True-words0-values0", "False-words1-values1")
 def test_other_groups_and_values_override_the_task(words: list[str], values: dict[str, object], first: bool) -> None:
     found = flatten(compose_config([SUMMARIES, *words] if first else [*words, SUMMARIES]))
     assert {name: found[name] for name in values} == values
@@ -112,6 +114,7 @@ def test_files_of_a_users_folder_override_the_task(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("corpus", ["toy_summaries", "cnn_dailymail", "xsum", "gigaword", "acl_titles"])
+@pytest.mark.fast("xsum")
 def test_summarization_corpora_set_the_task_unless_it_is_given(corpus: str) -> None:
     config = compose_config([f"data={corpus}", "model=transformer"])
     assert (config.task, config.training.monitor, config.model.head) == ("summarization", "rouge", "copy")

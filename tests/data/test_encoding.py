@@ -159,6 +159,7 @@ def running_members(group: int) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.fast("2")
 def test_workers_end_with_their_parent(number: signal.Signals, folder: Callable[[str], Path]) -> None:
     work = folder("work")
     with subprocess.Popen(

@@ -94,6 +94,7 @@ TRANSFORMER = ("data.truncate_source=3", "model=transformer", "model.size=8", "m
 
 
 @pytest.mark.parametrize("settings", [COPYING, pytest.param(TRANSFORMER, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_inference_truncates_like_training(
     settings: tuple[str, ...], random_run: RandomRun, lines: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -66,6 +66,7 @@ def test_other_jobs_run_after_a_failure_and_a_summary_ends_the_log(caplog: pytes
     assert [outcome["state"] for outcome in noted] == [FAILED, ELSEWHERE, BEFORE, TRAINED]
 
 
+@pytest.mark.slow
 def test_grid_without_failures_raises_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -152,6 +153,7 @@ def table(tmp_path: Path) -> Path:
         pytest.param("local_p,dot", "local_p dot", [1], marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.fast("glob(*)-dot local_p-seeds0")
 def test_group_of_experiments_is_a_grid(choice: str, names: str, seeds: list[int], table: Path) -> None:
     words = [f"experiment/own_table={choice}", f"seed={','.join(map(str, seeds))}"]
     jobs = compose_jobs(["--config-dir", str(table), *map(hydra_override, words)], None)

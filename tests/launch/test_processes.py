@@ -47,6 +47,7 @@ def recorded() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("launcher", EACH)
+@pytest.mark.slow
 def test_each_job_has_a_process(launcher: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     place = str(tmp_path)
 
@@ -136,6 +137,7 @@ def test_missing_slurm_is_logged_in_one_line(caplog: pytest.LogCaptureFixture) -
     assert [message for message in caplog.messages if message.startswith("the launcher failed: ") and "srun" in message]
 
 
+@pytest.mark.slow
 def test_misspelt_setting_of_slurm_is_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"hydra\.launcher\.partitoin is not a setting \(did you mean hydra\.launcher\.partition\?\)"

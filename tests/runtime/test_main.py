@@ -136,6 +136,7 @@ def test_errors_are_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize("name", ["seq2seq.runtime", "seq2seq_runtime"])
+@pytest.mark.fast("seq2seq_runtime")
 def test_the_package_needs_nothing_of_ours_and_no_torch(name: str, tmp_path: Path) -> None:
     """Also as a package of its own, which is a copy of the folder."""
     package, folder = PACKAGE, PACKAGE.parents[1]

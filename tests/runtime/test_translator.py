@@ -124,6 +124,7 @@ def test_prefixes_shortlists_and_ensembles(both: Callable[..., Both], lines: lis
 
 
 @pytest.mark.parametrize("family", [WORDS, TRANSFORMER], ids=["rnn", "transformer"])
+@pytest.mark.fast("rnn")
 def test_an_end_of_a_source_that_is_not_read_is_a_position_without_attention(
     both: Callable[..., Both], family: tuple[str, ...], lines: list[str]
 ) -> None:
@@ -147,6 +148,7 @@ def test_an_end_of_a_source_that_is_not_read_is_a_position_without_attention(
     assert longest.score == pytest.approx(longest.log_prob / len(longest.target) - 0.3 * penalty, abs=1e-4)
 
 
+@pytest.mark.fast("transformer")
 def test_given_targets_are_scored_as_with_torch(
     both: Callable[..., Both], variant: tuple[str, ...], lines: list[str]
 ) -> None:

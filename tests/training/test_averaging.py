@@ -58,6 +58,7 @@ def test_mean_of_checkpoints_equals_numpys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("average", ["best", "last"])
+@pytest.mark.fast("best")
 def test_result_is_the_mean_of_the_kept_checkpoints(average: str, trained: Callable[..., Path]) -> None:
     run = trained(f"training.average={average}", "training.keep=2", *SHORT)
     info = Run.open(run).info

@@ -95,6 +95,7 @@ def test_bisection() -> None:
     assert largest_within(lambda n: n * n, 10**9, 1) == 1
 
 
+@pytest.mark.slow
 def test_run_saves_the_chosen_size(small_settings: Callable[..., list[str]], tmp_path: Path) -> None:
     words = ("model.parameters=20000", "training.max_updates=1", "training.monitor=loss")
     config = compose_config(small_settings(tmp_path, *words))
@@ -108,6 +109,7 @@ def test_run_saves_the_chosen_size(small_settings: Callable[..., list[str]], tmp
 
 
 @pytest.mark.parametrize(("family", "parameters"), [("rnn", 100_000_000), ("transformer", 100_000_000)])
+@pytest.mark.fast("rnn-100000000")
 def test_model_larger_than_memory_is_refused(
     family: str,
     parameters: int,

@@ -105,6 +105,7 @@ def test_run_can_be_resumed_when_saving_a_first_checkpoint_fails(
         assert Run.open(run).info["finished"]
 
 
+@pytest.mark.slow
 def test_first_checkpoint_holds_the_models_own_weights(
     small_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

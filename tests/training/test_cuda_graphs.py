@@ -76,6 +76,7 @@ QUICK = [("general", "vocabulary"), ("transformer", "copy")]
 @pytest.mark.parametrize(
     ("name", "head"), [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES]
 )
+@pytest.mark.fast("general-vocabulary")
 def test_recorded_batches_have_the_same_losses_and_gradients(name, head, like_a_gpu):
     record, coverage = TensorRecorder(), 0.5 if name == "coverage" else 0.0
     guidance = Guidance(guided_cross_entropy, 0.5) if name in ("bahdanau", "transformer") else None

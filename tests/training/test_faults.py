@@ -100,6 +100,7 @@ def test_out_of_memory_is_one_sentence(
 
 
 @pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.fast("lightning.Trainer.save_checkpoint")
 def test_full_disk_is_one_sentence_and_leaves_no_partial_file(
     writer: str, run_copy: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,6 +102,7 @@ def test_what_is_no_run_is_refused(tiny_run: Path, tmp_path: Path) -> None:
             Run.open(wrong)
 
 
+@pytest.mark.slow
 def test_grid_takes_the_model_too(tiny_run: Path) -> None:
     configs = [config for _, config in compose_jobs([f"init_from={tiny_run}", "seed=1,2"], None)]
     assert [(config.seed, config.model.hidden, config.tokenizer.size) for config in configs] == [

@@ -125,6 +125,7 @@ def test_tokens_without_links_do_not_count(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "loss"), [("rnn", "cross_entropy"), ("transformer", "squared_error")])
+@pytest.mark.fast("rnn-cross_entropy")
 def test_attention_learns_the_links(name: str, loss: str) -> None:
     batch, module = reversed_pairs(16), module_of(name, Guidance(GUIDED_LOSSES[loss], 3.0))
     optimizer = torch.optim.Adam(module.parameters(), 2e-2)

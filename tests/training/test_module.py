@@ -146,6 +146,7 @@ def test_every_optimizer_lowers_the_loss(name: str) -> None:
 
 
 @pytest.mark.parametrize("family", SMALL)
+@pytest.mark.fast("rnn")
 def test_model_learns_to_copy(family: str) -> None:
     """Short sentences, until the loss is close to 0."""
     torch.manual_seed(1)

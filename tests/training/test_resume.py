@@ -155,6 +155,7 @@ def full(trained: Callable[..., Path]) -> Path:
 
 
 @pytest.mark.parametrize("limit", [3, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_raised_limit_gives_the_run_of_that_limit(limit: int, full: Path, trained: Callable[..., Path]) -> None:
     """Also where the old limit was between two validations, and at the end of an epoch, as 3 is."""
     run = trained(*STEADY, f"training.max_updates={limit}")
@@ -200,6 +201,7 @@ def test_run_stopped_at_its_last_update_only_finishes(stopped: Callable[..., Pat
     assert same(weights(run), weights(tiny_run))
 
 
+@pytest.mark.slow
 def test_run_stopped_at_the_end_of_its_last_epoch_only_finishes(
     stopped: Callable[..., Path], trained: Callable[..., Path]
 ) -> None:
@@ -215,6 +217,7 @@ def test_run_stopped_at_the_end_of_its_last_epoch_only_finishes(
     assert rows(run) == rows(full)
 
 
+@pytest.mark.slow
 def test_limit_that_was_passed_ends_the_training(stopped: Callable[..., Path]) -> None:
     run = stopped(3, "training.validate_every=0", "training.max_updates=20", "training.monitor=loss")
     resumed(run, "training.max_updates=1")
@@ -222,6 +225,7 @@ def test_limit_that_was_passed_ends_the_training(stopped: Callable[..., Path]) -
     assert [(row["update"], row["dev_loss"] != "") for row in rows(run)] == [("2", False), ("3", True)]
 
 
+@pytest.mark.slow
 def test_max_epochs_below_the_current_epoch_is_refused(stopped: Callable[..., Path]) -> None:
     run = stopped(4, "training.max_updates=9", "training.validate_every=0", "training.batch_tokens=8192")
     with pytest.raises(RunError, match=r"is past training\.max_epochs=1: \d epochs are complete"):
@@ -248,6 +252,7 @@ OTHERS = {
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name == "transformer" else pytest.mark.slow) for name in OTHERS]
 )
+@pytest.mark.slow
 def test_other_models_resume_exactly_too(name: str, stopped: Callable[..., Path], trained: Callable[..., Path]) -> None:
     settings = (*OTHERS[name].split(), "training.batch_tokens=2048", "training.max_updates=5", "training.dev_lines=2")
     run, unbroken = stopped(4, *settings), trained(*settings)

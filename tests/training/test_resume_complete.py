@@ -86,6 +86,7 @@ def test_interrupted_run_is_resumed(interrupted: Path, config: Config, tiny_run:
     assert same_as(interrupted, tiny_run)
 
 
+@pytest.mark.slow
 def test_run_that_is_only_a_directory_is_trained(config: Config, tiny_run: Path) -> None:
     assert create_directory(plan_training(config))
     assert not create_directory(plan_training(config))  # as in the second of two processes
@@ -122,6 +123,7 @@ def test_finished_run_with_a_raised_limit_stays_finished(run_copy: Path, config:
     assert Run.open(run_copy).info["updates"] == 7
 
 
+@pytest.mark.slow
 def test_interrupted_run_keeps_its_raised_limit(interrupted: Path, config: Config) -> None:
     """As saved by `resume`: the limit of the grid does not replace it."""
     path = interrupted / "config.yaml"
@@ -143,6 +145,7 @@ def test_invalid_settings_create_nothing(config: Config, tmp_path: Path) -> None
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_changes_are_logged_only_after_all_checks(interrupted: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "seq2seq")
     caplog.clear()

@@ -51,6 +51,7 @@ def test_shared_parameters_are_counted_once() -> None:
     assert parameter_table(model)[-1].split() == ["all", f"{sum(p.numel() for p in model.parameters()):,}"]
 
 
+@pytest.mark.slow
 def test_log_says_after_the_parameters_what_rules_out_an_export(
     trained: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
