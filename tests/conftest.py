@@ -1,5 +1,6 @@
 """Fixtures shared by all tests, one thread per process, and the option --slow."""
 
+import atexit
 import gc
 import io
 import os
@@ -52,10 +53,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     gc.enable()
-
-
-def pytest_sessionfinish() -> None:
-    gc.unfreeze()  # libraries check at their end that their objects are gone
+    atexit.register(gc.unfreeze)  # libraries check at their end that their objects are gone
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
