@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -177,11 +178,58 @@ def build_config(values: Mapping[str, Any]) -> Config:
         raise ConfigError(f"model.name is missing; choose one of: {', '.join(MODELS)}")
     choose(MODELS, model["name"], "model.name")
     check_shapes(Config, values)
+    if _is_plain(Config, values):
+        return _made(Config, values)  # type: ignore[no-any-return]
     try:
         merged = OmegaConf.merge(_typed_defaults(model["name"]), values)
         return OmegaConf.to_object(merged)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise ConfigError(describe(error)) from None
+
+
+def _is_plain(group: Any, values: Mapping[str, Any]) -> bool:
+    """Whether every value is of exactly the type of its setting, as in a saved config.
+
+    OmegaConf returns these as they are, and takes ten times as long as `_made` does."""
+    fields = {field.name: field for field in dataclasses.fields(group)}
+    for name, value in values.items():
+        if name not in fields:
+            return False
+        subgroup = _subgroup(fields[name], value)
+        if not (_is_plain(subgroup, value) if subgroup else _is_exact(type_name(fields[name]), value)):
+            return False
+    return True
+
+
+def _is_exact(wanted: str, value: Any) -> bool:
+    """Whether `value` is of the type `wanted`, and no text that OmegaConf would interpolate or take for missing."""
+    if wanted.startswith("dict"):
+        return (
+            type(value) is dict
+            and all(type(name) is str for name in value)
+            and _is_exact("list[list[str]]", list(value.values()))
+        )
+    if wanted.startswith("list"):
+        return type(value) is list and all(_is_exact(wanted[5:-1], entry) for entry in value)
+    return type(value).__name__ in wanted.split(" | ") and not (type(value) is str and re.search(r"\$\{|\?\?\?", value))
+
+
+def _made(group: Any, values: Mapping[str, Any]) -> Any:
+    """The dataclass `group` of values for which `_is_plain` holds."""
+    given = {field.name: (field, values[field.name]) for field in dataclasses.fields(group) if field.name in values}
+    return group(
+        **{
+            name: _made(subgroup, value) if (subgroup := _subgroup(field, value)) else deepcopy(value)
+            for name, (field, value) in given.items()
+        }
+    )
+
+
+def _subgroup(field: dataclasses.Field[Any], value: Any) -> Any:
+    """The dataclass that the mapping `value` of a field stands for, None for the value of a setting."""
+    if not isinstance(value, Mapping) or not dataclasses.is_dataclass(field.type):
+        return None
+    return MODELS[value["name"]] if field.type is ModelConfig else field.type
 
 
 def check_shapes(group: Any, values: Mapping[str, Any], prefix: str = "") -> None:

@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from seq2seq.commands.attentions import attention_tables
-from seq2seq.config import AttentionConfig, Config, DataConfig, RNNConfig, TransformerConfig
+from seq2seq.config import AttentionConfig, Config, DataConfig, RNNConfig, TransformerConfig, io
 from seq2seq.config.choices import CHOICES, check_choices, field_choices
 from seq2seq.config.io import (
     build_config,
@@ -260,6 +260,57 @@ def test_home_folder_in_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     config = compose_config(["data=mine", "data.root=~/text", "runs=~", "data.train=~/a"])
     assert (config.data.root, config.runs, config.data.train) == ("/home/me/text", "/home/me", ["/home/me/a"])
+
+
+def outcome(values: dict[str, Any]) -> str:
+    """The config of these values, or the error."""
+    try:
+        return repr(build_config(values))
+    except ConfigError as error:
+        return f"refused: {error}"
+
+
+@pytest.mark.parametrize("family", ["rnn", "transformer"])
+def test_plain_values_give_what_omegaconf_makes_of_them(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = dataclasses.asdict(built(family=family)) | {"variant": "a", "seed": 7}
+    values["data"] |= {"train": ["a", "b"], "test": {"x": ["y"], "z": ["1"]}}
+    values["tokenizer"]["size"] = 99
+    values["training"] |= {"learning_rate": 0.5, "keep": 9}
+    odd: list[object] = [
+        "7",
+        7,
+        7.5,
+        "a",
+        "",
+        None,
+        True,
+        "???",
+        "${seed}",
+        "${x}",
+        b"a",
+        {},
+        [],
+        Path("a"),
+        float("nan"),
+    ]
+    cases = [values, {"model": {"name": family}}, {**values, "other": 1}, {**values, 1: 2}]
+    cases += [{**values, name: value} for name in ("runs", "seed", "data") for value in odd]
+    for group, name in (
+        ("training", "learning_rate"),
+        ("search", "sampling"),
+        ("tokenizer", "size"),
+        ("data", "train"),
+    ):
+        cases += [{**values, group: {**values[group], name: value}} for value in (*odd, [1], ["a", None], [["a"]])]
+    cases += [{**values, "data": {**values["data"], "test": value}} for value in ({"x": "y"}, {1: ["y"]}, {"x": [1]})]
+    plain = [case for case in cases if io._is_plain(Config, case)]  # the others are OmegaConf's
+    assert len(cases) > len(plain) > 5
+    quick = [outcome(case) for case in plain]
+    assert build_config(values).data.train is not values["data"]["train"]
+    monkeypatch.setattr(io, "_is_plain", lambda group, values: False)
+    assert [outcome(case) for case in plain] == quick
+    assert plain[0] == values
+    assert not quick[0].startswith("refused")
 
 
 def test_columns_of_runs_of_earlier_versions_are_read() -> None:
