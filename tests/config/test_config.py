@@ -191,6 +191,12 @@ TWINS = {  # reported by the same lines as another one
     "hydra/sweeper=optuna",
     "tokenizer.size=[8]",
     "+model/attention=dot",
+    "training.keep=0",
+    "model.heads=4",
+    "tokenizer.size=null",
+    "training.leraning_rate=1",
+    "hydra.jobs=1",
+    "experiment=luong2015/bas",
 }
 FOREIGN = re.compile(
     r"hydra\._|Omega|Traceback|Interpolation|could not be converted|expected one of|object_type|Did you"
@@ -330,10 +336,24 @@ def test_impossible_numbers_are_refused(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("row", range(ROWS))
+@pytest.mark.fast(*map(str, range(4)))  # every file but those of some corpora
 def test_every_file_of_conf_composes(row: int) -> None:
     chosen = {group: names[row % len(names)] for group, names in GROUPS.items()}
     config = compose_config([f"{group}={name}" for group, name in chosen.items()])
     assert (config.model.name, config.data.name, config.task) == (chosen["model"], chosen["data"], chosen["task"])
+
+
+@pytest.mark.parametrize("name", GROUPS["data"])
+def test_file_of_a_corpus_holds_settings(name: str) -> None:
+    path = conf_dir() / "data" / f"{name}.yaml"
+    written: Any = OmegaConf.to_container(OmegaConf.load(path))
+    defaults = written.pop("defaults", [])
+    values = written if path.read_text().startswith("# @package _global_\n") else {"data": written}
+    config = build_config({"model": {"name": "rnn"}, **values})
+    check_choices(config)
+    assert config.data.name == name
+    for group, file in (choice for entry in defaults if entry != "_self_" for choice in entry.items()):
+        assert (conf_dir() / group.removeprefix("override /") / f"{file}.yaml").is_file()
 
 
 @pytest.mark.parametrize("name", ATTENTIONS)

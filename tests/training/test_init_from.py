@@ -70,6 +70,7 @@ TAKEN = {  # what the user sets -> what differs from the run's model and tokeniz
 
 
 @pytest.mark.parametrize("words", TAKEN)
+@pytest.mark.fast(*list(TAKEN)[2:])
 def test_model_and_tokenizer_are_those_of_the_run_where_the_user_sets_none(words: str, tiny_run: Path) -> None:
     saved = flatten(Run.open(tiny_run).config)
     ours = flatten(compose_config([f"init_from={tiny_run}", *words.split()]))

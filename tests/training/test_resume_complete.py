@@ -1,6 +1,7 @@
 """`complete` finishes a run, however far it was before; grids of runs."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,9 +45,10 @@ def config(small_config: Callable[..., Config], tmp_path: Path) -> Config:
     return small_config(tmp_path / "runs")  # where the fixture `run_copy` has its run
 
 
-@pytest.fixture
-def interrupted(config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run that was interrupted in its fourth update."""
+@pytest.fixture(scope="module")
+def interrupted_once(small_config: Callable[..., Config], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was interrupted in its fourth update; tests must not change it."""
+    config = small_config(tmp_path_factory.mktemp("interrupted"))
     original = Checkpoint.on_train_batch_start
 
     def hook(self: Checkpoint, trainer: Any, *rest: Any) -> None:
@@ -54,11 +56,17 @@ def interrupted(config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
             self.handle_signal(signal.SIGINT, None)
         original(self, trainer, *rest)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoint, "on_train_batch_start", hook)
         with pytest.raises(KeyboardInterrupt):
             complete(config)
     return plan_training(config).folder
+
+
+@pytest.fixture
+def interrupted(interrupted_once: Path, config: Config) -> Path:
+    """A copy of it, which the test may change, where `config` puts its run."""
+    return Path(shutil.copytree(interrupted_once, Path(config.runs) / interrupted_once.name))
 
 
 def test_new_run_is_trained_and_then_left_as_it_is(
