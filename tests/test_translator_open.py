@@ -222,7 +222,13 @@ def test_misspelt_name_of_a_package_has_a_hint(package: str, name: str, near: st
 
 @pytest.mark.parametrize(
     ("threads", "sentences", "used"),
-    [(0, 1, 1), (0, SMALL_ROWS // 2, 1), (0, SMALL_ROWS // 2 + 1, 3), (2, 1, 2), pytest.param(2, 50, 2, marks=pytest.mark.slow)],
+    [
+        (0, 1, 1),
+        (0, SMALL_ROWS // 2, 1),
+        (0, SMALL_ROWS // 2 + 1, 3),
+        (2, 1, 2),
+        pytest.param(2, 50, 2, marks=pytest.mark.slow),
+    ],
 )
 def test_threads_are_chosen_by_the_work(
     tiny_run: Path, threads: int, sentences: int, used: int, monkeypatch: pytest.MonkeyPatch

@@ -85,6 +85,7 @@ ALIASES = ("jpeg", "tif", "ps")  # of other formats
         "",
     ],
 )
+@pytest.mark.fast("png", "pdf", "jpg", "PNG", "")
 def test_suffix_is_the_format(suffix: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / f"a.{suffix}".rstrip(".")

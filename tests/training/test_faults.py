@@ -73,7 +73,7 @@ def test_weights_that_are_not_finite_replace_no_checkpoint(
         original(self, trainer, module)
 
     for monitor in ("bleu", "loss"):
-        words = (f"training.monitor={monitor}", "training.max_updates=2", "training.validate_every=1", "training.dev_lines=2")
+        words = (f"training.monitor={monitor}", "training.max_updates=2", "training.validate_every=1")
         with monkeypatch.context() as patch:
             patch.setattr(Validation, "validate", spoiled)
             with pytest.raises(TrainingError, match="the dev loss is nan, these weights are not kept"):

@@ -67,6 +67,7 @@ def gradients(module: TrainingModule, batches: list[Batch], divisor: float) -> d
 @pytest.mark.parametrize("head", ["vocabulary", "copy"])
 @pytest.mark.parametrize("coverage", [0.0, 0.5])
 @pytest.mark.parametrize("family", SMALL)
+@pytest.mark.fast("rnn-0.0-vocabulary", "rnn-0.5-copy", "transformer-0.0-copy", "transformer-0.5-vocabulary")
 def test_batch_split_into_four_gives_the_same_gradient(family: str, coverage: float, head: str) -> None:
     """Four accumulations, or two on each of two devices; parts differ in their numbers of tokens, and one is empty."""
     torch.manual_seed(1)

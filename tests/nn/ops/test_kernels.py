@@ -32,7 +32,7 @@ def random_tensors(*sizes, dtype=torch.float32):
         ((1, 2, 18, 70), torch.bfloat16, ROUNDED),
         ((2, 1, 5, 64), torch.float32, EXACT),
         ((1, 17, 1, 6), torch.float32, EXACT),
-        ((1, 2, 16, 130), torch.float32, EXACT),
+        pytest.param((1, 2, 16, 130), torch.float32, EXACT, marks=pytest.mark.slow),
     ],
 )
 def test_additive_scores(sizes, dtype, tolerances, assert_equals_reference):
