@@ -4,18 +4,20 @@ Shapes: B sentences, S source positions.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from seq2seq.config import SearchConfig
 from seq2seq.config.ignored import check_given
+from seq2seq.distributed import ranks
 from seq2seq.errors import ConfigError, check_type, choose, shortened
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
@@ -40,6 +42,8 @@ from seq2seq.search.shortlist import Shortlist
 
 __all__ = ["Translation", "Translator", "padded"]
 
+T = TypeVar("T")
+
 
 @dataclass
 class Translator(LineTranslator):
@@ -55,10 +59,19 @@ class Translator(LineTranslator):
     shortlist: Shortlist | None = None  # restricts each sentence to likely translations of its tokens
     truncate: int = 0  # source words that are read, as data.truncate_source; 0: all
     threads: int = 0  # of the CPU that compute one step; 0: one for a sentence alone, those of torch for batches
+    shared: bool = False  # each batch is translated by one of the processes that work together, and given to all
 
     def __post_init__(self) -> None:
         self.copies = all(model.head.reads_weights for model in self.models)  # type: ignore[attr-defined]
         self._set_limits((model.max_source for model in self.models), (model.max_target for model in self.models))
+
+    def _own(self, items: Iterable[T]) -> Iterable[T]:
+        return islice(items, ranks.rank(), None, ranks.world_size()) if self.shared else items
+
+    def _of_all(self, translated: dict[int, list[Translation]]) -> dict[int, list[Translation]]:
+        if not self.shared:
+            return translated
+        return {i: found for part in ranks.gathered(translated) for i, found in part.items()}
 
     @classmethod
     def open(

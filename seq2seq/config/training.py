@@ -20,7 +20,7 @@ class TrainingConfig(Group):
         "padded tokens of the longer side in one batch of one device",
         bounds=Bounds(1, 10_000_000, "a batch is in memory as a whole"),
     )
-    accumulate: int = setting(1, "batches per update", bounds=Bounds(1, 10_000))
+    accumulate: int = setting(1, "batches per update, on all devices together", bounds=Bounds(1, 10_000))
     pad_to_multiple_of: int = setting(
         1, "pad lengths to a multiple of this; with 8 a GPU meets few different shapes", bounds=Bounds(1, 1024)
     )
@@ -122,7 +122,7 @@ class TrainerConfig(Group):
 
     path = "trainer"
     accelerator: str = setting("auto", "type of device; auto: an accelerator if there is one", ("auto", "cpu", "gpu"))
-    devices: int = setting(1, "number of devices", bounds=Bounds(1, 1, "this version trains on one device"))
+    devices: int = setting(1, "number of devices, each with a process of its own", bounds=Bounds(1, 1024))
     precision: str = setting("32", "float32, or mixed precision with bfloat16 or float16", ("32", "bf16", "16"))
     threads: int = setting(
         0, "CPU threads; 0: one per available core", bounds=Bounds(0, 1024, "0 takes all available cores")

@@ -10,7 +10,7 @@ Letters: B pairs of a batch, T target tokens, S source tokens, V entries of the 
 import hashlib
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from typing import Any, NamedTuple, TypeVar
@@ -42,6 +42,11 @@ class Batch(NamedTuple):
     copy: Tensor | None = None
     # (B, T, S) target of guided attention: each row sums to one, or is 0 where no link is known
     links: Tensor | None = None
+    seed: int = 0  # of the random numbers that training on it draws, such as dropout
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with each of its tensors changed."""
+        return Batch(*(change(x) if isinstance(x, Tensor) else x for x in self))  # type: ignore[arg-type]
 
 
 class BatchOptions(NamedTuple):
@@ -179,6 +184,11 @@ def _cut(longest: NDArray[Any], batch_tokens: int) -> NDArray[np.int64]:
     return np.array(bounds, np.int64).reshape(-1, 2)
 
 
+def micro_batch_seed(seed: int, epoch: int, number: int) -> int:
+    """`Batch.seed` of a batch by its number in the epoch: the same on whichever device it is."""
+    return int(np.random.SeedSequence([seed, epoch, number]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 def extend_checksum(checksum: str, numbers: NDArray[np.integer[Any]]) -> str:
     """The checksum (12 hexadecimal digits) after one more batch, of the pairs `numbers` in their order."""
     return hashlib.sha256(checksum.encode() + numbers.astype("<i8").tobytes()).hexdigest()[: len(INITIAL_CHECKSUM)]
@@ -259,7 +269,8 @@ class TrainBatches:
 
     def _epoch(self) -> Iterator[tuple[Batch, _Position | None]]:
         """The batches that are left; with the last of each update, the position after it."""
-        batches, rows, checksum = self.plan(), self.corpus.epoch_rows(self.epoch), self.checksum
+        epoch, checksum = self.epoch, self.checksum
+        batches, rows = self.plan(), self.corpus.epoch_rows(epoch)
         for start in range(self.done, len(batches), self.batches_per_update):
             update = [batches[n] for n in range(start, min(start + self.batches_per_update, len(batches)))]
             size = self._size(update, rows)
@@ -267,7 +278,9 @@ class TrainBatches:
             for a in range(self.accumulate):
                 last = a == self.accumulate - 1
                 position = _Position(start + self.batches_per_update, checksum) if last else None
-                yield self._batch(update, a * self.world + self.rank, rows, size), position
+                n = a * self.world + self.rank
+                batch = self._batch(update, n, rows, size)
+                yield batch._replace(seed=micro_batch_seed(self.seed, epoch, start + n)), position
 
     def _batch(self, update: list[NDArray[np.int64]], n: int, rows: Rows, size: int) -> Batch:
         if n >= len(update):
@@ -325,7 +338,7 @@ def _pinned(item: tuple[Batch, _Position | None]) -> tuple[Batch, _Position | No
     batch, position = item
     if not torch.cuda.is_available():
         return item
-    return Batch(*(None if x is None else x.pin_memory() for x in batch)), position  # type: ignore[arg-type]
+    return batch.map(Tensor.pin_memory), position
 
 
 def eval_batches(

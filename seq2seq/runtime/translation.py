@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import islice, zip_longest
-from typing import Any, NamedTuple, Never, NoReturn
+from typing import Any, NamedTuple, Never, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,9 @@ def batches(lengths: Mapping[int, int], most: int) -> Iterator[list[int]]:
         size = max(1, most * LONG // max(LONG, lengths[order[0]]))
         yield order[:size]
         order = order[size:]
+
+
+T = TypeVar("T")
 
 
 class LineTranslator(ABC):
@@ -231,17 +234,28 @@ class LineTranslator(ABC):
         empty = EMPTY._replace(attention=np.zeros((0, 0), np.float32)) if attention else EMPTY
         results: list[list[Translation]] = [[empty] * search.n_best for _ in sources]
         lengths = {i: len(source.ids) for i, source in enumerate(sources) if len(source.ids) > 1}
-        for rows in batches(lengths, search.batch):
+        translated: dict[int, list[Translation]] = {}
+        for rows in self._own(batches(lengths, search.batch)):
             starts = [self.encode_target(prefix[i], sources[i]) for i in rows]
             found = self._search([sources[i] for i in rows], starts, attention or search.replace_unknown)
             for i, hypotheses in zip(rows, found, strict=True):
-                results[i] = [
+                translated[i] = [
                     self._translation(sources[i], hypothesis, attention, search.replace_unknown)
                     for hypothesis in hypotheses
                 ]
             if progress is not None:
                 progress(len(rows))
+        for i, translations in self._of_all(translated).items():
+            results[i] = translations
         return results
+
+    def _own(self, items: Iterable[T]) -> Iterable[T]:
+        """The batches that this process translates, where several share them."""
+        return items
+
+    def _of_all(self, translated: dict[int, list[Translation]]) -> dict[int, list[Translation]]:
+        """What all these processes have translated, by the number of the source."""
+        return translated
 
     def _length_limits(
         self, sources: Sequence[EncodedSource], prefix: Sequence[Sequence[int]]

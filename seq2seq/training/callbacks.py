@@ -1,4 +1,4 @@
-"""Lightning callbacks that log figures, restore random states and limit the time; the ends of updates and epochs."""
+"""Lightning callbacks that log figures and limit the time; the ends of updates and epochs."""
 
 import logging
 import math
@@ -8,6 +8,7 @@ import lightning as L
 import torch
 
 from seq2seq.data.batching import TrainBatches
+from seq2seq.distributed import ranks
 from seq2seq.training.metrics import MetricsWriter
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.progress import TrainingProgress
@@ -67,9 +68,10 @@ class Log(L.Callback):
     def write(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """One row; between validations the only moment when the host waits for an accelerator."""
         module.check_finite()
-        nll, tokens = module.pop_sums()
+        nll, tokens = module.sums()
+        module.reset_sums()
         self.loss = loss = nll / max(tokens, 1)
-        elapsed = self.clock.read()
+        elapsed = self.clock.read_all()
         seconds = max(elapsed.seconds - self.last_seconds, 1e-9)  # since the last row
         waited = self.batches.wait_seconds - self.last_waited
         self.target_tokens += tokens
@@ -92,46 +94,18 @@ class Log(L.Callback):
 
     def total_tokens(self, module: TrainingModule) -> int:
         """All target tokens that were trained on, those since the last row included."""
-        return round(self.target_tokens + module.tokens.item())
+        return round(self.target_tokens + module.sums()[1])
 
     def recent_loss(self, module: TrainingModule) -> float:
         """Training loss in nats per token since the last row, or of that row; nan if a resumed run has neither."""
-        tokens = module.tokens.item()
-        return module.nll.item() / tokens if tokens else self.loss
+        nll, tokens = module.sums()
+        return nll / tokens if tokens else self.loss
 
     def state_dict(self) -> dict[str, Any]:
         return {"total_tokens": self.target_tokens, "last": self.last_seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.target_tokens, self.last_seconds = state_dict["total_tokens"], state_dict["last"]
-
-
-class RandomState(L.Callback):
-    """Restores the states of torch's random generators in a resumed run.
-
-    This happens just before the first batch, because Lightning may draw random numbers until then."""
-
-    def __init__(self) -> None:
-        self.to_restore: dict[str, Any] | None = None
-
-    def state_dict(self) -> dict[str, Any]:
-        state: dict[str, Any] = {"torch": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            state["cuda"] = torch.cuda.get_rng_state_all()
-        return state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.to_restore = state_dict
-
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        if self.to_restore is not None:
-            torch.set_rng_state(self.to_restore["torch"].cpu())
-            cuda = self.to_restore.get("cuda", [])
-            if cuda and len(cuda) == torch.cuda.device_count():
-                torch.cuda.set_rng_state_all([state.cpu() for state in cuda])
-            self.to_restore = None
 
 
 class TimeLimit(L.Callback):
@@ -143,6 +117,8 @@ class TimeLimit(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if update_ends(trainer, batch_idx) and self.clock.read().seconds >= 60 * self.minutes:
+        if not update_ends(trainer, batch_idx) or self.minutes == math.inf:
+            return
+        if ranks.greatest(self.clock.read().seconds >= 60 * self.minutes):
             log.info("training.max_minutes=%g is reached", self.minutes)
             trainer.should_stop = True

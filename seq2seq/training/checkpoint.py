@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
+from seq2seq.distributed import ranks
 from seq2seq.errors import RunError
 from seq2seq.runs.directory import LAST
 from seq2seq.runs.weights import save_weights
@@ -60,13 +61,15 @@ class Checkpoint(L.Callback):
         self._handling = ExitStack()
 
     def save(self, trainer: L.Trainer) -> None:
-        """Write the checkpoint; it loads with weights_only=True."""
+        """Write the checkpoint, in rank 0; it loads with weights_only=True."""
+        if ranks.rank():
+            return
         with atomic_write(self.path) as temporary:
             trainer.save_checkpoint(temporary)
 
     def save_first(self, trainer: L.Trainer) -> None:
         """Write the checkpoint if there is none."""
-        if not self.path.exists():
+        if not ranks.rank() and not self.path.exists():
             self.save(trainer)
 
     def state_dict(self) -> dict[str, Any]:
@@ -89,7 +92,8 @@ class Checkpoint(L.Callback):
     ) -> None:
         if not update_ends(trainer, batch_idx):
             return
-        if self.stop_signal is not None:
+        if stop_signal := ranks.greatest(self.stop_signal or 0):
+            self.stop_signal = stop_signal
             self.save(trainer)
             trainer.should_stop = True
         else:  # after the first update: before any weights are kept, and while a full disk costs nothing
@@ -132,9 +136,9 @@ class CheckpointKeeper:
         wanted = self.ranked()[: self.keep]
         if self.average == "last":
             wanted += self._last_updates()
-        if update in wanted:
+        if update in wanted and not ranks.rank():
             save_weights(dict(model.named_parameters()), self.folder, weights_name(update))
-        if best:
+        if best and not ranks.rank():
             save_weights(dict(model.named_parameters()), self.folder)
         self.scores = {u: figures for u, figures in self.scores.items() if u in wanted}
         return best
@@ -144,6 +148,8 @@ class CheckpointKeeper:
 
         Call it once last.ckpt does not name them any more: a run that was killed needs all that its checkpoint
         names."""
+        if ranks.rank():
+            return
         wanted = {self.folder / weights_name(update) for update in self.scores}
         for path in (self.folder / "checkpoints").glob("update-*.safetensors"):
             if path not in wanted:

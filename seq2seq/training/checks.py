@@ -9,7 +9,7 @@ from seq2seq.config import Config, TrainerConfig, TrainingConfig
 from seq2seq.config.io import differences
 from seq2seq.data.batching import BatchOptions, TrainBatches
 from seq2seq.data.prepare import Prepared, cache_root
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, counted
 from seq2seq.evaluation.metrics import score
 from seq2seq.evaluation.rouge import open_tokenizer
 from seq2seq.nn.attention.scorers import SCORERS
@@ -17,6 +17,7 @@ from seq2seq.nn.attention.windows import WINDOWS
 from seq2seq.nn.build import EncoderDecoder, build_meta_model
 from seq2seq.runs.directory import WEIGHTS, Run, checked_hash
 from seq2seq.runs.weights import check_fit, open_tensors
+from seq2seq.runtime.cpu import available_cores
 from seq2seq.training.footprint import check_memory
 from seq2seq.training.optim import check_schedule
 from seq2seq.utils.files import check_folder
@@ -31,6 +32,7 @@ def check_settings(config: Config) -> None:
     open_tokenizer(config.training.rouge_tokenizer)
     check_attention_losses(config)
     check_device(config.trainer)
+    check_shares(config)
 
 
 def check_limits(training: TrainingConfig) -> None:
@@ -73,6 +75,23 @@ def check_device(trainer: TrainerConfig) -> None:
             "trainer.graphs=true does not work with trainer.precision=16: a graph computes gradients before the loss "
             "is scaled; choose bf16 or 32"
         )
+
+
+def check_shares(config: Config) -> None:
+    """Raises ConfigError unless each device gets as many batches of an update, and there are so many devices."""
+    devices, accumulate, tokens = config.trainer.devices, config.training.accumulate, config.training.batch_tokens
+    if accumulate % devices:
+        more = -(-accumulate // devices) * devices
+        raise ConfigError(
+            f"training.accumulate={accumulate}, batches of an update, cannot be shared by trainer.devices={devices}:"
+            f" set training.accumulate={more}, with training.batch_tokens={tokens * accumulate // more} for updates of the"
+            " size that they have now"
+        )
+    there, what = (torch.cuda.device_count(), "GPU") if uses_gpu(config.trainer) else (available_cores(), "CPU core")
+    if devices > max(there, 1):
+        raise ConfigError(f"trainer.devices={devices} is more than there are here: {counted(there, what)}")
+    if devices > 1 and config.trainer.graphs:
+        raise ConfigError(f"trainer.graphs=true works on one device, not on trainer.devices={devices}")
 
 
 def uses_gpu(trainer: TrainerConfig) -> bool:

@@ -55,7 +55,7 @@ class LossGraph:
 
     def __init__(self, owner: GraphedLosses, batch: Batch) -> None:
         self.owner = owner
-        self.static_batch = Batch(*(None if x is None else x.clone() for x in batch))  # type: ignore[arg-type]
+        self.static_batch = batch.map(Tensor.clone)
         self.has_gradient: list[bool] = []  # one entry per parameter
         self.replay = owner.record(self._compute)
 
@@ -77,7 +77,7 @@ class LossGraph:
     def losses_of(self, batch: Batch) -> list[Tensor]:
         """The losses of another batch of the shape, whose gradients are then in the owner's `static_gradients`."""
         for static, given in zip(self.static_batch, batch, strict=True):
-            if static is not None and given is not None:
+            if isinstance(static, Tensor) and isinstance(given, Tensor):
                 static.copy_(given, non_blocking=True)
         self.replay()
         return [x.clone() for x in self.owner.static_losses]

@@ -13,6 +13,7 @@ import lightning as L
 from seq2seq.config import Config, TrainingConfig
 from seq2seq.data.batching import BatchOptions, TrainBatches, eval_batches
 from seq2seq.data.prepare import Prepared
+from seq2seq.distributed import ranks
 from seq2seq.errors import TrainingError
 from seq2seq.evaluation.metrics import score
 from seq2seq.evaluation.output_health import output_warnings
@@ -22,12 +23,12 @@ from seq2seq.nn.ops.devices import memory_errors
 from seq2seq.runs.directory import INFO, LAST, read_info
 from seq2seq.runs.weights import load_weights, save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
-from seq2seq.training.callbacks import Log, RandomState, TimeLimit
+from seq2seq.training.callbacks import Log, TimeLimit
 from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint, weights_name
 from seq2seq.training.checks import metric_tokenizers, monitored_metric, uses_gpu
 from seq2seq.training.divergence import FinalLoss, divergence_error
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance, LossOptions
-from seq2seq.training.metrics import MetricsWriter
+from seq2seq.training.metrics import MetricsWriter, NoMetrics
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.optim import OPTIMIZERS, SCHEDULES, OptimizerOptions, Plateau, ScheduleOptions, parameter_groups
 from seq2seq.training.progress import TrainingLimits, TrainingProgress
@@ -72,8 +73,10 @@ def fit(
     module = make_module(config, model, schedule, plateau)
 
     clock, average = Clock(), MovingAverage(model, t.ema) if t.ema else None
-    metrics = MetricsWriter(folder, resume_point(last))
-    progress = TrainingProgress(TrainingLimits(schedule.total, t.max_minutes), config.trainer.progress)
+    is_main = ranks.rank() == 0
+    metrics = (MetricsWriter if is_main else NoMetrics)(folder, resume_point(last))
+    shown = config.trainer.progress if is_main else "none"
+    progress = TrainingProgress(TrainingLimits(schedule.total, t.max_minutes), shown)
     checkpoint = Checkpoint(folder, read_info(folder).get("id", ""))
     dev, keeper = make_dev_set(config, prepared, model), CheckpointKeeper(folder, t.keep, t.average)
     stopping = EarlyStopping(t.patience, t.stop_at)
@@ -87,7 +90,6 @@ def fit(
     callbacks = [
         clock,
         *averaging,
-        RandomState(),
         training_log,
         TimeLimit(clock, t.max_minutes),
         validation,
@@ -119,7 +121,9 @@ def fit(
         "target_tokens": training_log.total_tokens(module),
         "batches": batches.checksum,
     }
-    write_json(folder / INFO, read_info(folder) | info | resources_used(model, clock))
+    resources = resources_used(model, clock)
+    if is_main:
+        write_json(folder / INFO, read_info(folder) | info | resources)
     if diverged:
         raise divergence_error(loss, config, folder)
     names = " + ".join(str(update) for update in updates)
@@ -146,7 +150,9 @@ def make_batches(config: Config, prepared: Prepared, model: EncoderDecoder) -> T
         t.batch_tokens,
         config.seed,
         BatchOptions(model.head.reads_weights, t.guided_alignment > 0, t.pad_to_multiple_of),
-        accumulate=t.accumulate,
+        accumulate=t.accumulate // ranks.world_size(),
+        rank=ranks.rank(),
+        world=ranks.world_size(),
         prefetch=PREFETCH if uses_gpu(config.trainer) else 0,
         count_sentences=t.normalization == "sentences",
     )
@@ -195,11 +201,11 @@ def make_trainer(folder: Path, config: Config, callbacks: list[L.Callback]) -> L
     return L.Trainer(
         default_root_dir=folder,
         accelerator=config.trainer.accelerator,
-        devices=config.trainer.devices,
+        devices=[ranks.local_rank()] if uses_gpu(config.trainer) and ranks.world_size() > 1 else 1,
         precision=LIGHTNING_PRECISION[config.trainer.precision],
         max_steps=t.max_updates or -1,
         max_epochs=t.max_epochs or -1,
-        accumulate_grad_batches=t.accumulate,
+        accumulate_grad_batches=t.accumulate // ranks.world_size(),
         gradient_clip_val=t.clip or None,
         plugins=[PlainCheckpointIO()],
         callbacks=callbacks,
@@ -216,7 +222,8 @@ def make_trainer(folder: Path, config: Config, callbacks: list[L.Callback]) -> L
 def make_dev_set(config: Config, prepared: Prepared, model: EncoderDecoder) -> DevSet:
     """The dev set, decoded by the same code and with the same settings as a test set."""
     t = config.training
-    translator = Translator([model], prepared.vocabularies, config.search, truncate=config.data.truncate_source)
+    truncate = config.data.truncate_source
+    translator = Translator([model], prepared.vocabularies, config.search, truncate=truncate, shared=True)
     pairs = prepared.dev_pairs[: t.dev_lines or None]
     references = [[pair.target for pair in pairs]]
     metric, tokenizers = monitored_metric(t.monitor), metric_tokenizers(config)
@@ -232,6 +239,8 @@ def make_dev_set(config: Config, prepared: Prepared, model: EncoderDecoder) -> D
         prepared.dev,
         t.batch_tokens,
         max_length=config.data.max_tokens + 1,
+        rank=ranks.rank(),
+        world=ranks.world_size(),
         copying=model.head.reads_weights,
     )
     monitor = AttentionMonitor(translator, config.model, prepared.dev_pairs)
@@ -254,11 +263,16 @@ def save_result(keeper: CheckpointKeeper, dev: DevSet, module: TrainingModule) -
 
     Returns the updates that they come from, and their dev figures."""
     updates = keeper.result_updates()
+    ranks.gathered(None)  # rank 0 has written the weights
     if len(updates) == 1:
         load_weights(module.model, keeper.folder, weights_name(updates[0]))
-        save_weights(dict(module.model.named_parameters()), keeper.folder)
+        if not ranks.rank():
+            save_weights(dict(module.model.named_parameters()), keeper.folder)
         score, negative_loss = keeper.scores[updates[0]]
         return updates, DevFigures(-negative_loss, score)
-    save_weights(mean_weights(module.model, keeper.folder, [weights_name(update) for update in updates]), keeper.folder)
+    if not ranks.rank():
+        names = [weights_name(update) for update in updates]
+        save_weights(mean_weights(module.model, keeper.folder, names), keeper.folder)
+    ranks.gathered(None)
     load_weights(module.model, keeper.folder)
     return updates, dev.evaluate(module)

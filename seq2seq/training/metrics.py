@@ -38,6 +38,16 @@ class MetricsWriter:
                         self.tensorboard.add_scalar(name, value, row["update"])
 
 
+class NoMetrics(MetricsWriter):
+    """In place of a MetricsWriter in all processes but one: writes nothing."""
+
+    def __init__(self, folder: Path, update: int = 0) -> None:
+        pass
+
+    def write(self, **row: Any) -> None:
+        pass
+
+
 def _csv_line(row: dict[str, Any]) -> str:
     text = io.StringIO()
     csv.DictWriter(text, COLUMNS, lineterminator="\n").writerow(row)

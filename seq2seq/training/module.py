@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from seq2seq.data.batching import Batch
+from seq2seq.distributed import ranks
 from seq2seq.errors import TrainingError
 from seq2seq.ids import PAD
 from seq2seq.nn.cuda_graphs import Recorder
@@ -57,6 +58,7 @@ class TrainingModule(L.LightningModule):
         # sums since the last `pop_sums`; kept as tensors, because reading a number waits for the device
         self.nll, self.tokens = torch.zeros(()), torch.zeros(())
         self.unchecked: list[BatchLoss] = []  # since the last `check_finite`
+        self.ends_update = False  # whether the batch that is trained on is the last of its update
 
     def losses(self, batch: Batch) -> Loss:
         """The batch's sums, in the model's mode and under the caller's autocast."""
@@ -77,6 +79,8 @@ class TrainingModule(L.LightningModule):
         return Loss(total, nll)
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
+        torch.manual_seed(batch.seed)  # dropout is that of the batch, on whichever device it is
+        self.ends_update = (number + 1) % self.trainer.accumulate_grad_batches == 0
         loss = self.training_losses(batch)
         update, epoch = self.trainer.global_step + 1, self.current_epoch + 1
         self.unchecked.append(BatchLoss(update, epoch, number + 1, batch.index, loss.total.detach()))
@@ -84,17 +88,22 @@ class TrainingModule(L.LightningModule):
             self.check_finite()  # on a GPU it would wait for the device: there the log and validation check
         self.nll = self.nll.to(loss.nll.device) + loss.nll.detach()
         self.tokens = self.tokens.to(loss.nll.device) + (batch.target_out != PAD).sum()
-        # Lightning divides by the accumulated batches, and devices average: both are undone
-        parts = self.trainer.accumulate_grad_batches * self.trainer.world_size
-        return loss.total / batch.update_size * parts
+        # Lightning divides by the accumulated batches, which is undone
+        return loss.total / batch.update_size * self.trainer.accumulate_grad_batches
 
-    def pop_sums(self) -> tuple[float, float]:
-        """Summed negative log-likelihood in nats and number of target tokens since the last call.
+    def on_after_backward(self) -> None:
+        """Sums the gradients of all devices once an update is complete."""
+        if self.ends_update:
+            ranks.sum_gradients(self.parameters())
+
+    def sums(self) -> list[float]:
+        """Summed negative log-likelihood in nats and number of target tokens since `reset_sums`, over all devices.
 
         Waits for the device."""
-        sums = self.nll.item(), self.tokens.item()
+        return ranks.total(self.nll.item(), self.tokens.item())
+
+    def reset_sums(self) -> None:
         self.nll, self.tokens = torch.zeros(()), torch.zeros(())
-        return sums
 
     def check_finite(self) -> None:
         """Raises TrainingError naming the first batch since the last call whose loss is not finite.

@@ -13,6 +13,8 @@ import lightning as L
 import torch
 from torch import nn
 
+from seq2seq.distributed import ranks
+
 MIB = 1 << 20
 
 
@@ -28,6 +30,7 @@ class Clock(L.Callback):
 
     def __init__(self) -> None:
         self._before = Elapsed(0.0, 0.0)  # up to the last stop
+        self._others = 0.0  # CPU seconds of the other processes, at the last `read_all`
         self._started: Elapsed | None = None  # the readings of both clocks at the last start; None while stopped
 
     @property
@@ -43,6 +46,13 @@ class Clock(L.Callback):
             self._before.seconds + time.perf_counter() - self._started.seconds,
             self._before.cpu_seconds + time.process_time() - self._started.cpu_seconds,
         )
+
+    def read_all(self) -> Elapsed:
+        """The same with the CPU time of all processes that train together, which have to call this together."""
+        own = self.read()
+        (cpu_seconds,) = ranks.total(own.cpu_seconds)
+        self._others = cpu_seconds - own.cpu_seconds
+        return Elapsed(own.seconds, cpu_seconds)
 
     def start(self) -> None:
         """Start counting, or continue."""
@@ -68,20 +78,24 @@ class Clock(L.Callback):
         self.stop()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"spent": list(self.read())}
+        own = self.read()
+        return {"spent": [own.seconds, own.cpu_seconds + self._others]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._before = Elapsed(*state_dict["spent"])
+        seconds, cpu_seconds = state_dict["spent"]  # of all processes, which count them once
+        self._before = Elapsed(seconds, 0.0 if ranks.rank() else cpu_seconds)
 
 
 def resources_used(model: nn.Module, clock: Clock) -> dict[str, float]:
-    """What run.json records: number of parameters, training time in seconds, and peak memory in MiB."""
-    elapsed = clock.read()
+    """What run.json records: number of parameters, training time in seconds, and peak memory in MiB.
+
+    CPU time and memory are of all processes that train together, which have to call this together."""
+    elapsed, peaks = clock.read_all(), peak_memory()
     return {
         "parameters": count_parameters(model),
         "seconds": elapsed.seconds,
         "processor_seconds": elapsed.cpu_seconds,
-        **peak_memory(),
+        **dict(zip(peaks, ranks.total(*peaks.values()), strict=True)),
     }
 
 

@@ -14,7 +14,7 @@ from seq2seq.runs.directory import CONFIG, INFO, LAST, LOG, METRICS, WEIGHTS, Ru
 from seq2seq.runs.metrics import read_metrics
 from seq2seq.runs.weights import MODEL_OF_RUN, check_fit, open_tensors
 from seq2seq.training.checkpoint import progress_of, read_checkpoint, weights_name
-from seq2seq.training.checks import check_device, check_limits, check_plan
+from seq2seq.training.checks import check_device, check_limits, check_plan, check_shares
 from seq2seq.training.metrics import TENSORBOARD
 from seq2seq.training.optim import needs_total
 from seq2seq.training.run import INITIAL_INFO, create_directory, plan_training, train_directory
@@ -70,6 +70,7 @@ def resume_directory(run: Run, config: Config, prepared: Prepared | None = None)
     check_places(run.folder)
     check_limits(config.training)
     check_device(config.trainer)
+    check_shares(config)
     check_resumable(run, config.training)
     if os.path.lexists(run.folder / METRICS):
         read_metrics(run.folder / METRICS)

@@ -5,6 +5,7 @@ import os
 import platform
 import random
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ import seq2seq
 from seq2seq.config import Config
 from seq2seq.config.io import NOT_HASHED, differences, write_config
 from seq2seq.data.prepare import Prepared, open_cached, prepare
+from seq2seq.distributed import ranks
+from seq2seq.distributed.launch import start_processes
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.export.formats import ruled_out
 from seq2seq.nn.build import EncoderDecoder, build_model
@@ -143,16 +146,24 @@ def initial_info(config: Config, prepared: Prepared) -> dict[str, Any]:
 
 
 def train_directory(folder: Path) -> Path:
-    """Train in a run directory that exists and is locked, from its last checkpoint if it has one.
+    """Train in a run directory that exists and is locked, from its last checkpoint if it has one, in a process for each
+    device. Returns the directory."""
+    devices = Run.open(folder).config.trainer.devices
+    if devices == 1:
+        return train_here(folder)
+    start_processes("seq2seq.training.worker", [str(folder)], devices)
+    return folder
 
-    Returns the directory."""
+
+def train_here(folder: Path) -> Path:
+    """The same in this process, alone or with others that were started with it."""
     run = Run.open(folder)
     config = run.config
     vocabularies = run.vocabularies if config.init_from else None
     prepared = open_cached(config.data, config.tokenizer, run.info["data"], vocabularies, run.info.get("links", ""))
     resumed = (folder / LAST).exists()  # then the weights are those of the checkpoint
     model = make_model(config, prepared, None if resumed else initial_run(config))
-    with logging_to(folder / LOG):
+    with logging_to(folder / LOG) if ranks.rank() == 0 else nullcontext():
         log.info("run directory: %s", folder)
         for line in parameter_table(model):
             log.info("%s", line)
@@ -171,7 +182,7 @@ def make_model(config: Config, prepared: Prepared, start: Run | None) -> Encoder
     """The model before its first update, initialized from the seed or with the weights of `start`.
 
     All random generators are seeded here."""
-    torch.set_num_threads(config.trainer.threads or available_cores())
+    torch.set_num_threads(config.trainer.threads or max(1, available_cores() // ranks.local_world_size()))
     seed_everything(config.seed)
     model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
     if start:

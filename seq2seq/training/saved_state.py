@@ -68,7 +68,6 @@ def described(config: Config, model: nn.Module, checkpoint: Any) -> dict[str, An
     callbacks: dict[str, Any] = {
         "Clock": {"spent": [_is_number, _is_number]},
         "Log": {"total_tokens": _is_number, "last": _is_number},
-        "RandomState": {"torch": _is_generator_state},
         "Validation": {
             "last": _is_whole,
             "waited": _is_whole,

@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import lightning as L
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from seq2seq.config import ModelConfig
 from seq2seq.data.batching import Batch
 from seq2seq.data.readers import Pair
+from seq2seq.distributed import ranks
 from seq2seq.errors import TrainingError
 from seq2seq.evaluation.attention_maps import attention_health, compute_attention_maps
 from seq2seq.ids import PAD
@@ -85,12 +87,14 @@ class DevSet:
 
     def loss(self, module: TrainingModule) -> float:
         """Negative log-likelihood in nats per target token, in the model's mode."""
-        nll, tokens = torch.zeros((), dtype=torch.float64), 0
+        own: list[tuple[Tensor, int]] = []
         for batch in self.batches():
             moved = module.transfer_batch_to_device(batch, module.device, 0)
-            nll += module.losses(moved).nll.double().cpu()
-            tokens += int((batch.target_out != PAD).sum())
-        return nll.item() / max(tokens, 1)
+            own.append((module.losses(moved).nll.double(), int((batch.target_out != PAD).sum())))
+        shares = ranks.gathered([(nll.item(), tokens) for nll, tokens in own])
+        # in the order of the batches, so that the sum is the same for any number of devices
+        found = [one for turn in zip_longest(*shares, fillvalue=(0.0, 0)) for one in turn]
+        return sum(nll for nll, _ in found) / max(sum(tokens for _, tokens in found), 1)
 
     def loss_of(self, model: nn.Module, module: TrainingModule) -> float:
         """As `loss`, of another model, which `module` gets in place of its own."""
@@ -204,7 +208,7 @@ class Validation(L.Callback):
         return self.average.in_place() if self.average else nullcontext()
 
     def _report(self, trainer: L.Trainer, figures: DevFigures, best: bool) -> None:
-        elapsed = self.clock.read()
+        elapsed = self.clock.read_all()
         self.metrics.write(
             update=trainer.global_step,
             epoch=trainer.current_epoch + 1,

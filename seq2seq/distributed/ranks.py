@@ -1,0 +1,123 @@
+"""The processes that work together, one for each device: which of them this is, and what they exchange.
+
+A process alone is rank 0 of 1, and sends nothing. All functions but `rank` and `world_size` have to be called by all
+processes, in the same order."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch.nn import Parameter
+
+from seq2seq.errors import TrainingError
+
+T = TypeVar("T")
+
+BUCKET = 1 << 25  # numbers that are summed over all processes at once; their sum needs as much memory again
+
+
+def rank() -> int:
+    """The number of this process, from 0; rank 0 writes all files."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """The number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def launched() -> bool:
+    """Whether a launcher started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", 1)) > 1 and "RANK" in os.environ
+
+
+def local_rank() -> int:
+    """The number of this process among those of its machine: that of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", 0)) if dist.is_initialized() else 0
+
+
+def local_world_size() -> int:
+    """The number of processes of this machine, which share its cores."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", world_size())) if dist.is_initialized() else 1
+
+
+@contextmanager
+def joined(timeout: float) -> Iterator[None]:
+    """A context in which this process is one of those that the launcher has started.
+
+    timeout: seconds that it waits for another one, at most. Raises TrainingError if they do not all come."""
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    with _waiting():
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def gathered(value: T) -> list[T]:
+    """`value` of each process, by rank."""
+    if world_size() == 1:
+        return [value]
+    found: list[T | None] = [None] * world_size()
+    with _waiting():
+        dist.all_gather_object(found, value)
+    return found  # type: ignore[return-value]
+
+
+def total(*values: float) -> list[float]:
+    """The sums of numbers over all processes, in float64 and in the order of the ranks."""
+    return [sum(column) for column in zip(*gathered(values), strict=True)]
+
+
+def greatest(value: int) -> int:
+    """The greatest number of all processes: what any of them has seen."""
+    if world_size() == 1:
+        return value
+    shared = torch.tensor(value)
+    with _waiting():
+        dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return int(shared)
+
+
+def sum_gradients(parameters: Iterable[Parameter]) -> None:
+    """Replace the gradients of each process by their sum, which is bit-equal in all of them."""
+    if world_size() == 1:
+        return
+    for bucket in _buckets([p for p in parameters if p.requires_grad]):
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        with _waiting():
+            dist.all_reduce(flat)
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        for parameter, part in zip(bucket, parts, strict=True):
+            if parameter.grad is None:
+                parameter.grad = part.view_as(parameter).clone()
+            else:
+                parameter.grad.copy_(part.view_as(parameter))
+
+
+def _buckets(parameters: list[Parameter]) -> Iterator[list[Parameter]]:
+    """The parameters, of one dtype and at most BUCKET numbers together, or one alone."""
+    bucket: list[Parameter] = []
+    for p in parameters:
+        if bucket and (p.dtype != bucket[0].dtype or p.numel() + sum(q.numel() for q in bucket) > BUCKET):
+            yield bucket
+            bucket = []
+        bucket.append(p)
+    if bucket:
+        yield bucket
+
+
+@contextmanager
+def _waiting() -> Iterator[None]:
+    """Raises TrainingError if another process has ended, or does not answer in time."""
+    try:
+        yield
+    except RuntimeError as error:  # also of torch.distributed, which has no other for gloo
+        me, count = (rank(), world_size()) if dist.is_initialized() else (os.environ["RANK"], os.environ["WORLD_SIZE"])
+        raise TrainingError(f"process {me} of {count} waited in vain for the others: one has ended or hangs") from error
