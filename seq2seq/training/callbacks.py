@@ -108,6 +108,22 @@ class Log(L.Callback):
         self.target_tokens, self.last_seconds = state_dict["total_tokens"], state_dict["last"]
 
 
+class ResumedProgress(L.Callback):
+    """Counts the batches of the epoch that a resumed run has trained on as this number of devices shares them."""
+
+    def __init__(self, batches: TrainBatches) -> None:
+        self.batches = batches
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        loop = checkpoint["loops"]["fit_loop"]
+        (state,), progress = loop["state_dict"]["combined_loader"], loop["epoch_loop.batch_progress"]["current"]
+        whole = len(self.batches) if not state["done"] else 0  # the checkpoint is of the end of an epoch
+        count = whole or state["done"] // self.batches.batches_per_update * self.batches.accumulate
+        loop["epoch_loop.batch_progress"]["current"] = {
+            name: count - (progress["ready"] - value) for name, value in progress.items()
+        }
+
+
 class TimeLimit(L.Callback):
     """Stops training at the end of the first update after so many minutes; 0: no limit."""
 

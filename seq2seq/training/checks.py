@@ -84,8 +84,8 @@ def check_shares(config: Config) -> None:
         more = -(-accumulate // devices) * devices
         raise ConfigError(
             f"training.accumulate={accumulate}, batches of an update, cannot be shared by trainer.devices={devices}:"
-            f" set training.accumulate={more}, with training.batch_tokens={tokens * accumulate // more} for updates of the"
-            " size that they have now"
+            f" set training.accumulate={more}, with training.batch_tokens={tokens * accumulate // more} for updates of"
+            " the size that they have now"
         )
     there, what = (torch.cuda.device_count(), "GPU") if uses_gpu(config.trainer) else (available_cores(), "CPU core")
     if devices > max(there, 1):

@@ -23,7 +23,7 @@ from seq2seq.nn.ops.devices import memory_errors
 from seq2seq.runs.directory import INFO, LAST, read_info
 from seq2seq.runs.weights import load_weights, save_weights
 from seq2seq.training.averaging import MovingAverage, mean_weights
-from seq2seq.training.callbacks import Log, TimeLimit
+from seq2seq.training.callbacks import Log, ResumedProgress, TimeLimit
 from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint, weights_name
 from seq2seq.training.checks import metric_tokenizers, monitored_metric, uses_gpu
 from seq2seq.training.divergence import FinalLoss, divergence_error
@@ -88,6 +88,7 @@ def fit(
     # in this order: validation evaluates the updated average, and a signal is acted on after validation
     averaging = [average] if average else []
     callbacks = [
+        ResumedProgress(batches),
         clock,
         *averaging,
         training_log,

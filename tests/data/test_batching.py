@@ -159,7 +159,10 @@ def test_unknown_words_are_unk_without_copying(plain: PairArrays) -> None:
 
 
 def equal(a: Batch, b: Batch) -> bool:
-    return all(x is y is None or torch.equal(x, y) for x, y in zip(a, b, strict=True))  # type: ignore[arg-type]
+    return all(
+        torch.equal(x, y) if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor) else x == y
+        for x, y in zip(a, b, strict=True)
+    )
 
 
 def updates_of(

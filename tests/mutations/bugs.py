@@ -296,16 +296,16 @@ BATCHING = [
     ),
     Bug(
         "devices_share_batches", "data/batching.py",
-        "yield self._batch(update, a * self.world + self.rank, rows, size), position",
-        "yield self._batch(update, a + self.rank, rows, size), position",
+        "n = a * self.world + self.rank",
+        "n = a + self.rank",
         "with several devices some batches are trained on twice, others never", "data/test_batching.py",
     ),
 ]  # fmt: skip
 TRAINING = [
     Bug(
         "accumulated_gradients_are_averaged", "training/module.py",
-        "parts = self.trainer.accumulate_grad_batches * self.trainer.world_size",
-        "parts = self.trainer.world_size",
+        "return loss.total / batch.update_size * self.trainer.accumulate_grad_batches",
+        "return loss.total / batch.update_size",
         "gradients are too small by the number of accumulated batches", "training/test_module.py",
     ),
     Bug(
@@ -340,10 +340,10 @@ TRAINING = [
         "a resumed run has the full learning rate again", "training/test_optim.py training/test_resume.py",
     ),
     Bug(
-        "resumed_dropout_draws_other_masks", "training/callbacks.py",
-        'torch.set_rng_state(self.to_restore["torch"].cpu())',
+        "resumed_dropout_draws_other_masks", "training/module.py",
+        "torch.manual_seed(batch.seed)  # dropout is that of the batch, on whichever device it is",
         "pass",
-        "the random generator of a resumed run is not restored", "training/test_resume.py",
+        "the random numbers of a batch depend on those before it", "training/test_resume.py",
     ),
     Bug(
         "resumed_patience_starts_anew", "training/validation.py",

@@ -46,21 +46,20 @@ def part(batch: Batch, rows: slice) -> Batch:
     return batch._replace(**cut)
 
 
-def module_of(model: nn.Module, accumulate: int = 1, world: int = 1, coverage: float = 0.0) -> TrainingModule:
+def module_of(model: nn.Module, accumulate: int = 1, coverage: float = 0.0) -> TrainingModule:
     module = TrainingModule(
         model, lambda m: torch.optim.SGD(m.parameters(), 1.0), lambda update: 1.0, LossOptions(0.1, coverage)
     )
-    module.trainer = SimpleNamespace(
-        accumulate_grad_batches=accumulate, world_size=world, global_step=6, current_epoch=1
-    )  # type: ignore[assignment]
+    module.trainer = SimpleNamespace(accumulate_grad_batches=accumulate, global_step=6, current_epoch=1)  # type: ignore[assignment]
     return module
 
 
-def gradients(module: TrainingModule, batches: list[Batch], divisor: float) -> dict[str, Tensor]:
-    """Gradients as Lightning computes them: each loss is divided by the number of accumulated batches."""
+def gradients(module: TrainingModule, batches: list[Batch]) -> dict[str, Tensor]:
+    """Gradients as Lightning computes them, each loss divided by the number of accumulated batches; over all devices,
+    whose gradients are summed."""
     module.zero_grad()
     for number, batch in enumerate(batches):
-        (module.training_step(batch, number) / divisor).backward()
+        (module.training_step(batch, number) / module.trainer.accumulate_grad_batches).backward()
     return {name: p.grad.clone() for name, p in module.model.named_parameters()}
 
 
@@ -75,9 +74,9 @@ def test_batch_split_into_four_gives_the_same_gradient(family: str, coverage: fl
     whole = copy_task(9)
     parts = [part(whole, rows) for rows in (slice(0, 1), slice(1, 5), slice(5, 9), slice(0, 0))]
     parts[3] = part(whole, slice(0, 1))._replace(target_out=torch.full((1, 6), PAD))
-    expected = gradients(module_of(model, coverage=coverage), [whole], 1)
-    for accumulate, world in ((4, 1), (2, 2), (1, 4)):
-        found = gradients(module_of(model, accumulate, world, coverage), parts, accumulate * world)
+    expected = gradients(module_of(model, coverage=coverage), [whole])
+    for accumulate in (4, 2, 1):
+        found = gradients(module_of(model, accumulate, coverage), parts)
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-12, msg=name)
 
@@ -122,7 +121,8 @@ def learn(model: nn.Module, optimizer: Any, steps: int) -> list[float]:
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        nll, tokens = module.pop_sums()
+        nll, tokens = module.sums()
+        module.reset_sums()
         losses.append(nll / tokens)
     return losses
 
