@@ -35,13 +35,13 @@ def csv_rows(path: Path) -> Iterator[Row]:
 
     Fields are separated by commas, semicolons or tabs, whichever the first line has more of. Raises DataError, naming
     the line, if a quote is not closed or is followed by text, and as `read_lines`."""
-    csv.field_size_limit(MAX_FIELD)
     first = re.sub(r'"[^"]*"?', "", next(read_lines(path), ""))
     delimiter = max(DELIMITERS, key=first.count)
     lines = (f"{line}\n" for line in read_lines(path))
     rows = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
     while True:
         number = rows.line_num + 1
+        csv.field_size_limit(MAX_FIELD)  # of the whole process, in which other tables have another limit
         try:
             row = next(rows, None)
         except csv.Error as error:

@@ -9,6 +9,7 @@ from seq2seq.errors import RunError, quoted
 from seq2seq.runtime.untrusted import MIB, read_text
 
 MAX_BYTES = 128 * MIB  # a million rows
+MAX_CELL = 1 << 17  # characters
 COLUMNS = (
     "update",
     "epoch",
@@ -39,6 +40,7 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
 def read_all_rows(path: Path) -> list[dict[Any, Any]]:
     """All rows of a metrics file, incomplete ones as well. Raises RunError if it is not CSV, or has other columns."""
     text = read_text(path, MAX_BYTES)
+    csv.field_size_limit(MAX_CELL)
     try:
         rows = list(csv.DictReader(text.splitlines()))
     except csv.Error as error:

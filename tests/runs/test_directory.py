@@ -13,11 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from seq2seq import cli
+from seq2seq.data.tables import csv_rows
 from seq2seq.data.tokenizer import train_tokenizer
 from seq2seq.errors import RunError, TrainingError
 from seq2seq.launch.compose import compose_config
 from seq2seq.nn.build import build_model
 from seq2seq.runs.directory import INFO, WEIGHTS, Run, run_directory, variant_name
+from seq2seq.runs.metrics import read_all_rows
 from seq2seq.runs.weights import load_model, load_weights, save_weights
 from seq2seq.utils.files import write_json
 
@@ -228,3 +230,12 @@ def test_weights_that_are_not_finite_are_refused(run_copy: Path, wrong: float) -
         RunError, match=rf"weights\.safetensors holds weights that are not finite numbers, such as in {re.escape(name)}"
     ):
         load_model(Run.open(run_copy))
+
+
+def test_long_cell_of_metrics_is_refused_after_a_corpus_of_long_cells(tmp_path: Path) -> None:
+    """The limit of Python's csv is one for the whole process."""
+    (tmp_path / "text.csv").write_text(f"{'a' * 200_000},b\n")
+    assert len(next(csv_rows(tmp_path / "text.csv"))[1][0]) == 200_000
+    (tmp_path / "metrics.csv").write_text(f"update,batches\n1,{'1' * 200_000}\n")
+    with pytest.raises(RunError, match="it is not CSV"):
+        read_all_rows(tmp_path / "metrics.csv")
