@@ -30,11 +30,6 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def launched() -> bool:
-    """Whether a launcher started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", 1)) > 1 and "RANK" in os.environ
-
-
 def local_rank() -> int:
     """The number of this process among those of its machine: that of its GPU."""
     return int(os.environ.get("LOCAL_RANK", 0)) if dist.is_initialized() else 0
