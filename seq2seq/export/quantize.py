@@ -14,7 +14,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-ROWS, ROW_SCALES = "output_weight", "output_scales"  # of the candidates of a shortlist: (H, V') in int8, (V')
+from seq2seq.runtime.interface import OUTPUT_PREFIX, OUTPUT_ROWS
+
+ROWS, ROW_SCALES = OUTPUT_ROWS[0], f"{OUTPUT_PREFIX}scales"  # of the candidates of a shortlist: (H, V') in int8, (V')
 LEAST = 256  # weights; smaller tables stay as they are
 LEVELS = 127  # of either sign
 MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators

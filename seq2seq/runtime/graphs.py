@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .bundle import NEXT, START, BundleConfig
 from .cpu import has_vnni
 from .errors import ConfigError, RunError, quoted
-from .interface import LOGIT_MASK, OUTPUT_ROWS, Floats, Ints, Step
+from .interface import LOGIT_MASK, OUTPUT_PREFIX, Floats, Ints, Step
 
 BLOCKS = "own_"  # prefix of the blocks of keys and values, (B, heads, capacity, G, d)
 PAST = "past"  # which slots of the blocks are the past of each hypothesis, (B, W, capacity, G)
@@ -243,7 +243,7 @@ def _is_block(shape: Sequence[Any]) -> bool:
 
 def _is_shared(name: str) -> bool:
     """Whether an output of the encoder belongs to no sentence: the rows of the output layer for the candidates."""
-    return name in OUTPUT_ROWS
+    return name.startswith(OUTPUT_PREFIX)
 
 
 def _padded(x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

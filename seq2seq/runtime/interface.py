@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 # What an exported model may have besides its states, named as in the model that it was exported from
 LOGIT_MASK = "logit_mask"  # (B, V'), added to the logits: -inf on ids that a sentence may not use, else 0
-OUTPUT_ROWS = ("output_weight", "output_bias")  # (V', H) and (V') rows of the output layer, which belong to no sentence
+# (V', H) and (V') rows of the output layer, in int8 with more of the same prefix; they belong to no sentence
+OUTPUT_PREFIX = "output_"
+OUTPUT_ROWS = (f"{OUTPUT_PREFIX}weight", f"{OUTPUT_PREFIX}bias")
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
