@@ -98,7 +98,7 @@ def test_past_is_kept_over_many_steps(variant):
 
 
 @torch.no_grad()
-@pytest.mark.fast("rnn-general")
+@pytest.mark.fast("rnn-local_p")
 def test_candidates_of_a_shortlist(case):
     """Their log-probabilities are those of a model restricted to them, and each sentence has its own."""
     source, _ = sources()
