@@ -189,13 +189,6 @@ def _is_scalar(value: Any) -> bool:
     return isinstance(value, Tensor) and value.shape == () and value.is_floating_point()
 
 
-def _is_generator_state(value: Any) -> bool:
-    try:
-        torch.Generator().set_state(value)
-    except (RuntimeError, TypeError):
-        return False
-    return True
-
 
 def _are_scores(value: Any, validated: Any) -> bool:
     """Whether it maps updates to pairs of score and loss; validated: the last update with any."""

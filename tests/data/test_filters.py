@@ -93,7 +93,7 @@ COPYING = ("tokenizer=word", "tokenizer.size=40", "tokenizer.joint=false", "mode
 TRANSFORMER = ("data.truncate_source=3", "model=transformer", "model.size=8", "model.heads=2")
 
 
-@pytest.mark.parametrize("settings", [COPYING, pytest.param(TRANSFORMER, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("settings", [COPYING, TRANSFORMER])
 @pytest.mark.slow
 def test_inference_truncates_like_training(
     settings: tuple[str, ...], random_run: RandomRun, lines: list[str], caplog: pytest.LogCaptureFixture

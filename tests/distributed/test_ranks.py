@@ -11,7 +11,7 @@ from seq2seq.distributed.launch import start_processes
 from seq2seq.errors import TrainingError
 
 PROGRAM = """
-import json, os, sys, time
+import json, sys
 from pathlib import Path
 import torch
 from seq2seq.distributed import ranks
