@@ -1,5 +1,6 @@
 """Starting the processes of one machine, one for each device, with torch's elastic launcher."""
 
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ def start_processes(module: str, arguments: Sequence[str], count: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what ends a process is said below
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
     settings = LaunchConfig(
         min_nodes=1,

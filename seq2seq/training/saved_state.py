@@ -189,7 +189,6 @@ def _is_scalar(value: Any) -> bool:
     return isinstance(value, Tensor) and value.shape == () and value.is_floating_point()
 
 
-
 def _are_scores(value: Any, validated: Any) -> bool:
     """Whether it maps updates to pairs of score and loss; validated: the last update with any."""
     return (
