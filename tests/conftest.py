@@ -36,6 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--slow") or config.getoption("-m"):
         return
     slow = [item for item in items if is_slow(item)]
+    check_names(items)
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if not is_slow(item)]
 
@@ -44,6 +45,17 @@ def is_slow(item: pytest.Item) -> bool:
     """Whether a test, or the parameters of this one, are left to --slow."""
     fast = item.get_closest_marker("fast")
     return "slow" in item.keywords or (fast is not None and item.callspec.id not in fast.args)  # type: ignore[attr-defined]
+
+
+def check_names(items: list[pytest.Item]) -> None:
+    """A mark `fast` that names none of the parameters, such as after a change of them, would hide a test."""
+    functions: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("fast"):
+            functions.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for name, parameters in functions.items():
+        if len(parameters) > 1 and all(map(is_slow, parameters)):
+            raise pytest.UsageError(f"{name}: the mark `fast` names none of its parameters")
 
 
 def pytest_collection_finish() -> None:
