@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import seq2seq
 from seq2seq.errors import ConfigError, is_utf8, quoted, unknown
-from seq2seq.runtime.program import exit_code, print_error
+from seq2seq.runtime.program import exit_code
 from seq2seq.utils import process
 from seq2seq.utils.console import log_to_stderr
 
@@ -31,20 +31,26 @@ COMMANDS = {  # module in seq2seq.commands -> purpose; the overview imports no c
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 success, 2 a user's error, 130 interrupted, 141 stdout was closed."""
-    argv = sys.argv[1:] if argv is None else argv
+    return exit_code(lambda: run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int | None:
+    """Run one command. Raises its errors."""
     for word in argv:
         if not _is_readable(word):
-            return print_error(
-                f"{quoted(word)} is not UTF-8: all text on the command line has to be, names of files too"
+            raise ConfigError(
+                f"{quoted(word)} is not UTF-8, as all text on the command line has to be, names of files too"
             )
     name, *rest = argv or ["--help"]
     if name in ("-h", "--help"):
-        return exit_code(lambda: print(_overview()))
-    if name == "--version":
-        return exit_code(lambda: print(f"seq2seq {seq2seq.__version__}"))
-    if name not in COMMANDS:
-        return print_error(unknown("command", name, COMMANDS))
-    return exit_code(lambda: _run_command(name, rest))
+        print(_overview())
+    elif name == "--version":
+        print(f"seq2seq {seq2seq.__version__}")
+    elif name not in COMMANDS:
+        raise ConfigError(unknown("command", name, COMMANDS))
+    else:
+        return _run_command(name, rest)
+    return 0
 
 
 def _is_readable(word: str) -> bool:

@@ -4,20 +4,21 @@ Shapes: B sentences, S source positions.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from seq2seq.config import SearchConfig
 from seq2seq.config.ignored import check_given
-from seq2seq.distributed import ranks
+from seq2seq.distributed import ranks, shared_work
 from seq2seq.errors import ConfigError, check_type, choose, shortened
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
@@ -32,7 +33,7 @@ from seq2seq.runtime.cpu import step_threads
 from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.runtime.options import sentence_seed
 from seq2seq.runtime.penalties import Penalties
-from seq2seq.runtime.translation import LineTranslator, Translation, padded_rows
+from seq2seq.runtime.translation import LineTranslator, Progress, Translation, padded_rows
 from seq2seq.runtime.vocabulary import EncodedSource, VocabularyPair
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import NoRepeat
@@ -43,6 +44,13 @@ from seq2seq.search.shortlist import Shortlist
 __all__ = ["Translation", "Translator", "padded"]
 
 T = TypeVar("T")
+
+
+class Opened(NamedTuple):
+    """The arguments of `Translator.open_runs`."""
+
+    runs: tuple[str | Path, ...]
+    settings: dict[str, Any]
 
 
 @dataclass
@@ -60,6 +68,7 @@ class Translator(LineTranslator):
     truncate: int = 0  # source words that are read, as data.truncate_source; 0: all
     threads: int = 0  # of the CPU that compute one step; 0: one for a sentence alone, those of torch for batches
     shared: bool = False  # each batch is translated by one of the processes that work together, and given to all
+    opened: Opened | None = None  # by which the other processes can open it as well, where rank 0 calls them
 
     def __post_init__(self) -> None:
         self.copies = all(model.head.reads_weights for model in self.models)  # type: ignore[attr-defined]
@@ -68,10 +77,33 @@ class Translator(LineTranslator):
     def _own(self, items: Iterable[T]) -> Iterable[T]:
         return islice(items, ranks.rank(), None, ranks.world_size()) if self.shared else items
 
-    def _of_all(self, translated: dict[int, list[Translation]]) -> dict[int, list[Translation]]:
+    def _of_all(self, translated: dict[int, T]) -> dict[int, T]:
         if not self.shared:
             return translated
         return {i: found for part in ranks.gathered(translated) for i, found in part.items()}
+
+    def call(self, task: str, *arguments: Any) -> None:
+        """Have the other processes do their share of a task of TASKS with this translator, where rank 0 runs a command
+        and they help."""
+        if self.opened:
+            shared_work.call(task, self.opened, *arguments)
+
+    def cpu_seconds(self) -> float:
+        """CPU time so far of this process and of those that it shares its work with."""
+        self.call("cpu_seconds")
+        return ranks.total(time.process_time())[0] if self.shared else time.process_time()
+
+    def _translate_window(
+        self, sources: Sequence[EncodedSource], prefix: Sequence[str], attention: bool, progress: Progress | None
+    ) -> list[list[Translation]]:
+        self.call("translate", self.search, sources, prefix, attention)
+        return super()._translate_window(sources, prefix, attention, progress)
+
+    def _force_window(
+        self, sources: Sequence[EncodedSource], targets: Sequence[Sequence[int]], attention: bool
+    ) -> list[Translation]:
+        self.call("force", sources, targets, attention)
+        return super()._force_window(sources, targets, attention)
 
     @classmethod
     def open(
@@ -127,24 +159,28 @@ class Translator(LineTranslator):
         check_type("graphs", graphs, bool)
         THREADS.check("threads", threads)
         _check_device(device, graphs)
+        settings: dict[str, Any] = {"weights": weights, "device": device, "precision": precision, "graphs": graphs}
+        opened = Opened(runs, settings | {"shortlist": shortlist, "threads": threads} | search)
         if not runs:
             raise ConfigError("no run directory is given: there is nothing to translate with")
-        opened = [open_run(run) for run in runs]
-        first = opened[0]
-        settings = first.config.search.changed(**search)
-        check_given(replace(first.config, search=settings), {f"search.{name}" for name in search})
-        check_ensemble(opened)
+        found = [open_run(run) for run in runs]
+        first = found[0]
+        changed = first.config.search.changed(**search)
+        check_given(replace(first.config, search=changed), {f"search.{name}" for name in search})
+        check_ensemble(found)
         convert = choose(PRECISIONS, precision, "precision")
-        models: list[Any] = [convert(_load(run, weights).to(device)) for run in opened]
+        models: list[Any] = [convert(_load(run, weights).to(device)) for run in found]
         if graphs:
             models = [GraphedModel(model, CUDAGraphRecorder()) for model in models]
         return cls(
             models,
             first.vocabularies,
-            settings,
+            changed,
             shortlist=_open_shortlist(first, shortlist, device),
             truncate=first.config.data.truncate_source,
             threads=threads,
+            shared=shared_work.active(),
+            opened=opened if shared_work.active() else None,
         )
 
     @property
@@ -214,6 +250,37 @@ class Translator(LineTranslator):
     def _encode(self, ids: Tensor, copy: Tensor) -> list[Memory]:
         with torch.inference_mode():
             return [model.encode(ids, copy) for model in self.models]
+
+
+@lru_cache(maxsize=1)
+def _opened_before(runs: tuple[str | Path, ...], settings: tuple[tuple[str, Any], ...]) -> Translator:
+    """The translator that rank 0 works with; the one before it is let go."""
+    return Translator.open_runs(*runs, **dict(settings))
+
+
+def called(opened: Opened) -> Translator:
+    """The translator of these arguments, in a process that rank 0 calls for its share."""
+    return _opened_before(opened.runs, tuple(opened.settings.items()))
+
+
+def _translate_share(
+    opened: Opened, search: SearchConfig, sources: Sequence[EncodedSource], prefix: Sequence[str], attention: bool
+) -> None:
+    replace(called(opened), search=search)._translate_window(sources, prefix, attention, None)
+
+
+def _force_share(
+    opened: Opened, sources: Sequence[EncodedSource], targets: Sequence[Sequence[int]], attention: bool
+) -> None:
+    called(opened)._force_window(sources, targets, attention)
+
+
+# what processes are called for, with the arguments of `Translator.open_runs` and those of the task
+TASKS: dict[str, Callable[..., object]] = {
+    "translate": _translate_share,
+    "force": _force_share,
+    "cpu_seconds": lambda opened: called(opened).cpu_seconds(),
+}
 
 
 def _load(run: Run | WeightsBundle, weights: str) -> EncoderDecoder:

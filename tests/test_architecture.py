@@ -33,7 +33,7 @@ MAY_IMPORT = {  # folder -> what it may import besides itself and SHARED; module
     "search": {"nn.interface", "nn.ops.devices"},
     "runs": {"config", "data", "nn.build"},
     "translator": {"config", "distributed", "runs", "search", "data", "nn"},
-    "evaluation": {"config", "data", "nn.attention", "runs", "search", "translator"},
+    "evaluation": {"config", "data", "distributed", "nn.attention", "runs", "search", "translator"},
     "distributed": set(),
     "training": {"config", "data", "distributed", "evaluation", "export.formats", "nn", "runs", "translator"},
     "export": {"config", "data", "evaluation", "nn", "runs", "translator"},
@@ -41,6 +41,7 @@ MAY_IMPORT = {  # folder -> what it may import besides itself and SHARED; module
     "launch": {"config", "runs.directory"},
     "compare": {"config", "data", "evaluation", "runs", "translator"},
     "cli": {"commands"},
+    "worker": {"cli", "distributed", "evaluation.attention_maps", "training.run", "translator"},
     "commands": {"*"},
 }
 

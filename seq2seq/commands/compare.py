@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seq2seq.commands.devices import add_devices, start_on_devices
 from seq2seq.commands.options import (
     COUNT,
     add_bootstrap_option,
@@ -39,6 +40,8 @@ SYMMETRIZATION = "grow-diag-final-and"
 def main(argv: list[str]) -> None:
     """`seq2seq compare RUN ... [--test NAME]`, or with --source and --reference."""
     options = _parse(argv)
+    if start_on_devices("compare", argv, options):
+        return
     for name in ("output", "report"):
         if path := getattr(options, name):
             check_output(f"--{name}", path)
@@ -117,6 +120,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help="trials of the approximate randomisation test; 0: no such test (default: 10000)",
     )
     add_device_options(parser)
+    add_devices(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
     check_test_set_options(parser, options)

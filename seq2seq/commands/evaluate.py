@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seq2seq.commands.devices import add_devices, start_on_devices
 from seq2seq.commands.options import (
     add_device_options,
     add_metric_options,
@@ -31,6 +32,8 @@ log = logging.getLogger("seq2seq")
 def main(argv: list[str]) -> None:
     """`seq2seq evaluate RUN [--test NAME]`, or with --source and --reference; of bundles only so."""
     options = _parse(argv)
+    if start_on_devices("evaluate", argv, options):
+        return
 
     from seq2seq.runs.directory import is_artifact
 
@@ -151,6 +154,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add_test_set_options(parser)
     add_metric_options(parser, default="those of the run's task, bleu,chrf,ter or rouge")
     add_device_options(parser)
+    add_devices(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
     check_test_set_options(parser, options)

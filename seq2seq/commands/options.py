@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seq2seq.commands.devices import started
 from seq2seq.config import Config
 from seq2seq.config.choices import CHOICES
 from seq2seq.config.languages import check_language
@@ -40,6 +41,8 @@ def open_translator(*paths: Path, **options: Any) -> "LineTranslator":
     from seq2seq.runs.bundles import open_graphs
 
     if (found := open_graphs(paths, **options)) is not None:
+        if started():
+            raise ConfigError(f"--devices would be ignored: {paths[0]} holds graphs, which this process alone runs")
         return found
 
     from seq2seq.translator import Translator

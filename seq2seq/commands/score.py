@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from seq2seq.commands.devices import add_devices, start_on_devices
 from seq2seq.commands.options import add_device_options, open_translator
 from seq2seq.errors import DataError
 from seq2seq.runtime.arguments import Parser, tab_separated
@@ -27,9 +28,12 @@ def main(argv: list[str]) -> None:
         "--per-token", action="store_true", help="print the mean over subwords, and their number, as well"
     )
     add_device_options(parser)
+    add_devices(parser)
     options = parser.parse_args(argv)
     if (options.source is None) != (options.target is None):
         parser.error("--source and --target must be given together")
+    if start_on_devices("score", argv, options):
+        return
 
     from seq2seq.data.readers import read_parallel
     from seq2seq.runtime.translation import warn_truncated

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from seq2seq.commands.devices import add_devices, start_on_devices
 from seq2seq.commands.options import add_device_options, add_search_options, open_translator, search_options
 from seq2seq.runtime.arguments import Parser, add_threads, tab_separated
 from seq2seq.runtime.stdin import stdin_windows
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 def main(argv: list[str]) -> None:
     """`seq2seq translate RUN [RUN ...] < in > out`, where a RUN may be a bundle."""
     options = _parse(argv)
+    if start_on_devices("translate", argv, options):
+        return
 
     from seq2seq.runtime.translation import warn_truncated
     from seq2seq.utils.files import check_output
@@ -72,6 +75,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help="print one JSON array for each line: its hypotheses, as objects with scores and subwords",
     )
     add_device_options(parser)
+    add_devices(parser)
     add_threads(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)

@@ -31,7 +31,8 @@ from seq2seq.utils.files import write_text
 
 # Paths, devices and display. Every other setting, trainer.precision among them, makes another run.
 NOT_HASHED = {"resume", "runs", "data.root", "data.cache", "data.how", "data.licence"} | {
-    f"trainer.{name}" for name in ("accelerator", "devices", "threads", "log_every", "progress", "graphs")
+    f"trainer.{name}"
+    for name in ("accelerator", "devices", "nodes", "rendezvous", "threads", "log_every", "progress", "graphs")
 }
 
 LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_at")

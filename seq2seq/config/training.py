@@ -122,7 +122,9 @@ class TrainerConfig(Group):
 
     path = "trainer"
     accelerator: str = setting("auto", "type of device; auto: an accelerator if there is one", ("auto", "cpu", "gpu"))
-    devices: int = setting(1, "number of devices, each with a process of its own", bounds=Bounds(1, 1024))
+    devices: int = setting(1, "number of devices of a machine, each with a process of its own", bounds=Bounds(1, 1024))
+    nodes: int = setting(1, "number of machines; the command is started on each", bounds=Bounds(1, 1024))
+    rendezvous: str = setting("", "nodes > 1: HOST:PORT of one of the machines, which all others can reach")
     precision: str = setting("32", "float32, or mixed precision with bfloat16 or float16", ("32", "bf16", "16"))
     threads: int = setting(
         0, "CPU threads; 0: one per available core", bounds=Bounds(0, 1024, "0 takes all available cores")
@@ -134,3 +136,8 @@ class TrainerConfig(Group):
         "show progress as a bar or as log lines; auto: a bar on a terminal, else lines",
         ("auto", "bar", "lines", "none"),
     )
+
+    @property
+    def processes(self) -> int:
+        """The number of processes, one for each device of each machine."""
+        return self.devices * self.nodes

@@ -4,9 +4,10 @@ A folder holds, for each side, the ids of all sentences one after the other (NAM
 begin (NAME.bounds), and `arrays.json` with sizes and dtypes.
 """
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -24,6 +25,7 @@ CHECK_BLOCK = 1 << 16  # pairs checked together
 META = "arrays.json"  # written last: a folder without it is incomplete
 META_SHAPE = {"pairs": WHOLE, "target_size": WHOLE, "types": {...: TEXT}, "totals": {...: WHOLE}}
 DTYPES = {"|u1", "<u2", "<i4"}  # of ids
+LARGEST_ARRAY = 2**44  # bytes, far more than any corpus
 MAX_LENGTH = 1 << 20  # tokens of a source, unless the caller knows a lower bound
 
 
@@ -161,8 +163,24 @@ def join_arrays(parts: Sequence[Path], folder: Path) -> None:
 
 
 def _write_meta(folder: Path, pairs: int, target_size: int, types: dict[str, str], totals: dict[str, int]) -> None:
-    meta = {"format": FORMAT_VERSION, "pairs": pairs, "target_size": target_size, "types": types, "totals": totals}
+    meta = {
+        "format": FORMAT_VERSION,
+        "pairs": pairs,
+        "target_size": target_size,
+        "types": types,
+        "totals": totals,
+        "sha256": _hash_arrays(folder, totals),
+    }
     (folder / META).write_text(json.dumps(meta), encoding="utf-8")
+
+
+def _hash_arrays(folder: Path, names: Iterable[str]) -> str:
+    """SHA-256 of the arrays of these names, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in (folder / f"{name}.{end}" for name in names for end in ("ids", "bounds")):
+        with open_file(path, LARGEST_ARRAY, error=DataError) as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _dtype(size: int) -> str:
@@ -223,9 +241,15 @@ class PairArrays:
         self.folder = folder
         self.target_size, self._pairs = meta["target_size"], meta["pairs"]
         self.types: dict[str, str] = meta["types"]
+        self.checksum = str(meta.get("sha256", ""))  # of all arrays; '' if an early version wrote them
         self.sides = {
             name: _Ragged(folder, name, self.types[name], self._pairs, total) for name, total in meta["totals"].items()
         }
+
+    def check_hash(self) -> None:
+        """Raise DataError unless the arrays are bit by bit what was written."""
+        if self.checksum and _hash_arrays(self.folder, self.sides) != self.checksum:
+            raise DataError(f"{self.folder} is damaged: its SHA-256 is not that of what was written")
 
     def check_ids(self, source_size: int, target_size: int) -> None:
         """Raise DataError unless all ids are of vocabularies of these sizes, and all links of tokens of their pair.

@@ -218,6 +218,8 @@ def _read(folder: Path, tokenizer: TokenizerConfig, scan: CorpusScan) -> Prepare
     hashes = report["tokenizers"]
     vocabularies = Vocabularies.open(folder, hash_of_both(hashes["source"], hashes["target"]))
     train, dev, text = (PairArrays(folder / name) for name in ("train", "dev", "dev_text"))
+    for arrays in (train, dev, text):
+        arrays.check_hash()
     for arrays in (train, dev):
         arrays.check_ids(vocabularies.source.size, vocabularies.target.size)
     if not len(train) or len(dev) != len(text):

@@ -1,4 +1,4 @@
-"""Starting the processes of one machine, one for each device, with torch's elastic launcher."""
+"""Starting processes that work together, one for each device of this machine, with torch's elastic launcher."""
 
 import logging
 import os
@@ -7,28 +7,32 @@ import sys
 from collections.abc import Sequence
 from uuid import uuid4
 
+from seq2seq.distributed.process import STARTED
 from seq2seq.errors import TrainingError
 
 SHUTDOWN_SECONDS = 600  # that processes have to finish an update and save, after a signal to stop
 
 
-def start_processes(module: str, arguments: Sequence[str], count: int) -> None:
+def start_processes(module: str, arguments: Sequence[str], count: int, nodes: int = 1, rendezvous: str = "") -> None:
     """Run `python -m module ARGUMENTS` in `count` processes, and wait for all of them. If one fails the others end.
 
-    Raises TrainingError for one that failed, which has said why, and KeyboardInterrupt after a signal to stop."""
+    nodes: machines on which this is called, each with as many processes; rendezvous: host:port of one of them, where
+    they meet.
+    Raises TrainingError with the error of the one that failed first, and KeyboardInterrupt after a signal to stop."""
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what ends a process is said below
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
+    os.environ[STARTED] = "1"
     settings = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
+        min_nodes=nodes,
+        max_nodes=nodes,
         nproc_per_node=count,
-        run_id=uuid4().hex,
+        run_id="seq2seq" if rendezvous else uuid4().hex,
         rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",  # any free port
+        rdzv_endpoint=rendezvous or "localhost:0",  # any free port
         max_restarts=0,
         monitor_interval=0.1,
         logs_specs=DefaultLogsSpecs(),
@@ -41,5 +45,16 @@ def start_processes(module: str, arguments: Sequence[str], count: int) -> None:
         rank, failure = error.get_first_failure()
         if failure.exitcode in (130, -signal.SIGINT):
             raise KeyboardInterrupt from None
-        how = f"was ended by signal {-failure.exitcode}" if failure.exitcode < 0 else "failed, see above"
-        raise TrainingError(f"process {rank} of {count} {how}; the others were stopped") from None
+        raise TrainingError(_sentence(rank, count * nodes, failure)) from None
+    finally:
+        del os.environ[STARTED]
+
+
+def _sentence(rank: int, count: int, failure: object) -> str:
+    """What the process of this rank has said, or how it ended."""
+    exit_code: int = failure.exitcode  # type: ignore[attr-defined]
+    said = failure.error_file_data["message"]  # type: ignore[attr-defined]
+    if isinstance(said, dict):
+        return str(said["message"]) if rank == 0 else f"process {rank} of {count}: {said['message']}"
+    how = f"was ended by signal {-exit_code}" if exit_code < 0 else "failed, see above"
+    return f"process {rank} of {count} {how}; the others were stopped"

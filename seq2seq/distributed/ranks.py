@@ -4,9 +4,10 @@ A process alone is rank 0 of 1, and sends nothing. All functions but `rank` and 
 processes, in the same order."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -16,6 +17,12 @@ from torch.nn import Parameter
 from seq2seq.errors import TrainingError
 
 T = TypeVar("T")
+U = TypeVar("U")
+
+
+class LostError(TrainingError):
+    """Another process has ended, or does not answer in time."""
+
 
 BUCKET = 1 << 25  # numbers that are summed over all processes at once; their sum needs as much memory again
 
@@ -44,9 +51,11 @@ def local_world_size() -> int:
 def joined(timeout: float) -> Iterator[None]:
     """A context in which this process is one of those that the launcher has started.
 
-    timeout: seconds that it waits for another one, at most. Raises TrainingError if they do not all come."""
+    timeout: seconds that it waits for another one, at most. Raises LostError if they do not all come."""
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    with _waiting():
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    with waiting():
         dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
     try:
         yield
@@ -59,9 +68,27 @@ def gathered(value: T) -> list[T]:
     if world_size() == 1:
         return [value]
     found: list[T | None] = [None] * world_size()
-    with _waiting():
+    with waiting():
         dist.all_gather_object(found, value)
     return found  # type: ignore[return-value]
+
+
+def in_turns(items: Iterable[T], work: Callable[[T], list[U]]) -> Iterator[U]:
+    """What `work` returns for each item, in their order; each item is worked on by one process, as many at a time as
+    there are processes."""
+    rest = iter(items)
+    while turn := list(islice(rest, world_size())):
+        for found in gathered(work(turn[rank()]) if rank() < len(turn) else []):
+            yield from found
+
+
+def agree(values: Mapping[str, object]) -> None:
+    """Raises TrainingError if a value is another one in another process; its key says what it is."""
+    first, *others = gathered(dict(values))
+    for number, other in enumerate(others, 1):
+        for name, value in first.items():
+            if other[name] != value:
+                raise TrainingError(f"process {number} of {world_size()} has other {name} than process 0")
 
 
 def total(*values: float) -> list[float]:
@@ -74,7 +101,7 @@ def greatest(value: int) -> int:
     if world_size() == 1:
         return value
     shared = torch.tensor(value)
-    with _waiting():
+    with waiting():
         dist.all_reduce(shared, dist.ReduceOp.MAX)
     return int(shared)
 
@@ -86,7 +113,7 @@ def sum_gradients(parameters: Iterable[Parameter]) -> None:
     for bucket in _buckets([p for p in parameters if p.requires_grad]):
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-        with _waiting():
+        with waiting():
             dist.all_reduce(flat)
         parts = flat.split([gradient.numel() for gradient in gradients])
         for parameter, part in zip(bucket, parts, strict=True):
@@ -109,10 +136,10 @@ def _buckets(parameters: list[Parameter]) -> Iterator[list[Parameter]]:
 
 
 @contextmanager
-def _waiting() -> Iterator[None]:
-    """Raises TrainingError if another process has ended, or does not answer in time."""
+def waiting() -> Iterator[None]:
+    """Raises LostError."""
     try:
         yield
     except RuntimeError as error:  # also of torch.distributed, which has no other for gloo
         me, count = (rank(), world_size()) if dist.is_initialized() else (os.environ["RANK"], os.environ["WORLD_SIZE"])
-        raise TrainingError(f"process {me} of {count} waited in vain for the others: one has ended or hangs") from error
+        raise LostError(f"process {me} of {count} waited in vain for the others: one has ended or hangs") from error

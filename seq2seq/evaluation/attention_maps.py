@@ -5,6 +5,8 @@ T steps of a hypothesis, its EOS included if it has one; S source positions, EOS
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seq2seq.config import ModelConfig, TransformerConfig
+from seq2seq.distributed import ranks
 from seq2seq.evaluation.health import Health
 from seq2seq.ids import BOS
 from seq2seq.nn.attention.windows import Window
 from seq2seq.search.ensemble import mean_attention
-from seq2seq.translator import Translation, Translator, padded
+from seq2seq.translator import Opened, Translation, Translator, called, padded
 
 MAX_WEIGHTS = 2**18  # T times S, summed over a batch: with 48 heads these are 48 MiB
 
@@ -30,39 +33,55 @@ class AttentionMap(NamedTuple):
     centers: NDArray[np.float32] | None  # (T,) that the last layer's window predicts, in positions from 0
 
 
-@torch.inference_mode()
 def compute_attention_maps(
     translator: Translator, translations: Sequence[Translation]
 ) -> Iterator[tuple[int, AttentionMap]]:
     """Index and attention map of each translation of a line that is not empty, in no particular order.
 
-    Only one batch of maps is in memory at a time."""
+    Only one batch of maps for each process is in memory at a time."""
+    translator.call("maps", translations)
     order = sorted(
         (i for i, translation in enumerate(translations) if translation.encoded),
         key=lambda i: -len(translations[i].source) - len(translations[i].target),
     )
-    for rows in batches(order, translations, translator.search.batch):
-        ids, copy = (
-            padded([getattr(translations[i].encoded, name) for i in rows], translator.device)
-            for name in ("ids", "copy")
+    found = batches(order, translations, translator.search.batch)
+    compute = partial(batch_maps, translator, translations)
+    return ranks.in_turns(found, compute) if translator.shared else chain.from_iterable(map(compute, found))
+
+
+def maps_share(opened: Opened, translations: Sequence[Translation]) -> None:
+    """The share of a process that rank 0 calls while it computes attention maps."""
+    for _ in compute_attention_maps(called(opened), translations):
+        pass
+
+
+@torch.inference_mode()
+def batch_maps(
+    translator: Translator, translations: Sequence[Translation], rows: Sequence[int]
+) -> list[tuple[int, AttentionMap]]:
+    """Index and attention map of the translations `rows`, as one batch."""
+    ids, copy = (
+        padded([getattr(translations[i].encoded, name) for i in rows], translator.device) for name in ("ids", "copy")
+    )
+    target_in = padded([[BOS, *translations[i].ids] for i in rows], translator.device)
+    with record_centers(translator.models[0]) as recorded:
+        outputs = [model.decode(target_in, model.encode(ids, copy), attention=True) for model in translator.models]
+    ensemble = len(outputs) > 1
+    weights = mean_attention([output.weights for output in outputs])
+    maps = None if ensemble else outputs[0].maps
+    if maps is not None and maps.size(1) * maps.size(2) == 1:  # the single head's map is `weights`
+        maps = None
+    centers = None if ensemble or not recorded else torch.cat(recorded, -1)
+    found = []
+    for row, i in enumerate(rows):
+        T, S = len(translations[i].target), len(translations[i].source)
+        attention = AttentionMap(
+            weights=_copy_to_numpy(weights[row, :T, :S]),
+            maps=None if maps is None else _copy_to_numpy(maps[row, ..., :T, :S]),
+            centers=None if centers is None else _copy_to_numpy(centers[row, :T]),
         )
-        target_in = padded([[BOS, *translations[i].ids] for i in rows], translator.device)
-        with record_centers(translator.models[0]) as recorded:
-            outputs = [model.decode(target_in, model.encode(ids, copy), attention=True) for model in translator.models]
-        ensemble = len(outputs) > 1
-        weights = mean_attention([output.weights for output in outputs])
-        maps = None if ensemble else outputs[0].maps
-        if maps is not None and maps.size(1) * maps.size(2) == 1:  # the single head's map is `weights`
-            maps = None
-        centers = None if ensemble or not recorded else torch.cat(recorded, -1)
-        for row, i in enumerate(rows):
-            T, S = len(translations[i].target), len(translations[i].source)
-            attention = AttentionMap(
-                weights=_copy_to_numpy(weights[row, :T, :S]),
-                maps=None if maps is None else _copy_to_numpy(maps[row, ..., :T, :S]),
-                centers=None if centers is None else _copy_to_numpy(centers[row, :T]),
-            )
-            yield i, attention
+        found.append((i, attention))
+    return found
 
 
 def batches(order: Sequence[int], translations: Sequence[Translation], limit: int) -> Iterator[list[int]]:

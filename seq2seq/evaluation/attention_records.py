@@ -93,7 +93,10 @@ class AttentionRecordWriter:
             body += maps.tobytes()
         if record.centers is not None:
             body += record.centers.astype(CENTERS_DTYPE).tobytes()
-        self.file.writestr(str(number), json.dumps(head, ensure_ascii=False).encode() + b"\n" + body)
+        entry = zipfile.ZipInfo(str(number))  # without the time, so that the same translations are the same file
+        content = json.dumps(head, ensure_ascii=False).encode() + b"\n" + body
+        how = {"compress_type": self.file.compression, "compresslevel": self.file.compresslevel}
+        self.file.writestr(entry, content, **how)
 
 
 class AttentionRecordFile(Sequence[AttentionRecord]):

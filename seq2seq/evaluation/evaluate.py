@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from seq2seq.data.word_links import checked_word_indices, word_indices
+from seq2seq.distributed import ranks
 from seq2seq.evaluation import attention_stats, text_stats
 from seq2seq.evaluation.alignment import LINKS, word_links
 from seq2seq.evaluation.attention_maps import AttentionMap, compute_attention_maps
@@ -123,9 +124,9 @@ def translate_test_set(
     with ZipFile(records, "w", ZIP_DEFLATED, compresslevel=4) as file:
         writer = AttentionRecordWriter(file)
         for start in range(0, n, window):
-            began = read_clocks()
+            began = read_clocks(translator)
             found = list(translator.hypotheses(test.sources[start : start + window], progress=progress))
-            spent += read_clocks() - began
+            spent += read_clocks(translator) - began
             best = [alternatives[0] for alternatives in found]
             truncated += sum(translation.truncated for translation in best)
             hypotheses[start : start + window] = [translation.text for translation in best]
@@ -141,16 +142,16 @@ def translate_test_set(
         "seconds": float(spent[0]),
         "processor_seconds": float(spent[1]),
         "sentences": n,
-        "threads": torch.get_num_threads(),
+        "threads": torch.get_num_threads() * (ranks.world_size() if translator.shared else 1),
         "device": str(translator.device),
         "batch": translator.search.batch,
     }
     return TestTranslations(hypotheses, links, sums, decoding, records, truncated)
 
 
-def read_clocks() -> Array:
-    """Wall-clock seconds and CPU seconds of this process (2,)."""
-    return np.array([time.perf_counter(), time.process_time()])
+def read_clocks(translator: Translator) -> Array:
+    """Wall-clock seconds, and CPU seconds of all processes that translate (2,)."""
+    return np.array([time.perf_counter(), translator.cpu_seconds()])
 
 
 def with_alternatives(translator: Translator) -> Translator:

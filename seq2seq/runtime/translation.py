@@ -146,12 +146,7 @@ class LineTranslator(ABC):
         while window := list(islice(pairs, self.search.window)):
             sources = [self.encode_source(line) for line, _ in window]
             targets = [self.encode_target(target, source) for (_, target), source in zip(window, sources, strict=True)]
-            lengths = {i: max(len(sources[i].ids), len(targets[i])) for i in range(len(window))}
-            results: list[Translation] = [EMPTY] * len(window)
-            for rows in batches(lengths, self.search.batch):
-                found = self._force([sources[i] for i in rows], [targets[i] for i in rows], attention)
-                for i, hypothesis in zip(rows, found, strict=True):
-                    results[i] = self._translation(sources[i], hypothesis, attention, replace_unknown=False)
+            results = self._force_window(sources, targets, attention)
             for (line, target), result in zip(window, results, strict=True):
                 yield result._replace(text=target, truncated=self._is_truncated(line))
 
@@ -245,15 +240,31 @@ class LineTranslator(ABC):
                 ]
             if progress is not None:
                 progress(len(rows))
-        for i, translations in self._of_all(translated).items():
+        every = self._of_all(translated)
+        if progress is not None and len(every) > len(translated):
+            progress(len(every) - len(translated))
+        for i, translations in every.items():
             results[i] = translations
         return results
+
+    def _force_window(
+        self, sources: Sequence[EncodedSource], targets: Sequence[Sequence[int]], attention: bool
+    ) -> list[Translation]:
+        """Each target, ids without EOS, as if the search had found it."""
+        lengths = {i: max(len(source.ids), len(targets[i])) for i, source in enumerate(sources)}
+        results: dict[int, Translation] = {}
+        for rows in self._own(batches(lengths, self.search.batch)):
+            found = self._force([sources[i] for i in rows], [targets[i] for i in rows], attention)
+            for i, hypothesis in zip(rows, found, strict=True):
+                results[i] = self._translation(sources[i], hypothesis, attention, replace_unknown=False)
+        results = self._of_all(results)
+        return [results[i] for i in range(len(sources))]
 
     def _own(self, items: Iterable[T]) -> Iterable[T]:
         """The batches that this process translates, where several share them."""
         return items
 
-    def _of_all(self, translated: dict[int, list[Translation]]) -> dict[int, list[Translation]]:
+    def _of_all(self, translated: dict[int, T]) -> dict[int, T]:
         """What all these processes have translated, by the number of the source."""
         return translated
 

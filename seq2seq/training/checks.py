@@ -1,5 +1,6 @@
 """Checks of the settings of a training before any work; what is wrong is raised as a ConfigError of one sentence."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from seq2seq.config import Config, TrainerConfig, TrainingConfig
 from seq2seq.config.io import differences
 from seq2seq.data.batching import BatchOptions, TrainBatches
 from seq2seq.data.prepare import Prepared, cache_root
+from seq2seq.distributed import ranks
 from seq2seq.errors import ConfigError, counted
 from seq2seq.evaluation.metrics import score
 from seq2seq.evaluation.rouge import open_tokenizer
@@ -79,19 +81,25 @@ def check_device(trainer: TrainerConfig) -> None:
 
 def check_shares(config: Config) -> None:
     """Raises ConfigError unless each device gets as many batches of an update, and there are so many devices."""
-    devices, accumulate, tokens = config.trainer.devices, config.training.accumulate, config.training.batch_tokens
-    if accumulate % devices:
-        more = -(-accumulate // devices) * devices
+    trainer, accumulate, tokens = config.trainer, config.training.accumulate, config.training.batch_tokens
+    devices, count = trainer.devices, trainer.processes
+    named = f"trainer.devices={devices}{f' on each of trainer.nodes={trainer.nodes}' if trainer.nodes > 1 else ''}"
+    if accumulate % count:
+        more = -(-accumulate // count) * count
         raise ConfigError(
-            f"training.accumulate={accumulate}, batches of an update, cannot be shared by trainer.devices={devices}:"
-            f" set training.accumulate={more}, with training.batch_tokens={tokens * accumulate // more} for updates of"
-            " the size that they have now"
+            f"training.accumulate={accumulate}, batches of an update, cannot be shared by {named}: set "
+            f"training.accumulate={more}, with training.batch_tokens={tokens * accumulate // more} for updates of the "
+            "size that they have now"
         )
-    there, what = (torch.cuda.device_count(), "GPU") if uses_gpu(config.trainer) else (available_cores(), "CPU core")
+    there, what = (torch.cuda.device_count(), "GPU") if uses_gpu(trainer) else (available_cores(), "CPU core")
     if devices > max(there, 1):
         raise ConfigError(f"trainer.devices={devices} is more than there are here: {counted(there, what)}")
-    if devices > 1 and config.trainer.graphs:
-        raise ConfigError(f"trainer.graphs=true works on one device, not on trainer.devices={devices}")
+    if count > 1 and trainer.graphs:
+        raise ConfigError(f"trainer.graphs=true works on one device, not on {named}")
+    if trainer.nodes > 1 and ranks.world_size() == 1 and not re.fullmatch(r"[^:\s]+:\d+", trainer.rendezvous):
+        raise ConfigError(
+            f"trainer.nodes={trainer.nodes} needs trainer.rendezvous=HOST:PORT, where the processes of all of them meet"
+        )
 
 
 def uses_gpu(trainer: TrainerConfig) -> bool:

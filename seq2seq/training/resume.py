@@ -17,7 +17,7 @@ from seq2seq.training.checkpoint import progress_of, read_checkpoint, weights_na
 from seq2seq.training.checks import check_device, check_limits, check_plan, check_shares
 from seq2seq.training.metrics import TENSORBOARD
 from seq2seq.training.optim import needs_total
-from seq2seq.training.run import INITIAL_INFO, create_directory, plan_training, train_directory
+from seq2seq.training.run import INITIAL_INFO, as_launched, create_directory, plan_training, train_directory
 from seq2seq.training.saved_state import described, first_wrong_part, run_id
 from seq2seq.utils.files import why_no_folder, write_json
 
@@ -29,7 +29,7 @@ def resume(config: Config) -> Path:
 
     Raises ConfigError for a setting that may not change, and RunError for a run that is missing, damaged or finished,
     or whose text has changed; BusyError if another process trains in it."""
-    folder, config = Run.open(config.resume).folder, replace(config, resume="")
+    folder, config = Run.open(config.resume).folder, as_launched(replace(config, resume=""))
     with locked(folder):
         return resume_directory(Run.open(folder), config)
 

@@ -18,9 +18,9 @@ from torch import nn
 
 import seq2seq
 from seq2seq.config import Config
-from seq2seq.config.io import NOT_HASHED, differences, write_config
+from seq2seq.config.io import NOT_HASHED, differences, to_yaml, write_config
 from seq2seq.data.prepare import Prepared, open_cached, prepare
-from seq2seq.distributed import ranks
+from seq2seq.distributed import ranks, shared_work
 from seq2seq.distributed.launch import start_processes
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.export.formats import ruled_out
@@ -65,8 +65,19 @@ def train(config: Config) -> Path:
         return train_directory(plan.folder)
 
 
+def as_launched(config: Config) -> Config:
+    """The settings with the devices that there are where torchrun, or another launcher, has started the processes."""
+    if ranks.world_size() == 1:
+        return config
+    devices = ranks.local_world_size()
+    return replace(
+        config, trainer=replace(config.trainer, devices=devices, nodes=max(1, ranks.world_size() // devices))
+    )
+
+
 def plan_training(config: Config) -> TrainingPlan:
     """Prepare the text, and determine model and run directory. Raises ConfigError for settings that cannot work."""
+    config = as_launched(config)
     check_settings(config)
     if not config.model.parameters:
         check_memory(config)  # first for the smallest vocabulary, as preparing the text may take hours
@@ -148,6 +159,9 @@ def initial_info(config: Config, prepared: Prepared) -> dict[str, Any]:
 def train_directory(folder: Path) -> Path:
     """Train in a run directory that exists and is locked, from its last checkpoint if it has one, in a process for each
     device. Returns the directory."""
+    if shared_work.active():  # they are there already
+        shared_work.call("train", folder.absolute())
+        return train_here(folder)
     devices = Run.open(folder).config.trainer.devices
     if devices == 1:
         return train_here(folder)
@@ -156,11 +170,20 @@ def train_directory(folder: Path) -> Path:
 
 
 def train_here(folder: Path) -> Path:
-    """The same in this process, alone or with others that were started with it."""
+    """The same in this process, alone or with others that were started with it.
+
+    Raises TrainingError if they are of other versions, or see other settings or text."""
     run = Run.open(folder)
     config = run.config
     vocabularies = run.vocabularies if config.init_from else None
     prepared = open_cached(config.data, config.tokenizer, run.info["data"], vocabularies, run.info.get("links", ""))
+    ranks.agree(
+        {
+            "versions of seq2seq and torch": (seq2seq.__version__, torch.__version__),
+            "settings or another run directory": (run.info.get("id"), to_yaml(config)),
+            "text in data.cache": (prepared.data_hash, prepared.train.checksum),
+        }
+    )
     resumed = (folder / LAST).exists()  # then the weights are those of the checkpoint
     model = make_model(config, prepared, None if resumed else initial_run(config))
     with logging_to(folder / LOG) if ranks.rank() == 0 else nullcontext():

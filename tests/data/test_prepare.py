@@ -237,6 +237,7 @@ DAMAGED_CACHE: dict[str, tuple[str, Callable[[Path], object]]] = {
     "source id beyond the vocabulary": ("train/source.ids", change_array("|u1", 7, 200)),
     "target id beyond the vocabulary": ("train/target.ids", change_array("|u1", 7, 200)),
     "dev id beyond the vocabulary": ("dev/target.ids", change_array("|u1", 7, 200)),
+    "another id of the vocabulary": ("train/target.ids", change_array("|u1", 0, 5)),
     "text that is not UTF-8": ("dev_text/source.ids", change_array("|u1", 0, 0xFF)),
 }
 

@@ -31,9 +31,17 @@ def main(folder):
             "total": ranks.total(me + 1, 0.5),
             "greatest": ranks.greatest(3 * me),
             "gradients": [weight.grad.tolist() for weight in weights],
+            "agreed": agreed(me),
             "numbers": [ranks.world_size(), ranks.local_rank(), ranks.local_world_size()],
         }
         Path(folder, f"{me}.json").write_text(json.dumps(found))
+
+def agreed(me):
+    ranks.agree({"settings": "same"})
+    try:
+        ranks.agree({"settings": "same", "text": me})
+    except TrainingError as error:
+        return str(error)
 
 def fail(folder):
     with ranks.joined(20):
@@ -75,6 +83,7 @@ def test_two_processes_have_the_sums_of_both(program: str, tmp_path: Path) -> No
             "total": [3.0, 1.0],
             "greatest": 3,
             "gradients": [[[3.0] * 3] * 2, [0.0, 1.0, 2.0, 3.0]],
+            "agreed": "process 1 of 2 has other text than process 0",
             "numbers": [2, me, 2],
         }
 

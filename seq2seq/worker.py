@@ -1,0 +1,38 @@
+"""One of several processes that run a command together, one for each device.
+
+    python -m seq2seq.worker COMMAND ARGUMENTS
+
+is what a launcher starts: ours for `--devices 2`, torchrun, or srun. Rank 0 runs the command, and the others do what it
+calls them for. A process alone just runs the command."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from seq2seq import cli
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a command. Returns the exit code."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return cli.main(argv)
+
+    from seq2seq.distributed.process import together
+
+    return together(lambda: _share(argv))
+
+
+def _share(argv: Sequence[str]) -> int | None:
+    """Run the command in rank 0, and its tasks in the others."""
+    from seq2seq import translator
+    from seq2seq.distributed.shared_work import shared
+    from seq2seq.evaluation.attention_maps import maps_share
+    from seq2seq.training.run import train_here
+
+    tasks: dict[str, Callable[..., object]] = {"train": train_here, "maps": maps_share, **translator.TASKS}
+    with shared(tasks) as is_main:
+        return cli.run(argv) if is_main else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
