@@ -29,11 +29,13 @@ from seq2seq.runtime.fields import type_name
 from seq2seq.runtime.untrusted import LARGEST, read_text
 from seq2seq.utils.files import write_text
 
-# Paths, devices and display. Every other setting, trainer.precision among them, makes another run.
-NOT_HASHED = {"resume", "runs", "data.root", "data.cache", "data.how", "data.licence"} | {
-    f"trainer.{name}"
-    for name in ("accelerator", "devices", "nodes", "rendezvous", "threads", "log_every", "progress", "graphs")
-}
+# Paths, devices, display and when to save. Every other setting, trainer.precision among them, makes another run.
+NOT_HASHED = {
+    "resume", "runs", "data.root", "data.cache", "data.how", "data.licence",
+    "training.save_every", "training.save_minutes",
+    "trainer.accelerator", "trainer.devices", "trainer.nodes", "trainer.rendezvous", "trainer.wall_minutes",
+    "trainer.threads", "trainer.log_every", "trainer.progress", "trainer.graphs",
+}  # fmt: skip
 
 LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_at")
 MAY_CHANGE = NOT_HASHED - {"runs"} | {f"training.{name}" for name in LIMITS}  # on resuming

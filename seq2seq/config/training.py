@@ -78,6 +78,12 @@ class TrainingConfig(Group):
         0.0, "stop when the monitored score is reached; 0: never", bounds=Bounds(0.0, 100.0, "scores are percentages")
     )
     validate_every: int = setting(500, "updates between validations; 0: at the end of each epoch", bounds=COUNT)
+    save_every: int = setting(
+        0, "updates between checkpoints, beside those of validations; 0: only these", bounds=COUNT
+    )
+    save_minutes: float = setting(
+        15.0, "minutes between checkpoints, by the clock; 0: no limit", bounds=Bounds(0.0, 100_000.0)
+    )
     monitor: str = setting(
         "bleu", "dev figure that ranks checkpoints and decides when to stop", ("bleu", "chrf", "rouge", "loss")
     )
@@ -126,6 +132,12 @@ class TrainerConfig(Group):
     nodes: int = setting(1, "number of machines; the command is started on each", bounds=Bounds(1, 1024))
     rendezvous: str = setting("", "nodes > 1: HOST:PORT of one of the machines, which all others can reach")
     precision: str = setting("32", "float32, or mixed precision with bfloat16 or float16", ("32", "bf16", "16"))
+    wall_minutes: float = setting(
+        0.0,
+        "end in time with a checkpoint and exit code 75 if training, with validations, would take more minutes; 0: no "
+        "limit",
+        bounds=Bounds(0.0, 10_000_000.0, "19 years"),
+    )
     threads: int = setting(
         0, "CPU threads; 0: one per available core", bounds=Bounds(0, 1024, "0 takes all available cores")
     )

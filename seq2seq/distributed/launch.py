@@ -2,13 +2,13 @@
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from uuid import uuid4
 
 from seq2seq.distributed.process import STARTED
 from seq2seq.errors import TrainingError
+from seq2seq.runtime.signals import Interrupted, signal_of
 
 SHUTDOWN_SECONDS = 600  # that processes have to finish an update and save, after a signal to stop
 
@@ -18,13 +18,14 @@ def start_processes(module: str, arguments: Sequence[str], count: int, nodes: in
 
     nodes: machines on which this is called, each with as many processes; rendezvous: host:port of one of them, where
     they meet.
-    Raises TrainingError with the error of the one that failed first, and KeyboardInterrupt after a signal to stop."""
+    Raises TrainingError with the error of the one that failed first, and Interrupted after a signal to stop."""
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what ends a process is said below
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
+    os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1")
     os.environ[STARTED] = "1"
     settings = LaunchConfig(
         min_nodes=nodes,
@@ -39,12 +40,12 @@ def start_processes(module: str, arguments: Sequence[str], count: int, nodes: in
     )
     try:
         elastic_launch(settings, sys.executable)("-m", module, *arguments)
-    except SignalException:
-        raise KeyboardInterrupt from None
+    except SignalException as error:
+        raise Interrupted(error.sigval) from None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        if failure.exitcode in (130, -signal.SIGINT):
-            raise KeyboardInterrupt from None
+        if number := signal_of(failure.exitcode):
+            raise Interrupted(number) from None
         raise TrainingError(_sentence(rank, count * nodes, failure)) from None
     finally:
         del os.environ[STARTED]

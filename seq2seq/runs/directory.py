@@ -31,7 +31,8 @@ from seq2seq.runtime.bundle import ENDING, is_bundle
 from seq2seq.runtime.untrusted import MIB, open_file, open_lock, read_json
 from seq2seq.utils.files import write_json
 
-CONFIG, INFO, WEIGHTS, LAST = "config.yaml", "run.json", "weights.safetensors", "checkpoints/last.ckpt"
+CONFIG, INFO, WEIGHTS = "config.yaml", "run.json", "weights.safetensors"
+LAST, PREVIOUS = "checkpoints/last.ckpt", "checkpoints/previous.ckpt"
 METRICS, LOG = "metrics.csv", "log.txt"
 HASHES = "sha256"  # entry of run.json: name of a file of weights -> the SHA-256 that it may have
 UNKNOWN_TEXT = "unknown"  # in place of the hash of the training text of imported models, which compare with each other
@@ -100,13 +101,14 @@ def read_info(folder: Path) -> dict[str, Any]:
     return info
 
 
-def checked_hash(folder: Path, name: str) -> str:
+def checked_hash(folder: Path, name: str, listed: str = "") -> str:
     """SHA-256 of the file `name` of weights in a run directory, as hexadecimal digits.
 
-    Raises RunError if it cannot be read, or is not one that run.json lists. Runs of earlier versions list none."""
+    listed: the name that it had when its hash was listed in run.json, '' for the same. Raises RunError if it cannot be
+    read, or is not one that run.json lists. Runs of earlier versions list none."""
     before, found = read_info(folder), file_hash(folder, name)
     # run.json is read again, since a process that trains may have replaced the weights meanwhile
-    if any(found in info.get(HASHES, {}).get(name, [found]) for info in (before, read_info(folder))):
+    if any(found in info.get(HASHES, {}).get(listed or name, [found]) for info in (before, read_info(folder))):
         return found
     raise RunError(
         f"{folder / name} is not what the training wrote: its SHA-256 is not in {INFO}; it is damaged or was replaced"
@@ -119,14 +121,16 @@ def file_hash(folder: Path, name: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def record_hash(folder: Path, name: str, new: str, *, replaced: bool) -> None:
+def record_hash(folder: Path, name: str, new: str, *, replaced: bool, kept: int = 1) -> None:
     """List the SHA-256 of a file of weights in run.json; hashes of files that exist no longer are dropped.
 
     replaced: the new file is in its place. Before that, call it with False, which also keeps what is listed already:
-    wherever a process is killed, it leaves a file whose hash is listed."""
+    wherever a process is killed, it leaves a file whose hash is listed. kept: of how many files, the last ones that had
+    this name."""
     info = read_info(folder)
     hashes = {file: known for file, known in info.get(HASHES, {}).items() if (folder / file).exists()}
-    hashes[name] = [new] if replaced else [new, *hashes.get(name, [])]
+    listed = [new, *(known for known in hashes.get(name, []) if known != new)]
+    hashes[name] = listed[:kept] if replaced else listed
     write_json(folder / INFO, info | {HASHES: hashes})
 
 

@@ -28,10 +28,10 @@ def exit_code(work: Callable[[], int | None]) -> int:
         return int(code or 0)
     except Seq2SeqError as error:
         return print_error(str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         _discard_output()
         _print("interrupted")
-        return 130
+        return getattr(error, "exit_code", 130)
     except OSError as error:
         if error.errno == errno.EPIPE and error.filename is None:
             _discard_output()

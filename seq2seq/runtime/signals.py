@@ -9,6 +9,22 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, and a terminal that is closed
+REQUEUE = 75  # exit code, EX_TEMPFAIL of sysexits.h: the time is over, and the same command goes on
+EXIT_CODES = {signal.SIGUSR1: REQUEUE}  # of a process that a signal has ended; of others 128 and its number
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = EXIT_CODES.get(signal.Signals(number), 128 + number)
+
+
+def signal_of(exit_code: int) -> int | None:
+    """The signal that a process with this exit code, or ended by this signal (negative), was stopped by; or None."""
+    numbers = (*STOP_SIGNALS, *EXIT_CODES)
+    return next((int(n) for n in numbers if exit_code in (-n, Interrupted(n).exit_code)), None)
 
 
 @contextmanager
@@ -32,10 +48,10 @@ def handling(
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """A signal handler: raises KeyboardInterrupt, so that SIGTERM and SIGHUP leave as few files behind as Ctrl-C."""
+    """A signal handler: raises Interrupted, so that SIGTERM and SIGHUP leave as few files behind as Ctrl-C."""
     if number == signal.SIGHUP:
         leave_terminal()
-    raise KeyboardInterrupt
+    raise Interrupted(number)
 
 
 def leave_terminal() -> None:

@@ -3,13 +3,15 @@
 All files are written atomically: a file is there as a whole or not at all."""
 
 import logging
+import os
 import signal
+import time
 import zipfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import lightning as L
 import torch
@@ -18,9 +20,9 @@ from torch import nn
 
 from seq2seq.distributed import ranks
 from seq2seq.errors import RunError
-from seq2seq.runs.directory import LAST
+from seq2seq.runs.directory import LAST, PREVIOUS, file_hash, record_hash
 from seq2seq.runs.weights import save_weights
-from seq2seq.runtime.signals import handling, leave_terminal
+from seq2seq.runtime.signals import STOP_SIGNALS, Interrupted, handling, leave_terminal
 from seq2seq.runtime.untrusted import library_path, open_file
 from seq2seq.training.callbacks import update_ends
 from seq2seq.utils.files import atomic_write
@@ -48,42 +50,65 @@ class PlainCheckpointIO(TorchCheckpointIO):
         return read_checkpoint(Path(path), mapped=False)
 
 
-class Checkpoint(L.Callback):
-    """Saves checkpoints/last.ckpt, and stops training on SIGINT (Ctrl-C), SIGTERM or SIGHUP (a closed terminal).
+class SaveTimes(NamedTuple):
+    """When checkpoints are saved apart from validations; 0: never."""
 
-    The current update, and its validation, are finished first; a second signal raises KeyboardInterrupt immediately.
+    updates: int  # between them
+    minutes: float  # between them, of the wall clock
+    end: float  # minutes of the wall clock after which training is stopped
+
+
+class Checkpoint(L.Callback):
+    """Saves checkpoints/last.ckpt, and stops training on a signal, or by itself before a limit of time.
+
+    The signals are SIGINT (Ctrl-C), SIGTERM, SIGHUP (a closed terminal), and SIGUSR1, by which a cluster warns that the
+    time is nearly over.
+
+    The current update, and its validation, are finished first; a second signal raises Interrupted immediately.
     `stop_signal` is the signal that training was stopped by, None if there was none."""
 
-    def __init__(self, folder: Path, run_id: str) -> None:
-        """folder: of the run; run_id: its `id` in run.json, by which the checkpoint of another run is recognized."""
-        self.path, self.run_id = folder / LAST, run_id
+    def __init__(self, folder: Path, run_id: str, keeper: "CheckpointKeeper", times: SaveTimes) -> None:
+        """folder: of the run; run_id: its `id` in run.json, by which the checkpoint of another run is recognized;
+        keeper: of the weights that the checkpoint names."""
+        self.folder, self.run_id, self.keeper, self.times = folder, run_id, keeper, times
         self.stop_signal: int | None = None
         self._handling = ExitStack()
+        self.saved_update = -1  # the last one that was saved
+        self.started = self.saved_at = self.last_end = time.monotonic()
+        self.longest = 0.0  # seconds of an update, its validation and its checkpoint
 
     def save(self, trainer: L.Trainer) -> None:
-        """Write the checkpoint, in rank 0; it loads with weights_only=True."""
+        """Write the checkpoint, in rank 0, and keep the one before it; it loads with weights_only=True.
+
+        Wherever the process is killed, both files are whole, and their hashes are listed in run.json."""
+        self.saved_update, self.saved_at = trainer.global_step, time.monotonic()
         if ranks.rank():
             return
-        with atomic_write(self.path) as temporary:
+        with atomic_write(self.folder / LAST) as temporary:
             trainer.save_checkpoint(temporary)
+            digest = file_hash(temporary.parent, temporary.name)
+            record_hash(self.folder, LAST, digest, replaced=False)
+            keep_previous(self.folder)
+        record_hash(self.folder, LAST, digest, replaced=True, kept=2)
+        self.keeper.remove_unwanted()
 
     def save_first(self, trainer: L.Trainer) -> None:
         """Write the checkpoint if there is none."""
-        if not ranks.rank() and not self.path.exists():
+        if not ranks.rank() and not (self.folder / LAST).exists():
             self.save(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         return {"run": self.run_id}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._handling.enter_context(handling(self.handle_signal))
+        self._handling.enter_context(handling(self.handle_signal, (*STOP_SIGNALS, signal.SIGUSR1)))
 
     def handle_signal(self, number: int, frame: FrameType | None) -> None:
-        """Ask training to stop after the current update. Raises KeyboardInterrupt the second time."""
+        """Ask training to stop after the current update. Raises Interrupted the second time."""
         if number == signal.SIGHUP:
             leave_terminal()
         if self.stop_signal is not None:
-            raise KeyboardInterrupt
+            raise Interrupted(number)
         self.stop_signal = number
         log.info("stopping after this update; a second signal stops now and loses what follows the last checkpoint")
 
@@ -92,12 +117,30 @@ class Checkpoint(L.Callback):
     ) -> None:
         if not update_ends(trainer, batch_idx):
             return
+        if self._time_is_over() and self.stop_signal is None:
+            log.info("stopping: trainer.wall_minutes=%g are nearly over", self.times.end)
+            self.stop_signal = signal.SIGUSR1
         if stop_signal := ranks.greatest(self.stop_signal or 0):
             self.stop_signal = stop_signal
-            self.save(trainer)
+            if self.saved_update != trainer.global_step:
+                self.save(trainer)
             trainer.should_stop = True
+        elif self._is_due(trainer.global_step):
+            self.save(trainer)
         else:  # after the first update: before any weights are kept, and while a full disk costs nothing
             self.save_first(trainer)
+
+    def _time_is_over(self) -> bool:
+        """Whether another update, validation and checkpoint may take longer than there is time for."""
+        now = time.monotonic()
+        self.longest, self.last_end = max(self.longest, now - self.last_end), now
+        return bool(self.times.end) and now + self.longest > self.started + 60 * self.times.end
+
+    def _is_due(self, update: int) -> bool:
+        """Whether it is time for a checkpoint; by the clock of rank 0, which is the one to write it."""
+        by_updates = self.times.updates and update % self.times.updates == 0
+        by_time = self.times.minutes and time.monotonic() - self.saved_at >= 60 * self.times.minutes
+        return self.saved_update != update and bool(by_updates or by_time)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._handling.close()
@@ -114,6 +157,7 @@ class CheckpointKeeper:
     average: str  # a choice of training.average: none, best or last
     # update -> (score, minus the dev loss, which decides between equal scores)
     scores: dict[int, tuple[float, float]] = field(default_factory=dict)
+    named: list[set[int]] = field(default_factory=list)  # the updates that the last two checkpoints name
 
     def ranked(self) -> list[int]:
         """The updates, best first; the earlier one of equals first."""
@@ -144,19 +188,31 @@ class CheckpointKeeper:
         return best
 
     def remove_unwanted(self) -> None:
-        """Delete the weights that are no longer kept.
+        """Delete the weights that are no longer kept, to be called after a checkpoint.
 
-        Call it once last.ckpt does not name them any more: a run that was killed needs all that its checkpoint
-        names."""
-        if ranks.rank():
-            return
-        wanted = {self.folder / weights_name(update) for update in self.scores}
+        A run that was killed needs all that its checkpoint names, or the one before it."""
+        self.named = [*self.named[-1:], set(self.scores)]
+        wanted = {self.folder / weights_name(update) for update in set().union(*self.named)}
         for path in (self.folder / "checkpoints").glob("update-*.safetensors"):
             if path not in wanted:
                 path.unlink(missing_ok=True)
 
     def _last_updates(self) -> list[int]:
         return sorted(self.scores)[-self.keep :]
+
+
+def keep_previous(folder: Path) -> None:
+    """Make the last checkpoint of a run directory, if it has one, the one before the last as well."""
+    last, previous = folder / LAST, folder / PREVIOUS
+    if not last.is_file() or last.is_symlink():
+        return
+    linked = previous.with_suffix(".new")
+    linked.unlink(missing_ok=True)
+    try:
+        os.link(last, linked)
+    except OSError:  # a file system without links: for a moment there is only the one before
+        linked = last
+    os.replace(linked, previous)
 
 
 def weights_name(update: int) -> str:

@@ -20,11 +20,19 @@ from seq2seq.evaluation.output_health import output_warnings
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder
 from seq2seq.nn.ops.devices import memory_errors
-from seq2seq.runs.directory import INFO, LAST, read_info
+from seq2seq.runs.directory import INFO, LAST, PREVIOUS, read_info
 from seq2seq.runs.weights import load_weights, save_weights
+from seq2seq.runtime.signals import Interrupted
 from seq2seq.training.averaging import MovingAverage, mean_weights
 from seq2seq.training.callbacks import Log, ResumedProgress, TimeLimit
-from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint, weights_name
+from seq2seq.training.checkpoint import (
+    Checkpoint,
+    CheckpointKeeper,
+    PlainCheckpointIO,
+    SaveTimes,
+    read_checkpoint,
+    weights_name,
+)
 from seq2seq.training.checks import metric_tokenizers, monitored_metric, uses_gpu
 from seq2seq.training.divergence import FinalLoss, divergence_error
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance, LossOptions
@@ -63,7 +71,7 @@ def fit(
 
     Resumes from the last checkpoint of the run directory `folder` if it has one. untrained: builds the model as it was
     before its first update.
-    Raises KeyboardInterrupt after a signal, once the state is saved, and TrainingError for a loss that is not finite,
+    Raises Interrupted after a signal, once the state is saved, and TrainingError for a loss that is not finite,
     if memory runs out, and, once the result is saved, for a training that has diverged."""
     reset_peak_memory()
     t, last = config.training, folder / LAST
@@ -77,8 +85,9 @@ def fit(
     metrics = (MetricsWriter if is_main else NoMetrics)(folder, resume_point(last))
     shown = config.trainer.progress if is_main else "none"
     progress = TrainingProgress(TrainingLimits(schedule.total, t.max_minutes), shown)
-    checkpoint = Checkpoint(folder, read_info(folder).get("id", ""))
     dev, keeper = make_dev_set(config, prepared, model), CheckpointKeeper(folder, t.keep, t.average)
+    times = SaveTimes(t.save_every, t.save_minutes, config.trainer.wall_minutes)
+    checkpoint = Checkpoint(folder, read_info(folder).get("id", ""), keeper, times)
     stopping = EarlyStopping(t.patience, t.stop_at)
     validation = Validation(
         dev, keeper, checkpoint, metrics, clock,
@@ -105,7 +114,7 @@ def fit(
         progress.stop()
     if checkpoint.stop_signal is not None:
         log.info("stopped at update %d; resume with: seq2seq train %s", trainer.global_step, resume_word(folder))
-        raise KeyboardInterrupt
+        raise Interrupted(checkpoint.stop_signal)
 
     module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     validation.validate_final(trainer, module)
@@ -125,6 +134,8 @@ def fit(
     resources = resources_used(model, clock)
     if is_main:
         write_json(folder / INFO, read_info(folder) | info | resources)
+        (folder / PREVIOUS).unlink(missing_ok=True)  # of use only to a training that goes on
+        keeper.remove_unwanted()
     if diverged:
         raise divergence_error(loss, config, folder)
     names = " + ".join(str(update) for update in updates)

@@ -4,13 +4,26 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from seq2seq.config import Config, TrainingConfig
 from seq2seq.config.io import LIMITS, differences, flatten, refuse_changes, write_config
 from seq2seq.data.prepare import Prepared, prepare
 from seq2seq.errors import ConfigError, RunError, TrainingError
 from seq2seq.nn.build import build_meta_model
-from seq2seq.runs.directory import CONFIG, INFO, LAST, LOG, METRICS, WEIGHTS, Run, checked_hash, locked, path_inside
+from seq2seq.runs.directory import (
+    CONFIG,
+    INFO,
+    LAST,
+    LOG,
+    METRICS,
+    PREVIOUS,
+    WEIGHTS,
+    Run,
+    checked_hash,
+    locked,
+    path_inside,
+)
 from seq2seq.runs.metrics import read_metrics
 from seq2seq.runs.weights import MODEL_OF_RUN, check_fit, open_tensors
 from seq2seq.training.checkpoint import progress_of, read_checkpoint, weights_name
@@ -22,6 +35,8 @@ from seq2seq.training.saved_state import described, first_wrong_part, run_id
 from seq2seq.utils.files import why_no_folder, write_json
 
 log = logging.getLogger("seq2seq")
+
+DAMAGED = "checkpoints/damaged.ckpt"  # where a damaged checkpoint is kept
 
 
 def resume(config: Config) -> Path:
@@ -94,7 +109,7 @@ def check_places(folder: Path) -> None:
     for name in (Path(LAST).parent.name, TENSORBOARD):
         if os.path.lexists(path_inside(folder, name)) and not (folder / name).is_dir():
             raise RunError(f"{folder / name} is not a folder: training would write its files there")
-    for name in (CONFIG, INFO, LAST, LOG, METRICS, WEIGHTS):
+    for name in (CONFIG, INFO, LAST, LOG, METRICS, PREVIOUS, WEIGHTS):
         if (folder / name).is_dir():
             raise RunError(f"{folder / name} is a folder: training would write a file there")
     if reason := why_no_folder(folder):
@@ -114,8 +129,7 @@ def check_resumable(run: Run, training: TrainingConfig) -> None:
 
     It cannot if it is finished and one of the limits that it reached still stands, if it is past its last epoch, and if
     its checkpoint is damaged, another run's, or missing although there are weights."""
-    path = run.folder / LAST
-    if not path.exists():
+    if not any((run.folder / name).exists() for name in (LAST, PREVIOUS)):
         if (run.folder / WEIGHTS).exists():
             raise RunError(f"{run.folder} has weights but no {LAST} to resume from; {_way_on(run)}")
         return
@@ -133,25 +147,41 @@ def check_resumable(run: Run, training: TrainingConfig) -> None:
 
 
 def _read_progress(run: Run) -> dict[str, float]:
-    """`progress_of` the run's checkpoint.
+    """`progress_of` the run's last checkpoint, or, if that is damaged, of the one before it, which takes its place.
 
-    Raises RunError if it, or kept weights that it names, are missing, damaged, of another run or of another model."""
-    path = run.folder / LAST
-    model = build_meta_model(run.config.model, run.vocabularies.source.size, run.vocabularies.target.size)
+    Raises RunError if neither can be resumed from: it, or kept weights that it names, are missing, damaged, of another
+    run or of another model."""
     try:
-        checkpoint = read_checkpoint(path)
-        if run_id(checkpoint) != run.info.get("id", ""):
-            raise RunError(f"{path} is the checkpoint of another run, or of another program")
-        if wrong := first_wrong_part(checkpoint, described(run.config, model, checkpoint)):
-            raise RunError(f"{path} is damaged: {wrong} is missing, or not what it has to be")
-        for update in checkpoint["callbacks"]["Validation"]["scores"]:
-            kept = run.folder / weights_name(update)
-            with open_tensors(kept, root=run.folder) as file:
-                check_fit(model, file, kept, MODEL_OF_RUN)
-            checked_hash(run.folder, weights_name(update))
+        return progress_of(_read_whole(run, LAST))
     except RunError as error:
-        raise RunError(f"{error}; {_way_on(run)}") from None
-    return progress_of(checkpoint)
+        try:
+            checkpoint = _read_whole(run, PREVIOUS)
+        except RunError:
+            raise RunError(f"{error}; {_way_on(run)}") from None
+        updates, path = checkpoint["global_step"], run.folder / LAST
+        log.warning("%s; resuming from the checkpoint before it, of update %d", error, updates)
+        if os.path.lexists(path):
+            os.replace(path, path_inside(run.folder, DAMAGED))
+        os.replace(run.folder / PREVIOUS, path)
+        return progress_of(checkpoint)
+
+
+def _read_whole(run: Run, name: str) -> dict[str, Any]:
+    """The checkpoint `name` of a run. Raises RunError as `_read_progress`."""
+    path = run.folder / name
+    model = build_meta_model(run.config.model, run.vocabularies.source.size, run.vocabularies.target.size)
+    checkpoint = read_checkpoint(path)
+    if run_id(checkpoint) != run.info.get("id", ""):
+        raise RunError(f"{path} is the checkpoint of another run, or of another program")
+    if wrong := first_wrong_part(checkpoint, described(run.config, model, checkpoint)):
+        raise RunError(f"{path} is damaged: {wrong} is missing, or not what it has to be")
+    checked_hash(run.folder, name, listed=LAST)
+    for update in checkpoint["callbacks"]["Validation"]["scores"]:
+        kept = run.folder / weights_name(update)
+        with open_tensors(kept, root=run.folder) as file:
+            check_fit(model, file, kept, MODEL_OF_RUN)
+        checked_hash(run.folder, weights_name(update))
+    return checkpoint
 
 
 def _way_on(run: Run) -> str:

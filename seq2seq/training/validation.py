@@ -201,7 +201,6 @@ class Validation(L.Callback):
                 log.info("%s", reason)
                 trainer.should_stop = True
             self.checkpoint.save(trainer)
-            self.keeper.remove_unwanted()
 
     def _averaged(self) -> AbstractContextManager[None]:
         """A context in which the model has the weights that are evaluated and kept."""

@@ -38,7 +38,8 @@ def atomic_write(path: Path, follow: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def atomic_path(path: Path, follow: bool = False) -> Iterator[Path]:
-    """Yield a temporary path next to `path`; it is renamed to `path` on success and removed on an exception.
+    """Yield a temporary path next to `path`. On success it is renamed to `path`, once its content is on disk; on an
+    exception it is removed.
 
     Creates missing parent folders, unless the user has named the path. Raises IsADirectoryError if it is a folder."""
     if path.is_dir() or not path.name:
@@ -53,9 +54,21 @@ def atomic_path(path: Path, follow: bool = False) -> Iterator[Path]:
     temporary.unlink(missing_ok=True)
     try:
         yield temporary
+        synchronize(temporary)
         os.replace(temporary, path)
+        synchronize(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def synchronize(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk, where they outlast a crash of the machine."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems cannot, such as for folders
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def open_to_append(path: Path) -> IO[str]:

@@ -17,9 +17,16 @@ from torch import nn
 from seq2seq import cli
 from seq2seq.config import Config
 from seq2seq.errors import RunError
-from seq2seq.runs.directory import Run
+from seq2seq.runs.directory import LAST, PREVIOUS, Run
 from seq2seq.runs.metrics import read_metrics
-from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper, PlainCheckpointIO, read_checkpoint, weights_name
+from seq2seq.training.checkpoint import (
+    Checkpoint,
+    CheckpointKeeper,
+    PlainCheckpointIO,
+    SaveTimes,
+    read_checkpoint,
+    weights_name,
+)
 from seq2seq.training.resume import resume
 from seq2seq.training.run import train
 from seq2seq.utils.files import write_json
@@ -28,6 +35,7 @@ from tests.settings import to_resume
 SmallSettings = Callable[..., list[str]]
 ROOT = Path(__file__).resolve().parents[2]
 SCORES = {1: 3.0, 2: 9.0, 3: 1.0, 4: 7.0, 5: 8.0, 6: 2.0, 7: 9.0}
+KEEPER = CheckpointKeeper(Path(), 1, "none")
 EACH_UPDATE = ("training.validate_every=1", "training.max_updates=3")
 CASES = [  # average, keep, updates of the result, updates whose weights are on disk
     ("none", 1, [2], {2}), ("none", 3, [2], {2, 5, 7}), ("best", 3, [2, 7, 5], {2, 5, 7}),
@@ -46,6 +54,7 @@ def test_keeper_keeps_exactly_the_wanted_checkpoints(
         nn.init.constant_(model.weight, update)
         best.append(keeper.add(update, score, 1.0, model))
         keeper.remove_unwanted()
+    keeper.remove_unwanted()  # what the checkpoint before the last named is kept until then
     assert best == [True, True, False, False, False, False, False]
     assert keeper.result_updates() == chosen
     assert {int(path.stem.removeprefix("update-")) for path in (tmp_path / "checkpoints").iterdir()} == files
@@ -65,13 +74,14 @@ def test_lower_dev_loss_decides_between_equal_scores(tmp_path: Path) -> None:
 def test_weights_are_kept_until_no_checkpoint_names_them(
     trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that is killed in validation leaves last.ckpt, and all the weights that last.ckpt names."""
+    """A process that is killed in validation leaves both checkpoints, and all the weights that they name."""
     original, exists = Checkpoint.save, list[bool]()
 
     def save(self: Checkpoint, trainer: Any) -> None:
-        if self.path.exists():
-            named = torch.load(self.path, weights_only=True)["callbacks"]["Validation"]["scores"]
-            exists.extend(self.path.with_name(f"update-{update}.safetensors").exists() for update in named)
+        for name in (LAST, PREVIOUS):
+            if (self.folder / name).exists():
+                named = torch.load(self.folder / name, weights_only=True)["callbacks"]["Validation"]["scores"]
+                exists.extend((self.folder / weights_name(update)).exists() for update in named)
         original(self, trainer)
 
     monkeypatch.setattr(Checkpoint, "save", save)
@@ -161,7 +171,7 @@ def test_signal_stops_training_with_a_checkpoint(number: int, small_settings: Sm
         stderr = process.communicate(timeout=60)[1]
     finally:
         process.kill()
-    assert process.returncode == 130, stderr
+    assert process.returncode == 128 + number, stderr
     (run,) = tmp_path.iterdir()
     assert f"resume with: seq2seq train resume={run}" in stderr
     update = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
@@ -175,7 +185,7 @@ def test_signal_in_training_is_noted_and_handlers_are_restored(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("seq2seq.training.checkpoint.leave_terminal", lambda: None)  # the output of pytest
-    before, checkpoint = signal.getsignal(number), Checkpoint(tmp_path, "id")
+    before, checkpoint = signal.getsignal(number), Checkpoint(tmp_path, "id", KEEPER, SaveTimes(0, 0, 0))
     nothing: Any = None
     checkpoint.on_train_start(nothing, nothing)
     os.kill(os.getpid(), number)
@@ -185,7 +195,7 @@ def test_signal_in_training_is_noted_and_handlers_are_restored(
 
 
 def test_second_signal_stops_immediately(tmp_path: Path) -> None:
-    checkpoint = Checkpoint(tmp_path, "id")
+    checkpoint = Checkpoint(tmp_path, "id", KEEPER, SaveTimes(0, 0, 0))
     checkpoint.handle_signal(signal.SIGINT, None)
     with pytest.raises(KeyboardInterrupt):
         checkpoint.handle_signal(signal.SIGINT, None)

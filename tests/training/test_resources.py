@@ -64,7 +64,7 @@ def test_tokens_after_the_last_row_are_counted(tiny_run: Path, trained: Callable
 def test_run_of_a_version_without_these_figures_can_be_resumed(run_copy: Path) -> None:
     """As written by a version without checksums."""
     path, table = run_copy / "checkpoints" / "last.ckpt", run_copy / "metrics.csv"
-    new = ("parameters", "target_tokens", "batches", "peak_memory")
+    new = ("parameters", "target_tokens", "batches", "peak_memory", "sha256")
     state = torch.load(path, weights_only=True)
     del state["loops"]["fit_loop"]["state_dict"]["combined_loader"][0]["checksum"]
     torch.save(state, path)

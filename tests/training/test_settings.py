@@ -52,7 +52,9 @@ ELSEWHERE = {
     "dev_lines",
     "monitor",
     "rouge_tokenizer",
-}  # below, and in test_validation.py
+    "save_every",
+    "save_minutes",
+}  # below, in test_validation.py and test_previous_checkpoint.py
 CHOICES = [  # those that are not the default
     (field.name, ("training.weight_decay=0.1",), value)
     for field in dataclasses.fields(TrainingConfig)

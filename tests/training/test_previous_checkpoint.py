@@ -1,0 +1,176 @@
+"""The last checkpoint and the one before it: when they are written, and that a run goes on from either."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from seq2seq.config import Config
+from seq2seq.errors import RunError
+from seq2seq.runs.directory import HASHES, LAST, PREVIOUS, file_hash, read_info
+from seq2seq.runtime.signals import Interrupted
+from seq2seq.training.checkpoint import Checkpoint, keep_previous, read_checkpoint, weights_name
+from seq2seq.training.resume import resume
+from seq2seq.training.run import train
+from tests.settings import to_resume
+
+OFTEN = ("training.monitor=loss", "training.keep=1", "training.validate_every=2", "training.save_every=1")
+
+
+def stop_after(saves: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kill the training when it would write one checkpoint more."""
+    original, count = Checkpoint.save, [0]
+
+    def save(self: Checkpoint, trainer: Any) -> None:
+        count[0] += 1
+        if count[0] > saves:
+            raise KeyboardInterrupt
+        original(self, trainer)
+
+    monkeypatch.setattr(Checkpoint, "save", save)
+
+
+@pytest.fixture
+def killed(small_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that was killed after update 3 of 6, whose checkpoints are of updates 2 and 3."""
+    with monkeypatch.context() as patch:
+        stop_after(3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train(small_config(tmp_path / "runs", *OFTEN))
+    return next((tmp_path / "runs").iterdir())
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "a bit of a tensor": lambda path: flip(path, len(path.read_bytes()) // 2),
+    "a bit of padding": lambda path: flip(path, path.read_bytes().index(b"FB") + 4),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "no optimizer": lambda path: torch.save(torch.load(path, weights_only=True) | {"optimizer_states": []}, path),
+    "another valid number": lambda path: torch.save(nudged(torch.load(path, weights_only=True)), path),
+}
+
+
+def nudged(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    next(iter(checkpoint["state_dict"].values())).add_(1e-3)
+    return checkpoint
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_checkpoint_is_replaced_by_the_one_before(
+    damage: str, killed: Path, trained: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert [read_checkpoint(killed / name)["global_step"] for name in (LAST, PREVIOUS)] == [3, 2]
+    DAMAGES[damage](killed / LAST)
+    resume(to_resume(killed))
+    assert "resuming from the checkpoint before it, of update 2" in caplog.text
+    assert str(killed / LAST) in caplog.text
+    ours, theirs = (load_file(run / "weights.safetensors") for run in (killed, trained(*OFTEN)))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert (killed / "checkpoints/damaged.ckpt").exists() == (damage != "missing")
+
+
+def test_two_damaged_checkpoints_are_an_error(killed: Path) -> None:
+    for name in (LAST, PREVIOUS):
+        flip(killed / name, 5000)
+    before = {path: path.read_bytes() for path in killed.rglob("*.*") if path.is_file()}
+    with pytest.raises(RunError, match=r"last\.ckpt cannot be read as a checkpoint"):
+        resume(to_resume(killed))
+    assert before == {path: path.read_bytes() for path in killed.rglob("*.*") if path.is_file()}
+
+
+def test_weights_that_either_checkpoint_names_are_kept(killed: Path) -> None:
+    for name in (LAST, PREVIOUS):
+        for update in read_checkpoint(killed / name)["callbacks"]["Validation"]["scores"]:
+            assert (killed / weights_name(update)).is_file()
+    assert read_info(killed)[HASHES][LAST] == [file_hash(killed, name) for name in (LAST, PREVIOUS)]
+
+
+def test_finished_run_keeps_one_checkpoint_and_what_it_names(trained: Callable[..., Path]) -> None:
+    run = trained(*OFTEN)
+    assert [path.name for path in sorted((run / "checkpoints").iterdir())] == ["last.ckpt", "update-6.safetensors"]
+
+
+def test_checkpoints_between_validations_change_nothing(trained: Callable[..., Path]) -> None:
+    rare = trained(*OFTEN[:3])
+    often = trained(*OFTEN)
+    assert often.name == rare.name
+    assert all(
+        torch.equal(weight, load_file(often / "weights.safetensors")[name])
+        for name, weight in load_file(rare / "weights.safetensors").items()
+    )
+
+
+def test_checkpoints_by_the_clock(
+    small_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, saved = Checkpoint.save, []
+
+    def save(self: Checkpoint, trainer: Any) -> None:
+        saved.append(trainer.global_step)
+        original(self, trainer)
+
+    monkeypatch.setattr(Checkpoint, "save", save)
+    train(small_config(tmp_path, *OFTEN[:2], "training.save_minutes=1e-9"))
+    assert saved == [1, 2, 3, 4, 5, 6]
+
+
+def test_training_ends_before_its_time_is_over_and_goes_on(
+    small_config: Callable[..., Config], tmp_path: Path, trained: Callable[..., Path]
+) -> None:
+    with pytest.raises(Interrupted) as caught:
+        train(small_config(tmp_path, *OFTEN, "trainer.wall_minutes=1e-9"))
+    assert caught.value.exit_code == 75
+    (run,) = tmp_path.iterdir()
+    assert read_checkpoint(run / LAST)["global_step"] == 1
+    resume(to_resume(run, "trainer.wall_minutes=0"))
+    ours, theirs = (load_file(folder / "weights.safetensors") for folder in (run, trained(*OFTEN)))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 75)]
+)
+def test_exit_code_tells_the_signal(
+    number: signal.Signals, code: int, small_config: Callable[..., Config], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("seq2seq.training.checkpoint.leave_terminal", lambda: None)  # the output of pytest
+    monkeypatch.setattr(
+        Checkpoint, "on_train_batch_start", lambda self, *rest: self.stop_signal or os.kill(os.getpid(), number)
+    )
+    with pytest.raises(Interrupted) as caught:
+        train(small_config(tmp_path))
+    assert caught.value.exit_code == code
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_previous_checkpoint_is_kept_with_and_without_links(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    keep_previous(tmp_path)
+    assert not (tmp_path / PREVIOUS).exists()
+    for content in ("one", "two"):
+        (tmp_path / LAST).write_text(content)
+        if not links:
+            monkeypatch.delattr(os, "link")
+            monkeypatch.setattr(os, "link", fail, raising=False)
+        keep_previous(tmp_path)
+        assert (tmp_path / PREVIOUS).read_text() == content
+        assert (tmp_path / LAST).exists() == links
+
+
+def fail(*paths: object) -> None:
+    raise OSError("no links here")
