@@ -29,10 +29,10 @@ from seq2seq.runtime.fields import type_name
 from seq2seq.runtime.untrusted import LARGEST, read_text
 from seq2seq.utils.files import write_text
 
-# Paths, devices, display and when to save. Every other setting, trainer.precision among them, makes another run.
+# Paths, devices, display, when to save and when to stop. Every other setting makes another run, trainer.precision too.
 NOT_HASHED = {
     "resume", "runs", "data.root", "data.cache", "data.how", "data.licence",
-    "training.save_every", "training.save_minutes",
+    "training.save_every", "training.save_minutes", "training.max_skipped",
     "trainer.accelerator", "trainer.devices", "trainer.nodes", "trainer.rendezvous", "trainer.wall_minutes",
     "trainer.threads", "trainer.log_every", "trainer.progress", "trainer.graphs",
 }  # fmt: skip

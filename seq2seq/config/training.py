@@ -67,6 +67,11 @@ class TrainingConfig(Group):
         "cross_entropy", "loss between attention and the links of guided_alignment", table="GUIDED_LOSSES"
     )
     clip: float = setting(1.0, "maximum norm of the gradient; 0: no limit", bounds=Bounds(0.0, 1e9))
+    max_skipped: int = setting(
+        3,
+        "updates in a row that are left out, as a loss or gradient is not finite, before training stops",
+        bounds=COUNT,
+    )
     max_updates: int = setting(0, "stop after this many updates; 0: no limit", bounds=COUNT)
     max_epochs: int = setting(0, "stop after this many passes over the corpus; 0: no limit", bounds=COUNT)
     max_minutes: float = setting(

@@ -44,6 +44,17 @@ class Batch(NamedTuple):
     links: Tensor | None = None
     seed: int = 0  # of the random numbers that training on it draws, such as dropout
 
+    def split(self, parts: int) -> "list[Batch]":
+        """The batch in so many parts, of almost as many rows each, or in one for each row if there are fewer."""
+        count = min(parts, len(self.source))
+        columns = [x.tensor_split(count) if isinstance(x, Tensor) and x.dim() else [x] * count for x in self]
+        return [Batch(*part)._replace(seed=self.seed + i) for i, part in enumerate(zip(*columns, strict=True))]
+
+    @property
+    def padded(self) -> int:
+        """Rows times the tokens of the longer side, which the memory that a batch takes grows with."""
+        return len(self.source) * max(self.source.size(1), self.target_in.size(1))
+
     def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """The batch with each of its tensors changed."""
         return Batch(*(change(x) if isinstance(x, Tensor) else x for x in self))  # type: ignore[arg-type]

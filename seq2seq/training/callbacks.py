@@ -66,8 +66,7 @@ class Log(L.Callback):
         self.progress.advance(trainer.global_step, self.clock.read().seconds)
 
     def write(self, trainer: L.Trainer, module: TrainingModule) -> None:
-        """One row; between validations the only moment when the host waits for an accelerator."""
-        module.check_finite()
+        """One row."""
         nll, tokens = module.sums()
         module.reset_sums()
         self.loss = loss = nll / max(tokens, 1)

@@ -1,14 +1,38 @@
-"""Recognizing a training that has diverged: it ends with an error, and its weights are kept."""
+"""Recognizing a training that diverges: updates that are not finite are left out, and it ends with an error.
 
+At its end a training that has diverged keeps its weights."""
+
+import logging
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 from seq2seq.config import Config
-from seq2seq.errors import TrainingError
+from seq2seq.errors import TrainingError, counted
+
+log = logging.getLogger("seq2seq")
 
 SHORT = 100  # updates: a shorter training may be above guessing by MARGIN, as its first steps can overshoot
 MARGIN = 1.0  # nats
+
+
+class SkippedUpdates:
+    """The updates that are left out because a loss, or the norm of the gradient, is not finite."""
+
+    def __init__(self, most: int) -> None:
+        """most: in a row."""
+        self.most, self.count, self.in_a_row = most, 0, 0
+
+    def add(self, update: int, wrong: str) -> None:
+        """Leave an update out. wrong: what is not finite, '' if only other processes know.
+
+        Raises TrainingError if too many in a row are."""
+        self.count, self.in_a_row = self.count + 1, self.in_a_row + 1
+        wrong = wrong or f"loss of another process is not finite at update {update}"
+        if self.in_a_row > self.most:
+            before = f", after {counted(self.most, 'update')} that had to be left out" if self.most else ""
+            raise TrainingError(f"the {wrong}{before}; lower training.learning_rate or set training.clip")
+        log.warning("update %d is left out: the %s", update, wrong)
 
 
 class FinalLoss(NamedTuple):

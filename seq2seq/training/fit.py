@@ -130,6 +130,8 @@ def fit(
         "dev_score": figures.score,
         "target_tokens": training_log.total_tokens(module),
         "batches": batches.checksum,
+        "skipped_updates": module.skipped.count,
+        "split_batches": int(ranks.total(module.split_batches)[0]),
     }
     resources = resources_used(model, clock)
     if is_main:
@@ -204,6 +206,7 @@ def make_module(
         rate_factor,
         LossOptions(t.label_smoothing, t.coverage_loss, guidance),
         CUDAGraphRecorder() if config.trainer.graphs else None,
+        t.max_skipped,
     )
 
 

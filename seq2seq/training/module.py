@@ -1,6 +1,7 @@
 """The LightningModule of training: a model with its loss, optimizer and schedule."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -11,12 +12,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from seq2seq.data.batching import Batch
 from seq2seq.distributed import ranks
-from seq2seq.errors import TrainingError
 from seq2seq.ids import PAD
 from seq2seq.nn.cuda_graphs import Recorder
 from seq2seq.nn.interface import Loss, Model
 from seq2seq.nn.ops import devices
 from seq2seq.training.cuda_graphs import GraphedLosses
+from seq2seq.training.divergence import SkippedUpdates
+from seq2seq.training.full_memory import BatchSplitter
 from seq2seq.training.loss import LossOptions, coverage_loss
 
 SHOWN_LINES = 5  # line numbers in the message about a loss that is not finite
@@ -36,6 +38,23 @@ class BatchLoss(NamedTuple):
         return f"{self.loss.item()} at update {self.update} ({where})"
 
 
+@dataclass
+class UpdateSums:
+    """The batches of an update so far, and what they add up to."""
+
+    batches: list[Batch] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)  # of the batches, in the epoch of this device, from 1
+    losses: list[BatchLoss] = field(default_factory=list)
+    nll: Tensor = field(default_factory=lambda: torch.zeros(()))  # in nats, over all target tokens
+    tokens: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.long))  # target tokens
+
+    def wrong_loss(self) -> str:
+        """`loss is nan at update 3 (...)` for the first loss that is not finite; '' if all are."""
+        if torch.stack([one.loss for one in self.losses]).isfinite().all():
+            return ""
+        return f"loss is {next(one for one in self.losses if not one.loss.isfinite())}"
+
+
 class TrainingModule(L.LightningModule):
     """Minimizes the loss summed over an update's target tokens, divided by their number or by that of its sentences.
 
@@ -49,16 +68,20 @@ class TrainingModule(L.LightningModule):
         rate_factor: Callable[[int], float],
         options: LossOptions | None = None,
         record: Recorder | None = None,
+        max_skipped: int = 0,
     ) -> None:
-        """rate_factor: update -> share of the peak learning rate; record: records batch shapes as graphs, or None."""
+        """rate_factor: update -> share of the peak learning rate; record: records batch shapes as graphs, or None;
+        max_skipped: updates in a row that may be left out because a loss or gradient is not finite."""
         super().__init__()
         self.model, self.make_optimizer, self.rate_factor = model, make_optimizer, rate_factor
         self.options = options or LossOptions()
         self.training_losses = GraphedLosses(self.losses, model.parameters(), record) if record else self.losses
-        # sums since the last `pop_sums`; kept as tensors, because reading a number waits for the device
+        # sums since the last `reset_sums`; kept as tensors, because reading a number waits for the device
         self.nll, self.tokens = torch.zeros(()), torch.zeros(())
-        self.unchecked: list[BatchLoss] = []  # since the last `check_finite`
-        self.ends_update = False  # whether the batch that is trained on is the last of its update
+        self.update = UpdateSums()
+        self.splitter = BatchSplitter()
+        self.skipped = SkippedUpdates(max_skipped)
+        self.split_batches = 0  # batches that the memory was too small for
 
     def losses(self, batch: Batch) -> Loss:
         """The batch's sums, in the model's mode and under the caller's autocast."""
@@ -79,22 +102,51 @@ class TrainingModule(L.LightningModule):
         return Loss(total, nll)
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
+        """Adds the gradients of a batch to those of its update. The result is not used."""
+        if number % self.trainer.accumulate_grad_batches == 0:
+            self.update = UpdateSums()
+        self.update.batches.append(batch)
+        self.update.numbers.append(number + 1)
+        self.splitter.train(self.update.batches, self._add_gradients, self._start_over)
+        return torch.zeros(())
+
+    def _add_gradients(self, place: int, batch: Batch) -> None:
+        """Add the gradients of batch number `place` of the update, or of a part of it."""
         torch.manual_seed(batch.seed)  # dropout is that of the batch, on whichever device it is
-        self.ends_update = (number + 1) % self.trainer.accumulate_grad_batches == 0
         loss = self.training_losses(batch)
+        with devices.no_autocast(loss.total):
+            self._scaled(loss.total / batch.update_size).backward()
+        self.update.nll = self.update.nll + loss.nll.detach()
+        self.update.tokens = self.update.tokens + (batch.target_out != PAD).sum()
         update, epoch = self.trainer.global_step + 1, self.current_epoch + 1
-        self.unchecked.append(BatchLoss(update, epoch, number + 1, batch.index, loss.total.detach()))
-        if not devices.asynchronous(loss.total):
-            self.check_finite()  # on a GPU it would wait for the device: there the log and validation check
-        self.nll = self.nll.to(loss.nll.device) + loss.nll.detach()
-        self.tokens = self.tokens.to(loss.nll.device) + (batch.target_out != PAD).sum()
-        # Lightning divides by the accumulated batches, which is undone
-        return loss.total / batch.update_size * self.trainer.accumulate_grad_batches
+        self.update.losses.append(
+            BatchLoss(update, epoch, self.update.numbers[place], batch.index, loss.total.detach())
+        )
+
+    def _scaled(self, loss: Tensor) -> Tensor:
+        """The loss as mixed precision with float16 has it: its gradients would otherwise underflow."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        return scaler.scale(loss) if scaler else loss
+
+    def _start_over(self) -> None:
+        """Forget the gradients and sums of the update."""
+        self.zero_grad(set_to_none=True)
+        self.update = UpdateSums(self.update.batches, self.update.numbers)
+
+    def backward(self, loss: Tensor) -> None:
+        """Does nothing: `training_step` has done it, where it can be repeated with parts of the batch."""
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Any) -> None:
+        """Does nothing: Lightning would call it between `training_step` and `backward`. See `optimizer_step`."""
 
     def on_after_backward(self) -> None:
         """Sums the gradients of all devices once an update is complete."""
-        if self.ends_update:
-            ranks.sum_gradients(self.parameters())
+        if len(self.update.batches) < self.trainer.accumulate_grad_batches:
+            return
+        ranks.sum_gradients(self.parameters())
+        self.nll = self.nll.to(self.update.nll.device) + self.update.nll
+        self.tokens = self.tokens.to(self.update.tokens.device) + self.update.tokens
+        self.split_batches += sum(len(self.splitter.parts(batch)) > 1 for batch in self.update.batches)
 
     def sums(self) -> list[float]:
         """Summed negative log-likelihood in nats and number of target tokens since `reset_sums`, over all devices.
@@ -105,21 +157,28 @@ class TrainingModule(L.LightningModule):
     def reset_sums(self) -> None:
         self.nll, self.tokens = torch.zeros(()), torch.zeros(())
 
-    def check_finite(self) -> None:
-        """Raises TrainingError naming the first batch since the last call whose loss is not finite.
-
-        Waits for the device."""
-        steps, self.unchecked = self.unchecked, []
-        if steps and not torch.stack([step.loss for step in steps]).isfinite().all():
-            first = next(step for step in steps if not step.loss.isfinite())
-            raise TrainingError(f"the loss is {first}; lower training.learning_rate or set training.clip")
-
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
     ) -> None:
-        """By norm. Lightning's own refuses fused optimizers in mixed precision, also where no gradient is scaled."""
+        """Clips by norm, or leaves the update out, on all devices, if a loss or the norm is not finite.
+
+        The weights and the optimizer's state are then as before; the schedule goes on. With float16 the scaler leaves
+        out updates whose gradients overflow. Lightning's own clipping refuses fused optimizers in mixed precision, also
+        where no gradient is scaled. Raises TrainingError after too many in a row."""
+        update = self.trainer.global_step + 1
+        is_scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        norm = nn.utils.get_total_norm([p.grad for p in self.parameters() if p.grad is not None])
+        wrong = self.update.wrong_loss()
+        if not (wrong or is_scaled or norm.isfinite()):
+            wrong = f"norm of the gradient is {norm} at update {update}"
+        if ranks.greatest(bool(wrong)):
+            self.skipped.add(update, wrong)
+            if not is_scaled:  # else the scaler does so, and needs them
+                self.zero_grad(set_to_none=True)
+            return
+        self.skipped.in_a_row = 0
         if gradient_clip_val:
-            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+            nn.utils.clip_grads_with_norm_(self.parameters(), gradient_clip_val, norm)
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """Frees the gradients after their use.
@@ -138,9 +197,12 @@ class TrainingModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["since_log"] = [self.nll.cpu(), self.tokens.cpu()]
+        checkpoint["skipped"] = {"count": self.skipped.count, "in_a_row": self.skipped.in_a_row}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.nll, self.tokens = checkpoint["since_log"]
+        if "skipped" in checkpoint:  # not in those of early versions
+            self.skipped.count, self.skipped.in_a_row = (checkpoint["skipped"][name] for name in ("count", "in_a_row"))
 
 
 def _line_numbers(index: Tensor) -> str:

@@ -87,15 +87,17 @@ def described(config: Config, model: nn.Module, checkpoint: Any) -> dict[str, An
         "since_log": [_is_scalar, _is_scalar],
         "loops": {"fit_loop": loop},
         "callbacks": callbacks,
-        **_optimizer_parts(config, model, updates),
+        **_optimizer_parts(config, model, updates, skipped=_part(checkpoint, "skipped", "count")),
     }
+    if isinstance(checkpoint, Mapping) and "skipped" in checkpoint:  # not in those of early versions
+        parts["skipped"] = {"count": _is_whole, "in_a_row": _is_whole}
     if config.trainer.precision == "16":
         parts["MixedPrecision"] = _alike(torch.amp.GradScaler("cpu").state_dict())
     return parts
 
 
-def _optimizer_parts(config: Config, model: nn.Module, updates: Any) -> dict[str, Any]:
-    """The description of the states of optimizer and schedule."""
+def _optimizer_parts(config: Config, model: nn.Module, updates: Any, skipped: Any) -> dict[str, Any]:
+    """The description of the states of optimizer and schedule. skipped: how many of the updates were left out."""
     t = config.training
     optimizer = OPTIMIZERS[t.optimizer](
         parameter_groups(model, t.weight_decay, t.learning_rate), _hyperparameters(config)
@@ -111,7 +113,8 @@ def _optimizer_parts(config: Config, model: nn.Module, updates: Any) -> dict[str
     ]
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = {number: _state_of(p.shape, config) for number, p in enumerate(parameters)}
-    if config.trainer.precision == "16" or not any(state.values()):  # scaled gradients may not have been finite yet
+    # gradients may not have been finite yet
+    if config.trainer.precision == "16" or skipped == updates or not any(state.values()):
         state = {}
     schedule = {
         "base_lrs": [_is_number] * len(groups),

@@ -182,7 +182,6 @@ class Validation(L.Callback):
     def validate(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """One validation of the model's weights, or of their moving average; the training clock stands still."""
         assert isinstance(module, TrainingModule)
-        module.check_finite()  # before any weights are kept
         update = trainer.global_step
         with self.clock.paused():
             with self._averaged():

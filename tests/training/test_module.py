@@ -1,5 +1,6 @@
 """The module that Lightning trains: its loss does not depend on how batches are split, and models learn from it."""
 
+import copy
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,9 @@ from seq2seq.data.batching import Batch
 from seq2seq.errors import TrainingError
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn.build import build_model
+from seq2seq.nn.interface import Loss
 from seq2seq.training.loss import LossOptions
-from seq2seq.training.module import BatchLoss, TrainingModule
+from seq2seq.training.module import BatchLoss, TrainingModule, UpdateSums
 from seq2seq.training.optim import OPTIMIZERS, OptimizerOptions, parameter_groups
 
 SMALL = {
@@ -46,21 +48,34 @@ def part(batch: Batch, rows: slice) -> Batch:
     return batch._replace(**cut)
 
 
-def module_of(model: nn.Module, accumulate: int = 1, coverage: float = 0.0) -> TrainingModule:
+def module_of(model: nn.Module, accumulate: int = 1, coverage: float = 0.0, max_skipped: int = 0) -> TrainingModule:
     module = TrainingModule(
-        model, lambda m: torch.optim.SGD(m.parameters(), 1.0), lambda update: 1.0, LossOptions(0.1, coverage)
+        model,
+        lambda m: torch.optim.SGD(m.parameters(), 1.0),
+        lambda update: 1.0,
+        LossOptions(0.1, coverage),
+        max_skipped=max_skipped,
     )
-    module.trainer = SimpleNamespace(accumulate_grad_batches=accumulate, global_step=6, current_epoch=1)  # type: ignore[assignment]
+    module.trainer = SimpleNamespace(  # type: ignore[assignment]
+        accumulate_grad_batches=accumulate, global_step=6, current_epoch=1, precision_plugin=None
+    )
     return module
 
 
 def gradients(module: TrainingModule, batches: list[Batch]) -> dict[str, Tensor]:
-    """Gradients as Lightning computes them, each loss divided by the number of accumulated batches; over all devices,
-    whose gradients are summed."""
+    """Gradients over all batches of all devices."""
     module.zero_grad()
     for number, batch in enumerate(batches):
-        (module.training_step(batch, number) / module.trainer.accumulate_grad_batches).backward()
+        module.training_step(batch, number)
     return {name: p.grad.clone() for name, p in module.model.named_parameters()}
+
+
+def update_weights(module: TrainingModule, optimizer: Any = None, clip: float | None = None) -> None:
+    """The end of an update, as Lightning has it."""
+    module.configure_gradient_clipping(optimizer, clip)
+    if optimizer:
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 @pytest.mark.parametrize("head", ["vocabulary", "copy"])
@@ -86,7 +101,8 @@ def test_loss_is_a_mean_over_tokens() -> None:
     nn.init.zeros_(model.head.output.weight)
     batch = copy_task(3)
     module = module_of(model)
-    assert module.training_step(batch, 0).item() == pytest.approx(torch.tensor(10.0).log().item())
+    module.training_step(batch, 0)
+    module.on_after_backward()
     assert module.nll.item() == pytest.approx(torch.tensor(10.0).log().item() * batch.update_size.item())
     assert module.tokens.item() == batch.update_size.item()
 
@@ -95,32 +111,112 @@ def test_loss_that_is_not_finite_is_reported_with_its_batch() -> None:
     model = build_model(SMALL["rnn"](), 10, 10)
     nn.init.constant_(model.head.output.bias, float("nan"))
     batch = copy_task(7)._replace(index=torch.tensor([41, 0, 6, 7, 8, 9, 10]))
+    module = module_of(model)
+    module.training_step(batch, 3)
     with pytest.raises(
         TrainingError, match=r"the loss is nan at update 7 \(epoch 2, batch 4, lines 42, 1, 7, 8, 9 and 2 more\); lower"
     ):
-        module_of(model).training_step(batch, 3)
+        update_weights(module)
 
 
 def test_first_of_several_losses_that_are_not_finite_is_reported() -> None:
-    """As on an accelerator, where losses are checked by the log."""
-    module = module_of(build_model(SMALL["rnn"](), 10, 10))
     index = torch.tensor([41, 0])
-    module.unchecked = [
+    losses = [
         BatchLoss(u, 1, u, index + u, torch.tensor(x)) for u, x in ((1, 2.0), (2, float("inf")), (3, float("nan")))
     ]
-    with pytest.raises(TrainingError, match=r"the loss is inf at update 2 \(epoch 1, batch 2, lines 44, 3\); lower"):
-        module.check_finite()
-    module.check_finite()  # they were checked already
+    assert UpdateSums(losses=losses).wrong_loss() == "loss is inf at update 2 (epoch 1, batch 2, lines 44, 3)"
+    assert UpdateSums(losses=losses[:1]).wrong_loss() == ""
+
+
+def test_update_with_an_infinite_gradient_changes_neither_weights_nor_optimizer() -> None:
+    torch.manual_seed(1)
+    model = build_model(SMALL["rnn"](), 10, 10)
+    module = module_of(model, max_skipped=1)
+    optimizer = torch.optim.Adam(model.parameters(), 0.1)
+    for _ in range(2):  # the second is finite again, so that the next one is the first in a row
+        module.training_step(copy_task(3), 0)
+        update_weights(module, optimizer)
+        before, state = copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict()["state"])
+        module.training_step(copy_task(3), 0)
+        next(model.parameters()).grad[0, 0] = float("inf")
+        update_weights(module, optimizer)
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+        after = optimizer.state_dict()["state"]
+        assert all(torch.equal(after[i][name], value) for i in state for name, value in state[i].items())
+    assert module.skipped.count == 2
+    module.training_step(copy_task(3), 0)
+    next(model.parameters()).grad[0, 0] = float("nan")
+    with pytest.raises(TrainingError, match=r"^the norm of the gradient is nan at update 7, after 1 update that "):
+        update_weights(module, optimizer)
+
+
+@pytest.mark.parametrize("family", SMALL)
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_batches_that_the_memory_is_too_small_for_are_split(
+    family: str, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Half a gradient may be there already, of this batch and of those before it in the update."""
+    torch.manual_seed(1)
+    model = build_model(SMALL[family](), 10, 10).double()
+    whole = copy_task(9)
+    batches = [part(whole, rows) for rows in (slice(0, 2), slice(2, 9))]
+    expected = gradients(module_of(model), [whole])
+    module = module_of(model, accumulate=2)
+    compute, sizes = module.training_losses, list[int]()
+
+    def in_little_memory(batch: Batch) -> Loss:
+        sizes.append(len(batch.source))
+        loss: Loss = compute(batch)
+        if len(batch.source) <= 3:
+            return loss
+        if where == "forward":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return Loss(FullInBackward.apply(loss.total), loss.nll)
+
+    module.training_losses = in_little_memory  # type: ignore[assignment]
+    found = gradients(module, batches)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-12, msg=name)
+    assert sizes == [2, 7, 2, 4, 2, 2, 2, 2, 1]
+    assert caplog.text.count("the memory is full with a batch of") == 2
+    module.on_after_backward()
+    assert module.split_batches == 1
+    assert module.tokens.item() == whole.update_size.item()
+    module.training_losses = compute
+    expected_nll = module_of(model)
+    expected_nll.training_step(whole, 0)
+    expected_nll.on_after_backward()
+    assert module.nll.item() == pytest.approx(expected_nll.nll.item())
+
+
+class FullInBackward(torch.autograd.Function):
+    """A loss whose backward pass finds the memory full."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor) -> Tensor:
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_parts_have_random_numbers_of_their_own() -> None:
+    batch = copy_task(7)._replace(seed=5)
+    parts = batch.split(3)
+    assert [part.seed for part in parts] == [5, 6, 7]
+    assert torch.equal(torch.cat([part.target_out for part in parts]), batch.target_out)
+    assert all(part.update_size == batch.update_size for part in parts)
+    assert len(batch.split(9)) == 7
+    assert batch.split(1)[0].seed == 5
 
 
 def learn(model: nn.Module, optimizer: Any, steps: int) -> list[float]:
     module, losses = module_of(model), []
     for step in range(steps):
-        loss = module.training_step(copy_task(16, seed=step), step)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        module.training_step(copy_task(16, seed=step), step)
+        module.on_after_backward()
+        update_weights(module, optimizer, clip=1.0)
         nll, tokens = module.sums()
         module.reset_sums()
         losses.append(nll / tokens)
@@ -132,6 +228,7 @@ def test_gradient_norm_is_clipped() -> None:
     module, optimizer = module_of(model), torch.optim.Adam(model.parameters(), fused=True)
     for limit, norm in ((None, 5.0), (6.0, 5.0), (2.0, 2.0)):
         model.weight.grad = torch.tensor([[3.0, 0.0, 4.0]])
+        module.update.losses = [BatchLoss(1, 1, 1, torch.zeros(1), torch.zeros(()))]
         module.configure_gradient_clipping(optimizer, limit)
         assert model.weight.grad.norm().item() == pytest.approx(norm)
 
@@ -156,11 +253,12 @@ def test_model_learns_to_copy(family: str) -> None:
     module.options = LossOptions()
     optimizer = torch.optim.Adam(model.parameters(), 3e-2 if family == "rnn" else 1e-2)
     for step in range(150):
-        loss = module.training_step(copy_task(32, longest=3, seed=step), step)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss.item() < 0.1
+        module.reset_sums()
+        module.training_step(copy_task(32, longest=3, seed=step), step)
+        module.on_after_backward()
+        update_weights(module, optimizer)
+    nll, tokens = module.sums()
+    assert nll / tokens < 0.1
 
 
 @pytest.fixture(autouse=True)

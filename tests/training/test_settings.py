@@ -52,9 +52,10 @@ ELSEWHERE = {
     "dev_lines",
     "monitor",
     "rouge_tokenizer",
+    "max_skipped",
     "save_every",
     "save_minutes",
-}  # below, in test_validation.py and test_previous_checkpoint.py
+}  # below, in test_validation.py, test_module.py and test_previous_checkpoint.py
 CHOICES = [  # those that are not the default
     (field.name, ("training.weight_decay=0.1",), value)
     for field in dataclasses.fields(TrainingConfig)

@@ -57,9 +57,14 @@ def memory_errors(advice: str, kind: type[Seq2SeqError] = ConfigError) -> Iterat
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+        if is_memory_error(error):
             raise kind(f"out of memory: {advice}") from error
         raise
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an error says that a tensor needs more memory than there is."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 @cache
