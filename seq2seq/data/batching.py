@@ -249,6 +249,14 @@ class TrainBatches:
             self._planned = self.epoch, plan_epoch(longest, self.batch_tokens, seed=self.seed, epoch=self.epoch)
         return self._planned[1]
 
+    def largest(self) -> Batch:
+        """A batch of this epoch of the most padded tokens."""
+        plan, longest = self.plan(), longest_sides(self.corpus, self.options.multiple)
+        sizes = (plan.bounds[:, 1] - plan.bounds[:, 0]) * longest[plan.order[plan.bounds[:, 1] - 1]].astype(np.int64)
+        rows = self.corpus.epoch_rows(self.epoch)
+        batch = self._batch([plan[int(sizes.argmax())]], 0, rows, 1)
+        return batch._replace(seed=self.seed)
+
     @property
     def batches_per_update(self) -> int:
         """Batches of one update, over its micro-batches and devices."""
@@ -350,6 +358,16 @@ def _pinned(item: tuple[Batch, _Position | None]) -> tuple[Batch, _Position | No
     if not torch.cuda.is_available():
         return item
     return batch.map(Tensor.pin_memory), position
+
+
+def largest_eval_batch(corpus: Corpus, batch_tokens: int, *, max_length: int, copying: bool = False) -> Batch:
+    """Of the batches that `eval_batches` yields, one of the most padded tokens."""
+    sides = longest_sides(corpus)
+    short = np.flatnonzero(sides <= max_length)
+    plan = plan_by_length(sides[short], batch_tokens)
+    numbers = short[max(plan, key=lambda batch: len(batch) * int(sides[short[batch]].max()))]
+    options = BatchOptions(copying)
+    return collate(numbers, corpus.epoch_rows(0), target_size=corpus.target_size, update_size=1, options=options)
 
 
 def eval_batches(

@@ -11,7 +11,7 @@ from typing import Any
 import lightning as L
 
 from seq2seq.config import Config, TrainingConfig
-from seq2seq.data.batching import BatchOptions, TrainBatches, eval_batches
+from seq2seq.data.batching import BatchOptions, TrainBatches, eval_batches, largest_eval_batch
 from seq2seq.data.prepare import Prepared
 from seq2seq.distributed import ranks
 from seq2seq.errors import TrainingError
@@ -35,12 +35,14 @@ from seq2seq.training.checkpoint import (
 )
 from seq2seq.training.checks import metric_tokenizers, monitored_metric, uses_gpu
 from seq2seq.training.divergence import FinalLoss, divergence_error
+from seq2seq.training.footprint import units
 from seq2seq.training.loss import GUIDED_LOSSES, Guidance, LossOptions
 from seq2seq.training.metrics import MetricsWriter, NoMetrics
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.optim import OPTIMIZERS, SCHEDULES, OptimizerOptions, Plateau, ScheduleOptions, parameter_groups
 from seq2seq.training.progress import TrainingLimits, TrainingProgress
 from seq2seq.training.resources import Clock, reset_peak_memory, resources_used
+from seq2seq.training.trial import Trial
 from seq2seq.training.validation import AttentionMonitor, DevFigures, DevSet, EarlyStopping, Validation
 from seq2seq.translator import Translator
 from seq2seq.utils.files import write_json
@@ -96,7 +98,11 @@ def fit(
     training_log = Log(metrics, progress, clock, batches, config.trainer.log_every)
     # in this order: validation evaluates the updated average, and a signal is acted on after validation
     averaging = [average] if average else []
+    copying, longest = model.head.reads_weights, config.data.max_tokens + 1
+    largest_dev = partial(largest_eval_batch, prepared.dev, t.batch_tokens, max_length=longest, copying=copying)
+    activations = units(config.model) + prepared.vocabularies.target.size
     callbacks = [
+        Trial(t, batches.largest, largest_dev, activations),
         ResumedProgress(batches),
         clock,
         *averaging,

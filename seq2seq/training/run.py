@@ -192,7 +192,12 @@ def train_here(folder: Path) -> Path:
             log.info("%s", line)
         for line in ruled_out(config):
             log.info("%s", line)
-        fit(folder, config, prepared, model, lambda: make_model(config, prepared, initial_run(config)))
+        try:
+            fit(folder, config, prepared, model, lambda: make_model(config, prepared, initial_run(config)))
+        except ConfigError:  # before the first update
+            if ranks.rank() == 0 and not resumed:
+                shutil.rmtree(folder)
+            raise
     return folder
 
 
