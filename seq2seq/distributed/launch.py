@@ -10,7 +10,7 @@ from seq2seq.distributed.process import STARTED
 from seq2seq.errors import TrainingError
 from seq2seq.runtime.signals import Interrupted, signal_of
 
-SHUTDOWN_SECONDS = 600  # that processes have to finish an update and save, after a signal to stop
+SHUTDOWN_SECONDS = 120  # that processes have to finish an update and save, after a signal to stop
 
 
 def start_processes(module: str, arguments: Sequence[str], count: int, nodes: int = 1, rendezvous: str = "") -> None:

@@ -13,13 +13,14 @@ from contextlib import suppress
 import torch
 
 from seq2seq.distributed import ranks
-from seq2seq.errors import Seq2SeqError
+from seq2seq.errors import ConfigError, Seq2SeqError
 from seq2seq.runtime.cpu import available_cores
 from seq2seq.runtime.program import exit_code
 from seq2seq.utils.console import log_to_stderr, silence_lightning
 
 STARTED = "SEQ2SEQ_STARTED"  # variable that our launcher sets, which says itself why a process has failed
-TIMEOUT = 1800.0  # seconds that one process waits for another, such as for rank 0 to save a checkpoint
+TIMEOUT = "SEQ2SEQ_TIMEOUT"  # variable: seconds that one process waits for another, such as for rank 0 to save
+PATIENCE = 1800.0  # its default
 GRACE = 10.0  # seconds within which the launcher ends the others of a process that has ended
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
@@ -46,7 +47,7 @@ def _reported(work: Callable[[], int | None]) -> int | None:
 def _joined(work: Callable[[], int | None]) -> int | None:
     try:
         _end_with_launcher()
-        with ranks.joined(TIMEOUT):
+        with ranks.joined(_timeout()):
             rank = ranks.rank()
             log_to_stderr(f"process {rank}: " if rank else "")
             silence_lightning()
@@ -59,6 +60,15 @@ def _joined(work: Callable[[], int | None]) -> int | None:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(2))
         time.sleep(GRACE)
         raise
+
+
+def _timeout() -> float:
+    """The seconds that one process waits for another. Raises ConfigError for a variable that is no number of them."""
+    text = os.environ.get(TIMEOUT, str(PATIENCE))
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) < float("inf"):
+            return seconds
+    raise ConfigError(f"{TIMEOUT}={text} is not a number of seconds")
 
 
 def _end_with_launcher() -> None:

@@ -4,6 +4,7 @@ A process alone is rank 0 of 1, and sends nothing. All functions but `rank` and 
 processes, in the same order."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,6 +25,7 @@ class LostError(TrainingError):
     """Another process has ended, or does not answer in time."""
 
 
+BEAT = 5.0  # seconds between two notes that a process goes on
 BUCKET = 1 << 25  # numbers that are summed over all processes at once; their sum needs as much memory again
 
 
@@ -49,18 +51,48 @@ def local_world_size() -> int:
 
 @contextmanager
 def joined(timeout: float) -> Iterator[None]:
-    """A context in which this process is one of those that the launcher has started.
+    """A context in which this process is one of those that a launcher has started.
 
     timeout: seconds that it waits for another one, at most. Raises LostError if they do not all come."""
+    global _beats
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     with waiting():
-        dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+        store, number, count = next(dist.rendezvous("env://", timeout=timedelta(seconds=timeout)))
+        dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=timedelta(seconds=timeout))
+    _beats = Heartbeats(store, number, count)
     try:
         yield
     finally:
+        _beats = None
         dist.destroy_process_group()
+
+
+class Heartbeats:
+    """Notes of when each process was last heard of, by which one that hangs is found."""
+
+    def __init__(self, store: dist.Store, number: int, count: int) -> None:
+        self.store, self.number, self.count, self.last = store, number, count, 0.0
+
+    def beat(self) -> None:
+        """Note that this process goes on, at most every few seconds."""
+        now = time.time()
+        if now - self.last > BEAT:
+            self.last = now
+            self.store.set(f"beat{self.number}", str(now))
+
+    def silent(self) -> str:
+        """`process 1`, the one that was not heard of for the longest time, or `the others` if that is not known."""
+        try:
+            others = [n for n in range(self.count) if n != self.number]
+            beats = {n: float(self.store.get(key)) if self.store.check([key := f"beat{n}"]) else 0.0 for n in others}
+            return f"process {min(others, key=lambda n: beats[n])}"
+        except (RuntimeError, ValueError):  # the process that holds the notes has ended
+            return "the others"
+
+
+_beats: Heartbeats | None = None  # in `joined`
 
 
 def gathered(value: T) -> list[T]:
@@ -137,9 +169,12 @@ def _buckets(parameters: list[Parameter]) -> Iterator[list[Parameter]]:
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """Raises LostError."""
+    """A context in which this process waits for others. Raises LostError."""
     try:
+        if _beats:
+            _beats.beat()
         yield
     except RuntimeError as error:  # also of torch.distributed, which has no other for gloo
         me, count = (rank(), world_size()) if dist.is_initialized() else (os.environ["RANK"], os.environ["WORLD_SIZE"])
-        raise LostError(f"process {me} of {count} waited in vain for the others: one has ended or hangs") from error
+        whom = _beats.silent() if _beats else "the others"
+        raise LostError(f"process {me} of {count} waited in vain for {whom}, which has ended or hangs") from error

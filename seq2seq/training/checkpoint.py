@@ -25,6 +25,7 @@ from seq2seq.runs.weights import save_weights
 from seq2seq.runtime.signals import STOP_SIGNALS, Interrupted, handling, leave_terminal
 from seq2seq.runtime.untrusted import library_path, open_file
 from seq2seq.training.callbacks import update_ends
+from seq2seq.training.module import TrainingModule
 from seq2seq.utils.files import atomic_write
 
 log = logging.getLogger("seq2seq")
@@ -80,8 +81,12 @@ class Checkpoint(L.Callback):
     def save(self, trainer: L.Trainer) -> None:
         """Write the checkpoint, in rank 0, and keep the one before it; it loads with weights_only=True.
 
-        Wherever the process is killed, both files are whole, and their hashes are listed in run.json."""
+        To be called by all processes. Wherever one is killed, both files are whole, and their hashes are listed in
+        run.json."""
         self.saved_update, self.saved_at = trainer.global_step, time.monotonic()
+        module = trainer.lightning_module
+        assert isinstance(module, TrainingModule)
+        module.gather_sums()
         if ranks.rank():
             return
         with atomic_write(self.folder / LAST) as temporary:
@@ -94,8 +99,12 @@ class Checkpoint(L.Callback):
 
     def save_first(self, trainer: L.Trainer) -> None:
         """Write the checkpoint if there is none."""
-        if not ranks.rank() and not (self.folder / LAST).exists():
+        if ranks.greatest(self._is_missing()):
             self.save(trainer)
+
+    def _is_missing(self) -> bool:
+        """Whether rank 0, which writes it, has no checkpoint yet."""
+        return not ranks.rank() and not (self.folder / LAST).exists()
 
     def state_dict(self) -> dict[str, Any]:
         return {"run": self.run_id}
@@ -120,15 +129,14 @@ class Checkpoint(L.Callback):
         if self._time_is_over() and self.stop_signal is None:
             log.info("stopping: trainer.wall_minutes=%g are nearly over", self.times.end)
             self.stop_signal = signal.SIGUSR1
-        if stop_signal := ranks.greatest(self.stop_signal or 0):
-            self.stop_signal = stop_signal
-            if self.saved_update != trainer.global_step:
-                self.save(trainer)
-            trainer.should_stop = True
-        elif self._is_due(trainer.global_step):
+        # the first one after the first update: before any weights are kept, and while a full disk costs nothing
+        due = self._is_missing() or self._is_due(trainer.global_step)
+        wanted = ranks.greatest(2 * (self.stop_signal or 0) + due)  # of all processes
+        if wanted and self.saved_update != trainer.global_step:
             self.save(trainer)
-        else:  # after the first update: before any weights are kept, and while a full disk costs nothing
-            self.save_first(trainer)
+        if wanted > 1:
+            self.stop_signal = wanted // 2
+            trainer.should_stop = True
 
     def _time_is_over(self) -> bool:
         """Whether another update, validation and checkpoint may take longer than there is time for."""
@@ -140,7 +148,7 @@ class Checkpoint(L.Callback):
         """Whether it is time for a checkpoint; by the clock of rank 0, which is the one to write it."""
         by_updates = self.times.updates and update % self.times.updates == 0
         by_time = self.times.minutes and time.monotonic() - self.saved_at >= 60 * self.times.minutes
-        return self.saved_update != update and bool(by_updates or by_time)
+        return not ranks.rank() and bool(by_updates or by_time)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._handling.close()

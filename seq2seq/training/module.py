@@ -154,6 +154,13 @@ class TrainingModule(L.LightningModule):
         Waits for the device."""
         return ranks.total(self.nll.item(), self.tokens.item())
 
+    def gather_sums(self) -> None:
+        """Make the sums of all devices those of rank 0, whose checkpoint all of them resume from."""
+        nll, tokens = self.sums()
+        self.reset_sums()
+        if not ranks.rank():
+            self.nll, self.tokens = torch.tensor(nll), torch.tensor(tokens)
+
     def reset_sums(self) -> None:
         self.nll, self.tokens = torch.zeros(()), torch.zeros(())
 
@@ -200,7 +207,8 @@ class TrainingModule(L.LightningModule):
         checkpoint["skipped"] = {"count": self.skipped.count, "in_a_row": self.skipped.in_a_row}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.nll, self.tokens = checkpoint["since_log"]
+        if not ranks.rank():
+            self.nll, self.tokens = checkpoint["since_log"]
         if "skipped" in checkpoint:  # not in those of early versions
             self.skipped.count, self.skipped.in_a_row = (checkpoint["skipped"][name] for name in ("count", "in_a_row"))
 

@@ -32,7 +32,7 @@ from seq2seq.training.metrics import TENSORBOARD
 from seq2seq.training.optim import needs_total
 from seq2seq.training.run import INITIAL_INFO, as_launched, create_directory, plan_training, train_directory
 from seq2seq.training.saved_state import described, first_wrong_part, run_id
-from seq2seq.utils.files import why_no_folder, write_json
+from seq2seq.utils.files import remove_temporary_files, why_no_folder, write_json
 
 log = logging.getLogger("seq2seq")
 
@@ -96,6 +96,8 @@ def resume_directory(run: Run, config: Config, prepared: Prepared | None = None)
     resumed = (run.folder / LAST).exists()  # then the weights are those of the checkpoint
     check_plan(config, prepared, Run.open(config.init_from) if config.init_from and not resumed else None)
     prepared.log_report()
+    for folder in (run.folder, path_inside(run.folder, Path(LAST).parent.name)):
+        remove_temporary_files(folder)
     log_changes(run.config, config)
     write_config(config, run.folder / CONFIG)
     # what else run.json holds describes an end that is no longer the end

@@ -131,6 +131,13 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name[:60]}.{os.getpid()}")
 
 
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left in a folder in which no process writes now."""
+    for path in folder.glob(".*"):
+        if path.name.rpartition(".")[2].isdigit() and path.is_file():
+            path.unlink(missing_ok=True)
+
+
 def _first_missing(folder: Path) -> Path | None:
     """The first of `folder` and its parents, from the root, that does not exist; None if all do."""
     return next((path for path in reversed((folder, *folder.parents)) if not path.is_dir()), None)

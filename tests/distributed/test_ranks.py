@@ -96,4 +96,4 @@ def test_a_process_that_fails_ends_the_others(program: str, tmp_path: Path, capf
         start_processes(program, ["fail", str(tmp_path)], 2)
     assert "out of order" in capfd.readouterr().err
     if (path := tmp_path / "0.txt").exists():  # unless it was ended first
-        assert path.read_text() == "process 0 of 2 waited in vain for the others: one has ended or hangs"
+        assert path.read_text() == "process 0 of 2 waited in vain for process 1, which has ended or hangs"
