@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from seq2seq.commands.disturbed_training import DisturbedTraining, Ending, finish
 from seq2seq.runs.directory import LAST
-from seq2seq.training.selftest import DisturbedTraining, Outcome, finish
 
 
 def killed(trial: DisturbedTraining) -> bool:
@@ -152,7 +152,7 @@ def main() -> None:
             disturbed = disturb(trial)
             outcome = finish(trial, references[devices])
         except TimeoutError:
-            outcome = Outcome(hung=True)
+            outcome = Ending(hung=True)
         names = [name for name, value in outcome._replace(note="")._asdict().items() if value]
         names = [*(["disturbed"] if disturbed else []), *names]
         seconds = time.monotonic() - began

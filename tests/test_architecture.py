@@ -66,12 +66,14 @@ FILES_READ = {  # call that reads a file -> the modules that may call it; all ot
     "open": {
         "runtime.untrusted",
         "data.files",  # text that the user names
+        "commands.shards", "commands.disturbed_training",  # what an earlier call has written
         "runtime.cpu",  # /proc/cpuinfo
     },
     "os.open": {"runtime.program", "runtime.signals", "runtime.untrusted", "utils.files"},  # null device; append
     "read_text": {
         "commands.attentions", "compare.report.page",  # files of this package
         "training.resources", "utils.memory",  # /proc and /sys/fs/cgroup
+        "commands.disturbed_training",
     },
     "read_bytes": set(),
     "safe_open": {"runs.weights"},  # these get a file that runtime.untrusted has opened

@@ -24,8 +24,8 @@ def main(argv: list[str]) -> None:
     add_number(parser, "--seed", Bounds(0, 2**31 - 1), default=1, help="of the random times (default: 1)")
     options = parser.parse_args(argv)
 
+    from seq2seq.commands.disturbed_training import DisturbedTraining, finish
     from seq2seq.runs.directory import LAST
-    from seq2seq.training.selftest import DisturbedTraining, finish
 
     rng, more = random.Random(options.seed), [f"training.accumulate={2 * options.devices}"]
     with tempfile.TemporaryDirectory(prefix="seq2seq-selftest-") as folder:

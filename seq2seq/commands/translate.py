@@ -1,22 +1,29 @@
 """`seq2seq translate`: translates stdin to stdout, in order, and each line as it comes where the input pauses."""
 
 import argparse
+import hashlib
 import json
+import logging
 import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from seq2seq.commands.devices import add_devices, start_on_devices
 from seq2seq.commands.options import add_device_options, add_search_options, open_translator, search_options
+from seq2seq.commands.shards import shard_argument
+from seq2seq.data.files import read_lines
 from seq2seq.runtime.arguments import Parser, add_threads, tab_separated
 from seq2seq.runtime.stdin import stdin_windows
 
 if TYPE_CHECKING:
-    from seq2seq.runtime.translation import Translation
+    from seq2seq.runtime.translation import LineTranslator, Translation
+
+log = logging.getLogger("seq2seq")
 
 
 def main(argv: list[str]) -> None:
@@ -26,27 +33,75 @@ def main(argv: list[str]) -> None:
         return
 
     from seq2seq.runtime.translation import warn_truncated
-    from seq2seq.utils.files import check_output
+    from seq2seq.utils.files import check_output, error_filename
     from seq2seq.utils.progress import ProgressCounter
 
     search = search_options(options)
-    if options.attention:
-        check_output("--attention", options.attention)
+    for name in ("attention", "output"):
+        if path := getattr(options, name):
+            check_output(f"--{name}", path)
     device = {"device": options.device, "precision": options.precision, "threads": options.threads}
     translator = open_translator(*options.runs, **device, **search)
+    if options.shard:
+        _translate_shard(translator, options)
+        return
     with_attention = options.attention is not None or options.alignment
     total = truncated = 0
     with ExitStack() as stack:
-        progress = stack.enter_context(ProgressCounter("translated")).add if _output_is_hidden() else None
-        maps = stack.enter_context(_attention_file(options.attention)) if options.attention else None
-        for window in stdin_windows(translator.search.window, lambda line, _: line):
+        out = stack.enter_context(_text_file(options.output)) if options.output else None
+        progress = stack.enter_context(ProgressCounter("translated")).add if out or _output_is_hidden() else None
+        maps = stack.enter_context(_text_file(options.attention)) if options.attention else None
+        for window in _windows(options.input, translator.search.window):
             for found in translator.hypotheses(window, attention=with_attention, progress=progress):
                 total, truncated = total + 1, truncated + found[0].truncated
-                print(*_output_lines(found, options, translator.search.n_best), sep="\n")
+                with error_filename(options.output) if options.output else nullcontext():
+                    print(*_output_lines(found, options, translator.search.n_best), sep="\n", file=out)
                 if maps is not None:
                     _write_attention(maps, options.attention, total, found)
             print(end="", flush=True)
     warn_truncated(truncated, total, translator.truncate)
+
+
+def _windows(path: Path | None, size: int) -> Iterator[list[str]]:
+    """Windows of the lines of a file, or of stdin."""
+    if path is None:
+        yield from stdin_windows(size, lambda line, _: line)
+        return
+    lines = read_lines(path)
+    while window := list(islice(lines, size)):
+        yield window
+
+
+def _translate_shard(translator: "LineTranslator", options: argparse.Namespace) -> None:
+    """Translate the part --shard of --input to a file beside --output."""
+    from seq2seq.commands.shards import write_shard
+    from seq2seq.runs.directory import model_hash
+    from seq2seq.utils.progress import ProgressCounter
+
+    shard, search, digest, count = options.shard, translator.search, hashlib.sha256(), 0
+    for line in read_lines(options.input):
+        digest.update(f"{line}\n".encode())
+        count += 1
+    path, part = shard.path(options.output), shard.windows(count, search.window)
+    n_best = 1 if options.json else search.n_best
+    made_of = {
+        "text": digest.hexdigest(),
+        "models": [model_hash(one) for one in options.runs],
+        "search": vars(search),
+        "output": [options.json, options.alignment, options.shortlist, options.precision],
+    }
+    windows = islice(_windows(options.input, search.window), part.start, part.stop)
+    lines = min(count, part.stop * search.window) - min(count, part.start * search.window)
+    with ProgressCounter("translated", lines) as progress:
+
+        def translate(window: list[str]) -> Iterator[str]:
+            for found in translator.hypotheses(window, attention=options.alignment, progress=progress.add):
+                yield from _output_lines(found, options, search.n_best)
+
+        if write_shard(path, windows, translate, made_of, n_best * search.window):
+            log.info("wrote %s, %d lines", path, lines)
+        else:
+            log.info("%s is complete already", path)
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -60,6 +115,15 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "runs", nargs="+", type=Path, metavar="RUN", help="run directory or bundle; several are an ensemble"
+    )
+    parser.add_argument("--input", type=Path, metavar="FILE", help="read a file, which may be compressed, not stdin")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write to a file, not to stdout, at the end")
+    parser.add_argument(
+        "--shard",
+        type=shard_argument,
+        metavar="N/M",
+        help="only part N of M of --input, written to OUTPUT.N-of-M: a call that was interrupted goes on when it is"
+        " repeated, and all parts in their order are the output of the whole",
     )
     parser.add_argument(
         "--attention", type=Path, metavar="FILE", help="write the attention of each translation as JSON lines"
@@ -79,6 +143,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add_threads(parser)
     add_search_options(parser)
     options = parser.parse_args(argv)
+
+    if options.shard and not (options.input and options.output):
+        parser.error("--shard needs --input FILE and --output FILE")
+    if options.shard and options.attention:
+        parser.error("--shard does not work with --attention")
 
     from seq2seq.runs.directory import is_artifact
 
@@ -123,8 +192,8 @@ def _as_dict(found: "Translation", alignment: bool) -> dict[str, Any]:
 
 
 @contextmanager
-def _attention_file(path: Path) -> Iterator[IO[str]]:
-    """The file of --attention, which replaces `path` when the translation is complete."""
+def _text_file(path: Path) -> Iterator[IO[str]]:
+    """The file of --attention or --output, which replaces `path` when the translation is complete."""
     from seq2seq.utils.files import atomic_path, error_filename
 
     with atomic_path(path, follow=True) as temporary:

@@ -27,6 +27,7 @@ from seq2seq.config import Config
 from seq2seq.config.io import read_config, settings_hash
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import BusyError, RunError, check_path, nearest_hint, shortened
+from seq2seq.runtime.bundle import CONFIG as BUNDLE_CONFIG
 from seq2seq.runtime.bundle import ENDING, is_bundle
 from seq2seq.runtime.untrusted import MIB, open_file, open_lock, read_json
 from seq2seq.utils.files import write_json
@@ -113,6 +114,15 @@ def checked_hash(folder: Path, name: str, listed: str = "") -> str:
     raise RunError(
         f"{folder / name} is not what the training wrote: its SHA-256 is not in {INFO}; it is damaged or was replaced"
     )
+
+
+def model_hash(path: Path) -> str:
+    """SHA-256, as hexadecimal digits, of the weights of a run directory, or of all that a bundle holds.
+
+    Raises RunError if they cannot be read."""
+    if path.is_dir():  # the config of a bundle lists the hashes of its files
+        return file_hash(path, BUNDLE_CONFIG if (path / BUNDLE_CONFIG).exists() else WEIGHTS)
+    return file_hash(path.parent, path.name)
 
 
 def file_hash(folder: Path, name: str) -> str:

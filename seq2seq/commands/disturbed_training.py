@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from seq2seq import cli
 from seq2seq.errors import RunError
-from seq2seq.runs.directory import INFO, LAST, LOG, METRICS, PREVIOUS, WEIGHTS
+from seq2seq.runs.directory import INFO, LAST, LOG, METRICS, PREVIOUS, WEIGHTS, file_hash
 from seq2seq.training.checkpoint import read_checkpoint
 
 # a training of a few seconds with all that a checkpoint has to hold
@@ -53,7 +53,7 @@ def _train(words: Sequence[str], errors: Path, prelude: Callable[[], None] | Non
     sys.exit(cli.main(["train", *words]))
 
 
-class Outcome(NamedTuple):
+class Ending(NamedTuple):
     """How a disturbed run ended."""
 
     equal: bool = False  # bit-equal to the undisturbed run: weights, state, and rows of metrics.csv
@@ -147,13 +147,13 @@ def same_end(run: Path, other: Path) -> bool:
     """Whether two finished runs have the same weights and figures, bit by bit."""
     states = [read_checkpoint(folder / LAST, mapped=False)["state_dict"] for folder in (run, other)]
     return (
-        (run / WEIGHTS).read_bytes() == (other / WEIGHTS).read_bytes()
+        file_hash(run, WEIGHTS) == file_hash(other, WEIGHTS)
         and all(bool((states[1][name] == value).all()) for name, value in states[0].items())
         and rows(run) == rows(other)
     )
 
 
-def finish(trial: DisturbedTraining, reference: Path) -> Outcome:
+def finish(trial: DisturbedTraining, reference: Path) -> Ending:
     """Resume until the run is finished."""
     saved = max(trial.updates(name) for name in (LAST, PREVIOUS))
     for _ in range(3):
@@ -164,10 +164,10 @@ def finish(trial: DisturbedTraining, reference: Path) -> Outcome:
         if run and "delete" in trial.last_error():  # its only checkpoint is damaged: as the sentence says
             (run / LAST).unlink(missing_ok=True)
     else:
-        return Outcome(traceback="Traceback" in trial.errors, note=trial.last_error())
+        return Ending(traceback="Traceback" in trial.errors, note=trial.last_error())
     resumed = re.findall(r"resuming after update (\d+)", (run / LOG).read_text())
     left = [path.name for path in run.rglob(".*") if path.is_file()]
-    return Outcome(
+    return Ending(
         equal=same_end(run, reference),
         lost=bool(resumed) and max(map(int, resumed)) < saved,
         partial=bool(left),
