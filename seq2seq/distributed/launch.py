@@ -10,6 +10,7 @@ from seq2seq.distributed.process import STARTED
 from seq2seq.errors import TrainingError
 from seq2seq.runtime.signals import Interrupted, signal_of
 
+MEETING_SECONDS = 600  # that processes of several machines wait for each other to start
 SHUTDOWN_SECONDS = 120  # that processes have to finish an update and save, after a signal to stop
 
 
@@ -21,6 +22,7 @@ def start_processes(module: str, arguments: Sequence[str], count: int, nodes: in
     Raises TrainingError with the error of the one that failed first, and Interrupted after a signal to stop."""
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what ends a process is said below
@@ -34,12 +36,18 @@ def start_processes(module: str, arguments: Sequence[str], count: int, nodes: in
         run_id="seq2seq" if rendezvous else uuid4().hex,
         rdzv_backend="c10d",
         rdzv_endpoint=rendezvous or "localhost:0",  # any free port
+        rdzv_configs={"join_timeout": MEETING_SECONDS},
         max_restarts=0,
         monitor_interval=0.1,
         logs_specs=DefaultLogsSpecs(),
     )
     try:
         elastic_launch(settings, sys.executable)("-m", module, *arguments)
+    except RendezvousError as error:
+        raise TrainingError(
+            f"the processes cannot meet at {rendezvous or 'a port of this machine'}: no machine has that address, another"
+            f" program uses the port, or another machine did not start the command within {MEETING_SECONDS} s"
+        ) from error
     except SignalException as error:
         raise Interrupted(error.sigval) from None
     except ChildFailedError as error:
