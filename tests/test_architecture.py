@@ -36,6 +36,7 @@ MAY_IMPORT = {  # folder -> what it may import besides itself and SHARED; module
     "evaluation": {"config", "data", "distributed", "nn.attention", "runs", "search", "translator"},
     "distributed": set(),
     "training": {"config", "data", "distributed", "evaluation", "export.formats", "nn", "runs", "translator"},
+    "doctor": {"config", "data", "distributed", "export.formats", "nn.build", "training"},
     "export": {"config", "data", "evaluation", "nn", "runs", "translator"},
     "imports": {"config", "data", "export.huggingface", "nn", "runs", "translator"},
     "launch": {"config", "runs.directory"},
