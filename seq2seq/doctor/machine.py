@@ -145,12 +145,12 @@ def check_threads(config: Config) -> Finding:
     if not uses_gpu(config.trainer) and threads * trainer.devices > cores:
         problems.append(
             f"trainer.threads={threads} in each of trainer.devices={trainer.devices} are more than"
-            f" {counted(cores, 'core')}: set trainer.threads={max(1, cores // trainer.devices)}"
+            f" {counted(cores, 'core')}: set {few_threads(cores, trainer.devices)}"
         )
     if quota and threads * trainer.devices > quota:
         problems.append(
             f"a control group allows the time of {quota:.3g} cores, fewer than threads: set"
-            f" trainer.threads={max(1, int(quota) // trainer.devices)}"
+            f" {few_threads(max(1, int(quota)), trainer.devices)}"
         )
     if (load := os.getloadavg()[0]) > BUSY * cores:
         problems.append(
@@ -159,6 +159,11 @@ def check_threads(config: Config) -> Finding:
         )
     text = f"{counted(threads, 'thread')} on {counted(cores, 'core')}"
     return worst([Finding(WARNING, problem) for problem in problems], text)
+
+
+def few_threads(cores: int, devices: int) -> str:
+    """The setting by which no more threads work than there are cores."""
+    return f"trainer.threads={cores // devices}" if devices <= cores else f"trainer.devices={cores}"
 
 
 def check_allocator(config: Config) -> Finding:

@@ -107,6 +107,7 @@ def test_gpus(monkeypatch: Patch) -> None:
         (("trainer.devices=2", "trainer.threads=2"), 4, 4.0, 1.0, ""),
         (("trainer.threads=5",), 4, 0.0, 0.0, "trainer.threads=5 in each of trainer.devices=1 are more than 4 cores"),
         (("trainer.devices=2", "trainer.threads=3"), 4, 0.0, 0.0, "set trainer.threads=2"),
+        (("trainer.devices=5",), 4, 0.0, 0.0, "set trainer.devices=4"),
         ((), 4, 1.5, 0.0, "a control group allows the time of 1.5 cores, fewer than threads: set trainer.threads=1"),
         ((), 4, 0.0, 3.1, "the load of the last minute is 3.1 on 4 cores: end other programs"),
     ],
