@@ -20,6 +20,7 @@ COMMANDS = {  # module in seq2seq.commands -> purpose; the overview imports no c
     "compare": "compare runs, by variant over seeds, with paired tests: one table, or a report",
     "export": "write a run as an artifact that translates without PyTorch, proved to give its output",
     "verify": "translate with an artifact again, and compare with the checkpoint that it was exported from",
+    "doctor": "check this machine, and a training with some settings, before it starts",
     "check": "say which formats a model with these settings can be exported to, before it is trained",
     "import": "write a model of another toolkit as a run: Marian (OPUS-MT) or OpenNMT-py",
     "metrics": "score given text against references; needs no run",

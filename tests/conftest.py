@@ -266,6 +266,21 @@ def lines(corpus: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Ray on this machine with two cores, started once, which writes nothing to the home folder."""
+    ray = pytest.importorskip("ray", reason="pip install 'seq2seq[ray]'")
+    root = str(Path(__file__).resolve().parents[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("PYTHONPATH", os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])]))
+        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False)
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@pytest.fixture(scope="session")
 def p_value() -> Callable[..., float]:
     """`p_value(test, metric, system, baseline, references, samples)`: the p-value of the difference of two systems.
 

@@ -33,9 +33,11 @@ MAY_IMPORT = {  # folder -> what it may import besides itself and SHARED; module
     "search": {"nn.interface", "nn.ops.devices"},
     "runs": {"config", "data", "nn.build"},
     "translator": {"config", "distributed", "runs", "search", "data", "nn"},
+    "ray_data": {"runs.bundles", "translator"},
     "evaluation": {"config", "data", "distributed", "nn.attention", "runs", "search", "translator"},
     "distributed": set(),
     "training": {"config", "data", "distributed", "evaluation", "export.formats", "nn", "runs", "translator"},
+    "doctor": {"config", "data", "distributed", "export.formats", "nn.build", "training"},
     "export": {"config", "data", "evaluation", "nn", "runs", "translator"},
     "imports": {"config", "data", "export.huggingface", "nn", "runs", "translator"},
     "launch": {"config", "runs.directory"},
@@ -60,6 +62,8 @@ DOORS = {  # dependency -> the modules or folders that may import it
     "langcodes": {"config.languages"},
     "ctranslate2": {"export.ctranslate2"},
     "transformers": {"export.runners"},
+    "ray": {"ray_data"},
+    "packaging": {"doctor.machine"},
 }
 
 FILES_READ = {  # call that reads a file -> the modules that may call it; all others read with runtime.untrusted

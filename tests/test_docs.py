@@ -59,6 +59,7 @@ def commands():
 
 def form(line):
     """A line without what differs from run to run: numbers, names of runs, times."""
+    line = re.sub(r"^(dev \d+  (source|reference|hypothesis)) .*", r"\1", line)  # of another dev set
     line = re.sub(r"\S*runs\S*toy-demo-s1-[0-9a-f]{8}|\S*readme\S*", "RUN", line)
     return re.sub(r"\s+", " ", re.sub(r"\d[\d,.:]*", "0", line)).strip()
 

@@ -33,7 +33,7 @@ def run_experiment(
     options = parser.parse_intermixed_args(argv)
     folder = _existing_folder(options.config_dir)
     _refuse_folders(command, options.settings)
-    if not (options.help or options.cfg or command == "check"):
+    if not (options.help or options.cfg or command in ("check", "doctor")):
         _log_default_data(options.settings)
     if options.help:
         print(parser.format_help() + settings_help([conf_dir(), *([folder] if folder else [])]))

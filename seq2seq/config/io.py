@@ -32,7 +32,7 @@ from seq2seq.utils.files import write_text
 # Paths, devices, display, when to save and when to stop. Every other setting makes another run, trainer.precision too.
 NOT_HASHED = {
     "resume", "runs", "data.root", "data.cache", "data.how", "data.licence",
-    "training.save_every", "training.save_minutes", "training.max_skipped",
+    "training.save_every", "training.save_minutes", "training.max_skipped", "training.show",
     "trainer.accelerator", "trainer.devices", "trainer.nodes", "trainer.rendezvous", "trainer.wall_minutes",
     "trainer.threads", "trainer.log_every", "trainer.progress", "trainer.graphs",
 }  # fmt: skip
@@ -393,11 +393,12 @@ def refuse_changes(saved: Mapping[str, Any], given: Mapping[str, Any], folder: P
     """Raise ConfigError for the first setting that differs from the saved one of the run `folder` and may not change.
 
     Both as `flatten` returns them."""
+    training = sorted(name.partition(".")[2] for name in MAY_CHANGE if name.startswith("training."))
     for name, before, now in _differences(saved, given):
         if name not in MAY_CHANGE:
             raise ConfigError(
                 f"{name}={shortened(now)} is given, but the run was started with {name}={before}: on resuming only "
-                f"training.{', '.join(LIMITS)}, data.root, data.cache and trainer settings other than precision may "
+                f"training.{', '.join(training)}, data.root, data.cache and trainer settings other than precision may "
                 f"change; init_from={folder} starts a new run from its weights, with other settings"
             )
 

@@ -99,6 +99,12 @@ class TrainingConfig(Group):
     )
     patience: int = setting(8, "stop after this many validations without improvement; 0: never", bounds=COUNT)
     dev_lines: int = setting(0, "decode only the first lines of the dev set in validation; 0: all", bounds=COUNT)
+    show: int = setting(
+        3,
+        "dev sentences whose source, reference and hypothesis are logged in each validation, always the same ones,"
+        " spread over the dev set; 0: none",
+        bounds=Bounds(0, 100, "each takes three lines of the log"),
+    )
     keep: int = setting(
         3, "number of best checkpoints that are kept", bounds=Bounds(1, 1000, "each has a file of all weights")
     )
@@ -124,7 +130,8 @@ class TrainingConfig(Group):
         if self.schedule != "plateau":
             self.refuse_ignored(("plateau_patience", "plateau_factor"), "it belongs to training.schedule=plateau")
         if self.monitor == "loss":
-            self.refuse_ignored(("dev_lines",), "training.monitor=loss decodes nothing")
+            ignored = ("dev_lines", "show") if self.show else ("dev_lines",)
+            self.refuse_ignored(ignored, "training.monitor=loss decodes nothing")
 
 
 @dataclass(kw_only=True)

@@ -43,7 +43,15 @@ from seq2seq.training.optim import OPTIMIZERS, SCHEDULES, OptimizerOptions, Plat
 from seq2seq.training.progress import TrainingLimits, TrainingProgress
 from seq2seq.training.resources import Clock, reset_peak_memory, resources_used
 from seq2seq.training.trial import Trial
-from seq2seq.training.validation import AttentionMonitor, DevFigures, DevSet, EarlyStopping, Validation
+from seq2seq.training.validation import (
+    AttentionMonitor,
+    DevExample,
+    DevFigures,
+    DevSet,
+    EarlyStopping,
+    Validation,
+    dev_examples,
+)
 from seq2seq.translator import Translator
 from seq2seq.utils.files import write_json
 from seq2seq.utils.overrides import resume_word
@@ -249,11 +257,12 @@ def make_dev_set(config: Config, prepared: Prepared, model: EncoderDecoder) -> D
     references = [[pair.target for pair in pairs]]
     metric, tokenizers = monitored_metric(t.monitor), metric_tokenizers(config)
 
-    def decode() -> tuple[float, Sequence[str]]:
+    def decode() -> tuple[float, Sequence[str], Sequence[DevExample]]:
         sources = [pair.source for pair in pairs]
         hypotheses = translator.translate(sources)
         warnings = output_warnings(sources, hypotheses, references[0])
-        return score(hypotheses, references, [metric], **tokenizers, bootstrap=0)[0].value, [*warnings.values()]
+        value = score(hypotheses, references, [metric], **tokenizers, bootstrap=0)[0].value
+        return value, [*warnings.values()], dev_examples(pairs, hypotheses, t.show)
 
     batches = partial(
         eval_batches,

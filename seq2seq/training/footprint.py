@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,26 +24,47 @@ SMALLEST = 8  # entries of the smallest vocabulary
 SHARE = 0.1  # a setting is named if half of it takes at least this share less memory
 
 
-def check_memory(config: Config, prepared: Prepared | None = None) -> None:
-    """Raises ConfigError, which names the settings that dominate, for a training that exceeds the free memory.
+class Footprint(NamedTuple):
+    """The memory of a training, estimated, and what is there."""
 
-    prepared: the text, None for a lower bound by the settings alone. The estimate is a lower bound as well: parameters,
-    gradients, the optimizer's state, the moving average, and one float for each token and unit of a batch."""
-    sizes = (prepared.vocabularies.source.size, prepared.vocabularies.target.size) if prepared else (SMALLEST,) * 2
-    parameters = count_parameters(build_meta_model(config.model, *sizes))
+    needed: int  # bytes, at least: see `estimate`
+    free: int  # bytes, of the GPU if one is used
+    parameters: int
+    tokens: int  # padded, of the longer side in the largest batch; 1 if the text is not known
+
+
+def estimate(config: Config, prepared: Prepared | None = None) -> Footprint:
+    """The memory that a training takes at least: parameters, gradients, the optimizer's state, the moving average, and
+    one float for each token and unit of a batch.
+
+    prepared: the text, None for a lower bound by the settings alone."""
+    parameters = count_parameters(build_meta_model(config.model, *vocabulary_sizes(prepared)))
     copies = 2 + STATES[config.training.optimizer] + (config.training.ema > 0)
     tokens = batch_tokens(config, prepared) if prepared else 1
-    needed = FLOAT * (copies * parameters + tokens * units(config.model))
     free = available_memory()
     on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
     if on_gpu and FLOAT * parameters <= free:  # it is initialized on the host
         free = free_memory(torch.device("cuda"))
+    return Footprint(FLOAT * (copies * parameters + tokens * units(config.model)), free, parameters, tokens)
+
+
+def vocabulary_sizes(prepared: Prepared | None) -> tuple[int, int]:
+    """Entries of the vocabularies of source and target; of the smallest ones for None."""
+    if prepared is None:
+        return SMALLEST, SMALLEST
+    return prepared.vocabularies.source.size, prepared.vocabularies.target.size
+
+
+def check_memory(config: Config, prepared: Prepared | None = None) -> None:
+    """Raises ConfigError, which names the settings that dominate, for a training that exceeds the free memory by its
+    `estimate`."""
+    needed, free, parameters, tokens = estimate(config, prepared)
     if needed > free:
         batches = f", in batches of {tokens:,} tokens" if prepared else ""
         raise ConfigError(
             f"this training takes at least {gib(needed)} for {parameters:,} parameters, their gradients and the state "
             f"of training.optimizer={config.training.optimizer}{batches}, and {gib(free)} of memory are free: lower "
-            f"{' or '.join(dominating(config, sizes, tokens))}"
+            f"{' or '.join(dominating(config, vocabulary_sizes(prepared), tokens))}"
         )
 
 

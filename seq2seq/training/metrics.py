@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,13 @@ class MetricsWriter:
                     if name != "update" and not isinstance(value, str):
                         self.tensorboard.add_scalar(name, value, row["update"])
 
+    def write_text(self, update: int, lines: Sequence[str]) -> None:
+        """Hand lines of text to TensorBoard, which shows them as they are; nothing if there are none."""
+        if self.tensorboard and lines:
+            with error_filename(self.path.parent / TENSORBOARD):
+                block = "".join(f"    {line}\n" for line in lines)  # Markdown's for text without markup
+                self.tensorboard.add_text("dev", block, update)
+
 
 class NoMetrics(MetricsWriter):
     """In place of a MetricsWriter in all processes but one: writes nothing."""
@@ -45,6 +53,9 @@ class NoMetrics(MetricsWriter):
         pass
 
     def write(self, **row: Any) -> None:
+        pass
+
+    def write_text(self, update: int, lines: Sequence[str]) -> None:
         pass
 
 

@@ -17,7 +17,7 @@ from seq2seq.config import ModelConfig
 from seq2seq.data.batching import Batch
 from seq2seq.data.readers import Pair
 from seq2seq.distributed import ranks
-from seq2seq.errors import TrainingError
+from seq2seq.errors import TrainingError, shortened
 from seq2seq.evaluation.attention_maps import attention_health, compute_attention_maps
 from seq2seq.ids import PAD
 from seq2seq.runtime.words import is_blank
@@ -34,6 +34,7 @@ log = logging.getLogger("seq2seq")
 
 MONITORED_PAIRS = 64  # whose attention is checked: a small part of a validation's time
 MONITORED_CHARACTERS = 2000  # of a target: a longer one would take as long as all the others
+EXAMPLE_CHARACTERS = 300  # of a text that is logged
 VALIDATIONS_IN_A_ROW = 3  # that find the same before it is logged: attention starts out uniform in every training
 
 
@@ -67,12 +68,33 @@ class AttentionMonitor:
                 log.warning("attention: %s", sentence)
 
 
+class DevExample(NamedTuple):
+    """A dev sentence and its translation."""
+
+    line: int  # of the dev set, from 1
+    source: str
+    reference: str
+    hypothesis: str
+
+    def rows(self) -> list[str]:
+        """A line for each text: escaped, and no longer than EXAMPLE_CHARACTERS."""
+        texts = {name: getattr(self, name) for name in ("source", "reference", "hypothesis")}
+        return [f"dev {self.line}  {name:<10}  {shortened(text, EXAMPLE_CHARACTERS)}" for name, text in texts.items()]
+
+
+def dev_examples(pairs: Sequence[Pair], hypotheses: Sequence[str], count: int) -> list[DevExample]:
+    """`count` of the pairs with their translations, all if there are fewer; spread evenly, and always the same."""
+    chosen = [(2 * k + 1) * len(pairs) // (2 * count) for k in range(count)]
+    return [DevExample(i + 1, pairs[i].source, pairs[i].target, hypotheses[i]) for i in dict.fromkeys(chosen)]
+
+
 class DevFigures(NamedTuple):
     """What a validation finds."""
 
     loss: float  # negative log-likelihood in nats per target token, without label smoothing
     score: float  # higher is better; minus the loss with training.monitor=loss
     warnings: Sequence[str] = ()  # about the outputs
+    examples: Sequence[DevExample] = ()
 
 
 @dataclass
@@ -80,8 +102,8 @@ class DevSet:
     """The development set, and how the current weights are scored on it."""
 
     batches: Callable[[], Iterable[Batch]]
-    # translates the dev set and returns the score, and warnings about the outputs; None: the loss is the score
-    decode: Callable[[], tuple[float, Sequence[str]]] | None
+    # translates the dev set; returns score, warnings about the outputs, and examples. None: the loss is the score
+    decode: Callable[[], tuple[float, Sequence[str], Sequence[DevExample]]] | None
     monitor: str  # a choice of training.monitor, for messages
     attention: AttentionMonitor | None = None
 
@@ -112,11 +134,11 @@ class DevSet:
             raise TrainingError(
                 f"the dev loss is {loss}, these weights are not kept; lower training.learning_rate or set training.clip"
             )
-        score, warnings = (-loss, ()) if self.decode is None else self.decode()
+        score, warnings, examples = (-loss, (), ()) if self.decode is None else self.decode()
         if self.attention:
             self.attention.check()
         model.train(training)
-        return DevFigures(loss, score, warnings)
+        return DevFigures(loss, score, warnings, examples)
 
 
 @dataclass
@@ -223,6 +245,10 @@ class Validation(L.Callback):
             abs(figures.score),
             "  (best)" if best else "",
         )
+        rows = [row for example in figures.examples for row in example.rows()]
+        for row in rows:
+            log.info("%s", row)
+        self.metrics.write_text(trainer.global_step, rows)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -32,9 +32,15 @@ def keep_freed_memory() -> None:
     """Keep freed memory in the allocator instead of returning it to the system, for training, whose needs do not grow.
 
     Does nothing without glibc, or where the user has set MALLOC_* or GLIBC_TUNABLES=glibc.malloc..."""
-    tuned = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
-    if tuned or any(variable.startswith("MALLOC_") for variable in os.environ):
+    if allocator_setting():
         return
     with suppress(AttributeError, OSError, TypeError):
         for option, value in MALLOC.items():
             ctypes.CDLL(None).mallopt(option, value)
+
+
+def allocator_setting() -> str:
+    """The environment variable by which the user has set the allocator of glibc; '' if there is none."""
+    if "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
+        return "GLIBC_TUNABLES"
+    return next((variable for variable in os.environ if variable.startswith("MALLOC_")), "")

@@ -1,5 +1,6 @@
 """Training on several devices: the same losses and weights as on one, to rounding, with dropout."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,13 +41,24 @@ def test_devices_that_cannot_be_are_refused(
     assert all(part in str(caught.value) for part in parts), caught.value
 
 
+def shown(run: Path) -> list[str]:
+    """The dev sentences that the log shows, without translations, which change where scores are rounded."""
+    lines = (run / "log.txt").read_text(encoding="utf-8").splitlines()
+    return [line.split(" ", 2)[2] for line in lines if re.match(r"\S+ \S+ dev \d+  (source|reference)", line)]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("model", ["rnn", "transformer"])
 def test_devices_change_no_figure_and_no_weight(
-    model: str, trained: Train, small_config: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+    model: str,
+    trained: Train,
+    small_config: Callable[..., object],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """1 x 4, 2 x 2 and 4 x 1, devices x micro-batches; and a run of two that goes on with four, then with one."""
+    caplog.set_level("INFO", "seq2seq")
     monkeypatch.setattr("seq2seq.training.checks.available_cores", lambda: 4)
     size = () if model == "rnn" else ("model=transformer", "model.size=8", "model.heads=2", "model.feedforward=8")
     runs = [trained(*FOUR, *size, f"trainer.devices={devices}") for devices in (1, 2, 4)]
@@ -67,3 +79,4 @@ def test_devices_change_no_figure_and_no_weight(
         assert [row["batches"] for row in found] == [row["batches"] for row in expected]
         assert Run.open(run).info["target_tokens"] == Run.open(runs[0]).info["target_tokens"]
         assert run.name == runs[0].name
+        assert shown(run) == shown(runs[0]) != []

@@ -438,4 +438,32 @@ BUNDLES = [
     ),
 ]  # fmt: skip
 
-BUGS = [*SCORERS, *WEIGHTS, *MODELS, *SEARCH, *RUNTIME, *BUNDLES, *BATCHING, *TRAINING, *METRICS]
+AROUND = [
+    Bug(
+        "check_that_hides_the_others", "doctor/finding.py",
+        "except Exception as error:", "except ValueError as error:",
+        "a check that fails unexpectedly ends `doctor`", "doctor",
+    ),
+    Bug(
+        "bad_training_starts", "commands/doctor.py",
+        'bad += [name] if level == "bad" else []', "bad += []",
+        "`doctor` has the exit code 0 whatever it finds", "doctor",
+    ),
+    Bug(
+        "copies_are_not_counted", "doctor/training.py",
+        "copies = pairs - len(np.unique(np.frombuffer(hashes, np.int64)))", "copies = pairs - len(hashes)",
+        "a corpus of one sentence has no copies", "doctor",
+    ),
+    Bug(
+        "other_sentences_shown", "training/validation.py",
+        "chosen = [(2 * k + 1) * len(pairs) // (2 * count) for k in range(count)]", "chosen = [*range(count)]",
+        "the first dev sentences are shown, not those that are spread over the set", "training/test_validation.py",
+    ),
+    Bug(
+        "actors_take_all_cores", "ray_data.py",
+        "compute=data.ActorPoolStrategy(min_size=1, max_size=actors),", "compute=data.ActorPoolStrategy(size=actors),",
+        "with as many actors as cores the dataset is never read", "test_ray_data.py",
+    ),
+]  # fmt: skip
+
+BUGS = [*SCORERS, *WEIGHTS, *MODELS, *SEARCH, *RUNTIME, *BUNDLES, *BATCHING, *TRAINING, *METRICS, *AROUND]

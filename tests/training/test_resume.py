@@ -181,6 +181,7 @@ MAY_CHANGE = [
     "trainer.log_every=9",
     "trainer.progress=lines",
     "trainer.threads=2",
+    "training.show=0",
     "trainer=cpu",
 ]
 

@@ -50,6 +50,7 @@ ELSEWHERE = {
     "stop_at",
     "patience",
     "dev_lines",
+    "show",
     "monitor",
     "rouge_tokenizer",
     "max_skipped",

@@ -2,7 +2,9 @@
 
 import csv
 import logging
+import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,21 +13,25 @@ import numpy as np
 import pytest
 import torch
 
-from seq2seq.config import AttentionConfig, RNNConfig
+from seq2seq.config import AttentionConfig, RNNConfig, TrainingConfig
 from seq2seq.data.readers import Pair
+from seq2seq.errors import ConfigError
 from seq2seq.evaluation.attention_maps import AttentionMap
 from seq2seq.runs.directory import Run
 from seq2seq.training import validation
 from seq2seq.training.checkpoint import Checkpoint, CheckpointKeeper
 from seq2seq.training.optim import Plateau
 from seq2seq.training.validation import (
+    EXAMPLE_CHARACTERS,
     MONITORED_PAIRS,
     VALIDATIONS_IN_A_ROW,
     AttentionMonitor,
+    DevExample,
     DevFigures,
     DevSet,
     EarlyStopping,
     Validation,
+    dev_examples,
 )
 
 NO_LIMITS = ("training.max_updates=0", "training.patience=0")
@@ -156,6 +162,72 @@ def test_training_that_ends_with_useless_outputs_says_so(
         found = [message for message in caplog.messages if message.startswith("dev outputs: ")]
         assert bool(found) == (monitor == "bleu")
         assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "count", "lines"), [(500, 3, [84, 251, 417]), (2, 3, [1, 2]), (9, 0, []), (4, 4, [1, 2, 3, 4])]
+)
+def test_examples_are_spread_over_the_dev_set(pairs: int, count: int, lines: list[int]) -> None:
+    texts = [Pair(f"s{i}", f"r{i}") for i in range(1, pairs + 1)]
+    found = dev_examples(texts, [f"h{i}" for i in range(1, pairs + 1)], count)
+    assert found == [(line, f"s{line}", f"r{line}", f"h{line}") for line in lines]
+
+
+def test_rows_of_an_example_are_short_and_safe_to_print() -> None:
+    rows = DevExample(7, "a\x1b[31m\u2028b", "long " * EXAMPLE_CHARACTERS, "").rows()
+    assert rows[0] == "dev 7  source      a\\x1b[31m\\u2028b"
+    assert rows[1].startswith("dev 7  reference   long long ")
+    assert len(rows[1]) < EXAMPLE_CHARACTERS + 50
+    assert rows[2] == "dev 7  hypothesis  "
+
+
+SHOW = ("training.max_updates=2", "training.validate_every=1", "training.dev_lines=10", "trainer.progress=none")
+
+
+def shown(run: Path) -> list[str]:
+    """What the log has of dev sentences, without the time."""
+    lines = (run / "log.txt").read_text(encoding="utf-8").splitlines()
+    return [line.split(" ", 2)[2] for line in lines if re.match(r"\S+ \S+ dev \d", line)]
+
+
+def test_each_validation_logs_the_same_sentences(
+    trained: Callable[..., Path], corpus: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "seq2seq")
+    run = trained(*SHOW, "training.show=2")
+    sides = [(corpus / f"dev.{side}").read_text(encoding="utf-8").splitlines() for side in ("en", "de")]
+    for rows in (shown(run)[:6], shown(run)[6:]):
+        assert [row.partition("  ")[0] for row in rows] == ["dev 3"] * 3 + ["dev 8"] * 3
+        for line, (source, reference, hypothesis) in zip((3, 8), (rows[:3], rows[3:]), strict=True):
+            assert source == f"dev {line}  source      {sides[0][line - 1]}"
+            assert reference == f"dev {line}  reference   {sides[1][line - 1]}"
+            assert hypothesis.startswith(f"dev {line}  hypothesis  ")
+    if find_spec("tensorboard") is not None:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        board = EventAccumulator(str(run / "tensorboard"))
+        board.Reload()
+        events = board.Tensors("dev/text_summary")
+        assert [event.step for event in events] == [1, 2]
+        assert events[0].tensor_proto.string_val[0].decode() == "".join(f"    {row}\n" for row in shown(run)[:6])
+
+
+@pytest.mark.parametrize("words", [("training.show=0",), ("training.monitor=loss",)])
+def test_no_sentences_are_logged(
+    words: tuple[str, ...], trained: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "seq2seq")
+    run = trained(*[word for word in SHOW if "dev_lines" not in word], *words)
+    assert len(re.findall(r"update \d  dev loss ", (run / "log.txt").read_text(encoding="utf-8"))) == 2
+    assert shown(run) == []
+
+
+def test_sentences_without_decoding_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"training\.show=5 would be ignored: training\.monitor=loss decodes nothing"):
+        TrainingConfig(monitor="loss", show=5)
+    assert TrainingConfig(monitor="loss", show=0).show == 0
+    with pytest.raises(ConfigError, match=r"training\.show=101 is too large: at most 100"):
+        TrainingConfig(show=101)
 
 
 def test_resumed_validation_goes_on_with_its_scores_and_its_patience(tmp_path: Path) -> None:
