@@ -17,6 +17,7 @@ from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.evaluation import rouge
 from seq2seq.evaluation.metrics import GROUPS, METRICS, TASKS, expand_names, score
 from seq2seq.evaluation.scores import LOWER_IS_BETTER
+from tests.each import each
 
 TEXT = "the a man woman dog, Street runs sits in on near 2 green lights. old children play playing football again &"
 WORDS = TEXT.split()
@@ -240,7 +241,7 @@ TOKENIZERS = {  # of BLEU -> languages
 }
 
 
-@pytest.mark.parametrize(
+@each(
     ("language", "tokenizer"),
     [("", "13a"), *((name, tok) for tok, names in TOKENIZERS.items() for name in names.split())],
 )
@@ -319,7 +320,7 @@ def test_lowercase_ignores_case(cased: str) -> None:
 # Bad input
 
 
-@pytest.mark.parametrize(
+@each(
     ("hypotheses", "references", "message"),
     [
         (["a", "b"], [["a"]], "2 hypotheses cannot be paired with 1 references"),
