@@ -436,9 +436,7 @@ ALONE = ["été", "a,b", "(x)", "[x]", "a=b", "a%20b"]  # each of which the firs
 @pytest.mark.parametrize(
     "name",
     [
-        """it's [my] (own) a,b "été" a=b a%20b""",
-        "${x}",
-        "a\\",
+        """it's [my] (own) a,b "été" a=b a%20b/${x}/a\\""",  # three folders
         *(pytest.param(name, marks=pytest.mark.slow) for name in ALONE),
     ],
 )

@@ -261,6 +261,7 @@ def test_line_breaks_of_targets_are_kept_on_request(tmp_path: Path, name: str) -
     assert next(corpora.train_pairs(config(tmp_path, **read))).target == "One . Two .    Three .  "
 
 
+@pytest.mark.slow  # the library takes long to import
 def test_hub_with_the_real_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of files, and what save_to_disk writes for all splits and for one."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -98,12 +98,23 @@ def test_past_is_kept_over_many_steps(variant):
 
 
 @torch.no_grad()
-@pytest.mark.cases(fast=[("transformer", "local_p")])  # a recurrent model: tests/commands/test_export.py
-@pytest.mark.fast("transformer-local_p")
+@pytest.mark.slow
 def test_candidates_of_a_shortlist(case):
+    check_candidates(case.model.float())
+
+
+@torch.no_grad()
+def test_candidates_of_a_shortlist_of_a_small_transformer(model_cases):
+    """A recurrent model is exported by tests/commands/test_export.py."""
+    check_candidates(
+        model_cases.build(model_cases.config("transformer", {"layers": (1, 1), "head": "copy"}), torch.float32).model
+    )
+
+
+def check_candidates(model):
     """Their log-probabilities are those of a model restricted to them, and each sentence has its own."""
     source, _ = sources()
-    model, ids = case.model.float(), torch.tensor([0, 1, 2, 3, 5, 8, 9])
+    ids = torch.tensor([0, 1, 2, 3, 5, 8, 9])
     mask = torch.zeros(len(source), len(ids)).index_put_(
         (torch.tensor([1]), torch.tensor([5])), torch.tensor(-torch.inf)
     )
