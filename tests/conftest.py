@@ -68,6 +68,12 @@ def pytest_collection_finish() -> None:
     atexit.register(gc.unfreeze)  # libraries check at their end that their objects are gone
 
 
+def pytest_sessionfinish() -> None:
+    """Collect once what tests have left, as pytest then does five times."""
+    gc.collect()
+    gc.freeze()
+
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # the last thing that a process does which has reported all its results: taking apart what it loaded takes seconds
     atexit.register(os._exit, 0)
