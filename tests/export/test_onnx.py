@@ -106,9 +106,8 @@ def test_candidates_of_a_shortlist(case):
 @torch.no_grad()
 def test_candidates_of_a_shortlist_of_a_small_transformer(model_cases):
     """A recurrent model is exported by tests/commands/test_export.py."""
-    check_candidates(
-        model_cases.build(model_cases.config("transformer", {"layers": (1, 1), "head": "copy"}), torch.float32).model
-    )
+    choices = {"layers": (1, 1), "head": "copy"}
+    check_candidates(model_cases.build(model_cases.config("transformer", choices), torch.float32).model)
 
 
 def check_candidates(model):
