@@ -68,6 +68,17 @@ def pytest_collection_finish() -> None:
     atexit.register(gc.unfreeze)  # libraries check at their end that their objects are gone
 
 
+def pytest_sessionfinish() -> None:
+    """Collect once what tests have left, as pytest then does five times."""
+    gc.collect()
+    gc.freeze()
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # the last thing that a process does which has reported all its results: taking apart what it loaded takes seconds
+    atexit.register(os._exit, 0)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parameters of tests marked with `pairs`; only those that are run are made, as a full product is large."""
     slow = bool(metafunc.config.getoption("--slow") or metafunc.config.getoption("-m"))

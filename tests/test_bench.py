@@ -74,6 +74,7 @@ def test_traffic_equals_that_counted_by_hand():
     assert limit.bandwidth(size=1000, seconds=0.01) > 0
 
 
+@pytest.mark.slow
 def test_every_workload_can_be_built():
     import work
 

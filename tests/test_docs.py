@@ -23,6 +23,7 @@ from seq2seq.cli import main
 from seq2seq.runtime.__main__ import main as translate_bundle
 from seq2seq.runtime.bundle import Bundle
 from seq2seq.runtime.translation import EMPTY, as_values
+from tests.each import each
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -218,7 +219,7 @@ def test_the_python_example_runs(run, monkeypatch):
     assert len(names["translator"].translate(["The old teacher opens the window."])) == 1
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@each("page", PAGES)
 def test_links_lead_to_files_and_headings(page):
     for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
         if not link.startswith("http"):

@@ -14,6 +14,7 @@ from seq2seq.ids import EOS
 from seq2seq.launch.compose import compose_config, conf_dir
 from seq2seq.nn.build import build_meta_model, build_model
 from seq2seq.training.optim import check_schedule
+from tests.each import each
 
 FOLDER = conf_dir() / "experiment"
 NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml"))
@@ -32,7 +33,7 @@ def composed(name):
 QUICK = ("bahdanau2015", "see2017", "gnmt", "luong2015/unk", "luong_table/transformer")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_file_names_settings_and_files_that_there_are(name):
     values = OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
     for entry in values.pop("defaults"):

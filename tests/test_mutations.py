@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.each import each
 from tests.mutations.__main__ import ROOT, copy_checkout, found_by, planted
 from tests.mutations.bugs import BUGS, Bug
 
@@ -13,7 +14,7 @@ def test_names_are_unique() -> None:
     assert len({bug.name for bug in BUGS}) == len(BUGS) >= 40
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+@each("bug", BUGS)
 def test_bug_can_be_planted(bug: Bug) -> None:
     """Its line is in the file, once, and the changed file is another program; the tests that should find it exist."""
     text = (ROOT / "seq2seq" / bug.file).read_text(encoding="utf-8")

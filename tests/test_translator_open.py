@@ -1,9 +1,7 @@
-"""Opening a translator: settings that are refused, and modules that are not imported."""
+"""Opening a translator: its settings, and those that are refused."""
 
 import importlib
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from packaging.version import Version
 
 from seq2seq import Translator
 from seq2seq.errors import ConfigError, DataError, RunError
@@ -54,20 +51,6 @@ def test_search_settings_are_checked_for_name_and_type(tiny_run: Path) -> None:
         Translator.open(tiny_run).attention(["the cat sleeps"])
     with pytest.raises(DataError, match="1 source cannot be scored with 2 targets"):
         Translator.open(tiny_run).score(["a"], ["b", "c"])
-
-
-def test_opening_a_run_does_not_import_what_only_training_needs(tiny_run: Path) -> None:
-    """Each of these takes longer to import than a short line takes to translate."""
-    old = Version(torch.__version__) < Version("2.13")  # which may import sympy themselves
-    heavy = (*(() if old else ("sympy",)), "hydra", "lightning", "sacrebleu", "rouge_score", "matplotlib")
-    code = f"""
-import sys
-from seq2seq import Translator, translator
-Translator.open({str(tiny_run)!r}).translate(["the cat sleeps"])
-sys.exit(", ".join(set({heavy}) & set(sys.modules)))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
-    assert done.stderr.strip() == ""
 
 
 def test_single_string_in_place_of_lines_is_refused(random_run: RandomRun) -> None:

@@ -59,7 +59,7 @@ def runs(trained: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory)
     Each has random weights of its own, and so other translations."""
     folder = tmp_path_factory.mktemp("compared")
     for name, words in VARIANTS.items():
-        run = trained("training.max_updates=4", "training.monitor=loss", "search.beam=3", *words)
+        run = trained("training.max_updates=2", "training.monitor=loss", "search.beam=3", *words)
         shutil.copytree(run, folder / f"{name}-1")
         if "transformer" not in name:
             resaved(run, folder / f"{name}-2", seed=2)

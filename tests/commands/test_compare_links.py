@@ -68,7 +68,7 @@ def test_gold_without_any_link_is_refused(call: Call, runs: Path, corpus: Path) 
 def back(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs of the other direction, with seeds 1 and 2."""
     folder = tmp_path_factory.mktemp("back")
-    words = ("training.max_updates=4", "training.monitor=loss", "search.beam=3")  # as those of `runs`
+    words = ("training.max_updates=2", "training.monitor=loss", "search.beam=3")  # as those of `runs`
     run = trained("data.source=de", "data.target=en", *words)
     for seed in (1, 2):
         resaved(run, folder / f"back-{seed}", seed=seed)

@@ -56,7 +56,7 @@ def test_header_lists_what_the_runs_share(compared: Callable[..., Any], runs_cop
     first, second, *_ = compared(one, other)["header"]
     assert first.startswith("One seed of each variant: the table speaks of these runs and not of the variants")
     assert re.fullmatch(  # how many tokens depends on the version of the tokenizer
-        r"Equal budget: all runs had the same updates \(4\), target tokens \([\d,]+\) and parameters "
+        r"Equal budget: all runs had the same updates \(2\), target tokens \([\d,]+\) and parameters "
         r"\(6,448 to 6,512\), within 3%\.",
         second,
     )

@@ -233,37 +233,26 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-TWINS = {  # refused by the same line as another case
-    "metrics of a long line",
-    "updates in words",
-    "memory in words",
-    "seconds of the processor in words",
-    "threads in words",
-    "deep links",
-    "a centre that is none",
-}
-
-
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=pytest.mark.slow if case in TWINS else ()) for case in CASES]
-)
-def test_damaged_run_is_named_and_the_other_is_compared(
-    case: str, call: Call, strange: Path, links: Path, tmp_path: Path
+def test_damaged_runs_are_named_and_the_other_is_compared(
+    call: Call, strange: Path, links: Path, tmp_path: Path
 ) -> None:
-    spoil, why = CASES[case]
-    folder = Path(shutil.copytree(strange, tmp_path / "runs"))
-    spoil(folder / SPOILED)
+    """All in one comparison."""
+    shutil.copytree(strange / GOOD, tmp_path / "runs" / GOOD)
+    for case, (spoil, _) in CASES.items():
+        spoil(Path(shutil.copytree(strange / SPOILED, tmp_path / "runs" / case)))
     code, out, err = call(
-        "compare", folder, *FAST_OPTIONS, "--gold", links, "--format", "json", "--report", tmp_path / "report.html"
-    )
+        "compare", tmp_path / "runs", *FAST_OPTIONS, "--gold", links,
+        "--format", "json", "--report", tmp_path / "report.html",
+    )  # fmt: skip
     assert code == 0, err
     found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-    before = json.loads((folder / "table.json").read_text())
+    before = json.loads((strange / "table.json").read_text())
     assert [row["variant"] for row in found["rows"]] == ["rnn-uniform-last"]
     assert found["rows"][0]["figures"]["entropy"]["values"] == before["rows"][0]["figures"]["entropy"]["values"]
-    ((run, reason),) = ((Path(broken["run"]).name, broken["why"]) for broken in found["broken"])
-    assert run == SPOILED
-    assert why in reason
+    reasons = {Path(broken["run"]).name: broken["why"] for broken in found["broken"]}
+    assert reasons.keys() == CASES.keys()
+    for case, (_, why) in CASES.items():
+        assert why in reasons[case], case
 
 
 def test_overflowing_speeds_are_left_out(call: Call, strange: Path, links: Path, tmp_path: Path) -> None:

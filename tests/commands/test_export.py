@@ -34,7 +34,7 @@ RandomRun = Callable[..., Path]
 FamilyRun = Callable[[str], Path]
 Call = Callable[..., tuple[int, str, str]]
 
-FAMILIES = ("rnn", "transformer")
+FAMILIES = ("rnn", pytest.param("transformer", marks=pytest.mark.slow))  # its steps: tests/export/test_onnx.py
 
 
 @pytest.fixture(params=FAMILIES)
@@ -96,7 +96,6 @@ def test_the_bundle_holds_card_and_sentences(exported: Any, lines: list[str]) ->
     assert max(len(source.split()) for source in sources) > 100
 
 
-@pytest.mark.fast("rnn")
 def test_commands_take_a_bundle_in_place_of_a_run(
     exported: Any, call: Call, lines: list[str], tmp_path: Path, corpus: Path
 ) -> None:
@@ -355,8 +354,6 @@ def test_ensembles_are_exported_as_one(
     assert Translator.open(tmp_path / "two").translate(lines) == Translator.open(exported.run).translate(lines)
 
 
-@pytest.mark.parametrize("exported", FAMILIES, indirect=True)
-@pytest.mark.fast("rnn")
 def test_bundles_of_weights(exported: Any, call: Call, tmp_path: Path, lines: list[str]) -> None:
     path = tmp_path / "weights.s2s"
     code, _, err = call("export", exported.run, "--format", "weights", "--output", path, "--sentences", 12)

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from packaging.version import Version
 
 from seq2seq import Translator
 from tests.commands.conftest import resaved
@@ -67,10 +69,14 @@ def test_byte_order_mark_is_ignored(call: Call, random_run: RandomRun, lines: li
 
 
 @pytest.mark.parametrize("kind", ["pipe", pytest.param("terminal", marks=pytest.mark.slow)])
-def test_line_is_translated_before_the_input_ends(kind: str, random_run: RandomRun, lines: list[str]) -> None:
+def test_line_is_translated_before_the_input_ends(
+    kind: str, random_run: RandomRun, lines: list[str], tmp_path: Path
+) -> None:
+    """And nothing is imported that only training needs: each takes longer than a short line to translate."""
     theirs, ours = os.pipe() if kind == "pipe" else pty.openpty()[::-1]
-    command = [sys.executable, "-m", "seq2seq", "translate", str(random_run())]
-    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE) as process, ExitStack() as stack:
+    command = [sys.executable, "-X", "importtime", "-m", "seq2seq", "translate", str(random_run())]
+    with (tmp_path / "errors").open("w") as errors, ExitStack() as stack:
+        process = stack.enter_context(subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=errors))
         stack.callback(process.kill)
         assert process.stdout
         for line in (lines[0], lines[1]):
@@ -84,6 +90,10 @@ def test_line_is_translated_before_the_input_ends(kind: str, random_run: RandomR
         assert process.wait() == (0 if kind == "terminal" else 130)
     os.close(ours)
     os.close(theirs)
+    imported = {line.split("|")[-1].strip() for line in (tmp_path / "errors").read_text().splitlines()}
+    assert "torch" in imported
+    assert not imported & {"hydra", "lightning", "sacrebleu", "rouge_score", "matplotlib"}
+    assert Version(torch.__version__) < Version("2.13") or "sympy" not in imported  # which it may import itself
 
 
 def test_n_best_alignment_and_json(call: Call, random_run: RandomRun, lines: list[str]) -> None:

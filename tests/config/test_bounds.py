@@ -27,6 +27,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.runtime.arguments import Parser
 from seq2seq.runtime.bounds import Bounds
 from seq2seq.runtime.fields import default_value, type_name
+from tests.each import each
 
 GROUPS = {
     "": partial(Config, model=RNNConfig()), "data": partial(DataConfig, format="tsv"), "tokenizer": TokenizerConfig,
@@ -38,7 +39,7 @@ NUMBERS = {name: field for name, field in every_setting().items() if type_name(f
 WRONG = [-1, -(10**30), 2**31 - 1, 10**299, 1e308, -1e-300, math.nan, math.inf, -math.inf, True, "x", 1.5]
 
 
-@pytest.mark.parametrize("name", NUMBERS)
+@each("name", NUMBERS)
 def test_every_number_has_both_bounds(name: str) -> None:
     field = NUMBERS[name]
     bounds = field.metadata["bounds"]
@@ -53,7 +54,7 @@ def test_only_numbers_have_bounds() -> None:
     assert {name for name, field in every_setting().items() if field.metadata.get("bounds")} == set(NUMBERS)
 
 
-@pytest.mark.parametrize("name", NUMBERS)
+@each("name", NUMBERS)
 def test_values_out_of_bounds_are_refused(name: str) -> None:
     field = NUMBERS[name]
     bounds = field.metadata["bounds"]
@@ -85,8 +86,8 @@ def test_options_of_commands_take_no_unbounded_number(command: str, monkeypatch:
     assert not unbounded
 
 
-@pytest.mark.parametrize("value", ["x", "9" * 5000, "-1", "1e400", "nan", "1.5", "", "1000000000000"])
-@pytest.mark.parametrize("option", ["--beam", "--shortlist", "--bootstrap", "--batch", "--seed"])
+@each("value", ["x", "9" * 5000, "-1", "1e400", "nan", "1.5", "", "1000000000000"])
+@each("option", ["--beam", "--shortlist", "--bootstrap", "--batch", "--seed"])
 def test_impossible_number_of_an_option(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["evaluate", "RUN", option, value]) == 2
     err = capsys.readouterr().err

@@ -25,6 +25,7 @@ from seq2seq.config.io import (
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.launch.compose import compose_config, conf_dir
 from tests.config.built import DEFAULT, built
+from tests.each import each
 
 GROUPS = {  # group of conf/ -> its files; those of experiment: test_experiments.py, of model/_task: test_tasks.py
     group: sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
@@ -217,7 +218,7 @@ def test_wrong_setting_is_reported_in_one_sentence(overrides: str) -> None:
     check_sentence(str(caught.value), WRONG[overrides])
 
 
-@pytest.mark.parametrize("overrides", IMPOSSIBLE)
+@each("overrides", IMPOSSIBLE)
 def test_impossible_setting_is_reported_in_one_sentence(overrides: str) -> None:
     with pytest.raises(ConfigError) as caught:
         built(*words_of(overrides))
@@ -324,8 +325,8 @@ def test_columns_of_runs_of_earlier_versions_are_read() -> None:
     assert DataConfig(format="tsv", columns=[0, 1]).columns == [0, 1]
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
-@pytest.mark.parametrize("name", [name for name, field in every_setting().items() if field.type is float])
+@each("value", ["nan", "inf", "-1"])
+@each("name", [name for name, field in every_setting().items() if field.type is float])
 def test_impossible_numbers_are_refused(name: str, value: str) -> None:
     family = "transformer" if name in flatten(build_config({"model": {"name": "transformer"}})) else "rnn"
     values: Any = float(value)
@@ -356,7 +357,7 @@ def test_file_of_a_corpus_holds_settings(name: str) -> None:
         assert (conf_dir() / group.removeprefix("override /") / f"{file}.yaml").is_file()
 
 
-@pytest.mark.parametrize("name", ATTENTIONS)
+@each("name", ATTENTIONS)
 def test_file_of_an_attention_sets_what_it_holds(name: str) -> None:
     written = dict(OmegaConf.load(conf_dir() / "model" / "attention" / f"{name}.yaml"))
     defaults = dataclasses.asdict(AttentionConfig())
@@ -384,7 +385,7 @@ TABLES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("table", CHOICES)
+@each("table", CHOICES)
 def test_choices_are_the_keys_of_their_table(table: str) -> None:
     assert CHOICES[table] == tuple(getattr(importlib.import_module(f"seq2seq.{TABLES[table]}"), table))
 
@@ -435,9 +436,7 @@ ALONE = ["été", "a,b", "(x)", "[x]", "a=b", "a%20b"]  # each of which the firs
 @pytest.mark.parametrize(
     "name",
     [
-        """it's [my] (own) a,b "été" a=b a%20b""",
-        "${x}",
-        "a\\",
+        """it's [my] (own) a,b "été" a=b a%20b/${x}/a\\""",  # three folders
         *(pytest.param(name, marks=pytest.mark.slow) for name in ALONE),
     ],
 )
@@ -529,7 +528,7 @@ def changed(config: Config, name: str) -> Config:
     return copy
 
 
-@pytest.mark.parametrize("name", flatten(DEFAULT))
+@each("name", flatten(DEFAULT))
 def test_each_setting_is_compared_and_hashed(name: str) -> None:
     copy = changed(DEFAULT, name)
     assert differences(DEFAULT, copy) == [(name, flatten(DEFAULT)[name], flatten(copy)[name])]

@@ -4,11 +4,10 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 import seq2seq
 from seq2seq.config.choices import field_choices
 from seq2seq.config.io import every_setting
+from tests.each import each
 
 PACKAGE = Path(seq2seq.__file__).parent
 # the weights of transformers have names like settings
@@ -20,7 +19,7 @@ MENTION = re.compile(rf"(?<![\w./-])((?:{GROUPS})(?:\.[a-z_0-9]+)+)(?:=([a-z_]+)
 NO_SETTINGS = {"data.test.dev", "model.memory", "training.lock", "model.safetensors", "model.json", "tokenizer.spm"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+@each("path", FILES)
 def test_every_setting_that_a_text_names_exists(path: Path) -> None:
     texts = [
         node.value

@@ -229,14 +229,14 @@ def test_resumed_batches_equal_an_uninterrupted_run(
         return TrainBatches(corpus, BUDGET, 7, BatchOptions(copying=True), accumulate=accumulate, prefetch=prefetch)
 
     whole = loader(0)
-    expected = [*whole, *whole, *whole]
+    expected = [*whole, *whole]
     first = loader()
     seen = list(itertools.islice(itertools.chain(first, first), min(stop, len(first)) // accumulate * accumulate))
     state = first.state_dict()
     second = loader()
     second.load_state_dict(state)
     assert second.epoch == (1 if stop == 10_000 else 0)
-    while second.epoch < 3:
+    while second.epoch < 2:
         seen += list(second)
     assert len(seen) == len(expected)
     assert all(equal(a, b) for a, b in zip(seen, expected, strict=True))

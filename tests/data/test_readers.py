@@ -216,6 +216,8 @@ def test_hub_data_set_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "opus").mkdir()
     (tmp_path / "opus" / "dataset_dict.json").touch()
     assert list(read_hub(str(tmp_path / "opus"), ["train"], source="en", target="de")) == [Pair("a", "b")]
+    with pytest.raises(ConfigError, match=r"data\.hub_config='3\.0\.0' would be ignored"):
+        list(read_hub(str(tmp_path / "opus"), ["train"], source="en", target="de", config="3.0.0"))
     with pytest.raises(ConfigError, match=r"split of .*opus='dev' is unknown; choose one of: train"):
         list(corpora.train_pairs(config(tmp_path, format="hub", hub="opus", train=["dev"])))
     with pytest.raises(DataError, match=r"opus\[train\]:1: no field 'fr'.* the fields are: en, de"):
@@ -261,6 +263,7 @@ def test_line_breaks_of_targets_are_kept_on_request(tmp_path: Path, name: str) -
     assert next(corpora.train_pairs(config(tmp_path, **read))).target == "One . Two .    Three .  "
 
 
+@pytest.mark.slow  # the library takes long to import
 def test_hub_with_the_real_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of files, and what save_to_disk writes for all splits and for one."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -5,6 +5,7 @@ import pytest
 
 from seq2seq.errors import DataError
 from seq2seq.evaluation import heatmap
+from tests.each import each
 
 ENGLISH = "a man in a blue shirt is standing on a ladder cleaning a window"
 GERMAN = "ein Mann in einem blauen Hemd steht auf einer Leiter und putzt ein Fenster"
@@ -71,7 +72,7 @@ COLUMNS = {  # of scripts with marks, conjuncts and wide characters, and of emoj
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("word", COLUMNS)
+@each("word", COLUMNS)
 def test_display_width_of_every_script(word: str) -> None:
     assert heatmap.display_width(word) == COLUMNS[word]
     for width in range(1, 9):
@@ -80,7 +81,7 @@ def test_display_width_of_every_script(word: str) -> None:
         assert not cut.startswith(("\u0301", "\u200d"))
 
 
-@pytest.mark.parametrize("word", [*SOURCE, *MIXED])
+@each("word", [*SOURCE, *MIXED])
 def test_fit_width_is_exact(word: str) -> None:
     for width in range(1, 9):
         assert heatmap.display_width(heatmap.fit_width(word, width)) == width
@@ -113,7 +114,7 @@ def test_shorten_middle_by_hand() -> None:
     assert shortened == ["seventy", "Kin…ten", "我…园里"[:2] + "里", "e\u0301" * 3 + "…" + "e\u0301" * 3]
 
 
-@pytest.mark.parametrize("word", [*SOURCE, *MIXED, "https://example.org/" * 9, "我们" * 40, "e\u0301" * 40])
+@each("word", [*SOURCE, *MIXED, "https://example.org/" * 9, "我们" * 40, "e\u0301" * 40])
 def test_shortened_words_fit(word: str) -> None:
     for width in range(1, 30):
         shown = heatmap.shorten_middle(word, width)
@@ -121,8 +122,8 @@ def test_shortened_words_fit(word: str) -> None:
         assert (shown == word) == (heatmap.display_width(word) <= width)
 
 
-@pytest.mark.parametrize("text", [" ".join(SOURCE), "https://example.org/" * 9, "我们" * 40, "", "a " * 90])
-@pytest.mark.parametrize("width", [2, 3, 10, 40])
+@each("text", [" ".join(SOURCE), "https://example.org/" * 9, "我们" * 40, "", "a " * 90])
+@each("width", [2, 3, 10, 40])
 def test_wrapped_lines_fit_and_keep_the_text(text: str, width: int) -> None:
     lines = heatmap.wrap_columns(text, width)
     assert all(0 < heatmap.display_width(line) <= width for line in lines)

@@ -4,8 +4,6 @@ import json
 import math
 import random
 import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.evaluation import rouge
 from seq2seq.evaluation.metrics import GROUPS, METRICS, TASKS, expand_names, score
 from seq2seq.evaluation.scores import LOWER_IS_BETTER
+from tests.each import each
 
 TEXT = "the a man woman dog, Street runs sits in on near 2 green lights. old children play playing football again &"
 WORDS = TEXT.split()
@@ -240,7 +239,7 @@ TOKENIZERS = {  # of BLEU -> languages
 }
 
 
-@pytest.mark.parametrize(
+@each(
     ("language", "tokenizer"),
     [("", "13a"), *((name, tok) for tok, names in TOKENIZERS.items() for name in names.split())],
 )
@@ -319,7 +318,7 @@ def test_lowercase_ignores_case(cased: str) -> None:
 # Bad input
 
 
-@pytest.mark.parametrize(
+@each(
     ("hypotheses", "references", "message"),
     [
         (["a", "b"], [["a"]], "2 hypotheses cannot be paired with 1 references"),
@@ -424,10 +423,3 @@ def test_rouge_says_which_letters_it_drops(caplog: pytest.LogCaptureFixture) -> 
     score(lines[1:3], [lines[1:3]], ["rouge1"], bootstrap=0)
     score(lines, [lines], ["rouge1"], rouge_tokenizer="unicode", bootstrap=0)
     assert not caplog.messages
-
-
-def test_heavy_dependencies_are_imported_on_use() -> None:
-    modules = ", ".join(f"seq2seq.evaluation.{name}" for name in ("metrics", "alignment", "heatmap"))
-    code = f"import sys, {modules}; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"sacrebleu", "rouge_score", "matplotlib", "torch"} & set(loaded)

@@ -10,6 +10,7 @@ from seq2seq.config.choices import CHOICES
 from seq2seq.config.data import DataConfig, TokenizerConfig
 from seq2seq.errors import ConfigError
 from seq2seq.export.formats import FORMATS, LINEAR_SCORERS, check_format, left_out, reasons, ruled_out
+from tests.each import each
 
 PLAIN = {"ctranslate2", "huggingface", "argos"}  # those of other tools
 ALL: set[str] = set()
@@ -64,9 +65,7 @@ def config_with(setting: str, value: str) -> Config:
     return Config(model=model, data=data, tokenizer=TokenizerConfig(**given["tokenizer"]), **given[""])
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"), [(setting, value) for setting, values in VALUES.items() for value in values]
-)
+@each(("setting", "value"), [(setting, value) for setting, values in VALUES.items() for value in values])
 def test_the_formats_that_a_setting_rules_out(setting: str, value: str) -> None:
     config = config_with(setting, value)
     found = {name: reasons(name, config) for name in FORMATS}
@@ -86,9 +85,7 @@ def test_all_reasons_are_given_and_the_first_is_raised() -> None:
         check_format("huggingface", config, "float32")
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"), [(setting, value) for setting, values in VALUES.items() for value in values]
-)
+@each(("setting", "value"), [(setting, value) for setting, values in VALUES.items() for value in values])
 def test_a_training_logs_what_a_setting_of_the_model_rules_out(setting: str, value: str) -> None:
     found = ruled_out(config_with(setting, value))
     titles = [FORMATS[name].title for name in FORMATS if name in RULED_OUT[setting].get(value, ALL)]

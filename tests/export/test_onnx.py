@@ -98,11 +98,22 @@ def test_past_is_kept_over_many_steps(variant):
 
 
 @torch.no_grad()
-@pytest.mark.fast("rnn-local_p")
+@pytest.mark.slow
 def test_candidates_of_a_shortlist(case):
+    check_candidates(case.model.float())
+
+
+@torch.no_grad()
+def test_candidates_of_a_shortlist_of_a_small_transformer(model_cases):
+    """A recurrent model is exported by tests/commands/test_export.py."""
+    choices = {"layers": (1, 1), "head": "copy"}
+    check_candidates(model_cases.build(model_cases.config("transformer", choices), torch.float32).model)
+
+
+def check_candidates(model):
     """Their log-probabilities are those of a model restricted to them, and each sentence has its own."""
     source, _ = sources()
-    model, ids = case.model.float(), torch.tensor([0, 1, 2, 3, 5, 8, 9])
+    ids = torch.tensor([0, 1, 2, 3, 5, 8, 9])
     mask = torch.zeros(len(source), len(ids)).index_put_(
         (torch.tensor([1]), torch.tensor([5])), torch.tensor(-torch.inf)
     )
@@ -110,13 +121,15 @@ def test_candidates_of_a_shortlist(case):
     restricted = model.restrict_vocabulary(ids)
     memory = restricted.encode(source, copy)
     memory.cached["logit_mask"] = mask
-    output, _ = restricted.step(torch.full((3,), BOS), restricted.start(memory), memory)
-    expected = restricted.head.log_probs(output, memory).unflatten(0, (3, 1))
-    expected[..., PAD] = -torch.inf
     graphs = [graph.SerializeToString() for graph in onnx_graphs(model, shortlist=True)]
     smaller = [to_int8(onnx.load_from_string(graph)).SerializeToString() for graph in graphs]
     for pair, atol in ((graphs, 2e-5), (smaller, 0.3)):
         decoding = opened(model, pair).encode(source.numpy(), copy.numpy(), ids.numpy(), mask.numpy())
-        starts = np.full((3, 1), BOS), np.zeros((3, 1), int), np.full((3, 1, 1), PAD)
-        found = decoding.step(*starts, COUNT, log_probs=True)
-        torch.testing.assert_close(torch.from_numpy(found.log_probs), expected, rtol=0, atol=atol)
+        state = restricted.start(memory)
+        for number in (BOS, 4, 5):  # the restricted model reads numbers of candidates, the graphs their ids
+            tokens = np.full((3, 1), ids[number])
+            output, state = restricted.step(torch.full((3,), number), state, memory)
+            expected = restricted.head.log_probs(output, memory).unflatten(0, (3, 1))
+            expected[..., PAD] = -torch.inf
+            found = decoding.step(tokens, np.zeros((3, 1), int), np.full((3, 1, 1), PAD), COUNT, log_probs=True)
+            torch.testing.assert_close(torch.from_numpy(found.log_probs), expected, rtol=0, atol=atol)

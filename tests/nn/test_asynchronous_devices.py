@@ -3,11 +3,15 @@
 The device is "meta", whose tensors have no values: reading one, or mixing in a tensor of the CPU, raises an error.
 """
 
+import pytest
 import torch
 
 from seq2seq.nn.heads import VocabularyHead
 from seq2seq.nn.interface import Output
 from seq2seq.nn.ops import devices
+
+# the fast combinations have every choice of a recurrent model
+pytestmark = pytest.mark.cases(fast=[("transformer", "scaled_dot"), ("transformer", "local_m")])
 
 
 def encode(case, device):

@@ -14,6 +14,7 @@ from seq2seq.nn.attention.scorers import SCORERS, Product
 from seq2seq.nn.build import build_model
 from seq2seq.nn.ops import devices
 from seq2seq.nn.ops.dropout import Dropout
+from tests.each import each
 
 V = 13
 BASE = {  # settings under which every other setting has an effect
@@ -89,7 +90,7 @@ def train_output(model):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("family", "name", "value"), CASES, ids=lambda value: str(value))
+@each(("family", "name", "value"), CASES)
 def test_setting_changes_the_model(family, name, value):
     """Its parameters are others, or with the same parameters its output is."""
     settings = BASE[family] | NEEDS.get(name, {}) | NEEDS.get(f"{name}={value}", {})

@@ -3,6 +3,7 @@
 import itertools
 import math
 from copy import deepcopy
+from functools import cache
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from seq2seq.nn.heads import HEADS
 from seq2seq.nn.init import INITIALIZERS
 from seq2seq.nn.rnn.cells import CELLS, LSTMCell, RecurrentCell
 from seq2seq.nn.rnn.encoder import BRIDGES
+from tests.each import each
 
 WORDS, EMBEDDING, HIDDEN, WIDTH, TABLE = 200, 20, 24, 0.05, 0.7
 ORDERS = ("luong", "plain", "context", "bahdanau", "previous", "gnmt", "gnmt_v2")  # these differ in the cells' inputs
@@ -30,6 +32,7 @@ OTHERS = [
     {"window": "local_p", "attention_heads": 2},
     {"scorer": "additive", "coverage": True},
 ]
+COMBINATIONS = PARTS + OTHERS
 GAINS = {
     "scaled_general": lambda K: 1.0,  # tf/nmt
     "cosine": lambda K: 10.0,  # ours
@@ -37,20 +40,23 @@ GAINS = {
 }
 
 
-@pytest.fixture(scope="module", params=PARTS + OTHERS, ids=lambda row: "-".join(map(str, row.values())))
-def initialized(request, model_cases):
-    """Initializer -> a recurrent model, with a fixed seed."""
-    wide = {"encoder_hidden": 2 * HIDDEN} if request.param.get("bridge") == "directions" else {}
+@pytest.fixture(scope="module")
+def initialized(model_cases):
+    """`initialized(n)`: initializer -> the recurrent model of the n-th combination, with a fixed seed."""
 
-    def build(initializer):
+    def build(initializer, combination):
         widths = {"init": WIDTH, "embedding_init": TABLE} if initializer == "uniform" else {}
+        wide = {"encoder_hidden": 2 * HIDDEN} if combination.get("bridge") == "directions" else {}
         row = model_cases.config(
-            "rnn", request.param, embedding=EMBEDDING, hidden=HIDDEN, initializer=initializer, **widths, **wide
+            "rnn", combination, embedding=EMBEDDING, hidden=HIDDEN, initializer=initializer, **widths, **wide
         )
         torch.manual_seed(1)
         return build_model(row, WORDS, WORDS)
 
-    return {initializer: build(initializer) for initializer in INITIALIZERS}
+    return cache(lambda n: {initializer: build(initializer, COMBINATIONS[n]) for initializer in INITIALIZERS})
+
+
+every_combination = each("n", range(len(COMBINATIONS)))
 
 
 def uniform(bound):
@@ -86,9 +92,10 @@ def state_matrices(model):
 
 
 @torch.no_grad()
-def test_uniform_embeddings_and_other_matrices(initialized):
+@every_combination
+def test_uniform_embeddings_and_other_matrices(initialized, n):
     """Luong et al. 2015, section 4.1."""
-    model = initialized["uniform"]
+    model = initialized(n)["uniform"]
     tables = {id(model.encoder.embedding.weight), id(model.decoder.embedding.weight)}
     for name, weight in model.named_parameters():
         if weight.dim() > 1:
@@ -98,17 +105,19 @@ def test_uniform_embeddings_and_other_matrices(initialized):
 
 
 @torch.no_grad()
-def test_vectors_other_than_biases_do_not_depend_on_the_initializer(initialized):
+@every_combination
+def test_vectors_other_than_biases_do_not_depend_on_the_initializer(initialized, n):
     """These are gains and the direction of coverage."""
-    models = [dict(model.named_parameters()) for model in initialized.values()]
+    models = [dict(model.named_parameters()) for model in initialized(n).values()]
     for name in (name for name, weight in models[0].items() if weight.dim() < 2 and not is_bias(name)):
         assert all(model[name].equal(models[0][name]) for model in models), name
 
 
 @torch.no_grad()
-def test_bahdanau_recurrent_matrices_are_orthogonal_for_each_gate(initialized):
+@every_combination
+def test_bahdanau_recurrent_matrices_are_orthogonal_for_each_gate(initialized, n):
     """Bahdanau et al. 2015, section B.1; the columns of a cell's other inputs are not recurrent."""
-    matrices = list(state_matrices(initialized["bahdanau"]))
+    matrices = list(state_matrices(initialized(n)["bahdanau"]))
     assert len(matrices) >= 3  # two directions and a decoder
     for matrix, size in matrices:
         gates = matrix[:, -size:].split(size)
@@ -118,9 +127,10 @@ def test_bahdanau_recurrent_matrices_are_orthogonal_for_each_gate(initialized):
 
 
 @torch.no_grad()
-def test_bahdanau_other_matrices_are_normal(initialized):
+@every_combination
+def test_bahdanau_other_matrices_are_normal(initialized, n):
     """Section B.1: standard deviation 0.001 in the score and 0.01 elsewhere, columns of a cell's fed input included."""
-    model = initialized["bahdanau"]
+    model = initialized(n)["bahdanau"]
     fed = {id(matrix): matrix[:, :-size] for matrix, size in state_matrices(model)}
     for name, weight in model.named_parameters():
         drawn = fed.get(id(weight), weight)
@@ -129,9 +139,10 @@ def test_bahdanau_other_matrices_are_normal(initialized):
 
 
 @torch.no_grad()
-def test_bahdanau_biases_and_vector_of_the_score_are_zero(initialized):
+@every_combination
+def test_bahdanau_biases_and_vector_of_the_score_are_zero(initialized, n):
     """Section B.1; except that the vector must not be zero where the score divides by its norm."""
-    model = initialized["bahdanau"]
+    model = initialized(n)["bahdanau"]
     normed = isinstance(model.decoder.attention.scorer, SCORERS["normed_additive"])
     for name, weight in model.named_parameters():
         if is_bias(name) or name.endswith("energy.weight"):
@@ -142,9 +153,10 @@ def test_bahdanau_biases_and_vector_of_the_score_are_zero(initialized):
 
 
 @torch.no_grad()
-def test_initializing_again_changes_all_matrices_and_nothing_else(initialized):
+@every_combination
+def test_initializing_again_changes_all_matrices_and_nothing_else(initialized, n):
     """Except for the vector of the score, a matrix of one row, which `bahdanau` sets to zero or leaves."""
-    for initializer, model in initialized.items():
+    for initializer, model in initialized(n).items():
         again = deepcopy(model)
         INITIALIZERS[initializer](again, (again.encoder.embedding.weight, again.decoder.embedding.weight), WIDTH, TABLE)
         for (name, weight), other in zip(model.named_parameters(), again.parameters(), strict=True):
@@ -153,9 +165,10 @@ def test_initializing_again_changes_all_matrices_and_nothing_else(initialized):
 
 
 @torch.no_grad()
-def test_forget_gates_of_the_decoder_start_with_bias_one(initialized):
+@every_combination
+def test_forget_gates_of_the_decoder_start_with_bias_one(initialized, n):
     """Jozefowicz et al. 2015; no other gate does, and the encoder's are initialized as torch's."""
-    model = initialized["uniform"]
+    model = initialized(n)["uniform"]
     for name, part in model.named_modules():
         if isinstance(part, LSTMCell):
             is_one = [(gate == 1).all().item() for gate in part.input.bias.split(part.size)]

@@ -11,6 +11,7 @@ from seq2seq.ids import PAD, UNK
 from seq2seq.nn.attention.scorers import SCORERS
 from seq2seq.nn.build import build_meta_model, build_model
 from seq2seq.nn.interface import Output
+from tests.each import each
 
 PARTS = ("features", "weights", "maps")
 UNCOVERED = [name for name, scorer in SCORERS.items() if "coverage" not in scorer.uses]
@@ -321,7 +322,7 @@ REFUSED = [  # family, settings, settings of the attention, pattern of the error
 ]
 
 
-@pytest.mark.parametrize(("family", "model", "attention", "pattern"), REFUSED)
+@each(("family", "model", "attention", "pattern"), REFUSED)
 def test_settings_that_cannot_work_or_would_be_ignored_are_refused(family, model, attention, pattern, model_cases):
     with pytest.raises(ConfigError, match=pattern) as caught:
         build_meta_model(

@@ -12,6 +12,7 @@ from seq2seq.runtime.bounds import SEARCH_BOUNDS, Bounds
 from seq2seq.runtime.constraints import Constraints
 from seq2seq.runtime.options import check_beam, check_options, check_sampling
 from seq2seq.runtime.penalties import Penalties
+from tests.each import each
 
 COUNT, SHARE = Bounds(1, 9, "nine lives"), Bounds(0.0, 1.0, below=True, above=True)
 WRONG = [
@@ -37,7 +38,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("bounds", "value", "sentence"), WRONG, ids=[sentence for *_, sentence in WRONG])
+@each(("bounds", "value", "sentence"), WRONG)
 def test_numbers_out_of_bounds_are_refused_in_a_sentence(bounds: Bounds, value: Any, sentence: str) -> None:
     assert value not in bounds
     with pytest.raises(ConfigError, match=re.escape(sentence)):
@@ -54,8 +55,8 @@ def test_the_ends_are_allowed_unless_they_are_excluded() -> None:
 WRONG_OPTIONS = [-1, 10**30, 10**5000, math.nan, math.inf, True, "1", 1e308, None]
 
 
-@pytest.mark.parametrize("number", range(len(WRONG_OPTIONS)))
-@pytest.mark.parametrize("name", SEARCH_BOUNDS)
+@each("number", range(len(WRONG_OPTIONS)))
+@each("name", SEARCH_BOUNDS)
 def test_search_refuses_impossible_options(name: str, number: int) -> None:
     """The functions of the library and those without torch alike: they share these checks."""
     value: Any = WRONG_OPTIONS[number]

@@ -5,11 +5,12 @@ import pytest
 
 from seq2seq.runtime import ensemble
 from seq2seq.runtime.ensemble import log_mean_probability, mean_attention
+from tests.each import each
 
 
-@pytest.mark.parametrize("block", [1, 14, 1000])
-@pytest.mark.parametrize("models", [1, 2, 3])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each("block", [1, 14, 1000])
+@each("models", [1, 2, 3])
+@each("dtype", [np.float32, np.float64])
 def test_is_the_logarithm_of_the_mean(monkeypatch, block, models, dtype):
     monkeypatch.setattr(ensemble, "BLOCK", block)
     shares = np.random.default_rng(1).dirichlet(np.ones(7), (models, 3, 2)).astype(dtype)

@@ -1,14 +1,14 @@
 """Stable top-k in NumPy against a stable sort."""
 
 import numpy as np
-import pytest
 
 from seq2seq.runtime.topk import stable_topk
+from tests.each import each
 
 
-@pytest.mark.parametrize("columns", [1, 3, 6, 7, 50, 1000])
-@pytest.mark.parametrize("levels", [1, 4, 10**6], ids=["all tied", "ties", "distinct"])
-@pytest.mark.parametrize("count", [1, 6])
+@each("columns", [1, 3, 6, 7, 50, 1000])
+@each("levels", [1, 4, 10**6])
+@each("count", [1, 6])
 def test_is_the_start_of_a_stable_sort(columns, levels, count):
     chance = np.random.default_rng(columns)
     scores = chance.integers(0, levels, (20, 2, columns)).astype(np.float32)

@@ -25,6 +25,7 @@ from seq2seq.runtime.untrusted import (
     read_json,
     read_text,
 )
+from tests.each import each
 
 
 def giant(path: Path) -> None:
@@ -146,7 +147,7 @@ def test_json_is_read(tmp_path: Path) -> None:
     assert read_json(tmp_path / "file", 100) == {"a": [1, "😀 ü"]}
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "shape", "expected"),
     [
         (3, WHOLE, True), (-1, WHOLE, False), (True, WHOLE, False), (2**63, WHOLE, False), (3.0, WHOLE, False),

@@ -101,10 +101,10 @@ def test_equals_numpy_search(fakes, name):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_any_batch_gives_the_same(fakes, name):
-    case = Case(fakes, name, 16)
+    case = Case(fakes, name, 10)
     together = case.search()
-    sevens = [hypotheses for start in range(0, 16, 7) for hypotheses in case.search(slice(start, start + 7))]
-    alone = [case.search(slice(row, row + 1))[0] for row in range(0, 16, 9)]
+    sevens = [hypotheses for start in (0, 7) for hypotheses in case.search(slice(start, start + 7))]
+    alone = [case.search(slice(row, row + 1))[0] for row in (0, 9)]
     for one, other in zip([*sevens, *alone], [*together, *together[::9]], strict=True):
         assert_same(one, other)
 

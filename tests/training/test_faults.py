@@ -81,7 +81,7 @@ def test_weights_that_are_not_finite_replace_no_checkpoint(
                 train(small_config(tmp_path / monitor, *words))
         (run,) = (tmp_path / monitor).iterdir()
         assert [path.name for path in run.rglob("update-*")] == ["update-1.safetensors"]
-        resume(to_resume(run))
+    resume(to_resume(run))
 
 
 def test_out_of_memory_is_one_sentence(

@@ -243,8 +243,8 @@ def test_every_optimizer_lowers_the_loss(name: str) -> None:
     assert sum(losses[-5:]) / 5 < 0.9 * losses[0]
 
 
+@pytest.mark.slow  # the fast tests have the first updates, above
 @pytest.mark.parametrize("family", SMALL)
-@pytest.mark.fast("rnn")
 def test_model_learns_to_copy(family: str) -> None:
     """Short sentences, until the loss is close to 0."""
     torch.manual_seed(1)

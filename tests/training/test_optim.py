@@ -22,6 +22,7 @@ from seq2seq.training.optim import (
     check_schedule,
     parameter_groups,
 )
+from tests.each import each
 
 RATE, BETA1, BETA2, DECAY = 0.02, 0.8, 0.95, 0.1
 Array = np.ndarray
@@ -95,9 +96,9 @@ def test_every_optimizer_has_its_twin() -> None:
     assert set(TWINS) == set(OPTIMIZERS)
 
 
-@pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("size", [0.0, 1e-3, 5.0])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@each("fused", [False, True])
+@each("size", [0.0, 1e-3, 5.0])
+@each("name", OPTIMIZERS)
 def test_optimizer_takes_the_steps_of_its_paper(name: str, size: float, fused: bool) -> None:
     """With gradients of all magnitudes: the constants matter where they are small. Weights near zero hardly decay."""
     draw = np.random.default_rng(1)

@@ -65,9 +65,9 @@ CHOICES = [  # those that are not the default
 ]
 GUIDED = [("guided_loss", ("training.guided_alignment=0.5",), "squared_error")]
 AVERAGE = [("average", LAST[::2], value) for value in ("best", "last")]
-QUICK = {
-    "batch_tokens", "accumulate", "beta2", "weight_decay", "halve_every", "plateau_factor", "label_smoothing",
-    "coverage_loss", "clip", "ema", "guided_loss", "luong",
+QUICK = {  # that of accumulate is seen below, that of ema in test_averaging.py
+    "batch_tokens", "beta2", "weight_decay", "halve_every", "plateau_factor", "label_smoothing", "coverage_loss",
+    "clip", "guided_loss", "luong",
 }  # fmt: skip
 CASES = [*((name, needs, value) for name, (needs, value) in OTHER.items()), *CHOICES, *GUIDED, *AVERAGE]
 
@@ -121,7 +121,9 @@ def test_training_is_deterministic(tiny_run: Path, trained: Callable[..., Path])
     assert all(torch.equal(weights[key], same[key]) for key in weights)
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("32", torch.float32), ("bf16", torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [pytest.param("32", torch.float32, marks=pytest.mark.slow), ("bf16", torch.bfloat16)]
+)
 def test_logits_have_the_dtype_of_the_precision(
     precision: str, dtype: torch.dtype, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,7 +210,7 @@ def test_gradients_are_freed_after_their_update(trained: Callable[..., Path], mo
 
 
 MIXED = [(model, name) for model in ("rnn", "transformer") for name in ("adam", "adamw", "adafactor", "sgd")]
-MIXED_FAST = {("transformer", "adamw"), ("rnn", "adafactor")}
+MIXED_FAST = {("transformer", "adamw")}  # that of recurrent models is used above
 
 
 @pytest.mark.parametrize(

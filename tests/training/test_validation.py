@@ -103,12 +103,6 @@ def test_max_epochs_ends_with_a_last_validation(trained: Callable[..., Path]) ->
     assert int(rows[1]["update"]) == 2 * int(rows[0]["update"]) == Run.open(run).info["updates"]
 
 
-def test_last_update_is_validated_once(trained: Callable[..., Path]) -> None:
-    run = trained("training.max_updates=4")
-    assert [(row["update"], row["epoch"]) for row in validations(run)] == [("3", "1"), ("4", "1")]
-    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
-
-
 def script_scores(scores: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the dev set give these scores, one after another."""
     remaining = iter(scores)
@@ -152,13 +146,15 @@ def test_max_minutes_does_not_count_validation(trained: Callable[..., Path], mon
     assert Run.open(run).info["seconds"] == 6
 
 
-def test_training_that_ends_with_useless_outputs_says_so(
+def test_last_update_is_validated_once_and_useless_outputs_are_logged(
     trained: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Three updates teach nothing; without a score nothing is translated, and nothing is known of the outputs."""
+    """Four updates teach nothing; without a score nothing is translated, and nothing is known of the outputs."""
     for monitor in ("bleu", "loss"):
         caplog.clear()
-        trained(f"training.monitor={monitor}", "training.max_updates=3")
+        run = trained(f"training.monitor={monitor}", "training.max_updates=4")
+        assert [(row["update"], row["epoch"]) for row in validations(run)] == [("3", "1"), ("4", "1")]
+        assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
         found = [message for message in caplog.messages if message.startswith("dev outputs: ")]
         assert bool(found) == (monitor == "bleu")
         assert len(found) == len(set(found))

@@ -7,6 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from seq2seq.utils.overrides import hydra_text, hydra_value, resume_word
+from tests.each import each
 
 PLAIN = ["été", "R&D", "日本", "a;b", "mes données", "#1", "a~", "50 %", "élan+été", "a!", "<x>"]
 TEXTS = [
@@ -33,7 +34,7 @@ def read(word: str) -> object:
     return override.value()
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@each("text", TEXTS)
 def test_quoted_text_is_read_back(text: str) -> None:
     assert read(f"runs={hydra_text(text)}") == text
     assert read(f"runs=[{hydra_text(text)}]") == [text]
@@ -52,7 +53,7 @@ def test_value_that_may_be_more_than_text_is_left_alone(value: str) -> None:
     assert hydra_value(value) == value
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@each("text", TEXTS)
 def test_suggested_command_names_the_run(text: str) -> None:
     (word,) = shlex.split(resume_word(Path(text)))
     assert read(word) == text

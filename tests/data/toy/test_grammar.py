@@ -20,6 +20,7 @@ from seq2seq.data.toy.grammar import (
 from seq2seq.data.toy.lexicon import COMPOUNDS, NOUNS, VERBS
 from seq2seq.data.toy.templates import HE, ME, SHE, YOU, Action, Setting
 from seq2seq.data.word_links import format_links
+from tests.each import each
 
 
 def the(
@@ -187,7 +188,7 @@ DERIVATIONS: list[tuple[Callable[[], TranslationExample], str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "source", "target", "links"), DERIVATIONS, ids=[row[1] for row in DERIVATIONS])
+@each(("make", "source", "target", "links"), DERIVATIONS)
 def test_derivations_worked_out_by_hand(
     make: Callable[[], TranslationExample], source: str, target: str, links: str
 ) -> None:

@@ -30,6 +30,7 @@ def formula(query, keys, vector, amount=None, direction=None):
 
 @pytest.mark.parametrize("block", [1, 2 * S * K, T * S * K, 2 * T * S * K, 10**6])
 @pytest.mark.parametrize("coverage", [False, True])
+@pytest.mark.fast(*(f"{coverage}-{block}" for coverage in (False, True) for block in (1, 2 * S * K, 10**6)))
 def test_scores_and_gradients_equal_the_formula(coverage, block, monkeypatch, assert_equals_reference):
     monkeypatch.setattr(additive_module, "BLOCK", block)
     inputs = random_inputs(coverage)
