@@ -45,8 +45,8 @@ def start_processes(module: str, arguments: Sequence[str], count: int, nodes: in
         elastic_launch(settings, sys.executable)("-m", module, *arguments)
     except RendezvousError as error:
         raise TrainingError(
-            f"the processes cannot meet at {rendezvous or 'a port of this machine'}: no machine has that address, another"
-            f" program uses the port, or another machine did not start the command within {MEETING_SECONDS} s"
+            f"the processes cannot meet at {rendezvous or 'a port of this machine'}: no machine has that address,"
+            f" another program uses the port, or another machine did not start the command within {MEETING_SECONDS} s"
         ) from error
     except SignalException as error:
         raise Interrupted(error.sigval) from None
