@@ -1,9 +1,12 @@
 """The benchmark scripts: rates, FLOPs and traffic equal those computed by hand; each script runs on small inputs."""
 
+import itertools
+import json
 import math
 import os
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from pathlib import Path
 
@@ -131,6 +134,82 @@ def test_training_and_decoding_benchmarks_run(tmp_path, monkeypatch):
     )
     assert lines[-1].startswith("| A1 | 32 | 4 | ")
     assert "pairs/s" in script("data", "--pairs", "3000", "--large", "9000")[1]
+
+
+def test_gpu_benchmark_measures_without_a_gpu(tmp_path, monkeypatch):
+    """A training, a translation and what needs a GPU, in this process."""
+    import gpu
+
+    wanted = [gpu.Cell("train", "A3", "32", 0, False), gpu.Cell("decode", "A3", "int8", 2, False)]
+    wanted.append(gpu.Cell("train", "A3", "32", 0, True))
+    monkeypatch.setattr(gpu, "cells", lambda name, plan: list(wanted))
+    monkeypatch.setattr(gpu, "RECORDS", False)
+    plan = gpu.make_plan(tmp_path, Namespace(work=["A3"], dry_run=True, beam=2))
+    found = {}
+    gpu.measure("A3", plan, time.time() + 1000, found.__setitem__)
+    assert list(found) == wanted
+    training, decoding, graphs = found.values()
+    assert training["updates"] == plan.repeats == len(training["tokens"]) == len(decoding["tokens"])
+    operations = training["operations_per_token"] / training["matrix_rate"]
+    assert training["share"] == pytest.approx([rate * operations for rate in training["tokens"]])
+    assert decoding["tokens"] == pytest.approx([rate * plan.texts["A"].mean for rate in decoding["sentences"]])
+    assert graphs == {"note": "needs a GPU"}
+    rows = [{**cell._asdict(), **result} for cell, result in found.items()]
+    report = {"machine": gpu.machine(), "plan": gpu.describe(plan, 1.0), "rows": rows}
+    lines = [line for line in gpu.tables(json.loads(json.dumps(report))).splitlines() if line.startswith("| A3")]
+    assert [line.count(" | ") for line in lines] == [9, 9, 8]
+    assert lines[1] == "| A3 | 32 | yes | – | – | – | – | – | – | needs a GPU |"
+
+
+def test_gpu_benchmark_ends_in_time(tmp_path, monkeypatch):
+    """Rows for which there is no time are not begun; a process that is late is ended, and its rows say why."""
+    import gpu
+
+    plan = gpu.make_plan(tmp_path, Namespace(work=["A3"], dry_run=True, beam=2))
+    found = {}
+    gpu.measure("A3", plan, time.time(), found.__setitem__)
+    assert {result["note"] for result in found.values()} == {gpu.OUT_OF_TIME, "needs a GPU"}
+    monkeypatch.setattr(gpu, "GRACE", 0.0)
+    rows = dict(gpu.measured_apart("A3", plan, time.time() - 1))
+    assert rows == {cell: {"note": gpu.OUT_OF_TIME} for cell in gpu.cells("A3", plan)}
+
+
+@pytest.mark.parametrize(("every", "marks"), [(1.0, [8.0, 10.0, 12.0, 14.0, 16.0, 18.0]), (7.0, [21.0, 28.0])])
+def test_intervals_of_a_training_end_in_time(every, marks, monkeypatch):
+    """The warm-up is two fifths of the time and three updates, the rest five intervals; slow updates make fewer."""
+    import gpu
+
+    clock = Namespace(now=0.0)
+    monkeypatch.setattr(gpu.time, "time", lambda: clock.now)
+    loader = Namespace(batches=Namespace(wait_seconds=0.0))
+    batch = Namespace(source=torch.ones(2, 3, dtype=torch.long))
+    module = Namespace(
+        update=Namespace(batches=[batch], tokens=torch.tensor(5)),
+        training_losses=None,
+        trainer=Namespace(datamodule=loader),
+    )
+    plan = gpu.Plan({}, Path(), 1, 1, (1,), warm=3, repeats=5)
+    watch = gpu.Watch(18.0, plan)
+    with pytest.raises(gpu.MeasuredError):  # noqa: PT012
+        while True:
+            clock.now += every
+            watch.after_update(module)
+    assert [mark["time"] for mark in watch.marks] == pytest.approx(marks)
+    assert all(mark["targets"] == 5 * every_count(before, mark) for before, mark in itertools.pairwise(watch.marks))
+
+
+def every_count(before, after):
+    """The updates between two marks."""
+    return after["updates"] - before["updates"]
+
+
+@pytest.mark.slow
+def test_gpu_benchmark_dry_run(tmp_path):
+    lines = script("gpu", "A1", "B-rnn", "--dry-run", "--json", str(tmp_path / "gpu.json"))
+    assert lines[0].startswith("**A dry run**")
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert len([line for line in lines if line.startswith(("| A1 |", "| B-rnn |"))]) == len(rows) == 2 * 16
+    assert {row["note"] for row in rows if not row["graphs"]} == {""}
 
 
 @pytest.mark.slow

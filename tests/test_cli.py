@@ -325,7 +325,7 @@ def test_signal_leaves_no_temporary_file(
             time.sleep(10)
 
     stand_in(monkeypatch, main)
-    assert cli.main(["stand_in"]) == 130
+    assert cli.main(["stand_in"]) == 128 + number
     assert capsys.readouterr().err == "seq2seq: interrupted\n"
     assert list(tmp_path.iterdir()) == []
     assert {number: signal.getsignal(number) for number in signals.STOP_SIGNALS} == handlers

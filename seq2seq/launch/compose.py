@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import hydra
 import yaml
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -51,14 +52,50 @@ def compose_config(overrides: Sequence[str] = (), folder: Path | None = None) ->
     another type, an unknown name, or a combination that cannot work; RunError for a `resume` that is not a run."""
     search_path = [f"hydra.searchpath=[{hydra_text(f'file://{folder}')}]"] if folder else []
     overrides = [hydra_override(override) for override in overrides]
+    own = any(re.match(r"[+~]*hydra\b", override) for override in overrides)  # settings of Hydra's
     with hydra_errors(folder), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         saved = saved_config(overrides)
-        primary = register_saved_run(saved) if saved else register_defaults()
-        composed = hydra.compose(primary, overrides=[*search_path, *overrides])
+        with _light_store(own):
+            primary = register_saved_run(saved) if saved else "train"
+            composed = hydra.compose(primary, overrides=[*search_path, *overrides])
     if saved:  # before the new settings are checked, since they may not work with those of the run
         given = flatten_values(_plain(composed))
         refuse_changes(flatten(saved), given, Path(given["resume"]))
     return to_config(composed, overrides)
+
+
+class _Shared(dict[str, Any]):
+    """What Hydra's ConfigStore holds. Hydra copies it for every composition, and again what it reads of it."""
+
+    def __deepcopy__(self, memo: object) -> "_Shared":
+        return self
+
+
+@contextmanager
+def _light_store(has_hydra_groups: bool) -> Iterator[None]:
+    """A context in which `hydra.compose` takes half the time, and what is stored is forgotten at its end.
+
+    Nothing is copied that is not used and, without `has_hydra_groups`, most files of Hydra's own groups, such as
+    hydra/help, are read only where a file of settings names them: `hydra.compose` does not return what they set."""
+    register_defaults()
+    store = ConfigStore.instance()
+    before = store.repo
+    store.repo = _Shared({name: dict(node) if isinstance(node, dict) else node for name, node in before.items()})
+    if not has_hydra_groups:
+        store.store("config", _config_of_hydra(), group="hydra", provider="hydra")
+    try:
+        yield
+    finally:
+        store.repo = before
+
+
+@cache
+def _config_of_hydra() -> Any:
+    """Hydra's own settings, for which a file is chosen only from the groups whose settings have no types of their own,
+    so that a file of ours with another one is an error as always."""
+    untyped = {"launcher", "sweeper", "env"}
+    defaults = [group if group.keys() & untyped else dict.fromkeys(group) for group in HydraConf().defaults]
+    return OmegaConf.structured(HydraConf(defaults=defaults))
 
 
 def saved_config(overrides: Sequence[str]) -> Config | None:
@@ -150,26 +187,20 @@ def _plain(composed: DictConfig) -> dict[str, Any]:
     return values
 
 
+@cache
 def register_defaults() -> str:
-    """Store type and default of every setting in Hydra, as `schema` and model/NAME_schema.
+    """Store, once, type and default of every setting in Hydra, as `schema` and model/NAME_schema.
 
     Returns the name of the primary config."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=_typed_defaults(""))
+    store.store(name="schema", node=Config)
     for name in MODELS:
-        store.store(group="model", name=f"{name}_schema", node=_typed_defaults(name))
+        store.store(group="model", name=f"{name}_schema", node=MODELS[name])
     return "train"
-
-
-@cache
-def _typed_defaults(model: str) -> Any:
-    """The settings of a model by its name, or '' for all others, typed; cached for the jobs of a grid."""
-    return OmegaConf.structured(MODELS[model] if model else Config)
 
 
 def register_saved_run(saved: Config) -> str:
     """The same with a run's settings in place of the defaults; files of conf/ are read only if overrides name them."""
-    register_defaults()
     store = ConfigStore.instance()
     store.store(name="schema", node=replace(saved, model=MISSING))
     store.store(group="model", name=f"{saved.model.name}_schema", node=saved.model)

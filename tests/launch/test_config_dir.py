@@ -29,6 +29,8 @@ FAULTS = {  # content of experiment/own.yaml -> part of the message
     "training: {keep: !!bool x}": "own.yaml has a value that is not of the type of its tag",
     "training: {keep: \x00}": "own.yaml is not valid YAML: it has a character that YAML does not allow",
     "training: {keep: \udcff}": "own.yaml is damaged: not UTF-8 at byte",
+    "hydra: {launcher: {n_jobs: 3}}": "own.yaml: hydra.launcher.n_jobs is not a setting",
+    "hydra: {sweeper: 3}": "own.yaml: is a group of settings",
     "training: {keep: .nan}": "training.keep",
     "training: {keep: 2020-01-01}": "training.keep",
     "training: {keep: 190:20:30}": "training.keep",
@@ -42,6 +44,9 @@ TWINS = (
     "null: 4",
     "training: {keep: -" + "9" * 5000 + "}",
     "training: {keep: !!bool x}",
+    "training: {keep: 2020-01-01}",
+    "training: {keep: 190:20:30}",
+    "hydra: {sweeper: 3}",
 )
 
 

@@ -304,8 +304,8 @@ BATCHING = [
 TRAINING = [
     Bug(
         "accumulated_gradients_are_averaged", "training/module.py",
-        "return loss.total / batch.update_size * self.trainer.accumulate_grad_batches",
-        "return loss.total / batch.update_size",
+        "self._scaled(loss.total / batch.update_size).backward()",
+        "self._scaled(loss.total / batch.update_size / self.trainer.accumulate_grad_batches).backward()",
         "gradients are too small by the number of accumulated batches", "training/test_module.py",
     ),
     Bug(
