@@ -22,7 +22,8 @@ BLOCK = 100_000  # pairs generated together
 WORDS = 30_000  # different words of a side
 SMALL = (
     "model=rnn", "model.embedding=64", "model.hidden=128", "tokenizer.size=8000", "training.batch_tokens=2048",
-    "training.validate_every=20", "training.monitor=loss", "training.save_every=10", "trainer.progress=none", "trainer.log_every=1",
+    "training.validate_every=20", "training.monitor=loss", "training.save_every=10", "trainer.progress=none",
+    "trainer.log_every=1",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from seq2seq.distributed.process import STARTED
 from seq2seq.errors import TrainingError
+from seq2seq.runtime.program import PIPE_CLOSED
 from seq2seq.runtime.signals import Interrupted, signal_of
 
 MEETING_SECONDS = 600  # that processes of several machines wait for each other to start
@@ -25,7 +26,10 @@ def start_processes(module: str, arguments: Sequence[str], count: int, nodes: in
     from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what ends a process is said below
+    for name in filter(
+        lambda name: name.startswith("torch.distributed.elastic"), list(logging.root.manager.loggerDict)
+    ):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what ends a process is said below
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
     os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1")
     os.environ[STARTED] = "1"
@@ -52,6 +56,8 @@ def start_processes(module: str, arguments: Sequence[str], count: int, nodes: in
         raise Interrupted(error.sigval) from None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
+        if failure.exitcode == PIPE_CLOSED:  # the reader of stdout is gone, which is no error
+            sys.exit(PIPE_CLOSED)
         if number := signal_of(failure.exitcode):
             raise Interrupted(number) from None
         raise TrainingError(_sentence(rank, count * nodes, failure)) from None

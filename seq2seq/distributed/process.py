@@ -31,12 +31,16 @@ def together(work: Callable[[], int | None]) -> int:
 
 
 def _reported(work: Callable[[], int | None]) -> int | None:
-    """Do `work`; give an error to our launcher, or raise it where there is none."""
+    """Do `work`; leave it to our launcher, where it has started this process, to say why it ended."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE") if STARTED in os.environ else None
     try:
         return _joined(work)
+    except KeyboardInterrupt as error:
+        if path is None:
+            raise
+        return getattr(error, "exit_code", 130)
     except Seq2SeqError as error:
-        path = os.environ.get("TORCHELASTIC_ERROR_FILE")
-        if STARTED not in os.environ or path is None:
+        if path is None:
             raise
         extra = {"timestamp": str(int(time.time()))}
         with open(path, "w", encoding="utf-8") as file:

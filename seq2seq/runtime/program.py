@@ -10,6 +10,7 @@ from contextlib import suppress
 from .errors import Seq2SeqError, escaped, shortened
 from .signals import handling, interrupt
 
+PIPE_CLOSED = 141  # exit code, as of a program that SIGPIPE ends
 USER_ERRNOS = {  # errors of the file system that a user can mend
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR,
     errno.EEXIST, errno.ENAMETOOLONG, errno.EIO, errno.EBUSY, errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EMFILE,
@@ -35,7 +36,7 @@ def exit_code(work: Callable[[], int | None]) -> int:
     except OSError as error:
         if error.errno == errno.EPIPE and error.filename is None:
             _discard_output()
-            return 141
+            return PIPE_CLOSED
         if error.errno not in USER_ERRNOS:
             raise
         try:
