@@ -109,8 +109,10 @@ def fit(
     copying, longest = model.head.reads_weights, config.data.max_tokens + 1
     largest_dev = partial(largest_eval_batch, prepared.dev, t.batch_tokens, max_length=longest, copying=copying)
     activations = units(config.model) + prepared.vocabularies.target.size
+    # a run that goes on may split batches that are too large
+    trial = [] if last.exists() else [Trial(t, batches.largest, largest_dev, activations)]
     callbacks = [
-        Trial(t, batches.largest, largest_dev, activations),
+        *trial,
         ResumedProgress(batches),
         clock,
         *averaging,
