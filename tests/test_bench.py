@@ -178,6 +178,7 @@ def test_gpu_benchmark_ends_in_time(tmp_path, monkeypatch):
 def test_intervals_of_a_training_end_in_time(every, marks, monkeypatch):
     """The warm-up is two fifths of the time and three updates, the rest five intervals; slow updates make fewer."""
     import gpu
+    import updates
 
     clock = Namespace(now=0.0)
     monkeypatch.setattr(gpu.time, "time", lambda: clock.now)
@@ -190,7 +191,7 @@ def test_intervals_of_a_training_end_in_time(every, marks, monkeypatch):
     )
     plan = gpu.Plan({}, Path(), 1, 1, (1,), warm=3, repeats=5)
     watch = gpu.Watch(18.0, plan)
-    with pytest.raises(gpu.MeasuredError):  # noqa: PT012
+    with pytest.raises(updates.MeasuredError):  # noqa: PT012
         while True:
             clock.now += every
             watch.after_update(module)
