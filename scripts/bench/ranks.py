@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -49,6 +49,7 @@ SEED, TIMEOUT = 1, 60.0
 TEXT = generated.Text(20_000, 8_000, 14, lines=100)
 BATCH_TOKENS, ACCUMULATE = 2048, 2  # an update is two batches, whatever the number of processes
 COLLECTIVES = ("sum_gradients", "greatest", "gathered")
+STARTING = "starting two processes that exchange a number"
 BLOCK = 3  # updates with a group, and as many without, in turns
 SMALL = ["model=rnn", "model.embedding=64", "model.hidden=128"]
 MIB = 2**20
@@ -136,9 +137,9 @@ class Timed(ExitStack):
         super().__init__()
         self.warm, self.measured = warm, measured
         self.seconds: list[float] = []
-        self.parts: list[Counter[str]] = []
-        self.now = Counter[str]()  # of the current update
-        self.last = 0.0
+        self.parts: list[dict[str, float]] = []
+        self.now: dict[str, float] = defaultdict(float)  # of the current update
+        self.last, self.last_cpu = 0.0, 0.0
         for name in COLLECTIVES:
             function = getattr(ranks, name)
             setattr(ranks, name, partial(self.timed, name, function))
@@ -150,20 +151,22 @@ class Timed(ExitStack):
             return function(*arguments)
         start = time.perf_counter()
         dist.barrier()
-        met = time.perf_counter()
+        met, cpu = time.perf_counter(), time.process_time()
         result = function(*arguments)
-        self.now["waiting"] += met - start  # type: ignore[assignment]
-        self.now[name] += time.perf_counter() - met  # type: ignore[assignment]
+        self.now["waiting"] += met - start
+        self.now[name] += time.perf_counter() - met
+        self.now[f"{name} cpu"] += time.process_time() - cpu
+        self.now["calls"] += 1
         self.now[f"{name} calls"] += 1
         return result
 
     def after_update(self, module: TrainingModule) -> None:
         """Called after each update. Raises MeasuredError after the last."""
-        now = time.perf_counter()
+        now, cpu = time.perf_counter(), time.process_time()
         if self.last:
             self.seconds.append(now - self.last)
-            self.parts.append(self.now)
-        self.now, self.last = Counter[str](), now
+            self.parts.append({**self.now, "cpu": cpu - self.last_cpu})
+        self.now, self.last, self.last_cpu = defaultdict(float), now, cpu
         if len(self.seconds) == self.warm + self.measured:
             raise updates.MeasuredError
 
@@ -173,8 +176,9 @@ class Timed(ExitStack):
         names = sorted({name for part in parts for name in part})
         return {
             "seconds": median(self.seconds[self.warm :]),
+            "cpu": median(part["cpu"] for part in parts),
             "total": sum(self.seconds[self.warm :]),
-            "parts": {name: sum(part[name] for part in parts) for name in names},
+            "parts": {name: sum(part.get(name, 0.0) for part in parts) for name in names},
             "updates": len(parts),
         }
 
@@ -227,12 +231,16 @@ class Way(NamedTuple):
     threads: int
 
 
-WAYS = {"1 x 1": Way("alone", 1, 1), "1 x 2": Way("alone", 1, 2), "2 x 1": Way("together", 2, 1)}
+WAYS = {
+    "1 process, 1 thread": Way("alone", 1, 1),
+    "1 process, 2 threads": Way("alone", 1, 2),
+    "2 processes, 1 thread each": Way("together", 2, 1),
+}
 
 
 def compare(options: argparse.Namespace, folder: Path) -> None:
     """Print the time of an update by one process and by two, and where that of two goes."""
-    rows = [[], []]  # type: ignore[var-annotated]
+    times, exchanged = [], []
     for name in options.work:
         found: dict[str, list[Any]] = {way: [] for way in WAYS}
         loads = []
@@ -242,40 +250,33 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
                 found[way].append(by_rank)
                 loads.append(foreign)
                 print(name, way, by_rank, f"{foreign:.1f}", file=sys.stderr, flush=True)
-        times = {way: [1000 * several[0]["seconds"] for several in rounds] for way, rounds in found.items()}
-        ratios = [
-            spread([a / b for a, b in zip(times[way], times["2 x 1"], strict=True)]) for way in ("1 x 1", "1 x 2")
-        ]
-        figures = [spread(values, ",.0f") for values in times.values()]
-        rows[0].append([name, *figures, *ratios, spread(loads, ".1f")])
-        parameters = parameters_of(settings(name, folder))
-        shares = [
-            spread([share(by_rank, part) for by_rank in found["2 x 1"]], ".1%")
-            for part in ("waiting", "sum_gradients", "greatest", "gathered")
-        ]
-        calls = mean(
-            sum(count for part, count in rank["parts"].items() if part.endswith("calls")) / rank["updates"]
-            for by_rank in found["2 x 1"]
-            for rank in by_rank
-        )
-        each = [
-            1e6 * rank["parts"]["greatest"] / rank["parts"]["greatest calls"]
-            for by_rank in found["2 x 1"]
-            for rank in by_rank
-        ]
-        counts = [f"{calls:.1f}", spread(each, ",.0f")]
-        rows[1].append([name, f"{parameters:,}", f"{4 * parameters / MIB:,.1f}", *shares, *counts])
-    print("\n| model | 1 process, 1 thread: ms an update | 1 process, 2 threads | 2 processes, 1 thread each ", end="")
-    print("| 2 processes / 1 thread | 2 processes / 2 threads | other load, cores |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    print_rows(rows[0])
-    print(
-        "\n| model | parameters | MiB of gradients | waiting for the other | sum_gradients | greatest | gathered ",
-        end="",
-    )
-    print("| collectives an update | µs a call of greatest |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    print_rows(rows[1])
+        one = [1000 * by_rank[0]["seconds"] for by_rank in found["1 process, 1 thread"]]
+        for way, rounds in found.items():
+            wall = [1000 * by_rank[0]["seconds"] for by_rank in rounds]
+            cpu = [1000 * sum(rank["cpu"] for rank in by_rank) for by_rank in rounds]
+            ratios = spread([a / b for a, b in zip(one, wall, strict=True)])
+            times.append([name, way, spread(wall, ",.0f"), ratios, spread(cpu, ",.0f"), spread(loads, ".1f")])
+        exchanged.append([name, *exchanges(found["2 processes, 1 thread each"], parameters_of(settings(name, folder)))])
+    head = ["model", "", "ms an update", "one process with one thread / this", "CPU ms, all processes"]
+    print_table([*head, "other load, cores"], times, words=2)
+    parts = ["waiting for the other", *COLLECTIVES, "the three, of the CPU time"]
+    counts = ["collectives an update", "µs a call of greatest"]
+    print_table(["model", "parameters", "MiB of gradients", *parts, *counts], exchanged)
+
+
+def exchanges(rounds: list[Any], parameters: int) -> list[str]:
+    """The cells of a table about what two processes exchange: bytes, shares of the time of an update, and calls."""
+    shares = [spread([share(by_rank, part) for by_rank in rounds], ".1%") for part in ("waiting", *COLLECTIVES)]
+    every = [rank for by_rank in rounds for rank in by_rank]
+    cpu = [
+        sum(rank["parts"].get(f"{part} cpu", 0.0) for rank in by_rank for part in COLLECTIVES)
+        / sum(rank["parts"]["cpu"] for rank in by_rank)
+        for by_rank in rounds
+    ]
+    calls = mean(rank["parts"]["calls"] / rank["updates"] for rank in every)
+    microseconds = [1e6 * rank["parts"]["greatest"] / rank["parts"]["greatest calls"] for rank in every]
+    size = [f"{parameters:,}", f"{4 * parameters / MIB:,.1f}"]
+    return [*size, *shares, spread(cpu, ".1%"), f"{calls:.1f}", spread(microseconds, ",.0f")]
 
 
 def share(by_rank: list[Any], part: str) -> float:
@@ -301,26 +302,30 @@ def evaluate(options: argparse.Namespace, folder: Path) -> None:
     end = [f"training.max_updates={options.trained}", "training.validate_every=0", "training.monitor=loss"]
     command("train", *train, *SMALL, *end, "trainer.progress=none", threads=1)
     run = next((folder / "runs").glob("[!.]*"))
-    ways = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 processes, 1 thread each": (2, 1)}
-    found: dict[str, list[float]] = {way: [] for way in [*ways, "starting two processes"]}
-    loads = []
+    found: dict[str, list[clock.Interval]] = {way: [] for way in [*WAYS, STARTING]}
     for _ in range(options.rounds):
-        for way, (devices, threads) in ways.items():
-            clock.wait_for_quiet(options.wait)
-            start = clock.now()
+        for way, (_, devices, threads) in WAYS.items():
             words = ["--test", "test", "--metrics", "bleu", "--bootstrap", "0", "--devices", str(devices)]
-            command("evaluate", str(run), *words, *options.settings, threads=threads)
-            interval = clock.between(start, clock.now(), 1)
-            found[way].append(interval.wall)
-            loads.append(interval.foreign)
-        start = clock.now()
-        subprocess.run([sys.executable, "-m", "seq2seq.distributed.exchange"], check=True, capture_output=True)
-        found["starting two processes"].append(clock.between(start, clock.now(), 1).wall)
+            evaluating = partial(command, "evaluate", str(run), *words, *options.settings, threads=threads)
+            found[way].append(timed(evaluating, options))
+        exchange = [sys.executable, "-m", "seq2seq.distributed.exchange"]
+        found[STARTING].append(timed(partial(subprocess.run, exchange, check=True, capture_output=True), options))
+    loads = [interval.foreign for intervals in found.values() for interval in intervals]
     print(f"\n{options.lines:,} sentences, beam 5; other load: {spread(loads, '.1f')} cores\n")
-    print("| | seconds | one process with one thread / this |\n| --- | ---: | ---: |")
-    for way, seconds in found.items():
-        ratios = spread([a / b for a, b in zip(found["1 process, 1 thread"], seconds, strict=True)])
-        print(f"| {way} | {spread(seconds, '.1f')} | {ratios if way in ways else ''} |")
+    one, rows = [interval.wall for interval in found["1 process, 1 thread"]], []
+    for way, intervals in found.items():
+        wall, cpu = ([getattr(interval, which) for interval in intervals] for which in ("wall", "own"))
+        ratios = spread([a / b for a, b in zip(one, wall, strict=True)]) if way in WAYS else ""
+        rows.append([way, spread(wall, ".1f"), ratios, spread(cpu, ".1f")])
+    print_table(["", "seconds", "one process with one thread / this", "CPU seconds, all processes"], rows)
+
+
+def timed(work: Callable[[], object], options: argparse.Namespace) -> clock.Interval:
+    """The interval that `work` takes, in other processes."""
+    clock.wait_for_quiet(options.wait)
+    start = clock.now()
+    work()
+    return clock.between(start, clock.now(), 1)
 
 
 def write_toy(folder: Path, lines: int) -> None:
@@ -432,10 +437,10 @@ def spread(values: Sequence[float], form: str = ".2f") -> str:
     return f"{median(values):{form}} [{min(values):{form}}, {max(values):{form}}]"
 
 
-def print_rows(rows: list[list[str]]) -> None:
-    """The rows of a table."""
-    for row in rows:
-        print(f"| {' | '.join(row)} |", flush=True)
+def print_table(head: list[str], rows: list[list[str]], words: int = 1) -> None:
+    """A table whose first columns, so many, are words."""
+    print(f"\n| {' | '.join(head)} |\n|{' --- |' * words}{' ---: |' * (len(head) - words)}")
+    print("\n".join(f"| {' | '.join(row)} |" for row in rows), flush=True)
 
 
 if __name__ == "__main__":
