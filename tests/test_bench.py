@@ -178,6 +178,7 @@ def test_gpu_benchmark_ends_in_time(tmp_path, monkeypatch):
 def test_intervals_of_a_training_end_in_time(every, marks, monkeypatch):
     """The warm-up is two fifths of the time and three updates, the rest five intervals; slow updates make fewer."""
     import gpu
+    import updates
 
     clock = Namespace(now=0.0)
     monkeypatch.setattr(gpu.time, "time", lambda: clock.now)
@@ -190,7 +191,7 @@ def test_intervals_of_a_training_end_in_time(every, marks, monkeypatch):
     )
     plan = gpu.Plan({}, Path(), 1, 1, (1,), warm=3, repeats=5)
     watch = gpu.Watch(18.0, plan)
-    with pytest.raises(gpu.MeasuredError):  # noqa: PT012
+    with pytest.raises(updates.MeasuredError):  # noqa: PT012
         while True:
             clock.now += every
             watch.after_update(module)
@@ -210,6 +211,62 @@ def test_gpu_benchmark_dry_run(tmp_path):
     rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
     assert len([line for line in lines if line.startswith(("| A1 |", "| B-rnn |"))]) == len(rows) == 2 * 16
     assert {row["note"] for row in rows if not row["graphs"]} == {""}
+
+
+def test_exchange_of_gradients_equals_that_computed_by_hand():
+    """Ten million gradients in one bucket, and as many again as a bucket holds in two."""
+    import ranks as bench
+
+    network = bench.Network(8, "", bandwidth=100e9, hop=1e-6)
+    parts = bench.exchange(10_000_000, network)
+    assert parts.ring == pytest.approx(2 * 7 / 8 * 40e6 / (bench.LINE_SHARE * 100e9) + 14e-6)
+    assert parts.copies == pytest.approx(160e6 / bench.MEMORY)
+    assert parts.host == pytest.approx(bench.HOST_CALLS * 14 * bench.HOST_HOP)
+    bucket = bench.ranks.BUCKET
+    one, two = (bench.exchange(count, network).ring / count for count in (bucket, 2 * bucket))
+    assert one == pytest.approx(two)
+    assert bench.exchange(bucket + 1, network).ring - bench.exchange(bucket, network).ring > 13e-6
+
+
+def test_collectives_of_an_update_are_timed(monkeypatch):
+    """Those of the warm-up do not count; a process alone exchanges nothing."""
+    import ranks as bench
+    import updates
+
+    clock = Namespace(now=0.0)
+
+    def passes(seconds):
+        clock.now += seconds
+
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(bench.time, "process_time", lambda: clock.now / 2)
+    monkeypatch.setattr(bench.dist, "barrier", lambda: passes(1))
+    monkeypatch.setattr(bench.ranks, "greatest", lambda value: passes(value))
+    monkeypatch.setattr(bench.ranks, "world_size", lambda: 2)
+    before = bench.ranks.greatest
+    with bench.Timed(1, 2) as watch, pytest.raises(updates.MeasuredError):  # noqa: PT012
+        for wanted in (50, 40, 3, 4):
+            clock.now += 10
+            bench.ranks.greatest(wanted)
+            watch.after_update(None)
+    assert bench.ranks.greatest is before
+    parts = {"calls": 2, "cpu": 14.5, "greatest": 7.0, "greatest calls": 2, "greatest cpu": 3.5, "waiting": 2.0}
+    assert watch.found() == {"seconds": 14.5, "cpu": 7.25, "total": 29.0, "parts": parts, "updates": 2}
+    assert bench.share([watch.found(), {"parts": {}, "total": 1.0}], "waiting") == pytest.approx(1 / 29)
+
+
+@pytest.mark.slow
+def test_benchmark_of_several_processes_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    small = ["--wait", "0", "--updates", "2", "--warm", "1", "--set", "model.embedding=8", "model.hidden=8"]
+    assert script("ranks", "group", "toy", *small)[-1].startswith("| toy | ")
+    lines = script("ranks", "train", "toy", "--rounds", "1", *small)
+    rows = [line.split(" | ") for line in lines if line.startswith("| toy")]
+    assert [row[1] for row in rows[:3]] == ["1 process, 1 thread", "1 process, 2 threads", "2 processes, 1 thread each"]
+    assert rows[3][-2] == "3.0"  # collectives: the gradients, and two numbers
+    lines = script("ranks", "evaluate", "--rounds", "1", "--lines", "6", "--trained", "1", "--wait", "0")
+    assert [line.split(" | ")[0] for line in lines[-4:-1]] == [f"| {row[1]}" for row in rows[:3]]
+    assert len(script("ranks", "estimate")) == 2 + 3 * 3
 
 
 @pytest.mark.slow

@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ import clock
 import generated
 import limit
 import torch
+import updates
 import work
 
 import seq2seq
@@ -44,7 +44,6 @@ from seq2seq.launch.compose import compose_config
 from seq2seq.nn.build import build_meta_model, build_model
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder, GraphedModel
 from seq2seq.nn.precision import PRECISIONS
-from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.loss import LossOptions
 from seq2seq.training.module import TrainingModule
 from seq2seq.training.run import train
@@ -262,10 +261,6 @@ def count_update(module: TrainingModule, batch: Any) -> int:
     return limit.operations(lambda: module.losses(batch).total.backward())
 
 
-class MeasuredError(Exception):
-    """Ends a training once it is measured."""
-
-
 @dataclass
 class Watch:
     """Times a training: some updates and a share of the time are the warm-up, intervals of equal length follow."""
@@ -279,7 +274,7 @@ class Watch:
     marks: list[dict[str, float]] = field(default_factory=list)  # the end of the warm-up, and of each interval
 
     def after_update(self, module: TrainingModule) -> None:
-        """Called after each update. Raises MeasuredError after the last interval."""
+        """Called after each update. Raises updates.MeasuredError after the last interval."""
         self.updates += 1
         sources = torch.stack([(batch.source != PAD).sum() for batch in module.update.batches]).sum()
         self.sums.append((module.update.tokens, sources))
@@ -295,7 +290,7 @@ class Watch:
         elif now >= self.marks[-1]["time"] + self.interval:
             self.mark(module)
             if len(self.marks) > self.plan.repeats or time.time() >= self.end:
-                raise MeasuredError
+                raise updates.MeasuredError
 
     def mark(self, module: TrainingModule) -> None:
         """Note the time, and what was done since the mark before it."""
@@ -315,29 +310,10 @@ class Watch:
         self.sums.clear()
 
 
-@contextmanager
-def watching(watch: Watch) -> Iterator[None]:
-    """A context in which `watch` is called after each update, and no checkpoint is saved."""
-    step, save = TrainingModule.optimizer_step, Checkpoint.save
-
-    def watched_step(module: TrainingModule, *arguments: Any) -> None:
-        step(module, *arguments)
-        watch.after_update(module)
-
-    TrainingModule.optimizer_step = watched_step  # type: ignore[method-assign]
-    Checkpoint.save = lambda checkpoint, trainer: None  # type: ignore[method-assign]
-    try:
-        yield
-    except MeasuredError:
-        pass
-    finally:
-        TrainingModule.optimizer_step, Checkpoint.save = step, save  # type: ignore[method-assign]
-
-
 def measure_training(cell: Cell, plan: Plan, end: float) -> Result:
     """Train as the command does, until `end`."""
     watch = Watch(end, plan)
-    with tempfile.TemporaryDirectory() as runs, watching(watch):
+    with tempfile.TemporaryDirectory() as runs, updates.after_each(watch.after_update):
         graphs = ["trainer.graphs=true"] if cell.graphs else []
         endless = f"training.max_updates={10**6}"
         train(settings(cell.work, plan, [f"trainer.precision={cell.precision}", *graphs, endless, f"runs={runs}"]))
@@ -349,17 +325,17 @@ def measure_training(cell: Cell, plan: Plan, end: float) -> Result:
     def per_second(name: str) -> list[float]:
         return [after[name] / wall for (_, after), wall in zip(pairs, seconds, strict=True)]
 
-    updates = [after["updates"] - before["updates"] for before, after in pairs]
+    counts = [after["updates"] - before["updates"] for before, after in pairs]
     recorded = int(watch.marks[-1]["graphs"] - watch.marks[0]["graphs"])
     return {
         "note": f"{recorded} graphs recorded meanwhile" if recorded else "",
         "tokens": per_second("targets"),
         "source_tokens": per_second("sources"),
-        "milliseconds": [1000 * wall / count for wall, count in zip(seconds, updates, strict=True)],
+        "milliseconds": [1000 * wall / count for wall, count in zip(seconds, counts, strict=True)],
         "waiting": (watch.marks[-1]["waited"] - watch.marks[0]["waited"]) / sum(seconds),
         "memory": clock.peak_memory(),
         "graphs_kept": int(watch.marks[-1]["graphs"]),
-        "updates": sum(updates),
+        "updates": sum(counts),
     }
 
 
