@@ -202,12 +202,26 @@ def randomize_weights(run: Path, scale: float = 1.0) -> Path:
 
 
 @pytest.fixture(scope="session")
-def random_run(trained: Callable[..., Path]) -> Callable[..., Path]:
-    """`random_run(*settings)`: a run with random weights, created once for each combination of settings."""
+def random_run(small_config: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`random_run(*settings)`: a run with random weights, created once for each combination of settings.
+
+    It is written without a training, whose time it would take; tests of what a training writes use `trained`."""
+    from seq2seq.runs.directory import INFO, read_info
+    from seq2seq.runs.weights import save_weights
+    from seq2seq.training.resources import count_parameters
+    from seq2seq.training.run import create_directory, make_model, plan_training
+    from seq2seq.utils.files import write_json
 
     @cache
     def run(*settings: str) -> Path:
-        return randomize_weights(trained("training.max_updates=1", "training.dev_lines=1", *settings))
+        plan = plan_training(small_config(tmp_path_factory.mktemp("runs"), *settings))
+        create_directory(plan)
+        model = make_model(plan.config, plan.prepared, None)
+        save_weights(dict(model.named_parameters()), plan.folder)
+        result = {"updates": 1, "weights_from": [1], "dev_score": 0.0, "target_tokens": 100, "batches": "0" * 16}
+        used = {"parameters": count_parameters(model), "seconds": 1.0, "processor_seconds": 1.0}
+        write_json(plan.folder / INFO, read_info(plan.folder) | {"finished": True} | result | used)
+        return randomize_weights(plan.folder)
 
     return run
 

@@ -73,10 +73,10 @@ class _Shared(dict[str, Any]):
 
 @contextmanager
 def _light_store(has_hydra_groups: bool) -> Iterator[None]:
-    """A context in which `hydra.compose` takes half the time, and what is stored is forgotten at its end.
+    """A context in which `hydra.compose` is faster, and what is stored is forgotten at its end.
 
-    Nothing is copied that is not used and, without `has_hydra_groups`, most files of Hydra's own groups, such as
-    hydra/help, are read only where a file of settings names them: `hydra.compose` does not return what they set."""
+    Without `has_hydra_groups`, most files of Hydra's own groups, such as hydra/help, are read only where a file of
+    settings names them: `hydra.compose` does not return what they set."""
     register_defaults()
     store = ConfigStore.instance()
     before = store.repo
@@ -193,6 +193,7 @@ def register_defaults() -> str:
 
     Returns the name of the primary config."""
     store = ConfigStore.instance()
+    store.repo = _Shared(store.repo)
     store.store(name="schema", node=Config)
     for name in MODELS:
         store.store(group="model", name=f"{name}_schema", node=MODELS[name])

@@ -9,6 +9,7 @@ import pytest
 from seq2seq.commands.shards import Shard, shard_argument, write_shard
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.translator import Translator
+from tests.each import each
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -22,7 +23,8 @@ def text(corpus: Path, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("count", [1, 3, 8])
+@pytest.mark.parametrize("count", [1, 3, 6])
+@pytest.mark.fast("6")
 def test_parts_join_to_the_whole(count: int, call: Call, family_run: Callable[[str], Path], text: Path) -> None:
     """Also more parts than there are windows, and several lines of output for each."""
     run, out, options = family_run("rnn"), text.with_name("out"), ("--window", 5, "--batch", 2, "--n-best", 2)
@@ -57,7 +59,7 @@ def test_interrupted_part_goes_on_and_a_whole_one_is_left_alone(
         assert call(*words)[0] == 130
     (part,) = text.parent.glob(".out.1-of-1.part")
     with part.open("a") as file:
-        file.write("half a li")
+        file.write("a line\nhalf a li")
     again = list[str]()
 
     def noted(self: Translator, window: list[str], **more: Any) -> Any:
@@ -97,7 +99,7 @@ def test_part_of_another_text_is_begun_anew(tmp_path: Path) -> None:
     assert path.read_text() == "a\nb\n"
 
 
-@pytest.mark.parametrize("count", [1, 2, 7, 30])
+@each("count", [1, 2, 7, 30])
 def test_windows_are_dealt_out_whole_and_in_order(count: int) -> None:
     parts = [Shard(number, count).windows(101, 10) for number in range(1, count + 1)]
     assert [window for part in parts for window in part] == list(range(11))
@@ -107,7 +109,7 @@ def test_windows_are_dealt_out_whole_and_in_order(count: int) -> None:
     )
 
 
-@pytest.mark.parametrize("wrong", ["0/3", "4/3", "3", "1/", "a/b", "1/1000001", "-1/2", "²/3"])
+@each("wrong", ["0/3", "4/3", "3", "1/", "a/b", "1/1000001", "-1/2", "²/3"])
 def test_wrong_part_is_one_sentence(wrong: str) -> None:
     with pytest.raises(ConfigError, match=f"^--shard={wrong} is not "):
         shard_argument(wrong)

@@ -17,7 +17,7 @@ from seq2seq.evaluation.attention_maps import maps_share
 from seq2seq.evaluation.evaluate import EvaluationSpec, translate_test_set
 from seq2seq.evaluation.testset import TestSet
 from seq2seq.runs.directory import Run
-from seq2seq.translator import TASKS
+from seq2seq.translator import TASKS, Translator
 from tests.distributed.conftest import Together
 
 ALL_TASKS = {**TASKS, "maps": maps_share}
@@ -25,6 +25,7 @@ ALL_TASKS = {**TASKS, "maps": maps_share}
 
 @pytest.mark.parametrize("family", ["rnn", "transformer"])
 @pytest.mark.parametrize("lines", [1, 4, 6, 11])
+@pytest.mark.fast("4-rnn", "11-transformer")
 def test_translations_and_attention_are_those_of_one_device(
     family: str, lines: int, family_run: Callable[[str], Path], corpus: Path, together: Together
 ) -> None:
@@ -47,10 +48,16 @@ def test_translations_and_attention_are_those_of_one_device(
         assert together(ranks, translate, ALL_TASKS) == alone, ranks
 
 
-def test_progress_counts_every_sentence_once(
-    family_run: Callable[[str], Path], corpus: Path, together: Together
+def test_every_sentence_is_translated_once_and_counted_once(
+    family_run: Callable[[str], Path], corpus: Path, together: Together, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, counted = Run.open(family_run("rnn")), []
+    run, counted, searched, search = Run.open(family_run("rnn")), list[int](), list[int](), Translator._search
+
+    def noted(self: Translator, sources: Any, *rest: Any) -> Any:
+        searched.append(len(sources))
+        return search(self, sources, *rest)
+
+    monkeypatch.setattr(Translator, "_search", noted)
     sources = (corpus / "test.en").read_text().splitlines()[:7]
 
     def translate() -> None:
@@ -58,7 +65,7 @@ def test_progress_counts_every_sentence_once(
         translate_test_set(spec, TestSet("test", sources, [sources], None), progress=counted.append)
 
     together(3, translate, ALL_TASKS)
-    assert sum(counted) == 7
+    assert sum(counted) == sum(searched) == 7
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Steps of exported graphs beside those of the model that they were exported from."""
 
+import numpy as np
 import torch
 
 from seq2seq.ids import BOS, EOS, PAD
@@ -50,3 +51,25 @@ def assert_steps_are_those_of(model, graphs, steps=6, atol=2e-5, select=None):
             memory, state, B = memory.select(staying), model.select(rows, state), 2
         before = W
         tokens, parents = hypotheses(B, before, (3, 5, 2)[step % 3])
+
+
+def assert_candidates_are_those_of(model, graphs, atol=2e-5):
+    """Log-probabilities of candidates are those of a model restricted to them, and each sentence has its own."""
+    source, _ = sources()
+    ids = torch.tensor([0, 1, 2, 3, 5, 8, 9])
+    mask = torch.zeros(len(source), len(ids)).index_put_(
+        (torch.tensor([1]), torch.tensor([5])), torch.tensor(-torch.inf)
+    )
+    copy = torch.searchsorted(ids, source.where(torch.isin(source, ids), PAD))
+    restricted = model.restrict_vocabulary(ids)
+    memory = restricted.encode(source, copy)
+    memory.cached["logit_mask"] = mask
+    decoding = graphs.encode(source.numpy(), copy.numpy(), ids.numpy(), mask.numpy())
+    state = restricted.start(memory)
+    for number in (BOS, 4, 5):  # the restricted model reads numbers of candidates, the graphs their ids
+        tokens = np.full((3, 1), ids[number])
+        output, state = restricted.step(torch.full((3,), number), state, memory)
+        expected = restricted.head.log_probs(output, memory).unflatten(0, (3, 1))
+        expected[..., PAD] = -torch.inf
+        found = decoding.step(tokens, np.zeros((3, 1), int), np.full((3, 1, 1), PAD), COUNT, log_probs=True)
+        torch.testing.assert_close(torch.from_numpy(found.log_probs), expected, rtol=0, atol=atol)

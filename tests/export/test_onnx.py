@@ -16,7 +16,7 @@ from seq2seq.nn.heads import CopyHead
 from seq2seq.runtime.graph_files import check_graph
 from seq2seq.runtime.graphs import BLOCK, Graph, GraphModel
 from seq2seq.search.beam import beam_search
-from tests.export.steps import COUNT, assert_steps_are_those_of, sources
+from tests.export.steps import COUNT, assert_candidates_are_those_of, assert_steps_are_those_of, sources
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporter
 ROOT = Path(__file__).parents[2]
@@ -104,32 +104,15 @@ def test_candidates_of_a_shortlist(case):
 
 
 @torch.no_grad()
+@pytest.mark.slow  # tests/commands/test_export.py exports a recurrent model in the fast tests
 def test_candidates_of_a_shortlist_of_a_small_transformer(model_cases):
-    """A recurrent model is exported by tests/commands/test_export.py."""
     choices = {"layers": (1, 1), "head": "copy"}
     check_candidates(model_cases.build(model_cases.config("transformer", choices), torch.float32).model)
 
 
 def check_candidates(model):
-    """Their log-probabilities are those of a model restricted to them, and each sentence has its own."""
-    source, _ = sources()
-    ids = torch.tensor([0, 1, 2, 3, 5, 8, 9])
-    mask = torch.zeros(len(source), len(ids)).index_put_(
-        (torch.tensor([1]), torch.tensor([5])), torch.tensor(-torch.inf)
-    )
-    copy = torch.searchsorted(ids, source.where(torch.isin(source, ids), PAD))
-    restricted = model.restrict_vocabulary(ids)
-    memory = restricted.encode(source, copy)
-    memory.cached["logit_mask"] = mask
+    """As graphs, and in int8."""
     graphs = [graph.SerializeToString() for graph in onnx_graphs(model, shortlist=True)]
     smaller = [to_int8(onnx.load_from_string(graph)).SerializeToString() for graph in graphs]
-    for pair, atol in ((graphs, 2e-5), (smaller, 0.3)):
-        decoding = opened(model, pair).encode(source.numpy(), copy.numpy(), ids.numpy(), mask.numpy())
-        state = restricted.start(memory)
-        for number in (BOS, 4, 5):  # the restricted model reads numbers of candidates, the graphs their ids
-            tokens = np.full((3, 1), ids[number])
-            output, state = restricted.step(torch.full((3,), number), state, memory)
-            expected = restricted.head.log_probs(output, memory).unflatten(0, (3, 1))
-            expected[..., PAD] = -torch.inf
-            found = decoding.step(tokens, np.zeros((3, 1), int), np.full((3, 1, 1), PAD), COUNT, log_probs=True)
-            torch.testing.assert_close(torch.from_numpy(found.log_probs), expected, rtol=0, atol=atol)
+    assert_candidates_are_those_of(model, opened(model, graphs))
+    assert_candidates_are_those_of(model, opened(model, smaller), atol=0.3)

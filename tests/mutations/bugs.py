@@ -352,6 +352,72 @@ TRAINING = [
         "a resumed run forgets how long it has waited for an improvement",
         "training/test_validation.py",
     ),
+    Bug(
+        "damaged_checkpoint_is_resumed_from", "training/resume.py",
+        "os.replace(run.folder / PREVIOUS, path)",
+        "os.replace(path_inside(run.folder, DAMAGED), path)",
+        "a damaged last checkpoint is not replaced by the one before", "training/test_previous_checkpoint.py",
+    ),
+    Bug(
+        "previous_weights_are_deleted", "training/checkpoint.py",
+        "self.named = [*self.named[-1:], set(self.scores)]",
+        "self.named = [set(self.scores)]",
+        "weights that only the previous checkpoint names are deleted", "training/test_previous_checkpoint.py",
+    ),
+    Bug(
+        "sums_of_one_process", "training/module.py",
+        "nll, tokens = self.sums()",
+        "nll, tokens = self.nll.item(), self.tokens.item()",
+        "a checkpoint has the sums of one device only", "training/test_module.py",
+    ),
+    Bug(
+        "rows_of_split_batches_count_twice", "training/module.py",
+        "self.update = UpdateSums(self.update.batches, self.update.numbers)",
+        "pass",
+        "what was trained on before the memory was full counts again in the loss", "training/test_module.py",
+    ),
+    Bug(
+        "wrong_updates_are_applied", "training/module.py",
+        "if not is_scaled:  # else the scaler does so, and needs them",
+        "if is_scaled:",
+        "an update that is not finite changes the weights", "training/test_module.py",
+    ),
+]  # fmt: skip
+DEVICES = [
+    Bug(
+        "every_device_translates_all", "translator.py",
+        "return islice(items, ranks.rank(), None, ranks.world_size()) if self.shared else items",
+        "return items",
+        "several devices take as long as one", "distributed/test_evaluation.py",
+    ),
+    Bug(
+        "batches_of_devices_in_another_order", "distributed/ranks.py",
+        "for found in gathered(work(turn[rank()]) if rank() < len(turn) else []):",
+        "for found in gathered(work(turn[rank()]) if rank() < len(turn) else [])[::-1]:",
+        "attention maps are stored with other sentences", "distributed/test_evaluation.py",
+    ),
+    Bug(
+        "translations_of_other_devices_are_lost", "translator.py",
+        "return {i: found for part in ranks.gathered(translated) for i, found in part.items()}",
+        "return {i: found for part in ranks.gathered(translated)[:2] for i, found in part.items()}",
+        "what a third device has translated is empty", "distributed/test_evaluation.py",
+    ),
+    Bug(
+        "part_resumes_within_a_window", "commands/shards.py",
+        "if count % lines == 0:", "if count:",
+        "an interrupted part resumes after any line, where windows have other batches", "commands/test_shards.py",
+    ),
+    Bug(
+        "parts_without_the_last_window", "commands/shards.py",
+        "windows = -(-lines // size)", "windows = lines // size",
+        "the last lines of a file, less than a window, are in no part", "commands/test_shards.py",
+    ),
+    Bug(
+        "part_cuts_a_window", "commands/translate.py",
+        "windows = islice(_windows(options.input, search.window), part.start, part.stop)",
+        "windows = islice(_windows(options.input, search.window - 1), part.start, part.stop)",
+        "parts are cut within windows", "commands/test_shards.py",
+    ),
 ]  # fmt: skip
 METRICS = [
     Bug(
@@ -466,4 +532,4 @@ AROUND = [
     ),
 ]  # fmt: skip
 
-BUGS = [*SCORERS, *WEIGHTS, *MODELS, *SEARCH, *RUNTIME, *BUNDLES, *BATCHING, *TRAINING, *METRICS, *AROUND]
+BUGS = [*SCORERS, *WEIGHTS, *MODELS, *SEARCH, *RUNTIME, *BUNDLES, *BATCHING, *TRAINING, *DEVICES, *METRICS, *AROUND]

@@ -67,7 +67,7 @@ def whole(trained: Callable[..., Path]) -> Path:
 
 
 @pytest.mark.parametrize("step", range(3, STEPS, 8))
-@pytest.mark.fast("3", "19", "35", "51", "67", "91")
+@pytest.mark.fast("3", "35", "91")
 def test_killed_run_ends_like_the_one_that_was_not(
     step: int, small_config: Callable[..., Config], tmp_path: Path, whole: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

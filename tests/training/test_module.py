@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from seq2seq.config import AttentionConfig, RNNConfig, TransformerConfig
 from seq2seq.data.batching import Batch
+from seq2seq.distributed import ranks
 from seq2seq.errors import TrainingError
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn.build import build_model
@@ -18,6 +19,7 @@ from seq2seq.nn.interface import Loss
 from seq2seq.training.loss import LossOptions
 from seq2seq.training.module import BatchLoss, TrainingModule, UpdateSums
 from seq2seq.training.optim import OPTIMIZERS, OptimizerOptions, parameter_groups
+from tests.each import each
 
 SMALL = {
     "rnn": lambda **more: RNNConfig(
@@ -105,6 +107,17 @@ def test_loss_is_a_mean_over_tokens() -> None:
     module.on_after_backward()
     assert module.nll.item() == pytest.approx(torch.tensor(10.0).log().item() * batch.update_size.item())
     assert module.tokens.item() == batch.update_size.item()
+
+
+@each("rank", [0, 1])
+def test_sums_of_all_devices_are_those_of_the_first_in_a_checkpoint(rank: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranks, "rank", lambda: rank)
+        patch.setattr(ranks, "gathered", lambda value: [value, [7.0, 3.0]])
+        module = module_of(nn.Linear(1, 1))
+        module.nll, module.tokens = torch.tensor(2.0), torch.tensor(5)
+        module.gather_sums()
+        assert (module.nll.item(), module.tokens.item()) == ((0, 0) if rank else (9, 8))
 
 
 def test_loss_that_is_not_finite_is_reported_with_its_batch() -> None:
