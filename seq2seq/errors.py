@@ -62,3 +62,5 @@ class BusyError(RunError):
 
 class TrainingError(Seq2SeqError):
     """Training that cannot continue."""
+
+    agreed = False  # whether all processes that train together raise it, and can begin another training

@@ -2,7 +2,7 @@
 
     python -m seq2seq.worker COMMAND ARGUMENTS
 
-is what a launcher starts: ours for `--devices 2`, torchrun, or srun. Rank 0 runs the command, and the others do what it
+is what a launcher starts: ours for `--devices 2`, or torchrun. Rank 0 runs the command, and the others do what it
 calls them for. A process alone just runs the command."""
 
 import os
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from seq2seq import cli
+from seq2seq.utils import process
 
 
 def main(argv: Sequence[str]) -> int:
@@ -17,6 +18,7 @@ def main(argv: Sequence[str]) -> int:
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return cli.main(argv)
 
+    process.set_environment()  # before torch is imported
     from seq2seq.distributed.process import together
 
     return together(lambda: _share(argv))
@@ -31,7 +33,10 @@ def _share(argv: Sequence[str]) -> int | None:
 
     tasks: dict[str, Callable[..., object]] = {"train": train_here, "maps": maps_share, **translator.TASKS}
     with shared(tasks) as is_main:
-        return cli.run(argv) if is_main else 0
+        try:
+            return cli.run(argv) if is_main else 0
+        except SystemExit as end:  # of --help, or a wrong option, after which the others have to end too
+            return end.code if isinstance(end.code, int | None) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`translate --input FILE --output FILE --shard 3/8`: a part of a file, which goes on where it was interrupted.
+"""`translate --input FILE --output FILE --shard 3/8`: a part of a file, which resumes where it was interrupted.
 
 The parts are whole windows of lines, so that sentences meet in the same batches as without shards, and the parts in
 their order are the output of the whole, byte by byte:
@@ -6,13 +6,13 @@ their order are the output of the whole, byte by byte:
     cat out.de.?-of-8 > out.de
 """
 
+import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.runtime.untrusted import MIB, read_json
@@ -52,53 +52,50 @@ def write_shard(
     windows: Iterator[list[str]],
     translate: Callable[[list[str]], Iterable[str]],
     made_of: Mapping[str, Any],
-    lines: int,
 ) -> bool:
     """Write the output of windows of lines to `path`, or what an interrupted call has not written of it yet.
 
-    translate: the lines of output of a window, of which a full one has `lines`. made_of: all that the output depends
-    on; what was made of something else is not continued. Returns False if the output was there already.
-    Raises RunError if `path` is the output of something else."""
+    translate: the lines of output of a window. made_of: all that the output depends on; what was made of something else
+    is not continued. Returns False if the output was there already.
+    Raises RunError if `path` is the output of something else, or another process writes it."""
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
     note, part = path.with_name(f".{path.name}.json"), path.with_name(f".{path.name}.part")
-    same = _noted(note) == key
-    if path.exists() and same:
+    written = _read_note(note, key)
+    if path.exists() and written is not None:
         return False
     if path.exists():
         raise RunError(
             f"{path} exists, and is not of this text with these models and options: delete it, or name another --output"
         )
-    if not same:
-        part.unlink(missing_ok=True)
-        write_json(note, {"key": key})
-    with error_filename(part), part.open("a+b") as file:
-        for _ in range(_whole_windows(file, lines)):
+    with error_filename(part), part.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"{path} is being written by another process") from None
+        count, size = written or (0, 0)
+        if size > file.tell():  # the note of a part that was deleted
+            count, size = 0, 0
+        file.truncate(size)
+        for _ in range(count):
             next(windows, None)
         for window in windows:
-            file.write("".join(f"{line}\n" for line in translate(window)).encode())
+            content = "".join(f"{line}\n" for line in translate(window)).encode()
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-    os.replace(part, path)
+            count, size = count + 1, size + len(content)
+            write_json(note, {"key": key, "windows": count, "bytes": size})
+        write_json(note, {"key": key, "windows": count, "bytes": size})
+        os.replace(part, path)
     return True
 
 
-def _noted(note: Path) -> str:
-    """The key in the note beside an output; '' without one."""
-    with suppress(RunError, TypeError, KeyError):
-        return str(read_json(note, MIB)["key"])
-    return ""
-
-
-def _whole_windows(file: IO[bytes], lines: int) -> int:
-    """The number of full windows of so many lines in a file, which is cut after them."""
-    file.seek(0)
-    count = end = place = 0
-    for line in file:
-        if not line.endswith(b"\n"):  # the last one, which was not written as a whole
-            break
-        count, place = count + 1, place + len(line)
-        if count % lines == 0:
-            end = place
-    file.truncate(end)
-    file.seek(0, os.SEEK_END)
-    return count // lines
+def _read_note(note: Path, key: str) -> tuple[int, int] | None:
+    """The windows that are written, and their bytes; None if nothing was written with this key."""
+    try:
+        found = read_json(note, MIB)
+        windows, size = found["windows"], found["bytes"]
+    except (RunError, TypeError, KeyError):
+        return None
+    valid = found["key"] == key and type(windows) is int and type(size) is int and min(windows, size) >= 0
+    return (windows, size) if valid else None

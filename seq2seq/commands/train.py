@@ -7,7 +7,6 @@ from seq2seq.commands.experiment import run_experiment
 from seq2seq.config import Config
 from seq2seq.errors import ConfigError
 from seq2seq.launch.grid import BEFORE, TRAINED, Outcome
-from seq2seq.utils import process
 
 
 def main(argv: list[str]) -> None:
@@ -18,7 +17,6 @@ def main(argv: list[str]) -> None:
 
 def train_run(argv: list[str], config: Config) -> None:
     """Train one run, new or resumed."""
-    process.keep_freed_memory()
     trainer = config.trainer
     if trainer.nodes > 1 and not started():
         from seq2seq.distributed.launch import start_processes
@@ -56,7 +54,6 @@ def check_grid_job(config: Config) -> None:
 
 def train_job(config: Config) -> Outcome:
     """Train the run of a job of a grid: from the start, from its last checkpoint, or not at all if it is finished."""
-    process.keep_freed_memory()
     from seq2seq.training.resume import complete
 
     folder, trained = complete(config)

@@ -83,7 +83,6 @@ def _translate_shard(translator: "LineTranslator", options: argparse.Namespace) 
         digest.update(f"{line}\n".encode())
         count += 1
     path, part = shard.path(options.output), shard.windows(count, search.window)
-    n_best = 1 if options.json else search.n_best
     made_of = {
         "text": digest.hexdigest(),
         "models": [model_hash(one) for one in options.runs],
@@ -98,7 +97,7 @@ def _translate_shard(translator: "LineTranslator", options: argparse.Namespace) 
             for found in translator.hypotheses(window, attention=options.alignment, progress=progress.add):
                 yield from _output_lines(found, options, search.n_best)
 
-        if write_shard(path, windows, translate, made_of, n_best * search.window):
+        if write_shard(path, windows, translate, made_of):
             log.info("wrote %s, %d lines", path, lines)
         else:
             log.info("%s is complete already", path)
@@ -122,7 +121,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--shard",
         type=shard_argument,
         metavar="N/M",
-        help="only part N of M of --input, written to OUTPUT.N-of-M: a call that was interrupted goes on when it is"
+        help="only part N of M of --input, written to OUTPUT.N-of-M: a call that was interrupted resumes when it is"
         " repeated, and all parts in their order are the output of the whole",
     )
     parser.add_argument(

@@ -360,11 +360,13 @@ def _pinned(item: tuple[Batch, _Position | None]) -> tuple[Batch, _Position | No
     return batch.map(Tensor.pin_memory), position
 
 
-def largest_eval_batch(corpus: Corpus, batch_tokens: int, *, max_length: int, copying: bool = False) -> Batch:
-    """Of the batches that `eval_batches` yields, one of the most padded tokens."""
+def largest_eval_batch(corpus: Corpus, batch_tokens: int, *, max_length: int, copying: bool = False) -> Batch | None:
+    """Of the batches that `eval_batches` yields, one of the most padded tokens; None if it yields none."""
     sides = longest_sides(corpus)
     short = np.flatnonzero(sides <= max_length)
     plan = plan_by_length(sides[short], batch_tokens)
+    if not len(plan):
+        return None
     numbers = short[max(plan, key=lambda batch: len(batch) * int(sides[short[batch]].max()))]
     options = BatchOptions(copying)
     return collate(numbers, corpus.epoch_rows(0), target_size=corpus.target_size, update_size=1, options=options)

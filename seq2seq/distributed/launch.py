@@ -2,17 +2,20 @@
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from uuid import uuid4
 
 from seq2seq.distributed.process import STARTED
 from seq2seq.errors import TrainingError
 from seq2seq.runtime.program import PIPE_CLOSED
-from seq2seq.runtime.signals import Interrupted, signal_of
+from seq2seq.runtime.signals import EXIT_CODES, STOP_SIGNALS, Interrupted, signal_of
+from seq2seq.utils import process
 
 MEETING_SECONDS = 600  # that processes of several machines wait for each other to start
-SHUTDOWN_SECONDS = 120  # that processes have to finish an update and save, after a signal to stop
+SHUTDOWN_SECONDS = 600  # that processes have to finish an update and save, after a signal to stop
 
 
 def start_processes(module: str, arguments: Sequence[str], count: int, nodes: int = 1, rendezvous: str = "") -> None:
@@ -31,8 +34,10 @@ def start_processes(module: str, arguments: Sequence[str], count: int, nodes: in
     ):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what ends a process is said below
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
-    os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1")
-    os.environ[STARTED] = "1"
+    handled = [n for n in (*STOP_SIGNALS, *EXIT_CODES) if signal.getsignal(n) is not signal.SIG_IGN]
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = ",".join(signal.Signals(n).name for n in handled)
+    os.environ[STARTED] = str(process.BEGAN)
+    before = {number: signal.getsignal(number) for number in handled}
     settings = LaunchConfig(
         min_nodes=nodes,
         max_nodes=nodes,
@@ -63,6 +68,9 @@ def start_processes(module: str, arguments: Sequence[str], count: int, nodes: in
         raise TrainingError(_sentence(rank, count * nodes, failure)) from None
     finally:
         del os.environ[STARTED]
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _sentence(rank: int, count: int, failure: object) -> str:

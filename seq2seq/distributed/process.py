@@ -18,7 +18,7 @@ from seq2seq.runtime.cpu import available_cores
 from seq2seq.runtime.program import exit_code
 from seq2seq.utils.console import log_to_stderr, silence_lightning
 
-STARTED = "SEQ2SEQ_STARTED"  # variable that our launcher sets, which says itself why a process has failed
+STARTED = "SEQ2SEQ_STARTED"  # variable that our launcher sets, to when it was started itself; it reports all errors
 TIMEOUT = "SEQ2SEQ_TIMEOUT"  # variable: seconds that one process waits for another, such as for rank 0 to save
 PATIENCE = 1800.0  # its default
 GRACE = 10.0  # seconds within which the launcher ends the others of a process that has ended

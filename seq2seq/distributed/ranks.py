@@ -56,8 +56,9 @@ def joined(timeout: float) -> Iterator[None]:
     timeout: seconds that it waits for another one, at most. Raises LostError if they do not all come."""
     global _beats
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    if (gpu := int(os.environ.get("LOCAL_RANK", 0))) < torch.cuda.device_count():
+        torch.cuda.set_device(gpu)
+    os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")  # an error here, not an abort by a thread of torch
     with waiting():
         store, number, count = next(dist.rendezvous("env://", timeout=timedelta(seconds=timeout)))
         dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=timedelta(seconds=timeout))

@@ -11,6 +11,7 @@ from typing import Any
 import torch.distributed as dist
 
 from seq2seq.distributed import ranks
+from seq2seq.errors import TrainingError
 
 END = ""  # in place of the name of a task: rank 0 is done
 LONGEST_WORK = timedelta(days=7)  # of rank 0 alone, such as preparing a corpus, for which the others wait
@@ -40,7 +41,11 @@ def shared(tasks: Mapping[str, Callable[..., object]]) -> Iterator[bool]:
     try:
         if ranks.rank():
             while (message := _send([None, ()]))[0] != END:
-                tasks[message[0]](*message[1])
+                try:
+                    tasks[message[0]](*message[1])
+                except TrainingError as error:  # rank 0 reports it, and may go on to the next job of a grid
+                    if not error.agreed:
+                        raise
         yield not ranks.rank()
         call(END)
     finally:

@@ -50,10 +50,12 @@ def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None, chec
     if launched:
         log.info("%s jobs; their outcomes are recorded in %s", len(jobs) or "the", grid.folder)
     crash: Exception | None = None
+    stopped = KeyboardInterrupt()
     try:
         with stop_on_signal(grid) if launched else nullcontext():
             hydra_main([*overrides, *place], JobRunner(task, grid))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        stopped = interrupt
         grid.stop()
     except Seq2SeqError:  # before any job
         raise
@@ -67,7 +69,7 @@ def sweep(overrides: Sequence[str], task: Task, folder: Path | None = None, chec
     if crash and not raised_by_launcher(crash):
         raise crash
     if grid.stopped:
-        raise KeyboardInterrupt
+        raise stopped
     check_failures(outcomes)
     if crash and not jobs:
         raise TrainingError("the launcher failed, see above: jobs may be missing; repeat the command to retry them")

@@ -102,12 +102,12 @@ def read_info(folder: Path) -> dict[str, Any]:
     return info
 
 
-def checked_hash(folder: Path, name: str, listed: str = "") -> str:
+def checked_hash(folder: Path, name: str, listed: str = "", most: int = MAX_WEIGHTS_BYTES) -> str:
     """SHA-256 of the file `name` of weights in a run directory, as hexadecimal digits.
 
     listed: the name that it had when its hash was listed in run.json, '' for the same. Raises RunError if it cannot be
     read, or is not one that run.json lists. Runs of earlier versions list none."""
-    before, found = read_info(folder), file_hash(folder, name)
+    before, found = read_info(folder), file_hash(folder, name, most)
     # run.json is read again, since a process that trains may have replaced the weights meanwhile
     if any(found in info.get(HASHES, {}).get(listed or name, [found]) for info in (before, read_info(folder))):
         return found
@@ -125,9 +125,11 @@ def model_hash(path: Path) -> str:
     return file_hash(path.parent, path.name)
 
 
-def file_hash(folder: Path, name: str) -> str:
-    """SHA-256 of a file in a run directory, as hexadecimal digits. Raises RunError if it cannot be read."""
-    with open_file(folder / name, MAX_WEIGHTS_BYTES, root=folder) as file:
+def file_hash(folder: Path, name: str, most: int = MAX_WEIGHTS_BYTES) -> str:
+    """SHA-256 of a file in a run directory, as hexadecimal digits.
+
+    Raises RunError if it cannot be read, or has more than `most` bytes."""
+    with open_file(folder / name, most, root=folder) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

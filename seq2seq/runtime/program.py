@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from .errors import Seq2SeqError, escaped, shortened
-from .signals import handling, interrupt
+from .signals import EXIT_CODES, STOP_SIGNALS, handling, interrupt
 
 PIPE_CLOSED = 141  # exit code, as of a program that SIGPIPE ends
 USER_ERRNOS = {  # errors of the file system that a user can mend
@@ -24,7 +24,7 @@ def exit_code(work: Callable[[], int | None]) -> int:
         # As all input, whatever the terminal's locale; what UTF-8 cannot encode is printed as an escape.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        with handling(interrupt):
+        with handling(interrupt, (*STOP_SIGNALS, *EXIT_CODES)):
             code = _with_output(work)
         return int(code or 0)
     except Seq2SeqError as error:

@@ -19,6 +19,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from seq2seq.distributed import ranks
+from seq2seq.distributed.process import STARTED
 from seq2seq.errors import RunError
 from seq2seq.runs.directory import LAST, PREVIOUS, file_hash, record_hash
 from seq2seq.runs.weights import save_weights
@@ -26,6 +27,7 @@ from seq2seq.runtime.signals import STOP_SIGNALS, Interrupted, handling, leave_t
 from seq2seq.runtime.untrusted import library_path, open_file
 from seq2seq.training.callbacks import update_ends
 from seq2seq.training.module import TrainingModule
+from seq2seq.utils import process
 from seq2seq.utils.files import atomic_write
 
 log = logging.getLogger("seq2seq")
@@ -75,7 +77,8 @@ class Checkpoint(L.Callback):
         self.stop_signal: int | None = None
         self._handling = ExitStack()
         self.saved_update = -1  # the last one that was saved
-        self.started = self.saved_at = self.last_end = time.monotonic()
+        self.saved_at = self.last_end = time.monotonic()
+        self.began = float(os.environ.get(STARTED, process.BEGAN))  # the command, by time.time()
         self.longest = 0.0  # seconds of an update, its validation and its checkpoint
 
     def save(self, trainer: L.Trainer) -> None:
@@ -91,7 +94,7 @@ class Checkpoint(L.Callback):
             return
         with atomic_write(self.folder / LAST) as temporary:
             trainer.save_checkpoint(temporary)
-            digest = file_hash(temporary.parent, temporary.name)
+            digest = file_hash(temporary.parent, temporary.name, MAX_BYTES)
             record_hash(self.folder, LAST, digest, replaced=False)
             keep_previous(self.folder)
         record_hash(self.folder, LAST, digest, replaced=True, kept=2)
@@ -142,7 +145,7 @@ class Checkpoint(L.Callback):
         """Whether another update, validation and checkpoint may take longer than there is time for."""
         now = time.monotonic()
         self.longest, self.last_end = max(self.longest, now - self.last_end), now
-        return bool(self.times.end) and now + self.longest > self.started + 60 * self.times.end
+        return bool(self.times.end) and time.time() + self.longest > self.began + 60 * self.times.end
 
     def _is_due(self, update: int) -> bool:
         """Whether it is time for a checkpoint; by the clock of rank 0, which is the one to write it."""

@@ -16,6 +16,13 @@ SHORT = 100  # updates: a shorter training may be above guessing by MARGIN, as i
 MARGIN = 1.0  # nats
 
 
+def agreed_error(message: str) -> TrainingError:
+    """An error that all processes raise at the same point."""
+    error = TrainingError(message)
+    error.agreed = True
+    return error
+
+
 class SkippedUpdates:
     """The updates that are left out because a loss, or the norm of the gradient, is not finite."""
 
@@ -24,15 +31,12 @@ class SkippedUpdates:
         self.most, self.count, self.in_a_row = most, 0, 0
 
     def add(self, update: int, wrong: str) -> None:
-        """Leave an update out. wrong: what is not finite, '' if only other processes know.
-
-        Raises TrainingError if too many in a row are."""
+        """Skip an update. wrong: what is not finite. Raises TrainingError if too many in a row are skipped."""
         self.count, self.in_a_row = self.count + 1, self.in_a_row + 1
-        wrong = wrong or f"loss of another process is not finite at update {update}"
         if self.in_a_row > self.most:
-            before = f", after {counted(self.most, 'update')} that had to be left out" if self.most else ""
-            raise TrainingError(f"the {wrong}{before}; lower training.learning_rate or set training.clip")
-        log.warning("update %d is left out: the %s", update, wrong)
+            before = f", after {counted(self.most, 'update')} that had to be skipped" if self.most else ""
+            raise agreed_error(f"the {wrong}{before}; lower training.learning_rate or set training.clip")
+        log.warning("update %d is skipped: the %s", update, wrong)
 
 
 class FinalLoss(NamedTuple):
@@ -56,7 +60,7 @@ def divergence_error(loss: FinalLoss, config: Config, folder: object) -> Trainin
     """The error for a training that has diverged, which says what to try."""
     rate = f"training.learning_rate={config.training.learning_rate:g}"
     clip = "" if config.training.clip else " or set training.clip"
-    return TrainingError(
+    return agreed_error(
         f"training has diverged: the dev loss is {loss.dev:.4g}, and guessing among {loss.vocabulary:,} entries of the "
         f"vocabulary has {math.log(loss.vocabulary):.2f}; lower {rate}{clip}; the weights are kept in {folder}"
     )

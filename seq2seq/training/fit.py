@@ -129,6 +129,7 @@ def fit(
     finally:
         progress.stop()
     if checkpoint.stop_signal is not None:
+        ranks.gathered(None)  # rank 0 has saved: the launcher ends all processes once one has ended
         log.info("stopped at update %d; resume with: seq2seq train %s", trainer.global_step, resume_word(folder))
         raise Interrupted(checkpoint.stop_signal)
 
@@ -286,8 +287,8 @@ def training_errors(batch_tokens: int) -> Iterator[None]:
         advice = f"lower training.batch_tokens={batch_tokens}, and raise training.accumulate to match, in a new run"
         with memory_errors(advice, TrainingError):
             yield
-    except SystemExit:  # what Lightning makes of KeyboardInterrupt
-        raise KeyboardInterrupt from None
+    except SystemExit as end:  # what Lightning makes of KeyboardInterrupt
+        raise end.__context__ if isinstance(end.__context__, KeyboardInterrupt) else KeyboardInterrupt() from None
 
 
 def save_result(keeper: CheckpointKeeper, dev: DevSet, module: TrainingModule) -> tuple[Sequence[int], DevFigures]:

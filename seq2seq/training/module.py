@@ -144,8 +144,6 @@ class TrainingModule(L.LightningModule):
         if len(self.update.batches) < self.trainer.accumulate_grad_batches:
             return
         ranks.sum_gradients(self.parameters())
-        self.nll = self.nll.to(self.update.nll.device) + self.update.nll
-        self.tokens = self.tokens.to(self.update.tokens.device) + self.update.tokens
         self.split_batches += sum(len(self.splitter.parts(batch)) > 1 for batch in self.update.batches)
 
     def sums(self) -> list[float]:
@@ -179,11 +177,13 @@ class TrainingModule(L.LightningModule):
         if not (wrong or is_scaled or norm.isfinite()):
             wrong = f"norm of the gradient is {norm} at update {update}"
         if ranks.greatest(bool(wrong)):
-            self.skipped.add(update, wrong)
+            self.skipped.add(update, next(filter(None, ranks.gathered(wrong))))
             if not is_scaled:  # else the scaler does so, and needs them
                 self.zero_grad(set_to_none=True)
             return
         self.skipped.in_a_row = 0
+        self.nll = self.nll.to(self.update.nll.device) + self.update.nll
+        self.tokens = self.tokens.to(self.update.tokens.device) + self.update.tokens
         if gradient_clip_val:
             nn.utils.clip_grads_with_norm_(self.parameters(), gradient_clip_val, norm)
 

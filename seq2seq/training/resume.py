@@ -21,12 +21,14 @@ from seq2seq.runs.directory import (
     WEIGHTS,
     Run,
     checked_hash,
+    file_hash,
     locked,
     path_inside,
+    record_hash,
 )
 from seq2seq.runs.metrics import read_metrics
 from seq2seq.runs.weights import MODEL_OF_RUN, check_fit, open_tensors
-from seq2seq.training.checkpoint import progress_of, read_checkpoint, weights_name
+from seq2seq.training.checkpoint import MAX_BYTES, progress_of, read_checkpoint, weights_name
 from seq2seq.training.checks import check_device, check_limits, check_plan, check_shares
 from seq2seq.training.metrics import TENSORBOARD
 from seq2seq.training.optim import needs_total
@@ -103,6 +105,8 @@ def resume_directory(run: Run, config: Config, prepared: Prepared | None = None)
     # what else run.json holds describes an end that is no longer the end
     initial = {name: value for name, value in run.info.items() if name in INITIAL_INFO}
     write_json(run.folder / INFO, initial | {"finished": False})
+    if (run.folder / LAST).exists():  # the list begins with the checkpoint that is there
+        record_hash(run.folder, LAST, file_hash(run.folder, LAST, MAX_BYTES), replaced=True)
     return train_directory(run.folder)
 
 
@@ -177,7 +181,7 @@ def _read_whole(run: Run, name: str) -> dict[str, Any]:
         raise RunError(f"{path} is the checkpoint of another run, or of another program")
     if wrong := first_wrong_part(checkpoint, described(run.config, model, checkpoint)):
         raise RunError(f"{path} is damaged: {wrong} is missing, or not what it has to be")
-    checked_hash(run.folder, name, listed=LAST)
+    checked_hash(run.folder, name, LAST, MAX_BYTES)
     for update in checkpoint["callbacks"]["Validation"]["scores"]:
         kept = run.folder / weights_name(update)
         with open_tensors(kept, root=run.folder) as file:

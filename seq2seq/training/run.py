@@ -32,6 +32,7 @@ from seq2seq.training.budget import resize_to_budget
 from seq2seq.training.checks import check_accumulation, check_monitor, check_plan, check_settings
 from seq2seq.training.fit import fit
 from seq2seq.training.footprint import check_memory
+from seq2seq.utils import process
 from seq2seq.utils.console import logging_to
 from seq2seq.utils.files import write_json
 from seq2seq.utils.overrides import resume_word
@@ -173,6 +174,7 @@ def train_here(folder: Path) -> Path:
     """The same in this process, alone or with others that were started with it.
 
     Raises TrainingError if they are of other versions, or see other settings or text."""
+    process.keep_freed_memory()
     run = Run.open(folder)
     config = run.config
     vocabularies = run.vocabularies if config.init_from else None
@@ -195,7 +197,7 @@ def train_here(folder: Path) -> Path:
         try:
             fit(folder, config, prepared, model, lambda: make_model(config, prepared, initial_run(config)))
         except ConfigError:  # before the first update
-            if ranks.rank() == 0 and not resumed:
+            if ranks.rank() == 0 and not (folder / LAST).exists():
                 shutil.rmtree(folder)
             raise
     return folder

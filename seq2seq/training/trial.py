@@ -12,6 +12,7 @@ import torch
 
 from seq2seq.config import TrainingConfig
 from seq2seq.data.batching import Batch
+from seq2seq.distributed import ranks
 from seq2seq.errors import ConfigError
 from seq2seq.nn.ops.devices import asynchronous, free_memory, is_memory_error, no_autocast
 from seq2seq.training.module import TrainingModule
@@ -28,18 +29,26 @@ class Trial(L.Callback):
 
     training: TrainingConfig
     largest: Callable[[], Batch]  # of training
-    largest_dev: Callable[[], Batch]
+    largest_dev: Callable[[], Batch | None]
     activations: int  # floats of one token that the backward pass reads
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, TrainingModule)
-        with trainer.precision_plugin.forward_context():
-            self.check(pl_module)
+        message = ""
+        try:
+            with trainer.precision_plugin.forward_context():
+                self.check(pl_module)
+        except ConfigError as error:
+            message = str(error)
+        if message := next(filter(None, ranks.gathered(message)), ""):
+            raise ConfigError(message)
         reset_peak_memory()
 
     def check(self, module: TrainingModule) -> None:
         """Try the batches. All gradients are None afterwards."""
         batch, free = self.largest(), free_memory(module.device)
+        if module.device.type == "cpu":
+            free //= ranks.local_world_size()
         if asynchronous(next(module.parameters())):
             self._try(module, batch)
         elif (at_most := 4 * COPIES * self.activations * batch.padded) > free:
@@ -53,8 +62,10 @@ class Trial(L.Callback):
         """Train on the batch, in ever smaller parts until one fits, and compute the loss of the largest dev batch."""
         parts = 1
         while parts <= len(batch.source):
-            train, dev = (one.split(parts)[0] for one in (batch, self.largest_dev()))
-            if has_memory(module, train) and has_memory(module, dev, train=False):
+            dev = self.largest_dev()
+            if has_memory(module, batch.split(parts)[0]) and (
+                dev is None or has_memory(module, dev.split(parts)[0], train=False)
+            ):
                 break
             parts *= 2
         if parts > 1:

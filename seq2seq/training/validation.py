@@ -263,5 +263,6 @@ class Validation(L.Callback):
         self.last_update = state_dict["last"]
         self.stopping.waited, self.stopping.best = state_dict["waited"], state_dict["best"]
         self.keeper.scores.update({int(update): tuple(figures) for update, figures in state_dict["scores"].items()})
+        self.keeper.named = [set(self.keeper.scores)]
         if self.plateau and state_dict["plateau"]:
             self.plateau.load_state_dict(state_dict["plateau"])

@@ -2,8 +2,10 @@
 
 import ctypes
 import os
+import time
 from contextlib import suppress
 
+BEGAN = time.time()  # about when this process was started
 ENVIRONMENT = {  # read when torch is loaded
     # Waiting OpenMP threads yield their core early; spinning, two of them slow to a crawl next to one foreign process.
     "GOMP_SPINCOUNT": "2000",

@@ -90,12 +90,12 @@ def test_part_of_another_text_is_begun_anew(tmp_path: Path) -> None:
         return window
 
     with pytest.raises(KeyboardInterrupt):
-        write_shard(path, iter([["a"], ["stop"]]), translate, {"text": 1}, 1)
-    assert write_shard(path, iter([["a"], ["b"]]), translate, {"text": 2}, 1)
+        write_shard(path, iter([["a"], ["stop"]]), translate, {"text": 1})
+    assert write_shard(path, iter([["a"], ["b"]]), translate, {"text": 2})
     assert made == ["a", "a", "b"]
-    assert not write_shard(path, iter([["a"], ["b"]]), translate, {"text": 2}, 1)
+    assert not write_shard(path, iter([["a"], ["b"]]), translate, {"text": 2})
     with pytest.raises(RunError):
-        write_shard(path, iter([["a"]]), translate, {"text": 3}, 1)
+        write_shard(path, iter([["a"]]), translate, {"text": 3})
     assert path.read_text() == "a\nb\n"
 
 

@@ -104,7 +104,7 @@ def test_loss_is_a_mean_over_tokens() -> None:
     batch = copy_task(3)
     module = module_of(model)
     module.training_step(batch, 0)
-    module.on_after_backward()
+    update_weights(module)
     assert module.nll.item() == pytest.approx(torch.tensor(10.0).log().item() * batch.update_size.item())
     assert module.tokens.item() == batch.update_size.item()
 
@@ -157,6 +157,8 @@ def test_update_with_an_infinite_gradient_changes_neither_weights_nor_optimizer(
         after = optimizer.state_dict()["state"]
         assert all(torch.equal(after[i][name], value) for i in state for name, value in state[i].items())
     assert module.skipped.count == 2
+    assert module.nll.isfinite()
+    assert module.tokens == 2 * copy_task(3).update_size
     module.training_step(copy_task(3), 0)
     next(model.parameters()).grad[0, 0] = float("nan")
     with pytest.raises(TrainingError, match=r"^the norm of the gradient is nan at update 7, after 1 update that "):
@@ -194,11 +196,12 @@ def test_batches_that_the_memory_is_too_small_for_are_split(
     assert caplog.text.count("the memory is full with a batch of") == 2
     module.on_after_backward()
     assert module.split_batches == 1
+    update_weights(module)
     assert module.tokens.item() == whole.update_size.item()
     module.training_losses = compute
     expected_nll = module_of(model)
     expected_nll.training_step(whole, 0)
-    expected_nll.on_after_backward()
+    update_weights(expected_nll)
     assert module.nll.item() == pytest.approx(expected_nll.nll.item())
 
 

@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from seq2seq.config import Config, TrainingConfig
-from seq2seq.errors import RunError
+from seq2seq.errors import ConfigError, RunError
 from seq2seq.runs.directory import HASHES, LAST, PREVIOUS, Run, file_hash, read_info
 from seq2seq.runtime.signals import Interrupted
 from seq2seq.training.checkpoint import Checkpoint, keep_previous, read_checkpoint, weights_name
 from seq2seq.training.resume import check_resumable, resume
 from seq2seq.training.run import train
+from seq2seq.training.validation import DevSet
+from seq2seq.utils.files import write_json
 from tests.each import each
 from tests.settings import to_resume
 
@@ -116,6 +118,42 @@ def test_weights_that_either_checkpoint_names_are_kept(killed: Path) -> None:
     assert named == [{4}, {2}]
     assert all((killed / weights_name(update)).is_file() for update in (2, 4))
     assert read_info(killed)[HASHES][LAST] == [file_hash(killed, name) for name in (LAST, PREVIOUS)]
+
+
+def test_both_checkpoints_are_good_after_resuming(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the list of hashes began with one of a file that was never written. The one before the last names
+    weights of an update before the run was resumed, which are no longer the best."""
+    info = read_info(killed)
+    info[HASHES][LAST].insert(0, "0" * 64)
+    write_json(killed / "run.json", info)
+    with monkeypatch.context() as patch:
+        stop_after(2, patch)
+        with pytest.raises(KeyboardInterrupt):
+            resume(to_resume(killed, "training.max_updates=8"))
+    assert [read_checkpoint(killed / name)["global_step"] for name in (LAST, PREVIOUS)] == [6, 5]
+    flip(killed / LAST, 5000)
+    resume(to_resume(killed))
+    assert read_info(killed)["finished"]
+
+
+def test_error_in_a_validation_keeps_the_run(
+    small_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a beam that the memory is too small for, which is a wrong setting elsewhere."""
+    evaluate, count = DevSet.evaluate, [0]
+
+    def fail_the_second_time(self: DevSet, module: Any) -> Any:
+        count[0] += 1
+        if count[0] == 2:
+            raise ConfigError("out of memory: lower search.batch")
+        return evaluate(self, module)
+
+    monkeypatch.setattr(DevSet, "evaluate", fail_the_second_time)
+    with pytest.raises(ConfigError):
+        train(small_config(tmp_path, *OFTEN))
+    (run,) = tmp_path.iterdir()
+    resume(to_resume(run))
+    assert read_info(run)["finished"]
 
 
 def test_finished_run_keeps_one_checkpoint_and_what_it_names(whole: Path) -> None:
