@@ -1,6 +1,6 @@
 """Disturbs trainings in many ways, resumes each, and counts those that end as if nothing had happened.
 
-python scripts/fault_runs.py [N] [--kind NAME] [--seed N]; see docs/reliability.md for its table."""
+python scripts/fault_runs.py [N] [--kind NAME] [--seed N]; see docs/explanation/reliability.md for its table."""
 
 import argparse
 import builtins

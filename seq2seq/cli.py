@@ -32,7 +32,7 @@ COMMANDS = {  # module in seq2seq.commands -> purpose; the overview imports no c
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0 success, 2 a user's error, 130 interrupted, 141 stdout was closed."""
+    """Run one command. Returns the exit code, as docs/reference/command-line.md lists them."""
     return exit_code(lambda: run(sys.argv[1:] if argv is None else argv))
 
 

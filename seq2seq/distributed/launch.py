@@ -32,7 +32,7 @@ def start_processes(module: str, arguments: Sequence[str], count: int, nodes: in
     for name in filter(
         lambda name: name.startswith("torch.distributed.elastic"), list(logging.root.manager.loggerDict)
     ):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what ends a process is said below
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are reported below
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_SECONDS))
     handled = [n for n in (*STOP_SIGNALS, *EXIT_CODES) if signal.getsignal(n) is not signal.SIG_IGN]
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = ",".join(signal.Signals(n).name for n in handled)
@@ -74,10 +74,10 @@ def start_processes(module: str, arguments: Sequence[str], count: int, nodes: in
 
 
 def _sentence(rank: int, count: int, failure: object) -> str:
-    """What the process of this rank has said, or how it ended."""
+    """The error of the process of this rank, or how it ended."""
     exit_code: int = failure.exitcode  # type: ignore[attr-defined]
-    said = failure.error_file_data["message"]  # type: ignore[attr-defined]
-    if isinstance(said, dict):
-        return str(said["message"]) if rank == 0 else f"process {rank} of {count}: {said['message']}"
+    message = failure.error_file_data["message"]  # type: ignore[attr-defined]
+    if isinstance(message, dict):
+        return str(message["message"]) if rank == 0 else f"process {rank} of {count}: {message['message']}"
     how = f"was ended by signal {-exit_code}" if exit_code < 0 else "failed, see above"
     return f"process {rank} of {count} {how}; the others were stopped"

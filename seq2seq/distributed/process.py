@@ -31,7 +31,7 @@ def together(work: Callable[[], int | None]) -> int:
 
 
 def _reported(work: Callable[[], int | None]) -> int | None:
-    """Do `work`; leave it to our launcher, where it has started this process, to say why it ended."""
+    """Do `work`. Where our launcher has started this process, it is given the error to report it."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE") if STARTED in os.environ else None
     try:
         return _joined(work)
@@ -60,7 +60,7 @@ def _joined(work: Callable[[], int | None]) -> int | None:
                 logging.getLogger("seq2seq").setLevel(logging.ERROR)
             torch.set_num_threads(max(1, available_cores() // ranks.local_world_size()))
             return work()
-    except ranks.LostError:  # whichever ended first has said why, and the launcher ends this one
+    except ranks.LostError:  # the one that ended first has reported its error, and the launcher ends this one
         signal.signal(signal.SIGTERM, lambda *_: os._exit(2))
         time.sleep(GRACE)
         raise

@@ -25,8 +25,8 @@ class LostError(TrainingError):
     """Another process has ended, or does not answer in time."""
 
 
-BEAT = 5.0  # seconds between two notes that a process goes on
-BUCKET = 1 << 25  # numbers that are summed over all processes at once; their sum needs as much memory again
+BEAT = 5.0  # seconds between two heartbeats
+BUCKET = 1 << 25  # elements that are summed over all processes at once; their sum needs as much memory again
 
 
 def rank() -> int:
@@ -71,25 +71,25 @@ def joined(timeout: float) -> Iterator[None]:
 
 
 class Heartbeats:
-    """Notes of when each process was last heard of, by which one that hangs is found."""
+    """The time of each process's last heartbeat, by which one that hangs is found."""
 
     def __init__(self, store: dist.Store, number: int, count: int) -> None:
         self.store, self.number, self.count, self.last = store, number, count, 0.0
 
     def beat(self) -> None:
-        """Note that this process goes on, at most every few seconds."""
+        """Note that this process is alive, at most every few seconds."""
         now = time.time()
         if now - self.last > BEAT:
             self.last = now
             self.store.set(f"beat{self.number}", str(now))
 
     def silent(self) -> str:
-        """`process 1`, the one that was not heard of for the longest time, or `the others` if that is not known."""
+        """`process 1`, the one with the oldest heartbeat, or `the others` if that is not known."""
         try:
             others = [n for n in range(self.count) if n != self.number]
             beats = {n: float(self.store.get(key)) if self.store.check([key := f"beat{n}"]) else 0.0 for n in others}
             return f"process {min(others, key=lambda n: beats[n])}"
-        except (RuntimeError, ValueError):  # the process that holds the notes has ended
+        except (RuntimeError, ValueError):  # the process that stores them has ended
             return "the others"
 
 

@@ -32,10 +32,10 @@ def call(task: str, *arguments: Any) -> None:
 
 @contextmanager
 def shared(tasks: Mapping[str, Callable[..., object]]) -> Iterator[bool]:
-    """A context whose body is for rank 0 alone, as the value that it yields says; the others do `tasks` until its end.
+    """A context that yields whether this is rank 0, for which alone its body is; the others do `tasks` until its end.
 
-    tasks: name -> what a process does when it is called for. After an error of rank 0 the others are not told to end:
-    the launcher ends them."""
+    tasks: name -> what a process does when it is called for. After an error of rank 0 the launcher ends
+    the others."""
     global _calls
     _calls = dist.new_group(backend="gloo", timeout=LONGEST_WORK)
     try:

@@ -7,7 +7,7 @@ weights.safetensors             the weights of the best validation, or as traini
 shortlist.safetensors           likely translations of each source id, if `seq2seq shortlist` was run
 metrics.csv, log.txt            losses and scores during training; its log
 training.lock                   held by the process that trains
-checkpoints/                    last.ckpt to resume from, update-N.safetensors
+checkpoints/                    last.ckpt to resume from, previous.ckpt, damaged.ckpt, update-N.safetensors
 evaluation/NAME/                hypotheses, scores, alignments of a test set
 """
 

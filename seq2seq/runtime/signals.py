@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, and a terminal that is closed
-REQUEUE = 75  # exit code, EX_TEMPFAIL of sysexits.h: the time is over, and the same command goes on
+REQUEUE = 75  # exit code, EX_TEMPFAIL of sysexits.h: the time is over, and the same run can be resumed
 EXIT_CODES = {signal.SIGUSR1: REQUEUE}  # of a process that a signal has ended; of others 128 and its number
 
 
