@@ -39,13 +39,13 @@ def untraced(model, shortlist=False):
 
 
 @torch.no_grad()
-@pytest.mark.cases()
+@pytest.mark.cases
 def test_steps_are_those_of_the_model(variant):
     assert_steps_are_those_of(variant.model.float(), untraced(variant.model))
 
 
 @torch.no_grad()
-@pytest.mark.cases()
+@pytest.mark.cases
 def test_candidates_of_a_shortlist(variant):
     assert_candidates_are_those_of(variant.model.float(), untraced(variant.model, shortlist=True))
 
