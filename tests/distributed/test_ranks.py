@@ -1,6 +1,8 @@
 """What processes that work together exchange, in two of them, and how they end."""
 
 import json
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,13 +13,32 @@ from seq2seq.distributed.launch import start_processes
 from seq2seq.errors import TrainingError
 
 PROGRAM = """
-import json, sys
+import json, os, sys
 from pathlib import Path
-import torch
-from seq2seq.distributed import ranks
-from seq2seq.errors import TrainingError
 
 def main(folder):
+    numbers = [os.environ[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")]
+    Path(folder, os.environ["RANK"]).write_text(json.dumps(numbers))
+
+def fail(folder):
+    from seq2seq.distributed import ranks
+    from seq2seq.errors import TrainingError
+
+    with ranks.joined(20):
+        if ranks.rank() == 1:
+            sys.exit("out of order")
+        try:
+            ranks.gathered(None)  # in vain
+        except TrainingError as error:
+            Path(folder, "0.txt").write_text(str(error))
+            raise
+
+{"main": main, "fail": fail}[sys.argv[1]](sys.argv[2])
+"""
+
+
+def exchange(folder: Path) -> None:
+    """What each of two processes does."""
     with ranks.joined(20):
         me = ranks.rank()
         weights = [torch.nn.Parameter(torch.zeros(2, 3)), torch.nn.Parameter(torch.zeros(4))]
@@ -36,25 +57,14 @@ def main(folder):
         }
         Path(folder, f"{me}.json").write_text(json.dumps(found))
 
-def agreed(me):
+
+def agreed(me: int) -> str:
     ranks.agree({"settings": "same"})
     try:
         ranks.agree({"settings": "same", "text": me})
     except TrainingError as error:
         return str(error)
-
-def fail(folder):
-    with ranks.joined(20):
-        if ranks.rank() == 1:
-            sys.exit("out of order")
-        try:
-            ranks.gathered(None)  # in vain
-        except TrainingError as error:
-            Path(folder, "0.txt").write_text(str(error))
-            raise
-
-{"main": main, "fail": fail}[sys.argv[1]](sys.argv[2])
-"""
+    return ""
 
 
 @pytest.fixture
@@ -74,8 +84,29 @@ def test_one_process_exchanges_nothing() -> None:
     assert (ranks.gathered("x"), ranks.total(2, 3.5), ranks.greatest(4)) == (["x"], [2, 3.5], 4)
 
 
-def test_two_processes_have_the_sums_of_both(program: str, tmp_path: Path) -> None:
-    start_processes(program, ["main", str(tmp_path)], 2)
+def test_each_process_has_its_number(program: str, tmp_path: Path) -> None:
+    start_processes(program, ["main", str(tmp_path)], 3)
+    assert [json.loads((tmp_path / str(n)).read_text()) for n in range(3)] == [[str(n), "3"] * 2 for n in range(3)]
+
+
+def test_two_processes_have_the_sums_of_both(tmp_path: Path) -> None:
+    """Forked ones, as they would take seconds to import torch."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children = []
+    for me in range(2):
+        children.append(os.fork())
+        if children[-1] == 0:
+            numbers = {"RANK": me, "LOCAL_RANK": me, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+            os.environ |= {name: str(number) for name, number in numbers.items()} | {"MASTER_ADDR": "127.0.0.1"}
+            torch.cuda.is_available = lambda: False  # a GPU cannot be used after a fork
+            try:
+                exchange(tmp_path)
+            finally:
+                os._exit(0)
+    for child in children:
+        os.waitpid(child, 0)
     for me in range(2):
         found = json.loads((tmp_path / f"{me}.json").read_text())
         assert found == {
