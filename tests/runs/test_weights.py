@@ -154,10 +154,10 @@ def test_weights_of_a_run_in_training_may_be_replaced_while_they_are_checked(
     """Just after run.json was read, before or after the weights are hashed."""
     weights = load_file(run_copy / WEIGHTS)
 
-    def hash_replaced(folder: Path, name: str) -> str:
-        old = file_hash(folder, name)
+    def hash_replaced(folder: Path, name: str, most: int) -> str:
+        old = file_hash(folder, name, most)
         save_weights({key: value + 1 for key, value in weights.items()}, folder)
-        return old if hashed_before else file_hash(folder, name)
+        return old if hashed_before else file_hash(folder, name, most)
 
     monkeypatch.setattr("seq2seq.runs.directory.file_hash", hash_replaced)
     assert len(checked_hash(run_copy, WEIGHTS)) == 64
