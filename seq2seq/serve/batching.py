@@ -17,16 +17,9 @@ from typing import Any, NamedTuple
 from seq2seq.errors import RunError, Seq2SeqError
 from seq2seq.runtime.search_config import SearchConfig
 from seq2seq.runtime.translation import LineTranslator, Translation
+from seq2seq.serve.refusals import DrainingError, QueueFullError
 
 log = logging.getLogger("seq2seq")
-
-
-class QueueFullError(Exception):
-    """As many requests wait as may."""
-
-
-class DrainingError(Exception):
-    """The server is about to end, and accepts no more requests."""
 
 
 @dataclass(eq=False)
@@ -106,9 +99,9 @@ class Batcher:
         with self.changed:
             self._drop_done()
             if self.closing:
-                raise DrainingError
+                raise DrainingError("the server is shutting down: send the request to another one, or later again")
             if len(self.jobs) >= self.limits.jobs:
-                raise QueueFullError
+                raise QueueFullError(f"{len(self.jobs):,} requests wait already: send this one again in a second")
             if job.lines:
                 self.jobs.append(job)
                 self.changed.notify()

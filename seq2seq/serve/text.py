@@ -69,7 +69,7 @@ def read_html(text: str, language: str) -> Document:
     return Document(parts, _escaped)
 
 
-def read_whole(text: str, language: str) -> Document:
+def read_whole(text: str) -> Document:
     """A text that is translated as one line, such as one to be summarized."""
     line = _one_line(text)
     return Document([Part(line, "" if is_blank(line) else line)])

@@ -12,7 +12,8 @@ import pytest
 
 from seq2seq.errors import DataError
 from seq2seq.runtime.search_config import SearchConfig
-from seq2seq.serve.batching import Batcher, BatchStats, DrainingError, Job, Limits, QueueFullError
+from seq2seq.serve.batching import Batcher, BatchStats, Job, Limits
+from seq2seq.serve.refusals import DrainingError, QueueFullError
 
 
 @dataclass

@@ -92,8 +92,8 @@ def test_broken_html_loses_nothing() -> None:
 
 
 def test_whole_text_is_one_line() -> None:
-    assert read_whole(" A. \n B.", "en").sentences == ["A. B."]
-    assert read_whole(" \n", "en").sentences == []
+    assert read_whole(" A. \n B.").sentences == ["A. B."]
+    assert read_whole(" \n").sentences == []
 
 
 def test_unknown_format_names_the_choices() -> None:
