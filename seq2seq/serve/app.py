@@ -24,6 +24,7 @@ from seq2seq.config.languages import language_name
 from seq2seq.errors import RunError, Seq2SeqError
 from seq2seq.evaluation.alignment import word_links
 from seq2seq.ids import BREAK
+from seq2seq.runtime.lines import check_line
 from seq2seq.runtime.search_config import SearchConfig
 from seq2seq.runtime.translation import Translation, as_values
 from seq2seq.serve import schemas
@@ -232,7 +233,8 @@ class Server:
         """The hypotheses of each sentence of each text. Raises DisconnectedError if the client goes meanwhile."""
         lines = [line for document in documents for line in document.sentences]
         job = await run_in_threadpool(model.batcher.job, lines, search, attention)
-        answer: Any = asyncio.wrap_future(model.batcher.submit(job))
+        accepted = model.batcher.submit(job)
+        answer: Any = asyncio.wrap_future(accepted)
         gone: Any = asyncio.ensure_future(_disconnection(request))
         try:
             await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -240,7 +242,7 @@ class Server:
                 raise DisconnectedError
             found = iter(answer.result())
         finally:
-            answer.cancel()  # has no effect if it is done; else the batcher drops the job
+            accepted.cancel()  # has no effect if it is done; else the batcher drops the job
             gone.cancel()
         return [[next(found) for _ in document.sentences] for document in documents]
 
@@ -255,8 +257,9 @@ class Server:
         return self.detector
 
     def _texts(self, given: str | Sequence[str]) -> list[str]:
-        """The texts of a request. Raises TooLargeError for too many of them, or too many characters."""
-        texts = [given] if isinstance(given, str) else list(given)
+        """The texts of a request. Raises TooLargeError for too many of them, or too many characters, and DataError for
+        what is no text."""
+        texts = [check_line(text, "the text") for text in ([given] if isinstance(given, str) else given)]
         if not texts:
             raise RefusedError("the list of texts is empty")
         if len(texts) > self.limits.texts:

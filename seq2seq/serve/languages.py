@@ -34,19 +34,18 @@ class Detector:
     @cached_property
     def known(self) -> dict[str, str]:
         """The languages by the codes that py3langid has for them; of two scripts of a language the first."""
-        if len(self.languages) < 2:
-            return {}
-        labels = set(self._open().labels)
-        codes = {code: tag for tag in reversed(self.languages) if (code := base_language(tag)) in labels}
-        return {code: codes[code] for code in sorted(codes, key=lambda code: self.languages.index(codes[code]))}
+        codes: dict[str, str] = {}
+        if len(self.languages) > 1:
+            labels = set(self._identifier.labels)
+            for tag in self.languages:
+                if (code := base_language(tag)) in labels:
+                    codes.setdefault(code, tag)
+        if len(codes) > 1:
+            self._identifier.set_languages(list(codes))
+        return codes
 
     @cached_property
     def _identifier(self) -> Any:
-        identifier = self._open()
-        identifier.set_languages(list(self.known))
-        return identifier
-
-    def _open(self) -> Any:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
         return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -2,10 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,32 +12,7 @@ from seq2seq.errors import DataError
 from seq2seq.runtime.search_config import SearchConfig
 from seq2seq.serve.batching import Batcher, BatchStats, Job, Limits
 from seq2seq.serve.refusals import DrainingError, QueueFullError
-
-
-@dataclass
-class StandIn:
-    """Translates a line to upper case; a token is a word. While `gate` is shut, nothing is translated."""
-
-    search: SearchConfig = field(default_factory=SearchConfig)
-    batches: list[list[str]] = field(default_factory=list)
-    settings: list[tuple[SearchConfig, bool]] = field(default_factory=list)
-    gate: threading.Event = field(default_factory=threading.Event)
-
-    def encode_source(self, line: str) -> Any:
-        if "\0" in line:
-            raise DataError("no text")
-        return SimpleNamespace(ids=line.split())
-
-    def hypotheses(self, lines: Sequence[str], *, attention: bool) -> Iterator[Any]:
-        self.batches.append(list(lines))
-        self.settings.append((self.search, attention))
-        assert self.gate.wait(10)
-        for line in lines:
-            if "bad" in line:
-                raise DataError("it is bad")
-            if "bug" in line:
-                raise ZeroDivisionError
-            yield [line.upper()] * self.search.n_best
+from tests.serve.stand_in import StandIn
 
 
 @pytest.fixture
@@ -80,7 +53,7 @@ def submit(batcher: Batcher, *lines: str, **settings: Any) -> "Future[Any]":
 
 
 def best(answer: "Future[Any]") -> list[str]:
-    return [found[0] for found in answer.result(10)]
+    return [found[0].text for found in answer.result(10)]
 
 
 def test_each_answer_belongs_to_its_request(started: Any) -> None:

@@ -1,0 +1,48 @@
+"""A server in this process, with stand-ins for translators. FastAPI is imported when one is made."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.serve.stand_in import StandIn
+
+
+class Served:
+    """A server of stand-ins, and a client of it."""
+
+    def __init__(self, *specs: str, keys: tuple[str, ...] = (), origins: tuple[str, ...] = (), **limits: Any) -> None:
+        from fastapi.testclient import TestClient
+
+        from seq2seq.serve.app import RequestLimits, Server, make_app
+        from seq2seq.serve.batching import Batcher, Limits
+        from seq2seq.serve.metrics import Metrics
+        from seq2seq.serve.models import ModelInfo, Models, ServedModel
+
+        metrics, waiting, models = Metrics(), limits.pop("waiting", 10), []
+        self.translators: dict[str, StandIn] = {}
+        for spec in specs or ("en-de",):
+            name, _, languages = spec.rpartition("=")
+            task = languages if languages == "summarization" else "translation"
+            source, target = ("en", "en") if task == "summarization" else languages.split("-")
+            info = ModelInfo(Path(spec), name or languages, task, source, target)
+            translator = self.translators[info.name] = StandIn(mark=f"{name}:" if name else "")
+            translator.gate.set()
+            batcher = Batcher(translator, Limits(jobs=waiting, wait=0), metrics.observer(info.name))  # type: ignore[arg-type]
+            metrics.watch(info.name, batcher.waiting)
+            models.append(ServedModel(info, batcher))
+        self.models = Models(models)
+        self.server = Server(self.models, metrics, RequestLimits(**limits), keys)
+        self.app = make_app(self.server, origins)
+        self.client = TestClient(self.app)
+
+    def post(self, path: str, **values: Any) -> tuple[int, Any]:
+        """The status and the answer of a request sent as JSON."""
+        answer = self.client.post(path, json=values)
+        return answer.status_code, answer.json()
+
+    def translate(self, q: Any, source: str = "en", target: str = "de", **values: Any) -> tuple[int, Any]:
+        return self.post("/translate", q=q, source=source, target=target, **values)
+
+    def close(self) -> None:
+        for translator in self.translators.values():
+            translator.gate.set()
+        self.models.close()
