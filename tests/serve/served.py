@@ -1,17 +1,36 @@
 """A server in this process, with stand-ins for translators. FastAPI is imported when one is made."""
 
+import asyncio
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 from tests.serve.stand_in import StandIn
 
 
+class Client:
+    """Sends a request to an application, and waits for the answer."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        import httpx2
+
+        async def send() -> Any:
+            transport = httpx2.ASGITransport(app=self.app)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(send())
+
+    get, post = partialmethod(request, "GET"), partialmethod(request, "POST")
+
+
 class Served:
     """A server of stand-ins, and a client of it."""
 
     def __init__(self, *specs: str, keys: tuple[str, ...] = (), origins: tuple[str, ...] = (), **limits: Any) -> None:
-        from fastapi.testclient import TestClient
-
         from seq2seq.serve.app import RequestLimits, Server, make_app
         from seq2seq.serve.batching import Batcher, Limits
         from seq2seq.serve.metrics import Metrics
@@ -32,7 +51,7 @@ class Served:
         self.models = Models(models)
         self.server = Server(self.models, metrics, RequestLimits(**limits), keys)
         self.app = make_app(self.server, origins)
-        self.client = TestClient(self.app)
+        self.client = Client(self.app)
 
     def post(self, path: str, **values: Any) -> tuple[int, Any]:
         """The status and the answer of a request sent as JSON."""
