@@ -29,10 +29,11 @@ from seq2seq.runtime.search_config import SearchConfig
 from seq2seq.runtime.translation import Translation, as_values
 from seq2seq.serve import schemas
 from seq2seq.serve.languages import Detected, Detector
+from seq2seq.serve.markup import read_document
 from seq2seq.serve.metrics import Metrics
 from seq2seq.serve.models import Models, ServedModel
 from seq2seq.serve.refusals import DrainingError, KeyRefusedError, RefusedError, TooLargeError
-from seq2seq.serve.text import Document, read_document, read_whole
+from seq2seq.serve.text import Document, read_whole
 
 log = logging.getLogger("seq2seq")
 
@@ -109,9 +110,8 @@ class Server:
             read = [(texts[i], body.format, model.info.source) for i in rows]
             documents = await run_in_threadpool(lambda read=read: [read_document(*one) for one in read])
             found = await self._hypotheses(request, model, documents, model.search(options, self.limits.beam))
-            for i, document, sentences in zip(rows, documents, found, strict=True):
-                ranked = [_joined(document, sentences, rank) for rank in range(body.alternatives + 1)]
-                answers[i] = ranked[0], list(dict.fromkeys(one for one in ranked if one != ranked[0]))
+            ranked = await run_in_threadpool(_ranked, documents, found, body.alternatives)
+            answers |= zip(rows, ranked, strict=True)
         return [answers[i] for i in range(len(texts))]
 
     async def detect(self, request: Request) -> Response:
@@ -232,6 +232,7 @@ class Server:
     ) -> list[list[list[Translation]]]:
         """The hypotheses of each sentence of each text. Raises DisconnectedError if the client goes meanwhile."""
         lines = [line for document in documents for line in document.sentences]
+        attention = attention or any(document.tagged for document in documents)
         job = await run_in_threadpool(model.batcher.job, lines, search, attention)
         accepted = model.batcher.submit(job)
         answer: Any = asyncio.wrap_future(accepted)
@@ -424,9 +425,20 @@ def _form_values(form: FormData) -> dict[str, Any]:
     return values
 
 
+def _ranked(
+    documents: Sequence[Document], found: Sequence[Sequence[Sequence[Translation]]], alternatives: int
+) -> list[tuple[str, list[str]]]:
+    """Each text's best translation, and those of its other hypotheses that differ."""
+    ranked = []
+    for document, sentences in zip(documents, found, strict=True):
+        best, *others = (_joined(document, sentences, rank) for rank in range(alternatives + 1))
+        ranked.append((best, [one for one in dict.fromkeys(others) if one != best]))
+    return ranked
+
+
 def _joined(document: Document, sentences: Sequence[Sequence[Translation]], rank: int) -> str:
     """The text with this hypothesis of each sentence, or the last that it has."""
-    return document.joined([ranked[min(rank, len(ranked) - 1)].text for ranked in sentences])
+    return document.joined([ranked[min(rank, len(ranked) - 1)] for ranked in sentences])
 
 
 def _hypothesis(found: Translation, body: schemas.DetailedBody) -> dict[str, Any]:
