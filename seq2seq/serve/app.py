@@ -71,6 +71,7 @@ class Server:
         self.models, self.metrics, self.limits = models, metrics, limits
         self.keys = {_digest(key) for key in keys}  # hashes: how long a look-up takes says nothing of the key
         self.detector = Detector(models.sources)
+        self.detector.known  # noqa: B018  # loaded now, and not by the first requests at the same time
         self.active = 0  # requests without an answer yet
         self.draining = False
 

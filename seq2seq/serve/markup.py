@@ -69,8 +69,8 @@ def tag_places(sentence: str, tags: Sequence[Tag], found: Translation) -> list[i
 
     Where no target word is aligned to an element, or there is no attention, or there are more than MOST_TAGS, it stands
     as far into the translation as into the sentence."""
-    source_words, target_words, links = _words(sentence, found)
-    links = links if len(tags) <= MOST_TAGS else []
+    few = len(tags) <= MOST_TAGS
+    source_words, target_words, links = _words(sentence, found if few else found._replace(attention=None))
     spans, targets = _spans(sentence, source_words), _spans(found.text, target_words)
     places = []
     for tag, (first, last) in zip(tags, _ranges(tags, spans), strict=True):

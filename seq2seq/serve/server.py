@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 
 from seq2seq.errors import ConfigError
-from seq2seq.runtime.signals import handling, leave_terminal
+from seq2seq.runtime.signals import Interrupted, handling, leave_terminal
 from seq2seq.serve.app import Server
 
 log = logging.getLogger("seq2seq")
@@ -25,6 +25,7 @@ class GracefulServer(uvicorn.Server):
     def __init__(self, config: Any, server: Server) -> None:
         super().__init__(config)
         self.application = server
+        self.second_signal = 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end."""
@@ -32,6 +33,7 @@ class GracefulServer(uvicorn.Server):
             leave_terminal()
         if self.application.draining:
             self.force_exit = self.should_exit = True
+            self.second_signal = sig
         else:
             self.application.draining = True
             log.info("finishing %d requests; a second signal ends at once", self.application.active)
@@ -60,7 +62,7 @@ def address_of(listening: socket.socket) -> str:
 
 
 def run(app: Any, server: Server, listening: socket.socket) -> None:
-    """Answer requests until a signal; the models are still open then."""
+    """Answer requests until a signal. Raises Interrupted if a second one came before all had their answers."""
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False, proxy_headers=False
     )
@@ -68,3 +70,5 @@ def run(app: Any, server: Server, listening: socket.socket) -> None:
     running = GracefulServer(config, server)
     with handling(running.handle_exit, [signal.SIGHUP]):
         running.run(sockets=[listening])
+    if running.second_signal:
+        raise Interrupted(running.second_signal)

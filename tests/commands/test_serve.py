@@ -146,6 +146,19 @@ def test_signal_finishes_what_was_accepted(
         assert process.wait(60) == 0
 
 
+@pytest.mark.slow
+def test_second_signal_ends_at_once(family_run: Callable[[str], Path], installed: None) -> None:
+    text = "\n".join(["A dog runs."] * 500)
+    with serving(family_run("rnn"), "--batch-tokens", 1) as (url, process), ThreadPoolExecutor(1) as pool:
+        accepted = pool.submit(ask, url, "translate", q=text, source="en", target="de")
+        until(lambda: waiting(url) > 0)
+        process.send_signal(signal.SIGTERM)
+        until(lambda: not answers(url))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
+        assert isinstance(accepted.exception(60), OSError)
+
+
 def waiting(url: str) -> float:
     """The sentences that wait."""
     figures = request.urlopen(f"{url}/metrics", timeout=60).read().decode()
