@@ -48,8 +48,12 @@ def main(argv: list[str]) -> None:
         languages = f"{info.source or '?'}-{info.target or '?'}" if info.task == "translation" else info.task
         log.info("%s: %s", info.name, languages)
     log.info("listening on %s", address_of(listening))
-    run(make_app(server, options.cors), server, listening)
-    models.close()
+    finished = False
+    try:
+        run(make_app(server, options.cors), server, listening)
+        finished = True
+    finally:
+        models.close(finished)
 
 
 def _open_model(word: str, options: argparse.Namespace, search: dict[str, Any], metrics: "Metrics") -> "ServedModel":

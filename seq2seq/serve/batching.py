@@ -117,10 +117,15 @@ class Batcher:
         """Whether the thread runs."""
         return self.thread.is_alive()
 
-    def close(self) -> None:
-        """Translate what was submitted, accept no more, and end the thread."""
+    def close(self, finish: bool = True) -> None:
+        """Translate what was submitted, or only the present batch, accept no more, and end the thread.
+
+        A thread that is left in the middle of a batch would make the process crash at its end."""
         with self.changed:
             self.closing = True
+            if not finish:
+                for job in self.jobs:
+                    job.answer.cancel()
             self.changed.notify()
         self.thread.join()
 

@@ -141,7 +141,7 @@ class Models:
         hint = nearest_hint(name, names)
         raise RefusedError(f"model={quoted(name)} is unknown{hint}; these {kind.removesuffix('s')}: {', '.join(names)}")
 
-    def close(self) -> None:
-        """Finish what was accepted, and end the threads."""
+    def close(self, finish: bool = True) -> None:
+        """Finish what was accepted, or only the present batches, and end the threads."""
         for model in self.models.values():
-            model.batcher.close()
+            model.batcher.close(finish)

@@ -212,6 +212,21 @@ def test_closing_finishes_what_was_accepted_and_takes_no_more(started: Any) -> N
     assert not batcher.alive()
 
 
+def test_closing_at_once_ends_with_the_present_batch(started: Any) -> None:
+    translator, batcher = started(open_gate=False, batch=2)
+    first = submit(batcher, *"ab")
+    until(lambda: translator.batches)
+    waiting = submit(batcher, *"cd")
+    closing = threading.Thread(target=batcher.close, args=[False])
+    closing.start()
+    until(waiting.cancelled)
+    translator.gate.set()
+    closing.join(10)
+    assert best(first) == ["A", "B"]
+    assert translator.batches == [["a", "b"]]
+    assert not batcher.alive()
+
+
 def test_request_of_no_sentences_has_an_answer(started: Any) -> None:
     _, batcher = started()
     assert submit(batcher).result(0) == []
