@@ -109,7 +109,7 @@ class Server:
                     options["beam"] = max(n_best, model.batcher.translator.search.beam)
             rows = [i for i, each in enumerate(sources) if each == source]
             read = [(texts[i], body.format, model.info.source) for i in rows]
-            documents = await run_in_threadpool(lambda read=read: [read_document(*one) for one in read])
+            documents = await run_in_threadpool(_read, read)
             found = await self._hypotheses(request, model, documents, model.search(options, self.limits.beam))
             ranked = await run_in_threadpool(_ranked, documents, found, body.alternatives)
             answers |= zip(rows, ranked, strict=True)
@@ -162,7 +162,7 @@ class Server:
         texts = self._texts(body.text)
         model = await self._chosen(body, texts)
         read = [(text, body.format, model.info.source) for text in texts]
-        documents = await run_in_threadpool(lambda: [read_document(*one) for one in read])
+        documents = await run_in_threadpool(_read, read)
         found = await self._details(request, body, model, documents)
         languages = {"source": model.info.source, "target": model.info.target}
         return JSONResponse({"model": model.info.name, **languages, "translations": found})
@@ -424,6 +424,11 @@ def _form_values(form: FormData) -> dict[str, Any]:
             raise RefusedError(f"{name} is a file, and only text is translated")
         values[name] = found[0] if len(found) == 1 else found
     return values
+
+
+def _read(texts: Sequence[tuple[str, str, str]]) -> list[Document]:
+    """The documents of texts, each given with its format and its language."""
+    return [read_document(*one) for one in texts]
 
 
 def _ranked(

@@ -1,6 +1,7 @@
 """Figures of a server for Prometheus. Only this module imports prometheus_client."""
 
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -18,22 +19,24 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
 
-        def made(kind: type, name: str, text: str, labels: list[str], **options: object) -> "Counter":
-            return kind(f"seq2seq_{name}", text, labels, registry=self.registry, **options)
-
-        self.requests = made(Counter, "requests", "Answered requests", ["path", "status"])
-        self.seconds: Histogram = made(
-            Histogram, "request_seconds", "Time to the whole answer", ["path"], buckets=SECONDS
+        registry: Any = {"registry": self.registry}
+        self.requests = Counter("seq2seq_requests", "Answered requests", ["path", "status"], **registry)
+        self.seconds = Histogram(
+            "seq2seq_request_seconds", "Time to the whole answer", ["path"], buckets=SECONDS, **registry
         )
-        self.sentences = made(Counter, "sentences", "Translated sentences", ["model"])
-        self.tokens = made(Counter, "source_tokens", "Translated source tokens", ["model"])
-        self.batches: Histogram = made(
-            Histogram, "batch_sentences", "Sentences that were translated together", ["model"], buckets=SENTENCES
+        self.sentences = Counter("seq2seq_sentences", "Translated sentences", ["model"], **registry)
+        self.tokens = Counter("seq2seq_source_tokens", "Translated source tokens", ["model"], **registry)
+        self.batches = Histogram(
+            "seq2seq_batch_sentences",
+            "Sentences that were translated together",
+            ["model"],
+            buckets=SENTENCES,
+            **registry,
         )
-        self.batch_seconds: Histogram = made(
-            Histogram, "batch_seconds", "Time to translate a batch", ["model"], buckets=SECONDS
+        self.batch_seconds = Histogram(
+            "seq2seq_batch_seconds", "Time to translate a batch", ["model"], buckets=SECONDS, **registry
         )
-        self.waiting: Gauge = made(Gauge, "waiting_sentences", "Sentences that are in no batch yet", ["model"])
+        self.waiting = Gauge("seq2seq_waiting_sentences", "Sentences that are in no batch yet", ["model"], **registry)
 
     def add_request(self, path: str, status: int, seconds: float) -> None:
         """Count a request that was answered."""

@@ -67,6 +67,8 @@ def run(app: Any, server: Server, listening: socket.socket) -> None:
         app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False, proxy_headers=False
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for name in ("python_multipart", "multipart"):  # which log the bytes that they did not expect
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     running = GracefulServer(config, server)
     with handling(running.handle_exit, [signal.SIGHUP]):
         running.run(sockets=[listening])
