@@ -42,6 +42,7 @@ MAY_IMPORT = {  # folder -> what it may import besides itself and SHARED; module
     "imports": {"config", "data", "export.huggingface", "nn", "runs", "translator"},
     "launch": {"config", "runs.directory"},
     "compare": {"config", "data", "evaluation", "runs", "translator"},
+    "serve": {"config", "evaluation.alignment", "runs"},
     "cli": {"commands"},
     "worker": {"cli", "distributed", "evaluation.attention_maps", "training.run", "translator"},
     "commands": {"*"},
@@ -66,6 +67,13 @@ DOORS = {  # dependency -> the modules or folders that may import it
     "transformers": {"export.runners"},
     "ray": {"ray_data"},
     "packaging": {"doctor.machine"},
+    "fastapi": {"serve.app"},
+    "prometheus_client": {"serve.metrics"},
+    "py3langid": {"serve.languages"},
+    "pydantic": {"serve.schemas"},
+    "sentencex": {"serve.text"},
+    "starlette": {"serve.app"},
+    "uvicorn": {"serve.server"},
 }
 
 FILES_READ = {  # call that reads a file -> the modules that may call it; all others read with runtime.untrusted

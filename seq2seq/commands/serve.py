@@ -1,0 +1,135 @@
+"""`seq2seq serve`: answers requests for translations and summaries over HTTP, as LibreTranslate does, and more."""
+
+import argparse
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seq2seq.commands.options import add_device_options, add_search_options, open_translator, search_options
+from seq2seq.data.files import read_lines
+from seq2seq.errors import ConfigError
+from seq2seq.runtime.arguments import Parser, add_number, add_threads
+from seq2seq.runtime.bounds import SEARCH_BOUNDS, Bounds
+
+if TYPE_CHECKING:
+    from seq2seq.serve.metrics import Metrics
+    from seq2seq.serve.models import ServedModel
+
+log = logging.getLogger("seq2seq")
+
+PACKAGES = ("fastapi", "prometheus_client", "py3langid", "python_multipart", "sentencex", "uvicorn")
+PORT = Bounds(0, 65535)
+CHARACTERS = Bounds(1, 10_000_000, "a request is in memory as a whole")
+TEXTS, WAITING = Bounds(1, 10_000), Bounds(1, 100_000, "requests that wait are in memory")
+TOKENS, MILLISECONDS = Bounds(1, 10_000_000), Bounds(0.0, 1000.0)
+
+
+def main(argv: list[str]) -> None:
+    """`seq2seq serve [NAME=]MODEL ...`."""
+    options = _parse(argv)
+    if missing := [name for name in PACKAGES if not find_spec(name)]:
+        raise ConfigError(f"serving needs more packages, {', '.join(missing)}: pip install 'seq2seq[serve]'")
+    search = search_options(options)
+    keys = _read_keys(options.api_keys) if options.api_keys else []
+
+    from seq2seq.serve.app import RequestLimits, Server, make_app
+    from seq2seq.serve.metrics import Metrics
+    from seq2seq.serve.models import Models
+    from seq2seq.serve.server import address_of, listen, run
+
+    listening = listen(options.host, options.port)  # before the models are opened, which takes longer
+    metrics = Metrics()
+    models = Models([_open_model(word, options, search, metrics) for word in options.models])
+    limits = RequestLimits(options.max_characters, options.max_texts, options.max_beam)
+    server = Server(models, metrics, limits, keys)
+    for model in models.models.values():
+        info = model.info
+        languages = f"{info.source or '?'}-{info.target or '?'}" if info.task == "translation" else info.task
+        log.info("%s: %s", info.name, languages)
+    log.info("listening on %s", address_of(listening))
+    finished = False
+    try:
+        run(make_app(server, options.cors), server, listening)
+        finished = True
+    finally:
+        models.close(finished)
+
+
+def _open_model(word: str, options: argparse.Namespace, search: dict[str, Any], metrics: "Metrics") -> "ServedModel":
+    """A model of the command line, ready to translate."""
+    from seq2seq.serve.batching import Batcher, Limits
+    from seq2seq.serve.models import ServedModel, read_model
+
+    info = read_model(word)
+    device = {"device": options.device, "precision": options.precision, "threads": options.threads}
+    translator = open_translator(info.path, **device, **search)
+    limits = Limits(options.batch_tokens, options.batch_wait / 1000, options.max_waiting)
+    batcher = Batcher(translator, limits, metrics.observer(info.name))
+    metrics.watch(info.name, batcher.waiting)
+    return ServedModel(info, batcher)
+
+
+def _read_keys(path: Path) -> list[str]:
+    """The API keys in a file, one a line; empty lines and those that begin with # are none."""
+    keys = [line.strip() for line in read_lines(path) if line.strip() and not line.startswith("#")]
+    if not keys:
+        raise ConfigError(f"{path} holds no API key: one a line is expected")
+    return keys
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """The options, unchecked."""
+    parser = Parser(
+        "serve",
+        "Answer requests for translations and summaries over HTTP, with the interface of LibreTranslate and one of our"
+        " own, until SIGTERM or Ctrl-C; what was accepted is finished then. Sentences of all requests that wait are"
+        " translated together. Needs pip install 'seq2seq[serve]'.",
+        usage="seq2seq serve [OPTIONS] [NAME=]MODEL ...",
+        example="runs/toy-demo-s1-bc617b45 fast=export.s2s",
+    )
+    parser.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="run directory or bundle; of several for the same languages the first answers, unless a request has the"
+        " NAME of another one (default: that of the folder or file)",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine)")
+    add_number(parser, "--port", PORT, default=5000, help="port to listen on; 0: any free one (default: 5000)")
+    parser.add_argument(
+        "--api-keys", type=Path, metavar="FILE", help="requests need one of the keys in this file, one a line"
+    )
+    parser.add_argument(
+        "--cors", nargs="+", default=[], metavar="ORIGIN", help="pages of these origins may ask from a browser; *: all"
+    )
+    limits = parser.add_argument_group("limits", "what goes beyond is refused, with status 413, 429 or 400")
+    add_number(limits, "--max-characters", CHARACTERS, default=20_000, help="characters of a request (default: 20000)")
+    add_number(limits, "--max-texts", TEXTS, default=100, help="texts in the list of a request (default: 100)")
+    add_number(limits, "--max-waiting", WAITING, default=100, help="requests that wait for a model (default: 100)")
+    add_number(
+        limits,
+        "--max-beam",
+        SEARCH_BOUNDS["beam"],
+        default=20,
+        help="beam and number of hypotheses that a request may choose (default: 20)",
+    )
+    batches = parser.add_argument_group("batches")
+    add_number(
+        batches,
+        "--batch-tokens",
+        TOKENS,
+        default=4096,
+        help="source tokens that are translated together, padding included (default: 4096)",
+    )
+    add_number(
+        batches,
+        "--batch-wait",
+        MILLISECONDS,
+        default=5.0,
+        help="milliseconds that an idle model waits for more sentences (default: 5)",
+    )
+    add_device_options(parser)
+    add_threads(parser)
+    add_search_options(parser)
+    return parser.parse_args(argv)

@@ -1,0 +1,215 @@
+"""Batches across requests: a thread for each model translates sentences of all that wait together.
+
+A job is what one request wants of one model. Each batch takes a sentence of every job in turn, so that a long text
+delays a short one by a batch and not by its length. A job that nobody waits for any more is dropped.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from seq2seq.errors import RunError, Seq2SeqError
+from seq2seq.runtime.search_config import SearchConfig
+from seq2seq.runtime.translation import LineTranslator, Translation
+from seq2seq.serve.refusals import DrainingError, QueueFullError
+
+log = logging.getLogger("seq2seq")
+
+
+@dataclass(eq=False)
+class Job:
+    """The sentences of one request, which are translated with the same settings."""
+
+    lines: Sequence[str]
+    tokens: Sequence[int]  # of each line, as the model reads it
+    search: SearchConfig
+    attention: bool = False  # whether the translations come with their attention
+    answer: "Future[list[list[Translation]]]" = field(default_factory=Future)  # the hypotheses of each line
+    taken: int = 0  # lines that are translated, or in a batch
+    arrived: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.found: dict[int, list[Translation]] = {}
+        self.kind = (*vars(self.search).values(), self.attention)  # only jobs of one kind share a batch
+        if not self.lines:
+            self.answer.set_result([])
+
+    def finish(self, i: int, found: list[Translation]) -> None:
+        """Note the hypotheses of line `i`, and give the answer if they were the last."""
+        self.found[i] = found
+        if len(self.found) == len(self.lines):
+            with suppress(InvalidStateError):  # cancelled meanwhile
+                self.answer.set_result([self.found[i] for i in range(len(self.lines))])
+
+    def fail(self, error: Exception) -> None:
+        """Give the error as the answer."""
+        with suppress(InvalidStateError):
+            self.answer.set_exception(error)
+
+
+class Limits(NamedTuple):
+    """When a batch is full, and how many jobs may wait."""
+
+    tokens: int = 4096  # source tokens of a batch, padding included
+    wait: float = 0.005  # seconds that an idle model waits for more sentences
+    jobs: int = 100
+
+
+class BatchStats(NamedTuple):
+    """What is known of a batch that was translated."""
+
+    sentences: int
+    tokens: int
+    seconds: float
+
+
+class Batcher:
+    """Translates jobs with one translator, in a thread of its own.
+
+    observe: called after each batch"""
+
+    def __init__(
+        self,
+        translator: LineTranslator,
+        limits: Limits = Limits(),  # noqa: B008
+        observe: Callable[[BatchStats], object] = lambda stats: None,
+    ) -> None:
+        self.translator, self.limits, self.observe = translator, limits, observe
+        self.changed = threading.Condition()  # guards what follows
+        self.jobs: deque[Job] = deque()  # with lines that are in no batch yet, the next to be served first
+        self.closing = False
+        self.thread = threading.Thread(target=self._work, name="seq2seq-serve", daemon=True)
+        self.thread.start()
+
+    def job(self, lines: Sequence[str], search: SearchConfig | None = None, attention: bool = False) -> Job:
+        """A job for these lines; search: other settings than the translator's. Raises DataError for what is no line."""
+        tokens = [len(self.translator.encode_source(line).ids) for line in lines]
+        return Job(lines, tokens, search or self.translator.search, attention)
+
+    def submit(self, job: Job) -> "Future[list[list[Translation]]]":
+        """Have a job translated; its answer, which may be cancelled.
+
+        Raises QueueFullError if too many wait, and DrainingError after `close`."""
+        with self.changed:
+            self._drop_done()
+            if self.closing:
+                raise DrainingError("the server is shutting down: send the request to another one, or later again")
+            if len(self.jobs) >= self.limits.jobs:
+                raise QueueFullError(f"{len(self.jobs):,} requests wait already: send this one again in a second")
+            if job.lines:
+                self.jobs.append(job)
+                self.changed.notify()
+        return job.answer
+
+    def waiting(self) -> int:
+        """The number of lines that are in no batch yet."""
+        with self.changed:
+            self._drop_done()
+            return sum(len(job.lines) - job.taken for job in self.jobs)
+
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self.thread.is_alive()
+
+    def close(self, finish: bool = True) -> None:
+        """Translate what was submitted, or only the present batch, accept no more, and end the thread.
+
+        A thread that is left in the middle of a batch would make the process crash at its end."""
+        with self.changed:
+            self.closing = True
+            if not finish:
+                for job in self.jobs:
+                    job.answer.cancel()
+            self.changed.notify()
+        self.thread.join()
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            self._translate(batch)
+
+    def _next_batch(self) -> list[tuple[Job, int]]:
+        """The lines to translate next, as (job, index); none at the end. Waits for some."""
+        with self.changed:
+            while True:
+                self._drop_done()
+                if not self.jobs:
+                    if self.closing:
+                        return []
+                    self.changed.wait()
+                elif self.closing or self._is_full() or (left := self._patience()) <= 0:
+                    return self._take()
+                else:
+                    self.changed.wait(left)
+
+    def _patience(self) -> float:
+        """Seconds until the job that came first has waited long enough; it may have, while a batch was translated."""
+        return min(job.arrived for job in self.jobs) + self.limits.wait - time.monotonic()
+
+    def _is_full(self) -> bool:
+        """Whether there is no need to wait for more sentences."""
+        return sum(sum(job.tokens[job.taken :]) for job in self.jobs) >= self.limits.tokens
+
+    def _drop_done(self) -> None:
+        """Forget jobs that were cancelled, or of which a line has failed."""
+        if any(job.answer.done() for job in self.jobs):
+            self.jobs = deque(job for job in self.jobs if not job.answer.done())
+
+    def _take(self) -> list[tuple[Job, int]]:
+        """A batch: a line of each job in turn while they fit, all of the kind of the first.
+
+        A line that does not fit, as it is so long that others would be padded to it, stays the first of its job; jobs
+        of which nothing was taken are served before others the next time."""
+        kind, most = self.jobs[0].kind, self.jobs[0].search.batch
+        batch: list[tuple[Job, int]] = []
+        longest, turn, served = 0, list(self.jobs), set()
+        while turn and len(batch) < most:
+            rest = []
+            for job in turn:
+                tokens = max(longest, job.tokens[job.taken])
+                if batch and (job.kind != kind or (len(batch) + 1) * tokens > self.limits.tokens or len(batch) == most):
+                    continue
+                batch.append((job, job.taken))
+                job.taken, longest = job.taken + 1, tokens
+                served.add(job)
+                if job.taken < len(job.lines):
+                    rest.append(job)
+            turn = rest
+        left = [job for job in self.jobs if job.taken < len(job.lines)]
+        self.jobs = deque(sorted(left, key=lambda job: job in served))  # stable: in the order in which they were
+        return batch
+
+    def _translate(self, batch: Sequence[tuple[Job, int]]) -> None:
+        """Translate a batch; after an error each line alone, so that only its own job fails."""
+        start = time.monotonic()
+        try:
+            for (job, i), found in zip(batch, self._hypotheses(batch), strict=True):
+                job.finish(i, found)
+        except Exception as error:
+            if len(batch) > 1:
+                for one in batch:
+                    if not one[0].answer.done():
+                        self._translate([one])
+                return
+            if not isinstance(error, Seq2SeqError):
+                log.error("%s while translating: a request failed", type(error).__name__)
+            batch[0][0].fail(error)
+            return
+        tokens = sum(job.tokens[i] for job, i in batch)
+        self.observe(BatchStats(len(batch), tokens, time.monotonic() - start))
+
+    def _hypotheses(self, batch: Sequence[tuple[Job, int]]) -> list[list[Translation]]:
+        job, _ = batch[0]
+        translator: Any = self.translator
+        if job.search != translator.search:
+            translator = replace(translator, search=job.search)
+        lines = [job.lines[i] for job, i in batch]
+        found = list(translator.hypotheses(lines, attention=job.attention))
+        if len(found) != len(lines):  # never of our translators
+            raise RunError("the model gave another number of translations than there are sentences")
+        return found

@@ -1,0 +1,165 @@
+"""`seq2seq serve`: what it refuses before it starts, and a real server with a real client (--slow)."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib import error, request
+
+import pytest
+
+from seq2seq import Translator
+from seq2seq.commands import serve
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLE = ROOT / "tests/runtime/schemas/1-rnn.s2s"
+
+
+def test_missing_packages_are_named(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "find_spec", lambda name: name not in ("fastapi", "uvicorn"))
+    code, _, err = call("serve", BUNDLE)
+    assert (code, err) == (
+        2,
+        "seq2seq: serving needs more packages, fastapi, uvicorn: pip install 'seq2seq[serve]'\n",
+    )
+
+
+@pytest.fixture
+def installed() -> None:
+    for package in serve.PACKAGES:
+        pytest.importorskip(package, reason="pip install 'seq2seq[serve]'")
+
+
+def test_what_cannot_work_is_refused(call: Any, installed: None, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("\n# none\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for words, message in (
+            (["nowhere", "--port", 0], "nowhere is not a run directory"),
+            ([BUNDLE, "--port", port], f"--host 127.0.0.1 --port {port} cannot be listened on: Address already in use"),
+            ([BUNDLE, "--port", 70000], "--port=70000 is too large: at most 65535"),
+            ([BUNDLE, "--api-keys", tmp_path / "keys"], "keys holds no API key: one a line is expected"),
+            ([BUNDLE, "--port", 0, "--beam", 0], "search.beam=0 is too small"),
+        ):
+            code, _, err = call("serve", *words)
+            assert code == 2
+            assert message in err
+
+
+@contextmanager
+def serving(*words: object) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """The address and the process of a server on a free port."""
+    command = [sys.executable, "-m", "seq2seq", "serve", *map(str, words), "--port", "0"]
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            for line in process.stderr:
+                if found := re.match("listening on (.*)", line):
+                    until(lambda: answers(found[1]))
+                    yield found[1], process
+                    break
+            else:
+                pytest.fail("the server did not start")
+        finally:
+            process.kill()
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def answers(url: str) -> bool:
+    """Whether the server is healthy."""
+    try:
+        return bool(request.urlopen(f"{url}/health", timeout=60).status == 200)
+    except OSError:
+        return False
+
+
+def ask(url: str, path: str, **values: Any) -> tuple[int, Any]:
+    """The status and the answer of a request."""
+    body = request.Request(f"{url}/{path}", json.dumps(values).encode(), {"Content-Type": "application/json"})
+    try:
+        with request.urlopen(body, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except error.HTTPError as refused:
+        return refused.code, json.load(refused)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["rnn", "transformer"])
+def test_answers_are_those_of_translate(
+    family: str, family_run: Callable[[str], Path], lines: list[str], installed: None
+) -> None:
+    """Of the real client of LibreTranslate, and of many requests at once, from a run and a bundle."""
+    client = pytest.importorskip("libretranslatepy", reason="pip install libretranslatepy")
+    run = family_run(family)
+    offline = Translator.open(run).translate(lines)
+    n_best = [[one.text for one in found] for found in Translator.open(run, beam=4, n_best=3).hypotheses(lines)]
+    with serving(run, f"bundle={BUNDLE}", "--batch-tokens", 64) as (url, _), ThreadPoolExecutor(8) as pool:
+        api = client.LibreTranslateAPI(url)
+        assert api.languages() == [{"code": "en", "name": "English", "targets": ["de"]}]
+        assert api.detect("A dog.") == [{"language": "en", "confidence": 100.0}]
+        stripped = [line if line.strip() else "" for line in lines]
+        assert [found or "" for found in pool.map(lambda line: api.translate(line, "en", "de"), stripped)] == offline
+        _, listed = ask(url, "translate", q=lines, source="en", target="de")
+        assert [text.strip() for text in listed["translatedText"]] == [text.strip() for text in offline]
+        search = {"beam": 4, "n_best": 3}
+        _, detailed = ask(url, "v1/translate", text=stripped, model=run.name, search=search)
+        ranked = [
+            [one["text"] for one in text["sentences"][0]["hypotheses"]] if text["sentences"] else [""] * 3
+            for text in detailed["translations"]
+        ]
+        assert ranked == n_best
+        _, other = ask(url, "v1/translate", text=stripped, model="bundle")
+        assert [one["text"] for one in other["translations"]] == Translator.open(BUNDLE).translate(stripped)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_finishes_what_was_accepted(
+    number: signal.Signals, family_run: Callable[[str], Path], lines: list[str], installed: None
+) -> None:
+    text = "\n".join(line for line in lines if line.strip())
+    with serving(family_run("rnn"), "--batch-wait", 1000) as (url, process), ThreadPoolExecutor(4) as pool:
+        accepted = [pool.submit(ask, url, "translate", q=text, source="en", target="de") for _ in range(3)]
+        until(lambda: waiting(url) == 3 * len(text.splitlines()))
+        process.send_signal(number)
+        health = [ask(url, "detect", q="a") for _ in range(2)]
+        assert {status for status, _ in health} == {503}
+        assert len({json.dumps(one.result()) for one in accepted}) == 1
+        assert accepted[0].result()[0] == 200
+        assert process.wait(60) == 0
+
+
+@pytest.mark.slow
+def test_second_signal_ends_at_once(family_run: Callable[[str], Path], installed: None) -> None:
+    text = "\n".join(["A dog runs."] * 500)
+    with serving(family_run("rnn"), "--batch-tokens", 1) as (url, process), ThreadPoolExecutor(1) as pool:
+        accepted = pool.submit(ask, url, "translate", q=text, source="en", target="de")
+        until(lambda: waiting(url) > 0)
+        process.send_signal(signal.SIGTERM)
+        until(lambda: not answers(url))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
+        assert accepted.exception(60)
+
+
+def waiting(url: str) -> float:
+    """The sentences that wait."""
+    figures = request.urlopen(f"{url}/metrics", timeout=60).read().decode()
+    return sum(map(float, re.findall(r"(?m)^seq2seq_waiting_sentences{.*} (.*)$", figures)))
