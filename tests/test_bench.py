@@ -136,6 +136,7 @@ def test_training_and_decoding_benchmarks_run(tmp_path, monkeypatch):
     assert "pairs/s" in script("data", "--pairs", "3000", "--large", "9000")[1]
 
 
+@pytest.mark.slow
 def test_gpu_benchmark_measures_without_a_gpu(tmp_path, monkeypatch):
     """A training, a translation and what needs a GPU, in this process."""
     import gpu

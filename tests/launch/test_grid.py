@@ -84,6 +84,7 @@ def test_grid_without_failures_raises_nothing(
     assert sorted(path.name for path in record.iterdir()) == ["0.json", "1.json", "multirun.yaml"]
 
 
+@pytest.mark.slow
 def test_bug_keeps_its_traceback_and_other_jobs_run(caplog: pytest.LogCaptureFixture) -> None:
     seen: list[int] = []
 

@@ -66,7 +66,7 @@ CHOICES = [  # those that are not the default
 GUIDED = [("guided_loss", ("training.guided_alignment=0.5",), "squared_error")]
 AVERAGE = [("average", LAST[::2], value) for value in ("best", "last")]
 QUICK = {  # accumulate is seen below, ema in test_averaging.py, batch_tokens and plateau in test_resume.py
-    "beta2", "weight_decay", "halve_every", "label_smoothing", "coverage_loss", "clip", "guided_loss",
+    "weight_decay", "halve_every", "label_smoothing", "coverage_loss", "clip", "guided_loss",
 }  # fmt: skip
 CASES = [*((name, needs, value) for name, (needs, value) in OTHER.items()), *CHOICES, *GUIDED, *AVERAGE]
 
