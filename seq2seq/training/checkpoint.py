@@ -28,7 +28,7 @@ from seq2seq.runtime.untrusted import library_path, open_file
 from seq2seq.training.callbacks import update_ends
 from seq2seq.training.module import TrainingModule
 from seq2seq.utils import process
-from seq2seq.utils.files import atomic_write
+from seq2seq.utils.files import atomic_write, synchronize
 
 log = logging.getLogger("seq2seq")
 
@@ -96,6 +96,7 @@ class Checkpoint(L.Callback):
             trainer.save_checkpoint(temporary)
             digest = file_hash(temporary.parent, temporary.name, MAX_BYTES)
             record_hash(self.folder, LAST, digest, replaced=False)
+            synchronize(temporary)  # before the older one goes, of which a moment later the last is the only copy
             keep_previous(self.folder)
         record_hash(self.folder, LAST, digest, replaced=True, kept=2)
         self.keeper.remove_unwanted()
