@@ -82,7 +82,7 @@ def full_disk(trial: DisturbedTraining) -> bool:
 
 def cut_checkpoint(trial: DisturbedTraining) -> bool:
     killed(trial)
-    if damaged := trial.has_checkpoint():
+    if damaged := trial.saved_at() > 0:
         path = (trial.run() or Path()) / LAST
         path.write_bytes(path.read_bytes()[: trial.rng.randrange(path.stat().st_size)])
     return damaged
@@ -90,7 +90,7 @@ def cut_checkpoint(trial: DisturbedTraining) -> bool:
 
 def flipped_bit(trial: DisturbedTraining) -> bool:
     killed(trial)
-    if damaged := trial.has_checkpoint():
+    if damaged := trial.saved_at() > 0:
         path = (trial.run() or Path()) / LAST
         content = bytearray(path.read_bytes())
         content[trial.rng.randrange(len(content))] ^= 1 << trial.rng.randrange(8)
@@ -98,20 +98,17 @@ def flipped_bit(trial: DisturbedTraining) -> bool:
     return damaged
 
 
-def killed_rank(trial: DisturbedTraining) -> bool:
-    process = trial.start()
-    trial.sleep_into_training(process)
-    if workers := trial.workers(process):
-        os.kill(trial.rng.choice(workers), signal.SIGKILL)
-    return trial.wait(process) != 0
+def signal_to_one(number: signal.Signals) -> Callable[[DisturbedTraining], bool]:
+    """What sends a signal to one of the processes that train together."""
 
+    def disturb(trial: DisturbedTraining) -> bool:
+        process = trial.start()
+        trial.sleep_into_training(process)
+        if workers := trial.workers(process):
+            os.kill(trial.rng.choice(workers), number)
+        return trial.wait(process) != 0
 
-def frozen_rank(trial: DisturbedTraining) -> bool:
-    process = trial.start()
-    trial.sleep_into_training(process)
-    if workers := trial.workers(process):
-        os.kill(trial.rng.choice(workers), signal.SIGSTOP)
-    return trial.wait(process) != 0
+    return disturb
 
 
 # those that return whether the training was disturbed before its end
@@ -122,8 +119,8 @@ KINDS: dict[str, tuple[Callable[[DisturbedTraining], bool], tuple[int, ...], flo
     "full disk": (full_disk, (1,), 0.1),
     "checkpoint cut short": (cut_checkpoint, (1, 2), 0.1),
     "checkpoint with a flipped bit": (flipped_bit, (1,), 0.1),
-    "one of two processes killed": (killed_rank, (2,), 0.06),
-    "one of two processes frozen": (frozen_rank, (2,), 0.04),
+    "one of two processes killed": (signal_to_one(signal.SIGKILL), (2,), 0.06),
+    "one of two processes frozen": (signal_to_one(signal.SIGSTOP), (2,), 0.04),
 }
 
 

@@ -5,17 +5,17 @@
 is what a launcher starts: ours for `--devices 2`, or torchrun. Rank 0 runs the command, and the others do what it
 calls them for. A process alone just runs the command."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 
 from seq2seq import cli
+from seq2seq.commands.devices import started
 from seq2seq.utils import process
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a command. Returns the exit code."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if not started():
         return cli.main(argv)
 
     process.set_environment()  # before torch is imported

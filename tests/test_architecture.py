@@ -44,7 +44,7 @@ MAY_IMPORT = {  # folder -> what it may import besides itself and SHARED; module
     "compare": {"config", "data", "evaluation", "runs", "translator"},
     "serve": {"config", "evaluation.alignment", "runs"},
     "cli": {"commands"},
-    "worker": {"cli", "distributed", "evaluation.attention_maps", "training.run", "translator"},
+    "worker": {"cli", "commands.devices", "distributed", "evaluation.attention_maps", "training.run", "translator"},
     "commands": {"*"},
 }
 

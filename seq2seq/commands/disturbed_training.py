@@ -32,8 +32,6 @@ SETTINGS = (
 TIMES = {"seconds", "processor_seconds", "tokens_per_second", "waiting"}  # columns that differ between equal runs
 LONGEST = 240.0  # seconds after which a process counts as hung
 WAIT_FOR_OTHERS = "20"  # seconds that a process waits for another, in place of half an hour
-
-
 ERRORS = "errors.txt"
 PROCESSES = get_context("forkserver")  # its processes do not have to import everything again
 PROCESSES.set_forkserver_preload(["seq2seq.training.resume", "seq2seq.launch.sweep", "seq2seq.commands.train"])
@@ -109,10 +107,6 @@ class DisturbedTraining:
     def last_error(self) -> str:
         """The last line that a process of this trial has printed to stderr."""
         return next(iter(self.errors.splitlines()[::-1]), "")
-
-    def has_checkpoint(self) -> bool:
-        run = self.run()
-        return run is not None and (run / LAST).exists()
 
     def sleep_into_training(self, process: BaseProcess, early: bool = True) -> None:
         """Wait until a process has written a checkpoint, and then a part of a training.

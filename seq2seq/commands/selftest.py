@@ -50,7 +50,10 @@ def main(argv: list[str]) -> None:
                 break
         reference = whole.run()
         assert reference
-        outcome = finish(trial, reference)
+        try:
+            outcome = finish(trial, reference)
+        except TimeoutError:
+            raise TrainingError(f"the resumed training hangs; its last line: {trial.last_error()}") from None
         if not outcome.equal or outcome.lost or outcome.partial:
             raise TrainingError(f"the run that was killed did not end like the other: {outcome.note or outcome}")
         print("resumed and finished: the same weights and the same figures, bit by bit")
