@@ -76,6 +76,7 @@ def _translate_shard(translator: "LineTranslator", options: argparse.Namespace) 
     """Translate the part --shard of --input to a file beside --output."""
     from seq2seq.commands.shards import write_shard
     from seq2seq.runs.directory import model_hash
+    from seq2seq.runtime.translation import warn_truncated
     from seq2seq.utils.progress import ProgressCounter
 
     shard, search, digest, count = options.shard, translator.search, hashlib.sha256(), 0
@@ -91,13 +92,16 @@ def _translate_shard(translator: "LineTranslator", options: argparse.Namespace) 
     }
     windows = islice(_windows(options.input, search.window), part.start, part.stop)
     lines = min(count, part.stop * search.window) - min(count, part.start * search.window)
+    cut = []
     with ProgressCounter("translated", lines) as progress:
 
         def translate(window: list[str]) -> Iterator[str]:
             for found in translator.hypotheses(window, attention=options.alignment, progress=progress.add):
+                cut.append(found[0].truncated)
                 yield from _output_lines(found, options, search.n_best)
 
         if write_shard(path, windows, translate, made_of):
+            warn_truncated(sum(cut), len(cut), translator.truncate)
             log.info("wrote %s, %d lines", path, lines)
         else:
             log.info("%s is complete already", path)

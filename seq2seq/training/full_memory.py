@@ -1,4 +1,4 @@
-"""Training where the memory is too small for a batch: it is split, and never left out.
+"""Training where the memory is too small for a batch: it is split, and never skipped.
 
 The gradient of an update is the sum of the gradients of all rows of its batches, so a device can split its own batches,
 and the others need not know. The random numbers of the parts, such as dropout's, are others than those of the whole."""

@@ -71,7 +71,7 @@ class TrainingModule(L.LightningModule):
         max_skipped: int = 0,
     ) -> None:
         """rate_factor: update -> share of the peak learning rate; record: records batch shapes as graphs, or None;
-        max_skipped: updates in a row that may be left out because a loss or gradient is not finite."""
+        max_skipped: updates in a row that may be skipped because a loss or gradient is not finite."""
         super().__init__()
         self.model, self.make_optimizer, self.rate_factor = model, make_optimizer, rate_factor
         self.options = options or LossOptions()
