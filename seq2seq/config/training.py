@@ -69,7 +69,7 @@ class TrainingConfig(Group):
     clip: float = setting(1.0, "maximum norm of the gradient; 0: no limit", bounds=Bounds(0.0, 1e9))
     max_skipped: int = setting(
         3,
-        "updates in a row that are left out, as a loss or gradient is not finite, before training stops",
+        "updates in a row that are skipped, as a loss or gradient is not finite, before training stops",
         bounds=COUNT,
     )
     max_updates: int = setting(0, "stop after this many updates; 0: no limit", bounds=COUNT)

@@ -1,4 +1,4 @@
-"""Recognizing a training that diverges: updates that are not finite are left out, and it ends with an error.
+"""Recognizing a training that diverges: updates that are not finite are skipped, and it ends with an error.
 
 At its end a training that has diverged keeps its weights."""
 
@@ -24,7 +24,7 @@ def agreed_error(message: str) -> TrainingError:
 
 
 class SkippedUpdates:
-    """The updates that are left out because a loss, or the norm of the gradient, is not finite."""
+    """The updates that are skipped because a loss, or the norm of the gradient, is not finite."""
 
     def __init__(self, most: int) -> None:
         """most: in a row."""

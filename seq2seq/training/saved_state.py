@@ -97,7 +97,7 @@ def described(config: Config, model: nn.Module, checkpoint: Any) -> dict[str, An
 
 
 def _optimizer_parts(config: Config, model: nn.Module, updates: Any, skipped: Any) -> dict[str, Any]:
-    """The description of the states of optimizer and schedule. skipped: how many of the updates were left out."""
+    """The description of the states of optimizer and schedule. skipped: how many of the updates were skipped."""
     t = config.training
     optimizer = OPTIMIZERS[t.optimizer](
         parameter_groups(model, t.weight_decay, t.learning_rate), _hyperparameters(config)
