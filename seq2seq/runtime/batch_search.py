@@ -37,18 +37,21 @@ class BatchSearch(ABC):
         shortlist: TranslationTable | None,
         attention: bool,
         count: int,
+        needed: Sequence[Sequence[int]] | None = None,
         reads_log_probs: bool = False,
         reads_weights: bool = False,
     ) -> None:
-        """count: K; reads_log_probs, reads_weights: whether `advance` needs them of each step."""
+        """count: K; needed: ids of each sentence that a shortlist has to hold, besides its prefix; reads_log_probs,
+        reads_weights: whether `advance` needs them of each step."""
         if len(constraints) != len(source):
             raise ConfigError(
                 f"{counted(len(source), 'sentence')} with the constraints of {len(constraints)}: each needs its own"
             )
         copy = source if copy is None else copy
-        candidates = None
+        self.candidates = candidates = None
         if shortlist is not None:
-            candidates = shortlist.candidates(source, copy, [one.prefix for one in constraints])
+            given = [[*one.prefix, *more] for one, more in zip(constraints, needed or [()] * len(source), strict=True)]
+            self.candidates = candidates = shortlist.candidates(source, copy, given)
         # the id of the vocabulary for each one of the output; None: they are the same
         self.ids = None if candidates is None else candidates.restored
         self.constraints = BatchConstraints(constraints, candidates.renumber if candidates else lambda ids: ids)
@@ -68,6 +71,10 @@ class BatchSearch(ABC):
     def length(self) -> int:
         """t."""
         return self.constraints.length
+
+    def forbidden(self, width: int) -> Ints:
+        """(B, W, F) the ids that may not follow the hypotheses, W = width, padded with PAD."""
+        return self.constraints.forbidden(width)
 
     @abstractmethod
     def advance(self, step: Step) -> HistoryStep:
@@ -102,7 +109,7 @@ class BatchSearch(ABC):
         step = self.decoding.step(
             self.tokens if self.ids is None else self.ids[self.tokens],
             self.parents,
-            self.constraints.forbidden(width),
+            self.forbidden(width),
             self.count,
             self.reads_log_probs or forced is not None,
             self.reads_weights,

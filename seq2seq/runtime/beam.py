@@ -46,12 +46,12 @@ class BatchBeamSearch(BatchSearch):
         self.best_ended = np.full((batch, n_best), -np.inf)  # (B, n_best) the highest of their scores, ascending
 
     def advance(self, step: Step) -> HistoryStep:
-        scores, ids = padded_step(step, 2 * self.beam)
+        scores, ids = self.candidates_of(step)
         batch, width, count = scores.shape
         total = (scores + self.log_prob[..., None]).reshape(batch, width * count)
         if np.isnan(total.sum()):  # without probabilities, which must not look like no allowed token
             total[np.isnan(total).any(1)] = np.nan
-        best = np.argsort(-total, axis=1, kind="stable")[:, : 2 * self.beam]
+        best = self.best(total, ids)
         best = best + np.arange(batch)[:, None] * (width * count)  # numbers among all B * W * K candidates
         is_eos = ids.take(best) == EOS
         ending = best[:, : self.beam][is_eos[:, : self.beam]]
@@ -63,11 +63,20 @@ class BatchBeamSearch(BatchSearch):
         covered = self._covered_with(step.weights)
         if len(ending):
             self._end(ending // count, total.take(ending), scores.take(ending), covered)
-        self._finish_sentences(ending // count, log_prob[:, 0])
+        self._finish_sentences(ending // count, log_prob.max(1))
         log_prob[self.done] = -np.inf
         self.log_prob = log_prob
         self.covered = None if covered is None else covered[parent]
         return HistoryStep(ids.take(best), parent, scores.take(best))
+
+    def candidates_of(self, step: Step) -> tuple[Floats, Ints]:
+        """Log-probabilities and ids (B, W, K) of the continuations, the likeliest of each hypothesis first."""
+        return padded_step(step, 2 * self.beam)
+
+    def best(self, total: Floats, ids: Ints) -> Ints:
+        """The places (B, 2 W) of the best among total (B, W K), of ids (B, W, K), in the order in which they are
+        taken."""
+        return np.argsort(-total, axis=1, kind="stable")[:, : 2 * self.beam]
 
     def _covered_with(self, weights: Floats | None) -> Floats | None:
         """(B * W, S) the attention to each source position, that of this step included; None if it does not count."""

@@ -23,18 +23,18 @@ class TranslationTable:
         self.table, self.vocabulary = np.array(table, np.int64), vocabulary
         self.table[PAD] = PAD  # the padding of a short source adds no candidates
 
-    def candidates(self, source: Ints, copy: Ints, prefix: Sequence[Sequence[int]]) -> "BatchCandidates":
-        """The candidates of a batch: translations of its tokens, copies of them, its prefixes and the special tokens.
+    def candidates(self, source: Ints, copy: Ints, given: Sequence[Sequence[int]]) -> "BatchCandidates":
+        """The candidates of a batch: translations of its tokens, copies of them, given ids and the special tokens.
 
-        source (B, S) ids; copy (B, S) the target ids that copying them yields; prefix: the first target ids of each
-        sentence."""
+        source (B, S) ids; copy (B, S) the target ids that copying them yields; given: target ids that the hypotheses of
+        each sentence have to hold, of its prefix and its terms."""
         size = self.vocabulary
         allowed = np.zeros((len(source), size), bool)
         allowed[:, [PAD, UNK, BOS, EOS]] = True
         rows = np.arange(len(source))[:, None]
         allowed[rows, self.table[source].reshape(len(source), -1)] = True
         allowed[rows, np.where(copy < size, copy, PAD)] = True
-        for b, ids in enumerate(prefix):
+        for b, ids in enumerate(given):
             allowed[b, [i for i in ids if i < size]] = True
         return BatchCandidates(allowed, source.shape[1])
 

@@ -8,6 +8,7 @@ from seq2seq.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from seq2seq.search.beam import beam_search as beam_search
+    from seq2seq.search.constrained import constrained_beam_search as constrained_beam_search
     from seq2seq.search.constraints import Constraint as Constraint
     from seq2seq.search.constraints import ForbiddenTokens as ForbiddenTokens
     from seq2seq.search.constraints import NoRepeat as NoRepeat
@@ -23,6 +24,7 @@ __all__ = [
     "Penalties",
     "StepModel",
     "beam_search",
+    "constrained_beam_search",
     "sample",
     "score_targets",
 ]
@@ -31,6 +33,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "beam_search": "beam",
+        "constrained_beam_search": "constrained",
         "Constraint": "constraints",
         "ForbiddenTokens": "constraints",
         "NoRepeat": "constraints",

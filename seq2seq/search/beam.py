@@ -55,9 +55,8 @@ class BeamSearch(Search):
 
     def advance(self, log_probs: Tensor, weights: Tensor | None) -> Tensor | None:
         eos_log_prob = log_probs[..., EOS].clone()  # before any constraint
-        self.constraint(log_probs, self.tokens)
         vocabulary_size = log_probs.shape[-1]
-        log_prob, index = topk_continuations(log_probs, self.log_prob, 2 * self.beam)  # (B, 2 W)
+        log_prob, index = self.best_continuations(log_probs)  # (B, 2 W)
         parent, token = index // vocabulary_size, index % vocabulary_size
         covered = None if self.covered is None or weights is None else self.covered + weights
         ends = ((token == EOS) & (log_prob != -torch.inf))[:, : self.beam, None] & (
@@ -80,6 +79,12 @@ class BeamSearch(Search):
         if covered is not None:
             self.covered = covered.gather(1, parent[..., None].expand(-1, -1, covered.shape[2]))
         return parent if self.beam > 1 else None
+
+    def best_continuations(self, log_probs: Tensor) -> tuple[Tensor, Tensor]:
+        """Constrain log_probs (B, W, V) in place; the best 2 W candidates of each sentence, in the order in which they
+        are taken: their log-probabilities, and flat indices w V + id."""
+        self.constraint(log_probs, self.tokens)
+        return topk_continuations(log_probs, self.log_prob, 2 * self.beam)
 
     def _slots(self) -> Tensor:
         """(W,) the numbers of the live hypotheses."""

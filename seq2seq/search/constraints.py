@@ -85,13 +85,17 @@ class Prefix(Constraint):
     def __init__(self, tokens: Tensor, constraints: Sequence[Constraint]) -> None:
         self.tokens, self.constraints = tokens, constraints
 
+    def forced(self, step: int) -> Tensor:
+        """(B,) bool: the token number `step` of the sentence's hypotheses, from 0, is one of its prefix."""
+        return (self.tokens[:, step : step + 1] != FREE).any(1)
+
     def __call__(self, scores: Tensor, tokens: Tensor) -> None:
         step = tokens.shape[-1]
         if step >= self.tokens.shape[1]:
             self._constrain(scores, tokens)
             return
         token = self.tokens[:, step, None, None].expand(*scores.shape[:2], 1)  # (B, W, 1)
-        index, forced = token.clamp(min=0), token != FREE
+        index, forced = token.clamp(min=0), self.forced(step)[:, None, None]
         score = scores.gather(-1, index)
         self._constrain(scores, tokens)
         scores.masked_fill_(forced, -torch.inf)

@@ -8,6 +8,7 @@ Shapes: B sentences, S source positions, V ids of the target vocabulary, V' cand
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,15 +40,21 @@ class Candidates:
         models: Sequence[Model],
         memories: Sequence[Memory],
         prefix: Sequence[Sequence[int]],
+        terms: Sequence[Sequence[Sequence[int]]] | None = None,
+        continuing: Tensor | None = None,
     ) -> list[list[Hypothesis]]:
-        """What `search`(models, memories, prefix=...) finds among the candidates, in ids of the vocabulary."""
+        """What `search`(models, memories, prefix=...) finds among the candidates, in ids of the vocabulary.
+
+        With terms, and the ids continuing (V,) bool, it is also given these."""
         ids = self.ids.tolist()
-        device = self.ids.device
-        starts = [self.renumber(torch.tensor(start, dtype=torch.long, device=device)).tolist() for start in prefix]
+        given: dict[str, Any] = {"prefix": [self._numbers(start) for start in prefix]}
+        if terms is not None:
+            given["terms"] = [[self._numbers(term) for term in each] for each in terms]
+            given["continuing"] = None if continuing is None else continuing[self.ids]
         found = search(
             [model.restrict_vocabulary(self.ids) for model in models],
             [self.reduce(memory) for memory in memories],
-            prefix=starts,
+            **given,
         )
         return [[self.restore(hypothesis, ids) for hypothesis in hypotheses] for hypotheses in found]
 
@@ -56,6 +63,11 @@ class Candidates:
         return memory._replace(
             tokens=self.renumber(memory.tokens), cached=memory.cached | {LOGIT_MASK: self.logit_mask}
         )
+
+    def _numbers(self, ids: Sequence[int]) -> list[int]:
+        """`renumber` of a list."""
+        found: list[int] = self.renumber(torch.tensor(ids, dtype=torch.long, device=self.ids.device)).tolist()
+        return found
 
     def renumber(self, ids: Tensor) -> Tensor:
         """Numbers of target ids, which must be candidates, and of copies (ids >= V)."""
@@ -76,16 +88,16 @@ class Shortlist:
         self.table, self.vocabulary_size = table.to(torch.long, copy=True), vocabulary_size
         self.table[PAD] = PAD  # the padding of a short source adds no candidates
 
-    def candidates(self, source: Tensor, copy: Tensor, prefix: Sequence[Sequence[int]]) -> Candidates:
-        """The candidates of a batch: translations of its tokens, copies of them, its prefixes and the special tokens.
+    def candidates(self, source: Tensor, copy: Tensor, given: Sequence[Sequence[int]]) -> Candidates:
+        """The candidates of a batch: translations of its tokens, copies of them, given ids and the special tokens.
 
-        source (B, S) ids; copy (B, S) the target ids that copying them yields; prefix: the first target ids of each
-        sentence."""
+        source (B, S) ids; copy (B, S) the target ids that copying them yields; given: target ids that the hypotheses of
+        each sentence have to hold, of its prefix and its terms."""
         size = self.vocabulary_size
         allowed = torch.zeros(len(source), size, dtype=torch.bool, device=source.device)
         allowed[:, [PAD, UNK, BOS, EOS]] = True
         allowed.scatter_(1, self.table[source].flatten(1), True)
         allowed.scatter_(1, copy.where(copy < size, PAD), True)
-        for row, ids in zip(allowed, prefix, strict=True):
+        for row, ids in zip(allowed, given, strict=True):
             row[[i for i in ids if i < size]] = True
         return Candidates(allowed)

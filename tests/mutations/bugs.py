@@ -275,6 +275,62 @@ RUNTIME = [
         "of equal scores at the cutoff not the lower ids are kept", "runtime/test_topk.py",
     ),
 ]  # fmt: skip
+TERMS = [
+    Bug(
+        "no_room_for_what_is_missing", "search/constrained.py",
+        "total = total.masked_fill(missing > room[:, None], -torch.inf)",
+        "total = total.masked_fill(missing > room[:, None] + 1, -torch.inf)",
+        "a hypothesis reaches its maximum length before it holds all terms", "search/test_constrained.py",
+    ),
+    Bug(
+        "ends_with_a_token_missing", "search/constrained.py",
+        "log_probs[..., EOS].masked_fill_(self.terms.missing(progress) > 0, -torch.inf)",
+        "log_probs[..., EOS].masked_fill_(self.terms.missing(progress) > 1, -torch.inf)",
+        "a hypothesis ends although a token of its terms is missing", "search/test_constrained.py",
+    ),
+    Bug(
+        "term_within_a_longer_word", "search/constrained.py",
+        "pending = pending.masked_fill(self._continues_word(tokens) & ~same[..., 0].any(2), -1)",
+        "pending = pending.clone()",
+        "the beginning of a longer word counts as the term", "search/test_constrained.py",
+    ),
+    Bug(
+        "terms_share_tokens", "search/constrained.py",
+        "lengths = lengths.masked_fill((lengths > room[..., None, None]) | met[..., None], 0)",
+        "lengths = lengths.masked_fill(met[..., None], 0)",
+        "the last token of one term counts as the first of another", "search/test_constrained.py",
+    ),
+    Bug(
+        "broken_term_begins_anew", "search/constrained.py",
+        "borders[..., p, 1:] = borders[..., p - 1, :-1] & equal[..., p - 1, :-1]",
+        "borders[..., p, p:] = borders[..., p - 1, p - 1 : -1] & equal[..., p - 1, p - 1 : -1]",
+        "after A A the term A B is not begun", "search/test_constrained.py",
+    ),
+    Bug(
+        "beam_is_not_divided", "runtime/constrained.py",
+        "turn = np.where(grouped == last, size, turn)",
+        "turn = np.where(grouped == last, size, 0)",
+        "candidates that lack the fewest tokens take the whole beam", "runtime/test_torch_search.py",
+    ),
+    Bug(
+        "term_is_a_candidate_twice", "runtime/constrained.py",
+        "known = earlier & (required[..., None] == every[:, :, None]) & (scores > -np.inf)[:, :, None]",
+        "known = earlier & (required[..., None] == every[:, :, None]) & (scores == np.inf)[:, :, None]",
+        "a token that begins a term and is likely is two candidates", "runtime/test_torch_search.py",
+    ),
+    Bug(
+        "terms_are_forbidden_to_repeat", "runtime/constrained.py",
+        "ids = np.where((ids[..., None] == required[:, :, None]).any(3), PAD, ids)",
+        "pass",
+        "no_repeat forbids a term that is given twice", "runtime/test_constrained.py",
+    ),
+    Bug(
+        "shortlist_without_terms", "runtime/constrained.py",
+        "needed = [[*chain(*each)] for each in terms]",
+        "needed = [[] for _ in terms]",
+        "a shortlist lacks the ids of terms", "runtime/test_torch_search.py",
+    ),
+]  # fmt: skip
 BATCHING = [
     Bug(
         "input_is_the_next_token", "data/batching.py",
@@ -532,4 +588,17 @@ AROUND = [
     ),
 ]  # fmt: skip
 
-BUGS = [*SCORERS, *WEIGHTS, *MODELS, *SEARCH, *RUNTIME, *BUNDLES, *BATCHING, *TRAINING, *DEVICES, *METRICS, *AROUND]
+BUGS = [
+    *SCORERS,
+    *WEIGHTS,
+    *MODELS,
+    *SEARCH,
+    *RUNTIME,
+    *TERMS,
+    *BUNDLES,
+    *BATCHING,
+    *TRAINING,
+    *DEVICES,
+    *METRICS,
+    *AROUND,
+]

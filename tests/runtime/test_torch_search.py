@@ -1,14 +1,18 @@
 """The batched searches in NumPy find what those with torch find on the same model, bit for bit where they can."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
 
 from seq2seq.nn.interface import LOGIT_MASK, Memory, Output
-from seq2seq.runtime import beam, sampling, shortlist
+from seq2seq.runtime import beam, constrained, sampling, shortlist
 from seq2seq.runtime.constraints import Constraints
 from seq2seq.runtime.penalties import Penalties
+from seq2seq.runtime.terms import place_terms
 from seq2seq.search import beam as torch_beam
+from seq2seq.search import constrained as torch_constrained
 from seq2seq.search import sampling as torch_sampling
 from seq2seq.search import shortlist as torch_shortlist
 from seq2seq.search.constraints import ForbiddenTokens, NoRepeat
@@ -29,6 +33,19 @@ BEAM = {
     "ensemble": {"beam": 4, "n_best": 4, "members": 3},
     "shortlist": {"beam": 4, "n_best": 4, "restricted": True},
     "shortlist, copies": {"beam": 4, "n_best": 4, "restricted": True, "copies": True, "prefix": [9], "no_repeat": 1},
+}
+CONSTRAINED = {  # terms are at ids up to `words`
+    "greedy": {"beam": 1},
+    "plain": {"beam": 4, "n_best": 4},
+    "ties": {"beam": 5, "n_best": 5, "levels": 3},
+    "no room": {"beam": 5, "n_best": 5, "max_length": 9},
+    "coverage": {"beam": 4, "n_best": 3, "penalties": Penalties("gnmt", alpha=0.6, coverage=0.4)},
+    "no repeat": {"beam": 4, "n_best": 4, "no_repeat": 1, "min_length": 5},
+    "prefix": {"beam": 3, "n_best": 2, "prefix": [5, 6, 5], "no_repeat": 1, "forbidden": [6, 7]},
+    "copies": {"beam": 4, "n_best": 4, "copies": True, "no_repeat": 2, "words": 11},
+    "ensemble": {"beam": 4, "n_best": 4, "members": 3},
+    "shortlist": {"beam": 4, "n_best": 4, "restricted": True, "words": 49},
+    "shortlist, copies": {"beam": 4, "n_best": 4, "restricted": True, "copies": True, "prefix": [9], "words": 51},
 }
 SAMPLING = {
     "plain": {"samples": 4},
@@ -87,22 +104,27 @@ def both(tiny, options, dtype, searches, **more):
     limits = {name: options.pop(name) for name in names if name in options}
     case = tiny.Case(choices, lambda b: Constraints(**limits), batch=BATCH, dtype=dtype)
     options |= more | {"attention": True}
-    found = case.search(searches[0], **options)
     prefix = [limits.pop("prefix", [])] * BATCH
+    given = [[*start, *chain(*each)] for start, each in zip(prefix, options.get("terms", [()] * BATCH), strict=True)]
+    found = case.search(searches[0], **options)
     constraints = [ForbiddenTokens(*limits.pop("forbidden"))] if "forbidden" in limits else []
     if "no_repeat" in limits:
         constraints.append(NoRepeat(limits.pop("no_repeat")))
     models = [TorchModel(model) for model in case.models]
     memories = [model.encode(case.source, case.copy) for model in models]
 
-    def run(models, memories, prefix):
-        return searches[1](models, memories, prefix=prefix, constraints=constraints, **limits, **options)
+    required = {name: options.pop(name) for name in ("terms", "continuing") if name in options}
+    if required:
+        required["continuing"] = torch.from_numpy(required["continuing"])
+
+    def run(models, memories, prefix, **required):
+        return searches[1](models, memories, prefix=prefix, constraints=constraints, **limits, **options, **required)
 
     if case.table is None:
-        return found, run(models, memories, prefix)
+        return found, run(models, memories, prefix, **required)
     table = torch_shortlist.Shortlist(torch.from_numpy(case.table), case.models[0].vocabulary)
-    candidates = table.candidates(torch.from_numpy(case.source), torch.from_numpy(case.copy), prefix)
-    return found, candidates.search(run, models, memories, prefix)
+    candidates = table.candidates(torch.from_numpy(case.source), torch.from_numpy(case.copy), given)
+    return found, candidates.search(run, models, memories, prefix, **required)
 
 
 def assert_equal(found, expected, tolerance):
@@ -134,6 +156,27 @@ def _same_candidates(monkeypatch):
 def test_beam_search(tiny, options, dtype):
     found = both(tiny, options, dtype, (beam.beam_search, torch_beam.beam_search))
     assert_equal(*found, tolerance_of(options, dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("options", CONSTRAINED.values(), ids=CONSTRAINED)
+def test_constrained_beam_search(tiny, options, seed, dtype):
+    """The same hypotheses, each with its terms; and for sentences without terms those of the search without any."""
+    chance, options = np.random.default_rng(seed), {"max_length": 14} | options
+    words = options.pop("words", 8)
+    terms = [
+        [chance.integers(4, words + 1, chance.integers(1, 4)).tolist() for _ in range(b % 3)] for b in range(BATCH)
+    ]
+    marks = np.arange(50 if "restricted" in options else 9) % 5 == 1
+    searches = constrained.constrained_beam_search, torch_constrained.constrained_beam_search
+    found = both(tiny, options, dtype, searches, terms=terms, continuing=marks)
+    assert_equal(*found, tolerance_of(options, dtype))
+    for each, hypotheses in zip(terms, found[0], strict=True):
+        assert all(None not in place_terms(h.tokens, each, np.flatnonzero(marks)) for h in hypotheses)
+    plain, _ = both(tiny, options, dtype, (beam.beam_search, torch_beam.beam_search))
+    for one, other in zip(found[0][::3], plain[::3], strict=True):
+        tiny.assert_same(one, other, tolerance_of(options, dtype))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
