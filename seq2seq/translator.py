@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from itertools import islice
+from functools import cached_property, lru_cache, partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -30,12 +30,15 @@ from seq2seq.runs.directory import WEIGHTS, Run
 from seq2seq.runs.weights import load_model, load_translations
 from seq2seq.runtime.bounds import SHORTLIST, THREADS
 from seq2seq.runtime.cpu import step_threads
+from seq2seq.runtime.glossary import Term
 from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.runtime.options import sentence_seed
 from seq2seq.runtime.penalties import Penalties
+from seq2seq.runtime.terms import TermIds
 from seq2seq.runtime.translation import LineTranslator, Progress, Translation, padded_rows
 from seq2seq.runtime.vocabulary import EncodedSource, VocabularyPair
 from seq2seq.search.beam import beam_search
+from seq2seq.search.constrained import constrained_beam_search
 from seq2seq.search.constraints import NoRepeat
 from seq2seq.search.forced import score_targets
 from seq2seq.search.sampling import sample
@@ -94,10 +97,15 @@ class Translator(LineTranslator):
         return ranks.total(time.process_time())[0] if self.shared else time.process_time()
 
     def _translate_window(
-        self, sources: Sequence[EncodedSource], prefix: Sequence[str], attention: bool, progress: Progress | None
+        self,
+        sources: Sequence[EncodedSource],
+        prefix: Sequence[str],
+        terms: Sequence[Sequence[Term]],
+        attention: bool,
+        progress: Progress | None,
     ) -> list[list[Translation]]:
-        self.call("translate", self.search, sources, prefix, attention)
-        return super()._translate_window(sources, prefix, attention, progress)
+        self.call("translate", self.search, sources, prefix, terms, attention)
+        return super()._translate_window(sources, prefix, terms, attention, progress)
 
     def _force_window(
         self, sources: Sequence[EncodedSource], targets: Sequence[Sequence[int]], attention: bool
@@ -189,16 +197,21 @@ class Translator(LineTranslator):
         return next(self.models[0].parameters()).device
 
     def _search(
-        self, sources: Sequence[EncodedSource], prefix: Sequence[Sequence[int]], attention: bool
+        self,
+        sources: Sequence[EncodedSource],
+        prefix: Sequence[Sequence[int]],
+        terms: Sequence[TermIds],
+        attention: bool,
     ) -> list[list[Hypothesis]]:
         settings = self.search
-        least, most = self._length_limits(sources, prefix)
+        least, most = self._length_limits(sources, prefix, terms)
         common: dict[str, Any] = {
             "min_length": torch.tensor(least, device=self.device),
             "max_length": torch.tensor(most, device=self.device),
             "constraints": [NoRepeat(settings.no_repeat)] if settings.no_repeat else [],
             "attention": attention,
         }
+        given: dict[str, Any] = {"prefix": prefix}
         search: Callable[..., list[list[Hypothesis]]]
         if settings.sampling:
             search = partial(
@@ -217,14 +230,25 @@ class Translator(LineTranslator):
                 coverage=settings.coverage_penalty,
                 coverage_kind=settings.coverage_penalty_kind,
             )
-            search = partial(beam_search, beam=settings.beam, n_best=settings.n_best, penalties=penalties, **common)
+            common |= {"beam": settings.beam, "n_best": settings.n_best, "penalties": penalties}
+            search = partial(beam_search, **common)
+            if any(terms):
+                search = partial(constrained_beam_search, **common)
+                given |= {"terms": terms, "continuing": self._continuing}
         advice = f"lower search.batch={settings.batch}, or search.beam={settings.beam}"
         with memory_errors(advice), self._threads(len(sources) * settings.width):
             ids, copy = self._tensors(sources)
             memories = self._encode(ids, copy)
             if self.shortlist is None:
-                return search(self.models, memories, prefix=prefix)
-            return self.shortlist.candidates(ids, copy, prefix).search(search, self.models, memories, prefix)
+                return search(self.models, memories, **given)
+            needed = [[*start, *chain(*each)] for start, each in zip(prefix, terms, strict=True)]
+            return self.shortlist.candidates(ids, copy, needed).search(search, self.models, memories, **given)
+
+    @cached_property
+    def _continuing(self) -> Tensor:
+        """(V,) bool: the target ids that continue the word before them."""
+        target = self.vocabularies.target
+        return torch.tensor([i in target.continuing for i in range(target.size)], device=self.device)
 
     def _force(
         self, sources: Sequence[EncodedSource], targets: Sequence[Sequence[int]], attention: bool
@@ -264,9 +288,14 @@ def called(opened: Opened) -> Translator:
 
 
 def _translate_share(
-    opened: Opened, search: SearchConfig, sources: Sequence[EncodedSource], prefix: Sequence[str], attention: bool
+    opened: Opened,
+    search: SearchConfig,
+    sources: Sequence[EncodedSource],
+    prefix: Sequence[str],
+    terms: Sequence[Sequence[Term]],
+    attention: bool,
 ) -> None:
-    replace(called(opened), search=search)._translate_window(sources, prefix, attention, None)
+    replace(called(opened), search=search)._translate_window(sources, prefix, terms, attention, None)
 
 
 def _force_share(

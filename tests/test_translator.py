@@ -15,9 +15,10 @@ from seq2seq.config import SearchConfig
 from seq2seq.errors import DataError, RunError
 from seq2seq.ids import EOS, UNK
 from seq2seq.nn.ops import devices
+from seq2seq.runtime.glossary import Term
 from seq2seq.runtime.hypothesis import Hypothesis
-from seq2seq.runtime.translation import batches
-from seq2seq.runtime.vocabulary import EncodedSource
+from seq2seq.runtime.translation import PlacedTerm, batches, with_terms
+from seq2seq.runtime.vocabulary import EncodedSource, join_pieces
 from seq2seq.search.forced import score_targets
 from seq2seq.translator import Translation
 
@@ -117,7 +118,7 @@ def test_forced_decoding_gives_the_log_probability_of_the_search(
     checked = 0
     for line in (line for line in lines if line.strip()):
         source = translator.encode_source(line)
-        found = translator._search([source], [[]], True)[0][0]
+        found = translator._search([source], [[]], [[]], True)[0][0]
         if found.finished:
             memories = translator._encode(*translator._tensors([source]))
             (again,) = score_targets(translator.models, memories, [found.tokens], attention=True)
@@ -177,6 +178,8 @@ def test_a_long_source_is_cut_with_one_warning_or_refused(
     if "learned" in str(settings):
         with pytest.raises(DataError, match=r"a target line has \d+ tokens, more than the 80 tokens of model"):
             translator.score(["the cat"], [long])
+        with pytest.raises(DataError, match="the terms of a line, with its prefix and EOS, have more than the 80"):
+            translator.translate(["the cat"], terms=[["a"] * 80])
 
 
 LONG = {
@@ -342,3 +345,44 @@ def test_cuda_graphs_change_no_translation(
     recorded = Translator.open(run, run, precision="64", graphs=True)
     assert recorded.translate(lines) == expected
     assert all(model.steps for model in recorded.models)  # type: ignore[attr-defined]
+
+
+TERMS = [["Katze", "Hund Hund"], [], ["№ 7️⃣ ▁ §", "die", "die"], ["a"], ["https://a.example/x?y=1&z"]]
+
+
+@pytest.mark.parametrize("variant", EACH)
+@pytest.mark.fast("rnn copy", "transformer")
+def test_terms_are_in_every_translation_as_they_were_given(
+    variant: str, random_run: RandomRun, lines: list[str]
+) -> None:
+    """Whatever the vocabulary lacks; with a prefix; and lines without terms are translated as alone."""
+    translator = double(random_run(*VARIANTS[variant]), n_best=3, beam=3, max_ratio=1, max_length=15)
+    lines = [line for line in lines if line.strip()][:10]
+    terms, prefix = [TERMS[i % len(TERMS)] for i in range(len(lines))], ["", "die Katze", "ein"] * len(lines)
+    found = list(translator.hypotheses(lines, terms=terms, prefix=prefix[: len(lines)], attention=True))
+    plain = list(translator.hypotheses(lines, prefix=prefix[: len(lines)], attention=True))
+    for translations, each, start, without in zip(found, terms, prefix, plain, strict=False):
+        for one in translations:
+            words = f" {one.text} "
+            assert all(words.count(term) >= each.count(term) for term in each), (one.text, each)
+            assert one.encoded is not None
+            ids = translator.encode_target(start, one.encoded)
+            assert [*one.ids[: len(ids)]] == ids
+            assert one.attention is not None
+            assert one.attention.shape == (len(one.target), len(one.source))
+            assert "▁" in one.text or join_pieces(one.target).replace(" ", "") == one.text.replace(" ", "")
+        if not each:
+            assert [(one.text, one.score) for one in translations] == [(one.text, one.score) for one in without]
+    assert translator.translate(lines, terms=terms, prefix=prefix[: len(lines)]) == [one[0].text for one in found]
+
+
+def test_terms_are_written_where_they_are_and_spaced_as_in_the_source() -> None:
+    def text(pieces: list[str], *placed: tuple[int, int, Term]) -> tuple[str, list[str]]:
+        return with_terms(pieces, [PlacedTerm(*one) for one in placed]), pieces
+
+    assert text(["▁Ein", "▁Hu", "nd", "."], (1, 3, Term("Hund"))) == ("Ein Hund.", ["▁Ein", "▁Hu", "nd", "."])
+    assert text(["▁⁇", "▁x"], (0, 1, Term("a ▁b"))) == ("a ▁b x", ["▁a▁▁b", "▁x"])
+    assert text(["▁(", "▁5", "0", ")"], (1, 3, Term("50", "("))) == ("(50)", ["▁(", "50", "", ")"])
+    assert text(["▁[", "▁5"], (1, 2, Term("5", "("))) == ("[ 5", ["▁[", "▁5"])
+    assert text(["▁", "▁5"], (1, 2, Term("5"))) == ("5", ["▁", "5"])
+    assert text(["▁5", "▁5"], (0, 1, Term("1")), (1, 2, Term("2", "1"))) == ("12", ["▁1", "2"])

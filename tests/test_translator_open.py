@@ -13,6 +13,7 @@ import torch
 from seq2seq import Translator
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.runtime.cpu import SMALL_ROWS
+from seq2seq.runtime.glossary import Term
 from seq2seq.runtime.translator import Translator as GraphTranslator
 from seq2seq.search.beam import beam_search
 from seq2seq.search.forced import score_targets
@@ -71,6 +72,11 @@ def test_wrong_number_of_prefixes_is_refused(prefix: list[str], random_run: Rand
         list(double(random_run()).hypotheses(["the cat", "a dog"], prefix=prefix))
 
 
+def test_terms_are_refused_where_nothing_is_searched(random_run: RandomRun) -> None:
+    with pytest.raises(ConfigError, match="draws tokens at random, which cannot hold terms: use a beam"):
+        double(random_run(), sampling=True).translate(["the cat"], terms=[["a"]])
+
+
 def test_translator_needs_a_run() -> None:
     with pytest.raises(ConfigError, match="no run directory is given"):
         Translator.open()
@@ -94,6 +100,15 @@ NO_LINES: dict[str, Callable[[Translator], object]] = {
     "None for a target": lambda t: t.score(["a"], [None]),  # type: ignore[list-item]
     "None for a prefix": lambda t: list(t.hypotheses(["a"], prefix=[None])),  # type: ignore[list-item]
     "too few prefixes": lambda t: list(t.hypotheses(["a", "b"], prefix=["c"])),
+    "a bad term": lambda t: list(t.hypotheses(["a cat"], terms=[["b \ud83d"]])),
+    "a blank term": lambda t: list(t.hypotheses(["a cat"], terms=[["b", " "]])),
+    "None for a term": lambda t: list(t.hypotheses(["a cat"], terms=[[None]])),  # type: ignore[list-item]
+    "a term for its sequence": lambda t: list(t.hypotheses(["a cat"], terms=["b"])),
+    "a Term for its sequence": lambda t: list(t.hypotheses(["a cat"], terms=[Term("b")])),  # type: ignore[list-item]
+    "a string for terms": lambda t: list(t.hypotheses(["a cat"], terms="b")),
+    "None for the terms of a line": lambda t: list(t.hypotheses(["a"], terms=[None])),  # type: ignore[list-item]
+    "too few terms": lambda t: list(t.hypotheses(["a", "b"], terms=[["c"]])),
+    "too many terms": lambda t: list(t.hypotheses(["a", "b"], terms=[["c"]] * 3)),
     "a triple": lambda t: list(t.forced_decode([("a", "b", "c")])),  # type: ignore[list-item]
     "no pairs": lambda t: list(t.forced_decode(["ab"])),  # type: ignore[list-item]
 }

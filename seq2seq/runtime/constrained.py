@@ -17,6 +17,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .beam import BatchBeamSearch, beam_search
 from .constraints import FREE, Constraints
@@ -52,7 +53,7 @@ class Progress(NamedTuple):
 class TermTable:
     """The terms of B sentences, as arrays."""
 
-    def __init__(self, ids: Ints, continuing: Ints) -> None:
+    def __init__(self, ids: Ints, continuing: NDArray[np.bool_]) -> None:
         """ids (B, C, L): FREE after the end of each term; continuing (V',) bool: ids that continue the word before."""
         self.ids, self.continuing = ids, continuing
         self.lengths = (ids != FREE).sum(2)  # (B, C), 0: no term
@@ -140,7 +141,7 @@ class BatchConstrainedBeamSearch(BatchBeamSearch):
         constraints: Sequence[Constraints],
         *,
         terms: Sequence[TermIds],
-        continuing: Ints | None,
+        continuing: NDArray[np.bool_] | None,
         **options: Any,
     ) -> None:
         needed = [[*chain(*each)] for each in terms]
@@ -224,7 +225,7 @@ def constrained_beam_search(
     constraints: Sequence[Constraints],
     *,
     terms: Sequence[TermIds],
-    continuing: Ints | None = None,
+    continuing: NDArray[np.bool_] | None = None,
     copy: Ints | None = None,
     shortlist: TranslationTable | None = None,
     beam: int = 5,

@@ -8,19 +8,21 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from itertools import islice, zip_longest
+from itertools import islice, repeat
 from typing import Any, NamedTuple, Never, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ConfigError, DataError, RunError, check_type, counted, quoted, shortened
+from .glossary import Term
 from .hypothesis import Hypothesis
 from .ids import EOS, PAD, UNK
 from .lines import check_line, checked_lines
 from .options import length_limits
 from .search_config import SearchConfig
-from .vocabulary import LONGEST_PIECE, EncodedSource, VocabularyPair
+from .terms import TermIds, place_terms
+from .vocabulary import LONGEST_PIECE, SPACE_MARK, EncodedSource, VocabularyPair
 from .words import is_blank, truncate_words
 
 log = logging.getLogger("seq2seq")
@@ -28,6 +30,7 @@ log = logging.getLogger("seq2seq")
 NO_PROBABILITIES = "the model gives no probabilities: its weights are damaged, or too large for its precision"
 
 Progress = Callable[[int], object]  # called after each batch with its number of sentences
+LineTerms = Sequence[str | Term]  # what a translation of one line has to hold
 
 
 class Translation(NamedTuple):
@@ -45,6 +48,14 @@ class Translation(NamedTuple):
     truncated: bool = False  # the line has more than data.truncate_source words, and only the first were read
 
 
+class PlacedTerm(NamedTuple):
+    """A term of a hypothesis, at the tokens start to end."""
+
+    start: int
+    end: int
+    term: Term
+
+
 EMPTY = Translation("", 0.0, 0.0, [], [])  # of an empty line
 LONG = 128  # tokens; of longer sentences fewer are decoded together, as all are padded to the longest
 
@@ -58,6 +69,7 @@ def batches(lengths: Mapping[int, int], most: int) -> Iterator[list[int]]:
         order = order[size:]
 
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -85,9 +97,14 @@ class LineTranslator(ABC):
 
     @abstractmethod
     def _search(
-        self, sources: Sequence[EncodedSource], prefix: Sequence[Sequence[int]], attention: bool
+        self,
+        sources: Sequence[EncodedSource],
+        prefix: Sequence[Sequence[int]],
+        terms: Sequence[TermIds],
+        attention: bool,
     ) -> list[list[Hypothesis]]:
-        """The hypotheses of a batch of sources, each of which begins with its prefix of target ids."""
+        """The hypotheses of a batch of sources, each of which begins with its prefix of target ids and holds its
+        terms."""
 
     @abstractmethod
     def _force(
@@ -98,14 +115,23 @@ class LineTranslator(ABC):
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Translator cannot be pickled: open it again in the other process, with Translator.open(RUN)")
 
-    def translate(self, lines: Iterable[str], *, progress: Progress | None = None, **settings: Never) -> list[str]:
+    def translate(
+        self,
+        lines: Iterable[str],
+        *,
+        prefix: Iterable[str] | None = None,
+        terms: Iterable[LineTerms] | None = None,
+        progress: Progress | None = None,
+        **settings: Never,
+    ) -> list[str]:
         """The best translation of each line; an empty line gives an empty one.
 
-        `progress` is called after each batch with its number of sentences.
+        `prefix`, `terms` and `progress` are those of `hypotheses`.
         Raises DataError for a single string in place of lines, and for what is no line of text; ConfigError for search
         settings, which are given to `open`."""
         _refuse_settings("translate", settings)
-        return [found[0].text for found in self.hypotheses(lines, progress=progress)]
+        found = self.hypotheses(lines, prefix=prefix, terms=terms, progress=progress)
+        return [translations[0].text for translations in found]
 
     def hypotheses(
         self,
@@ -113,6 +139,7 @@ class LineTranslator(ABC):
         *,
         attention: bool = False,
         prefix: Iterable[str] | None = None,
+        terms: Iterable[LineTerms] | None = None,
         progress: Progress | None = None,
         **settings: Never,
     ) -> Iterator[list[Translation]]:
@@ -121,18 +148,28 @@ class LineTranslator(ABC):
         >>> for translations in translator.hypotheses(lines, attention=True):
         ...     print(translations[0].text, translations[0].attention.shape)
 
-        `prefix` holds the text that each translation begins with. `progress` is called after each batch with its number
-        of sentences. `search.window` lines at a time are read and sorted by length, so that memory stays bounded.
-        Raises DataError for a single string in place of lines, for what is no line of text, and if the numbers of lines
-        and prefixes differ; ConfigError for search settings, which are given to `open`."""
+        `prefix` holds the text that each translation begins with, '' for none. `terms` holds for each line a sequence
+        of texts, or of Terms, which every translation of it that ends holds in any order, each where its words end, and
+        one that is given twice at two places; the length limits count only other tokens. `find_terms` finds those of a
+        glossary, and what is to come through unchanged:
+
+        >>> next(translator.hypotheses(["A dog runs ."], terms=[["Köter"]]))[0].text
+
+        `progress` is called after each batch with its number of sentences. `search.window` lines at a time are read and
+        sorted by length, so that memory stays bounded.
+        Raises DataError for a single string in place of lines, for what is no line of text, if the numbers of lines and
+        of prefixes or terms differ, and for terms that are longer than the model can write; ConfigError for search
+        settings, which are given to `open`, and for terms with search.sampling."""
         _refuse_settings("hypotheses", settings)
         check_type("progress", progress, Callable | None)
-        lines = checked_lines(lines)
-        stream = ((line, "") for line in lines) if prefix is None else _with_prefixes(lines, prefix)
+        if terms is not None and self.search.sampling:
+            raise ConfigError("search.sampling=true draws tokens at random, which cannot hold terms: use a beam")
+        stream = _with_each(checked_lines(lines), prefix, terms)
         while window := list(islice(stream, self.search.window)):
-            sources = [self.encode_source(line) for line, _ in window]
-            found = self._translate_window(sources, [start for _, start in window], attention, progress)
-            for (line, _), translations in zip(window, found, strict=True):
+            texts, starts, required = zip(*window, strict=True)
+            sources = [self.encode_source(line) for line in texts]
+            found = self._translate_window(sources, starts, required, attention, progress)
+            for line, translations in zip(texts, found, strict=True):
                 truncated = self._is_truncated(line)
                 yield [one._replace(truncated=truncated) for one in translations]
 
@@ -205,11 +242,7 @@ class LineTranslator(ABC):
         """Ids of a target line, without EOS; words copied from `source` have ids >= V.
 
         Raises DataError for a line that is too long for the model, or longer than search.max_source."""
-        limit, name = (
-            (self.search.max_source, "search.max_source")
-            if self.max_target is None
-            else (self.max_target, "model.max_length")
-        )
+        limit, name = self._target_limit()
         start = check_line(line)[
             : LONGEST_PIECE * limit
         ]  # splitting all of a very long line into subwords would take minutes
@@ -218,11 +251,48 @@ class LineTranslator(ABC):
             raise _too_long("target", line, None if len(start) < len(line) else len(ids), limit, name)
         return ids[:-1]
 
+    def _encode_terms(self, terms: Sequence[Term], source: EncodedSource, prefix: int) -> list[list[int]]:
+        """Ids of the terms of a line, whose prefix has so many. DataError for more than a target may have."""
+        limit, name = self._target_limit()
+        known, total, found = source.unknown if self.copies else (), prefix, []
+        for term in terms:
+            long = len(term.text) > LONGEST_PIECE * limit  # splitting it into subwords would take minutes
+            found.append([] if long else self.vocabularies.encode_term(term.text, known) or [UNK])
+            total += limit if long else len(found[-1])
+        if total >= limit:
+            raise DataError(
+                f"the terms of a line, with its prefix and EOS, have more than the {limit:,} tokens of {name}: "
+                + shortened(", ".join(term.text for term in terms), 60)
+            )
+        return found
+
+    def _target_limit(self) -> tuple[int, str]:
+        """The most tokens of a target that is given, EOS included, and the name of the setting."""
+        if self.max_target is None:
+            return self.search.max_source, "search.max_source"
+        return self.max_target, "model.max_length"
+
+    def _places(self, found: Hypothesis, ids: TermIds, terms: Sequence[Term]) -> list[PlacedTerm]:
+        """Where the terms of a hypothesis are, from left to right."""
+        if not terms:
+            return []
+        places = place_terms(found.tokens, ids, self.vocabularies.target.continuing)
+        return sorted(
+            PlacedTerm(place, place + len(each), term)
+            for place, each, term in zip(places, ids, terms, strict=True)
+            if place is not None
+        )
+
     def _is_truncated(self, line: str) -> bool:
         return truncate_words(line, self.truncate) != line
 
     def _translate_window(
-        self, sources: Sequence[EncodedSource], prefix: Sequence[str], attention: bool, progress: Progress | None
+        self,
+        sources: Sequence[EncodedSource],
+        prefix: Sequence[str],
+        terms: Sequence[Sequence[Term]],
+        attention: bool,
+        progress: Progress | None,
     ) -> list[list[Translation]]:
         """The translations of each source; empty ones are not searched for."""
         search = self.search
@@ -232,10 +302,19 @@ class LineTranslator(ABC):
         translated: dict[int, list[Translation]] = {}
         for rows in self._own(batches(lengths, search.batch)):
             starts = [self.encode_target(prefix[i], sources[i]) for i in rows]
-            found = self._search([sources[i] for i in rows], starts, attention or search.replace_unknown)
-            for i, hypotheses in zip(rows, found, strict=True):
+            required = [
+                self._encode_terms(terms[i], sources[i], len(start)) for i, start in zip(rows, starts, strict=True)
+            ]
+            found = self._search([sources[i] for i in rows], starts, required, attention or search.replace_unknown)
+            for i, ids, hypotheses in zip(rows, required, found, strict=True):
                 translated[i] = [
-                    self._translation(sources[i], hypothesis, attention, search.replace_unknown)
+                    self._translation(
+                        sources[i],
+                        hypothesis,
+                        attention,
+                        search.replace_unknown,
+                        self._places(hypothesis, ids, terms[i]),
+                    )
                     for hypothesis in hypotheses
                 ]
             if progress is not None:
@@ -269,9 +348,10 @@ class LineTranslator(ABC):
         return translated
 
     def _length_limits(
-        self, sources: Sequence[EncodedSource], prefix: Sequence[Sequence[int]]
+        self, sources: Sequence[EncodedSource], prefix: Sequence[Sequence[int]], terms: Sequence[TermIds]
     ) -> tuple[list[int], list[int]]:
-        """The least and the most target tokens of each source, without EOS; a longer prefix is kept."""
+        """The least and the most target tokens of each source, without EOS; a longer prefix is kept, and the tokens of
+        terms are more that are allowed."""
         settings = self.search
         longest = min(settings.max_length, self.max_target - 1) if self.max_target else settings.max_length
         limits = [
@@ -284,11 +364,21 @@ class LineTranslator(ABC):
             )
             for source in sources
         ]
-        most = [max(most, len(start)) for (_, most), start in zip(limits, prefix, strict=True)]
+        most = [
+            max(most, len(start)) + sum(map(len, each))
+            for (_, most), start, each in zip(limits, prefix, terms, strict=True)
+        ]
+        if self.max_target is not None:
+            most = [min(one, self.max_target - 1) for one in most]
         return [least for least, _ in limits], most
 
     def _translation(
-        self, source: EncodedSource, found: Hypothesis, attention: bool, replace_unknown: bool
+        self,
+        source: EncodedSource,
+        found: Hypothesis,
+        attention: bool,
+        replace_unknown: bool,
+        placed: Sequence[PlacedTerm] = (),
     ) -> Translation:
         """A hypothesis as text. `replace_unknown` needs its attention, which is returned only with `attention`.
 
@@ -302,16 +392,17 @@ class LineTranslator(ABC):
                 if token == UNK:  # take the source word with the most attention (Luong et al. 2015, section 4.1)
                     words.append(pieces[int(found.attention[t, :-1].argmax())])
                     tokens[t] = self.vocabularies.target.size + len(words) - 1
+        target = self.vocabularies.target.pieces(tokens, words)
         weights = None
         if attention and found.attention is not None:  # an array, or a tensor of torch, perhaps in bfloat16
             is_array = isinstance(found.attention, np.ndarray)
             weights = np.asarray(found.attention if is_array else found.attention.float(), np.float32)
         return Translation(
-            text=self.vocabularies.decode_target(tokens, words),
+            text=with_terms(target, placed),
             score=found.score,
             log_prob=found.log_prob,
             source=pieces,
-            target=self.vocabularies.target.pieces([*tokens, EOS] if found.finished else tokens, words),
+            target=[*target, ""] if found.finished else target,
             attention=weights,
             finished=found.finished,
             ids=found.tokens,
@@ -324,6 +415,21 @@ class LineTranslator(ABC):
         # the target side has the text of every piece that the source vocabulary lacks
         written = self.vocabularies.target.pieces(source.copy, source.unknown)
         return [text if i == UNK else piece for i, piece, text in zip(source.ids, known, written, strict=True)]
+
+
+def with_terms(pieces: list[str], placed: Iterable[PlacedTerm]) -> str:
+    """The text of pieces, in which each term is written as it was given, not as the vocabulary can.
+
+    A term that is written otherwise is in `pieces`, too, as the first of its pieces, and the others are empty."""
+    text = [piece.replace(SPACE_MARK, " ") for piece in pieces]
+    for start, end, term in placed:
+        before = "".join(text[:start])
+        joined = before.endswith(" ") or (term.follows and before.endswith(term.follows))
+        space = "" if joined or not text[start].startswith(" ") else " "
+        text[start:end] = [space + term.text, *[""] * (end - start - 1)]
+        if "".join(pieces[start:end]).replace(SPACE_MARK, " ") != text[start]:
+            pieces[start:end] = [part.replace(" ", SPACE_MARK) for part in text[start:end]]
+    return "".join(text).removeprefix(" ")
 
 
 def _too_long(side: str, line: str, tokens: int | None, limit: int, name: str) -> DataError:
@@ -361,12 +467,47 @@ def _refuse_settings(method: str, settings: Mapping[str, object]) -> None:
         raise ConfigError(f"{method} has no option {quoted(name)}")
 
 
-def _with_prefixes(lines: Iterator[str], prefixes: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Each line with its prefix; DataError if there are more of one than of the other."""
-    for line, prefix in zip_longest(lines, checked_lines(prefixes, "prefix")):
-        if line is None or prefix is None:
-            raise DataError("each line needs one prefix, and the numbers of lines and prefixes differ")
-        yield line, prefix
+def _with_each(
+    lines: Iterator[str], prefixes: Iterable[str] | None, terms: Iterable[LineTerms] | None
+) -> Iterator[tuple[str, str, Sequence[Term]]]:
+    """Each line with its prefix and its terms; DataError if there are more of one than of the other."""
+    starts = repeat("") if prefixes is None else checked_lines(prefixes, "prefix")
+    required = repeat(()) if terms is None else _checked_terms(terms)
+    pairs = _paired(lines, starts, "prefix", "prefixes")
+    for (line, start), each in _paired(pairs, required, "sequence of terms", "terms"):
+        yield line, start, each
+
+
+def _paired(lines: Iterator[S], given: Iterator[T], name: str, names: str) -> Iterator[tuple[S, T]]:
+    """Each line with one of `given`, which has no end if it repeats one. DataError if their numbers differ."""
+    end = object()
+    for line in lines:
+        if (one := next(given, end)) is end:
+            break
+        yield line, one  # type: ignore[misc]
+    else:
+        if isinstance(given, repeat) or next(given, end) is end:
+            return
+    raise DataError(f"each line needs one {name}, and the numbers of lines and {names} differ")
+
+
+def _checked_terms(terms: Iterable[LineTerms]) -> Iterator[list[Term]]:
+    """The terms of each line as Terms. DataError for what is no sequence of text that can be seen."""
+    if not isinstance(terms, Iterable) or isinstance(terms, str):
+        raise DataError(f"expected a sequence of terms for each line, not one {type(terms).__name__}")
+    return (_line_terms(each, number) for number, each in enumerate(terms, 1))
+
+
+def _line_terms(terms: LineTerms, number: int) -> list[Term]:
+    if isinstance(terms, str | Term) or not isinstance(terms, Iterable):
+        raise DataError(
+            f"the terms of line {number} are of type {type(terms).__name__}, not a sequence: {quoted(terms)}"
+        )
+    found = [term if isinstance(term, Term) else Term(term) for term in terms]
+    for term in found:
+        if is_blank(check_line(term.text, f"a term of line {number}")):
+            raise DataError(f"a term of line {number} has nothing that can be seen: {quoted(term.text)}")
+    return found
 
 
 def _checked_pairs(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:

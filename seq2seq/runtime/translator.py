@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from .beam import beam_search
 from .bounds import SHORTLIST, THREADS
 from .bundle import SHORTLIST_FILE, Bundle, VocabularySizes
+from .constrained import constrained_beam_search
 from .constraints import Constraints
 from .cpu import available_cores, step_threads
 from .errors import ConfigError, RunError
@@ -30,6 +32,7 @@ from .penalties import Penalties
 from .sampling import sample
 from .search_config import SearchConfig
 from .shortlist import TranslationTable
+from .terms import TermIds
 from .translation import NO_PROBABILITIES, LineTranslator, padded_rows
 from .vocabulary import EncodedSource, SubwordModel, VocabularyPair, hash_of_both
 
@@ -127,14 +130,18 @@ class Translator(LineTranslator):
         )
 
     def _search(
-        self, sources: Sequence[EncodedSource], prefix: Sequence[Sequence[int]], attention: bool
+        self,
+        sources: Sequence[EncodedSource],
+        prefix: Sequence[Sequence[int]],
+        terms: Sequence[TermIds],
+        attention: bool,
     ) -> list[list[Hypothesis]]:
         settings, (ids, copy) = self.search, _arrays(sources)
         constraints = [
             Constraints(max_length=most, min_length=least, no_repeat=settings.no_repeat, prefix=start)
-            for least, most, start in zip(*self._length_limits(sources, prefix), prefix, strict=True)
+            for least, most, start in zip(*self._length_limits(sources, prefix, terms), prefix, strict=True)
         ]
-        search = self._sample if settings.sampling else self._beam_search
+        search = self._sample if settings.sampling else partial(self._beam_search, terms)
         with _memory_errors(settings):
             models = self.threads.models(len(sources) * settings.width)
             found = search(models, ids, constraints, copy=copy, shortlist=self.shortlist, attention=attention)
@@ -142,7 +149,7 @@ class Translator(LineTranslator):
             raise RunError(NO_PROBABILITIES)  # none of any token: a comparison with one that is not a number is false
         return found
 
-    def _beam_search(self, *inputs: Any, **options: Any) -> list[list[Hypothesis]]:
+    def _beam_search(self, terms: Sequence[TermIds], *inputs: Any, **options: Any) -> list[list[Hypothesis]]:
         settings = self.search
         penalties = Penalties(
             settings.length_penalty,
@@ -150,7 +157,16 @@ class Translator(LineTranslator):
             coverage=settings.coverage_penalty,
             coverage_kind=settings.coverage_penalty_kind,
         )
-        return beam_search(*inputs, beam=settings.beam, n_best=settings.n_best, penalties=penalties, **options)
+        options |= {"beam": settings.beam, "n_best": settings.n_best, "penalties": penalties}
+        if any(terms):
+            return constrained_beam_search(*inputs, terms=terms, continuing=self._continuing, **options)
+        return beam_search(*inputs, **options)
+
+    @cached_property
+    def _continuing(self) -> NDArray[np.bool_]:
+        """(V,) bool: the target ids that continue the word before them."""
+        target = self.vocabularies.target
+        return np.isin(np.arange(target.size), [*target.continuing])
 
     def _sample(
         self, models: Sequence[ExportedModel], ids: NDArray[np.int64], *inputs: Any, **options: Any

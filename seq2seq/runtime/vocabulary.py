@@ -7,6 +7,7 @@ k-th distinct piece of a source that the target vocabulary lacks.
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ import sentencepiece
 from .errors import DataError, RunError, escaped, quoted
 from .ids import BOS, EOS, PAD, UNK
 from .untrusted import MIB
+from .words import UNSPACED
 
 SPACE_MARK = "▁"  # U+2581, which SentencePiece writes for a space, hence at the start of a word
 WORD_PATTERN = re.compile(f"^[^{SPACE_MARK}]+|{SPACE_MARK}[^{SPACE_MARK}]*")
@@ -48,6 +50,12 @@ class SubwordModel:
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the model file."""
         return hashlib.sha256(self.serialized).hexdigest()
+
+    @cached_property
+    def continuing(self) -> frozenset[int]:
+        """The ids of pieces that continue the word before them: they begin with a letter, a digit or a mark of a script
+        that has spaces between words."""
+        return frozenset(i for i, piece in enumerate(self._pieces) if i > EOS and _continues_word(piece))
 
     def segment(self, text: str) -> list[str]:
         """The pieces of `text`, unknown ones as they are written in it; each unknown word is a piece of its own.
@@ -89,6 +97,12 @@ class SubwordModel:
     def decode(self, ids: Iterable[int], unknown: Sequence[str] = ()) -> str:
         """The text of ids; the inverse of `encode` if nothing is unknown or normalized."""
         return join_pieces(self.pieces(ids, unknown))
+
+
+def _continues_word(piece: str) -> bool:
+    """Whether the word before a piece does not end there."""
+    first = piece[:1]
+    return (first.isalnum() or unicodedata.category(first or " ").startswith("M")) and not UNSPACED.match(first)
 
 
 def load_pieces(model: "sentencepiece.SentencePieceProcessor", content: bytes, name: str) -> list[str]:
@@ -155,6 +169,19 @@ class VocabularyPair:
             extended = {piece: self.target.size + k for k, piece in enumerate(unknown)}
             ids = [extended.get(piece, UNK) if i == UNK else i for i, piece in zip(ids, pieces, strict=True)]
         return [*ids, EOS]
+
+    def encode_term(self, text: str, unknown: Sequence[str] = ()) -> list[int]:
+        """Ids of text that may stand anywhere in a target sentence; as `encode_target`, without EOS.
+
+        In a script without spaces between words no space comes before it."""
+        ids = self.encode_target(text, unknown)[:-1]
+        if not ids or not UNSPACED.match(text):
+            return ids
+        (piece,) = self.target.pieces(ids[:1])
+        if piece == SPACE_MARK and len(ids) > 1:
+            return ids[1:]
+        (inside,) = self.target.ids_of([piece.removeprefix(SPACE_MARK)])
+        return [ids[0] if inside == UNK else inside, *ids[1:]]
 
     def decode_target(self, ids: Iterable[int], unknown: Sequence[str] = ()) -> str:
         """Text of target ids; V + k is unknown[k]."""

@@ -116,11 +116,13 @@ def test_translations_are_those_of_torch(
     assert theirs.translate(lines[:7]) == ours.translate(lines[:7])
 
 
-def test_prefixes_shortlists_and_ensembles(both: Callable[..., Both], lines: list[str]) -> None:
+def test_prefixes_terms_shortlists_and_ensembles(both: Callable[..., Both], lines: list[str]) -> None:
     prefix = ["", "die Katze", "ein"] * 5
+    terms: list[list[str]] = [["Katze", "№ 7️⃣"], [], ["die", "die"], ["sieht die", "die"], ["x@y.example"]] * 3
     for settings, more in ((VARIANTS["rnn copy"], {}), ((), {"shortlist": 4}), (TRANSFORMER, {"runs": 2})):
         ours, theirs = both(settings, max_length=12, **more)
         same(ours.hypotheses(lines, prefix=prefix), theirs.hypotheses(lines, prefix=prefix))
+        same(*(each.hypotheses(lines, terms=terms, attention=True) for each in (ours, theirs)))
 
 
 @pytest.mark.parametrize("family", [WORDS, TRANSFORMER], ids=["rnn", "transformer"])
