@@ -12,12 +12,13 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.runtime.untrusted import MIB, read_json
 from seq2seq.utils.files import error_filename, write_json
 
+T = TypeVar("T")
 MOST = 100_000  # shards
 
 
@@ -49,8 +50,8 @@ def shard_argument(text: str) -> Shard:
 
 def write_shard(
     path: Path,
-    windows: Iterator[list[str]],
-    translate: Callable[[list[str]], Iterable[str]],
+    windows: Iterator[T],
+    translate: Callable[[T], Iterable[str]],
     made_of: Mapping[str, Any],
 ) -> bool:
     """Write the output of windows of lines to `path`, or what an interrupted call has not written of it yet.

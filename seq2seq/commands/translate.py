@@ -9,13 +9,14 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from seq2seq.commands.devices import add_devices, start_on_devices
 from seq2seq.commands.options import add_device_options, add_search_options, open_translator, search_options
 from seq2seq.commands.shards import shard_argument
+from seq2seq.commands.terms import LineTerms, add_term_options, with_prefixes
 from seq2seq.data.files import read_lines
 from seq2seq.runtime.arguments import Parser, add_threads, tab_separated
 from seq2seq.runtime.stdin import stdin_windows
@@ -41,18 +42,21 @@ def main(argv: list[str]) -> None:
         if path := getattr(options, name):
             check_output(f"--{name}", path)
     device = {"device": options.device, "precision": options.precision, "threads": options.threads}
+    terms = LineTerms(options)
     translator = open_translator(*options.runs, **device, **search)
     if options.shard:
-        _translate_shard(translator, options)
+        _translate_shard(translator, terms, options)
         return
     with_attention = options.attention is not None or options.alignment
     total = truncated = 0
     with ExitStack() as stack:
         out = stack.enter_context(_text_file(options.output)) if options.output else None
-        progress = stack.enter_context(ProgressCounter("translated")).add if out or _output_is_hidden() else None
+        shown = options.progress or out or _output_is_hidden()
+        progress = stack.enter_context(ProgressCounter("translated")).add if shown else None
         maps = stack.enter_context(_text_file(options.attention)) if options.attention else None
-        for window in _windows(options.input, translator.search.window):
-            for found in translator.hypotheses(window, attention=with_attention, progress=progress):
+        for window in _windows(options, translator.search.window):
+            lines, given = _given(window, terms, options)
+            for found in translator.hypotheses(lines, attention=with_attention, progress=progress, **given):
                 total, truncated = total + 1, truncated + found[0].truncated
                 with error_filename(options.output) if options.output else nullcontext():
                     print(*_output_lines(found, options, translator.search.n_best), sep="\n", file=out)
@@ -60,48 +64,66 @@ def main(argv: list[str]) -> None:
                     _write_attention(maps, options.attention, total, found)
             print(end="", flush=True)
     warn_truncated(truncated, total, translator.truncate)
+    terms.log_applied()
 
 
-def _windows(path: Path | None, size: int) -> Iterator[list[str]]:
-    """Windows of the lines of a file, or of stdin."""
-    if path is None:
-        yield from stdin_windows(size, lambda line, _: line)
-        return
+Window = list[tuple[str, str]]  # lines and their prefixes
+
+
+def _windows(options: argparse.Namespace, size: int) -> Iterator[Window]:
+    """Windows of the lines of --input, or of stdin, each with its prefix."""
+    windows = stdin_windows(size, lambda line, _: line) if options.input is None else _file_windows(options.input, size)
+    return with_prefixes(windows, options.prefix, options.input or "stdin")
+
+
+def _file_windows(path: Path, size: int) -> Iterator[list[str]]:
     lines = read_lines(path)
     while window := list(islice(lines, size)):
         yield window
 
 
-def _translate_shard(translator: "LineTranslator", options: argparse.Namespace) -> None:
+def _given(window: Window, terms: LineTerms, options: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
+    """The lines of a window, and what else `hypotheses` is given."""
+    lines, given = terms.find([line for line, _ in window])
+    return lines, given | ({"prefix": [start for _, start in window]} if options.prefix else {})
+
+
+def _translate_shard(translator: "LineTranslator", terms: LineTerms, options: argparse.Namespace) -> None:
     """Translate the part --shard of --input to a file beside --output."""
     from seq2seq.commands.shards import write_shard
     from seq2seq.runs.directory import model_hash
     from seq2seq.runtime.translation import warn_truncated
     from seq2seq.utils.progress import ProgressCounter
 
-    shard, search, digest, count = options.shard, translator.search, hashlib.sha256(), 0
-    for line in read_lines(options.input):
-        digest.update(f"{line}\n".encode())
+    shard, search, count = options.shard, translator.search, 0
+    text, starts = hashlib.sha256(), hashlib.sha256()
+    for line, start in chain.from_iterable(_windows(options, search.window)):
+        text.update(f"{line}\n".encode())
+        starts.update(f"{start}\n".encode())
         count += 1
     path, part = shard.path(options.output), shard.windows(count, search.window)
     made_of = {
-        "text": digest.hexdigest(),
+        "text": text.hexdigest(),
         "models": [model_hash(one) for one in options.runs],
         "search": vars(search),
         "output": [options.json, options.alignment, options.shortlist, options.precision],
+        **terms.made_of(),
+        **({"prefix": starts.hexdigest()} if options.prefix else {}),
     }
-    windows = islice(_windows(options.input, search.window), part.start, part.stop)
+    windows = islice(_windows(options, search.window), part.start, part.stop)
     lines = min(count, part.stop * search.window) - min(count, part.start * search.window)
     cut = []
     with ProgressCounter("translated", lines) as progress:
 
-        def translate(window: list[str]) -> Iterator[str]:
-            for found in translator.hypotheses(window, attention=options.alignment, progress=progress.add):
+        def translate(window: Window) -> Iterator[str]:
+            texts, given = _given(window, terms, options)
+            for found in translator.hypotheses(texts, attention=options.alignment, progress=progress.add, **given):
                 cut.append(found[0].truncated)
                 yield from _output_lines(found, options, search.n_best)
 
         if write_shard(path, windows, translate, made_of):
             warn_truncated(sum(cut), len(cut), translator.truncate)
+            terms.log_applied()
             log.info("wrote %s, %d lines", path, lines)
         else:
             log.info("%s is complete already", path)
@@ -120,6 +142,14 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "runs", nargs="+", type=Path, metavar="RUN", help="run directory or bundle; several are an ensemble"
     )
     parser.add_argument("--input", type=Path, metavar="FILE", help="read a file, which may be compressed, not stdin")
+    parser.add_argument(
+        "--prefix",
+        type=Path,
+        metavar="FILE",
+        help="a file, which may be compressed, with a line for each line of input: what its translation begins with;"
+        " where it is empty, the translation is free",
+    )
+    add_term_options(parser)
     parser.add_argument("--output", type=Path, metavar="FILE", help="write to a file, not to stdout, at the end")
     parser.add_argument(
         "--shard",
@@ -140,6 +170,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--json",
         action="store_true",
         help="print one JSON array for each line: its hypotheses, as objects with scores and subwords",
+    )
+    parser.add_argument(
+        "--progress",
+        action="store_true",
+        help="log on stderr how many lines are translated (default: only where the output is a file)",
     )
     add_device_options(parser)
     add_devices(parser)
