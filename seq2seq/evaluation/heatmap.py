@@ -3,8 +3,9 @@
 Rows are T target words, columns S source words, weights from 0 to 1.
 """
 
+import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, takewhile
 from typing import Any
 
@@ -15,11 +16,50 @@ from seq2seq.evaluation.alignment import to_numpy
 from seq2seq.evaluation.scores import Array
 
 SHADES = ((0.8, "█"), (0.6, "▓"), (0.4, "▒"), (0.2, "░"), (0.05, "·"), (0.0, " "))  # the least weight of each
+PLAIN = {"█": "#", "▓": "%", "▒": "+", "░": "-", "·": ".", " ": " "}
+COLOURS = {"█": 51, "▓": 45, "▒": 38, "░": 31, "·": 24, " ": 0}  # of 256, from dark to bright blue; 0: none
 BIDI_CONTROLS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
-def render_text(weights: Any, source: Sequence[str], target: Sequence[str], width: int = 80) -> str:
+def shade(weight: float, width: int) -> str:
+    """`width` block characters that are the darker, the larger the weight is."""
+    return next((mark for least, mark in SHADES if weight >= least), " ") * width
+
+
+def plain_shade(weight: float, width: int) -> str:
+    """As `shade`, with characters of ASCII."""
+    return PLAIN[shade(weight, 1)] * width
+
+
+def colour_shade(weight: float, width: int) -> str:
+    """As `shade`, with `width` spaces on one of a terminal's 256 colours, the brighter, the larger the weight is."""
+    colour = COLOURS[shade(weight, 1)]
+    return f"\x1b[48;5;{colour}m{' ' * width}\x1b[0m" if colour else " " * width
+
+
+def cell_style(stream: Any) -> Callable[[float, int], str]:
+    """How a stream shows a weight: in colours on a terminal that has 256, unless the variable NO_COLOR is set, in block
+    characters where its encoding has them, else in ASCII."""
+    colours = "256" in os.environ.get("TERM", "") or os.environ.get("COLORTERM")
+    if stream.isatty() and colours and not os.environ.get("NO_COLOR"):
+        return colour_shade
+    try:
+        "".join(PLAIN).encode(getattr(stream, "encoding", None) or "ascii")
+    except (UnicodeError, LookupError):
+        return plain_shade
+    return shade
+
+
+def render_text(
+    weights: Any,
+    source: Sequence[str],
+    target: Sequence[str],
+    width: int = 80,
+    cell: Callable[[float, int], str] = shade,
+) -> str:
     """The heatmap of weights (T, S) as lines of at most `width` columns, which should be 20 or more.
+
+    cell: how a weight is shown in so many columns
 
     If it is too wide, source words are cut, all to one length that is as large as fits; if it still is, the last source
     words are left out, and a line gives their number. Target words get at most a quarter of the width. Raises DataError
@@ -35,21 +75,16 @@ def render_text(weights: Any, source: Sequence[str], target: Sequence[str], widt
     heads = [fit_width(head, min(display_width(head), cut) or 1) for head in shown]
     lines = [" ".join(["".ljust(margin), *heads])]
     for name, row in zip(names, array, strict=True):
-        cells = (shade(float(weight), display_width(head)) for head, weight in zip(heads, row, strict=False))
+        cells = (cell(float(weight), display_width(head)) for head, weight in zip(heads, row, strict=False))
         lines.append(" ".join([fit_width(name, margin), *cells]))
     if left_out := len(source) - len(shown):
         lines.append(f"(+{left_out} source words)")
     return "\n".join(line.rstrip() for line in lines)
 
 
-def shade(weight: float, width: int) -> str:
-    """`width` block characters that are the darker, the larger the weight is."""
-    return next((mark for least, mark in SHADES if weight >= least), " ") * width
-
-
-def legend() -> str:
-    """The least weight of each character of `shade`, in one line."""
-    return "  ".join(f"{mark} from {least:g}" for least, mark in reversed(SHADES) if mark.strip())
+def legend(cell: Callable[[float, int], str] = shade) -> str:
+    """The least weight of each mark of `cell`, in one line."""
+    return "  ".join(f"{cell(least, 1)} from {least:g}" for least, mark in reversed(SHADES) if mark.strip())
 
 
 def checked(weights: Any, source: Sequence[str], target: Sequence[str]) -> Array:

@@ -1,5 +1,8 @@
 """Heatmaps as text: layout, width, and text that a terminal could misread."""
 
+import io
+import re
+
 import numpy as np
 import pytest
 
@@ -128,3 +131,49 @@ def test_wrapped_lines_fit_and_keep_the_text(text: str, width: int) -> None:
     lines = heatmap.wrap_columns(text, width)
     assert all(0 < heatmap.display_width(line) <= width for line in lines)
     assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+class Stream(io.StringIO):
+    """A stand-in for a terminal, or for a file with an encoding."""
+
+    def __init__(self, terminal: bool, encoding: str) -> None:
+        super().__init__()
+        self.terminal, self.name = terminal, encoding
+
+    encoding = property(lambda self: self.name)  # type: ignore[assignment]
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize(
+    ("terminal", "encoding", "variables", "cell"),
+    [
+        (True, "utf-8", {"TERM": "xterm-256color"}, heatmap.colour_shade),
+        (True, "utf-8", {"TERM": "xterm", "COLORTERM": "truecolor"}, heatmap.colour_shade),
+        (True, "utf-8", {"TERM": "xterm-256color", "NO_COLOR": "1"}, heatmap.shade),
+        (True, "utf-8", {"TERM": "dumb"}, heatmap.shade),
+        (True, "latin-1", {"TERM": "dumb"}, heatmap.plain_shade),
+        (False, "utf-8", {"TERM": "xterm-256color"}, heatmap.shade),
+        (False, "ascii", {}, heatmap.plain_shade),
+    ],
+)
+def test_cells_are_what_the_stream_can_show(
+    terminal: bool, encoding: str, variables: dict[str, str], cell: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TERM", "COLORTERM", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert heatmap.cell_style(Stream(terminal, encoding)) is cell
+
+
+def test_cells_of_all_styles_have_the_same_width_and_order() -> None:
+    weights = [least for least, _ in heatmap.SHADES]
+    for cell in (heatmap.shade, heatmap.plain_shade, heatmap.colour_shade):
+        assert len({cell(weight, 1) for weight in weights}) == len(weights)
+        widths = [len(re.sub("\x1b[^m]*m", "", cell(weight, 7))) for weight in weights]
+        assert widths == [7] * len(weights)
+        assert heatmap.legend(cell).count("from") == len(weights) - 1
+    picture = heatmap.render_text([[0.9, 0.1]], ["a", "b"], ["c"], 40, heatmap.plain_shade)
+    assert picture.splitlines()[1] == "c # ."
