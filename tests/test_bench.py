@@ -87,6 +87,20 @@ def test_every_workload_can_be_built():
         build_meta_model(work.settings(name).model)
 
 
+def test_terms_are_counted_as_whole_words_and_as_often_as_required(tmp_path, random_run, lines, capsys):
+    import terms
+
+    assert terms.drawn("Der Mann mit Hut, Max7 oder Mütze.", 9, 1) in (["Mann", "Mütze"], ["Mütze", "Mann"])
+    assert len(terms.drawn("Der Mann mit einer Mütze.", 1, 1)) == 1
+    assert terms.share(["Hund Hunde Katze", ""], [["Hund", "Hund", "Katze"], ["Hund"]]) == 0.5
+    source, reference = tmp_path / "in", tmp_path / "ref"
+    source.write_text("".join(f"{line}\n" for line in lines[:4]))
+    reference.write_text("Der Mann sieht Hunde\n" * 4)
+    terms.main([*map(str, (random_run(), source, reference)), "--beam", "2", "--terms", "1", "2"])
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[-2:]]
+    assert [(row[0], row[1], row[3]) for row in rows] == [("2", "4", "100.0 %"), ("2", "8", "100.0 %")]
+
+
 def script(name, *words):
     """The lines that a script prints, on the embedded corpus."""
     environment = {name: value for name, value in os.environ.items() if name != "SEQ2SEQ_DATA"} | {

@@ -376,6 +376,16 @@ def test_terms_are_in_every_translation_as_they_were_given(
     assert translator.translate(lines, terms=terms, prefix=prefix[: len(lines)]) == [one[0].text for one in found]
 
 
+def test_length_limits_count_the_tokens_outside_of_terms(random_run: RandomRun) -> None:
+    translator = double(random_run(), max_length=4)
+    with torch.no_grad():
+        translator.models[0].head.output.bias[EOS] = -100.0  # type: ignore[attr-defined]
+    for terms in ([], ["Katze"], ["Katze", "x y", "x y"]):
+        tokens = sum(len(translator.vocabularies.encode_term(term)) for term in terms)
+        (found,) = next(translator.hypotheses(["the cat"], terms=[terms]))
+        assert (len(found.ids), found.finished) == (4 + tokens, False)
+
+
 def test_terms_are_written_where_they_are_and_spaced_as_in_the_source() -> None:
     def text(pieces: list[str], *placed: tuple[int, int, Term]) -> tuple[str, list[str]]:
         return with_terms(pieces, [PlacedTerm(*one) for one in placed]), pieces

@@ -325,6 +325,24 @@ TERMS = [
         "no_repeat forbids a term that is given twice", "runtime/test_constrained.py",
     ),
     Bug(
+        "term_within_a_word", "runtime/glossary.py",
+        "return place == 0 or not _within_word().match(line, place - 1)",
+        "return True",
+        "a term of a glossary is found within a longer word", "runtime/test_glossary.py",
+    ),
+    Bug(
+        "terms_as_the_vocabulary_writes_them", "runtime/translation.py",
+        'text[start:end] = [space + term.text, *[""] * (end - start - 1)]',
+        'text[start:end] = [space + "".join(text[start:end]).strip(), *[""] * (end - start - 1)]',
+        "a protected span comes through as UNK", "test_translator.py",
+    ),
+    Bug(
+        "length_limits_count_terms", "runtime/translation.py",
+        "max(most, len(start)) + sum(map(len, each))",
+        "max(most, len(start), sum(map(len, each)))",
+        "nothing but terms fits into a short translation", "test_translator.py",
+    ),
+    Bug(
         "shortlist_without_terms", "runtime/constrained.py",
         "needed = [[*chain(*each)] for each in terms]",
         "needed = [[] for _ in terms]",
@@ -470,8 +488,8 @@ DEVICES = [
     ),
     Bug(
         "part_cuts_a_window", "commands/translate.py",
-        "windows = islice(_windows(options.input, search.window), part.start, part.stop)",
-        "windows = islice(_windows(options.input, search.window - 1), part.start, part.stop)",
+        "windows = islice(_windows(options, search.window), part.start, part.stop)",
+        "windows = islice(_windows(options, search.window - 1), part.start, part.stop)",
         "parts are cut within windows", "commands/test_shards.py",
     ),
 ]  # fmt: skip
