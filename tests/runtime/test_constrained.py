@@ -4,13 +4,15 @@ import random
 
 import numpy as np
 import pytest
+import torch
 
 from seq2seq.errors import ConfigError
 from seq2seq.ids import EOS
 from seq2seq.runtime.beam import beam_search
-from seq2seq.runtime.constrained import constrained_beam_search
+from seq2seq.runtime.constrained import TermTable, constrained_beam_search, padded_terms
 from seq2seq.runtime.constraints import Constraints
 from seq2seq.runtime.terms import place_terms
+from seq2seq.search import constrained as torch_search
 from tests.each import each
 
 MODEL = {"copies": False, "levels": 0, "members": 1, "restricted": False}
@@ -48,6 +50,33 @@ def test_terms_are_there_in_any_batch(tiny, name, beam, no_repeat):
         few = case.search(constrained_beam_search, slice(b, b + 5), terms=terms[b : b + 5], **options)
         for one, other in zip(few, together[b : b + 5], strict=True):
             tiny.assert_same(one, other)
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_progress_is_what_place_terms_says(library):
+    """After any tokens, for many sentences at once: which terms are there, and how few tokens are missing."""
+    chance = np.random.default_rng(2)
+    terms = [[chance.integers(4, 7, chance.integers(1, 5)).tolist() for _ in range(b % 5)] for b in range(40)]
+    marks, tokens = np.arange(9) == 6, chance.integers(4, 8, (40, 6, 12))
+    if library == "numpy":
+        table, convert = TermTable(padded_terms(terms), marks), np.asarray
+    else:
+        table, convert = torch_search.TermTable(terms, torch.from_numpy(marks), torch.device("cpu")), torch.as_tensor
+    progress = table.start().of(convert(np.zeros((40, 6), np.int64)))
+    for length in range(13):
+        missing, following = table.missing(progress).tolist(), table.next_ids(progress)
+        for b, n in np.ndindex(40, 6):
+            places = place_terms(tokens[b, n, :length].tolist(), terms[b], {6})
+            there = [bool(progress.met[b, n, c]) or progress.pending[b, n] == c for c in range(len(terms[b]))]
+            assert there == [place is not None for place in places]
+            assert (missing[b][n] == 0) == all(there)
+        if length == 12:
+            break
+        # one of the tokens that are offered lowers what is missing by one
+        columns = [following[..., column] for column in range(following.shape[2])]
+        after = [np.asarray(table.missing(table.extend(progress, column))) for column in columns]
+        assert (np.min(after, 0) == np.maximum(np.asarray(missing) - 1, 0)).all()
+        progress = table.extend(progress, convert(tokens[..., length]))
 
 
 def test_without_terms_it_is_the_plain_search(tiny):
