@@ -122,8 +122,8 @@ def _read_corpus(data: DataConfig, linked: bool, stamps: dict[Path, Stamp | None
 class ScanRecord:
     """The result of an earlier scan, and the state of all files that it read, in the folder of prepared corpora.
 
-    There is none of text that is not in files, or changed while it was read or shortly before, and none if a test set
-    cannot be read."""
+    There is none of text that is not in files, or changed shortly before it was read, and none if a test set cannot be
+    read."""
 
     def __init__(self, data: DataConfig, linked: bool, text: Mapping[Path, Stamp | None]) -> None:
         """text: the files of training and development pairs, and their state"""
@@ -150,8 +150,8 @@ class ScanRecord:
         return CorpusScan(**{name: found[name] for name in RECORD_SHAPE} | {"missing": {}, "stamps": self.text})
 
     def write(self, scan: CorpusScan) -> None:
-        """Record a scan, if its files are still as they were before it."""
-        if not self.stamps or scan.missing or file_stamps(self.stamps) != self.stamps:
+        """Record a scan. What changed while it was read no longer has the state that is recorded."""
+        if not self.stamps or scan.missing:
             return
         changed = [max(stamp.modified, stamp.status) if stamp else math.inf for stamp in self.stamps.values()]
         if max(changed) > (self.began - CLOCK_STEP) * 1e9:

@@ -103,13 +103,14 @@ def test_text_that_may_still_change_is_not_recorded(
     scan_corpus(data)
     assert len(reads) == 2
     monkeypatch.setattr(module, "CLOCK_STEP", -600)
+    (tmp_path / "test.en").write_text("one line\n")  # of two
+    assert scan_corpus(data) == scan_corpus(data)
     (tmp_path / "test.en").unlink()  # it may come back
-    scan_corpus(data)
-    scan_corpus(data)
-    assert len(reads) == 4
+    assert scan_corpus(data) == scan_corpus(data)
+    assert len(reads) == 6
 
 
-def test_text_that_changes_while_it_is_read_is_not_recorded(
+def test_text_that_changes_while_it_is_read_is_read_again(
     tmp_path: Path, data: DataConfig, reads: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = module.train_pairs
