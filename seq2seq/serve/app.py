@@ -9,6 +9,7 @@ import logging
 import math
 import time
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -32,12 +33,13 @@ from seq2seq.serve.languages import Detected, Detector
 from seq2seq.serve.markup import read_document
 from seq2seq.serve.metrics import Metrics
 from seq2seq.serve.models import Models, ServedModel
-from seq2seq.serve.refusals import DrainingError, KeyRefusedError, RefusedError, TooLargeError
+from seq2seq.serve.refusals import DrainingError, KeyRefusedError, RefusedError, TooLargeError, TooSlowError
 from seq2seq.serve.text import Document, read_whole
 
 log = logging.getLogger("seq2seq")
 
 Receive = Callable[[], Awaitable[Any]]
+BODY_SECONDS = 30.0  # in which the body of a request has to be complete
 BYTES_PER_CHARACTER, OTHER_BYTES = 12, 1 << 16  # of a body: an emoji as two \uXXXX escapes, and all other fields
 DIGITS = 5  # of attention weights, as `translate --attention` writes them
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -72,8 +74,36 @@ class Server:
         self.keys = {_digest(key) for key in keys}  # hashes: how long a look-up takes says nothing of the key
         self.detector = Detector(models.sources)
         self.detector.known  # noqa: B018  # loaded now, and not by the first requests at the same time
-        self.active = 0  # requests without an answer yet
         self.draining = False
+        self.generation = 0  # how often a model was replaced
+        self.begun: Counter[int] = Counter()  # requests without an answer yet, by the generation that they began in
+        self.replaced: list[tuple[int, ServedModel]] = []  # with the last generation whose requests may use the model
+
+    @property
+    def active(self) -> int:
+        """How many requests have no answer yet."""
+        return self.begun.total()
+
+    def replace(self, model: ServedModel) -> None:
+        """Have a model answer the requests that come from now on, in place of the one of its name."""
+        old = self.models.models[model.info.name]
+        self.models = Models([model if one is old else one for one in self.models.models.values()])
+        if self.detector.languages != self.models.sources:
+            self.detector = Detector(self.models.sources)
+        self.replaced.append((self.generation, old))
+        self.generation += 1
+
+    def unused(self) -> list[ServedModel]:
+        """Models that were replaced and that no request uses any more; each is returned once."""
+        oldest = min((generation for generation, count in self.begun.items() if count), default=self.generation)
+        found = [model for last, model in self.replaced if last < oldest]
+        self.replaced = [(last, model) for last, model in self.replaced if last >= oldest]
+        return found
+
+    def close(self, finish: bool) -> None:
+        """Finish what was accepted, or only the present batches, and end the threads of all models."""
+        for model in [*self.models.models.values(), *(model for _, model in self.replaced)]:
+            model.batcher.close(finish)
 
     # LibreTranslate
 
@@ -355,11 +385,16 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        start, status, size = time.monotonic(), 0, 0
+        start, status, size, complete = time.monotonic(), 0, 0, False
 
         async def limited() -> Any:
-            nonlocal size
-            message = await receive()
+            nonlocal size, complete
+            left = None if complete else start + BODY_SECONDS - time.monotonic()
+            try:
+                message = await asyncio.wait_for(receive(), left)
+            except TimeoutError:
+                raise TooSlowError(f"the request was not complete after {BODY_SECONDS:.0f} seconds") from None
+            complete = not message.get("more_body", False)
             size += len(message.get("body", b""))
             if size > self.most:
                 raise TooLargeError(f"the body is larger than {self.most:,} bytes: send several requests")
@@ -370,7 +405,8 @@ class Guard:
             status = message.get("status", status)
             await send(message)
 
-        self.server.active += 1
+        generation = self.server.generation
+        self.server.begun[generation] += 1
         try:
             await self.app(scope, limited, noted)
         except DisconnectedError:
@@ -379,7 +415,7 @@ class Guard:
             if not status:  # else the answer has begun
                 await _answer_to(error)(scope, receive, noted)
         finally:
-            self.server.active -= 1
+            self.server.begun[generation] -= 1
             path = scope["path"] if scope["path"] in self.paths else "other"
             self.server.metrics.add_request(path, status, time.monotonic() - start)
 

@@ -35,13 +35,16 @@ class ModelInfo:
     check_search: Check = lambda search, given: None
 
 
-def read_model(word: str) -> ModelInfo:
-    """What `MODEL` or `NAME=MODEL` of the command line names. Raises RunError if it is no run or bundle."""
-    named = re.fullmatch(r"([\w.-]+)=(.+)", word)
-    path, name = Path(word), ""
-    if named and not path.exists():
-        path, name = Path(named[2]), named[1]
-    name = name or (path.stem if path.is_file() else path.resolve().name)
+def read_model(word: str, name: str = "") -> ModelInfo:
+    """What `MODEL` or `NAME=MODEL` of the command line names, or the model `word` called `name`.
+
+    Raises RunError if it is no run or bundle."""
+    path = Path(word)
+    if not name:
+        named = re.fullmatch(r"([\w.-]+)=(.+)", word)
+        if named and not path.exists():
+            path, name = Path(named[2]), named[1]
+        name = name or (path.stem if path.is_file() else path.resolve().name)
     if is_artifact(path) and (bundle := Bundle.open(path)).config.kind == "onnx":
         task, languages, check = bundle.config.task, bundle.config.languages, bundle.config.check_given
     else:
@@ -140,8 +143,3 @@ class Models:
             )
         hint = nearest_hint(name, names)
         raise RefusedError(f"model={quoted(name)} is unknown{hint}; these {kind.removesuffix('s')}: {', '.join(names)}")
-
-    def close(self, finish: bool = True) -> None:
-        """Finish what was accepted, or only the present batches, and end the threads."""
-        for model in self.models.values():
-            model.batcher.close(finish)

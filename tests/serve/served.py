@@ -64,4 +64,4 @@ class Served:
     def close(self) -> None:
         for translator in self.translators.values():
             translator.gate.set()
-        self.models.close()
+        self.server.close(True)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +14,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.runtime.search_config import SearchConfig
 from tests.each import each
 from tests.serve.served import Served
+from tests.serve.until import until
 
 REASON = "pip install 'seq2seq[serve]' httpx2"
 for package in ("fastapi", "httpx2", "prometheus_client", "py3langid", "python_multipart", "sentencex"):
@@ -214,13 +214,6 @@ def test_keys(serve: Any) -> None:
     assert served.client.get("/metrics", headers=headers).status_code == 200
     for path in ("/health", "/languages", "/frontend/settings"):
         assert served.client.get(path).status_code == 200
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def test_full_queue_and_draining_say_when_to_try_again(serve: Any) -> None:
