@@ -28,7 +28,8 @@ def find_language(name: str) -> Language | None:
     import langcodes
 
     plain = name.strip().split(".")[0].split("@")[0]  # de_DE.UTF-8@euro is a locale
-    if not SHORTEST <= len(plain) <= LONGEST:
+    # langcodes reads beyond its tables if a name holds a NUL
+    if not SHORTEST <= len(plain) <= LONGEST or not plain.isprintable():
         return None
     found = None
     with suppress(ValueError):

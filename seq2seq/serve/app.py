@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 
 import seq2seq
 from seq2seq.config.languages import language_name
@@ -28,6 +29,7 @@ from seq2seq.ids import BREAK
 from seq2seq.runtime.lines import check_line
 from seq2seq.runtime.search_config import SearchConfig
 from seq2seq.runtime.translation import Translation, as_values
+from seq2seq.runtime.untrusted import parse_json
 from seq2seq.serve import schemas
 from seq2seq.serve.languages import Detected, Detector
 from seq2seq.serve.markup import read_document
@@ -327,9 +329,9 @@ class Server:
                 raise RefusedError(f"the form cannot be read: {error.detail}") from None
             return schemas.parsed(kind, _form_values(form))
         try:
-            values = await request.json()
-        except (ValueError, RecursionError):
-            raise RefusedError("the request is neither JSON nor a form") from None
+            values = parse_json(await request.body())
+        except ValueError as error:
+            raise RefusedError(f"the request is neither JSON nor a form: {error}") from None
         return schemas.parsed(kind, values)
 
 
@@ -409,10 +411,11 @@ class Guard:
         self.server.begun[generation] += 1
         try:
             await self.app(scope, limited, noted)
-        except DisconnectedError:
+        except (DisconnectedError, ClientDisconnect):
             status = status or 499  # as others call it; nobody reads the answer
         except Exception as error:
             if not status:  # else the answer has begun
+                await asyncio.sleep(0)  # so that a connection that was just closed is known to be
                 await _answer_to(error)(scope, receive, noted)
         finally:
             self.server.begun[generation] -= 1

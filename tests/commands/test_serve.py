@@ -1,17 +1,13 @@
 """`seq2seq serve`: what it refuses before it starts, and a real server with a real client (--slow)."""
 
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib import error, request
@@ -20,10 +16,8 @@ import pytest
 
 from seq2seq import Translator
 from seq2seq.commands import serve
+from tests.serve.process import BUNDLE, answers, serving
 from tests.serve.until import until
-
-ROOT = Path(__file__).resolve().parents[2]
-BUNDLE = ROOT / "tests/runtime/schemas/1-rnn.s2s"
 
 
 def test_missing_packages_are_named(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,34 +49,6 @@ def test_what_cannot_work_is_refused(call: Any, installed: None, tmp_path: Path)
             code, _, err = call("serve", *words)
             assert code == 2
             assert message in err
-
-
-@contextmanager
-def serving(*words: object) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """The address and the process of a server on a free port."""
-    command = [sys.executable, "-m", "seq2seq", "serve", *map(str, words), "--port", "0"]
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": path}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr
-            for line in process.stderr:
-                if found := re.match("listening on (.*)", line):
-                    until(lambda: answers(found[1]), 60)
-                    yield found[1], process
-                    break
-            else:
-                pytest.fail("the server did not start")
-        finally:
-            process.kill()
-
-
-def answers(url: str) -> bool:
-    """Whether the server is healthy."""
-    try:
-        return bool(request.urlopen(f"{url}/health", timeout=60).status == 200)
-    except OSError:
-        return False
 
 
 def ask(url: str, path: str, **values: Any) -> tuple[int, Any]:

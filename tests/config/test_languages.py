@@ -38,7 +38,9 @@ def test_a_language_has_many_names(names: str, tag: str, script: str) -> None:
         assert (found.tag if name != "de_DE.UTF-8@euro" else "de", found.script, found.known) == (tag, script, True)
 
 
-@pytest.mark.parametrize("name", ["??", "e", "article", "no such language", "-", "de--", "x" * 5000, " "])
+@pytest.mark.parametrize(
+    "name", ["??", "e", "ab\udfff", "中\0", "article", "no such language", "-", "de--", "x" * 5000, " "]
+)
 def test_what_is_no_language_is_refused(name: str) -> None:
     assert find_language(name) is None
     for setting in ("source_language", "target_language"):

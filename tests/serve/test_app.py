@@ -160,7 +160,8 @@ def test_refused(served: Served, path: str, values: dict[str, Any], status: int,
         ("POST", "/translate", b"q=a", 400, "the request is neither JSON nor a form"),
         ("POST", "/translate", b'["a"]', 400, "the request is not a JSON object"),
         ("POST", "/translate", b"[" * 60_000, 400, "the request is neither JSON nor a form"),
-        ("POST", "/translate", b'{"q": "\\ud800", "source": "en", "target": "de"}', 400, "the text is not text"),
+        ("POST", "/translate", b'{"q": "\\ud800", "source": "en", "target": "de"}', 400, "the request is neither JSON"),
+        ("POST", "/translate", b'{"q": "\\u0000", "source": "en", "target": "de"}', 400, "the text holds a NUL"),
     ],
 )
 def test_what_is_no_request(served: Served, method: str, path: str, content: bytes, status: int, error: str) -> None:
