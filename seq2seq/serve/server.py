@@ -87,7 +87,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no name of a host"
         raise ConfigError(f"--host {host} --port {port} cannot be listened on: {reason}") from error
-    # for the connections too: the second packet of an answer would otherwise wait 40 ms for the client's acknowledgement
+    # for its connections too: the second packet of an answer would otherwise wait 40 ms for an acknowledgement
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 
