@@ -18,7 +18,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TOP)]
 
-from tests.compare.report.browser.conftest import NAMES, Browser, find_browser  # noqa: E402
+from tests.browser import NAMES, Browser, find_browser  # noqa: E402
 
 WIDTH, HEIGHT, MARGIN = 1100, 5000, 12  # px; the whole page is visible
 SHOWN = ("general", "local_p")  # variants in the picture of the explorer
