@@ -43,7 +43,7 @@ MAY_IMPORT = {  # folder -> what it may import besides itself and SHARED; module
     "imports": {"config", "data", "export.huggingface", "nn", "runs", "translator"},
     "launch": {"config", "runs.directory"},
     "compare": {"config", "data", "evaluation", "runs", "translator"},
-    "serve": {"config", "evaluation.alignment", "runs"},
+    "serve": {"config", "evaluation.alignment", "evaluation.attention_maps", "runs"},
     "cli": {"commands"},
     "worker": {"cli", "commands.devices", "distributed", "evaluation.attention_maps", "training.run", "translator"},
     "commands": {"*"},

@@ -65,12 +65,14 @@ function meanMap(maps, layer, head) {
   return mean;
 }
 
-/**
- * What a heat map shows: rows and columns, their weights, and each row's predicted centre among the source pieces.
- * `weights` are those of the pieces, of which `whole` is a weight of 1: bytes unless it is given.
- */
-function createView(sentence, weights, mergeWords, whole = 255) {
-  const source = groupPieces(sentence.source, mergeWords), target = groupPieces(sentence.target, mergeWords);
+/** What a heat map shows: rows and columns, their weights, and each row's predicted centre among the source pieces. */
+function createView(sentence, bytes, mergeWords) {
+  const groups = (pieces) => groupPieces(pieces, mergeWords);
+  return createGroupedView(sentence, bytes, groups(sentence.source), groups(sentence.target), 255);
+}
+
+/** The same of pieces that are grouped already; `weights` (T, S) of which `whole` is a weight of 1. */
+function createGroupedView(sentence, weights, source, target, whole) {
   const centers = sentence.centers && target.labels.map((_, row) => {
     const own = sentence.centers.filter((_, t) => target.groups[t] === row);
     return own.reduce((sum, center) => sum + center, 0) / own.length;
