@@ -101,7 +101,7 @@ class Browser:
 
     def open(self, page: Path | str) -> float:
         """Load a file or an address, wait until its scripts are done, and return the seconds that this took."""
-        self.home = "file:" if isinstance(page, Path) else page
+        self.home = "file:" if isinstance(page, Path) else page.partition("#")[0]
         self.events.clear()
         start = time.monotonic()
         self.send("Page.navigate", url=page.as_uri() if isinstance(page, Path) else page)
@@ -128,11 +128,21 @@ class Browser:
         events = [event for event in self.events if event.get("method") in details]
         return [problem for event in events if (problem := details[event["method"]](event["params"]))]
 
-    def key(self, name: str) -> None:
+    def key(self, name: str, ctrl: bool = False) -> None:
         """Press and release a key."""
-        text = {"text": "\r"} if name == "Enter" else {}
+        more = {"text": "\r"} if name == "Enter" else {"windowsVirtualKeyCode": 9} if name == "Tab" else {}
         for kind in ("keyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, key=name, code=name, **text)
+            self.send("Input.dispatchKeyEvent", type=kind, key=name, code=name, modifiers=2 * ctrl, **more)
+
+    def insert(self, text: str) -> None:
+        """Insert a text where the focus is, as by typing or pasting it."""
+        self.send("Input.insertText", text=text)
+
+    def size(self, width: int, height: int, mobile: bool = False, scale: float = 1) -> None:
+        """Set the size of the window in px, and of how many pixels one is."""
+        self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, mobile=mobile, deviceScaleFactor=scale
+        )
 
     def mouse(self, selector: str, kind: str = "move") -> None:
         """Scroll an element into view, move to its middle, and click if `kind` is "click"."""

@@ -14,6 +14,7 @@ import pytest
 
 from seq2seq import cli
 from seq2seq.compare.report import page as report
+from seq2seq.serve import page as served
 from seq2seq.utils import page as shared
 
 PACKAGE = Path(__file__).resolve().parents[1] / "seq2seq"
@@ -258,7 +259,7 @@ def test_lazy_names_are_known_to_type_checkers(package: str) -> None:
 
 
 def test_every_file_of_the_pages_is_used() -> None:
-    for page in (report,):
+    for page in (report, served):
         own = {page.PAGE / "template.html", *page.PAGE.glob("*.css"), *page.PAGE.glob("*.js")}
         assert set(page.PAGE.iterdir()) == own
         assert own <= {*page.STYLES, *page.SCRIPTS, page.PAGE / "template.html"}

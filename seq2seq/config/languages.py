@@ -52,7 +52,7 @@ def language_name(name: str) -> str:
 def text_direction(name: str) -> str:
     """How a language is written, as HTML's `dir`: ltr, rtl, or auto if that is not known."""
     language = find_language(name)
-    if language is None or not language.script:
+    if language is None or not language.known:
         return "auto"
     return "rtl" if language.script in RIGHT_TO_LEFT else "ltr"
 

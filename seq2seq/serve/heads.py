@@ -1,4 +1,4 @@
-"""The attention of one layer and head in place of the mean that a search gives, by decoding its hypotheses once more."""
+"""The attention of one layer and head in place of the mean that a search gives, by decoding hypotheses once more."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -104,7 +104,13 @@ class ServedModel:
                 continue
             value, bounds = getattr(own, field.name), field.metadata["bounds"]
             most = bounds and min([bounds.most, *_upper_limits(field.name, value, beam)])
-            found = {"name": field.name, "type": type(value).__name__, "value": value, "choices": field.metadata["choices"], "most": most}
+            found = {
+                "name": field.name,
+                "type": type(value).__name__,
+                "value": value,
+                "choices": field.metadata["choices"],
+                "most": most,
+            }
             settings.append(found | {"least": bounds and bounds.least, "help": field.metadata["help"]})
         languages = {"source": _described(info.source), "target": _described(info.target)}
         sizes = {"layers": info.layers, "heads": info.heads}
