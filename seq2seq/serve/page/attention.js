@@ -51,6 +51,7 @@ function describeWord(view, row, column) {
 /** Light what a word of a sentence attended to; without a row nothing is lit. */
 function highlight(index = state.active, row = -1, column = -1) {
   for (const word of byId("target").querySelectorAll(".word.lit")) word.classList.remove("lit");
+  if (isStale()) row = -1; // a pin of a text that has changed meanwhile
   if (row >= 0) wordElement(index, row)?.classList.add("lit");
   drawMirror(row >= 0 || state.shown?.sentences.length > 1 ? index : -1, row);
   const view = row >= 0 ? viewOf(state.shown?.sentences[index]) : null;
