@@ -153,6 +153,15 @@ class Browser:
         for pressed in ("mousePressed", "mouseReleased") if kind == "click" else ():
             self.send("Input.dispatchMouseEvent", type=pressed, button="left", clickCount=1, x=x, y=y)
 
+    def tap(self, selector: str) -> None:
+        """Tap on the middle of an element with a finger."""
+        box = f"document.querySelector({selector!r}).getBoundingClientRect()"
+        x, y = self.js(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})")
+        self.send("Emulation.setTouchEmulationEnabled", enabled=True)
+        self.send("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        self.send("Emulation.setTouchEmulationEnabled", enabled=False)
+
     def scheme(self, name: str) -> None:
         """Set the preferred colour scheme, light or dark."""
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])

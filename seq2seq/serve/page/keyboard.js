@@ -18,8 +18,8 @@ function onTargetKey(event) {
   else if (/^[1-9]$/.test(event.key)) {
     choose(Number(event.key) - 1);
     wordElement(...state.focus)?.focus();
-  } else if (event.key === "c") copyTranslation();
-  else if (event.key === "h") byId("map-details").open = !byId("map-details").open;
+  } else if (event.key.toLowerCase() === "c") copyTranslation();
+  else if (event.key.toLowerCase() === "h") byId("map-details").open = !byId("map-details").open;
   else return;
   event.preventDefault();
 }

@@ -84,7 +84,7 @@ function drawModels() {
   byId("model-label").hidden = catalog.models.length < 2;
 }
 
-/** The field of a setting. `onChange` receives its value, or undefined for that of the model. */
+/** The field of a setting. `onChange` receives its value, or undefined for that of the model */
 function settingField(setting, onChange) {
   const { name, type, least, most, choices, help } = setting, value = settingValue(name);
   let field;
@@ -99,20 +99,26 @@ function settingField(setting, onChange) {
     field = createHtml("input", { type: "number", value, min: least, max: most, step, inputmode: "decimal", change });
   }
   field.id = `setting-${name}`;
-  return createHtml("label", { title: help }, createHtml("span", {}, LABELS[name]), field);
+  return createHtml("label", { title: help, "data-name": name }, createHtml("span", {}, LABELS[name]), field);
 }
 
 /** The fields of the model's settings; `onChange` is called after a change. */
 function drawSettings(onChange) {
   const own = currentModel()?.search ?? [];
-  const settings = Object.keys(LABELS).flatMap((name) => own.filter((setting) => setting.name === name && hasEffect(name)));
+  const settings = Object.keys(LABELS).flatMap((name) => own.filter((setting) => setting.name === name));
   const change = ({ name, value }) => (given) => {
     if (given === undefined || (given === value && name !== "n_best")) delete chosen.search[name];
     else chosen.search[name] = given;
-    drawSettings(onChange);
-    byId(`setting-${name}`)?.focus();
+    if (given === undefined) byId(`setting-${name}`).value = settingValue(name);
+    showEffective();
     onChange();
   };
   byId("setting-fields").replaceChildren(...settings.map((setting) => settingField(setting, change(setting))));
+  showEffective();
+}
+
+/** Hide the settings that have no effect beside the others. */
+function showEffective() {
+  for (const label of byId("setting-fields").children) label.hidden = !hasEffect(label.dataset.name);
   byId("settings-reset").disabled = !Object.keys(chosen.search).length;
 }

@@ -67,7 +67,7 @@ async function translate() {
     return showProblem(`The text has ${given} characters, and this server translates at most ${most}.`);
   }
   if (catalog.key_required && !apiKey) return showKeyForm();
-  const slow = setTimeout(() => { setStatus("Translating…"); byId("target").classList.add("busy"); }, SLOW);
+  const slow = setTimeout(() => setStatus("Translating…"), SLOW);
   try {
     const answer = await askFor(text, length <= WITH_ATTENTION, controller.signal);
     if (own === version) showTranslation(readTranslation(text, answer));
@@ -75,7 +75,6 @@ async function translate() {
     if (own === version) onError(error);
   } finally {
     clearTimeout(slow);
-    if (own === version) byId("target").classList.remove("busy");
   }
 }
 

@@ -263,6 +263,18 @@ def test_fits_a_phone(opened: Open) -> None:
     assert page.js(f"{top}('target').top >= {top}('source').bottom && {top}('target').left === {top}('source').left")
 
 
+def test_a_tap_keeps_a_word_and_another_lets_go_of_it(opened: Open) -> None:
+    page = opened()
+    page.browser.size(360, 740, mobile=True)
+    page.translate("one two")
+    page.browser.tap(WORD % (0, 1))
+    page.until("document.querySelector('.word.pinned')")
+    assert list(lit(page)) == ["two"]
+    page.browser.tap(WORD % (0, 1))
+    page.until("!document.querySelector('.word.pinned')")
+    assert lit(page) == {}
+
+
 def test_light_and_dark(opened: Open) -> None:
     page = opened()
     page.translate("one")
