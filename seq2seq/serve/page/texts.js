@@ -42,7 +42,7 @@ function readHypothesis(source, found) {
   };
 }
 
-/** The sentences of a text with their hypotheses, of equal ones the first, and what stands before each and at the end. */
+/** The sentences of a text with their hypotheses, of equal ones the first, and the text before each and at the end. */
 function readTranslation(text, answer) {
   let end = 0, written = 0;
   const sentences = answer.sentences.map(({ sentence, hypotheses }) => {

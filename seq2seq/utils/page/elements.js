@@ -1,5 +1,5 @@
 "use strict";
-// Helpers that create elements. No script sets HTML from text. The page has an <svg id="svg"> for the name of its namespace.
+// Helpers that create elements. No script sets HTML from text. The page has an <svg id="svg">, for its namespace.
 
 const SVG_NAMESPACE = document.getElementById("svg").namespaceURI;
 

@@ -32,8 +32,8 @@ function groupPieces(pieces, mergeWords) {
 }
 
 /**
- * Weights (T, S) of pieces, of which `whole` is a weight of 1 -> weights of words: summed over a column's pieces, averaged
- * over a row's.
+ * Weights (T, S) of pieces, of which `whole` is a weight of 1 -> weights of words: summed over a column's pieces,
+ * averaged over a row's.
  */
 function mergeWeights(weights, source, target, whole) {
   const [columns, rows] = [source.labels.length, target.labels.length];
