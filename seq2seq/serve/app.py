@@ -195,7 +195,8 @@ class Server:
 
     async def list_models(self, request: Request) -> Response:
         """The models, and what a request may choose."""
-        found = [model.description(self.limits.beam) for model in self.models.models.values()]
+        models = self.models.models.values()
+        found = await run_in_threadpool(lambda: [model.description(self.limits.beam) for model in models])
         return JSONResponse({"models": found, "characters": self.limits.characters, "key_required": bool(self.keys)})
 
     async def translate_details(self, request: Request) -> Response:

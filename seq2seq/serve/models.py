@@ -104,14 +104,9 @@ class ServedModel:
                 continue
             value, bounds = getattr(own, field.name), field.metadata["bounds"]
             most = bounds and min([bounds.most, *_upper_limits(field.name, value, beam)])
-            found = {
-                "name": field.name,
-                "type": type(value).__name__,
-                "value": value,
-                "choices": field.metadata["choices"],
-                "most": most,
-            }
-            settings.append(found | {"least": bounds and bounds.least, "help": field.metadata["help"]})
+            given = {"name": field.name, "type": type(field.default).__name__, "value": value}
+            limits = {"least": bounds and bounds.least, "most": most, "choices": field.metadata["choices"]}
+            settings.append(given | limits | {"help": field.metadata["help"]})
         languages = {"source": _described(info.source), "target": _described(info.target)}
         sizes = {"layers": info.layers, "heads": info.heads}
         return {"name": info.name, "task": info.task} | languages | sizes | {"search": settings}
