@@ -30,7 +30,8 @@ from seq2seq.runtime.lines import check_line
 from seq2seq.runtime.search_config import SearchConfig
 from seq2seq.runtime.translation import Translation, as_values
 from seq2seq.runtime.untrusted import parse_json
-from seq2seq.serve import schemas
+from seq2seq.serve import page, schemas
+from seq2seq.serve.heads import HeadChoice, check_choice
 from seq2seq.serve.languages import Detected, Detector
 from seq2seq.serve.markup import read_document
 from seq2seq.serve.metrics import Metrics
@@ -76,6 +77,7 @@ class Server:
         self.keys = {_digest(key) for key in keys}  # hashes: how long a look-up takes says nothing of the key
         self.detector = Detector(models.sources)
         self.detector.known  # noqa: B018  # loaded now, and not by the first requests at the same time
+        self.html, self.html_headers = page.html(), page.headers()
         self.draining = False
         self.generation = 0  # how often a model was replaced
         self.begun: Counter[int] = Counter()  # requests without an answer yet, by the generation that they began in
@@ -187,6 +189,16 @@ class Server:
 
     # Our own
 
+    async def page(self, request: Request) -> Response:
+        """The web page."""
+        return Response(self.html, headers=self.html_headers, media_type="text/html")
+
+    async def list_models(self, request: Request) -> Response:
+        """The models, and what a request may choose."""
+        models = self.models.models.values()
+        found = await run_in_threadpool(lambda: [model.description(self.limits.beam) for model in models])
+        return JSONResponse({"models": found, "characters": self.limits.characters, "key_required": bool(self.keys)})
+
     async def translate_details(self, request: Request) -> Response:
         """Translations with all that is known of them: n-best lists, scores, word alignment, attention."""
         body = await self._body(request, schemas.TranslateDetailsBody)
@@ -239,7 +251,12 @@ class Server:
     ) -> list[dict[str, Any]]:
         """The answer for each text."""
         search = model.search(body.search, self.limits.beam)
-        found = await self._hypotheses(request, model, documents, search, body.alignment or body.attention)
+        choice = HeadChoice(body.layer, body.head)
+        if any(choice) and not body.attention:
+            raise RefusedError("layer and head choose the attention that is given: they need attention=true")
+        check_choice(choice, model.info.name, model.info.layers, model.info.heads)
+        attention = body.alignment or body.attention
+        found = await self._hypotheses(request, model, documents, search, attention, choice if any(choice) else None)
 
         def as_json() -> list[dict[str, Any]]:
             return [
@@ -262,11 +279,12 @@ class Server:
         documents: Sequence[Document],
         search: SearchConfig,
         attention: bool = False,
+        choice: HeadChoice | None = None,
     ) -> list[list[list[Translation]]]:
         """The hypotheses of each sentence of each text. Raises DisconnectedError if the client goes meanwhile."""
         lines = [line for document in documents for line in document.sentences]
         attention = attention or any(document.tagged for document in documents)
-        job = await run_in_threadpool(model.batcher.job, lines, search, attention)
+        job = await run_in_threadpool(model.batcher.job, lines, search, attention, choice)
         accepted = model.batcher.submit(job)
         answer: Any = asyncio.wrap_future(accepted)
         gone: Any = asyncio.ensure_future(_disconnection(request))
@@ -354,7 +372,9 @@ def make_app(server: Server, origins: Sequence[str] = ()) -> FastAPI:
         ("POST", "/v1/translate", server.translate_details, schemas.TranslateDetailsBody,
          schemas.TranslateDetailsAnswer),
         ("POST", "/v1/summarize", server.summarize, schemas.SummarizeBody, schemas.SummarizeAnswer),
+        ("GET", "/v1/models", server.list_models, None, schemas.ModelsAnswer),
         ("GET", "/metrics", server.figures, None, None),
+        ("GET", "/", server.page, None, None),
     ]  # fmt: skip
     for method, path, handler, body, answer in routes:
         extra = {"requestBody": _described(body)} if body else None

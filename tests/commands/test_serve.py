@@ -16,6 +16,7 @@ import pytest
 
 from seq2seq import Translator
 from seq2seq.commands import serve
+from tests.browser import Browser
 from tests.serve.process import BUNDLE, answers, serving
 from tests.serve.until import until
 
@@ -88,6 +89,39 @@ def test_answers_are_those_of_translate(
         assert ranked == n_best
         _, other = ask(url, "v1/translate", text=stripped, model="bundle")
         assert [one["text"] for one in other["translations"]] == Translator.open(BUNDLE).translate(stripped)
+
+
+@pytest.mark.slow
+def test_page_shows_what_the_server_answers(
+    family_run: Callable[[str], Path], lines: list[str], installed: None, browser: Browser
+) -> None:
+    """The translation of a real Transformer, and the attention of its second head."""
+    line = lines[0].strip()
+    with serving(family_run("transformer"), f"bundle={BUNDLE}") as (url, _):
+        browser.open(f"{url}/")
+        browser.js("byId('source').focus()")
+        browser.insert(line)
+        browser.until("document.documentElement.dataset.state === 'translated'")
+        search = {"n_best": min(4, Translator.open(family_run("transformer")).search.beam)}
+        options = {
+            "text": line,
+            "model": family_run("transformer").name,
+            "attention": True,
+            "head": 2,
+            "search": search,
+        }
+        best = ask(url, "v1/translate", **options)[1]["translations"][0]["sentences"][0]["hypotheses"][0]
+        assert browser.js("byId('target').textContent") == best["text"]
+        browser.js("""(select => { select.value = 2; select.dispatchEvent(new Event('change')); })(
+            document.querySelector('#heads label:nth-child(2) select'))""")
+        browser.until("state.shown.sentences[0].hypotheses[0].attention !== null")
+        assert browser.js("state.shown.sentences[0].hypotheses[0].attention") == best["attention"]
+        browser.js("location.hash = 'model=bundle'")
+        bundled = Translator.open(BUNDLE).translate([line])
+        browser.until(f"byId('target').textContent === {bundled[0]!r}")
+        assert browser.js("byId('heads').hidden")
+        assert browser.problems() == []
+        browser.send("Page.navigate", url="about:blank")
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from seq2seq.config import DataConfig, languages
-from seq2seq.config.languages import check_language, find_language
+from seq2seq.config.languages import check_language, find_language, text_direction
 from seq2seq.errors import ConfigError
 
 
@@ -68,6 +68,16 @@ def test_an_unregistered_code_is_warned_of_once(caplog: pytest.LogCaptureFixture
 def test_languages_of_a_corpus(settings: dict[str, str], expected: tuple[str, str]) -> None:
     """File endings and fields that are no languages are no error."""
     assert DataConfig(**settings).languages() == expected
+
+
+def test_directions_of_texts() -> None:
+    directions = {
+        "ltr": ("en", "Chinese", "sr-Cyrl", "ku"),
+        "rtl": ("ar", "Hebrew", "fa", "ur", "yi", "dv", "uz-Arab", "ckb"),
+        "auto": ("", "xx", "tok"),
+    }
+    for direction, names in directions.items():
+        assert {name: text_direction(name) for name in names} == dict.fromkeys(names, direction)
 
 
 def test_a_generated_corpus_has_its_own_languages() -> None:

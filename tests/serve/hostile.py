@@ -110,7 +110,7 @@ def not_http(draw: Draw) -> Malformed:
     return Malformed([
         draw.choice([
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + draw.randbytes(300),  # the beginning of TLS
-            b"GET /\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\r\n\r\n\r\n", draw.randbytes(400) + b"\r\n\r\n",
+            b"GET /a\r\n\r\n", b"GET /a HTTP/9.9\r\n\r\n", b"\r\n\r\n\r\n", draw.randbytes(400) + b"\r\n\r\n",
             b"POST /translate HTTP/1.1\r\n\r\n", b"GET /health HTTP/1.1\r\nNo colon\r\n\r\n",
             b"GET /he alth HTTP/1.1\r\nHost: a\r\n\r\n", b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\n",
             b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"GET /health HTTP/1.1\r\nA: \0\r\n\r\n",

@@ -334,7 +334,7 @@ def test_openapi_describes_every_request(served: Served) -> None:
     paths = served.client.get("/openapi.json").json()["paths"]
     assert set(paths) == {
         "/translate", "/detect", "/languages", "/frontend/settings", "/health", "/metrics", "/v1/translate",
-        "/v1/summarize",
+        "/v1/summarize", "/v1/models", "/",
     }  # fmt: skip
     assert {"application/json", "multipart/form-data"} <= set(paths["/translate"]["post"]["requestBody"]["content"])
     assert all(one["summary"] and "429" in one["responses"] for path in paths.values() for one in path.values())
