@@ -11,7 +11,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -41,9 +41,11 @@ from seq2seq.serve.text import Document, read_whole
 
 log = logging.getLogger("seq2seq")
 
+T = TypeVar("T")
 Receive = Callable[[], Awaitable[Any]]
 BODY_SECONDS = 30.0  # in which the body of a request has to be complete
 BYTES_PER_CHARACTER, OTHER_BYTES = 12, 1 << 16  # of a body: an emoji as two \uXXXX escapes, and all other fields
+SHORT = 1_000  # characters, which take less than a millisecond
 DIGITS = 5  # of attention weights, as `translate --attention` writes them
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 AUTO = "auto"
@@ -143,9 +145,10 @@ class Server:
                     options["beam"] = max(n_best, model.batcher.translator.search.beam)
             rows = [i for i, each in enumerate(sources) if each == source]
             read = [(texts[i], body.format, model.info.source) for i in rows]
-            documents = await run_in_threadpool(_read, read)
+            size = sum(len(text) for text, *_ in read)
+            documents = await _computed(size, _read, read)
             found = await self._hypotheses(request, model, documents, model.search(options, self.limits.beam))
-            ranked = await run_in_threadpool(_ranked, documents, found, body.alternatives)
+            ranked = await _computed(size * (1 + body.alternatives), _ranked, documents, found, body.alternatives)
             answers |= zip(rows, ranked, strict=True)
         return [answers[i] for i in range(len(texts))]
 
@@ -153,7 +156,8 @@ class Server:
         """The languages that a text may be in, the likeliest first."""
         body = await self._body(request, schemas.DetectBody)
         self._check_key(request, body.api_key)
-        found = await run_in_threadpool(self._detector().detect, self._texts(body.q)[0])
+        [text] = self._texts(body.q)
+        found = await _computed(len(text), self._detector().detect, text)
         return JSONResponse([one._asdict() for one in found])
 
     async def languages(self, request: Request) -> Response:
@@ -206,7 +210,7 @@ class Server:
         texts = self._texts(body.text)
         model = await self._chosen(body, texts)
         read = [(text, body.format, model.info.source) for text in texts]
-        documents = await run_in_threadpool(_read, read)
+        documents = await _computed(sum(map(len, texts)), _read, read)
         found = await self._details(request, body, model, documents)
         languages = {"source": model.info.source, "target": model.info.target}
         return JSONResponse({"model": model.info.name, **languages, "translations": found})
@@ -270,7 +274,8 @@ class Server:
                 for document, sentences in zip(documents, found, strict=True)
             ]
 
-        return await run_in_threadpool(as_json)
+        size = sum(len(line) for document in documents for line in document.sentences)
+        return await _computed(size * search.n_best * (1 + DIGITS * body.attention), as_json)
 
     async def _hypotheses(
         self,
@@ -284,7 +289,7 @@ class Server:
         """The hypotheses of each sentence of each text. Raises DisconnectedError if the client goes meanwhile."""
         lines = [line for document in documents for line in document.sentences]
         attention = attention or any(document.tagged for document in documents)
-        job = await run_in_threadpool(model.batcher.job, lines, search, attention, choice)
+        job = await _computed(sum(map(len, lines)), model.batcher.job, lines, search, attention, choice)
         accepted = model.batcher.submit(job)
         answer: Any = asyncio.wrap_future(accepted)
         gone: Any = asyncio.ensure_future(_disconnection(request))
@@ -301,7 +306,7 @@ class Server:
     async def _detected(self, texts: Sequence[str]) -> list[Detected]:
         """The likeliest language of each text."""
         detector = self._detector()
-        return await run_in_threadpool(lambda: [detector.detect(text)[0] for text in texts])
+        return await _computed(sum(map(len, texts)), lambda: [detector.detect(text)[0] for text in texts])
 
     def _detector(self) -> Detector:
         if not self.models.sources:
@@ -472,6 +477,15 @@ async def _disconnection(request: Request) -> None:
     """Return when the client has closed the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+async def _computed(characters: int, function: Callable[..., T], *arguments: Any) -> T:
+    """function(*arguments); in another thread if there are so many characters that other requests would wait.
+
+    To hand a short text to another thread takes longer than what is done with it."""
+    if characters <= SHORT:
+        return function(*arguments)
+    return await run_in_threadpool(function, *arguments)
 
 
 def _form_values(form: FormData) -> dict[str, Any]:
