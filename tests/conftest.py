@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from filelock import FileLock
 
+from tests.browser import NAMES, Browser, find_browser
 from tests.pairs import params
 
 gc.disable()  # until all tests are loaded, a quarter of whose time it would take
@@ -101,6 +102,17 @@ SMALL = (
     "search.max_length=8",
     "search.batch=16",
 )
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for all tests."""
+    path = find_browser()
+    if path is None:
+        pytest.skip(f"no Chromium: none of {', '.join(NAMES)} is installed, and $CHROMIUM names none")
+    driven = Browser(path, tmp_path_factory.mktemp("profile"))
+    yield driven
+    driven.close()
 
 
 @pytest.fixture(scope="session")

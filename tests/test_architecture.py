@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from seq2seq import cli
-from seq2seq.compare.report import page
+from seq2seq.compare.report import page as report
+from seq2seq.serve import page as served
+from seq2seq.utils import page as shared
 
 PACKAGE = Path(__file__).resolve().parents[1] / "seq2seq"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -42,7 +44,7 @@ MAY_IMPORT = {  # folder -> what it may import besides itself and SHARED; module
     "imports": {"config", "data", "export.huggingface", "nn", "runs", "translator"},
     "launch": {"config", "runs.directory"},
     "compare": {"config", "data", "evaluation", "runs", "translator"},
-    "serve": {"config", "evaluation.alignment", "runs"},
+    "serve": {"config", "evaluation.alignment", "evaluation.attention_maps", "runs"},
     "cli": {"commands"},
     "worker": {"cli", "commands.devices", "distributed", "evaluation.attention_maps", "training.run", "translator"},
     "commands": {"*"},
@@ -85,7 +87,7 @@ FILES_READ = {  # call that reads a file -> the modules that may call it; all ot
     },
     "os.open": {"runtime.program", "runtime.signals", "runtime.untrusted", "utils.files"},  # null device; append
     "read_text": {
-        "commands.attentions", "compare.report.page",  # files of this package
+        "commands.attentions", "utils.page",  # files of this package
         "training.resources", "utils.memory",  # /proc and /sys/fs/cgroup
         "commands.disturbed_training",
     },
@@ -256,5 +258,10 @@ def test_lazy_names_are_known_to_type_checkers(package: str) -> None:
     assert names == set(importlib.import_module(f"seq2seq.{package}").__all__)
 
 
-def test_every_file_of_the_report_page_is_used() -> None:
-    assert {path.name for path in page.PAGE.iterdir()} == {*page.STYLES, *page.SCRIPTS, "template.html"}
+def test_every_file_of_the_pages_is_used() -> None:
+    for page in (report, served):
+        own = {page.PAGE / "template.html", *page.PAGE.glob("*.css"), *page.PAGE.glob("*.js")}
+        assert set(page.PAGE.iterdir()) == own
+        assert own <= {*page.STYLES, *page.SCRIPTS, page.PAGE / "template.html"}
+    used = {*report.STYLES, *report.SCRIPTS}
+    assert set(shared.SHARED.iterdir()) == {path for path in used if path.parent == shared.SHARED}

@@ -105,7 +105,7 @@ def command_starting(start):
 
 
 def test_every_command_is_checked_and_of_one_run():
-    checked = ("train data", "train --cfg", "evaluate", "plot", "compare", "export")
+    checked = ("train data", "train --cfg", "evaluate", "plot", "compare", "export", "serve")
     assert len(commands()) == len([command_starting(f"seq2seq {name}") for name in checked]) + 2  # echo ... | ...
     assert len(set(RUN.findall(README))) == 1
 
@@ -191,6 +191,20 @@ def test_export_prints_what_the_readme_shows(export_family, monkeypatch, capsys)
     monkeypatch.setattr("sys.stdin", open_bytes(f"{text[1]}\n"))
     translate_bundle(exact)
     assert capsys.readouterr().out.splitlines() == Translator.open(run).translate(text[1:])
+
+
+def test_serve_prints_what_the_readme_shows(run, monkeypatch, caplog):
+    """Until it answers requests, on a free port."""
+    for package in ("fastapi", "prometheus_client", "py3langid", "python_multipart", "sentencex", "uvicorn"):
+        pytest.importorskip(package, reason="pip install 'seq2seq[serve]'")
+    monkeypatch.setattr("seq2seq.serve.server.run", lambda *given: None)
+    command, shown = command_starting("seq2seq serve")
+    with caplog.at_level(logging.INFO, "seq2seq"):
+        assert main([*shlex.split(RUN.sub(str(run), command))[1:], "--port", "0"]) == 0
+    name = RUN.search(README)[0].removeprefix("runs/")
+    assert [form(line.replace(run.name, name)) for line in caplog.messages] == [
+        form(line) for line in shown.splitlines()
+    ]
 
 
 def test_wrong_name_is_refused_as_the_readme_shows(run, monkeypatch, capsys):

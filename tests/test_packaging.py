@@ -55,9 +55,10 @@ def test_wheel_has_conf_and_nothing_else_of_the_checkout(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-def test_wheel_has_the_files_of_the_report_page(wheel: Path) -> None:
+def test_wheel_has_the_files_of_the_pages(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    files = list((ROOT / "seq2seq/compare/report/page").iterdir())
+    folders = ("seq2seq/compare/report/page", "seq2seq/serve/page", "seq2seq/utils/page")
+    files = [path for folder in folders for path in (ROOT / folder).iterdir()]
     assert {path.relative_to(ROOT).as_posix() for path in files} <= set(names)
     assert {path.suffix for path in files} == {".html", ".css", ".js"}
 

@@ -14,7 +14,7 @@ from seq2seq.runtime.bounds import SEARCH_BOUNDS, Bounds
 
 if TYPE_CHECKING:
     from seq2seq.serve.metrics import Metrics
-    from seq2seq.serve.models import ServedModel
+    from seq2seq.serve.models import ModelInfo, ServedModel
 
 log = logging.getLogger("seq2seq")
 
@@ -35,12 +35,17 @@ def main(argv: list[str]) -> None:
 
     from seq2seq.serve.app import RequestLimits, Server, make_app
     from seq2seq.serve.metrics import Metrics
-    from seq2seq.serve.models import Models
+    from seq2seq.serve.models import Models, read_model
+    from seq2seq.serve.reload import Reloader
     from seq2seq.serve.server import address_of, listen, run
 
     listening = listen(options.host, options.port)  # before the models are opened, which takes longer
     metrics = Metrics()
-    models = Models([_open_model(word, options, search, metrics) for word in options.models])
+
+    def open_model(info: "ModelInfo") -> "ServedModel":
+        return _open_model(read_model(str(info.path), info.name), options, search, metrics)
+
+    models = Models([_open_model(read_model(word), options, search, metrics) for word in options.models])
     limits = RequestLimits(options.max_characters, options.max_texts, options.max_beam)
     server = Server(models, metrics, limits, keys)
     for model in models.models.values():
@@ -50,18 +55,19 @@ def main(argv: list[str]) -> None:
     log.info("listening on %s", address_of(listening))
     finished = False
     try:
-        run(make_app(server, options.cors), server, listening)
+        run(make_app(server, options.cors), server, listening, Reloader(server, open_model, options.watch))
         finished = True
     finally:
-        models.close(finished)
+        server.close(finished)
 
 
-def _open_model(word: str, options: argparse.Namespace, search: dict[str, Any], metrics: "Metrics") -> "ServedModel":
-    """A model of the command line, ready to translate."""
+def _open_model(
+    info: "ModelInfo", options: argparse.Namespace, search: dict[str, Any], metrics: "Metrics"
+) -> "ServedModel":
+    """A model, ready to translate."""
     from seq2seq.serve.batching import Batcher, Limits
-    from seq2seq.serve.models import ServedModel, read_model
+    from seq2seq.serve.models import ServedModel
 
-    info = read_model(word)
     device = {"device": options.device, "precision": options.precision, "threads": options.threads}
     translator = open_translator(info.path, **device, **search)
     limits = Limits(options.batch_tokens, options.batch_wait / 1000, options.max_waiting)
@@ -83,8 +89,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         "serve",
         "Answer requests for translations and summaries over HTTP, with the interface of LibreTranslate and one of our"
-        " own, until SIGTERM or Ctrl-C; what was accepted is finished then. Sentences of all requests that wait are"
-        " translated together. Needs pip install 'seq2seq[serve]'.",
+        " own, until SIGTERM or Ctrl-C; what was accepted is finished then. SIGHUP opens all models anew. Sentences of"
+        " all requests that wait are translated together. Needs pip install 'seq2seq[serve]'.",
         usage="seq2seq serve [OPTIONS] [NAME=]MODEL ...",
         example="runs/toy-demo-s1-bc617b45 fast=export.s2s",
     )
@@ -102,6 +108,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--cors", nargs="+", default=[], metavar="ORIGIN", help="pages of these origins may ask from a browser; *: all"
+    )
+    parser.add_argument(
+        "--watch", action="store_true", help="open a model anew when its files change, as all are at SIGHUP"
     )
     limits = parser.add_argument_group("limits", "what goes beyond is refused, with status 413, 429 or 400")
     add_number(limits, "--max-characters", CHARACTERS, default=20_000, help="characters of a request (default: 20000)")

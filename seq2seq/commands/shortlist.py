@@ -59,7 +59,8 @@ def main(argv: list[str]) -> None:
 
 def _training_text(run: "Run") -> "Prepared":
     """The run's training text, from the cache or prepared again. RunError if the text has changed."""
-    from seq2seq.data.prepare import open_cached, prepare, scan_corpus
+    from seq2seq.data.prepare import open_cached, prepare
+    from seq2seq.data.scan import scan_corpus
 
     data, tokenizer = run.config.data, run.config.tokenizer
     given = run.vocabularies if run.config.init_from else None

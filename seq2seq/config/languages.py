@@ -11,6 +11,7 @@ from seq2seq.errors import ConfigError, quoted
 log = logging.getLogger("seq2seq")
 
 SHORTEST, LONGEST = 2, 100  # characters of a tag or a name
+RIGHT_TO_LEFT = {"Adlm", "Arab", "Hebr", "Mand", "Nkoo", "Rohg", "Samr", "Syrc", "Thaa", "Yezi"}  # scripts in use
 
 
 class Language(NamedTuple):
@@ -28,7 +29,8 @@ def find_language(name: str) -> Language | None:
     import langcodes
 
     plain = name.strip().split(".")[0].split("@")[0]  # de_DE.UTF-8@euro is a locale
-    if not SHORTEST <= len(plain) <= LONGEST:
+    # langcodes reads beyond its tables if a name holds a NUL
+    if not SHORTEST <= len(plain) <= LONGEST or not plain.isprintable():
         return None
     found = None
     with suppress(ValueError):
@@ -45,6 +47,14 @@ def language_name(name: str) -> str:
 
     language = find_language(name)
     return langcodes.Language.get(language.tag).display_name() if language else name
+
+
+def text_direction(name: str) -> str:
+    """How a language is written, as HTML's `dir`: ltr, rtl, or auto if that is not known."""
+    language = find_language(name)
+    if language is None or not language.known:
+        return "auto"
+    return "rtl" if language.script in RIGHT_TO_LEFT else "ltr"
 
 
 def check_language(name: str, label: str) -> None:

@@ -35,6 +35,11 @@ def data_root(data: DataConfig) -> Path:
     return user_path(data.root or os.environ.get("SEQ2SEQ_DATA") or "data")
 
 
+def cache_root(data: DataConfig) -> Path:
+    """The folder of all prepared corpora: data.cache, $SEQ2SEQ_CACHE or ./cache."""
+    return user_path(data.cache or os.environ.get("SEQ2SEQ_CACHE") or "cache")
+
+
 def train_pairs(data: DataConfig) -> Iterator[Pair]:
     """The training pairs, unfiltered. Raises ConfigError if data.train is empty, DataError if the files are."""
     return _pairs(data, "train", data.train)
@@ -58,14 +63,22 @@ def text_files(data: DataConfig, linked: bool = False) -> list[Path]:
     """The files that hold the training and development pairs, and with `linked` the word links of the training pairs.
 
     None for a generated corpus or a data set of the hub. Raises MissingError if there is no such file."""
+    files = _files(data, (*data.train, *data.dev))
+    return files + ([path for path, _ in _links_files(data)] if linked and data.format == "text" else [])
+
+
+def files_of_tests(data: DataConfig) -> list[Path]:
+    """The files that hold the test sets, as `text_files`."""
+    return _files(data, [name for names in data.test.values() for name in names])
+
+
+def _files(data: DataConfig, names: Sequence[str]) -> list[Path]:
     if data.format in GENERATED or data.format == "hub":
         return []
     layout = _layout(data)
-    names = (*data.train, *data.dev)
     if data.format != "text":
         return [find_file(name, layout.root, layout.how) for name in names]
-    files = [path for name in names for path in find_sides(name, layout)]
-    return files + ([path for path, _ in _links_files(data)] if linked else [])
+    return [path for name in names for path in find_sides(name, layout)]
 
 
 def dev_pairs(data: DataConfig) -> Iterator[Pair]:

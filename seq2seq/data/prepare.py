@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 
 from seq2seq.config import DataConfig, TokenizerConfig
 from seq2seq.config.data import AUTO, MAX_AUTO_SIZE
-from seq2seq.data.corpora import dev_pairs, linked_pairs, test_names, test_pairs, text_files, train_pairs
+from seq2seq.data.corpora import cache_root, dev_pairs, train_pairs
 from seq2seq.data.dataset import PairArrays, write_arrays
 from seq2seq.data.encoding import EncodingRules, encode_corpus
-from seq2seq.data.files import user_path
 from seq2seq.data.filters import PairFilter
 from seq2seq.data.folders import resumable_folder
 from seq2seq.data.readers import AnyPair, Pair
-from seq2seq.data.report import Overlap, is_report, report_lines
+from seq2seq.data.report import is_report, report_lines
 from seq2seq.data.sampling import SampledCorpus, encode_pair, text_pair, text_row
-from seq2seq.data.text_hash import Stamp, TextChangedError, TextHash, file_stamps, unchanged
+from seq2seq.data.scan import CACHE_VERSION, CorpusScan, scan_corpus, training_pairs
+from seq2seq.data.text_hash import TextChangedError
 from seq2seq.data.tokenizer import OPEN_ENDED, Tokenizer, VocabularySizeError, train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError, RunError, Seq2SeqError
@@ -30,11 +30,9 @@ from seq2seq.runtime.untrusted import MIB, read_json
 from seq2seq.runtime.vocabulary import LONGEST_PIECE, hash_of_both
 from seq2seq.runtime.words import is_unspaced, truncate_words
 from seq2seq.utils.files import check_folder, write_json
-from seq2seq.utils.progress import with_progress
 
 log = logging.getLogger(__name__)
 
-CACHE_VERSION = 5  # raised whenever the same text and settings would give another folder
 REPORT = "report.json"
 JUDGED_PAIRS = 1000  # by which a warning judges the text
 TOKENIZER_LINES = 4_000_000  # lines that a tokenizer is trained on; of more, every k-th is taken
@@ -63,97 +61,6 @@ class Prepared(NamedTuple):
 
         Raises DataError unless the corpus was prepared with tokenizer.sampling > 0."""
         return SampledCorpus(self.train, self.folder / "text", self.vocabularies, alpha=alpha, seed=seed, limits=limits)
-
-
-class CorpusScan(NamedTuple):
-    """The result of reading all text.
-
-    Test sets are not part of the hash: they may change without the corpus being another."""
-
-    pairs: int  # for training, before filtering
-    hash: str  # sha256 of the text of training and development pairs
-    overlap: dict[str, list[int]]  # dev and each test set: [sources that also occur in the training text, sources]
-    missing: dict[str, str]  # test set -> why it cannot be read
-    links: str  # sha256 of the word links of the training pairs; "" if none are wanted
-    train: str  # sha256 of the text of the training pairs alone
-    dev: str  # and of the development pairs
-    stamps: dict[Path, Stamp | None]  # the files of both, as they were before they were read
-
-    def same_train(self, pairs: Iterable[AnyPair], data: DataConfig) -> Iterator[AnyPair]:
-        """The training pairs, read once more. Raises TextChangedError at their end if they are not those scanned."""
-        names = [f"data.train={data.train}"]
-        return unchanged(pairs, text=self.train, links=self.links, stamps=self.stamps, names=names)
-
-    def same_dev(self, pairs: Iterable[AnyPair], data: DataConfig) -> Iterator[AnyPair]:
-        """The same for the development pairs."""
-        return unchanged(pairs, text=self.dev, links="", stamps=self.stamps, names=[f"data.dev={data.dev}"])
-
-
-def scan_corpus(data: DataConfig, linked: bool = False) -> CorpusScan:
-    """Read all text, with the word links of the training text if `linked`.
-
-    Raises every error of the text or the links, before other work."""
-    stamps = file_stamps(text_files(data, linked))
-    digest, dev_digest, count, same = TextHash(), TextHash(), 0, 0
-    training = _training_pairs(data, linked)
-    dev = list(dev_pairs(data))
-    tests, missing = _read_test_sets(data)
-    overlap = Overlap({"dev": dev} | tests)
-    for pair in with_progress(training, "pairs read"):
-        count += 1
-        same += pair.source == pair.target
-        overlap.add(pair.source)
-        digest.add(pair)
-    train = digest.text
-    digest.end_part()
-    for pair in dev:
-        digest.add(pair)
-        dev_digest.add(pair)
-    shared = overlap.counts()
-    _warn_of_same_text(data, all_same=same == count, shared=shared)
-    return CorpusScan(
-        pairs=count,
-        hash=digest.text,
-        overlap=shared,
-        missing=missing,
-        links=digest.links,
-        train=train,
-        dev=dev_digest.text,
-        stamps=stamps,
-    )
-
-
-def _warn_of_same_text(data: DataConfig, *, all_same: bool, shared: dict[str, list[int]]) -> None:
-    """Log a warning if a setting seems to name a file in place of another."""
-    if all_same:
-        log.warning(
-            "source and target of every training pair are the same: data.source=%s or data.target=%s may be wrong",
-            data.source,
-            data.target,
-        )
-    for name, (found, count) in shared.items():
-        if found > 0.9 * count:
-            log.warning(
-                "%d of %d sources of %s are also in the training text: its scores do not measure translation",
-                found,
-                count,
-                name,
-            )
-
-
-def _training_pairs(data: DataConfig, linked: bool) -> Iterator[AnyPair]:
-    return linked_pairs(data) if linked else train_pairs(data)
-
-
-def _read_test_sets(data: DataConfig) -> tuple[dict[str, list[Pair]], dict[str, str]]:
-    """The test sets by name, and why others cannot be read: a damaged test set must not prevent training."""
-    tests, missing = {}, {}
-    for name in test_names(data):
-        try:
-            tests[name] = list(test_pairs(data, name))
-        except DataError as error:
-            missing[name] = str(error)
-    return tests, missing
 
 
 def prepare(
@@ -190,16 +97,13 @@ def open_cached(
     """Open what `prepare` wrote for the text and links with these hashes, without reading the text.
 
     Raises DataError if it was deleted."""
-    scan = CorpusScan(0, data_hash, overlap={}, missing={}, links=links_hash, train="", dev="", stamps={})
+    scan = CorpusScan(
+        pairs=0, hash=data_hash, overlap={}, missing={}, links=links_hash, train="", dev="", all_same=False, stamps={}
+    )
     folder = _cache_folder(data, tokenizer, scan, vocabularies)
     if not folder.is_dir():
         raise DataError(f"the prepared corpus {folder.absolute()} is missing (data.cache, or $SEQ2SEQ_CACHE)")
     return _open(folder, tokenizer, scan)
-
-
-def cache_root(data: DataConfig) -> Path:
-    """The folder of all prepared corpora: data.cache, $SEQ2SEQ_CACHE or ./cache."""
-    return user_path(data.cache or os.environ.get("SEQ2SEQ_CACHE") or "cache")
 
 
 def _open(folder: Path, tokenizer: TokenizerConfig, scan: CorpusScan) -> Prepared:
@@ -304,7 +208,7 @@ def _build(
         keep_text=tokenizer.sampling > 0,
         truncate=_truncation(data),
     )
-    pairs = scan.same_train(_training_pairs(data, bool(scan.links)), data)
+    pairs = scan.same_train(training_pairs(data, bool(scan.links)), data)
     counts = encode_corpus(folder, pairs, scan.pairs, rules)
     if not counts.sums["kept"]:
         raise DataError(f"data.max_tokens={data.max_tokens} leaves none of the {counts.sums['read']} training pairs")

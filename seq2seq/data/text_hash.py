@@ -3,11 +3,19 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from seq2seq.data.readers import AnyPair, LinkedPair
 from seq2seq.errors import DataError
 
-Stamp = tuple[int, int, int]  # inode, size in bytes, and time of the last change in nanoseconds
+
+class Stamp(NamedTuple):
+    """The state of a file: while it is the same, so is the content."""
+
+    inode: int
+    size: int  # bytes
+    modified: int  # nanoseconds; anyone may set it
+    status: int  # time of the last change of content or attributes, which nobody can set
 
 
 class TextChangedError(DataError):
@@ -51,7 +59,7 @@ def hash_pairs(pairs: Iterable[AnyPair]) -> str:
 
 
 def file_stamps(paths: Iterable[Path]) -> dict[Path, Stamp | None]:
-    """Inode, size and time of the last change of each file; None for one that cannot be found."""
+    """The state of each file; None for one that cannot be found."""
     return {path: _stamp(path) for path in paths}
 
 
@@ -60,7 +68,7 @@ def _stamp(path: Path) -> Stamp | None:
         found = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return Stamp(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def unchanged(

@@ -17,7 +17,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from seq2seq.config import Config
-from seq2seq.data.prepare import cache_root
+from seq2seq.data.corpora import cache_root
 from seq2seq.doctor.finding import BAD, GOOD, WARNING, Finding, worst
 from seq2seq.errors import counted
 from seq2seq.runtime.cpu import available_cores, core_quota, cpu_flags, has_vnni

@@ -120,9 +120,15 @@ def model_hash(path: Path) -> str:
     """SHA-256, as hexadecimal digits, of the weights of a run directory, or of all that a bundle holds.
 
     Raises RunError if they cannot be read."""
-    if path.is_dir():  # the config of a bundle lists the hashes of its files
-        return file_hash(path, BUNDLE_CONFIG if (path / BUNDLE_CONFIG).exists() else WEIGHTS)
-    return file_hash(path.parent, path.name)
+    file = main_file(path)
+    return file_hash(file.parent, file.name)
+
+
+def main_file(path: Path) -> Path:
+    """The file of a run directory or bundle that changes when the model does: the weights, or the list of hashes."""
+    if path.is_dir():
+        return path / (BUNDLE_CONFIG if (path / BUNDLE_CONFIG).exists() else WEIGHTS)
+    return path
 
 
 def file_hash(folder: Path, name: str, most: int = MAX_WEIGHTS_BYTES) -> str:

@@ -54,6 +54,14 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted(number)
 
 
+def has_terminal() -> bool:
+    """Whether this process has a terminal, which it loses when that is closed."""
+    with suppress(OSError):
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        return True
+    return False
+
+
 def leave_terminal() -> None:
     """Send what is printed to the null device instead of to a terminal that was closed, where writing would fail."""
     with suppress(OSError):

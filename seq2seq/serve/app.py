@@ -9,8 +9,9 @@ import logging
 import math
 import time
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -18,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 
 import seq2seq
 from seq2seq.config.languages import language_name
@@ -27,18 +29,23 @@ from seq2seq.ids import BREAK
 from seq2seq.runtime.lines import check_line
 from seq2seq.runtime.search_config import SearchConfig
 from seq2seq.runtime.translation import Translation, as_values
-from seq2seq.serve import schemas
+from seq2seq.runtime.untrusted import parse_json
+from seq2seq.serve import page, schemas
+from seq2seq.serve.heads import HeadChoice, check_choice
 from seq2seq.serve.languages import Detected, Detector
 from seq2seq.serve.markup import read_document
 from seq2seq.serve.metrics import Metrics
 from seq2seq.serve.models import Models, ServedModel
-from seq2seq.serve.refusals import DrainingError, KeyRefusedError, RefusedError, TooLargeError
+from seq2seq.serve.refusals import DrainingError, KeyRefusedError, RefusedError, TooLargeError, TooSlowError
 from seq2seq.serve.text import Document, read_whole
 
 log = logging.getLogger("seq2seq")
 
+T = TypeVar("T")
 Receive = Callable[[], Awaitable[Any]]
+BODY_SECONDS = 30.0  # in which the body of a request has to be complete
 BYTES_PER_CHARACTER, OTHER_BYTES = 12, 1 << 16  # of a body: an emoji as two \uXXXX escapes, and all other fields
+SHORT = 1_000  # characters, which take less than a millisecond
 DIGITS = 5  # of attention weights, as `translate --attention` writes them
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 AUTO = "auto"
@@ -72,8 +79,37 @@ class Server:
         self.keys = {_digest(key) for key in keys}  # hashes: how long a look-up takes says nothing of the key
         self.detector = Detector(models.sources)
         self.detector.known  # noqa: B018  # loaded now, and not by the first requests at the same time
-        self.active = 0  # requests without an answer yet
+        self.html, self.html_headers = page.html(), page.headers()
         self.draining = False
+        self.generation = 0  # how often a model was replaced
+        self.begun: Counter[int] = Counter()  # requests without an answer yet, by the generation that they began in
+        self.replaced: list[tuple[int, ServedModel]] = []  # with the last generation whose requests may use the model
+
+    @property
+    def active(self) -> int:
+        """How many requests have no answer yet."""
+        return self.begun.total()
+
+    def replace(self, model: ServedModel) -> None:
+        """Have a model answer the requests that come from now on, in place of the one of its name."""
+        old = self.models.models[model.info.name]
+        self.models = Models([model if one is old else one for one in self.models.models.values()])
+        if self.detector.languages != self.models.sources:
+            self.detector = Detector(self.models.sources)
+        self.replaced.append((self.generation, old))
+        self.generation += 1
+
+    def unused(self) -> list[ServedModel]:
+        """Models that were replaced and that no request uses any more; each is returned once."""
+        oldest = min((generation for generation, count in self.begun.items() if count), default=self.generation)
+        found = [model for last, model in self.replaced if last < oldest]
+        self.replaced = [(last, model) for last, model in self.replaced if last >= oldest]
+        return found
+
+    def close(self, finish: bool) -> None:
+        """Finish what was accepted, or only the present batches, and end the threads of all models."""
+        for model in [*self.models.models.values(), *(model for _, model in self.replaced)]:
+            model.batcher.close(finish)
 
     # LibreTranslate
 
@@ -109,9 +145,10 @@ class Server:
                     options["beam"] = max(n_best, model.batcher.translator.search.beam)
             rows = [i for i, each in enumerate(sources) if each == source]
             read = [(texts[i], body.format, model.info.source) for i in rows]
-            documents = await run_in_threadpool(_read, read)
+            size = sum(len(text) for text, *_ in read)
+            documents = await _computed(size, _read, read)
             found = await self._hypotheses(request, model, documents, model.search(options, self.limits.beam))
-            ranked = await run_in_threadpool(_ranked, documents, found, body.alternatives)
+            ranked = await _computed(size * (1 + body.alternatives), _ranked, documents, found, body.alternatives)
             answers |= zip(rows, ranked, strict=True)
         return [answers[i] for i in range(len(texts))]
 
@@ -119,7 +156,8 @@ class Server:
         """The languages that a text may be in, the likeliest first."""
         body = await self._body(request, schemas.DetectBody)
         self._check_key(request, body.api_key)
-        found = await run_in_threadpool(self._detector().detect, self._texts(body.q)[0])
+        [text] = self._texts(body.q)
+        found = await _computed(len(text), self._detector().detect, text)
         return JSONResponse([one._asdict() for one in found])
 
     async def languages(self, request: Request) -> Response:
@@ -155,6 +193,16 @@ class Server:
 
     # Our own
 
+    async def page(self, request: Request) -> Response:
+        """The web page."""
+        return Response(self.html, headers=self.html_headers, media_type="text/html")
+
+    async def list_models(self, request: Request) -> Response:
+        """The models, and what a request may choose."""
+        models = self.models.models.values()
+        found = await run_in_threadpool(lambda: [model.description(self.limits.beam) for model in models])
+        return JSONResponse({"models": found, "characters": self.limits.characters, "key_required": bool(self.keys)})
+
     async def translate_details(self, request: Request) -> Response:
         """Translations with all that is known of them: n-best lists, scores, word alignment, attention."""
         body = await self._body(request, schemas.TranslateDetailsBody)
@@ -162,7 +210,7 @@ class Server:
         texts = self._texts(body.text)
         model = await self._chosen(body, texts)
         read = [(text, body.format, model.info.source) for text in texts]
-        documents = await run_in_threadpool(_read, read)
+        documents = await _computed(sum(map(len, texts)), _read, read)
         found = await self._details(request, body, model, documents)
         languages = {"source": model.info.source, "target": model.info.target}
         return JSONResponse({"model": model.info.name, **languages, "translations": found})
@@ -207,7 +255,12 @@ class Server:
     ) -> list[dict[str, Any]]:
         """The answer for each text."""
         search = model.search(body.search, self.limits.beam)
-        found = await self._hypotheses(request, model, documents, search, body.alignment or body.attention)
+        choice = HeadChoice(body.layer, body.head)
+        if any(choice) and not body.attention:
+            raise RefusedError("layer and head choose the attention that is given: they need attention=true")
+        check_choice(choice, model.info.name, model.info.layers, model.info.heads)
+        attention = body.alignment or body.attention
+        found = await self._hypotheses(request, model, documents, search, attention, choice if any(choice) else None)
 
         def as_json() -> list[dict[str, Any]]:
             return [
@@ -221,7 +274,8 @@ class Server:
                 for document, sentences in zip(documents, found, strict=True)
             ]
 
-        return await run_in_threadpool(as_json)
+        size = sum(len(line) for document in documents for line in document.sentences)
+        return await _computed(size * search.n_best * (1 + DIGITS * body.attention), as_json)
 
     async def _hypotheses(
         self,
@@ -230,11 +284,12 @@ class Server:
         documents: Sequence[Document],
         search: SearchConfig,
         attention: bool = False,
+        choice: HeadChoice | None = None,
     ) -> list[list[list[Translation]]]:
         """The hypotheses of each sentence of each text. Raises DisconnectedError if the client goes meanwhile."""
         lines = [line for document in documents for line in document.sentences]
         attention = attention or any(document.tagged for document in documents)
-        job = await run_in_threadpool(model.batcher.job, lines, search, attention)
+        job = await _computed(sum(map(len, lines)), model.batcher.job, lines, search, attention, choice)
         accepted = model.batcher.submit(job)
         answer: Any = asyncio.wrap_future(accepted)
         gone: Any = asyncio.ensure_future(_disconnection(request))
@@ -251,7 +306,7 @@ class Server:
     async def _detected(self, texts: Sequence[str]) -> list[Detected]:
         """The likeliest language of each text."""
         detector = self._detector()
-        return await run_in_threadpool(lambda: [detector.detect(text)[0] for text in texts])
+        return await _computed(sum(map(len, texts)), lambda: [detector.detect(text)[0] for text in texts])
 
     def _detector(self) -> Detector:
         if not self.models.sources:
@@ -297,9 +352,9 @@ class Server:
                 raise RefusedError(f"the form cannot be read: {error.detail}") from None
             return schemas.parsed(kind, _form_values(form))
         try:
-            values = await request.json()
-        except (ValueError, RecursionError):
-            raise RefusedError("the request is neither JSON nor a form") from None
+            values = parse_json(await request.body())
+        except ValueError as error:
+            raise RefusedError(f"the request is neither JSON nor a form: {error}") from None
         return schemas.parsed(kind, values)
 
 
@@ -322,7 +377,9 @@ def make_app(server: Server, origins: Sequence[str] = ()) -> FastAPI:
         ("POST", "/v1/translate", server.translate_details, schemas.TranslateDetailsBody,
          schemas.TranslateDetailsAnswer),
         ("POST", "/v1/summarize", server.summarize, schemas.SummarizeBody, schemas.SummarizeAnswer),
+        ("GET", "/v1/models", server.list_models, None, schemas.ModelsAnswer),
         ("GET", "/metrics", server.figures, None, None),
+        ("GET", "/", server.page, None, None),
     ]  # fmt: skip
     for method, path, handler, body, answer in routes:
         extra = {"requestBody": _described(body)} if body else None
@@ -355,11 +412,16 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        start, status, size = time.monotonic(), 0, 0
+        start, status, size, complete = time.monotonic(), 0, 0, False
 
         async def limited() -> Any:
-            nonlocal size
-            message = await receive()
+            nonlocal size, complete
+            left = None if complete else start + BODY_SECONDS - time.monotonic()
+            try:
+                message = await asyncio.wait_for(receive(), left)
+            except TimeoutError:
+                raise TooSlowError(f"the request was not complete after {BODY_SECONDS:.0f} seconds") from None
+            complete = not message.get("more_body", False)
             size += len(message.get("body", b""))
             if size > self.most:
                 raise TooLargeError(f"the body is larger than {self.most:,} bytes: send several requests")
@@ -370,16 +432,18 @@ class Guard:
             status = message.get("status", status)
             await send(message)
 
-        self.server.active += 1
+        generation = self.server.generation
+        self.server.begun[generation] += 1
         try:
             await self.app(scope, limited, noted)
-        except DisconnectedError:
+        except (DisconnectedError, ClientDisconnect):
             status = status or 499  # as others call it; nobody reads the answer
         except Exception as error:
             if not status:  # else the answer has begun
+                await asyncio.sleep(0)  # so that a connection that was just closed is known to be
                 await _answer_to(error)(scope, receive, noted)
         finally:
-            self.server.active -= 1
+            self.server.begun[generation] -= 1
             path = scope["path"] if scope["path"] in self.paths else "other"
             self.server.metrics.add_request(path, status, time.monotonic() - start)
 
@@ -413,6 +477,15 @@ async def _disconnection(request: Request) -> None:
     """Return when the client has closed the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+async def _computed(characters: int, function: Callable[..., T], *arguments: Any) -> T:
+    """function(*arguments); in another thread if there are so many characters that other requests would wait.
+
+    To hand a short text to another thread takes longer than what is done with it."""
+    if characters <= SHORT:
+        return function(*arguments)
+    return await run_in_threadpool(function, *arguments)
 
 
 def _form_values(form: FormData) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from seq2seq.errors import RunError, Seq2SeqError
 from seq2seq.runtime.search_config import SearchConfig
 from seq2seq.runtime.translation import LineTranslator, Translation
+from seq2seq.serve.heads import HeadChoice, with_attention
 from seq2seq.serve.refusals import DrainingError, QueueFullError
 
 log = logging.getLogger("seq2seq")
@@ -30,13 +31,14 @@ class Job:
     tokens: Sequence[int]  # of each line, as the model reads it
     search: SearchConfig
     attention: bool = False  # whether the translations come with their attention
+    choice: HeadChoice | None = None  # whose attention; None: as the search gives it
     answer: "Future[list[list[Translation]]]" = field(default_factory=Future)  # the hypotheses of each line
     taken: int = 0  # lines that are translated, or in a batch
     arrived: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.found: dict[int, list[Translation]] = {}
-        self.kind = (*vars(self.search).values(), self.attention)  # only jobs of one kind share a batch
+        self.kind = (*vars(self.search).values(), self.attention, self.choice)  # only jobs of one kind share a batch
         if not self.lines:
             self.answer.set_result([])
 
@@ -87,10 +89,16 @@ class Batcher:
         self.thread = threading.Thread(target=self._work, name="seq2seq-serve", daemon=True)
         self.thread.start()
 
-    def job(self, lines: Sequence[str], search: SearchConfig | None = None, attention: bool = False) -> Job:
+    def job(
+        self,
+        lines: Sequence[str],
+        search: SearchConfig | None = None,
+        attention: bool = False,
+        choice: HeadChoice | None = None,
+    ) -> Job:
         """A job for these lines; search: other settings than the translator's. Raises DataError for what is no line."""
         tokens = [len(self.translator.encode_source(line).ids) for line in lines]
-        return Job(lines, tokens, search or self.translator.search, attention)
+        return Job(lines, tokens, search or self.translator.search, attention, choice)
 
     def submit(self, job: Job) -> "Future[list[list[Translation]]]":
         """Have a job translated; its answer, which may be cancelled.
@@ -212,4 +220,4 @@ class Batcher:
         found = list(translator.hypotheses(lines, attention=job.attention))
         if len(found) != len(lines):  # never of our translators
             raise RunError("the model gave another number of translations than there are sentences")
-        return found
+        return found if job.choice is None else with_attention(translator, found, job.choice)

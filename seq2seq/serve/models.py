@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from seq2seq.config import ModelConfig, TransformerConfig
 from seq2seq.config.ignored import check_given
-from seq2seq.config.languages import language_name
+from seq2seq.config.languages import language_name, text_direction
 from seq2seq.errors import ConfigError, nearest_hint, quoted, unknown
 from seq2seq.runs.bundles import open_run
 from seq2seq.runs.directory import is_artifact
@@ -33,26 +34,40 @@ class ModelInfo:
     source: str  # languages, as tags; '' if the run does not say
     target: str
     check_search: Check = lambda search, given: None
+    layers: int = 0  # whose attention a request may choose; 0: none
+    heads: int = 0  # in each layer
 
 
-def read_model(word: str) -> ModelInfo:
-    """What `MODEL` or `NAME=MODEL` of the command line names. Raises RunError if it is no run or bundle."""
-    named = re.fullmatch(r"([\w.-]+)=(.+)", word)
-    path, name = Path(word), ""
-    if named and not path.exists():
-        path, name = Path(named[2]), named[1]
-    name = name or (path.stem if path.is_file() else path.resolve().name)
+def read_model(word: str, name: str = "") -> ModelInfo:
+    """What `MODEL` or `NAME=MODEL` of the command line names, or the model `word` called `name`.
+
+    Raises RunError if it is no run or bundle."""
+    path = Path(word)
+    if not name:
+        named = re.fullmatch(r"([\w.-]+)=(.+)", word)
+        if named and not path.exists():
+            path, name = Path(named[2]), named[1]
+        name = name or (path.stem if path.is_file() else path.resolve().name)
     if is_artifact(path) and (bundle := Bundle.open(path)).config.kind == "onnx":
         task, languages, check = bundle.config.task, bundle.config.languages, bundle.config.check_given
+        layers = heads = 0  # its graphs give the mean only
     else:
         config = open_run(path).config
         task, languages = config.task, config.data.languages()
+        layers, heads = _attention_size(config.model)
 
         def check(search: SearchConfig, given: Iterable[str]) -> None:
             check_given(replace(config, search=search), {f"search.{name}" for name in given})
 
     source, target = (language and language_tag(language) for language in languages)
-    return ModelInfo(path, name, task, source, target, check)
+    return ModelInfo(path, name, task, source, target, check, layers, heads)
+
+
+def _attention_size(model: ModelConfig) -> tuple[int, int]:
+    """The layers that attend to the source, and the heads of each."""
+    if isinstance(model, TransformerConfig):
+        return model.decoder_layers, model.heads
+    return 1, model.attention.heads
 
 
 @dataclass(frozen=True)
@@ -73,12 +88,39 @@ class ServedModel:
         for name, value in options.items():
             if name not in choices:
                 raise RefusedError(unknown("search setting", name, choices))
-            most = beam if name in ("beam", "n_best") else getattr(own, name) if name in AT_MOST_OWN else None
-            if most is not None and isinstance(value, int | float) and value > most:
-                raise RefusedError(f"search.{name}={value} is more than this server allows: at most {most}")
+            for most in _upper_limits(name, getattr(own, name), beam):
+                if isinstance(value, int | float) and value > most:
+                    raise RefusedError(f"search.{name}={value} is more than this server allows: at most {most}")
         search = own.changed(**options)
         self.info.check_search(search, set(options))
         return search
+
+    def description(self, beam: int) -> dict[str, Any]:
+        """What a request may choose of the model; beam: the widest."""
+        info, own = self.info, self.batcher.translator.search
+        settings = []
+        for field in fields(own):
+            if field.name in SERVER_SETTINGS:
+                continue
+            value, bounds = getattr(own, field.name), field.metadata["bounds"]
+            most = bounds and min([bounds.most, *_upper_limits(field.name, value, beam)])
+            given = {"name": field.name, "type": type(field.default).__name__, "value": value}
+            limits = {"least": bounds and bounds.least, "most": most, "choices": field.metadata["choices"]}
+            settings.append(given | limits | {"help": field.metadata["help"]})
+        languages = {"source": _described(info.source), "target": _described(info.target)}
+        sizes = {"layers": info.layers, "heads": info.heads}
+        return {"name": info.name, "task": info.task} | languages | sizes | {"search": settings}
+
+
+def _upper_limits(name: str, own: Any, beam: int) -> list[Any]:
+    """The most that a request may choose of a search setting, if that is bounded; own: its value in the model."""
+    return [beam] if name in ("beam", "n_best") else [own] if name in AT_MOST_OWN else []
+
+
+def _described(language: str) -> dict[str, str] | None:
+    """A language with its name and the direction of its script; None for ''."""
+    names = {"code": language, "name": language_name(language), "direction": text_direction(language)}
+    return names if language else None
 
 
 class Models:
@@ -140,8 +182,3 @@ class Models:
             )
         hint = nearest_hint(name, names)
         raise RefusedError(f"model={quoted(name)} is unknown{hint}; these {kind.removesuffix('s')}: {', '.join(names)}")
-
-    def close(self, finish: bool = True) -> None:
-        """Finish what was accepted, or only the present batches, and end the threads."""
-        for model in self.models.values():
-            model.batcher.close(finish)

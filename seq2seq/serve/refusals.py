@@ -22,6 +22,12 @@ class TooLargeError(RefusedError):
     status = 413
 
 
+class TooSlowError(RefusedError):
+    """A request that was not complete in time."""
+
+    status = 408
+
+
 class QueueFullError(RefusedError):
     """As many requests wait as may."""
 

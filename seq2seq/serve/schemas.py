@@ -38,6 +38,8 @@ class DetailedBody(BaseModel):
     search: dict[str, Any] = Field({}, description="search settings, such as beam and n_best")
     alignment: bool = Field(False, description="whether hypotheses come with their word alignment")
     attention: bool = Field(False, description="whether hypotheses come with their attention")
+    layer: int = Field(0, ge=0, description="whose attention, counted from 1; 0: the last layer's")
+    head: int = Field(0, ge=0, description="whose attention, counted from 1; 0: the mean of the layer's heads")
 
 
 class TranslateDetailsBody(DetailedBody):
@@ -109,6 +111,46 @@ class SummarizeAnswer(BaseModel):
 
     model: str
     summaries: list[TextAnswer]
+
+
+class SettingAnswer(BaseModel):
+    """A search setting that a request may choose."""
+
+    name: str
+    type: Literal["bool", "int", "float", "str"]
+    value: bool | int | float | str = Field(description="what it is unless a request chooses another")
+    least: float | None = Field(description="of a number")
+    most: float | None
+    choices: list[str]
+    help: str
+
+
+class ModelLanguageAnswer(BaseModel):
+    """A language of a model."""
+
+    code: str
+    name: str
+    direction: Literal["ltr", "rtl", "auto"]
+
+
+class ModelAnswer(BaseModel):
+    """A model and what a request may choose of it."""
+
+    name: str
+    task: str
+    source: ModelLanguageAnswer | None
+    target: ModelLanguageAnswer | None
+    layers: int = Field(description="whose attention a request may choose; 0: none, as of a bundle of graphs")
+    heads: int = Field(description="in each layer")
+    search: list[SettingAnswer]
+
+
+class ModelsAnswer(BaseModel):
+    """All models, and the limits of a request."""
+
+    models: list[ModelAnswer]
+    characters: int = Field(description="that a request may have")
+    key_required: bool
 
 
 class LanguageAnswer(BaseModel):

@@ -1,36 +1,50 @@
 """Runs the application until a signal: what was accepted is then finished, and the rest refused. Only this module
 imports uvicorn."""
 
+import asyncio
 import logging
 import signal
 import socket
+import time
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
 from seq2seq.errors import ConfigError
-from seq2seq.runtime.signals import Interrupted, handling, leave_terminal
+from seq2seq.runtime.signals import Interrupted, has_terminal, leave_terminal
 from seq2seq.serve.app import Server
+from seq2seq.serve.reload import Reloader
 
 log = logging.getLogger("seq2seq")
 
+IDLE_SECONDS = 20.0  # after which a connection on which no request is complete, up to its body, is closed
+LOOK_SECONDS = 1.0  # between looks at the files of models
+
 
 class GracefulServer(uvicorn.Server):
-    """Uvicorn's server, which at SIGTERM, SIGINT and SIGHUP answers what it has accepted, and then ends.
+    """Uvicorn's server, which at SIGTERM and SIGINT answers what it has accepted, and then ends.
 
     Meanwhile it answers other requests with status 503, so that a load balancer sends them elsewhere. A second signal
-    ends it at once."""
+    ends it at once. At SIGHUP it replaces its models, unless its terminal was closed: then it ends."""
 
-    def __init__(self, config: Any, server: Server) -> None:
+    def __init__(self, config: Any, server: Server, reloader: Reloader) -> None:
         super().__init__(config)
-        self.application = server
-        self.second_signal = 0
+        self.application, self.reloader = server, reloader
+        self.second_signal, self.has_terminal = 0, has_terminal()
+        self.looked = time.monotonic()
+        self.idle: dict[Any, tuple[Any, float]] = {}  # connection -> its last request, and since when it is answered
+
+    def handle_hangup(self, sig: int, frame: FrameType | None) -> None:
+        """Replace the models, or end with the terminal."""
+        if self.has_terminal and not has_terminal():
+            leave_terminal()
+            self.handle_exit(sig, frame)
+        else:
+            self.reloader.reload()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end."""
-        if sig == signal.SIGHUP:
-            leave_terminal()
         if self.application.draining:
             self.force_exit = self.should_exit = True
             self.second_signal = sig
@@ -40,19 +54,42 @@ class GracefulServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; whether to stop."""
+        now = time.monotonic()
+        self._close_idle(now)
+        if now - self.looked > LOOK_SECONDS:
+            self.looked = now
+            self.reloader.look()
+        self.reloader.work()
+        for model in self.application.unused():
+            await asyncio.to_thread(model.batcher.close)
         if self.application.draining and not self.application.active:
             self.should_exit = True
         return bool(await super().on_tick(counter))
+
+    def _close_idle(self, now: float) -> None:
+        """Close connections on which no request has begun for long, such as one whose headers come byte by byte."""
+        before, self.idle = self.idle, {}
+        connections: Any = self.server_state.connections
+        for connection in connections:
+            cycle = connection.cycle  # of the last request
+            if cycle is None or cycle.response_complete:
+                last, since = before.get(connection, (cycle, now))
+                self.idle[connection] = cycle, since if last is cycle else now
+                if now - self.idle[connection][1] > IDLE_SECONDS:
+                    connection.transport.close()
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket at this address; port 0: any free one. Raises ConfigError if it cannot be used."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        listening = socket.create_server(address[:2], family=family, backlog=2048)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no name of a host"
         raise ConfigError(f"--host {host} --port {port} cannot be listened on: {reason}") from error
+    # for its connections too: the second packet of an answer would otherwise wait 40 ms for an acknowledgement
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def address_of(listening: socket.socket) -> str:
@@ -61,16 +98,32 @@ def address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: Any, server: Server, listening: socket.socket) -> None:
-    """Answer requests until a signal. Raises Interrupted if a second one came before all had their answers."""
+def make_server(app: Any, server: Server, reloader: Reloader) -> GracefulServer:
+    """What runs the application."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False, proxy_headers=False
+        app,
+        http="h11",  # whatever else is installed
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
     )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # a warning for every request that is no HTTP
     for name in ("python_multipart", "multipart"):  # which log the bytes that they did not expect
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    running = GracefulServer(config, server)
-    with handling(running.handle_exit, [signal.SIGHUP]):
+    return GracefulServer(config, server, reloader)
+
+
+def run(app: Any, server: Server, listening: socket.socket, reloader: Reloader) -> None:
+    """Answer requests until a signal. Raises Interrupted if a second one came before all had their answers."""
+    running = make_server(app, server, reloader)
+    before = signal.signal(signal.SIGHUP, running.handle_hangup)  # also under nohup, which ignores it
+    try:
         running.run(sockets=[listening])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        reloader.close()
     if running.second_signal:
         raise Interrupted(running.second_signal)

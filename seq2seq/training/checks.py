@@ -9,7 +9,8 @@ import torch
 from seq2seq.config import Config, TrainerConfig, TrainingConfig
 from seq2seq.config.io import differences
 from seq2seq.data.batching import BatchOptions, TrainBatches
-from seq2seq.data.prepare import Prepared, cache_root
+from seq2seq.data.corpora import cache_root
+from seq2seq.data.prepare import Prepared
 from seq2seq.distributed import ranks
 from seq2seq.errors import ConfigError, counted
 from seq2seq.evaluation.metrics import score

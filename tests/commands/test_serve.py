@@ -1,16 +1,13 @@
 """`seq2seq serve`: what it refuses before it starts, and a real server with a real client (--slow)."""
 
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib import error, request
@@ -19,9 +16,9 @@ import pytest
 
 from seq2seq import Translator
 from seq2seq.commands import serve
-
-ROOT = Path(__file__).resolve().parents[2]
-BUNDLE = ROOT / "tests/runtime/schemas/1-rnn.s2s"
+from tests.browser import Browser
+from tests.serve.process import BUNDLE, answers, serving
+from tests.serve.until import until
 
 
 def test_missing_packages_are_named(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,41 +50,6 @@ def test_what_cannot_work_is_refused(call: Any, installed: None, tmp_path: Path)
             code, _, err = call("serve", *words)
             assert code == 2
             assert message in err
-
-
-@contextmanager
-def serving(*words: object) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """The address and the process of a server on a free port."""
-    command = [sys.executable, "-m", "seq2seq", "serve", *map(str, words), "--port", "0"]
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": path}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr
-            for line in process.stderr:
-                if found := re.match("listening on (.*)", line):
-                    until(lambda: answers(found[1]))
-                    yield found[1], process
-                    break
-            else:
-                pytest.fail("the server did not start")
-        finally:
-            process.kill()
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def answers(url: str) -> bool:
-    """Whether the server is healthy."""
-    try:
-        return bool(request.urlopen(f"{url}/health", timeout=60).status == 200)
-    except OSError:
-        return False
 
 
 def ask(url: str, path: str, **values: Any) -> tuple[int, Any]:
@@ -130,14 +92,47 @@ def test_answers_are_those_of_translate(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_page_shows_what_the_server_answers(
+    family_run: Callable[[str], Path], lines: list[str], installed: None, browser: Browser
+) -> None:
+    """The translation of a real Transformer, and the attention of its second head."""
+    line = lines[0].strip()
+    with serving(family_run("transformer"), f"bundle={BUNDLE}") as (url, _):
+        browser.open(f"{url}/")
+        browser.js("byId('source').focus()")
+        browser.insert(line)
+        browser.until("document.documentElement.dataset.state === 'translated'")
+        search = {"n_best": min(4, Translator.open(family_run("transformer")).search.beam)}
+        options = {
+            "text": line,
+            "model": family_run("transformer").name,
+            "attention": True,
+            "head": 2,
+            "search": search,
+        }
+        best = ask(url, "v1/translate", **options)[1]["translations"][0]["sentences"][0]["hypotheses"][0]
+        assert browser.js("byId('target').textContent") == best["text"]
+        browser.js("""(select => { select.value = 2; select.dispatchEvent(new Event('change')); })(
+            document.querySelector('#heads label:nth-child(2) select'))""")
+        browser.until("state.shown.sentences[0].hypotheses[0].attention !== null")
+        assert browser.js("state.shown.sentences[0].hypotheses[0].attention") == best["attention"]
+        browser.js("location.hash = 'model=bundle'")
+        bundled = Translator.open(BUNDLE).translate([line])
+        browser.until(f"byId('target').textContent === {bundled[0]!r}")
+        assert browser.js("byId('heads').hidden")
+        assert browser.problems() == []
+        browser.send("Page.navigate", url="about:blank")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_finishes_what_was_accepted(
     number: signal.Signals, family_run: Callable[[str], Path], lines: list[str], installed: None
 ) -> None:
     text = "\n".join(line for line in lines if line.strip())
     with serving(family_run("rnn"), "--batch-wait", 1000) as (url, process), ThreadPoolExecutor(4) as pool:
         accepted = [pool.submit(ask, url, "translate", q=text, source="en", target="de") for _ in range(3)]
-        until(lambda: waiting(url) == 3 * len(text.splitlines()))
+        until(lambda: waiting(url) == 3 * len(text.splitlines()), 60)
         process.send_signal(number)
         health = [ask(url, "detect", q="a") for _ in range(2)]
         assert {status for status, _ in health} == {503}
@@ -147,13 +142,57 @@ def test_signal_finishes_what_was_accepted(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("watch", [False, True])
+def test_model_is_replaced_without_a_lost_request(watch: bool, tmp_path: Path, installed: None) -> None:
+    model = tmp_path / "model.s2s"
+    files = [BUNDLE, BUNDLE.with_name("1-transformer.s2s")]
+    expected = [Translator.open(file).translate(["A dog runs."])[0] for file in files]
+    assert expected[0] != expected[1]
+    model.write_bytes(files[0].read_bytes())
+    done = threading.Event()
+
+    def ask_until_done(url: str) -> list[str]:
+        found = []
+        while not done.is_set():
+            status, answer = ask(url, "v1/translate", text="A dog runs.")
+            assert status == 200, answer
+            found.append(answer["translations"][0]["text"])
+        return found
+
+    def change(content: bytes, message: str) -> None:
+        """Put the content in the place of the model, and wait until the server prints the message."""
+        model.with_suffix(".new").write_bytes(content)
+        model.with_suffix(".new").rename(model)
+        if not watch:
+            process.send_signal(signal.SIGHUP)
+        assert process.stderr
+        assert next(line for line in process.stderr if line.startswith("model is ")).startswith(message)
+
+    with serving(model, *["--watch"] * watch) as (url, process), ThreadPoolExecutor(4) as pool:
+        try:
+            clients = [pool.submit(ask_until_done, url) for _ in range(4)]
+            change(files[1].read_bytes()[:-1000], "model is not replaced: ")
+            assert ask(url, "v1/translate", text="A dog runs.")[1]["translations"][0]["text"] == expected[0]
+            change(files[1].read_bytes(), "model is replaced")
+            time.sleep(0.3)
+        finally:
+            done.set()
+        for client in clients:
+            found = client.result()
+            assert (found[0], found[-1]) == (expected[0], expected[1])
+            assert found == sorted(found, key=expected.index)
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+@pytest.mark.slow
 def test_second_signal_ends_at_once(family_run: Callable[[str], Path], installed: None) -> None:
     text = "\n".join(["A dog runs."] * 500)
     with serving(family_run("rnn"), "--batch-tokens", 1) as (url, process), ThreadPoolExecutor(1) as pool:
         accepted = pool.submit(ask, url, "translate", q=text, source="en", target="de")
-        until(lambda: waiting(url) > 0)
+        until(lambda: waiting(url) > 0, 60)
         process.send_signal(signal.SIGTERM)
-        until(lambda: not answers(url))
+        until(lambda: not answers(url), 60)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 128 + signal.SIGTERM
         assert accepted.exception(60)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from seq2seq.config import DataConfig, languages
-from seq2seq.config.languages import check_language, find_language
+from seq2seq.config.languages import check_language, find_language, text_direction
 from seq2seq.errors import ConfigError
 
 
@@ -38,7 +38,9 @@ def test_a_language_has_many_names(names: str, tag: str, script: str) -> None:
         assert (found.tag if name != "de_DE.UTF-8@euro" else "de", found.script, found.known) == (tag, script, True)
 
 
-@pytest.mark.parametrize("name", ["??", "e", "article", "no such language", "-", "de--", "x" * 5000, " "])
+@pytest.mark.parametrize(
+    "name", ["??", "e", "ab\udfff", "中\0", "article", "no such language", "-", "de--", "x" * 5000, " "]
+)
 def test_what_is_no_language_is_refused(name: str) -> None:
     assert find_language(name) is None
     for setting in ("source_language", "target_language"):
@@ -66,6 +68,16 @@ def test_an_unregistered_code_is_warned_of_once(caplog: pytest.LogCaptureFixture
 def test_languages_of_a_corpus(settings: dict[str, str], expected: tuple[str, str]) -> None:
     """File endings and fields that are no languages are no error."""
     assert DataConfig(**settings).languages() == expected
+
+
+def test_directions_of_texts() -> None:
+    directions = {
+        "ltr": ("en", "Chinese", "sr-Cyrl", "ku"),
+        "rtl": ("ar", "Hebrew", "fa", "ur", "yi", "dv", "uz-Arab", "ckb"),
+        "auto": ("", "xx", "tok"),
+    }
+    for direction, names in directions.items():
+        assert {name: text_direction(name) for name in names} == dict.fromkeys(names, direction)
 
 
 def test_a_generated_corpus_has_its_own_languages() -> None:

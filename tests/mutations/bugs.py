@@ -600,6 +600,17 @@ AROUND = [
         "the first dev sentences are shown, not those that are spread over the set", "training/test_validation.py",
     ),
     Bug(
+        "layers_from_zero", "serve/heads.py",
+        "layer = maps[choice.layer - 1]", "layer = maps[choice.layer]",
+        "a request for a layer gets the attention of the next", "serve/test_heads.py",
+    ),
+    Bug(
+        "any_script_runs", "utils/page.py",
+        """f"default-src 'none'; script-src '{sha256(script)}'; style-src '{sha256(style)}'; \"""",
+        """f"default-src 'none'; script-src 'unsafe-inline'; style-src '{sha256(style)}'; \"""",
+        "the policy of a page lets any script in it run", "serve/test_page.py compare/report/test_page.py",
+    ),
+    Bug(
         "actors_take_all_cores", "ray_data.py",
         "compute=data.ActorPoolStrategy(min_size=1, max_size=actors),", "compute=data.ActorPoolStrategy(size=actors),",
         "with as many actors as cores the dataset is never read", "test_ray_data.py",

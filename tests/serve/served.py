@@ -28,9 +28,16 @@ class Client:
 
 
 class Served:
-    """A server of stand-ins, and a client of it."""
+    """A server of stand-ins, and a client of it. heads: layers and heads that each of its models is said to have"""
 
-    def __init__(self, *specs: str, keys: tuple[str, ...] = (), origins: tuple[str, ...] = (), **limits: Any) -> None:
+    def __init__(
+        self,
+        *specs: str,
+        keys: tuple[str, ...] = (),
+        origins: tuple[str, ...] = (),
+        heads: tuple[int, int] = (0, 0),
+        **limits: Any,
+    ) -> None:
         from seq2seq.serve.app import RequestLimits, Server, make_app
         from seq2seq.serve.batching import Batcher, Limits
         from seq2seq.serve.metrics import Metrics
@@ -42,7 +49,7 @@ class Served:
             name, _, languages = spec.rpartition("=")
             task = languages if languages == "summarization" else "translation"
             source, target = ("en", "en") if task == "summarization" else languages.split("-")
-            info = ModelInfo(Path(spec), name or languages, task, source, target)
+            info = ModelInfo(Path(spec), name or languages, task, source, target, layers=heads[0], heads=heads[1])
             translator = self.translators[info.name] = StandIn(mark=f"{name}:" if name else "")
             translator.gate.set()
             batcher = Batcher(translator, Limits(jobs=waiting, wait=0), metrics.observer(info.name))  # type: ignore[arg-type]
@@ -64,4 +71,4 @@ class Served:
     def close(self) -> None:
         for translator in self.translators.values():
             translator.gate.set()
-        self.models.close()
+        self.server.close(True)

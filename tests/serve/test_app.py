@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +14,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.runtime.search_config import SearchConfig
 from tests.each import each
 from tests.serve.served import Served
+from tests.serve.until import until
 
 REASON = "pip install 'seq2seq[serve]' httpx2"
 for package in ("fastapi", "httpx2", "prometheus_client", "py3langid", "python_multipart", "sentencex"):
@@ -160,7 +160,8 @@ def test_refused(served: Served, path: str, values: dict[str, Any], status: int,
         ("POST", "/translate", b"q=a", 400, "the request is neither JSON nor a form"),
         ("POST", "/translate", b'["a"]', 400, "the request is not a JSON object"),
         ("POST", "/translate", b"[" * 60_000, 400, "the request is neither JSON nor a form"),
-        ("POST", "/translate", b'{"q": "\\ud800", "source": "en", "target": "de"}', 400, "the text is not text"),
+        ("POST", "/translate", b'{"q": "\\ud800", "source": "en", "target": "de"}', 400, "the request is neither JSON"),
+        ("POST", "/translate", b'{"q": "\\u0000", "source": "en", "target": "de"}', 400, "the text holds a NUL"),
     ],
 )
 def test_what_is_no_request(served: Served, method: str, path: str, content: bytes, status: int, error: str) -> None:
@@ -214,13 +215,6 @@ def test_keys(serve: Any) -> None:
     assert served.client.get("/metrics", headers=headers).status_code == 200
     for path in ("/health", "/languages", "/frontend/settings"):
         assert served.client.get(path).status_code == 200
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def test_full_queue_and_draining_say_when_to_try_again(serve: Any) -> None:
@@ -340,7 +334,7 @@ def test_openapi_describes_every_request(served: Served) -> None:
     paths = served.client.get("/openapi.json").json()["paths"]
     assert set(paths) == {
         "/translate", "/detect", "/languages", "/frontend/settings", "/health", "/metrics", "/v1/translate",
-        "/v1/summarize",
+        "/v1/summarize", "/v1/models", "/",
     }  # fmt: skip
     assert {"application/json", "multipart/form-data"} <= set(paths["/translate"]["post"]["requestBody"]["content"])
     assert all(one["summary"] and "429" in one["responses"] for path in paths.values() for one in path.values())

@@ -1,7 +1,6 @@
 """Batches across requests, with a stand-in for the translator that records what it is given."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -13,6 +12,7 @@ from seq2seq.runtime.search_config import SearchConfig
 from seq2seq.serve.batching import Batcher, BatchStats, Job, Limits
 from seq2seq.serve.refusals import DrainingError, QueueFullError
 from tests.serve.stand_in import StandIn
+from tests.serve.until import until
 
 
 @pytest.fixture
@@ -32,13 +32,6 @@ def started() -> Iterator[Callable[..., tuple[StandIn, Batcher]]]:
         translator.gate.set()
         batcher.close()
         assert not batcher.alive()
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def held(translator: StandIn, batcher: Batcher, **settings: Any) -> "Future[Any]":

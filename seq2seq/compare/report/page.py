@@ -1,8 +1,5 @@
 """The HTML page of a report: the template's places, filled one after the other and never held in memory as a whole."""
 
-import base64
-import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -10,21 +7,22 @@ from seq2seq.compare.report import blocks, data, notes, settings, tables
 from seq2seq.compare.report.markup import escaped, paragraphs
 from seq2seq.compare.result import Comparison
 from seq2seq.utils.files import atomic_write
+from seq2seq.utils.page import SHARED, content_security_policy, filled, joined
 
 PAGE = Path(__file__).parent / "page"
-STYLES = ("report.css", "explorer.css")
+STYLES = (PAGE / "report.css", PAGE / "explorer.css", SHARED / "heatmap.css")
 SCRIPTS = (  # in order: a script may use those before it
-    "page.js",
-    "table.js",
-    "chart.js",
-    "variants.js",
-    "charts.js",
-    "words.js",
-    "heatmap.js",
-    "sentences.js",
-    "explorer.js",
+    SHARED / "elements.js",
+    PAGE / "page.js",
+    PAGE / "table.js",
+    PAGE / "chart.js",
+    PAGE / "variants.js",
+    PAGE / "charts.js",
+    SHARED / "words.js",
+    SHARED / "heatmap.js",
+    PAGE / "sentences.js",
+    PAGE / "explorer.js",
 )
-PLACE = re.compile(r"\$\{(\w+)\}")
 
 
 def write_report(comparison: Comparison, path: Path) -> None:
@@ -41,13 +39,7 @@ def write_report(comparison: Comparison, path: Path) -> None:
 
 def page(comparison: Comparison) -> Iterator[str]:
     """The HTML in pieces."""
-    content = place_content(comparison)
-    template = (PAGE / "template.html").read_text(encoding="utf-8")
-    for number, piece in enumerate(PLACE.split(template)):
-        if number % 2:  # the name of a place
-            yield from content[piece]()
-        else:
-            yield piece
+    return filled(PAGE / "template.html", place_content(comparison))
 
 
 def place_content(comparison: Comparison) -> dict[str, Callable[[], Iterable[str]]]:
@@ -74,21 +66,3 @@ def place_content(comparison: Comparison) -> dict[str, Callable[[], Iterable[str
         "attention": attention.blocks,
         "left_out": lambda: paragraphs(attention.notices(), "notice"),
     }
-
-
-def joined(names: Iterable[str]) -> str:
-    """The content of several files of the page folder."""
-    return "\n".join((PAGE / name).read_text(encoding="utf-8") for name in names)
-
-
-def content_security_policy(style: str, script: str) -> str:
-    """A policy that allows this style and this script, by their hashes, and no requests."""
-    return (
-        f"default-src 'none'; script-src '{sha256(script)}'; style-src '{sha256(style)}'; "
-        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
-    )
-
-
-def sha256(text: str) -> str:
-    """SHA-256 of a text, in the notation of the policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

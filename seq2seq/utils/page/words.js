@@ -31,15 +31,18 @@ function groupPieces(pieces, mergeWords) {
   return { labels, groups };
 }
 
-/** Bytes (T, S) of pieces -> weights of words: summed over a column's pieces, averaged over a row's. */
-function mergeWeights(bytes, source, target) {
+/**
+ * Weights (T, S) of pieces, of which `whole` is a weight of 1 -> weights of words: summed over a column's pieces,
+ * averaged over a row's.
+ */
+function mergeWeights(weights, source, target, whole) {
   const [columns, rows] = [source.labels.length, target.labels.length];
   const [S, T] = [source.groups.length, target.groups.length];
   const sums = new Float32Array(rows * columns);
   const counts = new Float32Array(rows);
   for (let t = 0; t < T; t++) {
     counts[target.groups[t]] += 1;
-    for (let s = 0; s < S; s++) sums[target.groups[t] * columns + source.groups[s]] += bytes[t * S + s] / 255;
+    for (let s = 0; s < S; s++) sums[target.groups[t] * columns + source.groups[s]] += weights[t * S + s] / whole;
   }
   return sums.map((sum, i) => sum / counts[Math.floor(i / columns)]);
 }
@@ -64,13 +67,18 @@ function meanMap(maps, layer, head) {
 
 /** What a heat map shows: rows and columns, their weights, and each row's predicted centre among the source pieces. */
 function createView(sentence, bytes, mergeWords) {
-  const source = groupPieces(sentence.source, mergeWords), target = groupPieces(sentence.target, mergeWords);
+  const groups = (pieces) => groupPieces(pieces, mergeWords);
+  return createGroupedView(sentence, bytes, groups(sentence.source), groups(sentence.target), 255);
+}
+
+/** The same of pieces that are grouped already; `weights` (T, S) of which `whole` is a weight of 1. */
+function createGroupedView(sentence, weights, source, target, whole) {
   const centers = sentence.centers && target.labels.map((_, row) => {
     const own = sentence.centers.filter((_, t) => target.groups[t] === row);
     return own.reduce((sum, center) => sum + center, 0) / own.length;
   });
   const [rows, columns] = [target.labels.length, source.labels.length];
-  return { source, target, centers, weights: mergeWeights(bytes, source, target), rows, columns };
+  return { source, target, centers, weights: mergeWeights(weights, source, target, whole), rows, columns };
 }
 
 /** The row with this label nearest to a relative position from 0 to 1 in the sentence; -1 if there is none. */

@@ -1,6 +1,6 @@
 // Heat maps of attention: target words as rows, source words as columns, the weight as the depth of one colour.
 
-const CELL = 24, MAX_LABEL = 150, GAUSSIAN_HEIGHT = 34; // px; must agree with the grid in explorer.css
+const CELL = 24, MAX_LABEL = 150, GAUSSIAN_HEIGHT = 34; // px; must agree with the grid in heatmap.css
 const LABEL_ANGLE = 55; // degrees, of column labels
 
 let mapCount = 0; // of the maps created so far, for unique ids of row labels
