@@ -177,11 +177,11 @@ class VocabularyPair:
         ids = self.encode_target(text, unknown)[:-1]
         if not ids or not UNSPACED.match(text):
             return ids
-        (piece,) = self.target.pieces(ids[:1])
-        if piece == SPACE_MARK and len(ids) > 1:
-            return ids[1:]
-        (inside,) = self.target.ids_of([piece.removeprefix(SPACE_MARK)])
-        return [ids[0] if inside == UNK else inside, *ids[1:]]
+        inside = self.target.pieces(ids[:1])[0].removeprefix(SPACE_MARK)
+        for pieces in ([inside] if inside else [], [*inside]):  # as one piece if there is one, else in characters
+            if UNK not in (found := self.target.ids_of(pieces)) and (found or ids[1:]):
+                return [*found, *ids[1:]]
+        return ids
 
     def decode_target(self, ids: Iterable[int], unknown: Sequence[str] = ()) -> str:
         """Text of target ids; V + k is unknown[k]."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -121,13 +122,14 @@ def test_terminal(end: str, random_run: RandomRun) -> None:
     command = [sys.executable, "-m", "seq2seq", "interactive", str(random_run())]
     environment = {**os.environ, "TERM": "xterm-256color"}
     environment.pop("NO_COLOR", None)
-    shown = b""
+    shown = everything = b""
 
     def until(text: bytes) -> None:
-        nonlocal shown
+        nonlocal shown, everything
         while text not in shown:
             assert select.select([ours], [], [], 60)[0], shown
-            shown += os.read(ours, 65536)
+            read = os.read(ours, 65536)
+            shown, everything = shown + read, everything + read
 
     with subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
@@ -143,10 +145,15 @@ def test_terminal(end: str, random_run: RandomRun) -> None:
                 shown = b""
             if end == "\x04":
                 os.write(ours, b"\x04")
-            else:
+            while end == "\x03" and process.poll() is None:  # one that comes just before it waits for keys is missed
                 process.send_signal(signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(3)
             assert process.wait(60) == (0 if end == "\x04" else 130)
+            if end == "\x03":
+                until(b"seq2seq: interrupted")
         finally:
             process.kill()
     os.close(theirs)
-    assert b"Traceback" not in shown
+    assert b"\x1b[48;5;" in everything  # colours
+    assert b"Traceback" not in everything
