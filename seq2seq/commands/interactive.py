@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seq2seq.commands.options import add_device_options, add_search_options, open_translator, search_options
-from seq2seq.commands.terms import LineTerms, add_term_options
+from seq2seq.commands.terms import TermFinder, add_term_options
 from seq2seq.errors import ConfigError, Seq2SeqError, quoted, unknown
 from seq2seq.runtime.arguments import Parser, add_threads
 from seq2seq.runtime.search_config import SearchConfig
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
     """`seq2seq interactive MODEL [MODEL ...]`."""
     options = _parse(argv)
     search = search_options(options)
-    terms = LineTerms(options)
+    terms = TermFinder(options)
     device = {"device": options.device, "precision": options.precision, "threads": options.threads}
     translator = open_translator(*options.models, **device, **search)
     session = Session(translator, terms)
@@ -96,7 +96,7 @@ def _lines() -> Iterator[str]:
 class Session:
     """What has been set so far, and the alternatives that were found last."""
 
-    def __init__(self, translator: Any, terms: LineTerms) -> None:
+    def __init__(self, translator: Any, terms: TermFinder) -> None:
         self.translator, self.terms = translator, terms
         self.attention, self.prefix, self.required = False, "", list[str]()
         self.found: list[Translation] = []

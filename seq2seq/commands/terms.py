@@ -40,7 +40,7 @@ def _kinds(text: str) -> list[str]:
     return [name for name in text.split(",") if choose(PROTECTED, name, "--protect")]
 
 
-class LineTerms:
+class TermFinder:
     """Finds the terms of lines by the options of `add_term_options`, and counts those of the glossary.
 
     Raises DataError for a glossary that cannot be read."""

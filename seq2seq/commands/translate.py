@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from seq2seq.commands.devices import add_devices, start_on_devices
 from seq2seq.commands.options import add_device_options, add_search_options, open_translator, search_options
 from seq2seq.commands.shards import shard_argument
-from seq2seq.commands.terms import LineTerms, add_term_options, with_prefixes
+from seq2seq.commands.terms import TermFinder, add_term_options, with_prefixes
 from seq2seq.data.files import read_lines
 from seq2seq.runtime.arguments import Parser, add_threads, tab_separated
 from seq2seq.runtime.stdin import stdin_windows
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
         if path := getattr(options, name):
             check_output(f"--{name}", path)
     device = {"device": options.device, "precision": options.precision, "threads": options.threads}
-    terms = LineTerms(options)
+    terms = TermFinder(options)
     translator = open_translator(*options.runs, **device, **search)
     if options.shard:
         _translate_shard(translator, terms, options)
@@ -82,13 +82,13 @@ def _file_windows(path: Path, size: int) -> Iterator[list[str]]:
         yield window
 
 
-def _given(window: Window, terms: LineTerms, options: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
+def _given(window: Window, terms: TermFinder, options: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
     """The lines of a window, and what else `hypotheses` is given."""
     lines, given = terms.find([line for line, _ in window])
     return lines, given | ({"prefix": [start for _, start in window]} if options.prefix else {})
 
 
-def _translate_shard(translator: "LineTranslator", terms: LineTerms, options: argparse.Namespace) -> None:
+def _translate_shard(translator: "LineTranslator", terms: TermFinder, options: argparse.Namespace) -> None:
     """Translate the part --shard of --input to a file beside --output."""
     from seq2seq.commands.shards import write_shard
     from seq2seq.runs.directory import model_hash

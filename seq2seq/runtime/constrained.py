@@ -30,27 +30,27 @@ from .shortlist import TranslationTable
 from .terms import TermIds, check_terms
 
 
-class Progress(NamedTuple):
+class BatchTermProgress(NamedTuple):
     """How far hypotheses have come with the terms of their sentences."""
 
     met: Ints  # (B, N, C) bool: the term is there
     position: Ints  # (B, N, C) how many of its first tokens are the last ones; 0 if met
     pending: Ints  # (B, N) the term that is complete unless the next token continues a longer one or its word; or -1
 
-    def of(self, parents: Ints) -> "Progress":
+    def of(self, parents: Ints) -> "BatchTermProgress":
         """Of the hypotheses with the numbers parents (B, N')."""
-        return Progress(*(part[np.arange(len(parents))[:, None], parents] for part in self))
+        return BatchTermProgress(*(part[np.arange(len(parents))[:, None], parents] for part in self))
 
-    def select(self, sentences: Ints) -> "Progress":
+    def select(self, sentences: Ints) -> "BatchTermProgress":
         """Keep the sentences (B',)."""
-        return Progress(*(part[sentences] for part in self))
+        return BatchTermProgress(*(part[sentences] for part in self))
 
     def begun(self) -> Ints:
         """(B, N) tokens that are the beginning of a term."""
         return self.position.max(2)
 
 
-class TermTable:
+class TermArrays:
     """The terms of B sentences, as arrays."""
 
     def __init__(self, ids: Ints, continuing: NDArray[np.bool_]) -> None:
@@ -70,12 +70,12 @@ class TermTable:
             borders[..., p, 1:] = borders[..., p - 1, :-1] & equal[..., p - 1, :-1]
         return borders & (np.arange(longest) < self.lengths[..., None])[..., None, :]
 
-    def start(self) -> Progress:
+    def start(self) -> BatchTermProgress:
         """Of the empty hypothesis, N = 1."""
         position = np.zeros_like(self.lengths)[:, None]
-        return Progress(position > 0, position, np.full(position.shape[:2], -1))
+        return BatchTermProgress(position > 0, position, np.full(position.shape[:2], -1))
 
-    def extend(self, progress: Progress, tokens: Ints) -> Progress:
+    def extend(self, progress: BatchTermProgress, tokens: Ints) -> BatchTermProgress:
         """Of the hypotheses with one more token each, tokens (B, N)."""
         met, position, pending = progress
         same = (self.ids[:, None] == tokens[..., None, None]) & ~met[..., None]  # (B, N, C, L)
@@ -91,14 +91,14 @@ class TermTable:
         position = np.where((lengths > room[..., None, None]) | met[..., None], 0, lengths).max(3)
         complete = (position > 0) & (position == self.lengths[:, None]) & (position == position.max(2, keepdims=True))
         pending = np.where(complete.any(2), complete.argmax(2), np.where(meets, -1, pending))
-        return Progress(met, position, pending)
+        return BatchTermProgress(met, position, pending)
 
-    def missing(self, progress: Progress) -> Ints:
+    def missing(self, progress: BatchTermProgress) -> Ints:
         """(B, N) the least number of tokens by which hypotheses hold all terms."""
         found: Ints = (self.lengths[:, None] * ~progress.met).sum(2) - progress.begun()
         return found
 
-    def next_ids(self, progress: Progress) -> Ints:
+    def next_ids(self, progress: BatchTermProgress) -> Ints:
         """(B, N, 2 C) the ids that begin or continue a missing term, ascending, PAD where there is none."""
         met, position, pending = progress
         absent = met | self._is(pending) | (self.lengths == 0)[:, None]
@@ -151,7 +151,7 @@ class BatchConstrainedBeamSearch(BatchBeamSearch):
             continuing = continuing[self.candidates.ids.clip(max=len(continuing) - 1)]
         ids = padded_terms(terms)
         ids = ids if self.candidates is None else np.where(ids == FREE, FREE, self.candidates.renumber(ids.clip(0)))
-        self.terms = TermTable(ids, continuing)
+        self.terms = TermArrays(ids, continuing)
         self.progress = self.terms.start()
 
     def forbidden(self, width: int) -> Ints:

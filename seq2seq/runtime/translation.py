@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Never, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .bounds import SEARCH_BOUNDS
 from .errors import ConfigError, DataError, RunError, check_type, counted, quoted, shortened
 from .glossary import Term
 from .hypothesis import Hypothesis
@@ -368,9 +369,8 @@ class LineTranslator(ABC):
             max(most, len(start)) + sum(map(len, each))
             for (_, most), start, each in zip(limits, prefix, terms, strict=True)
         ]
-        if self.max_target is not None:
-            most = [min(one, self.max_target - 1) for one in most]
-        return [least for least, _ in limits], most
+        bound = int(SEARCH_BOUNDS["max_length"].most) if self.max_target is None else self.max_target - 1
+        return [least for least, _ in limits], [min(one, bound) for one in most]
 
     def _translation(
         self,

@@ -34,28 +34,28 @@ from seq2seq.search.ensemble import check_models
 from seq2seq.search.topk import stable_topk
 
 
-class Progress(NamedTuple):
+class TermProgress(NamedTuple):
     """How far hypotheses have come with the terms of their sentences."""
 
     met: Tensor  # (B, N, C) bool: the term is there
     position: Tensor  # (B, N, C) how many of its first tokens are the last ones; 0 if met
     pending: Tensor  # (B, N) the term that is complete unless the next token continues a longer one or its word; or -1
 
-    def of(self, parents: Tensor) -> "Progress":
+    def of(self, parents: Tensor) -> "TermProgress":
         """Of the hypotheses with the numbers parents (B, N')."""
         sentences = torch.arange(len(parents), device=parents.device)[:, None]
-        return Progress(*(part[sentences, parents] for part in self))
+        return TermProgress(*(part[sentences, parents] for part in self))
 
-    def select(self, sentences: Tensor) -> "Progress":
+    def select(self, sentences: Tensor) -> "TermProgress":
         """Keep the sentences (B',)."""
-        return Progress(*(part[sentences] for part in self))
+        return TermProgress(*(part[sentences] for part in self))
 
     def begun(self) -> Tensor:
         """(B, N) tokens that are the beginning of a term."""
         return self.position.amax(2)
 
 
-class TermTable:
+class TermTensors:
     """The terms of B sentences, as tensors."""
 
     def __init__(self, terms: Sequence[TermIds], continuing: Tensor | None, device: torch.device) -> None:
@@ -80,12 +80,12 @@ class TermTable:
             borders[..., p, 1:] = borders[..., p - 1, :-1] & equal[..., p - 1, :-1]
         return borders & (torch.arange(longest, device=equal.device) < self.lengths[..., None])[..., None, :]
 
-    def start(self) -> Progress:
+    def start(self) -> TermProgress:
         """Of the empty hypothesis, N = 1."""
         position = torch.zeros_like(self.lengths)[:, None]
-        return Progress(position > 0, position, torch.full_like(position[..., 0], -1))
+        return TermProgress(position > 0, position, torch.full_like(position[..., 0], -1))
 
-    def extend(self, progress: Progress, tokens: Tensor) -> Progress:
+    def extend(self, progress: TermProgress, tokens: Tensor) -> TermProgress:
         """Of the hypotheses with one more token each, tokens (B, N)."""
         met, position, pending = progress
         same = (self.ids[:, None] == tokens[..., None, None]) & ~met[..., None]  # (B, N, C, L)
@@ -102,13 +102,13 @@ class TermTable:
         position = lengths.amax(3)
         complete = (position > 0) & (position == self.lengths[:, None]) & (position == position.amax(2, keepdim=True))
         pending = torch.where(complete.any(2), complete.int().argmax(2), pending.masked_fill(meets, -1))
-        return Progress(met, position, pending)
+        return TermProgress(met, position, pending)
 
-    def missing(self, progress: Progress) -> Tensor:
+    def missing(self, progress: TermProgress) -> Tensor:
         """(B, N) the least number of tokens by which hypotheses hold all terms."""
         return (self.lengths[:, None] * ~progress.met).sum(2) - progress.begun()
 
-    def next_ids(self, progress: Progress) -> Tensor:
+    def next_ids(self, progress: TermProgress) -> Tensor:
         """(B, N, 2 C) the ids that begin or continue a missing term, PAD where there is none."""
         met, position, pending = progress
         absent = met | self._is(pending) | (self.lengths == 0)[:, None]
@@ -148,7 +148,7 @@ class ConstrainedBeamSearch(BeamSearch):
         super().__init__(memory, **options)
         most, starts = self.max_lengths.tolist(), options["prefix"] or [()] * len(self.max_lengths)
         check_terms(terms, [longest - len(start) for longest, start in zip(most, starts, strict=True)])
-        self.terms = TermTable(terms, continuing, self.max_lengths.device)
+        self.terms = TermTensors(terms, continuing, self.max_lengths.device)
         self.progress = self.terms.start()
 
     def advance(self, log_probs: Tensor, weights: Tensor | None) -> Tensor | None:

@@ -9,7 +9,7 @@ import torch
 from seq2seq.errors import ConfigError
 from seq2seq.ids import EOS
 from seq2seq.runtime.beam import beam_search
-from seq2seq.runtime.constrained import TermTable, constrained_beam_search, padded_terms
+from seq2seq.runtime.constrained import TermArrays, constrained_beam_search, padded_terms
 from seq2seq.runtime.constraints import Constraints
 from seq2seq.runtime.terms import place_terms
 from seq2seq.search import constrained as torch_search
@@ -59,9 +59,9 @@ def test_progress_is_what_place_terms_says(library):
     terms = [[chance.integers(4, 7, chance.integers(1, 5)).tolist() for _ in range(b % 5)] for b in range(40)]
     marks, tokens = np.arange(9) == 6, chance.integers(4, 8, (40, 6, 12))
     if library == "numpy":
-        table, convert = TermTable(padded_terms(terms), marks), np.asarray
+        table, convert = TermArrays(padded_terms(terms), marks), np.asarray
     else:
-        table, convert = torch_search.TermTable(terms, torch.from_numpy(marks), torch.device("cpu")), torch.as_tensor
+        table, convert = torch_search.TermTensors(terms, torch.from_numpy(marks), torch.device("cpu")), torch.as_tensor
     progress = table.start().of(convert(np.zeros((40, 6), np.int64)))
     for length in range(13):
         missing, following = table.missing(progress).tolist(), table.next_ids(progress)
