@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -24,6 +25,7 @@ from seq2seq.runtime.__main__ import main as translate_bundle
 from seq2seq.runtime.bundle import Bundle
 from seq2seq.runtime.translation import EMPTY, as_values
 from tests.each import each
+from tests.serve.process import serving
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -432,3 +434,8 @@ def test_the_demo_translates_well(tmp_path):
     score = re.search(r"^test BLEU = (\d+\.\d)$", done.stdout, re.MULTILINE)
     assert score, done.stdout
     assert float(score[1]) >= 90
+    command = re.search(r"^to translate with it in a browser: (\S+) -m seq2seq serve (\S+)$", done.stdout, re.MULTILINE)
+    assert command, done.stdout
+    assert command[1] == sys.executable
+    with serving(tmp_path / command[2]) as (url, _), urllib.request.urlopen(url) as page:
+        assert b"<title>" in page.read()

@@ -611,6 +611,45 @@ AROUND = [
         "the policy of a page lets any script in it run", "serve/test_page.py compare/report/test_page.py",
     ),
     Bug(
+        "stale_text", "data/text_hash.py",
+        "return Stamp(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)",
+        "return Stamp(found.st_ino, found.st_size, found.st_mtime_ns, 0)",
+        "text that was changed in place, and given its old time, is taken for what was read", "data/test_scan.py",
+    ),
+    Bug(
+        "text_of_this_second", "data/scan.py",
+        "if max(changed) > (self.began - CLOCK_STEP) * 1e9:", "if False:",
+        "text that may still change within the same tick of the clock is recorded", "data/test_scan.py",
+    ),
+    Bug(
+        "answers_mixed_up", "serve/batching.py",
+        "self.answer.set_result([self.found[i] for i in range(len(self.lines))])",
+        "self.answer.set_result([*self.found.values()])",
+        "a text whose sentences were in several batches gets them in the order of the batches",
+        "serve/test_batching.py serve/test_app.py",
+    ),
+    Bug(
+        "closed_too_early", "serve/app.py",
+        "found = [model for last, model in self.replaced if last < oldest]",
+        "found = [model for last, model in self.replaced]",
+        "a model that was replaced is closed while requests wait for it", "serve/test_reload.py",
+    ),
+    Bug(
+        "half_a_model", "serve/reload.py",
+        "if state == self.last[info.name] != self.opened[info.name]:", "if state != self.opened[info.name]:",
+        "a model is opened while its file is still being written", "serve/test_reload.py",
+    ),
+    Bug(
+        "packets_wait", "serve/server.py",
+        "listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)", "pass",
+        "every answer waits 40 ms for an acknowledgement", "serve/test_server.py",
+    ),
+    Bug(
+        "headers_byte_by_byte", "serve/server.py",
+        "connection.transport.close()", "pass",
+        "a client that never completes its request keeps its connection for ever", "serve/test_hostile.py",
+    ),
+    Bug(
         "actors_take_all_cores", "ray_data.py",
         "compute=data.ActorPoolStrategy(min_size=1, max_size=actors),", "compute=data.ActorPoolStrategy(size=actors),",
         "with as many actors as cores the dataset is never read", "test_ray_data.py",

@@ -39,6 +39,7 @@ def test_pointing_at_a_word_lights_the_words_it_attended_to(opened: Open, monkey
     assert page.text("#note") == ""
 
 
+@pytest.mark.slow
 def test_lit_words_are_behind_the_letters_of_the_text(opened: Open) -> None:
     """The mirror has the same lines as the field: the field is as high, and nothing scrolls inside it."""
     page = opened()
@@ -53,6 +54,7 @@ def test_lit_words_are_behind_the_letters_of_the_text(opened: Open) -> None:
     assert page.js(f"{style}(byId('source'))") == page.js(f"{style}(byId('mirror'))")
 
 
+@pytest.mark.slow
 def test_a_click_keeps_the_word(opened: Open) -> None:
     page = opened()
     page.translate("one two. three four.")
@@ -67,6 +69,7 @@ def test_a_click_keeps_the_word(opened: Open) -> None:
     assert lit(page) == {}
 
 
+@pytest.mark.slow
 def test_nothing_is_lit_in_a_text_that_has_changed(opened: Open) -> None:
     page = opened()
     page.translate("one two")
@@ -80,6 +83,7 @@ def test_nothing_is_lit_in_a_text_that_has_changed(opened: Open) -> None:
         assert page.text("#note") == ""
 
 
+@pytest.mark.slow
 def test_long_texts_get_their_attention_when_a_word_is_pointed_at(opened: Open) -> None:
     page = opened()
     sentences = [f"This is sentence {number} of a long text." for number in range(40)]
@@ -101,6 +105,7 @@ def pixels(page: Page) -> Any:
     return np.array(page.js(f"[...{read}.data]")).reshape(-1, 4)
 
 
+@pytest.mark.slow
 def test_heat_map_of_words(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces are merged to words: columns are summed and rows averaged. In light colours red falls from 255 to 24."""
     pieces = ["▁old", "▁do", "g", ""]
@@ -153,6 +158,7 @@ def test_layers_and_heads(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None
         assert lit(page) == {word: pytest.approx(light) for word, light in expected.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heads", [(0, 0), (1, 1)])
 def test_without_several_heads_there_is_nothing_to_choose(opened: Open, heads: tuple[int, int]) -> None:
     page = opened(heads=heads)
@@ -194,6 +200,7 @@ def test_keys(opened: Open) -> None:
     assert page.focused() == "source"
 
 
+@pytest.mark.slow
 def test_tab_reaches_everything(opened: Open) -> None:
     page = opened("en-de", "small=en-de", heads=(2, 2))
     page.translate("one two")
@@ -207,6 +214,7 @@ def test_tab_reaches_everything(opened: Open) -> None:
     assert reached == [*header, *panes, "choice", "SELECT", "SELECT", "SUMMARY", "row-labels"]
 
 
+@pytest.mark.slow
 def test_every_field_has_a_label(opened: Open) -> None:
     page = opened("en-de", "small=en-de", heads=(2, 2))
     page.translate("one")
@@ -218,6 +226,7 @@ def test_every_field_has_a_label(opened: Open) -> None:
     assert page.js("[byId('status').getAttribute('role'), byId('message').getAttribute('role')]") == ["status", "alert"]
 
 
+@pytest.mark.slow
 def test_right_to_left(opened: Open) -> None:
     page = opened("en-ar")
     assert page.translate("one two") == "ONE TWO"
@@ -249,6 +258,7 @@ def test_words_are_found_in_their_text(opened: Open) -> None:
         assert (found["labels"], found["places"]) == (labels, places), text
 
 
+@pytest.mark.slow
 def test_fits_a_phone(opened: Open) -> None:
     page = opened("en-de", "a-model-with-quite-a-long-name-for-a-phone=en-de", heads=(4, 4))
     page.browser.size(360, 740, mobile=True)
@@ -263,6 +273,7 @@ def test_fits_a_phone(opened: Open) -> None:
     assert page.js(f"{top}('target').top >= {top}('source').bottom && {top}('target').left === {top}('source').left")
 
 
+@pytest.mark.slow
 def test_a_tap_keeps_a_word_and_another_lets_go_of_it(opened: Open) -> None:
     page = opened()
     page.browser.size(360, 740, mobile=True)
@@ -275,6 +286,7 @@ def test_a_tap_keeps_a_word_and_another_lets_go_of_it(opened: Open) -> None:
     assert lit(page) == {}
 
 
+@pytest.mark.slow
 def test_light_and_dark(opened: Open) -> None:
     page = opened()
     page.translate("one")

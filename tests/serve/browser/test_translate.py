@@ -35,6 +35,7 @@ def test_translates_while_typing(opened: Open) -> None:
     assert page.js("byId('below').hidden")
 
 
+@pytest.mark.slow
 def test_letters_typed_at_once_are_one_request(opened: Open) -> None:
     page = opened()
     page.js("""[...'a dog runs'].forEach((letter) => {
@@ -97,6 +98,7 @@ def test_words_in_which_alternatives_differ(opened: Open) -> None:
     assert page.js("differingWords([], ['a']).concat(differingWords(['a'], []))") == [True]
 
 
+@pytest.mark.slow
 def test_models_and_settings(opened: Open) -> None:
     page = opened("en-de", "small=en-de", "de-en", "sum=summarization", beam=9)
     assert page.texts("#model option") == [
@@ -127,6 +129,7 @@ def test_models_and_settings(opened: Open) -> None:
     assert page.js("location.hash") == "#model=sum"
 
 
+@pytest.mark.slow
 def test_fragment_holds_model_and_settings_and_never_text(opened: Open) -> None:
     page = opened("en-de", "small=en-de", fragment="#model=small&beam=3&n_best=2&nonsense=1&alpha=x&temperature=2")
     assert page.translate("a dog") == "small:A DOG"
@@ -135,6 +138,7 @@ def test_fragment_holds_model_and_settings_and_never_text(opened: Open) -> None:
     assert "dog" not in page.js("location.href + JSON.stringify({ ...localStorage, ...sessionStorage })").lower()
 
 
+@pytest.mark.slow
 def test_refusals_are_sentences_in_the_page(opened: Open) -> None:
     page = opened(characters=20)
     page.expected = "status of 400"
@@ -153,6 +157,7 @@ def test_refusals_are_sentences_in_the_page(opened: Open) -> None:
     page.until("byId('message').textContent.startsWith('search.beam=30 is more')")
 
 
+@pytest.mark.slow
 def test_an_error_of_the_server_is_no_error_of_the_page(opened: Open) -> None:
     page = opened()
     page.expected = "status of 500"
@@ -161,6 +166,7 @@ def test_an_error_of_the_server_is_no_error_of_the_page(opened: Open) -> None:
     assert page.text("#message") == "the request failed by an error of the server, which is in its log"
 
 
+@pytest.mark.slow
 def test_a_busy_server_is_asked_again(opened: Open) -> None:
     page = opened(waiting=0)
     page.expected = "status of 429"
@@ -172,6 +178,7 @@ def test_a_busy_server_is_asked_again(opened: Open) -> None:
     assert page.text("#target") == "A DOG"
 
 
+@pytest.mark.slow
 def test_a_server_that_needs_a_key_is_given_one(opened: Open) -> None:
     page = opened(keys=("secret",))
     page.expected = "status of 403"
@@ -249,6 +256,7 @@ def test_script_in_the_page_is_blocked(opened: Open) -> None:
     page.browser.events.clear()  # the browser logs what it blocks
 
 
+@pytest.mark.slow
 def test_empty_translations_and_truncated_ones(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = Translation("", -1.0, -1.0, ["▁a", ""], [""], None, True, truncated=True)
     monkeypatch.setattr(StandIn, "translation", lambda *given: empty)
@@ -260,6 +268,7 @@ def test_empty_translations_and_truncated_ones(opened: Open, monkeypatch: pytest
     assert status(page) == "Of a long sentence the model read the beginning only."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("denied", [False, True])
 def test_copy(opened: Open, denied: bool) -> None:
     page = opened()
