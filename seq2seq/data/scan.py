@@ -130,7 +130,7 @@ class ScanRecord:
         settings = [getattr(data, name) for name in READ_SETTINGS]
         what = json.dumps([CACHE_VERSION, linked, str(data_root(data).absolute()), *settings])
         key = hashlib.sha256(what.encode()).hexdigest()[:16]
-        self.path = cache_root(data) / f"{data.name}-text-{key}.json"
+        self.path = cache_root(data) / f".{data.name}-text-{key}.json"
         self.began, self.text = time.time(), dict(text)
         try:
             self.stamps = self.text | file_stamps(files_of_tests(data))

@@ -22,6 +22,8 @@ from seq2seq.serve.refusals import DrainingError, QueueFullError
 
 log = logging.getLogger("seq2seq")
 
+LONGEST = 10  # times Limits.wait
+
 
 @dataclass(eq=False)
 class Job:
@@ -59,7 +61,7 @@ class Limits(NamedTuple):
     """When a batch is full, and how many jobs may wait."""
 
     tokens: int = 4096  # source tokens of a batch, padding included
-    wait: float = 0.005  # seconds that an idle model waits for more sentences
+    wait: float = 0.005  # seconds without a new job, after which an idle model begins; it waits for LONGEST of them
     jobs: int = 100
 
 
@@ -86,6 +88,7 @@ class Batcher:
         self.changed = threading.Condition()  # guards what follows
         self.jobs: deque[Job] = deque()  # with lines that are in no batch yet, the next to be served first
         self.closing = False
+        self.idle_since = time.monotonic()
         self.thread = threading.Thread(target=self._work, name="seq2seq-serve", daemon=True)
         self.thread.start()
 
@@ -140,6 +143,7 @@ class Batcher:
     def _work(self) -> None:
         while batch := self._next_batch():
             self._translate(batch)
+            self.idle_since = time.monotonic()
 
     def _next_batch(self) -> list[tuple[Job, int]]:
         """The lines to translate next, as (job, index); none at the end. Waits for some."""
@@ -156,12 +160,17 @@ class Batcher:
                     self.changed.wait(left)
 
     def _patience(self) -> float:
-        """Seconds until the job that came first has waited long enough; it may have, while a batch was translated."""
-        return min(job.arrived for job in self.jobs) + self.limits.wait - time.monotonic()
+        """Seconds to wait for more jobs: until none has come for a while, or the first has waited long.
+
+        Both count from the end of the last batch at least: clients that wait for an answer send their next sentence
+        when they have it, and without a pause those of a batch would never meet those that came meanwhile."""
+        arrived = [max(job.arrived, self.idle_since) for job in self.jobs]
+        return min(max(arrived) + self.limits.wait, min(arrived) + LONGEST * self.limits.wait) - time.monotonic()
 
     def _is_full(self) -> bool:
         """Whether there is no need to wait for more sentences."""
-        return sum(sum(job.tokens[job.taken :]) for job in self.jobs) >= self.limits.tokens
+        tokens = [count for job in self.jobs for count in job.tokens[job.taken :]]
+        return sum(tokens) >= self.limits.tokens or len(tokens) >= self.translator.search.batch
 
     def _drop_done(self) -> None:
         """Forget jobs that were cancelled, or of which a line has failed."""
