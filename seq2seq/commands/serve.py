@@ -136,7 +136,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--batch-wait",
         MILLISECONDS,
         default=5.0,
-        help="milliseconds that an idle model waits for more sentences (default: 5)",
+        help="milliseconds without a request, after which a model waits no longer for those whose clients it has just"
+        " answered (default: 5)",
     )
     add_device_options(parser)
     add_threads(parser)

@@ -22,7 +22,7 @@ from seq2seq.serve.refusals import DrainingError, QueueFullError
 
 log = logging.getLogger("seq2seq")
 
-LONGEST = 10  # times Limits.wait
+ANSWER = 0.0005  # seconds in which an answer is sent, and the next request of its client read
 
 
 @dataclass(eq=False)
@@ -61,7 +61,7 @@ class Limits(NamedTuple):
     """When a batch is full, and how many jobs may wait."""
 
     tokens: int = 4096  # source tokens of a batch, padding included
-    wait: float = 0.005  # seconds without a new job, after which an idle model begins; it waits for LONGEST of them
+    wait: float = 0.005  # seconds without a new job, after which no more are waited for
     jobs: int = 100
 
 
@@ -88,7 +88,8 @@ class Batcher:
         self.changed = threading.Condition()  # guards what follows
         self.jobs: deque[Job] = deque()  # with lines that are in no batch yet, the next to be served first
         self.closing = False
-        self.idle_since = time.monotonic()
+        self.came = self.answered = 0  # jobs since the last batch, and those that it finished
+        self.idle_since = 0.0
         self.thread = threading.Thread(target=self._work, name="seq2seq-serve", daemon=True)
         self.thread.start()
 
@@ -115,6 +116,7 @@ class Batcher:
                 raise QueueFullError(f"{len(self.jobs):,} requests wait already: send this one again in a second")
             if job.lines:
                 self.jobs.append(job)
+                self.came += 1
                 self.changed.notify()
         return job.answer
 
@@ -143,7 +145,9 @@ class Batcher:
     def _work(self) -> None:
         while batch := self._next_batch():
             self._translate(batch)
-            self.idle_since = time.monotonic()
+            with self.changed:
+                self.came, self.answered = 0, len({job for job, _ in batch if job.answer.done()})
+                self.idle_since = time.monotonic()
 
     def _next_batch(self) -> list[tuple[Job, int]]:
         """The lines to translate next, as (job, index); none at the end. Waits for some."""
@@ -160,12 +164,15 @@ class Batcher:
                     self.changed.wait(left)
 
     def _patience(self) -> float:
-        """Seconds to wait for more jobs: until none has come for a while, or the first has waited long.
+        """Seconds to wait for more jobs: none if as many have come as were answered last, else until none has come for
+        a while.
 
-        Both count from the end of the last batch at least: clients that wait for an answer send their next sentence
-        when they have it, and without a pause those of a batch would never meet those that came meanwhile."""
-        arrived = [max(job.arrived, self.idle_since) for job in self.jobs]
-        return min(max(arrived) + self.limits.wait, min(arrived) + LONGEST * self.limits.wait) - time.monotonic()
+        Clients that wait for an answer send their next sentence when they have it. Without a pause those of a batch
+        would never meet those that came meanwhile."""
+        if self.came >= self.answered:
+            return 0.0
+        last = max(self.idle_since + ANSWER * self.answered, max(job.arrived for job in self.jobs))
+        return last + self.limits.wait - time.monotonic()
 
     def _is_full(self) -> bool:
         """Whether there is no need to wait for more sentences."""

@@ -281,6 +281,7 @@ def test_request_whose_client_goes_is_dropped(serve: Any) -> None:
 
     async def go() -> None:
         busy = batcher.submit(batcher.job(["busy"]))
+        until(lambda: translator.batches)
         messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
         async def receive() -> Any:

@@ -1,6 +1,7 @@
 """Batches across requests, with a stand-in for the translator that records what it is given."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -77,11 +78,32 @@ def test_requests_that_wait_share_batches(started: Any) -> None:
     assert translator.batches == [["first"], [f"line {i}" for i in range(10)]]
 
 
-def test_idle_model_waits_a_moment_for_others(started: Any) -> None:
-    translator, batcher = started(wait=0.5, tokens=4)
-    submit(batcher, "a b")
-    best(submit(batcher, "c d"))  # now the batch is full, and nothing is waited for
-    assert translator.batches == [["a b", "c d"]]
+def test_clients_of_a_batch_meet_in_the_next_one(started: Any) -> None:
+    """As many requests are waited for as were answered together, unless none comes for a while."""
+    translator, batcher = started(open_gate=False, wait=30, tokens=6)
+    first = held(translator, batcher)  # an idle model begins at once
+    waiting = submit(batcher, "a")
+    translator.gate.set()
+    best(first)
+    time.sleep(0.05)
+    assert not waiting.done()
+    again = submit(batcher, "b", "c")  # the client of the first
+    assert [best(answer) for answer in (waiting, again)] == [["A"], ["B", "C"]]
+    alone = submit(batcher, "d")
+    time.sleep(0.05)
+    assert not alone.done()
+    assert [best(answer) for answer in (submit(batcher, "e"), alone)] == [["E"], ["D"]]
+    assert best(submit(batcher, "a b c d e f")) == ["A B C D E F"]  # nothing more fits
+    assert translator.batches == [["first"], ["a", "b", "c"], ["d", "e"], ["a b c d e f"]]
+
+
+def test_clients_that_do_not_come_back_are_waited_for_a_moment(started: Any) -> None:
+    translator, batcher = started(open_gate=False, wait=0.02)
+    held(translator, batcher)
+    answers = [submit(batcher, "a"), submit(batcher, "b")]
+    translator.gate.set()
+    assert [best(answer) for answer in answers] == [["A"], ["B"]]
+    assert best(submit(batcher, "c")) == ["C"]
 
 
 def test_budget_counts_padding_and_a_line_beyond_it_goes_alone(started: Any) -> None:
