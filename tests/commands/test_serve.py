@@ -129,10 +129,10 @@ def test_page_shows_what_the_server_answers(
 def test_signal_finishes_what_was_accepted(
     number: signal.Signals, family_run: Callable[[str], Path], lines: list[str], installed: None
 ) -> None:
-    text = "\n".join(line for line in lines if line.strip())
-    with serving(family_run("rnn"), "--batch-wait", 1000) as (url, process), ThreadPoolExecutor(4) as pool:
+    text = "\n".join([line for line in lines if line.strip()] * 20)
+    with serving(family_run("rnn"), "--batch-tokens", 64) as (url, process), ThreadPoolExecutor(4) as pool:
         accepted = [pool.submit(ask, url, "translate", q=text, source="en", target="de") for _ in range(3)]
-        until(lambda: waiting(url) == 3 * len(text.splitlines()), 60)
+        until(lambda: waiting(url) > 2 * len(text.splitlines()), 60)  # of all three
         process.send_signal(number)
         health = [ask(url, "detect", q="a") for _ in range(2)]
         assert {status for status, _ in health} == {503}
