@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 OFFLINE_BATCH = 64
 MOST_SECONDS = 600  # of one number of clients
-ALONE = ("--batch-tokens", "1", "--batch-wait", "0")  # options for batches of one sentence
+BATCHES = {"shared": (), "alone": ("--batch-tokens", "1")}  # of all requests, or of one sentence: options of serve
 
 
 class Server(NamedTuple):
@@ -43,7 +43,8 @@ def main() -> None:
     parser.add_argument("--input", type=Path, help="sentences, one a line")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--requests", type=int, default=1000, help="in all, for each number of clients")
-    parser.add_argument("--threads", type=int, default=0, help="of server and offline translation; 0: all cores")
+    parser.add_argument("--threads", type=int, default=0, help="of server and offline translation; 0: as they choose")
+    parser.add_argument("--batches", nargs="+", default=list(BATCHES), choices=list(BATCHES))
     parser.add_argument("options", nargs="*", help="of seq2seq serve, after --")
     options = parser.parse_args()
 
@@ -58,17 +59,9 @@ def main() -> None:
     print(f"offline, batches of {OFFLINE_BATCH}: {offline:.1f} sentences/s\n")
     columns = ["batches", "clients", "sentences/s", "of offline", "median ms", "95 % ms", "batch", "wrong", "MiB"]
     print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
-    for name, more in (("across requests", ()), ("of one", ALONE)):
-        words = [
-            str(options.model),
-            "--threads",
-            str(options.threads),
-            "--max-waiting",
-            "1000",
-            *options.options,
-            *more,
-        ]
-        with serving(words) as server:
+    for name in options.batches:
+        limits = ["--threads", str(options.threads), "--max-waiting", "1000", *options.options, *BATCHES[name]]
+        with serving([str(options.model), *limits]) as server:
             measure(server, sentences[:20], expected, 2, 20)  # warms up
             for clients in options.clients:
                 row = measured_row(server, sentences, expected, clients, options.requests, offline)
