@@ -2,13 +2,14 @@
 
 import argparse
 import logging
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seq2seq.commands.options import add_device_options, add_search_options, open_translator, search_options
 from seq2seq.data.files import read_lines
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, quoted
 from seq2seq.runtime.arguments import Parser, add_number, add_threads
 from seq2seq.runtime.bounds import SEARCH_BOUNDS, Bounds
 
@@ -81,7 +82,16 @@ def _read_keys(path: Path) -> list[str]:
     keys = [line.strip() for line in read_lines(path) if line.strip() and not line.startswith("#")]
     if not keys:
         raise ConfigError(f"{path} holds no API key: one a line is expected")
+    if wrong := [key for key in keys if not re.fullmatch("[!-~]+", key)]:
+        raise ConfigError(f"{path}: {quoted(wrong[0])} cannot be a key: letters, digits and punctuation of ASCII can")
     return keys
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it."""
+    if text != "*" and not re.fullmatch(r"https?://[^/\s]+", text):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no origin, such as https://example.org or *")
+    return text
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -89,7 +99,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         "serve",
         "Answer requests for translations and summaries over HTTP, with the interface of LibreTranslate and one of our"
-        " own, until SIGTERM or Ctrl-C; what was accepted is finished then. SIGHUP opens all models anew. Sentences of"
+        " own, until SIGTERM or Ctrl-C; what was accepted is finished then. SIGHUP reloads all models. Sentences of"
         " all requests that wait are translated together. Needs pip install 'seq2seq[serve]'.",
         usage="seq2seq serve [OPTIONS] [NAME=]MODEL ...",
         example="runs/toy-demo-s1-bc617b45 fast=export.s2s",
@@ -107,10 +117,16 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--api-keys", type=Path, metavar="FILE", help="requests need one of the keys in this file, one a line"
     )
     parser.add_argument(
-        "--cors", nargs="+", default=[], metavar="ORIGIN", help="pages of these origins may ask from a browser; *: all"
+        "--cors",
+        action="append",
+        default=[],
+        type=_origin,
+        metavar="ORIGIN",
+        help="pages of this origin, such as https://example.org, may send requests from a browser; *: of all; may be"
+        " repeated",
     )
     parser.add_argument(
-        "--watch", action="store_true", help="open a model anew when its files change, as all are at SIGHUP"
+        "--watch", action="store_true", help="reload a model when its weights change, as all are at SIGHUP"
     )
     limits = parser.add_argument_group("limits", "what goes beyond is refused, with status 413, 429 or 400")
     add_number(limits, "--max-characters", CHARACTERS, default=20_000, help="characters of a request (default: 20000)")

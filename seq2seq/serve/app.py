@@ -25,7 +25,6 @@ import seq2seq
 from seq2seq.config.languages import language_name
 from seq2seq.errors import RunError, Seq2SeqError
 from seq2seq.evaluation.alignment import word_links
-from seq2seq.ids import BREAK
 from seq2seq.runtime.lines import check_line
 from seq2seq.runtime.search_config import SearchConfig
 from seq2seq.runtime.translation import Translation, as_values
@@ -45,6 +44,7 @@ T = TypeVar("T")
 Receive = Callable[[], Awaitable[Any]]
 BODY_SECONDS = 30.0  # in which the body of a request has to be complete
 BYTES_PER_CHARACTER, OTHER_BYTES = 12, 1 << 16  # of a body: an emoji as two \uXXXX escapes, and all other fields
+WEIGHTS = 3_000_000  # of attention in an answer, which are 25 MB of JSON
 SHORT = 1_000  # characters, which take less than a millisecond
 DIGITS = 5  # of attention weights, as `translate --attention` writes them
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -102,9 +102,10 @@ class Server:
     def unused(self) -> list[ServedModel]:
         """Models that were replaced and that no request uses any more; each is returned once."""
         oldest = min((generation for generation, count in self.begun.items() if count), default=self.generation)
-        found = [model for last, model in self.replaced if last < oldest]
-        self.replaced = [(last, model) for last, model in self.replaced if last >= oldest]
-        return found
+        found = [entry for entry in self.replaced if entry[0] < oldest]
+        for entry in found:
+            self.replaced.remove(entry)  # another thread may append meanwhile
+        return [model for _, model in found]
 
     def close(self, finish: bool) -> None:
         """Finish what was accepted, or only the present batches, and end the threads of all models."""
@@ -140,6 +141,11 @@ class Server:
             options = {}
             if body.alternatives:
                 n_best = body.alternatives + 1
+                if n_best > self.limits.beam:
+                    most = self.limits.beam - 1
+                    raise RefusedError(
+                        f"alternatives={body.alternatives} is more than this server gives: at most {most}"
+                    )
                 options = {"n_best": n_best}
                 if not model.batcher.translator.search.sampling:
                     options["beam"] = max(n_best, model.batcher.translator.search.beam)
@@ -206,26 +212,22 @@ class Server:
     async def translate_details(self, request: Request) -> Response:
         """Translations with all that is known of them: n-best lists, scores, word alignment, attention."""
         body = await self._body(request, schemas.TranslateDetailsBody)
-        self._check_key(request)
+        self._check_key(request, body.api_key)
         texts = self._texts(body.text)
         model = await self._chosen(body, texts)
         read = [(text, body.format, model.info.source) for text in texts]
         documents = await _computed(sum(map(len, texts)), _read, read)
-        found = await self._details(request, body, model, documents)
         languages = {"source": model.info.source, "target": model.info.target}
-        return JSONResponse({"model": model.info.name, **languages, "translations": found})
+        return await self._details(request, body, model, documents, languages, "translations")
 
     async def summarize(self, request: Request) -> Response:
         """Summaries with all that is known of them. A text is summarized as a whole."""
         body = await self._body(request, schemas.SummarizeBody)
-        self._check_key(request)
+        self._check_key(request, body.api_key)
         texts = self._texts(body.text)
         model = self.models.named(body.model, "summarization")
         documents = [read_whole(text) for text in texts]
-        found = await self._details(request, body, model, documents)
-        for one in found:
-            one["text"] = "\n".join(line.strip() for line in one["text"].split(BREAK))
-        return JSONResponse({"model": model.info.name, "summaries": found})
+        return await self._details(request, body, model, documents, {}, "summaries")
 
     async def figures(self, request: Request) -> Response:
         """Figures for Prometheus."""
@@ -251,9 +253,16 @@ class Server:
         return named
 
     async def _details(
-        self, request: Request, body: schemas.DetailedBody, model: ServedModel, documents: Sequence[Document]
-    ) -> list[dict[str, Any]]:
-        """The answer for each text."""
+        self,
+        request: Request,
+        body: schemas.DetailedBody,
+        model: ServedModel,
+        documents: Sequence[Document],
+        about: dict[str, Any],
+        name: str,
+    ) -> Response:
+        """The response, with the answer for each text as its field `name`, after the model's name and what else there
+        is about it."""
         search = model.search(body.search, self.limits.beam)
         choice = HeadChoice(body.layer, body.head)
         if any(choice) and not body.attention:
@@ -262,8 +271,16 @@ class Server:
         attention = body.alignment or body.attention
         found = await self._hypotheses(request, model, documents, search, attention, choice if any(choice) else None)
 
-        def as_json() -> list[dict[str, Any]]:
-            return [
+        hypotheses = [one for sentences in found for ranked in sentences for one in ranked]
+        weights = sum(len(one.source) * len(one.target) for one in hypotheses) if body.attention else 0
+        if weights > WEIGHTS:
+            raise TooLargeError(
+                f"the attention of all hypotheses has {weights:,} weights, and an answer at most {WEIGHTS:,}: ask for"
+                " fewer hypotheses, or send fewer sentences"
+            )
+
+        def as_json() -> Response:
+            texts = [
                 {
                     "text": _joined(document, sentences, 0),
                     "sentences": [
@@ -273,9 +290,9 @@ class Server:
                 }
                 for document, sentences in zip(documents, found, strict=True)
             ]
+            return JSONResponse({"model": model.info.name, **about, name: texts})
 
-        size = sum(len(line) for document in documents for line in document.sentences)
-        return await _computed(size * search.n_best * (1 + DIGITS * body.attention), as_json)
+        return await _computed(sum(len(one.text) for one in hypotheses) + weights, as_json)
 
     async def _hypotheses(
         self,
@@ -344,7 +361,7 @@ class Server:
     async def _body(self, request: Request, kind: type[schemas.B]) -> schemas.B:
         """The request, sent as JSON or as a form."""
         if self.draining:
-            raise DrainingError("the server is shutting down: send the request to another one, or later again")
+            raise DrainingError
         if request.headers.get("content-type", "").lower().startswith(FORMS):
             try:
                 form = await request.form(max_files=1, max_fields=1000 + self.limits.texts)

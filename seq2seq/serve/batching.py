@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 from seq2seq.errors import RunError, Seq2SeqError
@@ -111,7 +112,9 @@ class Batcher:
         with self.changed:
             self._drop_done()
             if self.closing:
-                raise DrainingError("the server is shutting down: send the request to another one, or later again")
+                raise DrainingError
+            if not self.alive():
+                raise RunError("the model has stopped, because of an error that is in the log: restart the server")
             if len(self.jobs) >= self.limits.jobs:
                 raise QueueFullError(f"{len(self.jobs):,} requests wait already: send this one again in a second")
             if job.lines:
@@ -176,8 +179,13 @@ class Batcher:
 
     def _is_full(self) -> bool:
         """Whether there is no need to wait for more sentences."""
-        tokens = [count for job in self.jobs for count in job.tokens[job.taken :]]
-        return sum(tokens) >= self.limits.tokens or len(tokens) >= self.translator.search.batch
+        tokens = sentences = 0
+        for job in self.jobs:
+            for count in islice(job.tokens, job.taken, None):
+                tokens, sentences = tokens + count, sentences + 1
+                if tokens >= self.limits.tokens or sentences >= self.translator.search.batch:
+                    return True
+        return False
 
     def _drop_done(self) -> None:
         """Forget jobs that were cancelled, or of which a line has failed."""
@@ -189,14 +197,18 @@ class Batcher:
 
         A line that does not fit, as it is so long that others would be padded to it, stays the first of its job; jobs
         of which nothing was taken are served before others the next time."""
-        kind, most = self.jobs[0].kind, self.jobs[0].search.batch
+        kind, search = self.jobs[0].kind, self.jobs[0].search
+        wider = max(
+            1.0, search.width / self.translator.search.width
+        )  # hypotheses of a sentence, as it may ask for more
+        most, budget = max(1, int(search.batch / wider)), self.limits.tokens / wider
         batch: list[tuple[Job, int]] = []
         longest, turn, served = 0, list(self.jobs), set()
         while turn and len(batch) < most:
             rest = []
             for job in turn:
                 tokens = max(longest, job.tokens[job.taken])
-                if batch and (job.kind != kind or (len(batch) + 1) * tokens > self.limits.tokens or len(batch) == most):
+                if batch and (job.kind != kind or (len(batch) + 1) * tokens > budget or len(batch) == most):
                     continue
                 batch.append((job, job.taken))
                 job.taken, longest = job.taken + 1, tokens
@@ -212,7 +224,10 @@ class Batcher:
         """Translate a batch; after an error each line alone, so that only its own job fails."""
         start = time.monotonic()
         try:
-            for (job, i), found in zip(batch, self._hypotheses(batch), strict=True):
+            hypotheses = self._hypotheses(batch)
+            tokens = sum(job.tokens[i] for job, i in batch)
+            self.observe(BatchStats(len(batch), tokens, time.monotonic() - start))  # before the answers
+            for (job, i), found in zip(batch, hypotheses, strict=True):
                 job.finish(i, found)
         except Exception as error:
             if len(batch) > 1:
@@ -223,9 +238,6 @@ class Batcher:
             if not isinstance(error, Seq2SeqError):
                 log.error("%s while translating: a request failed", type(error).__name__)
             batch[0][0].fail(error)
-            return
-        tokens = sum(job.tokens[i] for job, i in batch)
-        self.observe(BatchStats(len(batch), tokens, time.monotonic() - start))
 
     def _hypotheses(self, batch: Sequence[tuple[Job, int]]) -> list[list[Translation]]:
         job, _ = batch[0]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from seq2seq.errors import DataError, unknown
 from seq2seq.evaluation.alignment import argmax_links, word_weights
 from seq2seq.runtime.translation import Translation
+from seq2seq.serve.refusals import TooLargeError
 from seq2seq.serve.text import Document, Part, Tag, read_text, sentence_pieces
 
 VERBATIM = {"script", "style", "code", "kbd", "samp", "textarea"}  # elements whose text is not translated
@@ -26,6 +27,7 @@ VOID = {  # elements without an end tag
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
 }  # fmt: skip
 BEGIN, END = 1, -1  # kinds of a Tag
+MOST_TAGS_OF_TEXT = 2_000  # the time to read broken tags grows with the square of their number
 MOST_TAGS = 100  # of a sentence that are aligned; the time grows with tags times words
 
 
@@ -48,9 +50,12 @@ FORMATS: dict[str, Callable[[str, str], Document]] = {"text": read_text, "html":
 
 
 def read_document(text: str, text_format: str, language: str) -> Document:
-    """The sentences of a text. Raises DataError for a format that is none of FORMATS."""
+    """The sentences of a text. Raises DataError for a format that is none of FORMATS, and TooLargeError for HTML with
+    too many tags."""
     if text_format not in FORMATS:
         raise DataError(unknown("format", text_format, FORMATS))
+    if text_format == "html" and (tags := text.count("<")) > MOST_TAGS_OF_TEXT:
+        raise TooLargeError(f"a text may have at most {MOST_TAGS_OF_TEXT:,} tags, and this one has {tags:,}: divide it")
     return FORMATS[text_format](text, language)
 
 

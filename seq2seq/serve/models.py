@@ -20,7 +20,12 @@ from seq2seq.serve.languages import language_tag, match_language
 from seq2seq.serve.refusals import RefusedError
 
 SERVER_SETTINGS = ("batch", "window", "max_source", "long_source")  # search settings that a request cannot choose
-AT_MOST_OWN = ("max_length", "max_ratio")  # those that it can lower only: they bound the time of a request
+AT_MOST_OWN = (
+    "max_length",
+    "max_ratio",
+    "min_length",
+    "min_ratio",
+)  # those that it can lower only: they bound the time of a request
 Check = Callable[[SearchConfig, set[str]], None]  # raises ConfigError for a setting without effect
 
 

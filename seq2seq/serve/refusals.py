@@ -38,3 +38,6 @@ class DrainingError(RefusedError):
     """The server is about to end, and accepts no more requests."""
 
     status, retry_after = 503, 5
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down: send the request to another one, or later again")

@@ -5,9 +5,11 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from seq2seq.errors import unknown
 from seq2seq.serve.refusals import RefusedError
 
 B = TypeVar("B", bound=BaseModel)
+TEXTS = ("q", "text")  # fields that hold a text, or a list of texts
 
 
 class TranslateBody(BaseModel):
@@ -38,6 +40,7 @@ class DetailedBody(BaseModel):
     search: dict[str, Any] = Field({}, description="search settings, such as beam and n_best")
     alignment: bool = Field(False, description="whether hypotheses come with their word alignment")
     attention: bool = Field(False, description="whether hypotheses come with their attention")
+    api_key: str = ""
     layer: int = Field(0, ge=0, description="whose attention, counted from 1; 0: the last layer's")
     head: int = Field(0, ge=0, description="whose attention, counted from 1; 0: the mean of the layer's heads")
 
@@ -172,10 +175,14 @@ def parsed(kind: type[B], values: object) -> B:
     if not isinstance(values, Mapping):
         raise RefusedError("the request is not a JSON object, or a form, with named fields")
     try:
-        return kind.model_validate(values)
+        return kind.model_validate({name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "request"
         if first["type"] == "missing":
             raise RefusedError(f"the request has no field {name}: {kind.model_fields[name].description}") from None
+        if first["type"] == "extra_forbidden":
+            raise RefusedError(unknown("field", name, list(kind.model_fields))) from None
+        if name in TEXTS:
+            raise RefusedError(f"{name} is neither a text nor a list of texts") from None
         raise RefusedError(f"{name} is wrong: {first['msg']}") from None

@@ -2,7 +2,9 @@
 imports uvicorn."""
 
 import asyncio
+import errno
 import logging
+import resource
 import signal
 import socket
 import time
@@ -19,7 +21,10 @@ from seq2seq.serve.reload import Reloader
 log = logging.getLogger("seq2seq")
 
 IDLE_SECONDS = 20.0  # after which a connection on which no request is complete, up to its body, is closed
+END_SECONDS = 30  # in which clients have to read what was answered before the server ends
+BACKLOG = 128  # connections that wait to be opened
 LOOK_SECONDS = 1.0  # between looks at the files of models
+LOG_SECONDS = 60.0  # between messages that there are too many connections
 
 
 class GracefulServer(uvicorn.Server):
@@ -32,7 +37,8 @@ class GracefulServer(uvicorn.Server):
         super().__init__(config)
         self.application, self.reloader = server, reloader
         self.second_signal, self.has_terminal = 0, has_terminal()
-        self.looked = time.monotonic()
+        self.looked, self.logged = time.monotonic(), -LOG_SECONDS
+        self.announced = False  # that the server ends
         self.idle: dict[Any, tuple[Any, float]] = {}  # connection -> its last request, and since when it is answered
 
     def handle_hangup(self, sig: int, frame: FrameType | None) -> None:
@@ -50,10 +56,12 @@ class GracefulServer(uvicorn.Server):
             self.second_signal = sig
         else:
             self.application.draining = True
-            log.info("finishing %d requests; a second signal ends at once", self.application.active)
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; whether to stop."""
+        if self.application.draining and not self.announced:  # not in the handler, which may interrupt another message
+            self.announced = True
+            log.info("finishing %d requests; a second signal ends at once", self.application.active)
         now = time.monotonic()
         self._close_idle(now)
         if now - self.looked > LOOK_SECONDS:
@@ -61,10 +69,26 @@ class GracefulServer(uvicorn.Server):
             self.reloader.look()
         self.reloader.work()
         for model in self.application.unused():
-            await asyncio.to_thread(model.batcher.close)
+            asyncio.get_running_loop().run_in_executor(None, model.batcher.close)
         if self.application.draining and not self.application.active:
             self.should_exit = True
         return bool(await super().on_tick(counter))
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Begin to listen."""
+        asyncio.get_running_loop().set_exception_handler(self._handle_loop_error)
+        await super().startup(sockets)
+
+    def _handle_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log an error of the event loop; one of them, that no more connections can be opened, once a minute."""
+        error = context.get("exception")
+        if not (
+            isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+        ):
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self.logged > LOG_SECONDS:
+            self.logged = time.monotonic()
+            log.error("no more connections can be opened (%s): clients have to wait", error.strerror)
 
     def _close_idle(self, now: float) -> None:
         """Close connections on which no request has begun for long, such as one whose headers come byte by byte."""
@@ -75,7 +99,10 @@ class GracefulServer(uvicorn.Server):
             if cycle is None or cycle.response_complete:
                 last, since = before.get(connection, (cycle, now))
                 self.idle[connection] = cycle, since if last is cycle else now
-                if now - self.idle[connection][1] > IDLE_SECONDS:
+                idle = now - self.idle[connection][1]
+                if idle > 2 * IDLE_SECONDS:
+                    connection.transport.abort()  # its client does not read the answer
+                elif idle > IDLE_SECONDS:
                     connection.transport.close()
 
 
@@ -83,7 +110,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket at this address; port 0: any free one. Raises ConfigError if it cannot be used."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listening = socket.create_server(address[:2], family=family, backlog=2048)
+        listening = socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no name of a host"
         raise ConfigError(f"--host {host} --port {port} cannot be listened on: {reason}") from error
@@ -109,6 +136,7 @@ def make_server(app: Any, server: Server, reloader: Reloader) -> GracefulServer:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_graceful_shutdown=END_SECONDS,
     )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # a warning for every request that is no HTTP
     for name in ("python_multipart", "multipart"):  # which log the bytes that they did not expect
@@ -118,6 +146,8 @@ def make_server(app: Any, server: Server, reloader: Reloader) -> GracefulServer:
 
 def run(app: Any, server: Server, listening: socket.socket, reloader: Reloader) -> None:
     """Answer requests until a signal. Raises Interrupted if a second one came before all had their answers."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a file for each connection
     running = make_server(app, server, reloader)
     before = signal.signal(signal.SIGHUP, running.handle_hangup)  # also under nohup, which ignores it
     try:

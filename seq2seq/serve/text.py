@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from seq2seq.ids import BREAK
 from seq2seq.runtime.translation import Translation
 from seq2seq.runtime.words import UNSPACED, is_blank
 
@@ -33,6 +34,11 @@ class Part(NamedTuple):
 
 def _plain(part: Part, found: Translation) -> str:
     return found.text
+
+
+def _with_line_breaks(part: Part, found: Translation) -> str:
+    """The text with line breaks where the model wrote them."""
+    return "\n".join(line.strip() for line in found.text.split(BREAK))
 
 
 @dataclass(frozen=True)
@@ -75,9 +81,9 @@ def read_text(text: str, language: str) -> Document:
 
 
 def read_whole(text: str) -> Document:
-    """A text that is translated as one line, such as one to be summarized."""
+    """A text that is translated as one line, to text with line breaks, such as one to be summarized."""
     line = " ".join(text.split())
-    return Document([Part(line, "" if is_blank(line) else line)])
+    return Document([Part(line, "" if is_blank(line) else line)], _with_line_breaks)
 
 
 def split_sentences(text: str, language: str) -> list[str]:

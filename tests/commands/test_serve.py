@@ -38,6 +38,7 @@ def installed() -> None:
 
 def test_what_cannot_work_is_refused(call: Any, installed: None, tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("\n# none\n")
+    (tmp_path / "wrong").write_text("a\nkéy\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for words, message in (
@@ -45,6 +46,9 @@ def test_what_cannot_work_is_refused(call: Any, installed: None, tmp_path: Path)
             ([BUNDLE, "--port", port], f"--host 127.0.0.1 --port {port} cannot be listened on: Address already in use"),
             ([BUNDLE, "--port", 70000], "--port=70000 is too large: at most 65535"),
             ([BUNDLE, "--api-keys", tmp_path / "keys"], "keys holds no API key: one a line is expected"),
+            ([BUNDLE, "--api-keys", tmp_path / "wrong"], "wrong: 'kéy' cannot be a key"),
+            ([BUNDLE, "--cors", "a.org"], "'a.org' is no origin, such as https://example.org or *"),
+            ([BUNDLE, "--cors", "https://a.org/"], "'https://a.org/' is no origin"),
             ([BUNDLE, "--port", 0, "--beam", 0], "search.beam=0 is too small"),
         ):
             code, _, err = call("serve", *words)

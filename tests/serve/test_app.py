@@ -58,6 +58,7 @@ def served() -> Iterator[Served]:
         (["a", ""], {"alternatives": 1}, {"translatedText": ["A", ""], "alternatives": [["A'"], []]}),
         ("a", {"source": "English", "target": "deu"}, {"translatedText": "A"}),
         ("a", {"unknown": "field", "api_key": "any"}, {"translatedText": "A"}),
+        ("a", {"api_key": None, "format": None, "alternatives": None}, {"translatedText": "A"}),
     ],
 )
 def test_translate(served: Served, q: Any, more: dict[str, Any], answer: dict[str, Any]) -> None:
@@ -112,13 +113,13 @@ NO_FIELD = "the request has no field "
         ("translate", {"source": "en", "target": "de"}, 400, NO_FIELD + "q: text, or a list of texts"),
         ("translate", {"q": "a", "target": "de"}, 400, NO_FIELD + "source"),
         ("detect", {}, 400, NO_FIELD + "q"),
-        ("translate", {"q": 3, "source": "en", "target": "de"}, 400, "q is wrong: "),
+        ("translate", {"q": 3, "source": "en", "target": "de"}, 400, "q is neither a text nor a list of texts"),
         ("translate", {"q": [], "source": "en", "target": "de"}, 400, "the list of texts is empty"),
         ("translate", {"q": "a", "source": "en", "target": "fr"}, 400,
          "'en-fr' is not translated here; the language pairs are: en-de, de-en"),
         ("translate", {"q": "a", "source": "en", "target": "de", "format": "htm"}, 400, "format is wrong: "),
         ("translate", {"q": "a", "source": "en", "target": "de", "alternatives": 5}, 400,
-         "search.n_best=6 is more than this server allows: at most 5"),
+         "alternatives=5 is more than this server gives: at most 4"),
         ("translate", {"q": "a", "source": "en", "target": "de", "alternatives": -1}, 400, "alternatives is wrong: "),
         ("translate", {"q": "a" * 201, "source": "en", "target": "de"}, 413,
          "a request may have at most 200 characters, and this one has 201: send several"),
@@ -132,12 +133,19 @@ NO_FIELD = "the request has no field "
         ("v1/translate", {"text": "a", "model": "small", "source": "de", "target": "en"}, 400,
          "model=small translates en-de: leave out source and target, or model"),
         ("v1/translate", {"text": "a", "source": "de"}, 400, "source and target must be given together"),
-        ("v1/translate", {"text": "a", "beam": 3}, 400, "beam is wrong: Extra inputs"),
+        ("v1/translate", {"text": "a", "beam": 3}, 400, "field='beam' is unknown"),
         ("v1/translate", {"text": "a", "model": "small", "search": {"beem": 3}}, 400,
          "search setting='beem' is unknown (did you mean 'beam'?)"),
         ("v1/translate", {"text": "a", "model": "small", "search": {"beam": 6}}, 400, "search.beam=6 is more than"),
         ("v1/translate", {"text": "a", "model": "small", "search": {"max_length": 201}}, 400,
          "search.max_length=201 is more than this server allows: at most 200"),
+        ("v1/translate", {"text": "a", "model": "small", "search": {"max_ratio": 99.0}}, 400,
+         "search.max_ratio=99.0 is more than this server allows"),
+        ("v1/translate", {"text": "a", "model": "small", "search": {"min_length": 1}}, 400,
+         "search.min_length=1 is more than this server allows"),
+        ("v1/translate", {"text": "a", "model": "small", "search": {"min_ratio": 0.1}}, 400,
+         "search.min_ratio=0.1 is more than this server allows"),
+        ("translate", {"q": "<a " * 3000, "source": "en", "target": "de", "format": "html"}, 413, "a request may have"),
         ("v1/translate", {"text": "a", "model": "small", "search": {"batch": 1}}, 400,
          "search setting='batch' is unknown"),
         ("v1/translate", {"text": "a", "model": "small", "search": {"beam": "3"}}, 400, "search.beam='3' must be of"),
@@ -359,3 +367,32 @@ def test_server_without_translators_says_so(serve: Any) -> None:
     assert served.client.get("/frontend/settings").status_code == 200
     status, answer = served.post("/v1/translate", text="a")
     assert (status, answer["error"]) == (400, "no model of this server translates")
+
+
+def test_html_of_too_many_tags_is_refused(serve: Any) -> None:
+    status, answer = serve(characters=100_000).translate("<a " * 3000, format="html")
+    assert (status, answer["error"]) == (413, "a text may have at most 2,000 tags, and this one has 3,000: divide it")
+
+
+def test_attention_of_an_answer_is_bounded(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from seq2seq.serve import app
+
+    monkeypatch.setattr(app, "WEIGHTS", 40)
+    served = serve()
+    for words, status in ((5, 200), (6, 413)):
+        found, answer = served.post("/v1/translate", text=" ".join("abcdef"[:words]), attention=True)
+        assert found == status, answer
+    assert answer["error"].startswith("the attention of all hypotheses has 49 weights, and an answer at most 40")
+    assert served.post("/v1/translate", text="a b c d e f")[0] == 200
+
+
+def test_model_that_has_stopped_refuses_requests(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    served = serve()
+    batcher = served.models.models["en-de"].batcher
+    batcher._next_batch = list  # its thread ends after the next batch
+    assert served.translate("a")[0] == 200
+    batcher.thread.join()
+    status, answer = served.translate("a")
+    assert status == 500
+    assert answer["error"].startswith("the model has stopped")
+    assert served.client.get("/health").status_code == 503

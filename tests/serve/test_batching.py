@@ -106,6 +106,35 @@ def test_clients_that_do_not_come_back_are_waited_for_a_moment(started: Any) -> 
     assert best(submit(batcher, "c")) == ["C"]
 
 
+def test_each_request_is_waited_for_anew(started: Any) -> None:
+    """Clients that come one after another are waited for as long as one has just come."""
+    _, batcher = started(wait=1)
+    now = time.monotonic()
+    with batcher.changed:
+        batcher.answered, batcher.came, batcher.idle_since = 3, 2, now
+        batcher.jobs.extend(Job(["a"], [1], SearchConfig(), arrived=now + late) for late in (100, 50))
+        assert 99 < batcher._patience() < 102
+        batcher.came = 3
+        assert batcher._patience() <= 0
+        batcher.jobs.clear()
+
+
+def test_full_batch_is_not_waited_for(started: Any) -> None:
+    translator, batcher = started(open_gate=False, wait=30, batch=2)
+    first = [held(translator, batcher), submit(batcher, "a", "b"), submit(batcher, "c", "d")]
+    translator.gate.set()
+    assert [best(answer) for answer in first] == [["FIRST"], ["A", "B"], ["C", "D"]]
+
+
+def test_wider_beams_share_smaller_batches(started: Any) -> None:
+    translator, batcher = started(open_gate=False, batch=8)
+    held(translator, batcher)
+    wide = submit(batcher, *"abcdefgh", search=SearchConfig(batch=8, beam=4 * SearchConfig.beam))
+    translator.gate.set()
+    assert best(wide) == [*"ABCDEFGH"]
+    assert translator.batches[1:] == [["a", "b"], ["c", "d"], ["e", "f"], ["g", "h"]]
+
+
 def test_budget_counts_padding_and_a_line_beyond_it_goes_alone(started: Any) -> None:
     translator, batcher = started(open_gate=False, tokens=6)
     held(translator, batcher)

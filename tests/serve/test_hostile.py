@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import threading
 import time
 from collections import Counter
@@ -13,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.serve.hostile import KINDS, Malformed, asking, dribble, requests, send
+from tests.serve.hostile import KINDS, Malformed, asking, dribble, post, requests, send
 from tests.serve.process import serving
 from tests.serve.served import Served
+from tests.serve.until import until
 
 for package in ("fastapi", "httpx2", "prometheus_client", "py3langid", "python_multipart", "sentencex", "uvicorn"):
     pytest.importorskip(package, reason="pip install 'seq2seq[serve]' httpx2")
@@ -25,23 +27,30 @@ Address = tuple[str, int]
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[Address]:
-    """Of a server in a thread, with a stand-in for a translator."""
+def running() -> Iterator[Any]:
+    """A server in a thread, with a stand-in for a translator."""
     from seq2seq.serve import app, server
     from seq2seq.serve.reload import Reloader
 
     served, listening = Served("en-de", waiting=100), server.listen("127.0.0.1", 0)
     reloader = Reloader(served.server, lambda info: served.models.models[info.name])
-    running = server.make_server(served.app, served.server, reloader)
+    running: Any = server.make_server(served.app, served.server, reloader)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(server, "IDLE_SECONDS", SECONDS)
         patched.setattr(app, "BODY_SECONDS", SECONDS)
         thread.start()
-        yield listening.getsockname()[:2]
+        running.address = listening.getsockname()[:2]
+        yield running
         running.should_exit = True
         thread.join()
     served.close()
+
+
+@pytest.fixture
+def address(running: Any) -> Address:
+    found: Address = running.address
+    return found
 
 
 def translate(address: Address, text: str) -> str:
@@ -90,6 +99,18 @@ def test_slow_senders_are_dropped(address: Address) -> None:
             time.sleep(0.01)
         assert translate(address, "a dog.") == "A DOG."
     assert [one.result() for one in answers] == [None, None, 408, None]
+
+
+def test_client_that_does_not_read_its_answer_is_dropped(running: Any) -> None:
+    search = {"beam": 2, "n_best": 2}
+    body = json.dumps({"text": "dog " * 1000, "attention": True, "search": search}).encode()  # 8 MB of attention
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(running.address)
+        connection.sendall(post(body, "/v1/translate"))
+        assert connection.recv(1)
+        assert running.server_state.connections
+        until(lambda: not running.server_state.connections)
 
 
 @pytest.mark.slow

@@ -3,7 +3,16 @@
 const KEY_NAME = "seq2seq-key"; // in sessionStorage, which the browser forgets with the tab
 const RETRY_SECONDS = [0.5, 1, 2, 3, 5]; // between the tries to reach a server that is gone; the last for all further
 
-let apiKey = sessionStorage.getItem(KEY_NAME) ?? "";
+let apiKey = storedKey();
+
+/** The key of this tab; "" if there is none, or if the browser keeps nothing. */
+function storedKey() {
+  try {
+    return sessionStorage.getItem(KEY_NAME) ?? "";
+  } catch {
+    return "";
+  }
+}
 
 /** Why there is no answer. `kind`: gone (no server, or one that is about to end), key, busy, refused. */
 class ServerError extends Error {
@@ -75,8 +84,13 @@ function showKeyForm(reason = "This server needs an API key.") {
 function initKeyForm(onKey) {
   byId("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    apiKey = byId("key").value.trim();
-    sessionStorage.setItem(KEY_NAME, apiKey);
+    // what was pasted may have invisible characters, which a header cannot hold; a key of the server has none of them
+    apiKey = byId("key").value.replace(/[^!-~]/g, "");
+    try {
+      sessionStorage.setItem(KEY_NAME, apiKey);
+    } catch {
+      // it holds until the page is left
+    }
     byId("key").value = "";
     byId("key-form").hidden = true;
     onKey();

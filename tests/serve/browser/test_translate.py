@@ -198,6 +198,25 @@ def test_a_server_that_needs_a_key_is_given_one(opened: Open) -> None:
     assert page.translate("again") == "AGAIN"
 
 
+@pytest.mark.slow
+def test_a_key_may_be_pasted_with_invisible_characters_and_storage_blocked(opened: Open) -> None:
+    page = opened(keys=("secret",))
+    page.expected = "status of 403"
+    blocked = "{ get() { throw new DOMException('no', 'SecurityError'); } }"
+    script = f"Object.defineProperty(window, 'sessionStorage', {blocked})"
+    added = page.browser.send("Page.addScriptToEvaluateOnNewDocument", source=script)
+    page.browser.open(page.server.url)
+    page.type("a dog")
+    page.until("!byId('key-form').hidden")
+    page.js("byId('key').focus()")
+    page.browser.insert("“secret\u200b”")
+    page.browser.key("Enter")
+    page.translated()
+    assert page.text("#target") == "A DOG"
+    page.browser.send("Page.removeScriptToEvaluateOnNewDocument", **added)
+    page.browser.open(page.server.url)
+
+
 def test_a_server_that_is_gone_and_comes_back(opened: Open) -> None:
     """The page says so, tries again, and translates what was typed meanwhile. The browser logs each try by itself."""
     page = opened()
