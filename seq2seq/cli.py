@@ -15,6 +15,7 @@ COMMANDS = {  # module in seq2seq.commands -> purpose; the overview imports no c
     "train": "train a model, or a grid of models; writes run directories",
     "prepare": "read and check a corpus, train its tokenizer, and encode it",
     "translate": "translate lines from stdin to stdout with a trained run",
+    "predict": "label texts from stdin with a trained classifier or labeller, with probabilities",
     "serve": "answer requests over HTTP, as LibreTranslate does, with trained runs or artifacts",
     "score": "log-probabilities of given translations under a trained run",
     "evaluate": "translate a test set and score it: BLEU, chrF, TER, ROUGE with confidence intervals",

@@ -1,17 +1,17 @@
-"""Readers of parallel text: plain text, TSV, CSV and JSONL files, and data sets of the Hugging Face hub.
+"""Readers of parallel text: plain text, TSV, CSV, JSONL and CoNLL files, and data sets of the Hugging Face hub.
 
 All readers stream: a corpus need not fit in memory.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from seq2seq.data.files import find_file, read_lines, unpacked_name, user_path
 from seq2seq.data.tables import Row, csv_rows, tsv_rows, two_columns
-from seq2seq.errors import ConfigError, DataError, MissingError, choose, nearest_hint, quoted, shortened
+from seq2seq.errors import ConfigError, DataError, MissingError, choose, counted, nearest_hint, quoted, shortened
 
 T = TypeVar("T")
 
@@ -139,6 +139,32 @@ def _record(line: str, where: str) -> Any:
     return row
 
 
+def read_conll(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
+    """Read sentences of one word and its tag a line, in columns between spaces or tabs, and between empty lines.
+
+    The columns are those of `layout.columns`, counted from 0, or without them the first and the last one. Before a
+    sentence, lines of comments, which begin with "#" and a space, and -DOCSTART- lines are left out. Raises DataError
+    for a line without these columns."""
+    for path in (find_file(name, layout.root, layout.how) for name in names):
+        words: list[str] = []
+        tags: list[str] = []
+        for number, line in enumerate(chain(read_lines(path), [""]), 1):
+            if not line.strip():
+                if words:
+                    yield Pair(" ".join(words), " ".join(tags))
+                words, tags = [], []
+            elif words or not line.startswith(("# ", "-DOCSTART-")):
+                cells = line.split("\t") if "\t" in line else line.split()
+                first, last = layout.columns or (0, len(cells) - 1)
+                if len(cells) < 2 or max(first, last) >= len(cells):
+                    needed = (
+                        f"data.columns=[{first},{last}], counted from 0" if layout.columns else "a word and its tag"
+                    )
+                    raise DataError(f"{path}:{number}: {counted(len(cells), 'column')}, but {needed}")
+                words.append(cells[first].strip().replace(" ", "_"))
+                tags.append(cells[last].strip().replace(" ", "_"))
+
+
 def pair_from_record(row: Any, *, source: str, target: str, where: str, breaks: str = " ") -> Pair:
     """The pair in the fields `source` and `target` of a record, or of the record in its field "translation".
 
@@ -244,4 +270,5 @@ READERS: dict[str, Reader] = {  # data.format -> reader of files
     "tsv": read_tsv,
     "csv": read_csv,
     "jsonl": read_jsonl,
+    "conll": read_conll,
 }

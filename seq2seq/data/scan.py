@@ -128,6 +128,7 @@ class ScanRecord:
     def __init__(self, data: DataConfig, linked: bool, text: Mapping[Path, Stamp | None]) -> None:
         """text: the files of training and development pairs, and their state"""
         settings = [getattr(data, name) for name in READ_SETTINGS]
+        settings += [data.targets] if data.targets != "text" else []
         what = json.dumps([CACHE_VERSION, linked, str(data_root(data).absolute()), *settings])
         key = hashlib.sha256(what.encode()).hexdigest()[:16]
         self.path = cache_root(data) / f"{data.name}-text-{key}.json"

@@ -6,6 +6,7 @@ from functools import partial
 from seq2seq.config.languages import check_language
 from seq2seq.errors import ConfigError, DataError, choose
 from seq2seq.evaluation.bleu import sacrebleu_score
+from seq2seq.evaluation.labels import LABEL_METRICS
 from seq2seq.evaluation.rouge import rouge
 from seq2seq.evaluation.scores import MetricOptions, Score
 
@@ -80,6 +81,7 @@ METRICS: dict[str, Metric] = {
     "rouge2": partial(rouge, "2"),
     "rougeL": partial(rouge, "L"),
     "rougeLsum": partial(rouge, "Lsum"),
+    **LABEL_METRICS,
 }
 
 GROUPS = {  # names that stand for several metrics
@@ -91,4 +93,6 @@ GROUPS = {  # names that stand for several metrics
 TASKS: dict[str, tuple[str, ...]] = {  # task -> its default metrics
     "translation": ("bleu", "chrf", "ter"),
     "summarization": GROUPS["rouge"],
+    "classification": ("accuracy", "macro_f1"),
+    "labeling": ("accuracy", "entity_f1"),
 }

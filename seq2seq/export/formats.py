@@ -4,6 +4,7 @@ Only settings are read, and torch is not imported, so that a format is refused b
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from seq2seq.config import Config, TransformerConfig
@@ -68,6 +69,12 @@ def check_format(name: str, config: Config, dtype: str) -> None:
     choose(dict.fromkeys(dtypes), dtype, "dtype")
 
 
+def graph_reasons(title: str, config: Config) -> Iterator[str]:
+    """Why a model is not traced to graphs."""
+    if config.model.crf:
+        yield f"model.crf=true cannot be exported to {title}, whose graphs have no loop over the words of a text"
+
+
 def nothing(config: Config) -> Iterator[str]:
     """Our own formats represent everything."""
     yield from ()
@@ -107,6 +114,9 @@ def plain_transformer(config: Config, title: str) -> Iterator[str]:
     if not isinstance(model, TransformerConfig):
         yield f"model.name={model.name} cannot be exported to {title}, which has no recurrent decoders with attention"
         return
+    if model.output != "text":
+        yield f"model.output={model.output} cannot be exported to {title}, which has no models that give labels"
+        return
     if model.head != "vocabulary":
         yield f"model.head={model.head} cannot be exported to {title}, which copies no source words"
     if attention.scorer not in LINEAR_SCORERS:
@@ -135,7 +145,7 @@ def huggingface_reasons(config: Config) -> Iterator[str]:
     """Why neither Marian (post-norm) nor Pegasus (pre-norm) of transformers has the architecture."""
     title, model = FORMATS["huggingface"].title, config.model
     yield from plain_transformer(config, title)
-    if not isinstance(model, TransformerConfig):
+    if not isinstance(model, TransformerConfig) or model.output != "text":
         return
     architecture = "whose Pegasus" if model.norm_order == "pre" else "whose Marian"
     if not model.source_end:
@@ -169,7 +179,7 @@ FORMATS: dict[str, Format] = {
     "onnx": Format(
         "ONNX",
         ("float32", "int8", "float16"),
-        nothing,
+        partial(graph_reasons, "ONNX"),
         nothing,
         ("onnx", "onnxscript", "onnxruntime"),
         bundle=True,
@@ -177,7 +187,9 @@ FORMATS: dict[str, Format] = {
         ensembles=True,
     ),
     "weights": Format("weights", ("float32",), nothing, nothing, (), bundle=True, one_file=True),
-    "pt2": Format("torch.export", ("float32",), nothing, nothing, (), bundle=True, ensembles=True),
+    "pt2": Format(
+        "torch.export", ("float32",), partial(graph_reasons, "torch.export"), nothing, (), bundle=True, ensembles=True
+    ),
     "ctranslate2": Format(
         "CTranslate2",
         ("float32", "int8", "int8_bfloat16", "bfloat16", "float16"),
