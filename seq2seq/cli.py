@@ -28,6 +28,7 @@ COMMANDS = {  # module in seq2seq.commands -> purpose; the overview imports no c
     "metrics": "score given text against references; needs no run",
     "shortlist": "learn likely translations of each subword, for faster search with a run",
     "selftest": "kill and resume a small training on this machine, and compare it with one that was left alone",
+    "erase": "whether a classifier's attention explains its labels, by erasing words",
     "plot": "show the attention of one translation, in the terminal and as PNG",
     "attentions": "list the attention variants with their formulas",
 }
