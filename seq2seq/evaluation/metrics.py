@@ -56,6 +56,11 @@ def expand_names(metrics: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(each for name in metrics for each in choose(known, name, "--metrics")))
 
 
+def sentence_metric(metrics: Sequence[str]) -> str:
+    """The one of METRICS that says how good a single hypothesis is: the first of labels among `metrics`, else chrF2."""
+    return next((name for name in metrics if name in LABEL_METRICS), "chrf")
+
+
 def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
     """Raises DataError unless every set of references has a line for each hypothesis."""
     if not hypotheses:
