@@ -96,6 +96,14 @@ def _class_scores(
     found = classes.class_probabilities(spec.translator, test.sources)
     calibration = classes.calibration_error(found, references, MetricOptions(bootstrap=bootstrap))
     areas = classes.area_under_curve(found, references)
+    if unknown := sorted({*references} - {*found.classes}):
+        count = sum(reference in unknown for reference in references)
+        log.warning(
+            "%d texts of %s have labels that training never saw, such as %s: they count as wrong",
+            count,
+            test.name,
+            unknown[0],
+        )
     names, counts = classes.confusion_matrix(hypotheses, references)
     plain, lines = [calibration.as_dict()], [str(calibration)]
     if areas:

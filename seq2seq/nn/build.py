@@ -95,7 +95,7 @@ class EncoderDecoder(nn.Module):
     def restrict_vocabulary(self, ids: Tensor) -> "EncoderDecoder":
         """As interface.Model. The result shares all other parts with this model."""
         if isinstance(self.decoder, LabelDecoder) or isinstance(self.head, LabelHead):
-            raise ConfigError("the model gives labels: it has few outputs, and takes no shortlist")
+            raise ConfigError("the model gives labels: it has few outputs, takes no shortlist and cannot be shrunk")
         decoder, head = shallow_copy(self.decoder), shallow_copy(self.head)
         decoder.embedding = nn.Embedding.from_pretrained(self.decoder.embedding.weight.detach()[ids], padding_idx=PAD)
         head.output = head.output.select_outputs(ids)

@@ -48,9 +48,9 @@ class Pooling(nn.Module):
 
 
 class AttentionPooling(Pooling):
-    """c = sum_s a_s h_s, a = normalize(score(q, h_s)) of a learnt query q, with one head or several.
+    """sum_s a_s h_s, a = normalize(score(q, h)) of a learned query q  (Yang et al. 2016, eq. 5-7).
 
-    With the additive score, whose W q + b is then a learnt bias, it is that of Yang et al. 2016, eq. 5-7."""
+    Theirs is the additive score, of which W q + b is then a learned bias."""
 
     uses = frozenset({"scorer", "normalizer", "heads", "hidden"})
 
@@ -67,7 +67,7 @@ class AttentionPooling(Pooling):
 
 
 class StructuredPooling(Pooling):
-    """A = normalize(W2 tanh(W1 H)), one row for each hop, and A H as one vector  (Lin et al. 2017, eq. 6-7)."""
+    """A H, A = normalize(W2 tanh(W1 H)) with a row for each hop  (Lin et al. 2017, eq. 6-7)."""
 
     uses = frozenset({"normalizer", "hidden", "hops", "hop_penalty"})
 
@@ -84,7 +84,7 @@ class StructuredPooling(Pooling):
 
 
 class MeanPooling(Pooling):
-    """The mean of the states."""
+    """mean of the states  (Iyyer et al. 2015, of embeddings)."""
 
     def forward(self, states: Tensor, mask: Tensor, ends: Tensor) -> Pooled:
         share = mask.to(torch.promote_types(states.dtype, torch.float32))
@@ -93,7 +93,9 @@ class MeanPooling(Pooling):
 
 
 class MaxPooling(Pooling):
-    """The maximum of each feature over the positions; the share of a position is that of the features it gives."""
+    """maximum of each feature over the positions  (Conneau et al. 2017).
+
+    The share of a position is that of the features that it gives."""
 
     def forward(self, states: Tensor, mask: Tensor, ends: Tensor) -> Pooled:
         lowest = torch.finfo(states.dtype).min
@@ -104,7 +106,9 @@ class MaxPooling(Pooling):
 
 
 class LastPooling(Pooling):
-    """The final states of a recurrent encoder, of both directions; of a Transformer the state of the last position."""
+    """final state of a recurrent encoder; of a Transformer the state of the last position  (Sutskever et al. 2014).
+
+    Of a bidirectional encoder it is the last state of each direction."""
 
     def forward(self, states: Tensor, mask: Tensor, ends: Tensor) -> Pooled:
         position = (mask.sum(1, keepdim=True) - 1).clamp_min(0)  # (B, 1)
