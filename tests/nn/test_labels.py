@@ -185,6 +185,34 @@ def test_crf_is_the_globally_normalized_model(name):
         torch.testing.assert_close(torch.tensor([y.log_prob for y in ours]), scores.log_softmax(0), atol=1e-5, rtol=0)
 
 
+def viterbi(chain, emissions):
+    """The best sequence of tags and its score, in NumPy; emissions (words, V), -inf on what is no label."""
+    best, back = chain[BOS] + emissions[0], []
+    for own in emissions[1:]:
+        scores = best[:, None] + chain + own
+        back.append(scores.argmax(0))
+        best = scores.max(0)
+    best = best + chain[:, EOS]
+    path = [int(best.argmax())]
+    for pointers in reversed(back):
+        path.insert(0, int(pointers[path[0]]))
+    return path, best.max()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["crf", "crf-bio"])
+def test_wide_beam_finds_what_viterbi_finds(name):
+    model = build("transformer", **OUTPUTS[name])
+    decoder, source = model.decoder, torch.cat((torch.randint(4, 8, (20, 11)), torch.full((20, 1), EOS)), 1)
+    encoded = model.encoder(source, source != PAD)
+    emissions = decoder.label_scores(encoded.states[:, :11]).numpy()
+    chain = decoder.transitions().numpy()
+    found = beam_search([model], [model.encode(source)], max_length=12, beam=40, penalties=Penalties("none"))
+    for (best,), own in zip(found, emissions, strict=True):
+        path, _ = viterbi(chain, own)
+        assert best.tokens == path
+
+
 @torch.no_grad()
 def test_several_labels_are_independent():
     """The loss is binary cross-entropy of each label  (of a text without labels as well)."""
