@@ -39,8 +39,8 @@ MODELS = {
 SETTINGS = (
     "task=classification", "data=mine", "data.format=tsv", "data.columns=[0,1]", "data.train=train.tsv",
     "data.dev=dev.tsv", "tokenizer.size=4000", "model.dropout=0.4", "training.batch_tokens=2000",
-    "training.learning_rate=2e-3", "training.warmup=100", "training.validate_every=100", "training.patience=5",
-    "training.max_minutes=0.75", "training.show=0", "trainer.progress=none",
+    "training.learning_rate=2e-3", "training.warmup=100", "training.validate_every=100", "training.patience=4",
+    "training.max_updates=600", "training.show=0", "trainer.progress=none",
 )  # fmt: skip
 
 

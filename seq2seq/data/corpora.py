@@ -167,7 +167,9 @@ def _read(data: DataConfig, names: Sequence[str]) -> Iterator[Pair]:
     if data.format == "hub":
         local = data_root(data) / data.hub
         name = str(local) if local.is_dir() else data.hub
-        return read_hub(name, names, source=data.source, target=data.target, config=data.hub_config, breaks=breaks)
+        labels = data.targets != "text"
+        sides = {"source": data.source, "target": data.target}
+        return read_hub(name, names, **sides, config=data.hub_config, breaks=breaks, labels=labels)
     return READERS[data.format](names, _layout(data, breaks))
 
 
@@ -179,6 +181,7 @@ def _layout(data: DataConfig, breaks: str = " ") -> FileLayout:
         columns=data.columns,
         how=data.how,
         breaks=breaks,
+        labels=data.targets != "text",
     )
 
 

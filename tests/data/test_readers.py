@@ -261,6 +261,34 @@ def test_hub_data_set_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         list(read_hub("opus", ["train"], source="fr", target="de"))
 
 
+class Rows(list[dict[str, object]]):
+    """Rows of a data set, with features."""
+
+    features: dict[str, object]
+
+
+def test_labels_may_be_numbers_lists_and_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [{"text": "a b", "label": 1}, {"text": ["a", "b c"], "label": ["x", 2]}, {"text": "a", "label": True}]
+    (tmp_path / "c.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    own = layout(tmp_path)._replace(source="text", target="label")
+    found = list(READERS["jsonl"](["c.jsonl"], own._replace(labels=True)))
+    assert found == [Pair("a b", "1"), Pair("a b_c", "x 2"), Pair("a", "True")]
+    with pytest.raises(DataError, match="field 'label' is a number, not text"):
+        list(READERS["jsonl"](["c.jsonl"], own))
+
+    rows = Rows([{"text": "a", "label": 1, "tags": [0, 1], "tokens": ["a", "b"]}])
+    names = SimpleNamespace(names=["no", "very good"])
+    rows.features = {"label": names, "tags": SimpleNamespace(feature=names), "text": None}
+    fake = SimpleNamespace(load_dataset=lambda name, split: rows)
+    monkeypatch.setitem(sys.modules, "datasets", fake)
+    assert list(read_hub("own", ["train"], source="text", target="label", labels=True)) == [Pair("a", "very_good")]
+    tagged = read_hub("own", ["train"], source="tokens", target="tags", labels=True)
+    assert list(tagged) == [Pair("a b", "no very_good")]
+    rows[0]["label"] = -1
+    with pytest.raises(DataError, match=r"own\[train\]:1: -1 is no number of one of its 2 classes"):
+        list(read_hub("own", ["train"], source="text", target="label", labels=True))
+
+
 def test_hub_configuration_and_parquet_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A data set that comes as a script is read from the hub's Parquet copy; other errors are reported."""
     calls: list[tuple[object, ...]] = []
