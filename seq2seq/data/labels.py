@@ -19,7 +19,7 @@ def labelled(pairs: Iterable[Some], targets: str, what: str) -> Iterator[Some]:
     label or no sequence of tags."""
     for number, pair in enumerate(pairs, 1):
         where = f"{what}, pair {number}"
-        labels = pair.target.split()
+        labels = pair.target.replace("\u2581", "_").split()  # SentencePiece's mark for a space
         if targets == "label" and len(labels) > 1:
             raise DataError(
                 f"{where}: the label {quoted(pair.target)} has {len(labels)} words, but is one: write "

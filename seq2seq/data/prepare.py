@@ -27,7 +27,7 @@ from seq2seq.data.scan import CACHE_VERSION, CorpusScan, scan_corpus, training_p
 from seq2seq.data.text_hash import TextChangedError
 from seq2seq.data.tokenizer import OPEN_ENDED, Tokenizer, VocabularySizeError, train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
-from seq2seq.errors import DataError, RunError, Seq2SeqError
+from seq2seq.errors import DataError, RunError, Seq2SeqError, quoted
 from seq2seq.ids import EOS, UNK
 from seq2seq.runtime.untrusted import MIB, read_json
 from seq2seq.runtime.vocabulary import LONGEST_PIECE, SPACE_MARK, hash_of_both
@@ -280,10 +280,15 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, scan: Corpus
 
 
 def _label_vocabulary(labels: Iterable[str]) -> Tokenizer:
-    """A tokenizer with an entry for every label. Raises DataError as `check_label_set`."""
+    """A tokenizer with an entry for every label. Raises DataError as `check_label_set`, and for a label that can be
+    none, such as <s>."""
     counts = Counter(labels)
     check_label_set(counts)
-    return train_tokenizer(sorted(counts), kind="word", size=len(counts) + EOS + 1)
+    tokenizer = train_tokenizer(sorted(counts), kind="word", size=len(counts) + EOS + 1)
+    for label in counts:
+        if len(ids := tokenizer.encode(label)) != 1 or UNK in ids:
+            raise DataError(f"the label {quoted(label)} cannot be an entry of a vocabulary: give it another name")
+    return tokenizer
 
 
 def _train_side(texts: Callable[[], Iterator[str]], tokenizer: TokenizerConfig, size: int) -> Tokenizer:

@@ -79,6 +79,11 @@ def test_a_label_that_only_the_development_text_has_is_named(corpus: Callable[..
         prepare(data, TOKENIZER)
 
 
+def test_a_label_that_is_a_control_symbol_is_refused(corpus: Callable[..., DataConfig]) -> None:
+    with pytest.raises(DataError, match="the label '<s>' cannot be an entry of a vocabulary"):
+        prepare(corpus("label", ["a\tgood", "b\t<s>"], ["a\tgood"]), TOKENIZER)
+
+
 def test_one_class_only_is_refused(corpus: Callable[..., DataConfig]) -> None:
     with pytest.raises(DataError, match="the same label, 'good'"):
         prepare(corpus("label", ["a\tgood", "b\tgood"], ["a\tgood"]), TOKENIZER)
