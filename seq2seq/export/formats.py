@@ -4,7 +4,6 @@ Only settings are read, and torch is not imported, so that a format is refused b
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import NamedTuple
 
 from seq2seq.config import Config, TransformerConfig
@@ -67,12 +66,6 @@ def check_format(name: str, config: Config, dtype: str) -> None:
     if dtype not in dtypes and any(dtype in form.dtypes for form in FORMATS.values()):
         raise ConfigError(f"dtype={dtype} does not exist in format={name}; choose one of: {', '.join(dtypes)}")
     choose(dict.fromkeys(dtypes), dtype, "dtype")
-
-
-def graph_reasons(title: str, config: Config) -> Iterator[str]:
-    """Why a model is not traced to graphs."""
-    if config.model.crf:
-        yield f"model.crf=true cannot be exported to {title}, whose graphs have no loop over the words of a text"
 
 
 def nothing(config: Config) -> Iterator[str]:
@@ -179,7 +172,7 @@ FORMATS: dict[str, Format] = {
     "onnx": Format(
         "ONNX",
         ("float32", "int8", "float16"),
-        partial(graph_reasons, "ONNX"),
+        nothing,
         nothing,
         ("onnx", "onnxscript", "onnxruntime"),
         bundle=True,
@@ -187,9 +180,7 @@ FORMATS: dict[str, Format] = {
         ensembles=True,
     ),
     "weights": Format("weights", ("float32",), nothing, nothing, (), bundle=True, one_file=True),
-    "pt2": Format(
-        "torch.export", ("float32",), partial(graph_reasons, "torch.export"), nothing, (), bundle=True, ensembles=True
-    ),
+    "pt2": Format("torch.export", ("float32",), nothing, nothing, (), bundle=True, ensembles=True),
     "ctranslate2": Format(
         "CTranslate2",
         ("float32", "int8", "int8_bfloat16", "bfloat16", "float16"),

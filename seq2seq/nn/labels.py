@@ -19,6 +19,8 @@ from seq2seq.nn.ops.dropout import Dropout
 from seq2seq.nn.ops.linear import Linear
 from seq2seq.runtime.vocabulary import SPACE_MARK
 
+IMPOSSIBLE = -1e4  # a score whose exponential is 0
+DOUBLINGS = 20  # 2^20 words are more than search.max_source can be
 SCORES, MAPS, WORDS = "label_scores", "label_maps", "label_words"  # names in Memory.cached
 
 
@@ -223,6 +225,8 @@ class CRFDecoder(TagsDecoder):
 
     def messages(self, scores: Tensor, is_word: Tensor) -> Tensor:
         """e_t + beta_t: from the last word back, each message sums over the labels of the next word."""
+        if torch.compiler.is_compiling():
+            return self.messages_by_doubling(scores, is_word)
         transitions = self.transitions()
         later = transitions[:, EOS].expand(scores.size(0), -1)  # beta of the last word
         found = []
@@ -233,8 +237,30 @@ class CRFDecoder(TagsDecoder):
             later = torch.where(is_word[:, t : t + 1], message, later)
         return torch.stack(found[::-1], 1)
 
+    def messages_by_doubling(self, scores: Tensor, is_word: Tensor) -> Tensor:
+        """The same for graphs, which have no loop over words: from products of 1, 2, 4, ... steps, of all positions
+        together."""
+        transitions = self.transitions().clamp_min(IMPOSSIBLE)
+        none = IMPOSSIBLE * (1 - torch.eye(scores.size(-1), dtype=scores.dtype, device=scores.device))  # no step
+        steps = transitions + scores.clamp_min(IMPOSSIBLE).unsqueeze(2)  # (B, P, V, V)
+        product = torch.where(is_word[..., None, None], steps, none)
+        position = torch.arange(scores.size(1), device=scores.device)
+        for ahead in (position + 2**power for power in range(DOUBLINGS)):
+            later = product.index_select(1, ahead.clamp_max(scores.size(1) - 1))
+            product = log_matmul(product, torch.where((ahead < scores.size(1))[:, None, None], later, none))
+        end = transitions[:, EOS]
+        messages = log_matmul(product, end.unsqueeze(1)).squeeze(-1)  # (B, P, V) beta of the position before each
+        return scores + torch.cat((messages[:, 1:], end.expand(scores.size(0), 1, -1)), 1)
+
     def following(self, scores: Tensor, before: Tensor) -> Tensor:
         return scores + self.transitions()[before.clamp_max(scores.size(-1) - 1)]
+
+
+def log_matmul(a: Tensor, b: Tensor) -> Tensor:
+    """log(exp(a) @ exp(b)), terms that are e^80 times smaller than others left out."""
+    rows, columns = a.amax(-1, keepdim=True), b.amax(-2, keepdim=True)
+    product = (a - rows).exp() @ (b - columns).exp()
+    return product.clamp_min(torch.finfo(product.dtype).tiny).log() + rows + columns
 
 
 def may_follow(tag: str, before: str) -> bool:

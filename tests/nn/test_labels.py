@@ -185,6 +185,19 @@ def test_crf_is_the_globally_normalized_model(name):
         torch.testing.assert_close(torch.tensor([y.log_prob for y in ours]), scores.log_softmax(0), atol=1e-5, rtol=0)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["crf", "crf-bio"])
+def test_messages_of_graphs_are_those_of_the_loop(name):
+    decoder = build("rnn", **OUTPUTS[name]).decoder
+    for words in (1, 2, 9):
+        scores = torch.randn(4, words + 1, len(LABELS), dtype=torch.float64) * 5
+        scores = scores.masked_fill(~decoder.is_label, -torch.inf)
+        is_word = torch.arange(words + 1) < torch.tensor([words, 0, 1, max(words - 1, 0)])[:, None]
+        one, other = decoder.messages(scores, is_word), decoder.messages_by_doubling(scores, is_word)
+        real = is_word.unsqueeze(-1) & decoder.is_label
+        torch.testing.assert_close(one[real.expand_as(one)], other[real.expand_as(one)])
+
+
 def viterbi(chain, emissions):
     """The best sequence of tags and its score, in NumPy; emissions (words, V), -inf on what is no label."""
     best, back = chain[BOS] + emissions[0], []
