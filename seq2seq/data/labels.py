@@ -56,7 +56,7 @@ def check_tags(words: list[str], tags: list[str], where: str) -> None:
 
 
 def check_label_set(counts: Mapping[str, int]) -> None:
-    """Raise DataError for the labels of a training text, with their numbers, between which nothing is to be learnt, or
+    """Raise DataError for the labels of a training text, with their numbers, between which nothing is to be learned, or
     that are numbers."""
     if len(counts) == 1:
         raise DataError(f"every training text has the same label, {quoted(next(iter(counts)))}: there are no classes")
