@@ -16,6 +16,7 @@ COMMANDS = {  # module in seq2seq.commands -> purpose; the overview imports no c
     "prepare": "read and check a corpus, train its tokenizer, and encode it",
     "translate": "translate lines from stdin to stdout with a trained run",
     "interactive": "translate what is typed, with alternatives and their attention",
+    "predict": "label texts from stdin with a trained classifier or labeller, with probabilities",
     "serve": "answer requests over HTTP, as LibreTranslate does, with trained runs or artifacts",
     "score": "log-probabilities of given translations under a trained run",
     "evaluate": "translate a test set and score it: BLEU, chrF, TER, ROUGE with confidence intervals",
@@ -28,6 +29,7 @@ COMMANDS = {  # module in seq2seq.commands -> purpose; the overview imports no c
     "metrics": "score given text against references; needs no run",
     "shortlist": "learn likely translations of each subword, for faster search with a run",
     "selftest": "kill and resume a small training on this machine, and compare it with one that was left alone",
+    "erase": "whether a classifier's attention explains its labels, by erasing words",
     "plot": "show the attention of one translation, in the terminal and as PNG",
     "attentions": "list the attention variants with their formulas",
 }

@@ -23,8 +23,8 @@ def main(argv: list[str]) -> None:
     """`seq2seq attentions [--markdown]`."""
     parser = Parser(
         "attentions",
-        "List the attention scores, windows and normalizers, which combine freely, with formula and source; and the"
-        " named variants for model/attention=NAME.",
+        "List the attention scores, windows and normalizers, which combine freely, with formula and source; the"
+        " poolings of texts that are labelled; and the named variants for model/attention=NAME.",
     )
     parser.add_argument("--markdown", action="store_true", help="as Markdown tables")
     show = _markdown if parser.parse_args(argv).markdown else _aligned
@@ -32,16 +32,22 @@ def main(argv: list[str]) -> None:
 
 
 def attention_tables() -> list[AttentionTable]:
-    """A table each of scores, windows, normalizers and named variants, with three columns."""
+    """A table each of scores, windows, normalizers, poolings and named variants, with three columns."""
     from seq2seq.nn.attention.normalizers import NORMALIZERS
+    from seq2seq.nn.attention.pooling import POOLINGS
     from seq2seq.nn.attention.scorers import SCORERS
     from seq2seq.nn.attention.windows import WINDOWS
 
-    parts: dict[str, Mapping[str, Any]] = {"scorer": SCORERS, "window": WINDOWS, "normalizer": NORMALIZERS}
+    parts: dict[str, Mapping[str, Any]] = {
+        "attention.scorer": SCORERS,
+        "attention.window": WINDOWS,
+        "attention.normalizer": NORMALIZERS,
+        "pooling": POOLINGS,
+    }
     tables = []
     for part, table in parts.items():
         rows = [(name, *_formula(cls)) for name, cls in table.items()]
-        tables.append(AttentionTable((f"model.attention.{part}", "formula", "source"), rows))
+        tables.append(AttentionTable((f"model.{part}", "formula", "source"), rows))
     files = sorted((conf_dir() / "model" / "attention").glob("*.yaml"))
     variants = [_variant(path) for path in files]
     return [*tables, AttentionTable(("model/attention", "settings", "what it is"), variants)]

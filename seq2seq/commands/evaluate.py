@@ -4,7 +4,7 @@ import argparse
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seq2seq.commands.devices import add_devices, start_on_devices
 from seq2seq.commands.options import (
@@ -74,11 +74,47 @@ def main(argv: list[str]) -> None:
         raise
     scores += _alignment_scores(spec, test, options.bootstrap) if test.gold else []
     plain = [one.as_dict() for one in scores]
+    lines = [str(one) for one in scores]
+    if data.targets == "label":
+        more, shown = _class_scores(spec, test, translated.hypotheses, options.bootstrap)
+        plain, lines = plain + more, lines + shown
     report = make_report(spec, test, translated, plain)
-    print(json.dumps(report, ensure_ascii=False, indent=1) if options.json else "\n".join(map(str, scores)))
+    print(json.dumps(report, ensure_ascii=False, indent=1) if options.json else "\n".join(lines))
     write_evaluation(spec, test, translated, plain)
     if not options.json:
         print(f"saved in {spec.folder(test.name)}")
+
+
+def _class_scores(
+    spec: "EvaluationSpec", test: "TestSet", hypotheses: list[str], bootstrap: int
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Calibration error, AUC and confusion matrix of a classifier: as plain values, and as lines of text."""
+    from seq2seq.evaluation import classes
+    from seq2seq.evaluation.scores import MetricOptions
+
+    references = test.references[0]
+    found = classes.class_probabilities(spec.translator, test.sources)
+    calibration = classes.calibration_error(found, references, MetricOptions(bootstrap=bootstrap))
+    areas = classes.area_under_curve(found, references)
+    if unknown := sorted({*references} - {*found.classes}):
+        count = sum(reference in unknown for reference in references)
+        log.warning(
+            "%d texts of %s have labels that training never saw, such as %s: they count as wrong",
+            count,
+            test.name,
+            unknown[0],
+        )
+    names, counts = classes.confusion_matrix(hypotheses, references)
+    plain, lines = [calibration.as_dict()], [str(calibration)]
+    if areas:
+        mean = sum(areas.values()) / len(areas)
+        signature = f"one-vs-rest|mean of classes:{len(areas)}"
+        plain.append({"name": "auc", "value": mean, "signature": signature, "interval": None, "classes": areas})
+        lines.append(f"auc = {mean:.2f} {signature}")
+    wrong = len(references) - sum(counts[i][i] for i in range(len(names)))
+    confusion = {"classes": names, "counts": counts}
+    plain.append({"name": "wrong", "value": wrong, "signature": "texts", "interval": None, "confusion": confusion})
+    return plain, [*lines, *classes.confusion_lines(names, counts)]
 
 
 def _evaluate_bundles(options: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.commands.options import COUNT
+from seq2seq.commands.options import COUNT, check_gives_labels
 from seq2seq.errors import ConfigError, DataError, RunError
 from seq2seq.runtime.arguments import Parser, add_number
 
@@ -31,6 +31,7 @@ def main(argv: list[str]) -> None:
         help=f"translations kept of each subword (default: {DEFAULT_MOST}, or the whole vocabulary if it is smaller)",
     )
     options = parser.parse_args(argv)
+    check_gives_labels([options.run], False)
 
     import torch
 

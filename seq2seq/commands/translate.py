@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from seq2seq.commands.devices import add_devices, start_on_devices
-from seq2seq.commands.options import add_device_options, add_search_options, open_translator, search_options
+from seq2seq.commands.options import (
+    add_device_options,
+    add_search_options,
+    check_gives_labels,
+    open_translator,
+    search_options,
+)
 from seq2seq.commands.shards import shard_argument
 from seq2seq.commands.terms import TermFinder, add_term_options, with_prefixes
 from seq2seq.data.files import read_lines
@@ -30,6 +36,7 @@ log = logging.getLogger("seq2seq")
 def main(argv: list[str]) -> None:
     """`seq2seq translate RUN [RUN ...] < in > out`, where a RUN may be a bundle."""
     options = _parse(argv)
+    check_gives_labels(options.runs, False)
     if start_on_devices("translate", argv, options):
         return
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import seq2seq
 from seq2seq.compare.collect import EvaluatedRun
-from seq2seq.compare.columns import COLUMNS, Measure, Value, finite_float
+from seq2seq.compare.columns import COLUMNS, METRIC_LABELS, Measure, Value, finite_float
 from seq2seq.compare.comparability import comparability_notes
 from seq2seq.compare.footnotes import footnotes
 from seq2seq.compare.paired_tests import (
@@ -27,7 +27,7 @@ from seq2seq.compare.variants import Variant, differing_settings
 from seq2seq.compare.verdicts import findings, seed_differences, verdict
 from seq2seq.evaluation.attention_maps import attention_health
 from seq2seq.evaluation.attention_records import dequantize
-from seq2seq.evaluation.metrics import METRICS
+from seq2seq.evaluation.metrics import METRICS, sentence_metric
 from seq2seq.evaluation.output_health import output_warnings
 from seq2seq.evaluation.scores import Score
 from seq2seq.evaluation.testset import TestSet
@@ -73,8 +73,8 @@ def compare(variants: Sequence[Variant], baseline: Variant, options: TestOptions
         health=[warning for row in rows for warning in health_warnings(row, options.test)],
         hypotheses={name: run.evaluation.hypotheses for name, run in first.items()},
         attention={name: found for name, found in records.items() if found is not None},
-        quality="sentence chrF2",
-        qualities={name: sentence_chrf(run, options) for name, run in first.items()},
+        quality=f"sentence {METRIC_LABELS[sentence_metric(options.metrics)]}",
+        qualities={name: sentence_qualities(run, options) for name, run in first.items()},
         windows={name: width for name, run in first.items() if (width := window_width(run))},
         versions={
             "seq2seq": seq2seq.__version__,
@@ -183,10 +183,11 @@ def learning_curve(run: EvaluatedRun) -> list[Point]:
     return points
 
 
-def sentence_chrf(run: EvaluatedRun, options: TestOptions) -> list[float]:
-    """chrF2 of each sentence, by which the report sorts them."""
-    chrf = METRICS["chrf"](run.evaluation.hypotheses, options.test.references, options.metric_options)
-    return [chrf.formula(row) for row in chrf.statistics]
+def sentence_qualities(run: EvaluatedRun, options: TestOptions) -> list[float]:
+    """The score of each sentence by `sentence_metric`, by which the report sorts them."""
+    metric = METRICS[sentence_metric(options.metrics)]
+    found = metric(run.evaluation.hypotheses, options.test.references, options.metric_options)
+    return [found.formula(row) for row in found.statistics]
 
 
 def window_width(run: EvaluatedRun) -> int:

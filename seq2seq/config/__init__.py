@@ -12,6 +12,12 @@ from seq2seq.runtime.bounds import SEEDS, Bounds
 from seq2seq.runtime.fields import Group, check_path_part, setting, subgroup
 from seq2seq.runtime.search_config import SearchConfig
 
+TASK_OF = {  # what targets are -> what sets all that belongs to it, for messages
+    "text": "task=translation",
+    "label": "task=classification",
+    "labels": "task=classification with model.output=labels and data.targets=labels",
+    "tags": "task=labeling",
+}
 SCHEMA = 1  # raised whenever a saved config would be read differently
 
 
@@ -51,8 +57,23 @@ class Config(Group):
                 f" tokenizer.sampling={self.tokenizer.sampling} splits words differently in each epoch"
             )
         chosen = isinstance(self.model, ModelConfig)  # MISSING while Hydra composes
+        if chosen:
+            self._check_labels()
         if chosen and self.model.tie == "all" and not self.tokenizer.joint:
             raise ConfigError("model.tie=all needs one vocabulary for both sides: tokenizer.joint=true")
+
+    def _check_labels(self) -> None:
+        """Refuse a model for targets of another kind, and settings that belong to labels where there are none."""
+        output, targets = self.model.output, self.data.targets
+        if output != targets:
+            raise ConfigError(
+                f"model.output={output} does not fit data.targets={targets}: {TASK_OF[targets]} sets both"
+            )
+        if output != "text" and self.tokenizer.joint:
+            raise ConfigError(f"model.output={output} needs tokenizer.joint=false, which {TASK_OF[output]} sets")
+        if output == "text" and self.training.class_weights != "none":
+            weights = f"training.class_weights={self.training.class_weights}"
+            raise ConfigError(f"{weights} would be ignored: model.output=text has no classes")
 
 
 __all__ = [

@@ -10,13 +10,14 @@ from seq2seq.config import Config
 from seq2seq.errors import ConfigError, unknown
 
 CHOICES: dict[str, tuple[str, ...]] = {  # table -> its keys, in the same order
-    "TASKS": ("translation", "summarization"),
+    "TASKS": ("translation", "summarization", "classification", "labeling"),
     "SCORERS": (
         "dot", "scaled_dot", "general", "scaled_general", "concat", "concat_identity", "additive", "normed_additive",
         "location", "cosine", "euclidean", "uniform",
     ),
     "WINDOWS": ("everywhere", "local_m", "local_p", "last"),
     "NORMALIZERS": ("softmax", "entmax", "sparsemax"),
+    "POOLINGS": ("attention", "structured", "mean", "max", "last"),
     "HEADS": ("vocabulary", "copy", "pointer"),
     "CELLS": ("lstm", "gru", "gru_cho"),
     "READOUTS": ("tanh", "linear", "maxout", "state"),
@@ -30,7 +31,10 @@ CHOICES: dict[str, tuple[str, ...]] = {  # table -> its keys, in the same order
     "GUIDED_LOSSES": ("cross_entropy", "squared_error"),
     "FORMATS": ("terminal", "markdown", "csv", "json", "latex"),
     "SYMMETRIZATIONS": ("intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and"),
-    "METRICS": ("bleu", "chrf", "chrf++", "ter", "rouge1", "rouge2", "rougeL", "rougeLsum"),
+    "METRICS": (
+        "bleu", "chrf", "chrf++", "ter", "rouge1", "rouge2", "rougeL", "rougeLsum",
+        "accuracy", "macro_f1", "micro_f1", "entity_f1",
+    ),
 }  # fmt: skip
 
 

@@ -11,9 +11,11 @@ from seq2seq.runtime.fields import Group, check_path_part, name_list, setting
 MOST_WORDS = 1_000_000  # of a line: far more than a model can read
 AUTO = "auto"
 MAX_AUTO_SIZE = 8000  # tokenizer.size=auto
-TABLES = ("tsv", "csv")  # formats whose files have columns
+TABLES = ("tsv", "csv", "conll")  # formats whose files have columns
+TARGETS = ("text", "label", "labels", "tags")
 BREAKS = ("csv", "jsonl", "hub")  # formats whose texts may contain line breaks
-GENERATED = ("toy", "toy_summaries")  # formats that read no files: the package generates the text
+GENERATED = ("toy", "toy_summaries", "toy_sentiment", "toy_entities")  # formats that read no files
+LINKED = ("toy", "toy_sentiment", "toy_entities")  # those of them with word links
 
 if TYPE_CHECKING:
     Names = list[str]
@@ -46,10 +48,16 @@ class DataConfig(Group):
     test: dict[str, Names] = setting({}, "likewise, for each test set: name -> list", type_name="dict[str, list[str]]")
     hub: str = setting("", "format=hub: name of a Hugging Face dataset, or a local folder")
     hub_config: str = setting("", "format=hub: configuration of the data set, such as 3.0.0; empty: its only one")
+    targets: str = setting(
+        "text",
+        "what targets are: text; one label a text; several labels a text, between spaces; or tags, one label a word. Of"
+        " all but text each label is one entry of the target vocabulary, whatever tokenizer.kind is",
+        TARGETS,
+    )
     columns: list[int] = setting(
         [],
-        "format=tsv and csv: columns of source and target, counted from 0, in files without a header row; empty: those"
-        " that the header row names data.source and data.target, or the only two",
+        "format=tsv, csv and conll: columns of source and target, counted from 0, in files without a header row;"
+        " empty: those that the header row names data.source and data.target, or the only two; of conll first and last",
         bounds=Bounds(0, 9999),
     )
     keep_breaks: bool = setting(
@@ -57,9 +65,9 @@ class DataConfig(Group):
         f"{', '.join(BREAKS)}: a line break in a target becomes <n>, where ROUGE-Lsum splits sentences; else a space",
     )
     pairs: int = setting(
-        24000, "format=toy and toy_summaries: training pairs to generate", bounds=Bounds(1, 10_000_000)
+        24000, f"format={', '.join(GENERATED)}: training pairs to generate", bounds=Bounds(1, 10_000_000)
     )
-    toy_seed: int = setting(1, "format=toy and toy_summaries: seed of the generator", bounds=Bounds(0, SEEDS))
+    toy_seed: int = setting(1, f"format={', '.join(GENERATED)}: seed of the generator", bounds=Bounds(0, SEEDS))
     truncate_source: int = setting(
         0,
         "words that sources are truncated to, in training and inference; 0: no truncation. Text without spaces is"
@@ -95,7 +103,7 @@ class DataConfig(Group):
         self.train, self.dev = name_list("data.train", self.train), name_list("data.dev", self.dev)
         self.test = {name: name_list(f"data.test.{name}", names) for name, names in self.test.items()}
         if self.format not in GENERATED:
-            self.refuse_ignored(("pairs", "toy_seed"), "it belongs to data.format=toy and toy_summaries")
+            self.refuse_ignored(("pairs", "toy_seed"), f"it belongs to data.format={', '.join(GENERATED)}")
         else:
             self.refuse_ignored(
                 ("train", "dev", "test", "root", "source", "target", "source_language", "target_language"),
@@ -111,10 +119,16 @@ class DataConfig(Group):
             raise ConfigError(
                 "data.test.dev is reserved: --test dev is the development set; give the test set another name"
             )
+        if self.targets != "text":
+            self.refuse_ignored(("truncate_target", "keep_breaks"), f"data.targets={self.targets} are no text")
+        if self.format == "conll" and self.targets != "tags":
+            raise ConfigError("data.format=conll has a tag for each word: data.targets=tags, which task=labeling sets")
+        if self.targets == "tags":
+            self.refuse_ignored(("truncate_source",), "data.targets=tags has a tag for each word of a source")
         if self.format not in TABLES:
             if self.columns == [0, 1]:
                 self.columns = []  # as in runs of versions in which that was the default
-            self.refuse_ignored(("columns",), "it belongs to data.format=tsv and csv")
+            self.refuse_ignored(("columns",), "it belongs to data.format=tsv, csv and conll")
         elif self.columns and (len(self.columns) != 2 or len(set(self.columns)) != 2):
             raise ConfigError(f"data.columns={self.columns} must be two columns, counted from 0")
         if self.format != "hub":
@@ -129,8 +143,8 @@ class DataConfig(Group):
 
     def check_word_links(self) -> None:
         """Raise ConfigError for a format that has no word links."""
-        if self.format not in ("toy", "text"):
-            others = "data=toy has, and format=text in files NAME.align"
+        if self.format not in (*LINKED, "text"):
+            others = f"data={', '.join(LINKED)} have, and format=text in files NAME.align"
             raise ConfigError(f"data.format={self.format} has no word links to learn from: {others}")
 
 

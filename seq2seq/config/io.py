@@ -25,7 +25,7 @@ from omegaconf.errors import (
 import seq2seq
 from seq2seq.config import MODELS, SCHEMA, Config, ModelConfig
 from seq2seq.errors import ConfigError, RunError, choose, nearest_hint, shortened
-from seq2seq.runtime.fields import type_name
+from seq2seq.runtime.fields import default_value, type_name
 from seq2seq.runtime.untrusted import LARGEST, read_text
 from seq2seq.utils.files import write_text
 
@@ -35,6 +35,12 @@ NOT_HASHED = {
     "training.save_every", "training.save_minutes", "training.max_skipped", "training.show",
     "trainer.accelerator", "trainer.devices", "trainer.nodes", "trainer.rendezvous", "trainer.wall_minutes",
     "trainer.threads", "trainer.log_every", "trainer.progress", "trainer.graphs",
+}  # fmt: skip
+
+# Settings newer than the first runs: at their default they are no part of a hash, so runs keep their names.
+ADDED = {
+    "data.targets", "model.output", "model.pooling", "model.hops", "model.hop_penalty", "model.crf", "model.bio",
+    "training.class_weights",
 }  # fmt: skip
 
 LIMITS = ("max_updates", "max_epochs", "max_minutes", "patience", "stop_at")
@@ -404,6 +410,12 @@ def refuse_changes(saved: Mapping[str, Any], given: Mapping[str, Any], folder: P
 
 
 def settings_hash(config: Config, data_hash: str) -> str:
-    """8 hexadecimal digits that identify a run: of the hash of its text and of all settings but NOT_HASHED."""
-    defining = {name: value for name, value in flatten(config).items() if name not in NOT_HASHED}
+    """8 hexadecimal digits that identify a run: of the hash of its text and of all settings, without NOT_HASHED, and
+    without those of ADDED that are at their default."""
+    defaults = {name: default_value(field) for name, field in every_setting().items() if name in ADDED}
+    defining = {
+        name: value
+        for name, value in flatten(config).items()
+        if name not in NOT_HASHED and not (name in ADDED and value == defaults[name])
+    }
     return hashlib.sha256(json.dumps([defining, data_hash], sort_keys=True).encode()).hexdigest()[:8]

@@ -1,9 +1,11 @@
 """Settings of the model: what both families share, the attention, and the two families."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from omegaconf import MISSING
 
+from seq2seq.config.data import TARGETS
 from seq2seq.errors import ConfigError
 from seq2seq.runtime.bounds import Bounds
 from seq2seq.runtime.fields import Group, setting, subgroup
@@ -12,6 +14,7 @@ SIZES = Bounds(1, 65536, "a square matrix of that size takes 16 GiB")
 SIZES_OR_ZERO = SIZES._replace(least=0)
 LAYERS = Bounds(1, 256)
 HEADS = Bounds(1, 1024)
+LABEL_SETTINGS = ("pooling", "hops", "hop_penalty", "crf", "bio")
 INITIAL = Bounds(0.0, 10.0, "weights this far from 0 saturate every unit")
 
 
@@ -67,6 +70,7 @@ class ModelConfig(Group):
     """Settings that both model families have."""
 
     path = "model"
+    decoder_settings: ClassVar[tuple[str, ...]] = ("decoder_layers", "tie", "head")  # of decoders that generate text
     name: str = MISSING
     encoder_layers: int = setting(1, "number of encoder layers", bounds=LAYERS)
     decoder_layers: int = setting(1, "number of decoder layers", bounds=LAYERS)
@@ -90,13 +94,54 @@ class ModelConfig(Group):
         "about so many parameters in all, by choosing model.hidden (rnn) or model.feedforward (transformer); 0: off",
         bounds=Bounds(0, 10**12),
     )
+    output: str = setting(
+        "text",
+        "what a target is: text; or one label a text, several labels a text, or tags, one label a word, for which there"
+        " is no decoder but a pooling (docs/explanation/labels.md)",
+        TARGETS,
+    )
+    pooling: str = setting(
+        "attention", "output=label and labels: how the states of a text become one vector", table="POOLINGS"
+    )
+    hops: int = setting(
+        8, "pooling=structured: rows of attention, each with a part of the vector (Lin et al. 2017)", bounds=HEADS
+    )
+    hop_penalty: float = setting(
+        0.0,
+        "pooling=structured: weight of the penalty that keeps the hops apart (Lin et al. 2017, eq. 8)",
+        bounds=Bounds(0.0, 1000.0),
+    )
+    crf: bool = setting(False, "output=tags: labels of neighbouring words depend on each other (Lafferty et al. 2001)")
+    bio: bool = setting(False, "output=tags: an I- tag only continues a B- or I- tag of the same type")
     attention: AttentionConfig = subgroup(AttentionConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        output = f"model.output={self.output}"
+        if self.output == "text":
+            self.refuse_ignored(LABEL_SETTINGS, f"{output} has a decoder that attends at every step")
+            return
+        self.refuse_ignored(self.decoder_settings, f"{output} has no decoder of that kind")
+        self.attention.refuse_ignored(
+            ("window", "coverage"), f"{output} has one step, from which all positions are attended to"
+        )
+        if self.output == "tags":
+            self.refuse_ignored(("pooling", "hops", "hop_penalty"), f"{output} labels each word by its own state")
+            self.attention.refuse_ignored(
+                [field.name for field in fields(AttentionConfig)], f"{output} labels each word by its own state"
+            )
+        else:
+            self.refuse_ignored(("crf", "bio"), "it belongs to model.output=tags")
 
 
 @dataclass(kw_only=True)
 class RNNConfig(ModelConfig):
     """A recurrent encoder-decoder (Bahdanau et al. 2015; Luong et al. 2015)."""
 
+    decoder_settings = (
+        *ModelConfig.decoder_settings,
+        *("encoder_hidden", "features", "order", "input_feeding", "feed", "readout", "readout_state", "bridge"),
+    )
     name: str = "rnn"
     cell: str = setting("lstm", "recurrent cell", table="CELLS")
     embedding: int = setting(256, "embedding size", bounds=SIZES)

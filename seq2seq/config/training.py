@@ -59,6 +59,12 @@ class TrainingConfig(Group):
         "share of the target probability spread over the vocabulary (Szegedy et al. 2016)",
         bounds=Bounds(0.0, 1.0, below=True),
     )
+    class_weights: str = setting(
+        "none",
+        "weights of the labels in the loss; balanced: those of rare ones are higher, the sum over the training labels"
+        " stays the same",
+        ("none", "balanced"),
+    )
     coverage_loss: float = setting(0.0, "weight of the coverage loss (See et al. 2017, eq. 12-13)", bounds=WEIGHT)
     guided_alignment: float = setting(
         0.0, "weight of the loss that guides attention by given word links (Chen et al. 2016)", bounds=WEIGHT
@@ -90,7 +96,9 @@ class TrainingConfig(Group):
         15.0, "minutes between checkpoints, by the clock; 0: no limit", bounds=Bounds(0.0, 100_000.0)
     )
     monitor: str = setting(
-        "bleu", "dev figure that ranks checkpoints and decides when to stop", ("bleu", "chrf", "rouge", "loss")
+        "bleu",
+        "dev figure that ranks checkpoints and decides when to stop",
+        ("bleu", "chrf", "rouge", "accuracy", "macro_f1", "micro_f1", "entity_f1", "loss"),
     )
     rouge_tokenizer: str = setting(
         "default",

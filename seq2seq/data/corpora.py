@@ -1,14 +1,15 @@
 """The pairs and word alignments that a `DataConfig` names: training, development and test sets, read or generated."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.config import DataConfig
-from seq2seq.config.data import GENERATED
+from seq2seq.config.data import GENERATED, LINKED
 from seq2seq.data.files import PACKED, find_file, read_lines, user_path
+from seq2seq.data.labels import Some, labelled
 from seq2seq.data.readers import (
     READERS,
     FileLayout,
@@ -24,6 +25,7 @@ from seq2seq.errors import ConfigError, choose
 from seq2seq.ids import BREAK
 
 if TYPE_CHECKING:
+    from seq2seq.data.toy.sentiment import LabelledCorpus
     from seq2seq.data.toy.summarization import NewsCorpus
     from seq2seq.data.toy.translation import ToyCorpus
 
@@ -50,13 +52,13 @@ def linked_pairs(data: DataConfig) -> Iterator[LinkedPair]:
 
     They are those of the toy corpus, or for format=text those in the `links_file` of each name. Raises ConfigError for
     other formats, DataError for links that do not fit the text."""
-    if data.format == "toy":
-        return (LinkedPair(*example) for example in _toy(data).train)
+    if data.format in LINKED:
+        return _checked((LinkedPair(*example) for example in _toy(data).train), data, "data.train")
     data.check_word_links()
     layout = _layout(data)
     files = zip(data.train, _links_files(data), strict=True)
     pairs = (pair for name, (path, swapped) in files for pair in read_linked(read_text([name], layout), path, swapped))
-    return require_pairs(pairs, f"data.train={data.train}")
+    return _checked(require_pairs(pairs, f"data.train={data.train}"), data, f"data.train={data.train}")
 
 
 def text_files(data: DataConfig, linked: bool = False) -> list[Path]:
@@ -106,7 +108,7 @@ def gold_alignment(data: DataConfig, split: str) -> list[str] | None:
     """The gold word alignment of "dev" or of a test set, one line "0-0 1-2" for each pair; None if there is none.
 
     For format=text it is in the `links_file` of each name. Raises DataError if only some of the names have one."""
-    if data.format == "toy":
+    if data.format in LINKED:
         examples = getattr(_toy(data), "dev" if split == "dev" else "test")
         return [format_links(example.alignment) for example in examples]
     names = data.dev if split == "dev" else _test_files(data, split)
@@ -148,10 +150,16 @@ def _test_files(data: DataConfig, name: str) -> Sequence[str]:
 def _pairs(data: DataConfig, split: str, names: Sequence[str], what: str = "") -> Iterator[Pair]:
     """`split` is the field of a generated corpus, `what` (default: the same) the setting to name in messages."""
     if data.format in GENERATED:
-        return (Pair(example.source, example.target) for example in getattr(_toy(data), split))
+        pairs = (Pair(example.source, example.target) for example in getattr(_toy(data), split))
+        return _checked(pairs, data, f"data.{what or split}")
     if not names:
         raise ConfigError(f"data.{what or split}=[] names no files: a corpus needs them (data={data.name})")
-    return require_pairs(_read(data, names), f"data.{what or split}={list(names)}")
+    named = f"data.{what or split}={list(names)}"
+    return _checked(require_pairs(_read(data, names), named), data, named)
+
+
+def _checked(pairs: Iterator[Some], data: DataConfig, what: str) -> Iterator[Some]:
+    return pairs if data.targets == "text" else labelled(pairs, data.targets, what)
 
 
 def _read(data: DataConfig, names: Sequence[str]) -> Iterator[Pair]:
@@ -159,7 +167,9 @@ def _read(data: DataConfig, names: Sequence[str]) -> Iterator[Pair]:
     if data.format == "hub":
         local = data_root(data) / data.hub
         name = str(local) if local.is_dir() else data.hub
-        return read_hub(name, names, source=data.source, target=data.target, config=data.hub_config, breaks=breaks)
+        labels = data.targets != "text"
+        sides = {"source": data.source, "target": data.target}
+        return read_hub(name, names, **sides, config=data.hub_config, breaks=breaks, labels=labels)
     return READERS[data.format](names, _layout(data, breaks))
 
 
@@ -171,19 +181,22 @@ def _layout(data: DataConfig, breaks: str = " ") -> FileLayout:
         columns=data.columns,
         how=data.how,
         breaks=breaks,
+        labels=data.targets != "text",
     )
 
 
-def _toy(data: DataConfig) -> "ToyCorpus | NewsCorpus":
+def _toy(data: DataConfig) -> "ToyCorpus | NewsCorpus | LabelledCorpus":
     return _generated(data.format, data.pairs, data.toy_seed)
 
 
 @lru_cache(maxsize=1)
-def _generated(kind: str, pairs: int, seed: int) -> "ToyCorpus | NewsCorpus":
-    from seq2seq.data.toy import summarization, translation
+def _generated(kind: str, pairs: int, seed: int) -> "ToyCorpus | NewsCorpus | LabelledCorpus":
+    from seq2seq.data.toy import entities, sentiment, summarization, translation
 
-    return (
-        summarization.generate_summaries(pairs, seed)
-        if kind == "toy_summaries"
-        else translation.generate_translations(pairs, seed)
-    )
+    generators: dict[str, Callable[[int, int], ToyCorpus | NewsCorpus | LabelledCorpus]] = {
+        "toy": translation.generate_translations,
+        "toy_summaries": summarization.generate_summaries,
+        "toy_sentiment": sentiment.generate_sentiment,
+        "toy_entities": entities.generate_entities,
+    }
+    return generators[kind](pairs, seed)

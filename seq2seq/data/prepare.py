@@ -5,7 +5,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from seq2seq.data.dataset import PairArrays, write_arrays
 from seq2seq.data.encoding import EncodingRules, encode_corpus
 from seq2seq.data.filters import PairFilter
 from seq2seq.data.folders import resumable_folder
+from seq2seq.data.labels import check_label_set, unknown_label
 from seq2seq.data.readers import AnyPair, Pair
 from seq2seq.data.report import is_report, report_lines
 from seq2seq.data.sampling import SampledCorpus, encode_pair, text_pair, text_row
@@ -25,9 +27,10 @@ from seq2seq.data.scan import CACHE_VERSION, CorpusScan, scan_corpus, training_p
 from seq2seq.data.text_hash import TextChangedError
 from seq2seq.data.tokenizer import OPEN_ENDED, Tokenizer, VocabularySizeError, train_tokenizer
 from seq2seq.data.vocabulary import Vocabularies
-from seq2seq.errors import DataError, RunError, Seq2SeqError
+from seq2seq.errors import DataError, RunError, Seq2SeqError, quoted
+from seq2seq.ids import EOS, UNK
 from seq2seq.runtime.untrusted import MIB, read_json
-from seq2seq.runtime.vocabulary import LONGEST_PIECE, hash_of_both
+from seq2seq.runtime.vocabulary import LONGEST_PIECE, SPACE_MARK, hash_of_both
 from seq2seq.runtime.words import is_unspaced, truncate_words
 from seq2seq.utils.files import check_folder, write_json
 
@@ -142,7 +145,7 @@ def _cache_folder(
 
     Of tokenizer.sampling only whether it is 0 matters."""
     settings = asdict(tokenizer) | {"sampling": tokenizer.sampling > 0}
-    limits = [data.max_words, data.max_tokens, data.max_ratio, *_truncation(data)]
+    limits = [data.max_words, data.max_tokens, data.max_ratio, *_truncation(data), *_kind_of_targets(data)]
     text = [scan.hash, scan.links] if scan.links else scan.hash
     given = vocabularies and vocabularies.sha256
     return cache_root(data) / f"{data.name}-{_key(text, settings, limits, given)}"
@@ -164,7 +167,7 @@ def _choose_size(
     if given or tokenizer.kind in OPEN_ENDED or _cache_folder(data, largest, scan, None).is_dir():
         return largest, None
     settings = asdict(tokenizer) | {"sampling": 0.0}
-    limits = [data.max_words, data.max_ratio, *_truncation(data)]
+    limits = [data.max_words, data.max_ratio, *_truncation(data), *_kind_of_targets(data)]
     folder = cache_root(data) / f"{data.name}-tokenizer-{_key(scan.train, settings, limits)}"
     if not folder.is_dir():
         with resumable_folder(folder) as part:
@@ -175,6 +178,11 @@ def _choose_size(
     except RunError as error:
         raise DataError(f"{error}; delete the folder {folder}, it will be rebuilt") from error
     return replace(tokenizer, size=trained.larger), trained
+
+
+def _kind_of_targets(data: DataConfig) -> list[str]:
+    """data.targets, where they are labels."""
+    return [] if data.targets == "text" else [data.targets]
 
 
 def _truncation(data: DataConfig) -> tuple[int, int]:
@@ -240,7 +248,7 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, scan: Corpus
     that it supports, with a warning for a number that neither supports."""
     step = 1 + scan.pairs * (2 if tokenizer.joint else 1) // TOKENIZER_LINES
 
-    def kept() -> Iterator[AnyPair]:
+    def kept(step: int = step) -> Iterator[AnyPair]:
         filters = PairFilter(data.max_words, data.max_ratio, _truncation(data), LONGEST_PIECE * data.max_tokens)
         return islice(filters(scan.same_train(train_pairs(data), data)), 0, None, step)
 
@@ -261,10 +269,26 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, scan: Corpus
         vocabularies = Vocabularies(joint, joint)
     else:
         source = _train_side(lambda: (pair.source for pair in kept()), tokenizer, wanted)
-        vocabularies = Vocabularies(source, _train_side(lambda: (pair.target for pair in kept()), tokenizer, wanted))
+        if data.targets == "text":
+            target = _train_side(lambda: (pair.target for pair in kept()), tokenizer, wanted)
+        else:
+            target = _label_vocabulary(label for pair in kept(1) for label in pair.target.split(" "))
+        vocabularies = Vocabularies(source, target)
     if tokenizer.size != AUTO and tokenizer.kind not in OPEN_ENDED and vocabularies.larger < wanted:
         log.warning("%s, which are used", VocabularySizeError(wanted, vocabularies.larger))
     return vocabularies
+
+
+def _label_vocabulary(labels: Iterable[str]) -> Tokenizer:
+    """A tokenizer with an entry for every label. Raises DataError as `check_label_set`, and for a label that can be
+    none, such as <s>."""
+    counts = Counter(labels)
+    check_label_set(counts)
+    tokenizer = train_tokenizer(sorted(counts), kind="word", size=len(counts) + EOS + 1)
+    for label in counts:
+        if len(ids := tokenizer.encode(label)) != 1 or UNK in ids:
+            raise DataError(f"the label {quoted(label)} cannot be an entry of a vocabulary: give it another name")
+    return tokenizer
 
 
 def _train_side(texts: Callable[[], Iterator[str]], tokenizer: TokenizerConfig, size: int) -> Tokenizer:
@@ -294,9 +318,15 @@ def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies, scan:
         write_arrays(folder / "dev", *sizes) as add,
         write_arrays(folder / "dev_text", 256, 256, max_length=0) as add_text,
     ):
-        for pair in scan.same_dev(dev_pairs(data), data):
+        for number, pair in enumerate(scan.same_dev(dev_pairs(data), data), 1):
             source = truncate_words(pair.source, data.truncate_source)
             row = encode_pair(Pair(source[:enough], pair.target[:enough]), vocabularies)
+            if data.targets != "text" and UNK in row.target:
+                labels = pair.target.split(" ")
+                known = vocabularies.target.pieces(range(EOS + 1, vocabularies.target.size))
+                names = [piece.removeprefix(SPACE_MARK) for piece in known]
+                unknown = next((label for label in labels if label not in names), "")
+                raise unknown_label(unknown, names, f"data.dev={data.dev}, pair {number}")
             add(row)
             add_text(text_row(pair))
             long += max(len(row.source), len(row.target)) > data.max_tokens + 1

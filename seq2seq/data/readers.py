@@ -1,17 +1,17 @@
-"""Readers of parallel text: plain text, TSV, CSV and JSONL files, and data sets of the Hugging Face hub.
+"""Readers of parallel text: plain text, TSV, CSV, JSONL and CoNLL files, and data sets of the Hugging Face hub.
 
 All readers stream: a corpus need not fit in memory.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from seq2seq.data.files import find_file, read_lines, unpacked_name, user_path
 from seq2seq.data.tables import Row, csv_rows, tsv_rows, two_columns
-from seq2seq.errors import ConfigError, DataError, MissingError, choose, nearest_hint, quoted, shortened
+from seq2seq.errors import ConfigError, DataError, MissingError, choose, counted, nearest_hint, quoted, shortened
 
 T = TypeVar("T")
 
@@ -45,6 +45,7 @@ class FileLayout(NamedTuple):
     columns: Sequence[int] = ()  # format=tsv and csv: columns of source and target; (): by the header, or the only two
     how: str = ""  # how to obtain the corpus, for messages
     breaks: str = " "  # format=csv and jsonl: replaces a line break inside a target
+    labels: bool = False  # format=jsonl: whether fields may hold numbers and lists, as labels and words do
 
 
 Reader = Callable[[Sequence[str], FileLayout], Iterator[Pair]]
@@ -120,7 +121,8 @@ def read_jsonl(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
     for path in (find_file(name, layout.root, layout.how) for name in names):
         for number, line in enumerate(read_lines(path), 1):
             row, where = _record(line, f"{path}:{number}"), f"{path}:{number}"
-            yield pair_from_record(row, source=layout.source, target=layout.target, where=where, breaks=layout.breaks)
+            sides = {"source": layout.source, "target": layout.target}
+            yield pair_from_record(row, **sides, where=where, breaks=layout.breaks, labels=layout.labels)
 
 
 def _record(line: str, where: str) -> Any:
@@ -139,30 +141,67 @@ def _record(line: str, where: str) -> Any:
     return row
 
 
-def pair_from_record(row: Any, *, source: str, target: str, where: str, breaks: str = " ") -> Pair:
+def read_conll(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
+    """Read sentences of one word and its tag a line, in columns between spaces or tabs, and between empty lines.
+
+    The columns are those of `layout.columns`, counted from 0, or without them the first and the last one. Before a
+    sentence, lines of comments, which begin with "#" and a space, and -DOCSTART- lines are left out. Raises DataError
+    for a line without these columns."""
+    for path in (find_file(name, layout.root, layout.how) for name in names):
+        words: list[str] = []
+        tags: list[str] = []
+        for number, line in enumerate(chain(read_lines(path), [""]), 1):
+            if not line.strip():
+                if words:
+                    yield Pair(" ".join(words), " ".join(tags))
+                words, tags = [], []
+            elif words or not line.startswith(("# ", "-DOCSTART-")):
+                cells = line.split("\t") if "\t" in line else line.split()
+                first, last = layout.columns or (0, len(cells) - 1)
+                if len(cells) < 2 or max(first, last) >= len(cells):
+                    needed = (
+                        f"data.columns=[{first},{last}], counted from 0" if layout.columns else "a word and its tag"
+                    )
+                    raise DataError(f"{path}:{number}: {counted(len(cells), 'column')}, but {needed}")
+                words.append(cells[first].strip().replace(" ", "_"))
+                tags.append(cells[last].strip().replace(" ", "_"))
+
+
+def pair_from_record(
+    row: Any, *, source: str, target: str, where: str, breaks: str = " ", labels: bool = False
+) -> Pair:
     """The pair in the fields `source` and `target` of a record, or of the record in its field "translation".
 
-    Line breaks become spaces, in the target `breaks`, so that each side is one line wherever it is written. Raises
-    DataError, naming the field that is missing, the nearest name and all fields."""
+    Line breaks become spaces, in the target `breaks`, so that each side is one line wherever it is written. With
+    `labels` a field may hold a number, and a list of words or labels. Raises DataError, naming the field that is
+    missing, the nearest name and all fields."""
     if isinstance(row, dict) and not {source, target} & row.keys() and isinstance(row.get("translation"), dict):
         row = row["translation"]
-    return Pair(_field(row, source, where, " "), _field(row, target, where, breaks))
+    return Pair(_field(row, source, where, " ", labels), _field(row, target, where, breaks, labels))
 
 
-def _field(row: Any, name: str, where: str, breaks: str) -> str:
+def _field(row: Any, name: str, where: str, breaks: str, labels: bool) -> str:
     if not isinstance(row, dict):
         raise DataError(f"{where}: {_json_type(row)}, not an object with the field {name!r}")
     if name not in row:
         hint = nearest_hint(name, map(str, row))
         fields = ", ".join(shortened(field, 40) for field in row)
         raise DataError(f"{where}: no field {name!r}{hint}; the fields are: {fields} (data.source, data.target)")
-    if not isinstance(value := row[name], str):
+    value = _written(row[name]) if labels else row[name]
+    if not isinstance(value, str):
         raise DataError(f"{where}: field {name!r} is {_json_type(value)}, not text")
     if "\0" in value:
         raise DataError(f"{where}: field {name!r} holds a NUL, which is not text")
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         raise DataError(f"{where}: field {name!r} holds half a surrogate pair, which is not a character")
     return one_line(value, breaks)
+
+
+def _written(value: Any) -> Any:
+    """A number as text, and a list of texts and numbers as their line; spaces inside one of them become "_"."""
+    if isinstance(value, list | tuple) and all(isinstance(one, str | int | float) for one in value):
+        return " ".join(str(one).strip().replace(" ", "_") for one in value)
+    return str(value) if isinstance(value, int | float) else value
 
 
 def _json_type(value: Any) -> str:
@@ -191,18 +230,45 @@ def require_pairs(pairs: Iterable[T], what: str) -> Iterator[T]:
 
 
 def read_hub(
-    name: str, splits: Sequence[str], *, source: str, target: str, config: str = "", breaks: str = " "
+    name: str,
+    splits: Sequence[str],
+    *,
+    source: str,
+    target: str,
+    config: str = "",
+    breaks: str = " ",
+    labels: bool = False,
 ) -> Iterator[Pair]:
     """The pairs in `splits` of the data set `name`: a name on the hub, or a folder written by `save_to_disk`.
 
     `config` is the data set's configuration, if it has several; `source` and `target` are fields, at the top or inside
-    a column "translation"; a line break inside a target becomes `breaks`. Raises MissingError if it cannot be loaded,
+    a column "translation"; a line break inside a target becomes `breaks`. With `labels` numbers of classes become the
+    names that the data set has of them, and lists are joined. Raises MissingError if it cannot be loaded,
     ConfigError for a split that a folder does not have."""
     datasets = _library()
     for split in splits:
-        for number, row in enumerate(_rows(datasets, name, split, config), 1):
+        rows = _rows(datasets, name, split, config)
+        classes = _class_names(rows, target) if labels else []
+        for number, row in enumerate(rows, 1):
             where = f"{name}[{split}]:{number}"
-            yield pair_from_record(row, source=source, target=target, where=where, breaks=breaks)
+            named = row | {target: _named(row[target], classes, where)} if classes and target in row else row
+            yield pair_from_record(named, source=source, target=target, where=where, breaks=breaks, labels=labels)
+
+
+def _class_names(rows: Any, field: str) -> list[str]:
+    """The names of the classes that a field of a data set, or a list in it, has numbers of; [] if it has none."""
+    feature = (getattr(rows, "features", None) or {}).get(field)
+    return [*(getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None) or ())]
+
+
+def _named(value: Any, classes: Sequence[str], where: str) -> Any:
+    """Numbers of classes, one or a list, as names. Raises DataError for -1, which stands for a hidden label."""
+    numbers = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, int) and 0 <= one < len(classes) for one in numbers):
+        numbers_of = f"no number of one of its {len(classes)} classes: does this split have labels?"
+        raise DataError(f"{where}: {shortened(value)} is {numbers_of}")
+    names = [classes[one] for one in numbers]
+    return names if isinstance(value, list) else names[0].replace(" ", "_")
 
 
 def _library() -> Any:
@@ -244,4 +310,5 @@ READERS: dict[str, Reader] = {  # data.format -> reader of files
     "tsv": read_tsv,
     "csv": read_csv,
     "jsonl": read_jsonl,
+    "conll": read_conll,
 }

@@ -38,7 +38,7 @@ CACHE_VERSION = 5  # raised whenever the same text and settings would give anoth
 # A file that was changed shortly before it was read may change again without its times changing: clocks of file
 # systems have steps of up to 2 seconds.
 CLOCK_STEP = 2.0
-READ_SETTINGS = ("format", "source", "target", "train", "dev", "test", "columns", "keep_breaks")  # and data_root
+READ_SETTINGS = ("format", "source", "target", "train", "dev", "test", "columns", "keep_breaks", "targets")
 RECORD_SHAPE = {
     "stamps": {...: (WHOLE, WHOLE, WHOLE, WHOLE)},
     "pairs": WHOLE,

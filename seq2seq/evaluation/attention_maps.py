@@ -123,6 +123,8 @@ def attention_health(model: ModelConfig) -> Health:
     attention = model.attention
     heads = model.heads if isinstance(model, TransformerConfig) else attention.heads
     learned = heads == 1 if attention.window == "local_p" else attention.scorer != "uniform"
+    if model.output != "text":
+        learned = learned and model.output != "tags" and model.pooling in ("attention", "structured")
     return Health(attention.width if attention.window.startswith("local") else None, learned)
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from seq2seq.config.languages import check_language
 from seq2seq.errors import ConfigError, DataError, choose
 from seq2seq.evaluation.bleu import sacrebleu_score
+from seq2seq.evaluation.labels import LABEL_METRICS
 from seq2seq.evaluation.rouge import rouge
 from seq2seq.evaluation.scores import MetricOptions, Score
 
@@ -55,6 +56,11 @@ def expand_names(metrics: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(each for name in metrics for each in choose(known, name, "--metrics")))
 
 
+def sentence_metric(metrics: Sequence[str]) -> str:
+    """The one of METRICS that says how good a single hypothesis is: the first of labels among `metrics`, else chrF2."""
+    return next((name for name in metrics if name in LABEL_METRICS), "chrf")
+
+
 def _check(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
     """Raises DataError unless every set of references has a line for each hypothesis."""
     if not hypotheses:
@@ -80,6 +86,7 @@ METRICS: dict[str, Metric] = {
     "rouge2": partial(rouge, "2"),
     "rougeL": partial(rouge, "L"),
     "rougeLsum": partial(rouge, "Lsum"),
+    **LABEL_METRICS,
 }
 
 GROUPS = {  # names that stand for several metrics
@@ -91,4 +98,6 @@ GROUPS = {  # names that stand for several metrics
 TASKS: dict[str, tuple[str, ...]] = {  # task -> its default metrics
     "translation": ("bleu", "chrf", "ter"),
     "summarization": GROUPS["rouge"],
+    "classification": ("accuracy", "macro_f1"),
+    "labeling": ("accuracy", "entity_f1"),
 }

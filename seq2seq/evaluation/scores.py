@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from seq2seq.evaluation.significance import Array, Formula, bootstrap_interval
 
-LOWER_IS_BETTER = frozenset({"ter", "aer"})  # names of scores; of all others higher is better
+LOWER_IS_BETTER = frozenset(
+    {"ter", "aer", "calibration_error", "sufficiency"}
+)  # names of scores; of all others higher is better
 
 
 class MetricOptions(NamedTuple):

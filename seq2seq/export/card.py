@@ -23,9 +23,10 @@ def make_card(runs: Sequence[Run], record: ParityRecord) -> str:
     first = runs[0]
     config, info = first.config, first.info
     source, target = (language_name(code) if code else "unknown" for code in config.data.languages())
+    languages = f"{source} to {target}" if config.data.targets == "text" else source  # labels have none
     rows = {
         "task": config.task,
-        "languages": f"{source} to {target}",
+        "languages": languages,
         "model": f"{variant_name(config)}, {_whole(info.get('parameters'))} parameters",
         "members": f"{len(runs)}, an ensemble" if len(runs) > 1 else "",
         "data": f"{config.data.name}, SHA-256 {info.get('data', 'unknown')}",
@@ -39,7 +40,7 @@ def make_card(runs: Sequence[Run], record: ParityRecord) -> str:
     }
     table = [f"| {name} | {cell(value)} |" for name, value in rows.items() if value]
     parts = [
-        f"# {cell(config.data.name)} {cell(variant_name(config))}: {cell(source)} to {cell(target)}",
+        f"# {cell(config.data.name)} {cell(variant_name(config))}: {cell(languages)}",
         "\n".join(["| | |", "| --- | --- |", *table]),
         "## Intended use",
         _intended_use(config.task, config.data.name, source, target),
@@ -52,7 +53,11 @@ def make_card(runs: Sequence[Run], record: ParityRecord) -> str:
 
 
 def _intended_use(task: str, data: str, source: str, target: str) -> str:
-    what = f"Translates from {source} to {target}" if task == "translation" else f"Summarizes text in {source}"
+    what = {
+        "translation": f"Translates from {source} to {target}",
+        "classification": f"Labels texts in {source}",
+        "labeling": f"Labels the words of text in {source}",
+    }.get(task, f"Summarizes text in {source}")
     return (
         f"{cell(what)}, one sentence or paragraph a line, of the kind that it was trained on ({cell(data)}). Text of"
         " other kinds was not measured: its output may be wrong. The licence of the training text may restrict the use"

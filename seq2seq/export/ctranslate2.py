@@ -100,7 +100,7 @@ def build_spec(model: EncoderDecoder, config: Config, vocabularies: Vocabularies
     entries = position_entries(config)
     set_stack(encoder, encoder.embeddings[0], model.encoder, entries)
     set_stack(decoder, decoder.embeddings, model.decoder, entries)
-    set_linear(decoder.projection, projection(model.head.output))
+    set_linear(decoder.projection, projection(model.output_layer))
     for layer, own in zip(decoder.layer, model.decoder.layers, strict=True):
         query, key, value, out = cross_attention(own.cross)
         set_norm(layer.attention.layer_norm, own.around_cross.norm)

@@ -107,6 +107,9 @@ def plain_transformer(config: Config, title: str) -> Iterator[str]:
     if not isinstance(model, TransformerConfig):
         yield f"model.name={model.name} cannot be exported to {title}, which has no recurrent decoders with attention"
         return
+    if model.output != "text":
+        yield f"model.output={model.output} cannot be exported to {title}, which has no models that give labels"
+        return
     if model.head != "vocabulary":
         yield f"model.head={model.head} cannot be exported to {title}, which copies no source words"
     if attention.scorer not in LINEAR_SCORERS:
@@ -135,7 +138,7 @@ def huggingface_reasons(config: Config) -> Iterator[str]:
     """Why neither Marian (post-norm) nor Pegasus (pre-norm) of transformers has the architecture."""
     title, model = FORMATS["huggingface"].title, config.model
     yield from plain_transformer(config, title)
-    if not isinstance(model, TransformerConfig):
+    if not isinstance(model, TransformerConfig) or model.output != "text":
         return
     architecture = "whose Pegasus" if model.norm_order == "pre" else "whose Marian"
     if not model.source_end:

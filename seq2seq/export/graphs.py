@@ -47,12 +47,12 @@ class Encoder(nn.Module):
         mask = self.model.source_mask(source)
         copy = source if copy is None else copy
         encoded = self.encoder(source, mask)
-        memory = Memory(copy, encoded.states, mask, encoded.summary, self.model.decoder.cache(encoded))
+        memory = Memory(copy, encoded.states, mask, encoded.summary, self.model.decoder.cache(encoded, source, mask))
         outputs = dict(zip(MEMORY, memory[:4], strict=True)) | memory.cached
         if not isinstance(self.model.decoder, TransformerDecoder):
             outputs |= {START + name: value for name, value in self.model.start(memory).items() if name != "number"}
         if candidates is not None:
-            layer = self.model.head.output
+            layer = self.model.output_layer
             rows = (part.index_select(0, candidates) for part in (layer.weight, layer.bias))
             outputs |= zip(OUTPUT_ROWS, rows, strict=True)
         return outputs
@@ -103,6 +103,8 @@ class Step(nn.Module):
 
     def continued(self, state: State, parents: Tensor) -> State:
         """The states (B, W before, ...) of the hypotheses that are continued, as B * W rows."""
+        if not state:
+            return {}
         B, before = next(iter(state.values())).shape[:2]
         rows = (parents + before * torch.arange(B).unsqueeze(1)).flatten()
         return {name: value.flatten(0, 1).index_select(0, rows) for name, value in state.items()}
@@ -185,7 +187,7 @@ def _step_inputs(model: EncoderDecoder, sizes: TraceSizes, shortlist: bool) -> d
     if shortlist:
         rows, layer = (
             torch.arange(sizes.candidates),
-            model.head.output,
+            model.output_layer,
         )  # copies: the table may be that of the embedding
         named |= zip(OUTPUT_ROWS, (layer.weight[rows], layer.bias[rows]), strict=True)
         named[LOGIT_MASK] = torch.zeros(B, sizes.candidates)

@@ -159,8 +159,8 @@ def weights(
             yield "model.shared.weight", source.clone()  # not read; without it Pegasus warns of missing weights
         yield "model.encoder.embed_tokens.weight", source
         yield "model.decoder.embed_tokens.weight", target
-        yield "lm_head.weight", padded_rows(model.head.output.weight, rows)  # transformers 5.0 reads it if tied, too
-    yield "final_logits_bias", padded_rows(model.head.output.bias, rows, -torch.inf).unsqueeze(0)
+        yield "lm_head.weight", padded_rows(model.output_layer.weight, rows)  # transformers 5.0 reads it if tied, too
+    yield "final_logits_bias", padded_rows(model.output_layer.bias, rows, -torch.inf).unsqueeze(0)
     for name, stack in (("encoder", encoder), ("decoder", decoder)):
         yield f"model.{name}.embed_positions.weight", torch.from_numpy(position_table(stack.positions, entries))
         yield from named(f"model.{name}.layer_norm", stack.norm)

@@ -10,7 +10,7 @@ from seq2seq.config import Config
 from seq2seq.data.corpora import dev_pairs
 from seq2seq.data.readers import Pair
 from seq2seq.errors import ConfigError, DataError, RunError
-from seq2seq.evaluation.metrics import score
+from seq2seq.evaluation.metrics import TASKS, score
 from seq2seq.evaluation.rouge import TOKENIZERS
 from seq2seq.ids import UNK
 from seq2seq.runtime.parity import Comparison, Output, ParityRecord, Sentence, compare, loss_failure, outputs
@@ -119,7 +119,7 @@ def open_gate(sentences: Sequence[GateSentence], config: Config, checkpoint: Seq
     """The gate for artifacts of a run with these settings."""
     tokenizer = config.training.rouge_tokenizer
     metric = {
-        "name": "rougeL" if config.task == "summarization" else "bleu",
+        "name": {"summarization": "rougeL"}.get(config.task, TASKS[config.task][0]),
         "language": config.data.languages()[1],
         # the file of a model stays here, and the gate is repeated elsewhere
         "rouge_tokenizer": tokenizer if tokenizer in ("default", *TOKENIZERS) else "unicode",

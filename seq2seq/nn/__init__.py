@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from seq2seq.nn.attention.normalizers import entmax as entmax
     from seq2seq.nn.attention.normalizers import softmax as softmax
     from seq2seq.nn.attention.normalizers import sparsemax as sparsemax
+    from seq2seq.nn.attention.pooling import POOLINGS as POOLINGS
+    from seq2seq.nn.attention.pooling import AttentionPooling as AttentionPooling
+    from seq2seq.nn.attention.pooling import Pooled as Pooled
+    from seq2seq.nn.attention.pooling import Pooling as Pooling
+    from seq2seq.nn.attention.pooling import PoolingConfig as PoolingConfig
+    from seq2seq.nn.attention.pooling import StructuredPooling as StructuredPooling
     from seq2seq.nn.attention.scorers import SCORERS as SCORERS
     from seq2seq.nn.attention.scorers import Additive as Additive
     from seq2seq.nn.attention.scorers import Concat as Concat
@@ -47,11 +53,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NORMALIZERS",
+    "POOLINGS",
     "SCORERS",
     "WINDOWS",
     "Additive",
     "Attention",
     "AttentionOutput",
+    "AttentionPooling",
     "Concat",
     "ConcatIdentity",
     "Cosine",
@@ -70,6 +78,9 @@ __all__ = [
     "MultiHeadAttention",
     "NormedAdditive",
     "Output",
+    "Pooled",
+    "Pooling",
+    "PoolingConfig",
     "ScaledDot",
     "ScaledGeneral",
     "Scorer",
@@ -77,6 +88,7 @@ __all__ = [
     "Sizes",
     "SourceMemory",
     "State",
+    "StructuredPooling",
     "Uniform",
     "View",
     "Window",
@@ -98,6 +110,12 @@ __getattr__, __dir__ = lazy_names(
         "entmax": "attention.normalizers",
         "softmax": "attention.normalizers",
         "sparsemax": "attention.normalizers",
+        "POOLINGS": "attention.pooling",
+        "AttentionPooling": "attention.pooling",
+        "Pooled": "attention.pooling",
+        "Pooling": "attention.pooling",
+        "PoolingConfig": "attention.pooling",
+        "StructuredPooling": "attention.pooling",
         "SCORERS": "attention.scorers",
         "Additive": "attention.scorers",
         "Concat": "attention.scorers",

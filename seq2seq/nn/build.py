@@ -1,6 +1,6 @@
 """Builds models from their settings: the only place where ModelConfig meets the constructors of the parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy as copy_module
 from functools import partial
 from typing import Any, TypeVar
@@ -15,12 +15,15 @@ from seq2seq.ids import EOS, PAD
 from seq2seq.nn.attention.attention import Attention
 from seq2seq.nn.attention.multihead import MultiHeadAttention
 from seq2seq.nn.attention.normalizers import NORMALIZERS
+from seq2seq.nn.attention.pooling import POOLINGS, Pooling, PoolingConfig
 from seq2seq.nn.attention.scorers import SCORERS, Scorer, Sizes
 from seq2seq.nn.attention.windows import WINDOWS, Window, WindowConfig
 from seq2seq.nn.heads import HEADS, VocabularyHead
 from seq2seq.nn.init import INITIALIZERS
 from seq2seq.nn.interface import Memory, Output, State
+from seq2seq.nn.labels import LABEL_DECODERS, TAG_DECODERS, LabelDecoder, LabelHead
 from seq2seq.nn.layers import ACTIVATIONS, NORMS, PositionalEncoding
+from seq2seq.nn.ops.linear import Linear
 from seq2seq.nn.rnn.cells import CELLS
 from seq2seq.nn.rnn.decoder import DECODERS, READOUTS, RecurrentDecoder
 from seq2seq.nn.rnn.encoder import BRIDGES, RecurrentEncoder
@@ -35,8 +38,8 @@ class EncoderDecoder(nn.Module):
     def __init__(
         self,
         encoder: RecurrentEncoder | TransformerEncoder,
-        decoder: RecurrentDecoder | TransformerDecoder,
-        head: VocabularyHead,
+        decoder: RecurrentDecoder | TransformerDecoder | LabelDecoder,
+        head: VocabularyHead | LabelHead,
         max_source: int | None,
         max_target: int | None,
         source_end: bool = True,
@@ -51,7 +54,7 @@ class EncoderDecoder(nn.Module):
         mask = self.source_mask(source)
         encoded = self.encoder(source, mask)
         tokens = source if copy is None else copy
-        return Memory(tokens, encoded.states, mask, encoded.summary, self.decoder.cache(encoded))
+        return Memory(tokens, encoded.states, mask, encoded.summary, self.decoder.cache(encoded, source, mask))
 
     def source_mask(self, source: Tensor) -> Tensor:
         """source (B, S) ids -> (B, S), True on what the model reads.
@@ -61,6 +64,17 @@ class EncoderDecoder(nn.Module):
         if self.source_end:
             return mask
         return mask & ((source != EOS) | (torch.arange(source.size(1), device=source.device) == 0))
+
+    @property
+    def output_layer(self) -> Linear:
+        """The layer with an output for each entry of the target vocabulary."""
+        part = self.decoder if isinstance(self.decoder, LabelDecoder) else self.head
+        return part.output  # type: ignore[return-value]
+
+    def read_entries(self, source: Sequence[str], target: Sequence[str]) -> None:
+        """Tell a decoder of labels the entries of the vocabularies, as `SubwordModel.pieces` returns them."""
+        if isinstance(self.decoder, LabelDecoder):
+            self.decoder.read_entries(source, target)
 
     def start(self, memory: Memory, capacity: int | None = None) -> State:
         """As interface.Model."""
@@ -80,6 +94,8 @@ class EncoderDecoder(nn.Module):
 
     def restrict_vocabulary(self, ids: Tensor) -> "EncoderDecoder":
         """As interface.Model. The result shares all other parts with this model."""
+        if isinstance(self.decoder, LabelDecoder) or isinstance(self.head, LabelHead):
+            raise ConfigError("the model gives labels: it has few outputs, takes no shortlist and cannot be shrunk")
         decoder, head = shallow_copy(self.decoder), shallow_copy(self.head)
         decoder.embedding = nn.Embedding.from_pretrained(self.decoder.embedding.weight.detach()[ids], padding_idx=PAD)
         head.output = head.output.select_outputs(ids)
@@ -107,6 +123,8 @@ def build_model(config: ModelConfig, source_size: int, target_size: int) -> Enco
             f"model.tie=all needs one vocabulary for both sides (tokenizer.joint=true), "
             f"not {source_size} and {target_size} entries"
         )
+    if config.output != "text":
+        return build_labeller(config, source_size, target_size)
     match config:
         case RNNConfig():
             return build_rnn(config, source_size, target_size)
@@ -200,15 +218,7 @@ def build_transformer(config: TransformerConfig, source_size: int, target_size: 
         nn.init.normal_(table.weight, std=config.size**-0.5)
     shared = None if config.tie == "none" else target.weight
     head = choose(HEADS, config.head, "model.head")(config.size, target_size, shared)
-    layers = LayerConfig(
-        config.size,
-        config.heads,
-        config.feedforward,
-        config.dropout,
-        pre_norm=config.norm_order == "pre",
-        norm=normalization(config),
-        activation=choose(ACTIVATIONS, config.activation, "model.activation"),
-    )
+    layers = layer_config(config)
     normalize = choose(NORMALIZERS, config.attention.normalizer, "model.attention.normalizer")
     head_size = config.size // config.heads
 
@@ -219,14 +229,9 @@ def build_transformer(config: TransformerConfig, source_size: int, target_size: 
             scorer, window, normalize, query_size=config.size, memory_size=config.size, heads=config.heads
         )
 
-    def positions() -> PositionalEncoding:
-        return PositionalEncoding(config.positions, size=config.size, heads=config.heads, max_length=config.max_length)
-
-    encoder = TransformerEncoder(source, positions(), config.encoder_layers, layers)
-    decoder = TransformerDecoder(target, positions(), config.decoder_layers, layers, cross_attention)
-    for name, weight in [*encoder.named_parameters(), *decoder.named_parameters()]:
-        if weight.dim() == 2 and "embedding" not in name and "table" not in name:
-            nn.init.xavier_uniform_(weight)
+    encoder = TransformerEncoder(source, positions(config), config.encoder_layers, layers)
+    decoder = TransformerDecoder(target, positions(config), config.decoder_layers, layers, cross_attention)
+    init_xavier(encoder, decoder)
     limit = config.max_length if config.positions == "learned" else None
     location = "max_length" in SCORERS[config.attention.scorer].uses
     if limit is None and not location:
@@ -234,10 +239,95 @@ def build_transformer(config: TransformerConfig, source_size: int, target_size: 
     return EncoderDecoder(encoder, decoder, head, config.max_length if location else limit, limit, config.source_end)
 
 
+def layer_config(config: TransformerConfig) -> LayerConfig:
+    """What all layers share."""
+    return LayerConfig(
+        config.size,
+        config.heads,
+        config.feedforward,
+        config.dropout,
+        pre_norm=config.norm_order == "pre",
+        norm=normalization(config),
+        activation=choose(ACTIVATIONS, config.activation, "model.activation"),
+    )
+
+
+def positions(config: TransformerConfig) -> PositionalEncoding:
+    """The positional encoding of one side."""
+    return PositionalEncoding(config.positions, size=config.size, heads=config.heads, max_length=config.max_length)
+
+
+def init_xavier(*parts: nn.Module) -> None:
+    """Xavier's initialization of all matrices but those of embeddings, in the order of the parts."""
+    for name, weight in [entry for part in parts for entry in part.named_parameters()]:
+        if weight.dim() == 2 and "embedding" not in name and "table" not in name:
+            nn.init.xavier_uniform_(weight)
+
+
 def normalization(config: TransformerConfig) -> Callable[[int], nn.Module]:
     """The constructor of a normalization, of the size."""
     norm = choose(NORMS, config.norm, "model.norm")
     return partial(norm, eps=config.norm_epsilon) if config.norm == "layer" else norm
+
+
+def build_labeller(config: ModelConfig, source_size: int, target_size: int) -> EncoderDecoder:
+    """Any encoder with a decoder of labels; ConfigError as in build_model."""
+    match config:
+        case RNNConfig():
+            source, size = make_embedding(source_size, config.embedding), config.memory_size
+            encoder: RecurrentEncoder | TransformerEncoder = build_recurrent_encoder(config, source)
+            limit = None
+        case TransformerConfig():
+            source, size = make_embedding(source_size, config.size), config.size
+            nn.init.normal_(source.weight, std=config.size**-0.5)
+            encoder = TransformerEncoder(source, positions(config), config.encoder_layers, layer_config(config))
+            limit = config.max_length if config.positions == "learned" else None
+        case _:
+            raise ConfigError(f"model.name={config.name!r} has no builder")
+    location = False
+    if config.output == "tags":
+        tags = TAG_DECODERS[config.crf]
+        decoder: LabelDecoder = tags(size, target_size, config.dropout, sources=source_size, bio=config.bio)
+    else:
+        pooling, location = build_pooling(config, size)
+        decoder = LABEL_DECODERS[config.output](pooling, target_size, config.dropout)
+    if limit is None and not location:
+        config.refuse_ignored(("max_length",), "only the location score and learned positions have a limit")
+    head, limit = LabelHead(config.hop_penalty), config.max_length if location else limit
+    model = EncoderDecoder(encoder, decoder, head, limit, decoder.max_target, config.source_end)
+    if isinstance(config, RNNConfig):
+        initialize = choose(INITIALIZERS, config.initializer, "model.initializer")
+        initialize(model, (source.weight,), config.init, config.embedding_init)
+    else:
+        init_xavier(encoder, decoder)
+    return model
+
+
+def build_pooling(config: ModelConfig, size: int) -> tuple[Pooling, bool]:
+    """The pooling of states of this size, and whether its score has a limit of positions. Raises ConfigError for
+    settings that it does not read."""
+    attention, pooling = config.attention, choose(POOLINGS, config.pooling, "model.pooling")
+    heads = config.heads if isinstance(config, TransformerConfig) else attention.heads
+    scorer = choose(SCORERS, attention.scorer, "model.attention.scorer")
+    reads = {"scorer", *scorer.uses} if "scorer" in pooling.uses else set()
+    why = f"model.pooling={config.pooling} does not read it"
+    attention.refuse_ignored(
+        [name for name in ("scorer", "normalizer", "hidden", "heads") if name not in pooling.uses], why
+    )
+    config.refuse_ignored([name for name in ("hops", "hop_penalty") if name not in pooling.uses], why)
+    if "scorer" in pooling.uses and "hidden" not in scorer.uses:
+        attention.refuse_ignored(("hidden",), f"scorer={attention.scorer} does not read it")
+
+    def make_attention() -> Attention | MultiHeadAttention:
+        sizes = Sizes(size // heads, size // heads, attention.hidden, config.max_length)
+        window = WINDOWS["everywhere"](size, heads=heads if heads > 1 else None)
+        if heads > 1:
+            return MultiHeadAttention(scorer(sizes), window, normalize, query_size=size, memory_size=size, heads=heads)
+        return Attention(scorer(sizes), window, normalize)
+
+    normalize = choose(NORMALIZERS, attention.normalizer, "model.attention.normalizer")
+    parts = PoolingConfig(size, make_attention, normalize, attention.hidden, config.hops)
+    return pooling(parts), "max_length" in reads
 
 
 def make_embedding(entries: int, size: int) -> nn.Embedding:

@@ -168,7 +168,7 @@ class TransformerDecoder(nn.Module):
         self.norm = config.norm(config.size) if config.pre_norm else nn.Identity()
         self.dropout = Dropout(config.dropout)
 
-    def cache(self, encoded: EncoderOutput) -> Cached:
+    def cache(self, encoded: EncoderOutput, source: Tensor, mask: Tensor) -> Cached:
         """The keys and values of every layer's cross-attention: keys0, values0, keys1, ..."""
         return {
             f"{name}{i}": value

@@ -167,9 +167,14 @@ def run_directory(config: Config, data_hash: str) -> Path:
 
 
 def variant_name(config: Config) -> str:
-    """`variant` if it is set, else the model family and the parts of the attention that are not defaults."""
-    attention = config.model.attention
-    parts = [config.model.name, attention.scorer]
+    """`variant` if it is set, else the model family and the parts of the attention that are not defaults, or what is in
+    its place in a model that labels."""
+    model, attention = config.model, config.model.attention
+    parts = [model.name, attention.scorer]
+    if model.output == "tags":
+        parts[1] = "crf" if model.crf else "tags"
+    elif model.output != "text" and model.pooling != "attention":
+        parts[1] = model.pooling
     if attention.window != "everywhere":
         parts.append(attention.window)
     if attention.normalizer != "softmax":

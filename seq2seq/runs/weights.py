@@ -145,9 +145,16 @@ def empty_model(
                 raise RunError(f"{path} does not fit {MODEL_OF_RUN}: {layers} layers, {len(file.keys())} tensors")
             check_fit(build_model(config, *sizes), file, path, MODEL_OF_RUN)
         with SkipInit():
-            return build_model(config, *sizes)
+            model = build_model(config, *sizes)
+        read_entries(model, vocabularies)
+        return model
     except ConfigError as error:
         raise RunError(f"{settings}: {error}") from None
+
+
+def read_entries(model: EncoderDecoder, vocabularies: VocabularyPair) -> None:
+    """Tell a model what its vocabularies hold, of which models that give labels need to know."""
+    model.read_entries(*(side.pieces(range(side.size)) for side in (vocabularies.source, vocabularies.target)))
 
 
 def save_translations(run: Run, table: torch.Tensor) -> Path:

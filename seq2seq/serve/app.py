@@ -229,6 +229,14 @@ class Server:
         documents = [read_whole(text) for text in texts]
         return await self._details(request, body, model, documents, {}, "summaries")
 
+    async def classify(self, request: Request) -> Response:
+        """Labels of texts, or of their words, with all that is known of them. A text is labelled as a whole."""
+        body = await self._body(request, schemas.ClassifyBody)
+        self._check_key(request, body.api_key)
+        texts = self._texts(body.text)
+        model = self.models.named(body.model, "classification", "labeling")
+        return await self._details(request, body, model, [read_whole(text) for text in texts], {}, "labels")
+
     async def figures(self, request: Request) -> Response:
         """Figures for Prometheus."""
         self._check_key(request)
@@ -394,6 +402,7 @@ def make_app(server: Server, origins: Sequence[str] = ()) -> FastAPI:
         ("POST", "/v1/translate", server.translate_details, schemas.TranslateDetailsBody,
          schemas.TranslateDetailsAnswer),
         ("POST", "/v1/summarize", server.summarize, schemas.SummarizeBody, schemas.SummarizeAnswer),
+        ("POST", "/v1/classify", server.classify, schemas.ClassifyBody, schemas.ClassifyAnswer),
         ("GET", "/v1/models", server.list_models, None, schemas.ModelsAnswer),
         ("GET", "/metrics", server.figures, None, None),
         ("GET", "/", server.page, None, None),

@@ -171,14 +171,14 @@ class Models:
         pairs = ", ".join(f"{source}-{target}" for source, target in self.pairs) or "none"
         raise RefusedError(f"{quoted(f'{source}-{target}')} is not translated here; the language pairs are: {pairs}")
 
-    def named(self, name: str, task: str) -> ServedModel:
-        """The model of this name, or with '' the only one of the task. Raises RefusedError."""
-        names = [other for other, model in self.models.items() if model.info.task == task]
+    def named(self, name: str, *tasks: str) -> ServedModel:
+        """The model of this name, or with '' the only one of the tasks. Raises RefusedError."""
+        names = [other for other, model in self.models.items() if model.info.task in tasks]
         if name in names:
             return self.models[name]
         if not name and len(names) == 1:
             return self.models[names[0]]
-        kind = {"translation": "translates", "summarization": "summarizes"}.get(task, task)
+        kind = {"translation": "translates", "summarization": "summarizes"}.get(tasks[0], "labels")
         if not names:
             raise RefusedError(f"no model of this server {kind}")
         if not name:

@@ -57,6 +57,10 @@ class SummarizeBody(DetailedBody):
     """A request for summaries."""
 
 
+class ClassifyBody(DetailedBody):
+    """A request for labels; search.beam and search.n_best choose how many answers of each text."""
+
+
 class DetectedLanguage(BaseModel):
     """A language that a text may be in."""
 
@@ -114,6 +118,13 @@ class SummarizeAnswer(BaseModel):
 
     model: str
     summaries: list[TextAnswer]
+
+
+class ClassifyAnswer(BaseModel):
+    """Labels with all that is known of them; exp(log_prob) is their probability."""
+
+    model: str
+    labels: list[TextAnswer]
 
 
 class SettingAnswer(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from seq2seq.config import Config, TrainerConfig, TrainingConfig
+from seq2seq.config import Config, ModelConfig, TrainerConfig, TrainingConfig
 from seq2seq.config.io import differences
 from seq2seq.data.batching import BatchOptions, TrainBatches
 from seq2seq.data.corpora import cache_root
@@ -15,6 +15,7 @@ from seq2seq.distributed import ranks
 from seq2seq.errors import ConfigError, counted
 from seq2seq.evaluation.metrics import score
 from seq2seq.evaluation.rouge import open_tokenizer
+from seq2seq.nn.attention.pooling import POOLINGS
 from seq2seq.nn.attention.scorers import SCORERS
 from seq2seq.nn.attention.windows import WINDOWS
 from seq2seq.nn.build import EncoderDecoder, build_meta_model
@@ -52,17 +53,28 @@ def check_limits(training: TrainingConfig) -> None:
 
 def check_attention_losses(config: Config) -> None:
     """Raises ConfigError for a loss of the attention weights where these are not learned."""
-    attention = config.model.attention
-    if SCORERS[attention.scorer].reads or WINDOWS[attention.window].gains:
+    if learns_attention(config.model):
         return
+    model = config.model
+    what = {"text": f"scorer={model.attention.scorer}", "tags": "model.output=tags"}.get(
+        model.output, f"model.pooling={model.pooling} of scorer={model.attention.scorer}"
+    )
     for name in ("coverage_loss", "guided_alignment"):
         value = getattr(config.training, name)
         if value:
             origin = f", which task={config.task} raises" if name == "coverage_loss" else ""
             raise ConfigError(
-                f"training.{name}={value} would be ignored: scorer={attention.scorer} learns no weights; "
-                f"set training.{name}=0{origin}"
+                f"training.{name}={value} would be ignored: {what} learns no weights; set training.{name}=0{origin}"
             )
+
+
+def learns_attention(model: ModelConfig) -> bool:
+    """Whether the weights of the attention are learned."""
+    scored = bool(SCORERS[model.attention.scorer].reads)
+    if model.output == "text":
+        return scored or WINDOWS[model.attention.window].gains
+    used = POOLINGS[model.pooling].uses if model.output != "tags" else frozenset()
+    return bool(used) and (scored or "scorer" not in used)
 
 
 def check_device(trainer: TrainerConfig) -> None:

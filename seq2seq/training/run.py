@@ -24,9 +24,10 @@ from seq2seq.distributed import ranks, shared_work
 from seq2seq.distributed.launch import start_processes
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.export.formats import ruled_out
+from seq2seq.ids import EOS
 from seq2seq.nn.build import EncoderDecoder, build_model
 from seq2seq.runs.directory import CONFIG, HASHES, INFO, LAST, LOG, Run, locked, read_info, run_directory
-from seq2seq.runs.weights import load_weights
+from seq2seq.runs.weights import load_weights, read_entries
 from seq2seq.runtime.cpu import available_cores
 from seq2seq.training.budget import resize_to_budget
 from seq2seq.training.checks import check_accumulation, check_monitor, check_plan, check_settings
@@ -215,9 +216,24 @@ def make_model(config: Config, prepared: Prepared, start: Run | None) -> Encoder
     torch.set_num_threads(config.trainer.threads or max(1, available_cores() // ranks.local_world_size()))
     seed_everything(config.seed)
     model = build_model(config.model, prepared.vocabularies.source.size, prepared.vocabularies.target.size)
+    read_entries(model, prepared.vocabularies)
+    weigh_classes(model, config, prepared)
     if start:
         load_weights(model, start.folder)
     return model
+
+
+def weigh_classes(model: EncoderDecoder, config: Config, prepared: Prepared) -> None:
+    """Set the weights of the labels in the loss, by their numbers in the training text."""
+    if config.training.class_weights == "balanced":
+        size, train = prepared.vocabularies.target.size, prepared.train
+        labels = np.concatenate([train.target(i) for i in range(len(train))])
+        counts = torch.from_numpy(np.bincount(labels, minlength=size).astype(np.float64))
+        counts[: EOS + 1] = 0
+        found = counts > 0
+        weights = torch.ones(size)
+        weights[found] = (counts.sum() / (found.sum() * counts[found])).float()
+        model.head.class_weights = weights
 
 
 def seed_everything(seed: int) -> None:

@@ -367,7 +367,7 @@ def test_attentions_lists_every_part_and_variant(call: Call) -> None:
     code, out, _ = call("attentions")
     assert code == 0
     assert all(f"\n{name} " in f"\n{out}" for name in [*SCORERS, "local_p", "sparsemax"])
-    assert call("attentions", "--markdown")[1].count("| --- | --- | --- |\n") == 4
+    assert call("attentions", "--markdown")[1].count("| --- | --- | --- |\n") == 5
 
 
 def test_resume_on_the_command_line(call: Call, run_copy: Path) -> None:

@@ -14,6 +14,7 @@ from seq2seq.commands.attentions import attention_tables
 from seq2seq.config import AttentionConfig, Config, DataConfig, RNNConfig, TransformerConfig, io
 from seq2seq.config.choices import CHOICES, check_choices, field_choices
 from seq2seq.config.io import (
+    ADDED,
     build_config,
     differences,
     every_setting,
@@ -149,7 +150,7 @@ IMPOSSIBLE = {  # settings that Hydra composes, but that cannot be -> parts of t
     "data.train=true": ("data.train=True is not a list of names",),
     "+data.test.x=null": ("data.test.x cannot be null",),
     "data.format=csv data.columns=[1,1]": ("data.columns=[1, 1] must be two columns",),
-    "data.columns=[1,2]": ("data.columns=[1, 2] would be ignored: it belongs to data.format=tsv and csv",),
+    "data.columns=[1,2]": ("data.columns=[1, 2] would be ignored: it belongs to data.format=tsv, csv and conll",),
     "+data.test.x=[[y]]": ("data.test is not a list of names for each test set",),
     "data.format=tsv data.columns=[{},1]": ("data.columns is not a list of integers",),
     "tokenizer.size=large": ("tokenizer.size='large' is neither an integer nor auto",),
@@ -379,6 +380,7 @@ TABLES = {
     "ACTIVATIONS": "nn.layers", "BRIDGES": "nn.rnn.encoder", "CELLS": "nn.rnn.cells", "FORMATS": "compare.formats",
     "GUIDED_LOSSES": "training.loss", "HEADS": "nn.heads", "INITIALIZERS": "nn.init", "METRICS": "evaluation.metrics",
     "NORMALIZERS": "nn.attention.normalizers", "NORMS": "nn.layers", "OPTIMIZERS": "training.optim",
+    "POOLINGS": "nn.attention.pooling",
     "PRECISIONS": "nn.precision", "READOUTS": "nn.rnn.decoder",
     "SCHEDULES": "training.optim", "SCORERS": "nn.attention.scorers", "SYMMETRIZATIONS": "evaluation.symmetrization",
     "TASKS": "evaluation.metrics", "WINDOWS": "nn.attention.windows",
@@ -541,6 +543,16 @@ def test_each_setting_is_compared_and_hashed(name: str) -> None:
 def test_schema_cannot_be_set() -> None:
     with pytest.raises(ConfigError, match="schema=2 cannot be set: this version writes 1"):
         compose_config(["schema=2"])
+
+
+def test_settings_that_were_added_change_the_hash_only_where_they_are_set() -> None:
+    """These are the hashes from before the settings of ADDED, so that finished runs are found under their names."""
+    assert settings_hash(built(), "text") == "a2ff7df0"
+    assert settings_hash(built(family="transformer"), "text") == "285120c5"
+    label = ["task=classification", "data=toy_sentiment"]
+    hashes = {settings_hash(compose_config([*label, *more]), "text") for more in ([], ["model.pooling=mean"])}
+    assert len(hashes) == 2
+    assert set(every_setting()) >= ADDED
 
 
 def test_hash_depends_on_settings_and_text_but_not_on_the_device() -> None:

@@ -25,6 +25,23 @@ PAIRS = [
 ]
 
 
+TAGGED = [
+    Pair("EU rejects a #", "B-ORG O O O"),
+    Pair("line\u2028separator\u00a0here next\u0085line", "O B-X"),
+    Pair("日本語", "O"),
+]
+
+
+def pairs_of(kind: str) -> list[Pair]:
+    """Pairs that a format can hold."""
+    return TAGGED if kind == "conll" else PAIRS
+
+
+def conll_lines(pair: Pair) -> list[str]:
+    """The lines of a sentence; of text that has no tags only the first words."""
+    return ["\t".join(row) for row in zip(pair.source.split(" "), pair.target.split(" "), strict=False)]
+
+
 def layout(root: Path) -> FileLayout:
     return FileLayout(root, "en", "de", how="ask a friend")
 
@@ -35,6 +52,7 @@ def write(root: Path, kind: str, pairs: list[Pair], suffix: str) -> list[str]:
         "text": {"c.en": [p.source for p in pairs], "c.de": [p.target for p in pairs]},
         "tsv": {"c.tsv": ["\t".join(p) for p in pairs]},
         "csv": {"c.csv": [",".join('"' + side.replace('"', '""') + '"' for side in p) for p in pairs]},
+        "conll": {"c.conll": [line for p in pairs for line in (*conll_lines(p), "")]},
         "jsonl": {"c.jsonl": [json.dumps({"en": p.source, "x": 1, "de": p.target}) for p in pairs]},
     }[kind]
     for name, texts in lines.items():
@@ -46,16 +64,17 @@ def write(root: Path, kind: str, pairs: list[Pair], suffix: str) -> list[str]:
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("kind", READERS)
 def test_formats_are_read_as_written(tmp_path: Path, kind: str, suffix: str) -> None:
-    names = write(tmp_path, kind, PAIRS, suffix)
-    assert list(READERS[kind](names * 2, layout(tmp_path))) == PAIRS * 2
+    pairs = pairs_of(kind)
+    names = write(tmp_path, kind, pairs, suffix)
+    assert list(READERS[kind](names * 2, layout(tmp_path))) == pairs * 2
     absolute = [str(tmp_path / name) for name in names]
-    assert list(READERS[kind](absolute, layout(Path("/nowhere")))) == PAIRS
+    assert list(READERS[kind](absolute, layout(Path("/nowhere")))) == pairs
 
 
 @pytest.mark.parametrize("kind", READERS)
 def test_readers_stream(tmp_path: Path, kind: str) -> None:
-    names = write(tmp_path, kind, PAIRS, "")
-    assert next(READERS[kind]([*names, "missing"], layout(tmp_path))) == PAIRS[0]
+    names = write(tmp_path, kind, pairs_of(kind), "")
+    assert next(READERS[kind]([*names, "missing"], layout(tmp_path))) == pairs_of(kind)[0]
 
 
 def test_line_endings_and_byte_order_mark_are_dropped(tmp_path: Path) -> None:
@@ -65,7 +84,7 @@ def test_line_endings_and_byte_order_mark_are_dropped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", READERS)
 def test_invalid_utf8_names_file_and_line(tmp_path: Path, kind: str) -> None:
-    names = write(tmp_path, kind, PAIRS, "")
+    names = write(tmp_path, kind, pairs_of(kind), "")
     file = tmp_path / ("c.en" if kind == "text" else f"c.{kind}")
     lines = file.read_bytes().split(b"\n")
     lines[2] = b"ab\xff" + lines[2]
@@ -80,6 +99,24 @@ def test_sides_of_different_lengths_are_refused(tmp_path: Path, source: int, tar
     (tmp_path / "c.de").write_text("y\n" * target)
     with pytest.raises(DataError, match=rf"c\.en has {source} lines, but .*c\.de has {target}$"):
         list(READERS["text"](["c"], layout(tmp_path)))
+
+
+CONLL = "# text = A b\n-DOCSTART- -X- O O\n\nA x B-X\n# y O\n\n\nc z O\n"
+
+
+def test_conll_columns_are_chosen_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "c").write_text(CONLL)
+    assert list(READERS["conll"](["c"], layout(tmp_path))) == [Pair("A #", "B-X O"), Pair("c", "O")]
+    chosen = layout(tmp_path)._replace(columns=[1, 2])
+    assert list(READERS["conll"](["c"], chosen)) == [Pair("x y", "B-X O"), Pair("z", "O")]
+    for text, message in (("a O\nb\n", r"c:2: 1 column, but a word and its tag"), ("", "")):
+        (tmp_path / "c").write_text(text)
+        if message:
+            with pytest.raises(DataError, match=message):
+                list(READERS["conll"](["c"], layout(tmp_path)))
+    (tmp_path / "c").write_text("a O\n")
+    with pytest.raises(DataError, match=r"c:1: 2 columns, but data\.columns=\[0,3\], counted from 0"):
+        list(READERS["conll"](["c"], layout(tmp_path)._replace(columns=[0, 3])))
 
 
 def test_missing_file_is_named_with_a_suggestion(tmp_path: Path) -> None:
@@ -222,6 +259,34 @@ def test_hub_data_set_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         list(corpora.train_pairs(config(tmp_path, format="hub", hub="opus", train=["dev"])))
     with pytest.raises(DataError, match=r"opus\[train\]:1: no field 'fr'.* the fields are: en, de"):
         list(read_hub("opus", ["train"], source="fr", target="de"))
+
+
+class Rows(list[dict[str, object]]):
+    """Rows of a data set, with features."""
+
+    features: dict[str, object]
+
+
+def test_labels_may_be_numbers_lists_and_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [{"text": "a b", "label": 1}, {"text": ["a", "b c"], "label": ["x", 2]}, {"text": "a", "label": True}]
+    (tmp_path / "c.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    own = layout(tmp_path)._replace(source="text", target="label")
+    found = list(READERS["jsonl"](["c.jsonl"], own._replace(labels=True)))
+    assert found == [Pair("a b", "1"), Pair("a b_c", "x 2"), Pair("a", "True")]
+    with pytest.raises(DataError, match="field 'label' is a number, not text"):
+        list(READERS["jsonl"](["c.jsonl"], own))
+
+    rows = Rows([{"text": "a", "label": 1, "tags": [0, 1], "tokens": ["a", "b"]}])
+    names = SimpleNamespace(names=["no", "very good"])
+    rows.features = {"label": names, "tags": SimpleNamespace(feature=names), "text": None}
+    fake = SimpleNamespace(load_dataset=lambda name, split: rows)
+    monkeypatch.setitem(sys.modules, "datasets", fake)
+    assert list(read_hub("own", ["train"], source="text", target="label", labels=True)) == [Pair("a", "very_good")]
+    tagged = read_hub("own", ["train"], source="tokens", target="tags", labels=True)
+    assert list(tagged) == [Pair("a b", "no very_good")]
+    rows[0]["label"] = -1
+    with pytest.raises(DataError, match=r"own\[train\]:1: -1 is no number of one of its 2 classes"):
+        list(read_hub("own", ["train"], source="text", target="label", labels=True))
 
 
 def test_hub_configuration_and_parquet_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

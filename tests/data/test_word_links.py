@@ -288,5 +288,5 @@ def test_compressed_and_possible_links_are_read(root: Path) -> None:
     ids=lambda data: data.format,
 )
 def test_other_formats_have_no_links(data: DataConfig) -> None:
-    with pytest.raises(ConfigError, match=rf"data\.format={data.format} has no word links to learn from: data=toy has"):
+    with pytest.raises(ConfigError, match=rf"data\.format={data.format} has no word links to learn from: data=toy, "):
         linked_pairs(data)

@@ -30,7 +30,7 @@ RULED_OUT: dict[str, dict[str, set[str]]] = {
     "model.positions": {"rotary": {"huggingface"}},
     "model.tie": {},
     "tokenizer.joint": {"false": {"argos"}},
-    "task": {"summarization": {"argos"}},
+    "task": {"summarization": {"argos"}, "classification": {"argos"}, "labeling": {"argos"}},
     "data.source_language": {"none": {"argos"}, "xx": {"argos"}},
     "data.target_language": {"none": {"argos"}},
 }

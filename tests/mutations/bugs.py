@@ -656,6 +656,78 @@ AROUND = [
     ),
 ]  # fmt: skip
 
+LABELS = [
+    Bug(
+        "padding_is_averaged", "nn/attention/pooling.py",
+        "share = share / share.sum(1, keepdim=True).clamp_min(1)", "share = share / share.size(1)",
+        "mean pooling divides by the padded length", "nn/attention/test_pooling.py",
+    ),
+    Bug(
+        "padding_is_largest", "nn/attention/pooling.py",
+        "vector, position = states.masked_fill(~mask.unsqueeze(-1), lowest).max(1)  # (B, M) each",
+        "vector, position = states.masked_fill(~mask.unsqueeze(-1), 0.0).max(1)  # (B, M) each",
+        "the maximum of negative states is that of padding", "nn/attention/test_pooling.py",
+    ),
+    Bug(
+        "messages_of_padding", "nn/labels.py",
+        "later = torch.where(is_word[:, t : t + 1], message, later)", "later = message",
+        "the CRF's messages begin after the longest text, not after each", "nn/test_labels.py",
+    ),
+    Bug(
+        "messages_without_transitions", "nn/labels.py",
+        "message = (transitions + own.unsqueeze(1)).logsumexp(-1)",
+        "message = (0 * transitions + own.unsqueeze(1)).logsumexp(-1)",
+        "the CRF's messages do not depend on the label before", "nn/test_labels.py",
+    ),
+    Bug(
+        "labels_in_order_of_ids", "nn/labels.py",
+        "self.rank = rank", "pass",
+        "several labels come in the order of the vocabulary, not of their names", "nn/test_labels.py",
+    ),
+    Bug(
+        "earlier_labels_are_free", "nn/labels.py",
+        "chosen = nn.functional.logsigmoid(scores) + no @ earlier", "chosen = nn.functional.logsigmoid(scores)",
+        "labels that are left out have no probability", "nn/test_labels.py",
+    ),
+    Bug(
+        "subwords_are_words", "nn/labels.py",
+        "self.is_start = torch.tensor([piece.startswith(SPACE_MARK) for piece in source], device=self.is_start.device)",
+        "self.is_start = torch.tensor([bool(piece) for piece in source], device=self.is_start.device)",
+        "every subword gets a label", "nn/test_labels.py",
+    ),
+    Bug(
+        "any_tag_follows", "nn/labels.py",
+        'return not tag.startswith("I-") or before in (f"B-{tag[2:]}", tag)', "return True",
+        "BIO leaves out nothing", "nn/test_labels.py",
+    ),
+    Bug(
+        "entity_without_its_end", "evaluation/labels.py",
+        "if prefix != \"O\" and (prefix == \"B\" or own != kind):", "if prefix == \"B\":",
+        "an I- tag that follows nothing has the beginning of the entity before", "evaluation/test_labels.py",
+    ),
+    Bug(
+        "classes_that_nobody_has", "evaluation/labels.py",
+        "occurs = right + wrong + missing > 0", "occurs = right + wrong + missing >= 0",
+        "a class that a resample lacks lowers its F1", "evaluation/test_labels.py",
+    ),
+    Bug(
+        "ties_count_whole", "evaluation/classes.py",
+        "return np.asarray((last - (count - 1) / 2)[place])", "return np.asarray(last[place].astype(float))",
+        "texts of equal probability count as in order", "evaluation/test_classes.py",
+    ),
+    Bug(
+        "erased_words_are_kept", "evaluation/erasure.py",
+        "without={name: probabilities(lambda i, at: i not in at, places) for name, places in chosen.items()},",
+        "without={name: probabilities(lambda i, at: True, places) for name, places in chosen.items()},",
+        "nothing is erased", "evaluation/test_erasure.py",
+    ),
+    Bug(
+        "new_settings_change_names", "config/io.py",
+        "if name not in NOT_HASHED and not (name in ADDED and value == defaults[name])", "if name not in NOT_HASHED",
+        "runs of before have other names", "config/test_config.py runs/test_directory.py",
+    ),
+]  # fmt: skip
+
 BUGS = [
     *SCORERS,
     *WEIGHTS,
@@ -669,4 +741,5 @@ BUGS = [
     *DEVICES,
     *METRICS,
     *AROUND,
+    *LABELS,
 ]

@@ -29,6 +29,7 @@ OTHER = {  # values of numeric settings and flags; other settings have a list of
     "max_length": [30], "features": [6], "encoder_hidden": [12], "bidirectional_layers": [1], "reverse": [True],
     "residual_from": [3], "attention.heads": [2],
     "attention.renormalize": [True], "source_end": [False], "norm_epsilon": [0.1],
+    "hops": [3], "crf": [True], "bio": [True],
 }  # fmt: skip
 NEEDS = {  # what a setting, or one value of it, requires to be valid or to have an effect
     "attention.hidden": {"attention.scorer": "additive"}, "attention.width": {"attention.window": "local_m"},
@@ -40,6 +41,8 @@ NEEDS = {  # what a setting, or one value of it, requires to be valid or to have
     "max_length": {"attention.scorer": "location"}, "order=bahdanau": {"input_feeding": True},
     "attention.window=last": {"attention.scorer": "uniform"},
     "bridge=directions": {"encoder_layers": 1, "encoder_hidden": 16},
+    "pooling": {"output": "label"}, "hops": {"output": "label", "pooling": "structured"}, "crf": {"output": "tags"},
+    "bio": {"output": "tags"},
 }  # fmt: skip
 
 
@@ -48,8 +51,9 @@ REFUSED = {("transformer", "attention.coverage"), ("transformer", "attention.hea
 
 def names(family):
     """The settings of a family; those of its attention start with "attention."."""
-    # `parameters` is replaced by sizes before the model is built; the optimizer reads `center_rate`
-    not_built = ("name", "attention", "parameters", "center_rate")
+    # `parameters` is replaced by sizes before the model is built; the optimizer reads `center_rate`, and the loss
+    # `hop_penalty`
+    not_built = ("name", "attention", "parameters", "center_rate", "hop_penalty")
     fields = [field.name for field in dataclasses.fields(MODELS[family]) if field.name not in not_built]
     attention = [field.name for field in dataclasses.fields(AttentionConfig) if field.name not in not_built]
     return [*fields, *(f"attention.{name}" for name in attention)]
@@ -75,10 +79,14 @@ CASES = [
 
 def build(family, settings):
     """The model, initialized with a fixed seed."""
-    plain = {name: value for name, value in settings.items() if "." not in name}
+    unread = ["decoder_layers"] if settings.get("output", "text") != "text" else []
+    plain = {name: value for name, value in settings.items() if "." not in name and name not in unread}
     attention = {name.partition(".")[2]: value for name, value in settings.items() if "." in name}
     torch.manual_seed(5)
-    return build_model(MODELS[family](**{**plain, "attention": AttentionConfig(**attention)}), V, V)
+    model = build_model(MODELS[family](**{**plain, "attention": AttentionConfig(**attention)}), V, V)
+    entries = ["", "▁⁇", "", "", *(f"▁{prefix}-{kind}" for kind in "ABCD" for prefix in "BI"), "▁O"]
+    model.read_entries(entries, entries)
+    return model
 
 
 def train_output(model):

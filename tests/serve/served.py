@@ -47,8 +47,8 @@ class Served:
         self.translators: dict[str, StandIn] = {}
         for spec in specs or ("en-de",):
             name, _, languages = spec.rpartition("=")
-            task = languages if languages == "summarization" else "translation"
-            source, target = ("en", "en") if task == "summarization" else languages.split("-")
+            task = languages if languages in ("summarization", "classification") else "translation"
+            source, target = ("en", "en") if task != "translation" else languages.split("-")
             info = ModelInfo(Path(spec), name or languages, task, source, target, layers=heads[0], heads=heads[1])
             translator = self.translators[info.name] = StandIn(mark=f"{name}:" if name else "")
             translator.gate.set()

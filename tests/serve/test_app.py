@@ -209,6 +209,17 @@ def test_summaries(served: Served) -> None:
     assert served.translators["sum"].batches[-1] == ["One. <n> Two. Three."]
 
 
+def test_labels(serve: Any) -> None:
+    served = serve("cls=classification", "en-de")
+    status, answer = served.post("/v1/classify", text=["Not bad.\n\nAt all.", "x"], search={"n_best": 2, "beam": 2})
+    assert (status, answer["model"]) == (200, "cls")
+    assert [one["sentences"][0]["sentence"] for one in answer["labels"]] == ["Not bad. At all.", "x"]
+    assert len(answer["labels"][0]["sentences"][0]["hypotheses"]) == 2
+    status, answer = served.post("/v1/classify", text="x", model="en-de")
+    assert (status, answer["error"]) == (400, "model='en-de' is unknown; these label: cls")
+    assert serve("en-de").post("/v1/classify", text="x")[1] == {"error": "no model of this server labels"}
+
+
 def test_keys(serve: Any) -> None:
     served = serve(keys=("first", "sécond"))
     needs = "this server needs an API key, as `api_key` or as `Authorization: Bearer KEY`"
@@ -343,7 +354,7 @@ def test_openapi_describes_every_request(served: Served) -> None:
     paths = served.client.get("/openapi.json").json()["paths"]
     assert set(paths) == {
         "/translate", "/detect", "/languages", "/frontend/settings", "/health", "/metrics", "/v1/translate",
-        "/v1/summarize", "/v1/models", "/",
+        "/v1/summarize", "/v1/classify", "/v1/models", "/",
     }  # fmt: skip
     assert {"application/json", "multipart/form-data"} <= set(paths["/translate"]["post"]["requestBody"]["content"])
     assert all(one["summary"] and "429" in one["responses"] for path in paths.values() for one in path.values())

@@ -56,7 +56,8 @@ ELSEWHERE = {
     "max_skipped",
     "save_every",
     "save_minutes",
-}  # below, in test_validation.py, test_module.py and test_previous_checkpoint.py
+    "class_weights",
+}  # below, in test_labels.py, test_validation.py, test_module.py and test_previous_checkpoint.py
 CHOICES = [  # those that are not the default
     (field.name, ("training.weight_decay=0.1",), value)
     for field in dataclasses.fields(TrainingConfig)

@@ -109,7 +109,7 @@ class RecurrentDecoder(nn.Module):
             self.combine = Linear(read, readout.pieces * feature_size, bias=readout.bias)
         self.dropout, self.residual = Dropout(dropout), residual or len(cells) + 1
 
-    def cache(self, encoded: EncoderOutput) -> Cached:
+    def cache(self, encoded: EncoderOutput, source: Tensor, mask: Tensor) -> Cached:
         """What attention computes once per source, and what the bridge reads."""
         cached = self.attention.cache(encoded.states)
         for name, value in (("ends", encoded.ends), ("cells", encoded.cells)):

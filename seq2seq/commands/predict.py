@@ -1,0 +1,105 @@
+"""`seq2seq predict`: the labels of texts, with their probabilities, one line for each line of stdin."""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seq2seq.commands.devices import add_devices, start_on_devices
+from seq2seq.commands.options import add_device_options, check_gives_labels, open_translator
+from seq2seq.data.files import read_lines
+from seq2seq.errors import DataError
+from seq2seq.runtime.arguments import Parser, add_number, add_threads, tab_separated
+from seq2seq.runtime.bounds import SEARCH_BOUNDS
+from seq2seq.runtime.stdin import stdin_windows
+
+if TYPE_CHECKING:
+    from seq2seq.runtime.translation import Translation
+
+
+def main(argv: list[str]) -> None:
+    """`seq2seq predict RUN [RUN ...] < texts`, where a RUN may be a bundle."""
+    options = _parse(argv)
+    check_gives_labels(options.runs, True)
+    if start_on_devices("predict", argv, options):
+        return
+
+    from seq2seq.runtime.translation import warn_truncated
+
+    device = {"device": options.device, "precision": options.precision, "threads": options.threads}
+    search = {"n_best": options.n_best, "beam": options.n_best} if options.n_best > 1 else {}
+    translator = open_translator(*options.runs, **device, **search)
+    total = truncated = 0
+    for window in _windows(options.input, translator.search.window):
+        for found in translator.hypotheses(window):
+            total, truncated = total + 1, truncated + found[0].truncated
+            print(*_output_lines(found, options), sep="\n")
+        sys.stdout.flush()
+    warn_truncated(truncated, total, translator.truncate)
+
+
+def _windows(path: Path | None, size: int) -> Iterator[list[str]]:
+    """Windows of the texts of a file, or of stdin."""
+    if path is None:
+        yield from stdin_windows(size, lambda line, number: _text(line, f"stdin:{number}"))
+        return
+    window = []
+    for number, line in enumerate(read_lines(path), 1):
+        window.append(_text(line, f"{path}:{number}"))
+        if len(window) == size:
+            yield window
+            window = []
+    if window:
+        yield window
+
+
+def _text(line: str, where: str) -> str:
+    """A line as labellers read it. Raises DataError for an empty one."""
+    from seq2seq.data.labels import single_spaces
+
+    if not (text := single_spaces(line)):
+        raise DataError(f"{where} is empty: there is nothing to label")
+    return text
+
+
+def _output_lines(found: "Sequence[Translation]", options: argparse.Namespace) -> list[str]:
+    """The output for one text: labels and probability; or of several answers rank, labels and probability; or JSON."""
+    answers = [{"labels": one.text.split(" "), "probability": math.exp(one.log_prob)} for one in found]
+    if options.json:
+        return [json.dumps(answers, ensure_ascii=False)]
+    rows: list[list[object]] = [[one.text, round(math.exp(one.log_prob), 6)] for one in found]
+    if options.n_best == 1:
+        return [tab_separated(rows[0])]
+    return [tab_separated([rank, *row]) for rank, row in enumerate(rows, 1)]
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """The options."""
+    parser = Parser(
+        "predict",
+        "Print the labels of each line of stdin, and their probability, separated by a tab. With --n-best N the output"
+        " has up to N lines for each line, with the fields rank, labels and probability.",
+        usage="seq2seq predict [OPTIONS] RUN [RUN ...] < INPUT > OUTPUT",
+        example="RUN --n-best 3 < reviews.txt",
+    )
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="run directory or bundle; several are an ensemble"
+    )
+    parser.add_argument("--input", type=Path, metavar="FILE", help="read a file, which may be compressed, not stdin")
+    add_number(
+        parser,
+        "--n-best",
+        SEARCH_BOUNDS["beam"],
+        default=1,
+        help="print the likeliest N answers, of one label a text all labels if there are fewer (default: 1)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON array for each line: its answers, likeliest first"
+    )
+    add_device_options(parser)
+    add_devices(parser)
+    add_threads(parser)
+    return parser.parse_args(argv)

@@ -1,0 +1,77 @@
+"""Targets that are labels (`data.targets`): checks of each one, and of all labels of a training text."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from seq2seq.data.readers import LinkedPair, Pair
+from seq2seq.errors import DataError, counted, nearest_hint, quoted, shortened
+
+Some = TypeVar("Some", Pair, LinkedPair)
+
+MANY = 20  # labels: of so many that are mostly decimal fractions none is a class
+SHOWN = 20  # labels that a message lists
+
+
+def labelled(pairs: Iterable[Some], targets: str, what: str) -> Iterator[Some]:
+    """The same pairs, checked, in the form that models of data.targets=`targets` need: without repeated spaces in
+    sources, and with several labels in sorted order. `what` opens messages. Raises DataError for a target that is no
+    label or no sequence of tags."""
+    for number, pair in enumerate(pairs, 1):
+        where = f"{what}, pair {number}"
+        labels = pair.target.replace("\u2581", "_").split()  # SentencePiece's mark for a space
+        if targets == "label" and len(labels) > 1:
+            raise DataError(
+                f"{where}: the label {quoted(pair.target)} has {len(labels)} words, but is one: write "
+                f"{quoted('_'.join(labels))}; data.targets=labels reads several labels"
+            )
+        if targets == "labels":
+            labels = sorted(set(labels))
+        if targets == "tags":
+            pair = pair._replace(source=single_spaces(pair.source))
+            check_tags(pair.source.split(" "), labels, where)
+        yield pair._replace(target=" ".join(labels))
+
+
+def single_spaces(text: str) -> str:
+    """A text whose words, those between its spaces, have one space between them."""
+    return re.sub(" +", " ", text.replace("\u2581", "_")).strip(" ")
+
+
+def check_tags(words: list[str], tags: list[str], where: str) -> None:
+    """Raise DataError unless there is a tag for each word, and they are BIO if any of them is."""
+    if len(words) != len(tags):
+        raise DataError(
+            f"{where}: {counted(len(words), 'word')} and {counted(len(tags), 'tag')}, beginning with "
+            f"{quoted(' '.join(words[:4]))} and {quoted(' '.join(tags[:4]))}; each word has one tag"
+        )
+    before = ""
+    for number, tag in enumerate(tags):
+        if tag.startswith("I-") and before not in (f"B-{tag[2:]}", tag):
+            raise DataError(
+                f"{where}: {tag} of word {number + 1}, {quoted(words[number])}, follows {before or 'nothing'}: that is "
+                f"no BIO, in which B-{tag[2:]} begins each {tag[2:]}"
+            )
+        before = tag
+
+
+def check_label_set(counts: Mapping[str, int]) -> None:
+    """Raise DataError for the labels of a training text, with their numbers, between which nothing is to be learned, or
+    that are numbers."""
+    if len(counts) == 1:
+        raise DataError(f"every training text has the same label, {quoted(next(iter(counts)))}: there are no classes")
+    fractions = sum(1 for label in counts if re.fullmatch(r"[+-]?\d+[.,]\d+", label))
+    if len(counts) > MANY and fractions > len(counts) / 2:
+        raise DataError(
+            f"the training text has {len(counts)} labels, most of them numbers such as {next(iter(counts))}: labels "
+            "are classes, and this is a regression, which no model here learns; write intervals, such as low and high"
+        )
+
+
+def unknown_label(label: str, known: Iterable[str], where: str) -> DataError:
+    """The error for a label that the training text does not have."""
+    names = sorted(known)
+    hint = nearest_hint(label, names, str)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    listed = ", ".join(shortened(name, 40) for name in names[:SHOWN])
+    return DataError(f"{where}: the label {quoted(label)} is not in the training text{hint}; it has {listed}{more}")

@@ -1,0 +1,182 @@
+"""Classifiers and labellers on the command line: trained, evaluated, compared, exported, and used."""
+
+import json
+import math
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from seq2seq.data.toy.sentiment import generate_sentiment
+from seq2seq.launch.compose import compose_config
+from seq2seq.training.run import train
+from seq2seq.translator import Translator
+
+Call = Callable[..., tuple[int, str, str]]
+SMALL = (
+    "training.batch_tokens=800", "training.max_updates=12", "training.validate_every=6", "training.warmup=2",
+    "training.dev_lines=20", "trainer.threads=1", "trainer.accelerator=cpu", "trainer.progress=none", "data.pairs=150",
+    "search.batch=100",
+)  # fmt: skip
+RNN = ("model.embedding=8", "model.hidden=8")
+KINDS = {
+    "classifier": ("data=toy_sentiment", *RNN),
+    "transformer": (
+        "data=toy_sentiment", "model=transformer", "model.size=8", "model.heads=2", "model.feedforward=8",
+        "model.encoder_layers=1", "model.pooling=structured", "model.hops=2", "model.hop_penalty=0.1",
+        "training.class_weights=balanced",
+    ),
+    "tagger": ("data=toy_entities", "model.crf=true", *RNN),
+    "guided": ("data=toy_sentiment", "training.guided_alignment=1", *RNN),
+}  # fmt: skip
+TEXTS = [example.source for example in generate_sentiment(1).dev[:3]]
+INPUT = "".join(f"{text}\n" for text in TEXTS)
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`labelled(kind)`: a run of KINDS, trained for a second."""
+    folder = tmp_path_factory.mktemp("labels")
+    paths = (f"runs={folder / 'runs'}", f"data.cache={folder / 'cache'}")
+
+    @cache
+    def make(kind: str) -> Path:
+        return train(compose_config([*KINDS[kind], *SMALL, *paths, f"variant={kind}"]))
+
+    return make
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """A run with several labels a text."""
+    lines = ["sunny day\twarm dry", "rainy day\twet", "sunny night\tdry", "rainy night\twet cold", "day\twarm"] * 8
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}.tsv").write_text("".join(f"{line}\n" for line in lines))
+    own = ("task=classification", "model.output=labels", "data.targets=labels", "data=mine", "data.format=tsv")
+    files = ("data.columns=[0,1]", "data.train=train.tsv", "data.dev=dev.tsv", f"data.root={tmp_path}")
+    steps = ("training.max_updates=120", "training.learning_rate=3e-2", "training.monitor=micro_f1", "model.dropout=0")
+    replaced = ("data.pairs", "training.max_updates", "training.validate_every")
+    small = [word for word in SMALL if not word.startswith(replaced)]
+    paths = (f"runs={tmp_path / 'runs'}", f"data.cache={tmp_path / 'cache'}")
+    return train(compose_config([*own, *files, *RNN, *small, *steps, *paths]))
+
+
+def test_probabilities_of_all_labels_sum_to_one(call: Call, labelled: Callable[[str], Path]) -> None:
+    run = labelled("classifier")
+    code, out, _ = call("predict", run, "--n-best", 5, stdin=INPUT)
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert code == 0
+    assert [row[0] for row in rows] == ["1", "2", "3"] * len(TEXTS)
+    for start in range(0, len(rows), 3):
+        assert {row[1] for row in rows[start : start + 3]} == {"negative", "neutral", "positive"}
+        assert math.fsum(float(row[2]) for row in rows[start : start + 3]) == pytest.approx(1, abs=1e-3)
+    _, best, _ = call("predict", run, stdin=INPUT)
+    assert best.splitlines() == ["\t".join(row[1:]) for row in rows[::3]]
+    _, plain, _ = call("predict", run, "--json", "--n-best", 3, stdin=INPUT)
+    answers = [json.loads(line) for line in plain.splitlines()]
+    assert [[one["labels"] for one in answer] for answer in answers] == [
+        [[row[1]] for row in rows[start : start + 3]] for start in range(0, len(rows), 3)
+    ]
+
+
+def test_files_are_read_as_stdin(call: Call, labelled: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "texts").write_text(INPUT)
+    assert call("predict", labelled("classifier"), "--input", tmp_path / "texts") == call(
+        "predict", labelled("classifier"), stdin=INPUT
+    )
+
+
+def test_empty_texts_and_other_runs_are_refused(
+    call: Call, labelled: Callable[[str], Path], random_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run, other = labelled("classifier"), random_run()
+    code, out, err = call("predict", run, stdin=f"{TEXTS[0]}\n \n")
+    assert (code, len(out.splitlines())) == (2, 1)
+    assert err == "seq2seq: stdin:2 is empty: there is nothing to label\n"
+    assert call("translate", run, stdin=INPUT)[::2] == (2, f"seq2seq: {run} gives labels: seq2seq predict {run}\n")
+    expected = f"seq2seq: {other} gives text, not labels: seq2seq translate {other}\n"
+    assert call("predict", other, stdin=INPUT)[::2] == (2, expected)
+    assert call("erase", other)[::2] == (2, expected)
+    assert "is not a run directory" in call("predict", tmp_path / "none", stdin=INPUT)[2]
+
+
+def test_every_word_gets_one_tag_and_bio_holds(call: Call, labelled: Callable[[str], Path]) -> None:
+    texts = ["Ann Smith met Bob .", "x", "  two   words "]
+    _, out, _ = call("predict", labelled("tagger"), stdin="".join(f"{text}\n" for text in texts))
+    rows = [line.split("\t")[0].split(" ") for line in out.splitlines()]
+    assert [len(row) for row in rows] == [5, 1, 2]
+    for row in rows:
+        for before, tag in zip(["O", *row], row, strict=False):
+            assert not tag.startswith("I-") or before[2:] == tag[2:]
+
+
+def test_several_labels_are_a_set(call: Call, several: Path) -> None:
+    _, out, _ = call("predict", several, stdin="sunny day\nrainy night\n")
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["dry warm", "cold wet"]
+    code, out, _ = call("predict", several, "--n-best", 20, "--json", stdin="day\n")
+    (answers,) = map(json.loads, out.splitlines())
+    assert code == 0
+    assert all(one["labels"] == sorted(set(one["labels"])) for one in answers)
+    assert math.fsum(one["probability"] for one in answers) == pytest.approx(1, abs=0.05)
+
+
+def test_evaluation_of_a_classifier(call: Call, labelled: Callable[[str], Path]) -> None:
+    run = labelled("classifier")
+    code, out, _ = call("evaluate", run, "--bootstrap", 40, "--json")
+    report = json.loads(out)
+    found = {one["name"]: one for one in report["scores"]}
+    assert code == 0
+    assert {"accuracy", "macro_f1", "aer", "calibration_error", "auc", "wrong"} <= found.keys()
+    counts = found["wrong"]["confusion"]["counts"]
+    right = sum(counts[i][i] for i in range(len(counts)))
+    assert found["accuracy"]["value"] == pytest.approx(100 * right / 500)
+    assert found["wrong"]["value"] == 500 - right == sum(map(sum, counts)) - right
+    _, out, _ = call("evaluate", run, "--bootstrap", 0)
+    assert "is \\ given" in out
+    code, out, _ = call("erase", run, "--bootstrap", 0)
+    assert [line.split(" ")[0] for line in out.splitlines()] == [
+        *["comprehensiveness"] * 3,
+        *["sufficiency"] * 3,
+        "attention_mass",
+        "attention_hit",
+    ]
+
+
+def test_classifiers_are_compared_with_a_report(call: Call, labelled: Callable[[str], Path], tmp_path: Path) -> None:
+    runs = [labelled("classifier"), labelled("transformer")]
+    code, out, err = call("compare", *runs, "--bootstrap", 40, "--report", tmp_path / "report.html", "--format", "json")
+    assert code == 0, err
+    page = (tmp_path / "report.html").read_text()
+    assert "macro F1" in page
+    assert "deliberately" not in page
+    assert {"accuracy", "macro_f1", "aer"} <= {column["key"] for column in json.loads(out)["columns"]}
+
+
+def test_attention_can_be_guided_to_the_words_that_decide(labelled: Callable[[str], Path]) -> None:
+    assert Translator.open(labelled("guided")).translate(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "kind", ["classifier", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("transformer", "tagger"))]
+)
+def test_labels_of_a_bundle_are_those_of_its_run(
+    kind: str, call: Call, labelled: Callable[[str], Path], tmp_path: Path
+) -> None:
+    check_bundle(call, labelled(kind), tmp_path / "bundle.onnx", INPUT)
+
+
+@pytest.mark.slow
+def test_several_labels_of_a_bundle_are_those_of_its_run(call: Call, several: Path, tmp_path: Path) -> None:
+    check_bundle(call, several, tmp_path / "bundle.onnx", "sunny day\nrainy night\n")
+
+
+def check_bundle(call: Call, run: Path, path: Path, texts: str) -> None:
+    """The bundle of a run gives its labels, with the same probabilities."""
+    code, _, err = call("export", run, "--format", "onnx", "--output", path)
+    assert code == 0, err
+    ours, theirs = (call("predict", one, "--n-best", 3, stdin=texts)[1].splitlines() for one in (run, path))
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.split("\t")[:2] == other.split("\t")[:2]
+        assert float(one.split("\t")[2]) == pytest.approx(float(other.split("\t")[2]), abs=1e-3)
+    assert f"seq2seq predict {path}" in call("translate", path, stdin=texts)[2]
