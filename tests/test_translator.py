@@ -372,8 +372,22 @@ def test_terms_are_in_every_translation_as_they_were_given(
             assert one.attention.shape == (len(one.target), len(one.source))
             assert "▁" in one.text or join_pieces(one.target).replace(" ", "") == one.text.replace(" ", "")
         if not each:
-            assert [(one.text, one.score) for one in translations] == [(one.text, one.score) for one in without]
+            assert [one.text for one in translations] == [one.text for one in without]
+            assert [one.score for one in translations] == pytest.approx([one.score for one in without])
     assert translator.translate(lines, terms=terms, prefix=prefix[: len(lines)]) == [one[0].text for one in found]
+
+
+def test_sentences_with_many_terms_are_decoded_in_smaller_batches(
+    random_run: RandomRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator, sizes = double(random_run(), max_length=3), []
+    monkeypatch.setattr(translator, "_search", lambda sources, *_: sizes.append(len(sources)) or [[]] * len(sources))
+    term = "Katze " * 150
+    tokens = len(translator.vocabularies.encode_term(term))
+    assert tokens > 128
+    list(translator.hypotheses(["the cat"] * 70, terms=[[term] if i < 10 else [] for i in range(70)]))
+    assert sizes[0] == translator.search.batch * 128 // tokens
+    assert sum(sizes) == 70
 
 
 def test_length_limits_count_the_tokens_outside_of_terms(random_run: RandomRun) -> None:

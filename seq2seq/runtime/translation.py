@@ -57,12 +57,27 @@ class PlacedTerm(NamedTuple):
     term: Term
 
 
+class GivenTokens(NamedTuple):
+    """What the translation of a line begins with and holds, as ids."""
+
+    start: list[int]
+    terms: Sequence[Term]
+    ids: list[list[int]]  # of each term
+
+    @property
+    def tokens(self) -> int:
+        """How many there are."""
+        return len(self.start) + sum(map(len, self.ids))
+
+
 EMPTY = Translation("", 0.0, 0.0, [], [])  # of an empty line
 LONG = 128  # tokens; of longer sentences fewer are decoded together, as all are padded to the longest
 
 
 def batches(lengths: Mapping[int, int], most: int) -> Iterator[list[int]]:
-    """The indices of sentences, the longest first, in batches of up to `most`. lengths: index -> tokens."""
+    """The indices of sentences, the longest first, in batches of up to `most`.
+
+    lengths: index -> tokens, of the source or of what is given of its translation, whichever are more"""
     order = sorted(lengths, key=lambda i: -lengths[i])
     while order:
         size = max(1, most * LONG // max(LONG, lengths[order[0]]))
@@ -252,6 +267,11 @@ class LineTranslator(ABC):
             raise _too_long("target", line, None if len(start) < len(line) else len(ids), limit, name)
         return ids[:-1]
 
+    def _encode_given(self, prefix: str, terms: Sequence[Term], source: EncodedSource) -> "GivenTokens":
+        """Ids of what the translation of a source is to begin with and to hold. DataError for more than it may have."""
+        start = self.encode_target(prefix, source)
+        return GivenTokens(start, terms, self._encode_terms(terms, source, len(start)))
+
     def _encode_terms(self, terms: Sequence[Term], source: EncodedSource, prefix: int) -> list[list[int]]:
         """Ids of the terms of a line, whose prefix has so many. DataError for more than a target may have."""
         limit, name = self._target_limit()
@@ -299,13 +319,12 @@ class LineTranslator(ABC):
         search = self.search
         empty = EMPTY._replace(attention=np.zeros((0, 0), np.float32)) if attention else EMPTY
         results: list[list[Translation]] = [[empty] * search.n_best for _ in sources]
-        lengths = {i: len(source.ids) for i, source in enumerate(sources) if len(source.ids) > 1}
+        read = [i for i, source in enumerate(sources) if len(source.ids) > 1]
+        given = {i: self._encode_given(prefix[i], terms[i], sources[i]) for i in read}
+        lengths = {i: max(len(sources[i].ids), given[i].tokens) for i in read}
         translated: dict[int, list[Translation]] = {}
         for rows in self._own(batches(lengths, search.batch)):
-            starts = [self.encode_target(prefix[i], sources[i]) for i in rows]
-            required = [
-                self._encode_terms(terms[i], sources[i], len(start)) for i, start in zip(rows, starts, strict=True)
-            ]
+            starts, required = [given[i].start for i in rows], [given[i].ids for i in rows]
             found = self._search([sources[i] for i in rows], starts, required, attention or search.replace_unknown)
             for i, ids, hypotheses in zip(rows, required, found, strict=True):
                 translated[i] = [
@@ -314,7 +333,7 @@ class LineTranslator(ABC):
                         hypothesis,
                         attention,
                         search.replace_unknown,
-                        self._places(hypothesis, ids, terms[i]),
+                        self._places(hypothesis, ids, given[i].terms),
                     )
                     for hypothesis in hypotheses
                 ]
