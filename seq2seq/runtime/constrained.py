@@ -124,12 +124,12 @@ class TermArrays:
         sums = np.pad(progress.left.cumsum(2), ((0, 0), (0, 0), (1, 0))).ravel()
         return sums, np.arange(batch * width).reshape(batch, width) * (size + 1) - self.roots[:, None]
 
-    def _lacking(self, sums: Ints, rows: Ints, nodes: Ints, but: Ints | int) -> Ints:
+    def _lacking(self, sums: Ints, rows: Ints, nodes: Ints, but: Ints | int) -> NDArray[np.bool_]:
         """Whether hypotheses lack a term that begins with the nodes, besides one that is the node `but`; False for
         node -1."""
         exists, end = nodes >= 0, self.tries.end[nodes]
         found = sums.take(np.where(exists, rows + end, 0)) - sums.take(np.where(exists, rows + nodes, 0))
-        lacking: Ints = found > ((nodes <= but) & (but < end))
+        lacking: NDArray[np.bool_] = found > ((nodes <= but) & (but < end))
         return lacking
 
     def _child(self, nodes: Ints, tokens: Ints) -> Ints:
