@@ -28,6 +28,7 @@ class Term(NamedTuple):
 
     text: str
     follows: str = ""  # what it is joined to in the source, no letter or digit: no space comes between them
+    optional: bool = False  # it is left out, with a warning, of a translation that cannot have so many tokens
 
 
 class Glossary:
@@ -108,7 +109,7 @@ def find_terms(line: str, glossary: Glossary | None = None, protect: Sequence[st
         start = size + len(between)
         before = (before + between)[-1:]
         if not is_blank(span):
-            # a sign, or the end of a span; after a word a space may come, as the next word of the translation is another
+            # to a sign, or to a span; the word before is another one in the translation, though it may end alike
             is_joined = not before.isalnum() or (bool(spans) and spans[-1][1] == start)
             follows = before.strip() if is_joined and not span[0].isspace() else ""
             spans.append((start, start + len(span), Term(span.strip(), follows)))

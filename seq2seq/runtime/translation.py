@@ -109,7 +109,7 @@ class LineTranslator(ABC):
         self._limit = "model.max_length" if self.max_source in known else "search.max_source"  # for messages
         # target steps, EOS included; None: no limit
         self.max_target = min((most for most in targets if most is not None), default=None)
-        self._warned_of_long_source = False
+        self._warned_of_long_source = self._warned_of_terms = False
 
     @abstractmethod
     def _search(
@@ -174,7 +174,8 @@ class LineTranslator(ABC):
         `progress` is called after each batch with its number of sentences. `search.window` lines at a time are read and
         sorted by length, so that memory stays bounded.
         Raises DataError for a single string in place of lines, for what is no line of text, if the numbers of lines and
-        of prefixes or terms differ, and for terms that are longer than the model can write; ConfigError for search
+        of prefixes or terms differ, and for terms, but for optional ones, that are longer than the model can write, or
+        than search.max_source; ConfigError for search
         settings, which are given to `open`, and for terms with search.sampling."""
         _refuse_settings("hypotheses", settings)
         check_type("progress", progress, Callable | None)
@@ -268,24 +269,41 @@ class LineTranslator(ABC):
         return ids[:-1]
 
     def _encode_given(self, prefix: str, terms: Sequence[Term], source: EncodedSource) -> "GivenTokens":
-        """Ids of what the translation of a source is to begin with and to hold. DataError for more than it may have."""
-        start = self.encode_target(prefix, source)
-        return GivenTokens(start, terms, self._encode_terms(terms, source, len(start)))
+        """Ids of what the translation of a source is to begin with and to hold.
 
-    def _encode_terms(self, terms: Sequence[Term], source: EncodedSource, prefix: int) -> list[list[int]]:
-        """Ids of the terms of a line, whose prefix has so many. DataError for more than a target may have."""
+        Optional terms for which there is no room are left out, which is logged once. DataError for more of others."""
+        start = self.encode_target(prefix, source)
         limit, name = self._target_limit()
-        known, total, found = source.unknown if self.copies else (), prefix, []
-        for term in terms:
-            long = len(term.text) > LONGEST_PIECE * limit  # splitting it into subwords would take minutes
-            found.append([] if long else self.vocabularies.encode_term(term.text, known) or [UNK])
-            total += limit if long else len(found[-1])
-        if total >= limit:
+        room, ids = limit - 1 - len(start), [self._encode_term(term, source, limit) for term in terms]
+        room -= sum(len(each) for each, term in zip(ids, terms, strict=True) if not term.optional)
+        if room < 0:
             raise DataError(
                 f"the terms of a line, with its prefix and EOS, have more than the {limit:,} tokens of {name}: "
                 + shortened(", ".join(term.text for term in terms), 60)
             )
-        return found
+        kept = []
+        for i, term in enumerate(terms):
+            if not term.optional or len(ids[i]) <= room:
+                kept.append(i)
+                room -= len(ids[i]) if term.optional else 0
+        if len(kept) < len(terms) and not self._warned_of_terms:
+            log.warning(
+                "%d of the %s of a line were left out, as its translation has up to %s tokens (%s): %s; others may be "
+                "too",
+                len(terms) - len(kept),
+                counted(len(terms), "term"),
+                f"{limit:,}",
+                name,
+                shortened(", ".join(term.text for term in terms), 60),
+            )
+            self._warned_of_terms = True
+        return GivenTokens(start, [terms[i] for i in kept], [ids[i] for i in kept])
+
+    def _encode_term(self, term: Term, source: EncodedSource, limit: int) -> list[int]:
+        """Ids of a term; of one that is longer than `limit` in any case, that many of UNK."""
+        if len(term.text) > LONGEST_PIECE * limit:  # splitting it into subwords would take minutes
+            return [UNK] * limit
+        return self.vocabularies.encode_term(term.text, source.unknown if self.copies else ()) or [UNK]
 
     def _target_limit(self) -> tuple[int, str]:
         """The most tokens of a target that is given, EOS included, and the name of the setting."""
