@@ -50,7 +50,7 @@ class Translation(NamedTuple):
 
 
 class PlacedTerm(NamedTuple):
-    """A term of a hypothesis, at the tokens start to end."""
+    """A term of a hypothesis, or its prefix, at the tokens start to end."""
 
     start: int
     end: int
@@ -60,7 +60,8 @@ class PlacedTerm(NamedTuple):
 class GivenTokens(NamedTuple):
     """What the translation of a line begins with and holds, as ids."""
 
-    start: list[int]
+    prefix: str
+    start: list[int]  # ids of the prefix
     terms: Sequence[Term]
     ids: list[list[int]]  # of each term
 
@@ -272,6 +273,7 @@ class LineTranslator(ABC):
         """Ids of what the translation of a source is to begin with and to hold.
 
         Optional terms for which there is no room are left out, which is logged once. DataError for more of others."""
+        prefix = prefix.strip()  # what follows has a space of its own
         start = self.encode_target(prefix, source)
         limit, name = self._target_limit()
         room, ids = limit - 1 - len(start), [self._encode_term(term, source, limit) for term in terms]
@@ -297,7 +299,7 @@ class LineTranslator(ABC):
                 shortened(", ".join(term.text for term in terms), 60),
             )
             self._warned_of_terms = True
-        return GivenTokens(start, [terms[i] for i in kept], [ids[i] for i in kept])
+        return GivenTokens(prefix, start, [terms[i] for i in kept], [ids[i] for i in kept])
 
     def _encode_term(self, term: Term, source: EncodedSource, limit: int) -> list[int]:
         """Ids of a term; of one that is longer than `limit` in any case, that many of UNK."""
@@ -311,16 +313,21 @@ class LineTranslator(ABC):
             return self.search.max_source, "search.max_source"
         return self.max_target, "model.max_length"
 
-    def _places(self, found: Hypothesis, ids: TermIds, terms: Sequence[Term]) -> list[PlacedTerm]:
-        """Where the terms of a hypothesis are, from left to right."""
-        if not terms:
-            return []
-        places = place_terms(found.tokens, ids, self.vocabularies.target.continuing)
-        return sorted(
-            PlacedTerm(place, place + len(each), term)
-            for place, each, term in zip(places, ids, terms, strict=True)
-            if place is not None
-        )
+    def _places(self, found: Hypothesis, given: "GivenTokens") -> list[PlacedTerm]:
+        """Where the prefix and the terms of a hypothesis are, from left to right.
+
+        Terms in the prefix are not placed; if the prefix has them in other words, or only begins one, it is not."""
+        start, placed = len(given.start), []
+        if given.ids:
+            places = place_terms(found.tokens, given.ids, self.vocabularies.target.continuing)
+            placed = sorted(
+                PlacedTerm(place, place + len(each), term)
+                for place, each, term in zip(places, given.ids, given.terms, strict=True)
+                if place is not None
+            )
+        if start and all(one.start >= start or one.term.text in given.prefix for one in placed):
+            return [PlacedTerm(0, start, Term(given.prefix)), *(one for one in placed if one.start >= start)]
+        return placed
 
     def _is_truncated(self, line: str) -> bool:
         return truncate_words(line, self.truncate) != line
@@ -344,14 +351,14 @@ class LineTranslator(ABC):
         for rows in self._own(batches(lengths, search.batch)):
             starts, required = [given[i].start for i in rows], [given[i].ids for i in rows]
             found = self._search([sources[i] for i in rows], starts, required, attention or search.replace_unknown)
-            for i, ids, hypotheses in zip(rows, required, found, strict=True):
+            for i, hypotheses in zip(rows, found, strict=True):
                 translated[i] = [
                     self._translation(
                         sources[i],
                         hypothesis,
                         attention,
                         search.replace_unknown,
-                        self._places(hypothesis, ids, given[i].terms),
+                        self._places(hypothesis, given[i]),
                     )
                     for hypothesis in hypotheses
                 ]

@@ -337,6 +337,30 @@ TERMS = [
         "a protected span comes through as UNK", "test_translator.py",
     ),
     Bug(
+        "number_is_written_apart", "runtime/translation.py",
+        'joined = before.endswith(" ") or (term.follows and before.endswith(term.follows))',
+        'joined = before.endswith(" ")',
+        "( 4711 ) in place of (4711)", "test_translator.py",
+    ),
+    Bug(
+        "prefix_as_the_vocabulary_writes_it", "runtime/translation.py",
+        "if start and all(one.start >= start or one.term.text in given.prefix for one in placed):",
+        "if False:",
+        "characters of a prefix come out as UNK", "test_translator.py",
+    ),
+    Bug(
+        "term_beside_a_span_is_dropped", "runtime/glossary.py",
+        "after = bisect_right(ends, start)  # the first span that does not end before it",
+        "after = bisect_right(ends, start - 1)",
+        "a term of the glossary right after a protected span is not applied", "runtime/test_glossary.py",
+    ),
+    Bug(
+        "piece_of_a_number_is_protected", "runtime/glossary.py",
+        '"numbers": rf"(?<!{IN_WORD})(?<!\\d[.,:/-])\\d++(?:[.,:/-]\\d++)*+(?!{IN_WORD})",',
+        '"numbers": rf"(?<!{IN_WORD})(?<!\\d[.,:/-])\\d++(?:[.,:/-]\\d++)*(?!{IN_WORD})",',
+        "of 1.5km the 1 is protected", "runtime/test_glossary.py",
+    ),
+    Bug(
         "length_limits_count_terms", "runtime/translation.py",
         "max(most, len(start)) + sum(map(len, each))",
         "max(most, len(start), sum(map(len, each)))",

@@ -65,6 +65,8 @@ def test_glossary_and_spans_are_in_the_order_of_the_line_and_do_not_overlap() ->
     assert line == "dog hot dog (7) dog-7 xdog"
     assert terms == [Term("Köter"), Term("hot dog"), Term("7", "("), Term("Köter"), Term("7", "-"), Term("x")]
     assert of_glossary == 2
+    beside = find_terms("⟦x.⟧dog⟦-y⟧", GLOSSARY, ["marks"])
+    assert [term.text for term in beside.terms] == ["x.", "Köter", "-y"]
     assert find_terms("⟦dog⟧", GLOSSARY) == ("⟦dog⟧", [Term("Köter")], 1)
     with pytest.raises(ConfigError, match="protect='mark' is unknown"):
         find_terms("a", None, ["mark"])
