@@ -15,7 +15,7 @@ from seq2seq.config import SearchConfig
 from seq2seq.errors import DataError, RunError
 from seq2seq.ids import EOS, UNK
 from seq2seq.nn.ops import devices
-from seq2seq.runtime.glossary import Term
+from seq2seq.runtime.glossary import Term, find_terms
 from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.runtime.translation import PlacedTerm, batches, with_terms
 from seq2seq.runtime.vocabulary import EncodedSource, join_pieces
@@ -350,6 +350,33 @@ def test_cuda_graphs_change_no_translation(
 TERMS = [["Katze", "Hund Hund"], [], ["№ 7️⃣ ▁ §", "die", "die"], ["a"], ["https://a.example/x?y=1&z"]]
 
 
+PREFIXES = {  # prefix, terms -> what the translation begins with
+    ("ein ☃ Kat", ()): "ein ☃ Kat",
+    ("die Katze ", ()): "die Katze",
+    (" № 7", ("Katze",)): "№ 7",
+    ("die  Katze", ("Katze",)): "die  Katze",  # the term is in the prefix
+    ("☃ Katze", ("☂",)): "☂ Katze",  # the vocabulary has neither, so that the term is met in the prefix
+}
+
+
+@pytest.mark.parametrize("case", PREFIXES)
+def test_prefix_is_written_as_it_was_given(case: tuple[str, tuple[str, ...]], random_run: RandomRun) -> None:
+    prefix, terms = case
+    translator = double(random_run(), n_best=2, max_length=12)
+    for one in next(translator.hypotheses(["the cat sleeps ."], prefix=[prefix], terms=[terms])):
+        assert one.text.startswith(PREFIXES[case])
+        assert all(term in one.text for term in terms)
+        assert "  " not in one.text.removeprefix(PREFIXES[case])
+        assert join_pieces(one.target) == one.text
+
+
+def test_protected_number_is_joined_to_what_it_follows_in_the_source(random_run: RandomRun) -> None:
+    translator = double(random_run(), max_length=1)
+    for line, text in (("the (4711)", "(4711"), ("the 4711", "( 4711")):
+        terms = find_terms(line, None, ["numbers"]).terms
+        assert translator.translate([line], prefix=["("], terms=[terms]) == [text]
+
+
 @pytest.mark.parametrize("variant", EACH)
 @pytest.mark.fast("rnn copy", "transformer")
 def test_terms_are_in_every_translation_as_they_were_given(
@@ -372,8 +399,22 @@ def test_terms_are_in_every_translation_as_they_were_given(
             assert one.attention.shape == (len(one.target), len(one.source))
             assert "▁" in one.text or join_pieces(one.target).replace(" ", "") == one.text.replace(" ", "")
         if not each:
-            assert [(one.text, one.score) for one in translations] == [(one.text, one.score) for one in without]
+            assert [one.text for one in translations] == [one.text for one in without]
+            assert [one.score for one in translations] == pytest.approx([one.score for one in without])
     assert translator.translate(lines, terms=terms, prefix=prefix[: len(lines)]) == [one[0].text for one in found]
+
+
+def test_sentences_with_many_terms_are_decoded_in_smaller_batches(
+    random_run: RandomRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator, sizes = double(random_run(), max_length=3), []
+    monkeypatch.setattr(translator, "_search", lambda sources, *_: sizes.append(len(sources)) or [[]] * len(sources))
+    term = "Katze " * 150
+    tokens = len(translator.vocabularies.encode_term(term))
+    assert tokens > 128
+    list(translator.hypotheses(["the cat"] * 70, terms=[[term] if i < 10 else [] for i in range(70)]))
+    assert sizes[0] == translator.search.batch * 128 // tokens
+    assert sum(sizes) == 70
 
 
 def test_length_limits_count_the_tokens_outside_of_terms(random_run: RandomRun) -> None:
@@ -394,5 +435,7 @@ def test_terms_are_written_where_they_are_and_spaced_as_in_the_source() -> None:
     assert text(["▁⁇", "▁x"], (0, 1, Term("a ▁b"))) == ("a ▁b x", ["▁a▁▁b", "▁x"])
     assert text(["▁(", "▁5", "0", ")"], (1, 3, Term("50", "("))) == ("(50)", ["▁(", "50", "", ")"])
     assert text(["▁[", "▁5"], (1, 2, Term("5", "("))) == ("[ 5", ["▁[", "▁5"])
+    assert text(["▁a", "▁5"], (1, 2, Term("5"))) == ("a 5", ["▁a", "▁5"])  # which follows nothing, not anything
+    assert text(["▁(", "▁5", "▁)"], (1, 2, Term("5"))) == ("( 5 )", ["▁(", "▁5", "▁)"])
     assert text(["▁", "▁5"], (1, 2, Term("5"))) == ("5", ["▁", "5"])
     assert text(["▁5", "▁5"], (0, 1, Term("1")), (1, 2, Term("2", "1"))) == ("12", ["▁1", "2"])

@@ -107,8 +107,8 @@ class Session:
         if text.startswith(":"):
             name, _, value = text[1:].partition(" ")
             self._command(name, value.strip())
-        elif text.isascii() and text.isdigit() and 0 < int(text[:4]) <= len(self.found):
-            self._show_attention(self.found[int(text[:4]) - 1])
+        elif (number := _number(text)) and number <= len(self.found):
+            self._show_attention(self.found[number - 1])
         elif not is_blank(text):
             self._translate(line)
 
@@ -177,6 +177,12 @@ class Session:
         except ValueError:
             kind = "an integer" if read is int else "a number"
             raise ConfigError(f"search.{name}={quoted(value)} is not {kind}") from None
+
+
+def _number(text: str) -> int:
+    """The number that is written as it is shown, without zeros before it; else 0."""
+    is_number = text.isascii() and text.isdigit() and len(text) < 10  # Python reads no number of thousands of digits
+    return int(text) if is_number and text[0] != "0" else 0
 
 
 def _switch(name: str, value: str) -> bool:

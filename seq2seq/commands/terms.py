@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.data.files import read_lines
-from seq2seq.errors import DataError, choose
+from seq2seq.errors import DataError, choose, counted
 from seq2seq.runtime.arguments import Parser
 from seq2seq.runtime.glossary import PROTECTED, Glossary, find_terms
 
@@ -37,7 +37,7 @@ def add_term_options(parser: Parser) -> None:
 
 def _kinds(text: str) -> list[str]:
     """The type of --protect. ConfigError for an unknown kind."""
-    return [name for name in text.split(",") if choose(PROTECTED, name, "--protect")]
+    return [name for name in map(str.strip, text.split(",")) if choose(PROTECTED, name, "--protect")]
 
 
 class TermFinder:
@@ -58,7 +58,8 @@ class TermFinder:
         self.applied += sum(one.of_glossary for one in found)
         self.lines += sum(one.of_glossary > 0 for one in found)
         self.total += len(found)
-        return [one.line for one in found], {"terms": [one.terms for one in found]}
+        terms = [[term._replace(optional=True) for term in one.terms] for one in found]  # one line must not end a file
+        return [one.line for one in found], {"terms": terms}
 
     def made_of(self) -> dict[str, Any]:
         """What the translations depend on, by name."""
@@ -68,7 +69,8 @@ class TermFinder:
     def log_applied(self) -> None:
         """Log how many terms of the glossary were applied."""
         if self.path:
-            log.info("%s: %d terms in %d of %d lines", self.path, self.applied, self.lines, self.total)
+            terms, lines = counted(self.applied, "term"), counted(self.total, "line")
+            log.info("%s: %s in %s of %s", self.path, terms, f"{self.lines:,}", lines)
 
 
 def with_prefixes(windows: Iterator[list[str]], path: Path | None, source: object) -> Iterator[list[tuple[str, str]]]:
@@ -81,10 +83,10 @@ def with_prefixes(windows: Iterator[list[str]], path: Path | None, source: objec
         number += len(given)
         if len(given) < len(window):
             raise DataError(
-                f"{path} has {number:,} lines, and {source} has more: each line needs one, which may be empty"
+                f"{path} has {counted(number, 'line')}, and {source} has more: each line needs one, which may be empty"
             )
         yield list(zip(window, given, strict=True))
     if next(starts, None) is not None:
         raise DataError(
-            f"{path} has more than the {number:,} lines of {source}: each line needs one, which may be empty"
+            f"{path} has more than the {counted(number, 'line')} of {source}: each line needs one, which may be empty"
         )

@@ -2,14 +2,15 @@
 
 The rules are those of the search with torch (Post & Vilar 2018, section 3; Hu et al. 2019). The candidates of a
 sentence are those of `beam_search`, and the tokens with which each hypothesis could begin or continue a term that it
-lacks. They are divided into banks by the number of tokens of terms that they still lack, and taken in turns: the
-likeliest of each bank, from those that lack the fewest tokens, then the second of each, and so on. EOS is no candidate
-before all terms are there, and neither is a token after which those that are missing would not fit into max_length.
+lacks (those that begin one, and that continue the longest begun). They are divided into banks by the number of tokens
+of terms that they still lack, and taken in turns: the likeliest of each bank, from those that lack the fewest tokens,
+then the second of each, and so on. EOS is no candidate before all terms are there, and neither is a token after which
+those that are missing would not fit into max_length.
 
 Which tokens are a term is what `place_terms` says, in Python for one hypothesis.
 
-Shapes: B sentences still in the batch, N hypotheses of each (W live ones, or their candidates), C terms of each, L
-tokens of the longest, K next ids of each live hypothesis, S source positions, V' ids of the output.
+Shapes: B sentences still in the batch, N hypotheses of each (W live ones, or their candidates), T nodes of the largest
+trie of terms, K next ids of each live hypothesis, S source positions, V' ids of the output.
 """
 
 from collections.abc import Sequence
@@ -20,110 +21,136 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .beam import BatchBeamSearch, beam_search
-from .constraints import FREE, Constraints
+from .constraints import Constraints
 from .history import HistoryStep
 from .hypothesis import Hypothesis
 from .ids import EOS, PAD
 from .interface import ExportedModel, Floats, Ints, Step
 from .penalties import NO_PENALTIES, Penalties
 from .shortlist import TranslationTable
+from .term_tries import TermTries
 from .terms import TermIds, check_terms
 
 
 class BatchTermProgress(NamedTuple):
     """How far hypotheses have come with the terms of their sentences."""
 
-    met: Ints  # (B, N, C) bool: the term is there
-    position: Ints  # (B, N, C) how many of its first tokens are the last ones; 0 if met
-    pending: Ints  # (B, N) the term that is complete unless the next token continues a longer one or its word; or -1
-
-    def of(self, parents: Ints) -> "BatchTermProgress":
-        """Of the hypotheses with the numbers parents (B, N')."""
-        return BatchTermProgress(*(part[np.arange(len(parents))[:, None], parents] for part in self))
+    left: Ints  # (B, N, T) how many terms each node of the sentence's trie is that are not there
+    absent: Ints  # (B, N) the tokens of all of them
+    node: Ints  # (B, N) the longest beginning of one that the last tokens are
+    pending: Ints  # (B, N) the node of a term that is complete unless the next token continues a longer one or its
+    # word; or -1
 
     def select(self, sentences: Ints) -> "BatchTermProgress":
         """Keep the sentences (B',)."""
         return BatchTermProgress(*(part[sentences] for part in self))
 
-    def begun(self) -> Ints:
-        """(B, N) tokens that are the beginning of a term."""
-        return self.position.max(2)
+
+class TermMoves(NamedTuple):
+    """What one more token each makes of hypotheses; as in BatchTermProgress."""
+
+    absent: Ints  # (B, N)
+    node: Ints  # (B, N)
+    pending: Ints  # (B, N)
+    met: Ints  # (B, N) the node of the term that the token before it was the last of; or -1
 
 
 class TermArrays:
     """The terms of B sentences, as arrays."""
 
-    def __init__(self, ids: Ints, continuing: NDArray[np.bool_]) -> None:
-        """ids (B, C, L): FREE after the end of each term; continuing (V',) bool: ids that continue the word before."""
-        self.ids, self.continuing = ids, continuing
-        self.lengths = (ids != FREE).sum(2)  # (B, C), 0: no term
-        self.borders = self._borders()
-        self.banks = 1 + int(self.lengths.sum(1).max())  # more than tokens can be missing
-
-    def _borders(self) -> Ints:
-        """(B, C, L + 1, L) whether the first q tokens of a term are the last of its first p, and not all of it."""
-        batch, count, longest = self.ids.shape
-        equal = self.ids[..., :, None] == self.ids[..., None, :]
-        borders = np.zeros((batch, count, longest + 1, longest), bool)
-        borders[..., 0] = True
-        for p in range(1, longest + 1):
-            borders[..., p, 1:] = borders[..., p - 1, :-1] & equal[..., p - 1, :-1]
-        return borders & (np.arange(longest) < self.lengths[..., None])[..., None, :]
+    def __init__(self, terms: Sequence[TermIds], continuing: NDArray[np.bool_]) -> None:
+        """continuing (V',) bool: ids that continue the word before them."""
+        self.tries, self.continuing = TermTries(terms), continuing
+        self.roots = self.tries.root  # (B,) of the sentences that are left
+        self.banks = 1 + int(self.tries.total.max())  # more than tokens can be missing
 
     def start(self) -> BatchTermProgress:
         """Of the empty hypothesis, N = 1."""
-        position = np.zeros_like(self.lengths)[:, None]
-        return BatchTermProgress(position > 0, position, np.full(position.shape[:2], -1))
+        root = self.roots[:, None]
+        return BatchTermProgress(self.tries.left()[:, None], self.tries.total[:, None], root, np.full_like(root, -1))
 
-    def extend(self, progress: BatchTermProgress, tokens: Ints) -> BatchTermProgress:
-        """Of the hypotheses with one more token each, tokens (B, N)."""
-        met, position, pending = progress
-        same = (self.ids[:, None] == tokens[..., None, None]) & ~met[..., None]  # (B, N, C, L)
-        fits = same & self.borders[(*self._rows(), position)]
-        lengths = fits * np.arange(1, fits.shape[3] + 1)  # of beginnings of terms
-        before = position.max(2)
-        grows = lengths.max((2, 3)) > before
-        pending = np.where(self._continues_word(tokens) & ~same[..., 0].any(2), -1, pending)
-        meets = (pending >= 0) & ~grows
-        met = met | (meets[..., None] & self._is(pending))
+    def moves(self, progress: BatchTermProgress, parents: Ints, tokens: Ints) -> TermMoves:
+        """Of the hypotheses with the numbers parents (B, N') when each has one more token, tokens (B, N')."""
+        tries, sums, rows = self.tries, *self._sums(progress)
+        sentences = np.arange(len(parents))[:, None]
+        rows, before, pending = (part[sentences, parents] for part in (rows, progress.node, progress.pending))
+        roots = np.broadcast_to(self.roots[:, None], tokens.shape)
+        grows = self._lacking(sums, rows, self._child(before, tokens), -1)
+        begins = self._lacking(sums, rows, self._child(roots, tokens), -1)
+        pending = np.where(self._continues_word(tokens) & ~begins, -1, pending)
+        met = np.where(grows, -1, pending)
+        meets = met >= 0
         # no term begins before the end of the one that is met
-        room = np.where(meets, before + 1 - self._length_of(pending), self.ids.shape[2])
-        position = np.where((lengths > room[..., None, None]) | met[..., None], 0, lengths).max(3)
-        complete = (position > 0) & (position == self.lengths[:, None]) & (position == position.max(2, keepdims=True))
-        pending = np.where(complete.any(2), complete.argmax(2), np.where(meets, -1, pending))
-        return BatchTermProgress(met, position, pending)
+        room = np.where(meets, tries.depth[before] + 1 - tries.depth[met], tries.size)
+        place, node, searching = before, roots, self._is_of_terms(roots, tokens)
+        while searching.any():
+            child = self._child(place, tokens)
+            found = searching & (tries.depth[child] <= room) & self._lacking(sums, rows, child, met)
+            node = np.where(found, child, node)
+            searching = searching & ~found & (place != roots)
+            place = tries.fail[place]
+        complete = progress.left[sentences, parents, node - roots] > (meets & (node == met))
+        absent = progress.absent[sentences, parents] - meets * tries.depth[met]
+        return TermMoves(absent, node, np.where(complete, node, np.where(meets, -1, pending)), met)
 
-    def missing(self, progress: BatchTermProgress) -> Ints:
+    def extend(self, progress: BatchTermProgress, parents: Ints, tokens: Ints) -> BatchTermProgress:
+        """Of the hypotheses with the numbers parents (B, N') when each has one more token, tokens (B, N')."""
+        moves = self.moves(progress, parents, tokens)
+        left = progress.left[np.arange(len(parents))[:, None], parents]
+        sentences, rows = np.nonzero(moves.met >= 0)
+        left[sentences, rows, moves.met[sentences, rows] - self.roots[sentences]] -= 1
+        return BatchTermProgress(left, moves.absent, moves.node, moves.pending)
+
+    def missing(self, progress: BatchTermProgress | TermMoves) -> Ints:
         """(B, N) the least number of tokens by which hypotheses hold all terms."""
-        found: Ints = (self.lengths[:, None] * ~progress.met).sum(2) - progress.begun()
-        return found
+        return progress.absent - self.tries.depth[progress.node]
 
     def next_ids(self, progress: BatchTermProgress) -> Ints:
-        """(B, N, 2 C) the ids that begin or continue a missing term, ascending, PAD where there is none."""
-        met, position, pending = progress
-        absent = met | self._is(pending) | (self.lengths == 0)[:, None]
-        following = self.ids[(*self._rows(), position.clip(max=self.ids.shape[2] - 1))]
-        whole = position >= self.lengths[:, None]
-        first = np.where(absent, PAD, self.ids[:, None, :, 0])
-        return np.sort(np.concatenate((first, np.where(absent | whole, PAD, following)), 2), axis=2)
+        """(B, N, K) the ids that begin a missing term, or continue the longest begun, ascending, PAD for none."""
+        tries, sums, rows = self.tries, *self._sums(progress)
+        roots = np.broadcast_to(self.roots[:, None], progress.node.shape)
+        child = np.concatenate((self._children(roots, tries.begins), self._children(progress.node, tries.continues)), 2)
+        lacking = self._lacking(sums, rows[..., None], child, progress.pending[..., None])
+        return np.sort(np.where(lacking, tries.token[child], PAD), axis=2)
 
     def select(self, sentences: Ints) -> None:
         """Keep the sentences (B',)."""
-        for name in ("ids", "lengths", "borders"):
-            setattr(self, name, getattr(self, name)[sentences])
+        self.roots = self.roots[sentences]
 
-    def _rows(self) -> tuple[Ints, Ints]:
-        """The indices of the terms, which fit positions (B, N, C)."""
-        sentences, terms = (np.arange(size) for size in self.lengths.shape)
-        return sentences[:, None, None], terms
+    def _sums(self, progress: BatchTermProgress) -> tuple[Ints, Ints]:
+        """Sums of `left` over the nodes before each, flat, and where those of each hypothesis (B, N) begin, less the
+        number of its root."""
+        batch, width, size = progress.left.shape
+        sums = np.pad(progress.left.cumsum(2), ((0, 0), (0, 0), (1, 0))).ravel()
+        return sums, np.arange(batch * width).reshape(batch, width) * (size + 1) - self.roots[:, None]
 
-    def _is(self, term: Ints) -> Ints:
-        """(B, N, C) one-hot of the numbers of terms (B, N), nothing for -1."""
-        return term[..., None] == np.arange(self.ids.shape[1])
+    def _lacking(self, sums: Ints, rows: Ints, nodes: Ints, but: Ints | int) -> NDArray[np.bool_]:
+        """Whether hypotheses lack a term that begins with the nodes, besides one that is the node `but`; False for
+        node -1."""
+        exists, end = nodes >= 0, self.tries.end[nodes]
+        found = sums.take(np.where(exists, rows + end, 0)) - sums.take(np.where(exists, rows + nodes, 0))
+        lacking: NDArray[np.bool_] = found > ((nodes <= but) & (but < end))
+        return lacking
 
-    def _length_of(self, term: Ints) -> Ints:
-        """(B, N) the lengths of the terms with these numbers; of any term for -1."""
-        return np.take_along_axis(self.lengths, term.clip(0), 1)
+    def _child(self, nodes: Ints, tokens: Ints) -> Ints:
+        """The nodes that continue nodes with tokens, -1 where there are none."""
+        tries = self.tries
+        keys = nodes * tries.base + tokens.clip(max=tries.base - 1)
+        places = np.searchsorted(tries.keys, keys).clip(max=len(tries.keys) - 1)
+        return np.where(tries.keys[places] == keys, tries.child[places], -1)
+
+    def _children(self, nodes: Ints, most: int) -> Ints:
+        """(B, N, most) the first nodes that continue each node (B, N), then -1."""
+        tries = self.tries
+        places = tries.first[nodes][..., None] + np.arange(most)
+        within = places < tries.first[nodes + 1][..., None]
+        return np.where(within, tries.child[places.clip(max=len(tries.child) - 1)], -1)
+
+    def _is_of_terms(self, roots: Ints, tokens: Ints) -> Ints:
+        """(B, N) whether any term of their sentences has the tokens."""
+        tries = self.tries
+        keys = roots * tries.base + tokens.clip(max=tries.base - 1)
+        return tries.known[np.searchsorted(tries.known, keys).clip(max=len(tries.known) - 1)] == keys
 
     def _continues_word(self, tokens: Ints) -> Ints:
         """(B, N) whether the tokens continue a word; copied words begin one."""
@@ -149,9 +176,8 @@ class BatchConstrainedBeamSearch(BatchBeamSearch):
         continuing = np.zeros(1, bool) if continuing is None else continuing
         if self.candidates is not None:
             continuing = continuing[self.candidates.ids.clip(max=len(continuing) - 1)]
-        ids = padded_terms(terms)
-        ids = ids if self.candidates is None else np.where(ids == FREE, FREE, self.candidates.renumber(ids.clip(0)))
-        self.terms = TermArrays(ids, continuing)
+            terms = [[self.candidates.renumber(np.array(ids)).tolist() for ids in each] for each in terms]
+        self.terms = TermArrays(terms, continuing)
         self.progress = self.terms.start()
 
     def forbidden(self, width: int) -> Ints:
@@ -163,19 +189,22 @@ class BatchConstrainedBeamSearch(BatchBeamSearch):
 
     def candidates_of(self, step: Step) -> tuple[Floats, Ints]:
         scores, ids = super().candidates_of(step)
-        required = self.terms.next_ids(self.progress)  # (B, W, 2 C)
+        required = self.terms.next_ids(self.progress)  # (B, W, K')
         assert step.log_probs is not None
         scores = np.concatenate((scores, np.take_along_axis(step.log_probs, required, 2)), 2)
         every = np.concatenate((ids, required), 2)
-        earlier = np.tri(every.shape[2], k=-1, dtype=bool)[ids.shape[2] :]
-        known = earlier & (required[..., None] == every[:, :, None]) & (scores > -np.inf)[:, :, None]
-        scores[..., ids.shape[2] :][known.any(3) | (required == PAD)] = -np.inf
+        allowed = np.where(scores > -np.inf, every, PAD)
+        order = np.argsort(allowed, axis=2, kind="stable")
+        ascending = np.take_along_axis(allowed, order, 2)
+        known = np.zeros(every.shape, bool)
+        np.put_along_axis(known, order[..., 1:], ascending[..., 1:] == ascending[..., :-1], 2)
+        scores[..., ids.shape[2] :][known[..., ids.shape[2] :] | (required == PAD)] = -np.inf
         return scores, every
 
     def best(self, total: Floats, ids: Ints) -> Ints:
         batch, width, count = ids.shape
         parent = np.broadcast_to(np.repeat(np.arange(width), count), (batch, width * count))
-        missing = self.terms.missing(self.terms.extend(self.progress.of(parent), ids.reshape(batch, -1)))
+        missing = self.terms.missing(self.terms.moves(self.progress, parent, ids.reshape(batch, -1)))
         room = (self.constraints.max_lengths - self.length - 1).clip(0)
         total[missing > room[:, None]] = -np.inf
         return allocate(total, missing, 2 * self.beam, self.terms.banks)
@@ -183,23 +212,13 @@ class BatchConstrainedBeamSearch(BatchBeamSearch):
     def advance(self, step: Step) -> HistoryStep:
         width = self.tokens.shape[1]
         added = super().advance(step)
-        self.progress = self.terms.extend(self.progress.of(added.parent % width), added.token)
+        self.progress = self.terms.extend(self.progress, added.parent % width, added.token)
         return added
 
     def select(self, sentences: Ints) -> None:
         super().select(sentences)
         self.terms.select(sentences)
         self.progress = self.progress.select(sentences)
-
-
-def padded_terms(terms: Sequence[TermIds]) -> Ints:
-    """The terms of B sentences as one int64 array (B, C, L) with FREE after the end of each."""
-    longest = max((len(ids) for each in terms for ids in each), default=0)
-    found = np.full((len(terms), max(map(len, terms), default=0), longest), FREE, np.int64)
-    for b, each in enumerate(terms):
-        for c, ids in enumerate(each):
-            found[b, c, : len(ids)] = ids
-    return found
 
 
 def allocate(scores: Floats, banks: Ints, count: int, last: int) -> Ints:

@@ -1,6 +1,7 @@
 """What of a source line has to be in its translation: terms of a glossary, and spans that come through unchanged."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -10,13 +11,15 @@ from .words import IDEOGRAPHS, LETTERS, TIBETAN, is_blank
 
 # a letter or digit of a script that writes spaces between words: next to one, a match would be a part of a word
 IN_WORD = rf"[^\W{IDEOGRAPHS}{LETTERS}{TIBETAN}]"
-PROTECTED = {  # what can be protected -> its pattern; of two that begin at one place the first is taken
+# what can be protected -> its pattern; of two that begin at one place the first is taken. What repeats gives nothing
+# back (`++`), and does not begin within what it has read, so that the time is linear in the length of a line
+PROTECTED = {
     "marks": "⟦(?P<marked>[^⟦⟧]*)⟧",
     "urls": (
-        rf"(?<!{IN_WORD})(?:(?:https?|ftp)://|www\.)[^\s<>⟦⟧\"]*[^\s<>⟦⟧\".,;:!?'»”’)\]}}]"
-        rf"|(?<!{IN_WORD})[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+        rf"(?<!{IN_WORD})(?i:(?:https?|ftp)://|www\.)[^\s<>⟦⟧\"]*[^\s<>⟦⟧\".,;:!?'»”’)\]}}]"
+        r"|(?<![\w.+-])[\w.+-]++@[\w-]++(?:\.[\w-]++)++"
     ),
-    "numbers": rf"(?<!{IN_WORD})\d+(?:[.,:/-]\d+)*(?!{IN_WORD})",
+    "numbers": rf"(?<!{IN_WORD})(?<!\d[.,:/-])\d++(?:[.,:/-]\d++)*+(?!{IN_WORD})",
 }
 
 
@@ -24,7 +27,8 @@ class Term(NamedTuple):
     """Text that a translation has to hold."""
 
     text: str
-    follows: str = ""  # the character before it in the source: after the same one, no space comes before it
+    follows: str = ""  # what it is joined to in the source, no letter or digit: no space comes between them
+    optional: bool = False  # it is left out, with a warning, of a translation that cannot have so many tokens
 
 
 class Glossary:
@@ -98,19 +102,26 @@ def find_terms(line: str, glossary: Glossary | None = None, protect: Sequence[st
 
     protect: what comes through unchanged, of PROTECTED: "marks", text between ⟦ and ⟧; "urls", also addresses of
     e-mail; "numbers". The glossary is not applied to it. Raises ConfigError for anything else."""
-    text, last, spans = "", 0, []
+    parts, spans, size, last, before = list[str](), list[tuple[int, int, Term]](), 0, 0, ""
     for match in _pattern(tuple(protect)).finditer(line) if protect else ():
-        text += line[last : match.start()]
-        span = match[0] if match.groupdict().get("marked") is None else match["marked"]
+        between, span = line[last : match.start()], match.groupdict().get("marked")
+        span = match[0] if span is None else span
+        start = size + len(between)
+        before = (before + between)[-1:]
         if not is_blank(span):
-            spans.append((len(text), len(text) + len(span), Term(span, text[-1:].strip())))
-        text, last = text + span, match.end()
-    text += line[last:]
-    demanded = [
-        (start, end, Term(target))
-        for start, end, target in (glossary.find(text) if glossary else ())
-        if not any(start < other_end and other_start < end for other_start, other_end, _ in spans)
-    ]
+            # to a sign, or to a span; the word before is another one in the translation, though it may end alike
+            is_joined = not before.isalnum() or (bool(spans) and spans[-1][1] == start)
+            follows = before.strip() if is_joined and not span[0].isspace() else ""
+            spans.append((start, start + len(span), Term(span.strip(), follows)))
+        parts += (between, span)
+        before, size, last = (before + span)[-1:], start + len(span), match.end()
+    text = "".join([*parts, line[last:]])
+    ends = [end for _, end, _ in spans]
+    demanded = []
+    for start, end, target in glossary.find(text) if glossary else ():
+        after = bisect_right(ends, start)  # the first span that does not end before it
+        if after == len(spans) or spans[after][0] >= end:
+            demanded.append((start, end, Term(target)))
     return FoundTerms(text, [term for _, _, term in sorted([*spans, *demanded])], len(demanded))
 
 

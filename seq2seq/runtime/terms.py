@@ -9,8 +9,6 @@ from itertools import chain
 from .errors import ConfigError, counted
 from .ids import BOS, EOS, PAD
 
-FREE = -1  # in arrays of terms: after the end of a term
-
 TermIds = Sequence[Sequence[int]]  # the terms of one sentence
 
 

@@ -50,11 +50,25 @@ class Translation(NamedTuple):
 
 
 class PlacedTerm(NamedTuple):
-    """A term of a hypothesis, at the tokens start to end."""
+    """A term of a hypothesis, or its prefix, at the tokens start to end."""
 
     start: int
     end: int
     term: Term
+
+
+class GivenTokens(NamedTuple):
+    """What the translation of a line begins with and holds, as ids."""
+
+    prefix: str
+    start: list[int]  # ids of the prefix
+    terms: Sequence[Term]
+    ids: list[list[int]]  # of each term
+
+    @property
+    def tokens(self) -> int:
+        """How many there are."""
+        return len(self.start) + sum(map(len, self.ids))
 
 
 EMPTY = Translation("", 0.0, 0.0, [], [])  # of an empty line
@@ -62,7 +76,9 @@ LONG = 128  # tokens; of longer sentences fewer are decoded together, as all are
 
 
 def batches(lengths: Mapping[int, int], most: int) -> Iterator[list[int]]:
-    """The indices of sentences, the longest first, in batches of up to `most`. lengths: index -> tokens."""
+    """The indices of sentences, the longest first, in batches of up to `most`.
+
+    lengths: index -> tokens, of the source or of what is given of its translation, whichever are more"""
     order = sorted(lengths, key=lambda i: -lengths[i])
     while order:
         size = max(1, most * LONG // max(LONG, lengths[order[0]]))
@@ -94,7 +110,7 @@ class LineTranslator(ABC):
         self._limit = "model.max_length" if self.max_source in known else "search.max_source"  # for messages
         # target steps, EOS included; None: no limit
         self.max_target = min((most for most in targets if most is not None), default=None)
-        self._warned_of_long_source = False
+        self._warned_of_long_source = self._warned_of_terms = False
 
     @abstractmethod
     def _search(
@@ -159,7 +175,8 @@ class LineTranslator(ABC):
         `progress` is called after each batch with its number of sentences. `search.window` lines at a time are read and
         sorted by length, so that memory stays bounded.
         Raises DataError for a single string in place of lines, for what is no line of text, if the numbers of lines and
-        of prefixes or terms differ, and for terms that are longer than the model can write; ConfigError for search
+        of prefixes or terms differ, and for terms, but for optional ones, that are longer than the model can write, or
+        than search.max_source; ConfigError for search
         settings, which are given to `open`, and for terms with search.sampling."""
         _refuse_settings("hypotheses", settings)
         check_type("progress", progress, Callable | None)
@@ -252,20 +269,43 @@ class LineTranslator(ABC):
             raise _too_long("target", line, None if len(start) < len(line) else len(ids), limit, name)
         return ids[:-1]
 
-    def _encode_terms(self, terms: Sequence[Term], source: EncodedSource, prefix: int) -> list[list[int]]:
-        """Ids of the terms of a line, whose prefix has so many. DataError for more than a target may have."""
+    def _encode_given(self, prefix: str, terms: Sequence[Term], source: EncodedSource) -> "GivenTokens":
+        """Ids of what the translation of a source is to begin with and to hold.
+
+        Optional terms for which there is no room are left out, which is logged once. DataError for more of others."""
+        prefix = prefix.strip()  # what follows has a space of its own
+        start = self.encode_target(prefix, source)
         limit, name = self._target_limit()
-        known, total, found = source.unknown if self.copies else (), prefix, []
-        for term in terms:
-            long = len(term.text) > LONGEST_PIECE * limit  # splitting it into subwords would take minutes
-            found.append([] if long else self.vocabularies.encode_term(term.text, known) or [UNK])
-            total += limit if long else len(found[-1])
-        if total >= limit:
+        room, ids = limit - 1 - len(start), [self._encode_term(term, source, limit) for term in terms]
+        room -= sum(len(each) for each, term in zip(ids, terms, strict=True) if not term.optional)
+        if room < 0:
             raise DataError(
                 f"the terms of a line, with its prefix and EOS, have more than the {limit:,} tokens of {name}: "
                 + shortened(", ".join(term.text for term in terms), 60)
             )
-        return found
+        kept = []
+        for i, term in enumerate(terms):
+            if not term.optional or len(ids[i]) <= room:
+                kept.append(i)
+                room -= len(ids[i]) if term.optional else 0
+        if len(kept) < len(terms) and not self._warned_of_terms:
+            log.warning(
+                "%d of the %s of a line were left out, as its translation has up to %s tokens (%s): %s; others may be "
+                "too",
+                len(terms) - len(kept),
+                counted(len(terms), "term"),
+                f"{limit:,}",
+                name,
+                shortened(", ".join(term.text for term in terms), 60),
+            )
+            self._warned_of_terms = True
+        return GivenTokens(prefix, start, [terms[i] for i in kept], [ids[i] for i in kept])
+
+    def _encode_term(self, term: Term, source: EncodedSource, limit: int) -> list[int]:
+        """Ids of a term; of one that is longer than `limit` in any case, that many of UNK."""
+        if len(term.text) > LONGEST_PIECE * limit:  # splitting it into subwords would take minutes
+            return [UNK] * limit
+        return self.vocabularies.encode_term(term.text, source.unknown if self.copies else ()) or [UNK]
 
     def _target_limit(self) -> tuple[int, str]:
         """The most tokens of a target that is given, EOS included, and the name of the setting."""
@@ -273,16 +313,21 @@ class LineTranslator(ABC):
             return self.search.max_source, "search.max_source"
         return self.max_target, "model.max_length"
 
-    def _places(self, found: Hypothesis, ids: TermIds, terms: Sequence[Term]) -> list[PlacedTerm]:
-        """Where the terms of a hypothesis are, from left to right."""
-        if not terms:
-            return []
-        places = place_terms(found.tokens, ids, self.vocabularies.target.continuing)
-        return sorted(
-            PlacedTerm(place, place + len(each), term)
-            for place, each, term in zip(places, ids, terms, strict=True)
-            if place is not None
-        )
+    def _places(self, found: Hypothesis, given: "GivenTokens") -> list[PlacedTerm]:
+        """Where the prefix and the terms of a hypothesis are, from left to right.
+
+        Terms in the prefix are not placed; if the prefix has them in other words, or only begins one, it is not."""
+        start, placed = len(given.start), []
+        if given.ids:
+            places = place_terms(found.tokens, given.ids, self.vocabularies.target.continuing)
+            placed = sorted(
+                PlacedTerm(place, place + len(each), term)
+                for place, each, term in zip(places, given.ids, given.terms, strict=True)
+                if place is not None
+            )
+        if start and all(one.start >= start or one.term.text in given.prefix for one in placed):
+            return [PlacedTerm(0, start, Term(given.prefix)), *(one for one in placed if one.start >= start)]
+        return placed
 
     def _is_truncated(self, line: str) -> bool:
         return truncate_words(line, self.truncate) != line
@@ -299,22 +344,21 @@ class LineTranslator(ABC):
         search = self.search
         empty = EMPTY._replace(attention=np.zeros((0, 0), np.float32)) if attention else EMPTY
         results: list[list[Translation]] = [[empty] * search.n_best for _ in sources]
-        lengths = {i: len(source.ids) for i, source in enumerate(sources) if len(source.ids) > 1}
+        read = [i for i, source in enumerate(sources) if len(source.ids) > 1]
+        given = {i: self._encode_given(prefix[i], terms[i], sources[i]) for i in read}
+        lengths = {i: max(len(sources[i].ids), given[i].tokens) for i in read}
         translated: dict[int, list[Translation]] = {}
         for rows in self._own(batches(lengths, search.batch)):
-            starts = [self.encode_target(prefix[i], sources[i]) for i in rows]
-            required = [
-                self._encode_terms(terms[i], sources[i], len(start)) for i, start in zip(rows, starts, strict=True)
-            ]
+            starts, required = [given[i].start for i in rows], [given[i].ids for i in rows]
             found = self._search([sources[i] for i in rows], starts, required, attention or search.replace_unknown)
-            for i, ids, hypotheses in zip(rows, required, found, strict=True):
+            for i, hypotheses in zip(rows, found, strict=True):
                 translated[i] = [
                     self._translation(
                         sources[i],
                         hypothesis,
                         attention,
                         search.replace_unknown,
-                        self._places(hypothesis, ids, terms[i]),
+                        self._places(hypothesis, given[i]),
                     )
                     for hypothesis in hypotheses
                 ]

@@ -3,17 +3,17 @@
 After Post & Vilar 2018, "Fast Lexically Constrained Decoding with Dynamic Beam Allocation for Neural Machine
 Translation", section 3, in arrays as by Hu et al. 2019, "Improved Lexically Constrained Decoding for Translation and
 Monolingual Rewriting". The candidates of a sentence are the 2 W likeliest continuations of each live hypothesis, and
-the tokens with which it could begin or continue a term that it lacks. They are divided into banks by the number of
-tokens of terms that they still lack, and taken in turns: the likeliest of each bank, from those that lack the fewest
-tokens, then the second of each, and so on. So a hypothesis is compared with those that have paid for as much of the
-terms. EOS is no candidate before all terms are there, and neither is a token after which those that are missing would
-not fit into max_length. All else is as in `beam_search`.
+the tokens with which it could begin a term that it lacks, or continue the longest that it has begun. They are divided
+into banks by the number of tokens of terms that they still lack, and taken in turns: the likeliest of each bank, from
+those that lack the fewest tokens, then the second of each, and so on. So a hypothesis is compared with those that have
+paid for as much of the terms. EOS is no candidate before all terms are there, and neither is a token after which those
+that are missing would not fit into max_length. All else is as in `beam_search`.
 
 Which tokens are a term is what `seq2seq.runtime.terms.place_terms` says, in Python for one hypothesis. Sentences
 without terms are searched as by `beam_search`.
 
-Shapes: B sentences still in the batch, N hypotheses of each (W live ones, or their candidates), C terms of each, L
-tokens of the longest, V ids.
+Shapes: B sentences still in the batch, N hypotheses of each (W live ones, or their candidates), T nodes of the largest
+trie of terms, K next ids of each live hypothesis, V ids.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,8 @@ from seq2seq.ids import EOS, PAD
 from seq2seq.nn.interface import Memory, Searchable
 from seq2seq.runtime.hypothesis import Hypothesis
 from seq2seq.runtime.penalties import NO_PENALTIES, Penalties
-from seq2seq.runtime.terms import FREE, TermIds, check_terms
+from seq2seq.runtime.term_tries import TermTries
+from seq2seq.runtime.terms import TermIds, check_terms
 from seq2seq.search.base import Lengths, run_search
 from seq2seq.search.beam import BeamSearch
 from seq2seq.search.constraints import Constraint
@@ -37,22 +38,24 @@ from seq2seq.search.topk import stable_topk
 class TermProgress(NamedTuple):
     """How far hypotheses have come with the terms of their sentences."""
 
-    met: Tensor  # (B, N, C) bool: the term is there
-    position: Tensor  # (B, N, C) how many of its first tokens are the last ones; 0 if met
-    pending: Tensor  # (B, N) the term that is complete unless the next token continues a longer one or its word; or -1
-
-    def of(self, parents: Tensor) -> "TermProgress":
-        """Of the hypotheses with the numbers parents (B, N')."""
-        sentences = torch.arange(len(parents), device=parents.device)[:, None]
-        return TermProgress(*(part[sentences, parents] for part in self))
+    left: Tensor  # (B, N, T) how many terms each node of the sentence's trie is that are not there
+    absent: Tensor  # (B, N) the tokens of all of them
+    node: Tensor  # (B, N) the longest beginning of one that the last tokens are
+    pending: Tensor  # (B, N) the node of a term that is complete unless the next token continues a longer one or its
+    # word; or -1
 
     def select(self, sentences: Tensor) -> "TermProgress":
         """Keep the sentences (B',)."""
         return TermProgress(*(part[sentences] for part in self))
 
-    def begun(self) -> Tensor:
-        """(B, N) tokens that are the beginning of a term."""
-        return self.position.amax(2)
+
+class TermMoves(NamedTuple):
+    """What one more token each makes of hypotheses; as in TermProgress."""
+
+    absent: Tensor  # (B, N)
+    node: Tensor  # (B, N)
+    pending: Tensor  # (B, N)
+    met: Tensor  # (B, N) the node of the term that the token before it was the last of; or -1
 
 
 class TermTensors:
@@ -60,80 +63,112 @@ class TermTensors:
 
     def __init__(self, terms: Sequence[TermIds], continuing: Tensor | None, device: torch.device) -> None:
         """continuing (V,) bool: ids that continue the word before them; None: there are none."""
-        count = max(map(len, terms), default=0)
-        longest = max((len(ids) for each in terms for ids in each), default=0)
-        rows = [[[*ids, *[FREE] * (longest - len(ids))] for ids in each] for each in terms]
-        rows = [[*row, *[[FREE] * longest] * (count - len(row))] for row in rows]
-        self.ids = torch.tensor(rows, dtype=torch.long, device=device).view(len(terms), count, longest)
-        self.lengths = (self.ids != FREE).sum(2)  # (B, C), 0: no term
+        tries = TermTries(terms)
+        self.root, self.token, self.depth, self.end, self.fail, self.keys, self.child, self.first, self.known = (
+            torch.from_numpy(part).to(device)
+            for part in (
+                tries.root,  # of the sentences that are left
+                tries.token,
+                tries.depth,
+                tries.end,
+                tries.fail,
+                tries.keys,
+                tries.child,
+                tries.first,
+                tries.known,
+            )
+        )
+        self.base, self.size, self.begins, self.continues = tries.base, tries.size, tries.begins, tries.continues
+        self.left, self.total = (torch.from_numpy(part).to(device) for part in (tries.left(), tries.total))
         self.continuing = torch.zeros(1, dtype=torch.bool, device=device) if continuing is None else continuing
-        self.borders = self._borders()
-        self.banks = 1 + max((sum(map(len, each)) for each in terms), default=0)  # more than tokens can be missing
-
-    def _borders(self) -> Tensor:
-        """(B, C, L + 1, L) whether the first q tokens of a term are the last of its first p, and not all of it."""
-        batch, count, longest = self.ids.shape
-        equal = self.ids[..., :, None] == self.ids[..., None, :]
-        borders = equal.new_zeros(batch, count, longest + 1, longest)
-        borders[..., 0] = True
-        for p in range(1, longest + 1):
-            borders[..., p, 1:] = borders[..., p - 1, :-1] & equal[..., p - 1, :-1]
-        return borders & (torch.arange(longest, device=equal.device) < self.lengths[..., None])[..., None, :]
+        self.banks = 1 + int(tries.total.max())  # more than tokens can be missing
 
     def start(self) -> TermProgress:
         """Of the empty hypothesis, N = 1."""
-        position = torch.zeros_like(self.lengths)[:, None]
-        return TermProgress(position > 0, position, torch.full_like(position[..., 0], -1))
+        root = self.root[:, None]
+        return TermProgress(self.left[:, None], self.total[:, None], root, torch.full_like(root, -1))
 
-    def extend(self, progress: TermProgress, tokens: Tensor) -> TermProgress:
-        """Of the hypotheses with one more token each, tokens (B, N)."""
-        met, position, pending = progress
-        same = (self.ids[:, None] == tokens[..., None, None]) & ~met[..., None]  # (B, N, C, L)
-        fits = same & self.borders[(*self._rows(position), position)]
-        lengths = fits * torch.arange(1, fits.shape[3] + 1, device=fits.device)  # of beginnings of terms
-        before = position.amax(2)
-        grows = lengths.amax((2, 3)) > before
-        pending = pending.masked_fill(self._continues_word(tokens) & ~same[..., 0].any(2), -1)
-        meets = (pending >= 0) & ~grows
-        met = met | (meets[..., None] & self._is(pending))
+    def moves(self, progress: TermProgress, parents: Tensor, tokens: Tensor) -> TermMoves:
+        """Of the hypotheses with the numbers parents (B, N') when each has one more token, tokens (B, N')."""
+        sums, rows = self._sums(progress)
+        rows, before, pending, absent = (
+            part.gather(1, parents) for part in (rows, progress.node, progress.pending, progress.absent)
+        )
+        root = self.root[:, None].expand_as(tokens)
+        grows = self._lacking(sums, rows, self._child(before, tokens), None)
+        begins = self._lacking(sums, rows, self._child(root, tokens), None)
+        pending = pending.masked_fill(self._continues_word(tokens) & ~begins, -1)
+        met = pending.masked_fill(grows, -1)
+        meets = met >= 0
         # no term begins before the end of the one that is met
-        room = torch.where(meets, before + 1 - self._length_of(pending), self.ids.shape[2])
-        lengths = lengths.masked_fill((lengths > room[..., None, None]) | met[..., None], 0)
-        position = lengths.amax(3)
-        complete = (position > 0) & (position == self.lengths[:, None]) & (position == position.amax(2, keepdim=True))
-        pending = torch.where(complete.any(2), complete.int().argmax(2), pending.masked_fill(meets, -1))
-        return TermProgress(met, position, pending)
+        room = torch.where(meets, self.depth[before] + 1 - self.depth[met], self.size)
+        place, node, searching = before, root, self._is_of_terms(root, tokens)
+        while searching.any():
+            child = self._child(place, tokens)
+            found = searching & (self.depth[child] <= room) & self._lacking(sums, rows, child, met)
+            node = torch.where(found, child, node)
+            searching = searching & ~found & (place != root)
+            place = self.fail[place]
+        sentences = torch.arange(len(parents), device=parents.device)[:, None]
+        complete = progress.left[sentences, parents, node - root] > (meets & (node == met)).long()
+        pending = torch.where(complete, node, pending.masked_fill(meets, -1))
+        return TermMoves(absent - meets * self.depth[met], node, pending, met)
 
-    def missing(self, progress: TermProgress) -> Tensor:
+    def extend(self, progress: TermProgress, parents: Tensor, tokens: Tensor) -> TermProgress:
+        """Of the hypotheses with the numbers parents (B, N') when each has one more token, tokens (B, N')."""
+        moves = self.moves(progress, parents, tokens)
+        left = progress.left[torch.arange(len(parents), device=parents.device)[:, None], parents]
+        met = (moves.met - self.root[:, None]).clamp(min=0)[..., None]
+        left = left.scatter_add(2, met, -(moves.met >= 0).long()[..., None])
+        return TermProgress(left, moves.absent, moves.node, moves.pending)
+
+    def missing(self, progress: TermProgress | TermMoves) -> Tensor:
         """(B, N) the least number of tokens by which hypotheses hold all terms."""
-        return (self.lengths[:, None] * ~progress.met).sum(2) - progress.begun()
+        return progress.absent - self.depth[progress.node]
 
     def next_ids(self, progress: TermProgress) -> Tensor:
-        """(B, N, 2 C) the ids that begin or continue a missing term, PAD where there is none."""
-        met, position, pending = progress
-        absent = met | self._is(pending) | (self.lengths == 0)[:, None]
-        following = self.ids[(*self._rows(position), position.clamp(max=self.ids.shape[2] - 1))]
-        whole = position >= self.lengths[:, None]
-        first = self.ids[:, None, :, 0].expand_as(following)
-        return torch.cat((first.masked_fill(absent, PAD), following.masked_fill(absent | whole, PAD)), 2)
+        """(B, N, K) the ids that begin a missing term, or continue the longest begun, PAD where there is none."""
+        sums, rows = self._sums(progress)
+        root = self.root[:, None].expand_as(progress.node)
+        child = torch.cat((self._children(root, self.begins), self._children(progress.node, self.continues)), 2)
+        lacking = self._lacking(sums, rows[..., None], child, progress.pending[..., None])
+        return torch.where(lacking, self.token[child], PAD)
 
     def select(self, sentences: Tensor) -> None:
         """Keep the sentences (B',)."""
-        for name in ("ids", "lengths", "borders"):
-            setattr(self, name, getattr(self, name)[sentences])
+        self.root = self.root[sentences]
 
-    def _rows(self, position: Tensor) -> tuple[Tensor, Tensor]:
-        """The indices of the terms to which position (B, N, C) belongs."""
-        sentences, terms = (torch.arange(size, device=position.device) for size in self.lengths.shape)
-        return sentences[:, None, None], terms
+    def _sums(self, progress: TermProgress) -> tuple[Tensor, Tensor]:
+        """Sums of `left` over the nodes before each, flat, and where those of each hypothesis (B, N) begin, less the
+        number of its root."""
+        batch, width, size = progress.left.shape
+        sums = torch.nn.functional.pad(progress.left.cumsum(2), (1, 0)).flatten()
+        rows = torch.arange(batch * width, device=sums.device).view(batch, width) * (size + 1)
+        return sums, rows - self.root[:, None]
 
-    def _is(self, term: Tensor) -> Tensor:
-        """(B, N, C) one-hot of the numbers of terms (B, N), nothing for -1."""
-        return term[..., None] == torch.arange(self.ids.shape[1], device=term.device)
+    def _lacking(self, sums: Tensor, rows: Tensor, nodes: Tensor, but: Tensor | None) -> Tensor:
+        """Whether hypotheses lack a term that begins with the nodes, besides one that is the node `but`; False for
+        node -1."""
+        exists, end = nodes >= 0, self.end[nodes]
+        found = sums[torch.where(exists, rows + end, 0)] - sums[torch.where(exists, rows + nodes, 0)]
+        return found > (0 if but is None else ((nodes <= but) & (but < end)).long())
 
-    def _length_of(self, term: Tensor) -> Tensor:
-        """(B, N) the lengths of the terms with these numbers; of any term for -1."""
-        return self.lengths.gather(1, term.clamp(min=0))
+    def _child(self, nodes: Tensor, tokens: Tensor) -> Tensor:
+        """The nodes that continue nodes with tokens, -1 where there are none."""
+        keys = nodes * self.base + tokens.clamp(max=self.base - 1)
+        places = torch.searchsorted(self.keys, keys).clamp(max=len(self.keys) - 1)
+        return torch.where(self.keys[places] == keys, self.child[places], -1)
+
+    def _children(self, nodes: Tensor, most: int) -> Tensor:
+        """(B, N, most) the first nodes that continue each node (B, N), then -1."""
+        places = self.first[nodes][..., None] + torch.arange(most, device=nodes.device)
+        within = places < self.first[nodes + 1][..., None]
+        return torch.where(within, self.child[places.clamp(max=len(self.child) - 1)], -1)
+
+    def _is_of_terms(self, root: Tensor, tokens: Tensor) -> Tensor:
+        """(B, N) whether any term of their sentences has the tokens."""
+        keys = root * self.base + tokens.clamp(max=self.base - 1)
+        return self.known[torch.searchsorted(self.known, keys).clamp(max=len(self.known) - 1)] == keys
 
     def _continues_word(self, tokens: Tensor) -> Tensor:
         """(B, N) whether the tokens continue a word; copied words begin one."""
@@ -154,12 +189,12 @@ class ConstrainedBeamSearch(BeamSearch):
     def advance(self, log_probs: Tensor, weights: Tensor | None) -> Tensor | None:
         parents = super().advance(log_probs, weights)
         added = self.steps[-1]
-        self.progress = self.terms.extend(self.progress.of(added.parent), added.token)
+        self.progress = self.terms.extend(self.progress, added.parent, added.token)
         return parents
 
     def best_continuations(self, log_probs: Tensor) -> tuple[Tensor, Tensor]:
         progress, (batch, width, size) = self.progress, log_probs.shape
-        required = self.terms.next_ids(progress)  # (B, W, 2 C)
+        required = self.terms.next_ids(progress)  # (B, W, K')
         kept = log_probs.gather(2, required)
         free = ~self.constraint.forced(self.tokens.shape[2])[:, None, None] & (required != PAD)
         self.constraint(log_probs, self.tokens)
@@ -173,7 +208,7 @@ class ConstrainedBeamSearch(BeamSearch):
         parent = torch.arange(width, device=token.device).repeat_interleave(token.shape[2]).expand(batch, -1)
         token = token.flatten(1)  # (B, N), in the order of hypotheses, then of ids
         total = score.flatten(1) + self.log_prob.gather(1, parent)
-        missing = self.terms.missing(self.terms.extend(progress.of(parent), token))
+        missing = self.terms.missing(self.terms.moves(progress, parent, token))
         room = (self.max_lengths - self.tokens.shape[2] - 1).clamp(min=0)
         total = total.masked_fill(missing > room[:, None], -torch.inf)
         best = allocate(total, missing, 2 * self.beam, self.terms.banks)

@@ -63,7 +63,8 @@ def test_number_shows_the_attention_between_words(session: Run, random_run: Rand
     assert out.splitlines()[-1].count("=") == len([word for word in target if word])
     assert session(":attention on", "the cat", options=("--n-best", 1))[0].count("aligned:") == 1
     assert "aligned:" not in session(":attention on", ":attention off", "the cat")[0]
-    assert len(rows(session("the cat", "3")[0])) == 4  # a number that is none of an alternative is a text
+    for text in ("3", "01", "00012", "1" * 5000):  # a number that is none of an alternative is a text
+        assert len(rows(session("the cat", text)[0])) == 4
 
 
 def test_commands_change_the_search(session: Run, random_run: RandomRun) -> None:

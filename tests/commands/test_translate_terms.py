@@ -92,6 +92,7 @@ def test_different_numbers_of_lines_are_one_sentence(call: Call, random_run: Ran
     for count, words in (
         (9, f"{starts} has 9 lines, and {{}} has more"),
         (11, f"{starts} has more than the 10 lines of {{}}"),
+        (1, f"{starts} has 1 line, and {{}} has more"),
     ):
         starts.write_text("\n" * count)
         command = ("translate", random_run(), "--prefix", starts)
@@ -114,6 +115,7 @@ WRONG = {
         "marks,url",
     ): "--protect='url' is unknown (did you mean 'urls'?); choose one of: marks, urls, numbers",
     ("--protect", ""): "--protect='' is unknown",
+    ("--protect", "urls,"): "--protect='' is unknown",
     ("--protect", "marks", "--sampling"): "search.sampling=true draws tokens at random, which cannot hold terms",
 }
 
@@ -129,6 +131,26 @@ def test_wrong_options_are_one_sentence(call: Call, random_run: RandomRun, tmp_p
         assert WRONG[words] in err
 
     check()
+
+
+def test_line_with_more_terms_than_a_translation_can_hold_loses_only_these(
+    call: Call, random_run: RandomRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Protected or of a glossary, in the middle of a file; of what is left out there is one warning."""
+    (tmp_path / "terms.tsv").write_text("dog\tKöter\n")
+    run = random_run()
+    for lines, many in ((["a cat 7", " ".join(map(str, range(100, 400))), "the cat"], "100"), (["dog " * 300], "K")):
+        options = ("--glossary", tmp_path / "terms.tsv", "--protect", "urls, numbers", "--max-source", 90)
+        caplog.clear()
+        code, out, err = call("translate", run, *options, stdin=text([*lines, "a cat", "a dog"]))
+        assert code == 0, err
+        assert out.count("\n") == len(lines) + 2
+        assert many in out
+        assert out.splitlines()[-1].count("Köter") == 1
+        (warning,) = [message for message in caplog.messages if "left out" in message]
+        assert "of the 300 terms of a line were left out, as its translation has up to 90 tokens" in warning
+        assert "(search.max_source)" in warning
+        assert caplog.messages[-1].endswith(("1 term in 1 of 5 lines", "301 terms in 2 of 3 lines"))
 
 
 def test_progress_is_shown_on_request(

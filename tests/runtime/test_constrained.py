@@ -9,8 +9,9 @@ import torch
 from seq2seq.errors import ConfigError
 from seq2seq.ids import EOS
 from seq2seq.runtime.beam import beam_search
-from seq2seq.runtime.constrained import TermArrays, constrained_beam_search, padded_terms
+from seq2seq.runtime.constrained import TermArrays, constrained_beam_search
 from seq2seq.runtime.constraints import Constraints
+from seq2seq.runtime.term_tries import TermTries
 from seq2seq.runtime.terms import place_terms
 from seq2seq.search import constrained as torch_search
 from tests.each import each
@@ -59,24 +60,32 @@ def test_progress_is_what_place_terms_says(library):
     terms = [[chance.integers(4, 7, chance.integers(1, 5)).tolist() for _ in range(b % 5)] for b in range(40)]
     marks, tokens = np.arange(9) == 6, chance.integers(4, 8, (40, 6, 12))
     if library == "numpy":
-        table, convert = TermArrays(padded_terms(terms), marks), np.asarray
+        table, convert = TermArrays(terms, marks), np.asarray
     else:
         table, convert = torch_search.TermTensors(terms, torch.from_numpy(marks), torch.device("cpu")), torch.as_tensor
-    progress = table.start().of(convert(np.zeros((40, 6), np.int64)))
+    tries = TermTries(terms)
+    same, zeros = convert(np.arange(6)[None].repeat(40, 0)), convert(np.zeros((40, 6), np.int64))
+    progress = table.start()
     for length in range(13):
         missing, following = table.missing(progress).tolist(), table.next_ids(progress)
-        for b, n in np.ndindex(40, 6):
+        for b, n in np.ndindex(40, 6 if length else 1):
             places = place_terms(tokens[b, n, :length].tolist(), terms[b], {6})
-            there = [bool(progress.met[b, n, c]) or progress.pending[b, n] == c for c in range(len(terms[b]))]
-            assert there == [place is not None for place in places]
-            assert (missing[b][n] == 0) == all(there)
+            lacking = sum(len(ids) for ids, place in zip(terms[b], places, strict=True) if place is None)
+            pending = int(progress.pending[b, n])
+            complete = 0 if pending < 0 else int(tries.depth[pending])
+            assert int(progress.absent[b, n]) - complete == lacking
+            assert (missing[b][n] == 0) == (None not in places)
         if length == 12:
             break
         # one of the tokens that are offered lowers what is missing by one
         columns = [following[..., column] for column in range(following.shape[2])]
-        after = [np.asarray(table.missing(table.extend(progress, column))) for column in columns]
+        parents = same if length else zeros
+        after = [
+            np.asarray(table.missing(table.moves(progress, parents[:, : column.shape[1]], column)))
+            for column in columns
+        ]
         assert (np.min(after, 0) == np.maximum(np.asarray(missing) - 1, 0)).all()
-        progress = table.extend(progress, convert(tokens[..., length]))
+        progress = table.extend(progress, parents, convert(tokens[..., length]))
 
 
 def test_without_terms_it_is_the_plain_search(tiny):

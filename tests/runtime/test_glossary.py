@@ -37,8 +37,18 @@ SPANS = {  # kinds, line -> line without marks, spans
         "3, 4.5 and 1,000.00 on 2016-05-04 at 10:30. 2nd x3 3D",
         ["3", "4.5", "1,000.00", "2016-05-04", "10:30"],
     ),
+    ("numbers", "1.5km 3,000m 10:30am v1.2 2.0.1b 5-7x 1/2x No.5 3D-7 ٣.٤km 1.5-2.5"): (
+        "1.5km 3,000m 10:30am v1.2 2.0.1b 5-7x 1/2x No.5 3D-7 ٣.٤km 1.5-2.5",
+        ["5", "7", "1.5-2.5"],
+    ),
+    ("urls", "HTTPS://EXAMPLE.ORG Www.example.org Ftp://a +a.b@c.de, -@- a@b. (x@y.z)"): (
+        "HTTPS://EXAMPLE.ORG Www.example.org Ftp://a +a.b@c.de, -@- a@b. (x@y.z)",
+        ["HTTPS://EXAMPLE.ORG", "Www.example.org", "Ftp://a", "+a.b@c.de", "x@y.z"],
+    ),
+    ("marks", "a ⟦ Kvik ⟧ b"): ("a  Kvik  b", ["Kvik"]),
     ("numbers", "今年は2016年です"): ("今年は2016年です", ["2016"]),
     ("numbers,urls,marks", "⟦7 of⟧ www.x.de/8 9"): ("7 of www.x.de/8 9", ["7 of", "www.x.de/8", "9"]),
+    ("marks,numbers", "⟦a ⟧⟦ b⟧⟦⟧c 7"): ("a  bc 7", ["a", "b", "7"]),
     ("marks", "www.x.de/8 9"): ("www.x.de/8 9", []),
 }
 
@@ -55,9 +65,33 @@ def test_glossary_and_spans_are_in_the_order_of_the_line_and_do_not_overlap() ->
     assert line == "dog hot dog (7) dog-7 xdog"
     assert terms == [Term("Köter"), Term("hot dog"), Term("7", "("), Term("Köter"), Term("7", "-"), Term("x")]
     assert of_glossary == 2
+    beside = find_terms("⟦x.⟧dog⟦-y⟧", GLOSSARY, ["marks"])
+    assert [term.text for term in beside.terms] == ["x.", "Köter", "-y"]
     assert find_terms("⟦dog⟧", GLOSSARY) == ("⟦dog⟧", [Term("Köter")], 1)
     with pytest.raises(ConfigError, match="protect='mark' is unknown"):
         find_terms("a", None, ["mark"])
+
+
+FOLLOWS = {  # line -> what each span is joined to
+    "abc⟦X⟧ 7⟦X⟧ 是⟦X⟧ (⟦X⟧ -⟦X⟧ ⟦X⟧": ["", "", "", "(", "-", ""],
+    "⟦ X⟧(⟦ X⟧(⟦\tX⟧": ["", "", ""],
+    "a⟦X1⟧⟦Y⟧": ["", "1"],  # a span and the next
+}
+
+
+@each("line", FOLLOWS)
+def test_spans_are_joined_to_signs_and_to_each_other_but_not_to_words(line: str) -> None:
+    assert [term.follows for term in find_terms(line, None, ["marks"]).terms] == FOLLOWS[line]
+
+
+ADVERSARIAL = ["-", "a", "1", "1.", "1,1x", "a@", "a.", "@", "www.", "http://", "http://.", "⟦", "⟧", "⟦ ", "a@b", "是"]
+
+
+def test_time_is_linear_in_the_length_of_a_line() -> None:
+    """A line that took minutes with patterns that begin anew within what they have read."""
+    for part in ADVERSARIAL:
+        for end in ("", "x", "@", "."):
+            find_terms(part * (100_000 // len(part)) + end, None, ["marks", "urls", "numbers"])
 
 
 def test_glossary_is_read_from_lines() -> None:

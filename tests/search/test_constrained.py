@@ -150,6 +150,17 @@ def test_huge_beam_is_exhaustive(fakes, terms, continuing):
         assert [tuple(h.tokens) for h in hypotheses] == sorted(scores, key=lambda tokens: -scores[tokens])
 
 
+def test_many_terms_and_a_long_one(fakes):
+    """Arrays of terms by the longest of them, for every candidate, would be of gigabytes."""
+    size, chance = 500, random.Random(3)
+    terms = [chance.choices(range(4, size), k=2) for _ in range(150)] + [chance.choices(range(4, size), k=300)]
+    model, source = fakes.Hashed(size), fakes.sources(8)
+    found = constrained_beam_search(
+        [model], [model.encode(source)], terms=[terms] * 8, beam=4, n_best=1, max_length=605
+    )
+    assert all(None not in place_terms(hypotheses[0].tokens, terms) for hypotheses in found)
+
+
 def test_terms_are_there_with_a_shortlist(fakes):
     size = 40
     model, source = fakes.Reducible(size), fakes.sources(8)
