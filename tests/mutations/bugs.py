@@ -654,9 +654,20 @@ AROUND = [
     ),
     Bug(
         "closed_too_early", "serve/app.py",
-        "found = [model for last, model in self.replaced if last < oldest]",
-        "found = [model for last, model in self.replaced]",
+        "found = [entry for entry in self.replaced if entry[0] < oldest]", "found = [*self.replaced]",
         "a model that was replaced is closed while requests wait for it", "serve/test_reload.py",
+    ),
+    Bug(
+        "wide_beams_for_free", "serve/batching.py",
+        "most, budget = max(1, int(search.batch / wider)), self.limits.tokens / wider",
+        "most, budget = search.batch, self.limits.tokens",
+        "one request with wide beams takes the time of many", "serve/test_batching.py",
+    ),
+    Bug(
+        "answer_never_read", "serve/server.py",
+        "connection.transport.abort()  # its client does not read the answer", "pass",
+        "a client that does not read its answer keeps its connection, and the server from ending",
+        "serve/test_hostile.py",
     ),
     Bug(
         "half_a_model", "serve/reload.py",
