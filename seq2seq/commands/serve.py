@@ -39,7 +39,9 @@ def main(argv: list[str]) -> None:
     from seq2seq.serve.models import Models, read_model
     from seq2seq.serve.reload import Reloader
     from seq2seq.serve.server import address_of, listen, run
+    from seq2seq.utils.process import keep_freed_memory
 
+    keep_freed_memory()
     listening = listen(options.host, options.port)  # before the models are opened, which takes longer
     metrics = Metrics()
 
@@ -70,9 +72,8 @@ def _open_model(
     from seq2seq.serve.models import ServedModel
 
     device = {"device": options.device, "precision": options.precision, "threads": options.threads}
-    translator = open_translator(info.path, **device, **search)
     limits = Limits(options.batch_tokens, options.batch_wait / 1000, options.max_waiting)
-    batcher = Batcher(translator, limits, metrics.observer(info.name))
+    batcher = Batcher(lambda: open_translator(info.path, **device, **search), limits, metrics.observer(info.name))
     metrics.watch(info.name, batcher.waiting)
     return ServedModel(info, batcher)
 

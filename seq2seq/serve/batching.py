@@ -77,22 +77,33 @@ class BatchStats(NamedTuple):
 class Batcher:
     """Translates jobs with one translator, in a thread of its own.
 
+    open_translator: called in that thread, since OpenMP has other threads for each that computes, and as soon as there
+    are more of them than cores they sleep between operators: a translator that another thread has opened is a fifth
+    slower. Its errors are those of the constructor.
     observe: called after each batch"""
 
     def __init__(
         self,
-        translator: LineTranslator,
+        open_translator: Callable[[], LineTranslator],
         limits: Limits = Limits(),  # noqa: B008
         observe: Callable[[BatchStats], object] = lambda stats: None,
     ) -> None:
-        self.translator, self.limits, self.observe = translator, limits, observe
+        self.limits, self.observe = limits, observe
         self.changed = threading.Condition()  # guards what follows
         self.jobs: deque[Job] = deque()  # with lines that are in no batch yet, the next to be served first
         self.closing = False
         self.came = self.answered = 0  # jobs since the last batch, and those that it finished
         self.idle_since = 0.0
-        self.thread = threading.Thread(target=self._work, name="seq2seq-serve", daemon=True)
+        opened: Future[LineTranslator] = Future()
+        words = [open_translator, opened]
+        self.thread = threading.Thread(target=self._work, args=words, name="seq2seq-serve", daemon=True)
         self.thread.start()
+        try:
+            self.translator = opened.result()
+        except BaseException:  # also Ctrl-C
+            opened.cancel()
+            self.close()
+            raise
 
     def job(
         self,
@@ -145,7 +156,15 @@ class Batcher:
             self.changed.notify()
         self.thread.join()
 
-    def _work(self) -> None:
+    def _work(self, open_translator: Callable[[], LineTranslator], opened: "Future[LineTranslator]") -> None:
+        try:
+            translator = open_translator()
+        except Exception as error:
+            with suppress(InvalidStateError):
+                opened.set_exception(error)
+            return
+        with suppress(InvalidStateError):
+            opened.set_result(translator)
         while batch := self._next_batch():
             self._translate(batch)
             with self.changed:

@@ -1,7 +1,7 @@
 """A server in this process, with stand-ins for translators. FastAPI is imported when one is made."""
 
 import asyncio
-from functools import partialmethod
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ class Served:
             info = ModelInfo(Path(spec), name or languages, task, source, target, layers=heads[0], heads=heads[1])
             translator = self.translators[info.name] = StandIn(mark=f"{name}:" if name else "")
             translator.gate.set()
-            batcher = Batcher(translator, Limits(jobs=waiting, wait=0), metrics.observer(info.name))  # type: ignore[arg-type]
+            opened: Any = partial(self.translators.__getitem__, info.name)
+            batcher = Batcher(opened, Limits(jobs=waiting, wait=0), metrics.observer(info.name))
             metrics.watch(info.name, batcher.waiting)
             models.append(ServedModel(info, batcher))
         self.models = Models(models)

@@ -25,7 +25,7 @@ def started() -> Iterator[Callable[..., tuple[StandIn, Batcher]]]:
         translator = StandIn(SearchConfig(batch=batch))
         if open_gate:
             translator.gate.set()
-        batchers.append((translator, Batcher(translator, Limits(**limits))))  # type: ignore[arg-type]
+        batchers.append((translator, Batcher(lambda: translator, Limits(**limits))))  # type: ignore[arg-type]
         return batchers[-1]
 
     yield start
@@ -280,7 +280,7 @@ def test_batches_are_observed() -> None:
     seen: list[BatchStats] = []
     translator = StandIn()
     translator.gate.set()
-    batcher = Batcher(translator, Limits(wait=0), seen.append)  # type: ignore[arg-type]
+    batcher = Batcher(lambda: translator, Limits(wait=0), seen.append)  # type: ignore[arg-type]
     assert best(submit(batcher, "a b", "c")) == ["A B", "C"]
     batcher.close()
     assert [(one.sentences, one.tokens) for one in seen] == [(2, 3)]

@@ -28,7 +28,7 @@ def test_each_layer_and_head(run: Path, lines: list[str]) -> None:
     assert (info.layers, info.heads) == (LAYERS, HEADS)
     translator = Translator.open(run, beam=3, n_best=2)
     searched = list(translator.hypotheses(lines, attention=True))
-    batcher = Batcher(translator, Limits(wait=0))
+    batcher = Batcher(lambda: translator, Limits(wait=0))
 
     def chosen(layer: int, head: int) -> list[list[Any]]:
         choice = HeadChoice(layer, head)
@@ -60,7 +60,7 @@ def test_each_layer_and_head(run: Path, lines: list[str]) -> None:
 def test_a_single_head_is_what_the_search_gives(tiny_run: Path) -> None:
     info = read_model(str(tiny_run))
     assert (info.layers, info.heads) == (1, 1)
-    batcher = Batcher(Translator.open(tiny_run), Limits(wait=0))
+    batcher = Batcher(lambda: Translator.open(tiny_run), Limits(wait=0))
     line = ["A dog."]
     plain, chosen = (
         batcher.submit(batcher.job(line, attention=True, choice=choice)).result(60)[0][0]

@@ -24,7 +24,7 @@ for package in ("fastapi", "httpx2", "prometheus_client", "py3langid", "python_m
 def opened(info: ModelInfo, mark: str = "new:") -> ServedModel:
     translator = StandIn(mark=mark)
     translator.gate.set()
-    return ServedModel(info, Batcher(translator, Limits(wait=0)))  # type: ignore[arg-type]
+    return ServedModel(info, Batcher(lambda: translator, Limits(wait=0)))  # type: ignore[arg-type]
 
 
 @pytest.fixture
