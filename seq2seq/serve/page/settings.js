@@ -22,7 +22,15 @@ const catalog = { models: [], characters: Infinity, key_required: false }; // wh
 const chosen = { model: "", search: {} }; // search: name -> value, of the settings that were changed
 
 const currentModel = () => catalog.models.find((model) => model.name === chosen.model) ?? catalog.models[0] ?? null;
-const isSummarizer = () => currentModel()?.task === "summarization";
+
+const TASKS = { // task -> where its requests go, the field of the answer, and what the text beside is called
+  translation: ["v1/translate", "translations", "Translation"],
+  summarization: ["v1/summarize", "summaries", "Summary"],
+  classification: ["v1/classify", "labels", "Label"],
+  labeling: ["v1/classify", "labels", "Labels"],
+};
+const taskOf = (model) => TASKS[model?.task] ?? TASKS.translation;
+const isTranslator = (model) => taskOf(model) === TASKS.translation;
 
 /** The present value of a search setting of the model; undefined if the model does not have it. */
 function settingValue(name) {
@@ -72,7 +80,7 @@ function writeFragment() {
 
 /** "English → German", with the name of the model where several are alike. */
 function modelTitle(model) {
-  const languages = (one) => one.task === "summarization" ? "Summary" : one.source && one.target ?
+  const languages = (one) => !isTranslator(one) ? taskOf(one)[2] : one.source && one.target ?
     `${one.source.name} → ${one.target.name}` : "";
   const own = languages(model), alike = catalog.models.filter((other) => languages(other) === own);
   return own && alike.length === 1 ? own : [own, model.name].filter(Boolean).join(" · ");

@@ -28,8 +28,8 @@ function requestBody(text, attention) {
 
 /** The answer for one text. */
 async function askFor(text, attention, signal) {
-  const answer = await ask(isSummarizer() ? "v1/summarize" : "v1/translate", requestBody(text, attention), signal);
-  return (answer.translations ?? answer.summaries)[0];
+  const [path, field] = taskOf(currentModel());
+  return (await ask(path, requestBody(text, attention), signal))[field][0];
 }
 
 /** Translate the text when nothing was typed for a moment; what is under way is of no use any more. */
@@ -168,9 +168,9 @@ async function reloadAttention() {
 function drawSides() {
   const model = currentModel();
   for (const [id, name, language] of [
-    ["source", "Text", model?.source], ["target", isSummarizer() ? "Summary" : "Translation", model?.target],
+    ["source", "Text", model?.source], ["target", taskOf(model)[2], model?.target],
   ]) {
-    const label = isSummarizer() ? name : language?.name ?? name;
+    const label = isTranslator(model) ? language?.name ?? name : name;
     (byId(`${id}-head`).querySelector("label") ?? byId(`${id}-head`)).textContent = label;
     byId(id).dir = language?.direction ?? "auto";
     byId(id).lang = language?.code ?? "";

@@ -100,9 +100,9 @@ def test_words_in_which_alternatives_differ(opened: Open) -> None:
 
 @pytest.mark.slow
 def test_models_and_settings(opened: Open) -> None:
-    page = opened("en-de", "small=en-de", "de-en", "sum=summarization", beam=9)
+    page = opened("en-de", "small=en-de", "de-en", "sum=summarization", "mood=classification", beam=9)
     assert page.texts("#model option") == [
-        "English → German · en-de", "English → German · small", "German → English", "Summary",
+        "English → German · en-de", "English → German · small", "German → English", "Summary", "Label",
     ]  # fmt: skip
     page.translate("a dog")
     page.change("#model", "small")
@@ -110,6 +110,11 @@ def test_models_and_settings(opened: Open) -> None:
     page.change("#model", "de-en")
     page.until("byId('target').textContent === 'A DOG'")
     assert page.texts(".head h2") == ["German", "English"]
+    page.change("#model", "mood")
+    page.until("byId('target').textContent === 'mood:A DOG'")
+    assert page.texts(".head h2") == ["Text", "Label"]
+    page.change("#model", "de-en")
+    page.until("byId('target').textContent === 'A DOG'")
     assert page.js("location.hash") == "#model=de-en"
     page.change("#model", "sum")
     page.until("byId('target').textContent === 'sum:A DOG'")
