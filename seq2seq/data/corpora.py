@@ -25,7 +25,7 @@ from seq2seq.errors import ConfigError, choose
 from seq2seq.ids import BREAK
 
 if TYPE_CHECKING:
-    from seq2seq.data.toy.sentiment import LabelledCorpus
+    from seq2seq.data.toy.labelled import LabelledCorpus
     from seq2seq.data.toy.summarization import NewsCorpus
     from seq2seq.data.toy.translation import ToyCorpus
 

@@ -11,7 +11,8 @@ from seq2seq.data.labels import check_label_set, labelled
 from seq2seq.data.prepare import prepare
 from seq2seq.data.readers import Pair
 from seq2seq.data.toy.entities import generate_entities
-from seq2seq.data.toy.sentiment import BAD, GOOD, LabelledCorpus, generate_sentiment
+from seq2seq.data.toy.labelled import LabelledCorpus
+from seq2seq.data.toy.sentiment import BAD, GOOD, generate_sentiment
 from seq2seq.errors import ConfigError, DataError
 from tests.each import each
 

@@ -6,9 +6,9 @@ name tell what it is.
 
 import random
 
-from seq2seq.data.toy.sentiment import DAYS, MAX_PAIRS, LabelledCorpus, LabelledExample
+from seq2seq.data.toy.labelled import LabelledCorpus, LabelledExample, draw_corpus
+from seq2seq.data.toy.sentiment import DAYS
 from seq2seq.data.toy.summarization import SYLLABLES, choose_one
-from seq2seq.errors import ConfigError
 
 TEMPLATES = (
     "{PER} was born in {LOC} .",
@@ -32,17 +32,8 @@ ENDINGS = ("n", "r", "s", "na", "ton", "berg", "li", "do")  # the same for peopl
 
 
 def generate_entities(pairs: int = 24000, seed: int = 1, *, dev: int = 500, test: int = 500) -> LabelledCorpus:
-    """A corpus of `pairs` training examples, the same for the same arguments on every machine.
-
-    Raises ConfigError for more than MAX_PAIRS."""
-    if pairs > MAX_PAIRS:
-        raise ConfigError(f"data.pairs={pairs} is more than the grammar of entities generates: at most {MAX_PAIRS}")
-    rng, found = random.Random(seed), dict[str, LabelledExample]()
-    while len(found) < pairs + dev + test:
-        example = draw_sentence(rng)
-        found.setdefault(example.source, example)
-    examples = list(found.values())
-    return LabelledCorpus(examples[dev + test :], examples[:dev], examples[dev : dev + test])
+    """A corpus of sentences with names, as `draw_corpus`."""
+    return draw_corpus(draw_sentence, pairs, seed, dev=dev, test=test)
 
 
 def draw_sentence(rng: random.Random) -> LabelledExample:

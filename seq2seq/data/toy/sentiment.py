@@ -9,8 +9,8 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from seq2seq.data.toy.labelled import LabelledCorpus, LabelledExample, draw_corpus
 from seq2seq.data.toy.summarization import choose_one
-from seq2seq.errors import ConfigError
 
 GOOD = (
     "good", "great", "lovely", "excellent", "wonderful", "delicious", "fresh", "friendly", "helpful", "clean",
@@ -52,23 +52,6 @@ PLACES = (
     "window",
 )  # fmt: skip
 DEGREES = ("", "very", "really", "rather", "quite", "so", "truly")
-MAX_PAIRS = 1_000_000  # of far more possible reviews: duplicates stay rare
-
-
-class LabelledExample(NamedTuple):
-    """A text, its labels, and links (word, label) from each label to the words that decide it, both counted from 0."""
-
-    source: str
-    target: str
-    alignment: tuple[tuple[int, int], ...]
-
-
-class LabelledCorpus(NamedTuple):
-    """Three lists of examples; no text occurs twice in all of them."""
-
-    train: list[LabelledExample]
-    dev: list[LabelledExample]
-    test: list[LabelledExample]
 
 
 class Opinion(NamedTuple):
@@ -79,17 +62,8 @@ class Opinion(NamedTuple):
 
 
 def generate_sentiment(pairs: int = 24000, seed: int = 1, *, dev: int = 500, test: int = 500) -> LabelledCorpus:
-    """A corpus of `pairs` training examples, the same for the same arguments on every machine.
-
-    Raises ConfigError for more than MAX_PAIRS."""
-    if pairs > MAX_PAIRS:
-        raise ConfigError(f"data.pairs={pairs} is more than the grammar of opinions generates: at most {MAX_PAIRS}")
-    rng, found = random.Random(seed), dict[str, LabelledExample]()
-    while len(found) < pairs + dev + test:
-        example = draw_review(rng)
-        found.setdefault(example.source, example)
-    examples = list(found.values())
-    return LabelledCorpus(examples[dev + test :], examples[:dev], examples[dev : dev + test])
+    """A corpus of opinions, as `draw_corpus`."""
+    return draw_corpus(draw_review, pairs, seed, dev=dev, test=test)
 
 
 def draw_review(rng: random.Random) -> LabelledExample:
