@@ -40,7 +40,7 @@ class Reloader:
         """Replace all models."""
         self.wanted |= set(self.server.models.models)
 
-    def look(self) -> None:
+    def check_files(self) -> None:
         """Have models replaced whose files have changed, and then stayed the same since the call before."""
         for info in self._infos() if self.opened else []:
             state = _state(info)

@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -23,7 +24,7 @@ log = logging.getLogger("seq2seq")
 IDLE_SECONDS = 20.0  # after which a connection on which no request is complete, up to its body, is closed
 END_SECONDS = 30  # in which clients have to read what was answered before the server ends
 BACKLOG = 128  # connections that wait to be opened
-LOOK_SECONDS = 1.0  # between looks at the files of models
+CHECK_SECONDS = 1.0  # between checks whether files of models have changed
 LOG_SECONDS = 60.0  # between messages that there are too many connections
 
 
@@ -37,7 +38,7 @@ class GracefulServer(uvicorn.Server):
         super().__init__(config)
         self.application, self.reloader = server, reloader
         self.second_signal, self.has_terminal = 0, has_terminal()
-        self.looked, self.logged = time.monotonic(), -LOG_SECONDS
+        self.checked, self.logged = time.monotonic(), -LOG_SECONDS
         self.announced = False  # that the server ends
         self.idle: dict[Any, tuple[Any, float]] = {}  # connection -> its last request, and since when it is answered
 
@@ -64,9 +65,9 @@ class GracefulServer(uvicorn.Server):
             log.info("finishing %d requests; a second signal ends at once", self.application.active)
         now = time.monotonic()
         self._close_idle(now)
-        if now - self.looked > LOOK_SECONDS:
-            self.looked = now
-            self.reloader.look()
+        if now - self.checked > CHECK_SECONDS:
+            self.checked = now
+            self.reloader.check_files()
         self.reloader.work()
         for model in self.application.unused():
             asyncio.get_running_loop().run_in_executor(None, model.batcher.close)
@@ -147,7 +148,8 @@ def make_server(app: Any, server: Server, reloader: Reloader) -> GracefulServer:
 def run(app: Any, server: Server, listening: socket.socket, reloader: Reloader) -> None:
     """Answer requests until a signal. Raises Interrupted if a second one came before all had their answers."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a file for each connection
+    with suppress(ValueError, OSError):  # macOS names a limit that it does not allow
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a file for each connection
     running = make_server(app, server, reloader)
     before = signal.signal(signal.SIGHUP, running.handle_hangup)  # also under nohup, which ignores it
     try:

@@ -90,7 +90,7 @@ def test_changed_files_are_found_once_they_are_complete(tmp_path: Path) -> None:
     def look(write: Callable[[], object] = lambda: None) -> int:
         """How often the model was replaced after a look at its file."""
         write()
-        reloader.look()
+        reloader.check_files()
         reloader.work()
         reloader.close()
         return len(wanted)
@@ -106,6 +106,6 @@ def test_changed_files_are_found_once_they_are_complete(tmp_path: Path) -> None:
 
 def test_nothing_is_replaced_by_itself_unless_it_is_watched(served: Served) -> None:
     reloader = Reloader(served.server, opened)
-    reloader.look()
+    reloader.check_files()
     reloader.work()
     assert reloader.thread is None
