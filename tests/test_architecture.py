@@ -64,6 +64,7 @@ DOORS = {  # dependency -> the modules or folders that may import it
     "sentencepiece": {"data.tokenizer", "runtime.vocabulary"},
     "sacrebleu": {"evaluation.bleu"},
     "rouge_score": {"evaluation.rouge"},
+    "sklearn": {"evaluation.classes"},
     "langcodes": {"config.languages"},
     "ctranslate2": {"export.ctranslate2"},
     "transformers": {"export.runners"},

@@ -196,7 +196,8 @@ def _choose_test_set(options: argparse.Namespace, runs: "Sequence[Run]") -> "Tes
     from seq2seq.evaluation.testset import choose_name, read_test_set
 
     if options.source:
-        test = read_test_set(options.source, options.reference, options.gold)
+        targets = runs[0].config.data.targets
+        test = read_test_set(options.source, options.reference, options.gold, targets=targets)
     else:
         test = _common_test_set(runs, choose_name(runs[0].config.data, options.test), options.gold)
     if not test.sources:

@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     if data.targets == "tags":
         raise ConfigError(f"{options.run} labels words, not texts: there is no word whose erasure leaves the labels")
     if options.source:
-        test = read_test_set(options.source, options.reference, options.gold)
+        test = read_test_set(options.source, options.reference, options.gold, targets=data.targets)
     else:
         test = load_test_set(data, choose_name(data, options.test), options.gold)
     deciding = None if test.gold is None else [frozenset(s for s, _ in gold.possible) for gold in test.gold]

@@ -18,10 +18,12 @@ from seq2seq.commands.options import (
     search_options,
     tokenizer_options,
 )
-from seq2seq.errors import ConfigError, DataError
+from seq2seq.config import TARGETS_OF
+from seq2seq.errors import ConfigError, DataError, counted
 from seq2seq.runtime.arguments import Parser
 
 if TYPE_CHECKING:
+    from seq2seq.evaluation.classes import LabelProbabilities
     from seq2seq.evaluation.evaluate import EvaluationSpec
     from seq2seq.evaluation.scores import Score
     from seq2seq.evaluation.testset import TestSet
@@ -43,7 +45,7 @@ def main(argv: list[str]) -> None:
 
     from seq2seq.evaluation.evaluate import EvaluationSpec, translate_test_set
     from seq2seq.evaluation.metrics import TASKS, score
-    from seq2seq.evaluation.store import check_place, make_report, write_evaluation
+    from seq2seq.evaluation.store import check_place, load_or_find_probabilities, make_report, write_evaluation
     from seq2seq.evaluation.testset import choose_name, load_test_set, read_test_set
     from seq2seq.runs.directory import Run
     from seq2seq.utils.progress import ProgressCounter
@@ -52,7 +54,7 @@ def main(argv: list[str]) -> None:
     data, metrics = runs[0].config.data, chosen_metrics(options, TASKS[runs[0].config.task])
     tokenizers = tokenizer_options(options, metrics, runs[0].config)
     if options.source:
-        test = read_test_set(options.source, options.reference, options.gold)
+        test = read_test_set(options.source, options.reference, options.gold, targets=data.targets)
     else:
         test = load_test_set(data, choose_name(data, options.test), options.gold)
     spec = EvaluationSpec(runs, options.device, options.precision, search_options(options))
@@ -75,8 +77,8 @@ def main(argv: list[str]) -> None:
     scores += _alignment_scores(spec, test, options.bootstrap) if test.gold else []
     plain = [one.as_dict() for one in scores]
     lines = [str(one) for one in scores]
-    if data.targets == "label":
-        more, shown = _class_scores(spec, test, translated.hypotheses, options.bootstrap)
+    if found := load_or_find_probabilities(spec, test):
+        more, shown = _class_scores(found, test, translated.hypotheses, options.bootstrap)
         plain, lines = plain + more, lines + shown
     report = make_report(spec, test, translated, plain)
     print(json.dumps(report, ensure_ascii=False, indent=1) if options.json else "\n".join(lines))
@@ -85,36 +87,34 @@ def main(argv: list[str]) -> None:
         print(f"saved in {spec.folder(test.name)}")
 
 
-def _class_scores(
-    spec: "EvaluationSpec", test: "TestSet", hypotheses: list[str], bootstrap: int
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Calibration error, AUC and confusion matrix of a classifier: as plain values, and as lines of text."""
-    from seq2seq.evaluation import classes
+Shown = tuple[list[dict[str, Any]], list[str]]  # scores as plain values, and as lines of text
+
+
+def _class_scores(found: "LabelProbabilities", test: "TestSet", hypotheses: list[str], bootstrap: int) -> Shown:
+    """AUC, and of one label a text calibration error and confusion matrix, with the first references."""
+    from seq2seq.evaluation.classes import areas_under_curve, calibration_error, confusion_lines, confusion_matrix
     from seq2seq.evaluation.scores import MetricOptions
 
-    references = test.references[0]
-    found = classes.class_probabilities(spec.translator, test.sources)
-    calibration = classes.calibration_error(found, references, MetricOptions(bootstrap=bootstrap))
-    areas = classes.area_under_curve(found, references)
-    if unknown := sorted({*references} - {*found.classes}):
-        count = sum(reference in unknown for reference in references)
-        log.warning(
-            "%d texts of %s have labels that training never saw, such as %s: they count as wrong",
-            count,
-            test.name,
-            unknown[0],
-        )
-    names, counts = classes.confusion_matrix(hypotheses, references)
-    plain, lines = [calibration.as_dict()], [str(calibration)]
-    if areas:
+    references, plain, lines = test.references[0], [], []
+    known = {*found.labels}
+    if unknown := [reference for reference in references if not known.issuperset(reference.split())]:
+        count = counted(len(unknown), "text")
+        log.warning("%s of %s have labels that training never saw, such as %s", count, test.name, unknown[0])
+    if found.one_each:
+        calibration = calibration_error(found, references, MetricOptions(bootstrap=bootstrap))
+        plain, lines = [calibration.as_dict()], [str(calibration)]
+    if areas := areas_under_curve(found, references):
         mean = sum(areas.values()) / len(areas)
-        signature = f"one-vs-rest|mean of classes:{len(areas)}"
-        plain.append({"name": "auc", "value": mean, "signature": signature, "interval": None, "classes": areas})
+        signature = f"one-vs-rest|mean of labels:{len(areas)}"
+        plain.append({"name": "auc", "value": mean, "signature": signature, "interval": None, "labels": areas})
         lines.append(f"auc = {mean:.2f} {signature}")
-    wrong = len(references) - sum(counts[i][i] for i in range(len(names)))
-    confusion = {"classes": names, "counts": counts}
-    plain.append({"name": "wrong", "value": wrong, "signature": "texts", "interval": None, "confusion": confusion})
-    return plain, [*lines, *classes.confusion_lines(names, counts)]
+    if found.one_each:
+        names, counts = confusion_matrix(hypotheses, references)
+        wrong = len(references) - sum(counts[i][i] for i in range(len(names)))
+        confusion = {"classes": names, "counts": counts}
+        plain.append({"name": "wrong", "value": wrong, "signature": "texts", "interval": None, "confusion": confusion})
+        lines += confusion_lines(names, counts)
+    return plain, lines
 
 
 def _evaluate_bundles(options: argparse.Namespace) -> None:
@@ -127,6 +127,7 @@ def _evaluate_bundles(options: argparse.Namespace) -> None:
     if options.gold:
         raise ConfigError("--gold would be ignored: the attention of a bundle is not aligned")
 
+    from seq2seq.evaluation.classes import OF_TEXTS, label_probabilities
     from seq2seq.evaluation.metrics import TASKS, score
     from seq2seq.evaluation.testset import read_test_set
     from seq2seq.runtime.bundle import Bundle
@@ -136,11 +137,12 @@ def _evaluate_bundles(options: argparse.Namespace) -> None:
     search = search_options(options)
     translator = open_translator(*options.runs, device=options.device, precision=options.precision, **search)
     bundle = Bundle.open(first).config
+    targets = TARGETS_OF.get(bundle.task, "text")
     metrics = chosen_metrics(options, TASKS.get(bundle.task, TASKS["translation"]))
     tokenizers = tokenizer_options(options, metrics)
     if options.language is None:
         tokenizers["language"] = bundle.languages[1]
-    test = read_test_set(options.source, options.reference)
+    test = read_test_set(options.source, options.reference, targets=targets)
     with ProgressCounter("translated", len(test.sources)) as count:
         found = [one[0] for one in translator.hypotheses(test.sources, progress=count.add)]
     warn_truncated(sum(one.truncated for one in found), len(found), translator.truncate)
@@ -153,8 +155,13 @@ def _evaluate_bundles(options: argparse.Namespace) -> None:
         stemming=options.stemming,
         bootstrap=options.bootstrap,
     )
-    plain = {"test": test.name, "sentences": len(found), "scores": [one.as_dict() for one in scores]}
-    print(json.dumps(plain, ensure_ascii=False, indent=1) if options.json else "\n".join(map(str, scores)))
+    plain, lines = [one.as_dict() for one in scores], [str(one) for one in scores]
+    if targets in OF_TEXTS:
+        of_labels = label_probabilities(translator, test.sources, targets)
+        more, shown = _class_scores(of_labels, test, [one.text for one in found], options.bootstrap)
+        plain, lines = plain + more, lines + shown
+    report = {"test": test.name, "sentences": len(found), "scores": plain}
+    print(json.dumps(report, ensure_ascii=False, indent=1) if options.json else "\n".join(lines))
 
 
 def _alignment_scores(spec: "EvaluationSpec", test: "TestSet", bootstrap: int) -> "list[Score]":

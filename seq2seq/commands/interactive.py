@@ -114,7 +114,7 @@ class Session:
 
     def change(self, settings: dict[str, Any]) -> None:
         """Replace settings of the search. ConfigError for those that cannot work."""
-        self.translator = dataclasses.replace(self.translator, search=self.translator.search.changed(**settings))
+        self.translator = self.translator.with_search(**settings)
 
     def _translate(self, line: str) -> None:
         (text,), given = self.terms.find([line])

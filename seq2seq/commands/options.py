@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seq2seq.commands.devices import started
-from seq2seq.config import Config
+from seq2seq.config import TARGETS_OF, Config
 from seq2seq.config.choices import CHOICES
 from seq2seq.config.languages import check_language
 from seq2seq.errors import ConfigError, Seq2SeqError, quoted
@@ -22,7 +22,6 @@ METRIC_OPTIONS = {  # option -> how the names of the metrics begin that read it
     "rouge_tokenizer": ("rouge",),
     "lowercase": ("bleu", "chrf"),
 }
-LABEL_TASKS = ("classification", "labeling")
 COUNT = Bounds(0, 10_000_000)
 MIN_RESAMPLES = 40  # one resample, 2.5 % of them, then lies beyond each end of a 95 % interval
 
@@ -53,22 +52,23 @@ def open_translator(*paths: Path, **options: Any) -> "LineTranslator":
 
 def check_gives_labels(paths: Sequence[Path], wanted: bool) -> None:
     """Raise ConfigError, with the right command, unless the first run or bundle gives labels, or text, as wanted."""
-    if (found := gives_labels(paths[0])) is not None and found != wanted:
-        what, command = ("gives labels", "predict") if found else ("gives text, not labels", "translate")
+    targets = targets_of(paths[0])
+    if targets and (targets != "text") != wanted:
+        what, command = ("gives text, not labels", "translate") if wanted else ("gives labels", "predict")
         raise ConfigError(f"{paths[0]} {what}: seq2seq {command} {paths[0]}")
 
 
-def gives_labels(path: Path) -> bool | None:
-    """Whether a run or bundle gives labels; None for what cannot be opened, whose errors others raise."""
+def targets_of(path: Path) -> str:
+    """What a run or bundle gives, as data.targets; "" for what cannot be opened, whose errors others raise."""
     from seq2seq.runs.directory import Run, is_artifact
     from seq2seq.runtime.bundle import Bundle
 
     try:
         if is_artifact(path):
-            return Bundle.open(path).config.task in LABEL_TASKS
-        return Run.open(path).config.data.targets != "text"
+            return TARGETS_OF.get(Bundle.open(path).config.task, "text")
+        return Run.open(path).config.data.targets
     except Seq2SeqError:
-        return None
+        return ""
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:

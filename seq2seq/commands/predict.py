@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.commands.devices import add_devices, start_on_devices
-from seq2seq.commands.options import add_device_options, check_gives_labels, open_translator
+from seq2seq.commands.options import add_device_options, check_gives_labels, open_translator, targets_of
 from seq2seq.data.files import read_lines
-from seq2seq.errors import DataError
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.runtime.arguments import Parser, add_number, add_threads, tab_separated
 from seq2seq.runtime.bounds import SEARCH_BOUNDS
 from seq2seq.runtime.stdin import stdin_windows
 
 if TYPE_CHECKING:
-    from seq2seq.runtime.translation import Translation
+    from seq2seq.runtime.translation import LineTranslator, Translation
 
 
 def main(argv: list[str]) -> None:
@@ -32,6 +32,9 @@ def main(argv: list[str]) -> None:
     device = {"device": options.device, "precision": options.precision, "threads": options.threads}
     search = {"n_best": options.n_best, "beam": options.n_best} if options.n_best > 1 else {}
     translator = open_translator(*options.runs, **device, **search)
+    if options.each:
+        _print_each(translator, options)
+        return
     total = truncated = 0
     for window in _windows(options.input, translator.search.window):
         for found in translator.hypotheses(window):
@@ -39,6 +42,21 @@ def main(argv: list[str]) -> None:
             print(*_output_lines(found, options), sep="\n")
         sys.stdout.flush()
     warn_truncated(truncated, total, translator.truncate)
+
+
+def _print_each(translator: "LineTranslator", options: argparse.Namespace) -> None:
+    """Print the probability of each label for each text, as a JSON object."""
+    from seq2seq.evaluation.classes import OF_TEXTS, label_probabilities
+
+    targets = targets_of(options.runs[0])
+    if targets not in OF_TEXTS:
+        raise ConfigError(f"--each would be ignored: {options.runs[0]} labels words, not texts")
+    for window in _windows(options.input, translator.search.window):
+        found = label_probabilities(translator, window, targets)
+        for row in found.values:
+            each = {label: float(f"{p:.6g}") for label, p in zip(found.labels, row, strict=True)}
+            print(json.dumps(each, ensure_ascii=False))
+        sys.stdout.flush()
 
 
 def _windows(path: Path | None, size: int) -> Iterator[list[str]]:
@@ -67,13 +85,13 @@ def _text(line: str, where: str) -> str:
 
 def _output_lines(found: "Sequence[Translation]", options: argparse.Namespace) -> list[str]:
     """The output for one text: labels and probability; or of several answers rank, labels and probability; or JSON."""
-    answers = [{"labels": one.text.split(" "), "probability": math.exp(one.log_prob)} for one in found]
+    answers = [{"labels": one.text.split(), "probability": math.exp(one.log_prob)} for one in found]
     if options.json:
         return [json.dumps(answers, ensure_ascii=False)]
-    rows: list[list[object]] = [[one.text, round(math.exp(one.log_prob), 6)] for one in found]
+    rows = [[one.text, f"{math.exp(one.log_prob):.6g}"] for one in found]
     if options.n_best == 1:
         return [tab_separated(rows[0])]
-    return [tab_separated([rank, *row]) for rank, row in enumerate(rows, 1)]
+    return [tab_separated([str(rank), *row]) for rank, row in enumerate(rows, 1)]
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -99,7 +117,17 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON array for each line: its answers, likeliest first"
     )
+    parser.add_argument(
+        "--each",
+        action="store_true",
+        help="print one JSON object for each line: the probability of each label by itself; of several labels a text"
+        " these are independent",
+    )
     add_device_options(parser)
     add_devices(parser)
     add_threads(parser)
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    for name in ("n_best", "json"):
+        if options.each and getattr(options, name) != parser.get_default(name):
+            raise ConfigError(f"--{name.replace('_', '-')} would be ignored: --each prints all labels")
+    return options

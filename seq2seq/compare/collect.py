@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 from seq2seq.config import Config
 from seq2seq.data.word_links import Link
 from seq2seq.errors import ConfigError, DataError, RunError
+from seq2seq.evaluation.classes import LabelProbabilities
 from seq2seq.evaluation.evaluate import EvaluationSpec
-from seq2seq.evaluation.store import Evaluation, load_or_align, load_or_translate
+from seq2seq.evaluation.store import Evaluation, load_or_align, load_or_find_probabilities, load_or_translate
 from seq2seq.evaluation.testset import TestSet
 from seq2seq.runs.directory import CONFIG, INFO, WEIGHTS, Run, bundle_sentence, missing_run
 from seq2seq.runs.metrics import is_complete, read_all_rows, read_metrics
@@ -49,6 +50,7 @@ class EvaluatedRun:
     parameters: int  # counted in the weights, shared ones once; from run.json where the weights are missing
     # link method -> links of the references; empty without gold
     links: Mapping[str, Links] = field(default_factory=dict)
+    probabilities: LabelProbabilities | None = None  # of all labels, of a classifier
     no_links_reason: str = ""  # why `links` is empty although there are gold links
 
     @property
@@ -176,7 +178,9 @@ def evaluate_run(spec: EvaluationSpec, test: TestSet) -> EvaluatedRun:
     metrics, evaluation = logged_metrics(run), load_or_translate(spec, test)
     for _ in evaluation.attention_records or ():  # reading a record checks it
         pass
-    return EvaluatedRun(run, evaluation, metrics, run_parameters(run), *links_or_reason(spec, test))
+    links, no_links = links_or_reason(spec, test)
+    probabilities = load_or_find_probabilities(spec, test)
+    return EvaluatedRun(run, evaluation, metrics, run_parameters(run), links, probabilities, no_links)
 
 
 def check_info(run: Run) -> None:

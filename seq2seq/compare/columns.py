@@ -12,6 +12,7 @@ from seq2seq.compare.collect import EvaluatedRun
 from seq2seq.compare.result import Column
 from seq2seq.evaluation import attention_stats, text_stats
 from seq2seq.evaluation.alignment import LINKS, alignment_scores
+from seq2seq.evaluation.classes import areas_under_curve, calibration_error
 from seq2seq.evaluation.metrics import METRICS
 from seq2seq.evaluation.scores import LOWER_IS_BETTER, MetricOptions, Score, make_score
 from seq2seq.evaluation.symmetrization import SYMMETRIZATIONS
@@ -48,6 +49,18 @@ def alignment_score(name: str, method: str, run: EvaluatedRun, test: TestSet, op
         return None
     scores = alignment_scores(links, test.gold, bootstrap=0, seed=options.seed, method=f"{method}|of:references")
     return next(score for score in scores if score.name == name)
+
+
+def calibration(run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+    """The calibration error, of classifiers that give one label a text."""
+    found = run.probabilities
+    return calibration_error(found, test.references[0], options) if found and found.one_each else None
+
+
+def mean_area(run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
+    """The mean over the labels of the area under the ROC curve, of classifiers."""
+    areas = areas_under_curve(run.probabilities, test.references[0]) if run.probabilities else {}
+    return sum(areas.values()) / len(areas) if areas else None
 
 
 def repeated_bigrams(run: EvaluatedRun, test: TestSet, options: MetricOptions) -> Value:
@@ -138,6 +151,7 @@ METRIC_LABELS = {
     "rougeL": "ROUGE-L",
     "rougeLsum": "ROUGE-Lsum",
     "accuracy": "accuracy",
+    "exact_match": "exact match",
     "macro_f1": "macro F1",
     "micro_f1": "micro F1",
     "entity_f1": "entity F1",
@@ -202,6 +216,12 @@ CPU_TIME = f"{WALL_CLOCK}, CPU time"
 
 COLUMNS: dict[str, Measure] = {
     **_metric_columns(),
+    "calibration_error": Measure(
+        Column("calibration_error", "calibration error", better="lower", most=100), calibration, tested=True, shown=True
+    ),
+    "auc": Measure(
+        Column("auc", "AUC", better="higher", signature="one-vs-rest, mean of labels", most=100), mean_area, shown=True
+    ),
     **_alignment_columns(),
     "repetition": Measure(Column("repetition", "repetition", better="lower", unit="%", most=100), repeated_bigrams),
     "copied": Measure(Column("copied", "copied", unit="%", most=100), copied_words),

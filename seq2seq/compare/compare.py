@@ -30,7 +30,6 @@ from seq2seq.evaluation.attention_records import dequantize
 from seq2seq.evaluation.metrics import METRICS, sentence_metric
 from seq2seq.evaluation.output_health import output_warnings
 from seq2seq.evaluation.scores import Score
-from seq2seq.evaluation.testset import TestSet
 from seq2seq.runtime.words import count_words
 
 BUCKETS = 5  # ranges of source length, with about equally many sentences
@@ -70,7 +69,7 @@ def compare(variants: Sequence[Variant], baseline: Variant, options: TestOptions
         findings=findings(table, table[0], [result.column for result in columns]),
         footnotes=footnotes(rows, options, over_seeds=over_seeds),
         buckets=labels,
-        health=[warning for row in rows for warning in health_warnings(row, options.test)],
+        health=[warning for row in rows for warning in health_warnings(row, options)],
         hypotheses={name: run.evaluation.hypotheses for name, run in first.items()},
         attention={name: found for name, found in records.items() if found is not None},
         quality=f"sentence {METRIC_LABELS[sentence_metric(options.metrics)]}",
@@ -196,15 +195,15 @@ def window_width(run: EvaluatedRun) -> int:
     return attention.width if attention.window.startswith("local") else 0
 
 
-def health_warnings(variant: Variant, test: TestSet) -> list[HealthWarning]:
+def health_warnings(variant: Variant, options: TestOptions) -> list[HealthWarning]:
     """Problems in the outputs and the attention of each run of a variant; they name the seed if there are several."""
-    warnings = []
+    warnings, test, metric = [], options.test, sentence_metric(options.metrics)
     for run in variant.runs:
         health = attention_health(run.config.model)
         for record in (run.evaluation.attention_records or ()) if health.learned else ():
             health.add(dequantize(record.weights, normalize=health.width is None), record.centers)
         seed = f"Seed {run.config.seed}: " if len(variant.runs) > 1 else ""
-        outputs = output_warnings(test.sources, run.evaluation.hypotheses, test.references[0])
+        outputs = output_warnings(test.sources, run.evaluation.hypotheses, test.references[0], metric)
         sentences = [*outputs.values(), *health.warnings().values()]
         warnings += [HealthWarning(variant.name, seed + sentence) for sentence in sentences]
     return warnings

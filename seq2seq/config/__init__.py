@@ -12,12 +12,14 @@ from seq2seq.runtime.bounds import SEEDS, Bounds
 from seq2seq.runtime.fields import Group, check_path_part, setting, subgroup
 from seq2seq.runtime.search_config import SearchConfig
 
-TASK_OF = {  # what targets are -> what sets all that belongs to it, for messages
-    "text": "task=translation",
-    "label": "task=classification",
-    "labels": "task=classification with model.output=labels and data.targets=labels",
-    "tags": "task=labeling",
+TARGETS_OF = {  # task -> what its targets are, data.targets
+    "translation": "text",
+    "summarization": "text",
+    "classification": "label",
+    "multilabel": "labels",
+    "labeling": "tags",
 }
+LABEL_TASKS = tuple(task for task, targets in TARGETS_OF.items() if targets != "text")
 SCHEMA = 1  # raised whenever a saved config would be read differently
 
 
@@ -65,20 +67,26 @@ class Config(Group):
     def _check_labels(self) -> None:
         """Refuse a model for targets of another kind, and settings that belong to labels where there are none."""
         output, targets = self.model.output, self.data.targets
+        task = f"task={next(task for task, of_task in TARGETS_OF.items() if of_task == targets)}"
         if output != targets:
-            raise ConfigError(
-                f"model.output={output} does not fit data.targets={targets}: {TASK_OF[targets]} sets both"
-            )
+            raise ConfigError(f"model.output={output} does not fit data.targets={targets}: {task} sets both")
+        if TARGETS_OF[self.task] != targets:
+            raise ConfigError(f"task={self.task} does not fit data.targets={targets}: {task} does")
         if output != "text" and self.tokenizer.joint:
-            raise ConfigError(f"model.output={output} needs tokenizer.joint=false, which {TASK_OF[output]} sets")
+            raise ConfigError(f"model.output={output} needs tokenizer.joint=false, which {task} sets")
+        if output == "labels" and self.training.guided_alignment:
+            guided = f"training.guided_alignment={self.training.guided_alignment}"
+            raise ConfigError(f"{guided} does not fit data.targets=labels: all labels of a text have one attention")
         if output == "text" and self.training.class_weights != "none":
             weights = f"training.class_weights={self.training.class_weights}"
             raise ConfigError(f"{weights} would be ignored: model.output=text has no classes")
 
 
 __all__ = [
+    "LABEL_TASKS",
     "MODELS",
     "SCHEMA",
+    "TARGETS_OF",
     "AttentionConfig",
     "Config",
     "DataConfig",

@@ -10,7 +10,7 @@ from seq2seq.config import Config
 from seq2seq.errors import ConfigError, unknown
 
 CHOICES: dict[str, tuple[str, ...]] = {  # table -> its keys, in the same order
-    "TASKS": ("translation", "summarization", "classification", "labeling"),
+    "TASKS": ("translation", "summarization", "classification", "multilabel", "labeling"),
     "SCORERS": (
         "dot", "scaled_dot", "general", "scaled_general", "concat", "concat_identity", "additive", "normed_additive",
         "location", "cosine", "euclidean", "uniform",
@@ -33,7 +33,7 @@ CHOICES: dict[str, tuple[str, ...]] = {  # table -> its keys, in the same order
     "SYMMETRIZATIONS": ("intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and"),
     "METRICS": (
         "bleu", "chrf", "chrf++", "ter", "rouge1", "rouge2", "rougeL", "rougeLsum",
-        "accuracy", "macro_f1", "micro_f1", "entity_f1",
+        "accuracy", "exact_match", "macro_f1", "micro_f1", "entity_f1",
     ),
 }  # fmt: skip
 

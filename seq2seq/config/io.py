@@ -328,7 +328,7 @@ TYPES = {  # type of a setting -> how a sentence names it
     "str": "text",
     "list[str]": "a list of names",
     "list[int]": "a list of integers",
-    "dict[str, list[str]]": "a list of names for each test set",
+    "dict[str, list[str]]": "a list of names for each test set, as +data.test.NAME=[FILE] adds one",
 }
 
 

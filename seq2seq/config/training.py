@@ -98,7 +98,7 @@ class TrainingConfig(Group):
     monitor: str = setting(
         "bleu",
         "dev figure that ranks checkpoints and decides when to stop",
-        ("bleu", "chrf", "rouge", "accuracy", "macro_f1", "micro_f1", "entity_f1", "loss"),
+        ("bleu", "chrf", "rouge", "accuracy", "exact_match", "macro_f1", "micro_f1", "entity_f1", "loss"),
     )
     rouge_tokenizer: str = setting(
         "default",

@@ -81,6 +81,12 @@ class EncodingRules(NamedTuple):
     max_tokens: int
     keep_text: bool  # also write the text, for sampled segmentation
     truncate: tuple[int, int] = (0, 0)  # words that source and target are truncated to; 0: not truncated
+    blank_targets: bool = False  # whether targets may be empty
+
+    def filters(self) -> PairFilter:
+        """The filter of these rules."""
+        longest = LONGEST_PIECE * self.max_tokens
+        return PairFilter(self.max_words, self.max_ratio, self.truncate, longest, self.blank_targets)
 
 
 def encode_corpus(folder: Path, pairs: Iterable[AnyPair], total: int, rules: EncodingRules) -> EncodingCounts:
@@ -203,7 +209,7 @@ def _vocabularies(folder: Path) -> Vocabularies:
 def encode_block(folder: Path, path: Path, pairs: list[AnyPair], rules: EncodingRules) -> None:
     """Write the arrays of one block of pairs and their statistics to the folder `path`, atomically."""
     vocabularies, sums = _vocabularies(folder), Counter[str]()
-    filters = PairFilter(rules.max_words, rules.max_ratio, rules.truncate, LONGEST_PIECE * rules.max_tokens)
+    filters = rules.filters()
     round_trip = RoundTrip(MAX_COMPARED if int(path.name) == 0 else 0)
     sizes, linked = (vocabularies.source.size, vocabularies.target.size), isinstance(pairs[0], LinkedPair)
     with (

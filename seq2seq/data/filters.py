@@ -10,17 +10,22 @@ from seq2seq.runtime.words import count_words, is_blank, truncate_words
 class PairFilter:
     """Truncates pairs, yields those that are worth training on, and counts the rest in `dropped`: reason -> pairs.
 
-    A pair is dropped if a side is blank, has more than `max_characters` characters (0: no limit), which would take long
-    to split into subwords, has more than `max_words` words, as `words.count_words` counts them, or has n words where
-    the other side has m and n > max_ratio * (m + 3); the 3 spares short sentences. Before that, source and target are
-    truncated to the two numbers of words in `truncate` (0: not truncated); `truncated` counts the pairs of each side,
-    `read` all pairs."""
+    A pair is dropped if a side is blank (with `blank_targets` only for the source), has more than `max_characters`
+    characters (0: no limit), which would take long to split into subwords, has more than `max_words` words, as
+    `words.count_words` counts them, or has n words where the other side has m and n > max_ratio * (m + 3); the 3 spares
+    short sentences. Before that, source and target are truncated to the two numbers of words in `truncate` (0: not
+    truncated); `truncated` counts the pairs of each side, `read` all pairs."""
 
     def __init__(
-        self, max_words: int, max_ratio: float, truncate: tuple[int, int] = (0, 0), max_characters: int = 0
+        self,
+        max_words: int,
+        max_ratio: float,
+        truncate: tuple[int, int] = (0, 0),
+        max_characters: int = 0,
+        blank_targets: bool = False,
     ) -> None:
         self.max_words, self.max_ratio, self.truncate = max_words, max_ratio, truncate
-        self.max_characters = max_characters
+        self.max_characters, self.blank_targets = max_characters, blank_targets
         self.read = 0
         self.dropped: Counter[str] = Counter()
         self.truncated: Counter[str] = Counter()
@@ -28,7 +33,7 @@ class PairFilter:
     def drop_reason(self, pair: AnyPair) -> str | None:
         """Why `pair` is dropped; None if it is kept."""
         sides = pair.source, pair.target
-        if any(map(is_blank, sides)):
+        if is_blank(pair.source) or (is_blank(pair.target) and not self.blank_targets):
             return "an empty side"
         if self.max_characters and max(map(len, sides)) > self.max_characters:
             return f"more than {self.max_characters:,} characters"

@@ -13,12 +13,12 @@ MANY = 20  # labels: of so many that are mostly decimal fractions none is a clas
 SHOWN = 20  # labels that a message lists
 
 
-def labelled(pairs: Iterable[Some], targets: str, what: str) -> Iterator[Some]:
+def labelled(pairs: Iterable[Some], targets: str, what: str, unit: str = "pair") -> Iterator[Some]:
     """The same pairs, checked, in the form that models of data.targets=`targets` need: without repeated spaces in
-    sources, and with several labels in sorted order. `what` opens messages. Raises DataError for a target that is no
-    label or no sequence of tags."""
+    sources, and with several labels in sorted order. `what` and the number of the `unit` open messages. Raises
+    DataError for a target that is no label or no sequence of tags."""
     for number, pair in enumerate(pairs, 1):
-        where = f"{what}, pair {number}"
+        where = f"{what}, {unit} {number}"
         labels = pair.target.replace("\u2581", "_").split()  # SentencePiece's mark for a space
         if targets == "label" and len(labels) > 1:
             raise DataError(
@@ -55,10 +55,12 @@ def check_tags(words: list[str], tags: list[str], where: str) -> None:
         before = tag
 
 
-def check_label_set(counts: Mapping[str, int]) -> None:
+def check_label_set(counts: Mapping[str, int], several: bool = False) -> None:
     """Raise DataError for the labels of a training text, with their numbers, between which nothing is to be learned, or
-    that are numbers."""
-    if len(counts) == 1:
+    that are numbers. several: whether a text has any number of them, also none."""
+    if not counts:
+        raise DataError("no training text has a label")
+    if len(counts) == 1 and not several:
         raise DataError(f"every training text has the same label, {quoted(next(iter(counts)))}: there are no classes")
     fractions = sum(1 for label in counts if re.fullmatch(r"[+-]?\d+[.,]\d+", label))
     if len(counts) > MANY and fractions > len(counts) / 2:

@@ -17,7 +17,6 @@ from seq2seq.config.data import AUTO, MAX_AUTO_SIZE
 from seq2seq.data.corpora import cache_root, dev_pairs, train_pairs
 from seq2seq.data.dataset import PairArrays, write_arrays
 from seq2seq.data.encoding import EncodingRules, encode_corpus
-from seq2seq.data.filters import PairFilter
 from seq2seq.data.folders import resumable_folder
 from seq2seq.data.labels import check_label_set, unknown_label
 from seq2seq.data.readers import AnyPair, Pair
@@ -30,7 +29,7 @@ from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError, RunError, Seq2SeqError, quoted
 from seq2seq.ids import EOS, UNK
 from seq2seq.runtime.untrusted import MIB, read_json
-from seq2seq.runtime.vocabulary import LONGEST_PIECE, SPACE_MARK, hash_of_both
+from seq2seq.runtime.vocabulary import ABSENT, LONGEST_PIECE, SPACE_MARK, hash_of_both
 from seq2seq.runtime.words import is_unspaced, truncate_words
 from seq2seq.utils.files import check_folder, write_json
 
@@ -209,13 +208,7 @@ def _build(
     vocabularies = given or _saved_vocabularies(folder) or _train_tokenizers(data, tokenizer, scan)
     vocabularies.save(folder)
     long, truncated = _write_dev(folder, data, vocabularies, scan)
-    rules = EncodingRules(
-        max_words=data.max_words,
-        max_ratio=data.max_ratio,
-        max_tokens=data.max_tokens,
-        keep_text=tokenizer.sampling > 0,
-        truncate=_truncation(data),
-    )
+    rules = _rules(data, tokenizer)
     pairs = scan.same_train(training_pairs(data, bool(scan.links)), data)
     counts = encode_corpus(folder, pairs, scan.pairs, rules)
     if not counts.sums["kept"]:
@@ -231,6 +224,18 @@ def _build(
         "cut_dev": truncated,
         "truncation": _truncation(data),
     }
+
+
+def _rules(data: DataConfig, tokenizer: TokenizerConfig) -> EncodingRules:
+    """Which pairs are kept: a text may have no label of several."""
+    return EncodingRules(
+        max_words=data.max_words,
+        max_ratio=data.max_ratio,
+        max_tokens=data.max_tokens,
+        keep_text=tokenizer.sampling > 0,
+        truncate=_truncation(data),
+        blank_targets=data.targets == "labels",
+    )
 
 
 def _saved_vocabularies(folder: Path) -> Vocabularies | None:
@@ -249,7 +254,7 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, scan: Corpus
     step = 1 + scan.pairs * (2 if tokenizer.joint else 1) // TOKENIZER_LINES
 
     def kept(step: int = step) -> Iterator[AnyPair]:
-        filters = PairFilter(data.max_words, data.max_ratio, _truncation(data), LONGEST_PIECE * data.max_tokens)
+        filters = _rules(data, tokenizer).filters()
         return islice(filters(scan.same_train(train_pairs(data), data)), 0, None, step)
 
     first = [side for pair in islice(kept(), JUDGED_PAIRS) for side in (pair.source, pair.target)]
@@ -272,19 +277,23 @@ def _train_tokenizers(data: DataConfig, tokenizer: TokenizerConfig, scan: Corpus
         if data.targets == "text":
             target = _train_side(lambda: (pair.target for pair in kept()), tokenizer, wanted)
         else:
-            target = _label_vocabulary(label for pair in kept(1) for label in pair.target.split(" "))
+            labels = (label for pair in kept(1) for label in pair.target.split())
+            target = _label_vocabulary(labels, several=data.targets == "labels")
         vocabularies = Vocabularies(source, target)
     if tokenizer.size != AUTO and tokenizer.kind not in OPEN_ENDED and vocabularies.larger < wanted:
         log.warning("%s, which are used", VocabularySizeError(wanted, vocabularies.larger))
     return vocabularies
 
 
-def _label_vocabulary(labels: Iterable[str]) -> Tokenizer:
-    """A tokenizer with an entry for every label. Raises DataError as `check_label_set`, and for a label that can be
-    none, such as <s>."""
+def _label_vocabulary(labels: Iterable[str], several: bool) -> Tokenizer:
+    """A tokenizer with an entry for every label, and with `several` labels a text one for their absence.
+
+    Raises DataError as `check_label_set`, and for a label that can be none, such as <s>."""
     counts = Counter(labels)
-    check_label_set(counts)
-    tokenizer = train_tokenizer(sorted(counts), kind="word", size=len(counts) + EOS + 1)
+    check_label_set(counts, several)
+    controls = [ABSENT] if several else []
+    size = EOS + 1 + len(controls) + len(counts)
+    tokenizer = train_tokenizer(sorted(counts), kind="word", size=size, controls=controls)
     for label in counts:
         if len(ids := tokenizer.encode(label)) != 1 or UNK in ids:
             raise DataError(f"the label {quoted(label)} cannot be an entry of a vocabulary: give it another name")
@@ -322,8 +331,8 @@ def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies, scan:
             source = truncate_words(pair.source, data.truncate_source)
             row = encode_pair(Pair(source[:enough], pair.target[:enough]), vocabularies)
             if data.targets != "text" and UNK in row.target:
-                labels = pair.target.split(" ")
-                known = vocabularies.target.pieces(range(EOS + 1, vocabularies.target.size))
+                labels = pair.target.split()
+                known = vocabularies.target.pieces(vocabularies.target.labels)
                 names = [piece.removeprefix(SPACE_MARK) for piece in known]
                 unknown = next((label for label in labels if label not in names), "")
                 raise unknown_label(unknown, names, f"data.dev={data.dev}, pair {number}")

@@ -88,13 +88,19 @@ def open_pieces(path: Path) -> tuple[Callable[[str], list[str]], str]:
 
 
 def train_tokenizer(
-    texts: Iterable[str], *, kind: str, size: int, normalizer: str = "identity", character_coverage: float = 1.0
+    texts: Iterable[str],
+    *,
+    kind: str,
+    size: int,
+    normalizer: str = "identity",
+    character_coverage: float = 1.0,
+    controls: Sequence[str] = (),
 ) -> Tokenizer:
     """Train a tokenizer; the same text gives the same bytes.
 
     `kind` is unigram (Kudo 2018), bpe (Sennrich et al. 2016), word or char. `size` counts all entries, the special
-    ones included; for OPEN_ENDED it is a maximum. Raises VocabularySizeError if the text supports fewer entries,
-    ConfigError if it needs more, or cannot be learned from."""
+    ones included; for OPEN_ENDED it is a maximum. `controls`: more special entries, which no text has. Raises
+    VocabularySizeError if the text supports fewer entries, ConfigError if it needs more, or cannot be learned from."""
     model = io.BytesIO()
     failures: list[BaseException] = []
     try:
@@ -107,6 +113,7 @@ def train_tokenizer(
             normalization_rule_name=normalizer,
             remove_extra_whitespaces=normalizer != "identity",
             character_coverage=character_coverage,
+            control_symbols=list(controls),
             unk_surface=" ⁇" if kind == "word" else "⁇",
             max_sentence_length=1_000_000,
             num_threads=1,

@@ -119,13 +119,12 @@ def attention_health(model: ModelConfig) -> Health:
     """An empty Health for attention with these settings.
 
     It warns of nothing where weights are not learned, nor where several heads each predict a centre: the mean of their
-    weights is the attention of none."""
+    weights is the attention of none. Nor of labels: they share one pooling, or have their word."""
     attention = model.attention
     heads = model.heads if isinstance(model, TransformerConfig) else attention.heads
     learned = heads == 1 if attention.window == "local_p" else attention.scorer != "uniform"
-    if model.output != "text":
-        learned = learned and model.output != "tags" and model.pooling in ("attention", "structured")
-    return Health(attention.width if attention.window.startswith("local") else None, learned)
+    width = attention.width if attention.window.startswith("local") else None
+    return Health(width, learned and model.output == "text")
 
 
 def _copy_to_numpy(values: Tensor) -> NDArray[np.float32]:

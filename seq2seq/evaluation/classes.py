@@ -1,9 +1,8 @@
-"""What the probabilities of a classifier say: calibration, AUC, and which classes are taken for which.
+"""What a classifier is sure of: the probabilities of all labels, their calibration and AUC, and a confusion matrix.
 
-n texts, C classes.
+n texts, C labels.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,41 +10,49 @@ import numpy as np
 
 from seq2seq import __version__
 from seq2seq.evaluation.scores import Array, MetricOptions, Score, make_score
-from seq2seq.ids import EOS
 from seq2seq.runtime.bounds import SEARCH_BOUNDS
-from seq2seq.translator import Translator
+from seq2seq.runtime.translation import LineTranslator
 
 BINS = 15  # of calibration, as in Guo et al. 2017
+OF_TEXTS = ("label", "labels")  # data.targets of what labels texts as a whole
 SHOWN = 12  # classes of a confusion matrix that a terminal shows
 
 
-class ClassProbabilities(NamedTuple):
-    """The probability of every class for every text."""
+class LabelProbabilities(NamedTuple):
+    """The probability of every label for every text."""
 
-    classes: list[str]
+    labels: list[str]
     values: Array  # (n, C)
+    one_each: bool  # a text has one label, and rows sum to 1
 
 
-def class_probabilities(translator: Translator, sources: Sequence[str]) -> ClassProbabilities:
-    """The probabilities of all classes, or of the likeliest if there are more than a beam can have.
+def label_probabilities(translator: LineTranslator, texts: Sequence[str], targets: str) -> LabelProbabilities:
+    """The probabilities of all labels that a model of data.targets=`targets`, one of OF_TEXTS, knows.
 
-    A classifier's n best hypotheses are its classes, with their exact probabilities."""
-    target = translator.vocabularies.target
-    classes = [target.decode([i]) for i in range(EOS + 1, target.size)]
-    most = min(len(classes), int(SEARCH_BOUNDS["beam"].most))
-    wide = dataclasses.replace(translator, search=translator.search.changed(beam=most, n_best=most))
-    number, values = {name: i for i, name in enumerate(classes)}, np.zeros((len(sources), len(classes)))
-    for row, found in zip(values, wide.hypotheses(sources), strict=True):
+    With one label a text these are its n best hypotheses, as many as a beam may have. With several, label k has
+    log p_k - log(1 - p_k) = log P({k}) - log P({}), as the labels of one model are independent of one another."""
+    entries = translator.vocabularies.target
+    labels = [entries.decode([i]) for i in entries.labels]
+    if targets == "labels":
+        pairs = [(text, label) for text in texts for label in ("", *labels)]
+        log_probs = np.reshape([one.log_prob for one in translator.forced_decode(pairs)], (len(texts), -1))
+        return LabelProbabilities(labels, np.exp(-np.logaddexp(0, log_probs[:, :1] - log_probs[:, 1:])), False)
+    most = min(len(labels), int(SEARCH_BOUNDS["beam"].most))
+    wide = translator.with_search(beam=most, n_best=most, sampling=False)
+    number, values = {label: i for i, label in enumerate(labels)}, np.zeros((len(texts), len(labels)))
+    for row, found in zip(values, wide.hypotheses(texts), strict=True):
         for one in found:
             if one.text in number:
                 row[number[one.text]] = np.exp(one.log_prob)
-    return ClassProbabilities(classes, values)
+    return LabelProbabilities(labels, values, True)
 
 
-def calibration_error(found: ClassProbabilities, references: Sequence[str], options: MetricOptions) -> Score:
-    """100 sum_b n_b / n |accuracy_b - confidence_b| over bins of the highest probability  (Guo et al. 2017, eq. 3)."""
+def calibration_error(found: LabelProbabilities, references: Sequence[str], options: MetricOptions) -> Score:
+    """100 sum_b n_b / n |accuracy_b - confidence_b| over bins of the highest probability  (Guo et al. 2017, eq. 3).
+
+    Of one label a text."""
     best, confidence = found.values.argmax(1), found.values.max(1)
-    right = np.array([found.classes[i] == reference for i, reference in zip(best, references, strict=True)], float)
+    right = np.array([found.labels[i] == reference for i, reference in zip(best, references, strict=True)], float)
     member = np.eye(BINS)[np.minimum((confidence * BINS).astype(int), BINS - 1)]  # (n, bins)
     statistics = np.concatenate((member * (right - confidence)[:, None], member), 1)
     resampled = f"bs:{options.bootstrap}|seed:{options.seed}|" if options.bootstrap else ""
@@ -58,35 +65,28 @@ def _calibration(sums: Array) -> float:
     return 100 * float(np.abs(gaps).sum() / max(counts.sum(), 1))
 
 
-def area_under_curve(found: ClassProbabilities, references: Sequence[str]) -> dict[str, float]:
-    """Class -> percentage of pairs of a text of it and one of another class that its probability puts in that order.
+def areas_under_curve(found: LabelProbabilities, references: Sequence[str]) -> dict[str, float]:
+    """Label -> area under the ROC curve of its probability, as a percentage (Hanley & McNeil 1982).
 
-    That is the area under the ROC curve (Hanley & McNeil 1982); ties count half. Only of classes that some but not all
-    of the references have."""
+    That is the share of pairs of a text that has it and one that has not whose probabilities are in that order. Only of
+    labels that some but not all of the references have."""
+    from sklearn.metrics import roc_auc_score
+
+    sets = [set(reference.split()) for reference in references]
     areas = {}
-    for name, probability in zip(found.classes, found.values.T, strict=True):
-        own = np.array([reference == name for reference in references])
-        if own.any() and not own.all():
-            ranks = _mean_ranks(probability)
-            least = own.sum() * (own.sum() + 1) / 2
-            areas[name] = 100 * float((ranks[own].sum() - least) / (own.sum() * (~own).sum()))
+    for label, probability in zip(found.labels, found.values.T, strict=True):
+        own = [label in one for one in sets]
+        if any(own) and not all(own):
+            areas[label] = 100 * float(roc_auc_score(own, probability))
     return areas
-
-
-def _mean_ranks(values: Array) -> Array:
-    """The rank of each value from 1, of equal ones their mean."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return np.asarray((last - (count - 1) / 2)[place])
 
 
 def confusion_matrix(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[list[str], list[list[int]]]:
     """All classes, sorted, and how many texts of each (rows) were given each (columns)."""
+    from sklearn import metrics
+
     names = sorted({*hypotheses, *references})
-    number = {name: i for i, name in enumerate(names)}
-    counts = np.zeros((len(names), len(names)), int)
-    np.add.at(counts, ([number[r] for r in references], [number[h] for h in hypotheses]), 1)
-    return names, counts.tolist()
+    return names, metrics.confusion_matrix(references, hypotheses, labels=names).tolist()
 
 
 def confusion_lines(names: Sequence[str], counts: Sequence[Sequence[int]]) -> list[str]:

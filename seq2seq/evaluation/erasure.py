@@ -35,7 +35,8 @@ def erase_words(
 ) -> Erasures:
     """Label each text, and give the probability of that label for parts of it. Texts are split at spaces.
 
-    words: how many words with the most attention, and how many random ones; a text of fewer keeps one."""
+    words: how many words with the most attention, if they have any, and how many random ones; a text of fewer keeps
+    one."""
     rng = random.Random(seed)
     found = [answers[0] for answers in translator.hypotheses(texts, attention=True)]
     split = [text.split(" ") for text in texts]
@@ -43,7 +44,8 @@ def erase_words(
     sizes = [max(1, min(words, len(own) - 1)) for own in split]
     chosen: dict[str, list[set[int]]] = {
         "most attended": [
-            set(np.argsort(-a, kind="stable")[:k].tolist()) for a, k in zip(attention, sizes, strict=True)
+            {i for i in np.argsort(-a, kind="stable")[:k].tolist() if a[i]}
+            for a, k in zip(attention, sizes, strict=True)
         ],
         "random": [set(rng.sample(range(len(own)), k)) for own, k in zip(split, sizes, strict=True)],
     }
@@ -61,9 +63,8 @@ def erase_words(
 
     mass, hit = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
     for n, at in enumerate(deciding or ()):
-        if at:
-            total = attention[n].sum()
-            mass[n] = attention[n][sorted(at)].sum() / total if total else 0.0
+        if at and (total := attention[n].sum()):
+            mass[n] = attention[n][sorted(at)].sum() / total
             hit[n] = float(int(attention[n].argmax()) in at)
     return Erasures(
         whole=np.exp([one.log_prob for one in found]),
@@ -77,10 +78,14 @@ def erase_words(
 
 def erasure_scores(erased: Erasures, options: MetricOptions) -> list[Score]:
     """Percentages with intervals: how far the probability falls without the words (higher: they matter), and with them
-    alone (lower: they suffice), for each choice of words; and the agreement of attention with the words that decide."""
+    alone (lower: they suffice), for each choice of words; and the agreement of attention with the words that decide.
+
+    A choice that no text has, such as the most attended words of a pooling without attention, has no score."""
     scores = []
     for measure, table in (("comprehensiveness", erased.without), ("sufficiency", erased.alone)):
         for name, values in table.items():
+            if np.isnan(values).all():
+                continue
             chosen = "all deciding words" if name == "deciding" else f"{name}, {erased.words} of each text"
             scores.append(_mean(measure, erased.whole - values, f"words:{chosen}", options))
     if not np.isnan(erased.mass).all():

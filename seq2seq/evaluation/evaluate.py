@@ -157,7 +157,7 @@ def read_clocks(translator: Translator) -> Array:
 def with_alternatives(translator: Translator) -> Translator:
     """The translator returning every hypothesis that its beam ends with; the best one stays the best."""
     search = translator.search
-    return translator if search.sampling else dataclasses.replace(translator, search=search.changed(n_best=search.beam))
+    return translator if search.sampling else translator.with_search(n_best=search.beam)
 
 
 def sentence_sums(translation: Translation, attention: AttentionMap) -> list[float]:

@@ -1,4 +1,4 @@
-"""Scores of labels: accuracy, F1 of classes and of labels, F1 of entities.
+"""Scores of labels: accuracy, exact matches, F1 of classes and of labels, F1 of entities.
 
 Each is a formula over sums of sentence statistics, so that intervals and paired tests are those of all scores. A line
 holds one label, several labels of a text, or one for each of its words. Of several references of a line the one counts
@@ -45,6 +45,11 @@ def count_places(ours: list[str], theirs: list[str], classes: Sequence[str]) -> 
     """Labels of a reference at the same place of the hypothesis, and those that are not."""
     right = sum(a == b for a, b in zip(ours, theirs, strict=False))
     return [right, max(len(theirs), 1) - right, 0]
+
+
+def count_lines(ours: list[str], theirs: list[str], classes: Sequence[str]) -> list[int]:
+    """Whether all words are those of the reference, and whether not."""
+    return [ours == theirs, ours != theirs, 0]
 
 
 def count_classes(ours: list[str], theirs: list[str], classes: Sequence[str]) -> list[int]:
@@ -97,6 +102,8 @@ def mean_f1(sums: Array) -> float:
 Count = Callable[[list[str], list[str], Sequence[str]], list[int]]  # labels of hypothesis and reference, all classes
 FORMULAS: dict[str, tuple[Count, Formula]] = {  # the statistics of a line, and the formula of their sums
     "accuracy": (count_places, share),
+    # the lines that are right as a whole
+    "exact_match": (count_lines, share),
     # the mean F1 of the classes of the references; of a resample those that occur in it
     "macro_f1": (count_classes, mean_f1),
     # of all labels together; of one label a text that is the accuracy

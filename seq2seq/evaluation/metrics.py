@@ -99,5 +99,6 @@ TASKS: dict[str, tuple[str, ...]] = {  # task -> its default metrics
     "translation": ("bleu", "chrf", "ter"),
     "summarization": GROUPS["rouge"],
     "classification": ("accuracy", "macro_f1"),
+    "multilabel": ("micro_f1", "macro_f1", "exact_match"),
     "labeling": ("accuracy", "entity_f1"),
 }

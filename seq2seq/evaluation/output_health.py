@@ -1,7 +1,7 @@
 """Health of translations: warnings, in plain sentences, where they hardly depend on their sources.
 
 No bound of a score fits every language and every text. Translations that read their sources fit their own references
-better than those of other sentences, whatever the score: chrF is compared between the two."""
+better than those of other sentences, whatever the score: it is compared between the two."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,14 +11,17 @@ from seq2seq.runtime.words import is_blank
 
 MIN_SENTENCES = 10  # with fewer a warning would be about the sentences, not about the model
 COMPARED = 200  # of the sentences, which bounds the time
-RELATED = 0.08  # of the way from the chrF of wrong pairs to 100
+RELATED = 0.08  # of the way from the score of wrong pairs to 100
 SAME = 0.5  # of the outputs, or of the references, are one text
 COPIED = 0.5  # of the outputs, or of the references, equal the source
 
 
-def output_warnings(sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, str]:
+def output_warnings(
+    sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], metric: str = "chrf"
+) -> dict[str, str]:
     """The warnings that apply, by name: same, copied, unrelated. Empty for fewer than MIN_SENTENCES sentences.
 
+    metric: the key of METRICS that says how well a hypothesis fits a reference, as `sentence_metric` chooses it.
     What the references do themselves, such as copying their sources, is not warned of. Blank sources are left out."""
     lines = [line for line in zip(sources, hypotheses, references, strict=True) if not is_blank(line[0])][:COMPARED]
     if len(lines) < MIN_SENTENCES:
@@ -27,7 +30,7 @@ def output_warnings(sources: Sequence[str], hypotheses: Sequence[str], reference
     found = {
         "same": _same(hypotheses, references),
         "copied": _copied(sources, hypotheses, references),
-        "unrelated": _unrelated(hypotheses, references),
+        "unrelated": _unrelated(hypotheses, references, metric),
     }
     return {name: sentence for name, sentence in found.items() if sentence}
 
@@ -51,16 +54,16 @@ def _copied(sources: Sequence[str], hypotheses: Sequence[str], references: Seque
     return f"{shares[0]:.0%} of the outputs are copies of their sources."
 
 
-def _unrelated(hypotheses: Sequence[str], references: Sequence[str]) -> str:
+def _unrelated(hypotheses: Sequence[str], references: Sequence[str], metric: str) -> str:
     if _most_common(references) >= SAME:  # the next reference is often the same
         return ""
     right, wrong = (
-        score(hypotheses, [side], ["chrf"], bootstrap=0)[0].value
+        score(hypotheses, [side], [metric], bootstrap=0)[0].value
         for side in (references, [*references[1:], references[0]])
     )
     if right - wrong >= RELATED * (100 - wrong):
         return ""
     return (
         "The outputs have hardly anything to do with their sources: they fit the references of other sentences "
-        f"almost as well as their own, with chrF {wrong:.1f} and {right:.1f}."
+        f"almost as well as their own, with {metric} {wrong:.1f} and {right:.1f}."
     )

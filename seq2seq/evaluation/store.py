@@ -6,6 +6,7 @@ RUN/evaluation/NAME/
   explained.zip      attention records of each sentence, see attention_records
   sentences.csv      statistics of each sentence, see evaluate.SUMS
   forced.json        word links of the references by forced decoding, where gold links are known
+  probabilities.json probabilities of all labels, of a classifier
   scores.json        scores, and everything that the translations depend on
 """
 
@@ -23,11 +24,12 @@ from seq2seq.data.word_links import Link, parse_links
 from seq2seq.errors import DataError, RunError
 from seq2seq.evaluation.alignment import LINKS
 from seq2seq.evaluation.attention_records import READ_ERRORS, AttentionRecordFile
+from seq2seq.evaluation.classes import OF_TEXTS, LabelProbabilities, label_probabilities
 from seq2seq.evaluation.evaluate import SUMS, EvaluationSpec, TestTranslations, align_references, translate_test_set
 from seq2seq.evaluation.scores import Array
 from seq2seq.evaluation.testset import TestSet, text_hash
 from seq2seq.runtime.search_config import SearchConfig
-from seq2seq.runtime.untrusted import MIB, NUMBER, WHOLE, WORD, check_types, read_json, read_text
+from seq2seq.runtime.untrusted import MIB, NUMBER, TEXT, WHOLE, WORD, check_types, fits, read_json, read_text
 from seq2seq.utils.files import atomic_write, why_no_folder, write_json, write_text
 from seq2seq.utils.progress import ProgressCounter
 
@@ -35,6 +37,7 @@ log = logging.getLogger("seq2seq")
 
 HYPOTHESES, ALIGNMENTS, RECORDS = "hypotheses.txt", "alignments.txt", "explained.zip"
 SENTENCES, FORCED, SCORES = "sentences.csv", "forced.json", "scores.json"
+PROBABILITIES = "probabilities.json"
 SENTENCE_COLUMNS = [f"{name}{end}" for name in SUMS for end in ("", "_of")]  # of sentences.csv
 DECODING = {  # key of `decoding` in scores.json -> its type
     "seconds": NUMBER,
@@ -190,13 +193,49 @@ def _read_links(path: Path, fingerprint: Mapping[str, Any], pairs: int) -> dict[
     """The links in forced.json, or None unless it is complete and holds this fingerprint."""
     try:
         stored = read_json(path, MAX_TEXT_BYTES)
-        weights = _known_hashes(fingerprint["weights"], stored["depends"]["weights"])
-        current = stored["depends"] == {**fingerprint, "weights": weights}
-        if current and all(len(stored["links"][kind]) == pairs for kind in LINKS):
+        if _depends_on(stored, fingerprint) and all(len(stored["links"][kind]) == pairs for kind in LINKS):
             return _parse_links(stored["links"])
     except NOT_STORED:
         pass
     return None
+
+
+def load_or_find_probabilities(spec: EvaluationSpec, test: TestSet) -> LabelProbabilities | None:
+    """The stored probabilities of all labels, computed and stored now if there are none.
+
+    None if the run does not label texts as a whole, and if it has neither weights nor stored probabilities."""
+    targets = spec.runs[0].config.data.targets
+    if targets not in OF_TEXTS:
+        return None
+    path = spec.folder(test.name) / PROBABILITIES
+    fingerprint = spec.fingerprint(test) | {"search": {}}
+    found = _read_probabilities(path, fingerprint, len(test.sources), targets)
+    if found is None and not spec.runs[0].weights_removed:
+        found = label_probabilities(spec.translator, test.sources, targets)
+        values = [[float(f"{value:.6g}") for value in row] for row in found.values]
+        write_json(path, {"depends": fingerprint, "labels": found.labels, "values": values})
+    return found
+
+
+def _read_probabilities(
+    path: Path, fingerprint: Mapping[str, Any], texts: int, targets: str
+) -> LabelProbabilities | None:
+    """The probabilities in probabilities.json, or None unless it is complete and holds this fingerprint."""
+    try:
+        stored = read_json(path, MAX_TEXT_BYTES)
+        if fits(stored, {"labels": [TEXT], "values": [[NUMBER]]}) and _depends_on(stored, fingerprint):
+            values = np.array(stored["values"], np.float64)
+            if values.shape == (texts, len(stored["labels"])) and ((values >= 0) & (values <= 1)).all():
+                return LabelProbabilities(stored["labels"], values, targets == "label")
+    except NOT_STORED:
+        pass
+    return None
+
+
+def _depends_on(stored: Any, fingerprint: Mapping[str, Any]) -> bool:
+    """Whether a stored file was computed from this fingerprint."""
+    weights = _known_hashes(fingerprint["weights"], stored["depends"]["weights"])
+    return bool(stored["depends"] == {**fingerprint, "weights": weights})
 
 
 def _parse_links(lines: Mapping[str, Sequence[str]]) -> dict[str, list[set[Link]]]:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from seq2seq.config import DataConfig
 from seq2seq.data.corpora import dev_pairs, gold_alignment, test_names, test_pairs
 from seq2seq.data.files import read_lines, unpacked_name
+from seq2seq.data.labels import labelled
+from seq2seq.data.readers import Pair
 from seq2seq.data.word_links import GoldAlignment, count_spaced_words
 from seq2seq.errors import ConfigError, DataError, choose
 from seq2seq.evaluation.alignment import read_gold
@@ -77,15 +79,20 @@ def load_test_set(data: DataConfig, name: str, gold: Path | None = None) -> Test
     return test if lines is None else test.with_gold(lines, f"the gold alignment of {name}")
 
 
-def read_test_set(source: Path, references: Sequence[Path], gold: Path | None = None) -> TestSet:
-    """The test set of plain text files, one line per sentence.
+def read_test_set(
+    source: Path, references: Sequence[Path], gold: Path | None = None, *, targets: str = "text"
+) -> TestSet:
+    """The test set of plain text files, one line per sentence. targets: what references are, as data.targets.
 
     Its name ends in a hash of the text, so that other text in files of the same names gets another one. Raises
-    DataError if the files differ in length."""
+    DataError if the files differ in length, and as `labelled`."""
     sources, sets = list(read_lines(source)), [list(read_lines(path)) for path in references]
-    for path, lines in zip(references, sets, strict=True):
+    for number, (path, lines) in enumerate(zip(references, sets, strict=True)):
         if len(lines) != len(sources):
             raise DataError(f"{source} has {len(sources)} lines, but {path} has {len(lines)}")
+        if targets != "text":
+            pairs = list(labelled(map(Pair, sources, lines), targets, str(path), "line"))
+            sources, sets[number] = [pair.source for pair in pairs], [pair.target for pair in pairs]
     stem = re.sub(r"\W+", "-", unpacked_name(source.name))
     test = TestSet(f"{stem}-{text_hash(sources, *sets)[:8]}", sources, sets)
     return test.with_gold_file(gold) if gold else test

@@ -56,6 +56,7 @@ def _intended_use(task: str, data: str, source: str, target: str) -> str:
     what = {
         "translation": f"Translates from {source} to {target}",
         "classification": f"Labels texts in {source}",
+        "multilabel": f"Labels texts in {source}, with any number of labels",
         "labeling": f"Labels the words of text in {source}",
     }.get(task, f"Summarizes text in {source}")
     return (

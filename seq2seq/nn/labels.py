@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from seq2seq.errors import RunError
 from seq2seq.ids import EOS, PAD
 from seq2seq.nn.attention.pooling import Pooling
 from seq2seq.nn.interface import Cached, EncoderOutput, Loss, Memory, Output, State
@@ -114,39 +115,43 @@ class OneLabelDecoder(PooledDecoder):
 
 
 class SeveralLabelsDecoder(PooledDecoder):
-    """Some of the labels for a text, in their order: p_k = sigmoid(w_k . c + b_k) each, independent of one another.
+    """Any number of labels for a text, each with p_k = sigmoid(w_k . c + b_k), independent of one another.
 
-    The next one is k with p_k times the product of 1 - p_i over those between it and the last one."""
+    Step k says whether the k-th label, in the order of their names, is there: by itself, or by the entry ABSENT."""
 
-    rank: Tensor  # (V,) the place of each label in their order; of all else -1
+    order: Tensor  # (K,) the labels in the order of the steps
+    absent: int
 
     def __init__(self, pooling: Pooling, labels: int, dropout: float = 0.0) -> None:
         super().__init__(pooling, labels, dropout)
-        self.register_buffer("rank", (torch.arange(labels) - EOS - 1).clamp_min(-1), persistent=False)
+        self.absent, self.max_target = EOS + 1, labels - EOS - 1
+        self.register_buffer("order", torch.arange(EOS + 2, labels), persistent=False)
 
     def read_entries(self, source: Sequence[str], target: Sequence[str]) -> None:
-        """The order of the labels is that of their names."""
-        rank = torch.full_like(self.rank, -1)
-        rank[torch.tensor(sorted(range(EOS + 1, len(target)), key=lambda i: target[i]))] = torch.arange(
-            len(target) - EOS - 1, device=rank.device
-        )
-        self.rank = rank
+        """Raises RunError for a vocabulary without ABSENT, which alone has no text."""
+        if target[self.absent]:
+            raise RunError(
+                "the target vocabulary is not that of several labels a text: it has no entry for their absence"
+            )
+        names = sorted(range(self.absent + 1, len(target)), key=lambda i: target[i])
+        self.order = torch.tensor(names, device=self.order.device)
 
     def cache(self, encoded: EncoderOutput, source: Tensor, mask: Tensor) -> Cached:
         vector, maps = self.pooling(encoded.states, mask, encoded.ends)
-        scores = self.output(self.dropout(vector))  # (B, V)
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        no = nn.functional.logsigmoid(-scores).masked_fill(~self.is_label, 0.0)
-        earlier = (self.rank.unsqueeze(1) < self.rank).to(no.dtype)  # (V, V) [i, k]: i comes before k
-        chosen = nn.functional.logsigmoid(scores) + no @ earlier
-        chosen = chosen.masked_fill(~self.is_label, -torch.inf)
-        is_end = torch.arange(scores.size(1), device=scores.device) == EOS
-        return {SCORES: torch.where(is_end, no.sum(1, keepdim=True), chosen).unsqueeze(1), MAPS: maps}
+        scores = self.output(self.dropout(vector)).unsqueeze(1)  # (B, 1, V)
+        return {SCORES: scores.to(torch.promote_types(scores.dtype, torch.float32)), MAPS: maps}
 
-    def following(self, scores: Tensor, before: Tensor) -> Tensor:
-        """Only labels after the last one; the softmax of the head divides by the probability of having come so far."""
-        last = self.rank[before.clamp_max(self.rank.size(0) - 1)]
-        return scores.masked_fill(self.is_label & (self.rank <= last.unsqueeze(-1)), -torch.inf)
+    def read(self, memory: Memory, position: Tensor, before: Tensor, attention: bool) -> tuple[Tensor, Tensor | None]:
+        scores = memory.cached[SCORES]
+        entries = torch.arange(scores.size(2), device=scores.device)
+        order = torch.cat((self.order, self.order.new_full((1,), EOS)))
+        own = order.index_select(0, position.clamp_max(self.order.size(0)))  # (T,)
+        is_own, ends = entries == own.unsqueeze(1), (own == EOS).unsqueeze(1)  # (T, V), (T, 1)
+        no = nn.functional.logsigmoid(-scores[:, 0]).index_select(1, own).unsqueeze(2)  # (B, T, 1)
+        found = torch.where(is_own, nn.functional.logsigmoid(scores), -torch.inf)  # (B, T, V)
+        found = torch.where((entries == self.absent) & ~ends, no, found)
+        found = found.masked_fill(is_own & ends, 0.0).expand(-1, before.size(1), -1)
+        return found, self.maps(memory, position) if attention else None
 
 
 class TagsDecoder(LabelDecoder):

@@ -7,9 +7,9 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import islice, repeat
-from typing import Any, NamedTuple, Never, NoReturn, TypeVar
+from typing import Any, NamedTuple, Never, NoReturn, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,6 +191,10 @@ class LineTranslator(ABC):
                 truncated = self._is_truncated(line)
                 yield [one._replace(truncated=truncated) for one in translations]
 
+    def with_search(self, **settings: Any) -> Self:
+        """This translator with other search settings. Raises ConfigError as `SearchConfig.changed`."""
+        return replace(self, search=self.search.changed(**settings))  # type: ignore[type-var]  # subclasses are dataclasses
+
     def forced_decode(self, pairs: Iterable[tuple[str, str]], *, attention: bool = False) -> Iterator[Translation]:
         """Each target of the (source, target) pairs as if the search had found it, with its log-probability.
 
@@ -274,7 +278,7 @@ class LineTranslator(ABC):
 
         Optional terms for which there is no room are left out, which is logged once. DataError for more of others."""
         prefix = prefix.strip()  # what follows has a space of its own
-        start = self.encode_target(prefix, source)
+        start = self.encode_target(prefix, source) if prefix else []
         limit, name = self._target_limit()
         room, ids = limit - 1 - len(start), [self._encode_term(term, source, limit) for term in terms]
         room -= sum(len(each) for each, term in zip(ids, terms, strict=True) if not term.optional)

@@ -24,6 +24,7 @@ WORD_PATTERN = re.compile(f"^[^{SPACE_MARK}]+|{SPACE_MARK}[^{SPACE_MARK}]*")
 LONGEST_PIECE = 16  # characters of a subword, SentencePiece's default limit; whole words and unknown ones may have more
 MAX_MODEL_BYTES = 64 * MIB  # a model of 32,000 entries has less than one
 SPECIAL_IDS = {"pad_id": PAD, "unk_id": UNK, "bos_id": BOS, "eos_id": EOS}
+ABSENT = "<absent>"  # a control symbol of vocabularies whose targets have a place for each label: that it is not there
 
 Segment = Callable[[Any, str], list[str]]  # a tokenizer, text -> pieces
 
@@ -42,7 +43,9 @@ class SubwordModel:
             if (found := getattr(self._model, special)()) != wanted:
                 raise RunError(f"{name}: {special}={found}, but this package needs {wanted}")
         self.size = len(self._pieces)
-        for i in (PAD, BOS, EOS):
+        found = (i for i, piece in enumerate(self._pieces) if piece == ABSENT and self._model.is_control(i))
+        self.absent = next(found, -1)  # the id of ABSENT, -1 without it
+        for i in (PAD, BOS, EOS, *([self.absent] if self.absent > 0 else [])):
             self._pieces[i] = ""
         self._pieces[UNK] = self._model.decode([UNK]).replace(" ", SPACE_MARK)
 
@@ -50,6 +53,16 @@ class SubwordModel:
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the model file."""
         return hashlib.sha256(self.serialized).hexdigest()
+
+    @cached_property
+    def labels(self) -> list[int]:
+        """The ids of all entries but the special ones, in the order of their pieces."""
+        return sorted((i for i in range(EOS + 1, self.size) if i != self.absent), key=self._pieces.__getitem__)
+
+    def places(self, ids: Iterable[int]) -> list[int]:
+        """For each of `labels` its id if it is among `ids`, else `absent`; UNK at the end if that is."""
+        given = {*ids}
+        return [i if i in given else self.absent for i in self.labels] + [UNK] * (UNK in given)
 
     @cached_property
     def continuing(self) -> frozenset[int]:
@@ -90,7 +103,7 @@ class SubwordModel:
     def pieces(self, ids: Iterable[int], unknown: Sequence[str] = ()) -> list[str]:
         """The piece of each id; id `size` + k is unknown[k], or UNK if there is none.
 
-        PAD, BOS and EOS are empty, UNK is "⁇"."""
+        PAD, BOS, EOS and the id of ABSENT are empty, UNK is "⁇"."""
         extra = dict(enumerate(unknown, start=self.size))
         return [self._pieces[i] if i < self.size else extra.get(i, self._pieces[UNK]) for i in ids]
 
@@ -168,6 +181,8 @@ class VocabularyPair:
         if unknown and UNK in ids:
             extended = {piece: self.target.size + k for k, piece in enumerate(unknown)}
             ids = [extended.get(piece, UNK) if i == UNK else i for i, piece in zip(ids, pieces, strict=True)]
+        if self.target.absent > 0:
+            ids = self.target.places(ids)
         return [*ids, EOS]
 
     def encode_term(self, text: str, unknown: Sequence[str] = ()) -> list[int]:

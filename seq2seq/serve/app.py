@@ -22,6 +22,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 import seq2seq
+from seq2seq.config import LABEL_TASKS
 from seq2seq.config.languages import language_name
 from seq2seq.errors import RunError, Seq2SeqError
 from seq2seq.evaluation.alignment import word_links
@@ -234,7 +235,7 @@ class Server:
         body = await self._body(request, schemas.ClassifyBody)
         self._check_key(request, body.api_key)
         texts = self._texts(body.text)
-        model = self.models.named(body.model, "classification", "labeling")
+        model = self.models.named(body.model, *LABEL_TASKS)
         return await self._details(request, body, model, [read_whole(text) for text in texts], {}, "labels")
 
     async def figures(self, request: Request) -> Response:

@@ -15,7 +15,7 @@ from seq2seq.data.batching import BatchOptions, TrainBatches, eval_batches, larg
 from seq2seq.data.prepare import Prepared
 from seq2seq.distributed import ranks
 from seq2seq.errors import TrainingError
-from seq2seq.evaluation.metrics import score
+from seq2seq.evaluation.metrics import score, sentence_metric
 from seq2seq.evaluation.output_health import output_warnings
 from seq2seq.nn.build import EncoderDecoder
 from seq2seq.nn.cuda_graphs import CUDAGraphRecorder
@@ -263,7 +263,7 @@ def make_dev_set(config: Config, prepared: Prepared, model: EncoderDecoder) -> D
     def decode() -> tuple[float, Sequence[str], Sequence[DevExample]]:
         sources = [pair.source for pair in pairs]
         hypotheses = translator.translate(sources)
-        warnings = output_warnings(sources, hypotheses, references[0])
+        warnings = output_warnings(sources, hypotheses, references[0], sentence_metric([metric]))
         value = score(hypotheses, references, [metric], **tokenizers, bootstrap=0)[0].value
         return value, [*warnings.values()], dev_examples(pairs, hypotheses, t.show)
 

@@ -24,7 +24,6 @@ from seq2seq.distributed import ranks, shared_work
 from seq2seq.distributed.launch import start_processes
 from seq2seq.errors import ConfigError, RunError
 from seq2seq.export.formats import ruled_out
-from seq2seq.ids import EOS
 from seq2seq.nn.build import EncoderDecoder, build_model
 from seq2seq.runs.directory import CONFIG, HASHES, INFO, LAST, LOG, Run, locked, read_info, run_directory
 from seq2seq.runs.weights import load_weights, read_entries
@@ -229,10 +228,10 @@ def weigh_classes(model: EncoderDecoder, config: Config, prepared: Prepared) -> 
         size, train = prepared.vocabularies.target.size, prepared.train
         labels = np.concatenate([train.target(i) for i in range(len(train))])
         counts = torch.from_numpy(np.bincount(labels, minlength=size).astype(np.float64))
-        counts[: EOS + 1] = 0
-        found = counts > 0
+        known = torch.tensor(prepared.vocabularies.target.labels)
+        found = torch.zeros(size, dtype=torch.bool).index_fill(0, known, True) & (counts > 0)
         weights = torch.ones(size)
-        weights[found] = (counts.sum() / (found.sum() * counts[found])).float()
+        weights[found] = (counts[found].sum() / (found.sum() * counts[found])).float()
         model.head.class_weights = weights
 
 

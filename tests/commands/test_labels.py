@@ -28,6 +28,7 @@ KINDS = {
         "training.class_weights=balanced",
     ),
     "tagger": ("data=toy_entities", "model.crf=true", *RNN),
+    "last": ("data=toy_sentiment", "model.pooling=last", *RNN),
     "guided": ("data=toy_sentiment", "training.guided_alignment=1", *RNN),
 }  # fmt: skip
 TEXTS = [example.source for example in generate_sentiment(1).dev[:3]]
@@ -49,13 +50,13 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def several(tmp_path: Path) -> Path:
-    """A run with several labels a text."""
-    lines = ["sunny day\twarm dry", "rainy day\twet", "sunny night\tdry", "rainy night\twet cold", "day\twarm"] * 8
+    """A run with any number of labels a text."""
+    lines = ["sunny day\twarm dry", "rainy day\twet warm", "sunny night\tdry", "rainy night\twet", "night\t"] * 8
     for name in ("train", "dev"):
         (tmp_path / f"{name}.tsv").write_text("".join(f"{line}\n" for line in lines))
-    own = ("task=classification", "model.output=labels", "data.targets=labels", "data=mine", "data.format=tsv")
+    own = ("task=multilabel", "data=mine", "data.format=tsv", "+data.test.test=dev.tsv")
     files = ("data.columns=[0,1]", "data.train=train.tsv", "data.dev=dev.tsv", f"data.root={tmp_path}")
-    steps = ("training.max_updates=120", "training.learning_rate=3e-2", "training.monitor=micro_f1", "model.dropout=0")
+    steps = ("training.max_updates=120", "training.learning_rate=3e-2", "model.dropout=0")
     replaced = ("data.pairs", "training.max_updates", "training.validate_every")
     small = [word for word in SMALL if not word.startswith(replaced)]
     paths = (f"runs={tmp_path / 'runs'}", f"data.cache={tmp_path / 'cache'}")
@@ -101,6 +102,19 @@ def test_empty_texts_and_other_runs_are_refused(
     assert "is not a run directory" in call("predict", tmp_path / "none", stdin=INPUT)[2]
 
 
+def test_each_label_has_its_probability(call: Call, labelled: Callable[[str], Path]) -> None:
+    _, out, _ = call("predict", labelled("classifier"), "--each", stdin=INPUT)
+    _, all_answers, _ = call("predict", labelled("classifier"), "--n-best", 3, "--json", stdin=INPUT)
+    for each, answers in zip(out.splitlines(), all_answers.splitlines(), strict=True):
+        expected = {one["labels"][0]: one["probability"] for one in json.loads(answers)}
+        assert json.loads(each) == pytest.approx(expected, abs=1e-5)
+    for arguments, message in (
+        ((labelled("classifier"), "--each", "--json"), "--json would be ignored: --each prints all labels"),
+        ((labelled("tagger"), "--each"), f"--each would be ignored: {labelled('tagger')} labels words, not texts"),
+    ):
+        assert call("predict", *arguments, stdin=INPUT)[::2] == (2, f"seq2seq: {message}\n")
+
+
 def test_every_word_gets_one_tag_and_bio_holds(call: Call, labelled: Callable[[str], Path]) -> None:
     texts = ["Ann Smith met Bob .", "x", "  two   words "]
     _, out, _ = call("predict", labelled("tagger"), stdin="".join(f"{text}\n" for text in texts))
@@ -112,13 +126,31 @@ def test_every_word_gets_one_tag_and_bio_holds(call: Call, labelled: Callable[[s
 
 
 def test_several_labels_are_a_set(call: Call, several: Path) -> None:
-    _, out, _ = call("predict", several, stdin="sunny day\nrainy night\n")
-    assert [line.split("\t")[0] for line in out.splitlines()] == ["dry warm", "cold wet"]
-    code, out, _ = call("predict", several, "--n-best", 20, "--json", stdin="day\n")
+    _, out, _ = call("predict", several, stdin="sunny day\nrainy night\nnight\n")
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["dry warm", "wet", ""]
+    code, out, _ = call("predict", several, "--n-best", 8, "--json", stdin="day\n")
     (answers,) = map(json.loads, out.splitlines())
     assert code == 0
+    assert len({" ".join(one["labels"]) for one in answers}) == 8
     assert all(one["labels"] == sorted(set(one["labels"])) for one in answers)
-    assert math.fsum(one["probability"] for one in answers) == pytest.approx(1, abs=0.05)
+    assert math.fsum(one["probability"] for one in answers) == pytest.approx(1, abs=1e-4)
+    _, out, _ = call("predict", several, "--each", stdin="day\n")
+    for label, probability in json.loads(out).items():  # that of all sets with the label
+        of_sets = math.fsum(one["probability"] for one in answers if label in one["labels"])
+        assert probability == pytest.approx(of_sets, abs=1e-4)
+
+
+def test_evaluation_of_several_labels(call: Call, several: Path, tmp_path: Path) -> None:
+    """By files as by the test set of the run, in any order of the labels."""
+    code, out, _ = call("evaluate", several, "--bootstrap", 0, "--json")
+    found = {one["name"]: one["value"] for one in json.loads(out)["scores"]}
+    assert code == 0
+    assert found == {"micro_f1": 100, "macro_f1": 100, "exact_match": 100, "auc": 100}
+    (tmp_path / "texts").write_text("sunny day\nnight\n")
+    (tmp_path / "labels").write_text("warm dry\n\n")
+    files = ("--source", tmp_path / "texts", "--reference", tmp_path / "labels")
+    code, out, _ = call("evaluate", several, *files, "--bootstrap", 0, "--json")
+    assert {one["name"]: one["value"] for one in json.loads(out)["scores"]}["exact_match"] == 100
 
 
 def test_evaluation_of_a_classifier(call: Call, labelled: Callable[[str], Path]) -> None:
@@ -141,6 +173,9 @@ def test_evaluation_of_a_classifier(call: Call, labelled: Callable[[str], Path])
         "attention_mass",
         "attention_hit",
     ]
+    _, out, _ = call("erase", labelled("last"), "--bootstrap", 0)  # no word has attention
+    assert "most attended" not in out
+    assert [line.split(" ")[0] for line in out.splitlines()] == [*["comprehensiveness"] * 2, *["sufficiency"] * 2]
 
 
 def test_classifiers_are_compared_with_a_report(call: Call, labelled: Callable[[str], Path], tmp_path: Path) -> None:
@@ -150,7 +185,8 @@ def test_classifiers_are_compared_with_a_report(call: Call, labelled: Callable[[
     page = (tmp_path / "report.html").read_text()
     assert "macro F1" in page
     assert "deliberately" not in page
-    assert {"accuracy", "macro_f1", "aer"} <= {column["key"] for column in json.loads(out)["columns"]}
+    columns = {column["key"] for column in json.loads(out)["columns"]}
+    assert {"accuracy", "macro_f1", "aer", "calibration_error", "auc"} <= columns
 
 
 def test_attention_can_be_guided_to_the_words_that_decide(labelled: Callable[[str], Path]) -> None:

@@ -14,6 +14,7 @@ from seq2seq.data.toy.entities import generate_entities
 from seq2seq.data.toy.labelled import LabelledCorpus
 from seq2seq.data.toy.sentiment import BAD, GOOD, generate_sentiment
 from seq2seq.errors import ConfigError, DataError
+from seq2seq.ids import EOS
 from tests.each import each
 
 GOOD_PAIRS = {"label": ("a b", "x"), "labels": ("a b", "y x y"), "tags": (" a  b", "B-X I-X")}
@@ -40,6 +41,9 @@ def test_labels_have_the_form_that_models_need() -> None:
 
 def test_label_sets_without_classes_are_refused() -> None:
     check_label_set({"0": 1, "1": 2})
+    check_label_set({"x": 7}, several=True)  # others have none
+    with pytest.raises(DataError, match="no training text has a label"):
+        check_label_set({}, several=True)
     check_label_set({str(i): 1 for i in range(50)})
     with pytest.raises(DataError, match="every training text has the same label, 'x': there are no classes"):
         check_label_set({"x": 7})
@@ -70,6 +74,22 @@ def test_every_label_has_an_entry_whatever_the_tokenizer(corpus: Callable[..., D
     target = prepared.vocabularies.target
     assert sorted(target.decode([i]) for i in range(4, target.size)) == sorted(labels)
     assert [target.decode(prepared.train.target(i)[:-1].tolist()) for i in range(len(labels))] == labels
+
+
+def test_several_labels_have_a_place_each(corpus: Callable[..., DataConfig]) -> None:
+    """In the order of their names; a text without labels is kept."""
+    lines = ["a\tred blue", "b\t", "c\tblue", "d\tgreen red blue red"]
+    prepared = prepare(corpus("labels", lines, ["text\tgreen", "none\t"]), TOKENIZER)
+    target = prepared.vocabularies.target
+    blue, green, red = target.labels
+    assert [target.decode([i]) for i in target.labels] == ["blue", "green", "red"]
+    ids = [prepared.train.target(i).tolist() for i in range(4)]
+    no = target.absent
+    assert ids == [[blue, no, red, EOS], [no, no, no, EOS], [blue, no, no, EOS], [blue, green, red, EOS]]
+    assert [target.decode(row) for row in ids] == ["blue red", "", "blue", "blue green red"]
+    assert [prepared.dev.target(i).tolist() for i in range(2)] == [[no, green, no, EOS], [no, no, no, EOS]]
+    with pytest.raises(DataError, match=r"pair 1: the label 'gren' is not in .* \(did you mean green\?\)"):
+        prepare(corpus("labels", lines, ["text\tred gren"]), TOKENIZER)
 
 
 def test_a_label_that_only_the_development_text_has_is_named(corpus: Callable[..., DataConfig]) -> None:

@@ -1,9 +1,11 @@
-"""Scores of labels: cases solved on paper, and the same as scikit-learn and seqeval where these are installed."""
+"""Scores of labels: cases solved on paper, and the same as scikit-learn, and seqeval where it is installed."""
 
 import random
 
 import numpy as np
 import pytest
+from sklearn import metrics
+from sklearn.preprocessing import MultiLabelBinarizer
 
 from seq2seq.evaluation.labels import Entity, entities
 from seq2seq.evaluation.metrics import score
@@ -49,6 +51,7 @@ def test_scores_on_paper() -> None:
     assert value("accuracy", ours, theirs) == pytest.approx(75)
     assert value("macro_f1", ours, theirs) == pytest.approx(100 * (4 / 5 + 2 / 3) / 2)
     assert value("micro_f1", ours, theirs) == pytest.approx(75)
+    assert value("exact_match", ["a b", "a", ""], ["a b", "a b", ""]) == pytest.approx(200 / 3)
     # one of two entities is right, and three were found
     ours, theirs = ["B-X I-X O B-Y B-Y"], ["B-X I-X O B-Y I-Y"]
     assert value("entity_f1", ours, theirs) == pytest.approx(100 * 2 / 5)
@@ -58,8 +61,6 @@ def test_scores_on_paper() -> None:
 
 
 def test_f1_is_that_of_scikit_learn() -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
-    binarizer = pytest.importorskip("sklearn.preprocessing").MultiLabelBinarizer
     for seed in range(4):
         ours, theirs = texts(seed, ("a", "b", "c")), texts(seed + 10, ("a", "b", "c"))
         assert value("accuracy", ours, theirs) == pytest.approx(100 * metrics.accuracy_score(theirs, ours))
@@ -67,10 +68,11 @@ def test_f1_is_that_of_scikit_learn() -> None:
             expected = metrics.f1_score(theirs, ours, average=name)
             assert value(f"{name}_f1", ours, theirs) == pytest.approx(100 * expected)
         ours, theirs = texts(seed, ("a", "b", "c"), 3), texts(seed + 10, ("a", "b", "c"), 3)
-        sets = binarizer().fit([line.split() for line in theirs])
+        sets = MultiLabelBinarizer().fit([line.split() for line in theirs])
         one, other = (sets.transform([line.split() for line in lines]) for lines in (ours, theirs))
         for name in ("macro", "micro"):
             assert value(f"{name}_f1", ours, theirs) == pytest.approx(100 * metrics.f1_score(other, one, average=name))
+        assert value("exact_match", ours, theirs) == pytest.approx(100 * metrics.accuracy_score(other, one))
 
 
 def test_entity_f1_is_that_of_seqeval() -> None:

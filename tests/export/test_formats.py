@@ -1,15 +1,17 @@
 """Which formats can represent a model, and the sentence for each setting that rules one out."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from seq2seq.config import AttentionConfig, Config, RNNConfig, SearchConfig, TransformerConfig
+from seq2seq.config import LABEL_TASKS, AttentionConfig, Config, RNNConfig, SearchConfig, TransformerConfig
 from seq2seq.config.choices import CHOICES
 from seq2seq.config.data import DataConfig, TokenizerConfig
 from seq2seq.errors import ConfigError
 from seq2seq.export.formats import FORMATS, LINEAR_SCORERS, check_format, left_out, reasons, ruled_out
+from seq2seq.launch.compose import compose_config
 from tests.each import each
 
 PLAIN = {"ctranslate2", "huggingface", "argos"}  # those of other tools
@@ -30,11 +32,11 @@ RULED_OUT: dict[str, dict[str, set[str]]] = {
     "model.positions": {"rotary": {"huggingface"}},
     "model.tie": {},
     "tokenizer.joint": {"false": {"argos"}},
-    "task": {"summarization": {"argos"}, "classification": {"argos"}, "labeling": {"argos"}},
+    "task": {"summarization": {"argos"}},
     "data.source_language": {"none": {"argos"}, "xx": {"argos"}},
     "data.target_language": {"none": {"argos"}},
 }
-VALUES: dict[str, tuple[str, ...]] = {
+VALUES: dict[str, Sequence[str]] = {
     "model.name": ("rnn", "transformer"),
     "model.head": ("vocabulary", "copy"),
     "model.attention.scorer": CHOICES["SCORERS"],
@@ -47,7 +49,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "model.positions": ("sinusoidal", "learned", "rotary"),
     "model.tie": ("none", "target", "all"),
     "tokenizer.joint": ("true", "false"),
-    "task": CHOICES["TASKS"],
+    "task": [task for task in CHOICES["TASKS"] if task not in LABEL_TASKS],
     "data.source_language": ("none", "xx", "zh-Hant"),
     "data.target_language": ("none", "German"),
 }
@@ -73,6 +75,15 @@ def test_the_formats_that_a_setting_rules_out(setting: str, value: str) -> None:
     for name in RULED_OUT[setting].get(value, ALL):
         assert len(found[name]) == 1
         assert found[name][0].startswith(f"{setting}={value} cannot be exported to {FORMATS[name].title}, ")
+
+
+@each("task", LABEL_TASKS)
+def test_other_tools_have_no_labels(task: str) -> None:
+    config = compose_config([f"task={task}", "data=mine", "model=transformer"])
+    found = {name: reasons(name, config) for name in FORMATS}
+    assert {name for name, why in found.items() if why} == PLAIN
+    for name in PLAIN:
+        assert any(f"model.output={config.model.output}" in reason for reason in found[name])
 
 
 def test_all_reasons_are_given_and_the_first_is_raised() -> None:

@@ -716,13 +716,14 @@ LABELS = [
     ),
     Bug(
         "labels_in_order_of_ids", "nn/labels.py",
-        "self.rank = rank", "pass",
+        "self.order = torch.tensor(names, device=self.order.device)", "pass",
         "several labels come in the order of the vocabulary, not of their names", "nn/test_labels.py",
     ),
     Bug(
-        "earlier_labels_are_free", "nn/labels.py",
-        "chosen = nn.functional.logsigmoid(scores) + no @ earlier", "chosen = nn.functional.logsigmoid(scores)",
-        "labels that are left out have no probability", "nn/test_labels.py",
+        "absent_labels_are_free", "nn/labels.py",
+        "found = torch.where((entries == self.absent) & ~ends, no, found)",
+        "found = torch.where((entries == self.absent) & ~ends, 0.0, found)",
+        "that a label is absent has probability 1", "nn/test_labels.py",
     ),
     Bug(
         "subwords_are_words", "nn/labels.py",
@@ -746,9 +747,20 @@ LABELS = [
         "a class that a resample lacks lowers its F1", "evaluation/test_labels.py",
     ),
     Bug(
-        "ties_count_whole", "evaluation/classes.py",
-        "return np.asarray((last - (count - 1) / 2)[place])", "return np.asarray(last[place].astype(float))",
-        "texts of equal probability count as in order", "evaluation/test_classes.py",
+        "probabilities_of_absence", "evaluation/classes.py",
+        "return LabelProbabilities(labels, np.exp(-np.logaddexp(0, log_probs[:, :1] - log_probs[:, 1:])), False)",
+        "return LabelProbabilities(labels, np.exp(-np.logaddexp(0, log_probs[:, 1:] - log_probs[:, :1])), False)",
+        "the probability of each of several labels is that of its absence", "commands/test_labels.py",
+    ),
+    Bug(
+        "texts_without_labels", "data/prepare.py",
+        'blank_targets=data.targets == "labels",', "blank_targets=False,",
+        "texts without any of several labels are dropped", "data/test_labels.py",
+    ),
+    Bug(
+        "prefix_of_absent_labels", "runtime/translation.py",
+        "start = self.encode_target(prefix, source) if prefix else []", "start = self.encode_target(prefix, source)",
+        "no prefix is a prefix of absent labels", "commands/test_labels.py",
     ),
     Bug(
         "erased_words_are_kept", "evaluation/erasure.py",

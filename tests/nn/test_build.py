@@ -84,8 +84,9 @@ def build(family, settings):
     attention = {name.partition(".")[2]: value for name, value in settings.items() if "." in name}
     torch.manual_seed(5)
     model = build_model(MODELS[family](**{**plain, "attention": AttentionConfig(**attention)}), V, V)
-    entries = ["", "▁⁇", "", "", *(f"▁{prefix}-{kind}" for kind in "ABCD" for prefix in "BI"), "▁O"]
-    model.read_entries(entries, entries)
+    tags = [*(f"▁{prefix}-{kind}" for kind in "ABCD" for prefix in "BI"), "▁O"]
+    entries = ["", "▁⁇", "", "", *tags]
+    model.read_entries(entries, ["", "▁⁇", "", "", "", *tags[1:]] if settings.get("output") == "labels" else entries)
     return model
 
 

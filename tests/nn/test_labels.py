@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seq2seq.config import MODELS
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, RunError
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn.attention.pooling import POOLINGS
 from seq2seq.nn.build import build_meta_model, build_model
@@ -19,6 +19,8 @@ from tests.each import each
 
 SOURCES = ["", "⁇", "", "", *(f"▁{c}" for c in "abcd"), *"efgh"]  # the last ones continue a word
 LABELS = ["", "▁⁇", "", "", "▁B-X", "▁I-X", "▁O", "▁I-Y", "▁B-Y"]
+SEVERAL = ["", "▁⁇", "", "", "", "▁c", "▁a", "▁d", "▁b"]  # 4 says that a label is absent
+ORDER, ABSENT = [6, 8, 5, 7], 4
 FIRST = EOS + 1
 B, S = 3, 7
 SOURCE = torch.tensor([[4, 8, 5, 6, 9, EOS, PAD], [7, EOS, PAD, PAD, PAD, PAD, PAD], [4, 5, 6, 7, 8, 4, EOS]])
@@ -37,7 +39,7 @@ OUTPUTS = {
 }
 TARGETS = {  # allowed ones, of each text
     "label": [[5], [4], [8]],
-    "labels": [[4, 8], [6], []],
+    "labels": [[6, 8, ABSENT, ABSENT], [ABSENT, ABSENT, ABSENT, 7], [ABSENT] * 4],
     "tags": [[4, 5, 6], [8], [6, 8, 7, 7, 4]],
 }
 CASES = [(family, name) for family in MODELS for name in OUTPUTS]
@@ -47,7 +49,7 @@ def build(family, dtype=torch.float64, **settings):
     """A model with random weights, in evaluation mode."""
     torch.manual_seed(7)
     model = build_model(MODELS[family](**SIZES[family], **settings), len(SOURCES), len(LABELS)).to(dtype).eval()
-    model.read_entries(SOURCES, LABELS)
+    model.read_entries(SOURCES, SEVERAL if settings.get("output") == "labels" else LABELS)
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(torch.randn_like(weight), alpha=0.4)
@@ -71,8 +73,7 @@ def sequences(name, words):
     if name == "label":
         return [[label] for label in labels]
     if name == "labels":
-        order = sorted(labels, key=lambda i: LABELS[i])
-        return [list(some) for n in range(len(order) + 1) for some in itertools.combinations(order, n)]
+        return [list(places) for places in itertools.product(*((label, ABSENT) for label in ORDER))]
     return [list(tags) for tags in itertools.product(labels, repeat=words)]
 
 
@@ -233,11 +234,32 @@ def test_several_labels_are_independent():
     memory = it.model.encode(SOURCE)
     encoded = it.model.encoder(SOURCE, SOURCE != PAD)
     vector = it.model.decoder.pooling(encoded.states, SOURCE != PAD, encoded.ends).vector
-    logits = it.model.decoder.output(vector)[:, FIRST:]
-    wanted = torch.tensor([[float(i in ids) for i in range(FIRST, len(LABELS))] for ids in it.targets])
+    logits = it.model.decoder.output(vector)[:, ORDER]
+    wanted = torch.tensor([[float(i in ids) for i in ORDER] for ids in it.targets])
     loss = it.model.head.loss(it.model.decode(it.target_in, memory), memory, it.target_out)
     expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted.double(), reduction="sum")
     torch.testing.assert_close(loss.total, expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beam", [1, 2, 3])
+def test_any_beam_finds_the_likeliest_sets(beam):
+    """The likeliest one has every label with p > 1/2."""
+    model = build("rnn", output="labels")
+    memory = model.encode(SOURCE)
+    yes = model.decode(torch.full((B, 5), ABSENT), memory).features[:, range(4), ORDER].exp()
+    found = beam_search([model], [memory], max_length=4, beam=beam, n_best=beam, penalties=Penalties("none"))
+    targets = sequences("labels", 0)
+    for b in range(B):
+        assert found[b][0].tokens == [i if p > 0.5 else ABSENT for i, p in zip(ORDER, yes[b], strict=True)]
+        scored = score_targets([model], [memory.select(torch.full((len(targets),), b))], targets)
+        best = sorted((given.log_prob for given in scored), reverse=True)[:beam]
+        assert [one.score for one in found[b]] == pytest.approx(best, abs=1e-5)
+
+
+def test_a_vocabulary_without_an_entry_for_absence_is_refused():
+    with pytest.raises(RunError, match="it has no entry for their absence"):
+        build_meta_model(MODELS["rnn"](output="labels")).read_entries(SOURCES, LABELS)
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ const currentModel = () => catalog.models.find((model) => model.name === chosen.
 const TASKS = { // task -> where its requests go, the field of the answer, and what the text beside is called
   translation: ["v1/translate", "translations", "Translation"],
   summarization: ["v1/summarize", "summaries", "Summary"],
+  multilabel: ["v1/classify", "labels", "Labels"],
   classification: ["v1/classify", "labels", "Label"],
   labeling: ["v1/classify", "labels", "Labels"],
 };
