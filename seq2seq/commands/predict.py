@@ -15,6 +15,7 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.runtime.arguments import Parser, add_number, add_threads, tab_separated
 from seq2seq.runtime.bounds import SEARCH_BOUNDS
 from seq2seq.runtime.stdin import stdin_windows
+from seq2seq.runtime.words import single_spaces
 
 if TYPE_CHECKING:
     from seq2seq.runtime.translation import LineTranslator, Translation
@@ -30,8 +31,10 @@ def main(argv: list[str]) -> None:
     from seq2seq.runtime.translation import warn_truncated
 
     device = {"device": options.device, "precision": options.precision, "threads": options.threads}
-    search = {"n_best": options.n_best, "beam": options.n_best} if options.n_best > 1 else {}
-    translator = open_translator(*options.runs, **device, **search)
+    translator = open_translator(*options.runs, **device)
+    if options.n_best > 1:
+        beam = max(options.n_best, translator.search.beam)
+        translator = translator.with_search(n_best=options.n_best, beam=beam, sampling=False)
     if options.each:
         _print_each(translator, options)
         return
@@ -76,8 +79,6 @@ def _windows(path: Path | None, size: int) -> Iterator[list[str]]:
 
 def _text(line: str, where: str) -> str:
     """A line as labellers read it. Raises DataError for an empty one."""
-    from seq2seq.data.labels import single_spaces
-
     if not (text := single_spaces(line)):
         raise DataError(f"{where} is empty: there is nothing to label")
     return text

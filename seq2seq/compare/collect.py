@@ -143,10 +143,11 @@ def open_run(path: Path) -> Run:
 def check_same_data(one: Run, other: Run) -> None:
     """Raises ConfigError unless both runs were trained on the same text in the same direction."""
     datas = [run.config.data for run in (one, other)]
-    directions = [f"{data.source}-{data.target}" for data in datas]
+    directions = [f"{data.source}-{data.target if data.targets == 'text' else data.targets}" for data in datas]
     if directions[0] != directions[1]:
         raise ConfigError(
-            f"{one.folder} translates {directions[0]}, {other.folder} {directions[1]}: their figures cannot be compared"
+            f"the text of {one.folder} is {directions[0]}, of {other.folder} {directions[1]}: their figures cannot be"
+            " compared"
         )
     if one.info.get("data") != other.info.get("data"):
         names = [f"{run.folder} (data={data.name})" for run, data in zip((one, other), datas, strict=True)]

@@ -20,6 +20,11 @@ TARGETS_OF = {  # task -> what its targets are, data.targets
     "labeling": "tags",
 }
 LABEL_TASKS = tuple(task for task, targets in TARGETS_OF.items() if targets != "text")
+LABEL_MONITORS = {  # data.targets -> the choices of training.monitor that score them
+    "label": ("accuracy", "macro_f1", "micro_f1", "loss"),
+    "labels": ("micro_f1", "macro_f1", "exact_match", "loss"),
+    "tags": ("accuracy", "exact_match", "macro_f1", "micro_f1", "entity_f1", "loss"),
+}
 SCHEMA = 1  # raised whenever a saved config would be read differently
 
 
@@ -77,6 +82,13 @@ class Config(Group):
         if output == "labels" and self.training.guided_alignment:
             guided = f"training.guided_alignment={self.training.guided_alignment}"
             raise ConfigError(f"{guided} does not fit data.targets=labels: all labels of a text have one attention")
+        if output == "tags" and self.tokenizer.normalizer != "identity":
+            normalizer = f"tokenizer.normalizer={self.tokenizer.normalizer}"
+            raise ConfigError(f"{normalizer} may change where words end, each of which has a tag: identity does not")
+        monitors = LABEL_MONITORS.get(output)
+        if monitors and self.training.monitor not in monitors:
+            monitor = f"training.monitor={self.training.monitor}"
+            raise ConfigError(f"{monitor} does not fit data.targets={targets}: choose one of {', '.join(monitors)}")
         if output == "text" and self.training.class_weights != "none":
             weights = f"training.class_weights={self.training.class_weights}"
             raise ConfigError(f"{weights} would be ignored: model.output=text has no classes")

@@ -135,11 +135,13 @@ class DataConfig(Group):
             self.refuse_ignored(("hub", "hub_config"), "it belongs to data.format=hub")
 
     def languages(self) -> tuple[str, str]:
-        """The languages of source and target: those of the settings, else what file endings or fields say; or ""."""
-        return (
-            self.source_language or language_of_side(self.source),
-            self.target_language or language_of_side(self.target),
-        )
+        """The languages of source and target: those of the settings, else what file endings or fields say; or "".
+
+        Labels have none."""
+        source = self.source_language or language_of_side(self.source)
+        if self.targets != "text":
+            return source, ""
+        return source, self.target_language or language_of_side(self.target)
 
     def check_word_links(self) -> None:
         """Raise ConfigError for a format that has no word links."""

@@ -6,11 +6,14 @@ from typing import TypeVar
 
 from seq2seq.data.readers import LinkedPair, Pair
 from seq2seq.errors import DataError, counted, nearest_hint, quoted, shortened
+from seq2seq.runtime.words import single_spaces
+from seq2seq.utils.bio import is_bio, may_follow
 
 Some = TypeVar("Some", Pair, LinkedPair)
 
-MANY = 20  # labels: of so many that are mostly decimal fractions none is a class
+MANY = 20  # labels: of more, which are mostly numbers, none is a class
 SHOWN = 20  # labels that a message lists
+FRACTION, NUMBER = r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", r"[+-]?\d+(e[+-]?\d+)?"
 
 
 def labelled(pairs: Iterable[Some], targets: str, what: str, unit: str = "pair") -> Iterator[Some]:
@@ -20,6 +23,8 @@ def labelled(pairs: Iterable[Some], targets: str, what: str, unit: str = "pair")
     for number, pair in enumerate(pairs, 1):
         where = f"{what}, {unit} {number}"
         labels = pair.target.replace("\u2581", "_").split()  # SentencePiece's mark for a space
+        if targets == "label" and not labels:
+            raise DataError(f"{where}: there is no label; data.targets=labels reads texts without labels")
         if targets == "label" and len(labels) > 1:
             raise DataError(
                 f"{where}: the label {quoted(pair.target)} has {len(labels)} words, but is one: write "
@@ -27,27 +32,27 @@ def labelled(pairs: Iterable[Some], targets: str, what: str, unit: str = "pair")
             )
         if targets == "labels":
             labels = sorted(set(labels))
+        pair = pair._replace(source=single_spaces(pair.source))
         if targets == "tags":
-            pair = pair._replace(source=single_spaces(pair.source))
             check_tags(pair.source.split(" "), labels, where)
         yield pair._replace(target=" ".join(labels))
 
 
-def single_spaces(text: str) -> str:
-    """A text whose words, those between its spaces, have one space between them."""
-    return re.sub(" +", " ", text.replace("\u2581", "_")).strip(" ")
-
-
 def check_tags(words: list[str], tags: list[str], where: str) -> None:
-    """Raise DataError unless there is a tag for each word, and they are BIO if any of them is."""
+    """Raise DataError unless there is a tag for each word, and all are BIO if any begins with B- or I-."""
     if len(words) != len(tags):
         raise DataError(
             f"{where}: {counted(len(words), 'word')} and {counted(len(tags), 'tag')}, beginning with "
             f"{quoted(' '.join(words[:4]))} and {quoted(' '.join(tags[:4]))}; each word has one tag"
         )
-    before = ""
+    before, bio = "", any(tag.startswith(("B-", "I-")) for tag in tags)
     for number, tag in enumerate(tags):
-        if tag.startswith("I-") and before not in (f"B-{tag[2:]}", tag):
+        if bio and not is_bio(tag):
+            raise DataError(
+                f"{where}: {quoted(tag)} of word {number + 1}, {quoted(words[number])}, is no BIO tag, as others are:"
+                " write B- for the first word of each, I- for the others, and O"
+            )
+        if not may_follow(tag, before):
             raise DataError(
                 f"{where}: {tag} of word {number + 1}, {quoted(words[number])}, follows {before or 'nothing'}: that is "
                 f"no BIO, in which B-{tag[2:]} begins each {tag[2:]}"
@@ -62,8 +67,10 @@ def check_label_set(counts: Mapping[str, int], several: bool = False) -> None:
         raise DataError("no training text has a label")
     if len(counts) == 1 and not several:
         raise DataError(f"every training text has the same label, {quoted(next(iter(counts)))}: there are no classes")
-    fractions = sum(1 for label in counts if re.fullmatch(r"[+-]?\d+[.,]\d+", label))
-    if len(counts) > MANY and fractions > len(counts) / 2:
+    fractions = sum(1 for label in counts if re.fullmatch(FRACTION, label, re.IGNORECASE))
+    numbers = fractions + sum(1 for label in counts if re.fullmatch(NUMBER, label, re.IGNORECASE))
+    rarely_twice = len(counts) > sum(counts.values()) / 2
+    if len(counts) > MANY and max(fractions, numbers * rarely_twice) > len(counts) / 2:
         raise DataError(
             f"the training text has {len(counts)} labels, most of them numbers such as {next(iter(counts))}: labels "
             "are classes, and this is a regression, which no model here learns; write intervals, such as low and high"

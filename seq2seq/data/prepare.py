@@ -211,6 +211,9 @@ def _build(
     rules = _rules(data, tokenizer)
     pairs = scan.same_train(training_pairs(data, bool(scan.links)), data)
     counts = encode_corpus(folder, pairs, scan.pairs, rules)
+    if counts.sums["unknown_target"] and data.targets != "text":  # of given vocabularies
+        for number, pair in enumerate(scan.same_train(train_pairs(data), data), 1):
+            _check_labels(pair, vocabularies, f"data.train={data.train}, pair {number}")
     if not counts.sums["kept"]:
         raise DataError(f"data.max_tokens={data.max_tokens} leaves none of the {counts.sums['read']} training pairs")
     return counts.report() | {
@@ -300,6 +303,15 @@ def _label_vocabulary(labels: Iterable[str], several: bool) -> Tokenizer:
     return tokenizer
 
 
+def _check_labels(pair: AnyPair, vocabularies: Vocabularies, where: str) -> None:
+    """Raise DataError for a label that the vocabulary does not have."""
+    target = vocabularies.target
+    for label in pair.target.split():
+        if UNK in target.encode(label):
+            known = [piece.removeprefix(SPACE_MARK) for piece in target.pieces(target.labels)]
+            raise unknown_label(label, known, where)
+
+
 def _train_side(texts: Callable[[], Iterator[str]], tokenizer: TokenizerConfig, size: int) -> Tokenizer:
     """A tokenizer of `size` entries, or of the largest number below that the texts support."""
     while True:
@@ -330,12 +342,8 @@ def _write_dev(folder: Path, data: DataConfig, vocabularies: Vocabularies, scan:
         for number, pair in enumerate(scan.same_dev(dev_pairs(data), data), 1):
             source = truncate_words(pair.source, data.truncate_source)
             row = encode_pair(Pair(source[:enough], pair.target[:enough]), vocabularies)
-            if data.targets != "text" and UNK in row.target:
-                labels = pair.target.split()
-                known = vocabularies.target.pieces(vocabularies.target.labels)
-                names = [piece.removeprefix(SPACE_MARK) for piece in known]
-                unknown = next((label for label in labels if label not in names), "")
-                raise unknown_label(unknown, names, f"data.dev={data.dev}, pair {number}")
+            if data.targets != "text":
+                _check_labels(pair, vocabularies, f"data.dev={data.dev}, pair {number}")
             add(row)
             add_text(text_row(pair))
             long += max(len(row.source), len(row.target)) > data.max_tokens + 1

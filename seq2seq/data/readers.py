@@ -4,6 +4,7 @@ All readers stream: a corpus need not fit in memory.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -150,13 +151,20 @@ def read_conll(names: Sequence[str], layout: FileLayout) -> Iterator[Pair]:
     for path in (find_file(name, layout.root, layout.how) for name in names):
         words: list[str] = []
         tags: list[str] = []
+        columns = 0
         for number, line in enumerate(chain(read_lines(path), [""]), 1):
             if not line.strip():
                 if words:
                     yield Pair(" ".join(words), " ".join(tags))
                 words, tags = [], []
             elif words or not line.startswith(("# ", "-DOCSTART-")):
-                cells = line.split("\t") if "\t" in line else line.split()
+                cells = line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
+                if words and len(cells) != columns:
+                    wanted = counted(columns, "column")
+                    raise DataError(
+                        f"{path}:{number}: {counted(len(cells), 'column')}, but the line before has {wanted}"
+                    )
+                columns = len(cells)
                 first, last = layout.columns or (0, len(cells) - 1)
                 if len(cells) < 2 or max(first, last) >= len(cells):
                     needed = (
@@ -198,9 +206,13 @@ def _field(row: Any, name: str, where: str, breaks: str, labels: bool) -> str:
 
 
 def _written(value: Any) -> Any:
-    """A number as text, and a list of texts and numbers as their line; spaces inside one of them become "_"."""
+    """A number, true or false as text, and a list of texts and numbers as their line.
+
+    Spaces inside one of them become "_"."""
     if isinstance(value, list | tuple) and all(isinstance(one, str | int | float) for one in value):
         return " ".join(str(one).strip().replace(" ", "_") for one in value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
 
 

@@ -177,7 +177,7 @@ def _warn_of_same_text(data: DataConfig, scan: CorpusScan) -> None:
     for name, (found, count) in scan.overlap.items():
         if found > 0.9 * count:
             log.warning(
-                "%d of %d sources of %s are also in the training text: its scores do not measure translation",
+                "%d of %d sources of %s are also in the training text: its scores do not measure new text",
                 found,
                 count,
                 name,

@@ -20,7 +20,8 @@ HEADINGS = {  # words of column names
     "lang", "english", "german", "french", "spanish", "italian", "portuguese", "dutch", "polish", "czech",
     "russian", "ukrainian", "turkish", "arabic", "hebrew", "persian", "hindi", "chinese", "japanese", "korean",
     "vietnamese", "indonesian", "romanian", "hungarian", "greek", "swedish", "danish", "norwegian", "finnish",
-    "deutsch", "français", "español", "italiano",
+    "deutsch", "français", "español", "italiano", "label", "labels", "class", "classes", "category",
+    "categories", "tag", "tags", "review", "reviews", "sentiment", "comment", "tweet",
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from seq2seq.data.segmentation import Segmenter, bpe_dropout_segmenter, merge_un
 from seq2seq.errors import ConfigError
 from seq2seq.ids import EOS
 from seq2seq.runtime.untrusted import read_bytes
-from seq2seq.runtime.vocabulary import MAX_MODEL_BYTES, SPECIAL_IDS, WORD_PATTERN, SubwordModel, load_pieces
+from seq2seq.runtime.vocabulary import MAX_MODEL_BYTES, SPACE_MARK, SPECIAL_IDS, WORD_PATTERN, SubwordModel, load_pieces
 from seq2seq.utils.files import atomic_write
 
 OPEN_ENDED = ("word", "char")  # kinds whose size is a maximum
@@ -61,7 +61,10 @@ class Tokenizer(SubwordModel):
         """A random segmentation, as a function of (text, alpha, seed) alone.
 
         For a unigram model it is sampled from all segmentations with smoothing alpha (Kudo 2018, section 3.2), for BPE
-        by dropping merges with probability alpha (Provilkov et al. 2020)."""
+        by dropping merges with probability alpha (Provilkov et al. 2020). In a vocabulary of whole words, such as that
+        of labels, there is one."""
+        if self._whole_words:
+            return self.segment(text)
         if alpha not in self._segmenters:
             is_bpe = [*self._scores.values()] == [-float(i) for i in range(len(self._scores))]
             make = bpe_dropout_segmenter if is_bpe else unigram_segmenter
@@ -71,11 +74,16 @@ class Tokenizer(SubwordModel):
         return [piece for word in words for piece in merge_unknown(segmenter(word, rng), self._scores)]
 
     @cached_property
+    def _whole_words(self) -> bool:
+        """Whether every piece begins a word."""
+        return all(piece.startswith(SPACE_MARK) for piece in self._scores)
+
+    @cached_property
     def _scores(self) -> dict[str, float]:
         """Scores of all but the special pieces.
 
         They are log-probabilities (unigram), or 0, -1, -2, ... in the order of merges (BPE)."""
-        return {piece: self._model.get_score(i) for i, piece in enumerate(self._pieces) if i > EOS}
+        return {piece: self._model.get_score(i) for i, piece in enumerate(self._pieces) if i > EOS and piece}
 
 
 def open_pieces(path: Path) -> tuple[Callable[[str], list[str]], str]:

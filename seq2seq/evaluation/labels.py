@@ -9,42 +9,54 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import zip_longest
-from typing import NamedTuple
 
 import numpy as np
 
 from seq2seq import __version__
+from seq2seq.errors import DataError, quoted
 from seq2seq.evaluation.scores import Array, MetricOptions, Score, make_score
 from seq2seq.evaluation.significance import Formula
-
-
-class Entity(NamedTuple):
-    """Words that are one thing, first to last, counted from 0."""
-
-    kind: str
-    first: int
-    last: int
+from seq2seq.utils.bio import entities, is_bio
 
 
 def label_score(
     name: str, hypotheses: Sequence[str], references: Sequence[Sequence[str]], options: MetricOptions
 ) -> Score:
-    """The score by a metric of FORMULAS."""
+    """The score by a metric of FORMULAS. Raises DataError for entity_f1 of tags that are no BIO."""
+    if name == "entity_f1":
+        check_bio(references)
     count, formula = FORMULAS[name]
     classes = sorted({label for lines in references for line in lines for label in line.split()})
     statistics = []
     for hypothesis, *lines in zip(hypotheses, *references, strict=True):
         found = [count(hypothesis.split(), line.split(), classes) for line in lines]
-        statistics.append(max(found, key=lambda counts: sum(counts[::3]) - sum(counts[1::3]) - sum(counts[2::3])))
-    made = ["", f"bs:{options.bootstrap}|seed:{options.seed}|"][options.bootstrap > 0]
-    signature = f"nrefs:{len(references)}|{made}classes:{len(classes)}|version:{__version__}"
+        statistics.append(max(found, key=right_minus_others))
+    resampled = f"bs:{options.bootstrap}|seed:{options.seed}|" if options.bootstrap else ""
+    signature = f"nrefs:{len(references)}|{resampled}classes:{len(classes)}|version:{__version__}"
     return make_score(name, np.array(statistics, np.float64), formula, signature, options)
 
 
+def check_bio(references: Sequence[Sequence[str]]) -> None:
+    """Raise DataError for the first tag that is no BIO."""
+    for lines in references:
+        for number, line in enumerate(lines, 1):
+            for tag in line.split():
+                if not is_bio(tag):
+                    raise DataError(
+                        f"entity_f1 counts entities, of BIO tags such as B-PER, I-PER and O, but reference {number} has"
+                        f" {quoted(tag)}: choose accuracy (training.monitor, --metrics), or write BIO tags"
+                    )
+
+
+def right_minus_others(counts: Sequence[int]) -> int:
+    """Of counts of right, wrong and missing labels, for one or several classes: how many more are right."""
+    return sum(counts[::3]) - sum(counts[1::3]) - sum(counts[2::3])
+
+
 def count_places(ours: list[str], theirs: list[str], classes: Sequence[str]) -> list[int]:
-    """Labels of a reference at the same place of the hypothesis, and those that are not."""
+    """The labels that are the same at their place in both, and the others."""
     right = sum(a == b for a, b in zip(ours, theirs, strict=False))
-    return [right, max(len(theirs), 1) - right, 0]
+    return [right, max(len(ours), len(theirs)) - right, 0]
 
 
 def count_lines(ours: list[str], theirs: list[str], classes: Sequence[str]) -> list[int]:
@@ -70,19 +82,6 @@ def count_entities(ours: list[str], theirs: list[str], classes: Sequence[str]) -
     tags = [tag for tag, _ in zip_longest(ours[: len(theirs)], theirs, fillvalue="O")]
     found, wanted = entities(tags), entities(theirs)
     return [len(found & wanted), len(found - wanted), len(wanted - found)]
-
-
-def entities(tags: Sequence[str]) -> set[Entity]:
-    """The entities of BIO tags. An I- tag that continues nothing of its kind begins an entity, as in conlleval."""
-    found, start, kind = set(), 0, ""
-    for number, tag in enumerate([*tags, "O"]):
-        prefix, own = ("O", "") if tag == "O" else (tag[0], tag[2:] or "_")
-        if kind and (prefix != "I" or own != kind):
-            found.add(Entity(kind, start, number - 1))
-        if prefix != "O" and (prefix == "B" or own != kind):
-            start = number
-        kind = own if prefix != "O" else ""
-    return found
 
 
 def share(sums: Array) -> float:

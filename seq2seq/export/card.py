@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from seq2seq.config import LABEL_TASKS
 from seq2seq.config.languages import language_name
 from seq2seq.errors import RunError
 from seq2seq.evaluation.store import MAX_SCORES_BYTES, SCORES
@@ -23,7 +24,7 @@ def make_card(runs: Sequence[Run], record: ParityRecord) -> str:
     first = runs[0]
     config, info = first.config, first.info
     source, target = (language_name(code) if code else "unknown" for code in config.data.languages())
-    languages = f"{source} to {target}" if config.data.targets == "text" else source  # labels have none
+    languages = source if config.task in LABEL_TASKS else f"{source} to {target}"
     rows = {
         "task": config.task,
         "languages": languages,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from copy import copy as copy_module
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -68,13 +68,10 @@ class EncoderDecoder(nn.Module):
     @property
     def output_layer(self) -> Linear:
         """The layer with an output for each entry of the target vocabulary."""
-        part = self.decoder if isinstance(self.decoder, LabelDecoder) else self.head
-        return part.output  # type: ignore[return-value]
+        return self.head.output  # type: ignore[return-value]
 
     def read_entries(self, source: Sequence[str], target: Sequence[str]) -> None:
-        """Tell a decoder of labels the entries of the vocabularies, as `SubwordModel.pieces` returns them."""
-        if isinstance(self.decoder, LabelDecoder):
-            self.decoder.read_entries(source, target)
+        """Tell the model the entries of both vocabularies, as `SubwordModel.pieces` returns them."""
 
     def start(self, memory: Memory, capacity: int | None = None) -> State:
         """As interface.Model."""
@@ -94,17 +91,36 @@ class EncoderDecoder(nn.Module):
 
     def restrict_vocabulary(self, ids: Tensor) -> "EncoderDecoder":
         """As interface.Model. The result shares all other parts with this model."""
-        if isinstance(self.decoder, LabelDecoder) or isinstance(self.head, LabelHead):
-            raise ConfigError("the model gives labels: it has few outputs, takes no shortlist and cannot be shrunk")
         decoder, head = shallow_copy(self.decoder), shallow_copy(self.head)
-        decoder.embedding = nn.Embedding.from_pretrained(self.decoder.embedding.weight.detach()[ids], padding_idx=PAD)
-        head.output = head.output.select_outputs(ids)
+        embedding = cast(nn.Embedding, self.decoder.embedding)
+        decoder.embedding = nn.Embedding.from_pretrained(embedding.weight.detach()[ids], padding_idx=PAD)
+        head.output = self.output_layer.select_outputs(ids)
         model = EncoderDecoder(self.encoder, decoder, head, self.max_source, self.max_target, self.source_end)
         return model.train(self.training)
 
     def forward(self, source: Tensor, target_in: Tensor, copy: Tensor | None = None, attention: bool = False) -> Output:
         """As interface.Model.__call__."""
         return self.decode(target_in, self.encode(source, copy), attention)
+
+
+class LabelModel(EncoderDecoder):
+    """An encoder with a decoder that gives labels."""
+
+    decoder: LabelDecoder
+    head: LabelHead
+
+    @property
+    def output_layer(self) -> Linear:
+        """As EncoderDecoder."""
+        return self.decoder.output
+
+    def read_entries(self, source: Sequence[str], target: Sequence[str]) -> None:
+        """As EncoderDecoder. Raises RunError for vocabularies of other targets."""
+        self.decoder.read_entries(source, target)
+
+    def restrict_vocabulary(self, ids: Tensor) -> Never:
+        """Raises ConfigError: there are few labels, and all of them are needed."""
+        raise ConfigError("the model gives labels: it has few outputs, takes no shortlist and cannot be shrunk")
 
 
 def shallow_copy(module: Part) -> Part:
@@ -270,7 +286,7 @@ def normalization(config: TransformerConfig) -> Callable[[int], nn.Module]:
     return partial(norm, eps=config.norm_epsilon) if config.norm == "layer" else norm
 
 
-def build_labeller(config: ModelConfig, source_size: int, target_size: int) -> EncoderDecoder:
+def build_labeller(config: ModelConfig, source_size: int, target_size: int) -> LabelModel:
     """Any encoder with a decoder of labels; ConfigError as in build_model."""
     match config:
         case RNNConfig():
@@ -294,7 +310,7 @@ def build_labeller(config: ModelConfig, source_size: int, target_size: int) -> E
     if limit is None and not location:
         config.refuse_ignored(("max_length",), "only the location score and learned positions have a limit")
     head, limit = LabelHead(config.hop_penalty), config.max_length if location else limit
-    model = EncoderDecoder(encoder, decoder, head, limit, decoder.max_target, config.source_end)
+    model = LabelModel(encoder, decoder, head, limit, None, config.source_end)
     if isinstance(config, RNNConfig):
         initialize = choose(INITIALIZERS, config.initializer, "model.initializer")
         initialize(model, (source.weight,), config.init, config.embedding_init)
@@ -308,26 +324,23 @@ def build_pooling(config: ModelConfig, size: int) -> tuple[Pooling, bool]:
     settings that it does not read."""
     attention, pooling = config.attention, choose(POOLINGS, config.pooling, "model.pooling")
     heads = config.heads if isinstance(config, TransformerConfig) else attention.heads
-    scorer = choose(SCORERS, attention.scorer, "model.attention.scorer")
-    reads = {"scorer", *scorer.uses} if "scorer" in pooling.uses else set()
+    normalize = choose(NORMALIZERS, attention.normalizer, "model.attention.normalizer")
     why = f"model.pooling={config.pooling} does not read it"
-    attention.refuse_ignored(
-        [name for name in ("scorer", "normalizer", "hidden", "heads") if name not in pooling.uses], why
-    )
     config.refuse_ignored([name for name in ("hops", "hop_penalty") if name not in pooling.uses], why)
-    if "scorer" in pooling.uses and "hidden" not in scorer.uses:
-        attention.refuse_ignored(("hidden",), f"scorer={attention.scorer} does not read it")
+    if "scorer" not in pooling.uses:
+        names = ("scorer", "normalizer", "hidden", "heads", *WindowConfig._fields)
+        attention.refuse_ignored([name for name in names if name not in pooling.uses], why)
 
     def make_attention() -> Attention | MultiHeadAttention:
         sizes = Sizes(size // heads, size // heads, attention.hidden, config.max_length)
-        window = WINDOWS["everywhere"](size, heads=heads if heads > 1 else None)
+        scorer, window = build_scorer_and_window(config, sizes, size, heads if heads > 1 else None)
         if heads > 1:
-            return MultiHeadAttention(scorer(sizes), window, normalize, query_size=size, memory_size=size, heads=heads)
-        return Attention(scorer(sizes), window, normalize)
+            return MultiHeadAttention(scorer, window, normalize, query_size=size, memory_size=size, heads=heads)
+        return Attention(scorer, window, normalize)
 
-    normalize = choose(NORMALIZERS, attention.normalizer, "model.attention.normalizer")
     parts = PoolingConfig(size, make_attention, normalize, attention.hidden, config.hops)
-    return pooling(parts), "max_length" in reads
+    has_limit = "scorer" in pooling.uses and "max_length" in SCORERS[attention.scorer].uses
+    return pooling(parts), has_limit
 
 
 def make_embedding(entries: int, size: int) -> nn.Embedding:

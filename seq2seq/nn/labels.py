@@ -19,6 +19,7 @@ from seq2seq.nn.interface import Cached, EncoderOutput, Loss, Memory, Output, St
 from seq2seq.nn.ops.dropout import Dropout
 from seq2seq.nn.ops.linear import Linear
 from seq2seq.runtime.vocabulary import SPACE_MARK
+from seq2seq.utils.bio import may_follow
 
 IMPOSSIBLE = -1e4  # a score whose exponential is 0
 DOUBLINGS = 20  # 2^20 words are more than search.max_source can be
@@ -29,7 +30,6 @@ class LabelDecoder(nn.Module):
     """Base: scores of labels by one linear layer, and the steps that read them."""
 
     is_label: Tensor  # (V,) bool
-    max_target: int | None = None  # the most target steps, EOS included
 
     def __init__(self, size: int, labels: int, dropout: float = 0.0) -> None:
         """size: of the vectors that are labelled. labels: V."""
@@ -38,7 +38,8 @@ class LabelDecoder(nn.Module):
         self.register_buffer("is_label", torch.arange(labels) > EOS, persistent=False)
 
     def read_entries(self, source: Sequence[str], target: Sequence[str]) -> None:
-        """Learn what is to be known of the vocabularies from their entries, as `SubwordModel.pieces` returns them."""
+        """Read the names of labels, and the beginnings of words, from the entries of both vocabularies, as
+        `SubwordModel.pieces` returns them."""
 
     def cache(self, encoded: EncoderOutput, source: Tensor, mask: Tensor) -> Cached:
         """The scores of all positions."""
@@ -106,8 +107,6 @@ class PooledDecoder(LabelDecoder):
 class OneLabelDecoder(PooledDecoder):
     """One label a text: softmax(W c + b) of the pooled states c."""
 
-    max_target = 2
-
     def cache(self, encoded: EncoderOutput, source: Tensor, mask: Tensor) -> Cached:
         vector, maps = self.pooling(encoded.states, mask, encoded.ends)
         scores = self.label_scores(vector.unsqueeze(1))
@@ -124,7 +123,7 @@ class SeveralLabelsDecoder(PooledDecoder):
 
     def __init__(self, pooling: Pooling, labels: int, dropout: float = 0.0) -> None:
         super().__init__(pooling, labels, dropout)
-        self.absent, self.max_target = EOS + 1, labels - EOS - 1
+        self.absent = EOS + 1
         self.register_buffer("order", torch.arange(EOS + 2, labels), persistent=False)
 
     def read_entries(self, source: Sequence[str], target: Sequence[str]) -> None:
@@ -157,9 +156,10 @@ class SeveralLabelsDecoder(PooledDecoder):
 class TagsDecoder(LabelDecoder):
     """One label a word: softmax(W h + b) of the state h of its first subword; with `bio` only allowed transitions.
 
-    Words are what begins with SentencePiece's mark, so that the labels are those of words between single spaces."""
+    Words are what begins with SentencePiece's mark for a space; several spaces are as good as one."""
 
-    is_start: Tensor  # (source vocabulary,) bool: whether an entry begins a word
+    is_start: Tensor  # (source vocabulary,) bool: whether an entry begins with a space
+    is_space: Tensor  # (source vocabulary,) bool: whether it has nothing else
     forbidden: Tensor  # (V, V) bool: whether the second may not follow the first; BOS is before the first word
 
     def __init__(self, size: int, labels: int, dropout: float = 0.0, *, sources: int, bio: bool = False) -> None:
@@ -167,19 +167,28 @@ class TagsDecoder(LabelDecoder):
         super().__init__(size, labels, dropout)
         self.bio = bio
         self.register_buffer("is_start", torch.arange(sources) > EOS, persistent=False)
+        self.register_buffer("is_space", torch.zeros(sources, dtype=torch.bool), persistent=False)
         self.register_buffer("forbidden", torch.zeros(labels, labels, dtype=torch.bool), persistent=False)
 
     def read_entries(self, source: Sequence[str], target: Sequence[str]) -> None:
-        self.is_start = torch.tensor([piece.startswith(SPACE_MARK) for piece in source], device=self.is_start.device)
+        device = self.is_start.device
+        self.is_start = torch.tensor([piece.startswith(SPACE_MARK) for piece in source], device=device)
+        self.is_space = torch.tensor([bool(piece) and not piece.strip(SPACE_MARK) for piece in source], device=device)
         if self.bio:
             names = [piece.removeprefix(SPACE_MARK) for piece in target]
             pairs = [[i > PAD and not may_follow(two, one) for two in names] for i, one in enumerate(names)]
             self.forbidden = torch.tensor(pairs, device=self.forbidden.device)
 
+    def word_starts(self, source: Tensor, mask: Tensor) -> Tensor:
+        """source (B, S) -> (B, S) bool: a space, unless another one or the end comes after it."""
+        starts = self.is_start[source] & mask
+        goes_on = mask & (source != EOS) & ~starts
+        return starts & (~self.is_space[source] | nn.functional.pad(goes_on[:, 1:], (0, 1)))
+
     def word_positions(self, source: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """source (B, S) -> the position of each word's first subword (B, S + 1), that of EOS after the last word; and
         which of them are words (B, S + 1)."""
-        starts, end = self.is_start[source] & mask, (mask.sum(1, keepdim=True) - 1).clamp_min(0)
+        starts, end = self.word_starts(source, mask), (mask.sum(1, keepdim=True) - 1).clamp_min(0)
         number = starts.cumsum(1)  # of the word, from 1
         slots = torch.where(starts, number - 1, source.size(1))  # all that is no start goes to the last slot
         positions = torch.arange(source.size(1), device=source.device).expand_as(source)
@@ -202,8 +211,6 @@ class TagsDecoder(LabelDecoder):
         return torch.zeros_like(self.forbidden, dtype=torch.float32).masked_fill(self.forbidden, -torch.inf)
 
     def following(self, scores: Tensor, before: Tensor) -> Tensor:
-        if not self.bio:
-            return scores
         return scores + self.transitions()[before.clamp_max(scores.size(-1) - 1)]
 
     def maps(self, memory: Memory, position: Tensor) -> Tensor:
@@ -257,20 +264,12 @@ class CRFDecoder(TagsDecoder):
         messages = log_matmul(product, end.unsqueeze(1)).squeeze(-1)  # (B, P, V) beta of the position before each
         return scores + torch.cat((messages[:, 1:], end.expand(scores.size(0), 1, -1)), 1)
 
-    def following(self, scores: Tensor, before: Tensor) -> Tensor:
-        return scores + self.transitions()[before.clamp_max(scores.size(-1) - 1)]
-
 
 def log_matmul(a: Tensor, b: Tensor) -> Tensor:
     """log(exp(a) @ exp(b)), terms that are e^80 times smaller than others left out."""
     rows, columns = a.amax(-1, keepdim=True), b.amax(-2, keepdim=True)
     product = (a - rows).exp() @ (b - columns).exp()
     return product.clamp_min(torch.finfo(product.dtype).tiny).log() + rows + columns
-
-
-def may_follow(tag: str, before: str) -> bool:
-    """Whether BIO allows a tag after another one, or after "", the beginning: I-X continues B-X or I-X."""
-    return not tag.startswith("I-") or before in (f"B-{tag[2:]}", tag)
 
 
 class LabelHead(nn.Module):

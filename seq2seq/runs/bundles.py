@@ -128,5 +128,8 @@ def check_ensemble(runs: Sequence[Run | WeightsBundle]) -> None:
     for other in others:
         if other.vocabularies.sha256 != first.vocabularies.sha256:
             raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: their tokenizers differ")
+        if other.config.model.output != first.config.model.output:
+            outputs = f"model.output={other.config.model.output}, not {first.config.model.output}"
+            raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: it has {outputs}")
         if other.config.model.head != first.config.model.head:
             raise RunError(f"{other.folder} cannot join {first.folder} in an ensemble: only one of them copies words")

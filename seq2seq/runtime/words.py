@@ -61,6 +61,11 @@ def split_words(text: str) -> list[str]:
     return text.split() if text.isascii() else _separate().findall(text)
 
 
+def single_spaces(text: str) -> str:
+    """A text whose words, which are what is between its spaces, have one space between them."""
+    return re.sub(" +", " ", text.replace("\u2581", "_")).strip(" ")  # SentencePiece writes U+2581 for a space
+
+
 def is_blank(text: str) -> bool:
     """Whether nothing of the text can be seen: spaces, zero-width and control characters, marks without a letter."""
     return all(c.isspace() or c in INVISIBLE or unicodedata.category(c) in UNSEEN for c in text)

@@ -37,7 +37,7 @@ from seq2seq.serve.markup import read_document
 from seq2seq.serve.metrics import Metrics
 from seq2seq.serve.models import Models, ServedModel
 from seq2seq.serve.refusals import DrainingError, KeyRefusedError, RefusedError, TooLargeError, TooSlowError
-from seq2seq.serve.text import Document, read_whole
+from seq2seq.serve.text import Document, read_labelled, read_whole
 
 log = logging.getLogger("seq2seq")
 
@@ -236,7 +236,7 @@ class Server:
         self._check_key(request, body.api_key)
         texts = self._texts(body.text)
         model = self.models.named(body.model, *LABEL_TASKS)
-        return await self._details(request, body, model, [read_whole(text) for text in texts], {}, "labels")
+        return await self._details(request, body, model, [read_labelled(text) for text in texts], {}, "labels")
 
     async def figures(self, request: Request) -> Response:
         """Figures for Prometheus."""

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from seq2seq.ids import BREAK
 from seq2seq.runtime.translation import Translation
-from seq2seq.runtime.words import UNSPACED, is_blank
+from seq2seq.runtime.words import UNSPACED, is_blank, single_spaces
+from seq2seq.serve.refusals import RefusedError
 
 CLOSING = "。．！？…」』）"  # punctuation after which text without spaces needs none
 
@@ -84,6 +85,14 @@ def read_whole(text: str) -> Document:
     """A text that is translated as one line, to text with line breaks, such as one to be summarized."""
     line = " ".join(text.split())
     return Document([Part(line, "" if is_blank(line) else line)], _with_line_breaks)
+
+
+def read_labelled(text: str) -> Document:
+    """A text that is labelled as one line. Raises RefusedError for an empty one."""
+    line = single_spaces(" ".join(text.splitlines()))
+    if is_blank(line):
+        raise RefusedError("an empty text cannot be labelled")
+    return Document([Part(line, line)])
 
 
 def split_sentences(text: str, language: str) -> list[str]:

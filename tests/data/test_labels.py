@@ -24,6 +24,8 @@ WRONG = [  # targets, source, target -> what the message says
     ("tags", "a b", "O I-X", r"I-X of word 2, 'b', follows O: that is no BIO, in which B-X begins each X"),
     ("tags", "a", "I-X", r"I-X of word 1, 'a', follows nothing"),
     ("tags", "a b", "B-Y I-X", r"I-X of word 2, 'b', follows B-Y"),
+    ("tags", "a b", "B-X E-X", r"'E-X' of word 2, 'b', is no BIO tag, as others are"),
+    ("label", "a", "", r"there is no label; data\.targets=labels reads texts without labels"),
 ]
 
 
@@ -44,11 +46,14 @@ def test_label_sets_without_classes_are_refused() -> None:
     check_label_set({"x": 7}, several=True)  # others have none
     with pytest.raises(DataError, match="no training text has a label"):
         check_label_set({}, several=True)
-    check_label_set({str(i): 1 for i in range(50)})
+    check_label_set({str(i): 9 for i in range(50)})
     with pytest.raises(DataError, match="every training text has the same label, 'x': there are no classes"):
         check_label_set({"x": 7})
     with pytest.raises(DataError, match=r"has 30 labels, most of them numbers such as 0\.5: .* this is a regression"):
         check_label_set({f"{i}.5": 1 for i in range(30)})
+    for numbers in ({str(i): 1 for i in range(50)}, {f"{i}e-04": 1 for i in range(50)}):
+        with pytest.raises(DataError, match="this is a regression"):
+            check_label_set(numbers)
 
 
 @pytest.fixture

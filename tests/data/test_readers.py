@@ -109,11 +109,17 @@ def test_conll_columns_are_chosen_and_counted(tmp_path: Path) -> None:
     assert list(READERS["conll"](["c"], layout(tmp_path))) == [Pair("A #", "B-X O"), Pair("c", "O")]
     chosen = layout(tmp_path)._replace(columns=[1, 2])
     assert list(READERS["conll"](["c"], chosen)) == [Pair("x y", "B-X O"), Pair("z", "O")]
-    for text, message in (("a O\nb\n", r"c:2: 1 column, but a word and its tag"), ("", "")):
+    for text, message in (
+        ("a O\nb\n", r"c:2: 1 column, but the line before has 2"),
+        ("b\n", r"c:1: 1 column, but a word and its tag"),
+        ("", ""),
+    ):
         (tmp_path / "c").write_text(text)
         if message:
             with pytest.raises(DataError, match=message):
                 list(READERS["conll"](["c"], layout(tmp_path)))
+    (tmp_path / "c").write_text("10\u00a0000 O\n")
+    assert list(READERS["conll"](["c"], layout(tmp_path))) == [Pair("10\u00a0000", "O")]
     (tmp_path / "c").write_text("a O\n")
     with pytest.raises(DataError, match=r"c:1: 2 columns, but data\.columns=\[0,3\], counted from 0"):
         list(READERS["conll"](["c"], layout(tmp_path)._replace(columns=[0, 3])))
@@ -272,7 +278,7 @@ def test_labels_may_be_numbers_lists_and_classes(tmp_path: Path, monkeypatch: py
     (tmp_path / "c.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     own = layout(tmp_path)._replace(source="text", target="label")
     found = list(READERS["jsonl"](["c.jsonl"], own._replace(labels=True)))
-    assert found == [Pair("a b", "1"), Pair("a b_c", "x 2"), Pair("a", "True")]
+    assert found == [Pair("a b", "1"), Pair("a b_c", "x 2"), Pair("a", "true")]
     with pytest.raises(DataError, match="field 'label' is a number, not text"):
         list(READERS["jsonl"](["c.jsonl"], own))
 

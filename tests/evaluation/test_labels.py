@@ -7,8 +7,8 @@ import pytest
 from sklearn import metrics
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from seq2seq.evaluation.labels import Entity, entities
 from seq2seq.evaluation.metrics import score
+from seq2seq.utils.bio import Entity, entities
 from tests.each import each
 
 TYPES = ("PER", "LOC")

@@ -727,17 +727,17 @@ LABELS = [
     ),
     Bug(
         "subwords_are_words", "nn/labels.py",
-        "self.is_start = torch.tensor([piece.startswith(SPACE_MARK) for piece in source], device=self.is_start.device)",
-        "self.is_start = torch.tensor([bool(piece) for piece in source], device=self.is_start.device)",
+        "self.is_start = torch.tensor([piece.startswith(SPACE_MARK) for piece in source], device=device)",
+        "self.is_start = torch.tensor([bool(piece) for piece in source], device=device)",
         "every subword gets a label", "nn/test_labels.py",
     ),
     Bug(
-        "any_tag_follows", "nn/labels.py",
+        "any_tag_follows", "utils/bio.py",
         'return not tag.startswith("I-") or before in (f"B-{tag[2:]}", tag)', "return True",
         "BIO leaves out nothing", "nn/test_labels.py",
     ),
     Bug(
-        "entity_without_its_end", "evaluation/labels.py",
+        "entity_without_its_end", "utils/bio.py",
         "if prefix != \"O\" and (prefix == \"B\" or own != kind):", "if prefix == \"B\":",
         "an I- tag that follows nothing has the beginning of the entity before", "evaluation/test_labels.py",
     ),

@@ -11,10 +11,11 @@ from seq2seq.errors import ConfigError, RunError
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.nn.attention.pooling import POOLINGS
 from seq2seq.nn.build import build_meta_model, build_model
-from seq2seq.nn.labels import SCORES, may_follow
+from seq2seq.nn.labels import SCORES
 from seq2seq.runtime.penalties import Penalties
 from seq2seq.search.beam import beam_search
 from seq2seq.search.forced import score_targets
+from seq2seq.utils.bio import may_follow
 from tests.each import each
 
 SOURCES = ["", "⁇", "", "", *(f"▁{c}" for c in "abcd"), *"efgh"]  # the last ones continue a word
@@ -146,7 +147,7 @@ def test_search_finds_the_best_targets_by_enumeration(family, name):
     """A wide beam, whose scores without length penalty are the log-probabilities."""
     model = build(family, **OUTPUTS[name])
     memory = model.encode(SOURCE[:2])
-    longest = 9 if model.max_target is None else model.max_target - 1
+    longest = 9
     found = beam_search([model], [memory], max_length=longest, beam=60, n_best=3, penalties=Penalties("none"))
     for b in range(2):
         targets = sequences(OUTPUTS[name]["output"], WORDS[b])
