@@ -1,13 +1,18 @@
 """`seq2seq score`: log-probabilities of given translations."""
 
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seq2seq.commands.devices import add_devices, start_on_devices
-from seq2seq.commands.options import add_device_options, open_translator
+from seq2seq.commands.options import add_device_options, open_translator, targets_of
 from seq2seq.errors import DataError
 from seq2seq.runtime.arguments import Parser, tab_separated
 from seq2seq.runtime.stdin import stdin_windows
+
+if TYPE_CHECKING:
+    from seq2seq.runtime.translation import LineTranslator
 
 
 def main(argv: list[str]) -> None:
@@ -40,12 +45,15 @@ def main(argv: list[str]) -> None:
 
     translator = open_translator(*options.runs, device=options.device, precision=options.precision)
     total = truncated = 0
-    windows = (
+    windows: Iterable[Iterable[tuple[str, str]]] = (
         [read_parallel(options.source, options.target)]
         if options.source
         else stdin_windows(translator.search.window, _pair)
     )
+    targets = targets_of(options.runs[0])
     for pairs in windows:
+        if targets not in ("", "text"):
+            pairs = _labelled(pairs, targets, translator, str(options.target or "stdin"), total)
         for found in translator.forced_decode(pairs):
             total, truncated = total + 1, truncated + found.truncated
             fields: list[object] = [found.log_prob]
@@ -54,6 +62,24 @@ def main(argv: list[str]) -> None:
             print(tab_separated(fields))
         sys.stdout.flush()
     warn_truncated(truncated, total, translator.truncate)
+
+
+def _labelled(
+    pairs: Iterable[tuple[str, str]], targets: str, translator: "LineTranslator", what: str, before: int
+) -> Iterator[tuple[str, str]]:
+    """The same pairs, whose targets are labels that the model knows. Raises DataError for others.
+
+    what: name of the file; before: how many of its lines came before."""
+    from seq2seq.data.labels import labelled, unknown_label
+    from seq2seq.data.readers import Pair
+
+    entries = translator.vocabularies.target
+    known = [entries.decode([i]) for i in entries.labels]
+    checked = labelled((Pair(*pair) for pair in pairs), targets, what, "line", before + 1)
+    for number, pair in enumerate(checked, before + 1):
+        for label in {*pair.target.split()} - {*known}:
+            raise unknown_label(label, known, f"{what}, line {number}")
+        yield pair.source, pair.target
 
 
 def _pair(line: str, number: int) -> tuple[str, str]:

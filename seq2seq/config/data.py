@@ -15,7 +15,7 @@ TABLES = ("tsv", "csv", "conll")  # formats whose files have columns
 TARGETS = ("text", "label", "labels", "tags")
 BREAKS = ("csv", "jsonl", "hub")  # formats whose texts may contain line breaks
 GENERATED = ("toy", "toy_summaries", "toy_sentiment", "toy_entities")  # formats that read no files
-LINKED = ("toy", "toy_sentiment", "toy_entities")  # those of them with word links
+LINKED = ("toy", "toy_sentiment")  # those of them with word links
 
 if TYPE_CHECKING:
     Names = list[str]

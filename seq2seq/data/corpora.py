@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from seq2seq.config import DataConfig
 from seq2seq.config.data import GENERATED, LINKED
 from seq2seq.data.files import PACKED, find_file, read_lines, user_path
-from seq2seq.data.labels import Some, labelled
+from seq2seq.data.labels import PairType, labelled
 from seq2seq.data.readers import (
     READERS,
     FileLayout,
@@ -158,7 +158,7 @@ def _pairs(data: DataConfig, split: str, names: Sequence[str], what: str = "") -
     return _checked(require_pairs(_read(data, names), named), data, named)
 
 
-def _checked(pairs: Iterator[Some], data: DataConfig, what: str) -> Iterator[Some]:
+def _checked(pairs: Iterator[PairType], data: DataConfig, what: str) -> Iterator[PairType]:
     return pairs if data.targets == "text" else labelled(pairs, data.targets, what)
 
 

@@ -9,18 +9,21 @@ from seq2seq.errors import DataError, counted, nearest_hint, quoted, shortened
 from seq2seq.runtime.words import single_spaces
 from seq2seq.utils.bio import is_bio, may_follow
 
-Some = TypeVar("Some", Pair, LinkedPair)
+PairType = TypeVar("PairType", Pair, LinkedPair)
 
 MANY = 20  # labels: of more, which are mostly numbers, none is a class
 SHOWN = 20  # labels that a message lists
 FRACTION, NUMBER = r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", r"[+-]?\d+(e[+-]?\d+)?"
 
 
-def labelled(pairs: Iterable[Some], targets: str, what: str, unit: str = "pair") -> Iterator[Some]:
+def labelled(
+    pairs: Iterable[PairType], targets: str, what: str, unit: str = "pair", first: int = 1
+) -> Iterator[PairType]:
     """The same pairs, checked, in the form that models of data.targets=`targets` need: without repeated spaces in
-    sources, and with several labels in sorted order. `what` and the number of the `unit` open messages. Raises
-    DataError for a target that is no label or no sequence of tags."""
-    for number, pair in enumerate(pairs, 1):
+    sources, and with several labels in sorted order. `what` and the number of the `unit`, from `first`, open messages.
+
+    Raises DataError for a target that is no label or no sequence of tags."""
+    for number, pair in enumerate(pairs, first):
         where = f"{what}, {unit} {number}"
         labels = pair.target.replace("\u2581", "_").split()  # SentencePiece's mark for a space
         if targets == "label" and not labels:

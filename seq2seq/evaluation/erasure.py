@@ -14,6 +14,7 @@ import numpy as np
 from seq2seq.evaluation import attention_stats
 from seq2seq.evaluation.alignment import word_weights
 from seq2seq.evaluation.scores import Array, MetricOptions, Score, make_score
+from seq2seq.runtime.words import is_blank, single_spaces
 from seq2seq.translator import Translator
 
 Links = Sequence[frozenset[int]]  # of each text the words that decide, counted from 0
@@ -22,7 +23,7 @@ Links = Sequence[frozenset[int]]  # of each text the words that decide, counted 
 class Erasures(NamedTuple):
     """The probabilities of the label that each text got, with the whole text and with words erased."""
 
-    whole: Array  # (n,)
+    whole: Array  # (n,) of the texts that are not blank
     without: dict[str, Array]  # which words -> (n,) nan where a text has none
     alone: dict[str, Array]
     words: int  # that are chosen of each text
@@ -35,16 +36,18 @@ def erase_words(
 ) -> Erasures:
     """Label each text, and give the probability of that label for parts of it. Texts are split at spaces.
 
-    words: how many words with the most attention, if they have any, and how many random ones; a text of fewer keeps
-    one."""
-    rng = random.Random(seed)
+    words: how many words with the most attention, unless all have the same, and how many random ones; a text of fewer
+    keeps one. Blank texts are left out."""
+    rng, kept = random.Random(seed), [i for i, text in enumerate(texts) if not is_blank(text)]
+    texts = [single_spaces(texts[i]) for i in kept]
+    deciding = None if deciding is None else [deciding[i] for i in kept]
     found = [answers[0] for answers in translator.hypotheses(texts, attention=True)]
     split = [text.split(" ") for text in texts]
     attention = [word_weights(one)[2].mean(0)[: len(own)] for one, own in zip(found, split, strict=True)]
     sizes = [max(1, min(words, len(own) - 1)) for own in split]
     chosen: dict[str, list[set[int]]] = {
         "most attended": [
-            {i for i in np.argsort(-a, kind="stable")[:k].tolist() if a[i]}
+            {i for i in np.argsort(-a, kind="stable")[:k].tolist() if a[i] > (a.min() if len(a) > 1 else 0)}
             for a, k in zip(attention, sizes, strict=True)
         ],
         "random": [set(rng.sample(range(len(own)), k)) for own, k in zip(split, sizes, strict=True)],

@@ -10,11 +10,13 @@ MAX_PAIRS = 1_000_000  # of far more possible texts: duplicates stay rare
 
 
 class LabelledExample(NamedTuple):
-    """A text, its labels, and links (word, label) from each label to the words that decide it, both counted from 0."""
+    """A text, its labels, and links (word, label) from each label to the words that decide it, both counted from 0.
+
+    Of a tag for each word there are none."""
 
     source: str
     target: str
-    alignment: tuple[tuple[int, int], ...]
+    alignment: tuple[tuple[int, int], ...] = ()
 
 
 class LabelledCorpus(NamedTuple):

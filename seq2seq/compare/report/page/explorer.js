@@ -39,13 +39,14 @@ function describeCell({ view, window }, row, column) {
   return parts.join(", ");
 }
 
-/** Highlight the pinned word, or nothing. */
+/** Highlight the pinned word, or the only one of each output, such as a label. */
 function resetHighlight() {
   if (state.pinned) return highlight(...state.pinned);
   for (const panel of panels.values()) {
-    panel.map.show(-1);
-    panel.strip.show(-1);
-    panel.note.textContent = "";
+    const row = panel.view.rows > 2 ? -1 : 0; // the second one is the end
+    panel.map.show(row);
+    panel.strip.show(row);
+    panel.note.textContent = row < 0 ? "" : describeCell(panel, row, -1);
   }
 }
 
