@@ -542,6 +542,39 @@ def test_each_setting_is_compared_and_hashed(name: str) -> None:
     assert (settings_hash(copy, "text") == settings_hash(DEFAULT, "text")) == (place or device or unchanged)
 
 
+OF_LABELS = [  # words of a command -> what the message says
+    (
+        ["task=classification", "data.targets=labels"],
+        "model.output=label does not fit data.targets=labels: task=multilabel",
+    ),
+    (
+        ["task=classification", "training.monitor=entity_f1"],
+        "training.monitor=entity_f1 does not fit data.targets=label",
+    ),
+    (
+        ["task=labeling", "training.monitor=bleu"],
+        "choose one of accuracy, exact_match, macro_f1, micro_f1, entity_f1, loss",
+    ),
+    (["task=labeling", "tokenizer.normalizer=nmt_nfkc"], "may change where words end, each of which has a tag"),
+    (["task=multilabel", "training.guided_alignment=1"], "all labels of a text have one attention"),
+    (
+        ["task=labeling", "tokenizer.joint=true"],
+        "model.output=tags needs tokenizer.joint=false, which task=labeling sets",
+    ),
+    (
+        ["data.targets=label", "model.output=label"],
+        "task=translation does not fit data.targets=label: task=classification",
+    ),
+    (["training.class_weights=balanced"], "would be ignored: model.output=text has no classes"),
+]
+
+
+@each(("words", "message"), OF_LABELS)
+def test_settings_that_labels_cannot_have_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        compose_config(["data=mine", *words])
+
+
 def test_schema_cannot_be_set() -> None:
     with pytest.raises(ConfigError, match="schema=2 cannot be set: this version writes 1"):
         compose_config(["schema=2"])

@@ -81,6 +81,27 @@ def test_every_label_has_an_entry_whatever_the_tokenizer(corpus: Callable[..., D
     assert [target.decode(prepared.train.target(i)[:-1].tolist()) for i in range(len(labels))] == labels
 
 
+def test_a_label_that_given_vocabularies_lack_is_named(corpus: Callable[..., DataConfig]) -> None:
+    """As with init_from."""
+    known = prepare(corpus("label", ["a\tgood", "b\tbad"], ["a\tgood"]), TOKENIZER).vocabularies
+    with pytest.raises(
+        DataError, match=r"data\.train=\['train\.tsv'\], pair 2: the label 'mixed' is not in the training"
+    ):
+        prepare(corpus("label", ["a\tgood", "b\tmixed"], ["a\tgood"]), TOKENIZER, known)
+
+
+def test_long_lines_of_tags_are_whole(corpus: Callable[..., DataConfig]) -> None:
+    words, tags = " ".join(["word"] * 5000), " ".join(["B-PER", "O"] * 2500)
+    data = corpus("tags", ["a b\tB-PER O"], [f"{words}\t{tags}"])
+    assert prepare(data, TOKENIZER).report["long_dev"] == 1
+
+
+def test_labels_are_not_split_by_sampling(corpus: Callable[..., DataConfig]) -> None:
+    prepared = prepare(corpus("tags", ["x y\tab a", "z\tb"], ["x\ta"]), TOKENIZER)
+    for seed in range(50):
+        assert prepared.vocabularies.target.segment_sampled("ab a", 0.1, seed) == ["▁ab", "▁a"]
+
+
 def test_several_labels_have_a_place_each(corpus: Callable[..., DataConfig]) -> None:
     """In the order of their names; a text without labels is kept."""
     lines = ["a\tred blue", "b\t", "c\tblue", "d\tgreen red blue red"]

@@ -278,6 +278,18 @@ def test_words_are_labelled_by_their_first_subword(family):
 
 
 @torch.no_grad()
+def test_spaces_alone_are_no_words():
+    """Of "a  b " with pieces for single spaces: the labels are those of two words."""
+    model = MODELS["rnn"](**SIZES["rnn"], output="tags")
+    decoder = build_model(model, 8, len(LABELS)).decoder
+    decoder.read_entries(["", "⁇", "", "", "▁", "a", "▁b", "▁▁"], LABELS)
+    source = torch.tensor([[4, 5, 4, 6, 4, EOS, PAD], [7, 4, 5, 4, 7, 6, EOS], [6, 5, 6, 7, EOS, PAD, PAD]])
+    positions, is_word = decoder.word_positions(source, source != PAD)
+    found = [row[real].tolist() for row, real in zip(positions, is_word, strict=True)]
+    assert found == [[0, 3], [1, 5], [0, 2]]
+
+
+@torch.no_grad()
 def test_bio_leaves_out_what_follows_nothing():
     model = build("rnn", output="tags", bio=True)
     memory = model.encode(SOURCE)

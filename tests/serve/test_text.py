@@ -5,7 +5,8 @@ import random
 import pytest
 
 from seq2seq.runtime.translation import Translation
-from seq2seq.serve.text import Document, read_text, read_whole
+from seq2seq.serve.refusals import RefusedError
+from seq2seq.serve.text import Document, read_labelled, read_text, read_whole
 from tests.each import each
 
 pytest.importorskip("sentencex", reason="pip install 'seq2seq[serve]'")
@@ -63,3 +64,11 @@ def test_sentences_that_stood_side_by_side_get_a_space_where_words_have_them(
 def test_whole_text_is_one_line() -> None:
     assert read_whole(" A. \n B.").sentences == ["A. B."]
     assert read_whole(" \n").sentences == []
+
+
+def test_texts_to_be_labelled_are_lines_of_words() -> None:
+    """As the words of training texts, between spaces; an empty one is refused."""
+    assert read_labelled(" A\u00a0B  c\nd ").sentences == ["A\u00a0B c d"]
+    for text in ("", " \n", "\u200b"):
+        with pytest.raises(RefusedError, match="an empty text cannot be labelled"):
+            read_labelled(text)
