@@ -183,7 +183,8 @@ class TagsDecoder(LabelDecoder):
         """source (B, S) -> (B, S) bool: a space, unless another one or the end comes after it."""
         starts = self.is_start[source] & mask
         goes_on = mask & (source != EOS) & ~starts
-        return starts & (~self.is_space[source] | nn.functional.pad(goes_on[:, 1:], (0, 1)))
+        followed = torch.cat((goes_on[:, 1:], torch.zeros_like(goes_on[:, :1])), 1)
+        return starts & (~self.is_space[source] | followed)
 
     def word_positions(self, source: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """source (B, S) -> the position of each word's first subword (B, S + 1), that of EOS after the last word; and

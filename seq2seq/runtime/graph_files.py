@@ -27,7 +27,7 @@ REFUSED: dict[
 }
 OPERATOR, DOMAIN = 4, 7  # fields of a node
 OPERATORS = {  # that graphs of translators consist of; none of them repeats anything
-    "Abs", "Add", "And", "Cast", "Ceil", "Clip", "Concat", "ConstantOfShape", "Cos", "CumSum", "DequantizeLinear",
+    "Abs", "Add", "And", "ArgMax", "Cast", "Ceil", "Clip", "Concat", "ConstantOfShape", "Cos", "CumSum", "DequantizeLinear",
     "Div", "Equal", "Erf", "Exp", "Expand", "Floor", "GRU", "Gather", "GatherElements", "GatherND", "Gelu", "Gemm",
     "Greater", "GreaterOrEqual", "Identity", "IsNaN", "LSTM", "LayerNormalization", "Less", "LessOrEqual", "Log",
     "LogSoftmax", "MatMul", "MatMulIntegerToFloat", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow",
