@@ -294,6 +294,11 @@ class PairArrays:
         """Target ids of pair i; ids >= target_size are unknown words that also occur in the source."""
         return self.sides["target"][i]
 
+    def target_counts(self) -> NDArray[np.int64]:
+        """How often each target id occurs in all pairs (target_size,), without unknown words that the source has."""
+        counts = np.bincount(self.sides["target"].ids, minlength=self.target_size)
+        return counts[: self.target_size]
+
     def copy(self, i: int) -> Ids:
         """The target id that copying each source token of pair i yields; as long as the source."""
         return self.sides.get("copy", self.sides["source"])[i]

@@ -20,7 +20,7 @@ from seq2seq.data.encoding import EncodingRules, encode_corpus
 from seq2seq.data.folders import resumable_folder
 from seq2seq.data.labels import check_label_set, unknown_label
 from seq2seq.data.readers import AnyPair, Pair
-from seq2seq.data.report import is_report, report_lines
+from seq2seq.data.report import SHOWN_LABELS, is_report, report_lines
 from seq2seq.data.sampling import SampledCorpus, encode_pair, text_pair, text_row
 from seq2seq.data.scan import CACHE_VERSION, CorpusScan, scan_corpus, training_pairs
 from seq2seq.data.text_hash import TextChangedError
@@ -216,17 +216,29 @@ def _build(
             _check_labels(pair, vocabularies, f"data.train={data.train}, pair {number}")
     if not counts.sums["kept"]:
         raise DataError(f"data.max_tokens={data.max_tokens} leaves none of the {counts.sums['read']} training pairs")
-    return counts.report() | {
-        "vocabulary": {
-            "joint": vocabularies.joint,
-            "source": vocabularies.source.size,
-            "target": vocabularies.target.size,
-        },
-        "tokenizers": {"source": vocabularies.source.sha256, "target": vocabularies.target.sha256},
-        "long_dev": long,
-        "cut_dev": truncated,
-        "truncation": _truncation(data),
-    }
+    labels = {} if data.targets == "text" else {"labels": _label_counts(PairArrays(folder / "train"), vocabularies)}
+    return (
+        counts.report()
+        | labels
+        | {
+            "vocabulary": {
+                "joint": vocabularies.joint,
+                "source": vocabularies.source.size,
+                "target": vocabularies.target.size,
+            },
+            "tokenizers": {"source": vocabularies.source.sha256, "target": vocabularies.target.sha256},
+            "long_dev": long,
+            "cut_dev": truncated,
+            "truncation": _truncation(data),
+        }
+    )
+
+
+def _label_counts(train: PairArrays, vocabularies: Vocabularies) -> dict[str, Any]:
+    """How many labels there are, and how often the training pairs have the most frequent ones."""
+    target, counts = vocabularies.target, train.target_counts()
+    ids = sorted(target.labels, key=lambda i: -counts[i])
+    return {"all": len(ids), "frequent": {target.decode([i]): int(counts[i]) for i in ids[:SHOWN_LABELS]}}
 
 
 def _rules(data: DataConfig, tokenizer: TokenizerConfig) -> EncodingRules:

@@ -6,13 +6,15 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from seq2seq.data.readers import Pair
+from seq2seq.errors import shortened
 from seq2seq.runtime.untrusted import FLAG, TEXT, WHOLE, fits
 
 MAX_COMPARED = 1000  # lossy lines, of the first block, compared character by character; one takes about a millisecond
+SHOWN_LABELS = 20  # the most frequent ones, with their numbers
 MAX_CHARACTERS = 2000  # of such a line: the time grows with the square
 
 BOTH = {"source": WHOLE, "target": WHOLE}
-REPORT_SHAPE = {  # of a stored report, which may also have `links`
+REPORT_SHAPE = {  # of a stored report, which may also have `links` and `labels`
     "read": WHOLE,
     "kept": WHOLE,
     "dropped": {...: WHOLE},
@@ -30,7 +32,8 @@ LINKS_SHAPE = {"pairs": WHOLE, "tokens": WHOLE}
 
 def is_report(value: Any) -> bool:
     """Whether a value of a JSON file is a report that `prepare` stored."""
-    return fits(value, REPORT_SHAPE) and ("links" not in value or fits(value["links"], LINKS_SHAPE))
+    parts = {"links": LINKS_SHAPE, "labels": {"all": WHOLE, "frequent": {...: WHOLE}}}
+    return fits(value, REPORT_SHAPE) and all(fits(value[name], parts[name]) for name in parts.keys() & value.keys())
 
 
 class RoundTrip:
@@ -97,6 +100,8 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     ]
     if links := report.get("links"):
         lines.append(f"word links: {links['tokens']:,} between subwords, in {links['pairs']:,} of the pairs")
+    if labels := report.get("labels"):
+        lines.append(_label_line(labels))
     lines.append(_overlap_line(report["overlap"]))
     return lines + [f"test set {name} cannot be used: {why}" for name, why in report["missing"].items()]
 
@@ -125,6 +130,12 @@ def _vocabulary_line(sizes: dict[str, Any]) -> str:
     if sizes["joint"]:
         return f"vocabulary: {sizes['source']:,} entries for both sides"
     return f"vocabularies: {sizes['source']:,} and {sizes['target']:,} entries"
+
+
+def _label_line(labels: dict[str, Any]) -> str:
+    shown = [f"{shortened(label, 40)} ({count:,})" for label, count in labels["frequent"].items()]
+    left = labels["all"] - len(shown)
+    return f"labels: {', '.join(shown)}" + (f", and {left:,} more" if left else "")
 
 
 def _token_line(tokens: dict[str, int]) -> str:

@@ -27,13 +27,13 @@ REFUSED: dict[
 }
 OPERATOR, DOMAIN = 4, 7  # fields of a node
 OPERATORS = {  # that graphs of translators consist of; none of them repeats anything
-    "Abs", "Add", "And", "ArgMax", "Cast", "Ceil", "Clip", "Concat", "ConstantOfShape", "Cos", "CumSum", "DequantizeLinear",
-    "Div", "Equal", "Erf", "Exp", "Expand", "Floor", "GRU", "Gather", "GatherElements", "GatherND", "Gelu", "Gemm",
-    "Greater", "GreaterOrEqual", "Identity", "IsNaN", "LSTM", "LayerNormalization", "Less", "LessOrEqual", "Log",
-    "LogSoftmax", "MatMul", "MatMulIntegerToFloat", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow",
-    "QuantizeLinear", "Range", "Reciprocal", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu",
-    "Reshape", "ScatterElements", "ScatterND", "Shape", "Sigmoid", "Sign", "Sin", "Slice", "Softmax", "Split", "Sqrt",
-    "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where",
+    "Abs", "Add", "And", "ArgMax", "Cast", "Ceil", "Clip", "Concat", "ConstantOfShape", "Cos", "CumSum",
+    "DequantizeLinear", "Div", "Equal", "Erf", "Exp", "Expand", "Floor", "GRU", "Gather", "GatherElements",
+    "GatherND", "Gelu", "Gemm", "Greater", "GreaterOrEqual", "Identity", "IsNaN", "LSTM", "LayerNormalization",
+    "Less", "LessOrEqual", "Log", "LogSoftmax", "MatMul", "MatMulIntegerToFloat", "Max", "Min", "Mod", "Mul", "Neg",
+    "Not", "Or", "Pow", "QuantizeLinear", "Range", "Reciprocal", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin",
+    "ReduceSum", "Relu", "Reshape", "ScatterElements", "ScatterND", "Shape", "Sigmoid", "Sign", "Sin", "Slice",
+    "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where",
 }  # fmt: skip
 DOMAINS = (b"", b"ai.onnx", b"com.microsoft")  # of ONNX, and of ONNX Runtime
 EXTERNAL_DATA, DATA_LOCATION = 13, 14  # fields of a tensor: where its data are; 0 if in this file, else elsewhere

@@ -225,13 +225,10 @@ def make_model(config: Config, prepared: Prepared, start: Run | None) -> Encoder
 def weigh_classes(model: EncoderDecoder, config: Config, prepared: Prepared) -> None:
     """Set the weights of the labels in the loss, by their numbers in the training text."""
     if config.training.class_weights == "balanced":
-        size, train = prepared.vocabularies.target.size, prepared.train
-        labels = np.concatenate([train.target(i) for i in range(len(train))])
-        counts = torch.from_numpy(np.bincount(labels, minlength=size).astype(np.float64))
-        known = torch.tensor(prepared.vocabularies.target.labels)
-        found = torch.zeros(size, dtype=torch.bool).index_fill(0, known, True) & (counts > 0)
-        weights = torch.ones(size)
-        weights[found] = (counts[found].sum() / (found.sum() * counts[found])).float()
+        target, counts = prepared.vocabularies.target, torch.from_numpy(prepared.train.target_counts()).double()
+        labels = torch.tensor([label for label in target.labels if counts[label]])
+        weights = torch.ones(target.size)
+        weights[labels] = (counts[labels].mean() / counts[labels]).float()
         model.head.class_weights = weights
 
 

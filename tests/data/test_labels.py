@@ -10,6 +10,7 @@ from seq2seq.data.corpora import dev_pairs, gold_alignment, test_pairs, train_pa
 from seq2seq.data.labels import check_label_set, labelled
 from seq2seq.data.prepare import prepare
 from seq2seq.data.readers import Pair
+from seq2seq.data.report import report_lines
 from seq2seq.data.toy.entities import generate_entities
 from seq2seq.data.toy.labelled import LabelledCorpus
 from seq2seq.data.toy.sentiment import BAD, GOOD, generate_sentiment
@@ -113,6 +114,7 @@ def test_several_labels_have_a_place_each(corpus: Callable[..., DataConfig]) -> 
     no = target.absent
     assert ids == [[blue, no, red, EOS], [no, no, no, EOS], [blue, no, no, EOS], [blue, green, red, EOS]]
     assert [target.decode(row) for row in ids] == ["blue red", "", "blue", "blue green red"]
+    assert "labels: blue (3), red (2), green (1)" in report_lines(prepared.report)
     assert [prepared.dev.target(i).tolist() for i in range(2)] == [[no, green, no, EOS], [no, no, no, EOS]]
     with pytest.raises(DataError, match=r"pair 1: the label 'gren' is not in .* \(did you mean green\?\)"):
         prepare(corpus("labels", lines, ["text\tred gren"]), TOKENIZER)
