@@ -30,7 +30,7 @@ def label_probabilities(translator: LineTranslator, texts: Sequence[str], target
     """The probabilities of all labels that a model of data.targets=`targets`, one of OF_TEXTS, knows.
 
     With one label a text these are its n best hypotheses, as many as a beam may have. With several, label k has
-    log p_k - log(1 - p_k) = log P({k}) - log P({}), as the labels of one model are independent of one another."""
+    log p_k - log(1 - p_k) = log P({k}) - log P({}), as the labels are independent of one another."""
     entries = translator.vocabularies.target
     labels = [entries.decode([i]) for i in entries.labels]
     if targets == "labels":
