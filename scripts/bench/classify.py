@@ -82,7 +82,6 @@ def main() -> None:
         test, dev, rest = pairs[:1000], pairs[1000:1500], pairs[1500:]
         print(f"{name}: {len(rest)} texts for training, {len({label for _, label in pairs})} classes", flush=True)
         texts, labels = [list(side) for side in zip(*test, strict=True)]
-        began = time.perf_counter()
         grams = {
             "words": {"ngram_range": (1, 2), "sublinear_tf": True},
             "characters": {"analyzer": "char_wb", "ngram_range": (1, 4)},
