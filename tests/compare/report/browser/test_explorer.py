@@ -132,6 +132,19 @@ def test_note_about_a_word_that_another_variant_does_not_output(shown: Any, comp
     assert page.problems() == []
 
 
+def test_the_only_word_of_an_output_is_highlighted(shown: Any) -> None:
+    """As the label of a text, whose words are coloured without pointing at it."""
+    weights = np.array([[51, 204, 0], [51, 204, 0]], np.uint8)
+    record = AttentionRecord(("\u2581not", "\u2581bad", ""), ("\u2581good", ""), weights)
+    page = shown(1, ("additive",), attention={"additive": [record]})
+    sentence(page)
+    assert texts(page, ".word i") == ["0.20", "0.80", ""]
+    assert texts(page, ".note") == ["“good”"]
+    page.mouse("h1")
+    assert selected_row(page) == 0
+    assert page.problems() == []
+
+
 def test_click_pins_a_word_and_arrow_keys_move_the_pin(page: Any) -> None:
     page.mouse(ROW_LABEL % (0, 2), "click")
     page.mouse("h1")
