@@ -151,7 +151,7 @@ def _compare_runs(options: argparse.Namespace) -> "Comparison":
     from seq2seq.compare.paired_tests import TestOptions
     from seq2seq.compare.reverse import open_reverse, with_reverse
     from seq2seq.compare.variants import check_baseline, choose_baseline, group_runs
-    from seq2seq.evaluation.metrics import TASKS, expand_names
+    from seq2seq.evaluation.metrics import default_metrics, expand_names
     from seq2seq.evaluation.scores import MetricOptions
 
     for key in options.columns:
@@ -161,7 +161,8 @@ def _compare_runs(options: argparse.Namespace) -> "Comparison":
     if options.baseline:
         check_baseline(options.baseline, [run.config for run in runs])
     test = _choose_test_set(options, runs)
-    metrics = expand_names(options.metrics.split(",") if options.metrics else TASKS[runs[0].config.task])
+    usual = default_metrics(runs[0].config.task, runs[0].vocabularies.target)
+    metrics = expand_names(options.metrics.split(",") if options.metrics else usual)
     check_metric_options(options, metrics)
     how = MetricOptions(**tokenizer_options(options, metrics, runs[0].config), bootstrap=0, seed=SEED)
     for key in options.columns:

@@ -44,14 +44,17 @@ def main(argv: list[str]) -> None:
         return
 
     from seq2seq.evaluation.evaluate import EvaluationSpec, translate_test_set
-    from seq2seq.evaluation.metrics import TASKS, score
+    from seq2seq.evaluation.metrics import default_metrics, score
     from seq2seq.evaluation.store import check_place, load_or_find_probabilities, make_report, write_evaluation
     from seq2seq.evaluation.testset import choose_name, load_test_set, read_test_set
     from seq2seq.runs.directory import Run
     from seq2seq.utils.progress import ProgressCounter
 
     runs = tuple(Run.open(path) for path in options.runs)
-    data, metrics = runs[0].config.data, chosen_metrics(options, TASKS[runs[0].config.task])
+    data, metrics = (
+        runs[0].config.data,
+        chosen_metrics(options, default_metrics(runs[0].config.task, runs[0].vocabularies.target)),
+    )
     tokenizers = tokenizer_options(options, metrics, runs[0].config)
     if options.source:
         test = read_test_set(options.source, options.reference, options.gold, targets=data.targets)
@@ -128,7 +131,7 @@ def _evaluate_bundles(options: argparse.Namespace) -> None:
         raise ConfigError("--gold would be ignored: the attention of a bundle is not aligned")
 
     from seq2seq.evaluation.classes import OF_TEXTS, label_probabilities
-    from seq2seq.evaluation.metrics import TASKS, score
+    from seq2seq.evaluation.metrics import default_metrics, score
     from seq2seq.evaluation.testset import read_test_set
     from seq2seq.runtime.bundle import Bundle
     from seq2seq.runtime.translation import warn_truncated
@@ -138,7 +141,7 @@ def _evaluate_bundles(options: argparse.Namespace) -> None:
     translator = open_translator(*options.runs, device=options.device, precision=options.precision, **search)
     bundle = Bundle.open(first).config
     targets = TARGETS_OF.get(bundle.task, "text")
-    metrics = chosen_metrics(options, TASKS.get(bundle.task, TASKS["translation"]))
+    metrics = chosen_metrics(options, default_metrics(bundle.task, translator.vocabularies.target))
     tokenizers = tokenizer_options(options, metrics)
     if options.language is None:
         tokenizers["language"] = bundle.languages[1]

@@ -27,11 +27,11 @@ def labelled(
         where = f"{what}, {unit} {number}"
         labels = pair.target.replace("\u2581", "_").split()  # SentencePiece's mark for a space
         if targets == "label" and not labels:
-            raise DataError(f"{where}: there is no label; data.targets=labels reads texts without labels")
+            raise DataError(f"{where}: there is no label; task=multilabel reads texts without labels")
         if targets == "label" and len(labels) > 1:
             raise DataError(
                 f"{where}: the label {quoted(pair.target)} has {len(labels)} words, but is one: write "
-                f"{quoted('_'.join(labels))}; data.targets=labels reads several labels"
+                f"{quoted('_'.join(labels))}; task=multilabel reads several labels"
             )
         if targets == "labels":
             labels = sorted(set(labels))

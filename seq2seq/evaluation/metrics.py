@@ -9,6 +9,8 @@ from seq2seq.evaluation.bleu import sacrebleu_score
 from seq2seq.evaluation.labels import LABEL_METRICS
 from seq2seq.evaluation.rouge import rouge
 from seq2seq.evaluation.scores import MetricOptions, Score
+from seq2seq.runtime.vocabulary import SubwordModel
+from seq2seq.utils.bio import is_bio
 
 Metric = Callable[[Sequence[str], Sequence[Sequence[str]], MetricOptions], Score]  # hypotheses, references, options
 
@@ -54,6 +56,14 @@ def expand_names(metrics: Iterable[str]) -> list[str]:
     papers report Lsum as ROUGE-L. Raises ConfigError for an unknown name."""
     known = {name: (name,) for name in METRICS} | GROUPS
     return list(dict.fromkeys(each for name in metrics for each in choose(known, name, "--metrics")))
+
+
+def default_metrics(task: str, target: SubwordModel) -> tuple[str, ...]:
+    """The metrics of a task; that of entities only if all labels in the target vocabulary are BIO tags."""
+    names = TASKS.get(task, TASKS["translation"])
+    if "entity_f1" in names and not all(is_bio(target.decode([i])) for i in target.labels):
+        return tuple(name for name in names if name != "entity_f1")
+    return names
 
 
 def sentence_metric(metrics: Sequence[str]) -> str:

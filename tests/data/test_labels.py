@@ -26,7 +26,7 @@ WRONG = [  # targets, source, target -> what the message says
     ("tags", "a", "I-X", r"I-X of word 1, 'a', follows nothing"),
     ("tags", "a b", "B-Y I-X", r"I-X of word 2, 'b', follows B-Y"),
     ("tags", "a b", "B-X E-X", r"'E-X' of word 2, 'b', is no BIO tag, as others are"),
-    ("label", "a", "", r"there is no label; data\.targets=labels reads texts without labels"),
+    ("label", "a", "", r"there is no label; task=multilabel reads texts without labels"),
 ]
 
 
