@@ -51,18 +51,19 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return make
 
 
-@pytest.fixture
-def several(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with any number of labels a text."""
+    folder = tmp_path_factory.mktemp("several")
     lines = ["sunny day\twarm dry", "rainy day\twet warm", "sunny night\tdry", "rainy night\twet", "night\t"] * 8
     for name in ("train", "dev"):
-        (tmp_path / f"{name}.tsv").write_text("".join(f"{line}\n" for line in lines))
+        (folder / f"{name}.tsv").write_text("".join(f"{line}\n" for line in lines))
     own = ("task=multilabel", "data=mine", "data.format=tsv", "+data.test.test=dev.tsv")
-    files = ("data.columns=[0,1]", "data.train=train.tsv", "data.dev=dev.tsv", f"data.root={tmp_path}")
+    files = ("data.columns=[0,1]", "data.train=train.tsv", "data.dev=dev.tsv", f"data.root={folder}")
     steps = ("training.max_updates=120", "training.learning_rate=3e-2", "model.dropout=0")
     replaced = ("data.pairs", "training.max_updates", "training.validate_every")
     small = [word for word in SMALL if not word.startswith(replaced)]
-    paths = (f"runs={tmp_path / 'runs'}", f"data.cache={tmp_path / 'cache'}")
+    paths = (f"runs={folder / 'runs'}", f"data.cache={folder / 'cache'}")
     return train(compose_config([*own, *files, *RNN, *small, *steps, *paths]))
 
 
