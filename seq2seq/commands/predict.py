@@ -38,11 +38,11 @@ def main(argv: list[str]) -> None:
     if options.each:
         _print_each(translator, options)
         return
-    total = truncated = 0
+    total, truncated, targets = 0, 0, targets_of(options.runs[0])
     for window in _windows(options.input, translator.search.window):
         for found in translator.hypotheses(window):
             total, truncated = total + 1, truncated + found[0].truncated
-            print(*_output_lines(found, options), sep="\n")
+            print(*_output_lines(found, options, targets), sep="\n")
         sys.stdout.flush()
     warn_truncated(truncated, total, translator.truncate)
 
@@ -84,15 +84,22 @@ def _text(line: str, where: str) -> str:
     return text
 
 
-def _output_lines(found: "Sequence[Translation]", options: argparse.Namespace) -> list[str]:
+def _output_lines(found: "Sequence[Translation]", options: argparse.Namespace, targets: str) -> list[str]:
     """The output for one text: labels and probability; or of several answers rank, labels and probability; or JSON."""
-    answers = [{"labels": one.text.split(), "probability": math.exp(one.log_prob)} for one in found]
     if options.json:
-        return [json.dumps(answers, ensure_ascii=False)]
+        return [json.dumps([_answer(one, targets) for one in found], ensure_ascii=False)]
     rows = [[one.text, f"{math.exp(one.log_prob):.6g}"] for one in found]
     if options.n_best == 1:
         return [tab_separated(rows[0])]
     return [tab_separated([str(rank), *row]) for rank, row in enumerate(rows, 1)]
+
+
+def _answer(found: "Translation", targets: str) -> dict[str, object]:
+    """An answer as JSON, of tags with the probability of each, given the one before."""
+    answer: dict[str, object] = {"labels": found.text.split(), "probability": math.exp(found.log_prob)}
+    if targets == "tags":
+        answer["probabilities"] = [math.exp(log_prob) for log_prob in found.token_log_probs[: len(found.ids)]]
+    return answer
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

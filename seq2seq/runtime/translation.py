@@ -47,6 +47,7 @@ class Translation(NamedTuple):
     ids: Sequence[int] = ()  # target ids as the search found them, without EOS; ids >= V are copied source words
     encoded: EncodedSource | None = None  # the line as ids; None if it is empty
     truncated: bool = False  # the line has more than data.truncate_source words, and only the first were read
+    token_log_probs: Sequence[float] = ()  # of each of `target`, given those before it
 
 
 class PlacedTerm(NamedTuple):
@@ -455,6 +456,7 @@ class LineTranslator(ABC):
             finished=found.finished,
             ids=found.tokens,
             encoded=source,
+            token_log_probs=found.token_log_probs,
         )
 
     def _source_pieces(self, source: EncodedSource) -> list[str]:

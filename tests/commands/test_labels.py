@@ -145,6 +145,12 @@ def test_every_word_gets_one_tag_and_bio_holds(call: Call, labelled: Callable[[s
     _, out, _ = call("predict", labelled("tagger"), stdin="".join(f"{text}\n" for text in texts))
     rows = [line.split("\t")[0].split(" ") for line in out.splitlines()]
     assert [len(row) for row in rows] == [5, 1, 2]
+    _, out, _ = call("predict", labelled("tagger"), "--json", stdin="".join(f"{text}\n" for text in texts))
+    for row, line in zip(rows, out.splitlines(), strict=True):
+        (answer,) = json.loads(line)
+        assert answer["labels"] == row
+        assert len(answer["probabilities"]) == len(row)
+        assert math.prod(answer["probabilities"]) == pytest.approx(answer["probability"], rel=1e-4)
     for row in rows:
         for before, tag in zip(["O", *row], row, strict=False):
             assert not tag.startswith("I-") or before[2:] == tag[2:]

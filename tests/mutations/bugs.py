@@ -748,9 +748,8 @@ LABELS = [
     ),
     Bug(
         "probabilities_of_absence", "evaluation/classes.py",
-        "return LabelProbabilities(labels, np.exp(-np.logaddexp(0, log_probs[:, :1] - log_probs[:, 1:])), False)",
-        "return LabelProbabilities(labels, np.exp(-np.logaddexp(0, log_probs[:, 1:] - log_probs[:, :1])), False)",
-        "the probability of each of several labels is that of its absence", "commands/test_labels.py",
+        "row[k] = -np.expm1(log_prob) if i == entries.absent else np.exp(log_prob)", "row[k] = np.exp(log_prob)",
+        "the probability of a label that is absent is that of its absence", "commands/test_labels.py",
     ),
     Bug(
         "texts_without_labels", "data/prepare.py",
