@@ -90,11 +90,12 @@ def main(argv: list[str]) -> None:
         print(f"saved in {spec.folder(test.name)}")
 
 
-Shown = tuple[list[dict[str, Any]], list[str]]  # scores as plain values, and as lines of text
+def _class_scores(
+    found: "LabelProbabilities", test: "TestSet", hypotheses: list[str], bootstrap: int
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """AUC, and of one label a text calibration error and confusion matrix, with the first references.
 
-
-def _class_scores(found: "LabelProbabilities", test: "TestSet", hypotheses: list[str], bootstrap: int) -> Shown:
-    """AUC, and of one label a text calibration error and confusion matrix, with the first references."""
+    As plain values, and as lines of text."""
     from seq2seq.evaluation.classes import areas_under_curve, calibration_error, confusion_lines, confusion_matrix
     from seq2seq.evaluation.scores import MetricOptions
 
@@ -102,7 +103,7 @@ def _class_scores(found: "LabelProbabilities", test: "TestSet", hypotheses: list
     known = {*found.labels}
     if unknown := [reference for reference in references if not known.issuperset(reference.split())]:
         count = counted(len(unknown), "text")
-        log.warning("%s of %s have labels that training never saw, such as %s", count, test.name, unknown[0])
+        log.warning("labels of %s of %s are not in the training text, such as %s", count, test.name, unknown[0])
     if found.one_each:
         calibration = calibration_error(found, references, MetricOptions(bootstrap=bootstrap))
         plain, lines = [calibration.as_dict()], [str(calibration)]

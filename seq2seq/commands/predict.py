@@ -15,7 +15,7 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.runtime.arguments import Parser, add_number, add_threads, tab_separated
 from seq2seq.runtime.bounds import SEARCH_BOUNDS
 from seq2seq.runtime.stdin import stdin_windows
-from seq2seq.runtime.words import single_spaces
+from seq2seq.runtime.words import is_blank, single_spaces
 
 if TYPE_CHECKING:
     from seq2seq.runtime.translation import LineTranslator, Translation
@@ -79,7 +79,7 @@ def _windows(path: Path | None, size: int) -> Iterator[list[str]]:
 
 def _text(line: str, where: str) -> str:
     """A line as labellers read it. Raises DataError for an empty one."""
-    if not (text := single_spaces(line)):
+    if is_blank(text := single_spaces(line)):
         raise DataError(f"{where} is empty: there is nothing to label")
     return text
 

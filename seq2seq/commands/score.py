@@ -73,8 +73,7 @@ def _labelled(
     from seq2seq.data.labels import labelled, unknown_label
     from seq2seq.data.readers import Pair
 
-    entries = translator.vocabularies.target
-    known = [entries.decode([i]) for i in entries.labels]
+    known = translator.vocabularies.target.label_names
     checked = labelled((Pair(*pair) for pair in pairs), targets, what, "line", before + 1)
     for number, pair in enumerate(checked, before + 1):
         for label in {*pair.target.split()} - {*known}:

@@ -20,7 +20,8 @@ TARGETS_OF = {  # task -> what its targets are, data.targets
     "labeling": "tags",
 }
 LABEL_TASKS = tuple(task for task, targets in TARGETS_OF.items() if targets != "text")
-LABEL_MONITORS = {  # data.targets -> the choices of training.monitor that score them
+MONITORS = {  # data.targets -> the choices of training.monitor that score them
+    "text": ("bleu", "chrf", "rouge", "accuracy", "exact_match", "macro_f1", "micro_f1", "loss"),
     "label": ("accuracy", "macro_f1", "micro_f1", "loss"),
     "labels": ("micro_f1", "macro_f1", "exact_match", "loss"),
     "tags": ("accuracy", "exact_match", "macro_f1", "micro_f1", "entity_f1", "loss"),
@@ -75,7 +76,7 @@ class Config(Group):
         task = f"task={next(task for task, of_task in TARGETS_OF.items() if of_task == targets)}"
         if output != targets:
             raise ConfigError(f"model.output={output} does not fit data.targets={targets}: {task} sets both")
-        if TARGETS_OF[self.task] != targets:
+        if TARGETS_OF.get(self.task, targets) != targets:  # choices are checked elsewhere
             raise ConfigError(f"task={self.task} does not fit data.targets={targets}: {task} does")
         if output != "text" and self.tokenizer.joint:
             raise ConfigError(f"model.output={output} needs tokenizer.joint=false, which {task} sets")
@@ -85,8 +86,8 @@ class Config(Group):
         if output == "tags" and self.tokenizer.normalizer != "identity":
             normalizer = f"tokenizer.normalizer={self.tokenizer.normalizer}"
             raise ConfigError(f"{normalizer} may change where words end, each of which has a tag: identity does not")
-        monitors = LABEL_MONITORS.get(output)
-        if monitors and self.training.monitor not in monitors:
+        monitors = MONITORS[targets]
+        if self.training.monitor not in monitors:
             monitor = f"training.monitor={self.training.monitor}"
             raise ConfigError(f"{monitor} does not fit data.targets={targets}: choose one of {', '.join(monitors)}")
         if output == "text" and self.training.class_weights != "none":

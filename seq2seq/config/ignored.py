@@ -8,7 +8,7 @@ from typing import Any
 
 from seq2seq.config.data import BREAKS
 from seq2seq.runtime.fields import Ignored, refuse_given
-from seq2seq.runtime.search_config import IGNORED_ATTENTION, IGNORED_SEARCH
+from seq2seq.runtime.search_config import IGNORED_SEARCH, IGNORED_WITH_MODEL
 
 IGNORED = (
     *IGNORED_SEARCH,
@@ -28,7 +28,7 @@ IGNORED = (
         lambda model: model.name == "transformer" and model.parameters,
         "model.parameters chooses it",
     ),
-    *IGNORED_ATTENTION,
+    *IGNORED_WITH_MODEL,
 )
 
 

@@ -6,13 +6,13 @@ from typing import TypeVar
 
 from seq2seq.data.readers import LinkedPair, Pair
 from seq2seq.errors import DataError, counted, nearest_hint, quoted, shortened
-from seq2seq.runtime.words import single_spaces
+from seq2seq.runtime.words import is_blank, single_spaces
 from seq2seq.utils.bio import is_bio, may_follow
 
 PairType = TypeVar("PairType", Pair, LinkedPair)
 
-MANY = 20  # labels: of more, which are mostly numbers, none is a class
-SHOWN = 20  # labels that a message lists
+REGRESSION = 20  # labels: of more, which are mostly numbers, none is a class
+LISTED = 20  # labels that a message lists
 FRACTION, NUMBER = r"[+-]?\d*[.,]\d+(e[+-]?\d+)?", r"[+-]?\d+(e[+-]?\d+)?"
 
 
@@ -25,6 +25,8 @@ def labelled(
     Raises DataError for a target that is no label or no sequence of tags."""
     for number, pair in enumerate(pairs, first):
         where = f"{what}, {unit} {number}"
+        if is_blank(pair.source):
+            raise DataError(f"{where}: the text is empty")
         labels = pair.target.replace("\u2581", "_").split()  # SentencePiece's mark for a space
         if targets == "label" and not labels:
             raise DataError(f"{where}: there is no label; task=multilabel reads texts without labels")
@@ -73,7 +75,7 @@ def check_label_set(counts: Mapping[str, int], several: bool = False) -> None:
     fractions = sum(1 for label in counts if re.fullmatch(FRACTION, label, re.IGNORECASE))
     numbers = fractions + sum(1 for label in counts if re.fullmatch(NUMBER, label, re.IGNORECASE))
     rarely_twice = len(counts) > sum(counts.values()) / 2
-    if len(counts) > MANY and max(fractions, numbers * rarely_twice) > len(counts) / 2:
+    if len(counts) > REGRESSION and max(fractions, numbers * rarely_twice) > len(counts) / 2:
         raise DataError(
             f"the training text has {len(counts)} labels, most of them numbers such as {next(iter(counts))}: labels "
             "are classes, and this is a regression, which no model here learns; write intervals, such as low and high"
@@ -84,6 +86,6 @@ def unknown_label(label: str, known: Iterable[str], where: str) -> DataError:
     """The error for a label that the training text does not have."""
     names = sorted(known)
     hint = nearest_hint(label, names, str)
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    listed = ", ".join(shortened(name, 40) for name in names[:SHOWN])
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    listed = ", ".join(shortened(name, 40) for name in names[:LISTED])
     return DataError(f"{where}: the label {quoted(label)} is not in the training text{hint}; it has {listed}{more}")

@@ -29,13 +29,14 @@ from seq2seq.data.vocabulary import Vocabularies
 from seq2seq.errors import DataError, RunError, Seq2SeqError, quoted
 from seq2seq.ids import EOS, UNK
 from seq2seq.runtime.untrusted import MIB, read_json
-from seq2seq.runtime.vocabulary import ABSENT, LONGEST_PIECE, SPACE_MARK, hash_of_both
+from seq2seq.runtime.vocabulary import ABSENT, LONGEST_PIECE, hash_of_both
 from seq2seq.runtime.words import is_unspaced, truncate_words
 from seq2seq.utils.files import check_folder, write_json
 
 log = logging.getLogger(__name__)
 
 REPORT = "report.json"
+LABELS_VERSION = 2  # raised whenever a prepared corpus with labels would be another
 JUDGED_PAIRS = 1000  # by which a warning judges the text
 TOKENIZER_LINES = 4_000_000  # lines that a tokenizer is trained on; of more, every k-th is taken
 
@@ -179,9 +180,9 @@ def _choose_size(
     return replace(tokenizer, size=trained.larger), trained
 
 
-def _kind_of_targets(data: DataConfig) -> list[str]:
-    """data.targets, where they are labels."""
-    return [] if data.targets == "text" else [data.targets]
+def _kind_of_targets(data: DataConfig) -> list[str | int]:
+    """data.targets, where they are labels, and the version of how these are written."""
+    return [] if data.targets == "text" else [data.targets, LABELS_VERSION]
 
 
 def _truncation(data: DataConfig) -> tuple[int, int]:
@@ -207,6 +208,10 @@ def _build(
     """Write vocabularies and arrays to `folder`; return the report."""
     vocabularies = given or _saved_vocabularies(folder) or _train_tokenizers(data, tokenizer, scan)
     vocabularies.save(folder)
+    if data.targets == "labels" and (number := len(vocabularies.target.labels)) > data.max_tokens:
+        raise DataError(
+            f"{number:,} labels are more than data.max_tokens={data.max_tokens}: a target has a place for each"
+        )
     long, truncated = _write_dev(folder, data, vocabularies, scan)
     rules = _rules(data, tokenizer)
     pairs = scan.same_train(training_pairs(data, bool(scan.links)), data)
@@ -320,8 +325,7 @@ def _check_labels(pair: AnyPair, vocabularies: Vocabularies, where: str) -> None
     target = vocabularies.target
     for label in pair.target.split():
         if UNK in target.encode(label):
-            known = [piece.removeprefix(SPACE_MARK) for piece in target.pieces(target.labels)]
-            raise unknown_label(label, known, where)
+            raise unknown_label(label, target.label_names, where)
 
 
 def _train_side(texts: Callable[[], Iterator[str]], tokenizer: TokenizerConfig, size: int) -> Tokenizer:

@@ -210,7 +210,7 @@ def _written(value: Any) -> Any:
 
     Spaces inside one of them become "_"."""
     if isinstance(value, list | tuple) and all(isinstance(one, str | int | float) for one in value):
-        return " ".join(str(one).strip().replace(" ", "_") for one in value)
+        return " ".join(str(_written(one)).strip().replace(" ", "_") for one in value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value

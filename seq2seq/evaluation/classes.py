@@ -29,19 +29,22 @@ class LabelProbabilities(NamedTuple):
 def label_probabilities(translator: LineTranslator, texts: Sequence[str], targets: str) -> LabelProbabilities:
     """The probabilities of all labels that a model of data.targets=`targets`, one of OF_TEXTS, knows.
 
-    With one label a text these are its n best hypotheses, as many as a beam may have; with several, those of the places
-    of any hypothesis, which holds a label or its absence."""
+    With one label a text these are its n best hypotheses, or if there are more labels than a beam may be wide, those of
+    forced decoding; with several, those of the places of any hypothesis, which holds a label or its absence."""
     entries = translator.vocabularies.target
-    labels = [entries.decode([i]) for i in entries.labels]
+    labels = entries.label_names
     values = np.zeros((len(texts), len(labels)))
+    if targets == "label" and len(labels) > SEARCH_BOUNDS["beam"].most:
+        scored = translator.forced_decode((text, label) for text in texts for label in labels)
+        values = np.reshape([np.exp(one.log_prob) for one in scored], values.shape)
+        return LabelProbabilities(labels, values, True)
     if targets == "labels":
         greedy = translator.with_search(beam=1, n_best=1, sampling=False)
         for row, (found,) in zip(values, greedy.hypotheses(texts), strict=True):
             for k, (i, log_prob) in enumerate(zip(found.ids, found.token_log_probs, strict=False)):  # without the end
                 row[k] = -np.expm1(log_prob) if i == entries.absent else np.exp(log_prob)
         return LabelProbabilities(labels, values, False)
-    most = min(len(labels), int(SEARCH_BOUNDS["beam"].most))
-    wide = translator.with_search(beam=most, n_best=most, sampling=False)
+    wide = translator.with_search(beam=len(labels), n_best=len(labels), sampling=False)
     number = {label: i for i, label in enumerate(labels)}
     for row, answers in zip(values, wide.hypotheses(texts), strict=True):
         for one in answers:

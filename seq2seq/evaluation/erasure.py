@@ -32,12 +32,18 @@ class Erasures(NamedTuple):
 
 
 def erase_words(
-    translator: Translator, texts: Sequence[str], deciding: Links | None = None, *, words: int = 1, seed: int = 1
+    translator: Translator,
+    texts: Sequence[str],
+    deciding: Links | None = None,
+    *,
+    learned: bool = True,
+    words: int = 1,
+    seed: int = 1,
 ) -> Erasures:
     """Label each text, and give the probability of that label for parts of it. Texts are split at spaces.
 
-    words: how many words with the most attention, unless all have the same, and how many random ones; a text of fewer
-    keeps one. Blank texts are left out."""
+    learned: whether the attention is; if not, no words have the most. words: how many of these, and how many
+    random ones; a text of fewer keeps one. Blank texts are left out."""
     rng, kept = random.Random(seed), [i for i, text in enumerate(texts) if not is_blank(text)]
     texts = [single_spaces(texts[i]) for i in kept]
     deciding = None if deciding is None else [deciding[i] for i in kept]
@@ -46,12 +52,11 @@ def erase_words(
     attention = [word_weights(one)[2].mean(0)[: len(own)] for one, own in zip(found, split, strict=True)]
     sizes = [max(1, min(words, len(own) - 1)) for own in split]
     chosen: dict[str, list[set[int]]] = {
-        "most attended": [
-            {i for i in np.argsort(-a, kind="stable")[:k].tolist() if a[i] > (a.min() if len(a) > 1 else 0)}
-            for a, k in zip(attention, sizes, strict=True)
-        ],
-        "random": [set(rng.sample(range(len(own)), k)) for own, k in zip(split, sizes, strict=True)],
+        "random": [set(rng.sample(range(len(own)), k)) for own, k in zip(split, sizes, strict=True)]
     }
+    if learned:
+        most = [set(np.argsort(-a, kind="stable")[:k].tolist()) for a, k in zip(attention, sizes, strict=True)]
+        chosen = {"most attended": most} | chosen
     if deciding is not None:
         chosen["deciding"] = [set(one) for one in deciding]
 
@@ -66,7 +71,7 @@ def erase_words(
 
     mass, hit = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
     for n, at in enumerate(deciding or ()):
-        if at and (total := attention[n].sum()):
+        if at and learned and (total := attention[n].sum()):
             mass[n] = attention[n][sorted(at)].sum() / total
             hit[n] = float(int(attention[n].argmax()) in at)
     return Erasures(

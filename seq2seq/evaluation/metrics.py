@@ -61,7 +61,7 @@ def expand_names(metrics: Iterable[str]) -> list[str]:
 def default_metrics(task: str, target: SubwordModel) -> tuple[str, ...]:
     """The metrics of a task; that of entities only if all labels in the target vocabulary are BIO tags."""
     names = TASKS.get(task, TASKS["translation"])
-    if "entity_f1" in names and not all(is_bio(target.decode([i])) for i in target.labels):
+    if "entity_f1" in names and not all(map(is_bio, target.label_names)):
         return tuple(name for name in names if name != "entity_f1")
     return names
 

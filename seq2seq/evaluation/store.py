@@ -29,7 +29,7 @@ from seq2seq.evaluation.evaluate import SUMS, EvaluationSpec, TestTranslations, 
 from seq2seq.evaluation.scores import Array
 from seq2seq.evaluation.testset import TestSet, text_hash
 from seq2seq.runtime.search_config import SearchConfig
-from seq2seq.runtime.untrusted import MIB, NUMBER, TEXT, WHOLE, WORD, check_types, fits, read_json, read_text
+from seq2seq.runtime.untrusted import MIB, NUMBER, WHOLE, WORD, check_types, fits, read_json, read_text
 from seq2seq.utils.files import atomic_write, why_no_folder, write_json, write_text
 from seq2seq.utils.progress import ProgressCounter
 
@@ -209,7 +209,8 @@ def load_or_find_probabilities(spec: EvaluationSpec, test: TestSet) -> LabelProb
         return None
     path = spec.folder(test.name) / PROBABILITIES
     fingerprint = spec.fingerprint(test) | {"search": {}}
-    found = _read_probabilities(path, fingerprint, len(test.sources), targets)
+    labels = spec.runs[0].vocabularies.target.label_names
+    found = _read_probabilities(path, fingerprint, len(test.sources), labels, targets)
     if found is None and not spec.runs[0].weights_removed:
         found = label_probabilities(spec.translator, test.sources, targets)
         values = [[float(f"{value:.6g}") for value in row] for row in found.values]
@@ -218,15 +219,15 @@ def load_or_find_probabilities(spec: EvaluationSpec, test: TestSet) -> LabelProb
 
 
 def _read_probabilities(
-    path: Path, fingerprint: Mapping[str, Any], texts: int, targets: str
+    path: Path, fingerprint: Mapping[str, Any], texts: int, labels: list[str], targets: str
 ) -> LabelProbabilities | None:
     """The probabilities in probabilities.json, or None unless it is complete and holds this fingerprint."""
     try:
         stored = read_json(path, MAX_TEXT_BYTES)
-        if fits(stored, {"labels": [TEXT], "values": [[NUMBER]]}) and _depends_on(stored, fingerprint):
+        if fits(stored, {"values": [[NUMBER]]}) and stored["labels"] == labels and _depends_on(stored, fingerprint):
             values = np.array(stored["values"], np.float64)
-            if values.shape == (texts, len(stored["labels"])) and ((values >= 0) & (values <= 1)).all():
-                return LabelProbabilities(stored["labels"], values, targets == "label")
+            if values.shape == (texts, len(labels)) and ((values >= 0) & (values <= 1)).all():
+                return LabelProbabilities(labels, values, targets == "label")
     except NOT_STORED:
         pass
     return None

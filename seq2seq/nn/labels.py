@@ -182,8 +182,8 @@ class TagsDecoder(LabelDecoder):
     def word_starts(self, source: Tensor, mask: Tensor) -> Tensor:
         """source (B, S) -> (B, S) bool: a space, unless another one or the end comes after it."""
         starts = self.is_start[source] & mask
-        goes_on = mask & (source != EOS) & ~starts
-        followed = torch.cat((goes_on[:, 1:], torch.zeros_like(goes_on[:, :1])), 1)
+        is_rest = mask & (source != EOS) & ~starts  # of a word
+        followed = torch.cat((is_rest[:, 1:], torch.zeros_like(is_rest[:, :1])), 1)
         return starts & (~self.is_space[source] | followed)
 
     def word_positions(self, source: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 from .errors import ConfigError, RunError, check_path, os_errors_named, quoted
 from .fields import refuse_given
 from .graph_files import check_graph
-from .search_config import IGNORED_ATTENTION, SearchConfig
+from .search_config import IGNORED_WITH_MODEL, SearchConfig
 from .untrusted import FILE_NAME, FLAG, MIB, TEXT, WHOLE, WORD, fits, open_file, parse_json, read_bytes
 from .zip_files import MAX_ARCHIVE_BYTES, Entry, read_directory, write_archive
 
@@ -109,9 +109,10 @@ class BundleConfig:
         """Raise ConfigError for the first of the search settings `given` that has no effect with this model."""
         attention = self.values["model"].get("attention")
         known = {"window": "", "scorer": "", **(attention if isinstance(attention, dict) else {})}
-        model = SimpleNamespace(attention=SimpleNamespace(**known))
+        output = self.values["model"].get("output", "text")
+        model = SimpleNamespace(attention=SimpleNamespace(**known), output=output)
         names = {f"search.{name}" for name in given}
-        refuse_given(IGNORED_ATTENTION, SimpleNamespace(model=model, search=search), names)
+        refuse_given(IGNORED_WITH_MODEL, SimpleNamespace(model=model, search=search), names)
 
 
 class _Files(Protocol):

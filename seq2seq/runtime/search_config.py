@@ -26,7 +26,8 @@ IGNORED_SEARCH = (
     ),
 )
 
-IGNORED_ATTENTION = (
+OF_TEXT = ("no_repeat", "min_length", "min_ratio", "replace_unknown")  # search settings without a use for labels
+IGNORED_WITH_MODEL = (
     Ignored(
         "search.replace_unknown",
         lambda config: config.model.attention.window == "last",
@@ -38,6 +39,15 @@ IGNORED_ATTENTION = (
         lambda config: config.model.attention.scorer == "uniform",
         "model.attention.scorer=uniform attends to all words alike",
         whole=True,
+    ),
+    *(
+        Ignored(
+            f"search.{name}",
+            lambda config: config.model.output != "text",
+            "a model of labels gives the likeliest ones",
+            whole=True,
+        )
+        for name in OF_TEXT
     ),
 )
 

@@ -279,6 +279,8 @@ class LineTranslator(ABC):
 
         Optional terms for which there is no room are left out, which is logged once. DataError for more of others."""
         prefix = prefix.strip()  # what follows has a space of its own
+        if (prefix or terms) and self.vocabularies.target.absent > 0:
+            raise ConfigError("a model of several labels takes neither prefixes nor terms: each label has its place")
         start = self.encode_target(prefix, source) if prefix else []
         limit, name = self._target_limit()
         room, ids = limit - 1 - len(start), [self._encode_term(term, source, limit) for term in terms]

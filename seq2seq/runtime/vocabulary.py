@@ -59,6 +59,11 @@ class SubwordModel:
         """The ids of all entries but the special ones, in the order of their pieces."""
         return sorted((i for i in range(EOS + 1, self.size) if i != self.absent), key=self._pieces.__getitem__)
 
+    @cached_property
+    def label_names(self) -> list[str]:
+        """The texts of `labels`."""
+        return [self.decode([i]) for i in self.labels]
+
     def places(self, ids: Iterable[int]) -> list[int]:
         """For each of `labels` its id if it is among `ids`, else `absent`; UNK at the end if that is."""
         given = {*ids}

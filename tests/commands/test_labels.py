@@ -2,15 +2,21 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seq2seq.data.toy.entities import generate_entities
 from seq2seq.data.toy.sentiment import generate_sentiment
+from seq2seq.evaluation.evaluate import EvaluationSpec
+from seq2seq.evaluation.store import load_or_find_probabilities
+from seq2seq.evaluation.testset import TestSet
 from seq2seq.launch.compose import compose_config
+from seq2seq.runs.directory import Run
 from seq2seq.training.run import train
 
 Call = Callable[..., tuple[int, str, str]]
@@ -28,6 +34,10 @@ KINDS = {
         "training.class_weights=balanced", "training.pad_to_multiple_of=8",
     ),
     "tagger": ("data=toy_entities", "model.crf=true", *RNN),
+    "random": (  # a CRF with large weights, for which a narrow beam misses the best tags
+        "data=toy_entities", "model.crf=true", "model.bio=false", "model.init=2", "training.learning_rate=1e-9",
+        "training.max_updates=1", *RNN,
+    ),
     "last": ("data=toy_sentiment", "model.pooling=last", *RNN),
     "guided": (
         "data=toy_sentiment", "training.guided_alignment=1", "training.max_updates=60", "training.learning_rate=1e-2",
@@ -88,8 +98,8 @@ def test_probabilities_of_all_labels_sum_to_one(call: Call, labelled: Callable[[
 def test_more_answers_do_not_change_the_first(call: Call, labelled: Callable[[str], Path]) -> None:
     """The beam of a tagger is not narrowed to the number of its answers."""
     texts = "".join(f"{example.source}\n" for example in generate_entities(1).dev[:40])
-    _, best, _ = call("predict", labelled("tagger"), stdin=texts)
-    _, two, _ = call("predict", labelled("tagger"), "--n-best", 2, stdin=texts)
+    _, best, _ = call("predict", labelled("random"), stdin=texts)
+    _, two, _ = call("predict", labelled("random"), "--n-best", 2, stdin=texts)
     assert [line.split("\t")[1] for line in two.splitlines()[::2]] == [
         line.split("\t")[0] for line in best.splitlines()
     ]
@@ -242,6 +252,53 @@ def test_several_labels_of_a_bundle_are_those_of_its_run(call: Call, several: Pa
     check_bundle(call, several, tmp_path / "bundle.onnx", "sunny day\nrainy night\n")
 
 
+def test_files_of_other_labels_are_refused(call: Call, labelled: Callable[[str], Path], tmp_path: Path) -> None:
+    """By all commands that read them."""
+    (tmp_path / "texts").write_text("one two\n\n")
+    (tmp_path / "labels").write_text("O\nO\n")
+    files = ("--source", tmp_path / "texts", "--reference", tmp_path / "labels")
+    for command in ("evaluate", "compare"):
+        code, _, err = call(command, labelled("tagger"), *files)
+        assert (code, "labels, line 1: 2 words and 1 tag" in err) == (2, True)
+    (tmp_path / "labels").write_text("a b\nc\n")
+    code, _, err = call("erase", labelled("classifier"), *files)
+    assert (code, "labels, line 1: the label 'a b' has 2 words" in err) == (2, True)
+    (tmp_path / "labels").write_text("positive\npositive\n")
+    code, _, err = call("evaluate", labelled("classifier"), *files)
+    assert (code, "labels, line 2: the text is empty" in err) == (2, True)
+
+
+def test_stored_probabilities_are_of_these_weights_and_labels(
+    call: Call, labelled: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """They are read in place of labelling anew, unless they are of others or damaged."""
+    run = tmp_path / "run"
+    shutil.copytree(labelled("classifier"), run)
+    spec, test = EvaluationSpec((Run.open(run),)), TestSet("own", TEXTS, [["positive"] * len(TEXTS)])
+    first = load_or_find_probabilities(spec, test)
+    path = run / "evaluation/own/probabilities.json"
+    assert first is not None
+    stored = json.loads(path.read_text())
+
+    def found(**changes: object) -> list[list[float]]:
+        path.write_text(json.dumps(stored | changes))
+        probabilities = load_or_find_probabilities(EvaluationSpec((Run.open(run),)), test)
+        assert probabilities is not None
+        return probabilities.values.tolist()
+
+    others = [[0.5, 0.25, 0.25]] * len(TEXTS)
+    assert found(values=others) == others
+    for changes in (
+        {"values": others, "labels": stored["labels"][::-1]},
+        {"values": others, "depends": stored["depends"] | {"weights": ["0" * 64]}},
+        {"values": others, "depends": stored["depends"] | {"text": "0" * 64}},
+        {"values": others[1:]},
+        {"values": [[2.0, 0.0, 0.0]] * len(TEXTS)},
+        {"values": "x"},
+    ):
+        np.testing.assert_allclose(found(**changes), first.values, atol=1e-5)
+
+
 def check_bundle(call: Call, run: Path, path: Path, texts: str) -> None:
     """The bundle of a run gives its labels, with the same probabilities."""
     code, _, err = call("export", run, "--format", "onnx", "--output", path)
@@ -251,3 +308,15 @@ def check_bundle(call: Call, run: Path, path: Path, texts: str) -> None:
         assert one.split("\t")[:2] == other.split("\t")[:2]
         assert float(one.split("\t")[2]) == pytest.approx(float(other.split("\t")[2]), abs=1e-3)
     assert f"seq2seq predict {path}" in call("translate", path, stdin=texts)[2]
+
+
+def test_a_bundle_is_evaluated_as_its_run(call: Call, labelled: Callable[[str], Path], tmp_path: Path) -> None:
+    run = labelled("classifier")
+    assert call("export", run, "--format", "weights", "--output", tmp_path / "bundle")[0] == 0
+    (tmp_path / "texts").write_text(INPUT)
+    (tmp_path / "labels").write_text("positive\nneutral\npositive\n")
+    files = ("--source", tmp_path / "texts", "--reference", tmp_path / "labels", "--bootstrap", 0, "--json")
+    one, other = (json.loads(call("evaluate", model, *files)[1])["scores"] for model in (run, tmp_path / "bundle"))
+    assert [score["name"] for score in one] == ["accuracy", "macro_f1", "calibration_error", "auc", "wrong"]
+    for ours, theirs in zip(one, other, strict=True):
+        assert theirs["value"] == pytest.approx(ours["value"])

@@ -565,6 +565,11 @@ OF_LABELS = [  # words of a command -> what the message says
         ["data.targets=label", "model.output=label"],
         "task=translation does not fit data.targets=label: task=classification",
     ),
+    (["training.monitor=entity_f1"], "training.monitor=entity_f1 does not fit data.targets=text"),
+    (
+        ["task=labeling", "search.no_repeat=2"],
+        "search.no_repeat=2 would be ignored: a model of labels gives the likeliest",
+    ),
     (["training.class_weights=balanced"], "would be ignored: model.output=text has no classes"),
 ]
 

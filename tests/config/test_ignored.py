@@ -19,6 +19,10 @@ from seq2seq.training.budget import resize_to_budget
 from seq2seq.training.checkpoint import CheckpointKeeper
 from tests.config.built import built
 
+LABELS = (
+    "task=classification", "data.targets=label", "model.output=label", "tokenizer.joint=false",
+    "training.monitor=accuracy",
+)  # fmt: skip
 EXAMPLES = {  # settings of which the last has no effect, for each entry of the table in its order
     "search.coverage_penalty_kind": ["search.coverage_penalty_kind=summary"],
     "search.no_repeat": ["search.max_length=5", "search.no_repeat=6"],
@@ -32,6 +36,10 @@ EXAMPLES = {  # settings of which the last has no effect, for each entry of the 
         "search.replace_unknown=true",
     ],
     "search.replace_unknown uniform": ["model.attention.scorer=uniform", "search.replace_unknown=true"],
+    "search.no_repeat labels": [*LABELS, "search.no_repeat=2"],
+    "search.min_length labels": [*LABELS, "search.min_length=2"],
+    "search.min_ratio labels": [*LABELS, "search.min_ratio=0.5"],
+    "search.replace_unknown labels": [*LABELS, "search.replace_unknown=true"],
 }
 
 

@@ -1,6 +1,7 @@
 """Targets that are labels: what is no label is refused in one sentence, and every label gets an entry."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ WRONG = [  # targets, source, target -> what the message says
     ("tags", "a", "I-X", r"I-X of word 1, 'a', follows nothing"),
     ("tags", "a b", "B-Y I-X", r"I-X of word 2, 'b', follows B-Y"),
     ("tags", "a b", "B-X E-X", r"'E-X' of word 2, 'b', is no BIO tag, as others are"),
+    ("label", " ", "x", "the text is empty"),
+    ("labels", "\u200b", "x", "the text is empty"),
     ("label", "a", "", r"there is no label; task=multilabel reads texts without labels"),
 ]
 
@@ -82,13 +85,20 @@ def test_every_label_has_an_entry_whatever_the_tokenizer(corpus: Callable[..., D
     assert [target.decode(prepared.train.target(i)[:-1].tolist()) for i in range(len(labels))] == labels
 
 
-def test_a_label_that_given_vocabularies_lack_is_named(corpus: Callable[..., DataConfig]) -> None:
+@pytest.mark.parametrize("targets", ["label", "labels"])
+def test_a_label_that_given_vocabularies_lack_is_named(targets: str, corpus: Callable[..., DataConfig]) -> None:
     """As with init_from."""
-    known = prepare(corpus("label", ["a\tgood", "b\tbad"], ["a\tgood"]), TOKENIZER).vocabularies
+    known = prepare(corpus(targets, ["a\tgood", "b\tbad"], ["a\tgood"]), TOKENIZER).vocabularies
     with pytest.raises(
         DataError, match=r"data\.train=\['train\.tsv'\], pair 2: the label 'mixed' is not in the training"
     ):
-        prepare(corpus("label", ["a\tgood", "b\tmixed"], ["a\tgood"]), TOKENIZER, known)
+        prepare(corpus(targets, ["a\tgood", "b\tmixed"], ["a\tgood"]), TOKENIZER, known)
+
+
+def test_more_labels_than_a_target_may_have_are_refused(corpus: Callable[..., DataConfig]) -> None:
+    data = replace(corpus("labels", [f"text\tl{i}" for i in range(9)], ["text\tl1"]), max_tokens=8)
+    with pytest.raises(DataError, match=r"9 labels are more than data\.max_tokens=8: a target has a place for each"):
+        prepare(data, TOKENIZER)
 
 
 def test_long_lines_of_tags_are_whole(corpus: Callable[..., DataConfig]) -> None:

@@ -274,11 +274,11 @@ class Rows(list[dict[str, object]]):
 
 
 def test_labels_may_be_numbers_lists_and_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = [{"text": "a b", "label": 1}, {"text": ["a", "b c"], "label": ["x", 2]}, {"text": "a", "label": True}]
+    lines = [{"text": "a b", "label": 1}, {"text": ["a", "b c"], "label": ["x", False]}, {"text": "a", "label": True}]
     (tmp_path / "c.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     own = layout(tmp_path)._replace(source="text", target="label")
     found = list(READERS["jsonl"](["c.jsonl"], own._replace(labels=True)))
-    assert found == [Pair("a b", "1"), Pair("a b_c", "x 2"), Pair("a", "true")]
+    assert found == [Pair("a b", "1"), Pair("a b_c", "x false"), Pair("a", "true")]
     with pytest.raises(DataError, match="field 'label' is a number, not text"):
         list(READERS["jsonl"](["c.jsonl"], own))
 

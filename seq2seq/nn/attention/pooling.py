@@ -37,6 +37,7 @@ class Pooling(nn.Module):
     """Base of the poolings."""
 
     uses: ClassVar[frozenset[str]] = frozenset()  # the settings that it reads, of the model or of its attention
+    learned: ClassVar[bool] = False  # whether its weights are
 
     def __init__(self, config: PoolingConfig) -> None:
         super().__init__()
@@ -52,7 +53,7 @@ class AttentionPooling(Pooling):
 
     Theirs is the additive score, of which W q + b is then a learned bias."""
 
-    uses = frozenset({"scorer", "normalizer", "heads", "hidden"})
+    uses, learned = frozenset({"scorer", "normalizer", "heads", "hidden"}), True
 
     def __init__(self, config: PoolingConfig) -> None:
         super().__init__(config)
@@ -69,7 +70,7 @@ class AttentionPooling(Pooling):
 class StructuredPooling(Pooling):
     """A H, A = normalize(W2 tanh(W1 H)) with a row for each hop  (Lin et al. 2017, eq. 6-7)."""
 
-    uses = frozenset({"normalizer", "hidden", "hops", "hop_penalty"})
+    uses, learned = frozenset({"normalizer", "hidden", "hops", "hop_penalty"}), True
 
     def __init__(self, config: PoolingConfig) -> None:
         super().__init__(config)
