@@ -88,7 +88,8 @@ function showTranslation(translation) {
   byId("copy").hidden = !writtenText(translation).trim();
   byId("below").hidden = !translation.sentences.length;
   const isCut = translation.sentences.some((one) => chosenOf(one).truncated);
-  setStatus(isCut ? "Of a long sentence the model read the beginning only." : "Translated", isCut);
+  const done = isTranslator(currentModel()) ? "Translated" : "Done";
+  setStatus(isCut ? "Of a long sentence the model read the beginning only." : done, isCut);
   setState("translated");
 }
 
