@@ -1,4 +1,4 @@
-"""Scores of labels: cases solved on paper, and the same as scikit-learn, and seqeval where it is installed."""
+"""Scores of labels: cases solved on paper, and the same as scikit-learn and seqeval."""
 
 import random
 
@@ -76,12 +76,11 @@ def test_f1_is_that_of_scikit_learn() -> None:
 
 
 def test_entity_f1_is_that_of_seqeval() -> None:
-    seqeval = pytest.importorskip("seqeval.metrics")
-    lengths = [random.Random(5).randint(1, 9) for _ in range(80)]
-    for seed in range(4):
-        ours, theirs = tagged(seed, lengths), tagged(seed + 10, lengths)
-        lists = [[line.split() for line in lines] for lines in (theirs, ours)]
-        assert value("entity_f1", ours, theirs) == pytest.approx(100 * seqeval.f1_score(*lists))
+    """Its figures for random tags, of which some are no BIO, by version 1.2.2."""
+    rng = random.Random(5)
+    lengths = [rng.randint(1, 9) for _ in range(80)]
+    for seed, expected in enumerate((23.77049180327869, 24.481327800829874, 30.737704918032787, 26.693227091633464)):
+        assert value("entity_f1", tagged(seed, lengths), tagged(seed + 10, lengths)) == pytest.approx(expected)
 
 
 def test_classes_of_a_resample_are_those_in_it() -> None:
