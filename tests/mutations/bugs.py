@@ -752,6 +752,37 @@ LABELS = [
         "the probability of a label that is absent is that of its absence", "commands/test_labels.py",
     ),
     Bug(
+        "beam_narrowed_to_the_answers", "commands/predict.py",
+        "beam = max(options.n_best, translator.search.beam)", "beam = options.n_best",
+        "predict --n-best 2 searches with a beam of 2", "commands/test_labels.py",
+    ),
+    Bug(
+        "stale_probabilities", "evaluation/store.py",
+        'if fits(stored, {"values": [[NUMBER]]}) and stored["labels"] == labels and _depends_on(stored, fingerprint):',
+        'if fits(stored, {"values": [[NUMBER]]}) and stored["labels"] == labels:',
+        "stored probabilities are used whatever weights and text they are of", "commands/test_labels.py",
+    ),
+    Bug(
+        "spaces_are_words", "nn/labels.py",
+        "return starts & (~self.is_space[source] | followed)", "return starts",
+        "each of several spaces begins a word", "nn/test_labels.py",
+    ),
+    Bug(
+        "labels_are_sampled", "data/tokenizer.py",
+        "if self._whole_words:", "if False:",
+        "tokenizer.sampling splits labels", "data/test_labels.py",
+    ),
+    Bug(
+        "unknown_labels_of_training", "data/prepare.py",
+        'if counts.sums["unknown_target"] and data.targets != "text":  # of given vocabularies', "if False:",
+        "labels that given vocabularies lack are trained on as unknown", "data/test_labels.py",
+    ),
+    Bug(
+        "labels_of_files_unchecked", "evaluation/testset.py",
+        'if targets != "text":', "if False:",
+        "labels in files are not checked, nor sorted", "commands/test_labels.py",
+    ),
+    Bug(
         "texts_without_labels", "data/prepare.py",
         'blank_targets=data.targets == "labels",', "blank_targets=False,",
         "texts without any of several labels are dropped", "data/test_labels.py",
