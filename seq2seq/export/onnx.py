@@ -64,6 +64,10 @@ def _convert(traced: Traced) -> onnx.ModelProto:
     )
     assert program is not None
     model: onnx.ModelProto = program.model_proto
+    for value, name in zip(model.graph.input, traced.inputs, strict=True):
+        if value.name != name:  # torch 2.8 renames an input that is an output
+            model.graph.node.insert(0, onnx.helper.make_node("Identity", [name], [value.name]))
+            value.name = name
     # the shapes inside are those of the trace in places, and ONNX Runtime warns of others
     del model.graph.value_info[:]
     for output in model.graph.output:
