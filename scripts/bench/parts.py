@@ -75,7 +75,7 @@ def make_update(name: str, precision: str, settings: Sequence[str]) -> Callable[
         model, lambda m: optimizer, lambda update: 1.0, LossOptions(config.training.label_smoothing)
     )
     first: Any = next(iter(TrainBatches(prepared.train, config.training.batch_tokens, 1)))
-    batch = type(first)(*(None if part is None else part.to(limit.DEVICE) for part in first))
+    batch = type(first)(*(part.to(limit.DEVICE) if isinstance(part, torch.Tensor) else part for part in first))
 
     def update() -> None:
         with torch.autocast(limit.DEVICE, limit.DTYPES[precision], enabled=precision != "32"):
