@@ -1,4 +1,4 @@
-"""What a classifier is sure of: the probabilities of all labels, their calibration and AUC, and a confusion matrix.
+"""Probabilities of the labels of texts, their calibration and AUC, and confusion matrices.
 
 n texts, C labels.
 """

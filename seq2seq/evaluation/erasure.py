@@ -42,7 +42,7 @@ def erase_words(
 ) -> Erasures:
     """Label each text, and give the probability of that label for parts of it. Texts are split at spaces.
 
-    learned: whether the attention is; if not, no words have the most. words: how many of these, and how many
+    learned: whether the attention is learned; if not, no words have the most. words: how many of these, and how many
     random ones; a text of fewer keeps one. Blank texts are left out."""
     rng, kept = random.Random(seed), [i for i, text in enumerate(texts) if not is_blank(text)]
     texts = [single_spaces(texts[i]) for i in kept]

@@ -1,11 +1,11 @@
-"""BIO tags: B-X begins a thing of kind X, I-X continues it, and O is none (Ramshaw & Marcus 1995)."""
+"""BIO tags: B-X begins an entity of type X, I-X continues it, O is outside of all (Ramshaw & Marcus 1995)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class Entity(NamedTuple):
-    """Words that are one thing, first to last, counted from 0."""
+    """The words of an entity, first to last, counted from 0."""
 
     kind: str
     first: int
@@ -13,7 +13,7 @@ class Entity(NamedTuple):
 
 
 def is_bio(tag: str) -> bool:
-    """Whether a tag is one of BIO; B and I without a kind are."""
+    """Whether a tag is one of BIO; B and I without a type are."""
     return tag in ("O", "B", "I") or tag.startswith(("B-", "I-"))
 
 
@@ -23,7 +23,7 @@ def may_follow(tag: str, before: str) -> bool:
 
 
 def entities(tags: Sequence[str]) -> set[Entity]:
-    """The entities of tags. An I- tag that continues nothing of its kind begins an entity, as in conlleval."""
+    """The entities of tags. An I- tag that continues nothing of its type begins an entity, as in conlleval."""
     found, start, kind = set(), 0, ""
     for number, tag in enumerate([*tags, "O"]):
         prefix, own = ("O", "") if tag == "O" else (tag[0], tag[2:] or "_")

@@ -37,7 +37,7 @@ class Pooling(nn.Module):
     """Base of the poolings."""
 
     uses: ClassVar[frozenset[str]] = frozenset()  # the settings that it reads, of the model or of its attention
-    learned: ClassVar[bool] = False  # whether its weights are
+    learned: ClassVar[bool] = False  # whether the weights are learned
 
     def __init__(self, config: PoolingConfig) -> None:
         super().__init__()
