@@ -24,8 +24,8 @@ def main(argv: list[str]) -> None:
     from seq2seq.evaluation.erasure import erase_words, erasure_scores
     from seq2seq.evaluation.scores import MetricOptions
     from seq2seq.evaluation.testset import choose_name, load_test_set, read_test_set
-    from seq2seq.nn.attention.pooling import POOLINGS
     from seq2seq.runs.directory import Run
+    from seq2seq.training.checks import learns_attention
     from seq2seq.translator import Translator
 
     run = Run.open(options.run)
@@ -38,8 +38,7 @@ def main(argv: list[str]) -> None:
         test = load_test_set(data, choose_name(data, options.test), options.gold)
     deciding = None if test.gold is None else [frozenset(s for s, _ in gold.possible) for gold in test.gold]
     translator = Translator.open_runs(options.run, device=options.device, precision=options.precision)
-    model = run.config.model
-    learned = POOLINGS[model.pooling].learned and model.attention.scorer != "uniform"
+    learned = learns_attention(run.config.model)
     erased = erase_words(translator, test.sources, deciding, learned=learned, words=options.words, seed=options.seed)
     scores = erasure_scores(erased, MetricOptions(bootstrap=options.bootstrap))
     if options.json:

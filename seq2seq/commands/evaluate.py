@@ -51,10 +51,8 @@ def main(argv: list[str]) -> None:
     from seq2seq.utils.progress import ProgressCounter
 
     runs = tuple(Run.open(path) for path in options.runs)
-    data, metrics = (
-        runs[0].config.data,
-        chosen_metrics(options, default_metrics(runs[0].config.task, runs[0].vocabularies.target)),
-    )
+    data, usual = runs[0].config.data, default_metrics(runs[0].config.task, runs[0].vocabularies.target)
+    metrics = chosen_metrics(options, usual)
     tokenizers = tokenizer_options(options, metrics, runs[0].config)
     if options.source:
         test = read_test_set(options.source, options.reference, options.gold, targets=data.targets)

@@ -153,7 +153,7 @@ def empty_model(
 
 
 def read_entries(model: EncoderDecoder, vocabularies: VocabularyPair) -> None:
-    """Tell a model what its vocabularies hold, of which models that give labels need to know."""
+    """Give a model the entries of its vocabularies, which a model of labels reads."""
     model.read_entries(*(side.pieces(range(side.size)) for side in (vocabularies.source, vocabularies.target)))
 
 

@@ -81,21 +81,21 @@ def draw_review(rng: random.Random) -> LabelledExample:
 def draw_opinion(rng: random.Random) -> Opinion:
     """A clause of one of six kinds; in all but the first another opinion is there that does not count."""
     good, kind = rng.random() < 0.5, int(rng.random() * 6)
-    said, noun, other = said_of(good, rng), choose_one(NOUNS, rng), choose_one(NOUNS, rng)
+    judged, noun, other = deciding_words(good, rng), choose_one(NOUNS, rng), choose_one(NOUNS, rng)
     against = phrase(choose_one(BAD if good else GOOD, rng), rng)
     either = phrase(choose_one(GOOD + BAD, rng), rng)
     clause = (
-        f"the {noun} was {said}",
-        f"the {other} was {against} , but the {noun} was {said}",
-        f"although the {other} was {against} , the {noun} was {said}",
-        f"{choose_one(OTHERS, rng)} called the {noun} {either} , but i found it {said}",
-        f"i expected the {noun} to be {against} , and it was {said}",
-        f"the {noun} was {said} , whatever {choose_one(OTHERS, rng)} says of the {against} {other}",
+        f"the {noun} was {judged}",
+        f"the {other} was {against} , but the {noun} was {judged}",
+        f"although the {other} was {against} , the {noun} was {judged}",
+        f"{choose_one(OTHERS, rng)} called the {noun} {either} , but i found it {judged}",
+        f"i expected the {noun} to be {against} , and it was {judged}",
+        f"the {noun} was {judged} , whatever {choose_one(OTHERS, rng)} says of the {against} {other}",
     )[kind]
     return Opinion(clause, good)
 
 
-def said_of(good: bool, rng: random.Random) -> str:
+def deciding_words(good: bool, rng: random.Random) -> str:
     """Words that decide: an adjective, or the opposite one after `not` or `never`."""
     if rng.random() < 0.3:
         return f"*{choose_one(('not', 'never', 'hardly'), rng)} *{choose_one(BAD if good else GOOD, rng)}"

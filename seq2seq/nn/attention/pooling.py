@@ -37,7 +37,6 @@ class Pooling(nn.Module):
     """Base of the poolings."""
 
     uses: ClassVar[frozenset[str]] = frozenset()  # the settings that it reads, of the model or of its attention
-    learned: ClassVar[bool] = False  # whether the weights are learned
 
     def __init__(self, config: PoolingConfig) -> None:
         super().__init__()
@@ -53,7 +52,7 @@ class AttentionPooling(Pooling):
 
     Theirs is the additive score, of which W q + b is then a learned bias."""
 
-    uses, learned = frozenset({"scorer", "normalizer", "heads", "hidden"}), True
+    uses = frozenset({"scorer", "normalizer", "heads", "hidden"})
 
     def __init__(self, config: PoolingConfig) -> None:
         super().__init__(config)
@@ -70,7 +69,7 @@ class AttentionPooling(Pooling):
 class StructuredPooling(Pooling):
     """A H, A = normalize(W2 tanh(W1 H)) with a row for each hop  (Lin et al. 2017, eq. 6-7)."""
 
-    uses, learned = frozenset({"normalizer", "hidden", "hops", "hop_penalty"}), True
+    uses = frozenset({"normalizer", "hidden", "hops", "hop_penalty"})
 
     def __init__(self, config: PoolingConfig) -> None:
         super().__init__(config)
