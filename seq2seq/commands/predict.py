@@ -69,7 +69,11 @@ def _windows(path: Path | None, size: int) -> Iterator[list[str]]:
         return
     window = []
     for number, line in enumerate(read_lines(path), 1):
-        window.append(_text(line, f"{path}:{number}"))
+        try:
+            window.append(_text(line, f"{path}:{number}"))
+        except DataError:
+            yield window  # what came before is labelled
+            raise
         if len(window) == size:
             yield window
             window = []

@@ -121,6 +121,10 @@ def test_files_are_read_as_stdin(call: Call, labelled: Callable[[str], Path], tm
     assert call("predict", labelled("classifier"), "--input", tmp_path / "texts") == call(
         "predict", labelled("classifier"), stdin=INPUT
     )
+    (tmp_path / "texts").write_text(f"{TEXTS[0]}\n\n{TEXTS[1]}\n")
+    code, out, err = call("predict", labelled("classifier"), "--input", tmp_path / "texts")
+    assert (code, len(out.splitlines())) == (2, 1)  # what came before the empty line is labelled
+    assert err == f"seq2seq: {tmp_path / 'texts'}:2 is empty: there is nothing to label\n"
 
 
 def test_empty_texts_and_other_runs_are_refused(
